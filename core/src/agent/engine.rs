@@ -1,0 +1,285 @@
+//! What both versions' agents do with each beat.
+
+use std::cell::Cell;
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
+
+use super::open::is_absence;
+use crate::clock::Stamps;
+use crate::fork::{Memory, Process};
+use crate::frame::{FRAME_BYTES, Frame};
+use crate::nonce::Nonces;
+use crate::outcome::{BeatError, BeatOutcome, DropReason, classify_send_error};
+use crate::status::Status;
+use crate::sys::{Wiping, monotonic_ns};
+use crate::transport::BeatTransport;
+
+/// A new session is looked for at most this often.
+const BETWEEN_LOOKS_NS: u64 = 100_000_000;
+
+/// What the versions of the wire do differently.
+pub(super) trait Version {
+    type Payload;
+    fn take_nonce(nonces: &Nonces) -> u64;
+    fn encode(
+        status: Status,
+        pid: u32,
+        timestamp: u64,
+        nonce: u64,
+        payload: Self::Payload,
+    ) -> [u8; FRAME_BYTES];
+}
+
+pub(super) struct V2;
+
+impl Version for V2 {
+    type Payload = u32;
+
+    #[inline]
+    fn take_nonce(nonces: &Nonces) -> u64 {
+        nonces.take_wrapping()
+    }
+
+    #[inline]
+    fn encode(
+        status: Status,
+        pid: u32,
+        timestamp: u64,
+        nonce: u64,
+        payload: u32,
+    ) -> [u8; FRAME_BYTES] {
+        let mut wire = [0; FRAME_BYTES];
+        Frame::new(status, pid, timestamp, nonce, payload).encode(&mut wire);
+        wire
+    }
+}
+
+pub(super) struct Engine<T> {
+    transport: T,
+    memory: &'static Memory,
+    /// Whose session, clock and run these are.
+    process: Process,
+    nonces: Nonces,
+    stamps: Stamps,
+    link: Link,
+    /// Dropped beats in a row.
+    run: u32,
+    /// The run at which a beat reconnects; 0 for never.
+    reconnect_after: u32,
+    fork_recoveries: u64,
+    not_sync: PhantomData<Cell<()>>,
+}
+
+/// How an agent stands to its observer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    /// As connected; found again only when told to.
+    Fixed,
+    /// Followed, and there when last heard of.
+    Up,
+    /// Followed, and lost.
+    Lost { look_at: u64 },
+    /// Followed, and never met.
+    Unmet { look_at: u64 },
+}
+
+impl<T: BeatTransport> Engine<T> {
+    pub(super) fn new(transport: T) -> io::Result<Self> {
+        Self::linked(transport, Link::Fixed)
+    }
+
+    pub(super) fn following(transport: T, met: bool) -> io::Result<Self> {
+        let link = if met { Link::Up } else { Link::Unmet { look_at: later(monotonic_ns()) } };
+        Self::linked(transport, link)
+    }
+
+    fn linked(transport: T, link: Link) -> io::Result<Self> {
+        let memory = Memory::of_process()?;
+        Ok(Self {
+            memory,
+            process: memory.process().ok_or(io::ErrorKind::WouldBlock)?,
+            nonces: Nonces::of(transport.endpoint())?,
+            stamps: Stamps::from(monotonic_ns()),
+            link,
+            run: 0,
+            reconnect_after: 0,
+            fork_recoveries: 0,
+            not_sync: PhantomData,
+            transport,
+        })
+    }
+
+    #[inline]
+    pub(super) fn beat<V: Version>(
+        &mut self,
+        status: Status,
+        payload: V::Payload,
+    ) -> BeatOutcome {
+        if status == Status::Stall {
+            return BeatOutcome::Failed(BeatError::of_kind(io::ErrorKind::InvalidInput));
+        }
+        let now = monotonic_ns();
+        if self.memory.process() != Some(self.process) {
+            match self.settle_in_child(now) {
+                Ok(()) => self.fork_recoveries = self.fork_recoveries.saturating_add(1),
+                Err(error) => return BeatOutcome::Failed(BeatError::from_io(&error)),
+            }
+        }
+        if let Link::Lost { .. } | Link::Unmet { .. } = self.link {
+            if let Some(outcome) = self.look_for_observer(now) {
+                return outcome;
+            }
+        }
+        let nonce = V::take_nonce(&self.nonces);
+        let frame = V::encode(status, self.process.pid(), self.stamps.at(now), nonce, payload);
+        match self.send(&frame) {
+            BeatOutcome::Dropped(reason) => self.after_drop(&frame, reason, now),
+            other => {
+                self.run = 0;
+                if let Link::Lost { .. } = self.link {
+                    self.link = Link::Up;
+                }
+                other
+            }
+        }
+    }
+
+    pub(super) fn reconnect(&mut self) -> io::Result<()> {
+        if self.memory.process() != Some(self.process) {
+            // `settle_in_child` would do without an observer never met; this may not.
+            self.transport.reconnect()?;
+            self.start_anew(monotonic_ns())?;
+        } else {
+            self.transport.reconnect()?;
+        }
+        self.run = 0;
+        self.met();
+        Ok(())
+    }
+
+    pub(super) fn set_reconnect_after(&mut self, drops: u32) {
+        self.reconnect_after = drops;
+        self.run = 0;
+    }
+
+    pub(super) fn clock_regressions(&self) -> u64 {
+        self.stamps.regressions()
+    }
+
+    pub(super) fn fork_recoveries(&self) -> u64 {
+        self.fork_recoveries
+    }
+
+    #[inline]
+    fn send(&mut self, frame: &[u8; FRAME_BYTES]) -> BeatOutcome {
+        match self.transport.send(frame) {
+            Ok(FRAME_BYTES) => BeatOutcome::Sent,
+            Ok(_) => BeatOutcome::Failed(BeatError::of_kind(io::ErrorKind::WriteZero)),
+            Err(error) => classify_send_error(&error),
+        }
+    }
+
+    /// A child's own session comes first: what was inherited must not send anything.
+    #[cold]
+    fn settle_in_child(&mut self, now: u64) -> io::Result<()> {
+        match self.transport.reconnect() {
+            Ok(()) => self.met(),
+            Err(error) if matches!(self.link, Link::Unmet { .. }) && is_absence(&error) => {}
+            Err(error) => return Err(error),
+        }
+        self.start_anew(now)
+    }
+
+    fn start_anew(&mut self, now: u64) -> io::Result<()> {
+        self.process = self.memory.process().ok_or(io::ErrorKind::WouldBlock)?;
+        self.nonces.start_anew_in_child();
+        self.stamps.restart(now);
+        self.run = 0;
+        Ok(())
+    }
+
+    fn met(&mut self) {
+        if self.link != Link::Fixed {
+            self.link = Link::Up;
+        }
+    }
+
+    /// Tries a new session, if it is time to. Without any session the beat ends here.
+    #[cold]
+    fn look_for_observer(&mut self, now: u64) -> Option<BeatOutcome> {
+        let (Link::Lost { look_at } | Link::Unmet { look_at }) = &mut self.link else {
+            return None;
+        };
+        let mut outcome = BeatOutcome::Dropped(DropReason::NoObserver);
+        if now >= *look_at {
+            *look_at = later(now);
+            match self.transport.reconnect() {
+                Ok(()) => {
+                    self.met();
+                    return None;
+                }
+                Err(error) => outcome = classify_send_error(&error),
+            }
+        }
+        matches!(self.link, Link::Unmet { .. }).then_some(outcome)
+    }
+
+    #[cold]
+    fn after_drop(
+        &mut self,
+        frame: &[u8; FRAME_BYTES],
+        reason: DropReason,
+        now: u64,
+    ) -> BeatOutcome {
+        self.run = self.run.saturating_add(1);
+        let mut outcome = BeatOutcome::Dropped(reason);
+        if self.reconnect_after != 0
+            && self.run >= self.reconnect_after
+            && self.transport.reconnect().is_ok()
+        {
+            outcome = self.send(frame);
+        }
+        match outcome {
+            BeatOutcome::Dropped(reason) => self.link_after(reason, now),
+            _ => {
+                self.run = 0;
+                self.met();
+            }
+        }
+        outcome
+    }
+
+    fn link_after(&mut self, reason: DropReason, now: u64) {
+        let gone = matches!(reason, DropReason::NoObserver | DropReason::PeerGone);
+        self.link = match self.link {
+            Link::Fixed => Link::Fixed,
+            // The next beat looks at once; from then on the looks are spaced.
+            Link::Up if gone => Link::Lost { look_at: now },
+            lost if gone => lost,
+            _ => Link::Up,
+        };
+    }
+
+    pub(super) fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fork_detection = match self.memory.wiping() {
+            Wiping::Kernel => "wipe-on-fork",
+            Wiping::Hook => "at-fork hook",
+            Wiping::Nobody => "getpid",
+        };
+        f.debug_struct(name)
+            .field("endpoint", &self.transport.endpoint())
+            .field("pid", &self.process.pid())
+            .field("nonce", &self.nonces.last().load(Ordering::Relaxed))
+            .field("reconnect_after", &self.reconnect_after)
+            .field("clock_regressions", &self.clock_regressions())
+            .field("fork_recoveries", &self.fork_recoveries)
+            .field("fork_detection", &fork_detection)
+            .finish_non_exhaustive()
+    }
+}
+
+fn later(now: u64) -> u64 {
+    now.saturating_add(BETWEEN_LOOKS_NS)
+}

@@ -1,0 +1,376 @@
+//! One string that names any transport, in every language and on every command line.
+
+use std::borrow::Cow;
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// The variable that names the endpoint when a program does not.
+pub const ENDPOINT_VARIABLE: &str = "VARTA_ENDPOINT";
+
+/// Where an observer is when nothing names another place.
+pub const DEFAULT_ENDPOINT: &str = "/run/varta/varta.sock";
+
+/// The longest path or abstract name that fits `sun_path`, less its NUL.
+const LONGEST_NAME: usize = 107;
+
+/// Where an observer listens.
+///
+/// ```
+/// use varta::Endpoint;
+///
+/// for text in [
+///     "/run/varta.sock",
+///     "@varta",
+///     "udp://127.0.0.1:9000",
+///     "udp://[::1]:9000",
+///     "udp+secure://10.0.0.5:9443?key-file=/etc/varta/key",
+///     "udp+secure://10.0.0.5:9443?master-key-file=/etc/varta/master",
+/// ] {
+///     assert_eq!(text.parse::<Endpoint>().unwrap().to_string(), text);
+/// }
+/// assert_eq!("unix:///run/varta.sock".parse(), "/run/varta.sock".parse::<Endpoint>());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// A Unix datagram socket in the file system.
+    Path(PathBuf),
+    /// A Unix datagram socket in Linux's abstract namespace, named without the `@`.
+    Abstract(Vec<u8>),
+    /// Plain UDP.
+    Udp(SocketAddr),
+    /// Sealed UDP.
+    SecureUdp {
+        /// The address.
+        address: SocketAddr,
+        /// The file that holds the key.
+        key: KeyFile,
+    },
+}
+
+/// Which key a file holds.
+///
+/// ```
+/// use varta::{Endpoint, KeyFile};
+///
+/// let endpoint = "udp+secure://[::1]:1?key-file=/k".parse().unwrap();
+/// assert!(matches!(endpoint, Endpoint::SecureUdp { key: KeyFile::Shared(_), .. }));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KeyFile {
+    /// The key itself, the same for all agents.
+    Shared(PathBuf),
+    /// A master key, from which each agent's own is derived.
+    Master(PathBuf),
+}
+
+impl Endpoint {
+    /// What `$VARTA_ENDPOINT` names, else `/run/varta/varta.sock`.
+    ///
+    /// ```
+    /// use varta::Endpoint;
+    ///
+    /// let endpoint = Endpoint::from_env()?;
+    /// println!("beating to {endpoint}");
+    /// # Ok::<(), varta::EndpointError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The variable is set to something that is no endpoint.
+    pub fn from_env() -> Result<Self, EndpointError> {
+        match env::var_os(ENDPOINT_VARIABLE) {
+            Some(text) => Self::from_os_str(&text),
+            None => DEFAULT_ENDPOINT.parse(),
+        }
+    }
+
+    /// As [`FromStr`], for paths that need not be UTF-8.
+    ///
+    /// ```
+    /// use std::ffi::OsStr;
+    /// use varta::Endpoint;
+    ///
+    /// let endpoint = Endpoint::from_os_str(OsStr::new("/run/varta.sock")).unwrap();
+    /// assert_eq!(endpoint, Endpoint::Path("/run/varta.sock".into()));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`EndpointError`] names the part that is wrong.
+    pub fn from_os_str(text: &OsStr) -> Result<Self, EndpointError> {
+        parse(text).map_err(|problem| EndpointError {
+            text: text.to_string_lossy().into_owned(),
+            problem,
+        })
+    }
+
+    /// The name under which the beats of a process to this endpoint are counted.
+    pub(crate) fn counted_as(&self) -> OsString {
+        match self {
+            Self::Path(path) => resolve(path).into_os_string(),
+            Self::Abstract(_) => self.to_os_string(),
+            // Sealed or not, an observer keeps one nonce for what comes from one process.
+            Self::Udp(address) | Self::SecureUdp { address, .. } => address.to_string().into(),
+        }
+    }
+
+    fn to_os_string(&self) -> OsString {
+        match self {
+            Self::Path(path) => path.clone().into_os_string(),
+            Self::Abstract(name) => {
+                let mut text = OsString::from("@");
+                text.push(OsStr::from_bytes(name));
+                text
+            }
+            Self::Udp(address) => format!("udp://{address}").into(),
+            Self::SecureUdp { address, key } => {
+                let (name, file) = match key {
+                    KeyFile::Shared(file) => ("key-file", file),
+                    KeyFile::Master(file) => ("master-key-file", file),
+                };
+                let mut text = OsString::from(format!("udp+secure://{address}?{name}="));
+                text.push(file);
+                text
+            }
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = EndpointError;
+
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
+        Self::from_os_str(OsStr::new(text))
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Path::new(&self.to_os_string()).display().fmt(f)
+    }
+}
+
+/// Why a text is no endpoint: which part of it is wrong, and what would be right.
+///
+/// ```
+/// use varta::Endpoint;
+///
+/// let error = "udp://localhost:9000".parse::<Endpoint>().unwrap_err();
+/// assert_eq!(
+///     error.to_string(),
+///     "bad endpoint \"udp://localhost:9000\": host \"localhost\" is not a numeric address; \
+///      names are not looked up",
+/// );
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndpointError {
+    text: String,
+    problem: Cow<'static, str>,
+}
+
+impl fmt::Display for EndpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "bad endpoint {:?}: {}", self.text, self.problem)
+    }
+}
+
+impl std::error::Error for EndpointError {}
+
+impl From<EndpointError> for std::io::Error {
+    fn from(error: EndpointError) -> Self {
+        Self::new(std::io::ErrorKind::InvalidInput, error)
+    }
+}
+
+type Problem = Cow<'static, str>;
+
+fn parse(text: &OsStr) -> Result<Endpoint, Problem> {
+    let bytes = text.as_bytes();
+    if bytes.is_empty() {
+        return Err("it is empty".into());
+    }
+    if let Some(name) = bytes.strip_prefix(b"@") {
+        return abstract_name(name);
+    }
+    match split_scheme(bytes) {
+        Some((b"unix", path)) if path.starts_with(b"/") => path_of(path),
+        Some((b"unix", _)) => Err("the path after unix:// must begin with /".into()),
+        Some((b"udp", rest)) => match rest.iter().position(|byte| *byte == b'?') {
+            Some(_) => Err("udp:// takes no parameters; for a key use udp+secure://".into()),
+            None => address(rest).map(Endpoint::Udp),
+        },
+        Some((b"udp+secure", rest)) => secure(rest),
+        Some((scheme, _)) => Err(format!(
+            "scheme {:?} is none of unix, udp, udp+secure",
+            String::from_utf8_lossy(scheme)
+        )
+        .into()),
+        None if has_colon_before_slash(bytes) => {
+            Err("it has no scheme; write udp:// in front of an address, ./ in front of a path"
+                .into())
+        }
+        None => path_of(bytes),
+    }
+}
+
+fn split_scheme(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    const MARK: &[u8] = b"://";
+    let at = bytes.windows(MARK.len()).position(|window| window == MARK)?;
+    // Past a slash it is a directory whose name ends in a colon.
+    let scheme = bytes.get(..at).filter(|scheme| !scheme.contains(&b'/'))?;
+    Some((scheme, bytes.get(at + MARK.len()..)?))
+}
+
+fn has_colon_before_slash(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| matches!(byte, b':' | b'/')) == Some(&b':')
+}
+
+fn abstract_name(name: &[u8]) -> Result<Endpoint, Problem> {
+    match name {
+        [] => Err("the name after @ is empty".into()),
+        _ if name.len() > LONGEST_NAME => Err(too_long("name", name.len())),
+        _ => Ok(Endpoint::Abstract(name.to_vec())),
+    }
+}
+
+fn path_of(path: &[u8]) -> Result<Endpoint, Problem> {
+    if path.contains(&0) {
+        return Err("the path holds a NUL byte".into());
+    }
+    if path.len() > LONGEST_NAME {
+        return Err(too_long("path", path.len()));
+    }
+    Ok(Endpoint::Path(Path::new(OsStr::from_bytes(path)).to_owned()))
+}
+
+fn too_long(what: &str, length: usize) -> Problem {
+    format!("the {what} has {length} bytes; a Unix socket's may have {LONGEST_NAME}").into()
+}
+
+fn secure(rest: &[u8]) -> Result<Endpoint, Problem> {
+    const NEEDS_KEY: &str = "udp+secure:// needs ?key-file=PATH or ?master-key-file=PATH";
+    let Some(at) = rest.iter().position(|byte| *byte == b'?') else {
+        return Err(NEEDS_KEY.into());
+    };
+    let (host, query) = rest.split_at(at);
+    let address = address(host)?;
+    let mut key = None;
+    for parameter in query.get(1..).unwrap_or_default().split(|byte| *byte == b'&') {
+        let at = parameter.iter().position(|byte| *byte == b'=').unwrap_or(parameter.len());
+        let (name, value) = parameter.split_at(at);
+        let value = value.get(1..).unwrap_or_default();
+        let kind = match name {
+            b"key-file" => KeyFile::Shared,
+            b"master-key-file" => KeyFile::Master,
+            b"" => return Err(NEEDS_KEY.into()),
+            _ => {
+                return Err(format!(
+                    "parameter {:?} is none of key-file, master-key-file",
+                    String::from_utf8_lossy(name)
+                )
+                .into());
+            }
+        };
+        if value.is_empty() || value.contains(&0) {
+            return Err(format!("{} names no file", String::from_utf8_lossy(name)).into());
+        }
+        if key.is_some() {
+            return Err("it names more than one key file".into());
+        }
+        key = Some(kind(Path::new(OsStr::from_bytes(value)).to_owned()));
+    }
+    match key {
+        Some(key) => Ok(Endpoint::SecureUdp { address, key }),
+        None => Err(NEEDS_KEY.into()),
+    }
+}
+
+fn address(text: &[u8]) -> Result<SocketAddr, Problem> {
+    let text = std::str::from_utf8(text).map_err(|_| "the address is not text")?;
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) =
+                rest.split_once(']').ok_or("the host's [ has no ] to close it")?;
+            (host, after.strip_prefix(':'))
+        }
+        None => match text.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let host_address = if text.starts_with('[') { host_v6(host)? } else { host_v4(host)? };
+    let port = match port {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
+        _ => None,
+    };
+    match port {
+        Some(port @ 1..) => Ok(host_address(port)),
+        _ => Err("the port must be a number from 1 to 65535, after a colon".into()),
+    }
+}
+
+type WithPort = Box<dyn Fn(u16) -> SocketAddr>;
+
+fn host_v4(host: &str) -> Result<WithPort, Problem> {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V4(v4)) => Ok(Box::new(move |port| (v4, port).into())),
+        Ok(IpAddr::V6(_)) => Err(format!("write the IPv6 host as [{host}]").into()),
+        Err(_) if host.is_empty() => Err("the host is missing".into()),
+        Err(_) => Err(not_numeric(host)),
+    }
+}
+
+fn host_v6(host: &str) -> Result<WithPort, Problem> {
+    let (host, scope) = match host.split_once('%') {
+        None => (host, 0),
+        Some((host, scope)) => match scope.parse::<u32>() {
+            Ok(index) if !scope.starts_with('+') => (host, index),
+            _ => {
+                return Err(format!(
+                    "IPv6 scope {scope:?} is not a number; use the index of the interface"
+                )
+                .into());
+            }
+        },
+    };
+    match host.parse::<Ipv6Addr>() {
+        Ok(v6) => Ok(Box::new(move |port| SocketAddrV6::new(v6, port, 0, scope).into())),
+        Err(_) => Err(not_numeric(host)),
+    }
+}
+
+fn not_numeric(host: &str) -> Problem {
+    format!("host {host:?} is not a numeric address; names are not looked up").into()
+}
+
+/// The path without symlinks and dots, as far as it exists: two spellings of one socket
+/// must be counted as one, also before the socket is there.
+fn resolve(path: &Path) -> PathBuf {
+    const LINKS_FOLLOWED: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_FOLLOWED {
+        if let Ok(resolved) = path.canonicalize() {
+            return resolved;
+        }
+        let parent = match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => break,
+        };
+        match path.read_link() {
+            Ok(target) => path = parent.join(target),
+            Err(_) => {
+                if let (Ok(parent), Some(name)) = (parent.canonicalize(), path.file_name()) {
+                    return parent.join(name);
+                }
+                break;
+            }
+        }
+    }
+    std::path::absolute(&path).unwrap_or(path)
+}

@@ -1,0 +1,341 @@
+//! The 32 bytes of one beat, version 2.
+
+use core::fmt;
+
+use crate::crc32c::crc32c;
+use crate::status::Status;
+
+/// The first two bytes of every frame: "VA".
+pub const MAGIC: [u8; 2] = *b"VA";
+
+/// The version byte that [`Frame`] writes and accepts.
+pub const VERSION: u8 = 2;
+
+/// The length of a frame, whatever its version. A datagram of another length is none.
+pub const FRAME_BYTES: usize = 32;
+
+/// The nonce that, with [`Status::Critical`], marks a process's last words.
+pub const NONCE_TERMINAL: u64 = u64::MAX;
+
+/// One beat.
+///
+/// ```
+/// use varta::{Frame, Status};
+///
+/// let frame = Frame::new(Status::Ok, 2, 0, 1, 0);
+/// let mut wire = [0; 32];
+/// frame.encode(&mut wire);
+/// assert_eq!(wire[..4], [0x56, 0x41, 2, 0]);
+/// assert_eq!(Frame::decode(&wire), Ok(frame));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Frame {
+    /// What the agent says of itself.
+    pub status: Status,
+    /// The sender's process id when it sent.
+    pub pid: u32,
+    /// Nanoseconds since the sender connected, on its own monotonic clock.
+    pub timestamp: u64,
+    /// Counts the beats of a process to an endpoint, from 1.
+    pub nonce: u64,
+    /// The application's, carried untouched.
+    pub payload: u32,
+}
+
+impl Frame {
+    /// Puts a frame together. Nothing is checked: [`decode`](Self::decode) is the judge.
+    ///
+    /// ```
+    /// let frame = varta::Frame::new(varta::Status::Degraded, 4321, 1_000, 7, 42);
+    /// assert_eq!(frame.nonce, 7);
+    /// ```
+    #[must_use]
+    pub const fn new(
+        status: Status,
+        pid: u32,
+        timestamp: u64,
+        nonce: u64,
+        payload: u32,
+    ) -> Self {
+        Self { status, pid, timestamp, nonce, payload }
+    }
+
+    /// Writes the frame as it travels.
+    ///
+    /// ```
+    /// let mut wire = [0; 32];
+    /// varta::Frame::new(varta::Status::Ok, 2, 0, 1, 0).encode(&mut wire);
+    /// assert_eq!(wire[28..], [0xe4, 0x11, 0x6b, 0xaa]);
+    /// ```
+    pub fn encode(&self, out: &mut [u8; FRAME_BYTES]) {
+        out[..24].copy_from_slice(&head(
+            VERSION,
+            self.status,
+            self.pid,
+            self.timestamp,
+            self.nonce,
+        ));
+        out[24..28].copy_from_slice(&self.payload.to_le_bytes());
+        let crc = checksum(out);
+        out[28..].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// Reads a frame; the first thing wrong with it, in the order of
+    /// [`DecodeError`]'s variants, is the error.
+    ///
+    /// ```
+    /// use varta::{DecodeError, Frame};
+    ///
+    /// assert_eq!(Frame::decode(&[0; 32]), Err(DecodeError::BadMagic));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first [`DecodeError`] that applies.
+    pub fn decode(wire: &[u8; FRAME_BYTES]) -> Result<Self, DecodeError> {
+        check_version(wire, VERSION)?;
+        let computed = checksum(wire);
+        let stored = u32::from_le_bytes([wire[28], wire[29], wire[30], wire[31]]);
+        if computed != stored {
+            return Err(DecodeError::BadCrc { expected: computed, actual: stored });
+        }
+        let Head { status, pid, timestamp, nonce } = Head::decode(wire)?;
+        let payload = u32::from_le_bytes([wire[24], wire[25], wire[26], wire[27]]);
+        Ok(Self { status, pid, timestamp, nonce, payload })
+    }
+}
+
+/// Why 32 bytes are not a frame. The variants stand in the order in which they are
+/// looked for, and their numbers are the same in every language.
+///
+/// ```
+/// use varta::DecodeError;
+///
+/// let error = DecodeError::BadStatus(9);
+/// assert_eq!((error.name(), error.code()), ("BadStatus", 4));
+/// assert_eq!(error.to_string(), "bad status: 9 is none of 0, 1, 2");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DecodeError {
+    /// The first two bytes are not "VA": not this protocol.
+    BadMagic,
+    /// This protocol, in a version the decoder was not asked to take.
+    BadVersion,
+    /// The bytes were damaged on the way.
+    BadCrc {
+        /// The checksum of the bytes that came.
+        expected: u32,
+        /// The checksum that came with them.
+        actual: u32,
+    },
+    /// The status byte means nothing.
+    BadStatus(u8),
+    /// A Stall from an agent; only an observer may say that.
+    StallOnWire,
+    /// Process ids 0 and 1 are no agents.
+    BadPid(u32),
+    /// The timestamp is all ones.
+    BadTimestamp(u64),
+    /// The terminal nonce with a status other than Critical.
+    BadNonce {
+        /// The nonce that came.
+        nonce: u64,
+        /// The status that came with it.
+        status: Status,
+    },
+}
+
+impl DecodeError {
+    /// The variant's name, as the shared test vectors spell it.
+    ///
+    /// ```
+    /// assert_eq!(varta::DecodeError::StallOnWire.name(), "StallOnWire");
+    /// ```
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::BadMagic => "BadMagic",
+            Self::BadVersion => "BadVersion",
+            Self::BadCrc { .. } => "BadCrc",
+            Self::BadStatus(_) => "BadStatus",
+            Self::StallOnWire => "StallOnWire",
+            Self::BadPid(_) => "BadPid",
+            Self::BadTimestamp(_) => "BadTimestamp",
+            Self::BadNonce { .. } => "BadNonce",
+        }
+    }
+
+    /// The variant's number, 1 to 8 in the order of decoding.
+    ///
+    /// ```
+    /// assert_eq!(varta::DecodeError::BadMagic.code(), 1);
+    /// ```
+    #[must_use]
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::BadMagic => 1,
+            Self::BadVersion => 2,
+            Self::BadCrc { .. } => 3,
+            Self::BadStatus(_) => 4,
+            Self::StallOnWire => 5,
+            Self::BadPid(_) => 6,
+            Self::BadTimestamp(_) => 7,
+            Self::BadNonce { .. } => 8,
+        }
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::BadMagic => f.write_str("bad magic: the bytes do not begin with 56 41"),
+            Self::BadVersion => f.write_str("bad version: not one this decoder takes"),
+            Self::BadCrc { expected, actual } => write!(
+                f,
+                "bad checksum: the bytes give {expected:08x}, the frame says {actual:08x}"
+            ),
+            Self::BadStatus(byte) => write!(f, "bad status: {byte} is none of 0, 1, 2"),
+            Self::StallOnWire => f.write_str("stall on wire: only an observer makes a stall"),
+            Self::BadPid(pid) => write!(f, "bad pid: {pid} is reserved"),
+            Self::BadTimestamp(_) => f.write_str("bad timestamp: all ones"),
+            Self::BadNonce { status, .. } => {
+                write!(f, "bad nonce: the terminal nonce goes with critical, not {status}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for DecodeError {}
+
+/// The fields that both versions keep at the same place, bytes 3 to 24.
+pub(crate) struct Head {
+    pub(crate) status: Status,
+    pub(crate) pid: u32,
+    pub(crate) timestamp: u64,
+    pub(crate) nonce: u64,
+}
+
+impl Head {
+    pub(crate) fn decode(wire: &[u8; FRAME_BYTES]) -> Result<Self, DecodeError> {
+        let status = match Status::from_wire(wire[3]) {
+            None => return Err(DecodeError::BadStatus(wire[3])),
+            Some(Status::Stall) => return Err(DecodeError::StallOnWire),
+            Some(status) => status,
+        };
+        let pid = u32::from_le_bytes([wire[4], wire[5], wire[6], wire[7]]);
+        let timestamp = u64::from_le_bytes([
+            wire[8], wire[9], wire[10], wire[11], wire[12], wire[13], wire[14], wire[15],
+        ]);
+        let nonce = u64::from_le_bytes([
+            wire[16], wire[17], wire[18], wire[19], wire[20], wire[21], wire[22], wire[23],
+        ]);
+        if pid < 2 {
+            return Err(DecodeError::BadPid(pid));
+        }
+        if timestamp == u64::MAX {
+            return Err(DecodeError::BadTimestamp(timestamp));
+        }
+        if nonce == NONCE_TERMINAL && status != Status::Critical {
+            return Err(DecodeError::BadNonce { nonce, status });
+        }
+        Ok(Self { status, pid, timestamp, nonce })
+    }
+}
+
+pub(crate) fn head(
+    version: u8,
+    status: Status,
+    pid: u32,
+    timestamp: u64,
+    nonce: u64,
+) -> [u8; 24] {
+    let mut out = [0; 24];
+    out[..2].copy_from_slice(&MAGIC);
+    out[2] = version;
+    out[3] = status as u8;
+    out[4..8].copy_from_slice(&pid.to_le_bytes());
+    out[8..16].copy_from_slice(&timestamp.to_le_bytes());
+    out[16..].copy_from_slice(&nonce.to_le_bytes());
+    out
+}
+
+pub(crate) fn check_version(wire: &[u8; FRAME_BYTES], version: u8) -> Result<(), DecodeError> {
+    if wire[..2] != MAGIC {
+        return Err(DecodeError::BadMagic);
+    }
+    if wire[2] != version {
+        return Err(DecodeError::BadVersion);
+    }
+    Ok(())
+}
+
+fn checksum(wire: &[u8; FRAME_BYTES]) -> u32 {
+    crc32c(&wire[..28])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OK: &str = "564102000200000000000000000000000100000000000000 00000000e4116baa";
+    const LAST: &str = "5641020202000000e703000000000000ffffffffffffffff 00000000a299eeed";
+
+    fn bytes(hex: &str) -> [u8; 32] {
+        let digits: Vec<u8> = hex.bytes().filter(|b| *b != b' ').collect();
+        core::array::from_fn(|i| {
+            u8::from_str_radix(core::str::from_utf8(&digits[2 * i..2 * i + 2]).unwrap(), 16)
+                .unwrap()
+        })
+    }
+
+    #[test]
+    fn golden_frames_go_both_ways() {
+        for (hex, frame) in [
+            (OK, Frame::new(Status::Ok, 2, 0, 1, 0)),
+            (LAST, Frame::new(Status::Critical, 2, 999, NONCE_TERMINAL, 0)),
+        ] {
+            let mut wire = [0; 32];
+            frame.encode(&mut wire);
+            assert_eq!(wire, bytes(hex));
+            assert_eq!(Frame::decode(&wire), Ok(frame));
+        }
+    }
+
+    #[test]
+    fn errors_carry_what_was_found() {
+        let mut wire = bytes(OK);
+        wire[24] ^= 1;
+        let Err(DecodeError::BadCrc { expected, actual }) = Frame::decode(&wire) else {
+            panic!("damage must be seen");
+        };
+        assert_eq!(actual, 0xaa6b_11e4);
+        assert_eq!(expected, crc32c(&wire[..28]));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(
+            status in 0u8..3, pid in 2u32.., timestamp in 0..u64::MAX,
+            nonce in 0..u64::MAX, payload: u32,
+        ) {
+            let frame = Frame::new(
+                Status::from_wire(status).unwrap(), pid, timestamp, nonce, payload);
+            let mut wire = [0; 32];
+            frame.encode(&mut wire);
+            proptest::prop_assert_eq!(Frame::decode(&wire), Ok(frame));
+        }
+
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(mut wire: [u8; 32]) {
+            wire[..3].copy_from_slice(&[0x56, 0x41, 2]);
+            wire[3] %= 4;
+            let crc = checksum(&wire);
+            wire[28..].copy_from_slice(&crc.to_le_bytes());
+            if let Ok(frame) = Frame::decode(&wire) {
+                let mut again = [0; 32];
+                frame.encode(&mut again);
+                proptest::prop_assert_eq!(again, wire);
+            }
+        }
+    }
+}

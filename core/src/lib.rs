@@ -1,0 +1,74 @@
+//! Process liveness: a program beats a few times a second, an observer says who has gone
+//! silent.
+//!
+//! ```
+//! use varta::{Status, Varta};
+//!
+//! # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+//! # let endpoint = format!("udp://{}", observer.local_addr()?);
+//! # let endpoint = endpoint.as_str();
+//! let mut agent = Varta::open(endpoint)?; // "/run/varta.sock", "udp://127.0.0.1:9000", ...
+//! for work in 0..3 {
+//!     let outcome = agent.beat(Status::Ok, work);
+//!     println!("{outcome}");
+//! }
+//! # Ok::<(), std::io::Error>(())
+//! ```
+//!
+//! [`Varta`] is the agent, [`Frame`] the wire. [`secure`] seals frames for a network, and
+//! [`v1`] speaks to observers that know nothing newer. On a target without an operating
+//! system the crate is `no_std` and consists of the wire alone.
+
+#![cfg_attr(any(not(unix), bare), no_std)]
+
+#[cfg(all(unix, not(bare)))]
+mod agent;
+#[cfg(all(unix, not(bare)))]
+mod clock;
+mod crc32c;
+#[cfg(all(unix, not(bare)))]
+mod endpoint;
+#[cfg(all(unix, not(bare)))]
+mod fork;
+mod frame;
+#[cfg(all(unix, not(bare), feature = "panic-handler"))]
+mod last_words;
+#[cfg(all(unix, not(bare)))]
+mod nonce;
+#[cfg(all(unix, not(bare)))]
+mod outcome;
+#[cfg(all(unix, not(bare), feature = "panic-handler"))]
+mod panic;
+#[cfg(all(unix, not(bare), feature = "secure-udp"))]
+pub mod secure;
+mod status;
+#[cfg(all(unix, not(bare)))]
+mod sys;
+#[cfg(all(unix, not(bare)))]
+mod transport;
+pub mod v1;
+
+pub use crc32c::crc32c;
+pub use frame::{DecodeError, FRAME_BYTES, Frame, MAGIC, NONCE_TERMINAL, VERSION};
+pub use status::{Status, UnknownStatus};
+
+#[cfg(all(unix, not(bare)))]
+pub use agent::{Options, Varta};
+#[cfg(all(unix, not(bare)))]
+pub use endpoint::{DEFAULT_ENDPOINT, ENDPOINT_VARIABLE, Endpoint, EndpointError, KeyFile};
+#[cfg(all(unix, not(bare), feature = "panic-handler"))]
+pub use last_words::LastWords;
+#[cfg(all(unix, not(bare)))]
+pub use outcome::{BeatError, BeatOutcome, DropReason, classify_send_error};
+#[cfg(all(unix, not(bare), feature = "panic-handler"))]
+pub use panic::install_panic_handler;
+#[cfg(all(unix, not(bare), feature = "panic-handler", feature = "secure-udp"))]
+pub use panic::install_panic_handler_secure_udp;
+#[cfg(all(unix, not(bare), feature = "panic-handler", feature = "udp"))]
+pub use panic::install_panic_handler_udp;
+#[cfg(all(unix, not(bare), feature = "secure-udp"))]
+pub use transport::SecureUdpTransport;
+#[cfg(all(unix, not(bare), feature = "udp"))]
+pub use transport::UdpTransport;
+#[cfg(all(unix, not(bare)))]
+pub use transport::{AnyTransport, BeatTransport, UdsTransport};

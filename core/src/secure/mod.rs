@@ -1,0 +1,13 @@
+//! The secure wrapping: a frame sealed with ChaCha20-Poly1305 for a network, and the
+//! derivations of its keys.
+
+mod cipher;
+mod derive;
+mod key;
+pub(crate) mod session;
+
+pub use cipher::{AuthError, Cipher, Iv, MASTER_BYTES, SHARED_BYTES, SealError};
+#[cfg(feature = "panic-handler")]
+pub(crate) use derive::last_words_prefix;
+pub use derive::{KdfError, derive_agent_key, derive_epoch_key, derive_iv_prefix};
+pub use key::{Key, KeyError};

@@ -1,0 +1,34 @@
+//! The CRC instruction of x86-64.
+
+use std::arch::is_x86_feature_detected;
+use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u64};
+
+/// The CRC-32C by the CPU's own instruction, or None where the CPU has none.
+#[inline]
+pub(crate) fn crc32c(bytes: &[u8]) -> Option<u32> {
+    if !is_x86_feature_detected!("sse4.2") {
+        return None;
+    }
+    // SAFETY: SSE 4.2, which the function requires, was found just above.
+    Some(unsafe { with_sse42(bytes) })
+}
+
+#[target_feature(enable = "sse4.2")]
+#[allow(unused_unsafe, reason = "the intrinsics are safe functions from Rust 1.87 on")]
+unsafe fn with_sse42(bytes: &[u8]) -> u32 {
+    let (words, rest) = bytes.split_at(bytes.len() & !7);
+    let mut crc = u64::from(u32::MAX);
+    for word in words.chunks_exact(8) {
+        let mut eight = [0; 8];
+        eight.copy_from_slice(word);
+        // SAFETY: the caller saw to it that the CPU has SSE 4.2.
+        crc = unsafe { _mm_crc32_u64(crc, u64::from_le_bytes(eight)) };
+    }
+    #[allow(clippy::cast_possible_truncation, reason = "the instruction zeroes the rest")]
+    let mut crc = crc as u32;
+    for byte in rest {
+        // SAFETY: as above.
+        crc = unsafe { _mm_crc32_u8(crc, *byte) };
+    }
+    !crc
+}

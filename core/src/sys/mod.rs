@@ -1,0 +1,65 @@
+//! What only the platform gives: the clock, the process, entropy, and memory with
+//! properties of its own. All of the crate's `unsafe` is in this folder.
+
+#![allow(unsafe_code, reason = "this folder is where it lives")]
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod crc;
+mod list;
+mod page;
+#[cfg(feature = "secure-udp")]
+mod wiped;
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+pub(crate) use list::List;
+pub(crate) use page::{Page, SLOTS, Wiping};
+#[cfg(feature = "secure-udp")]
+pub(crate) use wiped::Wiped;
+
+/// Nanoseconds on the monotonic clock.
+#[inline]
+pub(crate) fn monotonic_ns() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec of ours to be written. With this clock and a good
+    // pointer the call cannot fail.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
+    let (seconds, nanoseconds) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
+}
+
+/// Sends one datagram on a connected socket, at once or not at all.
+#[inline]
+pub(crate) fn send(socket: BorrowedFd<'_>, datagram: &[u8]) -> io::Result<usize> {
+    // SAFETY: pointer and length are those of a live slice, which is only read.
+    let sent = unsafe {
+        libc::send(
+            socket.as_raw_fd(),
+            datagram.as_ptr().cast(),
+            datagram.len(),
+            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+        )
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// Fills a buffer from the operating system's entropy.
+#[cfg(feature = "secure-udp")]
+pub(crate) fn entropy(buffer: &mut [u8]) -> io::Result<()> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        // SAFETY: pointer and length are those of a live slice of ours.
+        let got = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+        match usize::try_from(got) {
+            Ok(got) => filled += got,
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+    Ok(())
+}

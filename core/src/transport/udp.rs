@@ -1,0 +1,74 @@
+//! Beats over plain UDP.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+
+use super::BeatTransport;
+use super::uds::cannot_connect;
+use crate::endpoint::Endpoint;
+use crate::frame::FRAME_BYTES;
+use crate::sys;
+
+/// Beats over plain UDP, which anyone on the way can read and forge.
+///
+/// ```
+/// use varta::{BeatTransport, UdpTransport};
+///
+/// let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+/// let mut transport = UdpTransport::connect(observer.local_addr()?)?;
+/// assert_eq!(transport.send(&[0; 32])?, 32);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UdpTransport {
+    socket: UdpSocket,
+    address: SocketAddr,
+    endpoint: OsString,
+}
+
+impl UdpTransport {
+    /// Connects a socket to an address. Whether anybody listens there shows only later.
+    ///
+    /// ```
+    /// let transport = varta::UdpTransport::connect(([127, 0, 0, 1], 9).into())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// There is no way to the address, or no descriptor for the socket.
+    pub fn connect(address: SocketAddr) -> io::Result<Self> {
+        let endpoint = Endpoint::Udp(address);
+        let socket = connected(address).map_err(|error| cannot_connect(&error, &endpoint))?;
+        Ok(Self { socket, address, endpoint: endpoint.counted_as() })
+    }
+}
+
+/// A socket of its own port, connected to an address.
+pub(crate) fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match address {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any)?;
+    socket.connect(address)?;
+    Ok(socket)
+}
+
+impl BeatTransport for UdpTransport {
+    #[inline]
+    fn send(&mut self, frame: &[u8; FRAME_BYTES]) -> io::Result<usize> {
+        sys::send(self.socket.as_fd(), frame)
+    }
+
+    fn reconnect(&mut self) -> io::Result<()> {
+        self.socket = connected(self.address)?;
+        Ok(())
+    }
+
+    fn endpoint(&self) -> Option<&OsStr> {
+        Some(&self.endpoint)
+    }
+}

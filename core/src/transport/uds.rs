@@ -1,0 +1,108 @@
+//! Beats over a Unix datagram socket.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::AsFd;
+#[cfg(target_os = "linux")]
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
+
+use super::BeatTransport;
+use crate::endpoint::Endpoint;
+use crate::frame::FRAME_BYTES;
+use crate::outcome::{self, BeatOutcome, DropReason};
+use crate::sys;
+
+/// Beats over a Unix datagram socket, the transport of [`Varta::connect`](crate::Varta::connect).
+///
+/// ```
+/// use varta::{BeatTransport, UdsTransport};
+///
+/// # let folder = std::env::temp_dir().join(format!("varta-doc-uds-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("varta.sock");
+/// let observer = std::os::unix::net::UnixDatagram::bind(&path)?;
+/// let mut transport = UdsTransport::connect(&path)?;
+/// assert_eq!(transport.send(&[0; 32])?, 32);
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct UdsTransport {
+    /// None until the first session.
+    socket: Option<UnixDatagram>,
+    address: SocketAddr,
+    endpoint: OsString,
+}
+
+impl UdsTransport {
+    /// Connects to the socket at a path.
+    ///
+    /// ```
+    /// let error = varta::UdsTransport::connect("/nonexistent/varta.sock").unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Nobody is bound there, the path is too long for a socket, or permission is denied.
+    pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
+        let path = path.as_ref();
+        let mut transport = Self::unconnected(&Endpoint::Path(path.to_owned()))?;
+        transport.reconnect().map_err(|error| cannot_connect(&error, path.display()))?;
+        Ok(transport)
+    }
+
+    /// One that has no session yet.
+    pub(crate) fn unconnected(endpoint: &Endpoint) -> io::Result<Self> {
+        let address = address(endpoint).map_err(|error| cannot_connect(&error, endpoint))?;
+        Ok(Self { socket: None, address, endpoint: endpoint.counted_as() })
+    }
+}
+
+/// The address of an endpoint that is a Unix socket.
+pub(crate) fn address(endpoint: &Endpoint) -> io::Result<SocketAddr> {
+    match endpoint {
+        Endpoint::Path(path) => SocketAddr::from_pathname(path),
+        #[cfg(target_os = "linux")]
+        Endpoint::Abstract(name) => SocketAddr::from_abstract_name(name),
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+pub(crate) fn connected(address: &SocketAddr) -> io::Result<UnixDatagram> {
+    let socket = UnixDatagram::unbound()?;
+    socket.connect_addr(address)?;
+    Ok(socket)
+}
+
+/// Says where a connection was to go, and what it means that nobody was found.
+pub(crate) fn cannot_connect(error: &io::Error, to: impl std::fmt::Display) -> io::Error {
+    match outcome::classify_send_error(error) {
+        BeatOutcome::Dropped(DropReason::NoObserver) => outcome::with_context(
+            error,
+            format_args!("cannot connect to {to}, where no observer listens"),
+        ),
+        _ => outcome::with_context(error, format_args!("cannot connect to {to}")),
+    }
+}
+
+impl BeatTransport for UdsTransport {
+    #[inline]
+    fn send(&mut self, frame: &[u8; FRAME_BYTES]) -> io::Result<usize> {
+        match &self.socket {
+            Some(socket) => sys::send(socket.as_fd(), frame),
+            None => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+
+    fn reconnect(&mut self) -> io::Result<()> {
+        self.socket = Some(connected(&self.address)?);
+        Ok(())
+    }
+
+    fn endpoint(&self) -> Option<&OsStr> {
+        Some(&self.endpoint)
+    }
+}
