@@ -1,0 +1,34 @@
+//! One check per kind of vector.
+
+mod frame;
+mod secure;
+
+use varta::crc32c;
+
+use crate::failure::{Failure, same};
+use crate::fields::Fields;
+
+pub(crate) type Check = fn(&Fields<'_>) -> Result<(), Failure>;
+
+/// The check of a kind, if it is known.
+pub(crate) fn of(kind: &str) -> Option<Check> {
+    Some(match kind {
+        "crc32c" => checksum,
+        "encode_decode_roundtrip" => frame::encode_decode_roundtrip,
+        "decode_error" => frame::decode_error,
+        "frame_length" => frame::frame_length,
+        "v1_decode" => frame::v1_decode,
+        "kdf_agent_key" => secure::kdf_agent_key,
+        "kdf_iv_prefix" => secure::kdf_iv_prefix,
+        "kdf_epoch_key" => secure::kdf_epoch_key,
+        "shared_key_seal" => secure::shared_key_seal,
+        "master_key_seal" => secure::master_key_seal,
+        "open_error" => secure::open_error,
+        _ => return None,
+    })
+}
+
+fn checksum(vector: &Fields<'_>) -> Result<(), Failure> {
+    let crc = crc32c(&vector.bytes("input_hex")?);
+    same("checksum", vector.text("expected_crc_hex")?, &format!("{crc:08x}"))
+}
