@@ -1,0 +1,79 @@
+# The front door. `make help` lists what there is.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+CARGO ?= cargo
+FUZZ_SECONDS ?= 300
+PYTHON := .venv/bin/python
+
+.PHONY: help
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
+
+.PHONY: demo
+demo: ## Show what it does, in half a minute
+	@./demo
+
+.PHONY: test
+test: lint unit vectors interop fuzz-short msrv package ## Check everything
+
+.PHONY: lint
+lint: ## Formatting, lints, every set of features, the docs
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+	for features in '' udp secure-udp panic-handler udp,panic-handler; do \
+	    $(CARGO) clippy --quiet -p varta --no-default-features --features "$$features" -- -D warnings; \
+	done
+	$(CARGO) rustc --quiet -p varta --lib --no-default-features -- --cfg bare -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --quiet --workspace --no-deps
+	$(CARGO) clippy --quiet --manifest-path bench/Cargo.toml --target-dir target/bench -- -D warnings
+
+.PHONY: unit
+unit: ## The tests of the crates
+	$(CARGO) test --workspace
+
+.PHONY: vectors
+vectors: $(PYTHON) ## The shared vectors: that they are what the spec says, and that we meet them
+	$(PYTHON) conformance/generate --check conformance/vectors/vlp.json
+	conformance/run
+
+.PHONY: interop
+interop: ## Published observers hear our agents
+	conformance/interop/run
+
+.PHONY: fuzz-short
+fuzz-short:
+	fuzz/run 5
+
+.PHONY: fuzz
+fuzz: ## Fuzz for FUZZ_SECONDS a target, with sanitizers where the toolchain has them
+	fuzz/run --long $(FUZZ_SECONDS)
+
+.PHONY: msrv
+msrv: ## Compile with the oldest Rust that is promised
+	tools/msrv
+
+.PHONY: package
+package:
+	$(CARGO) publish --quiet --dry-run --allow-dirty -p varta
+
+.PHONY: bench
+bench: ## Measure, side by side with a bare send and the published client
+	$(CARGO) run --quiet --release --manifest-path bench/Cargo.toml --target-dir target/bench -- --json target/bench.json
+
+.PHONY: fmt
+fmt: ## Format
+	$(CARGO) fmt --all
+	$(CARGO) fmt --manifest-path bench/Cargo.toml
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
+
+.PHONY: clean
+clean: ## Remove all that was made
+	rm -rf target .venv bench/target fuzz/target fuzz/artifacts fuzz/corpus
+
+$(PYTHON): conformance/generate/requirements.txt
+	python3 -m venv .venv
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
