@@ -64,6 +64,8 @@ pub(super) struct Engine<T> {
     nonces: Nonces,
     stamps: Stamps,
     link: Link,
+    /// When the next look for a lost observer is due, whatever became of the last one.
+    look_at: u64,
     /// Dropped beats in a row.
     run: u32,
     /// The run at which a beat reconnects; 0 for never.
@@ -80,9 +82,9 @@ enum Link {
     /// Followed, and there when last heard of.
     Up,
     /// Followed, and lost.
-    Lost { look_at: u64 },
+    Lost,
     /// Followed, and never met.
-    Unmet { look_at: u64 },
+    Unmet,
 }
 
 impl<T: BeatTransport> Engine<T> {
@@ -91,18 +93,19 @@ impl<T: BeatTransport> Engine<T> {
     }
 
     pub(super) fn following(transport: T, met: bool) -> io::Result<Self> {
-        let link = if met { Link::Up } else { Link::Unmet { look_at: later(monotonic_ns()) } };
-        Self::linked(transport, link)
+        Self::linked(transport, if met { Link::Up } else { Link::Unmet })
     }
 
     fn linked(transport: T, link: Link) -> io::Result<Self> {
         let memory = Memory::of_process()?;
+        let now = monotonic_ns();
         Ok(Self {
             memory,
             process: memory.process().ok_or(io::ErrorKind::WouldBlock)?,
             nonces: Nonces::of(transport.endpoint())?,
-            stamps: Stamps::from(monotonic_ns()),
+            stamps: Stamps::from(now),
             link,
+            look_at: now.saturating_add(BETWEEN_LOOKS_NS),
             run: 0,
             reconnect_after: 0,
             fork_recoveries: 0,
@@ -127,7 +130,7 @@ impl<T: BeatTransport> Engine<T> {
                 Err(error) => return BeatOutcome::Failed(BeatError::from_io(&error)),
             }
         }
-        if let Link::Lost { .. } | Link::Unmet { .. } = self.link {
+        if let Link::Lost | Link::Unmet = self.link {
             if let Some(outcome) = self.look_for_observer(now) {
                 return outcome;
             }
@@ -135,24 +138,19 @@ impl<T: BeatTransport> Engine<T> {
         let nonce = V::take_nonce(&self.nonces);
         let frame = V::encode(status, self.process.pid(), self.stamps.at(now), nonce, payload);
         match self.send(&frame) {
-            BeatOutcome::Dropped(reason) => self.after_drop(&frame, reason, now),
+            BeatOutcome::Dropped(reason) => self.after_drop(&frame, reason),
             other => {
                 self.run = 0;
-                if let Link::Lost { .. } = self.link {
-                    self.link = Link::Up;
-                }
+                self.met();
                 other
             }
         }
     }
 
     pub(super) fn reconnect(&mut self) -> io::Result<()> {
+        self.transport.reconnect()?;
         if self.memory.process() != Some(self.process) {
-            // `settle_in_child` would do without an observer never met; this may not.
-            self.transport.reconnect()?;
             self.start_anew(monotonic_ns())?;
-        } else {
-            self.transport.reconnect()?;
         }
         self.run = 0;
         self.met();
@@ -186,7 +184,7 @@ impl<T: BeatTransport> Engine<T> {
     fn settle_in_child(&mut self, now: u64) -> io::Result<()> {
         match self.transport.reconnect() {
             Ok(()) => self.met(),
-            Err(error) if matches!(self.link, Link::Unmet { .. }) && is_absence(&error) => {}
+            Err(error) if self.link == Link::Unmet && is_absence(&error) => {}
             Err(error) => return Err(error),
         }
         self.start_anew(now)
@@ -200,21 +198,25 @@ impl<T: BeatTransport> Engine<T> {
         Ok(())
     }
 
+    #[inline]
     fn met(&mut self) {
         if self.link != Link::Fixed {
             self.link = Link::Up;
         }
     }
 
+    fn lost(&mut self) {
+        if self.link == Link::Up {
+            self.link = Link::Lost;
+        }
+    }
+
     /// Tries a new session, if it is time to. Without any session the beat ends here.
     #[cold]
     fn look_for_observer(&mut self, now: u64) -> Option<BeatOutcome> {
-        let (Link::Lost { look_at } | Link::Unmet { look_at }) = &mut self.link else {
-            return None;
-        };
         let mut outcome = BeatOutcome::Dropped(DropReason::NoObserver);
-        if now >= *look_at {
-            *look_at = later(now);
+        if now >= self.look_at {
+            self.look_at = now.saturating_add(BETWEEN_LOOKS_NS);
             match self.transport.reconnect() {
                 Ok(()) => {
                     self.met();
@@ -223,16 +225,11 @@ impl<T: BeatTransport> Engine<T> {
                 Err(error) => outcome = classify_send_error(&error),
             }
         }
-        matches!(self.link, Link::Unmet { .. }).then_some(outcome)
+        (self.link == Link::Unmet).then_some(outcome)
     }
 
     #[cold]
-    fn after_drop(
-        &mut self,
-        frame: &[u8; FRAME_BYTES],
-        reason: DropReason,
-        now: u64,
-    ) -> BeatOutcome {
+    fn after_drop(&mut self, frame: &[u8; FRAME_BYTES], reason: DropReason) -> BeatOutcome {
         self.run = self.run.saturating_add(1);
         let mut outcome = BeatOutcome::Dropped(reason);
         if self.reconnect_after != 0
@@ -242,24 +239,14 @@ impl<T: BeatTransport> Engine<T> {
             outcome = self.send(frame);
         }
         match outcome {
-            BeatOutcome::Dropped(reason) => self.link_after(reason, now),
-            _ => {
+            BeatOutcome::Dropped(DropReason::NoObserver | DropReason::PeerGone) => self.lost(),
+            BeatOutcome::Dropped(_) => self.met(),
+            BeatOutcome::Sent | BeatOutcome::Failed(_) => {
                 self.run = 0;
                 self.met();
             }
         }
         outcome
-    }
-
-    fn link_after(&mut self, reason: DropReason, now: u64) {
-        let gone = matches!(reason, DropReason::NoObserver | DropReason::PeerGone);
-        self.link = match self.link {
-            Link::Fixed => Link::Fixed,
-            // The next beat looks at once; from then on the looks are spaced.
-            Link::Up if gone => Link::Lost { look_at: now },
-            lost if gone => lost,
-            _ => Link::Up,
-        };
     }
 
     pub(super) fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -278,8 +265,4 @@ impl<T: BeatTransport> Engine<T> {
             .field("fork_detection", &fork_detection)
             .finish_non_exhaustive()
     }
-}
-
-fn later(now: u64) -> u64 {
-    now.saturating_add(BETWEEN_LOOKS_NS)
 }
