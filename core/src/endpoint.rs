@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -259,6 +259,9 @@ fn secure(rest: &[u8]) -> Result<Endpoint, Problem> {
     };
     let (host, query) = rest.split_at(at);
     let address = address(host)?;
+    if query.len() == 1 {
+        return Err(NEEDS_KEY.into());
+    }
     let mut key = None;
     for parameter in query.get(1..).unwrap_or_default().split(|byte| *byte == b'&') {
         let at = parameter.iter().position(|byte| *byte == b'=').unwrap_or(parameter.len());
@@ -267,7 +270,6 @@ fn secure(rest: &[u8]) -> Result<Endpoint, Problem> {
         let kind = match name {
             b"key-file" => KeyFile::Shared,
             b"master-key-file" => KeyFile::Master,
-            b"" => return Err(NEEDS_KEY.into()),
             _ => {
                 return Err(format!(
                     "parameter {:?} is none of key-file, master-key-file",
@@ -276,8 +278,12 @@ fn secure(rest: &[u8]) -> Result<Endpoint, Problem> {
                 .into());
             }
         };
-        if value.is_empty() || value.contains(&0) {
-            return Err(format!("{} names no file", String::from_utf8_lossy(name)).into());
+        let name = String::from_utf8_lossy(name);
+        if value.is_empty() {
+            return Err(format!("{name} names no file").into());
+        }
+        if value.contains(&0) {
+            return Err(format!("the path of {name} holds a NUL byte").into());
         }
         if key.is_some() {
             return Err("it names more than one key file".into());
@@ -292,43 +298,41 @@ fn secure(rest: &[u8]) -> Result<Endpoint, Problem> {
 
 fn address(text: &[u8]) -> Result<SocketAddr, Problem> {
     let text = std::str::from_utf8(text).map_err(|_| "the address is not text")?;
-    let (host, port) = match text.strip_prefix('[') {
+    match text.strip_prefix('[') {
         Some(rest) => {
             let (host, after) =
                 rest.split_once(']').ok_or("the host's [ has no ] to close it")?;
-            (host, after.strip_prefix(':'))
+            let (host, scope) = host_v6(host)?;
+            let port = port(after.strip_prefix(':'))?;
+            Ok(SocketAddrV6::new(host, port, 0, scope).into())
         }
-        None => match text.rsplit_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
-        },
-    };
-    let host_address = if text.starts_with('[') { host_v6(host)? } else { host_v4(host)? };
-    let port = match port {
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => digits.parse().ok(),
-        _ => None,
-    };
-    match port {
-        Some(port @ 1..) => Ok(host_address(port)),
-        _ => Err("the port must be a number from 1 to 65535, after a colon".into()),
+        None if text.matches(':').count() > 1 => {
+            Err("an IPv6 host stands in brackets, as in [::1]:9000".into())
+        }
+        None => {
+            let (host, digits) = match text.split_once(':') {
+                Some((host, digits)) => (host, Some(digits)),
+                None => (text, None),
+            };
+            let host: Ipv4Addr = host.parse().map_err(|_| not_numeric(host))?;
+            Ok((host, port(digits)?).into())
+        }
     }
 }
 
-type WithPort = Box<dyn Fn(u16) -> SocketAddr>;
-
-fn host_v4(host: &str) -> Result<WithPort, Problem> {
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V4(v4)) => Ok(Box::new(move |port| (v4, port).into())),
-        Ok(IpAddr::V6(_)) => Err(format!("write the IPv6 host as [{host}]").into()),
-        Err(_) if host.is_empty() => Err("the host is missing".into()),
-        Err(_) => Err(not_numeric(host)),
-    }
+fn port(digits: Option<&str>) -> Result<u16, Problem> {
+    digits
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .filter(|port| *port != 0)
+        .ok_or("the port must be a number from 1 to 65535, after a colon".into())
 }
 
-fn host_v6(host: &str) -> Result<WithPort, Problem> {
-    let (host, scope) = match host.split_once('%') {
-        None => (host, 0),
-        Some((host, scope)) => match scope.parse::<u32>() {
+/// The host, and the index of the interface that it is reached by; 0 for any.
+fn host_v6(text: &str) -> Result<(Ipv6Addr, u32), Problem> {
+    let (host, scope) = match text.split_once('%') {
+        None => (text, 0),
+        Some((host, scope)) => match scope.parse() {
             Ok(index) if !scope.starts_with('+') => (host, index),
             _ => {
                 return Err(format!(
@@ -338,13 +342,19 @@ fn host_v6(host: &str) -> Result<WithPort, Problem> {
             }
         },
     };
-    match host.parse::<Ipv6Addr>() {
-        Ok(v6) => Ok(Box::new(move |port| SocketAddrV6::new(v6, port, 0, scope).into())),
+    match host.parse() {
+        Ok(v6) => Ok((v6, scope)),
+        Err(_) if host.parse::<Ipv4Addr>().is_ok() => {
+            Err(format!("brackets are for IPv6; write the host as {host}").into())
+        }
         Err(_) => Err(not_numeric(host)),
     }
 }
 
 fn not_numeric(host: &str) -> Problem {
+    if host.is_empty() {
+        return "the host is missing".into();
+    }
     format!("host {host:?} is not a numeric address; names are not looked up").into()
 }
 

@@ -100,7 +100,7 @@ impl Key {
                 ),
             ));
         }
-        // Room for a line ending, and one byte more to see what is too long.
+        // Room for a line ending, and one byte more, which only what is too long fills.
         let mut text = Zeroizing::new([0; HEX_DIGITS + 3]);
         let mut length = 0;
         while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
@@ -111,7 +111,10 @@ impl Key {
                 Err(error) => return Err(error),
             }
         }
-        let digits = text.get(..length).unwrap_or_default().trim_ascii_end();
+        let digits = match text.get(..length) {
+            Some(all) if length < text.len() => all.trim_ascii_end(),
+            _ => &*text,
+        };
         Self::from_digits(digits)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }

@@ -80,10 +80,13 @@ pub(crate) fn connected(address: &SocketAddr) -> io::Result<UnixDatagram> {
 /// Says where a connection was to go, and what it means that nobody was found.
 pub(crate) fn cannot_connect(error: &io::Error, to: impl std::fmt::Display) -> io::Error {
     match outcome::classify_send_error(error) {
-        BeatOutcome::Dropped(DropReason::NoObserver) => outcome::with_context(
-            error,
-            format_args!("cannot connect to {to}, where no observer listens"),
-        ),
+        // An error that is in words already is of something else, such as a key file.
+        BeatOutcome::Dropped(DropReason::NoObserver) if error.raw_os_error().is_some() => {
+            outcome::with_context(
+                error,
+                format_args!("cannot connect to {to}, where no observer listens"),
+            )
+        }
         _ => outcome::with_context(error, format_args!("cannot connect to {to}")),
     }
 }

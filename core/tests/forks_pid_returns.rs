@@ -1,0 +1,175 @@
+//! Shows that a child is known for one also when its pid is the very one that the agent
+//! was made under: the first process is gone, and its grandchild has got its pid back.
+//!
+//! Pids are chosen in a pid namespace, which needs root. Without it this is skipped, but
+//! not where `CI=true`.
+
+#![cfg(all(target_os = "linux", feature = "secure-udp"))]
+#![allow(unsafe_code, reason = "forking")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod support;
+
+use std::io::{Error, ErrorKind, Write};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+use support::{Child, Ended, Folder, Receiver, decode, shared_numbers};
+use varta::BeatOutcome::Sent;
+use varta::secure::{Cipher, Iv, Key, derive_agent_key};
+use varta::{BeatTransport, Status, Varta};
+
+/// How a child says that it may not make a namespace.
+const FORBIDDEN: i32 = 77;
+
+fn key() -> Key {
+    Key::from_bytes([7; 32])
+}
+
+/// Runs three generations in a pid namespace of their own. The first one is given an agent
+/// and beats three times; the second one beats as often as told; the third one, whose pid
+/// is the first one's again, beats twice. Tells how old that one was, in nanoseconds,
+/// after its first beat; None if the namespace is forbidden.
+fn three_generations<T: BeatTransport>(
+    connect: impl Fn() -> Varta<T>,
+    beats_between: u64,
+) -> Option<u64> {
+    let [age] = shared_numbers();
+    let mut outside = Child::start(|| {
+        // SAFETY: takes numbers alone; only children of this process will notice.
+        if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+            assert_eq!(Error::last_os_error().kind(), ErrorKind::PermissionDenied);
+            // SAFETY: ends this child at once.
+            unsafe { libc::_exit(FORBIDDEN) };
+        }
+        // The namespace's first process, to whom orphans fall.
+        Child::start(|| {
+            // SAFETY: takes numbers alone. Such a process is deaf to its own alarm.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            Child::start(|| first(connect(), beats_between, age)).finish();
+            let mut status = 0;
+            // SAFETY: `status` is ours to be written.
+            let orphan = unsafe { libc::waitpid(-1, &raw mut status, 0) };
+            assert!(orphan > 0 && status == 0, "the second generation: {status:#x}");
+        })
+        .finish();
+    });
+    match outside.wait() {
+        Ended::Exited(FORBIDDEN) => None,
+        _ => {
+            outside.finish();
+            Some(age.load(Relaxed))
+        }
+    }
+}
+
+fn first<T: BeatTransport>(mut agent: Varta<T>, beats_between: u64, age: &AtomicU64) {
+    for _ in 0..3 {
+        assert_eq!(agent.beat(Status::Ok, 1), Sent);
+    }
+    let first_pid = process::id();
+    let second = Child::start(|| {
+        for _ in 0..beats_between {
+            assert_eq!(agent.beat(Status::Ok, 2), Sent);
+        }
+        let recoveries = beats_between.min(1) + 1;
+        let third = || third(&mut agent, first_pid, recoveries, age);
+        Child::start_by(|| fork_as(first_pid), third).finish();
+    });
+    // It outlives this process.
+    std::mem::forget(second);
+}
+
+fn third<T: BeatTransport>(agent: &mut Varta<T>, pid: u32, recoveries: u64, age: &AtomicU64) {
+    let start = Instant::now();
+    assert_eq!(process::id(), pid);
+    assert_eq!(agent.beat(Status::Ok, 3), Sent);
+    age.store(start.elapsed().as_nanos().try_into().unwrap(), Relaxed);
+    assert_eq!(agent.beat(Status::Ok, 3), Sent);
+    assert_eq!(agent.fork_recoveries(), recoveries);
+}
+
+/// Forks a child with a pid of the caller's choice, as soon as that is free.
+fn fork_as(pid: u32) -> libc::pid_t {
+    let mut pids = [libc::pid_t::try_from(pid).unwrap()];
+    // struct clone_args, up to what this needs of it.
+    let [flags, pidfd, child_tid, parent_tid, stack, stack_size, tls] = [0; 7];
+    let exit_signal = u64::try_from(libc::SIGCHLD).unwrap();
+    let set_tid = pids.as_mut_ptr().expose_provenance() as u64;
+    let arguments: [u64; 10] =
+        [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, 1];
+    loop {
+        let size = size_of_val(&arguments);
+        // SAFETY: like a fork, with nothing shared; the arguments live until it returns.
+        let forked = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size) };
+        // Until the one who had it is reaped.
+        if forked != -1 || Error::last_os_error().raw_os_error() != Some(libc::EEXIST) {
+            return forked.try_into().unwrap();
+        }
+        std::thread::yield_now();
+    }
+}
+
+/// What a skipped test says.
+fn skipped() {
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "a pid namespace needs root, and CI=true allows no skipping"
+    );
+    // Past the harness, which keeps what a passed test prints.
+    let text = "SKIPPED: a pid namespace needs root; run this as root\n";
+    std::io::stderr().write_all(text.as_bytes()).unwrap();
+}
+
+#[test]
+fn it_counts_from_one_on_a_clock_of_its_own() {
+    for beats_between in [0, 2] {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let receiver = Receiver::uds(&path);
+        let Some(age) = three_generations(|| Varta::connect(&path).unwrap(), beats_between)
+        else {
+            return skipped();
+        };
+
+        let frames = receiver.queued_frames();
+        let numbers: Vec<_> = frames.iter().map(|frame| (frame.payload, frame.nonce)).collect();
+        let expected = [(1, 3), (2, beats_between), (3, 2)]
+            .into_iter()
+            .flat_map(|(generation, beats)| (1..=beats).map(move |nonce| (generation, nonce)));
+        assert_eq!(numbers, expected.collect::<Vec<_>>());
+
+        let of = |generation| frames.iter().find(|frame| frame.payload == generation);
+        let [first, third] = [1, 3].map(|generation| of(generation).unwrap());
+        assert_eq!(third.pid, first.pid);
+        assert!(third.timestamp <= age, "{} ns, but it is {age} ns old", third.timestamp);
+    }
+}
+
+/// The key is derived from the pid, so it is the same again; the IVs must not be.
+#[test]
+fn it_seals_with_a_salt_of_its_own() {
+    let receiver = Receiver::udp();
+    let connect = || Varta::connect_secure_udp_with_master(receiver.address(), key()).unwrap();
+    if three_generations(connect, 0).is_none() {
+        return skipped();
+    }
+
+    let wires: Vec<[u8; 64]> =
+        (0..5).map(|_| receiver.next_datagram().try_into().unwrap()).collect();
+    let (pid, _) = wires[0].split_first_chunk().unwrap();
+    let cipher = Cipher::new(&derive_agent_key(&key(), u32::from_le_bytes(*pid)).unwrap());
+    let mut ivs = Vec::new();
+    for (wire, (generation, nonce)) in
+        wires.iter().zip([(1, 1), (1, 2), (1, 3), (3, 1), (3, 2)])
+    {
+        let frame = decode(&cipher.open_from(wire).unwrap());
+        assert_eq!((frame.payload, frame.nonce), (generation, nonce));
+        ivs.push(Iv::from_bytes(wire[4..16].try_into().unwrap()));
+    }
+    assert_eq!(ivs.iter().map(|iv| iv.counter).collect::<Vec<_>>(), [1, 2, 3, 1, 2]);
+    assert!(ivs[..3].iter().all(|iv| iv.prefix == ivs[0].prefix));
+    assert_ne!(ivs[3].prefix, ivs[0].prefix);
+    assert_eq!(ivs[4].prefix, ivs[3].prefix);
+}

@@ -1,0 +1,221 @@
+//! Shows that a forked child has a new session before it sends anything: on secure UDP a
+//! new salt, with a master key also its own key, and on a transport of the user's own
+//! whatever that does to reconnect.
+
+#![cfg(all(unix, feature = "secure-udp"))]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::process;
+use std::sync::{Arc, Mutex};
+
+use support::{Receiver, decode, in_child};
+use varta::BeatOutcome::{Dropped, Failed, Sent};
+use varta::DropReason::KernelQueueFull;
+use varta::secure::{Cipher, Iv, Key, derive_agent_key};
+use varta::{BeatTransport, Frame, SecureUdpTransport, Status, Varta};
+
+fn key() -> Key {
+    Key::from_bytes([7; 32])
+}
+
+/// The IV of a sealed datagram, and the frame in it. One sealed by a master key's agent
+/// is opened with the key of that agent.
+fn opened(wire: &[u8], agent: Option<u32>) -> (Iv, Frame) {
+    let (iv, frame) = match agent {
+        None => (&wire[..12], Cipher::new(&key()).open(wire.try_into().unwrap())),
+        Some(pid) => {
+            assert_eq!(wire[..4], pid.to_le_bytes());
+            let cipher = Cipher::new(&derive_agent_key(&key(), pid).unwrap());
+            (&wire[4..16], cipher.open_from(wire.try_into().unwrap()))
+        }
+    };
+    (Iv::from_bytes(iv.try_into().unwrap()), decode(&frame.unwrap()))
+}
+
+#[track_caller]
+fn assert_new_session(connect: impl Fn(&Receiver) -> Varta<SecureUdpTransport>, master: bool) {
+    let receiver = Receiver::udp();
+    let mut agent = connect(&receiver);
+    let mut beat = |nonce, recoveries| {
+        assert_eq!(agent.beat(Status::Ok, 0), Sent);
+        assert_eq!(agent.fork_recoveries(), recoveries);
+        let wire = receiver.next_datagram();
+        let (iv, frame) = opened(&wire, master.then(process::id));
+        assert_eq!((frame.pid, frame.nonce), (process::id(), nonce));
+        assert_eq!(u64::from(iv.counter), nonce);
+        iv.prefix
+    };
+    let parents = beat(1, 0);
+    in_child(|| {
+        let childs = beat(1, 1);
+        assert_ne!(childs, parents);
+        in_child(|| {
+            let grandchilds = beat(1, 2);
+            assert!(grandchilds != parents && grandchilds != childs);
+        });
+        assert_eq!(beat(2, 1), childs);
+    });
+    assert_eq!(beat(2, 0), parents);
+}
+
+#[test]
+fn with_a_shared_key() {
+    let connect = |receiver: &Receiver| Varta::connect_secure_udp(receiver.address(), key());
+    assert_new_session(|receiver| connect(receiver).unwrap(), false);
+}
+
+#[test]
+fn with_a_master_key() {
+    let connect =
+        |receiver: &Receiver| Varta::connect_secure_udp_with_master(receiver.address(), key());
+    assert_new_session(|receiver| connect(receiver).unwrap(), true);
+}
+
+/// A transport that somebody uses without an agent looks after itself.
+#[test]
+fn with_a_transport_alone() {
+    let receiver = Receiver::udp();
+    let mut transport =
+        SecureUdpTransport::connect_with_master(receiver.address(), key()).unwrap();
+    let mut send = |nonce| {
+        let mut wire = [0; 32];
+        Frame::new(Status::Ok, process::id(), 0, nonce, 0).encode(&mut wire);
+        transport.send(&wire).unwrap();
+        let (iv, frame) = opened(&receiver.next_datagram(), Some(process::id()));
+        assert_eq!(frame.nonce, nonce);
+        iv
+    };
+    let parents = send(1);
+    in_child(|| {
+        let childs = send(1);
+        assert_ne!(childs.prefix, parents.prefix);
+        assert_eq!(childs.counter, 1);
+    });
+    assert_eq!(send(2), Iv { counter: 2, ..parents });
+}
+
+#[derive(Debug, PartialEq)]
+enum Event {
+    Reconnected,
+    Refused,
+    Sent(u32, u64),
+}
+
+/// Writes down what it is asked for.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<Event>>>);
+
+impl Log {
+    fn take(&self) -> Vec<Event> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+struct Logging {
+    log: Log,
+    refusals: u32,
+    full: bool,
+}
+
+impl BeatTransport for Logging {
+    fn send(&mut self, frame: &[u8; 32]) -> io::Result<usize> {
+        let frame = decode(frame);
+        self.log.0.lock().unwrap().push(Event::Sent(frame.pid, frame.nonce));
+        match self.full {
+            true => Err(io::ErrorKind::WouldBlock.into()),
+            false => Ok(32),
+        }
+    }
+
+    fn reconnect(&mut self) -> io::Result<()> {
+        let (event, result) = match self.refusals.checked_sub(1) {
+            Some(left) => {
+                self.refusals = left;
+                (Event::Refused, Err(io::Error::from_raw_os_error(libc::EMFILE)))
+            }
+            None => (Event::Reconnected, Ok(())),
+        };
+        self.log.0.lock().unwrap().push(event);
+        result
+    }
+}
+
+#[test]
+fn reconnecting_comes_first_and_is_tried_until_it_succeeds() {
+    let log = Log::default();
+    let transport = Logging { log: log.clone(), refusals: 2, full: false };
+    let mut agent = Varta::with_transport(transport).unwrap();
+    let own = process::id();
+    assert_eq!(agent.beat(Status::Ok, 0), Sent);
+    assert_eq!(log.take(), [Event::Sent(own, 1)]);
+
+    in_child(|| {
+        let pid = process::id();
+        for _ in 0..2 {
+            let outcome = agent.beat(Status::Ok, 0);
+            assert!(matches!(outcome, Failed(error) if error.errno == libc::EMFILE));
+            assert_eq!(log.take(), [Event::Refused]);
+            assert_eq!(agent.fork_recoveries(), 0);
+        }
+        assert_eq!(agent.beat(Status::Ok, 0), Sent);
+        assert_eq!(agent.beat(Status::Ok, 0), Sent);
+        assert_eq!(log.take(), [Event::Reconnected, Event::Sent(pid, 1), Event::Sent(pid, 2)]);
+        assert_eq!(agent.fork_recoveries(), 1);
+    });
+    assert_eq!(agent.beat(Status::Ok, 0), Sent);
+    assert_eq!(log.take(), [Event::Sent(own, 2)]);
+}
+
+#[test]
+fn a_refused_stall_is_no_first_beat() {
+    let log = Log::default();
+    let transport = Logging { log: log.clone(), refusals: 0, full: false };
+    let mut agent = Varta::with_transport(transport).unwrap();
+    in_child(|| {
+        assert!(matches!(agent.beat(Status::Stall, 0), Failed(_)));
+        assert_eq!((log.take(), agent.fork_recoveries()), (vec![], 0));
+    });
+}
+
+#[test]
+fn the_run_of_drops_starts_anew() {
+    let log = Log::default();
+    let transport = Logging { log: log.clone(), refusals: 0, full: true };
+    let mut agent = Varta::with_transport(transport).unwrap();
+    agent.set_reconnect_after(3);
+    let mut beat = || {
+        assert_eq!(agent.beat(Status::Ok, 0), Dropped(KernelQueueFull));
+        log.take()
+    };
+    let own = process::id();
+    assert_eq!(beat(), [Event::Sent(own, 1)]);
+    assert_eq!(beat(), [Event::Sent(own, 2)]);
+
+    // As many in a row as if the parent's two had not been.
+    in_child(|| {
+        let pid = process::id();
+        assert_eq!(beat(), [Event::Reconnected, Event::Sent(pid, 1)]);
+        assert_eq!(beat(), [Event::Sent(pid, 2)]);
+        let third = || Event::Sent(pid, 3);
+        assert_eq!(beat(), [third(), Event::Reconnected, third()]);
+    });
+    let third = || Event::Sent(own, 3);
+    assert_eq!(beat(), [third(), Event::Reconnected, third()]);
+}
+
+/// Salts are the kernel's entropy, not the parent's state gone on.
+#[test]
+fn siblings_have_different_salts() {
+    let receiver = Receiver::udp();
+    let mut agent = Varta::connect_secure_udp(receiver.address(), key()).unwrap();
+    let mut seen = BTreeSet::new();
+    for _ in 0..20 {
+        in_child(|| assert_eq!(agent.beat(Status::Ok, 0), Sent));
+        seen.insert(opened(&receiver.next_datagram(), None).0.to_bytes());
+    }
+    assert_eq!(seen.len(), 20);
+}

@@ -1,0 +1,251 @@
+//! Key files: which are taken, and that what is wrong with one is said, with the file's
+//! name and without any of its digits.
+
+#![allow(unsafe_code, reason = "making a FIFO")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
+mod support;
+
+use std::ffi::CString;
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+
+use support::{Folder, in_child};
+use varta::secure::{Cipher, Key, derive_agent_key};
+use varta::{BeatError, LastWords, Varta};
+
+/// Digits that no message has by chance.
+const DIGITS: &str = "c0ffee5eedfacade0123456789abcdefC0FFEE5EEDFACADE0123456789ABCDEF";
+
+const BYTES: [u8; 32] = [
+    0xc0, 0xff, 0xee, 0x5e, 0xed, 0xfa, 0xca, 0xde, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd,
+    0xef, 0xc0, 0xff, 0xee, 0x5e, 0xed, 0xfa, 0xca, 0xde, 0x01, 0x23, 0x45, 0x67, 0x89, 0xab,
+    0xcd, 0xef,
+];
+
+fn allow(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+/// A file for its owner alone.
+fn file(folder: &Folder, content: impl AsRef<[u8]>) -> PathBuf {
+    let path = folder.join("key");
+    fs::write(&path, content).unwrap();
+    allow(&path, 0o600);
+    path
+}
+
+#[track_caller]
+fn assert_taken(path: &Path) {
+    assert_eq!(Key::from_file(path).unwrap().as_bytes(), &BYTES);
+}
+
+/// Nobody takes it, and everybody says so in the same words.
+#[track_caller]
+fn assert_refused(path: &Path, kind: ErrorKind, cause: &str) -> io::Error {
+    let words = format!("cannot read key file {}: {cause}", path.display());
+    let error = Key::from_file(path).unwrap_err();
+    assert_eq!(error.to_string(), words);
+    assert_eq!(error.kind(), kind, "{error}");
+    assert_keeps_quiet(&format!("{error} {error:?}"));
+    for parameter in ["key-file", "master-key-file"] {
+        let endpoint = format!("udp+secure://127.0.0.1:9?{parameter}={}", path.display());
+        for error in
+            [Varta::open(&endpoint).unwrap_err(), LastWords::open(&endpoint).unwrap_err()]
+        {
+            assert_eq!(error.to_string(), format!("cannot connect to {endpoint}: {words}"));
+            assert_eq!(error.kind(), kind, "{error}");
+            assert_keeps_quiet(&format!("{error} {error:?}"));
+        }
+    }
+    error
+}
+
+/// No eight digits of the key stand in a text.
+#[track_caller]
+fn assert_keeps_quiet(text: &str) {
+    let text = text.to_lowercase();
+    let digits = DIGITS.to_lowercase();
+    for at in 0..=digits.len() - 8 {
+        assert!(!text.contains(&digits[at..at + 8]), "{text}");
+    }
+}
+
+#[test]
+fn sixty_four_digits_are_a_key_with_or_without_an_end_of_line() {
+    let folder = Folder::new();
+    for content in [
+        DIGITS.to_owned(),
+        DIGITS.to_lowercase(),
+        DIGITS.to_uppercase(),
+        format!("{DIGITS}\n"),
+        format!("{DIGITS}\r\n"),
+    ] {
+        assert_taken(&file(&folder, content));
+    }
+    for mode in [0o600, 0o400, 0o700] {
+        allow(&folder.join("key"), mode);
+        assert_taken(&folder.join("key"));
+    }
+}
+
+#[test]
+fn a_symlink_is_followed_to_the_file_it_means() {
+    let folder = Folder::new();
+    let path = file(&folder, DIGITS);
+    let [one, two, nowhere, open] =
+        ["one", "two", "nowhere", "open"].map(|name| folder.join(name));
+    // As Kubernetes does it: a link to a link, and relative.
+    symlink("one", &two).unwrap();
+    symlink("key", &one).unwrap();
+    assert_taken(&two);
+
+    symlink("absent", &nowhere).unwrap();
+    assert_refused(&nowhere, ErrorKind::NotFound, "No such file or directory (os error 2)");
+    symlink("open", &open).unwrap();
+    let error = Key::from_file(&open).unwrap_err();
+    assert_eq!(BeatError::from_io(&error).errno, libc::ELOOP);
+
+    // It is the file's mode that counts.
+    allow(&path, 0o644);
+    let cause = "its mode 0644 lets others at it; chmod 600 it";
+    assert_refused(&two, ErrorKind::PermissionDenied, cause);
+}
+
+#[test]
+fn what_is_no_file_is_no_key() {
+    let folder = Folder::new();
+    let absent = folder.join("absent");
+    let error =
+        assert_refused(&absent, ErrorKind::NotFound, "No such file or directory (os error 2)");
+    assert_eq!(BeatError::from_io(&error).errno, libc::ENOENT);
+    let beneath = file(&folder, DIGITS).join("beneath");
+    assert_refused(&beneath, ErrorKind::NotADirectory, "Not a directory (os error 20)");
+
+    let no_file = "it is not a regular file";
+    allow(folder.path(), 0o700);
+    assert_refused(folder.path(), ErrorKind::InvalidData, no_file);
+    assert_refused(Path::new("/dev/zero"), ErrorKind::InvalidData, no_file);
+    assert_refused(Path::new("/dev/null"), ErrorKind::InvalidData, no_file);
+}
+
+#[test]
+fn a_fifo_is_refused_and_not_waited_for() {
+    let folder = Folder::new();
+    let path = folder.join("fifo");
+    let name = CString::new(path.as_os_str().as_bytes()).unwrap();
+    // SAFETY: `name` is a C string that lives through the call.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    // In a child: one that waits is ended by its alarm.
+    in_child(|| {
+        assert_refused(&path, ErrorKind::InvalidData, "it is not a regular file");
+    });
+}
+
+#[test]
+fn a_socket_is_refused() {
+    let folder = Folder::new();
+    let path = folder.join("socket");
+    let _socket = UnixDatagram::bind(&path).unwrap();
+    let error = Key::from_file(&path).unwrap_err();
+    let text = format!("cannot read key file {}: ", path.display());
+    assert!(error.to_string().starts_with(&text), "{error}");
+}
+
+#[test]
+fn whoever_else_may_get_at_it_is_a_reason_to_refuse() {
+    let folder = Folder::new();
+    let path = file(&folder, DIGITS);
+    for mode in [0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o666, 0o4640, 0o2777] {
+        allow(&path, mode);
+        let cause = format!("its mode {mode:04o} lets others at it; chmod 600 it");
+        assert_refused(&path, ErrorKind::PermissionDenied, &cause);
+    }
+    // Before anything else is said of it.
+    fs::write(&path, "no key at all").unwrap();
+    allow(&path, 0o640);
+    let cause = "its mode 0640 lets others at it; chmod 600 it";
+    assert_refused(&path, ErrorKind::PermissionDenied, cause);
+}
+
+#[test]
+fn a_file_of_another_length_is_refused() {
+    let folder = Folder::new();
+    let longer = "a key is 64 hex digits; this is longer";
+    for (content, cause) in [
+        (String::new(), "a key is 64 hex digits; here are 0"),
+        ("\n".to_owned(), "a key is 64 hex digits; here are 0"),
+        (DIGITS[..1].to_owned(), "a key is 64 hex digits; here are 1"),
+        (DIGITS[..63].to_owned(), "a key is 64 hex digits; here are 63"),
+        (format!("{}\n", &DIGITS[..62]), "a key is 64 hex digits; here are 62"),
+        (format!("{DIGITS}0"), longer),
+        (format!(" {DIGITS}"), longer),
+        (format!("0x{DIGITS}"), longer),
+        (format!("{DIGITS}{DIGITS}"), longer),
+        // Two keys, as when a new one was appended.
+        (format!("{DIGITS}\n{DIGITS}\n"), longer),
+        (format!("{DIGITS}\n\n\n\n{DIGITS}\n"), longer),
+        (format!("{DIGITS}{}", " ".repeat(1_000)), longer),
+        (DIGITS.repeat(1 << 14), longer),
+        ("0".repeat(1 << 20), longer),
+    ] {
+        assert_refused(&file(&folder, content), ErrorKind::InvalidData, cause);
+    }
+}
+
+#[test]
+fn what_is_not_hex_is_refused_with_its_place() {
+    let folder = Folder::new();
+    for place in [1, 2, 33, 63, 64] {
+        for wrong in [b'g', b'G', b' ', b'-', b'\n', 0, 0xff, b'/', b':', b'@', b'`'] {
+            if place == 64 && wrong.is_ascii_whitespace() {
+                // That is an end of line, and the digits before it are 63.
+                continue;
+            }
+            let mut content = DIGITS.as_bytes().to_vec();
+            content[place - 1] = wrong;
+            let cause = format!("character {place} is not a hex digit");
+            assert_refused(&file(&folder, content), ErrorKind::InvalidData, &cause);
+        }
+    }
+    // The key as it is, not in digits.
+    let cause = "a key is 64 hex digits; here are 32";
+    assert_refused(&file(&folder, BYTES), ErrorKind::InvalidData, cause);
+}
+
+#[test]
+fn a_key_and_all_that_holds_one_print_nothing_of_it() {
+    let folder = Folder::new();
+    let key = Key::from_file(file(&folder, DIGITS)).unwrap();
+    let agent_key = derive_agent_key(&key, 42).unwrap();
+    assert_eq!(format!("{key:?}"), "Key(..)");
+    assert_eq!(format!("{agent_key:#?}"), "Key(..)");
+    assert_eq!(format!("{:?}", Cipher::new(&key)), "Cipher(..)");
+    assert_eq!(format!("{:#?}", Cipher::new(&key)), "Cipher(..)");
+
+    let address = ([127, 0, 0, 1], 9).into();
+    let again = || Key::from_file(folder.join("key")).unwrap();
+    let endpoint = format!("udp+secure://{address}?key-file={}", folder.join("key").display());
+    for shown in [
+        format!("{:?}", varta::SecureUdpTransport::connect(address, again()).unwrap()),
+        format!("{:#?}", Varta::connect_secure_udp(address, again()).unwrap()),
+        format!("{:?}", Varta::connect_secure_udp_with_master(address, again()).unwrap()),
+        format!("{:?}", varta::AnyTransport::connect(&endpoint.parse().unwrap()).unwrap()),
+        format!("{:?}", LastWords::open(&endpoint).unwrap()),
+    ] {
+        assert_keeps_quiet(&shown);
+        // Nor as a list of numbers.
+        assert!(!shown.contains("192, 255, 238"), "{shown}");
+        assert!(!shown.contains("192,\n"), "{shown}");
+    }
+}

@@ -1,0 +1,275 @@
+//! Shows that beats allocate nothing, whatever becomes of them: a million of them, under
+//! an allocator that counts.
+
+#![cfg(all(unix, feature = "secure-udp"))]
+#![allow(unsafe_code, reason = "an allocator")]
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::io;
+use std::io::ErrorKind::{InvalidInput, Unsupported, WriteZero};
+use std::net::UdpSocket;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use support::{Folder, PATIENCE, in_child, refusing_port};
+use varta::BeatOutcome::{Dropped, Failed, Sent};
+use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
+use varta::secure::Key;
+use varta::{BeatOutcome, BeatTransport, Status, Varta, classify_send_error, v1};
+
+/// How long each of the runs is; the twenty together are a million beats.
+const BEATS: u32 = 50_000;
+
+/// How often an agent that follows looks for its observer.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+thread_local! {
+    /// Of this thread, because the harness allocates on its own ones.
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The system's allocator, with every call counted.
+struct Counting;
+
+fn count() {
+    CALLS.with(|calls| calls.set(calls.get() + 1));
+}
+
+// SAFETY: all is the system allocator's doing. The counter needs no memory of its own: it
+// is constant at first and nothing is to be dropped.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: what the caller has promised is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(memory, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a transport of the test's own answers, in turn.
+struct Answering<F>(F);
+
+impl<F: FnMut() -> io::Result<usize> + Send + 'static> BeatTransport for Answering<F> {
+    fn send(&mut self, _: &[u8; 32]) -> io::Result<usize> {
+        (self.0)()
+    }
+
+    fn reconnect(&mut self) -> io::Result<()> {
+        (self.0)().map(|_| ())
+    }
+}
+
+#[track_caller]
+fn assert_nothing_allocated<R>(run: impl FnOnce() -> R) -> R {
+    let before = CALLS.get();
+    let result = run();
+    let calls = CALLS.get() - before;
+    assert_eq!(calls, 0, "calls of the allocator");
+    result
+}
+
+/// Runs that many beats, each of which must come out as expected.
+#[track_caller]
+fn assert_beats(
+    mut beat: impl FnMut() -> BeatOutcome,
+    mut expected: impl FnMut(BeatOutcome) -> bool,
+) {
+    let other = assert_nothing_allocated(|| {
+        (0..BEATS).map(|_| beat()).filter(|outcome| !expected(*outcome)).last()
+    });
+    assert_eq!(other, None, "not as expected");
+}
+
+fn key() -> Key {
+    Key::from_bytes([7; 32])
+}
+
+#[test]
+fn the_counter_counts() {
+    let before = CALLS.get();
+    drop(std::hint::black_box(Box::new(before)));
+    assert_eq!(CALLS.get() - before, 2);
+}
+
+#[test]
+fn sent_over_a_unix_socket() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let receiver = UnixDatagram::bind(&path).unwrap();
+    let take = || assert_eq!(receiver.recv(&mut [0; 64]).unwrap(), 32);
+
+    let mut agent = Varta::connect(&path).unwrap();
+    assert_beats(|| (agent.beat(Status::Ok, 1), take()).0, |outcome| outcome == Sent);
+    let mut agent = Varta::open(&path).unwrap();
+    assert_beats(|| (agent.beat(Status::Ok, 1), take()).0, |outcome| outcome == Sent);
+    let mut agent = v1::Varta::connect(&path).unwrap();
+    assert_beats(|| (agent.beat(Status::Ok, 1), take()).0, |outcome| outcome == Sent);
+}
+
+#[test]
+fn sent_over_udp() {
+    // Nobody empties its queue; over UDP that is not told to the sender.
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = receiver.local_addr().unwrap();
+
+    let mut agent = Varta::connect_udp(address).unwrap();
+    assert_beats(|| agent.beat(Status::Ok, 1), |outcome| outcome == Sent);
+    let mut agent = Varta::connect_secure_udp(address, key()).unwrap();
+    assert_beats(|| agent.beat(Status::Ok, 1), |outcome| outcome == Sent);
+    let mut agent = Varta::connect_secure_udp_with_master(address, key()).unwrap();
+    assert_beats(|| agent.beat(Status::Ok, 1), |outcome| outcome == Sent);
+}
+
+#[test]
+fn dropped_at_a_full_queue() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let _deaf = UnixDatagram::bind(&path).unwrap();
+    let mut agent = Varta::connect(&path).unwrap();
+    while agent.beat(Status::Ok, 1) == Sent {}
+
+    let full = |outcome| outcome == Dropped(KernelQueueFull);
+    assert_beats(|| agent.beat(Status::Ok, 1), full);
+    // Each beat reconnects, and sends twice.
+    agent.set_reconnect_after(1);
+    assert_beats(|| agent.beat(Status::Ok, 1), full);
+}
+
+#[test]
+fn dropped_when_nobody_is_there() {
+    // What is closed here is open in no other test's child.
+    in_child(|| {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let receiver = UnixDatagram::bind(&path).unwrap();
+        let mut agent = Varta::connect(&path).unwrap();
+        drop(receiver);
+
+        let absent = |outcome| matches!(outcome, Dropped(NoObserver | PeerGone));
+        assert_beats(|| agent.beat(Status::Ok, 1), absent);
+        // Each beat tries a new session in vain; first the socket is dead, then it is gone.
+        agent.set_reconnect_after(1);
+        assert_beats(|| agent.beat(Status::Ok, 1), absent);
+        std::fs::remove_file(&path).unwrap();
+        assert_beats(|| agent.beat(Status::Ok, 1), absent);
+    });
+}
+
+#[test]
+fn new_sealed_sessions() {
+    let refusing = refusing_port();
+    let address = refusing.local_addr().unwrap();
+    let expected = |outcome| matches!(outcome, Sent | Dropped(NoObserver));
+
+    let mut agent = Varta::connect_secure_udp(address, key()).unwrap();
+    agent.set_reconnect_after(1);
+    assert_beats(|| agent.beat(Status::Ok, 1), expected);
+    let mut agent = Varta::connect_secure_udp_with_master(address, key()).unwrap();
+    agent.set_reconnect_after(1);
+    assert_beats(|| agent.beat(Status::Ok, 1), expected);
+}
+
+#[test]
+fn following_an_observer_that_comes_and_goes() {
+    // What is closed here is open in no other test's child.
+    in_child(|| {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let mut agent = Varta::open(&path).unwrap();
+        // Never met at first, then lost.
+        for nth in 0..3 {
+            let absent = |outcome| match outcome {
+                Dropped(NoObserver) => true,
+                Dropped(PeerGone) => nth > 0,
+                _ => false,
+            };
+            assert_beats(|| agent.beat(Status::Ok, 1), absent);
+            assert_nothing_allocated(|| {
+                // Long enough for a look in vain, however few beats fit in.
+                let start = Instant::now();
+                while start.elapsed() < 2 * BETWEEN_LOOKS {
+                    assert!(absent(agent.beat(Status::Ok, 1)));
+                }
+                assert!(absent(agent.beat(Status::Ok, 1)));
+            });
+
+            let receiver = UnixDatagram::bind(&path).unwrap();
+            assert_nothing_allocated(|| {
+                let start = Instant::now();
+                while agent.beat(Status::Ok, 1) != Sent {
+                    assert!(start.elapsed() < PATIENCE, "the observer is not found");
+                }
+            });
+            drop(receiver);
+            std::fs::remove_file(&path).unwrap();
+        }
+    });
+}
+
+#[test]
+fn failed_and_dropped_with_every_errno() {
+    let answers = || (1..134).cycle().map(io::Error::from_raw_os_error);
+    let (mut answer, mut expected) = (answers(), answers());
+
+    let failing = Answering(move || Err(answer.next().unwrap()));
+    let mut agent = Varta::with_transport(failing).unwrap();
+    assert_beats(
+        || agent.beat(Status::Ok, 1),
+        |outcome| expected.next().is_some_and(|error| outcome == classify_send_error(&error)),
+    );
+    // Now the errors are the reconnections' as well.
+    agent.set_reconnect_after(1);
+    assert_beats(|| agent.beat(Status::Ok, 1), |outcome| outcome != Sent);
+}
+
+#[test]
+fn failed_without_an_errno() {
+    let mut agent = Varta::with_transport(Answering(|| Ok(31))).unwrap();
+    let short = |outcome| matches!(outcome, Failed(error) if error.kind == WriteZero);
+    assert_beats(|| agent.beat(Status::Ok, 1), short);
+
+    let mut agent = v1::Varta::with_transport(Answering(|| Err(Unsupported.into()))).unwrap();
+    let failed = |outcome| matches!(outcome, Failed(error) if error.kind == Unsupported);
+    assert_beats(|| agent.beat(Status::Ok, 1), failed);
+}
+
+#[test]
+fn a_refused_stall() {
+    let mut agent = Varta::with_transport(Answering(|| Ok(32))).unwrap();
+    let refused = |outcome| matches!(outcome, Failed(error) if error.kind == InvalidInput);
+    assert_beats(|| agent.beat(Status::Stall, 1), refused);
+}
+
+#[test]
+fn a_childs_first_beat() {
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = receiver.local_addr().unwrap();
+    let mut agent = Varta::connect_secure_udp_with_master(address, key()).unwrap();
+    in_child(|| {
+        assert_eq!(assert_nothing_allocated(|| agent.beat(Status::Ok, 1)), Sent);
+        assert_eq!(agent.fork_recoveries(), 1);
+    });
+}

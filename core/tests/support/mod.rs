@@ -1,0 +1,61 @@
+//! What the tests of this folder share: folders, receivers, children, patience.
+
+#![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
+#![allow(unsafe_code, reason = "forking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
+mod child;
+mod folder;
+mod receiver;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod seccomp;
+#[cfg(target_os = "linux")]
+mod trace;
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+pub(crate) use child::{Child, Ended, in_child};
+pub(crate) use folder::Folder;
+pub(crate) use receiver::{Receiver, decode, refusing_port};
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) use seccomp::{confine, forge};
+#[cfg(target_os = "linux")]
+pub(crate) use trace::system_calls_of;
+
+/// How long anything is waited for. Reached only when something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks until the condition holds; panics when it has not within `deadline`.
+#[track_caller]
+pub(crate) fn wait_until(deadline: Duration, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < deadline, "waited for {deadline:?} in vain");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Numbers that parent and children see alike, zero at first. They are never unmapped.
+pub(crate) fn shared_numbers<const N: usize>() -> &'static [AtomicU64; N] {
+    // SAFETY: asks for new memory at a place of the kernel's choosing.
+    let memory = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size_of::<[AtomicU64; N]>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+    // SAFETY: mapped above, large enough, zeroed, aligned to a page, never unmapped.
+    unsafe { &*memory.cast() }
+}
