@@ -93,6 +93,15 @@ impl Memory {
         Some(self.settle(seen))
     }
 
+    /// Whether this is still that process.
+    #[inline]
+    pub(crate) fn is_still(&self, process: Process) -> bool {
+        if self.wiping == Wiping::Nobody {
+            return self.process() == Some(process);
+        }
+        self.process.load(Ordering::Acquire) == process.0
+    }
+
     /// The counter of the nonces to an endpoint, the same one for all who ask.
     pub(crate) fn counter(&self, endpoint: &OsStr) -> io::Result<&'static AtomicU64> {
         self.counters

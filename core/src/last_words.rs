@@ -64,9 +64,9 @@ enum Peer {
 impl Peer {
     fn connect(&self) -> io::Result<OwnedFd> {
         match self {
-            Self::Uds(address) => uds::connected(address).map(OwnedFd::from),
+            Self::Uds(address) => uds::connected(address),
             #[cfg(feature = "udp")]
-            Self::Udp(address) => udp::connected(*address).map(OwnedFd::from),
+            Self::Udp(address) => udp::connected(*address),
         }
     }
 }

@@ -150,7 +150,17 @@ impl Error for BeatError {}
 /// let full = io::Error::from(io::ErrorKind::WouldBlock);
 /// assert_eq!(classify_send_error(&full), BeatOutcome::Dropped(DropReason::KernelQueueFull));
 /// ```
+#[inline]
 pub fn classify_send_error(error: &io::Error) -> BeatOutcome {
+    // What a send that fails tells almost always; the rest may take its time.
+    match error.raw_os_error().and_then(reason_of_errno) {
+        Some(reason) => BeatOutcome::Dropped(reason),
+        None => classify_with_care(error),
+    }
+}
+
+#[cold]
+fn classify_with_care(error: &io::Error) -> BeatOutcome {
     let reason = match errno(error) {
         Some(errno) => reason_of_errno(errno),
         None => reason_of_kind(error.kind()),
@@ -161,6 +171,7 @@ pub fn classify_send_error(error: &io::Error) -> BeatOutcome {
     }
 }
 
+#[inline]
 fn reason_of_errno(errno: i32) -> Option<DropReason> {
     // EWOULDBLOCK is EAGAIN wherever this builds, and a pattern may not say it twice.
     match errno {

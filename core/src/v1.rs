@@ -1,7 +1,7 @@
 //! Version 1 of the wire: a 64-bit payload, no checksum, and a nonce that stops where
 //! version 2 wraps. For observers that know nothing newer.
 
-use crate::frame::{DecodeError, FRAME_BYTES, Head, check_version, head};
+use crate::frame::{DecodeError, FRAME_BYTES, Head, check_version, head, write_words};
 use crate::status::Status;
 
 #[cfg(all(unix, not(bare)))]
@@ -61,14 +61,8 @@ impl Frame {
     /// assert_eq!((wire[2], wire[24]), (1, 5));
     /// ```
     pub fn encode(&self, out: &mut [u8; FRAME_BYTES]) {
-        out[..24].copy_from_slice(&head(
-            VERSION,
-            self.status,
-            self.pid,
-            self.timestamp,
-            self.nonce,
-        ));
-        out[24..].copy_from_slice(&self.payload.to_le_bytes());
+        let head = head(VERSION, self.status, self.pid, self.timestamp, self.nonce);
+        write_words(head, self.payload, out);
     }
 
     /// Reads a frame; the first thing wrong with it is the error, in the order of

@@ -124,7 +124,7 @@ impl<T: BeatTransport> Engine<T> {
             return BeatOutcome::Failed(BeatError::of_kind(io::ErrorKind::InvalidInput));
         }
         let now = monotonic_ns();
-        if self.memory.process() != Some(self.process) {
+        if !self.memory.is_still(self.process) {
             match self.settle_in_child(now) {
                 Ok(()) => self.fork_recoveries = self.fork_recoveries.saturating_add(1),
                 Err(error) => return BeatOutcome::Failed(BeatError::from_io(&error)),
@@ -205,6 +205,7 @@ impl<T: BeatTransport> Engine<T> {
         }
     }
 
+    #[inline]
     fn lost(&mut self) {
         if self.link == Link::Up {
             self.link = Link::Lost;
@@ -228,25 +229,39 @@ impl<T: BeatTransport> Engine<T> {
         (self.link == Link::Unmet).then_some(outcome)
     }
 
-    #[cold]
+    #[inline]
     fn after_drop(&mut self, frame: &[u8; FRAME_BYTES], reason: DropReason) -> BeatOutcome {
         self.run = self.run.saturating_add(1);
-        let mut outcome = BeatOutcome::Dropped(reason);
-        if self.reconnect_after != 0
-            && self.run >= self.reconnect_after
-            && self.transport.reconnect().is_ok()
-        {
-            outcome = self.send(frame);
+        if self.reconnect_after != 0 && self.run >= self.reconnect_after {
+            return self.send_again(frame, reason);
         }
+        self.link_after(reason);
+        BeatOutcome::Dropped(reason)
+    }
+
+    /// Over a new session, if there is one to be had.
+    #[cold]
+    fn send_again(&mut self, frame: &[u8; FRAME_BYTES], reason: DropReason) -> BeatOutcome {
+        let outcome = match self.transport.reconnect() {
+            Ok(()) => self.send(frame),
+            Err(_) => BeatOutcome::Dropped(reason),
+        };
         match outcome {
-            BeatOutcome::Dropped(DropReason::NoObserver | DropReason::PeerGone) => self.lost(),
-            BeatOutcome::Dropped(_) => self.met(),
+            BeatOutcome::Dropped(reason) => self.link_after(reason),
             BeatOutcome::Sent | BeatOutcome::Failed(_) => {
                 self.run = 0;
                 self.met();
             }
         }
         outcome
+    }
+
+    #[inline]
+    fn link_after(&mut self, reason: DropReason) {
+        match reason {
+            DropReason::NoObserver | DropReason::PeerGone => self.lost(),
+            DropReason::KernelQueueFull | DropReason::StorageFull => self.met(),
+        }
     }
 
     pub(super) fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -88,7 +88,7 @@ impl Session {
     /// Whether this process is the one whose session it is.
     #[inline]
     pub(crate) fn is_ours(&self) -> bool {
-        self.memory.process() == Some(self.process)
+        self.memory.is_still(self.process)
     }
 
     /// Seals with an AEAD nonce that no other seal has or will have.

@@ -25,7 +25,8 @@ pub(crate) fn monotonic_ns() -> u64 {
     // SAFETY: `now` is a timespec of ours to be written. With this clock and a good
     // pointer the call cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    let (seconds, nanoseconds) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    #[allow(clippy::cast_sign_loss, reason = "this clock never shows less than zero")]
+    let (seconds, nanoseconds) = (now.tv_sec as u64, now.tv_nsec as u64);
     seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 

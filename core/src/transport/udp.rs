@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::BeatTransport;
 use super::uds::cannot_connect;
@@ -23,7 +23,7 @@ use crate::sys;
 /// ```
 #[derive(Debug)]
 pub struct UdpTransport {
-    socket: UdpSocket,
+    socket: OwnedFd,
     address: SocketAddr,
     endpoint: OsString,
 }
@@ -47,14 +47,14 @@ impl UdpTransport {
 }
 
 /// A socket of its own port, connected to an address.
-pub(crate) fn connected(address: SocketAddr) -> io::Result<UdpSocket> {
+pub(crate) fn connected(address: SocketAddr) -> io::Result<OwnedFd> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(any)?;
     socket.connect(address)?;
-    Ok(socket)
+    Ok(socket.into())
 }
 
 impl BeatTransport for UdpTransport {

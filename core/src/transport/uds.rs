@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 #[cfg(target_os = "linux")]
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -31,7 +31,7 @@ use crate::sys;
 #[derive(Debug)]
 pub struct UdsTransport {
     /// None until the first session.
-    socket: Option<UnixDatagram>,
+    socket: Option<OwnedFd>,
     address: SocketAddr,
     endpoint: OsString,
 }
@@ -71,10 +71,10 @@ pub(crate) fn address(endpoint: &Endpoint) -> io::Result<SocketAddr> {
     }
 }
 
-pub(crate) fn connected(address: &SocketAddr) -> io::Result<UnixDatagram> {
+pub(crate) fn connected(address: &SocketAddr) -> io::Result<OwnedFd> {
     let socket = UnixDatagram::unbound()?;
     socket.connect_addr(address)?;
-    Ok(socket)
+    Ok(socket.into())
 }
 
 /// Says where a connection was to go, and what it means that nobody was found.
