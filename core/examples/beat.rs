@@ -2,6 +2,8 @@
 //!
 //! `beat ENDPOINT [--v1] [--panic] [--every MS] [COUNT]`
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;

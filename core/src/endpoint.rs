@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -69,7 +69,7 @@ pub enum KeyFile {
 }
 
 impl Endpoint {
-    /// What `$VARTA_ENDPOINT` names, else `/run/varta/varta.sock`.
+    /// What `$VARTA_ENDPOINT` names if it is set and not empty, else `/run/varta/varta.sock`.
     ///
     /// ```
     /// use varta::Endpoint;
@@ -83,8 +83,11 @@ impl Endpoint {
     ///
     /// The variable is set to something that is no endpoint.
     pub fn from_env() -> Result<Self, EndpointError> {
-        match env::var_os(ENDPOINT_VARIABLE) {
-            Some(text) => Self::from_os_str(&text),
+        match env::var_os(ENDPOINT_VARIABLE).filter(|text| !text.is_empty()) {
+            Some(text) => Self::from_os_str(&text).map_err(|mut error| {
+                error.problem = format!("{} (from ${ENDPOINT_VARIABLE})", error.problem).into();
+                error
+            }),
             None => DEFAULT_ENDPOINT.parse(),
         }
     }
@@ -114,8 +117,14 @@ impl Endpoint {
         match self {
             Self::Path(path) => resolve(path).into_os_string(),
             Self::Abstract(_) => self.to_os_string(),
-            // Sealed or not, an observer keeps one nonce for what comes from one process.
-            Self::Udp(address) | Self::SecureUdp { address, .. } => address.to_string().into(),
+            // Sealed or not, an observer keeps one nonce for what comes from one process; and
+            // an IPv4 address is the same when it is written as one of IPv6.
+            Self::Udp(address) | Self::SecureUdp { address, .. } => {
+                match address.ip().to_canonical() {
+                    IpAddr::V4(v4) => SocketAddr::from((v4, address.port())).to_string().into(),
+                    IpAddr::V6(_) => address.to_string().into(),
+                }
+            }
         }
     }
 

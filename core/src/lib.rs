@@ -72,8 +72,3 @@ pub use transport::SecureUdpTransport;
 pub use transport::UdpTransport;
 #[cfg(all(unix, not(bare)))]
 pub use transport::{AnyTransport, BeatTransport, UdsTransport};
-
-/// The README's example is compiled and run with those of the docs.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-mod readme {}

@@ -1,6 +1,7 @@
 //! That no AEAD nonce ever seals twice under one key: over many beats, reconnects, forks,
 //! panics and threads, and when sending fails.
 
+#![cfg(all(feature = "panic-handler", feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "taking the descriptors away from a forked child")]
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,7 @@
 //! Key files: which are taken, and that what is wrong with one is said, with the file's
 //! name and without any of its digits.
 
+#![cfg(all(feature = "panic-handler", feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "making a FIFO")]
 #![allow(
     clippy::unwrap_used,

@@ -1,6 +1,7 @@
 //! Last words: what a panic tells the observer, what it leaves as it was, and that sealed
 //! words share no AEAD nonce with anything.
 
+#![cfg(all(feature = "panic-handler", feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "redirecting standard error in a forked child")]
 #![allow(
     clippy::unwrap_used,
@@ -23,7 +24,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use peers::{MASTER_KEY, Opened, Opener, SHARED_KEY, connects, run_again, udp_to_come_back_to};
+use peers::{
+    MASTER_KEY, Opened, Opener, SHARED_KEY, connects, forking, run_again, udp_to_come_back_to,
+};
 use support::{Child, Ended, Folder, PATIENCE, Receiver, in_child, wait_until};
 use varta::BeatOutcome::{Dropped, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
@@ -61,6 +64,7 @@ fn a_panic_is_told_first_then_the_earlier_hook_runs_then_it_unwinds() {
         }
     }
 
+    let _guard = forking();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -92,6 +96,7 @@ fn a_panic_is_told_first_then_the_earlier_hook_runs_then_it_unwinds() {
 fn who_survives_a_panic_goes_on_beating() {
     const THIS: &str = "who_survives_a_panic_goes_on_beating";
 
+    let _guard = forking();
     if let Some(path) = peers::part() {
         install_panic_handler(&path).unwrap();
         let mut agent = Varta::connect(&path).unwrap();
@@ -127,6 +132,7 @@ fn a_panic_within_a_panic_has_words_too_and_still_aborts() {
         }
     }
 
+    let _guard = forking();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -152,6 +158,7 @@ fn a_panic_within_a_panic_has_words_too_and_still_aborts() {
 
 #[test]
 fn a_forked_child_speaks_for_itself() {
+    let _guard = forking();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -170,11 +177,12 @@ fn a_forked_child_speaks_for_itself() {
 
 #[test]
 fn after_the_observer_was_replaced_one_new_connection_is_made() {
+    let _guard = forking();
     let folder = Folder::new();
     let path = folder.join("observer");
     in_child(|| {
         be_quiet();
-        // Bound here, so that it is gone when this process closes it.
+        // Bound in here, so that it is gone when this process closes it.
         let old = Receiver::uds(&path);
         install_panic_handler(&path).unwrap();
         drop(old);
@@ -191,6 +199,7 @@ fn after_the_observer_was_replaced_one_new_connection_is_made() {
 
 #[test]
 fn words_that_nobody_hears_cost_one_connection_and_change_nothing() {
+    let _guard = forking();
     let folder = Folder::new();
     let path = folder.join("observer");
     in_child(|| {
@@ -227,6 +236,7 @@ fn words_that_nobody_hears_cost_one_connection_and_change_nothing() {
 
 #[test]
 fn installing_fails_when_nobody_is_bound_and_leaves_the_hook() {
+    let _guard = forking();
     let folder = Folder::new();
     let stale = folder.join("stale");
     drop(Receiver::uds(&stale));
@@ -254,6 +264,7 @@ fn installing_fails_when_nobody_is_bound_and_leaves_the_hook() {
 
 #[test]
 fn who_installs_twice_tells_both() {
+    let _guard = forking();
     let folder = Folder::new();
     let receivers = ["one", "two"].map(|name| Receiver::uds(folder.join(name)));
     in_child(|| {
@@ -269,6 +280,7 @@ fn who_installs_twice_tells_both() {
 
 #[test]
 fn every_spelling_of_an_endpoint_will_do() {
+    let _guard = forking();
     let folder = Folder::new();
     let uds = Receiver::uds(folder.join("observer"));
     let udp = Receiver::udp();
@@ -297,6 +309,7 @@ fn an_abstract_name_will_do_too() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
+    let _guard = forking();
     let name = format!("varta-last-words-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let receiver = Receiver::of(UnixDatagram::bind_addr(&address).unwrap());
@@ -366,6 +379,7 @@ fn check_sealed((pid, opened): (u32, Vec<Opened>)) {
 
 #[test]
 fn words_sealed_with_a_shared_key_have_nonces_of_their_own() {
+    let _guard = forking();
     let key = || Key::from_bytes(SHARED_KEY);
     check_sealed(heard_sealed(
         |receiver| install_panic_handler_secure_udp(receiver.address(), key()).unwrap(),
@@ -375,6 +389,7 @@ fn words_sealed_with_a_shared_key_have_nonces_of_their_own() {
 
 #[test]
 fn words_sealed_with_a_master_key_have_nonces_of_their_own() {
+    let _guard = forking();
     let folder = Folder::new();
     let file = folder.key_file("master", &MASTER_KEY);
     let heard = heard_sealed(
@@ -395,6 +410,7 @@ fn words_sealed_with_a_master_key_have_nonces_of_their_own() {
 
 #[test]
 fn refused_words_go_over_a_new_connection_with_a_nonce_of_their_own() {
+    let _guard = forking();
     let key = Key::from_bytes(SHARED_KEY);
     let observer = udp_to_come_back_to();
     let address = observer.local_addr().unwrap();
@@ -418,7 +434,8 @@ fn refused_words_go_over_a_new_connection_with_a_nonce_of_their_own() {
     // The first word into the closed port is lost, and the news of that meets the next.
     wait_until(PATIENCE, || {
         assert_eq!(last_words.say(2), Sent);
-        let observer = UdpSocket::bind(address).unwrap();
+        // Somebody else may have looked for a port of this kind just now.
+        let Ok(observer) = UdpSocket::bind(address) else { return false };
         assert_eq!(last_words.say(3), Sent);
         let again = hear(&observer);
         again != first

@@ -1,6 +1,7 @@
 //! Finding an observer again: told to (`reconnect`), by rule (`set_reconnect_after`), and
 //! by itself (`open`).
 
+#![cfg(feature = "secure-udp")]
 #![allow(unsafe_code, reason = "taking the descriptors away from a forked child")]
 #![allow(
     clippy::unwrap_used,

@@ -152,7 +152,6 @@ impl<T: BeatTransport> Engine<T> {
         if self.memory.process() != Some(self.process) {
             self.start_anew(monotonic_ns())?;
         }
-        self.run = 0;
         self.met();
         Ok(())
     }

@@ -112,7 +112,9 @@ pub(crate) fn nobody_forks() -> RwLockReadGuard<'static, ()> {
     FORKS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Held by a test that forks, in a program where others hold `nobody_forks`.
+/// Held by a test that forks, in a program where others hold `nobody_forks`, or where
+/// children change the panic hook: they could not if they were forked while another test
+/// runs it, which is when that test has failed.
 pub(crate) fn forking() -> RwLockWriteGuard<'static, ()> {
     FORKS.write().unwrap_or_else(PoisonError::into_inner)
 }
