@@ -57,7 +57,7 @@ msrv: ## Compile with the oldest Rust that is promised
 
 .PHONY: package
 package:
-	$(CARGO) publish --quiet --dry-run --allow-dirty -p varta
+	$(CARGO) publish --quiet --dry-run --allow-dirty -p varta -p varta-observer
 
 .PHONY: bench
 bench: ## Measure, side by side with a bare send and the published client

@@ -1,0 +1,415 @@
+//! Making an observer.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use varta::secure::Key;
+use varta::{Endpoint, KeyFile};
+
+use crate::following::Following;
+use crate::identity::{self, Means};
+use crate::judge::{Judge, Settings};
+use crate::lanes::Lanes;
+use crate::listener::{Listener, UdpListener, UdsListener};
+use crate::observer::Observer;
+use crate::policy::{Policy, Rate, Uids};
+use crate::simulated::Simulated;
+use crate::sys;
+
+/// The threshold of an observer that is not told another.
+pub const DEFAULT_THRESHOLD: Duration = Duration::from_secs(2);
+
+/// How many agents an observer follows that is not told another number.
+pub const DEFAULT_CAPACITY: usize = 4096;
+
+const LEAST_PAUSE_NS: u64 = 50_000_000;
+
+/// Says how an observer is to be, then makes it.
+///
+/// ```
+/// use std::time::Duration;
+/// use varta_observer::{Builder, Uids};
+///
+/// # let folder = std::env::temp_dir().join(format!("varta-doc-builder-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("varta.sock");
+/// # let endpoint = path.to_str().unwrap().parse().unwrap();
+/// let observer = Builder::new()
+///     .listen(endpoint)
+///     .udp(([127, 0, 0, 1], 0).into())
+///     .threshold(Duration::from_millis(500))
+///     .capacity(10_000)
+///     .uids(Uids::Any)
+///     .bind()?;
+/// # drop(observer);
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing listens until `bind` is called"]
+pub struct Builder {
+    places: Vec<Place>,
+    threshold: Duration,
+    pause_after: Option<Duration>,
+    capacity: usize,
+    socket_mode: u32,
+    receive_buffer: Option<usize>,
+    policy: Policy,
+    shared_keys: Vec<Key>,
+    master_key: Option<Key>,
+    detect_exits: bool,
+    descriptors: Option<usize>,
+    means: Option<Means>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Endpoint(Endpoint),
+    Udp(SocketAddr),
+    SecureUdp(SocketAddr),
+    Inherited(OwnedFd),
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Builder {
+    /// One that listens nowhere yet, with everything at its default.
+    ///
+    /// ```
+    /// let error = varta_observer::Builder::new().bind().unwrap_err();
+    /// assert_eq!(error.to_string(), "cannot bind: no endpoint was given");
+    /// ```
+    pub fn new() -> Self {
+        Self {
+            places: Vec::new(),
+            threshold: DEFAULT_THRESHOLD,
+            pause_after: None,
+            capacity: DEFAULT_CAPACITY,
+            socket_mode: 0o600,
+            receive_buffer: None,
+            policy: Policy::same_uid(sys::effective_uid()),
+            shared_keys: Vec::new(),
+            master_key: None,
+            detect_exits: true,
+            descriptors: None,
+            means: None,
+        }
+    }
+
+    /// Listens at an endpoint too. A `udp+secure` endpoint's key file is read by [`bind`](Self::bind).
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().listen("/run/varta.sock".parse().unwrap());
+    /// ```
+    pub fn listen(mut self, endpoint: Endpoint) -> Self {
+        self.places.push(Place::Endpoint(endpoint));
+        self
+    }
+
+    /// Listens at a UDP address too; port 0 is one of the kernel's choosing, which
+    /// [`Observer::udp_addresses`] names.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into());
+    /// ```
+    pub fn udp(mut self, address: SocketAddr) -> Self {
+        self.places.push(Place::Udp(address));
+        self
+    }
+
+    /// Listens at a UDP address for sealed beats; the keys are given apart.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new()
+    ///     .secure_udp(([127, 0, 0, 1], 0).into())
+    ///     .shared_key(varta::secure::Key::from_bytes([7; 32]));
+    /// ```
+    pub fn secure_udp(mut self, address: SocketAddr) -> Self {
+        self.places.push(Place::SecureUdp(address));
+        self
+    }
+
+    /// Listens at a bound Unix datagram socket that was handed over, as by a service
+    /// manager. It is used as it is and its file is never removed.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new()
+    ///     .inherit(std::os::unix::net::UnixDatagram::unbound()?.into());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn inherit(mut self, socket: OwnedFd) -> Self {
+        self.places.push(Place::Inherited(socket));
+        self
+    }
+
+    /// How long an agent may be silent. The default is 2 s.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().threshold(std::time::Duration::from_millis(500));
+    /// ```
+    pub fn threshold(mut self, threshold: Duration) -> Self {
+        self.threshold = threshold;
+        self
+    }
+
+    /// How late the observer itself may come before that counts as a pause, which every
+    /// agent is given back. The default is half the shortest threshold, at least 50 ms.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().pause_after(std::time::Duration::from_secs(1));
+    /// ```
+    pub fn pause_after(mut self, lateness: Duration) -> Self {
+        self.pause_after = Some(lateness);
+        self
+    }
+
+    /// How many agents are followed at most. The default is 4,096.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().capacity(100_000);
+    /// ```
+    pub fn capacity(mut self, agents: usize) -> Self {
+        self.capacity = agents;
+        self
+    }
+
+    /// The mode of the socket's file. The default is 0600.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().socket_mode(0o660);
+    /// ```
+    pub fn socket_mode(mut self, mode: u32) -> Self {
+        self.socket_mode = mode;
+        self
+    }
+
+    /// How large the kernel's receive buffers are asked to be. The default is 1 MiB; what
+    /// is not allowed is cut down to what is.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().receive_buffer(1 << 22);
+    /// ```
+    pub fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
+    /// Whose beats count over a Unix socket. The default is the observer's own uid.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().uids(varta_observer::Uids::Any);
+    /// ```
+    pub fn uids(mut self, uids: Uids) -> Self {
+        self.policy.uids = uids;
+        self
+    }
+
+    /// Whether senders in another pid namespace are admitted. By default they are not.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().namespaces(true);
+    /// ```
+    pub fn namespaces(mut self, admitted: bool) -> Self {
+        self.policy.namespaces = admitted;
+        self
+    }
+
+    /// Whether frames of version 1 are taken too. By default they are not.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().version1(true);
+    /// ```
+    pub fn version1(mut self, taken: bool) -> Self {
+        self.policy.version1 = taken;
+        self
+    }
+
+    /// How many beats of one agent become events. By default all do. A beat over the rate
+    /// still shows that its agent lives.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new()
+    ///     .rate_per_agent(varta_observer::Rate { per_second: 100, burst: 20 });
+    /// ```
+    pub fn rate_per_agent(mut self, rate: Rate) -> Self {
+        self.policy.per_agent = Some(rate);
+        self
+    }
+
+    /// How many beats of all agents together become events. By default all do.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().rate(varta_observer::Rate { per_second: 5_000, burst: 10_000 });
+    /// ```
+    pub fn rate(mut self, rate: Rate) -> Self {
+        self.policy.global = Some(rate);
+        self
+    }
+
+    /// A key that sealed beats may have, beside those of the endpoints: several at once
+    /// while keys are being changed.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().shared_key(varta::secure::Key::from_bytes([7; 32]));
+    /// ```
+    pub fn shared_key(mut self, key: Key) -> Self {
+        self.shared_keys.push(key);
+        self
+    }
+
+    /// The key from which each agent's own is derived.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().master_key(varta::secure::Key::from_bytes([7; 32]));
+    /// ```
+    pub fn master_key(mut self, key: Key) -> Self {
+        self.master_key = Some(key);
+        self
+    }
+
+    /// Whether processes are followed to their end, which is the default. If not, silence
+    /// does the work.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().detect_exits(false);
+    /// ```
+    pub fn detect_exits(mut self, detect: bool) -> Self {
+        self.detect_exits = detect;
+        self
+    }
+
+    /// How many descriptors may be held to follow processes. The default is half the soft
+    /// limit. An agent beyond is looked up when its deadline passes.
+    ///
+    /// ```
+    /// let builder = varta_observer::Builder::new().descriptors(1_000);
+    /// ```
+    pub fn descriptors(mut self, at_most: usize) -> Self {
+        self.descriptors = Some(at_most);
+        self
+    }
+
+    /// Follows processes as on another kernel than this one.
+    #[cfg(test)]
+    pub(crate) fn means(mut self, means: Means) -> Self {
+        self.means = Some(means);
+        self
+    }
+
+    /// Makes the observer.
+    ///
+    /// ```
+    /// let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// assert_eq!(observer.udp_addresses().count(), 1);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Names the endpoint or the key file and what is wrong with it. `AddrInUse`: an
+    /// observer is listening there already.
+    pub fn bind(mut self) -> io::Result<Observer> {
+        if self.places.is_empty() {
+            return Err(invalid("cannot bind: no endpoint was given"));
+        }
+        let means = match self.means {
+            _ if !self.detect_exits => Means::NONE,
+            Some(means) => means,
+            None => Means::detect(),
+        };
+        let bound = self.descriptors.unwrap_or_else(identity::default_descriptor_bound);
+        let following = Following::new(means, self.policy.namespaces, self.capacity, bound)?;
+        let mut lanes = Lanes::new();
+        for place in std::mem::take(&mut self.places) {
+            let (mut listener, sealed) = self.listener(place)?;
+            if let Some(bytes) = self.receive_buffer {
+                listener.set_receive_buffer(bytes)?;
+            }
+            lanes.add(listener, sealed, following.epoll())?;
+        }
+        let (pause_after, capacity) = (self.pause_after, self.capacity);
+        Observer::new(self.judge()?, following, lanes, pause_after, capacity)
+    }
+
+    /// Makes an observer without sockets, fed and advanced by hand in a time of the
+    /// caller's own. Endpoints count for nothing.
+    ///
+    /// ```
+    /// let simulated = varta_observer::Builder::new().capacity(3).simulate()?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// A threshold or a capacity of 0.
+    pub fn simulate(self) -> io::Result<Simulated> {
+        let pause_after = self.pause_after;
+        let judge = self.judge()?;
+        let pause_after = pause_after_ns(pause_after, &judge);
+        Ok(Simulated::new(judge, pause_after))
+    }
+
+    /// A listener, and whether it takes sealed frames only.
+    fn listener(&mut self, place: Place) -> io::Result<(Listener, bool)> {
+        let udp = |address| UdpListener::bind(address).map(Listener::from);
+        match place {
+            Place::Endpoint(Endpoint::Path(path)) => {
+                Ok((UdsListener::bind(&path, self.socket_mode)?.into(), false))
+            }
+            Place::Endpoint(Endpoint::Abstract(name)) => {
+                Ok((UdsListener::bind_abstract(&name)?.into(), false))
+            }
+            Place::Endpoint(Endpoint::Udp(address)) | Place::Udp(address) => {
+                Ok((udp(address)?, false))
+            }
+            Place::Endpoint(Endpoint::SecureUdp { address, key }) => {
+                match key {
+                    KeyFile::Shared(file) => self.shared_keys.push(Key::from_file(file)?),
+                    KeyFile::Master(file) if self.master_key.is_none() => {
+                        self.master_key = Some(Key::from_file(file)?);
+                    }
+                    KeyFile::Master(_) => {
+                        return Err(invalid("cannot bind: more than one master key was given"));
+                    }
+                }
+                Ok((udp(address)?, true))
+            }
+            Place::SecureUdp(address) => Ok((udp(address)?, true)),
+            Place::Inherited(socket) => Ok((UdsListener::inherit(socket)?.into(), false)),
+        }
+    }
+
+    fn judge(self) -> io::Result<Judge> {
+        let threshold_ns = u64::try_from(self.threshold.as_nanos()).unwrap_or(u64::MAX);
+        if threshold_ns == 0 {
+            return Err(invalid("cannot bind: the threshold is 0"));
+        }
+        if self.capacity == 0 {
+            return Err(invalid("cannot bind: the capacity is 0"));
+        }
+        let mut settings = Settings::new(self.policy);
+        settings.capacity = self.capacity;
+        settings.threshold_ns = threshold_ns;
+        settings.shared_keys = self.shared_keys;
+        settings.master_key = self.master_key;
+        Ok(Judge::new(settings))
+    }
+}
+
+/// How late counts as a pause: as told, or half the shortest threshold, at least 50 ms.
+pub(crate) fn pause_after_ns(told: Option<Duration>, judge: &Judge) -> u64 {
+    match told {
+        Some(told) => u64::try_from(told.as_nanos()).unwrap_or(u64::MAX),
+        None => (judge.shortest_threshold() / 2).max(LEAST_PAUSE_NS),
+    }
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, why)
+}

@@ -1,0 +1,79 @@
+//! Lists threaded through the entries of a table: nothing to allocate, and an entry is
+//! taken out as easily from the middle as from an end.
+
+/// No entry.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// What lists and the wheel keep in each entry.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Links {
+    /// When the entry is due, while it is in the wheel.
+    pub(crate) deadline: u64,
+    pub(super) previous: u32,
+    pub(super) next: u32,
+}
+
+impl Links {
+    pub(crate) const LOOSE: Self = Self { deadline: 0, previous: NONE, next: NONE };
+}
+
+/// An entry of a table that can be in a list.
+pub(crate) trait Linked {
+    fn links(&self) -> &Links;
+    fn links_mut(&mut self) -> &mut Links;
+}
+
+/// The entry at an index that came from the table itself.
+#[inline]
+#[allow(clippy::indexing_slicing, reason = "a wrong index must not pass for an empty list")]
+pub(super) fn at<E>(entries: &[E], index: u32) -> &E {
+    &entries[index as usize]
+}
+
+#[inline]
+#[allow(clippy::indexing_slicing, reason = "a wrong index must not pass for an empty list")]
+pub(super) fn at_mut<E>(entries: &mut [E], index: u32) -> &mut E {
+    &mut entries[index as usize]
+}
+
+/// Entries in the order in which they were added.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct List {
+    pub(super) first: u32,
+    last: u32,
+}
+
+impl List {
+    pub(crate) const EMPTY: Self = Self { first: NONE, last: NONE };
+
+    pub(crate) const fn first(&self) -> Option<u32> {
+        if self.first == NONE { None } else { Some(self.first) }
+    }
+
+    pub(crate) const fn last(&self) -> Option<u32> {
+        if self.last == NONE { None } else { Some(self.last) }
+    }
+
+    pub(crate) fn append<E: Linked>(&mut self, entries: &mut [E], index: u32) {
+        let links = at_mut(entries, index).links_mut();
+        links.previous = self.last;
+        links.next = NONE;
+        match self.last {
+            NONE => self.first = index,
+            last => at_mut(entries, last).links_mut().next = index,
+        }
+        self.last = index;
+    }
+
+    pub(crate) fn remove<E: Linked>(&mut self, entries: &mut [E], index: u32) {
+        let Links { previous, next, .. } = *at(entries, index).links();
+        match previous {
+            NONE => self.first = next,
+            previous => at_mut(entries, previous).links_mut().next = next,
+        }
+        match next {
+            NONE => self.last = previous,
+            next => at_mut(entries, next).links_mut().previous = previous,
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! In which pid namespace a process is, as seen from here.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use super::{Watch, proc};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Namespace {
+    /// That of the observer.
+    Same,
+    /// One below it, where the process knows itself by another pid.
+    Within { innermost: u32 },
+    /// One that can't be seen from here: above it, or beside.
+    Outside,
+    /// It is gone, or there is no telling.
+    Unknown,
+}
+
+/// Where the process behind a pidfd is, whoever has its pid.
+pub(crate) fn namespace_of(watch: &Watch) -> Namespace {
+    let mut buffer = [0; 1_024];
+    let fd = watch.as_fd().as_raw_fd();
+    let text = proc::read(format_args!("/proc/self/fdinfo/{fd}"), &mut buffer);
+    text.map_or(Namespace::Unknown, parse)
+}
+
+/// Where the process is that has this pid now, 0 being one that can't be seen.
+pub(crate) fn namespace_of_pid(pid: u32) -> Namespace {
+    if pid == 0 {
+        return Namespace::Outside;
+    }
+    let mut buffer = [0; 4_096];
+    let text = proc::read(format_args!("/proc/{pid}/status"), &mut buffer);
+    text.map_or(Namespace::Unknown, parse)
+}
+
+/// The line of pids, from this namespace to the process's own. A kernel that has no pid
+/// namespaces has no such line, and then there is but one.
+fn parse(text: &[u8]) -> Namespace {
+    let line_of = |name: &[u8]| {
+        text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))
+    };
+    let Some(line) = line_of(b"NSpid:").or_else(|| line_of(b"Pid:")) else {
+        return Namespace::Unknown;
+    };
+    let mut pids = std::str::from_utf8(line).unwrap_or_default().split_ascii_whitespace();
+    let outermost = pids.next().and_then(|pid| pid.parse::<i64>().ok());
+    match (outermost, pids.last()) {
+        // -1 stands for a process that has been reaped.
+        (None | Some(..0), _) => Namespace::Unknown,
+        (Some(0), _) => Namespace::Outside,
+        (Some(_), None) => Namespace::Same,
+        (Some(_), Some(innermost)) => match innermost.parse() {
+            Ok(innermost) => Namespace::Within { innermost },
+            Err(_) => Namespace::Unknown,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_has_its_meaning() {
+        for (text, meaning) in [
+            ("pos:\t0\nPid:\t7\nNSpid:\t7\n", Namespace::Same),
+            ("Pid:\t7\nNSpid:\t7\t3\t1\n", Namespace::Within { innermost: 1 }),
+            (
+                "Name:\tNSpid:\nPid:\t7\nNStgid:\t9\nNSpid:\t7\t7\n",
+                Namespace::Within { innermost: 7 },
+            ),
+            ("Pid:\t0\nNSpid:\t0\n", Namespace::Outside),
+            ("Pid:\t-1\nNSpid:\t-1\n", Namespace::Unknown),
+            ("Pid:\t7\n", Namespace::Same),
+            ("NSpid:\t\n", Namespace::Unknown),
+            ("NSpid:\t7\tx\n", Namespace::Unknown),
+            ("", Namespace::Unknown),
+        ] {
+            assert_eq!(parse(text.as_bytes()), meaning, "{text:?}");
+        }
+    }
+}

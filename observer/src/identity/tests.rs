@@ -1,0 +1,548 @@
+#![allow(unsafe_code, reason = "making processes of every kind")]
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use super::*;
+use crate::sys::{Epoll, ExitInformation, ExitStatus, Interest, Ready, open_pidfd};
+use crate::testing::{
+    Child, Grandchild, Idle, allocations_of, become_user, exit, in_child, is_root, kill,
+    leave_one_descriptor, wait_until,
+};
+
+/// As on this kernel, and with ever less, as on older ones.
+fn all_means() -> [Means; 5] {
+    let new =
+        Means { descriptors: Descriptors::WithDatagram, numbers: true, exit_information: true };
+    let without_information = Means { exit_information: false, ..new };
+    let without_numbers = Means { numbers: false, ..without_information };
+    let by_pid = Means { descriptors: Descriptors::Opened, ..without_numbers };
+    [
+        new,
+        Means { descriptors: Descriptors::Opened, ..new },
+        without_information,
+        without_numbers,
+        by_pid,
+    ]
+}
+
+fn watch(means: Means, pid: u32) -> Watch {
+    match means.descriptors {
+        Descriptors::WithDatagram => Watch::received(means, open_pidfd(pid).unwrap(), pid),
+        _ => Watch::opened(means, pid).unwrap(),
+    }
+}
+
+#[test]
+fn this_system_has_it_all() {
+    let [new, ..] = all_means();
+    let means = Means::detect();
+    if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
+        assert_eq!(means, new);
+    }
+    // Whatever there is, it is the same each time.
+    assert_eq!(Means::detect(), means);
+    assert!(default_descriptor_bound() > 0);
+    assert_eq!(size_of::<Identity>(), 16);
+}
+
+#[test]
+fn a_process_is_followed_by_all_means() {
+    for means in all_means() {
+        let mut idle = Idle::start();
+        let pid = idle.pid();
+        let watch = watch(means, pid);
+        assert_eq!(matches!(watch.identity(), Identity::Number(_)), means.numbers);
+        assert_eq!(matches!(watch.identity(), Identity::Started(_)), !means.numbers);
+        assert!(!watch.is_gone());
+        assert_eq!(watch.ending(), Ending::Running);
+        assert_eq!(look_up(means, pid, watch.identity()), Presence::There);
+
+        idle.exit(7);
+        wait_until(|| watch.is_gone());
+        // A zombie is gone, though its pid is not.
+        assert_eq!(look_up(means, pid, watch.identity()), Presence::Gone);
+        assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Code(7)));
+        idle.child.wait();
+        assert!(watch.is_gone());
+        assert_eq!(look_up(means, pid, watch.identity()), Presence::Gone);
+    }
+}
+
+fn ends() -> [(fn(), ExitStatus); 4] {
+    fn by(signal: i32) {
+        kill(std::process::id(), signal);
+    }
+    [
+        (|| exit(7), ExitStatus::Code(7)),
+        (|| exit(0), ExitStatus::Code(0)),
+        (|| by(libc::SIGKILL), ExitStatus::Signal(libc::SIGKILL)),
+        (
+            || {
+                let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+                // SAFETY: reads `none`; there shall be no core dump.
+                unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+                // SAFETY: back to the default, which ends this process.
+                unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
+                by(libc::SIGSEGV);
+            },
+            ExitStatus::Signal(libc::SIGSEGV),
+        ),
+    ]
+}
+
+/// The kernel's own word, which counts from the reaping on.
+#[test]
+fn the_cause_from_the_pidfd() {
+    if !Means::detect().exit_information {
+        return;
+    }
+    for (end, status) in ends() {
+        let process = Grandchild::start(|| (), end);
+        let pidfd = open_pidfd(process.pid).unwrap();
+        let told = || sys::exit_information(pidfd.as_fd()).unwrap();
+        assert_eq!(told(), ExitInformation::NotYet);
+        process.go();
+        wait_until(|| sys::life(pidfd.as_fd()) == Some(Life::Exited));
+        assert_eq!(told(), ExitInformation::NotYet);
+        assert_eq!(sys::status_of_child(pidfd.as_fd()), None, "it is no child");
+        process.reap();
+        assert_eq!(sys::life(pidfd.as_fd()), Some(Life::Reaped));
+        assert_eq!(told(), ExitInformation::Known(status));
+    }
+}
+
+/// One whose last words are heard when nothing is left of it.
+#[test]
+fn the_cause_of_a_sender_that_was_reaped_before_it_is_heard() {
+    let (sender, receiver) = UnixDatagram::pair().unwrap();
+    sys::pass_credentials(receiver.as_fd()).unwrap();
+    let mut child = Child::start(|| {
+        sender.send(&[7]).unwrap();
+        exit(7);
+    });
+    child.wait();
+    sys::pass_pidfds(receiver.as_fd(), true).unwrap();
+    let mut batch = Batch::for_unix();
+    batch.expect_pidfds(true);
+    assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 1);
+    // Before 6.16 there is no pidfd of it.
+    if let Ok(pidfd) = batch.take(0).unwrap().pidfd.unwrap() {
+        let watch = Watch::received(Means::detect(), pidfd, child.pid());
+        assert!(watch.is_gone());
+        assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Code(7)));
+    }
+}
+
+#[test]
+fn the_cause_of_a_child() {
+    for (end, status) in ends() {
+        let mut child = Child::start(end);
+        let pidfd = open_pidfd(child.pid()).unwrap();
+        wait_until(|| sys::life(pidfd.as_fd()) == Some(Life::Exited));
+        // More than once, because it must not be taken from whoever waits for it.
+        for _ in 0..3 {
+            assert_eq!(sys::status_of_child(pidfd.as_fd()), Some(status));
+        }
+        child.wait();
+        assert_eq!(sys::status_of_child(pidfd.as_fd()), None);
+    }
+    let idle = Idle::start();
+    let pidfd = open_pidfd(idle.pid()).unwrap();
+    assert_eq!(sys::status_of_child(pidfd.as_fd()), None, "it runs");
+}
+
+/// Without a word from the kernel, and by identities of both kinds.
+#[test]
+fn the_cause_from_the_process_table() {
+    for means in all_means().into_iter().filter(|means| !means.exit_information) {
+        for (end, status) in ends() {
+            let process = Grandchild::start(|| (), end);
+            let watch = watch(means, process.pid);
+            assert_eq!(watch.ending(), Ending::Running);
+            process.go();
+            wait_until(|| watch.is_gone());
+            assert_eq!(watch.ending(), Ending::Exited(status));
+            process.reap();
+            assert_eq!(watch.ending(), Ending::Unknown);
+        }
+    }
+}
+
+/// Somebody else's process: nothing in the process table, so the reaping is waited for.
+#[test]
+fn the_cause_for_a_stranger() {
+    if !is_root() {
+        return;
+    }
+    let [new, ..] = all_means();
+    let blind = Means { exit_information: false, ..new };
+    for (end, status) in ends() {
+        let process = Grandchild::start(|| (), end);
+        in_child(|| {
+            become_user(65_534);
+            let watch = watch(new, process.pid);
+            let blind = self::watch(blind, process.pid);
+            assert_eq!(watch.ending(), Ending::Running);
+            process.go();
+            wait_until(|| watch.is_gone());
+            // An exit code of 0 is what whoever may not see it is told of all of them.
+            assert_eq!(watch.ending(), Ending::Pending);
+            assert_eq!(blind.ending(), Ending::Unknown);
+            process.reap();
+            assert_eq!(watch.ending(), Ending::Exited(status));
+            assert_eq!(blind.ending(), Ending::Unknown);
+        });
+    }
+}
+
+/// One that is never reaped, as by a parent that has forgotten it.
+#[test]
+fn a_process_that_is_never_reaped() {
+    let process = Grandchild::start(|| (), || exit(7));
+    for means in all_means() {
+        let watch = watch(means, process.pid);
+        process.go();
+        wait_until(|| watch.is_gone());
+        let expected = match watch.identity() {
+            // Met when it had exited, on a kernel without numbers: whose entry it is in the
+            // process table can't be told.
+            Identity::Unknown => Ending::Unknown,
+            _ => Ending::Exited(ExitStatus::Code(7)),
+        };
+        assert_eq!(watch.ending(), expected);
+    }
+}
+
+/// A thread that ends its process with 7 when it hears something. Made by hand, because
+/// the C library's threads may not be made in a child that was forked beside others.
+fn start_thread(told: &UnixDatagram) {
+    extern "C" fn run(fd: *mut libc::c_void) -> libc::c_int {
+        let fd = i32::try_from(fd.addr()).unwrap();
+        // SAFETY: waits for a datagram, of which no byte is wanted.
+        unsafe { libc::recv(fd, std::ptr::null_mut(), 0, 0) };
+        exit(7)
+    }
+    const STACK: usize = 1 << 16;
+    let stack = Box::leak(vec![0_u128; STACK / 16].into_boxed_slice()).as_mut_ptr_range();
+    let flags = libc::CLONE_VM
+        | libc::CLONE_FS
+        | libc::CLONE_FILES
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_THREAD
+        | libc::CLONE_SYSVSEM;
+    let fd = std::ptr::without_provenance_mut(told.as_raw_fd().try_into().unwrap());
+    // SAFETY: a stack that is never freed, whose end is aligned; what it shares with the
+    // first thread that one does not use any more.
+    let made = unsafe { libc::clone(run, stack.end.cast(), flags, fd) };
+    assert!(made > 0, "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn a_process_runs_as_long_as_one_of_its_threads() {
+    let (end, told) = UnixDatagram::pair().unwrap();
+    let process = Grandchild::start(
+        || (),
+        || {
+            start_thread(&told);
+            // SAFETY: ends this thread alone, which is the first.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+        },
+    );
+    let [new, ..] = all_means();
+    let watch = watch(new, process.pid);
+    process.go();
+    wait_until(|| proc::stat(process.pid).unwrap().is_zombie);
+    assert!(!watch.is_gone());
+    assert_eq!(watch.ending(), Ending::Running);
+    assert_eq!(look_up(new, process.pid, watch.identity()), Presence::There);
+    end.send(&[0]).unwrap();
+    wait_until(|| watch.is_gone());
+    process.reap();
+    assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Code(7)));
+}
+
+#[test]
+fn whoever_has_the_pid_next_is_somebody_else() {
+    if !is_root() {
+        return;
+    }
+    for means in all_means() {
+        let mut first = Idle::start();
+        let pid = first.pid();
+        let old = watch(means, pid);
+        let again = watch(means, pid);
+        assert_eq!(old.identity().same_process(again.identity()), Some(true));
+        first.exit(0);
+        first.child.wait();
+        // Pids come round in days, not within one tick of the clock.
+        const TICK_NS: u64 = 10_000_000;
+        let start = sys::boottime_ns();
+        wait_until(|| sys::boottime_ns() > start + 2 * TICK_NS);
+
+        let mut second = Child::start_by(|| fork_as(pid), pause);
+        assert_eq!(second.pid(), pid);
+        let new = watch(means, pid);
+        assert_eq!(old.identity().same_process(new.identity()), Some(false));
+        assert!(old.is_gone() && !new.is_gone());
+        assert_eq!(look_up(means, pid, old.identity()), Presence::Gone);
+        assert_eq!(look_up(means, pid, new.identity()), Presence::There);
+        // Of the first one the pid says nothing any more.
+        let late = Identity::of(means, old.as_fd(), pid);
+        assert_ne!(late.same_process(new.identity()), Some(true));
+        kill(pid, libc::SIGKILL);
+        wait_until(|| new.is_gone());
+        let expected = match means.exit_information {
+            true => Ending::Exited(ExitStatus::Code(0)),
+            false => Ending::Unknown,
+        };
+        assert_eq!(old.ending(), expected);
+        assert_eq!(new.ending(), Ending::Exited(ExitStatus::Signal(libc::SIGKILL)));
+        second.wait();
+    }
+}
+
+/// A fork whose child has this pid.
+fn fork_as(pid: u32) -> libc::pid_t {
+    let wanted = libc::pid_t::try_from(pid).unwrap();
+    // SAFETY: numbers and pointers, all of which may be zero.
+    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
+    how.exit_signal = libc::SIGCHLD as u64;
+    how.set_tid = (&raw const wanted).expose_provenance() as u64;
+    how.set_tid_size = 1;
+    // SAFETY: reads `how`. As a fork; the child does not allocate.
+    let forked = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };
+    forked.try_into().unwrap()
+}
+
+fn pause() {
+    loop {
+        // SAFETY: waits for a signal.
+        unsafe { libc::pause() };
+    }
+}
+
+#[test]
+fn unknown_is_nobody_in_particular() {
+    let [number, started] = [Identity::Number(7), Identity::Started(7)];
+    assert_eq!(number.same_process(started), None);
+    assert_eq!(Identity::Unknown.same_process(Identity::Unknown), None);
+    assert_eq!(started.same_process(Identity::Started(8)), Some(false));
+    let [means, ..] = all_means();
+    let this = std::process::id();
+    assert_eq!(look_up(means, this, Identity::Unknown), Presence::There);
+    assert_eq!(look_up(means, 0, Identity::Unknown), Presence::CannotTell);
+    assert_eq!(look_up(means, u32::MAX, Identity::Unknown), Presence::Gone);
+    let none = Means { descriptors: Descriptors::None, ..means };
+    assert_eq!(look_up(none, u32::MAX, Identity::Unknown), Presence::CannotTell);
+}
+
+#[test]
+fn without_a_descriptor_left_nothing_is_made_up() {
+    in_child(|| {
+        let [means, ..] = all_means();
+        let this = std::process::id();
+        let one = open_pidfd(this).unwrap();
+        let identity = Identity::of(means, one.as_fd(), this);
+        leave_one_descriptor(one.as_fd());
+        let last = open_pidfd(this).unwrap();
+        let error = Watch::opened(means, this).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+        assert_eq!(look_up(means, this, identity), Presence::CannotTell);
+        assert_eq!(namespace_of_pid(this), Namespace::Unknown);
+        assert_eq!(program_name(this), None);
+        let older = Means { numbers: false, ..means };
+        assert_eq!(Identity::of(older, one.as_fd(), this), Identity::Unknown);
+        drop(last);
+        assert_eq!(look_up(means, this, identity), Presence::There);
+    });
+}
+
+#[test]
+fn a_zombie_wakes_once_it_is_reaped() {
+    if !Means::detect().numbers {
+        return;
+    }
+    let mut idle = Idle::start();
+    let pidfd = open_pidfd(idle.pid()).unwrap();
+    let (epoll, mut ready) = (Epoll::new().unwrap(), Ready::new());
+    epoll.add(pidfd.as_fd(), 5, Interest::Readable).unwrap();
+    assert_eq!(epoll.wait(&mut ready, Some(Duration::ZERO)).unwrap(), 0);
+    idle.exit(0);
+    assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1);
+    let told = ready.get(0).unwrap();
+    assert!(told.token == 5 && told.readable && !told.hung_up);
+    epoll.remove(pidfd.as_fd()).unwrap();
+    epoll.add(pidfd.as_fd(), 6, Interest::HangUp).unwrap();
+    assert_eq!(epoll.wait(&mut ready, Some(Duration::ZERO)).unwrap(), 0);
+    idle.child.wait();
+    assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1);
+    let told = ready.get(0).unwrap();
+    assert!(told.token == 6 && told.hung_up);
+}
+
+#[test]
+fn this_process_is_in_its_own_namespace() {
+    let [means, ..] = all_means();
+    let this = std::process::id();
+    let mut idle = Idle::start();
+    let watch = watch(means, idle.pid());
+    assert_eq!(namespace_of(&watch), Namespace::Same);
+    assert_eq!(namespace_of_pid(this), Namespace::Same);
+    assert_eq!(namespace_of_pid(0), Namespace::Outside);
+    assert_eq!(namespace_of_pid(u32::MAX), Namespace::Unknown);
+    idle.exit(0);
+    idle.child.wait();
+    assert_eq!(namespace_of(&watch), Namespace::Unknown);
+}
+
+fn unshare(what: libc::c_int) {
+    // SAFETY: takes a number; done in a child, so that no other test is moved.
+    let moved = unsafe { libc::unshare(what) };
+    assert_eq!(moved, 0, "{}", io::Error::last_os_error());
+}
+
+#[test]
+fn a_process_in_a_namespace_below() {
+    if !is_root() {
+        return;
+    }
+    let (sender, receiver) = UnixDatagram::pair().unwrap();
+    sys::pass_credentials(receiver.as_fd()).unwrap();
+    sys::pass_pidfds(receiver.as_fd(), true).unwrap();
+    let process = Grandchild::start(
+        || unshare(libc::CLONE_NEWPID),
+        || {
+            sender.send(&std::process::id().to_ne_bytes()).unwrap();
+            pause();
+        },
+    );
+    process.go();
+    let mut batch = Batch::for_unix();
+    batch.expect_pidfds(true);
+    wait_until(|| batch.receive(receiver.as_fd()).unwrap() == 1);
+    let message = batch.take(0).unwrap();
+    assert_eq!(message.bytes, 1_u32.to_ne_bytes(), "its pid in its own namespace");
+    let pid = message.credentials.unwrap().pid;
+    assert_eq!(pid, process.pid, "its pid in this one");
+    let [means, ..] = all_means();
+    let watch = Watch::received(means, message.pidfd.unwrap().unwrap(), pid);
+    assert_eq!(namespace_of(&watch), Namespace::Within { innermost: 1 });
+    assert_eq!(namespace_of_pid(pid), Namespace::Within { innermost: 1 });
+    assert!(!watch.is_gone());
+    kill(pid, libc::SIGKILL);
+    wait_until(|| watch.is_gone());
+    process.reap();
+    assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Signal(libc::SIGKILL)));
+}
+
+/// An observer in a container, and a process on the host.
+#[test]
+fn a_process_outside() {
+    if !is_root() {
+        return;
+    }
+    let (sender, receiver) = UnixDatagram::pair().unwrap();
+    sys::pass_credentials(receiver.as_fd()).unwrap();
+    sys::pass_pidfds(receiver.as_fd(), true).unwrap();
+    sender.send(&[7]).unwrap();
+    let mut outsider = Idle::start();
+    let pidfd = open_pidfd(outsider.pid()).unwrap();
+    let observer = Grandchild::start(
+        || unshare(libc::CLONE_NEWPID | libc::CLONE_NEWNS),
+        || {
+            mount_own_proc();
+            let mut batch = Batch::for_unix();
+            batch.expect_pidfds(true);
+            assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 1);
+            let message = batch.take(0).unwrap();
+            assert_eq!(message.credentials.unwrap().pid, 0);
+            let [means, ..] = all_means();
+            let watch = Watch::received(means, message.pidfd.unwrap().unwrap(), 0);
+            assert!(matches!(watch.identity(), Identity::Number(_)));
+            assert_eq!(namespace_of(&watch), Namespace::Outside);
+            assert_eq!(watch.ending(), Ending::Running);
+            assert_eq!(namespace_of_pid(std::process::id()), Namespace::Same);
+
+            // That it has gone shows, how it did the kernel keeps from those inside.
+            let watch = Watch::received(means, pidfd, 0);
+            wait_until(|| watch.is_gone());
+            assert_eq!(watch.ending(), Ending::Unknown);
+            exit(42);
+        },
+    );
+    let ended = open_pidfd(observer.pid).unwrap();
+    observer.go();
+    outsider.exit(7);
+    outsider.child.wait();
+    wait_until(|| sys::life(ended.as_fd()) != Some(Life::Running));
+    observer.reap();
+    let told = sys::exit_information(ended.as_fd()).unwrap();
+    assert_eq!(told, ExitInformation::Known(ExitStatus::Code(42)), "a check in it failed");
+}
+
+/// The process table of the namespace that this process is in.
+fn mount_own_proc() {
+    let mount = |kind: &std::ffi::CStr, on: &std::ffi::CStr, flags| {
+        // SAFETY: C strings, and no data; in a mount namespace of this process's own.
+        let mounted = unsafe {
+            libc::mount(kind.as_ptr(), on.as_ptr(), kind.as_ptr(), flags, std::ptr::null())
+        };
+        assert_eq!(mounted, 0, "{}", io::Error::last_os_error());
+    };
+    mount(c"none", c"/", libc::MS_REC | libc::MS_PRIVATE);
+    mount(c"proc", c"/proc", 0);
+}
+
+#[test]
+fn following_allocates_nothing() {
+    let (sender, receiver) = UnixDatagram::pair().unwrap();
+    sys::pass_credentials(receiver.as_fd()).unwrap();
+    sys::pass_pidfds(receiver.as_fd(), true).unwrap();
+    let mut batch = Batch::for_unix();
+    batch.expect_pidfds(true);
+    let (epoll, mut ready) = (Epoll::new().unwrap(), Ready::new());
+    let timer = sys::Timer::new().unwrap();
+    assert_eq!(allocations_of(|| drop(vec![1])), 1, "they are counted");
+    for means in all_means() {
+        let mut idle = Idle::start();
+        let pid = idle.pid();
+        for length in [0, 32, 99] {
+            sender.send(&[7; 99][..length]).unwrap();
+        }
+        let attached = [sender.as_fd(); 3];
+        crate::testing::send_with_descriptors(&sender, &[7; 32], &attached).unwrap();
+        let mut made = None;
+        let mut follow = || {
+            assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 4);
+            let sent = batch.take(1).unwrap();
+            let own = sent.credentials.unwrap().pid;
+            drop(Watch::received(means, sent.pidfd.unwrap().unwrap(), own));
+            assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 0);
+
+            let watch = watch(means, pid);
+            epoll.add(watch.as_fd(), 1, Interest::Readable).unwrap();
+            assert_eq!(look_up(means, pid, watch.identity()), Presence::There);
+            assert_eq!(watch.ending(), Ending::Running);
+            assert_eq!(namespace_of(&watch), Namespace::Same);
+            assert_eq!(namespace_of_pid(pid), Namespace::Same);
+            assert!(program_name(pid).is_some());
+            assert!(program_name(u32::MAX).is_none());
+            timer.arm(sys::boottime_ns() + 1).unwrap();
+            timer.drain();
+            made = Some(watch);
+        };
+        assert_eq!(allocations_of(&mut follow), 0, "{means:?}");
+        let watch = made.unwrap();
+        idle.exit(7);
+        let mut part = || {
+            assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1);
+            assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Code(7)));
+            assert_eq!(look_up(means, pid, watch.identity()), Presence::Gone);
+            epoll.remove(watch.as_fd()).unwrap();
+        };
+        assert_eq!(allocations_of(&mut part), 0, "{means:?}");
+        idle.child.wait();
+        assert_eq!(allocations_of(|| _ = watch.ending()), 0, "{means:?}");
+    }
+}

@@ -1,0 +1,99 @@
+//! One process, followed by a pidfd.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::{ExitStatus, Identity, Life, Means, proc, sys};
+use crate::sys::ExitInformation;
+
+/// A pidfd, and who is behind it. Where it was added to an [`Epoll`](sys::Epoll), it must
+/// be removed from there before it is dropped.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pidfd: OwnedFd,
+    pid: u32,
+    means: Means,
+    identity: Identity,
+}
+
+/// How far it is with the end of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Running,
+    /// It has exited, in this way.
+    Exited(ExitStatus),
+    /// It has exited; how, the kernel may tell once its parent has taken note of it.
+    Pending,
+    /// It has exited; how, nobody will tell.
+    Unknown,
+}
+
+impl Watch {
+    /// From a pidfd that came with a datagram, whose sender it certainly is. The pid is
+    /// the one in this namespace, or 0.
+    pub(crate) fn received(means: Means, pidfd: OwnedFd, pid: u32) -> Self {
+        let identity = Identity::of(means, pidfd.as_fd(), pid);
+        Self { pidfd, pid, means, identity }
+    }
+
+    /// Of the process that has this pid now, which may have it only since the one that is
+    /// meant has gone.
+    pub(crate) fn opened(means: Means, pid: u32) -> io::Result<Self> {
+        let pidfd = sys::open_pidfd(pid)?;
+        let identity = Identity::of(means, pidfd.as_fd(), pid);
+        Ok(Self { pidfd, pid, means, identity })
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// Whether it has exited, reaped or not.
+    pub(crate) fn is_gone(&self) -> bool {
+        sys::life(self.as_fd()).is_some_and(|life| life != Life::Running)
+    }
+
+    /// Whether it has exited, and in which way, as far as that is known by now.
+    pub(crate) fn ending(&self) -> Ending {
+        if !self.is_gone() {
+            return Ending::Running;
+        }
+        let information = match self.means.exit_information {
+            true => sys::exit_information(self.as_fd()).ok(),
+            false => None,
+        };
+        if let Some(ExitInformation::Known(status)) = information {
+            return Ending::Exited(status);
+        }
+        let status = sys::status_of_child(self.as_fd()).or_else(|| self.status_of_zombie());
+        match (status, information) {
+            (Some(status), _) => Ending::Exited(status),
+            (None, Some(ExitInformation::NotYet)) => Ending::Pending,
+            (None, _) => Ending::Unknown,
+        }
+    }
+
+    /// From the process table, where a process that nobody has reaped is still listed, to
+    /// those who may trace it.
+    fn status_of_zombie(&self) -> Option<ExitStatus> {
+        let stat = proc::stat(self.pid)?;
+        let status = stat.exit_status.filter(|_| stat.is_zombie)?;
+        // Whoever may not see it is told 0.
+        if status == ExitStatus::Code(0) && !proc::may_trace(self.pid) {
+            return None;
+        }
+        let still_its_pid = match self.identity {
+            // Looked at after the table was read.
+            Identity::Number(_) => sys::life(self.as_fd()) == Some(Life::Exited),
+            Identity::Started(started) => stat.started == started,
+            Identity::Unknown => false,
+        };
+        still_its_pid.then_some(status)
+    }
+}
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+}

@@ -1,0 +1,163 @@
+//! What is handed to a judge, and what it asks of its surroundings.
+
+use std::net::IpAddr;
+
+use crate::event::ExitCause;
+use crate::tracker::{Exits, Slot};
+
+/// A datagram as it was received.
+///
+/// ```
+/// use varta_observer::judge::{Datagram, Sender};
+///
+/// let sender = Sender::Kernel { pid: 4321, uid: 1000, process: None };
+/// let probe = Datagram::new(0, sender, b"");
+/// assert!(probe.bytes.is_empty());
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'a> {
+    /// Which of the observer's listeners it came to.
+    pub listener: u16,
+    /// Who sent it.
+    pub sender: Sender,
+    /// What it holds.
+    pub bytes: &'a [u8],
+    /// Whether it was longer than the buffer.
+    pub truncated: bool,
+    /// Whether not all that the kernel says of it could be received.
+    pub control_truncated: bool,
+}
+
+impl<'a> Datagram<'a> {
+    /// A datagram that came whole.
+    ///
+    /// ```
+    /// use varta_observer::judge::{Datagram, Sender};
+    ///
+    /// let sender = Sender::Network { address: [127, 0, 0, 1].into(), sealed: true };
+    /// assert!(!Datagram::new(2, sender, &[0; 60]).truncated);
+    /// ```
+    #[must_use]
+    pub const fn new(listener: u16, sender: Sender, bytes: &'a [u8]) -> Self {
+        Self { listener, sender, bytes, truncated: false, control_truncated: false }
+    }
+}
+
+/// Who sent a datagram, and how that is known.
+///
+/// ```
+/// use varta_observer::judge::Sender;
+///
+/// let sender = Sender::Kernel { pid: 0, uid: 1000, process: Some(77) };
+/// assert!(matches!(sender, Sender::Kernel { pid: 0, .. }));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sender {
+    /// The kernel says so.
+    Kernel {
+        /// In the observer's namespace; 0 where it has none there.
+        pid: u32,
+        /// The user.
+        uid: u32,
+        /// A number that no other process has or had, if one came with the datagram: the
+        /// inode of a pidfd, where the kernel numbers them so.
+        process: Option<u64>,
+    },
+    /// The address says so.
+    Network {
+        /// Where it came from, without the port.
+        address: IpAddr,
+        /// Whether it came to a listener that takes sealed frames only.
+        sealed: bool,
+    },
+}
+
+/// Whether a process is in the observer's pid namespace.
+///
+/// ```
+/// use varta_observer::judge::Namespace;
+///
+/// assert_ne!(Namespace::Same, Namespace::Other);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Namespace {
+    /// It is.
+    Same,
+    /// It is in another, where it has another pid.
+    Other,
+    /// Nobody could tell.
+    Unknown,
+}
+
+/// What surrounds a judge: it answers questions that cost system calls, so that they are
+/// asked only when needed, and learns who is followed. An ordinary beat calls none of it.
+/// Every method has an answer for where there is no operating system to ask.
+///
+/// ```
+/// use varta_observer::judge::{Exits, Host, Slot};
+///
+/// /// Keeps a table of agent numbers beside the judge's.
+/// struct Names(Vec<u64>);
+///
+/// impl Host for Names {
+///     fn admitted(&mut self, slot: Slot, agent: u64, _pid: u32, _process: Option<u64>) -> Exits {
+///         self.0.resize(self.0.len().max(slot.index() + 1), 0);
+///         self.0[slot.index()] = agent;
+///         Exits::Unseen
+///     }
+/// }
+/// ```
+pub trait Host {
+    /// Where the sender of the datagram being heard is. Asked if its frame names another
+    /// pid than the kernel does; a sender elsewhere has that pid there.
+    fn namespace(&mut self, pid: u32, claimed_pid: u32) -> Namespace {
+        let _ = (pid, claimed_pid);
+        Namespace::Same
+    }
+
+    /// The process in this slot is gone, because its pid has a new owner. How did it end?
+    fn cause(&mut self, slot: Slot) -> ExitCause {
+        let _ = slot;
+        ExitCause::Unknown
+    }
+
+    /// Whether a process is gone, and how it ended. Asked for an agent of
+    /// [`Exits::LookedUp`] that has been silent too long.
+    fn look_up(&mut self, slot: Slot, pid: u32) -> Option<ExitCause> {
+        let _ = (slot, pid);
+        None
+    }
+
+    /// The sender of the datagram being heard is followed from now on, as `agent`, by
+    /// what the kernel says of it. How will its end be known?
+    fn admitted(&mut self, slot: Slot, agent: u64, pid: u32, process: Option<u64>) -> Exits {
+        let _ = (slot, agent, pid, process);
+        Exits::Reported
+    }
+
+    /// An agent whose process had no number yet has one by the datagram being heard. How
+    /// will its end be known?
+    fn identified(&mut self, slot: Slot, process: u64) -> Exits {
+        let _ = (slot, process);
+        Exits::Reported
+    }
+
+    /// The agent in this slot, local or not, is followed no longer. The slot will be
+    /// given to another.
+    fn released(&mut self, slot: Slot, agent: u64) {
+        let _ = (slot, agent);
+    }
+}
+
+/// A host without an operating system: every process is in the same namespace, and ends
+/// only when that is said.
+///
+/// ```
+/// use varta_observer::judge::{Host, Namespace, NoHost};
+///
+/// assert_eq!(NoHost.namespace(4321, 7), Namespace::Same);
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoHost;
+
+impl Host for NoHost {}

@@ -1,0 +1,113 @@
+//! The keys an observer holds, and opening what was sealed with one of them.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use varta::FRAME_BYTES;
+use varta::secure::{Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_key};
+
+/// Of so many agents at most the derived key is kept at hand. To derive one again takes
+/// a microsecond; to make it ready a twentieth of that.
+const DERIVED_AT_HAND: usize = 4096;
+
+/// Why nothing was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unopened {
+    WrongLength,
+    NoKeyFits,
+}
+
+pub(crate) struct Keyring {
+    shared: Vec<Cipher>,
+    /// Which shared key opened the last frame from an address, by its last bits: while
+    /// keys are rotated each sender stays with one for long.
+    fitted: Box<[u8; 256]>,
+    master: Option<Key>,
+    /// By the last bits of the pid. Only a frame that opened puts a key here, so that
+    /// nobody without one can push out another's.
+    derived: Vec<Option<(u32, Key)>>,
+}
+
+impl Keyring {
+    pub(crate) fn new(shared: &[Key], master: Option<Key>, agents: usize) -> Self {
+        let at_hand = if master.is_some() { agents.clamp(1, DERIVED_AT_HAND) } else { 0 };
+        let mut derived = Vec::new();
+        derived.resize_with(at_hand, || None);
+        Self {
+            shared: shared.iter().map(Cipher::new).collect(),
+            fitted: Box::new([0; 256]),
+            master,
+            derived,
+        }
+    }
+
+    pub(crate) fn holds_any(&self) -> bool {
+        !self.shared.is_empty() || self.master.is_some()
+    }
+
+    /// Opens a datagram of either form.
+    pub(crate) fn open(
+        &mut self,
+        bytes: &[u8],
+        address: IpAddr,
+    ) -> Result<([u8; FRAME_BYTES], Iv), Unopened> {
+        if let Ok(wire) = <&[u8; SHARED_BYTES]>::try_from(bytes) {
+            let frame = self.open_shared(wire, address).ok_or(Unopened::NoKeyFits)?;
+            return Ok((frame, iv_at(wire.first_chunk())));
+        }
+        let wire = <&[u8; MASTER_BYTES]>::try_from(bytes).map_err(|_| Unopened::WrongLength)?;
+        let frame = self.open_derived(wire).ok_or(Unopened::NoKeyFits)?;
+        Ok((frame, iv_at(wire.split_at(4).1.first_chunk())))
+    }
+
+    fn open_shared(
+        &mut self,
+        wire: &[u8; SHARED_BYTES],
+        address: IpAddr,
+    ) -> Option<[u8; FRAME_BYTES]> {
+        let fitted = self.fitted.get_mut(usize::from(last_byte(address)))?;
+        let first = usize::from(*fitted);
+        if let Some(frame) = self.shared.get(first).and_then(|key| key.open(wire).ok()) {
+            return Some(frame);
+        }
+        let others = self.shared.iter().enumerate().filter(|(at, _)| *at != first);
+        let (at, frame) =
+            others.into_iter().find_map(|(at, key)| Some((at, key.open(wire).ok()?)))?;
+        *fitted = u8::try_from(at).unwrap_or(0);
+        Some(frame)
+    }
+
+    fn open_derived(&mut self, wire: &[u8; MASTER_BYTES]) -> Option<[u8; FRAME_BYTES]> {
+        let master = self.master.as_ref()?;
+        let pid = u32::from_le_bytes(*wire.first_chunk()?);
+        let at_hand = self.derived.len();
+        let place = self.derived.get_mut(pid as usize % at_hand)?;
+        if let Some((_, key)) = place.as_ref().filter(|(owner, _)| *owner == pid) {
+            return Cipher::new(key).open_from(wire).ok();
+        }
+        let key = derive_agent_key(master, pid).ok()?;
+        let frame = Cipher::new(&key).open_from(wire).ok()?;
+        *place = Some((pid, key));
+        Some(frame)
+    }
+}
+
+fn iv_at(bytes: Option<&[u8; 12]>) -> Iv {
+    Iv::from_bytes(*bytes.unwrap_or(&[0; 12]))
+}
+
+fn last_byte(address: IpAddr) -> u8 {
+    match address {
+        IpAddr::V4(address) => address.octets()[3],
+        IpAddr::V6(address) => address.octets()[15],
+    }
+}
+
+impl fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyring")
+            .field("shared", &self.shared.len())
+            .field("master", &self.master.is_some())
+            .finish_non_exhaustive()
+    }
+}

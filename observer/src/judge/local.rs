@@ -1,0 +1,160 @@
+//! Beats over a Unix socket, where the kernel names the sender.
+
+use varta::FRAME_BYTES;
+
+use super::{AgentKey, Datagram, Host, Judge, Kind, Namespace, Slot};
+use crate::event::What;
+use crate::tracker::{Beat, Cold, Flags};
+
+/// What the kernel says of a sender.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) uid: u32,
+    pub(super) process: Option<u64>,
+}
+
+impl Process {
+    /// By what it is followed; nothing if it can't be told from others.
+    #[inline]
+    fn key(&self) -> Option<AgentKey> {
+        match self.pid {
+            0 => self.process.map(AgentKey::Process),
+            pid => Some(AgentKey::Pid(pid)),
+        }
+    }
+}
+
+impl Judge {
+    #[inline]
+    pub(super) fn hear_local<H: Host>(
+        &mut self,
+        datagram: &Datagram<'_>,
+        sender: Process,
+        host: &mut H,
+    ) {
+        if !self.policy.uids.admit(sender.uid) {
+            self.counters.uid_refused += 1;
+            return;
+        }
+        let wire = match <&[u8; FRAME_BYTES]>::try_from(datagram.bytes) {
+            Ok(wire) if !datagram.truncated => wire,
+            _ => {
+                self.counters.wrong_length += 1;
+                return;
+            }
+        };
+        let Some(beat) = self.decode(wire) else { return };
+        let Some(key) = sender.key() else {
+            self.counters.namespace_refused += 1;
+            return;
+        };
+        let tag = self.tracker.tag(&key);
+        let known = self
+            .tracker
+            .find(&key, tag)
+            .filter(|slot| self.is_still_the_same(*slot, sender.process, host));
+        if !self.names_itself(known, &beat, sender, host) {
+            return;
+        }
+        let slot = match known {
+            Some(slot) => {
+                self.identify(slot, sender.process, host);
+                slot
+            }
+            None => match self.admit_local(&key, tag, &beat, sender, host) {
+                Some(slot) => slot,
+                None => return,
+            },
+        };
+        self.accept(slot, &beat);
+    }
+
+    /// A pid is not an identity: if it has another owner now, the agent that was followed
+    /// by it is gone.
+    #[inline]
+    fn is_still_the_same<H: Host>(
+        &mut self,
+        slot: Slot,
+        process: Option<u64>,
+        host: &mut H,
+    ) -> bool {
+        let known = process.and_then(|_| self.tracker.process(slot));
+        let same = match known {
+            Some(_) => known == process,
+            None => !self.tracker.has(slot, Flags::EXITING),
+        };
+        if !same {
+            let cause = host.cause(slot);
+            self.exited(self.now, slot, cause, host);
+        }
+        same
+    }
+
+    /// Whether the frame names the process that sent it, by the pid that it has here or,
+    /// if that is allowed, by the one that it has in its own namespace.
+    #[inline]
+    fn names_itself<H: Host>(
+        &mut self,
+        known: Option<Slot>,
+        beat: &Beat,
+        sender: Process,
+        host: &mut H,
+    ) -> bool {
+        let named = match known {
+            Some(slot) => self.tracker.about(slot).claimed_pid,
+            None => sender.pid,
+        };
+        if beat.pid == named {
+            return true;
+        }
+        // The namespace of a process that is followed is known by the pid it named first.
+        let elsewhere = known.is_none()
+            && (sender.pid == 0 || host.namespace(sender.pid, beat.pid) == Namespace::Other);
+        if elsewhere && self.policy.namespaces {
+            return true;
+        }
+        if elsewhere {
+            self.counters.namespace_refused += 1;
+        } else {
+            self.counters.auth_failures += 1;
+            self.say(What::AuthFailure { claimed_pid: beat.pid, true_pid: sender.pid });
+        }
+        false
+    }
+
+    #[inline]
+    fn identify<H: Host>(&mut self, slot: Slot, process: Option<u64>, host: &mut H) {
+        let Some(process) = process else { return };
+        if self.tracker.process(slot).is_none() {
+            self.tracker.set_process(slot, process, true);
+            let exits = host.identified(slot, process);
+            self.tracker.set_exits(slot, exits);
+        } else if self.tracker.has(slot, Flags::UNCONFIRMED) {
+            self.tracker.set_process(slot, process, true);
+        }
+    }
+
+    fn admit_local<H: Host>(
+        &mut self,
+        key: &AgentKey,
+        tag: u32,
+        beat: &Beat,
+        sender: Process,
+        host: &mut H,
+    ) -> Option<Slot> {
+        if !self.make_room(false, host) {
+            return None;
+        }
+        let kind = if sender.pid == 0 { Kind::Process } else { Kind::Pid };
+        let cold = Cold::local(sender.process.unwrap_or(0), sender.uid, beat.pid);
+        let slot = self.tracker.follow(key, tag, kind, cold);
+        if let (Kind::Pid, Some(process)) = (kind, sender.process) {
+            self.tracker.set_process(slot, process, true);
+        }
+        let agent = self.tracker.about(slot).agent;
+        let exits = host.admitted(slot, agent, sender.pid, sender.process);
+        self.tracker.set_exits(slot, exits);
+        Some(slot)
+    }
+}

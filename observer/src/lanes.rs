@@ -1,0 +1,226 @@
+//! The sockets an observer reads, in turn, and how far each has been read.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::listener::Listener;
+use crate::sys::{Epoll, Interest, Message};
+
+/// A socket that failed is left alone for so long.
+const REST_NS: u64 = 1_000_000_000;
+
+/// All of an observer's sockets.
+pub(crate) struct Lanes {
+    lanes: Vec<Lane>,
+    /// Whose turn it is.
+    turn: usize,
+}
+
+struct Lane {
+    listener: Listener,
+    /// Whether it takes sealed frames only.
+    sealed: bool,
+    /// Whether there may be something to read.
+    ready: bool,
+    /// When a socket that failed is tried again.
+    rests_until: Option<u64>,
+    /// The datagrams of the last read that have not been taken yet: next and end.
+    next: usize,
+    end: usize,
+    /// All that arrived before this time has been read.
+    read_until: u64,
+    /// Under a flood a queue is never seen empty. But once as many datagrams have been
+    /// read as fit into it, all that lay in it at this time has been read.
+    mark: u64,
+    read_since_mark: usize,
+    /// What the kernel said last of datagrams it dropped; it wraps.
+    overflow: u32,
+}
+
+/// What came of looking for more to read.
+pub(crate) enum Read {
+    /// A batch, read at this time.
+    Some(u64),
+    Nothing,
+    Failed(io::Error),
+}
+
+impl Lanes {
+    pub(crate) const fn new() -> Self {
+        Self { lanes: Vec::new(), turn: 0 }
+    }
+
+    /// Adds a socket, under the token that is its place in the list.
+    pub(crate) fn add(
+        &mut self,
+        listener: Listener,
+        sealed: bool,
+        epoll: &Epoll,
+    ) -> io::Result<()> {
+        epoll.add(listener.as_fd(), self.lanes.len() as u64, Interest::Readable)?;
+        self.lanes.push(Lane {
+            listener,
+            sealed,
+            ready: true,
+            rests_until: None,
+            next: 0,
+            end: 0,
+            read_until: 0,
+            mark: 0,
+            read_since_mark: 0,
+            overflow: 0,
+        });
+        Ok(())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    pub(crate) fn listeners(&self) -> impl Iterator<Item = &Listener> {
+        self.lanes.iter().map(|lane| &lane.listener)
+    }
+
+    pub(crate) fn set_ready(&mut self, token: u64) {
+        if let Some(lane) = usize::try_from(token).ok().and_then(|at| self.lanes.get_mut(at)) {
+            lane.ready = true;
+        }
+    }
+
+    /// Whether a socket may have something to read.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.ready)
+    }
+
+    /// Whether datagrams that were read have not been taken yet.
+    pub(crate) fn has_backlog(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.next < lane.end)
+    }
+
+    /// The next datagram that was read: to which socket it came, whether that takes sealed
+    /// frames only, and the datagram.
+    pub(crate) fn take(&mut self) -> Option<(u16, bool, Message<'_>)> {
+        let lane = self.lanes.get_mut(self.turn)?;
+        if lane.next >= lane.end {
+            return None;
+        }
+        let at = lane.next;
+        lane.next += 1;
+        let message = lane.listener.take(at)?;
+        Some((u16::try_from(self.turn).unwrap_or(u16::MAX), lane.sealed, message))
+    }
+
+    /// Notes what the kernel says it has dropped so far; answers how many of them are new.
+    pub(crate) fn overflowed(&mut self, listener: u16, total: u32) -> u64 {
+        let Some(lane) = self.lanes.get_mut(usize::from(listener)) else { return 0 };
+        let new = total.wrapping_sub(lane.overflow);
+        lane.overflow = total;
+        new.into()
+    }
+
+    /// Reads one batch from the next socket that may have something. `now` gives the time,
+    /// taken before the read.
+    pub(crate) fn read(&mut self, now: impl Fn() -> u64, epoll: &Epoll) -> Read {
+        for step in 1..=self.lanes.len() {
+            let at = (self.turn + step) % self.lanes.len();
+            let Some(lane) = self.lanes.get_mut(at) else { continue };
+            if !lane.ready {
+                continue;
+            }
+            let now = now();
+            match lane.read(now) {
+                Ok(0) => {}
+                Ok(_) => {
+                    self.turn = at;
+                    return Read::Some(now);
+                }
+                Err(error) => {
+                    // It would be readable at once again, and for ever.
+                    lane.rests_until = Some(now.saturating_add(REST_NS));
+                    lane.ready = false;
+                    return match epoll.remove(lane.listener.as_fd()) {
+                        Ok(()) => Read::Failed(error),
+                        Err(worse) => Read::Failed(worse),
+                    };
+                }
+            }
+        }
+        Read::Nothing
+    }
+
+    /// All that arrived before this time has been read, at every socket that works.
+    pub(crate) fn read_until(&self) -> Option<u64> {
+        self.lanes
+            .iter()
+            .filter(|lane| lane.rests_until.is_none())
+            .map(|lane| lane.read_until)
+            .min()
+    }
+
+    /// Has every socket looked at that was not read up to this time.
+    pub(crate) fn look_again(&mut self, until: u64) {
+        for lane in &mut self.lanes {
+            lane.ready |= lane.read_until < until && lane.rests_until.is_none();
+        }
+    }
+
+    /// When the next socket that failed has rested.
+    pub(crate) fn rested_at(&self) -> Option<u64> {
+        self.lanes.iter().filter_map(|lane| lane.rests_until).min()
+    }
+
+    /// Goes back to the sockets that failed and have rested; says when the next one has.
+    pub(crate) fn resume(&mut self, now: u64, epoll: &Epoll) -> Option<u64> {
+        let mut next = None;
+        for (token, lane) in self.lanes.iter_mut().enumerate() {
+            let Some(until) = lane.rests_until else { continue };
+            let token = token as u64;
+            if until <= now
+                && epoll.add(lane.listener.as_fd(), token, Interest::Readable).is_ok()
+            {
+                lane.rests_until = None;
+                lane.ready = true;
+            } else {
+                next = Some(next.unwrap_or(u64::MAX).min(until.max(now.saturating_add(1))));
+            }
+        }
+        next
+    }
+
+    /// Has the kernel send a pidfd with each datagram from now on, or no longer.
+    pub(crate) fn pass_pidfds(&mut self, on: bool) {
+        for lane in &mut self.lanes {
+            if let Some(uds) = lane.listener.uds() {
+                // Before Linux 6.5 there is no such thing, and agents are followed by pid.
+                let _ = uds.pass_pidfds(on);
+            }
+        }
+    }
+}
+
+impl Lane {
+    fn read(&mut self, now: u64) -> io::Result<usize> {
+        let read = match self.listener.receive() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
+            read => read?,
+        };
+        self.next = 0;
+        self.end = read;
+        if read == 0 {
+            self.ready = false;
+            self.read_until = now;
+            self.mark = now;
+            self.read_since_mark = 0;
+        } else {
+            if self.read_since_mark == 0 {
+                self.mark = now;
+            }
+            self.read_since_mark = self.read_since_mark.saturating_add(read);
+            if self.read_since_mark > self.listener.queue_bound() {
+                self.read_until = self.mark;
+                self.read_since_mark = 0;
+            }
+        }
+        Ok(read)
+    }
+}

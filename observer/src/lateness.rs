@@ -1,0 +1,105 @@
+//! Whether the observer itself came late: stopped, starved or suspended.
+
+/// Watches the observer's own looks at the world.
+#[derive(Debug)]
+pub(crate) struct Lateness {
+    /// The least lateness that counts as a pause.
+    pause_after: u64,
+    /// When the observer is due to look next, as far as it knows.
+    due: Option<u64>,
+    /// The boot clock less the monotonic clock, at the last look: the time spent suspended.
+    asleep: u64,
+    /// The last look.
+    looked: u64,
+}
+
+/// The two clocks run apart only in suspend; a reading of both is not taken at one instant.
+const SUSPENDED_NS: u64 = 1_000_000;
+
+impl Lateness {
+    pub(crate) const fn new(pause_after: u64, now: u64, asleep: u64) -> Self {
+        Self { pause_after, due: None, asleep, looked: now }
+    }
+
+    /// Says when the next look is due. None: whenever the host likes.
+    pub(crate) fn expect(&mut self, due: Option<u64>) {
+        self.due = due;
+    }
+
+    /// Notes a look, and says how long a pause it ends, if any. `asleep` compares the
+    /// clocks.
+    ///
+    /// Whether it is one depends on how late it is. But a stop may have begun at any time
+    /// since the last look, and nobody could be heard from then on: so long is the pause.
+    pub(crate) fn look(&mut self, now: u64, asleep: impl FnOnce() -> u64) -> Option<u64> {
+        let away = now.saturating_sub(self.looked);
+        // In less time than a suspend takes, there was none.
+        let asleep = match away {
+            ..SUSPENDED_NS => self.asleep,
+            _ => asleep(),
+        };
+        let late = self.due.map_or(0, |due| now.saturating_sub(due));
+        let suspended = asleep.saturating_sub(self.asleep);
+        self.asleep = asleep;
+        self.looked = now;
+        self.due = None;
+        let stopped = if late > self.pause_after { away } else { 0 };
+        let suspended = if suspended > SUSPENDED_NS { suspended } else { 0 };
+        // Who was due in mid-suspend is late by part of it.
+        Some(stopped.max(suspended)).filter(|pause| *pause != 0)
+    }
+
+    /// Takes it that the observer has looked then.
+    pub(crate) fn has_looked(&mut self, at: u64) {
+        self.looked = at;
+    }
+
+    pub(crate) fn set_pause_after(&mut self, pause_after: u64) {
+        self.pause_after = pause_after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn after(pause_after: u64) -> Lateness {
+        Lateness::new(pause_after, 0, 0)
+    }
+
+    #[test]
+    fn a_look_in_time_is_no_pause() {
+        let mut lateness = after(50 * MS);
+        lateness.expect(Some(100 * MS));
+        assert_eq!(lateness.look(90 * MS, || 0), None);
+        lateness.expect(Some(200 * MS));
+        assert_eq!(lateness.look(250 * MS, || 0), None);
+    }
+
+    #[test]
+    fn a_late_look_is_a_pause_once() {
+        let mut lateness = after(50 * MS);
+        lateness.has_looked(80 * MS);
+        lateness.expect(Some(100 * MS));
+        assert_eq!(lateness.look(400 * MS, || 0), Some(320 * MS));
+        assert_eq!(lateness.look(900 * MS, || 0), None);
+    }
+
+    #[test]
+    fn who_expects_nothing_is_never_late() {
+        let mut lateness = after(50 * MS);
+        lateness.expect(None);
+        assert_eq!(lateness.look(5_000 * MS, || 0), None);
+    }
+
+    #[test]
+    fn suspended_time_is_a_pause_however_short() {
+        let mut lateness = after(50 * MS);
+        assert_eq!(lateness.look(30 * MS, || 20 * MS), Some(20 * MS));
+        assert_eq!(lateness.look(60 * MS, || 20 * MS), None);
+        lateness.expect(Some(100 * MS));
+        assert_eq!(lateness.look(1_100 * MS, || 820 * MS), Some(1_040 * MS));
+    }
+}

@@ -1,0 +1,35 @@
+//! The observer: hears the beats of thousands of processes, follows each one by what the
+//! kernel says of it, and says who is silent, gone or back.
+
+mod builder;
+mod counters;
+mod deadline;
+mod event;
+mod following;
+mod identity;
+pub mod judge;
+mod lanes;
+mod lateness;
+mod listener;
+mod observer;
+mod policy;
+mod replay;
+mod simulated;
+mod sys;
+#[cfg(test)]
+mod testing;
+mod tracker;
+
+pub use builder::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD};
+pub use counters::Counters;
+pub use event::{About, Event, ExitCause, Origin, What};
+pub use identity::ProgramName;
+pub use observer::Observer;
+pub use policy::{Policy, Rate, Uids};
+pub use simulated::Simulated;
+pub use tracker::AgentInfo;
+
+/// The README's examples are compiled and run with those of the docs.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod readme {}

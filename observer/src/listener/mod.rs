@@ -1,0 +1,118 @@
+//! The sockets that an observer listens on.
+
+mod place;
+mod udp;
+mod uds;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+
+pub(crate) use udp::UdpListener;
+pub(crate) use uds::UdsListener;
+
+use crate::sys::{Batch, Message};
+
+/// What a receive buffer is asked to hold, so that a burst fits: it is the kernel's
+/// bookkeeping, some 700 bytes a datagram, that fills it.
+const RECEIVE_BUFFER: usize = 1 << 20;
+
+/// A socket that beats arrive on.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Uds(UdsListener),
+    Udp(UdpListener),
+}
+
+impl Listener {
+    /// Receives what is there, at most [`BATCH`](crate::sys::BATCH) datagrams, and forgets what
+    /// was received before. Nothing there is no error.
+    pub(crate) fn receive(&mut self) -> io::Result<usize> {
+        match self {
+            Self::Uds(listener) => listener.receive(),
+            Self::Udp(listener) => listener.receive(),
+        }
+    }
+
+    /// A datagram of the last receive. Its pidfd goes with it.
+    pub(crate) fn take(&mut self, index: usize) -> Option<Message<'_>> {
+        self.batch().take(index)
+    }
+
+    fn batch(&mut self) -> &mut Batch {
+        match self {
+            Self::Uds(listener) => listener.batch(),
+            Self::Udp(listener) => listener.batch(),
+        }
+    }
+
+    /// How many datagrams can be waiting at one moment, at most: whoever has received so
+    /// many since then has seen all that were.
+    pub(crate) fn queue_bound(&self) -> usize {
+        match self {
+            Self::Uds(listener) => listener.queue_bound(),
+            Self::Udp(listener) => listener.queue_bound(),
+        }
+    }
+
+    /// Asks for a receive buffer, and says how large it has become.
+    pub(crate) fn set_receive_buffer(&mut self, bytes: usize) -> io::Result<usize> {
+        match self {
+            Self::Uds(listener) => listener.set_receive_buffer(bytes),
+            Self::Udp(listener) => listener.set_receive_buffer(bytes),
+        }
+    }
+
+    /// Whether the kernel names the senders.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Uds(_))
+    }
+
+    pub(crate) fn udp_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Uds(_) => None,
+            Self::Udp(listener) => Some(listener.local_address()),
+        }
+    }
+
+    pub(crate) fn uds(&mut self) -> Option<&mut UdsListener> {
+        match self {
+            Self::Uds(listener) => Some(listener),
+            Self::Udp(_) => None,
+        }
+    }
+}
+
+impl From<UdsListener> for Listener {
+    fn from(listener: UdsListener) -> Self {
+        Self::Uds(listener)
+    }
+}
+
+impl From<UdpListener> for Listener {
+    fn from(listener: UdpListener) -> Self {
+        Self::Udp(listener)
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Uds(listener) => listener.as_fd(),
+            Self::Udp(listener) => listener.as_fd(),
+        }
+    }
+}
+
+/// Says what could not be bound, and why.
+fn cannot_bind(
+    what: impl fmt::Display,
+    kind: io::ErrorKind,
+    why: impl fmt::Display,
+) -> io::Error {
+    io::Error::new(kind, format!("cannot bind {what}: {why}"))
+}
+
+/// Nobody else can be told from an observer here.
+const TAKEN: &str = "an observer is already listening there";

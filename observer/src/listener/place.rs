@@ -1,0 +1,286 @@
+//! The file of a Unix socket: taking its path, and giving it back.
+
+use std::ffi::{CString, OsStr};
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{TAKEN, cannot_bind};
+use crate::sys::{self, FileId, Folder, Owner};
+
+/// How long others may keep the folder locked. An observer needs it for well under a
+/// millisecond.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A program that ends does not wait so long.
+const PATIENCE_AT_THE_END: Duration = Duration::from_millis(100);
+
+/// How often it is tried to bind where somebody was who has gone meanwhile.
+const ATTEMPTS: usize = 100;
+
+/// A path where a socket is to be.
+pub(super) struct Place<'a> {
+    path: &'a Path,
+    name: CString,
+    folder: Folder,
+    patience: Duration,
+}
+
+/// Who is at a path.
+enum Occupant {
+    /// Nobody, by now.
+    Nobody,
+    /// A socket that belonged to a process which is gone.
+    Dead,
+}
+
+impl<'a> Place<'a> {
+    pub(super) fn new(path: &'a Path) -> io::Result<Self> {
+        let fail = |kind, why: String| Err(cannot_bind(path.display(), kind, why));
+        let folder = match path.parent() {
+            Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+            Some(folder) => folder,
+            None => Path::new("/"),
+        };
+        // A trailing slash, which `file_name` passes over, names a directory too.
+        let bytes = path.as_os_str().as_bytes();
+        let name = match path.file_name() {
+            Some(name) if bytes.ends_with(name.as_bytes()) => name,
+            _ => return fail(ErrorKind::InvalidInput, "it names a directory".into()),
+        };
+        let name = c_string(name)?;
+        let shown = folder.display();
+        match Folder::open(folder) {
+            Ok(folder) => Ok(Self { path, name, folder, patience: PATIENCE }),
+            Err(error) => fail(
+                error.kind(),
+                match error.kind() {
+                    ErrorKind::NotFound => format!("the directory {shown} does not exist"),
+                    ErrorKind::NotADirectory => format!("{shown} is not a directory"),
+                    _ => format!("the directory {shown} cannot be opened: {error}"),
+                },
+            ),
+        }
+    }
+
+    /// Binds a socket here; whoever is here already is left in peace unless it is a dead
+    /// socket.
+    ///
+    /// A socket's file is there a moment before it can be connected to, and then looks
+    /// dead. So binding and burying are done under one lock, that of the folder: of two
+    /// observers that come at once over a dead socket exactly one is bound.
+    pub(super) fn take(self, socket: BorrowedFd<'_>, mode: u32) -> io::Result<SocketFile> {
+        let path = self.path;
+        let fail = |error: io::Error, why| {
+            cannot_bind(path.display(), error.kind(), format_args!("{why}: {error}"))
+        };
+        let lock = match self.folder.lock(self.patience) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let why = "another process keeps its directory locked";
+                return Err(self.cannot(error.kind(), why));
+            }
+            // It may not be read, or its file system knows no locks.
+            lock => lock,
+        };
+        // Before there is a file, so that it never has more than this mode.
+        sys::set_mode(socket, mode).map_err(|error| fail(error, "its mode cannot be set"))?;
+        self.bind(socket, lock.as_ref().err())?;
+        let file = self.folder.file(&self.name);
+        drop(lock);
+
+        let file = file.map_err(|error| fail(error, "its file has gone at once"))?;
+        let about = file.metadata().map_err(|error| fail(error, "its file cannot be seen"))?;
+        let has = about.permissions().mode() & 0o7777;
+        // What has more permissions than were given it is not what was made.
+        if !about.file_type().is_socket() || has & !mode != 0 {
+            let why = "somebody has put something else in its place";
+            return Err(self.cannot(ErrorKind::AlreadyExists, why));
+        }
+        let Self { name, folder, .. } = self;
+        let id = FileId::of(&about);
+        // From here on it is removed again, should anything fail.
+        let kept = SocketFile { name, folder, id, owner: Owner::here() };
+        if has != mode {
+            widen(&file, mode).map_err(|error| fail(error, "its mode cannot be set"))?;
+        }
+        Ok(kept)
+    }
+
+    fn bind(&self, socket: BorrowedFd<'_>, no_lock: Option<&io::Error>) -> io::Result<()> {
+        for _ in 0..ATTEMPTS {
+            match sys::bind_unix(socket, self.path.as_os_str().as_bytes()) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::AddrInUse => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    return Err(self.cannot(error.kind(), "its directory has been removed"));
+                }
+                Err(error) => return Err(self.cannot(error.kind(), error)),
+            }
+            match (self.occupant()?, no_lock) {
+                (Occupant::Nobody, _) => {}
+                (Occupant::Dead, None) => self.bury()?,
+                (Occupant::Dead, Some(error)) => {
+                    let why = format_args!(
+                        "a dead socket is in the way, and its directory cannot be locked \
+                         ({error}) to remove it safely; remove it by hand"
+                    );
+                    return Err(self.cannot(ErrorKind::AddrInUse, why));
+                }
+            }
+        }
+        Err(self.cannot(ErrorKind::AddrInUse, "others keep taking it and leaving it"))
+    }
+
+    /// Looks who is here without disturbing: a live socket hears nothing of it.
+    fn occupant(&self) -> io::Result<Occupant> {
+        let left_alone = |what: &str| {
+            let why = format_args!("there is {what}, which is left alone");
+            Err(self.cannot(ErrorKind::AlreadyExists, why))
+        };
+        match fs::symlink_metadata(self.path) {
+            Ok(about) if about.file_type().is_socket() => {}
+            Ok(about) if about.file_type().is_symlink() => {
+                return left_alone("a symbolic link");
+            }
+            Ok(about) if about.is_dir() => return left_alone("a directory"),
+            Ok(_) => return left_alone("a file that is no socket"),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Occupant::Nobody),
+            Err(error) => return Err(self.cannot(error.kind(), error)),
+        }
+        let probe = UnixDatagram::unbound().and_then(|probe| probe.connect(self.path));
+        let error = match probe {
+            Ok(()) => return Err(self.cannot(ErrorKind::AddrInUse, TAKEN)),
+            Err(error) => error,
+        };
+        match error.raw_os_error() {
+            Some(libc::ECONNREFUSED) => Ok(Occupant::Dead),
+            Some(libc::ENOENT) => Ok(Occupant::Nobody),
+            Some(libc::EPROTOTYPE) => {
+                let why = "a socket of another kind is in use there";
+                Err(self.cannot(ErrorKind::AddrInUse, why))
+            }
+            _ => {
+                let why = format_args!(
+                    "there is a socket that may not be probed ({error}) and is left alone"
+                );
+                Err(self.cannot(error.kind(), why))
+            }
+        }
+    }
+
+    fn bury(&self) -> io::Result<()> {
+        match self.folder.remove(&self.name) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                let why = format_args!("a dead socket there cannot be removed: {error}");
+                Err(self.cannot(error.kind(), why))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn cannot(&self, kind: ErrorKind, why: impl std::fmt::Display) -> io::Error {
+        cannot_bind(self.path.display(), kind, why)
+    }
+}
+
+/// Sets the mode of this very file, whatever its name leads to by now.
+fn widen(file: &File, mode: u32) -> io::Result<()> {
+    // A descriptor that only stands for a file can be changed through this link alone,
+    // until fchmodat2 can be counted on (6.6).
+    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+    fs::set_permissions(itself, Permissions::from_mode(mode))
+}
+
+fn c_string(name: &OsStr) -> io::Result<CString> {
+    CString::new(name.as_bytes()).map_err(|_| ErrorKind::InvalidInput.into())
+}
+
+/// The file of a bound socket. Dropped by the process that bound it, it removes the file,
+/// if that is still the one; dropped by a forked child, it leaves it.
+#[derive(Debug)]
+pub(super) struct SocketFile {
+    name: CString,
+    folder: Folder,
+    id: FileId,
+    owner: Owner,
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if !self.owner.is_here() {
+            return;
+        }
+        // So that no observer binds between the look and the removal. That takes somebody
+        // who has removed the file of a live socket first; without a lock it is as good
+        // as one can do.
+        let _lock = self.folder.lock(PATIENCE_AT_THE_END);
+        let file = self.folder.file(&self.name);
+        // The number of a removed file is not given away while its socket lives.
+        let about = file.and_then(|file| file.metadata());
+        if about.is_ok_and(|about| FileId::of(&about) == self.id) {
+            let _ = self.folder.remove(&self.name);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(unsafe_code, reason = "waiting for a signal")]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::testing::{Child, Folder as TestFolder};
+
+    #[test]
+    fn a_directory_that_stays_locked() {
+        let folder = TestFolder::new();
+        let path = folder.join("a.sock");
+        let place = |patience| Place { patience, ..Place::new(&path).unwrap() };
+        let socket = sys::unix_socket().unwrap();
+        let holder = Folder::open(folder.path()).unwrap();
+
+        let lock = holder.lock(Duration::ZERO).unwrap();
+        let error = place(Duration::from_millis(2)).take(socket.as_fd(), 0o600).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        let why = "another process keeps its directory locked";
+        assert_eq!(error.to_string(), format!("cannot bind {}: {why}", path.display()));
+        assert!(!path.exists());
+
+        // Whoever was forked meanwhile does not hold on to it.
+        let child = Child::start(|| {
+            // SAFETY: waits for a signal.
+            unsafe { libc::pause() };
+        });
+        drop(lock);
+        let file = place(Duration::ZERO).take(socket.as_fd(), 0o600).unwrap();
+        drop(child);
+
+        // It does not keep it, and the file goes also while another has it.
+        let _lock = holder.lock(Duration::ZERO).unwrap();
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn it_is_waited_for() {
+        let folder = TestFolder::new();
+        let path = folder.join("a.sock");
+        let holder = Folder::open(folder.path()).unwrap();
+        let lock = holder.lock(Duration::ZERO).unwrap();
+        std::thread::scope(|scope| {
+            let bound = scope.spawn(|| {
+                let socket = sys::unix_socket().unwrap();
+                let place = Place::new(&path).unwrap();
+                place.take(socket.as_fd(), 0o600).map(drop)
+            });
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(!bound.is_finished() && !path.exists());
+            drop(lock);
+            bound.join().unwrap().unwrap();
+        });
+    }
+}

@@ -1,0 +1,174 @@
+//! Listening on a Unix datagram socket, where the kernel names the senders.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::place::{Place, SocketFile};
+use super::{RECEIVE_BUFFER, TAKEN, cannot_bind};
+use crate::sys::{self, Batch};
+
+/// The longest path or abstract name that fits `sun_path`, less its NUL.
+const LONGEST_NAME: usize = 107;
+
+#[derive(Debug)]
+pub(crate) struct UdsListener {
+    /// Dropped first: while the socket lives, no other observer takes its file for dead.
+    _file: Option<SocketFile>,
+    socket: OwnedFd,
+    queue_bound: usize,
+    passes_pidfds: bool,
+    batch: Batch,
+}
+
+impl UdsListener {
+    /// Listens at a path, which at no moment can be reached by more than the mode allows.
+    pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<Self> {
+        let refuse =
+            |why: &str| Err(cannot_bind(path.display(), io::ErrorKind::InvalidInput, why));
+        let length = path.as_os_str().len();
+        match path.as_os_str().as_bytes() {
+            [] => return refuse("the path is empty"),
+            bytes if bytes.contains(&0) => return refuse("the path holds a NUL byte"),
+            _ if length > LONGEST_NAME => return refuse(&too_long("path", length)),
+            _ if mode > 0o777 => {
+                return refuse(&format!("the mode {mode:#o} has more than permissions in it"));
+            }
+            _ => {}
+        }
+        let place = Place::new(path)?;
+        let socket = Self::unbound(path.display())?;
+        let file = place.take(socket.as_fd(), mode)?;
+        Ok(Self::on(socket, Some(file)))
+    }
+
+    /// Listens at a name in Linux's abstract namespace, which has no file and no mode:
+    /// whoever is in this network namespace can reach it.
+    pub(crate) fn bind_abstract(name: &[u8]) -> io::Result<Self> {
+        let what = Path::new(OsStr::from_bytes(name)).display();
+        let what = format_args!("@{what}");
+        let length = name.len();
+        if name.is_empty() || length > LONGEST_NAME {
+            let why = match length {
+                0 => "the name after @ is empty".to_owned(),
+                _ => too_long("name", length),
+            };
+            return Err(cannot_bind(what, io::ErrorKind::InvalidInput, why));
+        }
+        let socket = Self::unbound(what)?;
+        sys::bind_unix(socket.as_fd(), &[b"\0", name].concat()).map_err(|error| match error
+            .kind()
+        {
+            io::ErrorKind::AddrInUse => cannot_bind(what, error.kind(), TAKEN),
+            kind => cannot_bind(what, kind, error),
+        })?;
+        Ok(Self::on(socket, None))
+    }
+
+    /// Listens on a socket that somebody else has bound and will remove, such as a
+    /// service manager.
+    pub(crate) fn inherit(socket: OwnedFd) -> io::Result<Self> {
+        let number = socket.as_raw_fd();
+        let fail = |kind, why: &dyn std::fmt::Display| {
+            io::Error::new(kind, format!("cannot listen on descriptor {number}: {why}"))
+        };
+        match sys::is_bound_unix_datagram_socket(socket.as_fd()) {
+            Ok(true) => {}
+            Ok(false) => {
+                return Err(fail(
+                    io::ErrorKind::InvalidInput,
+                    &"it is no Unix datagram socket that is bound and not connected",
+                ));
+            }
+            Err(error) => return Err(fail(error.kind(), &error)),
+        }
+        sys::pass_only_what_is_asked(socket.as_fd());
+        let made_ready =
+            sys::close_on_exec(socket.as_fd()).and_then(|()| Self::make_ready(socket.as_fd()));
+        made_ready.map_err(|error| fail(error.kind(), &error))?;
+        Ok(Self::on(socket, None))
+    }
+
+    fn unbound(what: impl std::fmt::Display) -> io::Result<OwnedFd> {
+        let made = || {
+            let socket = sys::unix_socket()?;
+            Self::make_ready(socket.as_fd())?;
+            sys::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
+            Ok(socket)
+        };
+        made().map_err(|error: io::Error| cannot_bind(what, error.kind(), error))
+    }
+
+    /// Before the first datagram is queued, which keeps of its sender what was asked for
+    /// by then.
+    fn make_ready(socket: BorrowedFd<'_>) -> io::Result<()> {
+        sys::pass_credentials(socket)?;
+        sys::refuse_descriptors(socket);
+        Ok(())
+    }
+
+    fn on(socket: OwnedFd, file: Option<SocketFile>) -> Self {
+        Self {
+            _file: file,
+            socket,
+            queue_bound: queue_bound(),
+            passes_pidfds: false,
+            batch: Batch::for_unix(),
+        }
+    }
+
+    /// Whether datagrams come with pidfds of their senders from now on, also those that
+    /// are queued already. Costs twice the frame. Unsupported before Linux 6.5.
+    pub(crate) fn pass_pidfds(&mut self, on: bool) -> io::Result<()> {
+        if on != self.passes_pidfds {
+            sys::pass_pidfds(self.socket.as_fd(), on)?;
+            self.batch.expect_pidfds(on);
+            self.passes_pidfds = on;
+        }
+        Ok(())
+    }
+
+    pub(super) fn receive(&mut self) -> io::Result<usize> {
+        self.batch.receive(self.socket.as_fd())
+    }
+
+    pub(super) fn batch(&mut self) -> &mut Batch {
+        &mut self.batch
+    }
+
+    pub(super) fn queue_bound(&self) -> usize {
+        self.queue_bound
+    }
+
+    /// Here the queue's length is what counts, and the buffer holds nothing.
+    pub(super) fn set_receive_buffer(&mut self, bytes: usize) -> io::Result<usize> {
+        sys::set_receive_buffer(self.as_fd(), bytes)?;
+        sys::receive_buffer(self.as_fd())
+    }
+}
+
+impl AsFd for UdsListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+fn too_long(what: &str, length: usize) -> String {
+    format!("the {what} has {length} bytes; a Unix socket's may have {LONGEST_NAME}")
+}
+
+/// How many datagrams the kernel queues on a socket made about now.
+fn queue_bound() -> usize {
+    /// Where that can't be found out: far more than anybody sets.
+    const UNKNOWN: usize = 1 << 16;
+    let length = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen");
+    let length = length.ok().and_then(|length| length.trim().parse::<usize>().ok());
+    // A queue counts as full when it is longer than this.
+    length.map_or(UNKNOWN, |length| length.saturating_add(1))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! Many that want one path.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+/// Binds in as many threads at once. Exactly one must be bound, and it must be reached.
+fn race_of_threads(path: &Path, threads: usize) {
+    let barrier = Barrier::new(threads);
+    let mut listeners: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    barrier.wait();
+                    UdsListener::bind(path, 0o600)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    let winners = listeners.iter().filter(|listener| listener.is_ok()).count();
+    assert_eq!(winners, 1, "{listeners:?}");
+    for listener in &mut listeners {
+        match listener {
+            Ok(listener) => assert!(is_reached(listener, path)),
+            Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}"),
+        }
+    }
+}
+
+#[test]
+fn of_threads_that_bind_at_once_one_wins() {
+    let folder = Folder::new();
+    let path = folder.join("a.sock");
+    for _ in 0..200 {
+        race_of_threads(&path, 4);
+        assert!(!path.exists());
+        die(&path);
+        race_of_threads(&path, 4);
+    }
+}
+
+#[test]
+fn of_processes_that_bind_at_once_one_wins() {
+    const TAKEN: i32 = 17;
+    let folder = Folder::new();
+    let (path, go) = (folder.join("a.sock"), folder.join("go"));
+    for _ in 0..200 {
+        die(&path);
+        let racers: Vec<_> = (0..3)
+            .map(|_| {
+                Child::start(|| {
+                    while !go.exists() {
+                        std::thread::yield_now();
+                    }
+                    match UdsListener::bind(&path, 0o600) {
+                        Ok(listener) => {
+                            // Stays as long as others may come.
+                            while go.exists() {
+                                std::thread::yield_now();
+                            }
+                            std::mem::forget(listener);
+                        }
+                        Err(error) if error.kind() == ErrorKind::AddrInUse => exit(TAKEN),
+                        Err(error) => panic!("{error}"),
+                    }
+                })
+            })
+            .collect();
+        fs::write(&go, b"").unwrap();
+        let mut waiting = racers;
+        let mut ended = Vec::new();
+        wait_until(|| {
+            waiting.retain_mut(|racer| match racer.ended() {
+                Some(how) => {
+                    ended.push(how);
+                    false
+                }
+                None => true,
+            });
+            waiting.len() <= 1
+        });
+        fs::remove_file(&go).unwrap();
+        ended.extend(waiting.iter_mut().map(Child::wait));
+        let codes: Vec<_> = ended.iter().map(ToString::to_string).collect();
+        let losers = codes.iter().filter(|code| *code == "exited with 17").count();
+        let winners = codes.iter().filter(|code| *code == "exited with 0").count();
+        assert_eq!((winners, losers), (1, 2), "{codes:?}");
+        fs::remove_file(&path).unwrap();
+    }
+}
+
+#[test]
+fn whoever_is_bound_is_reached_while_others_come_and_go() {
+    let folder = Folder::new();
+    let path = folder.join("a.sock");
+    let bound = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..300 {
+                    match UdsListener::bind(&path, 0o600) {
+                        Ok(mut listener) => {
+                            let before = bound.fetch_add(1, Ordering::SeqCst);
+                            assert_eq!(before, 0, "two at once");
+                            assert!(is_reached(&mut listener, &path));
+                            bound.fetch_sub(1, Ordering::SeqCst);
+                        }
+                        Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}"),
+                    }
+                }
+            });
+        }
+    });
+    assert!(!path.exists());
+}

@@ -1,0 +1,142 @@
+//! An observer on each kind of kernel, as far as it follows processes differently there.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use varta::{Frame, Status};
+
+use super::Observer;
+use crate::builder::Builder;
+use crate::event::{Event, ExitCause, What};
+use crate::identity::{Descriptors, Means};
+use crate::testing::{Child, Folder, Grandchild, PATIENCE, exit, kill};
+
+/// No test waits for it.
+const NEVER: Duration = Duration::from_secs(3_600);
+
+fn observer(path: &Path, means: Means, threshold: Duration) -> Observer {
+    let endpoint = path.to_str().unwrap().parse().unwrap();
+    Builder::new().listen(endpoint).threshold(threshold).means(means).bind().unwrap()
+}
+
+/// This kernel's means, as on an older one: pidfds from elsewhere, no numbers, no causes.
+fn older() -> [(Means, bool); 5] {
+    let here = Means::detect();
+    [
+        (here, true),
+        (Means { exit_information: false, ..here }, false),
+        (Means { numbers: false, ..here }, true),
+        (Means { descriptors: Descriptors::Opened, ..here }, true),
+        (
+            Means { descriptors: Descriptors::Opened, numbers: false, exit_information: false },
+            false,
+        ),
+    ]
+}
+
+/// Beats twice, so that also who was not known at first is known by then.
+fn beat(path: &Path) {
+    let socket = UnixDatagram::unbound().unwrap();
+    socket.connect(path).unwrap();
+    for nonce in [1, 2] {
+        let mut frame = [0; 32];
+        Frame::new(Status::Ok, std::process::id(), 0, nonce, 0).encode(&mut frame);
+        socket.send(&frame).unwrap();
+    }
+}
+
+fn hear_until(observer: &mut Observer, name: &str) -> Vec<Event> {
+    let start = Instant::now();
+    let mut heard: Vec<Event> = Vec::new();
+    while heard.last().is_none_or(|event| event.what.name() != name) {
+        assert!(start.elapsed() < PATIENCE, "no {name}, but {heard:?}");
+        heard.extend(observer.poll().unwrap());
+    }
+    heard
+}
+
+fn cause(heard: &[Event]) -> ExitCause {
+    match heard.last().unwrap().what {
+        What::Exit { cause, .. } => cause,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_process_that_another_reaps_has_its_cause_where_the_kernel_tells() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    for (means, told) in older() {
+        let mut observer = observer(&path, means, NEVER);
+        for (how, wanted) in [(7, ExitCause::Code(7)), (-9, ExitCause::Signal(9))] {
+            let (end, told_to_end) = UnixDatagram::pair().unwrap();
+            let agent = Grandchild::start(
+                || {},
+                || {
+                    beat(&path);
+                    told_to_end.recv(&mut [0]).unwrap();
+                    match how {
+                        -9 => kill(std::process::id(), 9),
+                        code => exit(code),
+                    }
+                },
+            );
+            agent.go();
+            hear_until(&mut observer, "beat");
+            hear_until(&mut observer, "beat");
+            end.send(&[0]).unwrap();
+            agent.reap();
+            let cause = cause(&hear_until(&mut observer, "exit"));
+            // Where the kernel does not tell, the zombie may have been there long enough.
+            let unknown = !told && cause == ExitCause::Unknown;
+            assert!(cause == wanted || unknown, "{cause:?} with {means:?}");
+            assert!(observer.snapshot().is_empty());
+        }
+    }
+}
+
+#[test]
+fn the_observers_own_child_has_its_cause_on_every_kernel() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    for (means, _) in older() {
+        let mut observer = observer(&path, means, NEVER);
+        let mut agent = Child::start(|| {
+            beat(&path);
+            exit(7);
+        });
+        let heard = hear_until(&mut observer, "exit");
+        assert_eq!(cause(&heard), ExitCause::Code(7), "{means:?}");
+        agent.wait();
+    }
+}
+
+#[test]
+fn an_agent_that_was_found_by_pid_is_unconfirmed() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    for (means, _) in older() {
+        let mut observer = observer(&path, means, NEVER);
+        beat(&path);
+        hear_until(&mut observer, "beat");
+        hear_until(&mut observer, "beat");
+        let by_pid = means.descriptors == Descriptors::Opened;
+        assert_eq!(observer.snapshot()[0].unconfirmed, by_pid, "{means:?}");
+    }
+}
+
+#[test]
+fn without_pidfds_silence_does_the_work() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = observer(&path, Means::NONE, Duration::from_millis(100));
+    let mut agent = Child::start(|| {
+        beat(&path);
+        exit(7);
+    });
+    agent.wait();
+    let heard = hear_until(&mut observer, "stall");
+    assert!(heard.iter().all(|event| event.what.name() != "exit"));
+    assert_eq!(observer.snapshot().len(), 1);
+}

@@ -1,0 +1,205 @@
+//! An observer without sockets, in invented time: for the shared stories, and for users'
+//! own tests.
+
+use crate::counters::Counters;
+use crate::event::{Event, ExitCause};
+use crate::judge::{Datagram, Judge, NoHost, Settings};
+use crate::lateness::Lateness;
+use crate::policy::Policy;
+use crate::tracker::AgentInfo;
+
+/// Decides as an [`Observer`](crate::Observer) does, of what it is told instead of what it
+/// hears. Time is what the caller says; it never goes back.
+///
+/// ```
+/// use varta::{Frame, Status};
+/// use varta_observer::judge::{Datagram, Sender};
+/// use varta_observer::{Observer, What};
+///
+/// let mut observer = Observer::simulated();
+/// let mut beat = [0; 32];
+/// Frame::new(Status::Ok, 4321, 0, 1, 7).encode(&mut beat);
+/// let sender = Sender::Kernel { pid: 4321, uid: 0, process: None };
+/// observer.feed(1_000_000_000, &Datagram::new(0, sender, &beat));
+/// observer.advance(2_999_999_999);
+/// assert_eq!(observer.poll().unwrap().what.name(), "beat");
+/// assert_eq!(observer.poll(), None);
+///
+/// observer.advance(3_000_000_000); // two seconds of silence
+/// let stall = observer.poll().unwrap();
+/// assert_eq!(stall.what, What::Stall { last_nonce: 1, last_ns: 1_000_000_000 });
+/// ```
+///
+/// The policy by default admits uid 0; [`Builder::simulate`](crate::Builder::simulate)
+/// makes one with any other settings.
+#[derive(Debug)]
+pub struct Simulated {
+    judge: Judge,
+    said: Vec<Event>,
+    /// How many of what was said have been polled.
+    polled: usize,
+    lateness: Lateness,
+    now: u64,
+    asleep: u64,
+}
+
+impl Default for Simulated {
+    fn default() -> Self {
+        let settings = Settings::new(Policy::same_uid(0));
+        let pause_after = settings.threshold_ns / 2;
+        Self::new(Judge::new(settings), pause_after)
+    }
+}
+
+impl Simulated {
+    pub(crate) fn new(judge: Judge, pause_after: u64) -> Self {
+        Self {
+            judge,
+            said: Vec::new(),
+            polled: 0,
+            lateness: Lateness::new(pause_after, 0, 0),
+            now: 0,
+            asleep: 0,
+        }
+    }
+
+    /// A datagram arrives.
+    ///
+    /// ```
+    /// use varta_observer::Observer;
+    /// use varta_observer::judge::{Datagram, Sender};
+    ///
+    /// let mut observer = Observer::simulated();
+    /// let sender = Sender::Network { address: [192, 0, 2, 1].into(), sealed: false };
+    /// observer.feed(0, &Datagram::new(1, sender, b"hello"));
+    /// assert_eq!(observer.stats().wrong_length, 1);
+    /// ```
+    pub fn feed(&mut self, at_ns: u64, datagram: &Datagram<'_>) {
+        self.reach(at_ns);
+        self.judge.hear(self.now, datagram, &mut NoHost);
+        self.gather();
+    }
+
+    /// Everything that arrived by then has been fed, and deadlines are looked at.
+    ///
+    /// ```
+    /// let mut observer = varta_observer::Observer::simulated();
+    /// observer.advance(1_000_000_000);
+    /// assert_eq!(observer.poll(), None);
+    /// ```
+    pub fn advance(&mut self, at_ns: u64) {
+        self.reach(at_ns);
+        while self.judge.judge(self.now, &mut NoHost) {
+            self.gather();
+        }
+    }
+
+    /// A process has ended, and this is how. False if no agent has that pid.
+    ///
+    /// ```
+    /// use varta_observer::{ExitCause, Observer};
+    ///
+    /// assert!(!Observer::simulated().exit(0, 4321, ExitCause::Code(1)));
+    /// ```
+    pub fn exit(&mut self, at_ns: u64, pid: u32, cause: ExitCause) -> bool {
+        self.reach(at_ns);
+        let Some(slot) = self.judge.find_pid(pid) else { return false };
+        self.judge.exited(self.now, slot, cause, &mut NoHost);
+        self.gather();
+        true
+    }
+
+    /// The observer comes to look only now, and was due at `due_ns`.
+    ///
+    /// ```
+    /// use varta_observer::{Observer, What};
+    ///
+    /// let mut observer = Observer::simulated();
+    /// observer.late(5_000_000_000, 1_000_000_000);
+    /// assert_eq!(observer.poll().unwrap().what, What::Paused { ns: 4_000_000_000 });
+    /// ```
+    pub fn late(&mut self, at_ns: u64, due_ns: u64) {
+        self.lateness.has_looked(due_ns);
+        self.lateness.expect(Some(due_ns));
+        self.look(at_ns);
+    }
+
+    /// The system has just been suspended for so long.
+    ///
+    /// ```
+    /// use varta_observer::{Observer, What};
+    ///
+    /// let mut observer = Observer::simulated();
+    /// observer.suspended(60_000_000_000, 59_000_000_000);
+    /// assert_eq!(observer.poll().unwrap().what, What::Paused { ns: 59_000_000_000 });
+    /// ```
+    pub fn suspended(&mut self, at_ns: u64, ns: u64) {
+        self.asleep = self.asleep.saturating_add(ns);
+        self.look(at_ns);
+    }
+
+    /// As [`Observer::set_threshold`](crate::Observer::set_threshold), in nanoseconds.
+    ///
+    /// ```
+    /// assert!(!varta_observer::Observer::simulated().set_threshold(7, 1_000_000));
+    /// ```
+    pub fn set_threshold(&mut self, agent: u64, threshold_ns: u64) -> bool {
+        self.judge.set_threshold(agent, threshold_ns)
+    }
+
+    /// The next of what has been said so far.
+    ///
+    /// ```
+    /// assert_eq!(varta_observer::Observer::simulated().poll(), None);
+    /// ```
+    pub fn poll(&mut self) -> Option<Event> {
+        let event = self.said.get(self.polled).copied();
+        match event {
+            Some(_) => self.polled += 1,
+            None => {
+                self.said.clear();
+                self.polled = 0;
+            }
+        }
+        event
+    }
+
+    /// The agents that are followed.
+    ///
+    /// ```
+    /// assert!(varta_observer::Observer::simulated().snapshot().is_empty());
+    /// ```
+    #[must_use]
+    pub fn snapshot(&self) -> Vec<AgentInfo> {
+        self.judge.agents(self.now).map(|(_, info)| info).collect()
+    }
+
+    /// What has been counted.
+    ///
+    /// ```
+    /// assert_eq!(varta_observer::Observer::simulated().stats().received, 0);
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Counters {
+        *self.judge.counters()
+    }
+
+    fn reach(&mut self, at_ns: u64) {
+        self.now = self.now.max(at_ns);
+    }
+
+    fn look(&mut self, at_ns: u64) {
+        self.reach(at_ns);
+        let asleep = self.asleep;
+        if let Some(pause) = self.lateness.look(self.now, || asleep) {
+            self.judge.pause(self.now, pause);
+            self.gather();
+        }
+    }
+
+    fn gather(&mut self) {
+        while let Some(event) = self.judge.next_event() {
+            self.said.push(event);
+        }
+    }
+}

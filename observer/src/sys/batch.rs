@@ -1,0 +1,258 @@
+//! Receiving datagrams, as many as there are, in one system call.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
+
+use super::control::{self, CREDENTIALS_ROOM, Credentials, Item, NUMBER_ROOM};
+use super::length_of;
+
+/// How many datagrams are received at a time.
+pub(crate) const BATCH: usize = COUNT as usize;
+const COUNT: libc::c_uint = 64;
+
+/// More than the longest datagram of the protocol (64 bytes), so that a longer one shows.
+const DATA_ROOM: usize = 72;
+
+/// Credentials and a pidfd, or an overflow count; nothing a sender attaches fits beside.
+const CONTROL_ROOM: usize = CREDENTIALS_ROOM + NUMBER_ROOM;
+
+/// For an IPv6 address, the longest that there is.
+const NAME_ROOM: usize = size_of::<libc::sockaddr_in6>().next_multiple_of(8);
+
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Control([u8; CONTROL_ROOM]);
+
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+struct Name([u8; NAME_ROOM]);
+
+/// A datagram and what the kernel says of it.
+#[derive(Debug)]
+pub(crate) struct Message<'a> {
+    /// May be longer than any datagram of the protocol.
+    pub(crate) bytes: &'a [u8],
+    /// There was more than `bytes`.
+    pub(crate) data_truncated: bool,
+    /// There was more control data than was asked for. The credentials come first and
+    /// are true when they are there.
+    pub(crate) control_truncated: bool,
+    pub(crate) credentials: Option<Credentials>,
+    /// None where none was asked for; an error where the kernel could not give one.
+    pub(crate) pidfd: Option<io::Result<OwnedFd>>,
+    /// None on a Unix socket.
+    pub(crate) source: Option<SocketAddr>,
+    /// How many datagrams the socket has dropped so far, modulo 2^32. None is none.
+    pub(crate) overflow: Option<u32>,
+}
+
+/// What has been made of the control data of a message.
+#[derive(Default)]
+struct Arrived {
+    length: usize,
+    flags: libc::c_int,
+    credentials: Option<Credentials>,
+    pidfd: Option<io::Result<OwnedFd>>,
+    overflow: Option<u32>,
+}
+
+/// Room for the messages of one receive, made once.
+pub(crate) struct Batch {
+    /// Points into the four after it, which are never resized.
+    headers: Vec<libc::mmsghdr>,
+    parts: Vec<libc::iovec>,
+    data: Vec<[u8; DATA_ROOM]>,
+    controls: Vec<Control>,
+    names: Vec<Name>,
+
+    arrived: Vec<Arrived>,
+    count: usize,
+    control_room: usize,
+    name_room: libc::socklen_t,
+}
+
+// SAFETY: the pointers in the headers lead to memory that moves along with them, and that
+// nobody else knows of.
+unsafe impl Send for Batch {}
+
+impl Batch {
+    /// For a Unix socket that passes credentials.
+    pub(crate) fn for_unix() -> Self {
+        Self::new(CREDENTIALS_ROOM, 0)
+    }
+
+    /// For a UDP socket that counts overflows.
+    pub(crate) fn for_udp() -> Self {
+        Self::new(NUMBER_ROOM, length_of::<Name>())
+    }
+
+    fn new(control_room: usize, name_room: libc::socklen_t) -> Self {
+        let mut batch = Self {
+            headers: Vec::with_capacity(BATCH),
+            parts: Vec::with_capacity(BATCH),
+            data: vec![[0; DATA_ROOM]; BATCH],
+            controls: vec![Control([0; CONTROL_ROOM]); BATCH],
+            names: vec![Name([0; NAME_ROOM]); BATCH],
+            arrived: std::iter::repeat_with(Arrived::default).take(BATCH).collect(),
+            count: 0,
+            control_room,
+            name_room,
+        };
+        for index in 0..BATCH {
+            let data = batch.data.as_mut_ptr().wrapping_add(index);
+            batch.parts.push(libc::iovec { iov_base: data.cast(), iov_len: DATA_ROOM });
+        }
+        for index in 0..BATCH {
+            // SAFETY: a header of C's, of numbers and pointers, all of which may be zero.
+            let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
+            let message = &mut header.msg_hdr;
+            message.msg_iov = batch.parts.as_mut_ptr().wrapping_add(index);
+            message.msg_iovlen = 1;
+            message.msg_control = batch.controls.as_mut_ptr().wrapping_add(index).cast();
+            message.msg_controllen = control_room as _;
+            if name_room > 0 {
+                message.msg_name = batch.names.as_mut_ptr().wrapping_add(index).cast();
+            }
+            message.msg_namelen = name_room;
+            batch.headers.push(header);
+        }
+        batch
+    }
+
+    /// Makes room for the pidfds that a socket has begun to pass, or no longer has it: what
+    /// has no room the kernel drops itself, which is cheaper and safer than closing a
+    /// descriptor of a stranger's.
+    pub(crate) fn expect_pidfds(&mut self, expected: bool) {
+        let pidfd = if expected { NUMBER_ROOM } else { 0 };
+        self.control_room = CREDENTIALS_ROOM + pidfd;
+        for header in &mut self.headers {
+            header.msg_hdr.msg_controllen = self.control_room as _;
+        }
+    }
+
+    /// Receives what is there, and forgets what was received before: pidfds that nobody
+    /// has taken are closed. Nothing there is no error.
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
+        for forgotten in self.arrived.iter_mut().take(self.count) {
+            forgotten.pidfd = None;
+        }
+        self.count = 0;
+        // SAFETY: as many headers as are said, each with an exclusive part of the vectors
+        // beside them, whose room is what the header says: it was reset after the last
+        // receive.
+        let count = unsafe {
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                COUNT,
+                (libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC) as _,
+                ptr::null_mut(),
+            )
+        };
+        let Ok(count) = usize::try_from(count) else {
+            let error = io::Error::last_os_error();
+            return match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(0),
+                _ => Err(error),
+            };
+        };
+        self.count = count;
+        let messages = self.headers.iter_mut().zip(&self.controls).zip(&mut self.arrived);
+        for ((header, control), arrived) in messages.take(count) {
+            let message = &mut header.msg_hdr;
+            #[allow(clippy::unnecessary_cast, reason = "narrower with some C libraries")]
+            let written = message.msg_controllen as usize;
+            let written = control.0.get(..written).unwrap_or_default();
+            // SAFETY: the kernel has just written this control data, for us alone.
+            let said = unsafe { own(written) };
+            *arrived =
+                Arrived { length: header.msg_len as usize, flags: message.msg_flags, ..said };
+            message.msg_controllen = self.control_room as _;
+            message.msg_namelen = self.name_room;
+        }
+        Ok(count)
+    }
+
+    /// A message of the last receive. Its pidfd goes with it.
+    pub(crate) fn take(&mut self, index: usize) -> Option<Message<'_>> {
+        let arrived = self.arrived.get_mut(..self.count)?.get_mut(index)?;
+        let data = self.data.get(index)?;
+        let source = match self.name_room {
+            0 => None,
+            _ => self.names.get(index).and_then(|name| address(&name.0)),
+        };
+        Some(Message {
+            bytes: data.get(..arrived.length).unwrap_or(data),
+            data_truncated: arrived.flags & libc::MSG_TRUNC != 0,
+            control_truncated: arrived.flags & libc::MSG_CTRUNC != 0,
+            credentials: arrived.credentials,
+            pidfd: arrived.pidfd.take(),
+            source,
+            overflow: arrived.overflow,
+        })
+    }
+}
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("count", &self.count).finish_non_exhaustive()
+    }
+}
+
+/// Takes over what came in control data: keeps a pidfd, and closes what a sender has
+/// attached.
+///
+/// # Safety
+///
+/// The kernel must have written the bytes, in a receive whose control data nobody else
+/// has taken or will take over: the descriptors in them become ours.
+unsafe fn own(control: &[u8]) -> Arrived {
+    let mut arrived = Arrived::default();
+    for item in control::items(control) {
+        match item {
+            Item::Credentials(credentials) => arrived.credentials = Some(credentials),
+            Item::Overflow(count) => arrived.overflow = Some(count),
+            Item::Pidfd(errno @ ..0) => {
+                let error = io::Error::from_raw_os_error(errno.saturating_neg());
+                arrived.pidfd = Some(Err(error));
+            }
+            // SAFETY: the kernel made it for us, as the caller promises.
+            Item::Pidfd(fd) => arrived.pidfd = Some(Ok(unsafe { OwnedFd::from_raw_fd(fd) })),
+            Item::Rights(fds) => {
+                for fd in fds.filter(|fd| *fd >= 0) {
+                    // SAFETY: as above.
+                    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                }
+            }
+        }
+    }
+    arrived
+}
+
+/// The address that the kernel has written into a name.
+fn address(name: &[u8; NAME_ROOM]) -> Option<SocketAddr> {
+    let (family, rest) = name.split_first_chunk()?;
+    let (port, rest) = rest.split_first_chunk()?;
+    let port = u16::from_be_bytes(*port);
+    match libc::c_int::from(u16::from_ne_bytes(*family)) {
+        libc::AF_INET => {
+            let address: [u8; 4] = *rest.first_chunk()?;
+            Some((address, port).into())
+        }
+        libc::AF_INET6 => {
+            let (flow, rest) = rest.split_first_chunk()?;
+            let (address, rest) = rest.split_first_chunk::<16>()?;
+            let scope = u32::from_ne_bytes(*rest.first_chunk()?);
+            let address = Ipv6Addr::from(*address);
+            Some(SocketAddrV6::new(address, port, u32::from_be_bytes(*flow), scope).into())
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! The clocks, and a timer on the one that counts while the system is suspended.
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+use super::{checked, new_fd};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Nanoseconds since boot, suspended time included.
+#[inline]
+pub(crate) fn boottime_ns() -> u64 {
+    read(libc::CLOCK_BOOTTIME)
+}
+
+/// Nanoseconds since boot, suspended time left out.
+#[inline]
+pub(crate) fn monotonic_ns() -> u64 {
+    read(libc::CLOCK_MONOTONIC)
+}
+
+#[inline]
+fn read(clock: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` is a timespec of ours to be written. With these clocks and a good
+    // pointer the call cannot fail.
+    unsafe { libc::clock_gettime(clock, &raw mut now) };
+    let (seconds, nanoseconds) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds.wrapping_mul(SECOND).wrapping_add(nanoseconds)
+}
+
+/// A descriptor that becomes readable at a time.
+#[derive(Debug)]
+pub(crate) struct Timer {
+    fd: OwnedFd,
+}
+
+impl Timer {
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: takes numbers alone.
+        let answer = unsafe { libc::timerfd_create(libc::CLOCK_BOOTTIME, flags) };
+        // SAFETY: made just now.
+        unsafe { new_fd(answer) }.map(|fd| Self { fd })
+    }
+
+    /// Becomes readable once [`boottime_ns`] has reached this, in place of what was armed
+    /// before; at once if it has.
+    pub(crate) fn arm(&self, at_ns: u64) -> io::Result<()> {
+        // A time of zero would disarm it; all are long past that.
+        self.set(at_ns.max(1))
+    }
+
+    /// No longer becomes readable, nor is it.
+    pub(crate) fn disarm(&self) -> io::Result<()> {
+        self.set(0)
+    }
+
+    fn set(&self, at_ns: u64) -> io::Result<()> {
+        // SAFETY: numbers, all of which may be zero.
+        let mut when: libc::itimerspec = unsafe { mem::zeroed() };
+        when.it_value.tv_sec = (at_ns / SECOND).try_into().unwrap_or(libc::time_t::MAX);
+        when.it_value.tv_nsec = (at_ns % SECOND).try_into().unwrap_or(0);
+        // SAFETY: reads `when`, and is not asked for what was set before.
+        checked(unsafe {
+            libc::timerfd_settime(
+                self.fd.as_raw_fd(),
+                libc::TFD_TIMER_ABSTIME,
+                &raw const when,
+                ptr::null_mut(),
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Is no longer readable until it is armed again.
+    pub(crate) fn drain(&self) {
+        let mut expirations = [0_u8; 8];
+        // SAFETY: pointer and length are those of a live array of ours. When nothing has
+        // expired it fails at once, which is as good.
+        unsafe {
+            libc::read(self.fd.as_raw_fd(), expirations.as_mut_ptr().cast(), expirations.len())
+        };
+    }
+}
+
+impl AsFd for Timer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::sys::{Epoll, Interest, Ready};
+
+    #[test]
+    fn a_timer_rings_not_before_its_time_and_until_it_is_drained() {
+        let (timer, epoll) = (Timer::new().unwrap(), Epoll::new().unwrap());
+        let mut ready = Ready::new();
+        epoll.add(timer.as_fd(), 1, Interest::Readable).unwrap();
+        let mut rings = |timeout| epoll.wait(&mut ready, timeout).unwrap() == 1;
+        let now = Some(Duration::ZERO);
+
+        assert!(!rings(now), "it is not armed");
+        let at = boottime_ns() + 20_000_000;
+        timer.arm(at).unwrap();
+        assert!(rings(None));
+        assert!(boottime_ns() >= at);
+        assert!(rings(now), "still");
+        timer.drain();
+        assert!(!rings(now));
+        timer.drain();
+
+        // The past, and the beginning of time.
+        for at in [at, 1, 0] {
+            timer.arm(at).unwrap();
+            assert!(rings(None));
+            timer.disarm().unwrap();
+            assert!(!rings(now));
+        }
+        timer.arm(u64::MAX).unwrap();
+        assert!(!rings(now));
+        timer.arm(boottime_ns()).unwrap();
+        assert!(rings(None), "the later arming counts");
+    }
+
+    #[test]
+    fn the_clocks_go_on_together() {
+        let apart = || {
+            let monotonic = monotonic_ns();
+            boottime_ns().checked_sub(monotonic).unwrap()
+        };
+        let before = apart();
+        let start = (boottime_ns(), monotonic_ns());
+        std::thread::sleep(Duration::from_millis(2));
+        assert!(boottime_ns() >= start.0 + 2_000_000 && monotonic_ns() >= start.1 + 2_000_000);
+        // Were the one not the other less the time suspended, they would drift apart.
+        assert!(apart().abs_diff(before) < 10_000_000_000);
+    }
+}

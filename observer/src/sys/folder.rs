@@ -1,0 +1,102 @@
+//! A directory held open, so that what is done in it stays in it wherever its path leads
+//! later.
+
+use std::ffi::CStr;
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use super::{checked, new_fd};
+
+#[derive(Debug)]
+pub(crate) struct Folder {
+    file: File,
+    /// Where this process may not read it, it can be used but not locked.
+    readable: bool,
+}
+
+/// A file, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl Folder {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let open = |flags| {
+            let flags = flags | libc::O_DIRECTORY | libc::O_CLOEXEC;
+            OpenOptions::new().read(true).custom_flags(flags).open(path)
+        };
+        match open(0) {
+            Ok(file) => Ok(Self { file, readable: true }),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(Self { file: open(libc::O_PATH)?, readable: false })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Locks it against others who do the same, or says why not; waits for them as long as
+    /// it is told. The lock leaves no file behind and ends with its holder.
+    pub(crate) fn lock(&self, patience: Duration) -> io::Result<Lock<'_>> {
+        const LOOK_AGAIN: Duration = Duration::from_millis(1);
+        if !self.readable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let deadline = Instant::now() + patience;
+        loop {
+            match self.flock(libc::LOCK_EX | libc::LOCK_NB) {
+                Ok(()) => return Ok(Lock { folder: self }),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                Err(error) if Instant::now() >= deadline => return Err(error),
+                Err(_) => std::thread::sleep(LOOK_AGAIN),
+            }
+        }
+    }
+
+    fn flock(&self, operation: libc::c_int) -> io::Result<()> {
+        // SAFETY: takes numbers alone.
+        checked(unsafe { libc::flock(self.file.as_raw_fd(), operation) })?;
+        Ok(())
+    }
+
+    /// The file of this name itself, be it a symbolic link; what it is can be asked of it,
+    /// but it can't be read.
+    pub(crate) fn file(&self, name: &CStr) -> io::Result<File> {
+        let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+        // SAFETY: `name` is a C string.
+        let answer = unsafe { libc::openat(self.file.as_raw_fd(), name.as_ptr(), flags) };
+        // SAFETY: made just now.
+        unsafe { new_fd(answer) }.map(File::from)
+    }
+
+    /// Removes a name, unless it is a directory's.
+    pub(crate) fn remove(&self, name: &CStr) -> io::Result<()> {
+        // SAFETY: `name` is a C string.
+        checked(unsafe { libc::unlinkat(self.file.as_raw_fd(), name.as_ptr(), 0) })?;
+        Ok(())
+    }
+}
+
+impl FileId {
+    pub(crate) fn of(about: &Metadata) -> Self {
+        Self { device: about.dev(), inode: about.ino() }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Lock<'a> {
+    folder: &'a Folder,
+}
+
+impl Drop for Lock<'_> {
+    fn drop(&mut self) {
+        // Said aloud, because a process forked meanwhile holds a copy of the descriptor,
+        // and with it the lock.
+        let _ = self.folder.flock(libc::LOCK_UN);
+    }
+}

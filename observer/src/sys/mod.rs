@@ -1,0 +1,58 @@
+//! What only the kernel gives: datagrams in batches with what it says of their senders,
+//! readiness, timers, pidfds. All of the crate's `unsafe` is in this folder.
+
+#![allow(unsafe_code, reason = "this folder is where it lives")]
+
+mod batch;
+mod clock;
+mod control;
+mod epoll;
+mod folder;
+mod options;
+mod owner;
+mod pidfd;
+mod process;
+mod socket;
+
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
+
+#[cfg(test)]
+pub(crate) use batch::BATCH;
+pub(crate) use batch::{Batch, Message};
+pub(crate) use clock::{Timer, boottime_ns, monotonic_ns};
+pub(crate) use epoll::{Epoll, Interest, Ready};
+pub(crate) use folder::{FileId, Folder};
+pub(crate) use options::{
+    count_overflows, is_bound_unix_datagram_socket, pass_credentials, pass_only_what_is_asked,
+    pass_pidfds, receive_buffer, refuse_descriptors, set_receive_buffer,
+};
+pub(crate) use owner::Owner;
+pub(crate) use pidfd::{ExitInformation, exit_information};
+pub(crate) use pidfd::{ExitStatus, Life, life, open_pidfd, process_number, status_of_child};
+pub(crate) use process::{descriptor_limit, effective_uid};
+pub(crate) use socket::{bind_udp, bind_unix, close_on_exec, set_mode, unix_socket};
+
+/// The answer of a call that says -1 when it failed.
+fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
+    match answer {
+        -1 => Err(io::Error::last_os_error()),
+        answer => Ok(answer),
+    }
+}
+
+/// The descriptor that a call has just made, or its error.
+///
+/// # Safety
+///
+/// A descriptor must be new, and nobody else's.
+unsafe fn new_fd(answer: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: the caller promises that it is new.
+    checked(answer).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The size of a type as the socket calls take it.
+#[allow(clippy::cast_possible_truncation, reason = "of nothing so large")]
+const fn length_of<T>() -> libc::socklen_t {
+    size_of::<T>() as libc::socklen_t
+}

@@ -1,0 +1,131 @@
+//! What a socket can be told and asked.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::ptr;
+
+use super::{checked, length_of};
+
+/// Not in libc yet, and not the same numbers on SPARC, where the options stay unknown.
+const NUMBERS_ARE_KNOWN: bool = !cfg!(any(target_arch = "sparc", target_arch = "sparc64"));
+const SO_PASSPIDFD: libc::c_int = 76;
+const SO_PASSRIGHTS: libc::c_int = 83;
+
+/// Each datagram comes with its sender's pid, uid and gid; must be set before the first is
+/// queued.
+pub(crate) fn pass_credentials(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::SO_PASSCRED, 1)
+}
+
+/// Whether each datagram comes with a pidfd of its sender, also those queued already.
+pub(crate) fn pass_pidfds(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    if !NUMBERS_ARE_KNOWN {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    set(socket, SO_PASSPIDFD, on.into()).map_err(|error| match error.raw_os_error() {
+        Some(libc::ENOPROTOOPT) => io::ErrorKind::Unsupported.into(),
+        _ => error,
+    })
+}
+
+/// Whoever attaches descriptors to a datagram is refused, where the kernel can do that
+/// (6.16).
+pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) {
+    if NUMBERS_ARE_KNOWN {
+        let _ = set(socket, SO_PASSRIGHTS, 0);
+    }
+}
+
+/// A socket from elsewhere may have been told to pass things that would take the room of
+/// what is needed here.
+pub(crate) fn pass_only_what_is_asked(socket: BorrowedFd<'_>) {
+    for option in
+        [libc::SO_PASSSEC, libc::SO_TIMESTAMP, libc::SO_TIMESTAMPNS, libc::SO_TIMESTAMPING]
+    {
+        // A kernel that does not know an option does not pass it either.
+        let _ = set(socket, option, 0);
+    }
+}
+
+/// Datagrams come with the number of those that the queue had to drop.
+pub(crate) fn count_overflows(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set(socket, libc::SO_RXQ_OVFL, 1)
+}
+
+/// Asks for a receive buffer; beyond the system's limit only a privileged process gets it.
+pub(crate) fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = bytes.try_into().unwrap_or(libc::c_int::MAX);
+    set(socket, libc::SO_RCVBUFFORCE, bytes).or_else(|_| set(socket, libc::SO_RCVBUF, bytes))
+}
+
+/// What the receive buffer holds, the kernel's own bookkeeping included.
+pub(crate) fn receive_buffer(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    get(socket, libc::SO_RCVBUF).map(|bytes| bytes.try_into().unwrap_or(0))
+}
+
+/// Whether this is a socket as [`bind_unix`](super::bind_unix) makes them: datagrams, a
+/// name, and open to all senders.
+pub(crate) fn is_bound_unix_datagram_socket(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    let is_one = get(socket, libc::SO_DOMAIN)? == libc::AF_UNIX
+        && get(socket, libc::SO_TYPE)? == libc::SOCK_DGRAM;
+    // An unbound one's name is its family alone.
+    let unnamed = size_of::<libc::sa_family_t>();
+    Ok(is_one
+        && name_length(socket, libc::getsockname)? > unnamed
+        && name_length(socket, libc::getpeername).is_err())
+}
+
+type NameOf =
+    unsafe extern "C" fn(libc::c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> libc::c_int;
+
+fn name_length(socket: BorrowedFd<'_>, name_of: NameOf) -> io::Result<usize> {
+    let mut family: libc::sa_family_t = 0;
+    let mut length = length_of::<libc::sa_family_t>();
+    // SAFETY: `name_of` is getsockname or getpeername. It writes no more than the length
+    // says, and then how long the whole name is.
+    checked(unsafe { name_of(socket.as_raw_fd(), (&raw mut family).cast(), &raw mut length) })?;
+    Ok(length as usize)
+}
+
+pub(super) fn set(
+    socket: BorrowedFd<'_>,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    set_at(socket, libc::SOL_SOCKET, option, value)
+}
+
+pub(super) fn set_at(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: reads a number of the size that is said.
+    checked(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            ptr::from_ref(&value).cast(),
+            length_of::<libc::c_int>(),
+        )
+    })?;
+    Ok(())
+}
+
+fn get(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = length_of::<libc::c_int>();
+    // SAFETY: writes a number no larger than the size that is said.
+    checked(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(value)
+}

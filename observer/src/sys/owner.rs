@@ -1,0 +1,148 @@
+//! Knowing, without a system call, that this process is not the one that made a thing
+//! but a forked child of it.
+
+use std::fmt;
+use std::io;
+use std::process;
+use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const BYTES: usize = size_of::<AtomicU64>();
+const HERE: u64 = 1;
+
+/// The process that made this.
+pub(crate) struct Owner {
+    pid: u32,
+    /// A word that the kernel zeroes in a child. A pid alone does not do: the first child
+    /// in a new pid namespace has the same as its parent when that was the first in its own.
+    mark: Option<NonNull<AtomicU64>>,
+}
+
+// SAFETY: the mark is an atomic in memory that is unmapped only when the owner is dropped.
+unsafe impl Send for Owner {}
+// SAFETY: as above.
+unsafe impl Sync for Owner {}
+
+impl Owner {
+    /// This process.
+    pub(crate) fn here() -> Self {
+        Self { pid: process::id(), mark: mark().ok() }
+    }
+
+    #[inline]
+    pub(crate) fn is_here(&self) -> bool {
+        match self.mark {
+            // SAFETY: mapped until drop.
+            Some(mark) => unsafe { mark.as_ref() }.load(Ordering::Relaxed) == HERE,
+            None => process::id() == self.pid,
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(mark) = self.mark {
+            // SAFETY: `mark` mapped it, and nothing refers to it any more.
+            unsafe { libc::munmap(mark.as_ptr().cast(), BYTES) };
+        }
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Owner").field("pid", &self.pid).finish_non_exhaustive()
+    }
+}
+
+/// Maps a page of which a child will find only zeros.
+fn mark() -> io::Result<NonNull<AtomicU64>> {
+    // SAFETY: asks for new memory at a place of the kernel's choosing.
+    let page = unsafe {
+        libc::mmap(
+            ptr::null_mut(),
+            BYTES,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if page == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    let advise = |advice| {
+        // SAFETY: the range is the mapping above; a wipe in a child is what it is for.
+        unsafe { libc::madvise(page, BYTES, advice) }
+    };
+    // A user-mode emulator may say yes to any advice; such a yes is worth nothing.
+    const NO_SUCH_ADVICE: libc::c_int = -1;
+    let wiped = advise(NO_SUCH_ADVICE) != 0 && advise(libc::MADV_WIPEONFORK) == 0;
+    match NonNull::new(page.cast::<AtomicU64>()) {
+        Some(mark) if wiped => {
+            // SAFETY: mapped above, zeroed, aligned to a page.
+            unsafe { mark.as_ref() }.store(HERE, Ordering::Relaxed);
+            Ok(mark)
+        }
+        _ => {
+            // SAFETY: the mapping above, of which nobody else knows.
+            unsafe { libc::munmap(page, BYTES) };
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Child, in_child, is_root};
+
+    fn owners() -> [Owner; 2] {
+        let owner = Owner::here();
+        assert!(owner.mark.is_some(), "the kernel has wiped on fork since 4.14");
+        let by_pid = Owner { mark: None, pid: process::id() };
+        [owner, by_pid]
+    }
+
+    #[test]
+    fn a_child_is_another() {
+        for owner in owners() {
+            assert!(owner.is_here());
+            in_child(|| {
+                assert!(!owner.is_here());
+                assert!(Owner::here().is_here());
+                in_child(|| assert!(!owner.is_here()));
+            });
+            assert!(owner.is_here());
+        }
+    }
+
+    #[test]
+    fn a_thread_is_not() {
+        let owner = Owner::here();
+        std::thread::spawn(move || assert!(owner.is_here())).join().unwrap();
+    }
+
+    /// As in a container whose first process starts another container.
+    #[test]
+    fn a_child_with_the_same_pid_is_another() {
+        if !is_root() {
+            return;
+        }
+        let first_of_namespace = |run: &dyn Fn()| {
+            in_child(|| {
+                // SAFETY: takes a number; the children of this child are moved.
+                assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
+                Child::start(run).finish();
+            });
+        };
+        first_of_namespace(&|| {
+            let owner = Owner::here();
+            assert_eq!(process::id(), 1);
+            first_of_namespace(&|| {
+                assert_eq!(process::id(), 1);
+                assert!(!owner.is_here());
+            });
+            assert!(owner.is_here());
+        });
+    }
+}

@@ -1,0 +1,105 @@
+//! Sockets made in steps: what must hold of one before others can reach it is said
+//! between making and binding.
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr;
+
+use super::options::set_at;
+use super::{checked, length_of, new_fd};
+
+/// A Unix datagram socket without a name.
+pub(crate) fn unix_socket() -> io::Result<OwnedFd> {
+    socket(libc::AF_UNIX)
+}
+
+/// Gives a Unix socket its name: a path, or an abstract name after a zero byte; 107 bytes
+/// at most, that zero not counted.
+pub(crate) fn bind_unix(socket: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    // SAFETY: a family and bytes, all of which may be zero.
+    let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
+    address.sun_family = family(libc::AF_UNIX);
+    // A path ends in a zero; of an abstract name all bytes count, and no more.
+    let end = usize::from(name.first() != Some(&0));
+    if name.is_empty() || name.len() + end > address.sun_path.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(name) {
+        *to = *from as libc::c_char;
+    }
+    let length = mem::offset_of!(libc::sockaddr_un, sun_path) + name.len() + end;
+    let length = length.try_into().unwrap_or(0);
+    // SAFETY: reads the beginning of `address`, which the length does not exceed.
+    checked(unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&address).cast(), length) })?;
+    Ok(())
+}
+
+/// Sets the mode that bind will give the socket's file, less the umask.
+pub(crate) fn set_mode(socket: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
+    // SAFETY: takes numbers alone.
+    checked(unsafe { libc::fchmod(socket.as_raw_fd(), mode) })?;
+    Ok(())
+}
+
+/// A UDP socket at an address. One of IPv6 takes IPv6 alone, whatever the system's default.
+pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<OwnedFd> {
+    match address {
+        SocketAddr::V4(v4) => {
+            let fd = socket(libc::AF_INET)?;
+            // SAFETY: numbers, all of which may be zero.
+            let mut name: libc::sockaddr_in = unsafe { mem::zeroed() };
+            name.sin_family = family(libc::AF_INET);
+            name.sin_port = v4.port().to_be();
+            name.sin_addr.s_addr = u32::from_ne_bytes(v4.ip().octets());
+            // SAFETY: an address of the kind of the socket.
+            unsafe { bind(fd.as_fd(), &name) }?;
+            Ok(fd)
+        }
+        SocketAddr::V6(v6) => {
+            let fd = socket(libc::AF_INET6)?;
+            set_at(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+            // SAFETY: numbers, all of which may be zero.
+            let mut name: libc::sockaddr_in6 = unsafe { mem::zeroed() };
+            name.sin6_family = family(libc::AF_INET6);
+            name.sin6_port = v6.port().to_be();
+            name.sin6_addr.s6_addr = v6.ip().octets();
+            name.sin6_scope_id = v6.scope_id();
+            // SAFETY: an address of the kind of the socket.
+            unsafe { bind(fd.as_fd(), &name) }?;
+            Ok(fd)
+        }
+    }
+}
+
+/// A descriptor that came from elsewhere is closed where another program takes over.
+pub(crate) fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: changes a flag of an open descriptor.
+    checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    Ok(())
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "families are small numbers")]
+#[allow(clippy::cast_sign_loss, reason = "and positive")]
+const fn family(number: libc::c_int) -> libc::sa_family_t {
+    number as libc::sa_family_t
+}
+
+fn socket(family: libc::c_int) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers alone.
+    let answer = unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    // SAFETY: made just now.
+    unsafe { new_fd(answer) }
+}
+
+/// # Safety
+///
+/// The name must be one of the C library's addresses.
+unsafe fn bind<T>(socket: BorrowedFd<'_>, name: &T) -> io::Result<()> {
+    // SAFETY: reads a name of the size that is said.
+    checked(unsafe {
+        libc::bind(socket.as_raw_fd(), ptr::from_ref(name).cast(), length_of::<T>())
+    })?;
+    Ok(())
+}

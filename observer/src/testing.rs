@@ -1,0 +1,233 @@
+//! What the tests in here share: processes, folders, patience.
+
+#![allow(unsafe_code, reason = "forking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
+#[allow(dead_code, reason = "shared with the agent's tests")]
+#[path = "../../core/tests/support/child.rs"]
+mod child;
+#[allow(dead_code, reason = "shared with the agent's tests")]
+#[path = "../../core/tests/support/folder.rs"]
+mod folder;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+pub(crate) use child::{Child, in_child};
+pub(crate) use folder::Folder;
+
+/// How long anything is waited for. Reached only when something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Looks until the condition holds.
+#[track_caller]
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited for {PATIENCE:?} in vain");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A child that does nothing until it is told to end or is killed.
+pub(crate) struct Idle {
+    pub(crate) child: Child,
+    end: UnixDatagram,
+}
+
+impl Idle {
+    #[track_caller]
+    pub(crate) fn start() -> Self {
+        let (end, told) = UnixDatagram::pair().unwrap();
+        let child = Child::start(|| exit(receive::<1>(&told)[0].into()));
+        Self { child, end }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
+    #[track_caller]
+    pub(crate) fn exit(&self, code: u8) {
+        self.end.send(&[code]).unwrap();
+    }
+}
+
+/// A process that is no child of this one but of another, which reaps it when told.
+pub(crate) struct Grandchild {
+    _parent: Child,
+    pub(crate) pid: u32,
+    to_parent: UnixDatagram,
+    go: UnixDatagram,
+}
+
+impl Grandchild {
+    /// Lets its parent do something before it is born, and itself after [`go`](Self::go).
+    #[track_caller]
+    pub(crate) fn start(before: impl FnOnce(), run: impl FnOnce()) -> Self {
+        let (to_parent, from_test) = UnixDatagram::pair().unwrap();
+        let (go, gone) = UnixDatagram::pair().unwrap();
+        let parent = Child::start(|| {
+            before();
+            let mut child = Child::start(|| {
+                receive::<1>(&gone);
+                run();
+            });
+            from_test.send(&child.pid().to_ne_bytes()).unwrap();
+            receive::<1>(&from_test);
+            child.wait();
+            from_test.send(&[0]).unwrap();
+            receive::<1>(&from_test);
+        });
+        to_parent.set_read_timeout(Some(PATIENCE)).unwrap();
+        let pid = u32::from_ne_bytes(receive(&to_parent));
+        Self { _parent: parent, pid, to_parent, go }
+    }
+
+    #[track_caller]
+    pub(crate) fn go(&self) {
+        self.go.send(&[0]).unwrap();
+    }
+
+    /// Returns when it has been reaped, which takes its end.
+    #[track_caller]
+    pub(crate) fn reap(&self) {
+        self.to_parent.send(&[0]).unwrap();
+        receive::<1>(&self.to_parent);
+    }
+}
+
+#[track_caller]
+fn receive<const N: usize>(socket: &UnixDatagram) -> [u8; N] {
+    let mut bytes = [0; N];
+    assert_eq!(socket.recv(&mut bytes).unwrap(), N);
+    bytes
+}
+
+/// Ends this process at once.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: ends a child without running what is its parent's to run.
+    unsafe { libc::_exit(code) }
+}
+
+#[track_caller]
+pub(crate) fn kill(pid: u32, signal: i32) {
+    // SAFETY: takes numbers alone.
+    let sent = unsafe { libc::kill(pid.try_into().unwrap(), signal) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// How many descriptors this process has open. Other tests open some too, so it is asked
+/// for in a child.
+#[track_caller]
+pub(crate) fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Sends a datagram with descriptors of this process attached.
+pub(crate) fn send_with_descriptors(
+    socket: &UnixDatagram,
+    bytes: &[u8],
+    attached: &[BorrowedFd<'_>],
+) -> std::io::Result<()> {
+    let header = size_of::<libc::cmsghdr>();
+    let data = attached.len() * size_of::<i32>();
+    let mut control = (header + data).to_ne_bytes().to_vec();
+    control.extend(libc::SOL_SOCKET.to_ne_bytes());
+    control.extend(libc::SCM_RIGHTS.to_ne_bytes());
+    control.extend(attached.iter().flat_map(|fd| fd.as_raw_fd().to_ne_bytes()));
+    control.resize(control.len().next_multiple_of(8), 0);
+    let mut part =
+        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+    // SAFETY: numbers and pointers, all of which may be zero.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = control.len() as _;
+    // SAFETY: all that the message points to lives until the end of this function, and is
+    // only read.
+    match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Lets this process, which should be a child, open one descriptor more and no other.
+#[track_caller]
+pub(crate) fn leave_one_descriptor(like: BorrowedFd<'_>) {
+    // The next is the lowest that is free; the limit is on the number.
+    let next: u64 = like.try_clone_to_owned().unwrap().as_raw_fd().unsigned_abs().into();
+    let limit = libc::rlimit { rlim_cur: next + 1, rlim_max: next + 1 };
+    // SAFETY: reads `limit`.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Whether what only root may do can be tested here. In CI it must be.
+#[track_caller]
+pub(crate) fn is_root() -> bool {
+    // SAFETY: takes nothing and cannot fail.
+    let root = unsafe { libc::geteuid() } == 0;
+    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    assert!(root || !ci, "CI must run the tests as root, or these are never run");
+    if !root {
+        let _ = std::io::Write::write_all(
+            &mut std::io::stderr(),
+            b"NOT TESTED: this needs root; run the tests as root\n",
+        );
+    }
+    root
+}
+
+/// Becomes another user, for good.
+#[track_caller]
+pub(crate) fn become_user(id: u32) {
+    // SAFETY: takes numbers alone.
+    let group = unsafe { libc::setresgid(id, id, id) };
+    assert_eq!(group, 0, "{}", std::io::Error::last_os_error());
+    // SAFETY: takes numbers alone.
+    let user = unsafe { libc::setresuid(id, id, id) };
+    assert_eq!(user, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Counts what each thread allocates.
+struct Counting;
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How often this thread allocates while it runs this.
+pub(crate) fn allocations_of(run: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    run();
+    ALLOCATIONS.get() - before
+}
+
+// SAFETY: leaves all to the system's, and itself allocates nothing: the counter is a
+// thread-local without a destructor.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}

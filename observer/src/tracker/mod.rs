@@ -1,0 +1,313 @@
+//! Who is followed, and what is known of each: time and beats in, verdicts out.
+
+mod index;
+mod info;
+mod pause;
+mod record;
+mod silence;
+mod slot;
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+
+use varta::Status;
+
+pub(crate) use self::index::Index;
+pub use self::info::AgentInfo;
+use self::pause::Pauses;
+use self::record::Hot;
+pub(crate) use self::record::{Cold, Flags, Key, Kind};
+pub(crate) use self::silence::{Beat, Silence};
+pub use self::slot::{Exits, Slot};
+use crate::deadline::{List, Wheel};
+use crate::event::About;
+
+/// Whether there is a slot for a newcomer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Room {
+    Free,
+    /// If this one, which is gone, makes room.
+    Instead(Slot),
+    None,
+}
+
+/// Indexes of slots, and of places in a table half as large again, fit into 32 bits.
+const MOST: u32 = 1 << 28;
+
+pub(crate) struct Tracker {
+    hot: Vec<Hot>,
+    cold: Vec<Cold>,
+    by_key: Index,
+    by_agent: Index,
+    random: RandomState,
+    wheel: Wheel,
+    pauses: Pauses,
+    free: List,
+    /// Those that may be evicted, longest gone first.
+    gone_local: List,
+    gone_network: List,
+    capacity: usize,
+    followed: usize,
+    most_network: usize,
+    network: usize,
+    unnumbered: usize,
+    next_agent: u64,
+    threshold_ns: u64,
+    shortest_ns: u64,
+}
+
+impl Tracker {
+    pub(crate) fn new(capacity: usize, threshold_ns: u64) -> Self {
+        let threshold_ns = threshold_ns.max(1);
+        let random = RandomState::new();
+        let slots = u32::try_from(capacity).unwrap_or(MOST).clamp(1, MOST);
+        let capacity = slots as usize;
+        Self {
+            hot: Vec::with_capacity(capacity),
+            cold: Vec::with_capacity(capacity),
+            by_key: Index::new(slots, &random),
+            by_agent: Index::new(slots, &random),
+            random,
+            wheel: Wheel::new(capacity),
+            pauses: Pauses::default(),
+            free: List::EMPTY,
+            gone_local: List::EMPTY,
+            gone_network: List::EMPTY,
+            capacity,
+            followed: 0,
+            most_network: capacity / 2,
+            network: 0,
+            unnumbered: 0,
+            next_agent: 1,
+            threshold_ns,
+            shortest_ns: threshold_ns,
+        }
+    }
+
+    /// What an agent is found by, made short.
+    #[inline]
+    pub(crate) fn tag(&self, key: &Key) -> u32 {
+        #[allow(clippy::cast_possible_truncation, reason = "a part of a hash is one too")]
+        match key {
+            Key::Pid(pid) => *pid,
+            Key::Process(_) | Key::Network { .. } => self.random.hash_one(key) as u32,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, key: &Key, tag: u32) -> Option<Slot> {
+        self.by_key.find(tag, |slot| self.is(Slot(slot), key)).map(Slot)
+    }
+
+    pub(crate) fn find_agent(&self, agent: u64) -> Option<Slot> {
+        let is_it = |slot| self.hot(Slot(slot)).agent == agent;
+        self.by_agent.find(agent_tag(agent), is_it).map(Slot)
+    }
+
+    pub(crate) fn room(&self, network: bool) -> Room {
+        let (gone, full) = if network && self.network >= self.most_network {
+            (self.gone_network.first(), true)
+        } else {
+            (self.longest_gone(), self.followed >= self.capacity)
+        };
+        match gone {
+            _ if !full => Room::Free,
+            Some(slot) => Room::Instead(Slot(slot)),
+            None => Room::None,
+        }
+    }
+
+    /// Follows a newcomer, who has not beaten yet. There must be room.
+    pub(crate) fn follow(&mut self, key: &Key, tag: u32, kind: Kind, cold: Cold) -> Slot {
+        let slot = self.take_free();
+        let agent = self.next_agent;
+        self.next_agent += 1;
+        self.followed += 1;
+        let (pid, listener) = match *key {
+            Key::Pid(pid) => (pid, 0),
+            Key::Process(_) => (cold.claimed_pid(), 0),
+            Key::Network { listener, claimed_pid, .. } => {
+                self.network += 1;
+                (claimed_pid, listener)
+            }
+        };
+        let mut flags = Flags::NONE;
+        match kind {
+            Kind::Network(_) => flags.set(Flags::UNSEEN, true),
+            Kind::Process => flags.set(Flags::NUMBERED, true),
+            Kind::Pid => {
+                flags.set(Flags::UNCONFIRMED, true);
+                flags.set(Flags::ALIASED, cold.claimed_pid() != pid);
+                self.unnumbered += 1;
+            }
+            Kind::Free => {}
+        }
+        *self.hot_mut(slot) = Hot { agent, pid, listener, flags, kind, ..Hot::FREE };
+        *self.cold_mut(slot) = cold;
+        self.by_key.insert(tag, slot.0);
+        self.by_agent.insert(agent_tag(agent), slot.0);
+        slot
+    }
+
+    /// Follows an agent no longer.
+    pub(crate) fn forget(&mut self, slot: Slot) {
+        self.leave_lists(slot);
+        let key = self.key(slot);
+        let hot = *self.hot(slot);
+        self.by_key.remove(self.tag(&key), slot.0);
+        self.by_agent.remove(agent_tag(hot.agent), slot.0);
+        self.followed -= 1;
+        self.network -= usize::from(hot.is_network());
+        self.unnumbered -= usize::from(is_unnumbered(&hot));
+        *self.hot_mut(slot) = Hot::FREE;
+        self.free.append(&mut self.hot, slot.0);
+    }
+
+    pub(crate) fn about(&self, slot: Slot) -> About {
+        self.hot(slot).about(self.cold(slot))
+    }
+
+    /// Learns the number of an agent's process.
+    pub(crate) fn set_process(&mut self, slot: Slot, process: u64, confirmed: bool) {
+        self.cold_mut(slot).set_process(process);
+        self.unnumbered -= usize::from(is_unnumbered(self.hot(slot)));
+        let flags = &mut self.hot_mut(slot).flags;
+        flags.set(Flags::NUMBERED, true);
+        flags.set(Flags::UNCONFIRMED, !confirmed);
+    }
+
+    pub(crate) fn kind(&self, slot: Slot) -> Kind {
+        self.hot(slot).kind
+    }
+
+    pub(crate) fn is_followed(&self, slot: Slot) -> bool {
+        self.hot.get(slot.index()).is_some_and(|hot| hot.kind != Kind::Free)
+    }
+
+    pub(crate) fn has(&self, slot: Slot, flag: Flags) -> bool {
+        self.hot(slot).flags.has(flag)
+    }
+
+    /// Whether it has not beaten yet.
+    pub(crate) fn is_new(&self, slot: Slot) -> bool {
+        self.hot(slot).beats == 0
+    }
+
+    pub(crate) fn status(&self, slot: Slot) -> Status {
+        self.hot(slot).status
+    }
+
+    /// The number of the process, if it is known.
+    pub(crate) fn process(&self, slot: Slot) -> Option<u64> {
+        self.has(slot, Flags::NUMBERED).then(|| self.cold(slot).process())
+    }
+
+    /// The state of its rate limit.
+    pub(crate) fn paced(&mut self, slot: Slot) -> &mut u64 {
+        &mut self.cold_mut(slot).paced
+    }
+
+    pub(crate) const fn followed(&self) -> usize {
+        self.followed
+    }
+
+    pub(crate) const fn unnumbered(&self) -> usize {
+        self.unnumbered
+    }
+
+    pub(crate) const fn random(&self) -> &RandomState {
+        &self.random
+    }
+
+    pub(crate) fn key(&self, slot: Slot) -> Key {
+        let (hot, cold) = (self.hot(slot), self.cold(slot));
+        match hot.kind {
+            Kind::Pid | Kind::Free => Key::Pid(hot.pid),
+            Kind::Process => Key::Process(cold.process()),
+            Kind::Network(_) => Key::Network {
+                listener: hot.listener,
+                address: cold.address(),
+                claimed_pid: hot.pid,
+            },
+        }
+    }
+
+    fn is(&self, slot: Slot, key: &Key) -> bool {
+        let hot = self.hot(slot);
+        match (hot.kind, *key) {
+            (Kind::Pid, Key::Pid(pid)) => hot.pid == pid,
+            (Kind::Process, Key::Process(process)) => self.cold(slot).process() == process,
+            (Kind::Network(_), Key::Network { listener, address, claimed_pid }) => {
+                hot.pid == claimed_pid
+                    && hot.listener == listener
+                    && self.cold(slot).is_from(address)
+            }
+            _ => false,
+        }
+    }
+
+    fn longest_gone(&self) -> Option<u32> {
+        let since = |slot: &u32| {
+            let hot = self.hot(Slot(*slot));
+            (hot.links.deadline, hot.agent)
+        };
+        let both = [self.gone_local.first(), self.gone_network.first()];
+        both.into_iter().flatten().min_by_key(since)
+    }
+
+    /// The slot that was used last, whose memory is warm, or one that never was.
+    fn take_free(&mut self) -> Slot {
+        if let Some(slot) = self.free.last() {
+            self.free.remove(&mut self.hot, slot);
+            return Slot(slot);
+        }
+        let slot = u32::try_from(self.hot.len()).unwrap_or(u32::MAX);
+        self.hot.push(Hot::FREE);
+        self.cold.push(Cold::NONE);
+        Slot(slot)
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "a slot number comes from this table")]
+    fn hot(&self, slot: Slot) -> &Hot {
+        &self.hot[slot.index()]
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "a slot number comes from this table")]
+    fn hot_mut(&mut self, slot: Slot) -> &mut Hot {
+        &mut self.hot[slot.index()]
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "a slot number comes from this table")]
+    fn cold(&self, slot: Slot) -> &Cold {
+        &self.cold[slot.index()]
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "a slot number comes from this table")]
+    fn cold_mut(&mut self, slot: Slot) -> &mut Cold {
+        &mut self.cold[slot.index()]
+    }
+}
+
+/// Whether it is not known which process has the pid.
+const fn is_unnumbered(hot: &Hot) -> bool {
+    matches!(hot.kind, Kind::Pid) && !hot.flags.has(Flags::NUMBERED)
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a part that differs is enough")]
+const fn agent_tag(agent: u64) -> u32 {
+    agent as u32
+}
+
+impl fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracker")
+            .field("followed", &self.followed)
+            .field("capacity", &self.capacity)
+            .field("wheel", &self.wheel)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,74 @@
+//! The times in which the observer itself was away.
+
+/// Remembers pauses, so that a silence is given back the one that fell into it when its
+/// deadline comes, and nobody has to visit every agent when a pause ends.
+#[derive(Debug, Default)]
+pub(crate) struct Pauses {
+    /// When each ended and how long it was, in the order of time. A later one is always
+    /// shorter: whoever was silent through a longer later one was so before a shorter
+    /// earlier one too, and has no use for that.
+    known: [(u64, u64); 16],
+    count: usize,
+}
+
+impl Pauses {
+    pub(crate) fn add(&mut self, ended_at: u64, amount: u64) {
+        while self.last().is_some_and(|(_, before)| before <= amount) {
+            self.count -= 1;
+        }
+        if self.count == self.known.len() {
+            // The next oldest stands in for the oldest, at the length of the oldest: it
+            // forgives too much rather than too little.
+            let (_, longest) = self.known[0];
+            self.known.copy_within(1.., 0);
+            self.known[0].1 = longest;
+            self.count -= 1;
+        }
+        if let Some(free) = self.known.get_mut(self.count) {
+            *free = (ended_at, amount);
+            self.count += 1;
+        }
+    }
+
+    /// The longest pause in a silence that began then.
+    pub(crate) fn within_silence_since(&self, last_ns: u64) -> Option<u64> {
+        let known = self.known.get(..self.count)?;
+        known.iter().find(|(ended_at, _)| *ended_at > last_ns).map(|(_, amount)| *amount)
+    }
+
+    fn last(&self) -> Option<(u64, u64)> {
+        self.known.get(self.count.checked_sub(1)?).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_pause_within_the_silence_counts() {
+        let mut pauses = Pauses::default();
+        assert_eq!(pauses.within_silence_since(0), None);
+        pauses.add(100, 50);
+        pauses.add(200, 10);
+        pauses.add(300, 20);
+        assert_eq!(pauses.within_silence_since(99), Some(50));
+        assert_eq!(pauses.within_silence_since(100), Some(20));
+        assert_eq!(pauses.within_silence_since(299), Some(20));
+        assert_eq!(pauses.within_silence_since(300), None);
+    }
+
+    #[test]
+    fn more_pauses_than_room_forgive_too_much_rather_than_too_little() {
+        let mut pauses = Pauses::default();
+        for pause in 0..40 {
+            pauses.add(100 * (pause + 1), 1000 - pause);
+        }
+        for since in [0, 2000, 3950] {
+            let exact = 1000 - since / 100;
+            assert!(pauses.within_silence_since(since).is_some_and(|amount| amount >= exact));
+        }
+        assert_eq!(pauses.within_silence_since(3950), Some(1000 - 39));
+        assert_eq!(pauses.within_silence_since(4000), None);
+    }
+}

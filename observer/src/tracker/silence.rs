@@ -1,0 +1,231 @@
+//! Beats and silences: what each changes in an agent's record.
+
+use varta::{NONCE_TERMINAL, Status};
+
+use super::record::{Flags, Hot, Kind};
+use super::{Exits, Slot, Tracker};
+use crate::deadline::{List, Place};
+
+/// A frame of either version.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beat {
+    pub(crate) status: Status,
+    pub(crate) pid: u32,
+    pub(crate) nonce: u64,
+    pub(crate) payload: u64,
+}
+
+/// What a beat changed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Heard {
+    /// How long it had been silent, if a Stall was said.
+    pub(crate) silent_ns: Option<u64>,
+    pub(crate) missed: u64,
+    pub(crate) forward: bool,
+}
+
+/// What a silence has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Silence {
+    Stall {
+        last_nonce: u64,
+        last_ns: u64,
+    },
+    Exit,
+    /// Stalled long ago; there is nothing new to say.
+    Stale,
+}
+
+/// The forward distance of two nonces. They count modulo 2^64 - 1, because the terminal
+/// nonce is left out.
+#[inline]
+const fn distance(from: u64, to: u64) -> u64 {
+    let distance = to.wrapping_sub(from);
+    if to < from { distance.wrapping_sub(1) } else { distance }
+}
+
+#[inline]
+const fn is_forward(distance: u64) -> bool {
+    1 <= distance && distance < 1 << 63
+}
+
+/// How many thresholds of silence make an agent gone whose end can't be seen.
+const GONE_AFTER: u64 = 10;
+
+impl Tracker {
+    /// Whether a beat over a network moves forward. The last words have no place in the
+    /// order, and after a Stall any nonce begins anew.
+    pub(crate) fn moves_forward(&self, slot: Slot, nonce: u64) -> bool {
+        let hot = self.hot(slot);
+        nonce == NONCE_TERMINAL
+            || hot.flags.has(Flags::STALLED)
+            || !hot.flags.has(Flags::COUNTED)
+            || is_forward(distance(hot.last_nonce, nonce))
+    }
+
+    /// A beat was accepted.
+    #[inline]
+    pub(crate) fn beat(&mut self, slot: Slot, now: u64, beat: &Beat) -> Heard {
+        let hot = self.hot(slot);
+        if hot.flags.has(Flags::GONE) {
+            self.leave_lists(slot);
+        }
+        let threshold = self.threshold(slot);
+        let hot = self.hot_mut(slot);
+        let terminal = beat.nonce == NONCE_TERMINAL;
+        let mut heard = Heard { silent_ns: None, missed: 0, forward: true };
+        if !terminal {
+            if hot.flags.has(Flags::COUNTED) {
+                let distance = distance(hot.last_nonce, beat.nonce);
+                heard.forward = is_forward(distance);
+                heard.missed = if heard.forward { distance - 1 } else { 0 };
+            }
+            hot.last_nonce = beat.nonce;
+            hot.flags.set(Flags::COUNTED, true);
+        }
+        if hot.flags.has(Flags::STALLED) {
+            heard.silent_ns = Some(now.saturating_sub(hot.last_ns));
+        }
+        hot.flags.set(Flags::TERMINAL, terminal);
+        hot.flags.set(Flags::STALLED, false);
+        hot.flags.set(Flags::PARDONED, false);
+        hot.last_ns = now;
+        hot.status = beat.status;
+        hot.beats += 1;
+        hot.missed = hot.missed.saturating_add(u32::try_from(heard.missed).unwrap_or(u32::MAX));
+        if !hot.flags.has(Flags::EXITING) {
+            self.wheel.set(&mut self.hot, slot.0, now.saturating_add(threshold));
+        }
+        heard
+    }
+
+    /// The next agent whose deadline has come by `horizon`. What became of it must be
+    /// said with [`silence`](Self::silence) or [`forget`](Self::forget).
+    pub(crate) fn next_due(&mut self, horizon: u64) -> Option<Slot> {
+        let pauses = &self.pauses;
+        let pardon = |hot: &mut Hot| {
+            if hot.flags.has(Flags::STALLED) || hot.flags.has(Flags::PARDONED) {
+                return None;
+            }
+            let amount = pauses.within_silence_since(hot.last_ns)?;
+            hot.flags.set(Flags::PARDONED, true);
+            Some(hot.links.deadline.saturating_add(amount))
+        };
+        self.wheel.next_due(&mut self.hot, horizon, pardon).map(Slot)
+    }
+
+    /// Judges the silence of an agent that was due and is not known to be gone.
+    pub(crate) fn silence(&mut self, slot: Slot, now: u64) -> Silence {
+        let gone_after = self.gone_after(slot);
+        let hot = self.hot_mut(slot);
+        let flags = hot.flags;
+        if !flags.has(Flags::STALLED) {
+            if hot.is_network() && flags.has(Flags::TERMINAL) {
+                return Silence::Exit;
+            }
+            hot.flags.set(Flags::STALLED, true);
+            let stall = Silence::Stall { last_nonce: hot.last_nonce, last_ns: hot.last_ns };
+            self.wait_until_gone(slot);
+            return stall;
+        }
+        if flags.has(Flags::LOOKED_UP) {
+            self.wheel.set(&mut self.hot, slot.0, now.saturating_add(gone_after));
+        } else {
+            hot.flags.set(Flags::GONE, true);
+            hot.place = Place::ELSEWHERE;
+            let (list, entries) = self.gone_list(slot);
+            list.append(entries, slot.0);
+        }
+        Silence::Stale
+    }
+
+    /// Every silence that lasts gets this back, once.
+    pub(crate) fn pause(&mut self, ended_at: u64, amount: u64) {
+        self.pauses.add(ended_at, amount);
+    }
+
+    /// Nothing more will be heard of it, and its silence is no Stall.
+    pub(crate) fn exiting(&mut self, slot: Slot) {
+        self.leave_lists(slot);
+        self.hot_mut(slot).flags.set(Flags::EXITING, true);
+    }
+
+    pub(crate) fn set_exits(&mut self, slot: Slot, exits: Exits) {
+        let hot = self.hot_mut(slot);
+        hot.flags.set(Flags::LOOKED_UP, exits == Exits::LookedUp);
+        hot.flags.set(Flags::UNSEEN, exits == Exits::Unseen);
+        if hot.flags.has(Flags::STALLED) && !hot.flags.has(Flags::EXITING) {
+            self.wait_until_gone(slot);
+        }
+    }
+
+    pub(crate) fn set_threshold(&mut self, slot: Slot, threshold_ns: u64) {
+        let threshold_ns = threshold_ns.max(1);
+        let before = self.threshold(slot);
+        self.cold_mut(slot).threshold_ns = threshold_ns;
+        self.shortest_ns = self.shortest_ns.min(threshold_ns);
+        let hot = self.hot_mut(slot);
+        hot.flags.set(Flags::OWN_THRESHOLD, true);
+        if hot.flags.has(Flags::EXITING) {
+            return;
+        }
+        if hot.flags.has(Flags::STALLED) {
+            return self.wait_until_gone(slot);
+        }
+        // What lies between is a pause that was given back.
+        let pardon = hot.links.deadline.saturating_sub(hot.last_ns.saturating_add(before));
+        let deadline = hot.last_ns.saturating_add(threshold_ns).saturating_add(pardon);
+        self.wheel.set(&mut self.hot, slot.0, deadline);
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.wheel.next_deadline(&self.hot)
+    }
+
+    /// The shortest threshold that any agent was ever given.
+    pub(crate) const fn shortest_threshold(&self) -> u64 {
+        self.shortest_ns
+    }
+
+    #[inline]
+    pub(super) fn threshold(&self, slot: Slot) -> u64 {
+        if self.hot(slot).flags.has(Flags::OWN_THRESHOLD) {
+            self.cold(slot).threshold_ns
+        } else {
+            self.threshold_ns
+        }
+    }
+
+    fn gone_after(&self, slot: Slot) -> u64 {
+        self.threshold(slot).saturating_mul(GONE_AFTER)
+    }
+
+    /// A stalled agent whose exit nobody reports is looked at once more.
+    fn wait_until_gone(&mut self, slot: Slot) {
+        self.leave_lists(slot);
+        let deadline = self.hot(slot).last_ns.saturating_add(self.gone_after(slot));
+        let flags = self.hot(slot).flags;
+        if flags.has(Flags::UNSEEN) || flags.has(Flags::LOOKED_UP) {
+            self.wheel.set(&mut self.hot, slot.0, deadline);
+        }
+    }
+
+    pub(super) fn leave_lists(&mut self, slot: Slot) {
+        let hot = self.hot_mut(slot);
+        if !hot.flags.has(Flags::GONE) {
+            return self.wheel.clear(&mut self.hot, slot.0);
+        }
+        hot.flags.set(Flags::GONE, false);
+        hot.place = Place::NOWHERE;
+        let (list, entries) = self.gone_list(slot);
+        list.remove(entries, slot.0);
+    }
+
+    fn gone_list(&mut self, slot: Slot) -> (&mut List, &mut [Hot]) {
+        let list = match self.hot(slot).kind {
+            Kind::Network(_) => &mut self.gone_network,
+            _ => &mut self.gone_local,
+        };
+        (list, &mut self.hot)
+    }
+}

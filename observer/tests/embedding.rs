@@ -1,0 +1,192 @@
+//! Shows an observer in somebody else's loop: its descriptor is readable whenever there is
+//! something to say, whatever it is, and not else; and it costs a quiet host no wakes.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use support::{
+    End, Folder, NEVER, PATIENCE, Puppet, hear_all, hear_until, is, kill, ms, names,
+    readable_within, wait_until,
+};
+use varta_observer::{Builder, Event, Observer};
+
+/// As a host does that has only this descriptor to wait for.
+fn hear_when_readable(
+    observer: &mut Observer,
+    mut is_it: impl FnMut(&Event) -> bool,
+) -> Vec<Event> {
+    let mut heard = Vec::new();
+    while !heard.last().is_some_and(&mut is_it) {
+        assert!(readable_within(observer.as_fd(), PATIENCE), "{heard:?}");
+        heard.extend(observer.poll_timeout(Duration::ZERO).unwrap());
+    }
+    heard
+}
+
+#[test]
+fn readable_for_each_kind_of_event() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let threshold = ms(100);
+    let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
+    // Also when it was asked for before there was anybody.
+    assert!(!readable_within(observer.as_fd(), Duration::ZERO));
+    let mut puppet = Puppet::at(&path);
+    puppet.beat(1);
+    let heard = hear_when_readable(&mut observer, is("stall"));
+    assert_eq!(names(&heard), ["beat", "stall"]);
+    puppet.beat(2);
+    let heard = hear_when_readable(&mut observer, is("stall"));
+    assert_eq!(names(&heard), ["recovered", "beat", "stall"]);
+    puppet.send(&[0; 32]);
+    hear_when_readable(&mut observer, is("decode"));
+    kill(puppet.pid(), libc::SIGKILL);
+    hear_when_readable(&mut observer, is("exit"));
+    puppet.reap();
+    assert!(observer.snapshot().is_empty());
+}
+
+#[test]
+fn readable_until_all_is_taken() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
+    let puppet = Puppet::at(&path);
+    let readable = |observer: &Observer| readable_within(observer.as_fd(), Duration::ZERO);
+    for round in 0..3 {
+        for beat in 1..=8 {
+            puppet.beat(round * 8 + beat);
+        }
+        for _ in 1..=8 {
+            assert!(readable(&observer));
+            let event = observer.poll_timeout(Duration::ZERO).unwrap().unwrap();
+            assert_eq!(event.what.name(), "beat");
+        }
+        // It may be, once more, for a look in vain.
+        wait_until(|| hear_all(&mut observer).is_empty() && !readable(&observer));
+    }
+    // By another way of polling too.
+    puppet.beat(100);
+    puppet.beat(101);
+    assert!(observer.poll_timeout(NEVER).unwrap().is_some());
+    assert!(readable(&observer));
+    let mut events = [Event::NOTHING; 4];
+    assert_eq!(observer.poll_many(&mut events, NEVER).unwrap(), 1);
+    wait_until(|| hear_all(&mut observer).is_empty() && !readable(&observer));
+}
+
+/// Silences and ends of many at the same time, each taken alone.
+#[test]
+fn readable_while_there_is_more_to_say() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let threshold = ms(150);
+    let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
+    let mut puppets: Vec<_> = (0..30).map(|_| Puppet::at(&path)).collect();
+    for puppet in &puppets {
+        puppet.beat(1);
+        hear_until(&mut observer, is("beat"));
+    }
+    std::thread::sleep(threshold * 2);
+    while observer.stats().stalls < 30 {
+        assert!(readable_within(observer.as_fd(), PATIENCE));
+        observer.poll_timeout(Duration::ZERO).unwrap();
+    }
+    for puppet in &mut puppets {
+        puppet.beat_and_end(1, End::Exit, 0);
+        puppet.reap();
+        hear_all(&mut observer);
+    }
+    while observer.stats().exits < 30 {
+        assert!(readable_within(observer.as_fd(), PATIENCE));
+        observer.poll_timeout(Duration::ZERO).unwrap();
+    }
+}
+
+#[test]
+fn waiting_for_the_next_deadline() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let threshold = ms(500);
+    let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
+    assert_eq!(observer.next_deadline(), None);
+    let puppet = Puppet::at(&path);
+    puppet.beat(1);
+    let beat = hear_until(&mut observer, is("beat"))[0];
+    assert!(observer.next_deadline().unwrap() <= threshold);
+    let (mut looks, mut paused) = (0, false);
+    let stall = loop {
+        std::thread::sleep(observer.next_deadline().unwrap());
+        match observer.poll_timeout(Duration::ZERO).unwrap() {
+            Some(event) if event.what.name() == "stall" => break event,
+            // On a busy machine.
+            Some(event) if event.what.name() == "paused" => paused = true,
+            Some(event) => panic!("{event}"),
+            None => looks += 1,
+        }
+    };
+    // It may be early, but not often.
+    assert!(looks <= 8 || paused, "{looks} looks");
+    let silent = Duration::from_nanos(stall.observer_ns - beat.observer_ns);
+    assert!(silent >= threshold && (silent < threshold * 2 || paused), "{silent:?}");
+    assert_eq!(observer.next_deadline(), None, "whoever is stalled, the kernel tells its end");
+    puppet.beat(2);
+    puppet.beat(3);
+    hear_until(&mut observer, is("recovered"));
+    assert_eq!(observer.next_deadline(), Some(Duration::ZERO), "its beats are to be said");
+}
+
+/// What a thread has given up its processor for.
+fn waits() -> u64 {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_quiet_observer_wakes_at_most_once_a_second() {
+    let folder = Folder::new();
+    let observers = [ms(60_000), ms(3_500), NEVER].map(|threshold| {
+        let path = folder.join(&format!("{}", threshold.as_millis()));
+        let endpoint = path.to_str().unwrap().parse().unwrap();
+        let mut observer = Builder::new().listen(endpoint).threshold(threshold).bind().unwrap();
+        let puppets: Vec<_> = (0..5).map(|_| Puppet::at(&path)).collect();
+        for puppet in &puppets {
+            for nonce in [1, 2] {
+                puppet.beat(nonce);
+                hear_until(&mut observer, is("beat"));
+            }
+        }
+        (observer, puppets)
+    });
+    // Each in a thread of its own, in both ways at once.
+    std::thread::scope(|scope| {
+        for (mut observer, puppets) in observers {
+            scope.spawn(move || {
+                let before = waits();
+                assert_eq!(observer.poll_timeout(ms(3_000)).unwrap(), None);
+                let blocking = waits() - before;
+                // Three ticks, the end, and what else makes a thread wait.
+                assert!(blocking <= 6, "{blocking} wakes");
+
+                for (nonce, puppet) in (3..).zip(&puppets) {
+                    puppet.beat(nonce);
+                    hear_until(&mut observer, is("beat"));
+                }
+                let (start, mut wakes) = (Instant::now(), 0);
+                while start.elapsed() < ms(3_000) {
+                    let left = ms(3_000).saturating_sub(start.elapsed());
+                    wakes += u64::from(readable_within(observer.as_fd(), left));
+                    assert_eq!(observer.poll_timeout(Duration::ZERO).unwrap(), None);
+                }
+                assert!(wakes <= 6, "{wakes} wakes");
+                drop(puppets);
+            });
+        }
+    });
+}

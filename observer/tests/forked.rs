@@ -1,0 +1,127 @@
+//! Shows that a forked child of the observer's process can do nothing to the observer.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use support::{
+    Child, Folder, NEVER, PATIENCE, Puppet, hear_until, in_child, is, is_about, ms, names,
+    readable_within,
+};
+use varta_observer::{Event, Observer};
+
+fn is_refused<T: std::fmt::Debug>(answer: std::io::Result<T>) {
+    assert_eq!(answer.unwrap_err().raw_os_error(), Some(libc::ECHILD));
+}
+
+/// All that a child may try.
+fn meddle(observer: &mut Observer, agent: u64) {
+    let mut events = [Event::NOTHING; 8];
+    is_refused(observer.poll());
+    is_refused(observer.poll_timeout(Duration::ZERO));
+    is_refused(observer.poll_timeout(Duration::MAX));
+    is_refused(observer.poll_many(&mut events, Duration::ZERO));
+    // These have no way to refuse; what they say or change is the child's alone.
+    let _ = observer.as_fd();
+    let _ = observer.next_deadline();
+    let _ = observer.set_threshold(agent, ms(1));
+    let _ = (observer.snapshot(), observer.stats());
+    let _ = (observer.drain_evictions(), observer.drain_capacity_exceeded());
+    let _ = observer.udp_addresses().count();
+    is_refused(observer.poll_timeout(Duration::ZERO));
+}
+
+#[test]
+fn a_child_is_told_so_and_harms_nothing() {
+    for embedded in [false, true] {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let mut observer = Observer::builder()
+            .listen(path.to_str().unwrap().parse().unwrap())
+            .udp(([127, 0, 0, 1], 0).into())
+            .threshold(ms(400))
+            .bind()
+            .unwrap();
+        let mut puppets = [(); 3].map(|()| Puppet::at(&path));
+        let agents = puppets.each_ref().map(|puppet| {
+            puppet.beat(1);
+            let heard = hear_until(&mut observer, is("beat"));
+            heard.last().unwrap().about.unwrap().agent
+        });
+        if embedded {
+            let _ = observer.as_fd();
+        }
+        // Beats are queued in the socket and in the observer, and a silence is near.
+        for nonce in [2, 3] {
+            puppets[0].beat(nonce);
+        }
+        hear_until(&mut observer, is("beat"));
+
+        // One that drops it, one that unwinds, and one that just ends.
+        let mut theirs = Some(observer);
+        in_child(|| {
+            let mut observer = theirs.take().unwrap();
+            meddle(&mut observer, agents[0]);
+            drop(observer);
+        });
+        in_child(|| meddle(theirs.as_mut().unwrap(), agents[0]));
+        let mut grandchildren = Child::start(|| {
+            in_child(|| drop(theirs.take()));
+            // SAFETY: ends this child.
+            #[allow(unsafe_code, reason = "an end without unwinding")]
+            unsafe {
+                libc::_exit(0)
+            };
+        });
+        grandchildren.wait();
+        let mut observer = theirs.take().unwrap();
+
+        // The parent goes on where it was: what is queued, beats, silences, ends.
+        assert!(path.exists());
+        let heard = hear_until(&mut observer, |event| support::nonce(event) == Some(3));
+        assert_eq!(names(&heard), ["beat"]);
+        puppets[1].beat(2);
+        hear_until(&mut observer, |event| is_about(event, puppets[1].pid()));
+        if embedded {
+            assert!(readable_within(observer.as_fd(), PATIENCE));
+        }
+        hear_until(&mut observer, is("stall"));
+        puppets[2].exit(5);
+        puppets[2].reap();
+        let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
+        assert!(is_about(&exit, puppets[2].pid()));
+        // Its own copy of the pidfd went with the children.
+        assert_eq!(observer.snapshot().len(), 2);
+        let found = Observer::bind(&path, NEVER, 0o600).unwrap_err();
+        assert_eq!(found.kind(), std::io::ErrorKind::AddrInUse);
+        drop(observer);
+        assert!(!path.exists());
+    }
+}
+
+/// A child that lives on holds copies of all descriptors, those of processes that have
+/// ended too.
+#[test]
+fn a_child_that_lives_on_keeps_nothing_busy() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
+    let mut puppets: Vec<_> = (0..10).map(|_| Puppet::at(&path)).collect();
+    for puppet in &puppets {
+        puppet.beat(1);
+        hear_until(&mut observer, is("beat"));
+    }
+    let _child = Child::start(|| support::wait_until(|| false));
+    for puppet in &mut puppets {
+        puppet.exit(0);
+        puppet.reap();
+        hear_until(&mut observer, is("exit"));
+    }
+    // A pidfd that could not be taken out of the set would be ready for ever.
+    assert_eq!(observer.poll_timeout(Duration::ZERO).unwrap(), None);
+    assert!(!readable_within(observer.as_fd(), Duration::ZERO));
+}

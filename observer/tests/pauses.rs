@@ -1,0 +1,250 @@
+//! Shows that an observer which was away itself blames nobody else for it, and that one
+//! whose host merely comes seldom still says what there is to say.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "helpers of tests"
+)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use support::{
+    Child, Folder, PATIENCE, Puppet, hear_all, hear_until, is, kill, ms, readable_within,
+    shared_numbers, stop_here, wait_until, wait_until_stopped,
+};
+use varta::{Status, Varta};
+use varta_observer::{Event, Observer, What};
+
+const THRESHOLD: Duration = Duration::from_secs(1);
+const AGENTS: usize = 200;
+
+/// What the test tells the hosts.
+const STOP_BETWEEN: u64 = 1;
+const REPORT: u64 = 2;
+
+/// A process that does nothing but observe. It says every event but beats on a stream.
+struct Host {
+    process: Child,
+    said: BufReader<UnixStream>,
+    told: &'static AtomicU64,
+    path: PathBuf,
+}
+
+impl Host {
+    fn start(path: PathBuf, exits: bool, run: fn(&mut Observer, &mut Saying)) -> Self {
+        let (said, saying) = UnixStream::pair().unwrap();
+        said.set_read_timeout(Some(PATIENCE)).unwrap();
+        let [told] = shared_numbers();
+        let endpoint = path.to_str().unwrap().parse().unwrap();
+        let builder = Observer::builder().listen(endpoint).threshold(THRESHOLD);
+        let process = Child::start(|| {
+            let mut observer = builder.detect_exits(exits).bind().unwrap();
+            let mut saying = Saying { to: saying, told };
+            loop {
+                run(&mut observer, &mut saying);
+                if told.load(SeqCst) == REPORT {
+                    let followed = observer.snapshot().len();
+                    writeln!(saying.to, "followed {followed} 0 0").unwrap();
+                    wait_until(|| false);
+                }
+            }
+        });
+        wait_until(|| path.exists());
+        Self { process, said: BufReader::new(said), told, path }
+    }
+
+    /// The next thing it says: a word and two numbers, and when.
+    fn next(&mut self) -> (String, u64, u64, u64) {
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        let words: Vec<_> = line.split_whitespace().collect();
+        let number = |at: usize| words[at].parse().unwrap();
+        (words[0].to_owned(), number(1), number(2), number(3))
+    }
+}
+
+struct Saying {
+    to: UnixStream,
+    told: &'static AtomicU64,
+}
+
+impl Saying {
+    fn say(&mut self, event: &Event) {
+        let name = event.what.name();
+        let pid = event.about.map_or(0, |about| about.pid);
+        let ns = match event.what {
+            What::Beat { .. } => return,
+            What::Paused { ns } => ns,
+            _ => 0,
+        };
+        writeln!(self.to, "{name} {pid} {ns} {}", event.observer_ns).unwrap();
+    }
+
+    fn stop_if_told(&self) {
+        if self.told.compare_exchange(STOP_BETWEEN, 0, SeqCst, SeqCst).is_ok() {
+            stop_here();
+        }
+    }
+}
+
+/// Blocks in poll, as most do.
+fn blocking(observer: &mut Observer, saying: &mut Saying) {
+    let event = observer.poll_timeout(THRESHOLD).unwrap();
+    saying.stop_if_told();
+    event.iter().for_each(|event| saying.say(event));
+}
+
+/// Waits by a poll(2) of its own.
+fn embedding(observer: &mut Observer, saying: &mut Saying) {
+    readable_within(observer.as_fd(), PATIENCE);
+    saying.stop_if_told();
+    while let Some(event) = observer.poll_timeout(Duration::ZERO).unwrap() {
+        saying.say(&event);
+    }
+}
+
+/// Beats at each of the places ten times per threshold.
+fn beat_at(paths: &[&Path]) {
+    let mut agents: Vec<_> = paths.iter().map(|path| Varta::connect(path).unwrap()).collect();
+    loop {
+        for agent in &mut agents {
+            let _ = agent.beat(Status::Ok, 0);
+        }
+        std::thread::sleep(THRESHOLD / 10);
+    }
+}
+
+#[test]
+fn stopped_for_ten_thresholds() {
+    let folder = Folder::new();
+    let mut hosts = [
+        Host::start(folder.join("blocking"), true, blocking),
+        Host::start(folder.join("silences"), false, blocking),
+        Host::start(folder.join("embedding"), true, embedding),
+        Host::start(folder.join("blocking-between"), true, blocking),
+        Host::start(folder.join("embedding-between"), true, embedding),
+    ];
+    let paths: Vec<_> = hosts.iter().map(|host| host.path.clone()).collect();
+    let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
+    let mut agents: Vec<_> = (0..AGENTS).map(|_| Child::start(|| beat_at(&paths))).collect();
+    // Until all have beaten a few times.
+    std::thread::sleep(THRESHOLD);
+
+    let (at_any_time, between) = hosts.split_at(3);
+    at_any_time.iter().for_each(|host| kill(host.process.pid(), libc::SIGSTOP));
+    between.iter().for_each(|host| host.told.store(STOP_BETWEEN, SeqCst));
+    hosts.iter().for_each(|host| wait_until_stopped(host.process.pid()));
+    std::thread::sleep(THRESHOLD * 5);
+    let died = agents.pop().unwrap();
+    let pid = u64::from(died.pid());
+    drop(died);
+    std::thread::sleep(THRESHOLD * 5);
+    hosts.iter().for_each(|host| kill(host.process.pid(), libc::SIGCONT));
+    std::thread::sleep(THRESHOLD * 5 / 2);
+
+    for host in &mut hosts {
+        host.told.store(REPORT, SeqCst);
+        let sees_exits = !host.path.ends_with("silences");
+        let (mut said, mut resumed, mut found) = (Vec::new(), None, None);
+        loop {
+            let (word, about, ns, at) = host.next();
+            said.push(format!("{word} {about} {ns} {at}"));
+            let all = || format!("{}:\n{}", host.path.display(), said.join("\n"));
+            match word.as_str() {
+                // A busy machine makes short ones of its own.
+                "paused" if Duration::from_nanos(ns) < THRESHOLD * 8 => {}
+                "paused" if resumed.is_none() => resumed = Some(at),
+                "exit" if about == pid && sees_exits => found = Some(at),
+                "stall" if about == pid && !sees_exits => found = Some(at),
+                "followed" => {
+                    let expected = if sees_exits { AGENTS - 1 } else { AGENTS };
+                    assert_eq!(about, expected as u64, "{}", all());
+                    let resumed = resumed.unwrap_or_else(|| panic!("not paused; {}", all()));
+                    let found = found.unwrap_or_else(|| panic!("{pid} not found; {}", all()));
+                    // Its last beat may have been queued all the while. It is found one
+                    // threshold after that was read, and on a busy machine later.
+                    let after = Duration::from_nanos(found - resumed);
+                    assert!(after <= THRESHOLD * 2, "{after:?}; {}", all());
+                    break;
+                }
+                _ => panic!("{}", all()),
+            }
+        }
+    }
+}
+
+/// Pauses are what nobody could have meant. This one means to come so seldom.
+#[test]
+fn a_host_that_polls_on_a_timer_of_its_own() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let threshold = ms(60);
+    let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
+    let mut round = || {
+        std::thread::sleep(threshold * 5);
+        hear_all(&mut observer)
+    };
+    let puppet = Puppet::at(&path);
+    let mut nonce = 0;
+    // Were its absence a pause, each silence would be forgiven once. On a busy machine one
+    // may be, for a pause within the round.
+    for _ in 0..20 {
+        nonce += 1;
+        puppet.beat(nonce);
+        let heard = round();
+        assert!(heard.iter().any(is("beat")));
+        let silent = round();
+        if !heard.iter().chain(&silent).any(is("paused")) {
+            assert!(silent.iter().any(is("stall")), "{silent:?}");
+            return;
+        }
+    }
+    panic!("it is always said to be late");
+}
+
+#[test]
+fn a_host_that_is_late_in_the_middle_of_its_loop() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let threshold = ms(100);
+    let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
+    let puppet = Puppet::at(&path);
+    for nonce in 1..=3 {
+        puppet.beat(nonce);
+        hear_until(&mut observer, is("beat"));
+        std::thread::sleep(threshold * 10);
+        let first = observer.poll().unwrap().unwrap();
+        let What::Paused { ns } = first.what else { panic!("{first}") };
+        assert!(Duration::from_nanos(ns) >= threshold * 9, "{first}");
+        // All is given back, and no more than that.
+        let stall = hear_until(&mut observer, is("stall")).pop().unwrap();
+        let late = stall.observer_ns - first.observer_ns;
+        assert!(late <= (threshold * 2).as_nanos() as u64, "{late} ns");
+    }
+}
+
+#[test]
+fn a_host_that_is_late_for_the_deadline_it_asked_for() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let threshold = ms(100);
+    let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
+    let puppet = Puppet::at(&path);
+    puppet.beat(1);
+    wait_until(|| hear_all(&mut observer).iter().any(is("beat")));
+    assert!(observer.next_deadline().unwrap() <= threshold);
+    std::thread::sleep(threshold * 10);
+    let first = observer.poll_timeout(Duration::ZERO).unwrap().unwrap();
+    assert!(matches!(first.what, What::Paused { .. }), "{first}");
+}

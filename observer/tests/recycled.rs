@@ -1,0 +1,194 @@
+//! Shows that a pid which was given away again is another agent: the old one ends in an
+//! Exit, the new one starts clean.
+//!
+//! Pids are chosen, in a pid namespace of the test's own, which needs root.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(unsafe_code, reason = "a mount of its own")]
+
+mod support;
+
+use std::io::Error;
+use std::path::Path;
+
+use support::{
+    Child, End, Folder, NEVER, Puppet, agent, count, fork_as, hear_all, hear_until,
+    in_new_pid_namespace, is, ms, names, needs_root, nonce, spelled,
+};
+use varta_observer::{Builder, Event, ExitCause, Observer, What};
+
+/// Runs this in the first process of a pid namespace, whose /proc shows that namespace.
+fn in_a_world_of_its_own(run: impl FnOnce() + Send) {
+    in_new_pid_namespace(|| {
+        Child::start(|| {
+            // SAFETY: takes a number; this process alone will notice.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+            mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE);
+            mount(Some(c"proc"), c"/proc", 0);
+            run();
+        })
+        .finish();
+    });
+}
+
+fn mount(kind: Option<&std::ffi::CStr>, at: &std::ffi::CStr, flags: libc::c_ulong) {
+    let kind = kind.map_or(std::ptr::null(), std::ffi::CStr::as_ptr);
+    // SAFETY: C strings or null, and no data.
+    let mounted = unsafe { libc::mount(kind, at.as_ptr(), kind, flags, std::ptr::null()) };
+    assert_eq!(mounted, 0, "{}", Error::last_os_error());
+}
+
+fn listening(path: &Path) -> Builder {
+    Builder::new().listen(path.to_str().unwrap().parse().unwrap())
+}
+
+/// A process that is followed, and has been heard with a pidfd beside the datagram.
+fn followed(observer: &mut Observer, path: &Path) -> Puppet {
+    let puppet = Puppet::at(path);
+    for nonce in [1_000_000, 1_000_001] {
+        puppet.beat(nonce);
+        hear_until(observer, is("beat"));
+    }
+    puppet
+}
+
+/// A beat of the first, its Exit, and a clean start of the second.
+#[track_caller]
+fn assert_two_lives(heard: &[Event], pid: u32, last_nonce: u64) {
+    let heard: Vec<_> =
+        heard.iter().filter(|event| event.what.name() != "paused").copied().collect();
+    let [last, exit, first, ..] = heard.as_slice() else { panic!("{}", spelled(&heard)) };
+    assert_eq!((nonce(last), nonce(first)), (Some(last_nonce), Some(1)), "{}", spelled(&heard));
+    assert_eq!(exit.about, last.about);
+    let What::Exit { cause, .. } = exit.what else { panic!("{}", spelled(&heard)) };
+    assert_eq!(cause, ExitCause::Code(3));
+    let [old, new] = [last, first].map(|event| event.about.unwrap());
+    assert_eq!((old.pid, new.pid), (pid, pid));
+    assert!(new.agent > old.agent);
+    assert!(matches!(first.what, What::Beat { missed: 0, .. }), "{first}");
+}
+
+#[test]
+fn the_exit_is_heard_before_the_newcomer() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    in_a_world_of_its_own(|| {
+        let path = folder.join("varta.sock");
+        let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
+        let mut old = followed(&mut observer, &path);
+        old.beat(1_000_002);
+        old.exit(3);
+        old.reap();
+        let mut heard = hear_until(&mut observer, is("exit"));
+        let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+        new.beat(1);
+        heard.extend(hear_until(&mut observer, is("beat")));
+        assert_two_lives(&heard, old.pid(), 1_000_002);
+        assert_eq!(agent(&observer, new.pid()).unwrap().beats, 1);
+    });
+}
+
+#[test]
+fn both_are_read_in_one_batch() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    in_a_world_of_its_own(|| {
+        for queued in [1, 5] {
+            let path = folder.join(&format!("{queued}.sock"));
+            let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
+            let mut old = followed(&mut observer, &path);
+            assert!(hear_all(&mut observer).is_empty());
+            old.beat_and_end(queued, End::Exit, 3);
+            old.reap();
+            let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+            for nonce in 1..=queued {
+                new.beat(nonce.into());
+            }
+            let all = usize::from(queued) * 2;
+            let mut beats = 0;
+            let heard = hear_until(&mut observer, |event| {
+                beats += usize::from(event.what.name() == "beat");
+                beats == all
+            });
+            assert_eq!(count(&heard, "exit"), 1);
+            assert_two_lives(&heard[usize::from(queued) - 1..], old.pid(), queued.into());
+            let known = agent(&observer, new.pid()).unwrap();
+            assert_eq!((known.beats, known.unconfirmed), (queued.into(), false));
+        }
+    });
+}
+
+/// It does not inherit a silence either.
+#[test]
+fn after_the_old_one_has_stalled() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    in_a_world_of_its_own(|| {
+        let path = folder.join("varta.sock");
+        let mut observer = listening(&path).threshold(ms(300)).bind().unwrap();
+        let mut old = followed(&mut observer, &path);
+        hear_until(&mut observer, is("stall"));
+        old.exit(3);
+        old.reap();
+        let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+        new.beat(1);
+        let heard = hear_until(&mut observer, is("beat"));
+        assert_eq!(names(&heard), ["exit", "beat"]);
+        assert_eq!(observer.stats().recoveries, 0);
+    });
+}
+
+/// Many processes of one pid, some of them not read before they are gone, or before the next
+/// one is: each is an agent of its own.
+#[test]
+fn one_after_the_other() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    in_a_world_of_its_own(|| {
+        let path = folder.join("varta.sock");
+        let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
+        let mut pid = None;
+        let mut heard = Vec::new();
+        for life in 1..=20_u8 {
+            let mut puppet = match pid {
+                None => Puppet::at(&path),
+                Some(pid) => Puppet::forked_by(&path, || fork_as(pid)),
+            };
+            pid = Some(puppet.pid());
+            puppet.beat_and_end(1 + life % 3, End::Exit, life);
+            // While it is busy the observer looks for ends once in a millisecond; in that
+            // time no pid comes round.
+            std::thread::sleep(ms(2));
+            if life % 2 == 0 {
+                heard.extend(hear_until(&mut observer, is("beat")));
+            }
+            puppet.reap();
+            if life % 5 == 0 {
+                heard.extend(hear_all(&mut observer));
+            }
+        }
+        while !observer.snapshot().is_empty() {
+            heard.extend(observer.poll().unwrap());
+        }
+        let mut causes = Vec::new();
+        for event in &heard {
+            if let What::Exit { cause, .. } = event.what {
+                causes.push((event.about.unwrap().agent, cause));
+            }
+        }
+        assert_eq!(causes.len(), 20, "{}", spelled(&heard));
+        for (life, cause) in causes.iter().enumerate() {
+            let life = i32::try_from(life).unwrap() + 1;
+            assert_eq!(cause.1, ExitCause::Code(life), "{}", spelled(&heard));
+        }
+    });
+}

@@ -1,0 +1,162 @@
+//! What these tests share: processes to hear, folders, patience, an observer's events.
+
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
+#![allow(unsafe_code, reason = "forking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
+#[path = "../../../core/tests/support/child.rs"]
+mod child;
+#[path = "../../../core/tests/support/folder.rs"]
+mod folder;
+mod puppet;
+mod system;
+#[path = "../../../core/tests/support/trace.rs"]
+mod trace;
+
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+pub(crate) use child::{Child, Ended, in_child};
+pub(crate) use folder::Folder;
+pub(crate) use puppet::{End, Puppet};
+pub(crate) use system::{
+    become_user, fork_as, in_new_pid_namespace, kill, limit_descriptors, needs_root,
+    open_descriptors, readable_within, stop_here, wait_until_stopped,
+};
+pub(crate) use trace::system_calls_of;
+use varta::{FRAME_BYTES, Frame, Status};
+use varta_observer::{AgentInfo, Event, Observer, What};
+
+/// How long anything is waited for. Reached only when something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A threshold that no test waits for.
+pub(crate) const NEVER: Duration = Duration::from_secs(3_600);
+
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Looks until the condition holds.
+#[track_caller]
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited for {PATIENCE:?} in vain");
+        std::thread::sleep(ms(1));
+    }
+}
+
+/// Polls until an event is the one that is meant; tells all up to it.
+#[track_caller]
+pub(crate) fn hear_until(
+    observer: &mut Observer,
+    mut is_it: impl FnMut(&Event) -> bool,
+) -> Vec<Event> {
+    let start = Instant::now();
+    let mut heard = Vec::new();
+    while !heard.last().is_some_and(&mut is_it) {
+        let waited = start.elapsed();
+        assert!(waited < PATIENCE, "{observer:?} did not say it; {}", spelled(&heard));
+        heard.extend(observer.poll().unwrap());
+    }
+    heard
+}
+
+/// All that is to be said by now.
+#[track_caller]
+pub(crate) fn hear_all(observer: &mut Observer) -> Vec<Event> {
+    std::iter::from_fn(|| observer.poll_timeout(Duration::ZERO).unwrap()).collect()
+}
+
+/// All that is said within a time.
+#[track_caller]
+pub(crate) fn hear_for(observer: &mut Observer, time: Duration) -> Vec<Event> {
+    let start = Instant::now();
+    let mut heard = Vec::new();
+    while start.elapsed() < time {
+        heard.extend(observer.poll_timeout(time.saturating_sub(start.elapsed())).unwrap());
+    }
+    heard
+}
+
+/// The last events, each on a line.
+pub(crate) fn spelled(events: &[Event]) -> String {
+    let last = events.len().saturating_sub(40);
+    let lines: Vec<_> = events[last..].iter().map(ToString::to_string).collect();
+    format!("{} events, the last:\n{}", events.len(), lines.join("\n"))
+}
+
+/// The names of events, of which those about the observer's own lateness count for nothing
+/// on a busy machine.
+pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
+    events.iter().map(|event| event.what.name()).filter(|name| *name != "paused").collect()
+}
+
+pub(crate) fn count(events: &[Event], name: &str) -> usize {
+    events.iter().filter(|event| event.what.name() == name).count()
+}
+
+pub(crate) fn is(name: &str) -> impl Fn(&Event) -> bool + '_ {
+    move |event| event.what.name() == name
+}
+
+pub(crate) fn is_about(event: &Event, pid: u32) -> bool {
+    event.about.is_some_and(|about| about.pid == pid)
+}
+
+/// The nonce of a beat.
+pub(crate) fn nonce(event: &Event) -> Option<u64> {
+    match event.what {
+        What::Beat { nonce, .. } => Some(nonce),
+        _ => None,
+    }
+}
+
+/// The agent with this pid, in a snapshot.
+pub(crate) fn agent(observer: &Observer, pid: u32) -> Option<AgentInfo> {
+    observer.snapshot().into_iter().find(|agent| agent.pid == pid)
+}
+
+/// What an agent with this pid sends.
+pub(crate) fn frame(pid: u32, nonce: u64) -> [u8; FRAME_BYTES] {
+    let status = match nonce {
+        varta::NONCE_TERMINAL => Status::Critical,
+        _ => Status::Ok,
+    };
+    let mut wire = [0; FRAME_BYTES];
+    Frame::new(status, pid, 0, nonce, 0).encode(&mut wire);
+    wire
+}
+
+/// That no datagram has vanished uncounted, and that each accepted beat was said.
+#[track_caller]
+pub(crate) fn assert_accounted(observer: &Observer, beats_heard: u64) {
+    let counters = observer.stats();
+    assert_eq!(counters.settled(), counters.received, "{counters:?}");
+    assert_eq!(counters.beats, beats_heard, "{counters:?}");
+}
+
+/// Numbers that parent and children see alike, zero at first. They are never unmapped.
+pub(crate) fn shared_numbers<const N: usize>() -> &'static [AtomicU64; N] {
+    // SAFETY: asks for new memory at a place of the kernel's choosing.
+    let memory = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size_of::<[AtomicU64; N]>(),
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
+    // SAFETY: mapped above, large enough, zeroed, aligned to a page, never unmapped.
+    unsafe { &*memory.cast() }
+}

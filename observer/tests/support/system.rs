@@ -1,0 +1,118 @@
+//! What only the system can do: other users, other namespaces, chosen pids, stops.
+
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::time::Duration;
+
+/// Whether what only root may do can be shown. Where it cannot, says so, and how; with
+/// CI=true that is a failure.
+#[track_caller]
+pub(crate) fn needs_root() -> bool {
+    // SAFETY: takes nothing and cannot fail.
+    let root = unsafe { libc::geteuid() } == 0;
+    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    assert!(root || !ci, "CI=true allows no skipping, and this needs root");
+    if !root {
+        // Past the harness, which keeps what a passed test prints.
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        let program = std::env::current_exe().unwrap_or_default();
+        let line = format!("SKIPPED: {name} needs root: sudo {} {name}\n", program.display());
+        io::stderr().write_all(line.as_bytes()).unwrap();
+    }
+    root
+}
+
+/// Becomes another user, for good.
+#[track_caller]
+pub(crate) fn become_user(id: u32) {
+    // SAFETY: takes numbers alone.
+    let group = unsafe { libc::setresgid(id, id, id) };
+    assert_eq!(group, 0, "{}", io::Error::last_os_error());
+    // SAFETY: takes numbers alone.
+    let user = unsafe { libc::setresuid(id, id, id) };
+    assert_eq!(user, 0, "{}", io::Error::last_os_error());
+}
+
+/// What is forked in here is the first process of a pid namespace of its own.
+#[track_caller]
+pub(crate) fn in_new_pid_namespace<T: Send>(run: impl FnOnce() -> T + Send) -> T {
+    // The namespace for children is a thread's own affair.
+    let run = || {
+        // SAFETY: takes a number; only children of this thread will notice.
+        let moved = unsafe { libc::unshare(libc::CLONE_NEWPID) };
+        assert_eq!(moved, 0, "{}", io::Error::last_os_error());
+        run()
+    };
+    std::thread::scope(|scope| scope.spawn(run).join()).unwrap()
+}
+
+/// Forks a child with a pid of the caller's choice, as soon as that is free.
+pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
+    let mut pids = [libc::pid_t::try_from(pid).unwrap()];
+    // struct clone_args, up to what this needs of it.
+    let [flags, pidfd, child_tid, parent_tid, stack, stack_size, tls] = [0; 7];
+    let exit_signal = u64::try_from(libc::SIGCHLD).unwrap();
+    let set_tid = pids.as_mut_ptr().expose_provenance() as u64;
+    let arguments: [u64; 10] =
+        [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, 1];
+    let start = std::time::Instant::now();
+    loop {
+        let size = size_of_val(&arguments);
+        // SAFETY: like a fork, with nothing shared; the arguments live until it returns.
+        let forked = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size) };
+        let busy = io::Error::last_os_error().raw_os_error() == Some(libc::EEXIST);
+        // Until the one who had it is reaped.
+        if forked != -1 || !busy || start.elapsed() > super::PATIENCE {
+            return forked.try_into().unwrap();
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[track_caller]
+pub(crate) fn kill(pid: u32, signal: i32) {
+    // SAFETY: takes numbers alone.
+    let sent = unsafe { libc::kill(pid.try_into().unwrap(), signal) };
+    assert_eq!(sent, 0, "{}", io::Error::last_os_error());
+}
+
+/// Stops this process, until somebody lets it go on.
+pub(crate) fn stop_here() {
+    // SAFETY: takes a number.
+    unsafe { libc::raise(libc::SIGSTOP) };
+}
+
+/// Returns when a child of this process has been stopped.
+#[track_caller]
+pub(crate) fn wait_until_stopped(pid: u32) {
+    let mut status = 0;
+    // SAFETY: `status` is ours to be written.
+    let waited =
+        unsafe { libc::waitpid(pid.try_into().unwrap(), &raw mut status, libc::WUNTRACED) };
+    assert!(waited > 0 && libc::WIFSTOPPED(status), "it was not stopped: {status:#x}");
+}
+
+/// Whether a descriptor becomes readable in time, by poll(2) as any host would ask.
+pub(crate) fn readable_within(fd: BorrowedFd<'_>, time: Duration) -> bool {
+    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let time = libc::c_int::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap();
+    // SAFETY: one entry, which is ours.
+    let ready = unsafe { libc::poll(&raw mut asked, 1, time) };
+    ready == 1 && asked.revents & libc::POLLIN != 0
+}
+
+/// How many descriptors this process has open. Other tests open some too, so it is asked
+/// for in a child.
+#[track_caller]
+pub(crate) fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Lets this process have so many descriptors open, by their numbers.
+#[track_caller]
+pub(crate) fn limit_descriptors(most: u64) {
+    let limit = libc::rlimit { rlim_cur: most, rlim_max: most };
+    // SAFETY: reads `limit`.
+    let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
+    assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}

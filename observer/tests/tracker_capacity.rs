@@ -1,0 +1,171 @@
+//! Rule 10: full is full.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
+mod tracker_world;
+
+use tracker_world::*;
+use varta_observer::ExitCause;
+use varta_observer::judge::Exits;
+
+const A: &str = "10.0.0.1";
+
+fn of_capacity(capacity: usize) -> World {
+    World::with(|settings| settings.capacity = capacity)
+}
+
+#[test]
+fn a_newcomer_is_refused_and_counted() {
+    let mut world = of_capacity(3);
+    for pid in 10..20 {
+        world.local(0, pid, 1);
+    }
+    assert_eq!(world.judge.followed(), 3);
+    assert_eq!(world.judge.drain_capacity_exceeded(), 7);
+    assert_eq!(world.judge.drain_capacity_exceeded(), 0);
+    assert_eq!(words(&world.local(1, 12, 2)), ["beat 3"], "who is followed stays so");
+    world.exited(2, 2, ExitCause::Code(0));
+    assert_eq!(words(&world.local(3, 13, 1)), ["beat 4"], "an exit makes room");
+    world.adds_up();
+}
+
+#[test]
+fn a_stalled_agent_whose_exit_would_be_seen_is_not_evicted() {
+    for exits in [Exits::Reported, Exits::LookedUp] {
+        let mut world = of_capacity(1);
+        world.host.exits = exits;
+        world.local(0, 10, 1);
+        world.judge(1000 * THRESHOLD);
+        assert_eq!(world.local(1000 * THRESHOLD, 11, 1), [], "{exits:?}");
+        assert_eq!(words(&world.local(1001 * THRESHOLD, 10, 2)), ["recovered 1", "beat 1"]);
+        assert_eq!(world.judge.drain_evictions(), 0);
+    }
+}
+
+#[test]
+fn where_exits_are_unseen_ten_thresholds_of_silence_make_room() {
+    let mut world = of_capacity(3);
+    world.host.exits = Exits::Unseen;
+    world.local(0, 10, 1);
+    world.local(5, 11, 1);
+    world.local(9, 12, 1);
+    world.judge.set_threshold(2, 2 * THRESHOLD);
+    let all = world.judge(10 * THRESHOLD - 1);
+    assert_eq!(words(&all), ["stall 1", "stall 3", "stall 2"]);
+    assert_eq!(world.local(10 * THRESHOLD - 1, 13, 1), [], "not yet");
+    assert_eq!(world.judge(10 * THRESHOLD + 9), [], "going is not an event");
+    assert_eq!(
+        words(&world.local(10 * THRESHOLD + 9, 13, 1)),
+        ["beat 4"],
+        "longest gone first"
+    );
+    assert_eq!(world.host.calls[3], "released 1");
+    assert_eq!(words(&world.local(10 * THRESHOLD + 10, 12, 2)), ["recovered 3", "beat 3"]);
+    assert_eq!(world.local(10 * THRESHOLD + 11, 14, 1), [], "3 is back, 2 has its own time");
+    assert_eq!(words(&world.judge(12 * THRESHOLD)), ["stall 4", "stall 3"]);
+    assert_eq!(world.judge(20 * THRESHOLD + 5), []);
+    assert_eq!(words(&world.local(20 * THRESHOLD + 5, 14, 1)), ["beat 5"]);
+    assert_eq!(world.host.calls[5], "released 2");
+    assert_eq!(world.judge.drain_evictions(), 2);
+    assert_eq!(world.judge.drain_evictions(), 0);
+    world.adds_up();
+}
+
+#[test]
+fn one_that_is_gone_exits_like_any_other() {
+    let mut world = of_capacity(2);
+    world.host.exits = Exits::Unseen;
+    world.local(0, 10, 1);
+    world.local(0, 11, 1);
+    world.judge(20 * THRESHOLD);
+    world.exited(20 * THRESHOLD, 1, ExitCause::Unknown);
+    world.judge.exiting(world.slot(2));
+    assert_eq!(words(&world.local(21 * THRESHOLD, 12, 1)), ["beat 3"]);
+    assert_eq!(world.local(21 * THRESHOLD, 13, 1), [], "2 waits for its exit code");
+    world.exited(21 * THRESHOLD, 2, ExitCause::Code(1));
+    assert_eq!(words(&world.local(21 * THRESHOLD, 13, 1)), ["beat 4"]);
+}
+
+#[test]
+fn how_an_end_is_seen_may_change_at_any_time() {
+    let mut world = of_capacity(1);
+    world.local(0, 10, 1);
+    world.judge(THRESHOLD);
+    assert_eq!(world.judge.next_deadline(), None, "nothing to look for");
+    world.judge.set_exits(world.slot(1), Exits::Unseen);
+    assert!(world.judge.next_deadline().is_some());
+    world.judge(10 * THRESHOLD);
+    // Gone; but then somebody watches it after all.
+    world.judge.set_exits(world.slot(1), Exits::Reported);
+    assert_eq!(world.local(20 * THRESHOLD, 11, 1), []);
+    world.judge.set_exits(world.slot(1), Exits::LookedUp);
+    world.host.gone.insert(10, ExitCause::Signal(9));
+    assert_eq!(words(&world.judge(20 * THRESHOLD)), ["exit 1"]);
+}
+
+#[test]
+fn a_threshold_of_its_own_counts_for_going_too() {
+    let mut world = of_capacity(1);
+    world.host.exits = Exits::Unseen;
+    world.local(0, 10, 1);
+    world.judge(10 * THRESHOLD);
+    world.judge.set_threshold(1, 5 * THRESHOLD);
+    world.judge(50 * THRESHOLD - 1);
+    assert_eq!(world.local(50 * THRESHOLD - 1, 11, 1), []);
+    world.judge(50 * THRESHOLD);
+    assert_eq!(words(&world.local(50 * THRESHOLD, 11, 1)), ["beat 2"]);
+}
+
+#[test]
+fn a_flood_of_forged_agents_leaves_half_to_local_ones() {
+    let mut world = of_capacity(10);
+    for pid in 100..200 {
+        world.udp(0, A, pid, 1);
+    }
+    assert_eq!(world.judge.followed(), 5);
+    for pid in 10..15 {
+        assert_eq!(world.local(0, pid, 1).len(), 1);
+    }
+    assert_eq!(world.local(0, 15, 1), []);
+    // Network agents that are gone make room, at the bound for each other.
+    world.judge(10 * THRESHOLD);
+    assert_eq!(words(&world.udp(10 * THRESHOLD, A, 300, 1)), ["beat 11"]);
+    assert_eq!(world.judge.agents(0).filter(|(_, agent)| agent.pid == 0).count(), 5);
+    // And when all is full, for local ones.
+    assert_eq!(words(&world.local(10 * THRESHOLD, 15, 1)), ["beat 12"]);
+    assert_eq!(world.judge.agents(0).filter(|(_, agent)| agent.pid == 0).count(), 4);
+    assert_eq!(world.judge.drain_evictions(), 2);
+    world.adds_up();
+}
+
+#[test]
+fn a_local_agent_that_is_gone_makes_no_room_beyond_the_half() {
+    let mut world = of_capacity(2);
+    world.host.exits = Exits::Unseen;
+    world.local(0, 10, 1);
+    world.judge(10 * THRESHOLD);
+    world.udp(10 * THRESHOLD, A, 50, 1);
+    assert_eq!(world.udp(10 * THRESHOLD, A, 51, 1), [], "the half is taken");
+    assert_eq!(words(&world.local(10 * THRESHOLD, 11, 1)), ["beat 3"]);
+    world.adds_up();
+}
+
+#[test]
+fn slots_are_used_again_by_the_thousand() {
+    let mut world = of_capacity(64);
+    for round in 0..5_000_u64 {
+        let pid = u32::try_from(round).unwrap() + 2;
+        assert_eq!(world.local(round, pid, 1).len(), 1);
+        let slot = world.judge.find_pid(pid).unwrap();
+        assert!(slot.index() < 64);
+        if round >= 50 {
+            world.exited(round, round + 1 - 50, ExitCause::Code(0));
+        }
+    }
+    assert_eq!(world.judge.followed(), 50);
+    assert_eq!(words(&world.judge(u64::MAX)).len(), 50);
+}

@@ -1,0 +1,311 @@
+//! A million random steps through a judge and through the naive model, event for event.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
+mod tracker_naive;
+mod tracker_world;
+
+use tracker_naive::{Frame, Key, Naive};
+use tracker_world::*;
+use varta::{NONCE_TERMINAL, Status};
+use varta_observer::judge::{Datagram, Exits, Sender};
+use varta_observer::{Counters, ExitCause, Rate};
+
+const EXITS: [Exits; 3] = [Exits::Reported, Exits::LookedUp, Exits::Unseen];
+
+struct Trace {
+    world: World,
+    naive: Naive,
+    dice: Dice,
+    now: u64,
+    step: u64,
+    wild: bool,
+}
+
+impl Trace {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let capacity = [24, 64, 2, 8, 200, 24, 64, 1][usize::try_from(seed % 8).unwrap()];
+        let threshold =
+            [100 * MS, 2000 * MS, 40 * MS + 1][usize::try_from(dice.below(3)).unwrap()];
+        let rate = |dice: &mut Dice| {
+            let per_second = 1 + u32::try_from(dice.below(40)).unwrap();
+            dice.one_in(3).then_some(Rate { per_second, burst: per_second.div_ceil(9) })
+        };
+        let mut naive = Naive::new(capacity, threshold);
+        (naive.per_agent, naive.global) = (rate(&mut dice), rate(&mut dice));
+        naive.sender_bound = 1 + usize::try_from(dice.below(8)).unwrap();
+        naive.exits = EXITS[usize::try_from(dice.below(3)).unwrap()];
+        let mut world = World::with(|settings| {
+            settings.capacity = capacity;
+            settings.threshold_ns = threshold;
+            settings.senders = Some(naive.sender_bound);
+            settings.policy.namespaces = true;
+            settings.policy.per_agent = naive.per_agent;
+            settings.policy.global = naive.global;
+            settings.shared_keys = vec![key(1)];
+        });
+        world.host.exits = naive.exits;
+        Self { world, naive, dice, now: dice_start(seed), step: 0, wild: seed % 4 == 3 }
+    }
+
+    fn run(seed: u64, steps: u64) -> Counters {
+        let mut trace = Self::new(seed);
+        for step in 0..steps {
+            trace.step = step;
+            trace.pass_time();
+            trace.act();
+            let said = trace.world.said();
+            assert_eq!(said, trace.naive.said, "seed {seed}, step {step}");
+            trace.naive.said.clear();
+            trace.world.host.calls.clear();
+            if step % 1000 == 0 {
+                trace.compare(seed);
+            }
+        }
+        trace.compare(seed);
+        trace.naive.counters
+    }
+
+    fn pass_time(&mut self) {
+        let threshold = self.naive.threshold;
+        self.now += match self.dice.below(1000) {
+            0..500 => 0,
+            500..800 => self.dice.below(1000),
+            800..990 => self.dice.below(threshold / 20),
+            990..999 => self.dice.below(threshold),
+            _ => self.dice.below(30 * threshold),
+        };
+    }
+
+    fn act(&mut self) {
+        match self.dice.below(100) {
+            0..35 => self.local(),
+            35..47 => self.plain(),
+            47..55 => self.sealed(),
+            55..80 => self.judge(true),
+            80..90 => self.judge(false),
+            90..92 => self.pause(),
+            92..94 => self.exit(),
+            94..96 => self.exiting(),
+            96..97 => self.set_exits(),
+            97..98 => self.set_threshold(),
+            _ => self.life_or_death(),
+        }
+    }
+
+    fn nonce(&mut self) -> u64 {
+        match self.dice.below(40) {
+            0 => NONCE_TERMINAL,
+            // Jumps so far that they would hide all others are for some traces only.
+            1 if self.wild => self.dice.roll() % NONCE_TERMINAL,
+            2 if self.wild => NONCE_TERMINAL - 1 - self.dice.below(3),
+            3 => self.dice.below(3),
+            _ => self.step / 7 + self.dice.below(4),
+        }
+    }
+
+    fn frame(&mut self, claimed: u32) -> (Frame, [u8; 32]) {
+        let nonce = self.nonce();
+        let status = match self.dice.below(4) {
+            _ if nonce == NONCE_TERMINAL => Status::Critical,
+            0 => Status::Degraded,
+            _ => Status::Ok,
+        };
+        (Frame { status, claimed, nonce, iv: None }, frame_of(status, claimed, nonce))
+    }
+
+    fn pid(&mut self) -> u32 {
+        let many = (self.naive.capacity * 3 / 2).max(4) as u64;
+        100 + u32::try_from(self.dice.below(many)).unwrap()
+    }
+
+    fn local(&mut self) {
+        let pid = if self.dice.one_in(8) { 0 } else { self.pid() };
+        let number = match self.dice.below(4) {
+            0 => Some(self.step / 4000 + u64::from(pid)),
+            1 if pid == 0 => Some(self.dice.below(6)),
+            _ => None,
+        };
+        let claimed = match pid {
+            0 => 7 + u32::try_from(number.unwrap_or(0) % 2).unwrap(),
+            pid if self.dice.one_in(50) => pid + 1,
+            pid => pid,
+        };
+        let (frame, bytes) = self.frame(claimed);
+        let sender = Sender::Kernel { pid, uid: UID, process: number };
+        self.hear(&Datagram::new(0, sender, &bytes));
+        self.naive.hear_local(self.now, pid, number, &frame);
+    }
+
+    fn place(&mut self) -> [u8; 4] {
+        [[127, 0, 0, 1], [10, 0, 0, 1], [10, 0, 0, 2]]
+            [usize::try_from(self.dice.below(3)).unwrap()]
+    }
+
+    fn plain(&mut self) {
+        let (place, pid) = (self.place(), self.pid());
+        let (frame, bytes) = self.frame(pid);
+        let sender = Sender::Network { address: place.into(), sealed: false };
+        self.hear(&Datagram::new(1, sender, &bytes));
+        self.naive.hear_network(self.now, 1, place, &frame);
+    }
+
+    fn sealed(&mut self) {
+        let (place, pid) = (self.place(), 100 + u32::try_from(self.dice.below(6)).unwrap());
+        let (mut frame, bytes) = self.frame(pid);
+        let session = u8::try_from(self.dice.below(7)).unwrap();
+        let counter = u32::try_from(self.step / 50 + self.dice.below(20)).unwrap();
+        frame.iv = Some(([session; 8], counter));
+        let bytes = seal(&key(1), session, counter, &bytes);
+        let sender = Sender::Network { address: place.into(), sealed: true };
+        self.hear(&Datagram::new(2, sender, &bytes));
+        self.naive.hear_network(self.now, 2, place, &frame);
+    }
+
+    fn hear(&mut self, datagram: &Datagram<'_>) {
+        self.world.judge.hear(self.now, datagram, &mut self.world.host);
+    }
+
+    fn judge(&mut self, to_the_end: bool) {
+        if to_the_end {
+            return self.finish(self.now);
+        }
+        let more = self.naive.judge(self.now);
+        assert_eq!(self.world.judge.judge(self.now, &mut self.world.host), more);
+    }
+
+    fn finish(&mut self, horizon: u64) {
+        let mut said = self.world.said();
+        while self.world.judge.judge(horizon, &mut self.world.host) {
+            said.extend(self.world.said());
+        }
+        while self.naive.judge(horizon) {}
+        assert_eq!(said, self.naive.said, "step {}", self.step);
+        self.naive.said.clear();
+        let (next, exact) = (self.world.judge.next_deadline(), self.naive.next_deadline());
+        assert_eq!(next.is_some(), exact.is_some());
+        assert!(next.is_none_or(|next| next > horizon), "it would wake for what is done");
+        assert!(next <= exact, "it would wake too late");
+    }
+
+    fn pause(&mut self) {
+        let amount = match self.dice.below(3) {
+            0 => 1 + self.dice.below(70_000),
+            _ => 1 + self.dice.below(2 * self.naive.threshold),
+        };
+        self.world.judge.pause(self.now, amount);
+        self.naive.pause(self.now, amount);
+    }
+
+    /// Somebody who is followed.
+    fn someone(&mut self) -> Option<u64> {
+        let many = self.naive.agents.len() as u64;
+        if many == 0 {
+            return None;
+        }
+        let at = usize::try_from(self.dice.below(many)).unwrap();
+        Some(self.naive.agents[at].id)
+    }
+
+    fn exit(&mut self) {
+        let Some(id) = self.someone() else { return };
+        let slot = self.world.slot(id);
+        self.world.judge.exited(self.now, slot, ExitCause::Code(3), &mut self.world.host);
+        let at = self.naive.by_id(id);
+        self.naive.exit(self.now, at, ExitCause::Code(3));
+    }
+
+    fn local_one(&mut self) -> Option<(u64, usize)> {
+        let id = self.someone()?;
+        let at = self.naive.by_id(id);
+        let local = !matches!(self.naive.agents[at].key, Key::Network { .. });
+        local.then_some((id, at))
+    }
+
+    fn exiting(&mut self) {
+        let Some((id, at)) = self.local_one() else { return };
+        self.world.judge.exiting(self.world.slot(id));
+        self.naive.exiting(at);
+    }
+
+    fn set_exits(&mut self) {
+        let Some((id, at)) = self.local_one() else { return };
+        let exits = EXITS[usize::try_from(self.dice.below(3)).unwrap()];
+        self.world.judge.set_exits(self.world.slot(id), exits);
+        self.naive.set_exits(at, exits);
+    }
+
+    fn set_threshold(&mut self) {
+        let Some(id) = self.someone() else { return };
+        let threshold = 1 + self.dice.below(3 * self.naive.threshold);
+        assert!(self.world.judge.set_threshold(id, threshold));
+        let at = self.naive.by_id(id);
+        self.naive.set_threshold(at, threshold);
+    }
+
+    /// What looking a process up will find.
+    fn life_or_death(&mut self) {
+        let pid = self.pid();
+        if self.naive.dead.remove(&pid) {
+            self.world.host.gone.remove(&pid);
+        } else {
+            self.naive.dead.insert(pid);
+            self.world.host.gone.insert(pid, ExitCause::Signal(9));
+        }
+    }
+
+    fn compare(&self, seed: u64) {
+        let (step, judge) = (self.step, &self.world.judge);
+        assert_eq!(*judge.counters(), self.naive.counters, "seed {seed}, step {step}");
+        assert_eq!(judge.counters().settled(), judge.counters().received);
+        let mut agents: Vec<_> = judge.agents(self.now).map(|(_, agent)| agent).collect();
+        agents.sort_by_key(|agent| agent.agent);
+        assert_eq!(agents.len(), judge.followed());
+        assert_eq!(agents.len(), self.naive.agents.len());
+        let mut expected: Vec<_> = self.naive.agents.iter().collect();
+        expected.sort_by_key(|agent| agent.id);
+        for (agent, expected) in agents.iter().zip(expected) {
+            assert_eq!(
+                (agent.agent, agent.last_ns, agent.stalled, agent.beats),
+                (expected.id, expected.last, expected.stalled, expected.beats),
+                "seed {seed}, step {step}"
+            );
+            assert_eq!(agent.missed, expected.missed.min(u32::MAX.into()));
+        }
+    }
+}
+
+/// Not all traces begin at the beginning of time.
+fn dice_start(seed: u64) -> u64 {
+    Dice(seed ^ 1).roll() >> (seed % 5 * 12 + 2)
+}
+
+fn run(seeds: std::ops::Range<u64>) {
+    let all: Vec<_> = seeds.map(|seed| Trace::run(seed, 50_000)).collect();
+    let total = |of: fn(&Counters) -> u64| all.iter().map(of).sum::<u64>();
+    // A trace in which little happens shows little.
+    assert!(total(|counters| counters.stalls) > 10_000);
+    assert!(total(|counters| counters.recoveries) > 10_000);
+    assert!(total(|counters| counters.exits) > 10_000);
+    assert!(total(|counters| counters.evictions) > 1_000);
+    assert!(total(|counters| counters.replays) > 100);
+    assert!(total(|counters| counters.rate_limited_agent) > 1_000);
+    assert!(total(|counters| counters.rate_limited_global) > 1_000);
+    assert!(total(|counters| counters.sender_memory_full) > 1_000);
+}
+
+#[test]
+fn half_a_million_steps() {
+    run(0..10);
+}
+
+#[test]
+fn and_half_a_million_more() {
+    run(10..20);
+}

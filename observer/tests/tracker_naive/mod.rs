@@ -1,0 +1,529 @@
+//! The same decisions made the plain way: a list of agents and a look at every one of
+//! them. Written from observer.md, not from the code under test.
+
+use std::collections::HashSet;
+
+use varta::{NONCE_TERMINAL, Status};
+use varta_observer::judge::Exits;
+use varta_observer::{About, Counters, Event, ExitCause, Origin, Rate, What};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Key {
+    Pid(u32),
+    Process(u64),
+    Network { listener: u16, address: [u8; 4], claimed: u32 },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Agent {
+    pub(crate) id: u64,
+    pub(crate) key: Key,
+    claimed: u32,
+    sealed: bool,
+    pub(crate) last: u64,
+    nonce: Option<u64>,
+    terminal: bool,
+    status: Status,
+    pub(crate) stalled: bool,
+    pardon: Option<u64>,
+    threshold: Option<u64>,
+    exits: Exits,
+    exiting: bool,
+    number: Option<u64>,
+    pub(crate) beats: u64,
+    pub(crate) missed: u64,
+    /// When it is looked at next; never while that is nothing.
+    due: Option<u64>,
+    /// When it was found gone, and the how manieth it was.
+    gone: Option<(u64, u64)>,
+    level: Level,
+}
+
+/// A leaky bucket: what was let in leaks out with time.
+#[derive(Debug, Clone, Copy, Default)]
+struct Level {
+    filled: u64,
+    at: u64,
+}
+
+impl Level {
+    fn now(self, now: u64) -> u64 {
+        self.filled.saturating_sub(now - self.at)
+    }
+
+    fn fits(self, rate: Option<Rate>, now: u64) -> bool {
+        rate.is_none_or(|rate| {
+            self.now(now)
+                <= (u64::from(rate.burst) - 1) * (1_000_000_000 / u64::from(rate.per_second))
+        })
+    }
+
+    fn fill(&mut self, rate: Option<Rate>, now: u64) {
+        let drop = rate.map_or(0, |rate| 1_000_000_000 / u64::from(rate.per_second));
+        *self = Self { filled: self.now(now) + drop, at: now };
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Sender {
+    key: Key,
+    sessions: Vec<([u8; 8], u32)>,
+    /// The how manieth to be released, if it is followed no longer.
+    idle: Option<u64>,
+}
+
+pub(crate) struct Naive {
+    pub(crate) capacity: usize,
+    pub(crate) threshold: u64,
+    pub(crate) per_agent: Option<Rate>,
+    pub(crate) global: Option<Rate>,
+    pub(crate) sender_bound: usize,
+    pub(crate) exits: Exits,
+    /// What looking up finds gone.
+    pub(crate) dead: HashSet<u32>,
+    pub(crate) agents: Vec<Agent>,
+    senders: Vec<Sender>,
+    pauses: Vec<(u64, u64)>,
+    level: Level,
+    next: u64,
+    order: u64,
+    pub(crate) counters: Counters,
+    pub(crate) said: Vec<Event>,
+}
+
+pub(crate) struct Frame {
+    pub(crate) status: Status,
+    pub(crate) claimed: u32,
+    pub(crate) nonce: u64,
+    /// The prefix and the counter of a sealed one.
+    pub(crate) iv: Option<([u8; 8], u32)>,
+}
+
+const M: u128 = NONCE_TERMINAL as u128;
+
+fn distance(from: u64, to: u64) -> u64 {
+    u64::try_from((u128::from(to) + M - u128::from(from)) % M).unwrap()
+}
+
+fn forward(distance: u64) -> bool {
+    (1..1 << 63).contains(&distance)
+}
+
+impl Naive {
+    pub(crate) fn new(capacity: usize, threshold: u64) -> Self {
+        Self {
+            capacity,
+            threshold,
+            per_agent: None,
+            global: None,
+            sender_bound: capacity / 2,
+            exits: Exits::Reported,
+            dead: HashSet::new(),
+            agents: Vec::new(),
+            senders: Vec::new(),
+            pauses: Vec::new(),
+            level: Level::default(),
+            next: 1,
+            order: 0,
+            counters: Counters::default(),
+            said: Vec::new(),
+        }
+    }
+
+    pub(crate) fn find(&self, key: Key) -> Option<usize> {
+        self.agents.iter().position(|agent| agent.key == key)
+    }
+
+    pub(crate) fn by_id(&self, id: u64) -> usize {
+        self.agents.iter().position(|agent| agent.id == id).unwrap()
+    }
+
+    fn say(&mut self, now: u64, agent: Option<usize>, what: What) {
+        let about = agent.map(|at| self.agents[at].about());
+        self.said.push(Event { observer_ns: now, about, what });
+    }
+
+    pub(crate) fn hear_local(
+        &mut self,
+        now: u64,
+        pid: u32,
+        number: Option<u64>,
+        frame: &Frame,
+    ) {
+        self.counters.received += 1;
+        let key = match (pid, number) {
+            (0, Some(number)) => Key::Process(number),
+            (0, None) => {
+                self.counters.namespace_refused += 1;
+                return;
+            }
+            _ => Key::Pid(pid),
+        };
+        let mut known = self.find(key);
+        if let Some(at) = known {
+            let agent = &self.agents[at];
+            let other = match (agent.number, number) {
+                (Some(was), Some(is)) => was != is,
+                _ => agent.exiting,
+            };
+            if other {
+                self.exit(now, at, ExitCause::Unknown);
+                known = None;
+            }
+        }
+        let named = known.map_or(pid, |at| self.agents[at].claimed);
+        if frame.claimed != named && (known.is_some() || pid != 0) {
+            self.counters.auth_failures += 1;
+            let (claimed_pid, true_pid) = (frame.claimed, pid);
+            self.say(now, None, What::AuthFailure { claimed_pid, true_pid });
+            return;
+        }
+        let at = match known {
+            Some(at) => {
+                if self.agents[at].number.is_none() && number.is_some() {
+                    self.agents[at].number = number;
+                    self.set_exits(at, self.exits);
+                }
+                at
+            }
+            None => {
+                if !self.make_room(false) {
+                    return;
+                }
+                let exits = self.exits;
+                self.follow(key, frame.claimed, false, exits, number)
+            }
+        };
+        self.accept(now, at, frame);
+    }
+
+    pub(crate) fn hear_network(
+        &mut self,
+        now: u64,
+        listener: u16,
+        address: [u8; 4],
+        frame: &Frame,
+    ) {
+        self.counters.received += 1;
+        if address[0] == 127 && self.find(Key::Pid(frame.claimed)).is_some() {
+            self.counters.origin_conflicts += 1;
+            return;
+        }
+        let key = Key::Network { listener, address, claimed: frame.claimed };
+        let known = self.find(key);
+        let mut by_nonce = known.is_none_or(|at| {
+            let agent = &self.agents[at];
+            agent.stalled
+                || frame.nonce == NONCE_TERMINAL
+                || agent.nonce.is_none_or(|last| forward(distance(last, frame.nonce)))
+        });
+        let sender = self.senders.iter().position(|sender| sender.key == key);
+        if let (Some((prefix, counter)), Some(sender)) = (frame.iv, sender) {
+            let sessions = &self.senders[sender].sessions;
+            if let Some((_, highest)) = sessions.iter().find(|(known, _)| *known == prefix) {
+                by_nonce = counter > *highest;
+            }
+        }
+        if !by_nonce {
+            self.counters.replays += 1;
+            return;
+        }
+        let at = match known {
+            Some(at) => at,
+            None => {
+                if !self.level.fits(self.global, now) {
+                    self.counters.rate_limited_global += 1;
+                    return;
+                }
+                let sealed = frame.iv.is_some();
+                let makes_room = self
+                    .who_makes_room(true)
+                    .is_ok_and(|gone| gone.is_some_and(|at| self.agents[at].sealed));
+                let room = self.senders.len() < self.sender_bound
+                    || self.senders.iter().any(|sender| sender.idle.is_some());
+                if sealed && sender.is_none() && !room && !makes_room {
+                    self.counters.sender_memory_full += 1;
+                    return;
+                }
+                if !self.make_room(true) {
+                    return;
+                }
+                self.follow(key, frame.claimed, sealed, Exits::Unseen, None)
+            }
+        };
+        if let Some(iv) = frame.iv {
+            self.remember(key, iv);
+        }
+        self.accept(now, at, frame);
+    }
+
+    fn remember(&mut self, key: Key, (prefix, counter): ([u8; 8], u32)) {
+        let at =
+            self.senders.iter().position(|sender| sender.key == key).unwrap_or_else(|| {
+                if self.senders.len() == self.sender_bound {
+                    let idle = |at: &usize| self.senders[*at].idle.unwrap_or(u64::MAX);
+                    let longest = (0..self.senders.len()).min_by_key(idle).unwrap();
+                    self.senders.remove(longest);
+                }
+                self.senders.push(Sender { key, sessions: Vec::new(), idle: None });
+                self.senders.len() - 1
+            });
+        let sender = &mut self.senders[at];
+        sender.idle = None;
+        match sender.sessions.iter_mut().find(|(known, _)| *known == prefix) {
+            Some((_, highest)) => *highest = counter,
+            None => {
+                if sender.sessions.len() == 4 {
+                    sender.sessions.remove(0);
+                }
+                sender.sessions.push((prefix, counter));
+            }
+        }
+    }
+
+    fn follow(
+        &mut self,
+        key: Key,
+        claimed: u32,
+        sealed: bool,
+        exits: Exits,
+        number: Option<u64>,
+    ) -> usize {
+        self.agents.push(Agent {
+            id: self.next,
+            key,
+            claimed,
+            sealed,
+            last: 0,
+            nonce: None,
+            terminal: false,
+            status: Status::Ok,
+            stalled: false,
+            pardon: None,
+            threshold: None,
+            exits,
+            exiting: false,
+            number,
+            beats: 0,
+            missed: 0,
+            due: None,
+            gone: None,
+            level: Level::default(),
+        });
+        self.next += 1;
+        self.agents.len() - 1
+    }
+
+    fn accept(&mut self, now: u64, at: usize, frame: &Frame) {
+        let threshold = self.threshold_of(at);
+        let (per_agent, global) = (self.per_agent, self.global);
+        let agent = &mut self.agents[at];
+        let exempt = agent.stalled || agent.beats == 0;
+        let own = exempt || agent.level.fits(per_agent, now);
+        let all = exempt || self.level.fits(global, now);
+        if own && all {
+            agent.level.fill(per_agent, now);
+            self.level.fill(global, now);
+        }
+        let mut missed = 0;
+        if frame.nonce != NONCE_TERMINAL {
+            let distance = agent.nonce.map(|last| distance(last, frame.nonce));
+            match distance {
+                Some(distance) if forward(distance) => missed = distance - 1,
+                Some(_) => self.counters.not_forward += 1,
+                None => {}
+            }
+            agent.nonce = Some(frame.nonce);
+        }
+        self.counters.missed = self.counters.missed.saturating_add(missed);
+        let recovered = agent.stalled.then(|| now - agent.last);
+        agent.terminal = frame.nonce == NONCE_TERMINAL;
+        agent.last = now;
+        agent.status = frame.status;
+        agent.beats += 1;
+        agent.missed = agent.missed.saturating_add(missed);
+        agent.stalled = false;
+        agent.pardon = None;
+        agent.gone = None;
+        agent.due = if agent.exiting { None } else { Some(now.saturating_add(threshold)) };
+        if !own {
+            self.counters.rate_limited_agent += 1;
+            return;
+        }
+        if !all {
+            self.counters.rate_limited_global += 1;
+            return;
+        }
+        if let Some(silent_ns) = recovered {
+            self.counters.recoveries += 1;
+            self.say(now, Some(at), What::Recovered { silent_ns });
+        }
+        self.counters.beats += 1;
+        let (status, nonce) = (frame.status, frame.nonce);
+        self.say(now, Some(at), What::Beat { status, payload: 0, nonce, missed });
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        self.agents.iter().filter_map(|agent| agent.due).min()
+    }
+
+    /// The next verdict.
+    pub(crate) fn judge(&mut self, horizon: u64) -> bool {
+        loop {
+            let due = |at: &usize| {
+                let agent = &self.agents[*at];
+                agent.due.filter(|due| *due <= horizon).map(|due| (due, agent.last, agent.id))
+            };
+            let Some(at) =
+                (0..self.agents.len()).filter(|at| due(at).is_some()).min_by_key(|at| due(at))
+            else {
+                return false;
+            };
+            let ten = self.threshold_of(at).saturating_mul(10);
+            let agent = &mut self.agents[at];
+            let longest = self
+                .pauses
+                .iter()
+                .filter(|(ended_at, _)| *ended_at > agent.last)
+                .map(|(_, amount)| *amount)
+                .max();
+            if let (false, None, Some(amount)) = (agent.stalled, agent.pardon, longest) {
+                agent.pardon = Some(amount);
+                agent.due = agent.due.map(|due| due.saturating_add(amount));
+                continue;
+            }
+            if let (Exits::LookedUp, Key::Pid(pid)) = (agent.exits, agent.key) {
+                if self.dead.contains(&pid) {
+                    self.exit(horizon, at, ExitCause::Signal(9));
+                    return true;
+                }
+            }
+            if agent.stalled {
+                if agent.exits == Exits::LookedUp {
+                    agent.due = Some(horizon.saturating_add(ten));
+                } else {
+                    self.order += 1;
+                    agent.gone = agent.due.map(|due| (due, self.order));
+                    agent.due = None;
+                }
+                continue;
+            }
+            if agent.terminal && matches!(agent.key, Key::Network { .. }) {
+                self.exit(horizon, at, ExitCause::Unknown);
+                return true;
+            }
+            agent.stalled = true;
+            agent.due = match agent.exits {
+                Exits::Reported => None,
+                _ => Some(agent.last.saturating_add(ten)),
+            };
+            self.counters.stalls += 1;
+            let (last_nonce, last_ns) = (agent.nonce.unwrap_or(0), agent.last);
+            self.say(horizon, Some(at), What::Stall { last_nonce, last_ns });
+            return true;
+        }
+    }
+
+    pub(crate) fn pause(&mut self, now: u64, amount: u64) {
+        self.pauses.push((now, amount));
+        self.counters.pauses += 1;
+        self.say(now, None, What::Paused { ns: amount });
+    }
+
+    pub(crate) fn exit(&mut self, now: u64, at: usize, cause: ExitCause) {
+        self.counters.exits += 1;
+        let last_status = self.agents[at].status;
+        self.say(now, Some(at), What::Exit { cause, last_status });
+        self.remove(at);
+    }
+
+    pub(crate) fn exiting(&mut self, at: usize) {
+        let agent = &mut self.agents[at];
+        (agent.exiting, agent.due, agent.gone) = (true, None, None);
+    }
+
+    pub(crate) fn set_threshold(&mut self, at: usize, threshold: u64) {
+        self.agents[at].threshold = Some(threshold);
+        let agent = &mut self.agents[at];
+        if !agent.exiting && !agent.stalled {
+            let due = agent.last.saturating_add(threshold);
+            agent.due = Some(due.saturating_add(agent.pardon.unwrap_or(0)));
+        }
+        self.set_exits(at, self.agents[at].exits);
+    }
+
+    pub(crate) fn set_exits(&mut self, at: usize, exits: Exits) {
+        let ten = self.threshold_of(at).saturating_mul(10);
+        let agent = &mut self.agents[at];
+        agent.exits = exits;
+        if agent.stalled && !agent.exiting {
+            agent.gone = None;
+            agent.due = (exits != Exits::Reported).then(|| agent.last.saturating_add(ten));
+        }
+    }
+
+    fn threshold_of(&self, at: usize) -> u64 {
+        self.agents[at].threshold.unwrap_or(self.threshold)
+    }
+
+    /// Nobody has to, this one can, or nobody can.
+    fn who_makes_room(&self, network: bool) -> Result<Option<usize>, ()> {
+        let is_network = |at: &usize| matches!(self.agents[*at].key, Key::Network { .. });
+        let all = 0..self.agents.len();
+        let crowded = network && all.clone().filter(is_network).count() >= self.capacity / 2;
+        if !crowded && self.agents.len() < self.capacity {
+            return Ok(None);
+        }
+        let gone = |at: &usize| self.agents[*at].gone;
+        // Of each half whoever was found gone first; of those two the longer gone.
+        let first_of = |half: bool| {
+            all.clone()
+                .filter(|at| is_network(at) == half && gone(at).is_some())
+                .min_by_key(|at| gone(at).map(|(_, order)| order))
+        };
+        let local = if crowded { None } else { first_of(false) };
+        let longest = [local, first_of(true)]
+            .into_iter()
+            .flatten()
+            .min_by_key(|at| gone(at).map(|(due, _)| (due, self.agents[*at].id)));
+        longest.map(Some).ok_or(())
+    }
+
+    fn make_room(&mut self, network: bool) -> bool {
+        match self.who_makes_room(network) {
+            Ok(None) => true,
+            Ok(Some(at)) => {
+                self.counters.evictions += 1;
+                self.remove(at);
+                true
+            }
+            Err(()) => {
+                self.counters.capacity_exceeded += 1;
+                false
+            }
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        let agent = self.agents.remove(at);
+        self.order += 1;
+        if let Some(sender) = self.senders.iter_mut().find(|sender| sender.key == agent.key) {
+            sender.idle = Some(self.order);
+        }
+    }
+}
+
+impl Agent {
+    fn about(&self) -> About {
+        About {
+            agent: self.id,
+            pid: if let Key::Pid(pid) = self.key { pid } else { 0 },
+            claimed_pid: self.claimed,
+            origin: match (self.key, self.sealed) {
+                (Key::Network { .. }, true) => Origin::SecureNetwork,
+                (Key::Network { .. }, false) => Origin::Network,
+                _ => Origin::KernelAttested,
+            },
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! The rules for agents over a network, plain and sealed.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
+mod tracker_world;
+
+use tracker_world::*;
+use varta::{NONCE_TERMINAL, Status};
+use varta_observer::judge::{Datagram, Sender, Settings};
+use varta_observer::{ExitCause, Origin, Rate, What};
+
+const HERE: &str = "127.0.0.1";
+const A: &str = "10.0.0.1";
+const B: &str = "10.0.0.2";
+
+fn nothing() -> [String; 0] {
+    []
+}
+
+#[test]
+fn plain_frames_must_move_forward() {
+    let mut world = World::new();
+    let mut heard = |nonce| {
+        let said = world.udp(1, A, 50, nonce);
+        if said.is_empty() { None } else { Some(missed(&said)) }
+    };
+    assert_eq!(heard(7), Some(0));
+    assert_eq!(heard(7), None, "a replay");
+    assert_eq!(heard(6), None, "late");
+    assert_eq!(heard(10), Some(2));
+    assert_eq!(heard(10 + (1 << 63)), None, "half way round is backward");
+    assert_eq!(heard(9 + (1 << 63)), Some((1 << 63) - 2));
+    assert_eq!(heard(NONCE_TERMINAL - 1), Some((1 << 63) - 12));
+    assert_eq!(heard(0), Some(0), "wraps past the terminal nonce");
+    assert_eq!(heard(NONCE_TERMINAL), Some(0));
+    assert_eq!(heard(0), None, "the terminal nonce is not remembered");
+    assert_eq!(heard(1), Some(0));
+    assert_eq!(world.judge.counters().replays, 4);
+    assert_eq!(world.judge.counters().not_forward, 0);
+    world.adds_up();
+}
+
+#[test]
+fn a_replay_does_not_prove_life() {
+    let mut world = World::new();
+    world.udp(0, A, 50, 1);
+    world.udp(90 * MS, A, 50, 1);
+    assert_eq!(words(&world.judge(THRESHOLD)), ["stall 1"]);
+}
+
+#[test]
+fn after_a_stall_any_nonce_begins_anew() {
+    let mut world = World::new();
+    world.udp(0, A, 50, 500);
+    world.judge(THRESHOLD);
+    let back = world.udp(THRESHOLD + 1, A, 50, 1);
+    assert_eq!(words(&back), ["recovered 1", "beat 1"]);
+    assert_eq!(missed(&back), 0);
+    assert_eq!(words(&world.udp(THRESHOLD + 2, A, 50, 1)), nothing());
+    assert_eq!(words(&world.udp(THRESHOLD + 2, A, 50, 2)), ["beat 1"]);
+}
+
+#[test]
+fn an_agent_is_listener_address_and_pid() {
+    let mut world = World::new();
+    let said = world.udp(0, A, 50, 1);
+    let about = said[0].about.unwrap();
+    assert_eq!((about.pid, about.claimed_pid, about.origin), (0, 50, Origin::Network));
+    assert_eq!(words(&world.udp(0, B, 50, 1)), ["beat 2"]);
+    assert_eq!(words(&world.udp(0, A, 51, 1)), ["beat 3"]);
+    let sender = Sender::Network { address: address(A), sealed: false };
+    assert_eq!(
+        words(&world.hear(0, &Datagram::new(7, sender, &frame(50, 1)))),
+        ["beat 4"],
+        "another listener"
+    );
+    assert_eq!(words(&world.udp(0, "::ffff:10.0.0.1", 50, 2)), ["beat 1"], "the same address");
+    assert_eq!(words(&world.udp(0, "fe80::1", 50, 1)), ["beat 5"]);
+    assert_eq!(world.host.calls, nothing(), "the host has nothing to say of these");
+}
+
+#[test]
+fn silence_after_the_last_words_is_an_exit() {
+    let mut world = World::new();
+    world.udp(0, A, 50, 3);
+    world.udp(5, A, 50, NONCE_TERMINAL);
+    assert_eq!(world.judge(4 + THRESHOLD), []);
+    let exit = world.judge(5 + THRESHOLD);
+    let cause = ExitCause::Unknown;
+    assert_eq!(exit[0].what, What::Exit { cause, last_status: Status::Critical });
+    assert_eq!((exit.len(), world.judge.followed()), (1, 0));
+    assert_eq!(words(&world.udp(6 + THRESHOLD, A, 50, 1)), ["beat 2"]);
+    // A panic that was caught: life goes on, and its end is a Stall.
+    world.udp(7 + THRESHOLD, A, 50, NONCE_TERMINAL);
+    world.udp(8 + THRESHOLD, A, 50, 2);
+    assert_eq!(words(&world.judge(9 + 2 * THRESHOLD)), ["stall 2"]);
+    // Over a Unix socket the kernel says when a process is gone.
+    world.local(10 * THRESHOLD, 60, NONCE_TERMINAL);
+    assert_eq!(words(&world.judge(11 * THRESHOLD)), ["stall 3"]);
+}
+
+#[test]
+fn a_frame_from_this_host_does_not_speak_for_a_process_the_kernel_vouches_for() {
+    let mut world = World::new();
+    world.local(0, 50, 1);
+    assert_eq!(world.udp(1, HERE, 50, 2), []);
+    assert_eq!(world.udp(1, "::1", 50, 2), []);
+    assert_eq!(world.udp(1, "::ffff:127.0.0.9", 50, 2), []);
+    assert_eq!(world.judge.counters().origin_conflicts, 3);
+    assert_eq!(words(&world.udp(1, A, 50, 2)), ["beat 2"], "on another host it is another");
+    assert_eq!(words(&world.udp(1, HERE, 51, 1)), ["beat 3"]);
+    // Nobody is shut out by a frame that came earlier over the network.
+    assert_eq!(words(&world.local(2, 51, 1)), ["beat 4"]);
+    assert_eq!(world.udp(2, HERE, 51, 2), []);
+    assert_eq!(words(&world.judge(THRESHOLD)), ["stall 1"]);
+    world.adds_up();
+}
+
+#[test]
+fn a_withheld_frame_is_remembered_and_proves_life() {
+    let mut world = World::with(|settings| {
+        settings.policy.per_agent = Some(Rate { per_second: 10, burst: 1 });
+    });
+    world.udp(0, A, 50, 1);
+    assert_eq!(world.udp(60 * MS, A, 50, 2), []);
+    assert_eq!(world.udp(70 * MS, A, 50, 2), [], "and only once");
+    assert_eq!(world.judge(160 * MS - 1), []);
+    assert_eq!(words(&world.judge(160 * MS)), ["stall 1"]);
+    let counters = world.judge.counters();
+    assert_eq!((counters.rate_limited_agent, counters.replays), (1, 1));
+}
+
+#[test]
+fn newcomers_over_a_network_wait_for_their_share() {
+    let mut world = World::with(|settings| {
+        settings.policy.global = Some(Rate { per_second: 10, burst: 2 });
+    });
+    for pid in 10..20 {
+        world.udp(0, A, pid, 1);
+    }
+    assert_eq!(world.judge.followed(), 2);
+    assert_eq!(world.judge.counters().rate_limited_global, 8);
+    assert_eq!(words(&world.local(0, 99, 1)), ["beat 3"], "a local one does not");
+    world.adds_up();
+}
+
+fn shared(settings: &mut Settings) {
+    settings.shared_keys.push(key(1));
+}
+
+#[test]
+fn a_sealed_session_counts_up() {
+    let mut world = World::with(shared);
+    let mut heard = |session, counter, nonce| {
+        let bytes = seal(&key(1), session, counter, &frame(50, nonce));
+        words(&world.sealed(1, A, &bytes)).len() == 1
+    };
+    assert!(heard(1, 0, 5), "other senders start at 0");
+    assert!(!heard(1, 0, 5), "a replay");
+    assert!(heard(1, 3, 6), "gaps are legal");
+    assert!(!heard(1, 2, 7));
+    assert!(heard(1, 4, 2), "within a session only the counter counts");
+    assert!(!heard(2, 1, 2), "a new session must move forward");
+    assert!(heard(2, 1, 3));
+    assert!(heard(1, 5, 4), "the session before is remembered");
+    assert!(!heard(2, 1, 9));
+    assert!(heard(3, 9, 10) && heard(4, 9, 11));
+    assert!(!heard(1, 5, 12), "three before the current one");
+    assert!(heard(5, 9, 13), "the first is forgotten");
+    assert!(!heard(1, 5, 4), "but its old frames do not move forward");
+    assert!(heard(1, 6, 14));
+    assert!(heard(2, 8, 15), "forgotten in its turn");
+    assert_eq!(world.judge.counters().replays, 6);
+    assert_eq!(world.judge.counters().decrypt_failures, 0);
+    world.adds_up();
+}
+
+#[test]
+fn after_a_stall_a_new_session_begins_anew_and_a_known_one_does_not() {
+    let mut world = World::with(shared);
+    let sealed = |session, counter, nonce| seal(&key(1), session, counter, &frame(50, nonce));
+    world.sealed(0, A, &sealed(1, 10, 500));
+    assert_eq!(words(&world.judge(THRESHOLD)), ["stall 1"]);
+    let later = THRESHOLD + 1;
+    assert_eq!(world.sealed(later, A, &sealed(1, 10, 500)), [], "still a replay");
+    let back = world.sealed(later, A, &sealed(2, 1, 1));
+    assert_eq!(words(&back), ["recovered 1", "beat 1"]);
+    let about = back[0].about.unwrap();
+    assert_eq!((about.origin, about.claimed_pid), (Origin::SecureNetwork, 50));
+}
+
+#[test]
+fn a_panic_hook_that_repeats_itself_is_refused() {
+    let mut world = World::with(shared);
+    world.sealed(0, A, &seal(&key(1), 1, 1, &frame(50, 1)));
+    let last = seal(&key(1), 9, 0, &frame(50, NONCE_TERMINAL));
+    assert_eq!(words(&world.sealed(1, A, &last)), ["beat 1"]);
+    assert_eq!(world.sealed(2, A, &last), []);
+    assert_eq!(world.judge.counters().replays, 1);
+}
+
+#[test]
+fn the_dead_are_not_raised_by_their_own_frames() {
+    let mut world = World::with(shared);
+    let first = seal(&key(1), 1, 1, &frame(50, 1));
+    let last = seal(&key(1), 1, 2, &frame(50, NONCE_TERMINAL));
+    world.sealed(0, A, &first);
+    world.sealed(0, A, &last);
+    assert_eq!(words(&world.judge(THRESHOLD)), ["exit 1"]);
+    for old in [&first, &last] {
+        assert_eq!(world.sealed(THRESHOLD, A, old), []);
+    }
+    assert_eq!(world.judge.followed(), 0);
+    let reborn = seal(&key(1), 2, 1, &frame(50, 1));
+    assert_eq!(words(&world.sealed(THRESHOLD, A, &reborn)), ["beat 2"]);
+}
+
+#[test]
+fn nothing_is_remembered_from_a_frame_that_was_refused() {
+    let mut world = World::with(shared);
+    world.sealed(0, A, &seal(&key(1), 1, 5, &frame(50, 5)));
+    // Backward in a new session: refused, and the session stays unknown.
+    assert_eq!(world.sealed(0, A, &seal(&key(1), 2, 9, &frame(50, 5))), []);
+    assert_eq!(words(&world.sealed(0, A, &seal(&key(1), 2, 1, &frame(50, 6)))), ["beat 1"]);
+    // No frame inside, so the counter stays where it was.
+    let mut bad = frame(50, 7);
+    bad[0] = 0;
+    assert_eq!(words(&world.sealed(0, A, &seal(&key(1), 2, 90, &bad))), ["decode"]);
+    assert_eq!(words(&world.sealed(0, A, &seal(&key(1), 2, 2, &frame(50, 7)))), ["beat 1"]);
+    // No room for another sender: nothing is kept of it.
+    let mut world = World::with(|settings| {
+        shared(settings);
+        settings.capacity = 2;
+        settings.senders = Some(9);
+    });
+    world.sealed(0, A, &seal(&key(1), 1, 1, &frame(50, 1)));
+    assert_eq!(world.sealed(0, B, &seal(&key(1), 7, 9, &frame(60, 1))), []);
+    assert_eq!(world.judge.counters().capacity_exceeded, 1);
+    world.exited(1, 1, ExitCause::Unknown);
+    let earlier = seal(&key(1), 7, 1, &frame(60, 1));
+    assert_eq!(words(&world.sealed(2, B, &earlier)), ["beat 2"]);
+}
+
+#[test]
+fn the_memory_of_senders_is_bounded_and_forgets_nobody_who_is_followed() {
+    let mut world = World::with(|settings| {
+        shared(settings);
+        settings.senders = Some(2);
+    });
+    let sealed = |pid, counter| seal(&key(1), 1, counter, &frame(pid, counter.into()));
+    world.sealed(0, A, &sealed(50, 1));
+    world.sealed(0, A, &sealed(51, 1));
+    for pid in 60..160 {
+        assert_eq!(world.sealed(0, B, &sealed(pid, 1)), []);
+    }
+    assert_eq!(world.judge.counters().sender_memory_full, 100);
+    assert_eq!(world.sealed(0, A, &sealed(50, 1)), [], "still a replay");
+    world.exited(1, 2, ExitCause::Unknown);
+    assert_eq!(words(&world.sealed(2, B, &sealed(60, 1))), ["beat 3"], "room was made");
+    assert_eq!(world.sealed(2, A, &sealed(51, 2)), [], "and taken");
+    world.exited(3, 3, ExitCause::Unknown);
+    assert_eq!(words(&world.sealed(4, B, &sealed(60, 2))), ["beat 4"], "known and back");
+    assert_eq!(world.sealed(4, A, &sealed(50, 1)), []);
+    world.adds_up();
+}
+
+#[test]
+fn any_of_the_shared_keys_opens() {
+    let mut world = World::with(|settings| {
+        settings.shared_keys.extend([key(1), key(2), key(3)]);
+    });
+    for (nonce, with) in [3, 1, 2, 2, 3].into_iter().enumerate() {
+        let counter = u32::try_from(nonce).unwrap();
+        let bytes = seal(&key(with), 1, counter, &frame(50, nonce as u64));
+        assert_eq!(words(&world.sealed(0, A, &bytes)), ["beat 1"]);
+    }
+    assert_eq!(world.sealed(0, A, &seal(&key(4), 1, 9, &frame(50, 9))), []);
+    assert_eq!(world.judge.counters().decrypt_failures, 1);
+}
+
+#[test]
+fn each_agent_has_its_own_key_under_a_master_key() {
+    let mut world = World::with(|settings| settings.master_key = Some(key(8)));
+    for counter in 1..4 {
+        for pid in [50, 50 + 4096, 51] {
+            let bytes = seal_as(&key(8), pid, (1, counter), &frame(pid, counter.into()));
+            assert_eq!(world.sealed(0, A, &bytes).len(), 1);
+        }
+    }
+    let wrong_pid = seal_as(&key(8), 50, (1, 9), &frame(51, 9));
+    let mut flipped = seal_as(&key(8), 50, (1, 9), &frame(50, 9));
+    flipped[0] ^= 1;
+    for bytes in [wrong_pid, flipped, seal_as(&key(7), 50, (1, 9), &frame(50, 9))] {
+        assert_eq!(world.sealed(0, A, &bytes), []);
+    }
+    assert_eq!(world.judge.counters().decrypt_failures, 3);
+    assert_eq!(world.sealed(0, A, &seal(&key(8), 1, 9, &frame(50, 9))), [], "no shared key");
+    assert_eq!(world.judge.counters().decrypt_failures, 4);
+    assert_eq!(world.judge.followed(), 3);
+    world.adds_up();
+}
+
+#[test]
+fn a_sealed_listener_takes_no_open_frame() {
+    let mut world = World::with(shared);
+    assert_eq!(world.sealed(0, A, &frame(50, 1)), []);
+    let bytes = seal(&key(1), 1, 1, &frame(50, 1));
+    let sender = Sender::Network { address: address(A), sealed: true };
+    let cut = Datagram { truncated: true, ..Datagram::new(2, sender, &bytes) };
+    assert_eq!(world.hear(0, &cut), []);
+    assert_eq!(world.judge.counters().wrong_length, 2);
+    let mut flipped = bytes.clone();
+    for bit in 0..bytes.len() * 8 {
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert_eq!(world.sealed(0, A, &flipped), []);
+        flipped[bit / 8] ^= 1 << (bit % 8);
+    }
+    assert_eq!(world.judge.counters().decrypt_failures, 480);
+    assert_eq!(words(&world.sealed(0, A, &bytes)), ["beat 1"]);
+    world.adds_up();
+}

@@ -1,0 +1,521 @@
+//! The rules for local agents, each told as a short story in invented time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
+mod tracker_world;
+
+use tracker_world::*;
+use varta::{NONCE_TERMINAL, Status};
+use varta_observer::judge::{Datagram, Exits, Namespace, Sender};
+use varta_observer::{ExitCause, Origin, Rate, Uids, What};
+
+#[test]
+fn a_beat_a_stall_a_recovery() {
+    let mut world = World::new();
+    assert_eq!(words(&world.local(10, 50, 1)), ["beat 1"]);
+    assert_eq!(world.judge(10 + THRESHOLD - 1), []);
+    let stall = world.judge(10 + THRESHOLD);
+    assert_eq!(words(&stall), ["stall 1"]);
+    assert_eq!(stall[0].observer_ns, 10 + THRESHOLD);
+    assert_eq!(stall[0].what, What::Stall { last_nonce: 1, last_ns: 10 });
+    assert_eq!(world.judge(u64::MAX / 2), [], "once per silence");
+    let back = world.local(u64::MAX / 2, 50, 2);
+    assert_eq!(words(&back), ["recovered 1", "beat 1"]);
+    assert_eq!(back[0].what, What::Recovered { silent_ns: u64::MAX / 2 - 10 });
+    assert_eq!(missed(&back), 0);
+    world.adds_up();
+}
+
+#[test]
+fn a_beat_at_the_last_moment_is_in_time() {
+    let mut world = World::new();
+    world.local(0, 50, 1);
+    // It was read after its deadline, but before anyone judged.
+    assert_eq!(words(&world.local(THRESHOLD + 5, 50, 2)), ["beat 1"]);
+    assert_eq!(world.judge(THRESHOLD + 5), []);
+    assert_eq!(words(&world.judge(2 * THRESHOLD + 5)), ["stall 1"]);
+}
+
+#[test]
+fn stalls_come_by_deadline_and_then_by_who_was_heard_first() {
+    let mut world = World::new();
+    for pid in [10, 11, 12, 13, 14] {
+        world.local(0, pid, 1);
+    }
+    world.judge.set_threshold(1, 40 * MS);
+    world.local(20 * MS, 12, 2);
+    world.local(10 * MS, 11, 2); // time never falls: heard at 20 ms too
+    world.local(30 * MS, 10, 2); // due at 70 ms
+    world.judge.set_threshold(4, 120 * MS); // due with 2 and 3, and heard before
+    assert_eq!(
+        words(&world.judge(THRESHOLD * 10)),
+        ["stall 1", "stall 5", "stall 4", "stall 2", "stall 3"]
+    );
+}
+
+#[test]
+fn one_that_beats_while_others_are_being_judged_is_not_stalled() {
+    let mut world = World::new();
+    for pid in [10, 11, 12] {
+        world.local(0, pid, 1);
+    }
+    let now = THRESHOLD + 7;
+    assert!(world.judge.judge(now, &mut world.host));
+    assert_eq!(words(&world.said()), ["stall 1"]);
+    assert_eq!(words(&world.local(now, 11, 2)), ["beat 2"]);
+    assert_eq!(words(&world.judge(now)), ["stall 3"]);
+    assert_eq!(words(&world.judge(now + THRESHOLD)), ["stall 2"]);
+}
+
+// Rule 1, and the first rows of peers.md.
+#[test]
+fn the_kernels_word_outweighs_any_nonce() {
+    let mut world = World::new();
+    let max = NONCE_TERMINAL - 1;
+    let mut heard = |nonce| missed(&world.local(1, 50, nonce));
+    assert_eq!(heard(7), 0, "first");
+    assert_eq!(heard(8), 0);
+    assert_eq!(heard(11), 2);
+    assert_eq!(heard(1), 0, "a restarted handle");
+    assert_eq!(heard(2), 0);
+    assert_eq!(heard(2), 0, "a second handle");
+    assert_eq!(heard(5_000_000), 4_999_997);
+    assert_eq!(heard(NONCE_TERMINAL), 0, "a panic that was caught");
+    assert_eq!(heard(5_000_001), 0, "goes on where it was");
+    assert_eq!(heard(1), 0);
+    assert_eq!(heard(0), 0, "backward");
+    assert_eq!(heard(max), 0, "so far that it is backward");
+    assert_eq!(heard(0), 0, "wraps past the terminal nonce");
+    assert_eq!(heard(max - 1), 0, "backward");
+    assert_eq!(heard(3), 4, "max, 0, 1 and 2 never came");
+    let counters = world.judge.counters();
+    assert_eq!((counters.beats, counters.replays), (15, 0));
+    assert_eq!(counters.missed, 2 + 4_999_997 + 4);
+    assert_eq!(counters.not_forward, 6);
+}
+
+#[test]
+fn forward_is_less_than_half_way_round() {
+    let half = 1 << 63;
+    for (from, to, expected) in [
+        (1, half, half - 2),
+        (1, half + 1, 0),
+        (NONCE_TERMINAL - 1, half - 2, half - 2),
+        (NONCE_TERMINAL - 1, half - 1, 0),
+    ] {
+        let mut world = World::new();
+        world.local(1, 50, from);
+        assert_eq!(missed(&world.local(1, 50, to)), expected, "{from} to {to}");
+    }
+}
+
+#[test]
+fn a_stall_names_the_last_nonce_that_was_not_terminal() {
+    let mut world = World::new();
+    world.local(0, 50, 9);
+    world.local(1, 50, NONCE_TERMINAL);
+    world.local(2, 51, NONCE_TERMINAL);
+    let said = world.judge(THRESHOLD * 2);
+    assert_eq!(said[0].what, What::Stall { last_nonce: 9, last_ns: 1 });
+    assert_eq!(said[1].what, What::Stall { last_nonce: 0, last_ns: 2 });
+}
+
+// Rule 3.
+#[test]
+fn a_pause_is_given_back_to_every_silence_once() {
+    let mut world = World::new();
+    world.local(0, 10, 1);
+    world.local(10 * MS, 11, 1);
+    world.pause(10_050 * MS, 10_000 * MS);
+    // Heard after the pause: nothing to give back.
+    world.local(10_050 * MS, 12, 1);
+    assert_eq!(world.judge(10_100 * MS - 1), []);
+    assert_eq!(words(&world.judge(10_100 * MS)), ["stall 1"]);
+    assert_eq!(words(&world.judge(10_110 * MS)), ["stall 2"]);
+    assert_eq!(words(&world.judge(10_150 * MS)), ["stall 3"]);
+}
+
+#[test]
+fn a_second_pause_in_one_silence_is_not_given_back() {
+    let mut world = World::new();
+    world.local(0, 10, 1);
+    world.pause(150 * MS, 60 * MS);
+    assert_eq!(world.judge(159 * MS), []); // put off to 160 ms
+    world.pause(400 * MS, 240 * MS);
+    assert_eq!(words(&world.judge(400 * MS)), ["stall 1"]);
+    // A beat ends the silence; the next one may be given a pause again.
+    world.local(500 * MS, 10, 2);
+    world.said();
+    world.pause(650 * MS, 60 * MS);
+    assert_eq!(world.judge(659 * MS), []);
+    assert_eq!(words(&world.judge(660 * MS)), ["stall 1"]);
+}
+
+#[test]
+fn of_two_pauses_before_the_deadline_the_longer_counts() {
+    let mut world = World::new();
+    world.local(0, 10, 1);
+    world.pause(60 * MS, 50 * MS);
+    world.pause(5_070 * MS, 5_000 * MS);
+    assert_eq!(world.judge(5_099 * MS), []);
+    assert_eq!(words(&world.judge(5_100 * MS)), ["stall 1"]);
+}
+
+#[test]
+fn a_pause_that_is_told_between_two_verdicts_still_counts() {
+    let mut world = World::new();
+    world.local(0, 10, 1);
+    world.local(0, 11, 1);
+    assert!(world.judge.judge(THRESHOLD, &mut world.host));
+    assert_eq!(words(&world.said()), ["stall 1"]);
+    world.pause(300 * MS, 250 * MS);
+    assert_eq!(world.judge(300 * MS), []);
+    assert_eq!(words(&world.judge(350 * MS)), ["stall 2"]);
+}
+
+#[test]
+fn a_thousand_live_agents_survive_a_stopped_observer() {
+    let mut world = World::new();
+    for pid in 0..1000 {
+        world.local(1 + u64::from(pid) * MS / 10, 100 + pid, 1);
+    }
+    let resumed = 10_100 * MS;
+    world.pause(resumed, 10_000 * MS);
+    assert_eq!(world.judge(resumed), []);
+    // All but one beat again within a threshold.
+    for pid in 1..1000 {
+        assert_eq!(words(&world.local(resumed + 90 * MS, 100 + pid, 2)).len(), 1);
+    }
+    assert_eq!(words(&world.judge(resumed + THRESHOLD)), ["stall 1"]);
+}
+
+// Rule 4.
+#[test]
+fn a_recycled_pid_ends_one_agent_and_begins_another() {
+    let mut world = World::new();
+    world.numbered(0, 50, 777, 900);
+    world.host.causes.insert(0, ExitCause::Code(3));
+    let said = world.numbered(5, 50, 778, 1);
+    assert_eq!(words(&said), ["exit 1", "beat 2"]);
+    let cause = ExitCause::Code(3);
+    assert_eq!(said[0].what, What::Exit { cause, last_status: Status::Ok });
+    assert_eq!(missed(&said), 0, "a clean start");
+    assert_eq!(
+        world.host.calls,
+        [
+            "admitted 1 pid 50 process Some(777)",
+            "released 1",
+            "admitted 2 pid 50 process Some(778)"
+        ]
+    );
+    assert_eq!(words(&world.judge(THRESHOLD * 2)), ["stall 2"], "nothing is left of the old");
+}
+
+#[test]
+fn an_agent_learns_its_number_and_keeps_it() {
+    let mut world = World::new();
+    world.local(0, 50, 1);
+    assert_eq!(world.judge.unidentified(), 1);
+    assert!(world.judge.agent(world.slot(1), 0).unwrap().unconfirmed);
+    assert_eq!(words(&world.numbered(1, 50, 777, 2)), ["beat 1"]);
+    assert_eq!(world.judge.unidentified(), 0);
+    assert!(!world.judge.agent(world.slot(1), 0).unwrap().unconfirmed);
+    assert_eq!(words(&world.local(2, 50, 3)), ["beat 1"], "a frame without says nothing");
+    assert_eq!(words(&world.numbered(3, 50, 777, 4)), ["beat 1"]);
+    assert_eq!(words(&world.numbered(4, 50, 778, 5)), ["exit 1", "beat 2"]);
+    assert_eq!(world.host.calls[1], "identified 777");
+}
+
+#[test]
+fn a_number_from_elsewhere_is_unconfirmed_until_a_datagram_brings_it() {
+    let mut world = World::new();
+    world.local(0, 50, 1);
+    world.judge.set_process(world.slot(1), 777);
+    assert_eq!(world.judge.unidentified(), 0);
+    assert!(world.judge.agent(world.slot(1), 0).unwrap().unconfirmed);
+    world.numbered(1, 50, 777, 2);
+    assert!(!world.judge.agent(world.slot(1), 0).unwrap().unconfirmed);
+}
+
+// Rule 5.
+#[test]
+fn an_exit_comes_instead_of_a_stall() {
+    let mut world = World::new();
+    world.local(0, 50, 1);
+    world.local(0, 51, 1);
+    let said = world.exited(9, 1, ExitCause::Signal(11));
+    assert_eq!(words(&said), ["exit 1"]);
+    assert_eq!(world.judge.find(1), None);
+    assert_eq!(world.judge.followed(), 1);
+    assert_eq!(words(&world.judge(THRESHOLD * 2)), ["stall 2"]);
+    assert_eq!(words(&world.local(THRESHOLD * 2, 50, 1)), ["beat 3"], "numbers are not reused");
+}
+
+#[test]
+fn while_the_exit_code_is_awaited_there_is_no_stall() {
+    let mut world = World::new();
+    world.local(0, 50, 1);
+    world.judge.exiting(world.slot(1));
+    assert_eq!(world.judge(THRESHOLD * 5), []);
+    assert_eq!(world.judge.next_deadline(), None);
+    assert_eq!(words(&world.exited(THRESHOLD * 5, 1, ExitCause::Code(0))), ["exit 1"]);
+}
+
+#[test]
+fn a_beat_after_all_was_heard_is_another_process() {
+    let mut world = World::new();
+    world.numbered(0, 50, 777, 1);
+    world.judge.exiting(world.slot(1));
+    assert_eq!(words(&world.numbered(1, 50, 777, 2)), ["beat 1"], "its number says otherwise");
+    assert_eq!(world.judge(THRESHOLD * 5), []);
+    assert_eq!(words(&world.local(THRESHOLD * 5, 50, 1)), ["exit 1", "beat 2"]);
+}
+
+#[test]
+fn a_slot_that_is_free_has_nobody_to_exit() {
+    let mut world = World::new();
+    world.local(0, 50, 1);
+    let slot = world.slot(1);
+    world.exited(1, 1, ExitCause::Unknown);
+    world.judge.exiting(slot);
+    world.judge.set_exits(slot, Exits::LookedUp);
+    world.judge.set_process(slot, 7);
+    world.judge.exited(2, slot, ExitCause::Unknown, &mut world.host);
+    assert_eq!(world.said(), []);
+    assert_eq!((world.judge.followed(), world.judge.counters().exits), (0, 1));
+}
+
+// Rule 6.
+#[test]
+fn without_a_descriptor_it_is_looked_up_when_its_deadline_passes() {
+    let mut world = World::new();
+    world.host.exits = Exits::LookedUp;
+    world.local(0, 50, 1);
+    world.local(0, 51, 1);
+    world.host.calls.clear();
+    world.host.gone.insert(51, ExitCause::Unknown);
+    assert_eq!(words(&world.judge(THRESHOLD)), ["stall 1", "exit 2"]);
+    // And again, seldom, while it is stalled.
+    world.host.gone.insert(50, ExitCause::Signal(9));
+    assert_eq!(world.judge(10 * THRESHOLD - 1), []);
+    assert_eq!(words(&world.judge(10 * THRESHOLD)), ["exit 1"]);
+    assert_eq!(
+        world.host.calls,
+        ["look up 50", "look up 51", "released 2", "look up 50", "released 1"]
+    );
+}
+
+// Rule 7.
+#[test]
+fn a_loud_agent_is_held_back_and_lives() {
+    let mut world = World::with(|settings| {
+        settings.policy.per_agent = Some(Rate { per_second: 20, burst: 1 });
+    });
+    assert_eq!(words(&world.local(0, 10, 1)), ["beat 1"]);
+    for now in 1..50 {
+        assert_eq!(world.local(now * MS, 10, 1 + now), []);
+    }
+    assert_eq!(words(&world.local(49 * MS, 11, 1)), ["beat 2"], "others are not held back");
+    let beat = world.local(50 * MS, 10, 52);
+    assert_eq!(words(&beat), ["beat 1"]);
+    assert_eq!(missed(&beat), 1, "51 never came; the others did");
+    assert_eq!(world.local(60 * MS, 10, 53), []);
+    assert_eq!(words(&world.judge(160 * MS - 1)), ["stall 2"], "its life was proved at 60 ms");
+    assert_eq!(words(&world.judge(160 * MS)), ["stall 1"]);
+    let counters = world.judge.counters();
+    assert_eq!((counters.rate_limited_agent, counters.beats), (50, 3));
+    world.adds_up();
+}
+
+#[test]
+fn a_recovery_is_told_whatever_the_limits() {
+    let mut world = World::with(|settings| {
+        settings.policy.per_agent = Some(Rate { per_second: 1, burst: 1 });
+        settings.policy.global = Some(Rate { per_second: 1, burst: 1 });
+    });
+    world.local(0, 10, 1);
+    world.judge(THRESHOLD);
+    assert_eq!(words(&world.local(THRESHOLD + 1, 10, 2)), ["recovered 1", "beat 1"]);
+    assert_eq!(world.local(THRESHOLD + 2, 10, 3), []);
+    assert_eq!(words(&world.local(THRESHOLD + 3, 11, 1)), ["beat 2"], "and so is a first beat");
+}
+
+#[test]
+fn the_limit_of_one_comes_before_the_limit_of_all() {
+    let mut world = World::with(|settings| {
+        settings.policy.per_agent = Some(Rate { per_second: 10, burst: 2 });
+        settings.policy.global = Some(Rate { per_second: 10, burst: 4 });
+    });
+    for nonce in 0..100 {
+        world.local(1, 10, nonce);
+    }
+    // The loud one had two of the four; two are left.
+    assert_eq!(world.judge.counters().rate_limited_agent, 98);
+    world.local(1, 11, 1);
+    assert_eq!(words(&world.local(1, 11, 2)), ["beat 2"]);
+    world.local(1, 12, 1);
+    assert_eq!(world.local(1, 12, 2), []);
+    assert_eq!(world.judge.counters().rate_limited_global, 1);
+    world.adds_up();
+}
+
+// Rule 8.
+#[test]
+fn what_is_no_beat_is_counted_and_said_if_there_is_something_to_say() {
+    let mut world = World::new();
+    let sender = process(50, None);
+    assert_eq!(world.hear(0, &Datagram::new(0, sender, b"")), []);
+    assert_eq!(world.hear(0, &Datagram::new(0, sender, &[0; 31])), []);
+    let good = frame(50, 1);
+    let cut = Datagram { truncated: true, ..Datagram::new(0, sender, &good) };
+    assert_eq!(world.hear(0, &cut), []);
+    assert_eq!(world.hear(0, &Datagram { bytes: b"", ..cut }), []);
+    let uncertain = Datagram { control_truncated: true, ..Datagram::new(0, sender, &good) };
+    assert_eq!(world.hear(0, &uncertain), []);
+    let mut bad = good;
+    bad[31] ^= 1;
+    assert_eq!(words(&world.hear(0, &Datagram::new(0, sender, &bad))), ["decode"]);
+    let other = world.hear(0, &Datagram::new(0, sender, &frame(51, 1)));
+    assert_eq!(other[0].what, What::AuthFailure { claimed_pid: 51, true_pid: 50 });
+    assert_eq!(other[0].about, None);
+    let counters = *world.judge.counters();
+    assert_eq!((counters.probes, counters.wrong_length, counters.control_truncated), (1, 3, 1));
+    assert_eq!((counters.bad_crc, counters.auth_failures), (1, 1));
+    assert_eq!((counters.settled(), counters.received), (7, 7));
+    assert_eq!(world.judge.followed(), 0);
+}
+
+#[test]
+fn version_1_is_taken_when_that_is_allowed() {
+    let v1 = frame_v1(50, 1, u64::MAX);
+    let mut world = World::new();
+    assert_eq!(words(&world.hear(0, &Datagram::new(0, process(50, None), &v1))), ["decode"]);
+    let mut world = World::with(|settings| settings.policy.version1 = true);
+    let said = world.hear(0, &Datagram::new(0, process(50, None), &v1));
+    let payload = u64::MAX;
+    assert_eq!(said[0].what, What::Beat { status: Status::Ok, payload, nonce: 1, missed: 0 });
+    assert_eq!(words(&world.local(1, 50, 2)), ["beat 1"], "the process was upgraded");
+}
+
+// Rule 9.
+#[test]
+fn only_admitted_users_count() {
+    let with = |uids| World::with(move |settings| settings.policy.uids = uids);
+    let heard = |world: &mut World, uid| {
+        let sender = Sender::Kernel { pid: 50, uid, process: None };
+        words(&world.hear(0, &Datagram::new(0, sender, &frame(50, 1)))).len()
+    };
+    let mut same = World::new();
+    assert_eq!((heard(&mut same, UID), heard(&mut same, 0)), (1, 0));
+    assert_eq!(same.judge.counters().uid_refused, 1);
+    assert_eq!(heard(&mut with(Uids::Any), 77), 1);
+    let mut some = with(Uids::List([5, 6].into()));
+    assert_eq!((heard(&mut some, 6), heard(&mut some, UID)), (1, 0));
+}
+
+fn abroad(pid: u32, process: Option<u64>, claimed: u32, nonce: u64) -> (Sender, [u8; 32]) {
+    (Sender::Kernel { pid, uid: UID, process }, frame(claimed, nonce))
+}
+
+#[test]
+fn senders_of_another_namespace_are_refused_unless_allowed() {
+    let mut world = World::new();
+    world.host.namespaces.insert(5000, Namespace::Other);
+    world.host.namespaces.insert(5001, Namespace::Unknown);
+    for (pid, process) in [(5000, None), (0, Some(9)), (0, None)] {
+        let (sender, bytes) = abroad(pid, process, 7, 1);
+        assert_eq!(world.hear(0, &Datagram::new(0, sender, &bytes)), []);
+    }
+    assert_eq!(world.judge.counters().namespace_refused, 3);
+    let (sender, bytes) = abroad(5001, None, 7, 1);
+    assert_eq!(words(&world.hear(0, &Datagram::new(0, sender, &bytes))), ["auth-failure"]);
+    world.adds_up();
+}
+
+#[test]
+fn senders_of_another_namespace_are_followed_when_allowed() {
+    let mut world = World::with(|settings| settings.policy.namespaces = true);
+    world.host.namespaces.insert(5000, Namespace::Other);
+    let mut hear = |pid, process, claimed, nonce| {
+        let (sender, bytes) = abroad(pid, process, claimed, nonce);
+        world.hear(0, &Datagram::new(0, sender, &bytes))
+    };
+    // With a pid here, and another of its own.
+    let first = hear(5000, None, 7, 1);
+    let about = first[0].about.unwrap();
+    assert_eq!((about.agent, about.pid, about.claimed_pid), (1, 5000, 7));
+    hear(5000, None, 7, 2);
+    assert_eq!(words(&hear(5000, None, 8, 3)), ["auth-failure"], "it named itself 7");
+    // Without a pid here: two that name themselves alike are told apart by their numbers.
+    let second = hear(0, Some(70), 7, 1);
+    let about = second[0].about.unwrap();
+    assert_eq!((about.agent, about.pid, about.claimed_pid), (2, 0, 7));
+    assert_eq!(about.origin, Origin::KernelAttested);
+    assert_eq!(words(&hear(0, Some(71), 7, 9)), ["beat 3"]);
+    assert_eq!(missed(&hear(0, Some(70), 7, 2)), 0);
+    assert_eq!(words(&hear(0, None, 7, 3)), [""; 0], "it could be either");
+    assert_eq!(world.judge.counters().namespace_refused, 1);
+    let asked = world.host.calls.iter().filter(|call| call.starts_with("namespace")).count();
+    assert_eq!(asked, 1, "what is known is not asked again");
+    world.adds_up();
+}
+
+#[test]
+fn an_own_threshold_counts_from_the_last_beat() {
+    let mut world = World::new();
+    world.local(10 * MS, 50, 1);
+    assert!(world.judge.set_threshold(1, 30 * MS));
+    assert!(!world.judge.set_threshold(2, 30 * MS));
+    assert_eq!(world.judge.shortest_threshold(), 30 * MS);
+    assert_eq!(words(&world.judge(40 * MS)), ["stall 1"]);
+    world.local(50 * MS, 50, 2);
+    assert_eq!(world.judge(80 * MS - 1), []);
+    world.judge.set_threshold(1, 60 * MS);
+    assert_eq!(world.judge(110 * MS - 1), []);
+    assert_eq!(words(&world.judge(110 * MS)), ["stall 1"]);
+}
+
+#[test]
+fn an_own_threshold_keeps_the_pause_that_was_given_back() {
+    let mut world = World::new();
+    world.local(0, 50, 1);
+    world.pause(200 * MS, 150 * MS);
+    assert_eq!(world.judge(200 * MS), []); // put off to 250 ms
+    world.judge.set_threshold(1, 80 * MS);
+    assert_eq!(world.judge(230 * MS - 1), []);
+    assert_eq!(words(&world.judge(230 * MS)), ["stall 1"]);
+}
+
+#[test]
+fn times_at_the_end_of_time_are_no_traps() {
+    let mut world = World::with(|settings| settings.threshold_ns = u64::MAX);
+    world.local(1 << 60, 50, 1);
+    assert_eq!(world.judge(u64::MAX - 1), []);
+    assert_eq!(words(&world.judge(u64::MAX)), ["stall 1"]);
+    assert_eq!(words(&world.local(u64::MAX, 50, 2)), ["recovered 1", "beat 1"]);
+    let mut world = World::with(|settings| settings.threshold_ns = 0);
+    world.local(5, 50, 1);
+    assert_eq!(world.judge(5), []);
+    assert_eq!(words(&world.judge(6)), ["stall 1"]);
+}
+
+#[test]
+fn a_snapshot_says_how_each_agent_stands() {
+    let mut world = World::new();
+    world.numbered(0, 50, 777, 1);
+    world.numbered(5, 50, 777, 4);
+    world.udp(6, "10.0.0.1", 60, 1);
+    world.judge(6 + THRESHOLD);
+    let agents: Vec<_> = world.judge.agents(10 + THRESHOLD).map(|(_, agent)| agent).collect();
+    let [one, two] = agents[..] else { panic!("two agents, not {agents:?}") };
+    assert_eq!((one.agent, one.pid, one.claimed_pid, one.uid), (1, 50, 50, Some(UID)));
+    assert_eq!((one.beats, one.missed, one.last_ns, one.age_ns), (2, 2, 5, 5 + THRESHOLD));
+    assert!(one.stalled && !one.unconfirmed);
+    assert_eq!((two.pid, two.claimed_pid, two.uid), (0, 60, None));
+    assert_eq!((two.address, two.origin), (Some(address("10.0.0.1")), Origin::Network));
+    assert_eq!(two.threshold_ns, THRESHOLD);
+}
