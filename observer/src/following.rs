@@ -1,6 +1,7 @@
 //! Following processes: a pidfd for each agent that can have one, and what it tells.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -24,7 +25,7 @@ const PIDFD: u64 = 1 << 63;
 /// The processes behind the agents.
 pub(crate) struct Following {
     means: Means,
-    /// Whether senders in other pid namespaces are admitted.
+    /// Whether there may be senders without a pid here, who are known by pidfd alone.
     foreigners: bool,
     epoll: Epoll,
     /// By slot.
@@ -99,7 +100,7 @@ impl Following {
         let nothing_seen = Seen { pid: 0, until: 0, namespace: identity::Namespace::Unknown };
         Ok(Self {
             means,
-            foreigners,
+            foreigners: foreigners && !sees_all_pids(),
             epoll: Epoll::new()?,
             followed: Vec::with_capacity(capacity),
             held: 0,
@@ -349,6 +350,12 @@ impl Host for Following {
             *followed = Followed::default();
         }
     }
+}
+
+/// Whether this process is in the first of all pid namespaces, where each process has a pid.
+fn sees_all_pids() -> bool {
+    // The kernel has given that one a number of its own since there are such numbers (3.8).
+    fs::read_link("/proc/self/ns/pid").is_ok_and(|name| name.as_os_str() == "pid:[4026531836]")
 }
 
 fn token_of(slot: Slot, agent: u64) -> u64 {

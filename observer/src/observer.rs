@@ -228,16 +228,7 @@ impl Observer {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
             polled => polled,
         };
-        self.asked.set(None);
-        if self.embedded.get() {
-            self.arm()?;
-            self.lateness.expect(self.armed.get());
-        } else {
-            // A host in the middle of its loop is expected back at once. One that has found
-            // nothing without waiting comes when it likes.
-            let at_once = matches!(polled, Ok(Some(_))) || !timeout.is_zero();
-            self.lateness.expect(at_once.then_some(self.now));
-        }
+        self.leave(matches!(polled, Ok(Some(_))), timeout)?;
         polled
     }
 
@@ -258,13 +249,17 @@ impl Observer {
     ///
     /// As [`poll_timeout`](Self::poll_timeout).
     pub fn poll_many(&mut self, events: &mut [Event], timeout: Duration) -> io::Result<usize> {
-        let mut filled = 0;
-        for place in events {
-            let timeout = if filled == 0 { timeout } else { Duration::ZERO };
-            let Some(event) = self.poll_timeout(timeout)? else { break };
+        let Some((first, rest)) = events.split_first_mut() else { return Ok(0) };
+        let Some(event) = self.poll_timeout(timeout)? else { return Ok(0) };
+        *first = event;
+        let mut filled = 1;
+        for place in rest {
+            // What fails now fails again in the next poll, which has no events to lose.
+            let Ok(Some(event)) = self.at_hand() else { break };
             *place = event;
             filled += 1;
         }
+        self.leave(true, timeout)?;
         Ok(filled)
     }
 
@@ -413,14 +408,40 @@ impl Observer {
         self.lateness.set_pause_after(pause_after);
     }
 
-    fn next_event(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
-        let mut until = None;
+    /// Notes when the host is expected back, which has found something or not.
+    fn leave(&mut self, found: bool, timeout: Duration) -> io::Result<()> {
+        self.asked.set(None);
+        if self.embedded.get() {
+            self.arm()?;
+            self.lateness.expect(self.armed.get());
+        } else {
+            // A host in the middle of its loop is expected back at once. One that has found
+            // nothing without waiting comes when it likes.
+            let at_once = found || !timeout.is_zero();
+            self.lateness.expect(at_once.then_some(self.now));
+        }
+        Ok(())
+    }
+
+    /// The next event that there is without waiting.
+    fn at_hand(&mut self) -> io::Result<Option<Event>> {
         loop {
             if let Some(event) = self.judge.next_event() {
                 return Ok(Some(event));
             }
-            if self.hear() || self.settle_passed() || self.settle_silent() || self.read()? {
-                continue;
+            let more =
+                self.hear() || self.settle_passed() || self.settle_silent() || self.read()?;
+            if !more {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn next_event(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
+        let mut until = None;
+        loop {
+            if let Some(event) = self.at_hand()? {
+                return Ok(Some(event));
             }
             let now = self.clock.now();
             // The host may have been stopped between two polls.

@@ -1,0 +1,141 @@
+//! As many real processes as this machine bears, each beating ten times a second.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use varta::{BeatOutcome, Endpoint, Status, Varta};
+use varta_observer::{Builder, What};
+
+use crate::measure::Plan;
+use crate::processes::{self, Child, Children};
+use crate::report::{Figure, Findings};
+use crate::stage::Stage;
+use crate::sys;
+
+const AGENTS: u64 = 2_000;
+const INTERVAL: u64 = 100_000_000;
+const THRESHOLD: Duration = Duration::from_secs(2);
+
+/// From the first fork to the first beat.
+const HEAD_START: u64 = 1_500_000_000;
+
+/// How the beats of all agents lie in time, whether the kernel's queue is as it is here by
+/// default, and whether the observer runs before all others.
+const RUNS: [(&str, bool, Option<usize>, bool); 4] = [
+    ("phases spread", true, None, false),
+    ("all at once", false, None, false),
+    ("all at once, observer first", false, None, true),
+    ("all at once, queue of 512", false, Some(512), false),
+];
+
+/// Until the observer is told to stop.
+const ALL: Duration = Duration::from_millis(100);
+
+pub(crate) fn all(plan: Plan, stage: &Stage) -> io::Result<Findings> {
+    // A minute for the first two.
+    let quick = plan.budget < Duration::from_secs(5);
+    sys::stay_on_any(&[stage.sender_cpu, stage.receiver_cpu])?;
+    let mut figures =
+        vec![Figure::new("scale: processes, ten beats a second", AGENTS as f64, "")];
+    for (name, spread, queue, first) in RUNS {
+        let beats = match (quick, first || queue.is_some()) {
+            (true, _) => 25,
+            (false, true) => 100,
+            (false, false) => 300,
+        };
+        figures.append(&mut run(stage, name, spread, queue, first, beats)?);
+    }
+    sys::stay_on(stage.sender_cpu)?;
+    Ok((Vec::new(), figures))
+}
+
+fn run(
+    stage: &Stage,
+    name: &str,
+    spread: bool,
+    queue: Option<usize>,
+    first: bool,
+    beats: u64,
+) -> io::Result<Vec<Figure>> {
+    let path = stage.path("scale.sock")?;
+    let (heap, resident) = (sys::heap_bytes(), processes::resident_bytes());
+    let bind =
+        || Builder::new().listen(Endpoint::Path(path.clone())).threshold(THRESHOLD).bind();
+    let mut observer = match queue {
+        None => bind()?,
+        Some(queue) => match processes::with_queue_of(queue, bind) {
+            // Only root may.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                return Ok(Vec::new());
+            }
+            observer => observer?,
+        },
+    };
+    let heap = sys::heap_bytes() - heap;
+    let [sent, refused] = processes::shared_numbers(2)? else {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    };
+    let start = processes::boottime_ns() + HEAD_START;
+    let mut agents = Children::default();
+    for number in 0..AGENTS {
+        let phase = if spread { number * INTERVAL / AGENTS } else { 0 };
+        agents.0.push(Child::fork(|| {
+            beat_on(&path, start + phase, beats, sent, refused);
+            processes::sleep_on();
+        })?);
+    }
+    if first && !processes::come_first(true) {
+        return Ok(Vec::new());
+    }
+    let end = start + beats * INTERVAL;
+    let (begun, cpu) = (processes::boottime_ns(), processes::thread_cpu_ns());
+    let (mut stalls, mut exits, mut pauses) = (0_u32, 0_u32, 0_u32);
+    while processes::boottime_ns() < end {
+        match observer.poll_timeout(ALL)?.map(|event| event.what) {
+            Some(What::Stall { .. }) => stalls += 1,
+            Some(What::Exit { .. }) => exits += 1,
+            Some(What::Paused { .. }) => pauses += 1,
+            _ => {}
+        }
+    }
+    let cpu = (processes::thread_cpu_ns() - cpu) as f64;
+    let took = (processes::boottime_ns() - begun.max(start)) as f64;
+    let grown = processes::resident_bytes().saturating_sub(resident);
+    let counters = observer.stats();
+    if first {
+        processes::come_first(false);
+    }
+    drop(agents);
+    let (sent, refused) = (sent.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
+    let tried = (sent + refused).max(1) as f64;
+    let figure = |what: &str, value: f64, unit| {
+        Figure::new(format!("scale, {name}: {what}"), (value * 100.0).round() / 100.0, unit)
+    };
+    Ok(vec![
+        figure("false stalls", stalls.into(), "").at_most(0.0),
+        figure("false exits", exits.into(), "").at_most(0.0),
+        figure("pauses said", pauses.into(), ""),
+        figure("beats tried", tried, ""),
+        figure("sends refused", refused as f64 * 100.0 / tried, "%"),
+        figure("beats heard", counters.beats as f64, ""),
+        figure("observer's CPU", cpu * 100.0 / took, "% of one"),
+        figure("observer's CPU for a beat", cpu / counters.beats.max(1) as f64, "ns"),
+        figure("observer's heap", heap as f64, "bytes"),
+        figure("growth of its process", grown as f64, "bytes"),
+    ])
+}
+
+fn beat_on(path: &Path, start: u64, beats: u64, sent: &AtomicU64, refused: &AtomicU64) {
+    let Ok(mut agent) = Varta::connect(path) else { return };
+    for number in 0..beats {
+        let due = start + number * INTERVAL;
+        thread::sleep(Duration::from_nanos(due.saturating_sub(processes::boottime_ns())));
+        match agent.beat(Status::Ok, 7) {
+            BeatOutcome::Sent => sent.fetch_add(1, Ordering::Relaxed),
+            _ => refused.fetch_add(1, Ordering::Relaxed),
+        };
+    }
+}

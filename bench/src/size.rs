@@ -1,0 +1,47 @@
+//! Bytes of code: by how much a stripped program grows that does nothing but beat.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::report::Figure;
+
+/// The features of the program in `size/`, and what each stands for.
+const PROGRAMS: &[(&str, &str)] = &[
+    ("varta", "varta without features adds"),
+    ("varta-all", "varta, all features, open, adds"),
+    ("published", "published without features adds"),
+    ("published-all", "published, all transports, adds"),
+];
+
+/// Builds the program in each of its forms, beside this one.
+pub(crate) fn code() -> io::Result<Vec<Figure>> {
+    let exe = std::env::current_exe()?;
+    let target = exe
+        .ancestors()
+        .nth(2)
+        .ok_or_else(|| io::Error::other("this program is in no target folder"))?;
+    let empty = build("", target)?;
+    let mut figures = vec![Figure::bytes("a program that does nothing", empty)];
+    for (feature, name) in PROGRAMS {
+        figures.push(Figure::bytes(*name, build(feature, target)?.saturating_sub(empty)));
+    }
+    Ok(figures)
+}
+
+fn build(features: &str, target: &Path) -> io::Result<usize> {
+    let manifest = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("size/Cargo.toml");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--release", "--locked", "--features", features])
+        .arg("--manifest-path")
+        .arg(manifest)
+        .arg("--target-dir")
+        .arg(target)
+        .status()?;
+    if !status.success() {
+        return Err(io::Error::other(format!("the program with {features:?} did not build")));
+    }
+    let length = std::fs::metadata(target.join("release/varta-bench-size"))?.len();
+    usize::try_from(length).map_err(io::Error::other)
+}

@@ -1,0 +1,67 @@
+//! Where measuring happens: a CPU for the sender, another for the receiver, a folder, and
+//! a number through which the receiver tells how much it has taken.
+
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+
+use crate::sys;
+
+const TAKEN: &str = "taken";
+
+/// The folder and the CPUs of this run. The folder is gone when this is dropped.
+pub(crate) struct Stage {
+    folder: PathBuf,
+    pub(crate) sender_cpu: usize,
+    pub(crate) receiver_cpu: usize,
+    pub(crate) taken: &'static AtomicU64,
+}
+
+impl Stage {
+    /// Keeps this thread on the sender's CPU from now on. With one CPU only, the receiver
+    /// shares it.
+    pub(crate) fn new() -> io::Result<Self> {
+        let (sender_cpu, receiver_cpu) = match sys::cpus()?.as_slice() {
+            // The first CPU tends to be the one that serves interrupts.
+            [first, .., last] => (*last, *first),
+            [only] => (*only, *only),
+            [] => return Err(io::Error::other("there is no CPU to run on")),
+        };
+        sys::stay_on(sender_cpu)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let folder = std::env::temp_dir().join(format!("varta-bench-{}", now.as_nanos()));
+        fs::create_dir(&folder)?;
+        let taken = taken(&folder.join(TAKEN))?;
+        Ok(Self { folder, sender_cpu, receiver_cpu, taken })
+    }
+
+    /// The file that [`taken`] maps.
+    pub(crate) fn taken_file(&self) -> PathBuf {
+        self.folder.join(TAKEN)
+    }
+
+    /// A path at which there is nothing.
+    pub(crate) fn path(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.folder.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(path),
+        }
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// How many datagrams the receiver has taken.
+pub(crate) fn taken(file: &Path) -> io::Result<&'static AtomicU64> {
+    let file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file)?;
+    file.set_len(size_of::<AtomicU64>() as u64)?;
+    sys::shared_number(&file)
+}
