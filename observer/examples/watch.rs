@@ -1,24 +1,26 @@
 //! Says what becomes of the agents that beat to an endpoint, blocking in `poll`:
 //!
-//! `watch ENDPOINT [--threshold MS] [--exits N]`
+//! `watch ENDPOINT... [--threshold MS] [--exits N] [--v1]`
 //!
-//! It ends after so many exits, or never.
+//! It ends after so many exits, or never; with `--v1` it takes frames of version 1 too.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use varta_observer::{Observer, What};
+use varta_observer::{Builder, Observer, What};
 
-const USAGE: &str = "usage: watch ENDPOINT [--threshold MS] [--exits N]";
+const DEFAULT: Duration = Duration::from_millis(500);
+
+const USAGE: &str = "usage: watch ENDPOINT... [--threshold MS] [--exits N] [--v1]";
 
 fn main() -> ExitCode {
-    let Some((endpoint, threshold, exits)) = wanted() else {
+    let Some((builder, exits)) = wanted() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    match watch(&endpoint, threshold, exits) {
+    match watch(builder, exits) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("watch: {error}");
@@ -27,24 +29,27 @@ fn main() -> ExitCode {
     }
 }
 
-fn wanted() -> Option<(String, Duration, u64)> {
+fn wanted() -> Option<(Builder, u64)> {
     let mut arguments = std::env::args().skip(1);
-    let endpoint = arguments.next()?;
-    let (mut threshold, mut exits) = (Duration::from_millis(500), u64::MAX);
-    while let Some(option) = arguments.next() {
-        let value = arguments.next()?;
-        match option.as_str() {
-            "--threshold" => threshold = Duration::from_millis(value.parse().ok()?),
-            "--exits" => exits = value.parse().ok()?,
-            _ => return None,
+    let mut builder =
+        Observer::builder().listen(arguments.next()?.parse().ok()?).threshold(DEFAULT);
+    let mut exits = u64::MAX;
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--threshold" => {
+                let threshold = arguments.next()?.parse().ok()?;
+                builder = builder.threshold(Duration::from_millis(threshold));
+            }
+            "--exits" => exits = arguments.next()?.parse().ok()?,
+            "--v1" => builder = builder.version1(true),
+            endpoint => builder = builder.listen(endpoint.parse().ok()?),
         }
     }
-    Some((endpoint, threshold, exits))
+    Some((builder, exits))
 }
 
-fn watch(endpoint: &str, threshold: Duration, exits: u64) -> std::io::Result<()> {
-    let mut observer =
-        Observer::builder().listen(endpoint.parse()?).threshold(threshold).bind()?;
+fn watch(builder: Builder, exits: u64) -> std::io::Result<()> {
+    let mut observer = builder.bind()?;
     if let Some(advice) = observer.advice() {
         eprintln!("watch: {advice}");
     }

@@ -102,14 +102,14 @@ fn a_sender_in_a_namespace_within() {
             continue;
         }
         assert_eq!(names(&heard), ["beat", "auth-failure"]);
-        let about = heard[0].about.unwrap();
+        let about = heard.iter().find_map(|event| event.about).unwrap();
         assert_eq!((about.pid, about.claimed_pid), (inside.pid(), 2));
         assert_eq!(about.origin, Origin::KernelAttested);
         // And so does itself, once it claims another, its true one too.
         inside.send(&frame(inside.pid(), 2));
         hear_until(&mut observer, is("auth-failure"));
         inside.send(&frame(2, 2));
-        assert_eq!(hear_until(&mut observer, is("beat"))[0].about, Some(about));
+        assert_eq!(hear_until(&mut observer, is("beat")).pop().unwrap().about, Some(about));
         kill(inside.pid(), libc::SIGKILL);
         let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
         assert_eq!(exit.about, Some(about));
@@ -143,18 +143,16 @@ fn a_sender_outside_of_the_observers_namespace() {
                     heard.store(1, SeqCst);
                     return;
                 }
-                eprintln!("A");
                 let first = hear_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
-                eprintln!("B");
                 assert_eq!((first.pid, first.origin), (0, Origin::KernelAttested));
-                let second = hear_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
+                let second =
+                    hear_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
                 assert_eq!(second.pid, 0);
                 assert_ne!(first.claimed_pid, second.claimed_pid);
                 assert_ne!(first.agent, second.agent);
                 let again = hear_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
                 assert_eq!(again, first);
                 assert_eq!(observer.snapshot().len(), 2);
-                
                 heard.store(1, SeqCst);
                 let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
                 assert_eq!(exit.about, Some(first));
