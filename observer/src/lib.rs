@@ -29,6 +29,19 @@ pub use policy::{Policy, Rate, Uids};
 pub use simulated::Simulated;
 pub use tracker::AgentInfo;
 
+/// What only fuzzing reaches from outside.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    /// Takes control data apart, as from the kernel.
+    pub fn read_control(data: &[u8]) {
+        for item in crate::sys::control_items(data) {
+            if let crate::sys::Item::Rights(descriptors) = item {
+                assert!(descriptors.count() * size_of::<i32>() <= data.len());
+            }
+        }
+    }
+}
+
 /// The README's examples are compiled and run with those of the docs.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

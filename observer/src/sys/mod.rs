@@ -21,6 +21,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 pub(crate) use batch::BATCH;
 pub(crate) use batch::{Batch, Message};
 pub(crate) use clock::{Timer, boottime_ns, monotonic_ns};
+#[cfg(fuzzing)]
+pub(crate) use control::{Item, items as control_items};
 pub(crate) use epoll::{Epoll, Interest, Ready};
 pub(crate) use folder::{FileId, Folder};
 pub(crate) use options::{

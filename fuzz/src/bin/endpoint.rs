@@ -1,0 +1,69 @@
+//! Any text is an endpoint that says the same, or an error fit for a log.
+
+#![no_main]
+
+use std::ffi::OsStr;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::str;
+
+use libfuzzer_sys::fuzz_target;
+use varta::{Endpoint, KeyFile};
+
+fuzz_target!(|data: &[u8]| {
+    let endpoint = Endpoint::from_os_str(OsStr::from_bytes(data));
+    let plain = match &endpoint {
+        Ok(Endpoint::Udp(address)) => Some(*address),
+        _ => None,
+    };
+    assert_eq!(plain, data.strip_prefix(b"udp://").and_then(address));
+    match endpoint {
+        Ok(endpoint) => {
+            says_the_same(&endpoint, data);
+            let written = endpoint.to_string();
+            // What is not text is written with marks where bytes were.
+            if str::from_utf8(data).is_ok() {
+                assert_eq!(written.parse(), Ok(endpoint));
+            }
+        }
+        Err(error) => {
+            let message = error.to_string();
+            let (text, reason) = message.rsplit_once("\": ").expect("a text and a reason");
+            assert!(text.starts_with("bad endpoint \"") && !reason.is_empty(), "{message:?}");
+            assert!(!message.contains(char::is_control), "{message:?}");
+        }
+    }
+});
+
+fn says_the_same(endpoint: &Endpoint, data: &[u8]) {
+    match endpoint {
+        Endpoint::Path(path) => {
+            let path = path.as_os_str().as_bytes();
+            assert_eq!(path, data.strip_prefix(b"unix://").unwrap_or(data));
+            assert!((1..=107).contains(&path.len()) && !path.contains(&0));
+        }
+        Endpoint::Abstract(name) => {
+            assert_eq!(data.strip_prefix(b"@"), Some(name.as_slice()));
+            assert!((1..=107).contains(&name.len()));
+        }
+        Endpoint::Udp(_) => {}
+        Endpoint::SecureUdp { address: host, key } => {
+            let (name, file) = match key {
+                KeyFile::Shared(file) => ("?key-file=", file),
+                KeyFile::Master(file) => ("?master-key-file=", file),
+            };
+            let file = file.as_os_str().as_bytes();
+            assert!(!file.is_empty() && !file.contains(&0));
+            let rest = data.strip_prefix(b"udp+secure://");
+            let before =
+                rest.and_then(|rest| rest.strip_suffix(file)?.strip_suffix(name.as_bytes()));
+            assert_eq!(before.and_then(address), Some(*host));
+        }
+    }
+}
+
+/// An address that one can send to, as the standard library reads it.
+fn address(text: &[u8]) -> Option<SocketAddr> {
+    let address: SocketAddr = str::from_utf8(text).ok()?.parse().ok()?;
+    (address.port() != 0).then_some(address)
+}

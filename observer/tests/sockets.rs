@@ -1,0 +1,129 @@
+//! Shows an observer on sockets that are not a path of its own: one that was handed over,
+//! and one with an abstract name.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::io::ErrorKind;
+use std::os::unix::net::UnixDatagram;
+
+use support::{
+    Folder, NEVER, Puppet, agent, assert_accounted, count, frame, hear_all, hear_for,
+    hear_until, in_child, is, is_about, kill, ms, wait_until,
+};
+use varta::{BeatOutcome, Status, Varta};
+use varta_observer::{Builder, Observer, Uids};
+
+/// As a service manager keeps it and hands it over, again and again.
+#[test]
+fn one_that_was_handed_over_is_used_and_never_removed() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let managers = UnixDatagram::bind(&path).unwrap();
+    // Queued before anybody asked for the names of senders.
+    let early = UnixDatagram::unbound().unwrap();
+    early.send_to(&frame(std::process::id(), 1), &path).unwrap();
+
+    let puppet = Puppet::at(&path);
+    for round in 1..=2 {
+        let handed_over = managers.try_clone().unwrap().into();
+        let mut observer = Builder::new()
+            .inherit(handed_over)
+            .threshold(NEVER)
+            .uids(Uids::Any)
+            .bind()
+            .unwrap();
+        puppet.beat(round);
+        let heard = hear_until(&mut observer, |event| is_about(event, puppet.pid()));
+        assert_eq!(count(&heard, "beat"), 1);
+        let stats = observer.stats();
+        assert_eq!(stats.received, 1 + u64::from(round == 1));
+        assert_accounted(&observer, 1);
+        drop(observer);
+        assert!(path.exists());
+        // What comes while there is no observer waits for the next.
+        if round == 1 {
+            puppet.beat(10);
+            let handed_over = managers.try_clone().unwrap().into();
+            let mut next = Builder::new().inherit(handed_over).bind().unwrap();
+            hear_until(&mut next, |event| is_about(event, puppet.pid()));
+        }
+    }
+    // It is alive while the manager has it.
+    let taken = Observer::bind(&path, NEVER, 0o600).unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn what_cannot_be_listened_on_is_refused() {
+    let unbound = UnixDatagram::unbound().unwrap();
+    let error = Builder::new().inherit(unbound.into()).bind().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let file = std::fs::File::open("/dev/null").unwrap();
+    assert!(Builder::new().inherit(file.into()).bind().is_err());
+}
+
+/// Whoever else holds it may shut it down. Then there is nothing to hear any more, and no
+/// reason to be busy.
+#[test]
+fn one_that_is_shut_down_meanwhile() {
+    in_child(|| {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let managers = UnixDatagram::bind(&path).unwrap();
+        let mut observer = Builder::new()
+            .inherit(managers.try_clone().unwrap().into())
+            .udp(([127, 0, 0, 1], 0).into())
+            .threshold(ms(100))
+            .bind()
+            .unwrap();
+        let puppet = Puppet::at(&path);
+        puppet.beat(1);
+        hear_until(&mut observer, is("beat"));
+        managers.shutdown(std::net::Shutdown::Both).unwrap();
+        let heard = hear_for(&mut observer, ms(300));
+        assert_eq!(count(&heard, "stall"), 1);
+        let stats = observer.stats();
+        assert!(stats.received < 1_000, "{stats:?}");
+    });
+}
+
+#[test]
+fn an_abstract_name() {
+    let name = format!("@varta-test-{}", std::process::id());
+    let listening = || Builder::new().listen(name.parse().unwrap()).threshold(ms(200));
+    let mut observer = listening().bind().unwrap();
+    let taken = listening().bind().unwrap_err();
+    assert_eq!(taken.kind(), ErrorKind::AddrInUse);
+    assert_eq!(
+        taken.to_string(),
+        format!("cannot bind {name}: an observer is already listening there")
+    );
+    let beating = support::Child::start(|| {
+        let mut agent = Varta::open(&name).unwrap();
+        wait_until(|| agent.beat(Status::Ok, 0) == BeatOutcome::Sent);
+        wait_until(|| false);
+    });
+    hear_until(&mut observer, is("beat"));
+    assert!(agent(&observer, beating.pid()).is_some());
+    hear_until(&mut observer, is("stall"));
+    kill(beating.pid(), libc::SIGKILL);
+    let heard = hear_until(&mut observer, is("exit"));
+    assert!(is_about(heard.last().unwrap(), beating.pid()));
+    assert!(hear_all(&mut observer).is_empty());
+}
+
+/// A socket's queue and its file are as the operator was told.
+#[test]
+fn the_operator_is_told_of_a_short_queue() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let endpoint = || path.to_str().unwrap().parse().unwrap();
+    let observer = Builder::new().listen(endpoint()).capacity(1 << 17).bind().unwrap();
+    assert!(observer.advice().unwrap().contains("net.unix.max_dgram_qlen"));
+    drop(observer);
+    let observer = Builder::new().listen(endpoint()).capacity(1).bind().unwrap();
+    assert_eq!(observer.advice(), None);
+}
