@@ -159,6 +159,11 @@ pub fn classify_send_error(error: &io::Error) -> BeatOutcome {
     }
 }
 
+/// Whether an error only means that nobody is there.
+pub(crate) fn is_absence(error: &io::Error) -> bool {
+    classify_send_error(error) == BeatOutcome::Dropped(DropReason::NoObserver)
+}
+
 #[cold]
 fn classify_with_care(error: &io::Error) -> BeatOutcome {
     let reason = match errno(error) {

@@ -310,8 +310,9 @@ fn a_version_1_agent() {
     in_child(|| {
         assert_eq!(agent.beat(Status::Ok, 1 << 40), Sent);
         assert_eq!(agent.fork_recoveries(), 1);
-        let wire = receiver.next_datagram();
-        let frame = v1::Frame::decode(wire[..].try_into().unwrap()).unwrap();
+        let wires = receiver.queued_datagrams();
+        assert_eq!(wires.len(), 1);
+        let frame = v1::Frame::decode(wires[0][..].try_into().unwrap()).unwrap();
         assert_eq!((frame.pid, frame.nonce, frame.payload), (process::id(), 1, 1 << 40));
     });
 }

@@ -3,7 +3,12 @@
 //! reaches `send` takes one.
 
 #![cfg(all(unix, feature = "secure-udp"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 
 mod support;
 
@@ -12,8 +17,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use support::{Folder, PATIENCE, Receiver, decode, in_child, wait_until};
@@ -304,4 +309,51 @@ fn a_transport_of_ones_own_counts_as_its_endpoint_says() {
     assert_eq!((alone(), also_alone(), alone()), (2, 2, 4));
     assert_eq!((one(), two(), one()), (2, 4, 6));
     assert_eq!((other(), two()), (2, 8));
+}
+
+/// Writes down all nonces.
+struct Listing(Arc<Mutex<Vec<u64>>>);
+
+impl BeatTransport for Listing {
+    fn send(&mut self, frame: &[u8; 32]) -> io::Result<usize> {
+        let nonce = frame[16..24].try_into().unwrap();
+        self.0.lock().unwrap().push(u64::from_le_bytes(nonce));
+        Ok(frame.len())
+    }
+
+    fn reconnect(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn endpoint(&self) -> Option<&OsStr> {
+        Some(OsStr::new("nonces.rs: listing"))
+    }
+}
+
+/// Where sending takes no time, threads are at the count all the time.
+#[test]
+fn a_crowd_at_the_count() {
+    const THREADS: usize = 4;
+    const BEATS: u64 = 50_000;
+
+    let lists = thread::scope(|scope| {
+        let beating = [(); THREADS].map(|()| {
+            scope.spawn(|| {
+                let list = Arc::new(Mutex::new(Vec::new()));
+                let transport = || Listing(Arc::clone(&list));
+                let mut new = Varta::with_transport(transport()).unwrap();
+                let mut old = v1::Varta::with_transport(transport()).unwrap();
+                for _ in 0..BEATS / 2 {
+                    send(&mut new);
+                    assert_eq!(old.beat(Status::Ok, 0), Sent);
+                }
+                std::mem::take(&mut *list.lock().unwrap())
+            })
+        });
+        beating.map(|thread| thread.join().unwrap())
+    });
+    assert!(lists.iter().all(|list| list.is_sorted_by(|a, b| a < b)));
+    let mut all = lists.concat();
+    all.sort_unstable();
+    assert!(all.into_iter().eq(1..=THREADS as u64 * BEATS));
 }

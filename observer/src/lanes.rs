@@ -22,6 +22,8 @@ struct Lane {
     sealed: bool,
     /// Whether there may be something to read.
     ready: bool,
+    /// Whether the kernel says that no more will come; if so, it is readable for ever.
+    hung_up: bool,
     /// When a socket that failed is tried again.
     rests_until: Option<u64>,
     /// The datagrams of the last read that have not been taken yet: next and end.
@@ -62,6 +64,7 @@ impl Lanes {
             listener,
             sealed,
             ready: true,
+            hung_up: false,
             rests_until: None,
             next: 0,
             end: 0,
@@ -81,9 +84,10 @@ impl Lanes {
         self.lanes.iter().map(|lane| &lane.listener)
     }
 
-    pub(crate) fn set_ready(&mut self, token: u64) {
+    pub(crate) fn set_ready(&mut self, token: u64, hung_up: bool) {
         if let Some(lane) = usize::try_from(token).ok().and_then(|at| self.lanes.get_mut(at)) {
             lane.ready = true;
+            lane.hung_up = hung_up;
         }
     }
 
@@ -201,6 +205,10 @@ impl Lanes {
 impl Lane {
     fn read(&mut self, now: u64) -> io::Result<usize> {
         let read = match self.listener.receive() {
+            // Somebody else who holds it has shut it down.
+            Ok(0) if self.hung_up => {
+                return Err(io::Error::from_raw_os_error(libc::ESHUTDOWN));
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(0),
             read => read?,
         };

@@ -38,7 +38,8 @@ impl Lateness {
             ..SUSPENDED_NS => self.asleep,
             _ => asleep(),
         };
-        let late = self.due.map_or(0, |due| now.saturating_sub(due));
+        // By what was due before the last look, that look was late.
+        let late = self.due.map_or(0, |due| now.saturating_sub(due.max(self.looked)));
         let suspended = asleep.saturating_sub(self.asleep);
         self.asleep = asleep;
         self.looked = now;
@@ -85,6 +86,15 @@ mod tests {
         lateness.expect(Some(100 * MS));
         assert_eq!(lateness.look(400 * MS, || 0), Some(320 * MS));
         assert_eq!(lateness.look(900 * MS, || 0), None);
+    }
+
+    #[test]
+    fn what_was_due_before_the_last_look_makes_none_late_again() {
+        let mut lateness = after(50 * MS);
+        lateness.expect(Some(100 * MS));
+        assert_eq!(lateness.look(400 * MS, || 0), Some(400 * MS));
+        lateness.expect(Some(100 * MS));
+        assert_eq!(lateness.look(401 * MS, || 0), None);
     }
 
     #[test]

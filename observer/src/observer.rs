@@ -252,10 +252,10 @@ impl Observer {
         let Some((first, rest)) = events.split_first_mut() else { return Ok(0) };
         let Some(event) = self.poll_timeout(timeout)? else { return Ok(0) };
         *first = event;
-        let mut filled = 1;
+        let (mut filled, mut until) = (1, Some(self.now));
         for place in rest {
             // What fails now fails again in the next poll, which has no events to lose.
-            let Ok(Some(event)) = self.at_hand() else { break };
+            let Ok(Some(event)) = self.at_hand(Duration::ZERO, &mut until) else { break };
             *place = event;
             filled += 1;
         }
@@ -423,24 +423,36 @@ impl Observer {
         Ok(())
     }
 
-    /// The next event that there is without waiting.
-    fn at_hand(&mut self) -> io::Result<Option<Event>> {
+    /// The next event that there is without waiting. Whatever is read that leads to none,
+    /// it ends with what has arrived by `until`, which is set if it was not yet.
+    fn at_hand(
+        &mut self,
+        timeout: Duration,
+        until: &mut Option<u64>,
+    ) -> io::Result<Option<Event>> {
         loop {
             if let Some(event) = self.judge.next_event() {
                 return Ok(Some(event));
             }
-            let more =
-                self.hear() || self.settle_passed() || self.settle_silent() || self.read()?;
-            if !more {
+            if self.hear() || self.settle_passed() || self.settle_silent() {
+                continue;
+            }
+            if !self.lanes.is_ready() {
                 return Ok(None);
             }
+            let now = self.clock.now();
+            let until = *until.get_or_insert_with(|| now.saturating_add(nanoseconds(timeout)));
+            if self.is_settled(until) {
+                return Ok(None);
+            }
+            self.read(now)?;
         }
     }
 
     fn next_event(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
         let mut until = None;
         loop {
-            if let Some(event) = self.at_hand()? {
+            if let Some(event) = self.at_hand(timeout, &mut until)? {
                 return Ok(Some(event));
             }
             let now = self.clock.now();
@@ -450,11 +462,21 @@ impl Observer {
                 continue;
             }
             let until = *until.get_or_insert_with(|| now.saturating_add(nanoseconds(timeout)));
+            if self.is_settled(until) {
+                return Ok(None);
+            }
             self.wait(now, until)?;
             if self.now >= until && self.is_idle() {
                 return Ok(None);
             }
         }
+    }
+
+    /// Whether all that came by then, beats and ends, has been taken in, though there may
+    /// be no end of what comes after it.
+    fn is_settled(&self, until: u64) -> bool {
+        self.following.alive_until(self.waited) >= until
+            && self.lanes.read_until().is_some_and(|read| read >= until)
     }
 
     /// Hears the next datagram of those that were read.
@@ -521,11 +543,7 @@ impl Observer {
     }
 
     /// Reads a batch, if there is one.
-    fn read(&mut self) -> io::Result<bool> {
-        if !self.lanes.is_ready() {
-            return Ok(false);
-        }
-        let now = self.clock.now();
+    fn read(&mut self, now: u64) -> io::Result<()> {
         if now.saturating_sub(self.waited) > UNDER_LOAD_NS {
             self.look_at_descriptors(Some(Duration::ZERO))?;
         } else {
@@ -544,14 +562,13 @@ impl Observer {
                 self.judge.io(self.now, error.raw_os_error().unwrap_or_default());
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     fn wait(&mut self, now: u64, until: u64) -> io::Result<()> {
         let rested = self.lanes.resume(now, self.following.epoll());
         let due = [self.due(), rested, self.tick(now), Some(until)].into_iter().flatten().min();
-        // What was due before this look is late by what that has said already.
-        self.lateness.expect(due.map(|due| due.max(now)));
+        self.lateness.expect(due);
         let timeout = due.filter(|due| *due != u64::MAX);
         let timeout = timeout.map(|due| Duration::from_nanos(due.saturating_sub(now)));
         self.look_at_descriptors(timeout)
@@ -565,16 +582,16 @@ impl Observer {
             self.note_look(now);
             let mut news = false;
             for at in 0..found? {
-                match self.ready.get(at).map(|ready| ready.token) {
-                    Some(TIMER) => {
+                let Some(ready) = self.ready.get(at) else { break };
+                match ready.token {
+                    TIMER => {
                         self.timer.drain();
                         self.armed.set(None);
                     }
-                    Some(token) if Following::is_pidfd(token) => {
+                    token if Following::is_pidfd(token) => {
                         news |= self.following.ready(token, now, self.waited);
                     }
-                    Some(token) => self.lanes.set_ready(token),
-                    None => {}
+                    token => self.lanes.set_ready(token, ready.hung_up),
                 }
             }
             // When many have died at once, one look does not tell of all.

@@ -22,7 +22,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-pub(crate) use child::{Child, in_child};
+pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
 
 /// How long anything is waited for. Reached only when something is wrong.

@@ -28,7 +28,8 @@ fn each_end_has_its_cause() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
-    let ends: [(fn(&Puppet), ExitCause); 4] = [
+    type Ending = fn(&Puppet);
+    let ends: [(Ending, ExitCause); 4] = [
         (|puppet| kill(puppet.pid(), libc::SIGKILL), ExitCause::Signal(libc::SIGKILL)),
         (|puppet| puppet.exit(7), ExitCause::Code(7)),
         (|puppet| puppet.exit(0), ExitCause::Code(0)),

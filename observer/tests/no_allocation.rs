@@ -70,7 +70,7 @@ impl Counted {
         self.allocations += allocations(|| {
             heard = self.observer.poll_many(&mut self.events, timeout).unwrap();
         });
-        for event in &self.events[..heard] {
+        for event in self.events.iter().take(heard) {
             self.exits += usize::from(matches!(event.what, What::Exit { .. }));
             self.stalls += usize::from(matches!(event.what, What::Stall { .. }));
         }
@@ -119,7 +119,9 @@ fn polling_allocates_nothing_whatever_arrives() {
         }
         let reap_at_once = round % 2 == 0;
         if reap_at_once {
-            puppets.iter_mut().for_each(|puppet| drop(puppet.reap()));
+            for puppet in &mut puppets {
+                puppet.reap();
+            }
         }
         // One that beats all the time.
         let me = std::process::id();
@@ -141,7 +143,9 @@ fn polling_allocates_nothing_whatever_arrives() {
                 && counted.observer.stats().auth_failures == u64::from(round)
         });
         if !reap_at_once {
-            puppets.iter_mut().for_each(|puppet| drop(puppet.reap()));
+            for puppet in &mut puppets {
+                puppet.reap();
+            }
         }
         counted.allocations += allocations(|| {
             let _ = counted.observer.snapshot_into(&mut agents);

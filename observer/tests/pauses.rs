@@ -17,13 +17,13 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{
     Child, Folder, PATIENCE, Puppet, hear_all, hear_until, is, kill, ms, readable_within,
     shared_numbers, stop_here, wait_until, wait_until_stopped,
 };
-use varta::{Status, Varta};
+use varta::{BeatOutcome, Status, Varta};
 use varta_observer::{Event, Observer, What};
 
 const THRESHOLD: Duration = Duration::from_secs(1);
@@ -114,16 +114,27 @@ fn embedding(observer: &mut Observer, saying: &mut Saying) {
     }
 }
 
-/// Beats at each of the places ten times per threshold.
-fn beat_at(paths: &[&Path]) {
-    let mut agents: Vec<_> = paths.iter().map(|path| Varta::connect(path).unwrap()).collect();
+/// Beats at each of the places ten times per threshold. Notes the longest time for which
+/// one of them took no beat; until `begin`, in nanoseconds since the start, that is fine.
+fn beat_at(paths: &[&Path], start: Instant, begin: &AtomicU64, longest: &AtomicU64) {
+    let mut agents: Vec<_> =
+        paths.iter().map(|path| (Varta::connect(path).unwrap(), 0)).collect();
     loop {
-        for agent in &mut agents {
-            let _ = agent.beat(Status::Ok, 0);
+        for (agent, last_taken) in &mut agents {
+            let taken = agent.beat(Status::Ok, 0) == BeatOutcome::Sent;
+            let now = start.elapsed().as_nanos() as u64;
+            let since = (*last_taken).max(begin.load(SeqCst));
+            longest.fetch_max(now.saturating_sub(since), SeqCst);
+            if taken {
+                *last_taken = now;
+            }
         }
         std::thread::sleep(THRESHOLD / 10);
     }
 }
+
+/// Who is accused only because the observer was stopped is so before this has passed.
+const SOON: u64 = THRESHOLD.as_nanos() as u64 / 2;
 
 #[test]
 fn stopped_for_ten_thresholds() {
@@ -137,10 +148,13 @@ fn stopped_for_ten_thresholds() {
     ];
     let paths: Vec<_> = hosts.iter().map(|host| host.path.clone()).collect();
     let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
-    let mut agents: Vec<_> = (0..AGENTS).map(|_| Child::start(|| beat_at(&paths))).collect();
+    let (start, [begin, longest]) = (Instant::now(), shared_numbers());
+    let beat = || beat_at(&paths, start, begin, longest);
+    let mut agents: Vec<_> = (0..AGENTS).map(|_| Child::start(beat)).collect();
     // Until all have beaten a few times.
     std::thread::sleep(THRESHOLD);
 
+    begin.store(u64::MAX, SeqCst);
     let (at_any_time, between) = hosts.split_at(3);
     at_any_time.iter().for_each(|host| kill(host.process.pid(), libc::SIGSTOP));
     between.iter().for_each(|host| host.told.store(STOP_BETWEEN, SeqCst));
@@ -151,8 +165,11 @@ fn stopped_for_ten_thresholds() {
     drop(died);
     std::thread::sleep(THRESHOLD * 5);
     hosts.iter().for_each(|host| kill(host.process.pid(), libc::SIGCONT));
+    begin.store(start.elapsed().as_nanos() as u64, SeqCst);
     std::thread::sleep(THRESHOLD * 5 / 2);
 
+    // On a machine so busy that some agent got no beat through, it is silent.
+    let starved = Duration::from_nanos(longest.load(SeqCst)) > THRESHOLD * 4 / 5;
     for host in &mut hosts {
         host.told.store(REPORT, SeqCst);
         let sees_exits = !host.path.ends_with("silences");
@@ -167,6 +184,9 @@ fn stopped_for_ten_thresholds() {
                 "paused" if resumed.is_none() => resumed = Some(at),
                 "exit" if about == pid && sees_exits => found = Some(at),
                 "stall" if about == pid && !sees_exits => found = Some(at),
+                "stall" | "recovered" if starved => {}
+                // And where the queue stays full, a live one goes unheard; but not so soon.
+                "stall" | "recovered" if resumed.is_none_or(|resumed| at > resumed + SOON) => {}
                 "followed" => {
                     let expected = if sees_exits { AGENTS - 1 } else { AGENTS };
                     assert_eq!(about, expected as u64, "{}", all());
@@ -175,7 +195,7 @@ fn stopped_for_ten_thresholds() {
                     // Its last beat may have been queued all the while. It is found one
                     // threshold after that was read, and on a busy machine later.
                     let after = Duration::from_nanos(found - resumed);
-                    assert!(after <= THRESHOLD * 2, "{after:?}; {}", all());
+                    assert!(after <= THRESHOLD * 2 || starved, "{after:?}; {}", all());
                     break;
                 }
                 _ => panic!("{}", all()),

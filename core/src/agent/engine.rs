@@ -6,12 +6,11 @@ use std::io;
 use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
-use super::open::is_absence;
 use crate::clock::Stamps;
 use crate::fork::{Memory, Process};
 use crate::frame::{FRAME_BYTES, Frame};
 use crate::nonce::Nonces;
-use crate::outcome::{BeatError, BeatOutcome, DropReason, classify_send_error};
+use crate::outcome::{BeatError, BeatOutcome, DropReason, classify_send_error, is_absence};
 use crate::status::Status;
 use crate::sys::{Wiping, monotonic_ns};
 use crate::transport::BeatTransport;

@@ -4,7 +4,7 @@ use std::io;
 
 use super::engine::Engine;
 use crate::endpoint::Endpoint;
-use crate::outcome::{BeatOutcome, DropReason, classify_send_error};
+use crate::outcome::is_absence;
 use crate::transport::AnyTransport;
 
 /// How [`Varta::open_with`](crate::Varta::open_with) makes an agent.
@@ -65,8 +65,4 @@ pub(super) fn engine(
     }?;
     engine.set_reconnect_after(options.reconnect_after);
     Ok(engine)
-}
-
-pub(super) fn is_absence(error: &io::Error) -> bool {
-    classify_send_error(error) == BeatOutcome::Dropped(DropReason::NoObserver)
 }

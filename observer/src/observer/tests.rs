@@ -1,5 +1,7 @@
 //! An observer on each kind of kernel, as far as it follows processes differently there.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,10 +12,16 @@ use super::Observer;
 use crate::builder::Builder;
 use crate::event::{Event, ExitCause, What};
 use crate::identity::{Descriptors, Means};
-use crate::testing::{Child, Folder, Grandchild, PATIENCE, exit, kill};
+use crate::policy::Uids;
+use crate::testing::{
+    Child, Ended, Folder, Grandchild, PATIENCE, become_user, exit, is_root, kill,
+};
 
 /// No test waits for it.
 const NEVER: Duration = Duration::from_secs(3_600);
+
+/// How long an exit waits for its cause.
+const CAUSE: Duration = Duration::from_millis(50);
 
 fn observer(path: &Path, means: Means, threshold: Duration) -> Observer {
     let endpoint = path.to_str().unwrap().parse().unwrap();
@@ -139,4 +147,63 @@ fn without_pidfds_silence_does_the_work() {
     let heard = hear_until(&mut observer, "stall");
     assert!(heard.iter().all(|event| event.what.name() != "exit"));
     assert_eq!(observer.snapshot().len(), 1);
+}
+
+/// The observer may not see what other users' processes leave behind, and who should take
+/// note of this one's end does not.
+#[test]
+fn an_exit_waits_for_its_cause_but_not_for_long() {
+    if !is_root() {
+        return;
+    }
+    for reaped_at_once in [false, true] {
+        // On a busy machine it is not at once.
+        let known = (0..if reaped_at_once { 20 } else { 3 }).any(|_| {
+            let folder = Folder::new();
+            let path = folder.join("varta.sock");
+            let (end, told_to_end) = UnixDatagram::pair().unwrap();
+            let (heard, hears) = UnixDatagram::pair().unwrap();
+            let agent = Grandchild::start(
+                || {},
+                || {
+                    beat(&path);
+                    told_to_end.recv(&mut [0]).unwrap();
+                    exit(7);
+                },
+            );
+            fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).unwrap();
+            let mut observing = Child::start(|| {
+                become_user(54_321);
+                let endpoint = path.to_str().unwrap().parse().unwrap();
+                let builder = Builder::new().listen(endpoint).threshold(NEVER);
+                let builder = builder.socket_mode(0o666).uids(Uids::Any);
+                let mut observer = builder.bind().unwrap();
+                hears.send(&[0]).unwrap();
+                hear_until(&mut observer, "beat");
+                hear_until(&mut observer, "beat");
+                let alive = Instant::now();
+                hears.send(&[0]).unwrap();
+                match cause(&hear_until(&mut observer, "exit")) {
+                    ExitCause::Unknown => assert!(alive.elapsed() >= CAUSE),
+                    cause => exit(if cause == ExitCause::Code(7) { 7 } else { 1 }),
+                }
+                assert!(observer.snapshot().is_empty());
+            });
+            heard.recv(&mut [0]).unwrap();
+            agent.go();
+            heard.recv(&mut [0]).unwrap();
+            end.send(&[0]).unwrap();
+            if reaped_at_once {
+                agent.reap();
+            }
+            match observing.wait() {
+                Ended::Exited(7) => true,
+                ended => {
+                    assert_eq!(ended, Ended::Exited(0));
+                    false
+                }
+            }
+        });
+        assert_eq!(known, reaped_at_once);
+    }
 }

@@ -64,7 +64,7 @@ impl Epoll {
         interest: Interest,
     ) -> io::Result<()> {
         let events = match interest {
-            Interest::Readable => libc::EPOLLIN.unsigned_abs(),
+            Interest::Readable => (libc::EPOLLIN | libc::EPOLLRDHUP).unsigned_abs(),
             Interest::HangUp => 0,
         };
         let mut event = libc::epoll_event { events, u64: token };
@@ -170,7 +170,7 @@ impl Ready {
         Some(ReadyFd {
             token: event.u64,
             readable: has(libc::EPOLLIN),
-            hung_up: has(libc::EPOLLHUP | libc::EPOLLERR),
+            hung_up: has(libc::EPOLLHUP | libc::EPOLLRDHUP | libc::EPOLLERR),
         })
     }
 
