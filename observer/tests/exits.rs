@@ -100,6 +100,8 @@ fn after_all_that_was_still_queued() {
             puppet.beat(1 << 40);
             hear_until(&mut observer, is("beat"));
         }
+        // So that the next look finds the end and the beats together.
+        assert!(names(&hear_all(&mut observer)).is_empty());
         puppet.beat_and_end(beats, End::Exit, 3);
         puppet.wait_for_end();
         let heard = hear_until(&mut observer, is("exit"));

@@ -1,0 +1,266 @@
+//! One look at the world after another: what there is to hear, who has passed, who is
+//! silent, and what to wait for.
+
+use std::io;
+use std::time::Duration;
+
+use super::{Clock, Observer, TIMER, nanoseconds};
+use crate::event::Event;
+use crate::following::{Following, Passing};
+use crate::judge::{Datagram, Sender};
+use crate::lanes::Read;
+
+/// While agents are followed, the observer looks at least so often whether it came late.
+const TICK_NS: u64 = 1_000_000_000;
+
+/// While there is always more to read, exits are looked for so often.
+const UNDER_LOAD_NS: u64 = 1_000_000;
+
+impl Observer {
+    /// Notes when the host is expected back, which has found something or not.
+    pub(super) fn leave(&mut self, found: bool, timeout: Duration) -> io::Result<()> {
+        self.asked.set(None);
+        if self.embedded.get() {
+            self.arm()?;
+            self.lateness.expect(self.armed.get());
+        } else {
+            // A host in the middle of its loop is expected back at once. One that has found
+            // nothing without waiting comes when it likes.
+            let at_once = found || !timeout.is_zero();
+            self.lateness.expect(at_once.then_some(self.now));
+        }
+        Ok(())
+    }
+
+    /// The next event that there is without waiting. Whatever is read that leads to none,
+    /// it ends with what has arrived by `until`, which is set if it was not yet.
+    pub(super) fn at_hand(
+        &mut self,
+        timeout: Duration,
+        until: &mut Option<u64>,
+    ) -> io::Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.judge.next_event() {
+                return Ok(Some(event));
+            }
+            if self.hear() || self.settle_passed() || self.settle_silent() {
+                continue;
+            }
+            if !self.lanes.is_ready() {
+                return Ok(None);
+            }
+            let now = self.clock.now();
+            let until = *until.get_or_insert_with(|| now.saturating_add(nanoseconds(timeout)));
+            if self.is_settled(until) {
+                return Ok(None);
+            }
+            self.read(now)?;
+        }
+    }
+
+    pub(super) fn next_event(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
+        let mut until = None;
+        loop {
+            if let Some(event) = self.at_hand(timeout, &mut until)? {
+                return Ok(Some(event));
+            }
+            let now = self.clock.now();
+            // The host may have been stopped between two polls.
+            self.note_look(now);
+            if self.judge.has_events() {
+                continue;
+            }
+            let until = *until.get_or_insert_with(|| now.saturating_add(nanoseconds(timeout)));
+            if self.is_settled(until) {
+                return Ok(None);
+            }
+            self.wait(now, until)?;
+            if self.now >= until && self.is_idle() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Whether all that came by then, beats and ends, has been taken in, though there may
+    /// be no end of what comes after it.
+    pub(super) fn is_settled(&self, until: u64) -> bool {
+        self.following.alive_until(self.waited) >= until
+            && self.lanes.read_until().is_some_and(|read| read >= until)
+    }
+
+    /// Hears the next datagram of those that were read.
+    fn hear(&mut self) -> bool {
+        let Some((listener, sealed, mut message)) = self.lanes.take() else { return false };
+        let sender = match (message.credentials, message.source) {
+            (None, Some(source)) => Sender::Network { address: source.ip(), sealed },
+            (Some(who), _) => {
+                let pidfd = message.pidfd.take().and_then(Result::ok);
+                let process = self.following.sent_by(self.now, who.pid, pidfd);
+                Sender::Kernel { pid: who.pid, uid: who.uid, process }
+            }
+            // Queued at an inherited socket before the kernel was asked for names.
+            (None, None) => Sender::Kernel { pid: 0, uid: u32::MAX, process: None },
+        };
+        let datagram = Datagram {
+            listener,
+            sender,
+            bytes: message.bytes,
+            truncated: message.data_truncated,
+            control_truncated: message.control_truncated,
+        };
+        self.judge.hear(self.now, &datagram, &mut self.following);
+        self.following.heard();
+        if let Some(total) = message.overflow {
+            let dropped = self.lanes.overflowed(listener, total);
+            self.judge.kernel_dropped(dropped);
+        }
+        true
+    }
+
+    /// Says or notes the next end of a process of which everything has been heard.
+    fn settle_passed(&mut self) -> bool {
+        if let Some(seen) = self.following.gone_since() {
+            self.lanes.look_again(seen);
+        }
+        let read_until = self.lanes.read_until().unwrap_or(self.now);
+        match self.following.next_passing(read_until, self.now) {
+            Some(Passing::Over(slot, cause)) => {
+                self.judge.exited(self.now, slot, cause, &mut self.following);
+                true
+            }
+            Some(Passing::Unreaped(slot)) => {
+                self.judge.exiting(slot);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Says the next silence that is over its threshold, once everything has been read that
+    /// could have broken it, and everybody looked at who could have died instead.
+    fn settle_silent(&mut self) -> bool {
+        let Some(due) = self.judge.next_deadline().filter(|due| *due <= self.now) else {
+            return false;
+        };
+        let read_until = self.lanes.read_until().unwrap_or(self.now);
+        let horizon = read_until.min(self.following.alive_until(self.waited));
+        if horizon < due {
+            self.lanes.look_again(due);
+            return false;
+        }
+        self.judge.judge(horizon, &mut self.following)
+    }
+
+    /// Reads a batch, if there is one.
+    fn read(&mut self, now: u64) -> io::Result<()> {
+        if now.saturating_sub(self.waited) > UNDER_LOAD_NS {
+            self.look_at_descriptors(Some(Duration::ZERO))?;
+        } else {
+            self.note_look(now);
+        }
+        let (unidentified, followed) = (self.judge.unidentified(), self.judge.followed());
+        let wanted = self.following.wants_pidfds(unidentified, followed);
+        if wanted != self.passing_pidfds {
+            self.passing_pidfds = wanted;
+            self.lanes.pass_pidfds(wanted);
+        }
+        match self.lanes.read(|| self.clock.now(), self.following.epoll()) {
+            Read::Some(now) => self.now = now,
+            Read::Nothing => {}
+            Read::Failed(error) => {
+                self.judge.io(self.now, error.raw_os_error().unwrap_or_default());
+            }
+        }
+        Ok(())
+    }
+
+    fn wait(&mut self, now: u64, until: u64) -> io::Result<()> {
+        let rested = self.lanes.resume(now, self.following.epoll());
+        let due = [self.due(), rested, self.tick(now), Some(until)].into_iter().flatten().min();
+        self.lateness.expect(due);
+        let timeout = due.filter(|due| *due != u64::MAX);
+        let timeout = timeout.map(|due| Duration::from_nanos(due.saturating_sub(now)));
+        self.look_at_descriptors(timeout)
+    }
+
+    /// Waits until a descriptor is ready, and takes note of those that are.
+    fn look_at_descriptors(&mut self, mut timeout: Option<Duration>) -> io::Result<()> {
+        loop {
+            let found = self.following.epoll().wait(&mut self.ready, timeout);
+            let now = self.clock.now();
+            self.note_look(now);
+            let mut news = false;
+            for at in 0..found? {
+                let Some(ready) = self.ready.get(at) else { break };
+                match ready.token {
+                    TIMER => {
+                        self.timer.drain();
+                        self.armed.set(None);
+                    }
+                    token if Following::is_pidfd(token) => {
+                        news |= self.following.ready(token, now, self.waited);
+                    }
+                    token => self.lanes.set_ready(token, ready.hung_up),
+                }
+            }
+            // When many have died at once, one look does not tell of all.
+            if !news {
+                self.waited = now;
+                return Ok(());
+            }
+            timeout = Some(Duration::ZERO);
+        }
+    }
+
+    fn note_look(&mut self, now: u64) {
+        self.now = now;
+        if let Some(due) = self.asked.take() {
+            self.lateness.expect(due);
+        }
+        if let Some(pause) = self.lateness.look(now, Clock::asleep) {
+            self.judge.pause(now, pause);
+        }
+        // Until it waits again or leaves, it goes on at once.
+        self.lateness.expect(Some(now));
+    }
+
+    /// When there is something to say though nothing arrives.
+    pub(super) fn due(&self) -> Option<u64> {
+        if self.judge.has_events()
+            || self.lanes.has_backlog()
+            || self.following.gone_since().is_some()
+        {
+            return Some(self.now);
+        }
+        [self.judge.next_deadline(), self.following.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// When to look whether the observer comes late.
+    fn tick(&self, now: u64) -> Option<u64> {
+        (self.judge.followed() > 0).then(|| now.saturating_add(TICK_NS))
+    }
+
+    fn is_idle(&self) -> bool {
+        !self.lanes.is_ready() && self.due().is_none_or(|due| due > self.now)
+    }
+
+    /// Has the descriptor become readable when there is something to say.
+    pub(super) fn arm(&self) -> io::Result<()> {
+        let now = self.clock.now();
+        let rested = self.lanes.rested_at();
+        let due = [self.due(), rested, self.tick(now)].into_iter().flatten().min();
+        let armed = self.armed.get();
+        // One that will wake the host too early costs less than setting it for each beat.
+        let serves = armed.is_some_and(|at| at > now && due.is_some_and(|due| at <= due));
+        if serves || armed == due {
+            return Ok(());
+        }
+        match due {
+            // A timer set for 0 would be off.
+            Some(due) => self.timer.arm(self.clock.start.saturating_add(due).max(1))?,
+            None => self.timer.disarm()?,
+        }
+        self.armed.set(due);
+        Ok(())
+    }
+}
