@@ -264,8 +264,20 @@ impl Observer {
     /// pause.
     ///
     /// ```
-    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// use std::time::{Duration, Instant};
+    ///
+    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
     /// assert_eq!(observer.next_deadline(), None); // nobody is followed
+    ///
+    /// // A loop with something to do of its own, now and then:
+    /// let own_turn = Instant::now() + Duration::from_millis(20);
+    /// while Instant::now() < own_turn {
+    ///     let own = own_turn.saturating_duration_since(Instant::now());
+    ///     let wait = observer.next_deadline().unwrap_or(own).min(own);
+    ///     if let Some(event) = observer.poll_timeout(wait)? {
+    ///         println!("{event}");
+    ///     }
+    /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
@@ -406,6 +418,27 @@ impl Observer {
 }
 
 /// Readable whenever a poll has something to say, a Stall included. It is level-triggered.
+///
+/// ```
+/// use std::os::fd::AsRawFd;
+/// use std::time::Duration;
+/// use mio::{Events, Interest, Poll, Token, unix::SourceFd};
+/// # use std::net::UdpSocket;
+///
+/// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+/// # let address = observer.udp_addresses().next().unwrap();
+/// # UdpSocket::bind("127.0.0.1:0")?.send_to(b"not a frame, but 32 bytes of text", address)?;
+/// # UdpSocket::bind("127.0.0.1:0")?.send_to(&[0; 32], address)?;
+/// let mut poll = Poll::new()?;
+/// let mut observer_fd = SourceFd(&observer.as_raw_fd());
+/// poll.registry().register(&mut observer_fd, Token(0), Interest::READABLE)?;
+/// let mut ready = Events::with_capacity(8);
+/// poll.poll(&mut ready, None)?;
+/// while let Some(event) = observer.poll_timeout(Duration::ZERO)? {
+///     println!("{event}");
+/// }
+/// # Ok::<(), std::io::Error>(())
+/// ```
 impl AsFd for Observer {
     fn as_fd(&self) -> BorrowedFd<'_> {
         // A child must not set the timer, which is its parent's too.

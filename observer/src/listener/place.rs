@@ -124,7 +124,7 @@ impl<'a> Place<'a> {
                 (Occupant::Nobody, _) => {}
                 (Occupant::Dead, None) => self.bury()?,
                 (Occupant::Dead, Some(error)) => {
-                    let why = format_args!(
+                    let why = format!(
                         "a dead socket is in the way, and its directory cannot be locked \
                          ({error}) to remove it safely; remove it by hand"
                     );
@@ -138,7 +138,7 @@ impl<'a> Place<'a> {
     /// Looks who is here without disturbing: a live socket hears nothing of it.
     fn occupant(&self) -> io::Result<Occupant> {
         let left_alone = |what: &str| {
-            let why = format_args!("there is {what}, which is left alone");
+            let why = format!("there is {what}, which is left alone");
             Err(self.cannot(ErrorKind::AlreadyExists, why))
         };
         match fs::symlink_metadata(self.path) {
@@ -164,7 +164,7 @@ impl<'a> Place<'a> {
                 Err(self.cannot(ErrorKind::AddrInUse, why))
             }
             _ => {
-                let why = format_args!(
+                let why = format!(
                     "there is a socket that may not be probed ({error}) and is left alone"
                 );
                 Err(self.cannot(error.kind(), why))
@@ -175,7 +175,7 @@ impl<'a> Place<'a> {
     fn bury(&self) -> io::Result<()> {
         match self.folder.remove(&self.name) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
-                let why = format_args!("a dead socket there cannot be removed: {error}");
+                let why = format!("a dead socket there cannot be removed: {error}");
                 Err(self.cannot(error.kind(), why))
             }
             _ => Ok(()),

@@ -22,7 +22,7 @@ impl UdpListener {
     /// Listens at an address; one of IPv6 takes IPv6 alone.
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         Self::bound(address).map_err(|error| {
-            let what = format_args!("udp://{address}");
+            let what = format!("udp://{address}");
             match error.kind() {
                 io::ErrorKind::AddrInUse => cannot_bind(what, error.kind(), TAKEN),
                 io::ErrorKind::AddrNotAvailable => {

@@ -49,7 +49,7 @@ impl UdsListener {
     /// whoever is in this network namespace can reach it.
     pub(crate) fn bind_abstract(name: &[u8]) -> io::Result<Self> {
         let what = Path::new(OsStr::from_bytes(name)).display();
-        let what = format_args!("@{what}");
+        let what = format!("@{what}");
         let length = name.len();
         if name.is_empty() || length > LONGEST_NAME {
             let why = match length {
@@ -58,7 +58,7 @@ impl UdsListener {
             };
             return Err(cannot_bind(what, io::ErrorKind::InvalidInput, why));
         }
-        let socket = Self::unbound(what)?;
+        let socket = Self::unbound(&what)?;
         sys::bind_unix(socket.as_fd(), &[b"\0", name].concat()).map_err(|error| match error
             .kind()
         {

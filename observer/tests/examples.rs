@@ -1,0 +1,45 @@
+//! Runs the examples, each with an agent that beats three times and ends.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use support::{End, Folder, Puppet, wait_until};
+
+/// `cargo test` builds the examples beside the tests.
+fn example(name: &str) -> PathBuf {
+    let program = std::env::current_exe().unwrap();
+    let path =
+        program.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name);
+    assert!(path.exists(), "{} is missing; type: cargo build --examples", path.display());
+    path
+}
+
+#[test]
+fn each_example_follows_an_agent_to_its_end() {
+    for (name, arguments) in
+        [("watch", &["--exits", "1"][..]), ("beside_mio", &[]), ("beside_tokio", &[])]
+    {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let mut command = Command::new(example(name));
+        command.arg(&path).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
+        let running = command.spawn().unwrap();
+        wait_until(|| path.exists());
+        let mut agent = Puppet::at(&path);
+        agent.beat_and_end(3, End::Exit, 7);
+        agent.reap();
+        let ended = running.wait_with_output().unwrap();
+        let said = String::from_utf8(ended.stdout).unwrap();
+        assert!(ended.status.success(), "{name}: {said}");
+        assert_eq!(said.matches(": beat, ok").count(), 3, "{name}: {said}");
+        assert!(
+            said.trim_end().ends_with("exit, exit code 7, last status ok"),
+            "{name}: {said}"
+        );
+    }
+}
