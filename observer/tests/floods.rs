@@ -331,3 +331,32 @@ fn a_flood_of_what_is_no_beat_holds_up_no_host() {
     assert!(stats.wrong_length > 1_000 && stats.settled() == stats.received, "{stats:?}");
     drop((floods, slow));
 }
+
+/// "UDP gets about 10 frames a second", and whoever is behind it in line none.
+#[test]
+fn a_long_queue_delays_no_other_listener() {
+    const QUEUED: u64 = 400;
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let endpoint = || path.to_str().unwrap().parse().unwrap();
+    let here: SocketAddr = ([127, 0, 0, 1], 0).into();
+    // Whichever of them is the first.
+    for both in [
+        Builder::new().udp(here).listen(endpoint()),
+        Builder::new().listen(endpoint()).udp(here),
+    ] {
+        let mut observer = both.threshold(NEVER).bind().unwrap();
+        let address = observer.udp_addresses().next().unwrap();
+        let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for nonce in 1..=QUEUED {
+            sender.send_to(&frame(77, nonce), address).unwrap();
+        }
+        let local = UnixDatagram::unbound().unwrap();
+        local.send_to(&frame(std::process::id(), 1), &path).unwrap();
+        let heard = hear_until(&mut observer, |event| is_about(event, std::process::id()));
+        // A batch or two of the other's, not all of them.
+        assert!((heard.len() as u64) < QUEUED / 2, "after {} others", heard.len() - 1);
+        let heard = heard.len() + hear_all(&mut observer).len();
+        assert_eq!(heard as u64, QUEUED + 1);
+    }
+}

@@ -6,7 +6,7 @@
 mod support;
 
 use std::os::fd::AsFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::{
     Child, Folder, NEVER, PATIENCE, Puppet, hear_until, in_child, is, is_about, ms, names,
@@ -124,4 +124,32 @@ fn a_child_that_lives_on_keeps_nothing_busy() {
     // A pidfd that could not be taken out of the set would be ready for ever.
     assert_eq!(observer.poll_timeout(Duration::ZERO).unwrap(), None);
     assert!(!readable_within(observer.as_fd(), Duration::ZERO));
+}
+
+/// An agent's first pidfd is by its pid, while the kernel sends none with the datagrams;
+/// then comes the true one in its place. A child may hold on to the first.
+#[test]
+fn a_child_that_holds_on_to_a_pidfd_keeps_nothing_busy() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
+    let first = Puppet::at(&path);
+    first.beat(1);
+    first.beat(2);
+    hear_until(&mut observer, |event| support::nonce(event) == Some(2));
+    let mut puppet = Puppet::at(&path);
+    puppet.beat(1);
+    hear_until(&mut observer, is("beat"));
+    let _child = Child::start(|| support::wait_until(|| false));
+    puppet.beat(2);
+    hear_until(&mut observer, is("beat"));
+    puppet.exit(0);
+    puppet.reap();
+    hear_until(&mut observer, is("exit"));
+    // Once the child has gone it would not be ready any more; that one is in no hurry.
+    let start = Instant::now();
+    while readable_within(observer.as_fd(), Duration::ZERO) {
+        assert!(start.elapsed() < PATIENCE / 6, "it is ready for ever");
+        observer.poll_timeout(Duration::ZERO).unwrap();
+    }
 }
