@@ -61,7 +61,7 @@ const TIMER: u64 = u32::MAX as u64;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// In a forked child it answers an error to everything, and dropping it there leaves the
+/// In a forked child polling it is an error, and dropping it there leaves the
 /// parent's socket alone.
 pub struct Observer {
     judge: Judge,
