@@ -7,18 +7,15 @@
 
 mod support;
 
-use std::collections::HashSet;
 use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::panic;
 use std::path::Path;
-use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use support::{
     Child, Folder, NEVER, Puppet, agent, assert_accounted, count, frame, hear_all, hear_for,
-    hear_until, in_child, is, is_about, ms, names, nonce, shared_numbers, spelled,
-    system_calls_of, wait_until,
+    hear_until, in_child, is, is_about, ms, names, nonce, spelled, system_calls_of,
 };
 use varta::{BeatOutcome, NONCE_TERMINAL, Status, Varta};
 use varta_observer::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD, Event, Observer, What};
@@ -145,70 +142,6 @@ fn every_listener_is_heard_to_the_last_event() {
     assert_eq!(about.len(), 4);
     assert_eq!(count(&heard, "decode") as u64, 2 * ROUNDS);
     assert_accounted(&observer, 4 * ROUNDS);
-}
-
-/// Has so many processes beat ten times a second for two seconds and more, each so long
-/// after the one before, and hears them. Tells how many beats the kernel took and refused,
-/// and the longest time that it took none of somebody's.
-fn crowd(agents: u32, apart: Duration) -> (u64, u64, Duration) {
-    const ROUNDS: u32 = 25;
-    let folder = Folder::new();
-    let path = folder.join("varta.sock");
-    let mut observer = listening(&path).bind().unwrap();
-    let [sent, refused, longest] = shared_numbers();
-    // After all of them have been made.
-    let start = Instant::now() + ms(1_000);
-    let crowd = (0..agents).map(|nth| {
-        Child::start(|| {
-            let mut agent = Varta::connect(&path).unwrap();
-            let mut last_taken = start;
-            for round in 0..ROUNDS {
-                let at = start + ms(100) * round + apart * nth;
-                std::thread::sleep(at.saturating_duration_since(Instant::now()));
-                let taken = agent.beat(Status::Ok, 0) == BeatOutcome::Sent;
-                let gap = last_taken.elapsed().as_nanos().try_into().unwrap();
-                longest.fetch_max(gap, SeqCst);
-                if taken {
-                    last_taken = Instant::now();
-                }
-                let counter = if taken { &sent } else { &refused };
-                counter.fetch_add(1, SeqCst);
-            }
-            wait_until(|| false);
-        })
-    });
-    let crowd: Vec<_> = crowd.collect();
-    let mut heard = Vec::new();
-    while sent.load(SeqCst) + refused.load(SeqCst) < u64::from(agents * ROUNDS) {
-        heard.extend(observer.poll().unwrap());
-    }
-    heard.extend(hear_all(&mut observer));
-    drop(crowd);
-    let [sent, refused, longest] = [sent, refused, longest].map(|number| number.load(SeqCst));
-    let longest = Duration::from_nanos(longest);
-    assert_eq!(count(&heard, "beat") as u64, sent, "what the kernel took is heard");
-    assert_accounted(&observer, sent);
-    // On a machine that is busy enough nobody is in time.
-    if longest < ms(1_500) {
-        let crowd: HashSet<_> = heard.iter().filter_map(|event| event.about).collect();
-        assert_eq!(crowd.len(), agents as usize);
-        assert_eq!(observer.stats().stalls, 0, "{}", spelled(&heard));
-    }
-    (sent, refused, longest)
-}
-
-/// "300 agents at 10 Hz with default settings: 69 % of sends refused, 295 false stalls."
-#[test]
-fn three_hundred_ten_times_a_second() {
-    let (sent, refused, longest) = crowd(300, ms(100) / 300);
-    assert!(refused < sent || longest > ms(500), "{refused} refused, {sent} taken");
-}
-
-/// "64 agents beating in the same instant: 14 % of sends refused." What is refused is the
-/// scheduler's doing; what is taken is heard.
-#[test]
-fn sixty_four_in_the_same_instant() {
-    crowd(64, Duration::ZERO);
 }
 
 /// "A stall is called up to 108 ms late." How late exactly is measured elsewhere, where
