@@ -22,6 +22,8 @@ test: lint unit vectors interop fuzz-short msrv package ## Check everything
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path bench/Cargo.toml --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	for features in '' udp secure-udp panic-handler udp,panic-handler; do \
 	    $(CARGO) clippy --quiet -p varta --no-default-features --features "$$features" -- -D warnings; \
@@ -29,6 +31,8 @@ lint: ## Formatting, lints, every set of features, the docs
 	$(CARGO) rustc --quiet -p varta --lib --no-default-features -- --cfg bare -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --quiet --workspace --no-deps
 	$(CARGO) clippy --quiet --manifest-path bench/Cargo.toml --target-dir target/bench -- -D warnings
+	RUSTFLAGS='--cfg fuzzing' $(CARGO) clippy --quiet --locked --manifest-path fuzz/Cargo.toml \
+	    --target-dir target/fuzz-lint -- -D warnings
 
 .PHONY: unit
 unit: ## The tests of the crates
