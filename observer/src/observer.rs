@@ -61,8 +61,8 @@ const TIMER: u64 = u32::MAX as u64;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// In a forked child polling it is an error, and dropping it there leaves the
-/// parent's socket alone.
+/// In a forked child every call on it is an error (ECHILD), and dropping it there leaves
+/// the parent's socket alone.
 pub struct Observer {
     judge: Judge,
     lanes: Lanes,
@@ -217,13 +217,29 @@ impl Observer {
     /// Only what cannot be an event: that this is a forked child (ECHILD), or that the
     /// kernel will not wait.
     pub fn poll_timeout(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
-        if !self.owner.is_here() {
-            return Err(io::Error::from_raw_os_error(libc::ECHILD));
-        }
-        let polled = match self.next_event(timeout) {
+        match self.poll_interruptible(timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
             polled => polled,
-        };
+        }
+    }
+
+    /// As [`poll_timeout`](Self::poll_timeout), for a host that has to look after a signal:
+    /// one that ends the wait is an error of the kind [`Interrupted`](io::ErrorKind::Interrupted).
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// assert_eq!(observer.poll_interruptible(Duration::from_millis(1))?, None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`poll_timeout`](Self::poll_timeout), and a signal.
+    pub fn poll_interruptible(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
+        self.owner.check()?;
+        let polled = self.next_event(timeout);
         self.leave(matches!(polled, Ok(Some(_))), timeout)?;
         polled
     }
@@ -245,6 +261,7 @@ impl Observer {
     ///
     /// As [`poll_timeout`](Self::poll_timeout).
     pub fn poll_many(&mut self, events: &mut [Event], timeout: Duration) -> io::Result<usize> {
+        self.owner.check()?;
         let Some((first, rest)) = events.split_first_mut() else { return Ok(0) };
         let Some(event) = self.poll_timeout(timeout)? else { return Ok(0) };
         *first = event;
@@ -267,24 +284,28 @@ impl Observer {
     /// use std::time::{Duration, Instant};
     ///
     /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.next_deadline(), None); // nobody is followed
+    /// assert_eq!(observer.next_deadline()?, None); // nobody is followed
     ///
     /// // A loop with something to do of its own, now and then:
     /// let own_turn = Instant::now() + Duration::from_millis(20);
     /// while Instant::now() < own_turn {
     ///     let own = own_turn.saturating_duration_since(Instant::now());
-    ///     let wait = observer.next_deadline().unwrap_or(own).min(own);
+    ///     let wait = observer.next_deadline()?.unwrap_or(own).min(own);
     ///     if let Some(event) = observer.poll_timeout(wait)? {
     ///         println!("{event}");
     ///     }
     /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Duration> {
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn next_deadline(&self) -> io::Result<Option<Duration>> {
+        self.owner.check()?;
         let due = self.due();
         self.asked.set(Some(due));
-        Some(Duration::from_nanos(due?.saturating_sub(self.clock.now())))
+        Ok(due.map(|due| Duration::from_nanos(due.saturating_sub(self.clock.now()))))
     }
 
     /// Gives an agent a threshold of its own; its silence so far counts. False if there is
@@ -294,27 +315,36 @@ impl Observer {
     /// use std::time::Duration;
     ///
     /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert!(!observer.set_threshold(1, Duration::from_secs(30)));
+    /// assert!(!observer.set_threshold(1, Duration::from_secs(30))?);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn set_threshold(&mut self, agent: u64, threshold: Duration) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn set_threshold(&mut self, agent: u64, threshold: Duration) -> io::Result<bool> {
+        self.owner.check()?;
         let known = self.judge.set_threshold(agent, nanoseconds(threshold));
         self.set_pause_after();
-        known
+        Ok(known)
     }
 
     /// The agents that are followed.
     ///
     /// ```
     /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// for agent in observer.snapshot() {
+    /// for agent in observer.snapshot()? {
     ///     println!("{} ({}): {}", agent.pid, agent.name, agent.status);
     /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    #[must_use]
-    pub fn snapshot(&self) -> Vec<AgentInfo> {
-        self.agents().collect()
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn snapshot(&self) -> io::Result<Vec<AgentInfo>> {
+        self.owner.check()?;
+        Ok(self.agents().collect())
     }
 
     /// As [`snapshot`](Self::snapshot), without allocating: fills a slice as far as it
@@ -325,14 +355,19 @@ impl Observer {
     ///
     /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
     /// let mut agents = [AgentInfo::NOBODY; 100];
-    /// assert_eq!(observer.snapshot_into(&mut agents), 0);
+    /// assert_eq!(observer.snapshot_into(&mut agents)?, 0);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn snapshot_into(&self, agents: &mut [AgentInfo]) -> usize {
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn snapshot_into(&self, agents: &mut [AgentInfo]) -> io::Result<usize> {
+        self.owner.check()?;
         for (place, agent) in agents.iter_mut().zip(self.agents()) {
             *place = agent;
         }
-        self.judge.followed()
+        Ok(self.judge.followed())
     }
 
     fn agents(&self) -> impl Iterator<Item = AgentInfo> + '_ {
@@ -346,34 +381,48 @@ impl Observer {
     ///
     /// ```
     /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.stats().beats, 0);
+    /// assert_eq!(observer.stats()?.beats, 0);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    #[must_use]
-    pub fn stats(&self) -> Counters {
-        *self.judge.counters()
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn stats(&self) -> io::Result<Counters> {
+        self.owner.check()?;
+        Ok(*self.judge.counters())
     }
 
     /// How many agents have made room since this was last asked.
     ///
     /// ```
     /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.drain_evictions(), 0);
+    /// assert_eq!(observer.drain_evictions()?, 0);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn drain_evictions(&mut self) -> u64 {
-        self.judge.drain_evictions()
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn drain_evictions(&mut self) -> io::Result<u64> {
+        self.owner.check()?;
+        Ok(self.judge.drain_evictions())
     }
 
     /// How many beats of newcomers have found no room since this was last asked.
     ///
     /// ```
     /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.drain_capacity_exceeded(), 0);
+    /// assert_eq!(observer.drain_capacity_exceeded()?, 0);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn drain_capacity_exceeded(&mut self) -> u64 {
-        self.judge.drain_capacity_exceeded()
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn drain_capacity_exceeded(&mut self) -> io::Result<u64> {
+        self.owner.check()?;
+        Ok(self.judge.drain_capacity_exceeded())
     }
 
     /// The UDP addresses it listens at.

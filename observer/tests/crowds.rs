@@ -62,7 +62,7 @@ fn crowd(agents: u32, apart: Duration) -> (u64, u64, Duration) {
     if longest < ms(1_500) {
         let crowd: HashSet<_> = heard.iter().filter_map(|event| event.about).collect();
         assert_eq!(crowd.len(), agents as usize);
-        assert_eq!(observer.stats().stalls, 0, "{}", spelled(&heard));
+        assert_eq!(observer.stats().unwrap().stalls, 0, "{}", spelled(&heard));
     }
     (sent, refused, longest)
 }

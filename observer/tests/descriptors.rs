@@ -70,7 +70,7 @@ fn the_dead_are_looked_for(bound: usize) {
     let threshold = ms(250);
     let mut observer = listening(&path).threshold(threshold).descriptors(bound).bind().unwrap();
     let mut puppets = heard_twice(&mut observer, &path, 8);
-    assert_eq!(observer.snapshot().len(), 8);
+    assert_eq!(observer.snapshot().unwrap().len(), 8);
     hear_all(&mut observer);
     // Everybody is back, should the machine have been slow.
     for (nonce, puppet) in (3..).zip(&puppets) {
@@ -96,7 +96,7 @@ fn the_dead_are_looked_for(bound: usize) {
     end(&mut puppets[7]);
     let heard = hear_until(&mut observer, is("exit"));
     assert_eq!(whose(&heard, "exit", &puppets), [7], "{}", spelled(&heard));
-    assert_eq!(observer.snapshot().len(), 4);
+    assert_eq!(observer.snapshot().unwrap().len(), 4);
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn no_more_are_held_than_allowed_and_none_is_lost() {
             puppets.iter_mut().for_each(end);
             wait_until(|| {
                 hear_all(&mut observer);
-                observer.stats().exits == expected as u64
+                observer.stats().unwrap().exits == expected as u64
             });
             drop(puppets);
             assert_eq!(open_descriptors(), before);
@@ -150,7 +150,7 @@ fn when_they_run_out_all_the_same() {
                 hear_until(&mut observer, |event| support::nonce(event) == Some(nonce));
             }
         }
-        assert_eq!(observer.snapshot().len(), 10);
+        assert_eq!(observer.snapshot().unwrap().len(), 10);
         for (nonce, puppet) in (3..).zip(&puppets) {
             puppet.beat(nonce);
             hear_until(&mut observer, is("beat"));

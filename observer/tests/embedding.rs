@@ -48,7 +48,7 @@ fn readable_for_each_kind_of_event() {
     kill(puppet.pid(), libc::SIGKILL);
     hear_when_readable(&mut observer, is("exit"));
     puppet.reap();
-    assert!(observer.snapshot().is_empty());
+    assert!(observer.snapshot().unwrap().is_empty());
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn readable_while_there_is_more_to_say() {
         hear_until(&mut observer, is("beat"));
     }
     std::thread::sleep(threshold * 2);
-    while observer.stats().stalls < 30 {
+    while observer.stats().unwrap().stalls < 30 {
         assert!(readable_within(observer.as_fd(), PATIENCE));
         observer.poll_timeout(Duration::ZERO).unwrap();
     }
@@ -102,7 +102,7 @@ fn readable_while_there_is_more_to_say() {
         puppet.reap();
         hear_all(&mut observer);
     }
-    while observer.stats().exits < 30 {
+    while observer.stats().unwrap().exits < 30 {
         assert!(readable_within(observer.as_fd(), PATIENCE));
         observer.poll_timeout(Duration::ZERO).unwrap();
     }
@@ -114,14 +114,14 @@ fn waiting_for_the_next_deadline() {
     let path = folder.join("varta.sock");
     let threshold = ms(500);
     let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
-    assert_eq!(observer.next_deadline(), None);
+    assert_eq!(observer.next_deadline().unwrap(), None);
     let puppet = Puppet::at(&path);
     puppet.beat(1);
     let beat = hear_until(&mut observer, is("beat"))[0];
-    assert!(observer.next_deadline().unwrap() <= threshold);
+    assert!(observer.next_deadline().unwrap().unwrap() <= threshold);
     let (mut looks, mut paused) = (0, false);
     let stall = loop {
-        std::thread::sleep(observer.next_deadline().unwrap());
+        std::thread::sleep(observer.next_deadline().unwrap().unwrap());
         match observer.poll_timeout(Duration::ZERO).unwrap() {
             Some(event) if event.what.name() == "stall" => break event,
             // On a busy machine.
@@ -134,11 +134,19 @@ fn waiting_for_the_next_deadline() {
     assert!(looks <= 8 || paused, "{looks} looks");
     let silent = Duration::from_nanos(stall.observer_ns - beat.observer_ns);
     assert!(silent >= threshold && (silent < threshold * 2 || paused), "{silent:?}");
-    assert_eq!(observer.next_deadline(), None, "whoever is stalled, the kernel tells its end");
+    assert_eq!(
+        observer.next_deadline().unwrap(),
+        None,
+        "whoever is stalled, the kernel tells its end"
+    );
     puppet.beat(2);
     puppet.beat(3);
     hear_until(&mut observer, is("recovered"));
-    assert_eq!(observer.next_deadline(), Some(Duration::ZERO), "its beats are to be said");
+    assert_eq!(
+        observer.next_deadline().unwrap(),
+        Some(Duration::ZERO),
+        "its beats are to be said"
+    );
 }
 
 /// What a thread has given up its processor for.

@@ -49,7 +49,7 @@ fn each_end_has_its_cause() {
             assert!(agent(&observer, puppet.pid()).is_none());
         }
     }
-    assert!(observer.snapshot().is_empty());
+    assert!(observer.snapshot().unwrap().is_empty());
     assert_accounted(&observer, 8);
 }
 
@@ -141,7 +141,7 @@ fn of_many_at_once_none_is_a_stall() {
         hear_all(&mut observer);
     }
     let mut heard = hear_all(&mut observer);
-    let stalled_before = observer.stats().stalls;
+    let stalled_before = observer.stats().unwrap().stalls;
     for puppet in &mut puppets {
         kill(puppet.pid(), libc::SIGKILL);
         puppet.reap();
@@ -153,14 +153,14 @@ fn of_many_at_once_none_is_a_stall() {
         assert!(start.elapsed() < PATIENCE, "{}", spelled(&heard));
         heard.extend(observer.poll_timeout(Duration::ZERO).unwrap());
     }
-    assert_eq!(observer.stats().stalls, stalled_before, "{}", spelled(&heard));
+    assert_eq!(observer.stats().unwrap().stalls, stalled_before, "{}", spelled(&heard));
     assert!(
         heard
             .iter()
             .filter(|event| event.what.name() == "exit")
             .all(|exit| { cause(exit) == ExitCause::Signal(libc::SIGKILL) })
     );
-    assert!(observer.snapshot().is_empty());
+    assert!(observer.snapshot().unwrap().is_empty());
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn fifty_beside_a_flood() {
     let mut observer = Observer::bind(&path, ms(3_000), 0o600).unwrap();
     let quiet: Vec<_> = (0..50).map(|_| Sending::five_times_a_second(&path)).collect();
     let mut heard = Vec::new();
-    while observer.snapshot().len() < 50 {
+    while observer.snapshot().unwrap().len() < 50 {
         heard.extend(observer.poll().unwrap());
     }
     let flood = Sending::flood(&path);
@@ -76,7 +76,7 @@ fn fifty_beside_a_flood() {
     let slowest = slowest.max().unwrap();
     assert!(found.unwrap() < ms(2_000).max(slowest), "{found:?}");
     // Everyone is still there, and all that was taken of anybody is heard.
-    assert_eq!(observer.snapshot().len(), 50);
+    assert_eq!(observer.snapshot().unwrap().len(), 50);
     let all: Vec<_> = quiet.iter().chain([&flood]).collect();
     let living: Vec<_> =
         all.iter().copied().filter(|one| one.pid() != quiet[7].pid()).collect();
@@ -124,7 +124,7 @@ fn a_slow_neighbour_of_one_too_fast() {
         assert_eq!(beats[&slow.pid()], 30);
         let starved = slow.longest() >= ms(1_900);
         assert!(count(&heard, "stall") == 0 || starved, "{}", spelled(&heard));
-        let stats = observer.stats();
+        let stats = observer.stats().unwrap();
         assert_eq!(stats.settled(), stats.received);
         assert_eq!(stats.rate_limited_global, 0);
         assert_eq!(stats.rate_limited_agent > 0, limit.is_some());
@@ -192,7 +192,7 @@ fn udp_and_unix_at_full_rate_together() {
     for sending in &local {
         assert_eq!(heard[&sending.pid()], sending.taken());
     }
-    let stats = observer.stats();
+    let stats = observer.stats().unwrap();
     // The kernel says how many it has dropped beside the next that it does not drop.
     let from_network = heard[&0] + stats.kernel_drops;
     assert!(from_network <= network.taken() && heard[&0] > 0);
@@ -232,7 +232,7 @@ fn a_flood_of_what_is_no_beat_holds_up_no_host() {
         beats += heard;
         polls += 1;
     }
-    let stats = observer.stats();
+    let stats = observer.stats().unwrap();
     assert!(stats.wrong_length > 1_000 && stats.settled() == stats.received, "{stats:?}");
     drop((floods, slow));
 }

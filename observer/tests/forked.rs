@@ -12,7 +12,7 @@ use support::{
     Child, Folder, NEVER, PATIENCE, Puppet, hear_until, in_child, is, is_about, ms, names,
     readable_within,
 };
-use varta_observer::{Event, Observer};
+use varta_observer::{AgentInfo, Event, Observer};
 
 fn is_refused<T: std::fmt::Debug>(answer: std::io::Result<T>) {
     assert_eq!(answer.unwrap_err().raw_os_error(), Some(libc::ECHILD));
@@ -25,13 +25,16 @@ fn meddle(observer: &mut Observer, agent: u64) {
     is_refused(observer.poll_timeout(Duration::ZERO));
     is_refused(observer.poll_timeout(Duration::MAX));
     is_refused(observer.poll_many(&mut events, Duration::ZERO));
-    // These have no way to refuse; what they say or change is the child's alone.
+    is_refused(observer.poll_many(&mut [], Duration::ZERO));
+    is_refused(observer.poll_interruptible(Duration::ZERO));
     let _ = observer.as_fd();
-    let _ = observer.next_deadline();
-    let _ = observer.set_threshold(agent, ms(1));
-    let _ = (observer.snapshot(), observer.stats());
-    let _ = (observer.drain_evictions(), observer.drain_capacity_exceeded());
-    let _ = observer.udp_addresses().count();
+    is_refused(observer.next_deadline());
+    is_refused(observer.set_threshold(agent, ms(1)));
+    is_refused(observer.snapshot());
+    is_refused(observer.snapshot_into(&mut [AgentInfo::NOBODY; 4]));
+    is_refused(observer.stats());
+    is_refused(observer.drain_evictions());
+    is_refused(observer.drain_capacity_exceeded());
     is_refused(observer.poll_timeout(Duration::ZERO));
 }
 
@@ -95,7 +98,7 @@ fn a_child_is_told_so_and_harms_nothing() {
         let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
         assert!(is_about(&exit, puppets[2].pid()));
         // Its own copy of the pidfd went with the children.
-        assert_eq!(observer.snapshot().len(), 2);
+        assert_eq!(observer.snapshot().unwrap().len(), 2);
         let found = Observer::bind(&path, NEVER, 0o600).unwrap_err();
         assert_eq!(found.kind(), std::io::ErrorKind::AddrInUse);
         drop(observer);

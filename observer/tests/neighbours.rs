@@ -44,7 +44,7 @@ fn a_second_handle_and_a_restarted_one() {
             assert_eq!(heard.last().and_then(support::nonce), Some(*nonce));
         }
     }
-    let stats = observer.stats();
+    let stats = observer.stats().unwrap();
     assert_eq!((stats.beats, stats.stalls), (sent, 0), "{stats:?}");
     assert!(stats.not_forward > 0);
     assert_eq!(agent(&observer, puppet.pid()).unwrap().beats, sent);
@@ -220,12 +220,13 @@ fn more_agents_than_others_bear_and_a_threshold_for_one() {
     }
     hear_all(&mut observer);
     assert_accounted(&observer, AGENTS.into());
-    assert_eq!(observer.snapshot().len(), 6_000);
+    assert_eq!(observer.snapshot().unwrap().len(), 6_000);
 
-    let hasty = observer.snapshot().into_iter().find(|agent| agent.claimed_pid == 5_000);
+    let hasty =
+        observer.snapshot().unwrap().into_iter().find(|agent| agent.claimed_pid == 5_000);
     let hasty = hasty.unwrap().agent;
-    assert!(observer.set_threshold(hasty, ms(50)));
-    assert!(!observer.set_threshold(u64::MAX, ms(50)));
+    assert!(observer.set_threshold(hasty, ms(50)).unwrap());
+    assert!(!observer.set_threshold(u64::MAX, ms(50)).unwrap());
     let heard = hear_until(&mut observer, is("stall"));
     assert_eq!(heard.last().unwrap().about.unwrap().agent, hasty);
     assert!(names(&hear_for(&mut observer, ms(100))).is_empty());
@@ -254,7 +255,7 @@ fn all_that_happens_is_said_or_counted() {
     assert_eq!((forged.what, forged.about), (what, None));
     puppet.exit(0);
     hear_until(&mut observer, is("exit"));
-    let stats = observer.stats();
+    let stats = observer.stats().unwrap();
     assert_eq!((stats.missed, stats.auth_failures, stats.beats), (3, 1, 2));
     assert_eq!((stats.recoveries, stats.exits), (1, 1));
 }

@@ -140,7 +140,7 @@ fn polling_allocates_nothing_whatever_arrives() {
         }
         counted.poll_until(|counted| {
             counted.exits == 3 * round as usize
-                && counted.observer.stats().auth_failures == u64::from(round)
+                && counted.observer.stats().unwrap().auth_failures == u64::from(round)
         });
         if !reap_at_once {
             for puppet in &mut puppets {
@@ -148,14 +148,14 @@ fn polling_allocates_nothing_whatever_arrives() {
             }
         }
         counted.allocations += allocations(|| {
-            let _ = counted.observer.snapshot_into(&mut agents);
-            let _ = counted.observer.stats();
-            let _ = counted.observer.next_deadline();
+            let _ = counted.observer.snapshot_into(&mut agents).unwrap();
+            let _ = counted.observer.stats().unwrap();
+            let _ = counted.observer.next_deadline().unwrap();
             let _ = counted.observer.as_fd();
         });
     }
     counted.poll_until(|counted| counted.stalls > 0);
-    let counters = counted.observer.stats();
+    let counters = counted.observer.stats().unwrap();
     assert!(counters.auth_failures > 0 && counters.decrypt_failures > 0 && counters.probes > 0);
     assert_eq!(counted.allocations, 0);
 }

@@ -54,7 +54,7 @@ impl Host {
             loop {
                 run(&mut observer, &mut saying);
                 if told.load(SeqCst) == REPORT {
-                    let followed = observer.snapshot().len();
+                    let followed = observer.snapshot().unwrap().len();
                     writeln!(saying.to, "followed {followed} 0 0").unwrap();
                     wait_until(|| false);
                 }
@@ -264,7 +264,7 @@ fn a_host_that_is_late_for_the_deadline_it_asked_for() {
     let puppet = Puppet::at(&path);
     puppet.beat(1);
     wait_until(|| hear_all(&mut observer).iter().any(is("beat")));
-    assert!(observer.next_deadline().unwrap() <= threshold);
+    assert!(observer.next_deadline().unwrap().unwrap() <= threshold);
     std::thread::sleep(threshold * 10);
     let first = observer.poll_timeout(Duration::ZERO).unwrap().unwrap();
     assert!(matches!(first.what, What::Paused { .. }), "{first}");

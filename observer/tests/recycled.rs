@@ -141,7 +141,7 @@ fn after_the_old_one_has_stalled() {
         new.beat(1);
         let heard = hear_until(&mut observer, is("beat"));
         assert_eq!(names(&heard), ["exit", "beat"]);
-        assert_eq!(observer.stats().recoveries, 0);
+        assert_eq!(observer.stats().unwrap().recoveries, 0);
     });
 }
 
@@ -176,7 +176,7 @@ fn one_after_the_other() {
                 heard.extend(hear_all(&mut observer));
             }
         }
-        while !observer.snapshot().is_empty() {
+        while !observer.snapshot().unwrap().is_empty() {
             heard.extend(observer.poll().unwrap());
         }
         let mut causes = Vec::new();

@@ -99,7 +99,7 @@ fn a_process_that_another_reaps_has_its_cause_where_the_kernel_tells() {
             // Where the kernel does not tell, the zombie may have been there long enough.
             let unknown = !told && cause == ExitCause::Unknown;
             assert!(cause == wanted || unknown, "{cause:?} with {means:?}");
-            assert!(observer.snapshot().is_empty());
+            assert!(observer.snapshot().unwrap().is_empty());
         }
     }
 }
@@ -130,7 +130,7 @@ fn an_agent_that_was_found_by_pid_is_unconfirmed() {
         hear_until(&mut observer, "beat");
         hear_until(&mut observer, "beat");
         let by_pid = means.descriptors == Descriptors::Opened;
-        assert_eq!(observer.snapshot()[0].unconfirmed, by_pid, "{means:?}");
+        assert_eq!(observer.snapshot().unwrap()[0].unconfirmed, by_pid, "{means:?}");
     }
 }
 
@@ -146,7 +146,7 @@ fn without_pidfds_silence_does_the_work() {
     agent.wait();
     let heard = hear_until(&mut observer, "stall");
     assert!(heard.iter().all(|event| event.what.name() != "exit"));
-    assert_eq!(observer.snapshot().len(), 1);
+    assert_eq!(observer.snapshot().unwrap().len(), 1);
 }
 
 /// The observer may not see what other users' processes leave behind, and who should take
@@ -187,7 +187,7 @@ fn an_exit_waits_for_its_cause_but_not_for_long() {
                     ExitCause::Unknown => assert!(alive.elapsed() >= CAUSE),
                     cause => exit(if cause == ExitCause::Code(7) { 7 } else { 1 }),
                 }
-                assert!(observer.snapshot().is_empty());
+                assert!(observer.snapshot().unwrap().is_empty());
             });
             heard.recv(&mut [0]).unwrap();
             agent.go();

@@ -37,6 +37,11 @@ impl Owner {
             None => process::id() == self.pid,
         }
     }
+
+    /// An error (ECHILD) in any other process.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        if self.is_here() { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ECHILD)) }
+    }
 }
 
 impl Drop for Owner {

@@ -123,7 +123,7 @@ pub(crate) fn nonce(event: &Event) -> Option<u64> {
 
 /// The agent with this pid, in a snapshot.
 pub(crate) fn agent(observer: &Observer, pid: u32) -> Option<AgentInfo> {
-    observer.snapshot().into_iter().find(|agent| agent.pid == pid)
+    observer.snapshot().unwrap().into_iter().find(|agent| agent.pid == pid)
 }
 
 /// What an agent with this pid sends.
@@ -140,7 +140,7 @@ pub(crate) fn frame(pid: u32, nonce: u64) -> [u8; FRAME_BYTES] {
 /// That no datagram has vanished uncounted, and that each accepted beat was said.
 #[track_caller]
 pub(crate) fn assert_accounted(observer: &Observer, beats_heard: u64) {
-    let counters = observer.stats();
+    let counters = observer.stats().unwrap();
     assert_eq!(counters.settled(), counters.received, "{counters:?}");
     assert_eq!(counters.beats, beats_heard, "{counters:?}");
 }
