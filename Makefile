@@ -17,7 +17,7 @@ demo: ## Show what it does, in half a minute
 	@./demo
 
 .PHONY: test
-test: lint unit vectors interop fuzz-short msrv package ## Check everything
+test: lint unit vectors matrix fuzz-short msrv package ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
@@ -42,10 +42,11 @@ unit: ## The tests of the crates
 vectors: $(PYTHON) ## The shared vectors: that they are what the spec says, and that we meet them
 	$(PYTHON) conformance/generate --check conformance/vectors/vlp.json
 	conformance/run
+	conformance/senders/prove
 
-.PHONY: interop
-interop: ## Published observers hear our agents
-	conformance/interop/run
+.PHONY: matrix
+matrix: ## Every agent to every observer, ours and the published ones
+	conformance/matrix/run
 
 .PHONY: fuzz-short
 fuzz-short:

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# A varta agent of bash alone over UDP, or of bash and socat over a Unix socket:
-# sender.sh /dev/udp/127.0.0.1/9000, or sender.sh /run/varta.sock
+# A varta agent of bash alone, which has UDP: sender.sh /dev/udp/127.0.0.1/9000
 
 little() { # NUMBER BYTES, least byte first, in hex
     local i
@@ -22,16 +21,9 @@ while (($# == 0)) && read -r -a numbers; do # to be proven: the numbers in, fram
 done
 (($#)) || exit 0
 
-trap '' PIPE
-connect() { # the kernel names who sends, and over a Unix socket that is socat
-    case $1 in
-    /dev/udp/*) exec 3>"$1" && pid=$$ ;;
-    *) exec 3> >(exec socat -u -b 32 - "UNIX-SENDTO:$1" 2>&1) && pid=$! ;;
-    esac
-}
+exec 3>"$1"
 for ((nonce = 1; ; nonce++)); do
-    kill -0 "${pid:-none}" 2>/dev/null || connect "$1"
-    frame=$(encode "$pid" 0 "${EPOCHREALTIME/./}000" "$nonce" 0 | sed 's/../\\x&/g')
+    frame=$(encode $$ 0 "${EPOCHREALTIME/[.,]/}000" "$nonce" 0 | sed 's/../\\x&/g')
     printf "$frame" | dd bs=32 iflag=fullblock status=none >&3 2>/dev/null # in one piece
     sleep 0.5 # the work, instead of a sleep
 done

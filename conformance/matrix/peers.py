@@ -1,0 +1,108 @@
+"""Who takes part: how each agent and observer is built and called, and what it cannot."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cell import THRESHOLD_MS, TRANSPORTS, Child, Exporting, Place, Watched
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
+PEERS = TARGET / "peers"
+
+ALL = frozenset(TRANSPORTS)
+LOCAL = frozenset({"uds"})
+
+
+@dataclass(frozen=True)
+class Agent:
+    command: list[str]
+    transports: frozenset[str] = ALL
+    version: int = 2
+    child: Child = Child.COUNTS_ANEW
+    # Over these its forked child sends what nobody can open, and is told that it was sent.
+    child_unheard: frozenset[str] = frozenset()
+
+    def child_over(self, transport: str) -> Child:
+        return Child.UNHEARD if transport in self.child_unheard else self.child
+
+
+@dataclass(frozen=True)
+class Observer:
+    observe: Callable[[Place], Watched | Exporting]
+    versions: tuple[int, ...] = (1, 2)
+    transports: frozenset[str] = ALL
+
+
+def cargo(*arguments: object) -> None:
+    subprocess.run(["cargo", *map(str, arguments)], cwd=ROOT, check=True)
+
+
+def ours(*command: object) -> Callable[[Place], Watched]:
+    return lambda place: Watched([*map(str, command), place.endpoint, str(THRESHOLD_MS)])
+
+
+def daemon(command: Path, flags: list[str], *, at_end: bool = False) -> Callable[[Place], Exporting]:
+    return lambda place: Exporting([str(command)], place, flags, at_end=at_end)
+
+
+def rust_binaries() -> Path:
+    cargo("build", "--quiet", "--package", "varta-matrix")
+    return TARGET / "debug"
+
+
+def published_client() -> Path:
+    manifest = HERE / "published/Cargo.toml"
+    build = PEERS / "build"
+    cargo("build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", build)
+    return build / "debug/published"
+
+
+def published_daemon(version: str, *features: str) -> Path:
+    home = PEERS / f"varta-watch-{version}"
+    binary = home / "bin/varta-watch"
+    if not binary.exists():
+        print(f"building the published varta-watch {version}", flush=True)
+        cargo(
+            "install", "--quiet", "--root", home, "--target-dir", PEERS / "build",
+            "--version", f"={version}", "--features", ",".join(features), "varta-watch",
+        )
+    return binary
+
+
+def published_python() -> Path:
+    python = PEERS / "python/bin/python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", PEERS / "python"], check=True)
+        requirements = HERE / "published/requirements.txt"
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "-r", requirements], check=True)
+    return python
+
+
+def agents() -> dict[str, Agent]:
+    client, rust = str(published_client()), rust_binaries()
+    return {
+        "Rust": Agent([str(rust / "agent")]),
+        "Rust, version 1": Agent([str(rust / "agent"), "--v1"], LOCAL, version=1),
+        "published Rust 0.1": Agent([client, "0.1"], LOCAL, version=1, child=Child.GOES_ON),
+        "published Rust 0.2": Agent([client, "0.2"], child_unheard=frozenset({"master"})),
+        "published Python 0.2": Agent([str(published_python()), str(HERE / "published/agent.py")]),
+    }
+
+
+def observers() -> dict[str, Observer]:
+    published = ["--max-beat-rate", "0", "--export-file-sync-every", "1"]
+    return {
+        "Rust": Observer(ours(rust_binaries() / "observer")),
+        "published daemon 0.1": Observer(
+            daemon(published_daemon("0.1.0"), [], at_end=True), (1,), LOCAL
+        ),
+        "published daemon 0.2": Observer(
+            daemon(published_daemon("0.2.0", "secure-udp", "unsafe-plaintext-udp"), published), (2,)
+        ),
+    }
