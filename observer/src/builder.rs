@@ -3,17 +3,18 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::Duration;
 
+use varta::Endpoint;
 use varta::secure::Key;
-use varta::{Endpoint, KeyFile};
 
 use crate::following::Following;
 use crate::identity::{self, Means};
 use crate::judge::{Judge, Settings};
 use crate::lanes::Lanes;
-use crate::listener::{Listener, UdpListener, UdsListener};
-use crate::observer::Observer;
+use crate::observer::{Observer, nanoseconds};
+use crate::opening::{NamedKey, Opening, Place, invalid, second_master_key};
 use crate::policy::{Policy, Rate, Uids};
 use crate::simulated::Simulated;
 use crate::sys;
@@ -23,8 +24,6 @@ pub const DEFAULT_THRESHOLD: Duration = Duration::from_secs(2);
 
 /// How many agents an observer follows that is not told another number.
 pub const DEFAULT_CAPACITY: usize = 4096;
-
-const LEAST_PAUSE_NS: u64 = 50_000_000;
 
 /// Says how an observer is to be, then makes it.
 ///
@@ -62,14 +61,6 @@ pub struct Builder {
     detect_exits: bool,
     descriptors: Option<usize>,
     means: Option<Means>,
-}
-
-#[derive(Debug)]
-enum Place {
-    Endpoint(Endpoint),
-    Udp(SocketAddr),
-    SecureUdp(SocketAddr),
-    Inherited(OwnedFd),
 }
 
 impl Default for Builder {
@@ -325,16 +316,23 @@ impl Builder {
         };
         let bound = self.descriptors.unwrap_or_else(identity::default_descriptor_bound);
         let following = Following::new(means, self.policy.namespaces, self.capacity, bound)?;
+        let opening =
+            Opening { socket_mode: self.socket_mode, receive_buffer: self.receive_buffer };
         let mut lanes = Lanes::new();
         for place in std::mem::take(&mut self.places) {
-            let (mut listener, sealed) = self.listener(place)?;
-            if let Some(bytes) = self.receive_buffer {
-                listener.set_receive_buffer(bytes)?;
+            let sealed = place.is_sealed();
+            match place.key()? {
+                None => {}
+                Some(NamedKey::Shared(key)) => self.shared_keys.push(key),
+                Some(NamedKey::Master(_)) if self.master_key.is_some() => {
+                    return Err(second_master_key());
+                }
+                Some(NamedKey::Master(key)) => self.master_key = Some(key),
             }
-            lanes.add(listener, sealed, following.epoll())?;
+            lanes.add(opening.open(place)?, sealed, following.epoll())?;
         }
         let (pause_after, capacity) = (self.pause_after, self.capacity);
-        Observer::new(self.judge()?, following, lanes, pause_after, capacity)
+        Observer::new(self.judge()?, following, lanes, opening, pause_after, capacity)
     }
 
     /// Makes an observer without sockets, fed and advanced by hand in a time of the
@@ -350,43 +348,11 @@ impl Builder {
     /// A threshold or a capacity of 0.
     pub fn simulate(self) -> io::Result<Simulated> {
         let pause_after = self.pause_after;
-        let judge = self.judge()?;
-        let pause_after = pause_after_ns(pause_after, &judge);
-        Ok(Simulated::new(judge, pause_after))
-    }
-
-    /// A listener, and whether it takes sealed frames only.
-    fn listener(&mut self, place: Place) -> io::Result<(Listener, bool)> {
-        let udp = |address| UdpListener::bind(address).map(Listener::from);
-        match place {
-            Place::Endpoint(Endpoint::Path(path)) => {
-                Ok((UdsListener::bind(&path, self.socket_mode)?.into(), false))
-            }
-            Place::Endpoint(Endpoint::Abstract(name)) => {
-                Ok((UdsListener::bind_abstract(&name)?.into(), false))
-            }
-            Place::Endpoint(Endpoint::Udp(address)) | Place::Udp(address) => {
-                Ok((udp(address)?, false))
-            }
-            Place::Endpoint(Endpoint::SecureUdp { address, key }) => {
-                match key {
-                    KeyFile::Shared(file) => self.shared_keys.push(Key::from_file(file)?),
-                    KeyFile::Master(file) if self.master_key.is_none() => {
-                        self.master_key = Some(Key::from_file(file)?);
-                    }
-                    KeyFile::Master(_) => {
-                        return Err(invalid("cannot bind: more than one master key was given"));
-                    }
-                }
-                Ok((udp(address)?, true))
-            }
-            Place::SecureUdp(address) => Ok((udp(address)?, true)),
-            Place::Inherited(socket) => Ok((UdsListener::inherit(socket)?.into(), false)),
-        }
+        Ok(Simulated::new(self.judge()?, pause_after))
     }
 
     fn judge(self) -> io::Result<Judge> {
-        let threshold_ns = u64::try_from(self.threshold.as_nanos()).unwrap_or(u64::MAX);
+        let threshold_ns = nanoseconds(self.threshold);
         if threshold_ns == 0 {
             return Err(invalid("cannot bind: the threshold is 0"));
         }
@@ -402,14 +368,50 @@ impl Builder {
     }
 }
 
-/// How late counts as a pause: as told, or half the shortest threshold, at least 50 ms.
-pub(crate) fn pause_after_ns(told: Option<Duration>, judge: &Judge) -> u64 {
-    match told {
-        Some(told) => u64::try_from(told.as_nanos()).unwrap_or(u64::MAX),
-        None => (judge.shortest_threshold() / 2).max(LEAST_PAUSE_NS),
+impl Observer {
+    /// Listens at a path for agents of the same user, each of which may be silent for
+    /// `threshold`. [`builder`](Self::builder) is for all the rest.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use varta_observer::Observer;
+    ///
+    /// let error = Observer::bind("/nonexistent/varta.sock", Duration::from_secs(2), 0o600).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Builder::bind`].
+    pub fn bind(
+        path: impl AsRef<Path>,
+        threshold: Duration,
+        socket_mode: u32,
+    ) -> io::Result<Self> {
+        Builder::new()
+            .listen(Endpoint::Path(path.as_ref().to_owned()))
+            .threshold(threshold)
+            .socket_mode(socket_mode)
+            .bind()
     }
-}
 
-fn invalid(why: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, why)
+    /// Begins to say how an observer is to be.
+    ///
+    /// ```
+    /// let builder = varta_observer::Observer::builder().version1(true);
+    /// ```
+    pub fn builder() -> Builder {
+        Builder::new()
+    }
+
+    /// An observer without sockets, fed and advanced by hand in invented time, with
+    /// everything at its default.
+    ///
+    /// ```
+    /// let simulated = varta_observer::Observer::simulated();
+    /// ```
+    #[must_use]
+    pub fn simulated() -> Simulated {
+        Simulated::default()
+    }
 }

@@ -3,7 +3,9 @@
 /// Watches the observer's own looks at the world.
 #[derive(Debug)]
 pub(crate) struct Lateness {
-    /// The least lateness that counts as a pause.
+    /// The least lateness that counts as a pause, if the host has said.
+    told: Option<u64>,
+    /// What counts by that, or else by the shortest threshold.
     pause_after: u64,
     /// When the observer is due to look next, as far as it knows.
     due: Option<u64>,
@@ -16,9 +18,14 @@ pub(crate) struct Lateness {
 /// The two clocks run apart only in suspend; a reading of both is not taken at one instant.
 const SUSPENDED_NS: u64 = 1_000_000;
 
+/// Unless the host says otherwise, less than this is no pause.
+const LEAST_PAUSE_NS: u64 = 50_000_000;
+
 impl Lateness {
-    pub(crate) const fn new(pause_after: u64, now: u64, asleep: u64) -> Self {
-        Self { pause_after, due: None, asleep, looked: now }
+    pub(crate) fn new(told: Option<u64>, shortest_threshold: u64, asleep: u64) -> Self {
+        let mut made = Self { told, pause_after: 0, due: None, asleep, looked: 0 };
+        made.set_shortest_threshold(shortest_threshold);
+        made
     }
 
     /// Says when the next look is due. None: whenever the host likes.
@@ -55,8 +62,8 @@ impl Lateness {
         self.looked = at;
     }
 
-    pub(crate) fn set_pause_after(&mut self, pause_after: u64) {
-        self.pause_after = pause_after;
+    pub(crate) fn set_shortest_threshold(&mut self, ns: u64) {
+        self.pause_after = self.told.unwrap_or((ns / 2).max(LEAST_PAUSE_NS));
     }
 }
 
@@ -67,7 +74,19 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     fn after(pause_after: u64) -> Lateness {
-        Lateness::new(pause_after, 0, 0)
+        Lateness::new(Some(pause_after), 0, 0)
+    }
+
+    #[test]
+    fn half_the_shortest_threshold_is_the_least_pause() {
+        let mut lateness = Lateness::new(None, 1_000 * MS, 0);
+        for (shortest, least) in [(1_000, 500), (200, 100), (10, 50), (3_000, 1_500)] {
+            lateness.set_shortest_threshold(shortest * MS);
+            assert_eq!(lateness.pause_after, least * MS);
+        }
+        let mut told = after(7);
+        told.set_shortest_threshold(1_000 * MS);
+        assert_eq!(told.pause_after, 7);
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod lanes;
 mod lateness;
 mod listener;
 mod observer;
+mod opening;
 mod policy;
 mod replay;
 mod simulated;

@@ -1,5 +1,6 @@
 //! The observer: sockets and processes around the part that decides.
 
+mod changes;
 mod looking;
 
 use std::cell::Cell;
@@ -7,18 +8,15 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
-use std::path::Path;
 use std::time::Duration;
 
-use varta::Endpoint;
-
-use crate::builder::{Builder, pause_after_ns};
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::following::Following;
 use crate::judge::Judge;
 use crate::lanes::Lanes;
 use crate::lateness::Lateness;
+use crate::opening::Opening;
 use crate::sys::{self, Interest, Owner, Ready, Timer};
 use crate::tracker::AgentInfo;
 
@@ -69,7 +67,7 @@ pub struct Observer {
     following: Following,
     clock: Clock,
     lateness: Lateness,
-    pause_after: Option<Duration>,
+    opening: Opening,
     capacity: usize,
     ready: Ready,
     /// When the descriptors were last looked at, to the last one.
@@ -106,69 +104,26 @@ impl Clock {
 }
 
 impl Observer {
-    /// Listens at a path for agents of the same user, each of which may be silent for
-    /// `threshold`. [`builder`](Self::builder) is for all the rest.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use varta_observer::Observer;
-    ///
-    /// let error = Observer::bind("/nonexistent/varta.sock", Duration::from_secs(2), 0o600).unwrap_err();
-    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`Builder::bind`].
-    pub fn bind(
-        path: impl AsRef<Path>,
-        threshold: Duration,
-        socket_mode: u32,
-    ) -> io::Result<Self> {
-        Builder::new()
-            .listen(Endpoint::Path(path.as_ref().to_owned()))
-            .threshold(threshold)
-            .socket_mode(socket_mode)
-            .bind()
-    }
-
-    /// Begins to say how an observer is to be.
-    ///
-    /// ```
-    /// let builder = varta_observer::Observer::builder().version1(true);
-    /// ```
-    pub fn builder() -> Builder {
-        Builder::new()
-    }
-
-    /// An observer without sockets, fed and advanced by hand in invented time, with
-    /// everything at its default.
-    ///
-    /// ```
-    /// let simulated = varta_observer::Observer::simulated();
-    /// ```
-    #[must_use]
-    pub fn simulated() -> crate::Simulated {
-        crate::Simulated::default()
-    }
-
     pub(crate) fn new(
         judge: Judge,
         following: Following,
         lanes: Lanes,
+        opening: Opening,
         pause_after: Option<Duration>,
         capacity: usize,
     ) -> io::Result<Self> {
         let timer = Timer::new()?;
         following.epoll().add(timer.as_fd(), TIMER, Interest::Readable)?;
         let clock = Clock { start: sys::boottime_ns() };
-        let mut observer = Self {
+        let pause_after = pause_after.map(nanoseconds);
+        let lateness = Lateness::new(pause_after, judge.shortest_threshold(), Clock::asleep());
+        Ok(Self {
             judge,
             lanes,
             following,
             clock,
-            lateness: Lateness::new(0, 0, Clock::asleep()),
-            pause_after,
+            lateness,
+            opening,
             capacity,
             ready: Ready::new(),
             waited: 0,
@@ -179,9 +134,7 @@ impl Observer {
             embedded: Cell::new(false),
             asked: Cell::new(None),
             owner: Owner::here(),
-        };
-        observer.set_pause_after();
-        Ok(observer)
+        })
     }
 
     /// The next event, waiting for it at most 100 ms.
@@ -306,27 +259,6 @@ impl Observer {
         let due = self.due();
         self.asked.set(Some(due));
         Ok(due.map(|due| Duration::from_nanos(due.saturating_sub(self.clock.now()))))
-    }
-
-    /// Gives an agent a threshold of its own; its silence so far counts. False if there is
-    /// no such agent.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert!(!observer.set_threshold(1, Duration::from_secs(30))?);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// That this is a forked child (ECHILD).
-    pub fn set_threshold(&mut self, agent: u64, threshold: Duration) -> io::Result<bool> {
-        self.owner.check()?;
-        let known = self.judge.set_threshold(agent, nanoseconds(threshold));
-        self.set_pause_after();
-        Ok(known)
     }
 
     /// The agents that are followed.
@@ -459,11 +391,6 @@ impl Observer {
             )
         })
     }
-
-    fn set_pause_after(&mut self) {
-        let pause_after = pause_after_ns(self.pause_after, &self.judge);
-        self.lateness.set_pause_after(pause_after);
-    }
 }
 
 /// Readable whenever a poll has something to say, a Stall included. It is level-triggered.
@@ -516,7 +443,7 @@ impl fmt::Debug for Observer {
     }
 }
 
-fn nanoseconds(duration: Duration) -> u64 {
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 

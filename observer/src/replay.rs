@@ -71,6 +71,10 @@ impl Senders {
         }
     }
 
+    pub(crate) const fn bound(&self) -> usize {
+        self.bound
+    }
+
     pub(crate) fn session(&self, key: &Key, tag: u32, iv: Iv) -> Session {
         let Some(sender) = self.find(key, tag).and_then(|sender| self.known.get(sender)) else {
             return Session::New;

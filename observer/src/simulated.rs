@@ -1,11 +1,16 @@
 //! An observer without sockets, in invented time: for the shared stories, and for users'
 //! own tests.
 
+use std::time::Duration;
+
+use varta::secure::Key;
+
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause};
 use crate::judge::{Datagram, Judge, NoHost, Settings};
 use crate::lateness::Lateness;
-use crate::policy::Policy;
+use crate::observer::nanoseconds;
+use crate::policy::{Policy, Rate};
 use crate::tracker::AgentInfo;
 
 /// Decides as an [`Observer`](crate::Observer) does, of what it is told instead of what it
@@ -45,19 +50,18 @@ pub struct Simulated {
 
 impl Default for Simulated {
     fn default() -> Self {
-        let settings = Settings::new(Policy::same_uid(0));
-        let pause_after = settings.threshold_ns / 2;
-        Self::new(Judge::new(settings), pause_after)
+        Self::new(Judge::new(Settings::new(Policy::same_uid(0))), None)
     }
 }
 
 impl Simulated {
-    pub(crate) fn new(judge: Judge, pause_after: u64) -> Self {
+    pub(crate) fn new(judge: Judge, pause_after: Option<Duration>) -> Self {
+        let pause_after = pause_after.map(nanoseconds);
         Self {
+            lateness: Lateness::new(pause_after, judge.shortest_threshold(), 0),
             judge,
             said: Vec::new(),
             polled: 0,
-            lateness: Lateness::new(pause_after, 0, 0),
             now: 0,
             asleep: 0,
         }
@@ -144,7 +148,41 @@ impl Simulated {
     /// assert!(!varta_observer::Observer::simulated().set_threshold(7, 1_000_000));
     /// ```
     pub fn set_threshold(&mut self, agent: u64, threshold_ns: u64) -> bool {
-        self.judge.set_threshold(agent, threshold_ns)
+        let known = self.judge.set_threshold(agent, threshold_ns);
+        self.lateness.set_shortest_threshold(self.judge.shortest_threshold());
+        known
+    }
+
+    /// As [`Observer::set_default_threshold`](crate::Observer::set_default_threshold), in
+    /// nanoseconds; 0 is taken as 1.
+    ///
+    /// ```
+    /// varta_observer::Observer::simulated().set_default_threshold(1_000_000);
+    /// ```
+    pub fn set_default_threshold(&mut self, threshold_ns: u64) {
+        self.judge.set_default_threshold(threshold_ns);
+        self.lateness.set_shortest_threshold(self.judge.shortest_threshold());
+    }
+
+    /// As [`Observer::set_rates`](crate::Observer::set_rates).
+    ///
+    /// ```
+    /// varta_observer::Observer::simulated().set_rates(None, None);
+    /// ```
+    pub fn set_rates(&mut self, per_agent: Option<Rate>, all: Option<Rate>) {
+        self.judge.set_rates(per_agent, all);
+    }
+
+    /// As [`Observer::set_keys`](crate::Observer::set_keys).
+    ///
+    /// ```
+    /// use varta::secure::Key;
+    ///
+    /// let mut observer = varta_observer::Observer::simulated();
+    /// observer.set_keys(vec![Key::from_bytes([7; 32])], None);
+    /// ```
+    pub fn set_keys(&mut self, shared: Vec<Key>, master: Option<Key>) {
+        self.judge.set_keys(&shared, master);
     }
 
     /// The next of what has been said so far.

@@ -15,6 +15,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use support::{End, Folder, PATIENCE, Puppet, frame, ms};
+use varta::Endpoint;
 use varta::secure::Key;
 use varta_observer::{AgentInfo, Builder, Event, Observer, What};
 
@@ -89,15 +90,16 @@ impl Counted {
 fn polling_allocates_nothing_whatever_arrives() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let observer = Builder::new()
+    // Part of it later than bind, which makes no difference afterwards.
+    let mut observer = Builder::new()
         .listen(path.to_str().unwrap().parse().unwrap())
-        .udp((Ipv4Addr::LOCALHOST, 0).into())
         .secure_udp((Ipv4Addr::LOCALHOST, 0).into())
-        .shared_key(Key::from_bytes([7; 32]))
-        .master_key(Key::from_bytes([8; 32]))
-        .threshold(ms(200))
         .bind()
         .unwrap();
+    observer.listen(Endpoint::Udp((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
+    let [shared, master] = [7, 8].map(|byte| Key::from_bytes([byte; 32]));
+    observer.set_keys(vec![shared], Some(master)).unwrap();
+    observer.set_default_threshold(ms(200)).unwrap();
     let addresses: Vec<_> = observer.udp_addresses().collect();
     let mine = UnixDatagram::unbound().unwrap();
     mine.connect(&path).unwrap();

@@ -25,6 +25,15 @@ struct Trace {
     now: u64,
     step: u64,
     wild: bool,
+    /// The threshold at the beginning, by which time passes.
+    pace: u64,
+}
+
+impl Dice {
+    fn rate(&mut self) -> Option<Rate> {
+        let per_second = 1 + u32::try_from(self.below(40)).unwrap();
+        self.one_in(3).then_some(Rate { per_second, burst: per_second.div_ceil(9) })
+    }
 }
 
 impl Trace {
@@ -33,12 +42,8 @@ impl Trace {
         let capacity = [24, 64, 2, 8, 200, 24, 64, 1][usize::try_from(seed % 8).unwrap()];
         let threshold =
             [100 * MS, 2000 * MS, 40 * MS + 1][usize::try_from(dice.below(3)).unwrap()];
-        let rate = |dice: &mut Dice| {
-            let per_second = 1 + u32::try_from(dice.below(40)).unwrap();
-            dice.one_in(3).then_some(Rate { per_second, burst: per_second.div_ceil(9) })
-        };
         let mut naive = Naive::new(capacity, threshold);
-        (naive.per_agent, naive.global) = (rate(&mut dice), rate(&mut dice));
+        (naive.per_agent, naive.global) = (dice.rate(), dice.rate());
         naive.sender_bound = 1 + usize::try_from(dice.below(8)).unwrap();
         naive.exits = EXITS[usize::try_from(dice.below(3)).unwrap()];
         let mut world = World::with(|settings| {
@@ -51,7 +56,8 @@ impl Trace {
             settings.shared_keys = vec![key(1)];
         });
         world.host.exits = naive.exits;
-        Self { world, naive, dice, now: dice_start(seed), step: 0, wild: seed % 4 == 3 }
+        let (now, wild) = (dice_start(seed), seed % 4 == 3);
+        Self { world, naive, dice, now, step: 0, wild, pace: threshold }
     }
 
     fn run(seed: u64, steps: u64) -> Counters {
@@ -73,7 +79,7 @@ impl Trace {
     }
 
     fn pass_time(&mut self) {
-        let threshold = self.naive.threshold;
+        let threshold = self.pace;
         self.now += match self.dice.below(1000) {
             0..500 => 0,
             500..800 => self.dice.below(1000),
@@ -95,6 +101,8 @@ impl Trace {
             94..96 => self.exiting(),
             96..97 => self.set_exits(),
             97..98 => self.set_threshold(),
+            98..99 if self.dice.one_in(20) => self.set_default_threshold(),
+            99..100 if self.dice.one_in(20) => self.set_rates(),
             _ => self.life_or_death(),
         }
     }
@@ -247,6 +255,22 @@ impl Trace {
         assert!(self.world.judge.set_threshold(id, threshold));
         let at = self.naive.by_id(id);
         self.naive.set_threshold(at, threshold);
+    }
+
+    fn set_default_threshold(&mut self) {
+        // Around where it began, so that time goes on passing at the same pace.
+        let threshold = self.pace / 4 + self.dice.below(2 * self.pace);
+        self.world.judge.set_default_threshold(threshold);
+        self.naive.set_default_threshold(threshold);
+        let own = self.naive.agents.iter().filter_map(|agent| agent.threshold);
+        let shortest = own.chain([threshold]).min().unwrap();
+        assert_eq!(self.world.judge.shortest_threshold(), shortest);
+    }
+
+    fn set_rates(&mut self) {
+        let (per_agent, all) = (self.dice.rate(), self.dice.rate());
+        self.world.judge.set_rates(per_agent, all);
+        self.naive.set_rates(per_agent, all);
     }
 
     /// What looking a process up will find.

@@ -491,6 +491,24 @@ fn an_own_threshold_keeps_the_pause_that_was_given_back() {
 }
 
 #[test]
+fn a_new_default_holds_for_whoever_has_no_threshold_of_its_own() {
+    let mut world = World::new();
+    world.local(10 * MS, 50, 1);
+    world.local(20 * MS, 51, 1);
+    world.judge.set_threshold(2, 400 * MS);
+    world.judge.set_default_threshold(30 * MS);
+    assert_eq!(world.judge.shortest_threshold(), 30 * MS);
+    world.local(30 * MS, 52, 1);
+    assert_eq!(world.judge(40 * MS - 1), []);
+    assert_eq!(words(&world.judge(40 * MS)), ["stall 1"]);
+    world.judge.set_default_threshold(500 * MS);
+    assert_eq!(world.judge.shortest_threshold(), 400 * MS);
+    assert_eq!(words(&world.judge(420 * MS)), ["stall 2"]);
+    assert_eq!(world.judge(530 * MS - 1), []);
+    assert_eq!(words(&world.judge(530 * MS)), ["stall 3"]);
+}
+
+#[test]
 fn times_at_the_end_of_time_are_no_traps() {
     let mut world = World::with(|settings| settings.threshold_ns = u64::MAX);
     world.local(1 << 60, 50, 1);

@@ -17,24 +17,7 @@ impl Judge {
         self.tracker.next_deadline()
     }
 
-    /// Gives an agent a threshold of its own, counted from when it was last heard. Answers
-    /// whether there is such an agent.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(0)));
-    /// assert!(!judge.set_threshold(1, 50_000_000));
-    /// ```
-    pub fn set_threshold(&mut self, agent: u64, threshold_ns: u64) -> bool {
-        let slot = self.find(agent);
-        if let Some(slot) = slot {
-            self.tracker.set_threshold(slot, threshold_ns);
-        }
-        slot.is_some()
-    }
-
-    /// The shortest threshold that any agent has or had.
+    /// The shortest threshold there is, or was since the default was set last.
     ///
     /// ```
     /// use varta_observer::{Policy, judge::{Judge, Settings}};

@@ -26,23 +26,46 @@ pub(crate) struct Keyring {
     /// By the last bits of the pid. Only a frame that opened puts a key here, so that
     /// nobody without one can push out another's.
     derived: Vec<Option<(u32, Key)>>,
+    /// Of how many agents the derived key is kept, if there is a master key.
+    at_hand: usize,
 }
 
 impl Keyring {
     pub(crate) fn new(shared: &[Key], master: Option<Key>, agents: usize) -> Self {
-        let at_hand = if master.is_some() { agents.clamp(1, DERIVED_AT_HAND) } else { 0 };
-        let mut derived = Vec::new();
-        derived.resize_with(at_hand, || None);
-        Self {
+        let mut made = Self {
             shared: shared.iter().map(Cipher::new).collect(),
             fitted: Box::new([0; 256]),
-            master,
-            derived,
+            master: None,
+            derived: Vec::new(),
+            at_hand: agents.clamp(1, DERIVED_AT_HAND),
+        };
+        if let Some(master) = master {
+            made.set_master(master);
         }
+        made
+    }
+
+    /// Holds these keys and no others.
+    pub(crate) fn replace(&mut self, shared: &[Key], master: Option<Key>) {
+        *self = Self::new(shared, master, self.at_hand);
+    }
+
+    pub(crate) fn add_shared(&mut self, key: &Key) {
+        self.shared.push(Cipher::new(key));
+    }
+
+    pub(crate) fn set_master(&mut self, key: Key) {
+        self.master = Some(key);
+        self.derived.clear();
+        self.derived.resize_with(self.at_hand, || None);
+    }
+
+    pub(crate) fn has_master(&self) -> bool {
+        self.master.is_some()
     }
 
     pub(crate) fn holds_any(&self) -> bool {
-        !self.shared.is_empty() || self.master.is_some()
+        !self.shared.is_empty() || self.has_master()
     }
 
     /// Opens a datagram of either form.

@@ -6,6 +6,7 @@
 //! benchmark.
 
 mod books;
+mod changes;
 mod host;
 mod keyring;
 mod local;
@@ -57,6 +58,8 @@ pub struct Judge {
     paced: u64,
     keyring: Keyring,
     senders: Senders,
+    /// How many senders of sealed frames are remembered once there is a key.
+    most_senders: usize,
     counters: Counters,
     events: Queue,
     evictions_seen: u64,
@@ -78,13 +81,15 @@ impl Judge {
             settings;
         let tracker = Tracker::new(capacity, threshold_ns);
         let keyring = Keyring::new(&shared_keys, master_key, capacity / 2);
-        let senders = if keyring.holds_any() { senders.unwrap_or(capacity / 2) } else { 0 };
+        let most_senders = senders.unwrap_or(capacity / 2);
+        let senders = if keyring.holds_any() { most_senders } else { 0 };
         Self {
             now: 0,
             per_agent: policy.per_agent.map(Limit::new),
             global: policy.global.map(Limit::new),
             paced: 0,
             senders: Senders::new(senders, tracker.random()),
+            most_senders,
             tracker,
             policy,
             keyring,

@@ -164,8 +164,30 @@ impl Tracker {
         let before = self.threshold(slot);
         self.cold_mut(slot).threshold_ns = threshold_ns;
         self.shortest_ns = self.shortest_ns.min(threshold_ns);
+        self.hot_mut(slot).flags.set(Flags::OWN_THRESHOLD, true);
+        self.follow_threshold(slot, before);
+    }
+
+    /// Changes the threshold of all that have none of their own.
+    pub(crate) fn set_default_threshold(&mut self, threshold_ns: u64) {
+        let before = std::mem::replace(&mut self.threshold_ns, threshold_ns.max(1));
+        self.shortest_ns = self.threshold_ns;
+        for slot in self.slots() {
+            if !self.is_followed(slot) {
+                continue;
+            }
+            if self.has(slot, Flags::OWN_THRESHOLD) {
+                self.shortest_ns = self.shortest_ns.min(self.threshold(slot));
+            } else {
+                self.follow_threshold(slot, before);
+            }
+        }
+    }
+
+    /// Moves an agent's deadline from where its former threshold had put it.
+    fn follow_threshold(&mut self, slot: Slot, before: u64) {
+        let threshold = self.threshold(slot);
         let hot = self.hot_mut(slot);
-        hot.flags.set(Flags::OWN_THRESHOLD, true);
         if hot.flags.has(Flags::EXITING) {
             return;
         }
@@ -174,7 +196,7 @@ impl Tracker {
         }
         // What lies between is a pause that was given back.
         let pardon = hot.links.deadline.saturating_sub(hot.last_ns.saturating_add(before));
-        let deadline = hot.last_ns.saturating_add(threshold_ns).saturating_add(pardon);
+        let deadline = hot.last_ns.saturating_add(threshold).saturating_add(pardon);
         self.wheel.set(&mut self.hot, slot.0, deadline);
     }
 
@@ -182,7 +204,7 @@ impl Tracker {
         self.wheel.next_deadline(&self.hot)
     }
 
-    /// The shortest threshold that any agent was ever given.
+    /// The shortest threshold that any agent was given since the default was set.
     pub(crate) const fn shortest_threshold(&self) -> u64 {
         self.shortest_ns
     }

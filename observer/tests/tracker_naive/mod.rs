@@ -26,7 +26,7 @@ pub(crate) struct Agent {
     status: Status,
     pub(crate) stalled: bool,
     pardon: Option<u64>,
-    threshold: Option<u64>,
+    pub(crate) threshold: Option<u64>,
     exits: Exits,
     exiting: bool,
     number: Option<u64>,
@@ -444,6 +444,26 @@ impl Naive {
 
     pub(crate) fn set_threshold(&mut self, at: usize, threshold: u64) {
         self.agents[at].threshold = Some(threshold);
+        self.follow_threshold(at);
+    }
+
+    pub(crate) fn set_default_threshold(&mut self, threshold: u64) {
+        self.threshold = threshold;
+        for at in 0..self.agents.len() {
+            if self.agents[at].threshold.is_none() {
+                self.follow_threshold(at);
+            }
+        }
+    }
+
+    pub(crate) fn set_rates(&mut self, per_agent: Option<Rate>, all: Option<Rate>) {
+        (self.per_agent, self.global) = (per_agent, all);
+        self.level = Level::default();
+        self.agents.iter_mut().for_each(|agent| agent.level = Level::default());
+    }
+
+    fn follow_threshold(&mut self, at: usize) {
+        let threshold = self.threshold_of(at);
         let agent = &mut self.agents[at];
         if !agent.exiting && !agent.stalled {
             let due = agent.last.saturating_add(threshold);

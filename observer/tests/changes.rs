@@ -1,0 +1,350 @@
+//! Shows what can be changed of an observer that runs: further endpoints, other keys,
+//! thresholds and rates, none of which loses an agent.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
+
+mod support;
+
+use std::fs::{self, Permissions};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use support::{
+    Folder, NEVER, Puppet, agent, assert_accounted, count, frame, hear_all, hear_until,
+    in_child, is, is_about, ms, names, nonce, readable_within, spelled, wait_until,
+};
+use varta::secure::{Cipher, Iv, Key};
+use varta::{Endpoint, KeyFile, Status, Varta};
+use varta_observer::judge::{Datagram, Sender};
+use varta_observer::{Builder, Observer, Origin, Rate, What};
+
+const HERE: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+fn key(byte: u8) -> Key {
+    Key::from_bytes([byte; 32])
+}
+
+fn endpoint(path: &Path) -> Endpoint {
+    path.to_str().unwrap().parse().unwrap()
+}
+
+/// A key in a file that is as the endpoint wants it.
+fn key_file(path: &Path, byte: u8) {
+    fs::write(path, format!("{byte:02x}").repeat(32)).unwrap();
+    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
+}
+
+fn secure(address: SocketAddr, key: KeyFile) -> Endpoint {
+    Endpoint::SecureUdp { address, key }
+}
+
+fn sealed(byte: u8, prefix: u8, counter: u32, frame: &[u8; 32]) -> [u8; 60] {
+    Cipher::new(&key(byte)).seal(Iv { prefix: [prefix; 8], counter }, frame).unwrap()
+}
+
+#[test]
+fn every_endpoint_can_be_added() {
+    let folder = Folder::new();
+    let [first, second, file] =
+        ["first.sock", "second.sock", "key"].map(|name| folder.join(name));
+    key_file(&file, 7);
+    let mut observer = Builder::new()
+        .listen(endpoint(&first))
+        .socket_mode(0o640)
+        .threshold(NEVER)
+        .bind()
+        .unwrap();
+    let puppet = Puppet::at(&first);
+    puppet.beat(1);
+    hear_until(&mut observer, is("beat"));
+
+    observer.listen(endpoint(&second)).unwrap();
+    assert_eq!(fs::metadata(&second).unwrap().permissions().mode() & 0o777, 0o640);
+    let name = format!("@varta-changes-{}", std::process::id());
+    observer.listen(name.parse().unwrap()).unwrap();
+    observer.listen(Endpoint::Udp((HERE, 0).into())).unwrap();
+    observer.listen(secure((HERE, 0).into(), KeyFile::Shared(file))).unwrap();
+    let [plain, secure] = observer.udp_addresses().collect::<Vec<_>>().try_into().unwrap();
+
+    let elsewhere = Puppet::at(&second);
+    elsewhere.beat(1);
+    let heard = hear_until(&mut observer, is("beat"));
+    assert!(is_about(heard.last().unwrap(), elsewhere.pid()), "{}", spelled(&heard));
+    let mut abstract_one = Varta::open(&name).unwrap();
+    let _ = abstract_one.beat(Status::Ok, 0);
+    let heard = hear_until(&mut observer, is("beat"));
+    assert!(is_about(heard.last().unwrap(), std::process::id()));
+    drop(abstract_one);
+
+    let network = UdpSocket::bind((HERE, 0)).unwrap();
+    for (bytes, to, origin) in [
+        (frame(77, 1).to_vec(), plain, Origin::Network),
+        (sealed(7, 1, 1, &frame(78, 1)).to_vec(), secure, Origin::SecureNetwork),
+    ] {
+        network.send_to(&bytes, to).unwrap();
+        let heard = hear_until(&mut observer, is("beat"));
+        assert_eq!(heard.last().unwrap().about.unwrap().origin, origin);
+    }
+    assert_eq!(observer.snapshot().unwrap().len(), 5);
+    drop(observer);
+    assert!(!first.exists() && !second.exists());
+}
+
+/// While somebody is awaited the kernel is asked for pidfds, at a new socket too.
+#[test]
+fn who_comes_to_a_new_endpoint_is_known_by_its_first_beat() {
+    let folder = Folder::new();
+    let [first, second] = ["first.sock", "second.sock"].map(|name| folder.join(name));
+    let mut observer = Observer::bind(&first, NEVER, 0o600).unwrap();
+    assert!(hear_all(&mut observer).is_empty());
+    observer.listen(endpoint(&second)).unwrap();
+    let puppet = Puppet::at(&second);
+    puppet.beat(1);
+    hear_until(&mut observer, is("beat"));
+    assert!(!agent(&observer, puppet.pid()).unwrap().unconfirmed);
+}
+
+#[test]
+fn what_cannot_be_added_changes_nothing() {
+    let folder = Folder::new();
+    let [path, taken, file, master] =
+        ["own.sock", "taken.sock", "key", "master"].map(|name| folder.join(name));
+    key_file(&file, 7);
+    key_file(&master, 8);
+    let mut other = Observer::bind(&taken, NEVER, 0o600).unwrap();
+    let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
+    let mut refused = |endpoint| {
+        let error = observer.listen(endpoint).unwrap_err().to_string();
+        assert_eq!(observer.udp_addresses().count(), 0);
+        error
+    };
+    let taken_too = "an observer is already listening there";
+    let shown = taken.display();
+    assert_eq!(refused(endpoint(&taken)), format!("cannot bind {shown}: {taken_too}"));
+    let holder = UdpSocket::bind((HERE, 0)).unwrap();
+    let address = holder.local_addr().unwrap();
+    let with_key = |address| secure(address, KeyFile::Shared(file.clone()));
+    assert_eq!(refused(with_key(address)), format!("cannot bind udp://{address}: {taken_too}"));
+    fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+    let error = refused(with_key((HERE, 0).into()));
+    assert!(error.contains(file.to_str().unwrap()), "{error}");
+
+    let with_master = || secure((HERE, 0).into(), KeyFile::Master(master.clone()));
+    observer.listen(with_master()).unwrap();
+    let error = observer.listen(with_master()).unwrap_err().to_string();
+    assert_eq!(error, "cannot bind: more than one master key was given");
+
+    // The key of the endpoint that was refused is not held.
+    let address = observer.udp_addresses().next().unwrap();
+    let network = UdpSocket::bind((HERE, 0)).unwrap();
+    network.send_to(&sealed(7, 1, 1, &frame(78, 1)), address).unwrap();
+    wait_until(|| {
+        hear_all(&mut observer);
+        observer.stats().unwrap().decrypt_failures == 1
+    });
+    assert!(hear_all(&mut other).is_empty());
+}
+
+#[test]
+fn a_forked_child_changes_nothing() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
+    in_child(|| {
+        let refused = [
+            observer.listen(endpoint(&folder.join("child.sock"))),
+            observer.set_keys(vec![key(1)], None),
+            observer.set_default_threshold(ms(1)),
+            observer.set_rates(None, None),
+        ];
+        for answer in refused {
+            assert_eq!(answer.unwrap_err().raw_os_error(), Some(libc::ECHILD));
+        }
+    });
+    assert!(!folder.join("child.sock").exists());
+}
+
+#[test]
+fn keys_are_changed_without_losing_anybody() {
+    let mut observer = Builder::new()
+        .secure_udp((HERE, 0).into())
+        .shared_key(key(1))
+        .threshold(NEVER)
+        .bind()
+        .unwrap();
+    let address: SocketAddr = observer.udp_addresses().next().unwrap();
+    let socket = UdpSocket::bind((HERE, 0)).unwrap();
+    let send = |bytes: &[u8]| socket.send_to(bytes, address).unwrap();
+    let recorded = sealed(1, b'a', 1, &frame(4321, 1));
+    send(&recorded);
+    let agent = hear_until(&mut observer, is("beat"))[0].about.unwrap().agent;
+
+    // Both, then the new one alone.
+    observer.set_keys(vec![key(2), key(1)], None).unwrap();
+    send(&sealed(1, b'a', 2, &frame(4321, 2)));
+    send(&sealed(2, b'b', 1, &frame(4321, 3)));
+    let heard = hear_until(&mut observer, |event| nonce(event) == Some(3));
+    assert_eq!(names(&heard), ["beat", "beat"]);
+    observer.set_keys(vec![key(2)], None).unwrap();
+    send(&sealed(1, b'a', 3, &frame(4321, 4)));
+    send(&sealed(2, b'b', 2, &frame(4321, 5)));
+    let heard = hear_until(&mut observer, is("beat"));
+    assert_eq!(heard[0].about.unwrap().agent, agent);
+    assert_eq!(observer.stats().unwrap().decrypt_failures, 1);
+    // Should the old one come back, what was heard under it is not heard again.
+    observer.set_keys(vec![key(1)], None).unwrap();
+    send(&recorded);
+    send(&sealed(1, b'a', 9, &frame(4321, 6)));
+    let heard = hear_until(&mut observer, is("beat"));
+    assert_eq!(heard[0].about.unwrap().agent, agent);
+    assert_eq!(observer.stats().unwrap().replays, 1);
+
+    // A master key in place of all shared ones, and another in its place.
+    for byte in [8, 9] {
+        observer.set_keys(vec![], Some(key(byte))).unwrap();
+        let mut own = Varta::connect_secure_udp_with_master(address, key(byte)).unwrap();
+        let _ = own.beat(Status::Ok, 0);
+        let heard = hear_until(&mut observer, is("beat"));
+        assert_eq!(heard[0].about.unwrap().claimed_pid, std::process::id());
+    }
+    let mut late = Varta::connect_secure_udp_with_master(address, key(8)).unwrap();
+    let _ = late.beat(Status::Ok, 0);
+    wait_until(|| {
+        assert!(hear_all(&mut observer).is_empty());
+        observer.stats().unwrap().decrypt_failures == 2
+    });
+    assert_eq!(observer.snapshot().unwrap().len(), 2);
+    assert_accounted(&observer, 7);
+}
+
+/// It remembers its senders from its first key on.
+#[test]
+fn an_observer_that_had_no_key() {
+    let mut observer =
+        Builder::new().secure_udp((HERE, 0).into()).threshold(NEVER).bind().unwrap();
+    let address = observer.udp_addresses().next().unwrap();
+    let socket = UdpSocket::bind((HERE, 0)).unwrap();
+    let send = |counter| {
+        socket
+            .send_to(&sealed(1, b'a', counter, &frame(4321, counter.into())), address)
+            .unwrap()
+    };
+    send(1);
+    wait_until(|| {
+        hear_all(&mut observer).is_empty() && observer.stats().unwrap().received == 1
+    });
+    observer.set_keys(vec![key(1)], None).unwrap();
+    for counter in [2, 2, 3] {
+        send(counter);
+    }
+    let heard = hear_until(&mut observer, |event| nonce(event) == Some(3));
+    assert_eq!(count(&heard, "beat"), 2);
+    let stats = observer.stats().unwrap();
+    assert_eq!((stats.decrypt_failures, stats.replays), (1, 1));
+}
+
+/// Also of a host that waits for the descriptor, and has no reason to ask for it anew.
+#[test]
+fn a_new_default_threshold_is_followed() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
+    let [follower, own] = [Puppet::at(&path), Puppet::at(&path)];
+    for puppet in [&follower, &own] {
+        puppet.beat(1);
+        hear_until(&mut observer, is("beat"));
+    }
+    let id = agent(&observer, own.pid()).unwrap().agent;
+    assert!(observer.set_threshold(id, NEVER / 2).unwrap());
+    let descriptor = observer.as_fd().try_clone_to_owned().unwrap();
+    wait_until(|| {
+        hear_all(&mut observer).is_empty() && !readable_within(descriptor.as_fd(), ms(0))
+    });
+
+    // Long over by then; and a tick alone would come in a second.
+    observer.set_default_threshold(ms(1)).unwrap();
+    assert!(readable_within(descriptor.as_fd(), ms(500)));
+    let heard = hear_until(&mut observer, is("stall"));
+    assert_eq!(names(&heard), ["stall"]);
+    assert!(is_about(heard.last().unwrap(), follower.pid()));
+    assert_eq!(agent(&observer, own.pid()).unwrap().threshold_ns, 1_800_000_000_000);
+
+    observer.set_default_threshold(NEVER).unwrap();
+    follower.beat(2);
+    let heard = hear_until(&mut observer, is("beat"));
+    assert_eq!(names(&heard), ["recovered", "beat"]);
+    assert_eq!(agent(&observer, follower.pid()).unwrap().threshold_ns, 3_600_000_000_000);
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+fn feed(observer: &mut varta_observer::Simulated, at: u64, nonce: u64) -> Vec<&'static str> {
+    let sender = Sender::Kernel { pid: 4321, uid: 0, process: None };
+    observer.feed(at, &Datagram::new(0, sender, &frame(4321, nonce)));
+    std::iter::from_fn(|| observer.poll()).map(|event| event.what.name()).collect()
+}
+
+#[test]
+fn in_invented_time_too() {
+    let mut observer = Observer::simulated();
+    assert_eq!(feed(&mut observer, 0, 1), ["beat"]);
+    observer.set_default_threshold(SECOND / 2);
+    observer.advance(SECOND / 2);
+    assert_eq!(observer.poll().unwrap().what, What::Stall { last_nonce: 1, last_ns: 0 });
+
+    // Half the shortest threshold is what counts as a pause.
+    observer.late(SECOND, SECOND - SECOND / 4);
+    assert_eq!(observer.poll(), None);
+    observer.late(2 * SECOND, 2 * SECOND - SECOND / 3);
+    assert_eq!(observer.poll().unwrap().what.name(), "paused");
+    observer.set_default_threshold(2 * SECOND);
+    observer.late(3 * SECOND, 3 * SECOND - SECOND / 3);
+    assert_eq!(observer.poll(), None);
+
+    // By a slow rate three beats in advance; by a faster one nobody owes anything for them.
+    observer.set_rates(Some(Rate { per_second: 1, burst: 3 }), None);
+    let at = 10 * SECOND;
+    let said: Vec<_> = (2..7).map(|nonce| feed(&mut observer, at, nonce).len()).collect();
+    assert_eq!(said, [2, 1, 1, 0, 0], "the first has recovered");
+    observer.set_rates(Some(Rate { per_second: 10, burst: 1 }), None);
+    assert_eq!(feed(&mut observer, at + 1, 7), ["beat"]);
+    assert_eq!(feed(&mut observer, at + 2, 8).len(), 0);
+    observer.set_rates(None, None);
+    assert_eq!(feed(&mut observer, at + 3, 9), ["beat"]);
+
+    let sender = Sender::Network { address: HERE.into(), sealed: true };
+    let wire = sealed(7, 1, 1, &frame(77, 1));
+    for (keys, heard) in [(vec![], 0), (vec![key(7)], 1), (vec![key(8)], 0)] {
+        observer.set_keys(keys, None);
+        observer.feed(at + 4, &Datagram::new(1, sender, &wire));
+        assert_eq!(std::iter::from_fn(|| observer.poll()).count(), heard);
+    }
+    assert_eq!(observer.stats().decrypt_failures, 2);
+}
+
+/// What would have been none is a pause by half of the new threshold.
+#[test]
+fn what_counts_as_a_pause_follows() {
+    let folder = Folder::new();
+    let mut observer = Observer::bind(folder.join("varta.sock"), NEVER, 0o600).unwrap();
+    let late = |observer: &mut Observer| {
+        observer.poll_timeout(ms(1)).unwrap();
+        std::thread::sleep(ms(120));
+        names_of_all(observer)
+    };
+    assert!(late(&mut observer).is_empty());
+    observer.set_default_threshold(ms(1)).unwrap();
+    assert_eq!(late(&mut observer), ["paused"]);
+}
+
+fn names_of_all(observer: &mut Observer) -> Vec<&'static str> {
+    hear_all(observer).iter().map(|event| event.what.name()).collect()
+}
