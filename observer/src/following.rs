@@ -121,6 +121,17 @@ impl Following {
         self.followed.get(slot.index())?.name
     }
 
+    /// A pidfd of the agent's process, for somebody else to hold: a copy of the one that is
+    /// held here, or one opened just now if that is the same process still.
+    pub(crate) fn pidfd(&self, slot: Slot, pid: u32) -> io::Result<Option<OwnedFd>> {
+        let Some(followed) = self.followed.get(slot.index()) else { return Ok(None) };
+        if let Some(watch) = &followed.watch {
+            return watch.as_fd().try_clone_to_owned().map(Some);
+        }
+        let Some(identity) = followed.identity else { return Ok(None) };
+        identity::open(self.means, pid, identity).map(|watch| watch.map(OwnedFd::from))
+    }
+
     /// Whether the kernel is to send a pidfd with each datagram: it costs twice the frame,
     /// and is worth that while somebody is not known by number, or a pid may have a new
     /// owner; and always where a sender may have no pid here at all.

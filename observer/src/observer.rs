@@ -7,13 +7,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::following::Following;
-use crate::judge::Judge;
+use crate::judge::{Judge, Slot};
 use crate::lanes::Lanes;
 use crate::lateness::Lateness;
 use crate::opening::Opening;
@@ -302,11 +302,54 @@ impl Observer {
         Ok(self.judge.followed())
     }
 
+    /// One of the agents that are followed.
+    ///
+    /// ```
+    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// assert_eq!(observer.agent(1)?, None); // nobody is followed
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn agent(&self, agent: u64) -> io::Result<Option<AgentInfo>> {
+        self.owner.check()?;
+        let Some(slot) = self.judge.find(agent) else { return Ok(None) };
+        let info = self.judge.agent(slot, self.clock.now());
+        Ok(info.map(|info| self.named(slot, info)))
+    }
+
+    /// A pidfd of an agent's process, for the caller to keep: a signal that is sent by it
+    /// hits this process or none. It is the one that the observer follows; of an agent that
+    /// is [unconfirmed](AgentInfo::unconfirmed) it may be another process's.
+    ///
+    /// None where there is none to have: of an agent over a network, of one that has
+    /// exited, and where exits are not detected.
+    ///
+    /// ```
+    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// assert!(observer.pidfd(1)?.is_none()); // nobody is followed
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// That there is no descriptor left, and that this is a forked child (ECHILD).
+    pub fn pidfd(&self, agent: u64) -> io::Result<Option<OwnedFd>> {
+        self.owner.check()?;
+        let Some(slot) = self.judge.find(agent) else { return Ok(None) };
+        let Some(info) = self.judge.agent(slot, 0) else { return Ok(None) };
+        self.following.pidfd(slot, info.pid)
+    }
+
     fn agents(&self) -> impl Iterator<Item = AgentInfo> + '_ {
-        self.judge.agents(self.clock.now()).map(|(slot, info)| AgentInfo {
-            name: self.following.name(slot).unwrap_or_default(),
-            ..info
-        })
+        let agents = self.judge.agents(self.clock.now());
+        agents.map(|(slot, info)| self.named(slot, info))
+    }
+
+    fn named(&self, slot: Slot, info: AgentInfo) -> AgentInfo {
+        AgentInfo { name: self.following.name(slot).unwrap_or_default(), ..info }
     }
 
     /// What has been counted since the observer started.

@@ -212,6 +212,16 @@ impl Simulated {
         self.judge.agents(self.now).map(|(_, info)| info).collect()
     }
 
+    /// One of them.
+    ///
+    /// ```
+    /// assert_eq!(varta_observer::Observer::simulated().agent(1), None);
+    /// ```
+    #[must_use]
+    pub fn agent(&self, agent: u64) -> Option<AgentInfo> {
+        self.judge.agent(self.judge.find(agent)?, self.now)
+    }
+
     /// What has been counted.
     ///
     /// ```

@@ -138,12 +138,30 @@ pub(crate) fn look_up(means: Means, pid: u32, identity: Identity) -> Presence {
             Some(false) => Presence::Gone,
             Some(true) | None => Presence::There,
         },
-        Err(error) => match error.raw_os_error() {
-            // The latter two of a pid that a thread has by now.
-            Some(libc::ESRCH | libc::EINVAL | libc::ENOENT) => Presence::Gone,
-            _ => Presence::CannotTell,
-        },
+        Err(error) if is_nobody(&error) => Presence::Gone,
+        Err(_) => Presence::CannotTell,
     }
+}
+
+/// Opens a process that there was no descriptor to spare for. None if it can't be said of
+/// who has its pid now that it is the one.
+pub(crate) fn open(means: Means, pid: u32, identity: Identity) -> io::Result<Option<Watch>> {
+    if means.descriptors == Descriptors::None || pid == 0 {
+        return Ok(None);
+    }
+    match Watch::opened(means, pid) {
+        Ok(watch) => {
+            Ok((identity.same_process(watch.identity()) == Some(true)).then_some(watch))
+        }
+        Err(error) if is_nobody(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether that is why there is no pidfd of a pid.
+fn is_nobody(error: &io::Error) -> bool {
+    // The latter two of a pid that a thread has by now.
+    matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EINVAL | libc::ENOENT))
 }
 
 #[cfg(test)]

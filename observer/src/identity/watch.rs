@@ -92,6 +92,12 @@ impl Watch {
     }
 }
 
+impl From<Watch> for OwnedFd {
+    fn from(watch: Watch) -> Self {
+        watch.pidfd
+    }
+}
+
 impl AsFd for Watch {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()

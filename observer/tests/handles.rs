@@ -1,0 +1,127 @@
+//! Shows that an observer hands out what a host needs to act on an agent: how it stands, and
+//! a pidfd, by which no signal can hit a stranger.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(unsafe_code, reason = "a signal by pidfd")]
+
+mod support;
+
+use std::fs::File;
+use std::io;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use support::{
+    Folder, NEVER, PATIENCE, Puppet, frame, hear_until, in_child, is, limit_descriptors,
+    readable_within,
+};
+use varta_observer::{Builder, ExitCause, Observer, What};
+
+fn listening(path: &Path) -> Builder {
+    Builder::new().listen(path.to_str().unwrap().parse().unwrap()).threshold(NEVER)
+}
+
+fn kill_by(pidfd: &OwnedFd) -> io::Result<()> {
+    let (info, flags) = (std::ptr::null::<libc::siginfo_t>(), 0);
+    // SAFETY: numbers, and no information beside the signal.
+    match unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            pidfd.as_raw_fd(),
+            libc::SIGKILL,
+            info,
+            flags,
+        )
+    } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A process that was heard, and its number.
+fn heard(observer: &mut Observer, path: &Path) -> (Puppet, u64) {
+    let puppet = Puppet::at(path);
+    puppet.beat(7);
+    let beat = hear_until(observer, is("beat")).pop().unwrap();
+    (puppet, beat.about.unwrap().agent)
+}
+
+#[test]
+fn an_agent_by_its_number() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = listening(&path).bind().unwrap();
+    let (puppet, number) = heard(&mut observer, &path);
+    let info = observer.agent(number).unwrap().unwrap();
+    assert_eq!((info.agent, info.pid, info.beats), (number, puppet.pid(), 1));
+    let comm = std::fs::read_to_string(format!("/proc/{}/comm", puppet.pid())).unwrap();
+    assert_eq!(info.name.to_string(), comm.trim_end());
+    assert_eq!(observer.agent(number + 1).unwrap(), None);
+    puppet.exit(0);
+    hear_until(&mut observer, is("exit"));
+    assert_eq!(observer.agent(number).unwrap(), None);
+}
+
+/// Whether the observer holds one itself or has none to spare.
+#[test]
+fn a_pidfd_is_of_this_process_or_there_is_none() {
+    let folder = Folder::new();
+    for bound in [10, 0] {
+        let path = folder.join(&format!("{bound}.sock"));
+        let mut observer = listening(&path).descriptors(bound).bind().unwrap();
+        let (mut puppet, number) = heard(&mut observer, &path);
+        let pidfd = observer.pidfd(number).unwrap().unwrap();
+        assert!(!readable_within(pidfd.as_fd(), std::time::Duration::ZERO), "it lives");
+        kill_by(&pidfd).unwrap();
+        assert!(readable_within(pidfd.as_fd(), PATIENCE));
+        if bound > 0 {
+            let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
+            let What::Exit { cause, .. } = exit.what else { panic!("{exit}") };
+            assert_eq!(cause, ExitCause::Signal(libc::SIGKILL));
+        }
+        puppet.reap();
+        assert!(observer.pidfd(number).unwrap().is_none(), "its pid is nobody's");
+        assert_eq!(kill_by(&pidfd).unwrap_err().raw_os_error(), Some(libc::ESRCH));
+    }
+}
+
+#[test]
+fn where_there_is_none_to_have() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer =
+        listening(&path).udp(([127, 0, 0, 1], 0).into()).detect_exits(false).bind().unwrap();
+    let (_puppet, number) = heard(&mut observer, &path);
+    assert!(observer.pidfd(number).unwrap().is_none(), "exits are not detected");
+    let address = observer.udp_addresses().next().unwrap();
+    let network = UdpSocket::bind("127.0.0.1:0").unwrap();
+    network.send_to(&frame(77, 1), address).unwrap();
+    let beat = hear_until(&mut observer, is("beat")).pop().unwrap();
+    assert!(observer.pidfd(beat.about.unwrap().agent).unwrap().is_none(), "over a network");
+    assert!(observer.pidfd(1 << 40).unwrap().is_none(), "nobody");
+
+    in_child(|| {
+        let error = observer.pidfd(number).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ECHILD));
+        let error = observer.agent(number).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(libc::ECHILD));
+    });
+}
+
+#[test]
+fn when_no_descriptor_is_left() {
+    for bound in [10, 0] {
+        in_child(|| {
+            let folder = Folder::new();
+            let path = folder.join("varta.sock");
+            let mut observer = listening(&path).descriptors(bound).bind().unwrap();
+            let (_puppet, number) = heard(&mut observer, &path);
+            let next = File::open("/dev/null").unwrap().as_raw_fd();
+            limit_descriptors(u64::try_from(next).unwrap());
+            let error = observer.pidfd(number).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
+        });
+    }
+}
