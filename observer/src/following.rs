@@ -5,15 +5,20 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use crate::clock::Clock;
 use crate::event::ExitCause;
 use crate::identity::{
     self, Descriptors, Ending, Identity, Means, Presence, ProgramName, Watch,
 };
-use crate::judge::{Exits, Host, Namespace, Slot};
+use crate::judge::{Exits, Host, Missing, Namespace, Slot};
 use crate::sys::{Epoll, ExitStatus, Interest};
 
 /// An exit waits so long for its cause, which the kernel tells once the parent has reaped.
 const FOR_THE_CAUSE_NS: u64 = 50_000_000;
+
+/// An agent that no pidfd is held of is looked after so often while it beats: its pid may
+/// have a new owner, who goes on counting where the old one was.
+const LOOK_NS: u64 = 1_000_000_000;
 
 /// What was found out of a pid's namespace is believed for so long.
 const NAMESPACE_NS: u64 = 1_000_000_000;
@@ -24,6 +29,7 @@ const PIDFD: u64 = 1 << 63;
 
 /// The processes behind the agents.
 pub(crate) struct Following {
+    clock: Clock,
     means: Means,
     /// Whether there may be senders without a pid here, who are known by pidfd alone.
     foreigners: bool,
@@ -52,6 +58,8 @@ struct Followed {
     identity: Option<Identity>,
     name: Option<ProgramName>,
     stage: Stage,
+    /// When it was last made sure that the pid is its own still.
+    looked: u64,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +107,7 @@ impl Following {
         let bound = bound.min(capacity);
         let nothing_seen = Seen { pid: 0, until: 0, namespace: identity::Namespace::Unknown };
         Ok(Self {
+            clock: Clock::start(),
             means,
             foreigners: foreigners && !sees_all_pids(),
             epoll: Epoll::new()?,
@@ -111,6 +120,10 @@ impl Following {
             namespaces: [nothing_seen; NAMESPACES],
             now: 0,
         })
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
     }
 
     pub(crate) fn epoll(&self) -> &Epoll {
@@ -321,10 +334,31 @@ impl Host for Following {
         watch.map_or(ExitCause::Unknown, |watch| cause_of(&watch.ending()))
     }
 
-    fn look_up(&mut self, slot: Slot, pid: u32) -> Option<ExitCause> {
+    fn replaced(&mut self, slot: Slot, pid: u32, anew: bool) -> bool {
+        let Some(followed) = self.followed.get_mut(slot.index()) else { return false };
+        let Some(identity) = followed.identity else { return false };
+        let sender = self.sender.as_ref().map(Watch::identity);
+        if let Some(same) = sender.and_then(|sender| identity.same_process(sender)) {
+            return !same;
+        }
+        let surely_not = match &followed.watch {
+            Some(watch) => !anew || !watch.is_gone(),
+            None => !anew && self.now < followed.looked.saturating_add(LOOK_NS),
+        };
+        if surely_not {
+            return false;
+        }
+        followed.looked = self.now;
+        // If nobody has it, this is one of the last beats of who is gone.
+        identity::look_up(self.means, pid, identity) == Presence::Replaced
+    }
+
+    fn look_up(&mut self, slot: Slot, pid: u32) -> Option<Missing> {
         let identity = self.followed.get(slot.index())?.identity.unwrap_or(Identity::Unknown);
         match identity::look_up(self.means, pid, identity) {
-            Presence::Gone => Some(ExitCause::Unknown),
+            Presence::Gone | Presence::Replaced => {
+                Some(Missing { seen_ns: self.clock.now(), cause: ExitCause::Unknown })
+            }
             Presence::There | Presence::CannotTell => None,
         }
     }
@@ -337,7 +371,8 @@ impl Host for Following {
         }
         if let Some(followed) = self.followed.get_mut(slot.index()) {
             let name = identity::program_name(pid);
-            *followed = Followed { slot: Some(slot), agent, name, ..Followed::default() };
+            let (slot, looked) = (Some(slot), self.now);
+            *followed = Followed { slot, agent, name, looked, ..Followed::default() };
         }
         if self.means.descriptors == Descriptors::None {
             return Exits::Unseen;
@@ -393,3 +428,6 @@ fn cause_of(ending: &Ending) -> ExitCause {
         Ending::Running | Ending::Pending | Ending::Unknown => ExitCause::Unknown,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! kernel says of it, and says who is silent, gone or back.
 
 mod builder;
+mod clock;
 mod counters;
 mod deadline;
 mod event;

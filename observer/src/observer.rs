@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::following::Following;
@@ -17,7 +18,7 @@ use crate::judge::{Judge, Slot};
 use crate::lanes::Lanes;
 use crate::lateness::Lateness;
 use crate::opening::Opening;
-use crate::sys::{self, Interest, Owner, Ready, Timer};
+use crate::sys::{Interest, Owner, Ready, Timer};
 use crate::tracker::AgentInfo;
 
 /// How long [`Observer::poll`] waits.
@@ -86,23 +87,6 @@ pub struct Observer {
     owner: Owner,
 }
 
-/// The observer's time: nanoseconds since it started, suspend included.
-struct Clock {
-    start: u64,
-}
-
-impl Clock {
-    fn now(&self) -> u64 {
-        sys::boottime_ns().saturating_sub(self.start)
-    }
-
-    /// The time spent suspended since boot.
-    fn asleep() -> u64 {
-        let before = sys::monotonic_ns();
-        sys::boottime_ns().saturating_sub(before)
-    }
-}
-
 impl Observer {
     pub(crate) fn new(
         judge: Judge,
@@ -114,7 +98,7 @@ impl Observer {
     ) -> io::Result<Self> {
         let timer = Timer::new()?;
         following.epoll().add(timer.as_fd(), TIMER, Interest::Readable)?;
-        let clock = Clock { start: sys::boottime_ns() };
+        let clock = following.clock();
         let pause_after = pause_after.map(nanoseconds);
         let lateness = Lateness::new(pause_after, judge.shortest_threshold(), Clock::asleep());
         Ok(Self {

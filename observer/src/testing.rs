@@ -119,6 +119,27 @@ pub(crate) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// A fork whose child has this pid.
+pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
+    let wanted = libc::pid_t::try_from(pid).unwrap();
+    // SAFETY: numbers and pointers, all of which may be zero.
+    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
+    how.exit_signal = libc::SIGCHLD as u64;
+    how.set_tid = (&raw const wanted).expose_provenance() as u64;
+    how.set_tid_size = 1;
+    // SAFETY: reads `how`. As a fork; the child does not allocate.
+    let forked = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };
+    forked.try_into().unwrap()
+}
+
+/// Waits to be killed.
+pub(crate) fn pause() {
+    loop {
+        // SAFETY: waits for a signal.
+        unsafe { libc::pause() };
+    }
+}
+
 #[track_caller]
 pub(crate) fn kill(pid: u32, signal: i32) {
     // SAFETY: takes numbers alone.

@@ -4,7 +4,12 @@
 //! Pids are chosen, in a pid namespace of the test's own, which needs root.
 
 #![cfg(target_os = "linux")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 #![allow(unsafe_code, reason = "a mount of its own")]
 
 mod support;
@@ -14,7 +19,7 @@ use std::path::Path;
 
 use support::{
     Child, End, Folder, NEVER, Puppet, agent, count, fork_as, hear_all, hear_until,
-    in_new_pid_namespace, is, ms, names, needs_root, nonce, spelled,
+    in_new_pid_namespace, is, ms, names, needs_root, nonce, spelled, wait_until,
 };
 use varta_observer::{Builder, Event, ExitCause, Observer, What};
 
@@ -145,6 +150,70 @@ fn after_the_old_one_has_stalled() {
     });
 }
 
+/// No descriptor is held of either: the new one gives itself away by its first beat.
+#[test]
+fn beyond_the_bound_who_begins_anew_is_another() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    in_a_world_of_its_own(|| {
+        let path = folder.join("varta.sock");
+        let mut observer = listening(&path).threshold(NEVER).descriptors(0).bind().unwrap();
+        let mut old = followed(&mut observer, &path);
+        let number = agent(&observer, old.pid()).unwrap().agent;
+        old.exit(3);
+        old.reap();
+        assert!(observer.pidfd(number).unwrap().is_none());
+        let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+        assert!(observer.pidfd(number).unwrap().is_none(), "its pid is a stranger's");
+        new.beat(1);
+        let heard = hear_until(&mut observer, is("beat"));
+        assert_eq!(names(&heard), ["exit", "beat"]);
+        let [exit, beat] = [0, 1].map(|at| heard[at].about.unwrap());
+        assert_eq!((exit.agent, exit.pid, beat.pid), (number, old.pid(), old.pid()));
+        assert!(beat.agent > number);
+        assert_eq!(agent(&observer, new.pid()).unwrap().beats, 1);
+        // It may have any number of handles.
+        for nonce in [7, 1, 8, 2] {
+            new.beat(nonce);
+            let heard = hear_until(&mut observer, is("beat"));
+            assert_eq!(heard.last().unwrap().about, Some(beat));
+        }
+    });
+}
+
+/// And if it goes on counting where the old one was, it is found out all the same.
+#[test]
+fn beyond_the_bound_who_goes_on_counting_is_another() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    in_a_world_of_its_own(|| {
+        let path = folder.join("varta.sock");
+        let mut observer = listening(&path).threshold(NEVER).descriptors(0).bind().unwrap();
+        let mut old = followed(&mut observer, &path);
+        let number = agent(&observer, old.pid()).unwrap().agent;
+        old.exit(3);
+        old.reap();
+        let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+        let mut nonce = 2_000_000;
+        let mut heard = Vec::new();
+        wait_until(|| {
+            nonce += 1;
+            new.beat(nonce);
+            heard.extend(hear_until(&mut observer, is("beat")));
+            count(&heard, "exit") > 0
+        });
+        let [.., exit, beat] = heard.as_slice() else { panic!("{}", spelled(&heard)) };
+        assert_eq!((exit.what.name(), exit.about.unwrap().agent), ("exit", number));
+        let beat = beat.about.unwrap();
+        assert!(beat.agent > number);
+        assert_eq!(agent(&observer, new.pid()).unwrap().agent, beat.agent);
+    });
+}
+
 /// Many processes of one pid, some of them not read before they are gone, or before the next
 /// one is: each is an agent of its own.
 #[test]
@@ -165,8 +234,8 @@ fn one_after_the_other() {
             };
             pid = Some(puppet.pid());
             puppet.beat_and_end(1 + life % 3, End::Exit, life);
-            // While it is busy the observer looks for ends once in a millisecond; in that
-            // time no pid comes round.
+            // While it is busy the observer looks for ends once in a millisecond. A pid that
+            // comes round twice in that time is more than it can tell.
             std::thread::sleep(ms(2));
             if life % 2 == 0 {
                 heard.extend(hear_until(&mut observer, is("beat")));

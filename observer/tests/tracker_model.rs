@@ -282,6 +282,11 @@ impl Trace {
             self.naive.dead.insert(pid);
             self.world.host.gone.insert(pid, ExitCause::Signal(9));
         }
+        let seen = self.now + self.dice.below(self.pace / 10);
+        (self.naive.seen_ns, self.world.host.seen_ns) = (seen, seen);
+        let pid = self.pid();
+        self.naive.replaced.insert(pid);
+        self.world.host.replaced.insert(pid);
     }
 
     fn compare(&self, seed: u64) {

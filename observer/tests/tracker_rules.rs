@@ -227,7 +227,7 @@ fn an_agent_learns_its_number_and_keeps_it() {
     assert_eq!(words(&world.local(2, 50, 3)), ["beat 1"], "a frame without says nothing");
     assert_eq!(words(&world.numbered(3, 50, 777, 4)), ["beat 1"]);
     assert_eq!(words(&world.numbered(4, 50, 778, 5)), ["exit 1", "beat 2"]);
-    assert_eq!(world.host.calls[1], "identified 777");
+    assert_eq!(world.host.calls[1..3], ["replaced 50", "identified 777"]);
 }
 
 #[test]
@@ -307,6 +307,56 @@ fn without_a_descriptor_it_is_looked_up_when_its_deadline_passes() {
         world.host.calls,
         ["look up 50", "look up 51", "released 2", "look up 50", "released 1"]
     );
+}
+
+/// What it had sent before it was looked for is heard first, and is nobody else's.
+#[test]
+fn looked_up_and_gone_it_is_heard_to_its_end() {
+    let mut world = World::new();
+    world.host.exits = Exits::LookedUp;
+    world.local(0, 50, 1);
+    world.host.gone.insert(50, ExitCause::Unknown);
+    world.host.seen_ns = THRESHOLD + 7;
+    world.pause(5, 3 * THRESHOLD);
+    assert_eq!(world.judge(THRESHOLD), [], "a pause is given back");
+    world.host.seen_ns = 4 * THRESHOLD + 7;
+    assert_eq!(world.judge(4 * THRESHOLD), []);
+    assert_eq!(world.judge.next_deadline().map(|due| due <= world.host.seen_ns), Some(true));
+    assert_eq!(words(&world.local(4 * THRESHOLD + 1, 50, 2)), ["beat 1"]);
+    world.judge.set_threshold(1, 80 * THRESHOLD);
+    assert_eq!(world.judge(4 * THRESHOLD + 6), []);
+    assert_eq!(words(&world.judge(4 * THRESHOLD + 7)), ["exit 1"]);
+    assert_eq!(world.judge.followed(), 0);
+}
+
+// Rule 4, without a number in each datagram.
+#[test]
+fn who_begins_anew_may_be_another() {
+    let mut world = World::new();
+    let said = |world: &mut World, nonce| words(&world.local(0, 50, nonce));
+    assert_eq!(said(&mut world, 900), ["beat 1"]);
+    assert_eq!(said(&mut world, 901), ["beat 1"]);
+    assert_eq!(world.host.calls.len(), 1, "of what goes on nobody is asked");
+    assert_eq!(said(&mut world, 1), ["beat 1"], "a second handle");
+    world.host.replaced.insert(50);
+    assert_eq!(said(&mut world, 2), ["beat 1"]);
+    assert_eq!(said(&mut world, 1), ["exit 1", "beat 2"]);
+    world.host.replaced.insert(50);
+    assert_eq!(said(&mut world, NONCE_TERMINAL), ["exit 2", "beat 3"]);
+    world.host.replaced.insert(50);
+    assert_eq!(said(&mut world, 5), ["exit 3", "beat 4"], "after last words");
+    assert_eq!(world.host.calls.iter().filter(|call| call.starts_with("replaced")).count(), 4);
+    // One whose end nobody reports is asked for each time; it is for the host to be sparing.
+    world.judge.set_exits(world.slot(4), Exits::LookedUp);
+    world.host.replaced.insert(50);
+    assert_eq!(said(&mut world, 6), ["exit 4", "beat 5"]);
+    assert!(world.host.calls.iter().any(|call| call == "replaced 50"));
+    // And so is one that had no number, when there comes one.
+    world.host.replaced.insert(50);
+    assert_eq!(words(&world.numbered(0, 50, 777, 7)), ["exit 5", "beat 6"]);
+    world.host.replaced.insert(50);
+    assert_eq!(words(&world.numbered(0, 50, 777, 1)), ["beat 6"], "its number says otherwise");
+    world.adds_up();
 }
 
 // Rule 7.

@@ -122,8 +122,10 @@ impl Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     There,
-    /// Nobody has its pid, or somebody else.
+    /// Nobody has its pid.
     Gone,
+    /// Somebody else has.
+    Replaced,
     CannotTell,
 }
 
@@ -133,11 +135,11 @@ pub(crate) fn look_up(means: Means, pid: u32, identity: Identity) -> Presence {
         return Presence::CannotTell;
     }
     match Watch::opened(means, pid) {
+        Ok(watch) if identity.same_process(watch.identity()) == Some(false) => {
+            Presence::Replaced
+        }
         Ok(watch) if watch.is_gone() => Presence::Gone,
-        Ok(watch) => match identity.same_process(watch.identity()) {
-            Some(false) => Presence::Gone,
-            Some(true) | None => Presence::There,
-        },
+        Ok(_) => Presence::There,
         Err(error) if is_nobody(&error) => Presence::Gone,
         Err(_) => Presence::CannotTell,
     }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::*;
 use crate::sys::{Epoll, ExitInformation, ExitStatus, Interest, Ready, open_pidfd};
 use crate::testing::{
-    Child, Grandchild, Idle, allocations_of, become_user, exit, in_child, is_root, kill,
-    leave_one_descriptor, wait_until,
+    Child, Grandchild, Idle, allocations_of, become_user, exit, fork_as, in_child, is_root,
+    kill, leave_one_descriptor, pause, wait_until,
 };
 
 /// As on this kernel, and with ever less, as on older ones.
@@ -285,7 +285,7 @@ fn whoever_has_the_pid_next_is_somebody_else() {
         let new = watch(means, pid);
         assert_eq!(old.identity().same_process(new.identity()), Some(false));
         assert!(old.is_gone() && !new.is_gone());
-        assert_eq!(look_up(means, pid, old.identity()), Presence::Gone);
+        assert_eq!(look_up(means, pid, old.identity()), Presence::Replaced);
         assert_eq!(look_up(means, pid, new.identity()), Presence::There);
         // Of the first one the pid says nothing any more.
         let late = Identity::of(means, old.as_fd(), pid);
@@ -299,26 +299,6 @@ fn whoever_has_the_pid_next_is_somebody_else() {
         assert_eq!(old.ending(), expected);
         assert_eq!(new.ending(), Ending::Exited(ExitStatus::Signal(libc::SIGKILL)));
         second.wait();
-    }
-}
-
-/// A fork whose child has this pid.
-fn fork_as(pid: u32) -> libc::pid_t {
-    let wanted = libc::pid_t::try_from(pid).unwrap();
-    // SAFETY: numbers and pointers, all of which may be zero.
-    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
-    how.exit_signal = libc::SIGCHLD as u64;
-    how.set_tid = (&raw const wanted).expose_provenance() as u64;
-    how.set_tid_size = 1;
-    // SAFETY: reads `how`. As a fork; the child does not allocate.
-    let forked = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };
-    forked.try_into().unwrap()
-}
-
-fn pause() {
-    loop {
-        // SAFETY: waits for a signal.
-        unsafe { libc::pause() };
     }
 }
 

@@ -89,8 +89,25 @@ pub enum Namespace {
     Unknown,
 }
 
+/// A process that was looked for and is gone.
+///
+/// ```
+/// use varta_observer::{ExitCause, judge::Missing};
+///
+/// let missing = Missing { seen_ns: 5_000_000, cause: ExitCause::Unknown };
+/// assert_eq!(missing.cause.kind(), 0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missing {
+    /// When that was seen, in the observer's time. What arrived until then may be from it.
+    pub seen_ns: u64,
+    /// How it ended.
+    pub cause: ExitCause,
+}
+
 /// What surrounds a judge: it answers questions that cost system calls, so that they are
-/// asked only when needed, and learns who is followed. An ordinary beat calls none of it.
+/// asked only when needed, and learns who is followed. An ordinary beat of an agent whose
+/// end will be reported calls none of it.
 /// Every method has an answer for where there is no operating system to ask.
 ///
 /// ```
@@ -121,9 +138,19 @@ pub trait Host {
         ExitCause::Unknown
     }
 
-    /// Whether a process is gone, and how it ended. Asked for an agent of
-    /// [`Exits::LookedUp`] that has been silent too long.
-    fn look_up(&mut self, slot: Slot, pid: u32) -> Option<ExitCause> {
+    /// Whether the agent's pid is another process's by now. Asked for a beat that no
+    /// number shows to be the agent's: if the agent has none and the datagram brings one, if
+    /// the agent's end is [looked up](Exits::LookedUp), or if it seems to begin `anew`,
+    /// because its nonce does not go on from the last one.
+    fn replaced(&mut self, slot: Slot, pid: u32, anew: bool) -> bool {
+        let _ = (slot, pid, anew);
+        false
+    }
+
+    /// Whether a process is gone. Asked for an agent of [`Exits::LookedUp`] that has been
+    /// silent too long; its Exit is said once all has been heard that arrived until that was
+    /// seen.
+    fn look_up(&mut self, slot: Slot, pid: u32) -> Option<Missing> {
         let _ = (slot, pid);
         None
     }

@@ -53,7 +53,7 @@ impl Judge {
         let known = self
             .tracker
             .find(&key, tag)
-            .filter(|slot| self.is_still_the_same(*slot, sender.process, host));
+            .filter(|slot| self.is_still_the_same(*slot, sender, beat.nonce, host));
         if !self.names_itself(known, &beat, sender, host) {
             return;
         }
@@ -76,13 +76,21 @@ impl Judge {
     fn is_still_the_same<H: Host>(
         &mut self,
         slot: Slot,
-        process: Option<u64>,
+        sender: Process,
+        nonce: u64,
         host: &mut H,
     ) -> bool {
-        let known = process.and_then(|_| self.tracker.process(slot));
-        let same = match known {
-            Some(_) => known == process,
-            None => !self.tracker.has(slot, Flags::EXITING),
+        let same = match (self.tracker.process(slot), sender.process) {
+            (Some(known), Some(process)) => known == process,
+            _ if self.tracker.has(slot, Flags::EXITING) => false,
+            (_, process) => {
+                // A process counts from 1, so that most who inherit a pid give themselves
+                // away by their first beat.
+                let anew = !self.tracker.goes_on(slot, nonce);
+                let in_doubt =
+                    anew || process.is_some() || self.tracker.has(slot, Flags::LOOKED_UP);
+                !(in_doubt && host.replaced(slot, sender.pid, anew))
+            }
         };
         if !same {
             let cause = host.cause(slot);

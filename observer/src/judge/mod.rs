@@ -16,7 +16,7 @@ mod settings;
 
 use varta::{Frame, v1};
 
-pub use self::host::{Datagram, Host, Namespace, NoHost, Sender};
+pub use self::host::{Datagram, Host, Missing, Namespace, NoHost, Sender};
 use self::keyring::Keyring;
 use self::queue::Queue;
 pub use self::settings::Settings;
@@ -146,9 +146,18 @@ impl Judge {
         while let Some(slot) = self.tracker.next_due(horizon) {
             if self.tracker.has(slot, Flags::LOOKED_UP) {
                 let pid = self.tracker.about(slot).pid;
-                if let Some(cause) = host.look_up(slot, pid) {
-                    self.exited(self.now, slot, cause, host);
-                    return true;
+                let known_missing = self.tracker.has(slot, Flags::MISSING);
+                match host.look_up(slot, pid) {
+                    Some(missing) if !known_missing && missing.seen_ns > horizon => {
+                        self.tracker.missing(slot, missing.seen_ns);
+                        continue;
+                    }
+                    None if !known_missing => {}
+                    found => {
+                        let cause = found.map_or(ExitCause::Unknown, |missing| missing.cause);
+                        self.exited(self.now, slot, cause, host);
+                        return true;
+                    }
                 }
             }
             let about = self.tracker.about(slot);

@@ -4,7 +4,8 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Clock, Observer, TIMER, nanoseconds};
+use super::{Observer, TIMER, nanoseconds};
+use crate::clock::Clock;
 use crate::event::Event;
 use crate::following::{Following, Passing};
 use crate::judge::{Datagram, Sender};
@@ -257,7 +258,7 @@ impl Observer {
         }
         match due {
             // A timer set for 0 would be off.
-            Some(due) => self.timer.arm(self.clock.start.saturating_add(due).max(1))?,
+            Some(due) => self.timer.arm(self.clock.since_boot(due).max(1))?,
             None => self.timer.disarm()?,
         }
         self.armed.set(due);

@@ -49,7 +49,15 @@ impl Flags {
     pub(crate) const UNSEEN: Self = Self(1 << 10);
     /// Silent for ten thresholds, and unseen: the owner's list has it.
     pub(crate) const GONE: Self = Self(1 << 11);
+    /// It was looked for and is dead; what it has said may not all have been heard.
+    pub(crate) const MISSING: Self = Self(1 << 12);
+    /// A pause makes no difference: it was given one, or there is nothing to put off.
+    pub(crate) const NO_PARDON: Self =
+        Self(Self::STALLED.0 | Self::PARDONED.0 | Self::MISSING.0);
+    /// No silence will be held against it.
+    pub(crate) const DEAD: Self = Self(Self::EXITING.0 | Self::MISSING.0);
 
+    /// Whether any of these.
     #[inline]
     pub(crate) const fn has(self, flag: Self) -> bool {
         self.0 & flag.0 != 0

@@ -63,6 +63,16 @@ impl Tracker {
             || is_forward(distance(hot.last_nonce, nonce))
     }
 
+    /// Whether a beat goes on from the last one. Last words do not, and who said them says
+    /// no more.
+    #[inline]
+    pub(crate) fn goes_on(&self, slot: Slot, nonce: u64) -> bool {
+        let hot = self.hot(slot);
+        nonce != NONCE_TERMINAL
+            && hot.flags.has(Flags::COUNTED)
+            && is_forward(distance(hot.last_nonce, nonce))
+    }
+
     /// A beat was accepted.
     #[inline]
     pub(crate) fn beat(&mut self, slot: Slot, now: u64, beat: &Beat) -> Heard {
@@ -93,7 +103,7 @@ impl Tracker {
         hot.status = beat.status;
         hot.beats += 1;
         hot.missed = hot.missed.saturating_add(u32::try_from(heard.missed).unwrap_or(u32::MAX));
-        if !hot.flags.has(Flags::EXITING) {
+        if !hot.flags.has(Flags::DEAD) {
             self.wheel.set(&mut self.hot, slot.0, now.saturating_add(threshold));
         }
         heard
@@ -104,7 +114,7 @@ impl Tracker {
     pub(crate) fn next_due(&mut self, horizon: u64) -> Option<Slot> {
         let pauses = &self.pauses;
         let pardon = |hot: &mut Hot| {
-            if hot.flags.has(Flags::STALLED) || hot.flags.has(Flags::PARDONED) {
+            if hot.flags.has(Flags::NO_PARDON) {
                 return None;
             }
             let amount = pauses.within_silence_since(hot.last_ns)?;
@@ -150,8 +160,16 @@ impl Tracker {
         self.hot_mut(slot).flags.set(Flags::EXITING, true);
     }
 
+    /// It was looked for and is dead. Its deadline is when all that arrived until that was
+    /// seen has been heard.
+    pub(crate) fn missing(&mut self, slot: Slot, seen_ns: u64) {
+        self.hot_mut(slot).flags.set(Flags::MISSING, true);
+        self.wheel.set(&mut self.hot, slot.0, seen_ns);
+    }
+
     pub(crate) fn set_exits(&mut self, slot: Slot, exits: Exits) {
         let hot = self.hot_mut(slot);
+        hot.flags.set(Flags::MISSING, false);
         hot.flags.set(Flags::LOOKED_UP, exits == Exits::LookedUp);
         hot.flags.set(Flags::UNSEEN, exits == Exits::Unseen);
         if hot.flags.has(Flags::STALLED) && !hot.flags.has(Flags::EXITING) {
@@ -188,7 +206,7 @@ impl Tracker {
     fn follow_threshold(&mut self, slot: Slot, before: u64) {
         let threshold = self.threshold(slot);
         let hot = self.hot_mut(slot);
-        if hot.flags.has(Flags::EXITING) {
+        if hot.flags.has(Flags::DEAD) {
             return;
         }
         if hot.flags.has(Flags::STALLED) {

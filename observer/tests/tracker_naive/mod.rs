@@ -29,6 +29,8 @@ pub(crate) struct Agent {
     pub(crate) threshold: Option<u64>,
     exits: Exits,
     exiting: bool,
+    /// It was looked for and not found, and is heard to its end.
+    missing: bool,
     number: Option<u64>,
     pub(crate) beats: u64,
     pub(crate) missed: u64,
@@ -81,6 +83,10 @@ pub(crate) struct Naive {
     pub(crate) exits: Exits,
     /// What looking up finds gone.
     pub(crate) dead: HashSet<u32>,
+    /// When it finds that.
+    pub(crate) seen_ns: u64,
+    /// Pids that have a new owner, of which the host tells once.
+    pub(crate) replaced: HashSet<u32>,
     pub(crate) agents: Vec<Agent>,
     senders: Vec<Sender>,
     pauses: Vec<(u64, u64)>,
@@ -119,6 +125,8 @@ impl Naive {
             sender_bound: capacity / 2,
             exits: Exits::Reported,
             dead: HashSet::new(),
+            seen_ns: 0,
+            replaced: HashSet::new(),
             agents: Vec::new(),
             senders: Vec::new(),
             pauses: Vec::new(),
@@ -164,7 +172,13 @@ impl Naive {
             let agent = &self.agents[at];
             let other = match (agent.number, number) {
                 (Some(was), Some(is)) => was != is,
-                _ => agent.exiting,
+                _ if agent.exiting => true,
+                _ => {
+                    let goes_on = frame.nonce != NONCE_TERMINAL
+                        && agent.nonce.is_some_and(|last| forward(distance(last, frame.nonce)));
+                    let asked = !goes_on || number.is_some() || agent.exits == Exits::LookedUp;
+                    asked && self.replaced.remove(&pid)
+                }
             };
             if other {
                 self.exit(now, at, ExitCause::Unknown);
@@ -303,6 +317,7 @@ impl Naive {
             threshold: None,
             exits,
             exiting: false,
+            missing: false,
             number,
             beats: 0,
             missed: 0,
@@ -345,7 +360,10 @@ impl Naive {
         agent.stalled = false;
         agent.pardon = None;
         agent.gone = None;
-        agent.due = if agent.exiting { None } else { Some(now.saturating_add(threshold)) };
+        agent.due = match agent.due {
+            due if agent.exiting || agent.missing => due,
+            _ => Some(now.saturating_add(threshold)),
+        };
         if !own {
             self.counters.rate_limited_agent += 1;
             return;
@@ -387,14 +405,22 @@ impl Naive {
                 .filter(|(ended_at, _)| *ended_at > agent.last)
                 .map(|(_, amount)| *amount)
                 .max();
-            if let (false, None, Some(amount)) = (agent.stalled, agent.pardon, longest) {
+            if let (false, None, Some(amount)) =
+                (agent.stalled || agent.missing, agent.pardon, longest)
+            {
                 agent.pardon = Some(amount);
                 agent.due = agent.due.map(|due| due.saturating_add(amount));
                 continue;
             }
             if let (Exits::LookedUp, Key::Pid(pid)) = (agent.exits, agent.key) {
-                if self.dead.contains(&pid) {
-                    self.exit(horizon, at, ExitCause::Signal(9));
+                let dead = self.dead.contains(&pid);
+                if dead && !agent.missing && self.seen_ns > horizon {
+                    (agent.missing, agent.due) = (true, Some(self.seen_ns));
+                    continue;
+                }
+                if dead || agent.missing {
+                    let cause = if dead { ExitCause::Signal(9) } else { ExitCause::Unknown };
+                    self.exit(horizon, at, cause);
                     return true;
                 }
             }
@@ -465,6 +491,9 @@ impl Naive {
     fn follow_threshold(&mut self, at: usize) {
         let threshold = self.threshold_of(at);
         let agent = &mut self.agents[at];
+        if agent.missing {
+            return;
+        }
         if !agent.exiting && !agent.stalled {
             let due = agent.last.saturating_add(threshold);
             agent.due = Some(due.saturating_add(agent.pardon.unwrap_or(0)));
@@ -475,7 +504,7 @@ impl Naive {
     pub(crate) fn set_exits(&mut self, at: usize, exits: Exits) {
         let ten = self.threshold_of(at).saturating_mul(10);
         let agent = &mut self.agents[at];
-        agent.exits = exits;
+        (agent.exits, agent.missing) = (exits, false);
         if agent.stalled && !agent.exiting {
             agent.gone = None;
             agent.due = (exits != Exits::Reported).then(|| agent.last.saturating_add(ten));

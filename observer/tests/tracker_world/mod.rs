@@ -1,12 +1,14 @@
 //! A judge in invented time, and a host that answers from tables.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{Frame, NONCE_TERMINAL, Status, v1};
-use varta_observer::judge::{Datagram, Exits, Host, Judge, Namespace, Sender, Settings, Slot};
+use varta_observer::judge::{
+    Datagram, Exits, Host, Judge, Missing, Namespace, Sender, Settings, Slot,
+};
 use varta_observer::{Event, ExitCause, Policy, What};
 
 pub(crate) const MS: u64 = 1_000_000;
@@ -20,6 +22,10 @@ pub(crate) struct TestHost {
     pub(crate) namespaces: HashMap<u32, Namespace>,
     pub(crate) causes: HashMap<usize, ExitCause>,
     pub(crate) gone: HashMap<u32, ExitCause>,
+    /// When looking up sees that.
+    pub(crate) seen_ns: u64,
+    /// Pids that have a new owner, of which it is told once.
+    pub(crate) replaced: HashSet<u32>,
     /// Every call, in words.
     pub(crate) calls: Vec<String>,
 }
@@ -34,9 +40,14 @@ impl Host for TestHost {
         self.causes.get(&slot.index()).copied().unwrap_or(ExitCause::Unknown)
     }
 
-    fn look_up(&mut self, _slot: Slot, pid: u32) -> Option<ExitCause> {
+    fn replaced(&mut self, _slot: Slot, pid: u32, anew: bool) -> bool {
+        self.calls.push(format!("replaced {pid}{}", if anew { ", anew" } else { "" }));
+        self.replaced.remove(&pid)
+    }
+
+    fn look_up(&mut self, _slot: Slot, pid: u32) -> Option<Missing> {
         self.calls.push(format!("look up {pid}"));
-        self.gone.get(&pid).copied()
+        self.gone.get(&pid).map(|cause| Missing { seen_ns: self.seen_ns, cause: *cause })
     }
 
     fn admitted(&mut self, _: Slot, agent: u64, pid: u32, process: Option<u64>) -> Exits {
