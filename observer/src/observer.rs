@@ -395,6 +395,21 @@ impl Observer {
         self.lanes.listeners().filter_map(crate::listener::Listener::udp_address)
     }
 
+    /// The sockets it reads, in the order in which they were given: to be asked what the
+    /// kernel knows of them, such as their buffers. Whoever reads from one takes its beats.
+    ///
+    /// ```
+    /// use varta_observer::Builder;
+    ///
+    /// let here = ([127, 0, 0, 1], 0).into();
+    /// let observer = Builder::new().udp(here).udp(here).bind()?;
+    /// assert_eq!(observer.sockets().count(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.lanes.listeners().map(AsFd::as_fd)
+    }
+
     /// What the operator should know: that the kernel's queue is short for so many agents.
     ///
     /// ```

@@ -15,6 +15,8 @@ mod child;
 #[allow(dead_code, reason = "shared with the agent's tests")]
 #[path = "../../core/tests/support/folder.rs"]
 mod folder;
+#[path = "../tests/support/rights.rs"]
+mod rights;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -24,6 +26,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
+pub(crate) use rights::send_with_descriptors;
 
 /// How long anything is waited for. Reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -152,35 +155,6 @@ pub(crate) fn kill(pid: u32, signal: i32) {
 #[track_caller]
 pub(crate) fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
-}
-
-/// Sends a datagram with descriptors of this process attached.
-pub(crate) fn send_with_descriptors(
-    socket: &UnixDatagram,
-    bytes: &[u8],
-    attached: &[BorrowedFd<'_>],
-) -> std::io::Result<()> {
-    let header = size_of::<libc::cmsghdr>();
-    let data = attached.len() * size_of::<i32>();
-    let mut control = (header + data).to_ne_bytes().to_vec();
-    control.extend(libc::SOL_SOCKET.to_ne_bytes());
-    control.extend(libc::SCM_RIGHTS.to_ne_bytes());
-    control.extend(attached.iter().flat_map(|fd| fd.as_raw_fd().to_ne_bytes()));
-    control.resize(control.len().next_multiple_of(8), 0);
-    let mut part =
-        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // SAFETY: numbers and pointers, all of which may be zero.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = control.len() as _;
-    // SAFETY: all that the message points to lives until the end of this function, and is
-    // only read.
-    match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } {
-        -1 => Err(std::io::Error::last_os_error()),
-        _ => Ok(()),
-    }
 }
 
 /// Lets this process, which should be a child, open one descriptor more and no other.

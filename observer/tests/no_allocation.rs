@@ -10,11 +10,14 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use support::{End, Folder, PATIENCE, Puppet, frame, ms};
+use support::{
+    End, Folder, NEVER, PATIENCE, Puppet, frame, in_child, ms, open_descriptors,
+    send_with_descriptors,
+};
 use varta::Endpoint;
 use varta::secure::Key;
 use varta_observer::{AgentInfo, Builder, Event, Observer, What};
@@ -160,4 +163,73 @@ fn polling_allocates_nothing_whatever_arrives() {
     let counters = counted.observer.stats().unwrap();
     assert!(counters.auth_failures > 0 && counters.decrypt_failures > 0 && counters.probes > 0);
     assert_eq!(counted.allocations, 0);
+}
+
+/// Whether the kernel can refuse descriptors to whoever attaches them (6.16), and has been
+/// told to; or to let them through, as an older one always does.
+fn let_descriptors_through(socket: &OwnedFd) -> bool {
+    const SO_PASSRIGHTS: libc::c_int = 83;
+    let (on, size) = (1_i32, size_of::<libc::c_int>().try_into().unwrap());
+    // SAFETY: reads a number of the size that is said.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_PASSRIGHTS,
+            (&raw const on).cast(),
+            size,
+        )
+    };
+    set == 0
+}
+
+/// Whoever attaches descriptors fills no table of the observer's: the kernel refuses them,
+/// or they are closed as they come.
+#[test]
+fn descriptors_that_are_attached_do_not_stay() {
+    in_child(|| {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let observer = Observer::bind(&path, NEVER, 0o600).unwrap();
+        let socket = observer.sockets().next().unwrap().try_clone_to_owned().unwrap();
+        let mine = UnixDatagram::unbound().unwrap();
+        mine.connect(&path).unwrap();
+        let attached = [mine.as_fd(); 100];
+        let me = std::process::id();
+        let events = [Event::NOTHING; 16];
+        let mut counted = Counted { observer, events, allocations: 0, exits: 0, stalls: 0 };
+        counted.poll(Duration::ZERO);
+
+        let refused = send_with_descriptors(&mine, &frame(me, 1), &attached[..1]);
+        if let_descriptors_through(&socket) {
+            assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EPERM));
+        } else {
+            refused.unwrap();
+        }
+        // Before anybody is followed the kernel is asked for pidfds, and there is room where
+        // others' descriptors could come; later there is none.
+        for (nonce, pidfds) in [(1, true), (3, false)] {
+            let before = open_descriptors();
+            let mut sent = counted.observer.stats().unwrap().received;
+            for count in [1, 2, 3, 100] {
+                for bytes in [&frame(me, 9)[..], &[], &[7; 99]] {
+                    send_with_descriptors(&mine, bytes, &attached[..count]).unwrap();
+                    sent += 1;
+                    counted.poll_until(|counted| {
+                        counted.observer.stats().unwrap().received == sent
+                    });
+                    assert_eq!(open_descriptors(), before, "{count} attached, {pidfds}");
+                }
+            }
+            let stats = counted.observer.stats().unwrap();
+            assert_eq!(stats.settled(), sent);
+            assert!(stats.beats < nonce, "{stats:?}");
+            // An honest sender is heard all the same, and is confirmed by its second beat.
+            for nonce in [nonce, nonce + 1] {
+                mine.send(&frame(me, nonce)).unwrap();
+                counted.poll_until(|counted| counted.observer.stats().unwrap().beats == nonce);
+            }
+        }
+        assert_eq!(counted.allocations, 0);
+    });
 }

@@ -15,6 +15,7 @@ mod child;
 #[path = "../../../core/tests/support/folder.rs"]
 mod folder;
 mod puppet;
+mod rights;
 mod sending;
 mod system;
 #[path = "../../../core/tests/support/trace.rs"]
@@ -26,6 +27,7 @@ use std::time::{Duration, Instant};
 pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
 pub(crate) use puppet::{End, Puppet};
+pub(crate) use rights::send_with_descriptors;
 pub(crate) use sending::{Sending, stop};
 pub(crate) use system::{
     become_user, fork_as, in_new_pid_namespace, kill, limit_descriptors, needs_root,
