@@ -15,6 +15,8 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> u64 {
+        #[cfg(test)]
+        looks::tell();
         sys::boottime_ns().saturating_sub(self.start)
     }
 
@@ -27,5 +29,31 @@ impl Clock {
     pub(crate) fn asleep() -> u64 {
         let before = sys::monotonic_ns();
         sys::boottime_ns().saturating_sub(before)
+    }
+}
+
+/// Lets a test have something happen at each look at the clock, which is before each read.
+#[cfg(test)]
+pub(crate) mod looks {
+    use std::cell::RefCell;
+
+    type Happening = Box<dyn FnMut()>;
+
+    thread_local! {
+        static AT_EACH: RefCell<Option<Happening>> = const { RefCell::new(None) };
+    }
+
+    /// On this thread, while something runs.
+    pub(crate) fn at_each(happening: impl FnMut() + 'static, run: impl FnOnce()) {
+        AT_EACH.set(Some(Box::new(happening)));
+        run();
+        AT_EACH.take();
+    }
+
+    pub(super) fn tell() {
+        if let Some(mut happening) = AT_EACH.take() {
+            happening();
+            AT_EACH.set(Some(happening));
+        }
     }
 }

@@ -265,3 +265,6 @@ impl Observer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
