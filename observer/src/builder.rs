@@ -11,7 +11,7 @@ use varta::secure::Key;
 
 use crate::following::Following;
 use crate::identity::{self, Means};
-use crate::judge::{Judge, Settings};
+use crate::judge::{Exits, Judge, Settings};
 use crate::lanes::Lanes;
 use crate::observer::{Observer, nanoseconds};
 use crate::opening::{NamedKey, Opening, Place, invalid, second_master_key};
@@ -348,7 +348,8 @@ impl Builder {
     /// A threshold or a capacity of 0.
     pub fn simulate(self) -> io::Result<Simulated> {
         let pause_after = self.pause_after;
-        Ok(Simulated::new(self.judge()?, pause_after))
+        let exits = if self.detect_exits { Exits::Reported } else { Exits::Unseen };
+        Ok(Simulated::new(self.judge()?, pause_after, exits))
     }
 
     fn judge(self) -> io::Result<Judge> {

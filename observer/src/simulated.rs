@@ -1,13 +1,14 @@
 //! An observer without sockets, in invented time: for the shared stories, and for users'
 //! own tests.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use varta::secure::Key;
 
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause};
-use crate::judge::{Datagram, Judge, NoHost, Settings};
+use crate::judge::{Datagram, Exits, Host, Judge, Namespace, Settings, Slot};
 use crate::lateness::Lateness;
 use crate::observer::nanoseconds;
 use crate::policy::{Policy, Rate};
@@ -40,6 +41,7 @@ use crate::tracker::AgentInfo;
 #[derive(Debug)]
 pub struct Simulated {
     judge: Judge,
+    host: Told,
     said: Vec<Event>,
     /// How many of what was said have been polled.
     polled: usize,
@@ -48,18 +50,40 @@ pub struct Simulated {
     asleep: u64,
 }
 
+/// What the operating system would say.
+#[derive(Debug)]
+struct Told {
+    exits: Exits,
+    namespaces: HashMap<u32, Namespace>,
+}
+
+impl Host for Told {
+    fn namespace(&mut self, pid: u32, _claimed_pid: u32) -> Namespace {
+        self.namespaces.get(&pid).copied().unwrap_or(Namespace::Same)
+    }
+
+    fn admitted(&mut self, _: Slot, _: u64, _: u32, _: Option<u64>) -> Exits {
+        self.exits
+    }
+
+    fn identified(&mut self, _: Slot, _: u64) -> Exits {
+        self.exits
+    }
+}
+
 impl Default for Simulated {
     fn default() -> Self {
-        Self::new(Judge::new(Settings::new(Policy::same_uid(0))), None)
+        Self::new(Judge::new(Settings::new(Policy::same_uid(0))), None, Exits::Reported)
     }
 }
 
 impl Simulated {
-    pub(crate) fn new(judge: Judge, pause_after: Option<Duration>) -> Self {
+    pub(crate) fn new(judge: Judge, pause_after: Option<Duration>, exits: Exits) -> Self {
         let pause_after = pause_after.map(nanoseconds);
         Self {
             lateness: Lateness::new(pause_after, judge.shortest_threshold(), 0),
             judge,
+            host: Told { exits, namespaces: HashMap::new() },
             said: Vec::new(),
             polled: 0,
             now: 0,
@@ -80,7 +104,7 @@ impl Simulated {
     /// ```
     pub fn feed(&mut self, at_ns: u64, datagram: &Datagram<'_>) {
         self.reach(at_ns);
-        self.judge.hear(self.now, datagram, &mut NoHost);
+        self.judge.hear(self.now, datagram, &mut self.host);
         self.gather();
     }
 
@@ -93,12 +117,13 @@ impl Simulated {
     /// ```
     pub fn advance(&mut self, at_ns: u64) {
         self.reach(at_ns);
-        while self.judge.judge(self.now, &mut NoHost) {
+        while self.judge.judge(self.now, &mut self.host) {
             self.gather();
         }
     }
 
-    /// A process has ended, and this is how. False if no agent has that pid.
+    /// A process has ended, and this is how. False if no agent has that pid, or if
+    /// [exits are not detected](crate::Builder::detect_exits).
     ///
     /// ```
     /// use varta_observer::{ExitCause, Observer};
@@ -107,8 +132,11 @@ impl Simulated {
     /// ```
     pub fn exit(&mut self, at_ns: u64, pid: u32, cause: ExitCause) -> bool {
         self.reach(at_ns);
+        if self.host.exits == Exits::Unseen {
+            return false;
+        }
         let Some(slot) = self.judge.find_pid(pid) else { return false };
-        self.judge.exited(self.now, slot, cause, &mut NoHost);
+        self.judge.exited(self.now, slot, cause, &mut self.host);
         self.gather();
         true
     }
@@ -183,6 +211,25 @@ impl Simulated {
     /// ```
     pub fn set_keys(&mut self, shared: Vec<Key>, master: Option<Key>) {
         self.judge.set_keys(&shared, master);
+    }
+
+    /// From now on the process with this pid counts as one in that pid namespace; before,
+    /// every process is in the observer's.
+    ///
+    /// ```
+    /// use varta::{Frame, Status};
+    /// use varta_observer::judge::{Datagram, Namespace, Sender};
+    ///
+    /// let mut observer = varta_observer::Observer::simulated();
+    /// observer.set_namespace(4321, Namespace::Other);
+    /// let mut beat = [0; 32];
+    /// Frame::new(Status::Ok, 7, 0, 1, 0).encode(&mut beat);
+    /// let sender = Sender::Kernel { pid: 4321, uid: 0, process: None };
+    /// observer.feed(0, &Datagram::new(0, sender, &beat));
+    /// assert_eq!(observer.stats().namespace_refused, 1);
+    /// ```
+    pub fn set_namespace(&mut self, pid: u32, namespace: Namespace) {
+        self.host.namespaces.insert(pid, namespace);
     }
 
     /// The next of what has been said so far.

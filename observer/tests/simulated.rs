@@ -1,0 +1,72 @@
+//! An observer without sockets does as one with sockets does.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::time::Duration;
+
+use varta::{Frame, Status};
+use varta_observer::judge::{Datagram, Namespace, Sender};
+use varta_observer::{Builder, ExitCause, Simulated, Uids, What};
+
+const MS: u64 = 1_000_000;
+
+fn simulated(change: impl FnOnce(Builder) -> Builder) -> Simulated {
+    let builder = Builder::new().threshold(Duration::from_secs(2)).uids(Uids::Any);
+    change(builder).simulate().unwrap()
+}
+
+fn hear(observer: &mut Simulated, at_ns: u64, pid: u32, claimed_pid: u32) {
+    let mut wire = [0; 32];
+    Frame::new(Status::Ok, claimed_pid, 0, 1, 0).encode(&mut wire);
+    let sender = Sender::Kernel { pid, uid: 0, process: None };
+    observer.feed(at_ns, &Datagram::new(0, sender, &wire));
+}
+
+fn kinds(observer: &mut Simulated) -> Vec<&'static str> {
+    std::iter::from_fn(|| observer.poll()).map(|event| event.what.name()).collect()
+}
+
+#[test]
+fn what_counts_as_a_pause_follows_the_shortest_threshold() {
+    let mut observer = simulated(|builder| builder);
+    observer.late(900 * MS, 0);
+    assert_eq!(observer.poll(), None);
+    hear(&mut observer, 900 * MS, 4321, 4321);
+    assert!(observer.set_threshold(1, 200 * MS));
+    observer.late(1_001 * MS, 900 * MS);
+    let said: Vec<What> = std::iter::from_fn(|| observer.poll()).map(|e| e.what).collect();
+    assert_eq!(said.last(), Some(&What::Paused { ns: 101 * MS }));
+
+    let mut told = simulated(|builder| builder.pause_after(Duration::from_secs(5)));
+    hear(&mut told, 0, 4321, 4321);
+    assert!(told.set_threshold(1, 200 * MS));
+    told.late(5_000 * MS, 0);
+    assert_eq!(kinds(&mut told), ["beat"]);
+}
+
+#[test]
+fn an_exit_that_is_not_detected_is_not_said() {
+    let mut observer = simulated(|builder| builder.detect_exits(false).capacity(1));
+    hear(&mut observer, 0, 4321, 4321);
+    assert!(!observer.exit(MS, 4321, ExitCause::Code(0)));
+    observer.advance(2_000 * MS);
+    assert_eq!(kinds(&mut observer), ["beat", "stall"]);
+
+    // Ten thresholds of silence are all that tells, then there is room for another.
+    observer.advance(19_999 * MS);
+    hear(&mut observer, 19_999 * MS, 77, 77);
+    observer.advance(20_000 * MS);
+    hear(&mut observer, 20_000 * MS, 77, 77);
+    assert_eq!(kinds(&mut observer), ["beat"]);
+    assert_eq!((observer.stats().capacity_exceeded, observer.stats().evictions), (1, 1));
+}
+
+#[test]
+fn a_process_may_be_in_another_namespace() {
+    let mut observer = simulated(|builder| builder.namespaces(true));
+    hear(&mut observer, 0, 4321, 7);
+    observer.set_namespace(4321, Namespace::Other);
+    hear(&mut observer, 0, 4321, 7);
+    hear(&mut observer, 0, 4322, 7);
+    assert_eq!(kinds(&mut observer), ["auth-failure", "beat", "auth-failure"]);
+}
