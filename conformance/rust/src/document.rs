@@ -1,4 +1,4 @@
-//! The file: a header that says which protocol, and arrays of vectors.
+//! The file: a header that says which protocol, and arrays of vectors, or stories.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +10,7 @@ use crate::failure::{Failure, hex};
 use crate::fields::Fields;
 
 const CRC32C_VECTORS: &str = "crc32c_vectors";
+const STORIES: &str = "stories";
 const ARRAYS: [&str; 3] = [CRC32C_VECTORS, "frame_vectors", "secure_frame_vectors"];
 
 pub(crate) struct Vector {
@@ -27,9 +28,13 @@ impl Vector {
         }
     }
 
-    /// The array of checksums is of one kind, and its vectors need not name it.
+    /// The array of checksums is of one kind, and its vectors need not name it. So are
+    /// stories.
     pub(crate) fn kind(&self) -> Result<&str, Failure> {
         let fields = Fields::new(&self.value)?;
+        if self.array == STORIES {
+            return Ok("story");
+        }
         if self.array == CRC32C_VECTORS && !fields.has("kind") {
             return Ok("crc32c");
         }
@@ -42,15 +47,18 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Vector>, String> {
     let mut document: Map<String, Value> = serde_json::from_slice(&text)
         .map_err(|error| format!("it is not a JSON object: {error}"))?;
     check_header(&document)?;
-    for name in ARRAYS {
-        if !document.get(name).is_some_and(Value::is_array) {
+    let required = if document.contains_key(STORIES) { &[STORIES][..] } else { &ARRAYS };
+    for name in required {
+        if !document.get(*name).is_some_and(Value::is_array) {
             return Err(format!("it has no array {name}"));
         }
     }
     let mut vectors = Vec::new();
     // Arrays that nobody here knows are read too: their vectors count as skipped.
     for (array, value) in &mut document {
-        if let (true, Value::Array(values)) = (array.ends_with("_vectors"), value) {
+        if let (true, Value::Array(values)) =
+            (array.ends_with("_vectors") || array == STORIES, value)
+        {
             vectors.extend(values.drain(..).enumerate().map(|(place, value)| Vector {
                 array: array.clone(),
                 place,

@@ -12,6 +12,12 @@ impl Failure {
     pub(crate) fn new(what: &str, expected: &str, got: impl fmt::Display) -> Self {
         Self { what: what.to_owned(), expected: expected.to_owned(), got: got.to_string() }
     }
+
+    /// The same, in a step of a story.
+    pub(crate) fn at(mut self, step: usize) -> Self {
+        self.what = format!("step {step}: {}", self.what);
+        self
+    }
 }
 
 impl fmt::Display for Failure {

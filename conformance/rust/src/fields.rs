@@ -22,6 +22,18 @@ impl<'a> Fields<'a> {
         self.read(name, "a JSON object", |value| value.as_object().map(Self))
     }
 
+    pub(crate) fn list(&self, name: &str) -> Result<&'a [Value], Failure> {
+        self.read(name, "a list", |value| value.as_array().map(Vec::as_slice))
+    }
+
+    /// Fails if there is a field that is none of these.
+    pub(crate) fn only(&self, names: &[&str]) -> Result<(), Failure> {
+        match self.0.keys().find(|name| !names.contains(&name.as_str())) {
+            Some(other) => Err(Failure::new("fields", &names.join(", "), other)),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn null(&self, name: &str) -> Result<(), Failure> {
         self.read(name, "null", Value::as_null)
     }
@@ -43,6 +55,21 @@ impl<'a> Fields<'a> {
         self.read(name, &expected, |value| T::try_from(value.as_u64()?).ok())
     }
 
+    pub(crate) fn numbers<T: TryFrom<u64>>(&self, name: &str) -> Result<Vec<T>, Failure> {
+        let expected = format!("unsigned numbers of {} bits", 8 * size_of::<T>());
+        let number = |value: &Value| T::try_from(value.as_u64()?).ok();
+        self.read(name, &expected, |value| value.as_array()?.iter().map(number).collect())
+    }
+
+    pub(crate) fn signed(&self, name: &str) -> Result<i32, Failure> {
+        let expected = "a signed number of 32 bits";
+        self.read(name, expected, |value| value.as_i64()?.try_into().ok())
+    }
+
+    pub(crate) fn truth(&self, name: &str) -> Result<bool, Failure> {
+        self.read(name, "true or false", Value::as_bool)
+    }
+
     pub(crate) fn bytes(&self, name: &str) -> Result<Vec<u8>, Failure> {
         self.read(name, "lower-case hex", |value| from_hex(value.as_str()?))
     }
@@ -50,6 +77,12 @@ impl<'a> Fields<'a> {
     pub(crate) fn array<const N: usize>(&self, name: &str) -> Result<[u8; N], Failure> {
         let expected = format!("{N} bytes in lower-case hex");
         self.read(name, &expected, |value| from_hex(value.as_str()?)?.try_into().ok())
+    }
+
+    pub(crate) fn arrays<const N: usize>(&self, name: &str) -> Result<Vec<[u8; N]>, Failure> {
+        let expected = format!("a list of {N} bytes each in lower-case hex");
+        let bytes = |value: &Value| from_hex(value.as_str()?)?.try_into().ok();
+        self.read(name, &expected, |value| value.as_array()?.iter().map(bytes).collect())
     }
 
     fn read<T>(

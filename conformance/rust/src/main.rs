@@ -1,5 +1,5 @@
-//! Runs a file of conformance vectors through the crate `varta`: the vectors that failed,
-//! then how many did not.
+//! Runs a file of conformance vectors through the crate `varta`, or of stories through
+//! `varta-observer`: those that failed, then how many did not.
 
 mod check;
 mod document;

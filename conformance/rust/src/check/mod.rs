@@ -1,7 +1,8 @@
-//! One check per kind of vector.
+//! One check per kind of vector, and one for stories.
 
 mod frame;
 mod secure;
+mod story;
 
 use varta::crc32c;
 
@@ -24,6 +25,7 @@ pub(crate) fn of(kind: &str) -> Option<Check> {
         "shared_key_seal" => secure::shared_key_seal,
         "master_key_seal" => secure::master_key_seal,
         "open_error" => secure::open_error,
+        "story" => story::story,
         _ => return None,
     })
 }

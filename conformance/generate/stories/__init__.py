@@ -1,0 +1,10 @@
+"""What an observer is told, and what it must say: each story written from the specification."""
+
+from . import beats, silence
+from .book import Story
+
+CHAPTERS = (beats, silence)
+
+
+def stories() -> list[dict]:
+    return [story.document() for chapter in CHAPTERS for story in Story.of(chapter)]

@@ -1,0 +1,140 @@
+"""Who beats: how its datagrams look, and how events name it.
+
+Nothing here decides anything. What an observer makes of a beat is written in each story.
+"""
+
+import struct
+from dataclasses import dataclass, replace
+
+import secure
+import wire
+from values import derived
+from wire import NONCE_TERMINAL, Beat
+
+UID = 1000
+LAST_WORDS = NONCE_TERMINAL
+SHARED_KEY = derived("stories/shared", 32)
+OTHER_KEY = derived("stories/other", 32)
+MASTER_KEY = derived("stories/master", 32)
+
+
+@dataclass(frozen=True)
+class Agent:
+    """`number` is the one that the observer gives it: the first it follows is 1."""
+
+    number: int
+    pid: int
+
+    origin = "kernel-attested"
+
+    def wire(self, beat: Beat, version: int = 2) -> bytes:
+        return wire.encode(beat) if version == 2 else wire.encode_v1(beat)
+
+    def frame(
+        self,
+        nonce: int,
+        status: str | None = None,
+        payload: int = 0,
+        timestamp: int = 0,
+        version: int = 2,
+    ) -> bytes:
+        """Last words are Critical if nothing else is said, everything else is Ok."""
+        if status is None:
+            status = "critical" if nonce == LAST_WORDS else "ok"
+        return self.wire(Beat(status, self.named_pid, timestamp, nonce, payload), version)
+
+    @property
+    def named_pid(self) -> int:
+        """The pid in its frames."""
+        return self.pid
+
+    @property
+    def known_pid(self) -> int:
+        """The pid that it has for the observer."""
+        return self.pid
+
+    def says(self, kind: str, **fields: object) -> dict:
+        """An event about it."""
+        about = {
+            "agent": self.number,
+            "pid": self.known_pid,
+            "claimed_pid": self.named_pid,
+            "origin": self.origin,
+        }
+        return {"kind": kind, **about, **fields}
+
+    def stall(self, last_nonce: int, last_ns: int) -> dict:
+        return self.says("stall", last_nonce=last_nonce, last_ns=last_ns)
+
+    def recovered(self, silent_ns: int) -> dict:
+        return self.says("recovered", silent_ns=silent_ns)
+
+    def exit(self, last_status: str = "ok", **cause: int) -> dict:
+        """`cause` is code=…, signal=… or nothing, if nobody could tell."""
+        return self.says("exit", last_status=last_status, **cause)
+
+
+@dataclass(frozen=True)
+class Local(Agent):
+    """A process on this host, which beats over a Unix socket. The kernel names it."""
+
+    uid: int = UID
+    process: int | None = None
+    namespace: str | None = None
+    claims: int | None = None
+
+    listener = "uds"
+
+    @property
+    def named_pid(self) -> int:
+        return self.pid if self.claims is None else self.claims
+
+    @property
+    def sender(self) -> dict:
+        known = {"pid": self.pid, "uid": self.uid}
+        more = {"process": self.process, "namespace": self.namespace}
+        return known | {name: value for name, value in more.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Remote(Agent):
+    """A process somewhere, which beats over UDP. All that is known is an address."""
+
+    source: str = "192.0.2.1"
+
+    listener = "udp"
+    origin = "network"
+
+    @property
+    def known_pid(self) -> int:
+        return 0
+
+    @property
+    def sender(self) -> dict:
+        return {"source": self.source}
+
+
+@dataclass(frozen=True)
+class Sealed(Remote):
+    """A process that beats over secure UDP: with the key that all share, or its own."""
+
+    key: bytes = SHARED_KEY
+    master: bytes | None = None
+    session: str = "first"
+    counter: int = 1
+
+    listener = "secure-udp"
+    origin = "secure-network"
+
+    def at(self, counter: int, session: str | None = None) -> "Sealed":
+        """The same, at that place of a session."""
+        return replace(self, counter=counter, session=session or self.session)
+
+    def wire(self, beat: Beat, version: int = 2) -> bytes:
+        return self.seal(super().wire(beat, version))
+
+    def seal(self, frame: bytes) -> bytes:
+        iv = derived(f"stories/session/{self.session}", 8) + struct.pack("<I", self.counter)
+        if self.master is None:
+            return secure.seal(self.key, iv, frame)
+        return secure.seal_master(self.master, self.pid, iv, frame)

@@ -1,0 +1,75 @@
+//! The observer that a story is told to.
+
+use std::time::Duration;
+
+use varta::secure::Key;
+use varta_observer::{Builder, Rate, Simulated, Uids};
+
+use crate::failure::Failure;
+use crate::fields::Fields;
+
+const SETTINGS: [&str; 11] = [
+    "threshold_ns",
+    "pause_after_ns",
+    "capacity",
+    "uids",
+    "namespaces",
+    "version1",
+    "detect_exits",
+    "rate_per_agent",
+    "rate",
+    "shared_keys_hex",
+    "master_key_hex",
+];
+
+pub(super) fn observer(config: &Fields<'_>) -> Result<Simulated, Failure> {
+    config.only(&SETTINGS)?;
+    let mut builder = Builder::new()
+        .threshold(Duration::from_nanos(config.number("threshold_ns")?))
+        .uids(uids(config)?);
+    if config.has("pause_after_ns") {
+        builder = builder.pause_after(Duration::from_nanos(config.number("pause_after_ns")?));
+    }
+    if config.has("capacity") {
+        builder = builder.capacity(config.number("capacity")?);
+    }
+    if config.has("namespaces") {
+        builder = builder.namespaces(config.truth("namespaces")?);
+    }
+    if config.has("version1") {
+        builder = builder.version1(config.truth("version1")?);
+    }
+    if config.has("detect_exits") {
+        builder = builder.detect_exits(config.truth("detect_exits")?);
+    }
+    if config.has("rate_per_agent") {
+        builder = builder.rate_per_agent(rate(&config.object("rate_per_agent")?)?);
+    }
+    if config.has("rate") {
+        builder = builder.rate(rate(&config.object("rate")?)?);
+    }
+    if config.has("shared_keys_hex") {
+        for key in config.arrays("shared_keys_hex")? {
+            builder = builder.shared_key(Key::from_bytes(key));
+        }
+    }
+    if config.has("master_key_hex") {
+        builder = builder.master_key(Key::from_bytes(config.array("master_key_hex")?));
+    }
+    builder
+        .simulate()
+        .map_err(|error| Failure::new("config", "settings for an observer", error))
+}
+
+/// A list, or "any".
+fn uids(config: &Fields<'_>) -> Result<Uids, Failure> {
+    match config.text("uids") {
+        Ok("any") => Ok(Uids::Any),
+        _ => Ok(Uids::List(config.numbers("uids")?.into())),
+    }
+}
+
+fn rate(rate: &Fields<'_>) -> Result<Rate, Failure> {
+    rate.only(&["per_second", "burst"])?;
+    Ok(Rate { per_second: rate.number("per_second")?, burst: rate.number("burst")? })
+}

@@ -1,0 +1,60 @@
+//! An event as a story tells it.
+
+use serde_json::{Map, Value, json};
+use varta_observer::{Event, ExitCause, What};
+
+pub(super) fn value(step: usize, event: &Event) -> Value {
+    let mut all = Map::new();
+    let mut add = |value: Value| {
+        if let Value::Object(fields) = value {
+            all.extend(fields);
+        }
+    };
+    add(json!({
+        "step": step,
+        "observer_ns": event.observer_ns,
+        "kind": event.what.name(),
+    }));
+    if let Some(about) = event.about {
+        add(json!({
+            "agent": about.agent,
+            "pid": about.pid,
+            "claimed_pid": about.claimed_pid,
+            "origin": about.origin.name(),
+        }));
+    }
+    add(what(&event.what));
+    Value::Object(all)
+}
+
+fn what(what: &What) -> Value {
+    match what {
+        What::Beat { status, payload, nonce, missed } => json!({
+            "status": status.to_string(),
+            "payload": payload,
+            "nonce": nonce,
+            "missed": missed,
+        }),
+        What::Stall { last_nonce, last_ns } => {
+            json!({ "last_nonce": last_nonce, "last_ns": last_ns })
+        }
+        What::Recovered { silent_ns } => json!({ "silent_ns": silent_ns }),
+        What::Exit { cause, last_status } => {
+            let last_status = last_status.to_string();
+            match cause {
+                ExitCause::Unknown => json!({ "last_status": last_status }),
+                ExitCause::Code(code) => json!({ "last_status": last_status, "code": code }),
+                ExitCause::Signal(signal) => {
+                    json!({ "last_status": last_status, "signal": signal })
+                }
+            }
+        }
+        What::Decode(error) => json!({ "error": error.name() }),
+        What::AuthFailure { claimed_pid, true_pid } => {
+            json!({ "claimed_pid": claimed_pid, "true_pid": true_pid })
+        }
+        What::Paused { ns } => json!({ "ns": ns }),
+        // A simulated observer has no sockets, and a kind that is new is in no story.
+        other => json!({ "unforeseen": other.to_string() }),
+    }
+}

@@ -1,0 +1,92 @@
+//! What an observer is told.
+
+use std::net::IpAddr;
+
+use varta_observer::judge::{Datagram, Namespace, Sender};
+use varta_observer::{ExitCause, Simulated};
+
+use crate::failure::Failure;
+use crate::fields::Fields;
+
+pub(super) fn take(observer: &mut Simulated, step: &Fields<'_>) -> Result<(), Failure> {
+    let at_ns = step.number("at_ns")?;
+    match step.text("op")? {
+        "frame" => return hear(observer, at_ns, step),
+        "poll" => {
+            step.only(&["at_ns", "op"])?;
+            observer.advance(at_ns);
+        }
+        "exit" => {
+            step.only(&["at_ns", "op", "pid", "code", "signal"])?;
+            observer.exit(at_ns, step.number("pid")?, cause(step)?);
+        }
+        "late" => {
+            step.only(&["at_ns", "op", "due_ns"])?;
+            observer.late(at_ns, step.number("due_ns")?);
+        }
+        "suspend" => {
+            step.only(&["at_ns", "op", "ns"])?;
+            observer.suspended(at_ns, step.number("ns")?);
+        }
+        "set_threshold" => {
+            step.only(&["at_ns", "op", "agent", "ns"])?;
+            observer.set_threshold(step.number("agent")?, step.number("ns")?);
+        }
+        other => return Err(Failure::new("op", "one of those in the README", other)),
+    }
+    Ok(())
+}
+
+fn hear(observer: &mut Simulated, at_ns: u64, step: &Fields<'_>) -> Result<(), Failure> {
+    step.only(&["at_ns", "op", "listener", "sender", "hex", "truncated", "control_truncated"])?;
+    let sender = step.object("sender")?;
+    let (listener, sender) = match step.text("listener")? {
+        "uds" => (0, local(observer, &sender)?),
+        "udp" => (1, remote(&sender, false)?),
+        "secure-udp" => (2, remote(&sender, true)?),
+        other => return Err(Failure::new("listener", "uds, udp or secure-udp", other)),
+    };
+    let bytes = step.bytes("hex")?;
+    let mut datagram = Datagram::new(listener, sender, &bytes);
+    datagram.truncated = step.has("truncated") && step.truth("truncated")?;
+    datagram.control_truncated =
+        step.has("control_truncated") && step.truth("control_truncated")?;
+    observer.feed(at_ns, &datagram);
+    Ok(())
+}
+
+fn local(observer: &mut Simulated, sender: &Fields<'_>) -> Result<Sender, Failure> {
+    sender.only(&["pid", "uid", "process", "namespace"])?;
+    let pid = sender.number("pid")?;
+    if sender.has("namespace") {
+        observer.set_namespace(pid, namespace(sender.text("namespace")?)?);
+    }
+    let process = sender.has("process").then(|| sender.number("process")).transpose()?;
+    Ok(Sender::Kernel { pid, uid: sender.number("uid")?, process })
+}
+
+fn namespace(name: &str) -> Result<Namespace, Failure> {
+    match name {
+        "same" => Ok(Namespace::Same),
+        "other" => Ok(Namespace::Other),
+        "unknown" => Ok(Namespace::Unknown),
+        _ => Err(Failure::new("namespace", "same, other or unknown", name)),
+    }
+}
+
+fn remote(sender: &Fields<'_>, sealed: bool) -> Result<Sender, Failure> {
+    sender.only(&["source"])?;
+    let source = sender.text("source")?;
+    let address: IpAddr =
+        source.parse().map_err(|_| Failure::new("source", "an IP address", source))?;
+    Ok(Sender::Network { address, sealed })
+}
+
+fn cause(step: &Fields<'_>) -> Result<ExitCause, Failure> {
+    match (step.has("code"), step.has("signal")) {
+        (true, false) => step.signed("code").map(ExitCause::Code),
+        (false, true) => step.signed("signal").map(ExitCause::Signal),
+        (false, false) => Ok(ExitCause::Unknown),
+        (true, true) => Err(Failure::new("cause", "a code or a signal", "both")),
+    }
+}
