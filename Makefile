@@ -39,8 +39,8 @@ unit: ## The tests of the crates
 	$(CARGO) test --workspace
 
 .PHONY: vectors
-vectors: $(PYTHON) ## The shared vectors: that they are what the spec says, and that we meet them
-	$(PYTHON) conformance/generate --check conformance/vectors/vlp.json
+vectors: $(PYTHON) ## The shared vectors and stories: that they are what the spec says, and that we meet them
+	$(PYTHON) conformance/generate --check conformance/vectors
 	conformance/run
 	conformance/senders/prove
 
