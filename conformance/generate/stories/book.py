@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from types import ModuleType
 
-from .senders import UID, Agent
+from .senders import UID, Agent, usual_status
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -62,17 +62,19 @@ class Story:
         **frame: object,
     ) -> None:
         """A beat that counts. `after` is what is said before it."""
-        wire = agent.frame(nonce, timestamp=at, **frame)
-        status = frame.get("status") or ("critical" if nonce == 2**64 - 1 else "ok")
-        payload = frame.get("payload", 0)
-        self._hear(at, agent, wire, "beats")
-        beat = agent.says("beat", status=status, payload=payload, nonce=nonce, missed=missed)
-        self._say(at, *after, beat)
+        self._hear(at, agent, agent.frame(nonce, **{"timestamp": at, **frame}), "beats")
+        said = {
+            "status": frame.get("status", usual_status(nonce)),
+            "payload": frame.get("payload", 0),
+            "nonce": nonce,
+            "missed": missed,
+        }
+        self._say(at, *after, agent.says("beat", **said))
         self.also(missed=missed, not_forward=int(not forward))
 
     def refuses(self, at: int, agent: Agent, nonce: int, end: str, **frame: object) -> None:
         """A beat that is counted there, of which nothing is said."""
-        self._hear(at, agent, agent.frame(nonce, timestamp=at, **frame), end)
+        self._hear(at, agent, agent.frame(nonce, **{"timestamp": at, **frame}), end)
 
     def ignores(self, at: int, agent: Agent, wire: bytes, end: str, **flags: bool) -> None:
         """A datagram that is counted there, of which nothing is said."""

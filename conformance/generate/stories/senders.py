@@ -18,6 +18,16 @@ OTHER_KEY = derived("stories/other", 32)
 MASTER_KEY = derived("stories/master", 32)
 
 
+def iv(session: str, counter: int) -> bytes:
+    """The AEAD nonce at that place of a session."""
+    return derived(f"stories/session/{session}", 8) + struct.pack("<I", counter)
+
+
+def usual_status(nonce: int) -> str:
+    """What a beat says if a story doesn't."""
+    return "critical" if nonce == LAST_WORDS else "ok"
+
+
 @dataclass(frozen=True)
 class Agent:
     """`number` is the one that the observer gives it: the first it follows is 1."""
@@ -38,10 +48,8 @@ class Agent:
         timestamp: int = 0,
         version: int = 2,
     ) -> bytes:
-        """Last words are Critical if nothing else is said, everything else is Ok."""
-        if status is None:
-            status = "critical" if nonce == LAST_WORDS else "ok"
-        return self.wire(Beat(status, self.named_pid, timestamp, nonce, payload), version)
+        beat = Beat(status or usual_status(nonce), self.named_pid, timestamp, nonce, payload)
+        return self.wire(beat, version)
 
     @property
     def named_pid(self) -> int:
@@ -134,7 +142,7 @@ class Sealed(Remote):
         return self.seal(super().wire(beat, version))
 
     def seal(self, frame: bytes) -> bytes:
-        iv = derived(f"stories/session/{self.session}", 8) + struct.pack("<I", self.counter)
+        place = iv(self.session, self.counter)
         if self.master is None:
-            return secure.seal(self.key, iv, frame)
-        return secure.seal_master(self.master, self.pid, iv, frame)
+            return secure.seal(self.key, place, frame)
+        return secure.seal_master(self.master, self.pid, place, frame)

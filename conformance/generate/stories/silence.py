@@ -1,10 +1,11 @@
-"""Rules 3 and 5: when silence is a Stall, and when it is an Exit."""
+"""Drain first, judge after (rule 3): when silence is a Stall, and in which order."""
 
 from .book import MS, S, Story, story
 from .senders import Local
 
 APP = Local(1, pid=4321)
 OTHER = Local(2, pid=5678)
+THIRD = Local(3, pid=600)
 
 
 @story()
@@ -19,19 +20,154 @@ def stall_and_recovery(s: Story) -> None:
 
 
 @story()
-def exit_before_a_stall(s: Story) -> None:
-    """A process that has exited gets its Exit, and no Stall later."""
-    s.accepts(0, APP, nonce=1, status="degraded")
-    s.exits(1 * S, 4321, APP.exit("degraded", code=7), code=7)
-    s.polls(60 * S)
+def stalled_again(s: Story) -> None:
+    """Once per silence: after a recovery the next silence is told again."""
+    s.accepts(0, APP, nonce=1)
+    s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
+    s.accepts(3 * S, APP, nonce=2, after=(APP.recovered(silent_ns=3 * S),))
+    s.accepts(4 * S, APP, nonce=3)
+    s.polls(6 * S, APP.stall(last_nonce=3, last_ns=4 * S))
+    s.accepts(7 * S, APP, nonce=4, after=(APP.recovered(silent_ns=3 * S),))
 
 
 @story()
-def an_observer_that_was_stopped(s: Story) -> None:
-    """It was due at 1 s and looks at 11 s: nobody is called stalled for what it slept through."""
+def late_beat(s: Story) -> None:
+    """A beat that waits to be read is read before anyone is judged."""
+    s.accepts(0, APP, nonce=1)
+    s.accepts(3 * S, APP, nonce=2)
+    s.polls(3 * S)
+    s.accepts(5 * S, APP, nonce=3)
+    s.polls(5 * S)
+
+
+@story()
+def seldom_polled(s: Story) -> None:
+    """A host that polls on a timer of its own gets its Stalls, and is not told it paused."""
+    s.accepts(0, APP, nonce=1)
+    s.polls(60 * S, APP.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def one_of_three_is_silent(s: Story) -> None:
+    """Only the silent one is stalled."""
+    for agent in (APP, OTHER, THIRD):
+        s.accepts(0, agent, nonce=1)
+    for second in (1, 2, 3):
+        s.accepts(second * S, APP, nonce=1 + second)
+        s.accepts(second * S, THIRD, nonce=1 + second)
+        said = [OTHER.stall(last_nonce=1, last_ns=0)] if second == 2 else []
+        s.polls(second * S, *said)
+
+
+@story()
+def stalls_by_deadline(s: Story) -> None:
+    """Stalls that are due together come by their deadlines, not by who was heard first."""
     s.accepts(0, APP, nonce=1)
     s.accepts(500 * MS, OTHER, nonce=1)
-    s.comes_late(11 * S, due=1 * S, pause=10 * S)
-    s.accepts(11 * S, APP, nonce=2)
-    s.polls(12 * S)
-    s.polls(12 * S + 500 * MS, OTHER.stall(last_nonce=1, last_ns=500 * MS))
+    s.accepts(600 * MS, THIRD, nonce=1)
+    s.sets_threshold(600 * MS, agent=3, ns=1 * S)
+    s.polls(
+        60 * S,
+        THIRD.stall(last_nonce=1, last_ns=600 * MS),
+        APP.stall(last_nonce=1, last_ns=0),
+        OTHER.stall(last_nonce=1, last_ns=500 * MS),
+    )
+
+
+@story()
+def stalls_of_one_deadline(s: Story) -> None:
+    """Of those with one deadline, the one that has been silent longer comes first."""
+    s.accepts(0, APP, nonce=1)
+    s.sets_threshold(0, agent=1, ns=1 * S)
+    s.accepts(1 * S, OTHER, nonce=1)
+    s.accepts(2 * S, APP, nonce=2)
+    s.polls(
+        3 * S,
+        OTHER.stall(last_nonce=1, last_ns=1 * S),
+        APP.stall(last_nonce=2, last_ns=2 * S),
+    )
+
+
+@story()
+def stalls_of_one_instant(s: Story) -> None:
+    """Twenty that were heard in one instant stall in the order in which they were heard."""
+    crowd = [Local(number, pid=9000 - number) for number in range(1, 21)]
+    for agent in crowd:
+        s.accepts(5, agent, nonce=agent.number)
+    s.polls(2 * S + 5, *(agent.stall(last_nonce=agent.number, last_ns=5) for agent in crowd))
+
+
+@story()
+def frames_in_the_order_of_arrival(s: Story) -> None:
+    """Each recovery is told just before its own beat."""
+    s.accepts(0, APP, nonce=1)
+    s.accepts(1, OTHER, nonce=1)
+    s.polls(
+        3 * S,
+        APP.stall(last_nonce=1, last_ns=0),
+        OTHER.stall(last_nonce=1, last_ns=1),
+    )
+    s.accepts(4 * S, OTHER, nonce=2, after=(OTHER.recovered(silent_ns=4 * S - 1),))
+    s.accepts(4 * S, THIRD, nonce=1)
+    s.accepts(4 * S, APP, nonce=2, after=(APP.recovered(silent_ns=4 * S),))
+    s.accepts(4 * S, OTHER, nonce=3)
+
+
+@story()
+def two_thresholds(s: Story) -> None:
+    """One agent is given less time than all, another more."""
+    for agent in (APP, OTHER, THIRD):
+        s.accepts(0, agent, nonce=1)
+    s.sets_threshold(0, agent=1, ns=500 * MS)
+    s.sets_threshold(0, agent=3, ns=10 * S)
+    s.polls(500 * MS - 1)
+    s.polls(500 * MS, APP.stall(last_nonce=1, last_ns=0))
+    s.polls(2 * S, OTHER.stall(last_nonce=1, last_ns=0))
+    s.polls(10 * S - 1)
+    s.polls(10 * S, THIRD.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def a_threshold_of_its_own_stays(s: Story) -> None:
+    """It holds for the silences to come, also after a recovery."""
+    s.accepts(0, APP, nonce=1)
+    s.sets_threshold(0, agent=1, ns=500 * MS)
+    s.accepts(400 * MS, APP, nonce=2)
+    s.polls(899 * MS)
+    s.polls(900 * MS, APP.stall(last_nonce=2, last_ns=400 * MS))
+    s.accepts(1 * S, APP, nonce=3, after=(APP.recovered(silent_ns=600 * MS),))
+    s.polls(1499 * MS)
+    s.polls(1500 * MS, APP.stall(last_nonce=3, last_ns=1 * S))
+
+
+@story()
+def a_threshold_set_amid_silence(s: Story) -> None:
+    """It counts from when the agent was last heard, whether that is shorter or longer."""
+    s.accepts(0, APP, nonce=1)
+    s.accepts(0, OTHER, nonce=1)
+    s.sets_threshold(1 * S, agent=1, ns=500 * MS)
+    s.sets_threshold(1 * S, agent=2, ns=5 * S)
+    s.polls(1 * S, APP.stall(last_nonce=1, last_ns=0))
+    s.polls(5 * S - 1)
+    s.polls(5 * S, OTHER.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def a_threshold_set_while_stalled(s: Story) -> None:
+    """The silence was told already; the threshold is for the next."""
+    s.accepts(0, APP, nonce=1)
+    s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
+    s.sets_threshold(3 * S, agent=1, ns=5 * S)
+    s.polls(60 * S)
+    s.accepts(60 * S, APP, nonce=2, after=(APP.recovered(silent_ns=60 * S),))
+    s.polls(65 * S - 1)
+    s.polls(65 * S, APP.stall(last_nonce=2, last_ns=60 * S))
+
+
+@story()
+def a_threshold_for_nobody(s: Story) -> None:
+    """An agent that is not followed is given none, nor is whoever gets the number later."""
+    s.sets_threshold(0, agent=1, ns=500 * MS)
+    s.accepts(0, APP, nonce=1)
+    s.polls(2 * S - 1)
+    s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))

@@ -1,0 +1,143 @@
+"""A pid is not an identity (rule 4), and exit is not silence (rule 5)."""
+
+from .book import MS, S, Story, story
+from .senders import LAST_WORDS, Local, Remote
+
+APP = Local(1, pid=4321)
+OTHER = Local(2, pid=5678)
+
+
+@story()
+def exit_before_a_stall(s: Story) -> None:
+    """A process that has exited gets its Exit, and no Stall later."""
+    s.accepts(0, APP, nonce=1, status="degraded")
+    s.exits(1 * S, 4321, APP.exit("degraded", code=7), code=7)
+    s.polls(60 * S)
+
+
+@story()
+def exit_after_a_stall(s: Story) -> None:
+    """One that was stalled first gets its Exit all the same, and no recovery."""
+    s.accepts(0, APP, nonce=1)
+    s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
+    s.exits(5 * S, 4321, APP.exit("ok", signal=9), signal=9)
+    s.polls(60 * S)
+
+
+@story()
+def exit_with_zero(s: Story) -> None:
+    """An exit code of 0 is a code; that nobody knows the cause is something else."""
+    s.accepts(0, APP, nonce=1)
+    s.accepts(0, OTHER, nonce=1)
+    s.exits(1, 4321, APP.exit("ok", code=0), code=0)
+    s.exits(2, 5678, OTHER.exit("ok"))
+
+
+@story()
+def exit_after_last_words(s: Story) -> None:
+    """A panic that was not caught: last words, then the process aborts."""
+    s.accepts(0, APP, nonce=1)
+    s.accepts(1, APP, nonce=LAST_WORDS, payload=13)
+    s.exits(2, 4321, APP.exit("critical", signal=6), signal=6)
+    s.polls(60 * S)
+
+
+@story()
+def exit_after_queued_beats(s: Story) -> None:
+    """What a process still had queued is heard before its Exit is said."""
+    s.accepts(0, APP, nonce=1)
+    s.accepts(3 * S, APP, nonce=2)
+    s.accepts(3 * S, APP, nonce=3, status="critical")
+    s.exits(3 * S, 4321, APP.exit("critical", code=1), code=1)
+    s.polls(3 * S)
+
+
+@story()
+def exit_of_a_stranger(s: Story) -> None:
+    """The end of a process that never beat is nothing to say; nor is an end said twice."""
+    s.accepts(0, APP, nonce=1)
+    s.exits(1, 5678, code=1)
+    s.exits(2, 4321, APP.exit("ok", code=1), code=1)
+    s.exits(3, 4321, code=1)
+
+
+@story()
+def exit_of_one_of_two(s: Story) -> None:
+    """The other lives on, and stalls when its own time has come."""
+    s.accepts(0, APP, nonce=1)
+    s.accepts(500 * MS, OTHER, nonce=1)
+    s.exits(1 * S, 4321, APP.exit("ok", code=0), code=0)
+    s.accepts(1 * S, OTHER, nonce=2)
+    s.polls(3 * S - 1)
+    s.polls(3 * S, OTHER.stall(last_nonce=2, last_ns=1 * S))
+
+
+@story()
+def a_pid_is_used_again(s: Story) -> None:
+    """After an Exit the same pid is another agent, which inherits nothing."""
+    heir = Local(2, pid=4321)
+    s.accepts(0, APP, nonce=500, status="critical")
+    s.sets_threshold(0, agent=1, ns=100 * MS)
+    s.exits(50 * MS, 4321, APP.exit("critical", code=1), code=1)
+    s.accepts(60 * MS, heir, nonce=7)
+    s.polls(2_060 * MS - 1)
+    s.polls(2_060 * MS, heir.stall(last_nonce=7, last_ns=60 * MS))
+
+
+@story()
+def recycled_pid(s: Story) -> None:
+    """A pid has a new owner, as the kernel's number for the process shows: the old one is gone."""
+    first = Local(1, pid=4321, process=9001)
+    heir = Local(2, pid=4321, process=9002)
+    s.accepts(0, first, nonce=1000, status="degraded")
+    s.accepts(1 * S, heir, nonce=1, after=(first.exit("degraded"),))
+    s.accepts(2 * S, heir, nonce=2)
+
+
+@story()
+def recycled_pid_after_a_stall(s: Story) -> None:
+    """The new process does not inherit the recovery of the dead one."""
+    first = Local(1, pid=4321, process=9001)
+    heir = Local(2, pid=4321, process=9002)
+    s.accepts(0, first, nonce=1)
+    s.polls(2 * S, first.stall(last_nonce=1, last_ns=0))
+    s.accepts(3 * S, heir, nonce=2, after=(first.exit("ok"),))
+    s.exits(4 * S, 4321, heir.exit("ok", code=0), code=0)
+
+
+@story()
+def a_number_now_and_then(s: Story) -> None:
+    """The kernel's number comes with some datagrams only; the agent is one and the same."""
+    numbered = Local(1, pid=4321, process=2**53 + 1)
+    heir = Local(2, pid=4321, process=2**53 + 2)
+    s.accepts(0, APP, nonce=1)
+    s.accepts(1, numbered, nonce=2)
+    s.accepts(2, APP, nonce=3)
+    s.accepts(3, numbered, nonce=4)
+    s.accepts(4, heir, nonce=1, after=(numbered.exit("ok"),))
+
+
+@story(detect_exits=False)
+def exits_are_not_detected(s: Story) -> None:
+    """Exit detection is turned off: silence does the work."""
+    s.accepts(0, APP, nonce=1)
+    s.exits(1 * S, 4321, code=1)
+    s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def exit_of_a_local_pid_only(s: Story) -> None:
+    """A process on another host that claims the pid has not ended."""
+    away = Remote(1, pid=4321)
+    s.accepts(0, away, nonce=1)
+    s.exits(1 * S, 4321, code=1)
+    s.accepts(1 * S, away, nonce=2)
+
+
+@story()
+def numbers_are_never_used_again(s: Story) -> None:
+    """Agents come and go; each has a number of its own."""
+    for number in range(1, 6):
+        agent = Local(number, pid=4321)
+        s.accepts(number * S, agent, nonce=1)
+        s.exits(number * S, 4321, agent.exit("ok", code=number), code=number)

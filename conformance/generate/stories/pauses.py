@@ -1,0 +1,180 @@
+"""The observer's own lateness (rule 3): every silence is given it back, once."""
+
+from .book import MS, S, Story, story
+from .senders import Local, Remote
+
+APP = Local(1, pid=4321)
+OTHER = Local(2, pid=5678)
+THIRD = Local(3, pid=600)
+
+
+@story()
+def an_observer_that_was_stopped(s: Story) -> None:
+    """It was due at 1 s and looks at 11 s: nobody is stalled for what it slept through."""
+    s.accepts(0, APP, nonce=1)
+    s.accepts(500 * MS, OTHER, nonce=1)
+    s.comes_late(11 * S, due=1 * S, pause=10 * S)
+    s.accepts(11 * S, APP, nonce=2)
+    s.polls(12 * S)
+    s.polls(12_500 * MS, OTHER.stall(last_nonce=1, last_ns=500 * MS))
+
+
+@story()
+def died_while_the_observer_was_stopped(s: Story) -> None:
+    """One that truly fell silent meanwhile is found within one threshold of resuming."""
+    s.accepts(0, APP, nonce=1)
+    s.comes_late(60 * S, due=1_900 * MS, pause=58_100 * MS)
+    s.polls(60 * S)
+    s.polls(60_100 * MS - 1)
+    s.polls(60_100 * MS, APP.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def a_crowd_sleeps_through_nothing(s: Story) -> None:
+    """Thirty live agents, an observer stopped for ten seconds, and not one Stall."""
+    crowd = [Local(number, pid=1000 + number) for number in range(1, 31)]
+    for agent in crowd:
+        s.accepts(0, agent, nonce=1)
+    s.comes_late(10 * S, due=0, pause=10 * S)
+    for agent in crowd:
+        s.accepts(10 * S, agent, nonce=2)
+    s.polls(12 * S - 1)
+
+
+@story()
+def a_little_late_is_no_pause(s: Story) -> None:
+    """Half the shortest threshold is not yet a pause; a nanosecond more is."""
+    s.accepts(0, APP, nonce=1)
+    s.comes_late(1 * S, due=0, pause=None)
+    s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
+    s.comes_late(3 * S + 1, due=2 * S, pause=1 * S + 1)
+
+
+@story(threshold_ns=10 * MS)
+def at_least_fifty_milliseconds(s: Story) -> None:
+    """With a short threshold, less than 50 ms is no pause."""
+    s.comes_late(50 * MS, due=0, pause=None)
+    s.comes_late(100 * MS + 1, due=50 * MS, pause=50 * MS + 1)
+
+
+@story(pause_after_ns=5 * S)
+def a_pause_as_told(s: Story) -> None:
+    """Five seconds late is in order here, and gives nobody time back."""
+    s.accepts(0, APP, nonce=1)
+    s.comes_late(5 * S, due=0, pause=None)
+    s.polls(5 * S, APP.stall(last_nonce=1, last_ns=0))
+    s.comes_late(10 * S + 1, due=5 * S, pause=5 * S + 1)
+
+
+@story()
+def a_pause_by_the_shortest_threshold(s: Story) -> None:
+    """One agent has 200 ms; from then on 100 ms is all that the observer may be late."""
+    s.accepts(0, APP, nonce=1)
+    s.comes_late(101 * MS, due=0, pause=None)
+    s.sets_threshold(101 * MS, agent=1, ns=200 * MS)
+    s.comes_late(202 * MS, due=101 * MS, pause=101 * MS)
+    s.polls(301 * MS - 1)
+    s.polls(301 * MS, APP.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def in_time_is_no_pause(s: Story) -> None:
+    """Who looks when due, or before, is not late."""
+    s.comes_late(5 * S, due=5 * S, pause=None)
+    s.comes_late(6 * S, due=9 * S, pause=None)
+
+
+@story()
+def suspend(s: Story) -> None:
+    """The system was suspended for a minute; silences are given that minute back."""
+    s.accepts(0, APP, nonce=1)
+    s.was_suspended(61 * S, ns=60 * S, pause=60 * S)
+    s.polls(62 * S - 1)
+    s.polls(62 * S, APP.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def a_short_suspend(s: Story) -> None:
+    """Suspended is suspended, also for less than the observer may be late."""
+    s.accepts(0, APP, nonce=1)
+    s.was_suspended(1 * S, ns=20 * MS, pause=20 * MS)
+    s.polls(2_020 * MS - 1)
+    s.polls(2_020 * MS, APP.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def two_suspends(s: Story) -> None:
+    """Each is told, and each is given to those who were silent through it."""
+    s.accepts(0, APP, nonce=1)
+    s.was_suspended(11 * S, ns=10 * S, pause=10 * S)
+    s.accepts(11 * S, APP, nonce=2)
+    s.was_suspended(32 * S, ns=20 * S, pause=20 * S)
+    s.polls(33 * S - 1)
+    s.polls(33 * S, APP.stall(last_nonce=2, last_ns=11 * S))
+
+
+@story()
+def once_per_silence(s: Story) -> None:
+    """A second pause in the same silence gives nothing more; the next silence starts anew."""
+    s.accepts(0, APP, nonce=1)
+    s.comes_late(3 * S, due=1_500 * MS, pause=1_500 * MS)
+    s.polls(3_400 * MS)
+    s.comes_late(4_900 * MS, due=3_400 * MS, pause=1_500 * MS)
+    s.polls(4_900 * MS, APP.stall(last_nonce=1, last_ns=0))
+    s.accepts(5 * S, APP, nonce=2, after=(APP.recovered(silent_ns=5 * S),))
+    s.comes_late(8_500 * MS, due=6 * S, pause=2_500 * MS)
+    s.polls(9_500 * MS - 1)
+    s.polls(9_500 * MS, APP.stall(last_nonce=2, last_ns=5 * S))
+
+
+@story()
+def a_pause_before_the_silence(s: Story) -> None:
+    """Who beats after the pause has nothing to be given back."""
+    s.comes_late(10 * S, due=5 * S, pause=5 * S)
+    s.accepts(10 * S, APP, nonce=1)
+    s.polls(12 * S, APP.stall(last_nonce=1, last_ns=10 * S))
+
+
+@story()
+def a_pause_amid_a_stall(s: Story) -> None:
+    """A silence that was told already is not told again, and its length is not cut."""
+    s.accepts(0, APP, nonce=1)
+    s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
+    s.comes_late(13 * S, due=3 * S, pause=10 * S)
+    s.polls(60 * S)
+    s.accepts(60 * S, APP, nonce=2, after=(APP.recovered(silent_ns=60 * S),))
+
+
+@story()
+def a_pause_for_everyone(s: Story) -> None:
+    """Agents with thresholds of their own and agents on other hosts get it back too."""
+    away = Remote(3, pid=77)
+    s.accepts(0, APP, nonce=1)
+    s.accepts(0, OTHER, nonce=1)
+    s.accepts(0, away, nonce=1)
+    s.sets_threshold(0, agent=2, ns=8 * S)
+    s.comes_late(11 * S, due=1 * S, pause=10 * S)
+    s.polls(12 * S - 1)
+    s.polls(12 * S, APP.stall(last_nonce=1, last_ns=0), away.stall(last_nonce=1, last_ns=0))
+    s.polls(18 * S - 1)
+    s.polls(18 * S, OTHER.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def everything_is_due(s: Story) -> None:
+    """The pause comes first, then frames as they arrived, exits after them, then Stalls."""
+    s.accepts(0, APP, nonce=1)
+    s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
+    s.accepts(2 * S, OTHER, nonce=1)
+    s.accepts(2 * S, THIRD, nonce=1)
+    s.comes_late(20 * S, due=2_500 * MS, pause=17_500 * MS)
+    s.accepts(20 * S, OTHER, nonce=2, status="degraded")
+    s.accepts(20 * S, APP, nonce=2, after=(APP.recovered(silent_ns=20 * S),))
+    s.accepts(20 * S, OTHER, nonce=3)
+    s.exits(20 * S, 5678, OTHER.exit("ok", code=1), code=1)
+    s.polls(21_500 * MS - 1)
+    s.polls(
+        22 * S,
+        THIRD.stall(last_nonce=1, last_ns=2 * S),
+        APP.stall(last_nonce=2, last_ns=20 * S),
+    )

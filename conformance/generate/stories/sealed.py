@@ -1,0 +1,203 @@
+"""Secure UDP (rule 2): a session counts up, and what was seen of each sender is kept."""
+
+from secure import seal_master
+
+from .book import MS, S, Story, story
+from .senders import LAST_WORDS, MASTER_KEY, OTHER_KEY, SHARED_KEY, Remote, Sealed, iv
+
+KEYS = {"shared_keys_hex": [SHARED_KEY.hex()]}
+MASTER = {"master_key_hex": MASTER_KEY.hex()}
+FAR = Sealed(1, pid=77)
+OWN = Sealed(1, pid=77, master=MASTER_KEY)
+
+
+@story(**KEYS)
+def a_sealed_life(s: Story) -> None:
+    """A key was held: the origin says so."""
+    s.accepts(0, FAR.at(1), nonce=1, payload=2**32 - 1)
+    s.accepts(1 * S, FAR.at(2), nonce=2)
+    s.polls(3 * S, FAR.stall(last_nonce=2, last_ns=1 * S))
+    s.accepts(4 * S, FAR.at(3), nonce=3, after=(FAR.recovered(silent_ns=3 * S),))
+
+
+@story(**MASTER)
+def a_key_of_its_own(s: Story) -> None:
+    """Each agent's key is derived from the master key."""
+    other = Sealed(2, pid=78, master=MASTER_KEY)
+    s.accepts(0, OWN.at(1), nonce=1)
+    s.accepts(1, other.at(1), nonce=1)
+    s.accepts(2, OWN.at(2), nonce=2)
+
+
+@story(shared_keys_hex=[SHARED_KEY.hex(), OTHER_KEY.hex()], **MASTER)
+def keys_are_changed(s: Story) -> None:
+    """While keys are rotated, either is accepted, and an agent may change amid its life."""
+    renewed = Sealed(1, pid=77, key=OTHER_KEY)
+    s.accepts(0, FAR.at(1), nonce=1)
+    s.accepts(1, renewed.at(1, "renewed"), nonce=2)
+    s.accepts(2, renewed.at(2, "renewed"), nonce=3)
+    s.accepts(3, Sealed(2, pid=78, master=MASTER_KEY).at(1), nonce=1)
+
+
+@story(**KEYS)
+def sealed_echoes(s: Story) -> None:
+    """A session must count up. Gaps are legal, and so is a first counter of 0."""
+    s.accepts(0, FAR.at(0), nonce=1)
+    s.refuses(1, FAR.at(0), nonce=1, end="replays")
+    s.accepts(2, FAR.at(1), nonce=2)
+    s.accepts(3, FAR.at(500), nonce=3)
+    s.refuses(4, FAR.at(500), nonce=3, end="replays")
+    s.refuses(5, FAR.at(499), nonce=4, end="replays")
+    s.accepts(6, FAR.at(2**32 - 1), nonce=4)
+
+
+@story(**KEYS)
+def a_counter_runs_out(s: Story) -> None:
+    """The next prefix is a new session, in which the nonce goes on."""
+    s.accepts(0, FAR.at(2**32 - 1), nonce=8)
+    s.accepts(1, FAR.at(1, "second"), nonce=9)
+    s.refuses(2, FAR.at(2**32 - 1), nonce=8, end="replays")
+    s.accepts(3, FAR.at(2, "second"), nonce=10)
+
+
+@story(**KEYS)
+def a_new_session(s: Story) -> None:
+    """A process starts anew: its session waits for the Stall of the one before."""
+    s.accepts(0, FAR.at(9), nonce=1000)
+    s.refuses(1 * S, FAR.at(1, "second"), nonce=1, end="replays")
+    s.polls(2 * S, FAR.stall(last_nonce=1000, last_ns=0))
+    s.accepts(
+        3 * S,
+        FAR.at(3, "second"),
+        nonce=3,
+        forward=False,
+        after=(FAR.recovered(silent_ns=3 * S),),
+    )
+    s.refuses(4 * S, FAR.at(2, "second"), nonce=2, end="replays")
+    s.accepts(4 * S, FAR.at(4, "second"), nonce=4)
+
+
+@story(**KEYS)
+def a_handle_within_a_session(s: Story) -> None:
+    """In a session that is remembered the counter decides, and the nonce may fall."""
+    s.accepts(0, FAR.at(1), nonce=1000)
+    s.accepts(1, FAR.at(2), nonce=1, forward=False)
+    s.accepts(2, FAR.at(3), nonce=2)
+
+
+@story(**KEYS)
+def an_echo_after_a_stall(s: Story) -> None:
+    """A Stall lets in a new session, but no frame that was seen of a remembered one."""
+    s.accepts(0, FAR.at(1), nonce=1)
+    s.accepts(1, FAR.at(2), nonce=2)
+    s.polls(2 * S + 1, FAR.stall(last_nonce=2, last_ns=1))
+    s.refuses(3 * S, FAR.at(1), nonce=1, end="replays")
+    s.refuses(3 * S, FAR.at(2), nonce=2, end="replays")
+    s.accepts(4 * S, FAR.at(3), nonce=3, after=(FAR.recovered(silent_ns=4 * S - 1),))
+
+
+@story(**KEYS)
+def four_sessions_are_remembered(s: Story) -> None:
+    """The current one and three before must count up, out of turn too."""
+    sessions = ("first", "second", "third", "fourth")
+    for nonce, session in enumerate(sessions, start=1):
+        s.accepts(nonce, FAR.at(7, session), nonce)
+    for session in sessions:
+        s.refuses(5, FAR.at(7, session), nonce=100, end="replays")
+    s.accepts(6, FAR.at(8, "first"), nonce=5)
+
+
+@story(**KEYS)
+def the_fifth_session(s: Story) -> None:
+    """With the fifth, the first is forgotten: its frames are a new session's, and must have
+    a nonce that moves forward."""
+    for nonce, session in enumerate(("first", "second", "third", "fourth", "fifth"), start=1):
+        s.accepts(nonce, FAR.at(7, session), nonce)
+    s.refuses(6, FAR.at(7, "first"), nonce=1, end="replays")
+    s.refuses(7, FAR.at(7, "second"), nonce=100, end="replays")
+    s.accepts(8, FAR.at(7, "first"), nonce=6)
+    s.refuses(9, FAR.at(7, "first"), nonce=7, end="replays")
+
+
+@story(**KEYS)
+def sealed_last_words(s: Story) -> None:
+    """The panic hook has a session of its own, and may send its frame twice."""
+    s.accepts(0, FAR.at(1), nonce=1)
+    s.accepts(1, FAR.at(1, "hook"), nonce=LAST_WORDS)
+    s.refuses(2, FAR.at(1, "hook"), nonce=LAST_WORDS, end="replays")
+    s.polls(2 * S + 1, FAR.exit("critical"))
+
+
+@story(**KEYS)
+def survived_its_sealed_last_words(s: Story) -> None:
+    """The panic was caught: session and nonce go on where they were."""
+    s.accepts(0, FAR.at(1), nonce=1)
+    s.accepts(1, FAR.at(1, "hook"), nonce=LAST_WORDS)
+    s.accepts(2, FAR.at(2), nonce=2)
+    s.polls(2 * S + 2, FAR.stall(last_nonce=2, last_ns=2))
+
+
+@story(**KEYS)
+def an_echo_after_an_exit(s: Story) -> None:
+    """What was seen of a sender outlives its agent: its own old frames do not raise it."""
+    s.accepts(0, FAR.at(1), nonce=1)
+    s.accepts(1, FAR.at(2), nonce=LAST_WORDS)
+    s.polls(2 * S + 1, FAR.exit("critical"))
+    s.refuses(3 * S, FAR.at(1), nonce=1, end="replays")
+    s.refuses(3 * S, FAR.at(2), nonce=LAST_WORDS, end="replays")
+    s.accepts(4 * S, Sealed(2, pid=77).at(1, "second"), nonce=1)
+
+
+@story(**KEYS)
+def forged(s: Story) -> None:
+    """What no key opens is counted, and moves nothing."""
+    s.accepts(0, FAR.at(1), nonce=1)
+    whole = FAR.at(900).frame(900)
+    spoilt = whole[:-1] + bytes([whole[-1] ^ 1])
+    s.ignores(1, FAR, spoilt, end="decrypt_failures")
+    s.ignores(2, FAR, bytes(60), end="decrypt_failures")
+    stranger = Sealed(0, pid=77, key=OTHER_KEY)
+    s.refuses(1_900 * MS, stranger.at(900), nonce=900, end="decrypt_failures")
+    s.ignores(1_900 * MS, FAR, bytes(64), end="decrypt_failures")
+    s.polls(2 * S, FAR.stall(last_nonce=1, last_ns=0))
+    s.accepts(3 * S, FAR.at(2), nonce=2, after=(FAR.recovered(silent_ns=3 * S),))
+
+
+@story(**MASTER)
+def a_key_for_another_pid(s: Story) -> None:
+    """The pid inside must be the one whose key it was sealed with."""
+    wire = seal_master(MASTER_KEY, 78, iv("first", 1), Remote(0, pid=77).frame(1))
+    s.ignores(0, OWN, wire, end="decrypt_failures")
+    s.accepts(1, OWN.at(1), nonce=1)
+
+
+@story(**KEYS)
+def sealed_but_no_frame(s: Story) -> None:
+    """What opens is decoded like any frame."""
+    plain = Remote(0, pid=77)
+    damaged = plain.frame(1)[:28] + bytes(4)
+    s.decodes(0, FAR, FAR.at(1).seal(damaged), "BadCrc")
+    s.decodes(1, FAR, FAR.at(2).seal(plain.frame(1, version=1)), "BadVersion")
+    s.accepts(2, FAR.at(3), nonce=1)
+
+
+@story(**KEYS)
+def in_the_clear(s: Story) -> None:
+    """Where sealed frames are heard a plain one is of the wrong length, and so is any other."""
+    plain = Remote(0, pid=77)
+    s.ignores(0, FAR, plain.frame(1), end="wrong_length")
+    for length in (1, 59, 61, 63, 65):
+        s.ignores(1, FAR, bytes(length), end="wrong_length")
+    s.ignores(2, FAR, FAR.at(1).frame(1), end="wrong_length", truncated=True)
+    s.ignores(3, FAR, b"", end="probes")
+    s.accepts(4, FAR.at(1), nonce=1)
+
+
+@story(**KEYS)
+def plain_and_sealed(s: Story) -> None:
+    """One address and one pid at two listeners are two agents, of two origins."""
+    plain = Remote(2, pid=77)
+    s.accepts(0, FAR.at(1), nonce=9)
+    s.accepts(1, plain, nonce=1)
+    s.accepts(2, FAR.at(2), nonce=10)
+    s.polls(2 * S + 1, plain.stall(last_nonce=1, last_ns=1))
