@@ -67,7 +67,8 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Vector>, String> {
         }
     }
     if vectors.is_empty() {
-        return Err("it has no vectors".to_owned());
+        let what = if required == ARRAYS { "vectors" } else { STORIES };
+        return Err(format!("it has no {what}"));
     }
     Ok(vectors)
 }

@@ -3,10 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod running;
 
+use std::fs;
+
+use running::{file, run, run_text};
 use serde_json::{Map, Value, json};
 
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/vlp.json");
@@ -29,32 +30,6 @@ const SAMPLES: [&str; 14] = [
     "open-master-bit-511",
     "open-master-length-63",
 ];
-
-struct Ran {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-fn run(arguments: &[&str]) -> Ran {
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_varta-conformance")).args(arguments).output().unwrap();
-    Ran {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
-}
-
-fn file(name: &str, text: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::write(&path, text).unwrap();
-    path
-}
-
-fn run_text(name: &str, text: &str) -> Ran {
-    run(&[file(name, text).to_str().unwrap()])
-}
 
 fn committed() -> Value {
     serde_json::from_slice(&fs::read(COMMITTED).unwrap()).unwrap()
