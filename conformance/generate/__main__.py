@@ -76,25 +76,28 @@ def checked(document: dict) -> dict:
     return document
 
 
-def difference(found: object, expected: dict) -> str:
-    """The first thing that differs, in words."""
-    if not isinstance(found, dict):
-        return "it is no JSON object"
-    for name, part in expected.items():
-        if not isinstance(part, list) or not isinstance(found.get(name), list):
-            if found.get(name) != part:
-                return f"{name} differs"
-            continue
-        for there, here in itertools.zip_longest(found[name], part):
-            if here is None:
-                return f"{name}: there is one entry too many: {json.dumps(there)}"
-            if there != here:
-                return (
-                    f"{name}: {here['id']} differs\n"
-                    f"  in the file: {json.dumps(there)}\n"
-                    f"  regenerated: {json.dumps(here)}"
-                )
-    return "the entries are the same, but not the bytes around them"
+def difference(there: object, here: object, place: str = "") -> str:
+    """The first thing that differs, in words: in the file, and as it should be."""
+    if isinstance(there, dict) and isinstance(here, dict) and has_lists(here):
+        for name in [*here, *(name for name in there if name not in here)]:
+            if there.get(name) != here.get(name):
+                return difference(there.get(name), here.get(name), f"{place}{name}: ")
+    if isinstance(there, list) and isinstance(here, list):
+        for at, (theirs, ours) in enumerate(itertools.zip_longest(there, here)):
+            if theirs != ours:
+                named = ours.get("id", at) if isinstance(ours, dict) else at
+                return difference(theirs, ours, f"{place}{named}: ")
+    if there == here:
+        return "the entries are the same, but not the bytes around them"
+    return (
+        f"{place}this differs\n"
+        f"  in the file: {json.dumps(there)}\n"
+        f"  regenerated: {json.dumps(here)}"
+    )
+
+
+def has_lists(value: dict) -> bool:
+    return any(isinstance(part, list) for part in value.values())
 
 
 def check(path: Path, text: str) -> str | None:
