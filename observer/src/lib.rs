@@ -44,7 +44,12 @@ pub mod fuzzing {
     }
 }
 
-/// The README's examples are compiled and run with those of the docs.
+/// Examples outside the crates are compiled and run with those in them.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-mod readme {}
+mod outside {
+    #[doc = include_str!("../../README.md")]
+    mod readme {}
+
+    #[doc = include_str!("../../docs/stories.md")]
+    mod stories {}
+}
