@@ -167,6 +167,8 @@ impl Simulated {
     /// ```
     pub fn suspended(&mut self, at_ns: u64, ns: u64) {
         self.asleep = self.asleep.saturating_add(ns);
+        // Whatever was looked at last was so before the suspend.
+        self.lateness.has_looked(at_ns.saturating_sub(ns));
         self.look(at_ns);
     }
 

@@ -70,3 +70,15 @@ fn a_process_may_be_in_another_namespace() {
     hear(&mut observer, 0, 4322, 7);
     assert_eq!(kinds(&mut observer), ["auth-failure", "beat", "auth-failure"]);
 }
+
+#[test]
+fn a_suspend_counts_also_right_after_a_look() {
+    let mut observer = simulated(|builder| builder);
+    observer.late(10_000 * MS, 5_000 * MS);
+    observer.suspended(10_000 * MS, 3_000 * MS);
+    observer.suspended(10_000 * MS, 2_000 * MS);
+    observer.late(11_000 * MS, 11_000 * MS);
+    let said: Vec<What> = std::iter::from_fn(|| observer.poll()).map(|e| e.what).collect();
+    let pauses = [5_000, 3_000, 2_000].map(|ms| What::Paused { ns: ms * MS });
+    assert_eq!(said, pauses);
+}
