@@ -76,6 +76,24 @@ fn where_exits_are_unseen_ten_thresholds_of_silence_make_room() {
 }
 
 #[test]
+fn a_pause_is_no_part_of_ten_thresholds() {
+    let away = 100 * THRESHOLD;
+    // Before the Stall, and after it.
+    for paused_at in [1, THRESHOLD] {
+        let mut world = of_capacity(1);
+        world.host.exits = Exits::Unseen;
+        world.local(0, 10, 1);
+        world.judge(paused_at);
+        world.judge.pause(paused_at + away, away);
+        while world.judge.next_event().is_some() {}
+        world.judge(10 * THRESHOLD + away - 1);
+        assert_eq!(world.local(10 * THRESHOLD + away - 1, 11, 1), [], "{paused_at}");
+        world.judge(10 * THRESHOLD + away);
+        assert_eq!(words(&world.local(10 * THRESHOLD + away, 11, 1)), ["beat 2"]);
+    }
+}
+
+#[test]
 fn one_that_is_gone_exits_like_any_other() {
     let mut world = of_capacity(2);
     world.host.exits = Exits::Unseen;

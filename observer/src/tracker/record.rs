@@ -52,8 +52,7 @@ impl Flags {
     /// It was looked for and is dead; what it has said may not all have been heard.
     pub(crate) const MISSING: Self = Self(1 << 12);
     /// A pause makes no difference: it was given one, or there is nothing to put off.
-    pub(crate) const NO_PARDON: Self =
-        Self(Self::STALLED.0 | Self::PARDONED.0 | Self::MISSING.0);
+    pub(crate) const NO_PARDON: Self = Self(Self::PARDONED.0 | Self::MISSING.0);
     /// No silence will be held against it.
     pub(crate) const DEAD: Self = Self(Self::EXITING.0 | Self::MISSING.0);
 

@@ -240,11 +240,16 @@ impl Tracker {
         self.threshold(slot).saturating_mul(GONE_AFTER)
     }
 
-    /// A stalled agent whose exit nobody reports is looked at once more.
+    /// A stalled agent whose exit nobody reports is looked at once more. A pause that its
+    /// silence was given back is no part of ten thresholds.
     fn wait_until_gone(&mut self, slot: Slot) {
         self.leave_lists(slot);
-        let deadline = self.hot(slot).last_ns.saturating_add(self.gone_after(slot));
-        let flags = self.hot(slot).flags;
+        let Hot { last_ns, flags, .. } = *self.hot(slot);
+        let pardon = match flags.has(Flags::PARDONED) {
+            true => self.pauses.within_silence_since(last_ns).unwrap_or(0),
+            false => 0,
+        };
+        let deadline = last_ns.saturating_add(self.gone_after(slot)).saturating_add(pardon);
         if flags.has(Flags::UNSEEN) || flags.has(Flags::LOOKED_UP) {
             self.wheel.set(&mut self.hot, slot.0, deadline);
         }

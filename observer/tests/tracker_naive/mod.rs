@@ -398,16 +398,9 @@ impl Naive {
                 return false;
             };
             let ten = self.threshold_of(at).saturating_mul(10);
+            let (longest, gone_at) = (self.longest_pause(at), self.gone_at(at));
             let agent = &mut self.agents[at];
-            let longest = self
-                .pauses
-                .iter()
-                .filter(|(ended_at, _)| *ended_at > agent.last)
-                .map(|(_, amount)| *amount)
-                .max();
-            if let (false, None, Some(amount)) =
-                (agent.stalled || agent.missing, agent.pardon, longest)
-            {
+            if let (false, None, Some(amount)) = (agent.missing, agent.pardon, longest) {
                 agent.pardon = Some(amount);
                 agent.due = agent.due.map(|due| due.saturating_add(amount));
                 continue;
@@ -441,7 +434,7 @@ impl Naive {
             agent.stalled = true;
             agent.due = match agent.exits {
                 Exits::Reported => None,
-                _ => Some(agent.last.saturating_add(ten)),
+                _ => Some(gone_at),
             };
             self.counters.stalls += 1;
             let (last_nonce, last_ns) = (agent.nonce.unwrap_or(0), agent.last);
@@ -502,13 +495,27 @@ impl Naive {
     }
 
     pub(crate) fn set_exits(&mut self, at: usize, exits: Exits) {
-        let ten = self.threshold_of(at).saturating_mul(10);
+        let gone_at = self.gone_at(at);
         let agent = &mut self.agents[at];
         (agent.exits, agent.missing) = (exits, false);
         if agent.stalled && !agent.exiting {
             agent.gone = None;
-            agent.due = (exits != Exits::Reported).then(|| agent.last.saturating_add(ten));
+            agent.due = (exits != Exits::Reported).then_some(gone_at);
         }
+    }
+
+    /// When its silence has lasted ten thresholds, less the pause it was given back.
+    fn gone_at(&self, at: usize) -> u64 {
+        let agent = &self.agents[at];
+        let pardon = agent.pardon.and_then(|_| self.longest_pause(at)).unwrap_or(0);
+        let ten = self.threshold_of(at).saturating_mul(10);
+        agent.last.saturating_add(ten).saturating_add(pardon)
+    }
+
+    /// The longest pause within its silence.
+    fn longest_pause(&self, at: usize) -> Option<u64> {
+        let within = |(ended_at, _): &&(u64, u64)| *ended_at > self.agents[at].last;
+        self.pauses.iter().filter(within).map(|(_, amount)| *amount).max()
     }
 
     fn threshold_of(&self, at: usize) -> u64 {
