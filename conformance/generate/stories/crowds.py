@@ -68,6 +68,32 @@ def ten_of_its_own_thresholds(s: Story) -> None:
     s.also(evictions=1)
 
 
+@story(capacity=1, detect_exits=False)
+def a_pause_is_no_part_of_ten_thresholds(s: Story) -> None:
+    """Who was stalled just after a suspend is not taken for gone at once."""
+    s.accepts(0, FIRST, nonce=1)
+    s.was_suspended(61 * S, ns=60 * S, pause=60 * S)
+    s.polls(62 * S, FIRST.stall(last_nonce=1, last_ns=0))
+    s.polls(80 * S - 1)
+    s.refuses(80 * S - 1, SECOND, nonce=1, end="capacity_exceeded")
+    s.polls(80 * S)
+    s.accepts(80 * S, SECOND, nonce=2)
+    s.also(evictions=1)
+
+
+@story(capacity=1, detect_exits=False)
+def a_pause_after_the_stall(s: Story) -> None:
+    """Nor is who was stalled before it."""
+    s.accepts(0, FIRST, nonce=1)
+    s.polls(2 * S, FIRST.stall(last_nonce=1, last_ns=0))
+    s.was_suspended(63 * S, ns=60 * S, pause=60 * S)
+    s.polls(80 * S - 1)
+    s.refuses(80 * S - 1, SECOND, nonce=1, end="capacity_exceeded")
+    s.polls(80 * S)
+    s.accepts(80 * S, SECOND, nonce=2)
+    s.also(evictions=1)
+
+
 @story(capacity=2, detect_exits=False)
 def gone_but_not_in_the_way(s: Story) -> None:
     """While nobody needs the room, an agent that was gone for long comes back as itself."""

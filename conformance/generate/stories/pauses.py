@@ -136,6 +136,17 @@ def a_pause_before_the_silence(s: Story) -> None:
 
 
 @story()
+def a_threshold_set_after_a_pause(s: Story) -> None:
+    """What a silence was given back stays with it when its threshold changes."""
+    s.accepts(0, APP, nonce=1)
+    s.comes_late(11 * S, due=1 * S, pause=10 * S)
+    s.polls(11 * S)
+    s.sets_threshold(11 * S, agent=1, ns=5 * S)
+    s.polls(15 * S - 1)
+    s.polls(15 * S, APP.stall(last_nonce=1, last_ns=0))
+
+
+@story()
 def a_pause_amid_a_stall(s: Story) -> None:
     """A silence that was told already is not told again, and its length is not cut."""
     s.accepts(0, APP, nonce=1)

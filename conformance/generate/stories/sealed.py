@@ -148,6 +148,20 @@ def an_echo_after_an_exit(s: Story) -> None:
     s.accepts(4 * S, Sealed(2, pid=77).at(1, "second"), nonce=1)
 
 
+@story(capacity=4, **KEYS)
+def the_dead_are_forgotten_first(s: Story) -> None:
+    """The memory of senders is bounded: who is gone makes room in it for who comes."""
+    for number in (1, 2):
+        s.accepts(number, Sealed(number, pid=70 + number), nonce=LAST_WORDS)
+    s.polls(
+        3 * S,
+        Sealed(1, pid=71).exit("critical"),
+        Sealed(2, pid=72).exit("critical"),
+    )
+    for number in (3, 4):
+        s.accepts(3 * S, Sealed(number, pid=70 + number), nonce=1)
+
+
 @story(**KEYS)
 def forged(s: Story) -> None:
     """What no key opens is counted, and moves nothing."""

@@ -10,10 +10,12 @@ mod report;
 use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use document::Vector;
+use failure::Failure;
 use fields::Fields;
 use report::{Outcome, Report};
 
@@ -68,7 +70,9 @@ fn judge(vector: &Vector) -> Outcome {
     };
     let checked = Fields::new(&vector.value).and_then(|fields| {
         fields.text("id")?;
-        check(&fields)
+        // One that panics is a failure with a name, like any other.
+        panic::catch_unwind(AssertUnwindSafe(|| check(&fields)))
+            .unwrap_or_else(|_| Err(Failure::new("check", "an answer", "a panic")))
     });
     match checked {
         Ok(()) => Outcome::Passed,
