@@ -85,11 +85,18 @@ class Story:
         self._hear(at, agent, wire, ERROR_COUNTERS[error])
         self._say(at, {"kind": "decode", "error": error})
 
-    def disbelieves(self, at: int, agent: Agent, wire: bytes, claimed_pid: int) -> None:
+    def disbelieves(
+        self,
+        at: int,
+        agent: Agent,
+        wire: bytes,
+        claimed_pid: int,
+        after: tuple[dict, ...] = (),
+    ) -> None:
         """A frame that names another process than the one that sent it."""
         self._hear(at, agent, wire, "auth_failures")
         pids = {"claimed_pid": claimed_pid, "true_pid": agent.known_pid}
-        self._say(at, {"kind": "auth-failure", **pids})
+        self._say(at, *after, {"kind": "auth-failure", **pids})
 
     def polls(self, at: int, *events: dict) -> None:
         self._step(at, "poll")

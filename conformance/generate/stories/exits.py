@@ -105,6 +105,26 @@ def recycled_pid_after_a_stall(s: Story) -> None:
     s.exits(4 * S, 4321, heir.exit("ok", code=0), code=0)
 
 
+@story(capacity=1)
+def an_heir_needs_no_room(s: Story) -> None:
+    """Full is full, but the old owner of the pid is gone and its place is free."""
+    first = Local(1, pid=4321, process=9001)
+    s.accepts(0, first, nonce=1)
+    s.refuses(1, Local(0, pid=5678, process=9003), nonce=1, end="capacity_exceeded")
+    s.accepts(2, Local(2, pid=4321, process=9002), nonce=1, after=(first.exit("ok"),))
+
+
+@story(namespaces=True)
+def a_container_leaves_its_pid(s: Story) -> None:
+    """The new owner is in the observer's own namespace, and has to name itself."""
+    first = Local(1, pid=4321, process=9001, claims=7, namespace="other")
+    liar = Local(0, pid=4321, process=9002, claims=7, namespace="same")
+    heir = Local(2, pid=4321, process=9002)
+    s.accepts(0, first, nonce=1)
+    s.disbelieves(1, liar, liar.frame(2), claimed_pid=7, after=(first.exit("ok"),))
+    s.accepts(2, heir, nonce=1)
+
+
 @story()
 def a_number_now_and_then(s: Story) -> None:
     """The kernel's number comes with some datagrams only; the agent is one and the same."""

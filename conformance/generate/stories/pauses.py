@@ -1,7 +1,7 @@
 """The observer's own lateness (rule 3): every silence is given it back, once."""
 
 from .book import MS, S, Story, story
-from .senders import Local, Remote
+from .senders import LAST_WORDS, Local, Remote
 
 APP = Local(1, pid=4321)
 OTHER = Local(2, pid=5678)
@@ -169,6 +169,33 @@ def a_pause_for_everyone(s: Story) -> None:
     s.polls(12 * S, APP.stall(last_nonce=1, last_ns=0), away.stall(last_nonce=1, last_ns=0))
     s.polls(18 * S - 1)
     s.polls(18 * S, OTHER.stall(last_nonce=1, last_ns=0))
+
+
+@story()
+def stalls_after_a_pause(s: Story) -> None:
+    """Stalls come by the deadlines that a pause has moved; of equal ones who was heard first."""
+    s.accepts(0, APP, nonce=1)
+    s.comes_late(11 * S, due=1 * S, pause=10 * S)
+    s.accepts(11 * S, OTHER, nonce=1)
+    s.accepts(11 * S, THIRD, nonce=1)
+    s.sets_threshold(11 * S, agent=2, ns=1 * S)
+    s.sets_threshold(11 * S, agent=3, ns=500 * MS)
+    s.polls(
+        60 * S,
+        THIRD.stall(last_nonce=1, last_ns=11 * S),
+        APP.stall(last_nonce=1, last_ns=0),
+        OTHER.stall(last_nonce=1, last_ns=11 * S),
+    )
+
+
+@story()
+def last_words_before_a_pause(s: Story) -> None:
+    """The Exit that silence leads to over a network is put off by it like a Stall."""
+    away = Remote(1, pid=77)
+    s.accepts(0, away, nonce=LAST_WORDS)
+    s.comes_late(11 * S, due=1 * S, pause=10 * S)
+    s.polls(12 * S - 1)
+    s.polls(12 * S, away.exit("critical"))
 
 
 @story()

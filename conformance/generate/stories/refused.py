@@ -209,6 +209,15 @@ def version_1_last_words(s: Story) -> None:
 
 
 @story(version1=True)
+def version_1_runs_out(s: Story) -> None:
+    """In version 1 the nonce stops before the terminal one. Its beats still prove life."""
+    s.accepts(0, APP, nonce=LAST_WORDS - 1, version=1)
+    s.accepts(1 * S, APP, nonce=LAST_WORDS - 1, version=1, forward=False)
+    s.polls(3 * S - 1)
+    s.polls(3 * S, APP.stall(last_nonce=LAST_WORDS - 1, last_ns=1 * S))
+
+
+@story(version1=True)
 def version_1_no_frames(s: Story) -> None:
     """What is wrong in version 1 is named alike; a third version is taken by nobody."""
     good = APP.frame(1, version=1)
