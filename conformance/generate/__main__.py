@@ -2,13 +2,14 @@
 
 import argparse
 import itertools
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from compare import check
 from crc_vectors import crc_vectors
 from frame_vectors import frame_vectors
+from layout import text_of
 from secure_vectors import secure_vectors
 from stories import stories
 from version1_vectors import version1_vectors
@@ -48,24 +49,6 @@ DOCUMENTS: dict[str, Callable[[], dict]] = {
 }
 
 
-def text_of(document: dict) -> str:
-    """JSON for reading: each step and each event of a story has a line."""
-    if "stories" not in document:
-        return json.dumps(document, indent=2) + "\n"
-    *head, last = json.dumps({**document, "stories": None}, indent=2).rpartition("null")
-    stories = ",\n    ".join(story_text(story) for story in document["stories"])
-    return f"{head[0]}[\n    {stories}\n  ]{last}\n"
-
-
-def story_text(story: dict) -> str:
-    parts = []
-    for name, value in story.items():
-        items = [f"\n        {json.dumps(item)}" for item in value] if isinstance(value, list) else []
-        text = f"[{','.join(items)}\n      ]" if items else json.dumps(value)
-        parts.append(f"\n      {json.dumps(name)}: {text}")
-    return f"{{{','.join(parts)}\n    }}"
-
-
 def checked(document: dict) -> dict:
     """The same, if no two entries have one id."""
     seen = set()
@@ -74,41 +57,6 @@ def checked(document: dict) -> dict:
             raise ValueError(f"two entries are called {entry['id']}")
         seen.add(entry["id"])
     return document
-
-
-def difference(there: object, here: object, place: str = "") -> str:
-    """The first thing that differs, in words: in the file, and as it should be."""
-    if isinstance(there, dict) and isinstance(here, dict) and has_lists(here):
-        for name in [*here, *(name for name in there if name not in here)]:
-            if there.get(name) != here.get(name):
-                return difference(there.get(name), here.get(name), f"{place}{name}: ")
-    if isinstance(there, list) and isinstance(here, list):
-        for at, (theirs, ours) in enumerate(itertools.zip_longest(there, here)):
-            if theirs != ours:
-                named = ours.get("id", at) if isinstance(ours, dict) else at
-                return difference(theirs, ours, f"{place}{named}: ")
-    if there == here:
-        return "the entries are the same, but not the bytes around them"
-    return (
-        f"{place}this differs\n"
-        f"  in the file: {json.dumps(there)}\n"
-        f"  regenerated: {json.dumps(here)}"
-    )
-
-
-def has_lists(value: dict) -> bool:
-    return any(isinstance(part, list) for part in value.values())
-
-
-def check(path: Path, text: str) -> str | None:
-    """What is wrong with the file, if anything is."""
-    found = path.read_bytes()
-    if found == text.encode():
-        return None
-    try:
-        return difference(json.loads(found), json.loads(text))
-    except ValueError as error:
-        return f"it is not JSON: {error}"
 
 
 def main() -> int:

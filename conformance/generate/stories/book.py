@@ -47,7 +47,8 @@ class Story:
         """A chapter's stories, as they stand there."""
         for tell in vars(chapter).values():
             if isinstance(told := getattr(tell, "told", None), dict):
-                story = Story(tell.__name__.replace("_", "-"), tell.__doc__ or "", told)
+                description = " ".join((tell.__doc__ or "").split())
+                story = Story(tell.__name__.replace("_", "-"), description, told)
                 tell(story)
                 yield story
 

@@ -1,0 +1,23 @@
+"""How the files look."""
+
+import json
+
+
+def text_of(document: dict) -> str:
+    """JSON for reading: each step and each event of a story has a line."""
+    if "stories" not in document:
+        return json.dumps(document, indent=2) + "\n"
+    *head, last = json.dumps({**document, "stories": None}, indent=2).rpartition("null")
+    stories = ",\n    ".join(story_text(story) for story in document["stories"])
+    return f"{head[0]}[\n    {stories}\n  ]{last}\n"
+
+
+def story_text(story: dict) -> str:
+    parts = []
+    for name, value in story.items():
+        text = json.dumps(value)
+        if isinstance(value, list) and value:
+            lines = ",".join(f"\n        {json.dumps(item)}" for item in value)
+            text = f"[{lines}\n      ]"
+        parts.append(f"\n      {json.dumps(name)}: {text}")
+    return f"{{{','.join(parts)}\n    }}"
