@@ -20,8 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use support::{
-    Child, Folder, PATIENCE, Puppet, hear_all, hear_until, is, kill, ms, readable_within,
-    shared_numbers, stop_here, wait_until, wait_until_stopped,
+    Child, Folder, PATIENCE, Puppet, hear_all, hear_until, in_child, is, kill, let_time_pass,
+    ms, names, needs_root, readable_within, shared_numbers, skipped, stop_here, wait_until,
+    wait_until_stopped,
 };
 use varta::{BeatOutcome, Status, Varta};
 use varta_observer::{Event, Observer, What};
@@ -268,4 +269,73 @@ fn a_host_that_is_late_for_the_deadline_it_asked_for() {
     std::thread::sleep(threshold * 10);
     let first = observer.poll_timeout(Duration::ZERO).unwrap().unwrap();
     assert!(matches!(first.what, What::Paused { .. }), "{first}");
+}
+
+const LONG: Duration = Duration::from_secs(1_000);
+const TIME_NAMESPACES: &str = "a kernel with time namespaces (CONFIG_TIME_NS)";
+
+/// A suspend shows in nothing but the clock that counts from boot.
+#[test]
+fn suspended_time_is_given_back() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    in_child(|| {
+        let threshold = PATIENCE;
+        let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
+        let puppet = Puppet::at(&path);
+        puppet.beat(1);
+        let beat = hear_until(&mut observer, is("beat")).pop().unwrap();
+        // From here on it comes when it likes, and is never late.
+        assert!(hear_all(&mut observer).is_empty());
+        if !let_time_pass(LONG.as_secs(), true) {
+            return skipped(TIME_NAMESPACES);
+        }
+        let first = observer.poll().unwrap().unwrap();
+        let What::Paused { ns } = first.what else { panic!("{first}") };
+        let paused = Duration::from_nanos(ns);
+        // The two clocks are not read at one instant.
+        assert!(paused + ms(100) >= LONG && paused < LONG + PATIENCE, "{first}");
+        let between = Duration::from_nanos(first.observer_ns - beat.observer_ns);
+        assert!(between >= LONG, "its time counts suspend");
+
+        // Silent for many thresholds, it has what it had left.
+        assert!(!hear_all(&mut observer).iter().any(is("stall")));
+        assert!(observer.next_deadline().unwrap().unwrap() <= threshold);
+        puppet.beat(2);
+        assert_eq!(names(&hear_until(&mut observer, is("beat"))), ["beat"]);
+        assert_eq!(observer.stats().unwrap().pauses, 1);
+    });
+}
+
+/// It was due at a deadline, and may have been deaf since it looked last: who was silent has
+/// what was left then, not what was left at the deadline, which is nothing.
+#[test]
+fn all_the_time_since_the_last_look_is_given_back() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    in_child(|| {
+        let threshold = PATIENCE;
+        let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
+        let puppet = Puppet::at(&path);
+        puppet.beat(1);
+        hear_until(&mut observer, is("beat"));
+        assert!(hear_all(&mut observer).is_empty());
+        let due = observer.next_deadline().unwrap().unwrap();
+        assert!(due <= threshold && due > threshold / 2, "{due:?}");
+        if !let_time_pass(LONG.as_secs(), false) {
+            return skipped(TIME_NAMESPACES);
+        }
+        let first = observer.poll().unwrap().unwrap();
+        let What::Paused { ns } = first.what else { panic!("{first}") };
+        assert!(Duration::from_nanos(ns) >= LONG, "{first}");
+        assert!(hear_all(&mut observer).is_empty());
+        let left = observer.next_deadline().unwrap().unwrap();
+        assert!(left <= threshold && left > threshold / 2, "{left:?}");
+    });
 }

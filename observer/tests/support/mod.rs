@@ -30,8 +30,8 @@ pub(crate) use puppet::{End, Puppet};
 pub(crate) use rights::send_with_descriptors;
 pub(crate) use sending::{Sending, stop};
 pub(crate) use system::{
-    become_user, fork_as, in_new_pid_namespace, kill, limit_descriptors, needs_root,
-    open_descriptors, readable_within, stop_here, wait_until_stopped,
+    become_user, fork_as, in_new_pid_namespace, kill, let_time_pass, limit_descriptors,
+    needs_root, open_descriptors, readable_within, skipped, stop_here, wait_until_stopped,
 };
 pub(crate) use trace::system_calls_of;
 use varta::{FRAME_BYTES, Frame, Status};

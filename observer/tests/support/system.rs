@@ -1,5 +1,6 @@
 //! What only the system can do: other users, other namespaces, chosen pids, stops.
 
+use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
@@ -10,18 +11,24 @@ use std::time::Duration;
 pub(crate) fn needs_root() -> bool {
     // SAFETY: takes nothing and cannot fail.
     let root = unsafe { libc::geteuid() } == 0;
-    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    assert!(root || !ci, "CI=true allows no skipping, and this needs root");
     if !root {
-        // Past the harness, which keeps what a passed test prints.
         let name = std::thread::current().name().unwrap_or_default().to_owned();
         let program = std::env::current_exe().unwrap_or_default();
-        let line = format!("SKIPPED: {name} needs root: sudo {} {name}\n", program.display());
-        io::stderr().write_all(line.as_bytes()).unwrap();
+        skipped(&format!("root: sudo {} {name}", program.display()));
     }
     root
 }
 
+/// Says that a test was not run, and what it needs; with CI=true that is a failure.
+#[track_caller]
+pub(crate) fn skipped(needs: &str) {
+    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+    assert!(!ci, "CI=true allows no skipping, and this needs {needs}");
+    // Past the harness, which keeps what a passed test prints.
+    let name = std::thread::current().name().unwrap_or_default().to_owned();
+    let line = format!("SKIPPED: {name} needs {needs}\n");
+    io::stderr().write_all(line.as_bytes()).unwrap();
+}
 /// Becomes another user, for good.
 #[track_caller]
 pub(crate) fn become_user(id: u32) {
@@ -69,6 +76,31 @@ pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
     }
 }
 
+/// Has time go on at once for this process, which must have one thread: by the clock that
+/// counts from boot alone, as in a suspend, or by the one that stands still then too. False
+/// where the kernel has no time namespaces.
+#[track_caller]
+pub(crate) fn let_time_pass(seconds: u64, suspended: bool) -> bool {
+    let checked = |answer| match answer {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    };
+    // SAFETY: takes a number; only children of this process will notice.
+    let made = checked(unsafe { libc::unshare(libc::CLONE_NEWTIME) });
+    if made.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL)) {
+        return false;
+    }
+    made.unwrap();
+    let awake = if suspended { 0 } else { seconds };
+    let offsets = format!("boottime {seconds} 0\nmonotonic {awake} 0\n");
+    fs::write("/proc/self/timens_offsets", offsets).unwrap();
+    let namespace = fs::File::open("/proc/self/ns/time_for_children").unwrap();
+    // SAFETY: takes numbers; this process moves to where its children would be.
+    let moved = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWTIME) };
+    checked(moved).unwrap();
+    true
+}
+
 #[track_caller]
 pub(crate) fn kill(pid: u32, signal: i32) {
     // SAFETY: takes numbers alone.
@@ -105,7 +137,7 @@ pub(crate) fn readable_within(fd: BorrowedFd<'_>, time: Duration) -> bool {
 /// for in a child.
 #[track_caller]
 pub(crate) fn open_descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
+    fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// Lets this process have so many descriptors open, by their numbers.
