@@ -66,6 +66,11 @@ pub struct Counters {
     pub received: u64,
     /// Datagrams that the kernel dropped before they could be received.
     pub kernel_drops: u64,
+    /// Times that a socket failed.
+    pub io_errors: u64,
+    /// Tries to open a sealed datagram, one for each key that was tried on it. They are the
+    /// dearest thing that a stranger can have done here.
+    pub open_attempts: u64,
     /// Agents that were gone and made room.
     pub evictions: u64,
     /// Beats that never came, by their nonces. Who may beat may make this any number.

@@ -88,6 +88,7 @@ fn one_that_is_shut_down_meanwhile() {
         managers.shutdown(how).unwrap();
         let failed = hear_until(&mut observer, is("io")).pop().unwrap();
         assert_eq!(failed.what, What::Io { errno: libc::ESHUTDOWN });
+        assert_eq!(observer.stats().unwrap().io_errors, 1);
         if how == Shutdown::Read {
             // Without anybody to look after it is tried again too.
             puppet.exit(0);

@@ -280,6 +280,8 @@ fn any_of_the_shared_keys_opens() {
     }
     assert_eq!(world.sealed(0, A, &seal(&key(4), 1, 9, &frame(50, 9))), []);
     assert_eq!(world.judge.counters().decrypt_failures, 1);
+    // The key that fitted last is tried first.
+    assert_eq!(world.judge.counters().open_attempts, 3 + 2 + 2 + 1 + 3 + 3);
 }
 
 #[test]
@@ -300,6 +302,7 @@ fn each_agent_has_its_own_key_under_a_master_key() {
     assert_eq!(world.judge.counters().decrypt_failures, 3);
     assert_eq!(world.sealed(0, A, &seal(&key(8), 1, 9, &frame(50, 9))), [], "no shared key");
     assert_eq!(world.judge.counters().decrypt_failures, 4);
+    assert_eq!(world.judge.counters().open_attempts, 9 + 3, "there is none to try");
     assert_eq!(world.judge.followed(), 3);
     world.adds_up();
 }

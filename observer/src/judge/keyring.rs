@@ -68,18 +68,19 @@ impl Keyring {
         !self.shared.is_empty() || self.has_master()
     }
 
-    /// Opens a datagram of either form.
+    /// Opens a datagram of either form, and counts the keys that are tried.
     pub(crate) fn open(
         &mut self,
         bytes: &[u8],
         address: IpAddr,
+        tried: &mut u64,
     ) -> Result<([u8; FRAME_BYTES], Iv), Unopened> {
         if let Ok(wire) = <&[u8; SHARED_BYTES]>::try_from(bytes) {
-            let frame = self.open_shared(wire, address).ok_or(Unopened::NoKeyFits)?;
+            let frame = self.open_shared(wire, address, tried).ok_or(Unopened::NoKeyFits)?;
             return Ok((frame, iv_at(wire.first_chunk())));
         }
         let wire = <&[u8; MASTER_BYTES]>::try_from(bytes).map_err(|_| Unopened::WrongLength)?;
-        let frame = self.open_derived(wire).ok_or(Unopened::NoKeyFits)?;
+        let frame = self.open_derived(wire, tried).ok_or(Unopened::NoKeyFits)?;
         Ok((frame, iv_at(wire.split_at(4).1.first_chunk())))
     }
 
@@ -87,21 +88,28 @@ impl Keyring {
         &mut self,
         wire: &[u8; SHARED_BYTES],
         address: IpAddr,
+        tried: &mut u64,
     ) -> Option<[u8; FRAME_BYTES]> {
         let fitted = self.fitted.get_mut(usize::from(last_byte(address)))?;
         let first = usize::from(*fitted);
-        if let Some(frame) = self.shared.get(first).and_then(|key| key.open(wire).ok()) {
-            return Some(frame);
-        }
-        let others = self.shared.iter().enumerate().filter(|(at, _)| *at != first);
-        let (at, frame) =
-            others.into_iter().find_map(|(at, key)| Some((at, key.open(wire).ok()?)))?;
+        let keys = || self.shared.iter().enumerate();
+        let (at, frame) = keys()
+            .skip(first)
+            .take(1)
+            .chain(keys().filter(|(at, _)| *at != first))
+            .inspect(|_| *tried += 1)
+            .find_map(|(at, key)| Some((at, key.open(wire).ok()?)))?;
         *fitted = u8::try_from(at).unwrap_or(0);
         Some(frame)
     }
 
-    fn open_derived(&mut self, wire: &[u8; MASTER_BYTES]) -> Option<[u8; FRAME_BYTES]> {
+    fn open_derived(
+        &mut self,
+        wire: &[u8; MASTER_BYTES],
+        tried: &mut u64,
+    ) -> Option<[u8; FRAME_BYTES]> {
         let master = self.master.as_ref()?;
+        *tried += 1;
         let pid = u32::from_le_bytes(*wire.first_chunk()?);
         let at_hand = self.derived.len();
         let place = self.derived.get_mut(pid as usize % at_hand)?;

@@ -247,6 +247,7 @@ impl Judge {
     /// ```
     pub fn io(&mut self, now: u64, errno: i32) {
         self.now = self.now.max(now);
+        self.counters.io_errors += 1;
         self.say(What::Io { errno });
     }
 

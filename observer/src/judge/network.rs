@@ -56,7 +56,8 @@ impl Judge {
         let opened = if datagram.truncated {
             Err(Unopened::WrongLength)
         } else if sealed {
-            self.keyring.open(datagram.bytes, address).map(|(wire, iv)| (wire, Some(iv)))
+            let tried = &mut self.counters.open_attempts;
+            self.keyring.open(datagram.bytes, address, tried).map(|(wire, iv)| (wire, Some(iv)))
         } else {
             datagram
                 .bytes

@@ -219,6 +219,7 @@ impl Naive {
         frame: &Frame,
     ) {
         self.counters.received += 1;
+        self.counters.open_attempts += u64::from(frame.iv.is_some());
         if address[0] == 127 && self.find(Key::Pid(frame.claimed)).is_some() {
             self.counters.origin_conflicts += 1;
             return;
