@@ -11,7 +11,7 @@ mod page;
 mod wiped;
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 pub(crate) use list::List;
 pub(crate) use page::{Page, SLOTS, Wiping};
@@ -28,6 +28,22 @@ pub(crate) fn monotonic_ns() -> u64 {
     #[allow(clippy::cast_sign_loss, reason = "this clock never shows less than zero")]
     let (seconds, nanoseconds) = (now.tv_sec as u64, now.tv_nsec as u64);
     seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
+}
+
+/// Takes a new descriptor out of the places of the three standard streams, should the
+/// program have closed those: what it prints must not go to an observer, and whoever opens
+/// them again must not cut an agent off.
+pub(crate) fn past_the_standard_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
+    const FIRST: libc::c_int = 3;
+    if fd.as_raw_fd() >= FIRST {
+        return Ok(fd);
+    }
+    // SAFETY: takes numbers alone, of which one is an open descriptor.
+    match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) } {
+        -1 => Err(io::Error::last_os_error()),
+        // SAFETY: made just now.
+        moved => Ok(unsafe { OwnedFd::from_raw_fd(moved) }),
+    }
 }
 
 /// Sends one datagram on a connected socket, at once or not at all.

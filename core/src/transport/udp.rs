@@ -52,7 +52,7 @@ pub(crate) fn connected(address: SocketAddr) -> io::Result<OwnedFd> {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let socket = UdpSocket::bind(any)?;
+    let socket = UdpSocket::from(sys::past_the_standard_streams(UdpSocket::bind(any)?.into())?);
     socket.connect(address)?;
     Ok(socket.into())
 }

@@ -72,7 +72,8 @@ pub(crate) fn address(endpoint: &Endpoint) -> io::Result<SocketAddr> {
 }
 
 pub(crate) fn connected(address: &SocketAddr) -> io::Result<OwnedFd> {
-    let socket = UnixDatagram::unbound()?;
+    let socket = sys::past_the_standard_streams(UnixDatagram::unbound()?.into())?;
+    let socket = UnixDatagram::from(socket);
     socket.connect_addr(address)?;
     Ok(socket.into())
 }
