@@ -36,12 +36,6 @@ fn endpoint(path: &Path) -> Endpoint {
     path.to_str().unwrap().parse().unwrap()
 }
 
-/// A key in a file that is as the endpoint wants it.
-fn key_file(path: &Path, byte: u8) {
-    fs::write(path, format!("{byte:02x}").repeat(32)).unwrap();
-    fs::set_permissions(path, Permissions::from_mode(0o600)).unwrap();
-}
-
 fn secure(address: SocketAddr, key: KeyFile) -> Endpoint {
     Endpoint::SecureUdp { address, key }
 }
@@ -53,9 +47,8 @@ fn sealed(byte: u8, prefix: u8, counter: u32, frame: &[u8; 32]) -> [u8; 60] {
 #[test]
 fn every_endpoint_can_be_added() {
     let folder = Folder::new();
-    let [first, second, file] =
-        ["first.sock", "second.sock", "key"].map(|name| folder.join(name));
-    key_file(&file, 7);
+    let [first, second] = ["first.sock", "second.sock"].map(|name| folder.join(name));
+    let file = folder.key_file("key", &[7; 32]);
     let mut observer = Builder::new()
         .listen(endpoint(&first))
         .socket_mode(0o640)
@@ -115,10 +108,9 @@ fn who_comes_to_a_new_endpoint_is_known_by_its_first_beat() {
 #[test]
 fn what_cannot_be_added_changes_nothing() {
     let folder = Folder::new();
-    let [path, taken, file, master] =
-        ["own.sock", "taken.sock", "key", "master"].map(|name| folder.join(name));
-    key_file(&file, 7);
-    key_file(&master, 8);
+    let [path, taken] = ["own.sock", "taken.sock"].map(|name| folder.join(name));
+    let [file, master] =
+        [("key", 7), ("master", 8)].map(|(name, byte)| folder.key_file(name, &[byte; 32]));
     let mut other = Observer::bind(&taken, NEVER, 0o600).unwrap();
     let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
     let mut refused = |endpoint| {

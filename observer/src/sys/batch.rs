@@ -8,7 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use super::control::{self, CREDENTIALS_ROOM, Credentials, Item, NUMBER_ROOM};
-use super::length_of;
+use super::{length_of, new_fd};
 
 /// How many datagrams are received at a time.
 pub(crate) const BATCH: usize = COUNT as usize;
@@ -221,7 +221,7 @@ unsafe fn own(control: &[u8]) -> Arrived {
                 arrived.pidfd = Some(Err(error));
             }
             // SAFETY: the kernel made it for us, as the caller promises.
-            Item::Pidfd(fd) => arrived.pidfd = Some(Ok(unsafe { OwnedFd::from_raw_fd(fd) })),
+            Item::Pidfd(fd) => arrived.pidfd = Some(unsafe { new_fd(fd) }),
             Item::Rights(fds) => {
                 for fd in fds.filter(|fd| *fd >= 0) {
                     // SAFETY: as above.

@@ -9,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{checked, new_fd};
+use super::{checked, new_fd, past_the_standard_streams};
 
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -29,7 +29,8 @@ impl Folder {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let open = |flags| {
             let flags = flags | libc::O_DIRECTORY | libc::O_CLOEXEC;
-            OpenOptions::new().read(true).custom_flags(flags).open(path)
+            let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+            past_the_standard_streams(file.into()).map(File::from)
         };
         match open(0) {
             Ok(file) => Ok(Self { file, readable: true }),

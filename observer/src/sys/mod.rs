@@ -15,7 +15,7 @@ mod process;
 mod socket;
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 #[cfg(test)]
 pub(crate) use batch::BATCH;
@@ -50,7 +50,20 @@ fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
 /// A descriptor must be new, and nobody else's.
 unsafe fn new_fd(answer: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: the caller promises that it is new.
-    checked(answer).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+    past_the_standard_streams(unsafe { OwnedFd::from_raw_fd(checked(answer)?) })
+}
+
+/// Takes a new descriptor out of the places of the three standard streams, should the
+/// program have closed those: what is there next must not be taken for what was meant.
+fn past_the_standard_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
+    const FIRST: libc::c_int = 3;
+    if fd.as_raw_fd() >= FIRST {
+        return Ok(fd);
+    }
+    // SAFETY: takes numbers alone, of which one is an open descriptor.
+    let moved = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) };
+    // SAFETY: made just now.
+    checked(moved).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The size of a type as the socket calls take it.

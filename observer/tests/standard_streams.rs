@@ -1,0 +1,70 @@
+//! Shows that an observer in a program that has closed its standard streams takes none of
+//! their places: nobody reads its beats as if they were typed, or puts a file where it has a
+//! socket.
+
+#![cfg(target_os = "linux")]
+#![allow(unsafe_code, reason = "closing descriptors in a forked child")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::fs::File;
+use std::net::UdpSocket;
+use std::os::fd::IntoRawFd;
+
+use support::{Folder, NEVER, Puppet, frame, hear_until, in_child, is};
+use varta_observer::Builder;
+
+fn close_the_standard_streams() {
+    for fd in 0..3 {
+        // SAFETY: this child uses none of them from here on.
+        assert_eq!(unsafe { libc::close(fd) }, 0);
+    }
+}
+
+/// Which of their places are free.
+fn free() -> [bool; 3] {
+    // SAFETY: takes numbers alone.
+    [0, 1, 2].map(|fd| unsafe { libc::fcntl(fd, libc::F_GETFD) == -1 })
+}
+
+/// Opens something in all of their places.
+fn take_their_places() {
+    let null = [(); 3].map(|()| File::open("/dev/null").unwrap());
+    assert_eq!(null.map(IntoRawFd::into_raw_fd), [0, 1, 2]);
+}
+
+#[test]
+fn their_places_stay_free() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    in_child(|| {
+        close_the_standard_streams();
+        let mut observer = Builder::new()
+            .listen(path.to_str().unwrap().parse().unwrap())
+            .udp(([127, 0, 0, 1], 0).into())
+            .threshold(NEVER)
+            .bind()
+            .unwrap();
+        assert_eq!(free(), [true; 3]);
+        take_their_places();
+        let puppets = [(); 2].map(|()| Puppet::at(&path));
+        close_the_standard_streams();
+        // One is followed by a pidfd that came with its beat, one by one that was opened.
+        for nonce in [1, 2] {
+            for puppet in &puppets {
+                puppet.beat(nonce);
+                hear_until(&mut observer, is("beat"));
+                assert_eq!(free(), [true; 3]);
+            }
+        }
+        take_their_places();
+        let network = UdpSocket::bind("127.0.0.1:0").unwrap();
+        network.send_to(&frame(77, 1), observer.udp_addresses().next().unwrap()).unwrap();
+        hear_until(&mut observer, is("beat"));
+        for puppet in puppets {
+            puppet.exit(0);
+            hear_until(&mut observer, is("exit"));
+        }
+    });
+}
