@@ -310,7 +310,7 @@ impl Builder {
             return Err(invalid("cannot bind: no endpoint was given"));
         }
         let means = match self.means {
-            _ if !self.detect_exits => Means::NONE,
+            _ if !self.detect_exits => Means::unused(),
             Some(means) => means,
             None => Means::detect(),
         };

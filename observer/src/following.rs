@@ -274,7 +274,10 @@ impl Following {
             return identity::Namespace::Unknown;
         };
         if seen.pid != pid || seen.until < self.now {
-            let namespace = identity::namespace_of_pid(pid);
+            let namespace = match self.means.table {
+                true => identity::namespace_of_pid(pid),
+                false => identity::Namespace::Unknown,
+            };
             *seen = Seen { pid, until: self.now.saturating_add(NAMESPACE_NS), namespace };
         }
         seen.namespace
@@ -370,7 +373,7 @@ impl Host for Following {
             self.followed.resize_with(slot.index() + 1, Followed::default);
         }
         if let Some(followed) = self.followed.get_mut(slot.index()) {
-            let name = identity::program_name(pid);
+            let name = identity::program_name(pid).filter(|_| self.means.table);
             let (slot, looked) = (Some(slot), self.now);
             *followed = Followed { slot, agent, name, looked, ..Followed::default() };
         }

@@ -25,6 +25,9 @@ pub(crate) struct Means {
     /// A pidfd can be asked how its process ended (6.15; from 6.13 on it can be asked, and
     /// never knows).
     pub(crate) exit_information: bool,
+    /// The process table in /proc is that of this pid namespace: in another a pid is
+    /// somebody else's.
+    pub(crate) table: bool,
 }
 
 /// Where pidfds come from.
@@ -39,9 +42,15 @@ pub(crate) enum Descriptors {
 }
 
 impl Means {
-    /// Whatever there is, it is not used.
-    pub(crate) const NONE: Self =
-        Self { descriptors: Descriptors::None, numbers: false, exit_information: false };
+    /// As of this system, but no process is followed by them.
+    pub(crate) fn unused() -> Self {
+        Self {
+            descriptors: Descriptors::None,
+            numbers: false,
+            exit_information: false,
+            table: namespace::is_the_tables(),
+        }
+    }
 
     /// Of this system.
     pub(crate) fn detect() -> Self {
@@ -59,6 +68,7 @@ impl Means {
             descriptors,
             numbers: asked(|pidfd| sys::process_number(pidfd).is_some()),
             exit_information: asked(|pidfd| sys::exit_information(pidfd).is_ok()),
+            table: namespace::is_the_tables(),
         }
     }
 }
@@ -107,6 +117,9 @@ impl Identity {
     fn of(means: Means, pidfd: BorrowedFd<'_>, pid: u32) -> Self {
         if means.numbers {
             return sys::process_number(pidfd).map_or(Self::Unknown, Self::Number);
+        }
+        if !means.table {
+            return Self::Unknown;
         }
         let started = proc::stat(pid).map(|stat| stat.started);
         // While it runs, its pid is nobody else's; so whose start this was is known only

@@ -1,5 +1,6 @@
 //! In which pid namespace a process is, as seen from here.
 
+use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 
 use super::{Watch, proc};
@@ -32,6 +33,17 @@ pub(crate) fn namespace_of_pid(pid: u32) -> Namespace {
     let mut buffer = [0; 4_096];
     let text = proc::read(format_args!("/proc/{pid}/status"), &mut buffer);
     text.map_or(Namespace::Unknown, parse)
+}
+
+/// Whether the process table in /proc is that of the namespace that this process is in. A
+/// container may have been left the one of its host.
+pub(super) fn is_the_tables() -> bool {
+    let pid = std::process::id().to_string();
+    let mut buffer = [0; 4_096];
+    let own = proc::read(format_args!("/proc/self/status"), &mut buffer).map(parse);
+    // By the pid that it has there, and by having no other.
+    fs::read_link("/proc/self").is_ok_and(|there| there.as_os_str() == pid.as_str())
+        && own == Some(Namespace::Same)
 }
 
 /// The line of pids, from this namespace to the process's own. A kernel that has no pid

@@ -12,8 +12,12 @@ use crate::testing::{
 
 /// As on this kernel, and with ever less, as on older ones.
 fn all_means() -> [Means; 5] {
-    let new =
-        Means { descriptors: Descriptors::WithDatagram, numbers: true, exit_information: true };
+    let new = Means {
+        descriptors: Descriptors::WithDatagram,
+        numbers: true,
+        exit_information: true,
+        table: true,
+    };
     let without_information = Means { exit_information: false, ..new };
     let without_numbers = Means { numbers: false, ..without_information };
     let by_pid = Means { descriptors: Descriptors::Opened, ..without_numbers };
@@ -459,6 +463,42 @@ fn a_process_outside() {
     observer.reap();
     let told = sys::exit_information(ended.as_fd()).unwrap();
     assert_eq!(told, ExitInformation::Known(ExitStatus::Code(42)), "a check in it failed");
+}
+
+/// As in a container that was left the /proc of its host: whoever has the pid there is a
+/// stranger, whose end says nothing.
+#[test]
+fn the_process_table_of_another_namespace() {
+    if !is_root() {
+        return;
+    }
+    let stranger = Idle::start();
+    let pid = stranger.pid();
+    stranger.exit(3);
+    wait_until(|| proc::stat(pid).unwrap().is_zombie);
+    in_child(|| {
+        assert!(Means::detect().table);
+        unshare(libc::CLONE_NEWPID);
+        Child::start(|| {
+            let means = Means::detect();
+            assert!(!means.table);
+            let mut namesake = Child::start_by(|| fork_as(pid), || exit(7));
+            // Its parent would be told by another way.
+            in_child(|| {
+                let means = Means { exit_information: false, ..means };
+                let watch = Watch::opened(means, pid).unwrap();
+                wait_until(|| watch.is_gone());
+                assert_eq!(watch.ending(), Ending::Unknown);
+                let older = Means { numbers: false, ..means };
+                assert_eq!(Watch::opened(older, pid).unwrap().identity(), Identity::Unknown);
+            });
+            namesake.wait();
+            unshare(libc::CLONE_NEWNS);
+            mount_own_proc();
+            assert!(Means::detect().table);
+        })
+        .finish();
+    });
 }
 
 /// The process table of the namespace that this process is in.

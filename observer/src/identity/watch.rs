@@ -76,7 +76,7 @@ impl Watch {
     /// From the process table, where a process that nobody has reaped is still listed, to
     /// those who may trace it.
     fn status_of_zombie(&self) -> Option<ExitStatus> {
-        let stat = proc::stat(self.pid)?;
+        let stat = proc::stat(self.pid).filter(|_| self.means.table)?;
         let status = stat.exit_status.filter(|_| stat.is_zombie)?;
         // Whoever may not see it is told 0.
         if status == ExitStatus::Code(0) && !proc::may_trace(self.pid) {

@@ -37,7 +37,12 @@ fn older() -> [(Means, bool); 5] {
         (Means { numbers: false, ..here }, true),
         (Means { descriptors: Descriptors::Opened, ..here }, true),
         (
-            Means { descriptors: Descriptors::Opened, numbers: false, exit_information: false },
+            Means {
+                descriptors: Descriptors::Opened,
+                numbers: false,
+                exit_information: false,
+                ..here
+            },
             false,
         ),
     ]
@@ -138,7 +143,7 @@ fn an_agent_that_was_found_by_pid_is_unconfirmed() {
 fn without_pidfds_silence_does_the_work() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let mut observer = observer(&path, Means::NONE, Duration::from_millis(100));
+    let mut observer = observer(&path, Means::unused(), Duration::from_millis(100));
     let mut agent = Child::start(|| {
         beat(&path);
         exit(7);
