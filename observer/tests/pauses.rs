@@ -117,9 +117,11 @@ fn embedding(observer: &mut Observer, saying: &mut Saying) {
 
 /// Beats at each of the places ten times per threshold. Notes the longest time for which
 /// one of them took no beat; until `begin`, in nanoseconds since the start, that is fine.
-fn beat_at(paths: &[&Path], start: Instant, begin: &AtomicU64, longest: &AtomicU64) {
+/// Has itself counted once each has taken a beat.
+fn beat_at(paths: &[&Path], start: Instant, [begin, longest, beating]: &[AtomicU64; 3]) {
     let mut agents: Vec<_> =
         paths.iter().map(|path| (Varta::connect(path).unwrap(), 0)).collect();
+    let mut counted = false;
     loop {
         for (agent, last_taken) in &mut agents {
             let taken = agent.beat(Status::Ok, 0) == BeatOutcome::Sent;
@@ -129,6 +131,10 @@ fn beat_at(paths: &[&Path], start: Instant, begin: &AtomicU64, longest: &AtomicU
             if taken {
                 *last_taken = now;
             }
+        }
+        if !counted && agents.iter().all(|(_, last_taken)| *last_taken > 0) {
+            beating.fetch_add(1, SeqCst);
+            counted = true;
         }
         std::thread::sleep(THRESHOLD / 10);
     }
@@ -149,11 +155,11 @@ fn stopped_for_ten_thresholds() {
     ];
     let paths: Vec<_> = hosts.iter().map(|host| host.path.clone()).collect();
     let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
-    let (start, [begin, longest]) = (Instant::now(), shared_numbers());
-    let beat = || beat_at(&paths, start, begin, longest);
+    let (start, numbers) = (Instant::now(), shared_numbers());
+    let [begin, longest, beating] = numbers;
+    let beat = || beat_at(&paths, start, numbers);
     let mut agents: Vec<_> = (0..AGENTS).map(|_| Child::start(beat)).collect();
-    // Until all have beaten a few times.
-    std::thread::sleep(THRESHOLD);
+    wait_until(|| beating.load(SeqCst) == AGENTS as u64);
 
     begin.store(u64::MAX, SeqCst);
     let (at_any_time, between) = hosts.split_at(3);
