@@ -104,7 +104,7 @@ fn run(
     let cpu = (processes::thread_cpu_ns() - cpu) as f64;
     let took = (processes::boottime_ns() - begun.max(start)) as f64;
     let grown = processes::resident_bytes().saturating_sub(resident);
-    let counters = observer.stats().unwrap();
+    let counters = observer.stats()?;
     if first {
         processes::come_first(false);
     }
