@@ -64,6 +64,15 @@ msrv: ## Compile with the oldest Rust that is promised
 package:
 	$(CARGO) publish --quiet --dry-run --allow-dirty -p varta -p varta-observer
 
+.PHONY: docs
+docs: target/book-tools/bin/mkdocs ## Build the book in target/book, and check its links
+	NO_MKDOCS_2_WARNING=1 $< build --quiet
+
+target/book-tools/bin/mkdocs: tools/book/requirements.txt
+	python3 -m venv target/book-tools
+	target/book-tools/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
 .PHONY: bench
 bench: ## Measure, side by side with a bare send and the published client
 	$(CARGO) run --quiet --release --manifest-path bench/Cargo.toml --target-dir target/bench -- --json target/bench.json
