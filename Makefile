@@ -66,7 +66,7 @@ package:
 
 .PHONY: docs
 docs: target/book-tools/bin/mkdocs ## Build the book in target/book, and check its links
-	NO_MKDOCS_2_WARNING=1 $< build --quiet
+	NO_MKDOCS_2_WARNING=1 $< build --strict
 
 target/book-tools/bin/mkdocs: tools/book/requirements.txt
 	python3 -m venv target/book-tools
