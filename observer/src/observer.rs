@@ -154,10 +154,8 @@ impl Observer {
     /// Only what cannot be an event: that this is a forked child (ECHILD), or that the
     /// kernel will not wait.
     pub fn poll_timeout(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
-        match self.poll_interruptible(timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
-            polled => polled,
-        }
+        let mut event = Event::NOTHING;
+        Ok(self.poll_into(&mut event, timeout)?.then_some(event))
     }
 
     /// As [`poll_timeout`](Self::poll_timeout), for a host that has to look after a signal:
@@ -175,10 +173,27 @@ impl Observer {
     ///
     /// As [`poll_timeout`](Self::poll_timeout), and a signal.
     pub fn poll_interruptible(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
+        let mut event = Event::NOTHING;
+        Ok(self.poll_interruptible_into(&mut event, timeout)?.then_some(event))
+    }
+
+    fn poll_interruptible_into(
+        &mut self,
+        place: &mut Event,
+        timeout: Duration,
+    ) -> io::Result<bool> {
         self.owner.check()?;
-        let polled = self.next_event(timeout);
-        self.leave(matches!(polled, Ok(Some(_))), timeout)?;
+        let polled = self.next_event(place, timeout);
+        self.leave(matches!(polled, Ok(true)), timeout)?;
         polled
+    }
+
+    /// A signal is none of this host's business.
+    fn poll_into(&mut self, place: &mut Event, timeout: Duration) -> io::Result<bool> {
+        match self.poll_interruptible_into(place, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+            polled => polled,
+        }
     }
 
     /// Fills a slice with events, waiting only for the first, as long as told. Says how
@@ -200,13 +215,13 @@ impl Observer {
     pub fn poll_many(&mut self, events: &mut [Event], timeout: Duration) -> io::Result<usize> {
         self.owner.check()?;
         let Some((first, rest)) = events.split_first_mut() else { return Ok(0) };
-        let Some(event) = self.poll_timeout(timeout)? else { return Ok(0) };
-        *first = event;
+        if !self.poll_into(first, timeout)? {
+            return Ok(0);
+        }
         let (mut filled, mut until) = (1, Some(self.now));
         for place in rest {
             // What fails now fails again in the next poll, which has no events to lose.
-            let Ok(Some(event)) = self.at_hand(Duration::ZERO, &mut until) else { break };
-            *place = event;
+            let Ok(true) = self.at_hand(place, Duration::ZERO, &mut until) else { break };
             filled += 1;
         }
         self.leave(true, timeout)?;

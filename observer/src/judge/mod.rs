@@ -260,7 +260,14 @@ impl Judge {
     /// ```
     #[inline]
     pub fn next_event(&mut self) -> Option<Event> {
-        self.events.pop()
+        let mut event = Event::NOTHING;
+        self.next_event_into(&mut event).then_some(event)
+    }
+
+    /// As [`next_event`](Self::next_event), put where it is wanted.
+    #[inline]
+    pub(crate) fn next_event_into(&mut self, place: &mut Event) -> bool {
+        self.events.pop_into(place)
     }
 
     /// Whether an event waits to be fetched.

@@ -5,11 +5,17 @@ use crate::event::Event;
 /// More than one step of a judge ever says.
 const ROOM: usize = 4;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Queue {
-    events: [Option<Event>; ROOM],
+    events: [Event; ROOM],
     next: usize,
     free: usize,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Self { events: [Event::NOTHING; ROOM], next: 0, free: 0 }
+    }
 }
 
 impl Queue {
@@ -17,7 +23,7 @@ impl Queue {
     pub(crate) fn push(&mut self, event: Event) {
         debug_assert!(self.free < ROOM, "events are fetched before the next step");
         if let Some(free) = self.events.get_mut(self.free) {
-            *free = Some(event);
+            *free = event;
             self.free += 1;
         }
     }
@@ -27,16 +33,19 @@ impl Queue {
         self.next == self.free
     }
 
+    /// Puts the next event where it is wanted, if there is one. Handed from function to
+    /// function it would be copied in each, which costs more than making it.
     #[inline]
-    pub(crate) fn pop(&mut self) -> Option<Event> {
+    pub(crate) fn pop_into(&mut self, place: &mut Event) -> bool {
         if self.is_empty() {
-            return None;
+            return false;
         }
-        let event = self.events.get_mut(self.next)?.take();
+        let Some(event) = self.events.get(self.next) else { return false };
+        *place = *event;
         self.next += 1;
         if self.next == self.free {
             (self.next, self.free) = (0, 0);
         }
-        event
+        true
     }
 }

@@ -33,37 +33,44 @@ impl Observer {
         Ok(())
     }
 
-    /// The next event that there is without waiting. Whatever is read that leads to none,
-    /// it ends with what has arrived by `until`, which is set if it was not yet.
+    /// The next event that there is without waiting, put in its place; or that there is
+    /// none. Whatever is read that leads to none, it ends with what has arrived by `until`,
+    /// which is set if it was not yet.
     pub(super) fn at_hand(
         &mut self,
+        place: &mut Event,
         timeout: Duration,
         until: &mut Option<u64>,
-    ) -> io::Result<Option<Event>> {
+    ) -> io::Result<bool> {
         loop {
-            if let Some(event) = self.judge.next_event() {
-                return Ok(Some(event));
+            if self.judge.next_event_into(place) {
+                return Ok(true);
             }
             if self.hear() || self.settle_passed() || self.settle_silent() {
                 continue;
             }
             if !self.lanes.is_ready() {
-                return Ok(None);
+                return Ok(false);
             }
             let now = self.clock.now();
             let until = *until.get_or_insert_with(|| now.saturating_add(nanoseconds(timeout)));
             if self.is_settled(until) {
-                return Ok(None);
+                return Ok(false);
             }
             self.read(now)?;
         }
     }
 
-    pub(super) fn next_event(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
+    /// The next event, waited for, put in its place; or that there is none.
+    pub(super) fn next_event(
+        &mut self,
+        place: &mut Event,
+        timeout: Duration,
+    ) -> io::Result<bool> {
         let mut until = None;
         loop {
-            if let Some(event) = self.at_hand(timeout, &mut until)? {
-                return Ok(Some(event));
+            if self.at_hand(place, timeout, &mut until)? {
+                return Ok(true);
             }
             let now = self.clock.now();
             // The host may have been stopped between two polls.
@@ -73,11 +80,11 @@ impl Observer {
             }
             let until = *until.get_or_insert_with(|| now.saturating_add(nanoseconds(timeout)));
             if self.is_settled(until) {
-                return Ok(None);
+                return Ok(false);
             }
             self.wait(now, until)?;
             if self.now >= until && self.is_idle() {
-                return Ok(None);
+                return Ok(false);
             }
         }
     }
