@@ -163,6 +163,30 @@ impl fmt::Debug for Memory {
     }
 }
 
+/// Which process this is, for those who keep marks that must not outlive a fork.
+#[derive(Debug, Clone, Copy)]
+pub struct Here(&'static Memory);
+
+impl Here {
+    /// Makes sure that it can be known from now on.
+    ///
+    /// # Errors
+    ///
+    /// There is no memory for what notices a fork.
+    pub fn find() -> io::Result<Self> {
+        Memory::of_process().map(Self)
+    }
+
+    /// A number, not 0, that this process has and no ancestor of it had. A signal handler
+    /// may ask. None while another thread is finding out that this is a child, which only
+    /// happens where nothing tells it.
+    #[must_use]
+    #[inline]
+    pub fn number(self) -> Option<u64> {
+        self.0.process().map(|process| process.0)
+    }
+}
+
 #[cfg(test)]
 #[allow(unsafe_code, reason = "forking")]
 mod tests {

@@ -115,7 +115,17 @@ impl LastWords {
         Self::open_at(&Endpoint::from_os_str(endpoint.as_ref())?)
     }
 
-    fn open_at(endpoint: &Endpoint) -> io::Result<Self> {
+    /// As [`open`](Self::open), to an endpoint that has been read already.
+    ///
+    /// ```
+    /// let endpoint = varta::Endpoint::Path("/nonexistent/varta.sock".into());
+    /// assert!(varta::LastWords::open_at(&endpoint).is_err());
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_at(endpoint: &Endpoint) -> io::Result<Self> {
         let open = || match endpoint {
             Endpoint::Path(_) | Endpoint::Abstract(_) => {
                 Self::plain(Peer::Uds(uds::address(endpoint)?))

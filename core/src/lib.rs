@@ -48,6 +48,14 @@ mod sys;
 mod transport;
 pub mod v1;
 
+/// Which process this is: for the libraries of other languages, which are made of this
+/// crate. Not for programs, and no promise to them.
+#[cfg(all(unix, not(bare)))]
+#[doc(hidden)]
+pub mod process {
+    pub use crate::fork::Here;
+}
+
 pub use crc32c::crc32c;
 pub use frame::{DecodeError, FRAME_BYTES, Frame, MAGIC, NONCE_TERMINAL, VERSION};
 pub use status::{Status, UnknownStatus};
