@@ -1,0 +1,165 @@
+//! What a fatal signal does: last words, and then what it did before.
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::{self, MaybeUninit};
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+use super::{check, say_last_words};
+
+const SIGNALS: [c_int; 6] =
+    [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTERM];
+
+/// What was there before. Known before our handler can run, and kept for ever.
+struct Before {
+    action: libc::sigaction,
+    /// Whether ours is in its place. A fork may come between the two.
+    replaced: AtomicBool,
+}
+
+static BEFORE: [AtomicPtr<Before>; SIGNALS.len()] =
+    [const { AtomicPtr::new(ptr::null_mut()) }; SIGNALS.len()];
+
+pub(super) fn install(term_too: bool) -> io::Result<()> {
+    for (signal, place) in SIGNALS.into_iter().zip(&BEFORE) {
+        if signal != libc::SIGTERM || term_too {
+            install_one(signal, place)?;
+        }
+    }
+    Ok(())
+}
+
+fn install_one(signal: c_int, place: &AtomicPtr<Before>) -> io::Result<()> {
+    // SAFETY: null, or leaked by `remember`.
+    let before = match unsafe { place.load(Ordering::Acquire).as_ref() } {
+        Some(before) => before,
+        None => remember(signal, place)?,
+    };
+    // Who has put another handler over ours since chains to it, and must not be chained to.
+    if before.replaced.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    // Whoever ignores this one is not ended by it.
+    if signal == libc::SIGTERM && before.action.sa_sigaction == libc::SIG_IGN {
+        return Ok(());
+    }
+    // SAFETY: a sigaction of zeros is one.
+    let mut ours: libc::sigaction = unsafe { mem::zeroed() };
+    ours.sa_sigaction = on_signal as *const () as libc::sighandler_t;
+    // Whether calls go on after the signal is for the handler that was there to say.
+    ours.sa_flags =
+        libc::SA_SIGINFO | libc::SA_ONSTACK | (before.action.sa_flags & libc::SA_RESTART);
+    for other in SIGNALS {
+        // SAFETY: writes to `ours`.
+        unsafe { libc::sigaddset(&raw mut ours.sa_mask, other) };
+    }
+    // SAFETY: the handler calls only what a signal handler may call.
+    check(unsafe { libc::sigaction(signal, &raw const ours, ptr::null_mut()) })?;
+    before.replaced.store(true, Ordering::Release);
+    Ok(())
+}
+
+fn remember(signal: c_int, place: &AtomicPtr<Before>) -> io::Result<&'static Before> {
+    let mut action = MaybeUninit::uninit();
+    // SAFETY: only writes to `action`.
+    check(unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) })?;
+    // SAFETY: written just above.
+    let action = unsafe { action.assume_init() };
+    let new = Box::into_raw(Box::new(Before { action, replaced: AtomicBool::new(false) }));
+    let known =
+        place.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
+    let kept = match known {
+        Ok(_) => new,
+        Err(known) => {
+            // SAFETY: made above, and nobody else has seen it.
+            drop(unsafe { Box::from_raw(new) });
+            known
+        }
+    };
+    // SAFETY: leaked into its place and only read from then on.
+    Ok(unsafe { &*kept })
+}
+
+/// Only what may be called in a signal handler is called from here on.
+extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let place = SIGNALS.iter().zip(&BEFORE).find(|(known, _)| **known == signal);
+    // SAFETY: null, or leaked by `remember`.
+    let before = place.and_then(|(_, b)| unsafe { b.load(Ordering::Acquire).as_ref() });
+    let Some(before) = before else { return };
+    // SAFETY: the kernel hands it over.
+    let was_sent = unsafe { info.as_ref() }.is_none_or(|info| info.si_code <= 0);
+    let ignored = before.action.sa_sigaction == libc::SIG_IGN;
+    if ignored && was_sent && signal != libc::SIGABRT {
+        return;
+    }
+    // SAFETY: the thread's own.
+    let errno = unsafe { libc::__errno_location() };
+    // SAFETY: as above.
+    let told = unsafe { errno.read() };
+    say_last_words(signal);
+    // SAFETY: as above.
+    unsafe { errno.write(told) };
+    match before.action.sa_sigaction {
+        libc::SIG_DFL | libc::SIG_IGN => die(signal, was_sent && !ignored),
+        // SAFETY: the arguments are those that the kernel has handed over.
+        _ => unsafe { chain(&before.action, signal, info, context) },
+    }
+}
+
+/// Ends the process by this signal as soon as the handler returns: a fault by happening
+/// again, so that a core dump shows where, and a signal that was sent by being sent again.
+fn die(signal: c_int, send: bool) {
+    be_default(signal);
+    if send {
+        // SAFETY: sends a signal to this thread, for which it waits until the handler is over.
+        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal) };
+    }
+}
+
+fn be_default(signal: c_int) {
+    // SAFETY: a sigaction of zeros is the default one.
+    let default: libc::sigaction = unsafe { mem::zeroed() };
+    // SAFETY: the default is no handler.
+    unsafe { libc::sigaction(signal, &raw const default, ptr::null_mut()) };
+}
+
+/// Runs the handler that was there as the kernel would have.
+///
+/// # Safety
+///
+/// The arguments are those of a signal handler that is running.
+unsafe fn chain(
+    before: &libc::sigaction,
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+) {
+    // SAFETY: the kernel hands over the context, whose mask is that of the thread.
+    if let Some(context) = unsafe { context.cast::<libc::ucontext_t>().as_ref() } {
+        let mut mask = context.uc_sigmask;
+        for other in 1..=libc::SIGRTMAX() {
+            // SAFETY: reads a set.
+            let blocked = unsafe { libc::sigismember(&raw const before.sa_mask, other) } == 1;
+            if blocked || (other == signal && before.sa_flags & libc::SA_NODEFER == 0) {
+                // SAFETY: writes to a set of ours.
+                unsafe { libc::sigaddset(&raw mut mask, other) };
+            }
+        }
+        // SAFETY: reads the set; the kernel restores the thread's own after the handler.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut()) };
+    }
+    if before.sa_flags & libc::SA_RESETHAND != 0 {
+        be_default(signal);
+    }
+    if before.sa_flags & libc::SA_SIGINFO != 0 {
+        type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+        // SAFETY: neither the default nor ignored, so it is a handler, and of this kind.
+        let handler: Handler = unsafe { mem::transmute(before.sa_sigaction) };
+        handler(signal, info, context);
+    } else {
+        // SAFETY: as above, of the other kind.
+        let handler: extern "C" fn(c_int) = unsafe { mem::transmute(before.sa_sigaction) };
+        handler(signal);
+    }
+}

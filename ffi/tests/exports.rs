@@ -1,0 +1,65 @@
+//! That no exported function was forgotten by the guard.
+
+use std::fs;
+use std::path::Path;
+
+/// The bodies of the exported functions of the crate, by their names.
+pub(super) fn bodies() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let source = fs::read_to_string(path).unwrap();
+            for exported in source.split("#[unsafe(no_mangle)]").skip(1) {
+                let (signature, rest) = exported.split_once(" {\n").unwrap();
+                let name = signature.split_once("extern \"C\" fn ").unwrap().1;
+                let name = name.split_once('(').unwrap().0;
+                let body = rest.split_once("\n}\n").unwrap().0;
+                found.push((name.to_owned(), body.to_owned()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_exported_body_is_one_call_of_a_guard() {
+    let bodies = bodies();
+    assert!(bodies.len() > 40, "{} exported functions", bodies.len());
+    for (name, body) in bodies {
+        let lines: Vec<_> = body.lines().collect();
+        let guarded = ["    guard::answer(|| ", "    guard::text(|| ", "    guard::end(|| "]
+            .iter()
+            .any(|guard| lines[0].starts_with(guard));
+        let ends = ["    })", "    });"].contains(lines.last().unwrap()) || lines.len() == 1;
+        let between = lines.len() < 2
+            || lines[1..lines.len() - 1]
+                .iter()
+                .all(|line| line.is_empty() || line.starts_with("        "));
+        assert!(
+            guarded && ends && between,
+            "{name} does something outside of a guard:\n{body}"
+        );
+    }
+}
+
+/// What is exported by another way than the one that is looked for above.
+#[test]
+fn nothing_else_is_exported() {
+    let header = include_str!("../../include/varta.h");
+    let mut declared: Vec<_> = header
+        .lines()
+        .filter(|line| ["int ", "void ", "const char *"].iter().any(|t| line.starts_with(t)))
+        .filter_map(|line| line.split_once('('))
+        .map(|(front, _)| front.rsplit([' ', '*']).next().unwrap().to_owned())
+        .collect();
+    let mut exported: Vec<_> = bodies().into_iter().map(|(name, _)| name).collect();
+    declared.sort();
+    exported.sort();
+    assert_eq!(declared, exported);
+}

@@ -1,0 +1,3 @@
+//! The exported functions, called as C would.
+
+mod exports;
