@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -97,8 +98,10 @@ impl BeatTransport for SecureUdpTransport {
 
     fn reconnect(&mut self) -> io::Result<()> {
         let (socket, session) = (connected(self.address)?, Session::new(&self.secret)?);
-        self.socket = socket;
         self.session = session;
+        // As over a Unix socket: in its place before the old one is closed.
+        let old = mem::replace(&mut self.socket, socket);
+        drop(old);
         Ok(())
     }
 

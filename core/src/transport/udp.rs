@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -64,7 +65,9 @@ impl BeatTransport for UdpTransport {
     }
 
     fn reconnect(&mut self) -> io::Result<()> {
-        self.socket = connected(self.address)?;
+        // As over a Unix socket: in its place before the old one is closed.
+        let old = mem::replace(&mut self.socket, connected(self.address)?);
+        drop(old);
         Ok(())
     }
 

@@ -102,7 +102,10 @@ impl BeatTransport for UdsTransport {
     }
 
     fn reconnect(&mut self) -> io::Result<()> {
-        self.socket = Some(connected(&self.address)?);
+        // Put in its place before the old one is closed: a child forked from another thread
+        // in between must not find a descriptor that is closed already.
+        let old = self.socket.replace(connected(&self.address)?);
+        drop(old);
         Ok(())
     }
 
