@@ -1,6 +1,6 @@
 //! Which library this is.
 
-use std::ffi::c_int;
+use std::ffi::{CStr, c_int};
 
 use crate::guard::{self, Code, Text};
 
@@ -9,6 +9,12 @@ pub const VARTA_VERSION: c_int = 0x0000_0300;
 
 /// The number in the soname. Programs built for one run with any library of the same.
 pub const VARTA_ABI_VERSION: c_int = 0;
+
+const VERSION_STRING: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => c"unknown",
+    };
 
 /// The version of the library that is loaded, to be compared with VARTA_VERSION, that of the
 /// header.
@@ -26,9 +32,7 @@ pub extern "C" fn varta_version() -> Code {
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_version_string() -> Text {
-    guard::text(|| match concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes() {
-        bytes => std::ffi::CStr::from_bytes_with_nul(bytes).unwrap_or(c""),
-    })
+    guard::text(|| VERSION_STRING)
 }
 
 /// The version of the interface, which is the number in the soname: libvarta.so.0.

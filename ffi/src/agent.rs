@@ -19,7 +19,7 @@ pub struct varta_agent {
     _handle: (),
 }
 
-type Agent = Varta<AnyTransport>;
+pub(crate) type Agent = Varta<AnyTransport>;
 
 /// Agent flag: do not follow the observer. Then varta_connect fails if nobody is bound, and
 /// an observer that is replaced is found again only by varta_reconnect or reconnect_after.
@@ -99,7 +99,8 @@ unsafe impl Sized for varta_agent_counters {
 ///     -ENOENT         there is no such key file; with VARTA_AGENT_NO_FOLLOW, nobody is bound
 ///     -ECONNREFUSED   with VARTA_AGENT_NO_FOLLOW, nobody is bound there any more
 ///     VARTA_EKEY      the key file holds no key
-///     -EMFILE, -ENFILE, -ENOMEM, -ENETUNREACH and others of socket(2) and connect(2)
+///     -EMFILE         no descriptor is left
+///     and others of socket(2) and connect(2)
 /// With opt->message the reason is also said in words.
 /// Threads: any, at any time. Since 0.3.0.
 ///

@@ -19,9 +19,7 @@ pub(crate) struct Handle<T> {
     mark: AtomicU64,
     here: Here,
     poisoned: AtomicBool,
-    #[cfg(debug_assertions)]
-    closed: AtomicBool,
-    thing: UnsafeCell<Option<T>>,
+    thing: UnsafeCell<T>,
 }
 
 impl<T> Handle<T> {
@@ -31,11 +29,12 @@ impl<T> Handle<T> {
             mark: AtomicU64::new(FREE),
             here: Here::find()?,
             poisoned: AtomicBool::new(false),
-            #[cfg(debug_assertions)]
-            closed: AtomicBool::new(false),
-            thing: UnsafeCell::new(Some(thing()?)),
+            thing: UnsafeCell::new(thing()?),
         });
-        Ok(Box::into_raw(handle))
+        let handle = Box::into_raw(handle);
+        #[cfg(debug_assertions)]
+        closed::forget(handle);
+        Ok(handle)
     }
 
     /// Uses the thing, unless another call does.
@@ -48,19 +47,29 @@ impl<T> Handle<T> {
         handle: *mut Self,
         body: impl FnOnce(&mut T) -> Result<c_int, Failure>,
     ) -> Result<c_int, Failure> {
-        // SAFETY: as the caller promised; only `close` takes it away.
-        let handle = unsafe { handle.as_ref() }.ok_or(Failure::INVALID)?;
         #[cfg(debug_assertions)]
-        handle.check_open();
+        closed::check(handle);
+        // SAFETY: as the caller promised.
+        let handle = unsafe { handle.as_ref() }.ok_or(Failure::INVALID)?;
         let mut held = handle.hold()?;
         // SAFETY: the mark is ours, and with it the thing, until `held` is dropped.
         let thing = unsafe { &mut *handle.thing.get() };
-        let answer = match thing {
-            Some(thing) => body(thing),
-            None => Err(Failure::INVALID),
-        };
+        let answer = body(thing);
         held.whole = true;
         answer
+    }
+
+    /// The thing, taken from whoever uses it.
+    ///
+    /// # Safety
+    ///
+    /// The handle is open, and nobody uses it.
+    #[cfg(feature = "planted")]
+    pub(crate) unsafe fn without_mark<'a>(handle: *mut Self) -> &'a mut T {
+        // SAFETY: as the caller promised.
+        let handle = unsafe { &*handle };
+        // SAFETY: as the caller promised.
+        unsafe { &mut *handle.thing.get() }
     }
 
     /// Ends the thing and the handle. NULL is none.
@@ -69,18 +78,25 @@ impl<T> Handle<T> {
     ///
     /// As for [`with`](Self::with); no call is on the handle, and none follows.
     pub(crate) unsafe fn close(handle: *mut Self) {
+        #[cfg(debug_assertions)]
+        closed::check(handle);
         // SAFETY: as the caller promised.
+        #[cfg_attr(not(debug_assertions), allow(unused_variables, reason = "for the check"))]
         let Some(known) = (unsafe { handle.as_ref() }) else { return };
         #[cfg(debug_assertions)]
-        known.check_closing();
-        // SAFETY: no call is on it, so that the thing is ours alone.
-        let thing = unsafe { (*known.thing.get()).take() };
+        if known.is_held() {
+            closed::misuse("libvarta: a handle was closed while a call was on it\n");
+        }
         #[cfg(debug_assertions)]
-        quarantine::keep(handle);
-        #[cfg(not(debug_assertions))]
-        // SAFETY: `make` got it from a box, and nobody will use it again.
+        closed::remember(handle);
+        // SAFETY: `make` got it from a box, and nobody uses it, now or again.
         drop(unsafe { Box::from_raw(handle) });
-        drop(thing);
+    }
+
+    #[cfg(debug_assertions)]
+    fn is_held(&self) -> bool {
+        let holder = self.mark.load(Ordering::Acquire);
+        holder != FREE && self.here.number() == Some(holder)
     }
 
     #[inline]
@@ -122,52 +138,36 @@ impl<T> Drop for Held<'_, T> {
     }
 }
 
+/// Debug builds know the handles that were closed lately by their addresses, without
+/// looking at memory that is no longer theirs.
 #[cfg(debug_assertions)]
-impl<T> Handle<T> {
-    fn check_open(&self) {
-        if self.closed.load(Ordering::Acquire) {
-            quarantine::misuse("libvarta: a handle was used after it was closed\n");
+mod closed {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const REMEMBERED: usize = 256;
+
+    static ADDRESSES: [AtomicUsize; REMEMBERED] = [const { AtomicUsize::new(0) }; REMEMBERED];
+
+    pub(super) fn remember<T>(handle: *mut T) {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed) % REMEMBERED;
+        if let Some(place) = ADDRESSES.get(next) {
+            place.store(handle.addr(), Ordering::Release);
         }
     }
 
-    fn check_closing(&self) {
-        if self.closed.swap(true, Ordering::AcqRel) {
-            quarantine::misuse("libvarta: a handle was closed twice\n");
-        }
-        let holder = self.mark.load(Ordering::Acquire);
-        if holder != FREE && self.here.number() == Some(holder) {
-            quarantine::misuse("libvarta: a handle was closed while a call was on it\n");
+    /// The memory is another handle's from now on.
+    pub(super) fn forget<T>(handle: *mut T) {
+        for place in &ADDRESSES {
+            let address = handle.addr();
+            let _ = place.compare_exchange(address, 0, Ordering::AcqRel, Ordering::Relaxed);
         }
     }
-}
 
-/// Debug builds keep what is left of closed handles, so that one used again is known.
-#[cfg(debug_assertions)]
-mod quarantine {
-    use std::ptr;
-    use std::sync::atomic::{AtomicPtr, Ordering};
-
-    struct Kept {
-        _handle: *mut u8,
-        _next: *mut Self,
-    }
-
-    static LATEST: AtomicPtr<Kept> = AtomicPtr::new(ptr::null_mut());
-
-    /// Keeps it reachable, so that nobody takes it for a leak.
-    pub(super) fn keep<T>(handle: *mut T) {
-        let kept = Box::into_raw(Box::new(Kept {
-            _handle: handle.cast(),
-            _next: LATEST.load(Ordering::Acquire),
-        }));
-        let mut latest = LATEST.load(Ordering::Acquire);
-        loop {
-            // SAFETY: ours until it is published.
-            unsafe { (*kept)._next = latest };
-            match LATEST.compare_exchange(latest, kept, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return,
-                Err(other) => latest = other,
-            }
+    pub(super) fn check<T>(handle: *mut T) {
+        let address = handle.addr();
+        if address != 0 && ADDRESSES.iter().any(|a| a.load(Ordering::Acquire) == address) {
+            misuse("libvarta: a handle was used after it was closed\n");
         }
     }
 

@@ -19,6 +19,8 @@ mod guard;
 mod handle;
 mod names;
 mod observer;
+#[cfg(feature = "planted")]
+mod planted;
 mod sealing;
 mod simulated;
 mod sized;

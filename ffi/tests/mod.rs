@@ -1,3 +1,19 @@
-//! The exported functions, called as C would.
+//! The exported functions, called as C would call them.
 
+#![allow(clippy::undocumented_unsafe_blocks, reason = "C has no other blocks")]
+#![allow(clippy::multiple_unsafe_ops_per_block, reason = "as above")]
+#![allow(clippy::cast_possible_truncation, reason = "small numbers of the tests' own")]
+#![allow(clippy::cast_sign_loss, reason = "as above")]
+
+mod crash;
+mod errnos;
 mod exports;
+mod forks;
+mod invented;
+mod nulls;
+mod numbers;
+mod panics;
+mod sharing;
+mod sizes;
+mod support;
+mod whole;

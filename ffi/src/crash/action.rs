@@ -111,10 +111,13 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
 /// again, so that a core dump shows where, and a signal that was sent by being sent again.
 fn die(signal: c_int, send: bool) {
     be_default(signal);
-    if send {
-        // SAFETY: sends a signal to this thread, for which it waits until the handler is over.
-        unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), libc::gettid(), signal) };
+    if !send {
+        return;
     }
+    // SAFETY: asks for a number.
+    let (process, thread) = (unsafe { libc::getpid() }, unsafe { libc::gettid() });
+    // SAFETY: sends a signal to this thread, where it waits until the handler is over.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
 }
 
 fn be_default(signal: c_int) {

@@ -55,7 +55,8 @@ static CURRENT: AtomicPtr<Installed> = AtomicPtr::new(ptr::null_mut());
 ///     -ECONNREFUSED   nobody is bound there any more
 ///     -EACCES         the socket or the key file may not be used, or others can read the key
 ///     VARTA_EKEY      the key file holds no key
-///     -EMFILE, -ENFILE, -ENOMEM and others of socket(2), connect(2) and mmap(2)
+///     -EMFILE         no descriptor is left
+///     and others of socket(2), connect(2) and mmap(2)
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety

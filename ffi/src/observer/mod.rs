@@ -1,9 +1,9 @@
 //! The observer: making one, and ending it.
 
-mod agents;
-mod counters;
+pub(crate) mod agents;
+pub(crate) mod counters;
 pub(crate) mod options;
-mod polling;
+pub(crate) mod polling;
 
 use std::ffi::{c_char, c_int};
 use std::io;
@@ -28,6 +28,7 @@ pub struct varta_observer {
 }
 
 /// What the handle of an observer holds.
+#[allow(clippy::large_enum_variant, reason = "each lies in a handle of its own")]
 pub(crate) enum Watcher {
     Bound(Observer),
     Simulated(Simulated),
@@ -141,7 +142,8 @@ impl From<io::Error> for Refused {
 ///     -ENOENT        the directory or the key file is not there
 ///     -EEXIST        there is something that is no socket
 ///     VARTA_EKEY     the key file holds no key
-///     -EMFILE, -ENFILE, -ENOMEM and others of socket(2), bind(2) and epoll_create(2)
+///     -EMFILE        no descriptor is left
+///     and others of socket(2), bind(2) and epoll_create(2)
 /// With opt->message the reason is also said in words.
 /// Threads: any, at any time. Since 0.3.0.
 ///

@@ -1,0 +1,160 @@
+//! Forks at any moment: no mark and no lock of another thread outlives one.
+
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use super::support::{Agent, Child, Ended, Observer, Place, init};
+use crate::agent::*;
+use crate::handle::Handle;
+use crate::names::*;
+use crate::observer::options::{VARTA_OBSERVER_NO_EXITS, varta_observer_options};
+use crate::observer::polling::*;
+use crate::observer::{varta_observer_listen, varta_observer_set_threshold};
+
+/// Beats until one is sent, and answers 0, or what came instead.
+fn beats(agent: &Agent) -> i32 {
+    loop {
+        match agent.beat(0, 7) {
+            VARTA_SENT => return 0,
+            VARTA_DROPPED_KERNEL_QUEUE_FULL => thread::yield_now(),
+            other => return 50 + (other & 63),
+        }
+    }
+}
+
+/// Beats once, into a queue that others keep full, and answers 0 if the kernel was reached.
+fn beats_at_once(agent: &Agent) -> i32 {
+    match agent.beat(0, 7) {
+        VARTA_SENT | VARTA_DROPPED_KERNEL_QUEUE_FULL => 0,
+        other => 50 + (other & 63),
+    }
+}
+
+#[test]
+fn a_fork_in_the_middle_of_beats_and_connects_leaves_a_child_that_beats() {
+    let place = Place::new();
+    let mut options: varta_observer_options = init();
+    options.flags = VARTA_OBSERVER_NO_EXITS;
+    let observer = Observer::bind_with(&place.socket(), &options);
+    let agents = [(); 4].map(|()| Agent::connect(&place.socket()));
+    let over = AtomicBool::new(false);
+    let socket = &place.socket();
+    thread::scope(|scope| {
+        for agent in &agents[..2] {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    agent.beat(0, 1);
+                }
+            });
+        }
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                unsafe { varta_reconnect(agents[2].0) };
+            }
+        });
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                drop(Agent::connect(socket));
+            }
+        });
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                observer.poll(1);
+            }
+        });
+        let _over = AtTheEnd(&over);
+        for fork in 0..200 {
+            let child = Child::start(|| {
+                agents.iter().map(beats_at_once).find(|answer| *answer != 0).unwrap_or_else(
+                    || {
+                        let another = Agent::connect(socket);
+                        beats_at_once(&another)
+                    },
+                )
+            });
+            assert_eq!(child.ended(), Ended::Exited(0), "fork {fork}");
+        }
+    });
+}
+
+/// Ends the threads also when the test fails.
+struct AtTheEnd<'a>(&'a AtomicBool);
+
+impl Drop for AtTheEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_mark_held_at_the_fork_is_nobodys_in_the_child() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let agent = Agent::connect(&place.socket());
+    let fork_within = |_: &mut crate::agent::Agent| {
+        let child = Child::start(|| {
+            let in_child = beats(&agent);
+            // It is held there as anywhere.
+            let again = unsafe {
+                Handle::with(agent.0.cast(), |_: &mut crate::agent::Agent| Ok(agent.beat(0, 7)))
+            };
+            in_child + i32::from(again != Ok(-libc::EBUSY))
+        });
+        assert_eq!(child.ended(), Ended::Exited(0));
+        Ok(agent.beat(0, 8))
+    };
+    assert_eq!(unsafe { Handle::with(agent.0.cast(), fork_within) }, Ok(-libc::EBUSY));
+    assert_eq!(agent.beat(0, 9), VARTA_SENT);
+    let first = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
+    assert_eq!((first.payload, first.nonce), (7, 1));
+    assert_ne!(first.pid, std::process::id());
+    let own = observer.wait(|event| event.payload == 9);
+    assert_eq!((own.nonce, own.pid), (1, std::process::id()));
+}
+
+#[test]
+fn a_childs_recovery_is_counted_and_its_closing_leaves_the_parent_alone() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let agent = Agent::connect(&place.socket());
+    let child = Child::start(|| {
+        let sent = beats(&agent);
+        let mut counters: varta_agent_counters = init();
+        unsafe { varta_agent_stats(agent.0, &raw mut counters) };
+        unsafe { varta_close(agent.0) };
+        unsafe { crate::observer::varta_observer_close(observer.0) };
+        sent + i32::from(counters.fork_recoveries != 1)
+    });
+    assert_eq!(child.ended(), Ended::Exited(0));
+    assert_eq!(agent.beat(0, 3), VARTA_SENT);
+    observer.wait(|event| event.payload == 3);
+    drop(Agent::connect(&place.socket()));
+}
+
+#[test]
+fn an_observer_is_its_parents() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let obs = observer.0;
+    let child = Child::start(|| {
+        let mut event = unsafe { std::mem::zeroed() };
+        let event = &raw mut event;
+        let answers = unsafe {
+            [
+                varta_observer_poll(obs, event, 0),
+                varta_observer_poll_many(obs, event, 1, 0),
+                varta_observer_fd(obs),
+                varta_observer_timeout_ms(obs),
+                varta_observer_advice(obs, [0; 64].as_mut_ptr(), 64),
+                varta_observer_listen(obs, c"@elsewhere".as_ptr()),
+                varta_observer_set_threshold(obs, 1, 1),
+                crate::observer::agents::varta_observer_agents(obs, ptr::null_mut(), 0),
+                crate::observer::counters::varta_observer_stats(obs, &mut init()),
+            ]
+        };
+        answers.iter().filter(|answer| answer.number() != -libc::ECHILD).count() as i32
+    });
+    assert_eq!(child.ended(), Ended::Exited(0));
+    assert!(unsafe { varta_observer_fd(obs) }.number() >= 0);
+}

@@ -1,0 +1,240 @@
+//! Enumerations, flags and numbers out of range.
+
+use std::ptr;
+
+use super::support::{Agent, Observer, Place, init};
+use crate::agent::*;
+use crate::codec::*;
+use crate::crash::varta_install_crash_handler;
+use crate::names::*;
+use crate::observer::options::*;
+use crate::observer::polling::*;
+use crate::observer::*;
+use crate::simulated::*;
+
+const INVALID: i32 = -libc::EINVAL;
+
+#[test]
+fn a_status_is_one_of_three() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let agent = Agent::connect(&place.socket());
+    for status in 0..=u8::MAX {
+        let expected = if status < 3 { 0 } else { INVALID };
+        assert_eq!(agent.beat(status, 0), expected, "status {status}");
+    }
+    for nonce in 1..=3 {
+        let beat = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
+        assert_eq!(beat.nonce, nonce, "a status that is none takes no number");
+    }
+}
+
+#[test]
+fn options_are_known_or_refused() {
+    let place = Place::new();
+    let socket = place.socket();
+    let connect = |change: &dyn Fn(&mut varta_agent_options)| {
+        let mut options: varta_agent_options = init();
+        change(&mut options);
+        let mut agent = ptr::null_mut();
+        unsafe { varta_connect(&raw mut agent, socket.as_ptr(), &raw const options) }.number()
+    };
+    for bit in 1..32 {
+        assert_eq!(connect(&|options| options.flags = 1 << bit), INVALID);
+    }
+    assert_eq!(connect(&|options| options.reserved = 1), INVALID);
+
+    let bind = |change: &dyn Fn(&mut varta_observer_options)| {
+        let mut options: varta_observer_options = init();
+        change(&mut options);
+        let mut observer = ptr::null_mut();
+        let simulated =
+            unsafe { varta_observer_simulate(&raw mut observer, &raw const options) }.number();
+        let bound = unsafe {
+            varta_observer_bind(&raw mut observer, socket.as_ptr(), &raw const options)
+        };
+        assert_eq!(bound.number(), simulated);
+        simulated
+    };
+    for bit in 4..32 {
+        assert_eq!(bind(&|options| options.flags = 1 << bit), INVALID);
+    }
+    assert_eq!(bind(&|options| options.reserved = 1), INVALID);
+    assert_eq!(bind(&|options| options.capacity = (1 << 28) + 1), INVALID);
+    assert_eq!(bind(&|options| options.socket_mode = 0o1000), INVALID);
+    assert_eq!(bind(&|options| options.inherit = -1), INVALID);
+    assert_eq!(bind(&|options| options.uid_count = 1), INVALID);
+    assert_eq!(bind(&|options| options.shared_key_count = 1), INVALID);
+    assert_eq!(
+        bind(&|options| {
+            options.flags = VARTA_OBSERVER_ANY_UID;
+            options.uids = [1].as_ptr();
+            options.uid_count = 1;
+        }),
+        INVALID
+    );
+    for bit in 1..32 {
+        let code = unsafe { varta_install_crash_handler(socket.as_ptr(), 1 << bit) };
+        assert_eq!(code.number(), INVALID);
+    }
+}
+
+#[test]
+fn polls_and_thresholds_have_a_range() {
+    let simulated = Observer::simulate(&init());
+    let mut event = unsafe { std::mem::zeroed() };
+    let mut poll =
+        |timeout| unsafe { varta_observer_poll(simulated.0, &raw mut event, timeout) }.number();
+    assert_eq!([poll(-2), poll(i32::MIN), poll(-1), poll(0)], [INVALID, INVALID, 0, 0]);
+    let code = unsafe { varta_observer_poll_many(simulated.0, &raw mut event, 0, 0) };
+    assert_eq!(code.number(), INVALID);
+    let code = unsafe { varta_observer_poll_many(simulated.0, &raw mut event, 1, -2) };
+    assert_eq!(code.number(), INVALID);
+    let code = unsafe { varta_observer_set_threshold(simulated.0, 1, 0) };
+    assert_eq!(code.number(), INVALID);
+    let mut room = [0_i8; 4].map(|byte| byte as std::ffi::c_char);
+    let code = unsafe { varta_observer_advice(simulated.0, room.as_mut_ptr(), 0) };
+    assert_eq!(code.number(), INVALID);
+}
+
+#[test]
+fn what_is_invented_is_checked_too() {
+    let simulated = Observer::simulate(&init());
+    let feed = |change: &dyn Fn(&mut varta_datagram)| {
+        let mut datagram: varta_datagram = init();
+        change(&mut datagram);
+        unsafe { varta_observer_feed(simulated.0, 0, &raw const datagram) }.number()
+    };
+    assert_eq!(feed(&|_| ()), 0);
+    assert_eq!(feed(&|datagram| datagram.flags = 4), INVALID);
+    assert_eq!(feed(&|datagram| datagram.sender = 3), INVALID);
+    assert_eq!(feed(&|datagram| datagram.pid_namespace = 3), INVALID);
+    assert_eq!(feed(&|datagram| datagram.reserved = 1), INVALID);
+    assert_eq!(feed(&|datagram| datagram.listener = 1 << 16), INVALID);
+    assert_eq!(feed(&|datagram| datagram.length = 1), INVALID);
+    assert_eq!(feed(&|datagram| datagram.sender = VARTA_SENDER_NETWORK), INVALID);
+    for source in [c"", c"host", c"192.0.2.1:9", c"\xff"] {
+        let code = feed(&|datagram| {
+            datagram.sender = VARTA_SENDER_SECURE_NETWORK;
+            datagram.source = source.as_ptr();
+        });
+        assert_eq!(code, INVALID, "{source:?}");
+    }
+    let exit = |cause, code| {
+        unsafe { varta_observer_feed_exit(simulated.0, 0, 2, cause, code) }.number()
+    };
+    assert_eq!([exit(0, 0), exit(1, 9), exit(2, 9)], [0, 0, 0]);
+    assert_eq!([exit(0, 1), exit(3, 0), exit(255, 0)], [INVALID; 3]);
+    let code = unsafe { varta_observer_advance(simulated.0, 0, 1) };
+    assert_eq!(code.number(), INVALID);
+}
+
+#[test]
+fn frames_are_of_a_version_that_is_known() {
+    let good = varta_frame {
+        timestamp: 3,
+        nonce: 4,
+        payload: 5,
+        pid: 2,
+        status: 0,
+        version: 2,
+        reserved: [0; 10],
+    };
+    let mut wire = [0; 32];
+    let mut encode = |frame: varta_frame| {
+        unsafe { varta_frame_encode(wire.as_mut_ptr(), &raw const frame) }.number()
+    };
+    assert_eq!(encode(good), 0);
+    assert_eq!(encode(varta_frame { version: 1, payload: 1 << 32, ..good }), 0);
+    for frame in [
+        varta_frame { version: 0, ..good },
+        varta_frame { version: 3, ..good },
+        varta_frame { status: 4, ..good },
+        varta_frame { payload: 1 << 32, ..good },
+        varta_frame { reserved: [0, 0, 0, 0, 0, 0, 0, 0, 0, 1], ..good },
+    ] {
+        assert_eq!(encode(frame), INVALID, "{frame:?}");
+    }
+    let mut frame = good;
+    for version in (0..=u8::MAX).filter(|version| ![1, 2].contains(version)) {
+        let code = unsafe { varta_frame_decode(&raw mut frame, wire.as_ptr(), 32, version) };
+        assert_eq!(code.number(), INVALID);
+    }
+}
+
+#[test]
+fn a_number_without_a_name_is_unknown() {
+    for number in 0..=u8::MAX {
+        let named = |name: crate::guard::Text| name.words() != "unknown";
+        assert_eq!(named(varta_status_name(number)), number < 4);
+        assert_eq!(named(varta_event_name(number)), (1..9).contains(&number));
+        assert_eq!(named(varta_origin_name(number)), (1..4).contains(&number));
+        assert_eq!(named(varta_outcome_name(number.into())), number < 5);
+        assert_eq!(named(varta_decode_error_name(number.into())), (1..9).contains(&number));
+    }
+    for number in [i32::MIN, -1, 256, 257, i32::MAX] {
+        assert_eq!(varta_outcome_name(number).words(), "unknown");
+        assert_eq!(varta_decode_error_name(number).words(), "unknown");
+    }
+}
+
+#[test]
+fn names_are_those_of_rust() {
+    use ::varta_observer::{Origin, What};
+    for status in [0, 1, 2, 3] {
+        let rust = varta::Status::from_wire(status).unwrap();
+        assert_eq!(varta_status_name(status).words(), rust.name());
+    }
+    for origin in [Origin::KernelAttested, Origin::SecureNetwork, Origin::Network] {
+        assert_eq!(varta_origin_name(origin as u8).words(), origin.name());
+    }
+    for reason in [
+        varta::DropReason::KernelQueueFull,
+        varta::DropReason::NoObserver,
+        varta::DropReason::PeerGone,
+        varta::DropReason::StorageFull,
+    ] {
+        assert_eq!(varta_outcome_name(reason as i32).words(), reason.to_string());
+    }
+    let status = varta::Status::Ok;
+    for what in [
+        What::Beat { status, payload: 0, nonce: 0, missed: 0 },
+        What::Stall { last_nonce: 0, last_ns: 0 },
+        What::Recovered { silent_ns: 0 },
+        What::Exit { cause: ::varta_observer::ExitCause::Unknown, last_status: status },
+        What::Decode(varta::DecodeError::BadMagic),
+        What::AuthFailure { claimed_pid: 0, true_pid: 0 },
+        What::Io { errno: 0 },
+        What::Paused { ns: 0 },
+    ] {
+        assert_eq!(varta_event_name(what.code()).words(), what.name());
+    }
+    for error in [
+        varta::DecodeError::BadMagic,
+        varta::DecodeError::BadVersion,
+        varta::DecodeError::BadCrc { expected: 0, actual: 0 },
+        varta::DecodeError::BadStatus(0),
+        varta::DecodeError::StallOnWire,
+        varta::DecodeError::BadPid(0),
+        varta::DecodeError::BadTimestamp(0),
+        varta::DecodeError::BadNonce { nonce: 0, status },
+    ] {
+        assert_eq!(varta_decode_error_name(error.code().into()).words(), error.name());
+    }
+}
+
+#[test]
+fn strerror_names_every_code() {
+    use crate::errors::varta_strerror;
+    assert_eq!(varta_strerror(0).words(), "no error");
+    assert_eq!(varta_strerror(4).words(), "no error");
+    for errno in 1..=133 {
+        assert!(!varta_strerror(-errno).words().starts_with("unknown"), "errno {errno}");
+    }
+    for code in [crate::errors::VARTA_EPANIC, crate::errors::VARTA_EKEY] {
+        assert_ne!(varta_strerror(code).words(), "unknown error");
+    }
+    for code in [-134, -4000, -4003, i32::MIN] {
+        assert_eq!(varta_strerror(code).words(), "unknown error", "code {code}");
+    }
+}

@@ -1,0 +1,51 @@
+//! A bug in the library is a code, and stays one.
+
+use super::support::{Agent, Observer, Place, init};
+use crate::agent::{varta_agent_stats, varta_beat, varta_reconnect};
+use crate::errors::VARTA_EPANIC;
+use crate::guard;
+use crate::handle::Handle;
+use crate::observer::polling::{varta_observer_fd, varta_observer_poll};
+use crate::observer::{self, Watcher};
+
+#[test]
+fn a_panic_is_a_code_and_the_handle_answers_so_from_then_on() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let agent = Agent::connect(&place.socket());
+    assert_eq!(agent.beat(0, 0), 0);
+    let code = guard::answer(|| unsafe {
+        Handle::<crate::agent::Agent>::with(agent.0.cast(), |_| panic!("a bug"))
+    });
+    assert_eq!(code.number(), VARTA_EPANIC);
+    assert_eq!(agent.beat(0, 0), VARTA_EPANIC);
+    assert_eq!(unsafe { varta_reconnect(agent.0) }.number(), VARTA_EPANIC);
+    assert_eq!(unsafe { varta_agent_stats(agent.0, &mut init()) }.number(), VARTA_EPANIC);
+    assert_eq!(unsafe { varta_beat(agent.0, 9, 0) }.number(), -libc::EINVAL);
+
+    let code = guard::answer(|| unsafe {
+        observer::with(observer.0, |_: &mut Watcher| panic!("too"))
+    });
+    assert_eq!(code.number(), VARTA_EPANIC);
+    let mut event = unsafe { std::mem::zeroed() };
+    let poll = unsafe { varta_observer_poll(observer.0, &raw mut event, -1) };
+    assert_eq!(poll.number(), VARTA_EPANIC);
+    assert_eq!(unsafe { varta_observer_fd(observer.0) }.number(), VARTA_EPANIC);
+    // Others go on, and both are closed when they are dropped here.
+    let another = Agent::connect(&place.socket());
+    assert_eq!(another.beat(0, 0), 0);
+}
+
+#[test]
+fn a_payload_that_panics_again_is_contained_too() {
+    struct Twice;
+    impl Drop for Twice {
+        fn drop(&mut self) {
+            panic!("again");
+        }
+    }
+    let code = guard::answer(|| std::panic::panic_any(Twice));
+    assert_eq!(code.number(), VARTA_EPANIC);
+    guard::end(|| std::panic::panic_any(Twice));
+    assert_eq!(guard::text(|| std::panic::panic_any(Twice)).words(), "unknown");
+}

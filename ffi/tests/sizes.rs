@@ -1,0 +1,163 @@
+//! Structs of other headers: smaller, larger, and none at all.
+
+use std::ptr;
+
+use super::support::{Agent, Observer, Place, init};
+use crate::agent::*;
+use crate::observer::agents::*;
+use crate::observer::counters::*;
+use crate::observer::options::*;
+use crate::observer::varta_observer_bind;
+use crate::simulated::*;
+use crate::sized::Sized;
+
+const TOO_BIG: i32 = -libc::E2BIG;
+const INVALID: i32 = -libc::EINVAL;
+
+/// A struct with more behind it, as a newer header would have.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Newer<T> {
+    known: T,
+    beyond: [u64; 2],
+}
+
+impl<T: Sized> Newer<T> {
+    fn new(beyond: u64) -> Self {
+        let mut newer = Self { known: T::ZERO, beyond: [0, beyond] };
+        newer.set_size(size_of::<Self>());
+        newer
+    }
+
+    fn set_size(&mut self, size: usize) {
+        unsafe { ptr::from_mut(self).cast::<u32>().write(size as u32) };
+    }
+
+    fn size(&self) -> u32 {
+        unsafe { ptr::from_ref(self).cast::<u32>().read() }
+    }
+}
+
+/// Tries a function with every kind of size of the struct it takes.
+fn try_sizes<T: Sized>(call: impl Fn(*mut T) -> i32, fine: impl Fn(i32) -> bool) {
+    let with = |size: usize, beyond: u64| {
+        let mut newer = Newer::<T>::new(beyond);
+        newer.set_size(size);
+        call((&raw mut newer).cast())
+    };
+    for nothing in [0, 1, 2, 3] {
+        assert_eq!(with(nothing, 0), INVALID, "size {nothing}");
+    }
+    for huge in [4097, 1 << 20, usize::try_from(i32::MAX).unwrap(), 0xffff_ffff] {
+        assert_eq!(with(huge, 0), TOO_BIG, "size {huge}");
+    }
+    let whole = size_of::<T>();
+    for older in (4..=whole).chain([whole + 8, whole + 16]) {
+        let code = with(older, 0);
+        assert!(fine(code), "size {older}: {code}");
+    }
+    assert_eq!(with(whole + 16, 1), TOO_BIG);
+    assert!(fine(with(whole + 8, 1)), "what lies behind the struct is none of it");
+}
+
+#[test]
+fn options_and_datagrams_are_taken_from_any_header() {
+    let place = Place::new();
+    let socket = place.socket();
+    let mut options: varta_agent_options = init();
+    options.flags = VARTA_AGENT_NO_FOLLOW;
+    let connect = |options: *mut varta_agent_options| {
+        let mut agent = ptr::null_mut();
+        let code = unsafe { varta_connect(&raw mut agent, socket.as_ptr(), options) };
+        if code.number() == 0 {
+            unsafe { varta_close(agent) };
+        }
+        code.number()
+    };
+    try_sizes(connect, |code| code == 0);
+    assert_eq!(connect(&raw mut options), -libc::ENOENT);
+
+    let simulate = |options: *mut varta_observer_options| {
+        let mut observer = ptr::null_mut();
+        let code = unsafe { varta_observer_simulate(&raw mut observer, options) };
+        if code.number() == 0 {
+            unsafe { crate::observer::varta_observer_close(observer) };
+        }
+        code.number()
+    };
+    try_sizes(simulate, |code| code == 0);
+    let bind = |options: *mut varta_observer_options| {
+        let mut observer = ptr::null_mut();
+        let code = unsafe { varta_observer_bind(&raw mut observer, socket.as_ptr(), options) };
+        if code.number() == 0 {
+            unsafe { crate::observer::varta_observer_close(observer) };
+        }
+        code.number()
+    };
+    try_sizes(bind, |code| code == 0);
+
+    let simulated = Observer::simulate(&init());
+    let feed = |datagram: *mut varta_datagram| {
+        unsafe { varta_observer_feed(simulated.0, 0, datagram) }.number()
+    };
+    try_sizes(feed, |code| code == 0);
+}
+
+#[test]
+fn results_are_written_as_far_as_the_caller_knows_them() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let agent = Agent::connect(&place.socket());
+    assert_eq!(agent.beat(0, 0), 0);
+    observer.wait(|_| true);
+    try_sizes(|ret| unsafe { varta_agent_stats(agent.0, ret) }.number(), |code| code == 0);
+    try_sizes(
+        |ret| unsafe { varta_observer_stats(observer.0, ret) }.number(),
+        |code| code == 0,
+    );
+    let agents = |ret| unsafe { varta_observer_agents(observer.0, ret, 1) }.number();
+    try_sizes(agents, |code| code == 1);
+
+    // An older struct, and then bytes that are not its own.
+    let mut counters = Newer::<varta_observer_counters>::new(0);
+    counters.set_size(16);
+    counters.known.bad_magic = 77;
+    let ret = (&raw mut counters).cast();
+    assert_eq!(unsafe { varta_observer_stats(observer.0, ret) }.number(), 0);
+    assert_eq!((counters.known.beats, counters.known.bad_magic), (1, 77));
+    assert_eq!(counters.size(), 16);
+}
+
+#[test]
+fn the_size_of_the_first_is_the_distance_to_the_next() {
+    let mut options: varta_observer_options = init();
+    options.uids = [7].as_ptr();
+    options.uid_count = 1;
+    let simulated = Observer::simulate(&options);
+    for pid in 2..5 {
+        super::invented::feed(&simulated, 0, pid, 7);
+    }
+    let mut newer = [Newer::<varta_agent_info>::new(0); 4];
+    newer[3].beyond = [5, 5];
+    let code = unsafe { varta_observer_agents(simulated.0, newer.as_mut_ptr().cast(), 4) };
+    assert_eq!(code.number(), 3);
+    let pids: Vec<_> = newer.iter().map(|newer| newer.known.pid).collect();
+    assert_eq!(pids, [2, 3, 4, 0]);
+    assert_eq!(newer[2].size() as usize, size_of::<Newer<varta_agent_info>>());
+    assert_eq!(newer[3].beyond, [5, 5], "nobody has written there");
+
+    #[repr(C)]
+    #[derive(Clone, Copy)]
+    struct Older {
+        size: u32,
+        flags: u32,
+        agent: u64,
+        pid: u32,
+        claimed_pid: u32,
+    }
+    let nobody = Older { size: 24, flags: 0, agent: 0, pid: 0, claimed_pid: 0 };
+    let mut older = [nobody; 3];
+    let code = unsafe { varta_observer_agents(simulated.0, older.as_mut_ptr().cast(), 2) };
+    assert_eq!(code.number(), 3);
+    assert_eq!(older.map(|older| (older.size, older.pid)), [(24, 2), (24, 3), (24, 0)]);
+}

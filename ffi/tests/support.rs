@@ -1,0 +1,176 @@
+//! What the tests share.
+
+use std::ffi::CString;
+use std::mem::MaybeUninit;
+use std::path::PathBuf;
+use std::ptr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::agent::{varta_agent, varta_close, varta_connect};
+use crate::event::varta_event;
+use crate::observer::options::varta_observer_options;
+use crate::observer::polling::varta_observer_poll;
+use crate::observer::{varta_observer, varta_observer_bind, varta_observer_close};
+
+/// Nothing takes so long; it is only there to end.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A place for a socket, removed with all that is in it.
+pub(super) struct Place {
+    folder: PathBuf,
+}
+
+impl Place {
+    pub(super) fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder =
+            std::env::temp_dir().join(format!("varta-ffi-{}-{count}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        Self { folder }
+    }
+
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(super) fn socket(&self) -> CString {
+        text(self.file("varta.sock").to_str().unwrap())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+pub(super) fn text(text: &str) -> CString {
+    CString::new(text).unwrap()
+}
+
+/// A struct as its `_INIT` macro makes it.
+pub(super) fn init<T: crate::sized::Sized>() -> T {
+    let mut value = T::ZERO;
+    unsafe { ptr::from_mut(&mut value).cast::<u32>().write(size_of::<T>() as u32) };
+    value
+}
+
+pub(super) struct Agent(pub(super) *mut varta_agent);
+
+unsafe impl Send for Agent {}
+unsafe impl Sync for Agent {}
+
+impl Agent {
+    pub(super) fn connect(endpoint: &CString) -> Self {
+        let mut agent = ptr::null_mut();
+        let code = unsafe { varta_connect(&raw mut agent, endpoint.as_ptr(), ptr::null()) };
+        assert_eq!(code.number(), 0);
+        Self(agent)
+    }
+
+    pub(super) fn beat(&self, status: u8, payload: u32) -> i32 {
+        unsafe { crate::agent::varta_beat(self.0, status, payload) }.number()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        unsafe { varta_close(self.0) };
+    }
+}
+
+pub(super) struct Observer(pub(super) *mut varta_observer);
+
+unsafe impl Send for Observer {}
+unsafe impl Sync for Observer {}
+
+impl Observer {
+    pub(super) fn bind(endpoint: &CString) -> Self {
+        Self::bind_with(endpoint, &init())
+    }
+
+    pub(super) fn bind_with(endpoint: &CString, options: &varta_observer_options) -> Self {
+        let mut observer = ptr::null_mut();
+        let code =
+            unsafe { varta_observer_bind(&raw mut observer, endpoint.as_ptr(), options) };
+        assert_eq!(code.number(), 0);
+        Self(observer)
+    }
+
+    pub(super) fn simulate(options: &varta_observer_options) -> Self {
+        let mut observer = ptr::null_mut();
+        let code =
+            unsafe { crate::simulated::varta_observer_simulate(&raw mut observer, options) };
+        assert_eq!(code.number(), 0);
+        Self(observer)
+    }
+
+    /// The next event; none comes out of one without sockets that has said all.
+    pub(super) fn poll(&self, timeout_ms: i32) -> Option<varta_event> {
+        let mut event = MaybeUninit::uninit();
+        match unsafe { varta_observer_poll(self.0, event.as_mut_ptr(), timeout_ms) }.number() {
+            0 => None,
+            1 => Some(unsafe { event.assume_init() }),
+            -4 => self.poll(timeout_ms),
+            code => panic!("poll answered {code}"),
+        }
+    }
+
+    /// The first event to come that is wanted.
+    #[track_caller]
+    pub(super) fn wait(&self, wanted: impl Fn(&varta_event) -> bool) -> varta_event {
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(event) = self.poll(100).filter(|event| wanted(event)) {
+                return event;
+            }
+        }
+        panic!("the event did not come");
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        unsafe { varta_observer_close(self.0) };
+    }
+}
+
+/// How a forked child ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Exited(i32),
+    Killed(i32),
+}
+
+/// A forked child that runs `run` and exits with what it answers.
+#[derive(Debug)]
+pub(super) struct Child(pub(super) i32);
+
+impl Child {
+    pub(super) fn start(run: impl FnOnce() -> i32) -> Self {
+        match unsafe { libc::fork() } {
+            -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
+            0 => {
+                // One that hangs is ended by its alarm.
+                unsafe { libc::alarm(PATIENCE.as_secs() as u32) };
+                let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+                unsafe { libc::_exit(ended.unwrap_or(101)) }
+            }
+            pid => Self(pid),
+        }
+    }
+
+    pub(super) fn ended(self) -> Ended {
+        let mut status = 0;
+        while unsafe { libc::waitpid(self.0, &raw mut status, 0) } != self.0 {
+            let error = std::io::Error::last_os_error();
+            assert_eq!(error.kind(), std::io::ErrorKind::Interrupted, "{error}");
+        }
+        match libc::WIFSIGNALED(status) {
+            true => Ended::Killed(libc::WTERMSIG(status)),
+            false => Ended::Exited(libc::WEXITSTATUS(status)),
+        }
+    }
+}

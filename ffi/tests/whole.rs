@@ -1,0 +1,202 @@
+//! Both halves together, over real sockets.
+
+use std::ptr;
+use std::thread;
+
+use super::support::{Agent, Observer, Place, init, text};
+use crate::agent::{varta_agent_counters, varta_agent_stats, varta_reconnect};
+use crate::names::*;
+use crate::observer::agents::{VARTA_AGENT_STALLED, varta_agent_info, varta_observer_agents};
+use crate::observer::counters::{varta_observer_counters, varta_observer_stats};
+use crate::observer::options::{VARTA_OBSERVER_NO_EXITS, varta_observer_options};
+use crate::observer::polling::{
+    varta_observer_advice, varta_observer_fd, varta_observer_poll_many,
+    varta_observer_timeout_ms,
+};
+use crate::observer::{varta_observer_listen, varta_observer_set_threshold};
+
+fn counters(observer: &Observer) -> varta_observer_counters {
+    let mut counters = init();
+    let code = unsafe { varta_observer_stats(observer.0, &raw mut counters) };
+    assert_eq!(code.number(), 0);
+    counters
+}
+
+#[test]
+fn a_beat_arrives_with_all_it_carries() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let agent = Agent::connect(&place.socket());
+    assert_eq!(agent.beat(VARTA_STATUS_DEGRADED, 0xfeed_beef), VARTA_SENT);
+    let event = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
+    assert_eq!((event.agent, event.pid, event.claimed_pid), (1, std::process::id(), event.pid));
+    assert_eq!(event.origin, VARTA_ORIGIN_KERNEL_ATTESTED);
+    assert_eq!((event.status, event.payload), (VARTA_STATUS_DEGRADED, 0xfeed_beef));
+    assert_eq!((event.nonce, event.missed), (1, 0));
+    assert_eq!(event.reserved, [0; 5]);
+
+    let mut agents: [varta_agent_info; 3] = [init(); 3];
+    let many = unsafe { varta_observer_agents(observer.0, agents.as_mut_ptr(), 3) };
+    assert_eq!(many.number(), 1);
+    let [info, untouched, _] = agents;
+    assert_eq!((info.agent, info.pid, info.beats), (1, event.pid, 1));
+    assert_eq!((info.uid, info.flags), (unsafe { libc::geteuid() }, 0));
+    assert_eq!(info.threshold_ns, 2_000_000_000);
+    assert_ne!(info.name[0], 0);
+    assert_eq!(untouched.agent, 0);
+    assert_eq!(counters(&observer).beats, 1);
+}
+
+#[test]
+fn silence_of_its_own_threshold_is_a_stall_and_a_beat_a_recovery() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let agent = Agent::connect(&place.socket());
+    assert_eq!(agent.beat(0, 0), 0);
+    let first = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
+    let set = |agent, ns| unsafe { varta_observer_set_threshold(observer.0, agent, ns) };
+    assert_eq!(set(first.agent, 30_000_000).number(), 0);
+    assert_eq!(set(first.agent + 1, 30_000_000).number(), -libc::ESRCH);
+    let stall = observer.wait(|event| event.kind == VARTA_EVENT_STALL);
+    assert_eq!((stall.nonce, stall.last_ns), (1, first.observer_ns));
+    let mut info: varta_agent_info = init();
+    unsafe { varta_observer_agents(observer.0, &raw mut info, 1) };
+    assert_eq!(info.flags & VARTA_AGENT_STALLED, VARTA_AGENT_STALLED);
+
+    assert_eq!(agent.beat(0, 0), 0);
+    let back = observer.wait(|event| event.kind == VARTA_EVENT_RECOVERED);
+    assert!(back.duration_ns >= 30_000_000);
+    assert_eq!(observer.wait(|_| true).kind, VARTA_EVENT_BEAT);
+}
+
+#[test]
+fn several_events_come_at_once_and_in_order() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let agent = Agent::connect(&place.socket());
+    for payload in 0..5 {
+        assert_eq!(agent.beat(0, payload), 0);
+    }
+    let mut events = [unsafe { std::mem::zeroed::<crate::event::varta_event>() }; 64];
+    let poll = |events: &mut [_], cap, timeout| {
+        unsafe { varta_observer_poll_many(observer.0, events.as_mut_ptr(), cap, timeout) }
+            .number()
+    };
+    assert_eq!(poll(&mut events, 2, -1), 2);
+    assert_eq!(poll(&mut events[2..], 62, 1_000), 3);
+    assert_eq!(poll(&mut events[5..], 59, 0), 0);
+    let payloads: Vec<_> = events[..5].iter().map(|event| event.payload).collect();
+    assert_eq!(payloads, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn a_loop_of_the_hosts_own_is_woken() {
+    let place = Place::new();
+    let mut options: varta_observer_options = init();
+    options.threshold_ns = 30_000_000;
+    let observer = Observer::bind_with(&place.socket(), &options);
+    assert_eq!(unsafe { varta_observer_timeout_ms(observer.0) }.number(), i32::MAX);
+    let fd = unsafe { varta_observer_fd(observer.0) }.number();
+    assert!(fd >= 0);
+    let readable = |timeout| {
+        let mut wanted = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        unsafe { libc::poll(&raw mut wanted, 1, timeout) == 1 }
+    };
+    assert!(!readable(0));
+    let agent = Agent::connect(&place.socket());
+    assert_eq!(agent.beat(0, 0), 0);
+    assert!(readable(-1));
+    assert_eq!(observer.poll(0).unwrap().kind, VARTA_EVENT_BEAT);
+    let timeout = unsafe { varta_observer_timeout_ms(observer.0) }.number();
+    assert!((0..=30).contains(&timeout), "{timeout}");
+    assert!(readable(-1), "a stall wakes too");
+    assert_eq!(observer.wait(|event| event.kind != VARTA_EVENT_PAUSED).kind, VARTA_EVENT_STALL);
+}
+
+#[test]
+fn one_observer_listens_at_several_places() {
+    let place = Place::new();
+    let observer = Observer::bind(&place.socket());
+    let second = text(place.file("second.sock").to_str().unwrap());
+    assert_eq!(unsafe { varta_observer_listen(observer.0, second.as_ptr()) }.number(), 0);
+    let agent = Agent::connect(&second);
+    assert_eq!(agent.beat(0, 9), 0);
+    assert_eq!(observer.wait(|event| event.kind == VARTA_EVENT_BEAT).payload, 9);
+    let taken = unsafe { varta_observer_listen(observer.0, second.as_ptr()) };
+    assert_eq!(taken.number(), -libc::EADDRINUSE);
+}
+
+#[test]
+fn an_inherited_socket_is_used_and_left() {
+    use std::os::fd::AsRawFd;
+    let place = Place::new();
+    let path = place.file("varta.sock");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let mut options: varta_observer_options = init();
+    options.inherit = socket.as_raw_fd();
+    let mut observer = ptr::null_mut();
+    let bind = crate::observer::varta_observer_bind;
+    let code = unsafe { bind(&raw mut observer, ptr::null(), &raw const options) };
+    assert_eq!(code.number(), 0);
+    let observer = Observer(observer);
+    let agent = Agent::connect(&place.socket());
+    assert_eq!(agent.beat(0, 3), 0);
+    assert_eq!(observer.wait(|event| event.kind == VARTA_EVENT_BEAT).payload, 3);
+    drop(observer);
+    assert!(path.exists());
+    assert_eq!(agent.beat(0, 3), VARTA_SENT, "the caller's descriptor is open still");
+}
+
+#[test]
+fn an_agent_may_come_first_and_outlive_its_observer() {
+    let place = Place::new();
+    let agent = Agent::connect(&place.socket());
+    assert_eq!(agent.beat(0, 0), VARTA_DROPPED_NO_OBSERVER);
+    for _ in 0..2 {
+        let observer = Observer::bind(&place.socket());
+        while agent.beat(0, 0) != VARTA_SENT {
+            thread::yield_now();
+        }
+        observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
+    }
+    while agent.beat(0, 0) == VARTA_SENT {
+        thread::yield_now();
+    }
+    let observer = Observer::bind(&place.socket());
+    assert_eq!(unsafe { varta_reconnect(agent.0) }.number(), 0);
+    assert_eq!(agent.beat(0, 0), VARTA_SENT);
+    observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
+    let mut counters: varta_agent_counters = init();
+    assert_eq!(unsafe { varta_agent_stats(agent.0, &raw mut counters) }.number(), 0);
+    assert_eq!((counters.clock_regressions, counters.fork_recoveries), (0, 0));
+}
+
+#[test]
+fn advice_is_a_sentence_cut_to_fit() {
+    let place = Place::new();
+    let mut options: varta_observer_options = init();
+    options.capacity = 1 << 20;
+    options.flags = VARTA_OBSERVER_NO_EXITS;
+    let observer = Observer::bind_with(&place.socket(), &options);
+    let mut room = [b'x'; 12];
+    let advice = |room: &mut [u8]| {
+        unsafe { varta_observer_advice(observer.0, room.as_mut_ptr().cast(), room.len()) }
+            .number()
+    };
+    assert!(advice(&mut room) > 12);
+    assert_eq!(&room, b"the kernel \0");
+}
+
+#[test]
+fn version_numbers_are_those_of_the_package() {
+    let [major, minor, patch] = [
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+        env!("CARGO_PKG_VERSION_PATCH"),
+    ]
+    .map(|part| part.parse::<i32>().unwrap());
+    assert_eq!(crate::about::VARTA_VERSION, major << 16 | minor << 8 | patch);
+    assert_eq!(crate::about::varta_version().number(), crate::about::VARTA_VERSION);
+    assert_eq!(crate::about::varta_version_string().words(), env!("CARGO_PKG_VERSION"));
+    assert_eq!(crate::about::varta_abi_version().number(), 0);
+}
