@@ -967,7 +967,8 @@ int varta_abi_version(void);
  *     -ENOENT         there is no such key file; with VARTA_AGENT_NO_FOLLOW, nobody is bound
  *     -ECONNREFUSED   with VARTA_AGENT_NO_FOLLOW, nobody is bound there any more
  *     VARTA_EKEY      the key file holds no key
- *     -EMFILE, -ENFILE, -ENOMEM, -ENETUNREACH and others of socket(2) and connect(2)
+ *     -EMFILE         no descriptor is left
+ *     and others of socket(2) and connect(2)
  * With opt->message the reason is also said in words.
  * Threads: any, at any time. Since 0.3.0.
  */
@@ -1116,7 +1117,8 @@ int varta_crc32c(uint32_t *ret, const uint8_t *bytes, size_t length);
  *     -ECONNREFUSED   nobody is bound there any more
  *     -EACCES         the socket or the key file may not be used, or others can read the key
  *     VARTA_EKEY      the key file holds no key
- *     -EMFILE, -ENFILE, -ENOMEM and others of socket(2), connect(2) and mmap(2)
+ *     -EMFILE         no descriptor is left
+ *     and others of socket(2), connect(2) and mmap(2)
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_install_crash_handler(const char *endpoint, uint32_t flags);
@@ -1209,7 +1211,8 @@ const char *varta_decode_error_name(int error);
  *     -ENOENT        the directory or the key file is not there
  *     -EEXIST        there is something that is no socket
  *     VARTA_EKEY     the key file holds no key
- *     -EMFILE, -ENFILE, -ENOMEM and others of socket(2), bind(2) and epoll_create(2)
+ *     -EMFILE        no descriptor is left
+ *     and others of socket(2), bind(2) and epoll_create(2)
  * With opt->message the reason is also said in words.
  * Threads: any, at any time. Since 0.3.0.
  */

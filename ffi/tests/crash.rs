@@ -1,1 +1,350 @@
-//! x
+//! Last words of real processes that die of real signals.
+//!
+//! Each dies in a forked child: what was there before (Rust's own handler for overflown
+//! stacks, dispositions of the tests) is set to the default there first.
+
+use std::ffi::c_int;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use super::support::{Agent, Child, Ended, Observer, Place, alone, init};
+use crate::crash::{VARTA_CRASH_SIGTERM, varta_install_crash_handler};
+use crate::event::varta_event;
+use crate::names::*;
+use crate::observer::options::{VARTA_OBSERVER_NO_EXITS, varta_observer_options};
+
+struct Scene {
+    place: Place,
+    observer: Observer,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let place = Place::new();
+        let mut options: varta_observer_options = init();
+        // Of a child that nobody reaps meanwhile, the exit is of no interest here.
+        options.flags = VARTA_OBSERVER_NO_EXITS;
+        let observer = Observer::bind_with(&place.socket(), &options);
+        Self { place, observer }
+    }
+
+    fn install(&self, flags: u32) -> i32 {
+        let socket = self.place.socket();
+        unsafe { varta_install_crash_handler(socket.as_ptr(), flags) }.number()
+    }
+
+    /// Lets a child with the handler die, and says how it ended.
+    fn dies(&self, flags: u32, before: impl FnOnce(), die: impl FnOnce()) -> (i32, Ended) {
+        let child = Child::start(|| {
+            for signal in SIGNALS {
+                unsafe { libc::signal(signal, libc::SIG_DFL) };
+            }
+            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+            before();
+            assert_eq!(self.install(flags), 0);
+            die();
+            42
+        });
+        (child.0, child.ended())
+    }
+
+    fn words(&self) -> varta_event {
+        self.observer.wait(|event| event.kind == VARTA_EVENT_BEAT)
+    }
+
+    #[track_caller]
+    fn dies_with_last_words(&self, signal: c_int, before: impl FnOnce(), die: impl FnOnce()) {
+        let flags = if signal == libc::SIGTERM { VARTA_CRASH_SIGTERM } else { 0 };
+        let (pid, ended) = self.dies(flags, before, die);
+        assert_eq!(ended, Ended::Killed(signal));
+        let words = self.words();
+        assert_eq!((words.status, words.nonce), (VARTA_STATUS_CRITICAL, u64::MAX));
+        assert_eq!((words.payload, words.pid), (signal as u64, pid as u32));
+        assert_eq!(self.observer.poll(0).map(|event| event.kind), None, "said once");
+    }
+}
+
+const SIGNALS: [c_int; 6] =
+    [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTERM];
+
+fn read_nowhere() {
+    unsafe { ptr::without_provenance::<u8>(8).read_volatile() };
+}
+
+fn use_up_the_stack() {
+    #[allow(unconditional_recursion, reason = "it is what is wanted")]
+    fn deeper(depth: u64) -> u64 {
+        let room = [depth; 512];
+        std::hint::black_box(&room);
+        deeper(depth + 1) + room[7]
+    }
+    std::hint::black_box(deeper(0));
+}
+
+#[test]
+fn each_signal_that_is_sent_is_told_and_then_ends_the_process() {
+    let scene = Scene::new();
+    for signal in SIGNALS {
+        scene.dies_with_last_words(signal, || (), || _ = unsafe { libc::raise(signal) });
+    }
+}
+
+#[test]
+fn faults_are_told() {
+    let scene = Scene::new();
+    scene.dies_with_last_words(libc::SIGSEGV, || (), read_nowhere);
+    scene.dies_with_last_words(libc::SIGABRT, || (), || unsafe { libc::abort() });
+    let beyond_the_file = || unsafe {
+        let file = libc::memfd_create(c"empty".as_ptr(), 0);
+        let at = libc::mmap(ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, file, 0);
+        at.cast::<u8>().read_volatile();
+    };
+    scene.dies_with_last_words(libc::SIGBUS, || (), beyond_the_file);
+    #[cfg(target_arch = "x86_64")]
+    {
+        let illegal = || unsafe { std::arch::asm!("ud2") };
+        scene.dies_with_last_words(libc::SIGILL, || (), illegal);
+        let divide = || unsafe {
+            std::arch::asm!("xor ecx, ecx", "div ecx", out("eax") _, out("ecx") _, out("edx") _);
+        };
+        scene.dies_with_last_words(libc::SIGFPE, || (), divide);
+    }
+}
+
+#[test]
+fn an_overflown_stack_is_told_of_every_thread_that_asked() {
+    let scene = Scene::new();
+    scene.dies_with_last_words(libc::SIGSEGV, || (), use_up_the_stack);
+    let in_thread = || {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                assert_eq!(scene.install(0), 0);
+                use_up_the_stack();
+            });
+        });
+    };
+    scene.dies_with_last_words(libc::SIGSEGV, || (), in_thread);
+}
+
+/// A thread that C made has no alternate stack, where one of Rust's has a small one.
+#[test]
+fn a_thread_of_c_has_a_stack_for_it_too() {
+    extern "C" fn run(scene: *mut std::ffi::c_void) -> *mut std::ffi::c_void {
+        let scene = unsafe { &*scene.cast::<Scene>() };
+        assert_eq!(scene.install(0), 0);
+        use_up_the_stack();
+        ptr::null_mut()
+    }
+    let scene = Scene::new();
+    let in_thread = || unsafe {
+        let mut thread = std::mem::zeroed();
+        let given = ptr::from_ref(&scene).cast_mut().cast();
+        assert_eq!(libc::pthread_create(&raw mut thread, ptr::null(), run, given), 0);
+        libc::pthread_join(thread, ptr::null_mut());
+    };
+    scene.dies_with_last_words(libc::SIGSEGV, || (), in_thread);
+}
+
+#[test]
+fn threads_that_end_give_their_stacks_back() {
+    let scene = Scene::new();
+    let mapped = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    let child = Child::start(|| {
+        let installs = || {
+            std::thread::scope(|scope| {
+                scope.spawn(|| assert_eq!(scene.install(0), 0));
+            });
+        };
+        (0..5).for_each(|_| installs());
+        let before = mapped();
+        (0..50).for_each(|_| installs());
+        i32::from(mapped() > before + 10)
+    });
+    assert_eq!(child.ended(), Ended::Exited(0));
+}
+
+#[test]
+fn a_forked_child_names_itself() {
+    let scene = Scene::new();
+    let (parent, ended) = scene.dies(
+        0,
+        || (),
+        || {
+            let child = Child::start(|| unsafe { libc::abort() });
+            assert_eq!(child.ended(), Ended::Killed(libc::SIGABRT));
+        },
+    );
+    assert_eq!(ended, Ended::Exited(42));
+    let words = scene.words();
+    assert_eq!((words.payload, words.nonce), (libc::SIGABRT as u64, u64::MAX));
+    assert_ne!(words.pid, parent as u32);
+    assert_eq!(words.pid, words.claimed_pid);
+}
+
+#[test]
+fn the_handler_that_was_there_runs_with_all_it_asked_for() {
+    extern "C" fn theirs(signal: c_int, info: *mut libc::siginfo_t, _: *mut std::ffi::c_void) {
+        let mut mask = unsafe { std::mem::zeroed() };
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut mask) };
+        let blocked = |signal| unsafe { libc::sigismember(&raw const mask, signal) } == 1;
+        // As the kernel would have it: its own signal and those it named, and no others.
+        let as_told = blocked(libc::SIGHUP) && blocked(signal) && !blocked(libc::SIGBUS);
+        let address = unsafe { (*info).si_addr() }.addr();
+        unsafe { libc::_exit(if as_told { address as i32 } else { 99 }) };
+    }
+    let scene = Scene::new();
+    let before = || unsafe {
+        let mut action: libc::sigaction = std::mem::zeroed();
+        action.sa_sigaction = theirs as *const () as usize;
+        action.sa_flags = libc::SA_SIGINFO;
+        libc::sigaddset(&raw mut action.sa_mask, libc::SIGHUP);
+        libc::sigaction(libc::SIGSEGV, &raw const action, ptr::null_mut());
+    };
+    let (_, ended) = scene.dies(0, before, read_nowhere);
+    assert_eq!(ended, Ended::Exited(8));
+    assert_eq!(scene.words().payload, libc::SIGSEGV as u64);
+}
+
+#[test]
+fn a_handler_put_over_it_later_may_chain_to_it_and_it_may_be_installed_again() {
+    static OURS: AtomicI32 = AtomicI32::new(0);
+    static mut BEFORE: libc::sigaction = unsafe { std::mem::zeroed() };
+    extern "C" fn theirs(signal: c_int, info: *mut libc::siginfo_t, at: *mut std::ffi::c_void) {
+        if OURS.fetch_add(1, Ordering::Relaxed) > 0 {
+            unsafe { libc::_exit(98) };
+        }
+        type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut std::ffi::c_void);
+        let ours: Handler = unsafe { std::mem::transmute(BEFORE.sa_sigaction) };
+        ours(signal, info, at);
+    }
+    let scene = Scene::new();
+    scene.dies_with_last_words(
+        libc::SIGSEGV,
+        || (),
+        || {
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = theirs as *const () as usize;
+                action.sa_flags = libc::SA_SIGINFO;
+                libc::sigaction(libc::SIGSEGV, &raw const action, &raw mut BEFORE);
+            }
+            assert_eq!(scene.install(0), 0);
+            read_nowhere();
+        },
+    );
+}
+
+#[test]
+fn what_is_ignored_stays_so() {
+    let scene = Scene::new();
+    let ignore = || {
+        for signal in SIGNALS {
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+    };
+    let send = || {
+        for signal in SIGNALS.into_iter().filter(|signal| *signal != libc::SIGABRT) {
+            unsafe { libc::raise(signal) };
+        }
+    };
+    let (_, ended) = scene.dies(VARTA_CRASH_SIGTERM, ignore, send);
+    assert_eq!(ended, Ended::Exited(42));
+    assert_eq!(scene.observer.poll(0), None);
+    // A fault cannot be ignored.
+    scene.dies_with_last_words(libc::SIGSEGV, ignore, read_nowhere);
+}
+
+#[test]
+fn without_the_flag_term_is_nobodys_business() {
+    let scene = Scene::new();
+    let (_, ended) = scene.dies(0, || (), || _ = unsafe { libc::raise(libc::SIGTERM) });
+    assert_eq!(ended, Ended::Killed(libc::SIGTERM));
+    assert_eq!(scene.observer.poll(0), None);
+}
+
+#[test]
+fn last_words_move_to_the_endpoint_that_was_named_last() {
+    let (first, second) = (Scene::new(), Scene::new());
+    let installs = || {
+        assert_eq!((first.install(0), second.install(0), first.install(0)), (0, 0, 0));
+        assert_eq!(second.install(0), 0);
+        let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count();
+        for _ in 0..20 {
+            assert_eq!((first.install(0), second.install(0)), (0, 0));
+        }
+        assert_eq!(std::fs::read_dir("/proc/self/fd").unwrap().count(), descriptors);
+    };
+    let (_, ended) = first.dies(0, installs, || {
+        assert_eq!(second.install(0), 0);
+        unsafe { libc::abort() }
+    });
+    assert_eq!(ended, Ended::Killed(libc::SIGABRT));
+    assert_eq!(second.words().payload, libc::SIGABRT as u64);
+    assert_eq!(first.observer.poll(0), None);
+}
+
+#[test]
+fn an_observer_made_anew_hears_them_and_the_agent_is_no_hindrance() {
+    alone(|| {
+        use std::io::{Read, Write};
+        use std::os::unix::net::UnixStream;
+        let Scene { place, observer } = Scene::new();
+        let agent = Agent::connect(&place.socket());
+        let (mut said, mut told) = UnixStream::pair().unwrap();
+        let child = Child::start(|| {
+            drop(unsafe { ptr::read(&raw const observer) });
+            unsafe { libc::signal(libc::SIGABRT, libc::SIG_DFL) };
+            let socket = place.socket();
+            let code = unsafe { varta_install_crash_handler(socket.as_ptr(), 0) };
+            assert_eq!((code.number(), agent.beat(0, 1)), (0, VARTA_SENT));
+            said.write_all(&[1]).unwrap();
+            said.read_exact(&mut [0]).unwrap();
+            unsafe { libc::abort() }
+        });
+        told.read_exact(&mut [0]).unwrap();
+        drop(observer);
+        let anew = Observer::bind(&place.socket());
+        told.write_all(&[1]).unwrap();
+        assert_eq!(child.ended(), Ended::Killed(libc::SIGABRT));
+        let words = anew.wait(|event| event.nonce == u64::MAX);
+        assert_eq!(words.payload, libc::SIGABRT as u64);
+    });
+}
+
+#[test]
+fn sealed_last_words_are_told_from_an_overflown_stack_too() {
+    alone(seals_from_an_overflown_stack);
+}
+
+fn seals_from_an_overflown_stack() {
+    let place = Place::new();
+    let key = place.file("key");
+    std::fs::write(&key, "07".repeat(32)).unwrap();
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let port = {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap().port()
+    };
+    for which in ["key-file", "master-key-file"] {
+        let endpoint = super::support::text(&format!(
+            "udp+secure://127.0.0.1:{port}?{which}={}",
+            key.display()
+        ));
+        let observer = Observer::bind(&endpoint);
+        let child = Child::start(|| {
+            unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
+            let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+            let code = unsafe { varta_install_crash_handler(endpoint.as_ptr(), 0) };
+            assert_eq!(code.number(), 0);
+            use_up_the_stack();
+            42
+        });
+        assert_eq!(child.ended(), Ended::Killed(libc::SIGSEGV));
+        let words = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
+        drop(observer);
+        assert_eq!((words.payload, words.origin), (11, VARTA_ORIGIN_SECURE_NETWORK));
+    }
+}

@@ -174,3 +174,14 @@ impl Child {
         }
     }
 }
+
+/// Runs a test that needs a socket to be gone when it is closed: in a child of its own, where
+/// no other test forks one that keeps it.
+#[track_caller]
+pub(super) fn alone(test: impl FnOnce()) {
+    let child = Child::start(|| {
+        test();
+        0
+    });
+    assert_eq!(child.ended(), Ended::Exited(0));
+}

@@ -3,7 +3,7 @@
 use std::ptr;
 use std::thread;
 
-use super::support::{Agent, Observer, Place, init, text};
+use super::support::{Agent, Observer, Place, alone, init, text};
 use crate::agent::{varta_agent_counters, varta_agent_stats, varta_reconnect};
 use crate::names::*;
 use crate::observer::agents::{VARTA_AGENT_STALLED, varta_agent_info, varta_observer_agents};
@@ -149,6 +149,10 @@ fn an_inherited_socket_is_used_and_left() {
 
 #[test]
 fn an_agent_may_come_first_and_outlive_its_observer() {
+    alone(comes_first_and_outlives);
+}
+
+fn comes_first_and_outlives() {
     let place = Place::new();
     let agent = Agent::connect(&place.socket());
     assert_eq!(agent.beat(0, 0), VARTA_DROPPED_NO_OBSERVER);
