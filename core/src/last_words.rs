@@ -156,13 +156,42 @@ impl LastWords {
         Ok(Self { sealing, ..Self::plain(Peer::Udp(address))? })
     }
 
+    /// Prepares them for plain UDP.
+    ///
+    /// ```
+    /// use varta::{BeatOutcome, LastWords};
+    ///
+    /// let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let last_words = LastWords::open_udp(observer.local_addr()?)?;
+    /// assert_eq!(last_words.say(0), BeatOutcome::Sent);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// There is no way to the address, or no descriptor for the socket.
     #[cfg(feature = "udp")]
-    pub(crate) fn open_udp(address: SocketAddr) -> io::Result<Self> {
+    pub fn open_udp(address: SocketAddr) -> io::Result<Self> {
         Self::open_at(&Endpoint::Udp(address))
     }
 
+    /// Prepares them for UDP sealed with a shared key.
+    ///
+    /// ```
+    /// use varta::{BeatOutcome, LastWords, secure::Key};
+    ///
+    /// let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let last_words =
+    ///     LastWords::open_secure_udp(observer.local_addr()?, Key::from_bytes([7; 32]))?;
+    /// assert_eq!(last_words.say(0), BeatOutcome::Sent);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// There is no way to the address, no descriptor for the socket, or no entropy.
     #[cfg(feature = "secure-udp")]
-    pub(crate) fn open_secure_udp(address: SocketAddr, key: Key) -> io::Result<Self> {
+    pub fn open_secure_udp(address: SocketAddr, key: Key) -> io::Result<Self> {
         Self::sealed(address, Secret::Shared(key))
             .map_err(|error| cannot_connect(&error, format_args!("udp+secure://{address}")))
     }
