@@ -1,0 +1,91 @@
+"""Process liveness: a program beats a few times a second, an observer says who has gone silent.
+
+    from varta import Varta
+
+    with Varta.open("/tmp/varta.sock") as agent:
+        for work in range(10):
+            ...  # do the work, then say so:
+            agent.beat("ok", work)
+
+`Varta` is the agent, `Observer` hears agents. `varta.panic` says last words, `varta.asyncio`
+beats from an event loop, `varta.secure` and `varta.v1` are codecs.
+"""
+
+from varta._values import (
+    NONCE_TERMINAL,
+    BeatError,
+    BeatOutcome,
+    DecodeError,
+    DropReason,
+    Status,
+    classify_send_error,
+)
+from varta._varta import (
+    AgentEvent,
+    AuthFailure,
+    Beat,
+    Decode,
+    Event,
+    Exit,
+    Frame,
+    Io,
+    Paused,
+    Recovered,
+    Simulated,
+    Stall,
+    Varta,
+    crc32c,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from varta import asyncio, panic, secure, v1
+    from varta._observer import Observer, Origin
+
+__version__ = "0.3.0"
+
+__all__ = [
+    "NONCE_TERMINAL",
+    "AgentEvent",
+    "AuthFailure",
+    "Beat",
+    "BeatError",
+    "BeatOutcome",
+    "Decode",
+    "DecodeError",
+    "DropReason",
+    "Event",
+    "Exit",
+    "Frame",
+    "Io",
+    "Observer",
+    "Origin",
+    "Paused",
+    "Recovered",
+    "Simulated",
+    "Stall",
+    "Status",
+    "Varta",
+    "__version__",
+    "asyncio",
+    "classify_send_error",
+    "crc32c",
+    "panic",
+    "secure",
+    "v1",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Whoever only beats does not pay for importing the rest.
+    from importlib import import_module
+
+    if name in ("Observer", "Origin"):
+        return getattr(import_module("varta._observer"), name)
+    if name in ("asyncio", "panic", "secure", "v1"):
+        return import_module(f"varta.{name}")
+    raise AttributeError(f"module 'varta' has no attribute {name!r}")
+
+
+def __dir__() -> "list[str]":
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,74 @@
+"""A first try without code: `python -m varta watch /tmp/varta.sock`, and in another
+terminal `python -m varta beat /tmp/varta.sock`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+from varta import Exit, Observer, Varta
+
+
+def beat(arguments: argparse.Namespace) -> None:
+    with Varta.open(arguments.endpoint) as agent:
+        count = 0
+        while arguments.count is None or count < arguments.count:
+            if count:
+                time.sleep(arguments.every)
+            outcome = agent.beat(arguments.status, arguments.payload)
+            count += 1
+            print(f"beat {count}, {arguments.status}: {outcome}", flush=True)
+
+
+def watch(arguments: argparse.Namespace) -> None:
+    endpoints = arguments.endpoint or [
+        os.environ.get("VARTA_ENDPOINT") or "/run/varta/varta.sock"
+    ]
+    exits = 0
+    with Observer.bind(
+        *endpoints, threshold=arguments.threshold, version1=arguments.version1
+    ) as observer:
+        for event in observer:
+            print(event, flush=True)
+            exits += isinstance(event, Exit)
+            if arguments.exits is not None and exits >= arguments.exits:
+                return
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="python -m varta", description=__doc__)
+    commands = top.add_subparsers(required=True, metavar="beat|watch")
+
+    command = commands.add_parser("beat", help="beat to an observer")
+    command.add_argument("endpoint", nargs="?", help="default: $VARTA_ENDPOINT")
+    command.add_argument("--every", type=float, default=0.5, metavar="SECONDS")
+    command.add_argument("--count", type=int, help="end after so many beats")
+    command.add_argument("--status", choices=("ok", "degraded", "critical"), default="ok")
+    command.add_argument("--payload", type=int, default=0)
+    command.set_defaults(run=beat)
+
+    command = commands.add_parser("watch", help="say what becomes of agents")
+    command.add_argument("endpoint", nargs="*", help="default: $VARTA_ENDPOINT")
+    command.add_argument("--threshold", type=float, default=2.0, metavar="SECONDS")
+    command.add_argument("--version1", action="store_true", help="take frames of version 1 too")
+    command.add_argument("--exits", type=int, help="end after so many agents have exited")
+    command.set_defaults(run=watch)
+    return top
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    try:
+        arguments.run(arguments)
+    except (OSError, ValueError, OverflowError) as error:
+        print(f"varta: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The observer: the native one, with asyncio around it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from varta import _varta
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop, Future
+    from collections.abc import Iterable
+    from os import PathLike
+    from typing import Literal, Union
+
+    from typing_extensions import Self
+
+    from varta.asyncio import Events
+
+    Address = tuple[str, int]
+    Rate = tuple[int, int]
+    Uids = Union[Literal["any"], Iterable[int]]
+
+
+class Origin(IntEnum):
+    """How it is known who an agent is. Only KERNEL_ATTESTED is fit to act on."""
+
+    KERNEL_ATTESTED = 1
+    SECURE_NETWORK = 2
+    NETWORK = 3
+
+
+ORIGINS = tuple(Origin)
+
+
+class Observer(_varta.Observer):
+    """Hears agents and says what becomes of them.
+
+        with Observer.bind("/tmp/varta.sock", threshold=0.5) as observer:
+            for event in observer:
+                print(event)
+
+    On asyncio, `async for event in observer` does the same without a thread. Elsewhere wait
+    until `fileno()` is readable, then call `poll(0)` until it has nothing more to say.
+    """
+
+    __slots__ = ("_waiting", "__weakref__")
+
+    def __init__(self, *endpoints: object, **settings: object) -> None:
+        self._waiting: set[tuple[AbstractEventLoop, Future[None]]] = set()
+
+    @classmethod
+    def bind(
+        cls,
+        *endpoints: str | PathLike[str],
+        threshold: float = 2.0,
+        pause_after: float | None = None,
+        capacity: int = 4096,
+        socket_mode: int = 0o600,
+        receive_buffer: int | None = None,
+        uids: Uids | None = None,
+        namespaces: bool = False,
+        version1: bool = False,
+        rate_per_agent: Rate | None = None,
+        rate: Rate | None = None,
+        detect_exits: bool = True,
+        descriptors: int | None = None,
+        udp: Address | None = None,
+        secure_udp: Address | None = None,
+        shared_keys: Iterable[bytes] | None = None,
+        master_key: bytes | None = None,
+    ) -> Self:
+        """Listens at endpoints.
+
+        An agent may be silent for `threshold` seconds. `udp` and `secure_udp` are pairs of
+        host and port, where port 0 is one of the kernel's choosing. By default the beats of
+        the observer's own uid count; `uids` may be a list, or "any". A rate is a pair: so
+        many a second, and so many at once.
+        """
+        observer = cls(
+            *endpoints,
+            threshold=threshold,
+            pause_after=pause_after,
+            capacity=capacity,
+            socket_mode=socket_mode,
+            receive_buffer=receive_buffer,
+            uids=uids,
+            namespaces=namespaces,
+            version1=version1,
+            rate_per_agent=rate_per_agent,
+            rate=rate,
+            detect_exits=detect_exits,
+            descriptors=descriptors,
+            udp=udp,
+            secure_udp=secure_udp,
+            shared_keys=shared_keys,
+            master_key=master_key,
+        )
+        advice = observer.advice()
+        if advice is not None:
+            from logging import getLogger
+
+            getLogger("varta").info(advice)
+        return observer
+
+    @staticmethod
+    def simulated(
+        *,
+        threshold_ns: int = 2_000_000_000,
+        pause_after_ns: int | None = None,
+        capacity: int = 4096,
+        uids: Uids | None = None,
+        namespaces: bool = False,
+        version1: bool = False,
+        rate_per_agent: Rate | None = None,
+        rate: Rate | None = None,
+        detect_exits: bool = True,
+        shared_keys: Iterable[bytes] | None = None,
+        master_key: bytes | None = None,
+    ) -> _varta.Simulated:
+        """An observer without sockets, fed and advanced by hand in invented time."""
+        return _varta.Simulated(
+            threshold_ns=threshold_ns,
+            pause_after_ns=pause_after_ns,
+            capacity=capacity,
+            uids=uids,
+            namespaces=namespaces,
+            version1=version1,
+            rate_per_agent=rate_per_agent,
+            rate=rate,
+            detect_exits=detect_exits,
+            shared_keys=shared_keys,
+            master_key=master_key,
+        )
+
+    def close(self) -> None:
+        """Stops listening, and ends every iteration over it, in any thread or task."""
+        super().close()
+        if self._waiting:
+            from varta.asyncio import wake
+
+            wake(self._waiting)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __aiter__(self) -> Events:
+        from varta.asyncio import Events
+
+        return Events(self)

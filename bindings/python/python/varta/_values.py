@@ -1,0 +1,207 @@
+"""The small values: what beats answer and what frames and events carry.
+
+The native module hands these out, so that there is one of each. Names, numbers and words are
+the same in every language. They are loaded with the package, which is to cost little: so the
+annotations are strings, and what only type checkers need is not imported.
+"""
+
+from enum import Enum, IntEnum
+from errno import errorcode
+
+from varta import _varta
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar, Literal, NoReturn, Union
+
+    from typing_extensions import Self
+
+    Kind = Literal["sent", "dropped", "failed"]
+    StatusLike = Union["Status", int, Literal["ok", "degraded", "critical"]]
+
+NONCE_TERMINAL = 2**64 - 1
+"""The nonce that, with CRITICAL, marks a process's last words."""
+
+
+class Status(IntEnum):
+    """What an agent says of itself. Only an observer says STALL; it never travels."""
+
+    OK = 0
+    DEGRADED = 1
+    CRITICAL = 2
+    STALL = 3
+
+
+class DropReason(str, Enum):
+    """Why a beat was dropped."""
+
+    KERNEL_QUEUE_FULL = "kernel queue full"
+    NO_OBSERVER = "no observer"
+    PEER_GONE = "peer gone"
+    STORAGE_FULL = "storage full"
+
+
+class _Frozen:
+    """Attributes are set once, by the constructor."""
+
+    __slots__ = ()
+    __match_args__: "ClassVar[tuple[str, ...]]" = ()
+
+    def _values(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in self.__match_args__)
+
+    def __setattr__(self, name: str, value: object) -> "NoReturn":
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be changed")
+
+    def __delattr__(self, name: str) -> "NoReturn":
+        raise AttributeError(f"{type(self).__name__}.{name} cannot be changed")
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._values()))
+
+    def __repr__(self) -> str:
+        pairs = zip(self.__match_args__, self._values())
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in pairs)})"
+
+    def __reduce__(self) -> "tuple[type[Self], tuple[object, ...]]":
+        return type(self), self._values()
+
+
+class BeatError(_Frozen):
+    """Why a beat failed: the errno, and a name for it that is always there."""
+
+    __slots__ = ("errno", "kind")
+    __match_args__ = ("errno", "kind")
+
+    UNKNOWN_ERRNO: "ClassVar[int]" = 0
+    """Stands where the error did not come from the operating system."""
+
+    errno: int
+    kind: str
+
+    def __init__(self, errno: int, kind: str) -> None:
+        object.__setattr__(self, "errno", errno)
+        object.__setattr__(self, "kind", kind)
+
+    def __str__(self) -> str:
+        return str(self.to_oserror()) if self.errno != self.UNKNOWN_ERRNO else self.kind
+
+    def to_oserror(self) -> OSError:
+        """An OSError, of the subclass that the errno stands for."""
+        if self.errno == self.UNKNOWN_ERRNO:
+            return OSError(self.errno, self.kind)
+        from os import strerror
+
+        return OSError(self.errno, strerror(self.errno))
+
+    @staticmethod
+    def from_oserror(exc: OSError) -> "BeatError":
+        """What a beat keeps of an OSError."""
+        if not exc.errno:
+            return BeatError(BeatError.UNKNOWN_ERRNO, type(exc).__name__)
+        return BeatError(exc.errno, errorcode.get(exc.errno, type(exc).__name__))
+
+
+class BeatOutcome(_Frozen):
+    """What became of a beat. Those that are sent or dropped are shared, one object each."""
+
+    __slots__ = ("kind", "reason", "error")
+    __match_args__ = ("kind", "reason", "error")
+
+    kind: "Kind"
+    reason: "DropReason | None"
+    error: "BeatError | None"
+
+    def __init__(
+        self,
+        kind: "Kind",
+        reason: "DropReason | None" = None,
+        error: "BeatError | None" = None,
+    ) -> None:
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "reason", reason)
+        object.__setattr__(self, "error", error)
+
+    @staticmethod
+    def sent() -> "BeatOutcome":
+        """The kernel took the datagram."""
+        return SENT
+
+    @staticmethod
+    def dropped(reason: DropReason) -> "BeatOutcome":
+        """Nobody has heard it, for a reason that passes."""
+        return _DROPPED[DropReason(reason)]
+
+    @staticmethod
+    def failed(error: BeatError) -> "BeatOutcome":
+        """Something is wrong that waiting does not mend."""
+        return BeatOutcome("failed", None, error)
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the kernel took the datagram."""
+        return self.kind == "sent"
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether it was dropped; `reason` says why."""
+        return self.kind == "dropped"
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it failed; `error` says why."""
+        return self.kind == "failed"
+
+    def __str__(self) -> str:
+        if self.reason is not None:
+            return f"{self.kind}: {self.reason.value}"
+        return self.kind if self.error is None else f"{self.kind}: {self.error}"
+
+
+class DecodeError(Exception):
+    """Why 32 bytes are not a frame. `kind` is a name of the shared vectors, as BadCrc."""
+
+    kind: str
+
+    def __init__(self, kind: str, detail: str = "") -> None:
+        super().__init__(kind, detail)
+        self.kind = kind
+
+    def __str__(self) -> str:
+        kind, detail = self.args
+        return f"{kind}: {detail}" if detail else str(kind)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and other.args == self.args
+
+    def __hash__(self) -> int:
+        return hash(self.args)
+
+
+class AuthError(Exception):
+    """Not sealed with this key, or changed on the way."""
+
+
+SENT = BeatOutcome("sent")
+DROPPED = tuple(BeatOutcome("dropped", reason) for reason in DropReason)
+STATUSES = tuple(Status)
+_DROPPED = dict(zip(DropReason, DROPPED))
+
+
+def failed(errno: int, kind: str) -> "BeatOutcome":
+    """The outcome of a failed beat, from what the native module knows of it."""
+    return BeatOutcome.failed(BeatError(errno, errorcode.get(errno, kind)))
+
+
+def classify_send_error(exc: OSError) -> "BeatOutcome":
+    """The outcome that a send's error stands for."""
+    if not isinstance(exc, OSError):
+        raise TypeError(f"exc: an OSError is needed, not {type(exc).__name__}")
+    if not exc.errno:
+        return BeatOutcome.failed(BeatError.from_oserror(exc))
+    return _varta.classify_errno(exc.errno)

@@ -1,0 +1,6 @@
+"""The secure wrapping: frames sealed with ChaCha20-Poly1305, and the derivations of keys."""
+
+from varta._values import AuthError
+from varta._varta import Cipher, derive_agent_key, derive_epoch_key, derive_iv_prefix
+
+__all__ = ["AuthError", "Cipher", "derive_agent_key", "derive_epoch_key", "derive_iv_prefix"]

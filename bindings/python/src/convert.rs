@@ -1,0 +1,184 @@
+//! What callers pass, and what is wrong with it. Each error names the argument.
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use pyo3::Borrowed;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyString, PyTuple};
+use varta::Status;
+use varta::secure::Key;
+
+use crate::errors::Raise;
+
+pub(crate) type Any<'a, 'py> = &'a Bound<'py, PyAny>;
+
+/// An integer that fits.
+#[inline]
+pub(crate) fn number<'py, T>(value: Any<'_, 'py>, name: &str) -> PyResult<T>
+where
+    T: TryFrom<u64> + for<'a> FromPyObject<'a, 'py>,
+{
+    match value.extract::<T>() {
+        Ok(number) => Ok(number),
+        Err(_) => Err(no_number::<T>(value, name)),
+    }
+}
+
+#[cold]
+fn no_number<T>(value: Any<'_, '_>, name: &str) -> PyErr {
+    if value.is_instance_of::<PyInt>() {
+        let bits = 8 * size_of::<T>();
+        return PyOverflowError::new_err(format!(
+            "{name}: {} is not a number from 0 to 2**{bits} - 1",
+            shown(value)
+        ));
+    }
+    wrong_type(value, name, "an int")
+}
+
+/// One of ours, its number or its word.
+#[inline]
+pub(crate) fn status(value: Any<'_, '_>, name: &str) -> PyResult<Status> {
+    if let Ok(Some(status)) = value.extract::<u8>().map(Status::from_wire) {
+        return Ok(status);
+    }
+    status_in_words(value, name)
+}
+
+#[cold]
+fn status_in_words(value: Any<'_, '_>, name: &str) -> PyResult<Status> {
+    let known = match value.cast::<PyString>() {
+        Ok(word) => word.to_cow()?.parse().ok(),
+        Err(_) if value.is_instance_of::<PyInt>() => None,
+        Err(_) => return Err(wrong_type(value, name, "a Status, an int or a str")),
+    };
+    known.ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "{name}: {} is none of 0, 1, 2, \"ok\", \"degraded\", \"critical\"",
+            shown(value)
+        ))
+    })
+}
+
+/// The argument `status`, with its default where it is left out. None is no status.
+pub(crate) struct StatusArgument(pub(crate) Status);
+
+impl FromPyObject<'_, '_> for StatusArgument {
+    type Error = PyErr;
+
+    #[inline]
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        status(&value, "status").map(Self)
+    }
+}
+
+/// The argument `payload`.
+pub(crate) struct PayloadArgument(pub(crate) u32);
+
+impl FromPyObject<'_, '_> for PayloadArgument {
+    type Error = PyErr;
+
+    #[inline]
+    fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
+        number(&value, "payload").map(Self)
+    }
+}
+
+/// A path, or any text that the file system's encoding knows.
+pub(crate) fn path(value: Any<'_, '_>, name: &str) -> PyResult<PathBuf> {
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(OsString::from_vec(bytes.as_bytes().to_vec()).into());
+    }
+    value.extract().map_err(|_| wrong_type(value, name, "a str or a path"))
+}
+
+/// A pair of host and port. A name is looked up here, once, and never again.
+pub(crate) fn address(value: Any<'_, '_>, name: &str) -> PyResult<SocketAddr> {
+    let wrong = || wrong_type(value, name, "a pair (host, port)");
+    let pair = value.cast::<PyTuple>().map_err(|_| wrong())?;
+    let (Ok(host), Ok(port), 2) = (pair.get_item(0), pair.get_item(1), pair.len()) else {
+        return Err(wrong());
+    };
+    let host: String = host.extract().map_err(|_| wrong_type(&host, name, "a host as str"))?;
+    let port: u16 = number(&port, name)?;
+    let found = value.py().detach(|| (host.as_str(), port).to_socket_addrs());
+    found
+        .raise()?
+        .next()
+        .ok_or_else(|| PyValueError::new_err(format!("{name}: {host:?} leads to no address")))
+}
+
+/// The 32 bytes of a key.
+pub(crate) fn key(value: Any<'_, '_>, name: &str) -> PyResult<Key> {
+    bytes(value, name).map(Key::from_bytes)
+}
+
+/// So many bytes and no others.
+pub(crate) fn bytes<const N: usize>(value: Any<'_, '_>, name: &str) -> PyResult<[u8; N]> {
+    let given = any_bytes(value, name)?;
+    <[u8; N]>::try_from(given.as_slice()).map_err(|_| {
+        PyValueError::new_err(format!("{name}: {N} bytes are needed, here are {}", given.len()))
+    })
+}
+
+pub(crate) fn any_bytes(value: Any<'_, '_>, name: &str) -> PyResult<Vec<u8>> {
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(bytes.as_bytes().to_vec());
+    }
+    match value.cast::<PyByteArray>() {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(_) => Err(wrong_type(value, name, "bytes")),
+    }
+}
+
+/// Seconds.
+pub(crate) fn seconds(value: Any<'_, '_>, name: &str) -> PyResult<Duration> {
+    let Ok(seconds) = value.extract::<f64>() else {
+        return Err(wrong_type(value, name, "a number of seconds"));
+    };
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) => Ok(duration),
+        Err(_) if seconds > 0.0 => {
+            Err(PyOverflowError::new_err(format!("{name}: {seconds} s are too many")))
+        }
+        Err(_) => Err(PyValueError::new_err(format!(
+            "{name}: {} is no number of seconds from 0 up",
+            shown(value)
+        ))),
+    }
+}
+
+/// Seconds, or for ever.
+pub(crate) fn timeout(value: Any<'_, '_>, name: &str) -> PyResult<Option<Duration>> {
+    if value.is_none() {
+        return Ok(None);
+    }
+    match value.extract::<f64>() {
+        Ok(f64::INFINITY) => Ok(None),
+        _ => seconds(value, name).map(Some),
+    }
+}
+
+/// A bool, and nothing that merely could be taken for one.
+pub(crate) fn flag(value: Any<'_, '_>, name: &str) -> PyResult<bool> {
+    match value.cast::<PyBool>() {
+        Ok(flag) => Ok(flag.is_true()),
+        Err(_) => Err(wrong_type(value, name, "a bool")),
+    }
+}
+
+#[cold]
+pub(crate) fn wrong_type(value: Any<'_, '_>, name: &str, needed: &str) -> PyErr {
+    let kind =
+        value.get_type().name().map_or_else(|_| "something else".into(), |n| n.to_string());
+    PyTypeError::new_err(format!("{name}: {needed} is needed, not {kind}"))
+}
+
+fn shown(value: Any<'_, '_>) -> String {
+    value.repr().map_or_else(|_| "this".to_owned(), |text| text.to_string())
+}

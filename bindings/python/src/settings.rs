@@ -1,0 +1,119 @@
+//! How an observer is to be, as Python says it.
+
+use std::time::Duration;
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
+use varta::Endpoint;
+use varta_observer::{Builder, Rate, Uids};
+
+use crate::convert::{self, Any};
+use crate::errors;
+
+/// Adds settings to a builder; a name that is none is a TypeError.
+pub(crate) fn apply(mut builder: Builder, settings: &Bound<'_, PyDict>) -> PyResult<Builder> {
+    for (name, value) in settings {
+        let name: String = name.extract()?;
+        // None is what it would be if it were not given.
+        if !value.is_none() {
+            builder = apply_one(builder, &name, &value)?;
+        }
+    }
+    Ok(builder)
+}
+
+fn apply_one(builder: Builder, name: &str, value: Any<'_, '_>) -> PyResult<Builder> {
+    Ok(match name {
+        "threshold" => builder.threshold(convert::seconds(value, name)?),
+        "threshold_ns" => builder.threshold(nanoseconds(value, name)?),
+        "pause_after" => builder.pause_after(convert::seconds(value, name)?),
+        "pause_after_ns" => builder.pause_after(nanoseconds(value, name)?),
+        "capacity" => builder.capacity(size(value, name)?),
+        "socket_mode" => builder.socket_mode(convert::number(value, name)?),
+        "receive_buffer" => builder.receive_buffer(size(value, name)?),
+        "uids" => builder.uids(uids(value, name)?),
+        "namespaces" => builder.namespaces(convert::flag(value, name)?),
+        "version1" => builder.version1(convert::flag(value, name)?),
+        "rate_per_agent" => builder.rate_per_agent(rate(value, name)?),
+        "rate" => builder.rate(rate(value, name)?),
+        "detect_exits" => builder.detect_exits(convert::flag(value, name)?),
+        "descriptors" => builder.descriptors(size(value, name)?),
+        "master_key" => builder.master_key(convert::key(value, name)?),
+        "shared_keys" => shared_keys(builder, value, name)?,
+        "udp" => builder.udp(convert::address(value, name)?),
+        "secure_udp" => builder.secure_udp(convert::address(value, name)?),
+        _ => {
+            return Err(PyTypeError::new_err(format!(
+                "{name}: an observer has no such setting"
+            )));
+        }
+    })
+}
+
+pub(crate) fn listen(
+    mut builder: Builder,
+    endpoints: &Bound<'_, PyTuple>,
+) -> PyResult<Builder> {
+    for endpoint in endpoints {
+        let text = convert::path(&endpoint, "endpoint")?;
+        let endpoint = Endpoint::from_os_str(text.as_os_str());
+        builder = builder.listen(endpoint.map_err(|error| errors::from_io(&error.into()))?);
+    }
+    Ok(builder)
+}
+
+fn nanoseconds(value: Any<'_, '_>, name: &str) -> PyResult<Duration> {
+    convert::number(value, name).map(Duration::from_nanos)
+}
+
+fn size(value: Any<'_, '_>, name: &str) -> PyResult<usize> {
+    let wanted: u32 = convert::number(value, name)?;
+    usize::try_from(wanted).map_err(|_| PyValueError::new_err(format!("{name}: too many")))
+}
+
+/// "any", or a list of them.
+fn uids(value: Any<'_, '_>, name: &str) -> PyResult<Uids> {
+    if value.cast::<PyString>().is_ok_and(|word| word.to_cow().is_ok_and(|word| word == "any"))
+    {
+        return Ok(Uids::Any);
+    }
+    if value.is_instance_of::<PyString>() {
+        return Err(PyValueError::new_err(format!(
+            "{name}: \"any\" or a list of uids is needed"
+        )));
+    }
+    let listed: PyResult<Vec<u32>> = items(value, name, "\"any\" or a list of uids")?
+        .map(|uid| convert::number(&uid?, name))
+        .collect();
+    Ok(Uids::List(listed?.into()))
+}
+
+/// A pair: so many a second, and so many at once.
+fn rate(value: Any<'_, '_>, name: &str) -> PyResult<Rate> {
+    let wrong = || convert::wrong_type(value, name, "a pair (per_second, burst)");
+    let pair = value.cast::<PyTuple>().map_err(|_| wrong())?;
+    let (Ok(per_second), Ok(burst), 2) = (pair.get_item(0), pair.get_item(1), pair.len())
+    else {
+        return Err(wrong());
+    };
+    Ok(Rate {
+        per_second: convert::number(&per_second, name)?,
+        burst: convert::number(&burst, name)?,
+    })
+}
+
+fn shared_keys(mut builder: Builder, value: Any<'_, '_>, name: &str) -> PyResult<Builder> {
+    for key in items(value, name, "a list of keys")? {
+        builder = builder.shared_key(convert::key(&key?, name)?);
+    }
+    Ok(builder)
+}
+
+fn items<'py>(
+    value: Any<'_, 'py>,
+    name: &str,
+    needed: &str,
+) -> PyResult<Bound<'py, pyo3::types::PyIterator>> {
+    value.try_iter().map_err(|_| convert::wrong_type(value, name, needed))
+}

@@ -1,0 +1,146 @@
+//! An observer without sockets.
+
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+use varta_observer::judge::{Datagram, Sender};
+use varta_observer::{Builder, ExitCause, Uids};
+
+use crate::convert::{self, Any};
+use crate::errors::Raise;
+use crate::guard::methods;
+use crate::observer::{agent_dict, counters_dict};
+use crate::values::Values;
+use crate::{event, settings};
+
+/// Decides as an Observer does, of what it is told instead of what it hears. Time is what
+/// the caller says, in nanoseconds.
+#[pyclass(module = "varta._varta", frozen)]
+pub(crate) struct Simulated {
+    inner: Mutex<varta_observer::Simulated>,
+}
+
+impl Simulated {
+    fn lock(&self) -> MutexGuard<'_, varta_observer::Simulated> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+methods! {
+impl Simulated {
+    #[new]
+    #[pyo3(signature = (**settings))]
+    fn new(settings: Option<&Bound<'_, PyDict>>) -> Self {
+        let mut builder = Builder::new().uids(Uids::Only(0));
+        if let Some(settings) = settings {
+            builder = settings::apply(builder, settings)?;
+        }
+        Ok(Self { inner: Mutex::new(builder.simulate().raise()?) })
+    }
+
+    /// A datagram arrives: from a process (pid, uid) over a Unix socket, or from an address
+    /// over a network, sealed or not.
+    #[pyo3(signature = (at_ns, data, *, pid=None, uid=None, process=None, address=None,
+           sealed=false, listener=0, truncated=false, control_truncated=false))]
+    #[allow(clippy::too_many_arguments, reason = "in Python they have names")]
+    fn feed(
+        &self,
+        at_ns: u64,
+        data: Any<'_, '_>,
+        pid: Option<u32>,
+        uid: Option<u32>,
+        process: Option<u64>,
+        address: Option<String>,
+        sealed: bool,
+        listener: u16,
+        truncated: bool,
+        control_truncated: bool,
+    ) -> () {
+        let sender = match (pid, address) {
+            (Some(pid), None) => Sender::Kernel { pid, uid: uid.unwrap_or(0), process },
+            (None, Some(text)) => {
+                let address: IpAddr = text.parse().map_err(|_| {
+                    PyValueError::new_err(format!("address: {text:?} is not numeric"))
+                })?;
+                Sender::Network { address, sealed }
+            }
+            _ => return Err(PyTypeError::new_err("feed: either pid or address is needed")),
+        };
+        let data = convert::any_bytes(data, "data")?;
+        let datagram = Datagram {
+            truncated,
+            control_truncated,
+            ..Datagram::new(listener, sender, &data)
+        };
+        self.lock().feed(at_ns, &datagram);
+        Ok(())
+    }
+
+    /// Everything that arrived by then has been fed, and deadlines are looked at.
+    fn advance(&self, at_ns: u64) -> () {
+        self.lock().advance(at_ns);
+        Ok(())
+    }
+
+    /// A process has ended: with a code, by a signal, or nobody can tell. False if no agent
+    /// has that pid.
+    #[pyo3(signature = (at_ns, pid, code=None, signal=None))]
+    fn exit(&self, at_ns: u64, pid: u32, code: Option<i32>, signal: Option<i32>) -> bool {
+        let cause = match (code, signal) {
+            (None, None) => ExitCause::Unknown,
+            (Some(code), None) => ExitCause::Code(code),
+            (None, Some(signal)) => ExitCause::Signal(signal),
+            _ => return Err(PyTypeError::new_err("exit: code or signal, not both")),
+        };
+        Ok(self.lock().exit(at_ns, pid, cause))
+    }
+
+    /// The observer comes to look only now, and was due at due_ns.
+    fn late(&self, at_ns: u64, due_ns: u64) -> () {
+        self.lock().late(at_ns, due_ns);
+        Ok(())
+    }
+
+    /// The system has just been suspended for so long.
+    fn suspended(&self, at_ns: u64, ns: u64) -> () {
+        self.lock().suspended(at_ns, ns);
+        Ok(())
+    }
+
+    /// Gives an agent a threshold of its own. False if there is no such agent.
+    fn set_threshold(&self, agent: u64, threshold_ns: u64) -> bool {
+        Ok(self.lock().set_threshold(agent, threshold_ns))
+    }
+
+    /// The next of what has been said so far.
+    fn poll(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let event = self.lock().poll();
+        event.map(|event| event::to_python(py, event)).transpose()
+    }
+
+    fn __iter__(slf: PyRef<'_, Self>) -> Py<Self> {
+        Ok(slf.into())
+    }
+
+    fn __next__(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let event = self.lock().poll();
+        event.map(|event| event::to_python(py, event)).transpose()
+    }
+
+    /// The agents that are followed, each a dict.
+    fn agents<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
+        let values = Values::get(py)?;
+        let agents = self.lock().snapshot();
+        let agents = agents.iter().map(|agent| agent_dict(py, values, agent));
+        PyList::new(py, agents.collect::<PyResult<Vec<_>>>()?)
+    }
+
+    /// What has been counted, a dict.
+    fn stats<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
+        counters_dict(py, &self.lock().stats())
+    }
+}
+}

@@ -1,0 +1,123 @@
+//! The values that the package defines in Python, as this module hands them out.
+
+use std::io;
+
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use varta::{BeatError, BeatOutcome, DecodeError, DropReason, Status, classify_send_error};
+use varta_observer::Origin;
+
+use crate::guard::function;
+
+/// What beats and events answer with. All of it is shared, so that nothing is made anew.
+pub(crate) struct Values {
+    sent: Py<PyAny>,
+    dropped: [Py<PyAny>; 4],
+    failed: Py<PyAny>,
+    statuses: [Py<PyAny>; 4],
+    decode_error: Py<PyAny>,
+    auth_error: Py<PyAny>,
+}
+
+impl Values {
+    pub(crate) fn get(py: Python<'_>) -> PyResult<&'static Self> {
+        static VALUES: PyOnceLock<Values> = PyOnceLock::new();
+        VALUES.get_or_try_init(py, || Self::new(py))
+    }
+
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        let module = py.import("varta._values")?;
+        let get = |name: &str| module.getattr(name).map(Bound::unbind);
+        let items = |name: &str| module.getattr(name);
+        Ok(Self {
+            sent: get("SENT")?,
+            dropped: items("DROPPED")?.extract()?,
+            failed: get("failed")?,
+            statuses: items("STATUSES")?.extract()?,
+            decode_error: get("DecodeError")?,
+            auth_error: get("AuthError")?,
+        })
+    }
+
+    #[inline]
+    pub(crate) fn outcome(&self, py: Python<'_>, outcome: BeatOutcome) -> PyResult<Py<PyAny>> {
+        match outcome {
+            BeatOutcome::Sent => Ok(self.sent.clone_ref(py)),
+            BeatOutcome::Dropped(reason) => {
+                let [full, nobody, gone, storage] = &self.dropped;
+                let shared = match reason {
+                    DropReason::KernelQueueFull => full,
+                    DropReason::NoObserver => nobody,
+                    DropReason::PeerGone => gone,
+                    DropReason::StorageFull => storage,
+                };
+                Ok(shared.clone_ref(py))
+            }
+            BeatOutcome::Failed(error) => self.failed(py, error),
+        }
+    }
+
+    #[cold]
+    fn failed(&self, py: Python<'_>, error: BeatError) -> PyResult<Py<PyAny>> {
+        self.failed.call1(py, (error.errno, format!("{:?}", error.kind)))
+    }
+
+    /// The outcome of a beat after `close`.
+    #[cold]
+    pub(crate) fn closed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.failed.call1(py, (BeatError::UNKNOWN_ERRNO, "Closed"))
+    }
+
+    pub(crate) fn status(&self, py: Python<'_>, status: Status) -> Py<PyAny> {
+        let [ok, degraded, critical, stall] = &self.statuses;
+        match status {
+            Status::Ok => ok,
+            Status::Degraded => degraded,
+            Status::Critical => critical,
+            Status::Stall => stall,
+        }
+        .clone_ref(py)
+    }
+
+    /// An exception, not raised yet.
+    pub(crate) fn decode_error(
+        &self,
+        py: Python<'_>,
+        error: DecodeError,
+    ) -> PyResult<Py<PyAny>> {
+        // The name stands in front of what the exception says.
+        let text = error.to_string();
+        let detail = text.split_once(": ").map_or(text.as_str(), |(_, detail)| detail);
+        self.decode_error.call1(py, (error.name(), detail))
+    }
+
+    pub(crate) fn auth_error(&self, py: Python<'_>, error: varta::secure::AuthError) -> PyErr {
+        match self.auth_error.call1(py, (error.to_string(),)) {
+            Ok(exception) => PyErr::from_value(exception.into_bound(py)),
+            Err(error) => error,
+        }
+    }
+}
+
+/// How it is known who an agent is. Only what an observer says has one.
+pub(crate) fn origin(py: Python<'_>, origin: Origin) -> PyResult<Py<PyAny>> {
+    static ORIGINS: PyOnceLock<[Py<PyAny>; 3]> = PyOnceLock::new();
+    let origins = ORIGINS.get_or_try_init(py, || -> PyResult<_> {
+        py.import("varta._observer")?.getattr("ORIGINS")?.extract()
+    })?;
+    let [kernel, secure, network] = origins;
+    let shared = match origin {
+        Origin::KernelAttested => kernel,
+        Origin::SecureNetwork => secure,
+        Origin::Network => network,
+    };
+    Ok(shared.clone_ref(py))
+}
+
+function! {
+    /// The outcome that a send's errno stands for.
+    fn classify_errno(py: Python<'_>, errno: i32) -> Py<PyAny> {
+        let error = io::Error::from_raw_os_error(errno);
+        Values::get(py)?.outcome(py, classify_send_error(&error))
+    }
+}
