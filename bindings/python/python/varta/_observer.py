@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from varta.asyncio import Events
 
-    Address = tuple[str, int]
-    Rate = tuple[int, int]
-    Uids = Union[Literal["any"], Iterable[int]]
+    _Address = tuple[str, int]
+    _Rate = tuple[int, int]
+    _Uids = Union[Literal["any"], Iterable[int]]
 
 
 class Origin(IntEnum):
@@ -58,15 +58,15 @@ class Observer(_varta.Observer):
         capacity: int = 4096,
         socket_mode: int = 0o600,
         receive_buffer: int | None = None,
-        uids: Uids | None = None,
+        uids: _Uids | None = None,
         namespaces: bool = False,
         version1: bool = False,
-        rate_per_agent: Rate | None = None,
-        rate: Rate | None = None,
+        rate_per_agent: _Rate | None = None,
+        rate: _Rate | None = None,
         detect_exits: bool = True,
         descriptors: int | None = None,
-        udp: Address | None = None,
-        secure_udp: Address | None = None,
+        udp: _Address | None = None,
+        secure_udp: _Address | None = None,
         shared_keys: Iterable[bytes] | None = None,
         master_key: bytes | None = None,
     ) -> Self:
@@ -109,11 +109,11 @@ class Observer(_varta.Observer):
         threshold_ns: int = 2_000_000_000,
         pause_after_ns: int | None = None,
         capacity: int = 4096,
-        uids: Uids | None = None,
+        uids: _Uids | None = None,
         namespaces: bool = False,
         version1: bool = False,
-        rate_per_agent: Rate | None = None,
-        rate: Rate | None = None,
+        rate_per_agent: _Rate | None = None,
+        rate: _Rate | None = None,
         detect_exits: bool = True,
         shared_keys: Iterable[bytes] | None = None,
         master_key: bytes | None = None,

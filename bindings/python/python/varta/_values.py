@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    Kind = Literal["sent", "dropped", "failed"]
-    StatusLike = Union["Status", int, Literal["ok", "degraded", "critical"]]
+    _Kind = Literal["sent", "dropped", "failed"]
+    _StatusLike = Union["Status", int, Literal["ok", "degraded", "critical"]]
 
 NONCE_TERMINAL = 2**64 - 1
 """The nonce that, with CRITICAL, marks a process's last words."""
@@ -113,13 +113,13 @@ class BeatOutcome(_Frozen):
     __slots__ = ("kind", "reason", "error")
     __match_args__ = ("kind", "reason", "error")
 
-    kind: "Kind"
+    kind: "_Kind"
     reason: "DropReason | None"
     error: "BeatError | None"
 
     def __init__(
         self,
-        kind: "Kind",
+        kind: "_Kind",
         reason: "DropReason | None" = None,
         error: "BeatError | None" = None,
     ) -> None:

@@ -1,15 +1,42 @@
 from os import PathLike
-from typing import Any, ClassVar, Literal, TypedDict, Union, final
+from typing import Any, ClassVar, Literal, TypedDict, Union, final, type_check_only
 
-from typing_extensions import Self
+from typing_extensions import Self, disjoint_base
 
 from varta._observer import Origin
-from varta._values import BeatOutcome, DecodeError, Status, StatusLike
+from varta._values import BeatOutcome, DecodeError, Status, _StatusLike
+
+__all__ = [
+    "Varta",
+    "Frame",
+    "FrameV1",
+    "crc32c",
+    "AgentEvent",
+    "AuthFailure",
+    "Beat",
+    "Decode",
+    "Event",
+    "Exit",
+    "Io",
+    "Paused",
+    "Recovered",
+    "Stall",
+    "_panic",
+    "LastWords",
+    "Observer",
+    "Cipher",
+    "derive_agent_key",
+    "derive_epoch_key",
+    "derive_iv_prefix",
+    "Simulated",
+    "classify_errno",
+]
 
 _Path = Union[str, bytes, PathLike[str]]
 _Address = tuple[str, int]
 _Bytes = Union[bytes, bytearray]
 
+@type_check_only
 class AgentInfo(TypedDict):
     agent: int
     name: str
@@ -27,6 +54,7 @@ class AgentInfo(TypedDict):
     stalled: bool
     unconfirmed: bool
 
+@type_check_only
 class Counters(TypedDict):
     beats: int
     bad_magic: int
@@ -78,7 +106,7 @@ class Varta:
     def connect_secure_udp(cls, addr: _Address, key: _Bytes) -> Varta: ...
     @classmethod
     def connect_secure_udp_with_master(cls, addr: _Address, master_key: _Bytes) -> Varta: ...
-    def beat(self, status: StatusLike = 0, payload: int = 0) -> BeatOutcome: ...
+    def beat(self, status: _StatusLike = 0, payload: int = 0) -> BeatOutcome: ...
     def reconnect(self) -> None: ...
     def set_reconnect_after(self, n: int | None) -> None: ...
     def clock_regressions(self) -> int: ...
@@ -87,6 +115,7 @@ class Varta:
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
 
+@disjoint_base
 class Observer:
     def __new__(cls, *endpoints: _Path, **settings: Any) -> Self: ...
     @property
@@ -135,6 +164,7 @@ class Simulated:
     def __iter__(self) -> Self: ...
     def __next__(self) -> Event: ...
 
+@disjoint_base
 class Event:
     @property
     def observer_ns(self) -> int: ...
@@ -148,6 +178,7 @@ class Event:
     def __ne__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
+@disjoint_base
 class AgentEvent(Event):
     @property
     def agent(self) -> int: ...
@@ -244,7 +275,7 @@ class Frame:
         ]
     ]
     def __new__(
-        cls, status: StatusLike, pid: int, timestamp: int, nonce: int, payload: int
+        cls, status: _StatusLike, pid: int, timestamp: int, nonce: int, payload: int
     ) -> Self: ...
     @staticmethod
     def decode(wire: _Bytes) -> Frame: ...
@@ -275,7 +306,7 @@ class FrameV1:
         ]
     ]
     def __new__(
-        cls, status: StatusLike, pid: int, timestamp: int, nonce: int, payload: int
+        cls, status: _StatusLike, pid: int, timestamp: int, nonce: int, payload: int
     ) -> Self: ...
     @staticmethod
     def decode(wire: _Bytes) -> FrameV1: ...

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from varta._observer import Observer
-    from varta._values import BeatOutcome, StatusLike
+    from varta._values import BeatOutcome, _StatusLike
     from varta._varta import Event, Varta
 
 _logger = logging.getLogger("varta")
@@ -27,7 +27,7 @@ _IN_A_ROW = 100
 
 
 async def beat_forever(
-    agent: Varta, every: float = 0.5, *, status: StatusLike = Status.OK
+    agent: Varta, every: float = 0.5, *, status: _StatusLike = Status.OK
 ) -> NoReturn:
     """Beats from the event loop until cancelled, so that a blocked loop is a silent agent.
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable
 
-    Address = tuple[str, int]
+    _Address = tuple[str, int]
 
 __all__ = [
     "EntropyUnavailable",
@@ -71,13 +71,13 @@ def install_excepthook_uds(
     _install(lambda: LastWords.open(path), faulthandler_signals)
 
 
-def install_excepthook_udp(addr: Address, *, faulthandler_signals: bool = False) -> None:
+def install_excepthook_udp(addr: _Address, *, faulthandler_signals: bool = False) -> None:
     """Says last words over UDP, to a pair of host and port."""
     _install(lambda: LastWords.open_udp(addr), faulthandler_signals)
 
 
 def install_excepthook_secure_udp(
-    addr: Address, key: bytes, *, faulthandler_signals: bool = False
+    addr: _Address, key: bytes, *, faulthandler_signals: bool = False
 ) -> None:
     """Says last words over UDP, sealed with a key of 32 bytes."""
     try:

@@ -1,0 +1,49 @@
+"""A panic is a RuntimeError, and nothing that Python can call is without the guard."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from conftest import output_of, python
+
+from varta import _varta
+
+SOURCE = Path(__file__).parent.parent / "src"
+
+
+def test_a_panic_is_a_runtime_error() -> None:
+    code = """
+from varta import _varta
+for _ in range(3):
+    try:
+        _varta._panic("oh no")
+    except Exception as error:
+        print(type(error).__name__, error)
+"""
+    output, errors = output_of(python(code))
+    said = "RuntimeError varta has panicked, which is a bug in it: oh no\n"
+    assert output == 3 * said
+    assert "oh no" in errors
+
+
+def test_no_function_is_without_the_guard() -> None:
+    found = []
+    for file in sorted(SOURCE.glob("*.rs")):
+        text = file.read_text()
+        bare = re.findall(r"#\[(?:pyo3::)?(pymethods|pyfunction)\b", text)
+        if file.name == "guard.rs":
+            # The two macros, each of which says it once, and contains the body.
+            assert sorted(bare) == ["pyfunction", "pymethods"]
+            assert text.count("$crate::guard::contain(move || $body)") == 2
+        elif bare:
+            found.append((file.name, bare))
+        exported = re.findall(r"unsafe|extern \"C\"", text)
+        assert not exported, f"{file.name} reaches past PyO3"
+    assert found == []
+
+
+def test_all_that_is_exported_is_there() -> None:
+    assert "_panic" in _varta.__all__ and "Varta" in _varta.__all__
+    for name in _varta.__all__:
+        assert getattr(_varta, name) is not None

@@ -1,0 +1,143 @@
+"""A million beats and a million events leave nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+import sys
+import tracemalloc
+
+from varta import BeatOutcome, DropReason, Frame, Observer, Status, Varta
+
+MILLION = 1_000_000
+
+
+def resident() -> int:
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def settled(run) -> tuple[int, int]:
+    """How many bytes more are resident, and how many more blocks allocated, after it has run
+    once already."""
+    run(MILLION // 10)
+    gc.collect()
+    before, blocks = resident(), sys.getallocatedblocks()
+    run(MILLION)
+    gc.collect()
+    return resident() - before, sys.getallocatedblocks() - blocks
+
+
+def small(grown: tuple[int, int]) -> bool:
+    return grown[0] < 2**20 and abs(grown[1]) < 100
+
+
+def test_a_million_beats(path: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        receiver.setblocking(False)
+        agent = Varta.connect(path)
+        sent, full = BeatOutcome.sent(), BeatOutcome.dropped(DropReason.KERNEL_QUEUE_FULL)
+        counts = sys.getrefcount(sent), sys.getrefcount(full), sys.getrefcount(Status.OK)
+
+        def beat(times: int) -> None:
+            for number in range(times):
+                if agent.beat(Status.OK, number) is full:
+                    while agent.beat() is not sent:
+                        receiver.recv(64)
+
+        assert small(settled(beat))
+        # Counts that are frozen (3.12 on) do not move, the others come back.
+        after = sys.getrefcount(sent), sys.getrefcount(full), sys.getrefcount(Status.OK)
+        assert all(abs(one - other) < 10 for one, other in zip(counts, after))
+
+
+def test_a_million_failures() -> None:
+    agent = Varta.open("/nonexistent/varta.sock")
+    agent.close()
+
+    def beat(times: int) -> None:
+        for _ in range(times // 10):
+            assert agent.beat().is_failed
+            try:
+                agent.beat("fine")
+            except ValueError:
+                pass
+
+    assert small(settled(beat))
+
+
+def test_a_beat_that_is_sent_allocates_nothing(path: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        agent = Varta.connect(path)
+        payload = 2**31
+
+        def beat_and_receive() -> int:
+            """The most bytes that were ever allocated beside what there was before."""
+            total = 0
+            for _ in range(100):
+                tracemalloc.reset_peak()
+                before = tracemalloc.get_traced_memory()[0]
+                agent.beat(Status.OK, payload)
+                total += tracemalloc.get_traced_memory()[1] - before
+                receiver.recv(64)
+            return total
+
+        tracemalloc.start()
+        try:
+            beat_and_receive()
+            spent = beat_and_receive()
+            baseline = sum(ask() for ask in [nothing] * 100)
+        finally:
+            tracemalloc.stop()
+        assert spent <= baseline, (spent, baseline)
+
+
+def nothing() -> int:
+    """What it costs to ask: the answer's own numbers."""
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    return tracemalloc.get_traced_memory()[1] - before
+
+
+def test_a_million_events() -> None:
+    observer = Observer.simulated()
+    wire = bytearray(Frame("ok", 4321, 0, 1, 7).encode())
+
+    def listen(times: int) -> None:
+        for at in range(times):
+            observer.feed(at, wire, pid=4321)
+            event = observer.poll()
+            assert event is not None and event.payload == 7 and event.status is Status.OK
+            assert observer.poll() is None
+
+    assert small(settled(listen))
+
+
+def test_handles_come_and_go(path: str) -> None:
+    with Observer.bind(path) as observer:
+
+        def connect(times: int) -> None:
+            for _ in range(times // 1000):
+                Varta.connect(path).beat()
+                while observer.poll(0) is not None:
+                    pass
+                observer.agents()
+                observer.stats()
+
+        connect(1000)
+        before = len(os.listdir("/proc/self/fd"))
+        assert small(settled(connect))
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_observers_come_and_go(path: str) -> None:
+    def bind(times: int) -> None:
+        for _ in range(times // 10_000):
+            Observer.bind(path, capacity=10).poll(0)
+
+    before = len(os.listdir("/proc/self/fd"))
+    assert small(settled(bind))
+    assert len(os.listdir("/proc/self/fd")) == before

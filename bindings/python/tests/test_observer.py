@@ -1,0 +1,282 @@
+"""What an observer says, of real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+
+import pytest
+from conftest import DEADLINE, expect, in_child, until, wait_until
+
+from varta import (
+    AuthFailure,
+    Beat,
+    Decode,
+    DecodeError,
+    Event,
+    Exit,
+    Frame,
+    Observer,
+    Origin,
+    Paused,
+    Recovered,
+    Stall,
+    Status,
+    Varta,
+)
+
+
+def test_stall_and_recovery(path: str) -> None:
+    with Observer.bind(path, threshold=0.1) as observer, Varta.connect(path) as agent:
+        agent.beat("degraded")
+        beat = expect(observer, Beat)
+        stall = until(observer, Stall)
+        assert stall.agent == beat.agent and stall.last_nonce == 1
+        assert stall.observer_ns - stall.last_ns >= 100_000_000
+        assert str(stall).startswith(f"{stall.observer_ns // 10**9}.")
+        (followed,) = observer.agents()
+        assert followed["stalled"] and followed["status"] is Status.DEGRADED
+        agent.beat()
+        recovered = until(observer, Recovered)
+        assert recovered.silent_ns >= 100_000_000
+        assert isinstance(expect(observer, Beat), Beat)
+
+
+def test_exit_with_a_code_and_by_a_signal(observer: Observer, path: str) -> None:
+    for end, (code, killed) in {
+        "os._exit(7)": (7, None),
+        "os.kill(os.getpid(), 9)": (None, signal.SIGKILL),
+    }.items():
+        child = os.fork()
+        if child == 0:
+            Varta.connect(path).beat("critical")
+            eval(end)
+        os.waitpid(child, 0)
+        expect(observer, Beat)
+        exit = expect(observer, Exit)
+        assert (exit.code, exit.signal, exit.last_status) == (code, killed, Status.CRITICAL)
+        assert exit.pid == child
+    assert observer.agents() == []
+
+
+def test_what_is_no_frame(observer: Observer, path: str) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+        stranger.connect(path)
+        stranger.send(bytes(32))
+        decode = expect(observer, Decode)
+        assert isinstance(decode.error, DecodeError) and decode.error.kind == "BadMagic"
+        other = os.getppid()
+        stranger.send(Frame("ok", other, 0, 1, 0).encode())
+        failure = expect(observer, AuthFailure)
+        assert (failure.claimed_pid, failure.true_pid) == (other, os.getpid())
+        stranger.send(b"short")
+        stranger.send(b"")
+    assert observer.poll(0) is None
+    stats = observer.stats()
+    assert (stats["bad_magic"], stats["auth_failures"]) == (1, 1)
+    assert (stats["wrong_length"], stats["probes"], stats["received"]) == (1, 1, 4)
+
+
+def test_paused(path: str) -> None:
+    with Observer.bind(path, threshold=60, pause_after=0.05) as observer:
+        with Varta.connect(path) as agent:
+            agent.beat()
+            expect(observer, Beat)
+            observer.poll(0.001)
+            # While agents are followed it is due once a second at the least.
+            time.sleep(1.2)
+            paused = until(observer, Paused)
+            assert paused.ns >= 50_000_000
+
+
+def test_every_counter_and_field_is_plain_data(observer: Observer, path: str) -> None:
+    with Varta.connect(path) as agent:
+        agent.beat("ok", 5)
+        expect(observer, Beat)
+        (followed,) = json.loads(json.dumps(observer.agents()))
+    assert followed["pid"] == followed["claimed_pid"] == os.getpid()
+    assert followed["origin"] == Origin.KERNEL_ATTESTED and followed["uid"] == os.getuid()
+    assert followed["name"].startswith("py") and followed["address"] is None
+    assert (followed["beats"], followed["missed"], followed["stalled"]) == (1, 0, False)
+    assert followed["threshold_ns"] == 60 * 10**9
+    stats = json.loads(json.dumps(observer.stats()))
+    assert stats["received"] == stats["beats"] == 1 and len(stats) == 31
+    assert all(isinstance(value, int) for value in stats.values())
+
+
+def test_events_are_frozen_values(observer: Observer, path: str) -> None:
+    with Varta.connect(path) as agent:
+        agent.beat("degraded", 7)
+    beat = expect(observer, Beat)
+    assert isinstance(beat, Event) and beat.kind == "beat"
+    assert beat == beat and hash(beat) == hash(beat)
+    with pytest.raises(AttributeError):
+        beat.payload = 8
+    with pytest.raises(TypeError):
+        Beat()
+    assert Beat.__match_args__ == ("agent", "status", "payload", "nonce", "missed")
+    assert repr(beat).startswith("Beat(agent=1, status=<Status.DEGRADED: 1>, payload=7, nonce=1")
+    assert beat.origin is Origin.KERNEL_ATTESTED
+    assert str(beat).endswith("beat, degraded, payload 7, nonce 1")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 10), reason="match is younger than 3.9")
+def test_match(observer: Observer, path: str) -> None:
+    with Varta.connect(path) as agent:
+        agent.beat("degraded", 7)
+    found: dict[str, object] = {"event": expect(observer, Beat)}
+    exec(
+        "match event:\n"
+        "    case Beat(agent, Status.DEGRADED, payload): answer = (agent, payload)\n",
+        globals(),
+        found,
+    )
+    assert found["answer"] == (1, 7)
+
+
+def test_a_threshold_of_its_own(observer: Observer, path: str) -> None:
+    with Varta.connect(path) as agent:
+        agent.beat()
+        beat = expect(observer, Beat)
+        assert observer.poll(0) is None
+        assert observer.set_threshold(beat.agent, 0.05) is True
+        until(observer, Stall)
+    assert observer.set_threshold(99, 1) is False
+
+
+def test_timeouts(observer: Observer) -> None:
+    assert observer.poll(0) is None
+    began = time.monotonic()
+    assert observer.poll(0.25) is None
+    assert time.monotonic() - began >= 0.25
+
+
+def test_a_host_that_waits_for_the_descriptor(path: str) -> None:
+    import select
+
+    with Observer.bind(path, threshold=0.1) as observer, Varta.connect(path) as agent:
+        poller = select.poll()
+        poller.register(observer, select.POLLIN)
+        agent.beat()
+        said: list[str] = []
+        end = time.monotonic() + DEADLINE
+        # Nothing but readiness leads to a poll, also to the one that says Stall.
+        while said != ["beat", "stall"]:
+            assert time.monotonic() < end, said
+            if poller.poll(1000):
+                while (event := observer.poll(0)) is not None:
+                    said.append(event.kind)
+
+
+def test_a_host_that_asks_for_the_deadline(path: str) -> None:
+    with Observer.bind(path, threshold=0.1) as observer, Varta.connect(path) as agent:
+        assert observer.next_deadline() is None
+        agent.beat()
+        expect(observer, Beat)
+        deadline = observer.next_deadline()
+        assert deadline is not None and 0 <= deadline <= 0.1
+
+
+def test_closed(path: str) -> None:
+    observer = Observer.bind(path)
+    assert not observer.closed
+    observer.close()
+    observer.close()
+    assert observer.closed and not os.path.exists(path)
+    assert list(observer) == []
+    for ask in (observer.poll, observer.agents, observer.stats, observer.fileno):
+        with pytest.raises(ValueError, match="closed"):
+            ask()
+    assert repr(observer) == "Observer(closed)"
+
+
+def test_closed_in_the_middle_of_an_iteration(observer: Observer, path: str) -> None:
+    with Varta.connect(path) as agent:
+        agent.beat()
+        agent.beat()
+    said = []
+    for event in observer:
+        said.append(event)
+        observer.close()
+    assert len(said) == 1
+
+
+def test_dropped_it_lets_go_of_the_path(path: str) -> None:
+    observer = Observer.bind(path)
+    assert os.path.exists(path)
+    del observer
+    assert not os.path.exists(path)
+
+
+def test_modes_uids_and_capacity(path: str) -> None:
+    with Observer.bind(path, socket_mode=0o660, uids=[os.getuid() + 1], capacity=1) as observer:
+        assert os.stat(path).st_mode & 0o777 == 0o660
+        with Varta.connect(path) as agent:
+            agent.beat()
+        assert observer.poll(0) is None
+        assert observer.stats()["uid_refused"] == 1
+    with Observer.bind(path, uids="any", capacity=1) as observer:
+        agent = Varta.connect(path)
+        agent.beat()
+        expect(observer, Beat)
+        in_child(lambda: agent.beat())
+        wait_for_count(observer, "capacity_exceeded", 1)
+        assert observer.drain_capacity_exceeded() == 1
+        assert observer.drain_evictions() == 0
+
+
+def wait_for_count(observer: Observer, counter: str, count: int) -> None:
+    def counted() -> bool:
+        observer.poll(0)
+        return observer.stats()[counter] == count
+
+    wait_until(f"{counter} to be {count}", counted)
+
+
+def test_rates(path: str) -> None:
+    with Observer.bind(path, rate_per_agent=(1, 2)) as observer, Varta.connect(path) as agent:
+        for _ in range(5):
+            agent.beat()
+        wait_for_count(observer, "rate_limited_agent", 3)
+
+
+def test_version_1(path: str) -> None:
+    from varta import v1
+
+    for taken in (False, True):
+        with Observer.bind(path, version1=taken) as observer:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as old:
+                old.connect(path)
+                old.send(v1.Frame("ok", os.getpid(), 0, 1, 2**40).encode())
+            event = observer.poll(DEADLINE)
+            if taken:
+                assert isinstance(event, Beat) and event.payload == 2**40
+            else:
+                assert isinstance(event, Decode) and event.error.kind == "BadVersion"
+
+
+def test_an_abstract_name_and_many_endpoints(path: str) -> None:
+    name = f"@varta-test-{os.getpid()}"
+    with Observer.bind(path, name, udp=("127.0.0.1", 0)) as observer:
+        (address,) = observer.udp_addresses()
+        with Varta.open(name) as agent:
+            assert agent.beat(payload=1).is_sent
+        assert expect(observer, Beat).payload == 1
+        with Varta.open(path) as agent:
+            assert agent.beat(payload=2).is_sent
+        assert expect(observer, Beat).payload == 2
+        # Over UDP anybody could claim to be the process that the kernel has named.
+        with Varta.connect_udp(address) as agent:
+            assert agent.beat().is_sent
+        wait_for_count(observer, "origin_conflicts", 1)
+
+
+def test_advice_is_logged(path: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="varta"):
+        with Observer.bind(path, capacity=1_000_000) as observer:
+            assert "max_dgram_qlen" in (observer.advice() or "")
+    assert "max_dgram_qlen" in caplog.text

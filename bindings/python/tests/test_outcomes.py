@@ -1,0 +1,201 @@
+"""Every outcome of a beat, and every reason for a drop."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import os
+import pickle
+import resource
+import socket
+
+import pytest
+from conftest import expect, in_child, wait_until
+
+from varta import (
+    Beat,
+    BeatError,
+    BeatOutcome,
+    DropReason,
+    Frame,
+    Observer,
+    Status,
+    Varta,
+    classify_send_error,
+)
+
+
+def test_sent_is_one_shared_object(observer: Observer, path: str) -> None:
+    with Varta.connect(path) as agent:
+        outcome = agent.beat(Status.DEGRADED, 7)
+        assert outcome.is_sent and not outcome.is_dropped and not outcome.is_failed
+        assert (outcome.reason, outcome.error, str(outcome)) == (None, None, "sent")
+        assert agent.beat() is outcome is BeatOutcome.sent()
+    first = expect(observer, Beat)
+    assert isinstance(first, Beat)
+    assert (first.status, first.payload, first.nonce) == (Status.DEGRADED, 7, 1)
+
+
+def test_queue_full(receiver: socket.socket, path: str) -> None:
+    with Varta.connect(path) as agent:
+        outcomes = {agent.beat() for _ in range(100_000)}
+    assert outcomes == {BeatOutcome.sent(), BeatOutcome.dropped(DropReason.KERNEL_QUEUE_FULL)}
+
+
+def test_no_observer_and_then_one(path: str) -> None:
+    with Varta.open(path) as agent:
+        outcome = agent.beat()
+        assert outcome.is_dropped and outcome.reason is DropReason.NO_OBSERVER
+        assert str(outcome) == "dropped: no observer"
+        with Observer.bind(path) as observer:
+            wait_until("the agent to find it", lambda: agent.beat().is_sent)
+            expect(observer, Beat)
+
+
+def test_peer_gone(receiver: socket.socket, path: str) -> None:
+    with Varta.connect(path) as agent:
+        assert agent.beat().is_sent
+        receiver.close()
+        assert agent.beat().reason is DropReason.NO_OBSERVER
+        assert agent.beat().reason is DropReason.PEER_GONE
+
+
+def test_storage_full_as_classified() -> None:
+    # No socket on this system answers so; what an answer means is the core's to say.
+    outcome = classify_send_error(OSError(errno.ENOSPC, "full"))
+    assert outcome.reason is DropReason.STORAGE_FULL
+
+
+def test_failed_carries_the_errno(observer: Observer, path: str) -> None:
+    agent = Varta.connect(path)
+
+    def beat_without_descriptors() -> None:
+        # A child needs a session of its own, which it cannot have.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
+        outcome = agent.beat()
+        assert outcome.is_failed and outcome.error is not None
+        assert (outcome.error.errno, outcome.error.kind) == (errno.EMFILE, "EMFILE")
+        assert isinstance(outcome.error.to_oserror(), OSError)
+        assert outcome.error.to_oserror().errno == errno.EMFILE
+        assert str(outcome) == f"failed: [Errno {errno.EMFILE}] {os.strerror(errno.EMFILE)}"
+
+    in_child(beat_without_descriptors)
+    assert observer.poll(0) is None
+
+
+def test_stall_is_not_an_agents_to_say(observer: Observer, path: str) -> None:
+    with Varta.connect(path) as agent:
+        outcome = agent.beat(Status.STALL)
+        assert outcome.error == BeatError(BeatError.UNKNOWN_ERRNO, "InvalidInput")
+    assert observer.poll(0) is None
+
+
+def test_closed(observer: Observer, path: str) -> None:
+    agent = Varta.connect(path)
+    agent.close()
+    agent.close()
+    outcome = agent.beat()
+    assert outcome.is_failed and outcome.error == BeatError(0, "Closed")
+    assert str(outcome) == "failed: Closed"
+    with pytest.raises(OSError, match="closed") as raised:
+        agent.reconnect()
+    assert raised.value.errno == errno.EBADF
+    agent.set_reconnect_after(1)
+    assert (agent.clock_regressions(), agent.fork_recoveries()) == (0, 0)
+    assert repr(agent) == "Varta(closed)"
+
+
+def test_reconnect_finds_a_new_observer(path: str) -> None:
+    with Observer.bind(path):
+        agent = Varta.connect(path)
+        assert agent.beat().is_sent
+    assert agent.beat().is_dropped
+    with pytest.raises(FileNotFoundError):
+        agent.reconnect()
+    with Observer.bind(path) as observer:
+        agent.reconnect()
+        assert agent.beat().is_sent
+        beat = expect(observer, Beat)
+        assert isinstance(beat, Beat) and beat.nonce == 3
+
+
+def test_reconnect_after_so_many_drops(path: str) -> None:
+    with Observer.bind(path):
+        agent = Varta.connect(path)
+        agent.set_reconnect_after(2)
+    with Observer.bind(path) as observer:
+        assert agent.beat().is_dropped
+        assert agent.beat().is_sent
+        expect(observer, Beat)
+    agent.set_reconnect_after(None)
+    with Observer.bind(path):
+        assert agent.beat().is_dropped
+        assert agent.beat().is_dropped
+        assert agent.beat().is_dropped
+
+
+@pytest.mark.parametrize("transport", ["udp", "secure", "master"])
+def test_over_a_network(transport: str) -> None:
+    key = bytes(range(32))
+    settings = {
+        "udp": {"udp": ("127.0.0.1", 0)},
+        "secure": {"secure_udp": ("127.0.0.1", 0), "shared_keys": [key]},
+        "master": {"secure_udp": ("127.0.0.1", 0), "master_key": key},
+    }[transport]
+    with Observer.bind(**settings) as observer:
+        (address,) = observer.udp_addresses()
+        connect = {
+            "udp": lambda: Varta.connect_udp(address),
+            "secure": lambda: Varta.connect_secure_udp(address, key),
+            "master": lambda: Varta.connect_secure_udp_with_master(address, bytearray(key)),
+        }[transport]
+        with connect() as agent:
+            assert agent.beat("critical", 2**32 - 1).is_sent
+        beat = expect(observer, Beat)
+        assert isinstance(beat, Beat)
+        assert (beat.status, beat.payload, beat.pid) == (Status.CRITICAL, 2**32 - 1, 0)
+        assert beat.claimed_pid == os.getpid()
+
+
+def test_a_host_by_name_is_looked_up_once(udp: socket.socket) -> None:
+    with Varta.connect_udp(("localhost", udp.getsockname()[1])) as agent:
+        assert agent.beat(payload=3).is_sent
+    assert Frame.decode(udp.recv(64)).payload == 3
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome"),
+    [
+        (errno.EAGAIN, BeatOutcome.dropped(DropReason.KERNEL_QUEUE_FULL)),
+        (errno.ENOBUFS, BeatOutcome.dropped(DropReason.KERNEL_QUEUE_FULL)),
+        (errno.ENOENT, BeatOutcome.dropped(DropReason.NO_OBSERVER)),
+        (errno.ECONNREFUSED, BeatOutcome.dropped(DropReason.NO_OBSERVER)),
+        (errno.ECONNRESET, BeatOutcome.dropped(DropReason.PEER_GONE)),
+        (errno.ENOTCONN, BeatOutcome.dropped(DropReason.PEER_GONE)),
+        (errno.EPIPE, BeatOutcome.dropped(DropReason.PEER_GONE)),
+        (errno.ENOSPC, BeatOutcome.dropped(DropReason.STORAGE_FULL)),
+        (errno.EPERM, BeatOutcome.failed(BeatError(errno.EPERM, "EPERM"))),
+    ],
+)
+def test_classification(number: int, outcome: BeatOutcome) -> None:
+    assert classify_send_error(OSError(number, "why")) == outcome
+
+
+def test_an_error_without_an_errno() -> None:
+    outcome = classify_send_error(TimeoutError())
+    assert outcome.error == BeatError(0, "TimeoutError")
+    assert BeatError.from_oserror(PermissionError(13, "no")) == BeatError(13, "EACCES")
+    assert isinstance(BeatError(13, "EACCES").to_oserror(), PermissionError)
+    with pytest.raises(TypeError, match="exc"):
+        classify_send_error(ValueError())
+
+
+def test_outcomes_are_values() -> None:
+    failed = BeatOutcome.failed(BeatError(1, "EPERM"))
+    assert failed == BeatOutcome.failed(BeatError(1, "EPERM")) != BeatOutcome.sent()
+    assert len({failed, copy.copy(failed), pickle.loads(pickle.dumps(failed))}) == 1
+    assert repr(failed) == "BeatOutcome(kind='failed', reason=None, error=BeatError(errno=1, kind='EPERM'))"
+    with pytest.raises(AttributeError):
+        failed.kind = "sent"
+    with pytest.raises(AttributeError):
+        del failed.kind

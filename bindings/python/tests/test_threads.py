@@ -1,0 +1,155 @@
+"""Threads: a handle each, a handle shared, and the interpreter free while one waits."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from conftest import DEADLINE, expect, wait_until
+
+from varta import Beat, Observer, Varta
+
+
+def run_threads(*targets) -> None:
+    failures: list[BaseException] = []
+
+    def guarded(target) -> None:
+        try:
+            target()
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=guarded, args=(target,)) for target in targets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+    assert failures == []
+
+
+def drain(observer: Observer, count: int) -> list[int]:
+    nonces: list[int] = []
+    while len(nonces) < count:
+        event = expect(observer, Beat)
+        assert isinstance(event, Beat)
+        nonces.append(event.nonce)
+    return nonces
+
+
+def test_a_handle_each_and_no_number_twice(observer: Observer, path: str) -> None:
+    def beat() -> None:
+        with Varta.connect(path) as agent:
+            for _ in range(50):
+                # A full queue takes a number too; then the same beat is made up for.
+                while not agent.beat().is_sent:
+                    time.sleep(0)
+
+    nonces: list[int] = []
+    run_threads(beat, beat, beat, lambda: nonces.extend(drain(observer, 150)))
+    assert len(set(nonces)) == 150
+    (agent,) = observer.agents()
+    assert (agent["pid"], agent["beats"]) == (os.getpid(), 150)
+
+
+def test_a_shared_handle(observer: Observer, path: str) -> None:
+    agent = Varta.connect(path)
+
+    def beat() -> None:
+        for _ in range(50):
+            while not agent.beat().is_sent:
+                time.sleep(0)
+
+    nonces: list[int] = []
+    run_threads(beat, beat, beat, lambda: nonces.extend(drain(observer, 150)))
+    assert len(set(nonces)) == 150
+
+
+def test_closing_a_handle_that_others_use(observer: Observer, path: str) -> None:
+    agent = Varta.connect(path)
+
+    def beat() -> None:
+        while True:
+            outcome = agent.beat()
+            if outcome.is_failed:
+                assert outcome.error is not None and outcome.error.kind == "Closed"
+                return
+
+    run_threads(beat, beat, agent.close)
+
+
+def test_another_thread_makes_progress_while_one_waits(observer: Observer, path: str) -> None:
+    counted = 0
+    heard = []
+
+    def wait() -> None:
+        heard.append(observer.poll(DEADLINE))
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    # If the interpreter were not free, nothing here would run until the poll is over.
+    began = time.monotonic()
+    while counted < 100_000:
+        counted += 1
+    assert waiting.is_alive() and time.monotonic() - began < DEADLINE
+    with Varta.connect(path) as agent:
+        agent.beat(payload=counted)
+    waiting.join(DEADLINE)
+    assert isinstance(heard[0], Beat) and heard[0].payload == counted
+
+
+def test_asking_while_another_thread_waits(observer: Observer, path: str) -> None:
+    heard = []
+    waiting = threading.Thread(target=lambda: heard.append(observer.poll(DEADLINE)))
+    waiting.start()
+    assert observer.agents() == []
+    assert observer.stats()["received"] == 0
+    assert observer.poll(0) is None
+    with Varta.connect(path) as agent:
+        agent.beat()
+    waiting.join(DEADLINE)
+    assert isinstance(heard[0], Beat)
+
+
+def test_two_threads_share_the_events(observer: Observer, path: str) -> None:
+    heard: list[int] = []
+    lock = threading.Lock()
+
+    def listen() -> None:
+        while True:
+            event = observer.poll(0.05)
+            with lock:
+                if isinstance(event, Beat):
+                    heard.append(event.payload)
+                if len(heard) == 200:
+                    return
+
+    def beat() -> None:
+        with Varta.connect(path) as agent:
+            for payload in range(200):
+                while not agent.beat(payload=payload).is_sent:
+                    time.sleep(0)
+
+    run_threads(listen, listen, beat)
+    assert sorted(heard) == list(range(200))
+
+
+def test_closing_ends_the_iteration_in_another_thread(observer: Observer, path: str) -> None:
+    said: list[str] = []
+    ended = threading.Event()
+
+    def listen() -> None:
+        for event in observer:
+            said.append(event.kind)
+        ended.set()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    with Varta.connect(path) as agent:
+        agent.beat()
+    wait_until("the beat", lambda: said)
+    observer.close()
+    assert ended.wait(DEADLINE)
+    thread.join(DEADLINE)
+    assert said == ["beat"]
