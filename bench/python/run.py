@@ -1,0 +1,189 @@
+#!/usr/bin/env python3
+"""Measures the Python package beside a bare send, the published client and sdnotify.
+
+    bindings/python/run bench [--quick] [--json FILE] [--only NAME]
+
+A missed target is said clearly and is no failure: these are not tests.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Callable
+
+from measure import Contender, Group, Settle, side_by_side
+from peers import published
+from receiver import cpus, receiving
+from report import Figure, Report, Target
+
+PEER = os.environ["VARTA_PUBLISHED"]
+theirs = published(PEER)
+
+import sdnotify  # noqa: E402
+
+import varta  # noqa: E402
+
+KEY = bytes(range(32))
+
+TARGETS = [
+    Target("python-beat-uds", "beat", "socket.send", 1.05),
+    Target("python-beat-uds", "beat", "published beat", 0.25),
+    Target("python-beat-uds", "beat", "sdnotify", 1.0),
+    Target("python-beat-secure-udp", "beat", "published beat", 0.30),
+]
+
+Findings = tuple[list[Group], list[Figure]]
+
+
+def is_sent(outcome) -> bool:
+    return outcome.is_sent
+
+
+def beat_uds(seconds: float, set_ups: int) -> Findings:
+    @contextmanager
+    def set_up() -> Iterator[tuple[Settle, list[Contender]]]:
+        with ExitStack() as stack:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            path = f"{folder}/varta.sock"
+            receiver = stack.enter_context(receiving(path))
+            bare = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            bare.connect(path)
+            bare.setblocking(False)
+            ours = stack.enter_context(varta.Varta.connect(path))
+            other = stack.enter_context(theirs.Varta.connect(path))
+            os.environ["NOTIFY_SOCKET"] = path
+            notifier = sdnotify.SystemdNotifier()
+            stack.callback(notifier.socket.close)
+            yield (
+                receiver.settle,
+                [
+                    Contender("socket.send", bare.send, (bytes(32),), lambda n: n == 32),
+                    Contender("beat", ours.beat, (varta.Status.OK,), is_sent),
+                    Contender("beat, payload", ours.beat, (varta.Status.OK, 7), is_sent),
+                    Contender("published beat", other.beat, (theirs.Status.OK,), is_sent),
+                    Contender("sdnotify", notifier.notify, ("WATCHDOG=1",), lambda _: True),
+                ],
+            )
+
+    return [side_by_side("python-beat-uds", seconds, set_ups, set_up)], []
+
+
+def beat_secure_udp(seconds: float, set_ups: int) -> Findings:
+    @contextmanager
+    def set_up() -> Iterator[tuple[Settle, list[Contender]]]:
+        with ExitStack() as stack:
+            receiver = stack.enter_context(receiving())
+            address = receiver.address
+            bare = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            bare.connect(address)
+            bare.setblocking(False)
+            ours = stack.enter_context(varta.Varta.connect_secure_udp(address, KEY))
+            other = stack.enter_context(theirs.Varta.connect_secure_udp(address, KEY))
+            yield (
+                receiver.settle,
+                [
+                    Contender("socket.send", bare.send, (bytes(60),), lambda n: n == 60),
+                    Contender("beat", ours.beat, (varta.Status.OK,), is_sent),
+                    Contender("published beat", other.beat, (theirs.Status.OK,), is_sent),
+                ],
+            )
+
+    return [side_by_side("python-beat-secure-udp", seconds, set_ups, set_up)], []
+
+
+def events(seconds: float, _: int) -> Findings:
+    """Fills the queue of a UDP socket, then times taking all of it as events: what a sender
+    could send at the most is not in it."""
+    end = time.perf_counter() + seconds
+    iterated: list[float] = []
+    with varta.Observer.bind(udp=("127.0.0.1", 0), threshold=3600) as observer:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.connect(observer.udp_addresses()[0])
+            nonce = 0
+            while time.perf_counter() < end:
+                for nonce in range(nonce + 1, nonce + 501):
+                    sender.send(varta.Frame(0, 4321, nonce, nonce, 0).encode())
+                before = time.perf_counter_ns()
+                left = 500
+                for event in observer:
+                    left -= event.payload == 0
+                    if not left:
+                        break
+                iterated.append((time.perf_counter_ns() - before) / 500)
+    took = statistics.median(iterated)
+    return [], [
+        Figure("an event, iterated", took, "ns", 2000),
+        Figure("events in a second", 1e9 / took, "events"),
+    ]
+
+
+def importing(seconds: float, _: int) -> Findings:
+    """A Python that imports and ends, beside one that only ends."""
+    programs: dict[str, tuple[str, dict[str, str]]] = {
+        "bare": ("pass", {}),
+        "ours": ("import varta", {}),
+        "published": ("import varta", {"PYTHONPATH": PEER}),
+    }
+    took: dict[str, list[float]] = {name: [] for name in programs}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        for name, (code, environment) in programs.items():
+            before = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], env=os.environ | environment, check=True)
+            took[name].append(1e3 * (time.perf_counter() - before))
+    added = {
+        name: statistics.median(a - b for a, b in zip(took[name], took["bare"]))
+        for name in programs
+    }
+    return [], [
+        Figure("import varta, added to bare Python", added["ours"], "ms", 5),
+        Figure("import of the published client", added["published"], "ms"),
+    ]
+
+
+BENCHES: dict[str, Callable[[float, int], Findings]] = {
+    "python-beat-uds": beat_uds,
+    "python-beat-secure-udp": beat_secure_udp,
+    "python-events": events,
+    "python-import": importing,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="in a quarter of the time")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--only", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))
+    arguments = parser.parse_args()
+    seconds, set_ups = (2.5, 5) if arguments.quick else (10.0, 20)
+    sender, receiver = cpus()
+    os.sched_setaffinity(0, {sender})
+    places = (
+        "sender and receiver share one CPU, which distorts what is sent"
+        if sender == receiver
+        else f"sender on CPU {sender}, receiver on CPU {receiver}"
+    )
+    report = Report(places, TARGETS, [], [])
+    for name, bench in BENCHES.items():
+        if arguments.only in (None, name):
+            groups, figures = bench(seconds, set_ups)
+            report.groups.extend(groups)
+            report.figures.extend(figures)
+    print(report.to_text())
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report.to_json(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
