@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,10 @@ import varta
 from varta import Observer
 
 DEADLINE = 30.0
+
+# gunicorn and Celery are installed for one Python, which `bindings/python/run` chooses.
+WITH_SERVERS = find_spec("gunicorn") is not None
+collect_ignore = [] if WITH_SERVERS else ["test_servers.py"]
 
 # Only the installed wheel is tested.
 assert "site-packages" in varta.__file__, varta.__file__
@@ -55,6 +60,17 @@ def udp() -> Iterator[socket.socket]:
         receiver.bind(("127.0.0.1", 0))
         receiver.settimeout(DEADLINE)
         yield receiver
+
+
+def needed(name: str) -> str:
+    """Where something is that `bindings/python/run test` has installed."""
+    place = os.environ.get(name)
+    if place is None:
+        message = f"{name} is not set; bindings/python/run test sets it"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return place
 
 
 def wait_until(what: str, condition: Callable[[], object]) -> None:

@@ -1,0 +1,25 @@
+"""Hooks for gunicorn: each worker beats when it tells gunicorn itself that it is alive.
+
+    gunicorn --config gunicorn_conf.py application:app
+
+The endpoint is $VARTA_ENDPOINT. A worker calls `notify` from the loop that serves, so a
+request that hangs a sync worker is a silent agent.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from varta import Varta
+
+
+def post_worker_init(worker: Any) -> None:
+    agent = Varta.open()
+    notify = worker.notify
+
+    def notify_and_beat() -> None:
+        notify()
+        # How many requests it has served, as far as 32 bits go.
+        agent.beat(payload=getattr(worker, "nr", 0) % 2**32)
+
+    worker.notify = notify_and_beat

@@ -1,0 +1,101 @@
+"""What docs/python.md and the READMEs print is run as it is printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import DEADLINE, wait_until
+
+from varta import Beat, Exit, Observer
+
+ROOT = Path(__file__).parent.parent.parent.parent
+PAGES = ["docs/python.md", "README.md", "bindings/python/README.md"]
+SHARED = "/tmp/varta.sock"
+
+
+def blocks(page: str) -> list[tuple[int, str]]:
+    """The Python blocks of a page, each with the line it begins at."""
+    text = (ROOT / page).read_text()
+    found = re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(text[: block.start()].count("\n") + 1, block.group(1)) for block in found]
+
+
+EVERY = [
+    pytest.param(code, id=f"{page}:{line}")
+    for page in PAGES
+    for line, code in blocks(page)
+    # `match` is younger than 3.9.
+    if sys.version_info >= (3, 10) or "match " not in code
+]
+
+
+def start(code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("code", EVERY)
+def test_block(code: str, path: str) -> None:
+    # Only where it is bound is ours to say: tests run beside each other.
+    alone = code.replace(SHARED, path).replace("@varta-docs", f"@varta-docs-{os.getpid()}")
+    if SHARED not in code:
+        program = start(alone)
+        output, errors = program.communicate(timeout=DEADLINE)
+        assert (program.returncode, errors) == (0, ""), errors
+        return
+    if "Observer.bind" in code:
+        program = start(alone)
+        wait_until("the observer", lambda: os.path.exists(path))
+        beat = [sys.executable, "-m", "varta", "beat", path, "--count", "3", "--every", "0.01"]
+        subprocess.run(beat, check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
+        output = ""
+        while "exit" not in output and "ended" not in output:
+            line = program.stdout.readline()
+            assert line, (output, program.stderr.read())
+            output += line
+        program.kill()
+        program.communicate(timeout=DEADLINE)
+        assert output.count("agent 1") == 4, output
+    else:
+        with Observer.bind(path, threshold=60) as observer:
+            program = start(alone)
+            said, errors = program.communicate(timeout=DEADLINE)
+            assert (program.returncode, errors) == (0, "")
+            payloads = []
+            while not isinstance(event := observer.poll(DEADLINE), Exit):
+                assert isinstance(event, Beat), event
+                payloads.append(event.payload)
+            assert payloads == list(range(len(payloads))) and len(payloads) >= 5
+            assert said == "sent\n" * len(payloads)
+
+
+def test_commands_of_the_quick_start(path: str) -> None:
+    text = (ROOT / "docs/python.md").read_text()
+    watch, beat = re.findall(r"^    python -m varta (.*)$", text, re.MULTILINE)
+    with subprocess.Popen(
+        [sys.executable, "-m", "varta", *watch.replace(SHARED, path).split()],
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        wait_until("the observer", lambda: os.path.exists(path))
+        said = subprocess.run(
+            [sys.executable, "-m", "varta", *beat.replace(SHARED, path).split()],
+            capture_output=True, text=True, check=True, timeout=DEADLINE,
+        ).stdout  # fmt: skip
+        assert said.count(": sent\n") == 5
+        lines = [watching.stdout.readline() for _ in range(6)]
+        watching.kill()
+    assert sum(": beat, ok" in line for line in lines) == 5 and "exit code 0" in lines[5]
+
+
+def test_every_page_has_its_blocks() -> None:
+    assert [len(blocks(page)) for page in PAGES] == [6, 2, 2]

@@ -1,0 +1,90 @@
+"""The runner of the vectors: it fails when a vector is wrong, and passes over nothing."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent.parent
+VECTORS = HERE.parent.parent / "conformance" / "vectors" / "vlp.json"
+DOCUMENT = json.loads(VECTORS.read_bytes())
+ARRAYS = ("crc32c_vectors", "frame_vectors", "secure_frame_vectors")
+
+
+def run(folder: Path, document: object, *flags: str) -> tuple[int, str, str]:
+    file = folder / "vectors.json"
+    file.write_text(document if isinstance(document, str) else json.dumps(document))
+    ran = subprocess.run(
+        [sys.executable, HERE / "conformance.py", *flags, file], capture_output=True, text=True
+    )
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+def with_only(array: str, *vectors: object) -> dict:
+    return {**DOCUMENT, **dict.fromkeys(ARRAYS, []), array: list(vectors)}
+
+
+def samples() -> list:
+    """The first vector of each kind."""
+    first = {}
+    for array in ARRAYS:
+        for vector in DOCUMENT[array]:
+            first.setdefault(vector.get("kind", "crc32c"), (array, vector))
+    return [pytest.param(*found, id=kind) for kind, found in first.items()]
+
+
+def test_all_pass(folder: Path) -> None:
+    count = sum(len(DOCUMENT[array]) for array in ARRAYS)
+    assert run(folder, DOCUMENT) == (0, f"{count} passed, 0 failed\n", "")
+
+
+@pytest.mark.parametrize(("array", "vector"), samples())
+def test_each_kind_can_fail(folder: Path, array: str, vector: dict) -> None:
+    # Whatever a vector expects, something else is wrong; and so is what cannot be read.
+    wrong = copy.deepcopy(vector)
+    if vector.get("kind") == "frame_length":
+        wrong["wire_hex"] = "00" * 32
+    else:
+        (name,) = [n for n in vector if n.startswith("expected_") and vector[n]][:1]
+        expected = wrong[name]
+        if isinstance(expected, dict):
+            expected["pid"] += 1
+        elif name.endswith("_hex"):
+            wrong[name] = expected[:-1] + ("0" if expected[-1] != "0" else "1")
+        else:
+            wrong[name] = "NoSuchError"
+    for broken in (wrong, {k: v for k, v in vector.items() if not k.endswith("_hex")}):
+        code, output, _ = run(folder, with_only(array, vector, broken))
+        assert code == 1 and output.startswith(f"FAIL {vector['id']}: "), output
+        assert output.endswith("1 passed, 1 failed\n")
+
+
+def test_what_is_unknown_is_counted(folder: Path) -> None:
+    document = with_only("frame_vectors", {"id": "new", "kind": "sing"}, 7)
+    document["other_vectors"] = [{"id": "newer", "kind": "dance"}]
+    code, output, _ = run(folder, document, "--json")
+    *said, last = output.splitlines()
+    assert code == 1 and said[0].startswith("FAIL frame_vectors[1]: vector")
+    assert said[1:] == ['SKIP 1 of the unknown kind "dance"', 'SKIP 1 of the unknown kind "sing"']
+    assert json.loads(last)["sing"] == {"passed": 0, "failed": 0, "skipped": 1}
+
+
+@pytest.mark.parametrize(
+    "document", ["", "[]", {}, {**DOCUMENT, "version_byte": 3}, with_only("other_vectors")]
+)
+def test_a_file_of_no_use(folder: Path, document: object) -> None:
+    code, output, errors = run(folder, document)
+    assert (code, output) == (2, "") and "cannot use" in errors
+
+
+def test_numbers_are_not_rounded(folder: Path) -> None:
+    vector = next(v for v in DOCUMENT["frame_vectors"] if v["kind"] == "encode_decode_roundtrip")
+    wide = copy.deepcopy(vector)
+    wide["inputs"]["timestamp"] = 2**64
+    code, output, _ = run(folder, with_only("frame_vectors", wide))
+    assert code == 1 and "unsigned number of 64 bits" in output

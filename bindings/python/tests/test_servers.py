@@ -1,0 +1,103 @@
+"""The hooks for gunicorn and the bootstep for Celery, with both as they are installed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import DEADLINE, until
+
+from varta import Beat, Exit, Observer, Stall
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@contextmanager
+def running(folder: Path, path: str, *command: object) -> Iterator[subprocess.Popen[str]]:
+    log = (folder / "log").open("w+")
+    process = subprocess.Popen(
+        [sys.executable, "-m", *map(str, command)],
+        env=os.environ | {"VARTA_ENDPOINT": path, "PYTHONPATH": str(EXAMPLES)},
+        cwd=folder,
+        stdout=log,
+        stderr=log,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    except AssertionError as error:
+        log.seek(0)
+        raise AssertionError(f"{error}\n{log.read()}") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        log.close()
+
+
+APPLICATION = """
+import time
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/hang":
+        time.sleep(1000)
+    start_response("200 OK", [])
+    return [b"fine"]
+"""
+
+
+def test_gunicorn(folder: Path, path: str) -> None:
+    (folder / "application.py").write_text(APPLICATION)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        bind = "{}:{}".format(*probe.getsockname())
+    with Observer.bind(path, threshold=5) as observer, running(
+        folder, path, "gunicorn", "--config", EXAMPLES / "gunicorn_conf.py", "--workers", "2",
+        "--timeout", "600", "--graceful-timeout", "5", "--bind", bind, "--no-control-socket", "application:app",
+    ) as server:  # fmt: skip
+        workers = set()
+        while len(workers) < 2:
+            workers.add(until(observer, Beat).pid)
+        assert server.pid not in workers
+        with urllib.request.urlopen(f"http://{bind}/", timeout=DEADLINE) as answer:
+            assert answer.read() == b"fine"
+        with socket.create_connection(bind.split(":"), timeout=DEADLINE) as hanging:
+            hanging.sendall(b"GET /hang HTTP/1.0\r\n\r\n")
+            # gunicorn itself would wait ten minutes for this one.
+            stall = until(observer, Stall)
+            assert stall.pid in workers
+        os.kill(stall.pid, signal.SIGKILL)
+        assert until(observer, Exit).pid == stall.pid
+        replacement = until_beat_of_others(observer, workers)
+        assert replacement != server.pid
+        server.terminate()
+        assert server.wait(2 * DEADLINE) == 0
+
+
+def until_beat_of_others(observer: Observer, known: set[int]) -> int:
+    while True:
+        beat = until(observer, Beat)
+        if beat.pid not in known:
+            return beat.pid
+
+
+@pytest.mark.parametrize("pool", ["solo", "prefork"])
+def test_celery(folder: Path, path: str, pool: str) -> None:
+    with Observer.bind(path, threshold=30) as observer, running(
+        folder, path, "celery", "--app", "celery_app", "worker", "--pool", pool,
+        "--concurrency", "1",
+    ) as worker:  # fmt: skip
+        beats = [until(observer, Beat) for _ in range(3)]
+        assert {beat.pid for beat in beats} == {worker.pid}
+        worker.terminate()
+        assert worker.wait(2 * DEADLINE) == 0
+        assert until(observer, Exit).code == 0

@@ -1,0 +1,92 @@
+"""The wheel is what its name says."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from conftest import needed
+
+GLIBC = (2, 17)
+LIBRARIES = {"libc.so.6", "libgcc_s.so.1", "libm.so.6", "libpthread.so.0", "libdl.so.2", "librt.so.1"}
+
+
+@pytest.fixture(scope="module")
+def wheel() -> zipfile.ZipFile:
+    return zipfile.ZipFile(needed("VARTA_WHEEL"))
+
+
+def test_its_tag(wheel: zipfile.ZipFile) -> None:
+    name = Path(str(wheel.filename)).name
+    assert re.fullmatch(
+        r"varta-[\d.]+-cp39-abi3-manylinux2014_(\w+)\.manylinux_2_17_\1\.whl", name
+    )
+    (metadata,) = [n for n in wheel.namelist() if n.endswith("/METADATA")]
+    text = wheel.read(metadata).decode()
+    assert "Requires-Python: >=3.9" in text and "Requires-Dist" not in text
+
+
+def test_what_is_in_it(wheel: zipfile.ZipFile) -> None:
+    names = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    assert names == {
+        f"varta/{name}"
+        for name in (
+            "__init__.py", "__main__.py", "_observer.py", "_values.py", "_varta.abi3.so",
+            "_varta.pyi", "asyncio.py", "panic.py", "py.typed", "secure.py", "v1.py",
+        )
+    }  # fmt: skip
+
+
+def test_the_oldest_glibc_it_needs(wheel: zipfile.ZipFile) -> None:
+    """By what the module asks of its libraries, read from the module itself."""
+    needed, versions = needs(wheel.read("varta/_varta.abi3.so"))
+    others = {name for name in needed if not name.startswith("ld-linux")}
+    assert others <= LIBRARIES, needed
+    wanted = [tuple(map(int, v[6:].split("."))) for v in versions if v.startswith("GLIBC_2")]
+    assert wanted and max(wanted) <= GLIBC, versions
+
+
+def needs(elf: bytes) -> tuple[set[str], set[str]]:
+    """The libraries and the versions of their symbols that a 64-bit ELF file needs."""
+    assert elf[:6] == b"\x7fELF\x02\x01"
+    (sections,) = struct.unpack_from("<Q", elf, 0x28)
+    size, count = struct.unpack_from("<HH", elf, 0x3A)
+    headers = [struct.unpack_from("<IIQQQQIIQQ", elf, sections + n * size) for n in range(count)]
+
+    def text(table: int, offset: int) -> str:
+        start = headers[table][4] + offset
+        return elf[start : elf.index(b"\0", start)].decode()
+
+    libraries, versions = set(), set()
+    for _, kind, _, _, offset, length, link, info, _, entry in headers:
+        if kind == 6:  # the dynamic section
+            for at in range(offset, offset + length, entry):
+                tag, value = struct.unpack_from("<QQ", elf, at)
+                if tag == 1:  # a needed library
+                    libraries.add(text(link, value))
+        elif kind == 0x6FFFFFFE:  # the versions that are needed
+            at = offset
+            for _ in range(info):
+                _, entries, _, aux, following = struct.unpack_from("<HHIII", elf, at)
+                one = at + aux
+                for _ in range(entries):
+                    _, _, _, name, step = struct.unpack_from("<IHHII", elf, one)
+                    versions.add(text(link, name))
+                    one += step
+                at += following
+    return libraries, versions
+
+
+def test_importing_it_imports_little() -> None:
+    """No more than enum and what that needs: it is loaded by whoever beats."""
+    code = "import sys\nbefore = set(sys.modules)\nimport varta\nprint(*set(sys.modules) - before)"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    alone = "import sys\nbefore = set(sys.modules)\nimport enum\nprint(*set(sys.modules) - before)"
+    enum = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=True)
+    extra = set(asked.stdout.split()) - set(enum.stdout.split()) - {"enum"}
+    assert extra <= {"varta", "varta._values", "varta._varta", "errno"}, extra
