@@ -17,7 +17,7 @@ demo: ## Show what it does, in half a minute
 	@./demo
 
 .PHONY: test
-test: lint unit vectors matrix fuzz-short msrv package ## Check everything
+test: lint unit vectors matrix python fuzz-short msrv package docs ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
@@ -48,6 +48,10 @@ vectors: $(PYTHON) ## The shared vectors and stories: that they are what the spe
 matrix: ## Every agent to every observer, ours and the published ones
 	conformance/matrix/run
 
+.PHONY: python
+python: ## The Python package, in every Python that is here
+	bindings/python/run test
+
 .PHONY: fuzz-short
 fuzz-short:
 	fuzz/run 5
@@ -76,6 +80,7 @@ target/book-tools/bin/mkdocs: tools/book/requirements.txt
 .PHONY: bench
 bench: ## Measure, side by side with a bare send and the published client
 	$(CARGO) run --quiet --release --manifest-path bench/Cargo.toml --target-dir target/bench -- --json target/bench.json
+	bindings/python/run bench --json target/bench-python.json
 
 .PHONY: fmt
 fmt: ## Format
