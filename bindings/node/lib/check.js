@@ -1,0 +1,111 @@
+'use strict';
+// Arguments: what is of the wrong type is a TypeError, what is out of range a RangeError,
+// and both name the argument.
+
+const { inspect } = require('node:util');
+
+const U32 = 2 ** 32 - 1;
+const U64 = 2n ** 64n - 1n;
+
+function wrongType(name, expected, value) {
+  const error = new TypeError(`${name} must be ${expected}, not ${inspect(value, { depth: 0 })}`);
+  error.code = 'ERR_INVALID_ARG_TYPE';
+  return error;
+}
+
+function outOfRange(name, expected, value) {
+  const error = new RangeError(`${name} must be ${expected}, not ${inspect(value)}`);
+  error.code = 'ERR_OUT_OF_RANGE';
+  return error;
+}
+
+function integer(name, value, least, most) {
+  if (typeof value !== 'number') throw wrongType(name, 'a number', value);
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw outOfRange(name, `a whole number from ${least} to ${most}`, value);
+  }
+  return value;
+}
+
+const u32 = (name, value) => integer(name, value, 0, U32);
+
+/** A bigint of 64 bits; a number will do where it is exact. */
+function u64(name, value) {
+  if (typeof value === 'number') {
+    if (!Number.isSafeInteger(value)) throw outOfRange(name, 'exact: use a bigint', value);
+    value = BigInt(value);
+  }
+  if (typeof value !== 'bigint') throw wrongType(name, 'a bigint or a number', value);
+  if (value < 0n || value > U64) throw outOfRange(name, 'from 0 to 2^64 - 1', value);
+  return value;
+}
+
+/** Milliseconds, with a fraction if need be, in nanoseconds. */
+function milliseconds(name, value) {
+  if (typeof value !== 'number') throw wrongType(name, 'a number of milliseconds', value);
+  if (!(value > 0 && value <= Number.MAX_SAFE_INTEGER / 1e6)) {
+    throw outOfRange(name, 'more than 0 and at most 104 days', value);
+  }
+  return BigInt(Math.max(1, Math.round(value * 1e6)));
+}
+
+function text(name, value) {
+  if (typeof value !== 'string') throw wrongType(name, 'a string', value);
+  if (value.includes('\0')) throw outOfRange(name, 'without zero bytes', value);
+  return value;
+}
+
+function boolean(name, value) {
+  if (typeof value !== 'boolean') throw wrongType(name, 'a boolean', value);
+  return value;
+}
+
+function callable(name, value) {
+  if (typeof value !== 'function') throw wrongType(name, 'a function', value);
+  return value;
+}
+
+function options(name, value) {
+  if (value === null || typeof value !== 'object') throw wrongType(name, 'an object', value);
+  return value;
+}
+
+/** Bytes as a Buffer that shares their memory. */
+function bytes(name, value, length) {
+  if (!(value instanceof Uint8Array)) throw wrongType(name, 'a Buffer or Uint8Array', value);
+  if (length !== undefined && value.length !== length) {
+    throw outOfRange(name, `${length} bytes long`, value.length);
+  }
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+}
+
+/** 32 bytes, or 64 hex digits. The value itself is kept out of the message. */
+function key(name, value) {
+  if (typeof value === 'string') {
+    if (!/^[0-9a-f]{64}$/i.test(value)) {
+      throw outOfRange(name, '64 hex digits', '[something else]');
+    }
+    return Buffer.from(value, 'hex');
+  }
+  if (!(value instanceof Uint8Array)) {
+    throw wrongType(name, '32 bytes or 64 hex digits', '[something else]');
+  }
+  return bytes(name, value, 32);
+}
+
+/** Host and port as one address. */
+function address(host, port) {
+  text('host', host);
+  integer('port', port, 1, 65535);
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+function signal(name, value) {
+  if (!(value instanceof AbortSignal)) throw wrongType(name, 'an AbortSignal', value);
+  return value;
+}
+
+module.exports = {
+  address, boolean, bytes, callable, integer, key, milliseconds, options, outOfRange, signal,
+  text, u32, u64, wrongType,
+};

@@ -1,0 +1,41 @@
+'use strict';
+// Process liveness. Written as one literal, so that `import { Varta } from 'varta'` finds each
+// name too.
+
+const { DEFAULT_ENDPOINT, Varta, VartaV1 } = require('./agent');
+const { beatForever } = require('./beat-forever');
+const { ObserverEvent } = require('./events');
+const { DecodeError, FRAME_BYTES, Frame, FrameV1, NONCE_TERMINAL, crc32c } = require('./frame');
+const { DropReason, Origin, Status } = require('./numbers');
+const { Observer } = require('./observer');
+const { BeatError, BeatOutcome, classifySendError } = require('./outcome');
+const panic = require('./panic');
+const secure = require('./secure');
+const { Simulated } = require('./simulated');
+const { version } = require('../package.json');
+
+const v1 = Object.freeze({ Frame: FrameV1, Varta: VartaV1 });
+
+module.exports = {
+  BeatError,
+  BeatOutcome,
+  DEFAULT_ENDPOINT,
+  DecodeError,
+  DropReason,
+  FRAME_BYTES,
+  Frame,
+  NONCE_TERMINAL,
+  Observer,
+  ObserverEvent,
+  Origin,
+  Simulated,
+  Status,
+  Varta,
+  beatForever,
+  classifySendError,
+  crc32c,
+  panic,
+  secure,
+  v1,
+  version,
+};

@@ -1,0 +1,287 @@
+'use strict';
+// The observer. A thread of the native half hears, so that nothing is lost while JavaScript is
+// busy; here its events are taken, when there is somebody to tell.
+
+const { EventEmitter } = require('node:events');
+
+const { defaultEndpoint } = require('./agent');
+const check = require('./check');
+const { attempt, closed } = require('./errors');
+const { KINDS, Room } = require('./events');
+const { EventIterator, aborted } = require('./iterator');
+const native = require('./native');
+const { refuseUnknown, settingsOf } = require('./settings');
+const { Simulated } = require('./simulated');
+const { asyncDispose, dispose } = require('./symbols');
+
+/** How many events are fetched in one call. */
+const BATCH = 256;
+
+/** How many are told in one turn of the loop, which has other work too. */
+const TURN = 1024;
+
+/** How many beats may wait for a busy loop: 64 bytes each, and as much again for verdicts. */
+const BACKLOG = 65_536;
+
+const heard = new Set(['event', ...KINDS]);
+const binding = Symbol('binding');
+
+/** Observers that somebody listens to. Others are free to be collected. */
+const listenedTo = new Set();
+
+class Observer extends EventEmitter {
+  #observer;
+  #room = new Room(BATCH);
+  #at = 0;
+  #count = 0;
+  #scheduled = false;
+  #iterators = new Set();
+  #signal;
+  #abort;
+
+  constructor(proof, settings, backlog, signal) {
+    if (proof !== binding) {
+      throw new TypeError('an observer is made by Observer.bind, not by new');
+    }
+    super();
+    // The native half must not keep alive whom nobody else does.
+    const weak = new WeakRef(this);
+    const wake = () => weak.deref()?.#tell();
+    this.#observer = attempt('bind', () => native.observerBind(settings, backlog, wake));
+    if (signal !== undefined) {
+      this.#signal = signal;
+      this.#abort = () => weak.deref()?.close();
+      signal.addEventListener('abort', this.#abort, { once: true });
+    }
+  }
+
+  static bind(endpoints = defaultEndpoint(), options = {}) {
+    const list = Array.isArray(endpoints) ? endpoints : [endpoints];
+    list.forEach((endpoint) => check.text('endpoint', endpoint));
+    const { settings, rest } = settingsOf(list, options);
+    const { backlog = BACKLOG, signal, ...unknown } = rest;
+    refuseUnknown(unknown);
+    check.integer('options.backlog', backlog, BATCH, 2 ** 26);
+    if (signal !== undefined && check.signal('options.signal', signal).aborted) {
+      throw aborted(signal);
+    }
+    return new Observer(binding, settings, backlog, signal);
+  }
+
+  static simulated(options = {}) {
+    const { settings, rest } = settingsOf([], options);
+    refuseUnknown(rest);
+    return new Simulated(settings);
+  }
+
+  // Listeners.
+
+  on(name, listener) {
+    super.on(name, listener);
+    this.#listen();
+    return this;
+  }
+
+  addListener(name, listener) {
+    return this.on(name, listener);
+  }
+
+  prependListener(name, listener) {
+    super.prependListener(name, listener);
+    this.#listen();
+    return this;
+  }
+
+  removeListener(name, listener) {
+    super.removeListener(name, listener);
+    this.#note();
+    return this;
+  }
+
+  off(name, listener) {
+    return this.removeListener(name, listener);
+  }
+
+  removeAllListeners(...names) {
+    super.removeAllListeners(...names);
+    this.#note();
+    return this;
+  }
+
+  // Iterators.
+
+  events({ signal } = {}) {
+    if (this.#observer === null) throw closed();
+    if (signal !== undefined && check.signal('options.signal', signal).aborted) {
+      throw aborted(signal);
+    }
+    const iterator = new EventIterator(signal, {
+      more: () => this.#listen(),
+      leave: (left) => {
+        this.#iterators.delete(left);
+        this.#note();
+      },
+    });
+    this.#iterators.add(iterator);
+    this.#listen();
+    return iterator;
+  }
+
+  [Symbol.asyncIterator]() {
+    return this.events();
+  }
+
+  // Questions.
+
+  poll() {
+    this.#open();
+    return this.#next();
+  }
+
+  agents() {
+    const observer = this.#open();
+    return attempt('agents', () => native.observerAgents(observer));
+  }
+
+  stats() {
+    const observer = this.#open();
+    return attempt('stats', () => {
+      const skipped = Number(native.observerSkipped(observer));
+      return { ...native.observerStats(observer), skipped };
+    });
+  }
+
+  setThreshold(agent, thresholdMs) {
+    const observer = this.#open();
+    const number = check.u64('agent', agent);
+    const ns = check.milliseconds('thresholdMs', thresholdMs);
+    return attempt('setThreshold', () => native.observerSetThreshold(observer, number, ns));
+  }
+
+  get addresses() {
+    const observer = this.#open();
+    return attempt('addresses', () => native.observerAddresses(observer));
+  }
+
+  get advice() {
+    const observer = this.#open();
+    return attempt('advice', () => native.observerAdvice(observer)) ?? undefined;
+  }
+
+  get closed() {
+    return this.#observer === null;
+  }
+
+  // Life.
+
+  ref() {
+    return this.#hold(true);
+  }
+
+  unref() {
+    return this.#hold(false);
+  }
+
+  close() {
+    this.#end();
+  }
+
+  [dispose]() {
+    this.close();
+  }
+
+  async [asyncDispose]() {
+    this.close();
+  }
+
+  #open() {
+    if (this.#observer === null) throw closed();
+    return this.#observer;
+  }
+
+  #hold(hold) {
+    const observer = this.#open();
+    attempt('ref', () => native.observerHold(observer, hold));
+    return this;
+  }
+
+  #end(error) {
+    const observer = this.#observer;
+    if (observer === null) return;
+    this.#observer = null;
+    this.#count = 0;
+    this.#at = 0;
+    this.#signal?.removeEventListener('abort', this.#abort);
+    attempt('close', () => native.observerClose(observer));
+    for (const iterator of [...this.#iterators]) iterator.end(error);
+    listenedTo.delete(this);
+    process.nextTick(() => this.emit('close'));
+  }
+
+  /** Whether there is somebody to tell, all of whom are ready to hear. */
+  #isHeard() {
+    if (this.#observer === null) return false;
+    for (const iterator of this.#iterators) if (iterator.isFull) return false;
+    return this.#iterators.size > 0 || this.#hasListeners();
+  }
+
+  #hasListeners() {
+    return this.eventNames().some((name) => heard.has(name));
+  }
+
+  #note() {
+    const listened = this.#observer !== null
+      && (this.#iterators.size > 0 || this.#hasListeners());
+    if (listened) listenedTo.add(this);
+    else listenedTo.delete(this);
+  }
+
+  /** Somebody new listens, or is ready for more: what has waited is told, from the loop. */
+  #listen() {
+    this.#note();
+    if (this.#scheduled || !this.#isHeard()) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#tell();
+    });
+  }
+
+  #tell() {
+    let drained = false;
+    try {
+      for (let told = 0; told < TURN && this.#isHeard(); told += 1) {
+        const event = this.#next();
+        drained = event === undefined;
+        if (drained) break;
+        for (const iterator of this.#iterators) iterator.push(event);
+        this.emit(event.kind, event);
+        this.emit('event', event);
+      }
+    } finally {
+      // A listener that throws keeps nobody from the rest.
+      if (!drained) this.#listen();
+    }
+  }
+
+  /** The next event, or undefined. When there will be no more, the observer is over. */
+  #next() {
+    if (this.#at === this.#count) {
+      this.#at = 0;
+      this.#count = 0;
+      try {
+        this.#count = attempt('poll', () =>
+          native.observerTake(this.#observer, this.#room.words));
+      } catch (error) {
+        this.#end(error);
+        this.emit('error', error);
+        return undefined;
+      }
+      if (this.#count === 0) return undefined;
+    }
+    this.#at += 1;
+    return this.#room.event(this.#at - 1);
+  }
+}
+
+module.exports = { Observer };

@@ -1,0 +1,72 @@
+'use strict';
+// How an observer is to be: what users write, checked, as the native half reads it.
+
+const check = require('./check');
+
+const MOST_UID = 2 ** 32 - 1;
+
+function pace(name, value) {
+  const { perSecond, burst } = check.options(name, value);
+  return {
+    perSecond: check.u32(`${name}.perSecond`, perSecond),
+    burst: check.u32(`${name}.burst`, burst),
+  };
+}
+
+function uidList(value) {
+  const list = Array.isArray(value) ? value : [value];
+  return list.map((uid) => check.integer('options.uids', uid, 0, MOST_UID));
+}
+
+/** Each option by its name, and what becomes of it. */
+const readers = {
+  thresholdMs: (value) => ({ thresholdNs: check.milliseconds('options.thresholdMs', value) }),
+  pauseAfterMs: (value) => ({ pauseAfterNs: check.milliseconds('options.pauseAfterMs', value) }),
+  capacity: (value) => ({ capacity: check.integer('options.capacity', value, 1, 2 ** 24) }),
+  socketMode: (value) => ({ socketMode: check.integer('options.socketMode', value, 0, 0o777) }),
+  receiveBuffer: (value) => ({
+    receiveBuffer: check.integer('options.receiveBuffer', value, 1, 2 ** 31 - 1),
+  }),
+  uids: (value) => (value === 'any' ? { anyUid: true } : { uids: uidList(value) }),
+  namespaces: (value) => ({ namespaces: check.boolean('options.namespaces', value) }),
+  version1: (value) => ({ version1: check.boolean('options.version1', value) }),
+  ratePerAgent: (value) => ({ ratePerAgent: pace('options.ratePerAgent', value) }),
+  rate: (value) => ({ rate: pace('options.rate', value) }),
+  sharedKeys: (value) => {
+    if (!Array.isArray(value)) throw check.wrongType('options.sharedKeys', 'an array', '[keys]');
+    return { sharedKeys: value.map((key) => check.key('options.sharedKeys', key)) };
+  },
+  masterKey: (value) => ({ masterKey: check.key('options.masterKey', value) }),
+  detectExits: (value) => ({ detectExits: check.boolean('options.detectExits', value) }),
+  descriptors: (value) => ({ descriptors: check.u32('options.descriptors', value) }),
+};
+
+/** Settings for the native half, and the options that it does not know. */
+function settingsOf(endpoints, options) {
+  const settings = {
+    endpoints,
+    secureUdp: [],
+    anyUid: false,
+    namespaces: false,
+    version1: false,
+    sharedKeys: [],
+    detectExits: true,
+  };
+  const rest = {};
+  for (const [name, value] of Object.entries(check.options('options', options))) {
+    if (value === undefined) continue;
+    if (Object.hasOwn(readers, name)) Object.assign(settings, readers[name](value));
+    else rest[name] = value;
+  }
+  return { settings, rest };
+}
+
+/** Nobody means an option that does not exist. */
+function refuseUnknown(rest) {
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) {
+    throw check.outOfRange('options', 'made of known options', unknown);
+  }
+}
+
+module.exports = { refuseUnknown, settingsOf };

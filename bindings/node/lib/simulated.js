@@ -1,0 +1,85 @@
+'use strict';
+// An observer without sockets, in invented time.
+
+const check = require('./check');
+const { attempt } = require('./errors');
+const { CAUSES, Room } = require('./events');
+const native = require('./native');
+
+/** Decides as an observer does, of what it is told instead of what it hears. */
+class Simulated {
+  #observer;
+  #room = new Room(1);
+
+  constructor(settings) {
+    const admitted = settings.anyUid ? {} : { uids: settings.uids ?? [0] };
+    this.#observer = attempt('simulate', () =>
+      native.simulatedNew({ ...settings, ...admitted }));
+  }
+
+  feed(atNs, { listener = 0, sender, bytes }) {
+    const at = check.u64('atNs', atNs);
+    const datagram = check.bytes('datagram.bytes', bytes);
+    check.integer('datagram.listener', listener, 0, 65535);
+    const { pid, uid, address, sealed = false } = check.options('datagram.sender', sender);
+    attempt('feed', () => {
+      if (address === undefined) {
+        check.u32('datagram.sender.pid', pid);
+        check.u32('datagram.sender.uid', uid);
+        native.simulatedFeed(this.#observer, at, listener, pid, uid, datagram);
+      } else {
+        check.text('datagram.sender.address', address);
+        check.boolean('datagram.sender.sealed', sealed);
+        native.simulatedFeedFrom(this.#observer, at, listener, address, sealed, datagram);
+      }
+    });
+  }
+
+  advance(atNs) {
+    const at = check.u64('atNs', atNs);
+    attempt('advance', () => native.simulatedAdvance(this.#observer, at));
+  }
+
+  exit(atNs, pid, { code, signal } = {}) {
+    const at = check.u64('atNs', atNs);
+    check.u32('pid', pid);
+    let cause = 'unknown';
+    if (code !== undefined) cause = 'code';
+    else if (signal !== undefined) cause = 'signal';
+    const number = check.integer('cause', code ?? signal ?? 0, -(2 ** 31), 2 ** 31 - 1);
+    return attempt('exit', () =>
+      native.simulatedExit(this.#observer, at, pid, CAUSES.indexOf(cause), number));
+  }
+
+  late(atNs, dueNs) {
+    const [at, due] = [check.u64('atNs', atNs), check.u64('dueNs', dueNs)];
+    attempt('late', () => native.simulatedLate(this.#observer, at, due));
+  }
+
+  suspended(atNs, ns) {
+    const [at, length] = [check.u64('atNs', atNs), check.u64('ns', ns)];
+    attempt('suspended', () => native.simulatedSuspended(this.#observer, at, length));
+  }
+
+  setThreshold(agent, thresholdNs) {
+    const [number, ns] = [check.u64('agent', agent), check.u64('thresholdNs', thresholdNs)];
+    return attempt('setThreshold', () =>
+      native.simulatedSetThreshold(this.#observer, number, ns));
+  }
+
+  poll() {
+    const count = attempt('poll', () =>
+      native.simulatedTake(this.#observer, this.#room.words));
+    return count === 0 ? undefined : this.#room.event(0);
+  }
+
+  agents() {
+    return attempt('agents', () => native.simulatedAgents(this.#observer));
+  }
+
+  stats() {
+    return attempt('stats', () => native.simulatedStats(this.#observer));
+  }
+}
+
+module.exports = { Simulated };

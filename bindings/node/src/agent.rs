@@ -1,0 +1,212 @@
+//! Agents, of either version and over any transport.
+
+use std::net::SocketAddr;
+
+use napi::bindgen_prelude::External;
+use varta::secure::Key;
+use varta::{
+    AnyTransport, BeatOutcome, BeatTransport, Endpoint, Options, SecureUdpTransport, Status,
+    Varta, classify_send_error, v1,
+};
+
+use crate::failure::{closed, errno, from_io, named};
+
+/// What an agent can do, whatever it is made of.
+trait Agent: Send {
+    fn beat(&mut self, status: Status, payload: u64) -> BeatOutcome;
+    fn reconnect(&mut self) -> std::io::Result<()>;
+    fn set_reconnect_after(&mut self, drops: u32);
+    fn clock_regressions(&self) -> u64;
+    fn fork_recoveries(&self) -> u64;
+}
+
+macro_rules! agent {
+    ($agent:ty, $payload:expr) => {
+        impl<T: BeatTransport> Agent for $agent {
+            fn beat(&mut self, status: Status, payload: u64) -> BeatOutcome {
+                self.beat(status, $payload(payload))
+            }
+            fn reconnect(&mut self) -> std::io::Result<()> {
+                self.reconnect()
+            }
+            fn set_reconnect_after(&mut self, drops: u32) {
+                self.set_reconnect_after(drops);
+            }
+            fn clock_regressions(&self) -> u64 {
+                self.clock_regressions()
+            }
+            fn fork_recoveries(&self) -> u64 {
+                self.fork_recoveries()
+            }
+        }
+    };
+}
+
+// The other half has seen to it that the payload of version 2 fits.
+agent!(Varta<T>, |payload| u32::try_from(payload).unwrap_or(u32::MAX));
+agent!(v1::Varta<T>, |payload: u64| payload);
+
+/// An agent until it is closed. Whatever works on it has it taken out meanwhile, so that a
+/// panic closes it.
+pub struct Handle(Option<Box<dyn Agent>>);
+
+impl Handle {
+    fn new(agent: impl Agent + 'static) -> External<Self> {
+        External::new(Self(Some(Box::new(agent))))
+    }
+
+    fn with<R>(&mut self, work: impl FnOnce(&mut dyn Agent) -> R) -> crate::Result<R> {
+        let mut agent = self.0.take().ok_or_else(closed)?;
+        let result = work(&mut *agent);
+        self.0 = Some(agent);
+        Ok(result)
+    }
+}
+
+exported! {
+    /// An agent that takes care of itself, or with `follow` false one that does not.
+    fn agent_open(
+        endpoint: String,
+        follow: bool,
+        reconnect_after: u32,
+        version1: bool,
+    ) -> Result<External<Handle>> {
+        let endpoint = parse(&endpoint)?;
+        let options = Options::default().follow(follow).reconnect_after(reconnect_after);
+        if version1 {
+            v1::Varta::open_with(&endpoint, options).map(Handle::new)
+        } else {
+            Varta::open_with(&endpoint, options).map(Handle::new)
+        }
+        .map_err(|error| from_io(&error))
+    }
+}
+
+exported! {
+    /// An agent at a path, to somebody who is bound there.
+    fn agent_connect_uds(path: String, version1: bool) -> Result<External<Handle>> {
+        connect(&Endpoint::Path(path.into()), version1)
+    }
+}
+
+exported! {
+    /// An agent to an address and port.
+    fn agent_connect_udp(address: String, version1: bool) -> Result<External<Handle>> {
+        connect(&Endpoint::Udp(socket_address(&address)?), version1)
+    }
+}
+
+exported! {
+    /// An agent to an address and port, sealed with a shared key, or with one derived from
+    /// a master key.
+    fn agent_connect_secure_udp(
+        address: String,
+        key: &[u8],
+        master: bool,
+    ) -> Result<External<Handle>> {
+        let (address, key) = (socket_address(&address)?, secret(key)?);
+        if master {
+            SecureUdpTransport::connect_with_master(address, key)
+        } else {
+            SecureUdpTransport::connect(address, key)
+        }
+        .and_then(Varta::with_transport)
+        .map(Handle::new)
+        .map_err(|error| from_io(&error))
+    }
+}
+
+fn connect(endpoint: &Endpoint, version1: bool) -> crate::Result<External<Handle>> {
+    let transport = AnyTransport::connect(endpoint);
+    if version1 {
+        transport.and_then(v1::Varta::with_transport).map(Handle::new)
+    } else {
+        transport.and_then(Varta::with_transport).map(Handle::new)
+    }
+    .map_err(|error| from_io(&error))
+}
+
+exported! {
+    /// 0 for sent, 1 to 4 for the drop reasons, below 0 for a failure's errno.
+    fn agent_beat(agent: &mut External<Handle>, status: u32, payload: u32) -> Result<i32> {
+        let status = status_of(status)?;
+        agent.with(|agent| number(agent.beat(status, payload.into())))
+    }
+}
+
+exported! {
+    /// As the other, with the payload of version 1.
+    fn agent_beat_v1(
+        agent: &mut External<Handle>,
+        status: u32,
+        payload: napi::bindgen_prelude::BigInt,
+    ) -> Result<i32> {
+        let status = status_of(status)?;
+        agent.with(|agent| number(agent.beat(status, payload.get_u64().1)))
+    }
+}
+
+exported! {
+    /// Makes a new session.
+    fn agent_reconnect(agent: &mut External<Handle>) -> Result<()> {
+        agent.with(|agent| agent.reconnect())?.map_err(|error| from_io(&error))
+    }
+}
+
+exported! {
+    /// Has a beat reconnect after so many drops.
+    fn agent_set_reconnect_after(agent: &mut External<Handle>, drops: u32) -> Result<()> {
+        agent.with(|agent| agent.set_reconnect_after(drops))
+    }
+}
+
+exported! {
+    /// Clock regressions, then fork recoveries.
+    fn agent_counts(agent: &mut External<Handle>) -> Result<Vec<u64>> {
+        agent.with(|agent| vec![agent.clock_regressions(), agent.fork_recoveries()])
+    }
+}
+
+exported! {
+    /// Frees what it holds; the second time there is nothing to free.
+    fn agent_close(agent: &mut External<Handle>) -> Result<()> {
+        agent.0 = None;
+        Ok(())
+    }
+}
+
+exported! {
+    /// As the number of a beat's outcome.
+    fn classify_errno(errno: i32) -> Result<i32> {
+        Ok(number(classify_send_error(&std::io::Error::from_raw_os_error(errno))))
+    }
+}
+
+/// What a beat comes to, as one number.
+pub(crate) fn number(outcome: BeatOutcome) -> i32 {
+    match outcome {
+        BeatOutcome::Sent => 0,
+        BeatOutcome::Dropped(reason) => reason as i32,
+        BeatOutcome::Failed(error) => -errno(error),
+    }
+}
+
+pub(crate) fn status_of(number: u32) -> crate::Result<Status> {
+    u8::try_from(number)
+        .ok()
+        .and_then(Status::from_wire)
+        .ok_or_else(|| named("22", format!("{number} is no status")))
+}
+
+pub(crate) fn parse(endpoint: &str) -> crate::Result<Endpoint> {
+    endpoint.parse().map_err(|error: varta::EndpointError| from_io(&error.into()))
+}
+
+pub(crate) fn socket_address(text: &str) -> crate::Result<SocketAddr> {
+    text.parse().map_err(|_| named("22", format!("{text} is no numeric address and port")))
+}
+
+pub(crate) fn secret(bytes: &[u8]) -> crate::Result<Key> {
+    let bytes = bytes.try_into().map_err(|_| named("22", "a key has 32 bytes"))?;
+    Ok(Key::from_bytes(bytes))
+}

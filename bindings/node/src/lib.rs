@@ -1,0 +1,21 @@
+//! The native half of the npm package `varta`. Its other half, in `lib/`, checks what users
+//! pass and gives things their names; nothing else calls what is exported here.
+
+#![cfg_attr(test, allow(dead_code, reason = "napi exports nothing in a test build"))]
+#![allow(unreachable_pub, reason = "napi wants public what no crate can reach")]
+
+#[macro_use]
+mod exported;
+
+mod agent;
+mod codec;
+mod failure;
+mod last_words;
+mod observer;
+mod record;
+mod secure;
+mod simulated;
+mod snapshot;
+mod sys;
+
+pub(crate) use failure::Result;

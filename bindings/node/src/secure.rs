@@ -1,0 +1,92 @@
+//! The secure wrapping and its derivations.
+
+use napi::bindgen_prelude::Buffer;
+use varta::secure::{
+    AuthError, Cipher, Iv, Key, derive_agent_key, derive_epoch_key, derive_iv_prefix,
+};
+
+use crate::agent::secret;
+use crate::failure::{from_io, named};
+
+exported! {
+    /// Seals 32 bytes, with a pid in the master form.
+    fn secure_seal(
+        key: &[u8],
+        prefix: &[u8],
+        counter: u32,
+        frame: &[u8],
+        pid: Option<u32>,
+    ) -> Result<Buffer> {
+        let cipher = Cipher::new(&secret(key)?);
+        let iv = Iv { prefix: array(prefix)?, counter };
+        let frame = array(frame)?;
+        let sealed: Result<Vec<u8>, _> = match pid {
+            Some(pid) => cipher.seal_as(pid, iv, &frame).map(|wire| wire.to_vec()),
+            None => cipher.seal(iv, &frame).map(|wire| wire.to_vec()),
+        };
+        sealed.map(Buffer::from).map_err(|error| named("5", error))
+    }
+}
+
+exported! {
+    /// Opens what a shared key has sealed, or with `master` what an agent's own key has.
+    fn secure_open(key: &[u8], wire: &[u8], master: bool) -> Result<Buffer> {
+        let key = secret(key)?;
+        let opened = if master { open_from(&key, wire)? } else { open(&key, wire) };
+        opened.map(|frame| frame.as_slice().into()).map_err(|error| named("AuthError", error))
+    }
+}
+
+fn open(key: &Key, wire: &[u8]) -> Result<[u8; 32], AuthError> {
+    Cipher::new(key).open(wire.try_into().map_err(|_| AuthError)?)
+}
+
+/// The first four bytes choose the key, as for an observer.
+fn open_from(master: &Key, wire: &[u8]) -> crate::Result<Result<[u8; 32], AuthError>> {
+    let (Ok(wire), Some(pid)) = (wire.try_into(), wire.first_chunk()) else {
+        return Ok(Err(AuthError));
+    };
+    let key = derive_agent_key(master, u32::from_le_bytes(*pid))
+        .map_err(|error| named("5", error))?;
+    Ok(Cipher::new(&key).open_from(wire))
+}
+
+exported! {
+    /// The key of one agent.
+    fn secure_agent_key(master: &[u8], pid: u32) -> Result<Buffer> {
+        derive_agent_key(&secret(master)?, pid)
+            .map(|key| key.as_bytes().as_slice().into())
+            .map_err(|error| named("5", error))
+    }
+}
+
+exported! {
+    /// The first bytes of a session's AEAD nonces.
+    fn secure_iv_prefix(salt: &[u8], index: u32) -> Result<Buffer> {
+        derive_iv_prefix(&array(salt)?, index)
+            .map(|prefix| prefix.as_slice().into())
+            .map_err(|error| named("5", error))
+    }
+}
+
+exported! {
+    /// The key of an epoch; reserved.
+    fn secure_epoch_key(agent: &[u8], epoch: napi::bindgen_prelude::BigInt) -> Result<Buffer> {
+        derive_epoch_key(&secret(agent)?, epoch.get_u64().1)
+            .map(|key| key.as_bytes().as_slice().into())
+            .map_err(|error| named("5", error))
+    }
+}
+
+exported! {
+    /// The key in a file of 64 hex digits that nobody else can read.
+    fn secure_key_file(path: String) -> Result<Buffer> {
+        Key::from_file(path)
+            .map(|key| key.as_bytes().as_slice().into())
+            .map_err(|error| from_io(&error))
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8]) -> crate::Result<[u8; N]> {
+    bytes.try_into().map_err(|_| named("22", format!("{N} bytes were expected")))
+}

@@ -1,0 +1,118 @@
+'use strict';
+// Builds the two packages as they are published, and installs them into an empty project,
+// which is what the tests, the conformance runner and the benchmark use.
+//
+//   node tool/build.js     prints where the project is
+
+const { spawnSync } = require('node:child_process');
+const { createHash } = require('node:crypto');
+const fs = require('node:fs');
+const path = require('node:path');
+
+const here = path.dirname(__dirname);
+const root = path.resolve(here, '../..');
+const made = path.join(here, 'target');
+const project = path.join(made, 'project');
+const { version } = require('../package.json');
+
+const libc = process.report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl';
+const platform = `${process.platform}-${process.arch}-${libc}`;
+
+function build() {
+  const tarballs = [pack(mainPackage()), pack(platformPackage(compile()))];
+  const stamp = path.join(project, 'stamp');
+  const contents = hashOf(tarballs);
+  if (!fs.existsSync(stamp) || fs.readFileSync(stamp, 'utf8') !== contents) {
+    fs.rmSync(project, { recursive: true, force: true });
+    fs.mkdirSync(project, { recursive: true });
+    fs.writeFileSync(path.join(project, 'package.json'), '{ "name": "empty", "private": true }');
+    run('npm', ['install', '--offline', '--no-audit', '--no-fund', ...tarballs], project);
+    fs.writeFileSync(stamp, contents);
+  }
+  return project;
+}
+
+/** The native half; `features` are for tests alone. Answers with the library's path. */
+function compile(features = [], profile = ['--release']) {
+  const cargo = process.env.CARGO ?? 'cargo';
+  const messages = run(cargo, [
+    'rustc', '--quiet', '--locked', '-p', 'varta-node', '--lib', ...profile,
+    '--message-format', 'json-render-diagnostics', ...features.flatMap((f) => ['--features', f]),
+    '--', '-C', 'strip=symbols',
+  ], root);
+  const artifacts = messages.split('\n').filter((line) => line.includes('libvarta_node.so'));
+  return JSON.parse(artifacts.at(-1)).filenames.find((name) => name.endsWith('.so'));
+}
+
+/** A folder with the package that users name. */
+function mainPackage() {
+  const folder = path.join(made, 'varta');
+  fs.rmSync(folder, { recursive: true, force: true });
+  const { scripts, devDependencies, ...about } = require('../package.json');
+  writePackage(folder, about);
+  for (const part of ['lib', 'bin', 'index.d.ts', 'README.md']) {
+    fs.cpSync(path.join(here, part), path.join(folder, part), { recursive: true });
+  }
+  return folder;
+}
+
+/** A folder with the package of this platform around a library. */
+function platformPackage(library) {
+  const name = `varta-${platform}`;
+  const folder = path.join(made, name);
+  const about = {
+    name,
+    version,
+    description: `The binary of varta for ${platform}`,
+    license: 'MIT OR Apache-2.0',
+    main: './varta.node',
+    files: ['varta.node'],
+    engines: { node: '>=20' },
+    os: [process.platform],
+    cpu: [process.arch],
+    libc: [libc === 'gnu' ? 'glibc' : 'musl'],
+  };
+  writePackage(folder, about);
+  fs.copyFileSync(library, path.join(folder, 'varta.node'));
+  fs.writeFileSync(path.join(folder, 'README.md'), `# ${name}\n\n${about.description}.\n`);
+  return folder;
+}
+
+function writePackage(folder, about) {
+  fs.mkdirSync(folder, { recursive: true });
+  fs.writeFileSync(path.join(folder, 'package.json'), JSON.stringify(about, null, 2));
+  for (const license of ['LICENSE-APACHE', 'LICENSE-MIT']) {
+    fs.copyFileSync(path.join(root, license), path.join(folder, license));
+  }
+}
+
+/** Packs a folder as for publishing. */
+function pack(folder) {
+  const [{ filename }] = JSON.parse(
+    run('npm', ['pack', '--json', '--pack-destination', made, folder], here),
+  );
+  return path.join(made, filename);
+}
+
+function hashOf(files) {
+  const hash = createHash('sha256');
+  for (const file of files) hash.update(fs.readFileSync(file));
+  return hash.digest('hex');
+}
+
+/** What a program prints; its errors are seen, and end this one. */
+function run(program, args, cwd) {
+  const { error, status, stdout } = spawnSync(program, args, {
+    cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28,
+  });
+  if (error) throw error;
+  if (status !== 0) {
+    process.stderr.write(stdout);
+    throw new Error(`${program} ${args[0]} ended with ${status}`);
+  }
+  return stdout;
+}
+
+module.exports = { build, compile, here, made, project, root };
+
+if (require.main === module) console.log(build());
