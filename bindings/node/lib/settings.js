@@ -18,8 +18,15 @@ function uidList(value) {
   return list.map((uid) => check.integer('options.uids', uid, 0, MOST_UID));
 }
 
+/** Addresses as `host:port`, one or several. */
+function addresses(name, value) {
+  return (Array.isArray(value) ? value : [value]).map((address) => check.text(name, address));
+}
+
 /** Each option by its name, and what becomes of it. */
 const readers = {
+  udp: (value) => ({ udp: addresses('options.udp', value) }),
+  secureUdp: (value) => ({ secureUdp: addresses('options.secureUdp', value) }),
   thresholdMs: (value) => ({ thresholdNs: check.milliseconds('options.thresholdMs', value) }),
   pauseAfterMs: (value) => ({ pauseAfterNs: check.milliseconds('options.pauseAfterMs', value) }),
   capacity: (value) => ({ capacity: check.integer('options.capacity', value, 1, 2 ** 24) }),
@@ -45,6 +52,7 @@ const readers = {
 function settingsOf(endpoints, options) {
   const settings = {
     endpoints,
+    udp: [],
     secureUdp: [],
     anyUid: false,
     namespaces: false,

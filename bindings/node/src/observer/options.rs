@@ -30,6 +30,8 @@ impl From<Pace> for Rate {
 pub struct Settings {
     /// Where it listens.
     pub endpoints: Vec<String>,
+    /// Addresses for plain beats, with a port of 0 for one of the kernel's choosing.
+    pub udp: Vec<String>,
     /// Addresses for sealed beats, the keys of which are given apart.
     pub secure_udp: Vec<String>,
     /// How long an agent may be silent.
@@ -80,6 +82,9 @@ impl Settings {
             .detect_exits(self.detect_exits);
         for endpoint in &self.endpoints {
             builder = builder.listen(parse(endpoint)?);
+        }
+        for address in &self.udp {
+            builder = builder.udp(socket_address(address)?);
         }
         for address in &self.secure_udp {
             builder = builder.secure_udp(socket_address(address)?);

@@ -1,0 +1,114 @@
+'use strict';
+// What tests have in common: places, waiting by condition, and other processes.
+
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
+
+const DEADLINE = 60_000;
+
+/** A folder of the test's own, gone with it. */
+function folder(t) {
+  const made = fs.mkdtempSync(path.join(os.tmpdir(), 'varta-'));
+  t.after(() => fs.rmSync(made, { recursive: true, force: true }));
+  return made;
+}
+
+/** A place for a socket. */
+function place(t) {
+  return path.join(folder(t), 'varta.sock');
+}
+
+/** Waits until something is so, and answers with it. */
+async function until(what, condition, deadline = DEADLINE) {
+  const end = Date.now() + deadline;
+  for (;;) {
+    const found = await condition();
+    if (found) return found;
+    if (Date.now() > end) throw new Error(`waited ${deadline / 1000} s for ${what}`);
+    await sleep(5);
+  }
+}
+
+/** The first event that fits, counted from the call. */
+function heard(observer, fits) {
+  const wanted = typeof fits === 'string' ? (event) => event.kind === fits : fits;
+  return new Promise((resolve, reject) => {
+    const late = setTimeout(() => {
+      observer.off('event', look);
+      reject(new Error(`waited ${DEADLINE / 1000} s for an event: ${fits}`));
+    }, DEADLINE);
+    function look(event) {
+      if (!wanted(event)) return;
+      clearTimeout(late);
+      observer.off('event', look);
+      resolve(event);
+    }
+    observer.on('event', look);
+  });
+}
+
+/** A process with its output, ended with the test. */
+class Program {
+  constructor(t, command, args, options = {}) {
+    const { env, ...rest } = options;
+    this.child = spawn(command, args, {
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, NODE_OPTIONS: '', ...env },
+      ...rest,
+    });
+    this.out = '';
+    this.err = '';
+    this.child.stdout.setEncoding('utf8').on('data', (text) => { this.out += text; });
+    this.child.stderr.setEncoding('utf8').on('data', (text) => { this.err += text; });
+    this.closed = once(this.child, 'close').then(([code, signal]) => ({ code, signal }));
+    t.after(async () => {
+      this.child.kill('SIGKILL');
+      await this.closed;
+    });
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+
+  /** Waits until it has printed this. */
+  said(text) {
+    return until(`${JSON.stringify(text)} (it said ${this.out}${this.err})`, () => {
+      if (this.out.includes(text)) return true;
+      if (this.child.exitCode !== null && this.child.stdout.readableEnded) {
+        throw new Error(`it ended before it said ${text}: ${this.out}${this.err}`);
+      }
+      return false;
+    });
+  }
+
+  /** Waits for its end. */
+  async ended() {
+    const late = sleep(DEADLINE, 'late', { ref: false });
+    const end = await Promise.race([this.closed, late]);
+    if (end === 'late') throw new Error(`it does not end: ${this.out}${this.err}`);
+    return end;
+  }
+}
+
+/** A script in a process of its own, which may require what is installed here. */
+function script(t, code, { flags = [], args = [], ...options } = {}) {
+  const cwd = path.dirname(__dirname);
+  return new Program(t, process.execPath, [...flags, '-e', code, '--', ...args], { cwd, ...options });
+}
+
+/** Python, for what Node cannot do: sockets of the user's own. */
+function python(t, code, ...args) {
+  return new Program(t, 'python3', ['-c', code, ...args]);
+}
+
+/** The descriptors of this process. */
+function descriptors() {
+  return fs.readdirSync('/proc/self/fd').length;
+}
+
+module.exports = { DEADLINE, Program, descriptors, folder, heard, place, python, script, until };
