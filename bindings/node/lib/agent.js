@@ -110,7 +110,7 @@ class Varta extends Agent {
 
   beat(status = 0, payload = 0) {
     if (status !== 0 && status !== 1 && status !== 2) status = statusOf(status);
-    if (payload >>> 0 !== payload) check.u32('payload', payload);
+    if (typeof payload !== 'number' || payload >>> 0 !== payload) check.u32('payload', payload);
     let number;
     try {
       number = agentBeat(handleOf(this), status, payload);

@@ -66,7 +66,7 @@ function platformPackage(library) {
     description: `The binary of varta for ${platform}`,
     license: 'MIT OR Apache-2.0',
     main: './varta.node',
-    files: ['varta.node'],
+    files: ['varta.node', 'LICENSE-*'],
     engines: { node: '>=20' },
     os: [process.platform],
     cpu: [process.arch],

@@ -1,0 +1,42 @@
+// A consumer in an ES module, for the compiler under `strict`.
+import { Observer, Origin, Simulated, Status, panic, secure } from 'varta';
+import type { AgentInfo, ObserverEvent, StallEvent, Stats } from 'varta';
+
+const observer: Observer = Observer.bind(['/run/varta.sock', 'udp://127.0.0.1:9000'], {
+  thresholdMs: 500,
+  uids: 'any',
+  rate: { perSecond: 5, burst: 10 },
+});
+observer.on('stall', (event: StallEvent) => console.log(event.agent, event.lastNs));
+observer.once('beat', ({ payload, status }) => console.log(payload + 1n, Status[status]));
+// @ts-expect-error there is no such event
+observer.on('stalled', () => {});
+observer.on('event', (event) => {
+  if (event.kind === 'exit' && event.cause === 'signal') console.log(event.signal);
+  // @ts-expect-error a beat has no cause
+  if (event.kind === 'beat') console.log(event.cause);
+});
+
+function fit(event: ObserverEvent): boolean {
+  return event.kind === 'stall' && event.origin === Origin.KernelAttested;
+}
+
+for await (const event of observer.events({ signal: AbortSignal.timeout(1) })) {
+  console.log(fit(event), String(event));
+}
+for await (const event of observer) console.log(event.observerNs);
+
+const agents: AgentInfo[] = observer.agents();
+const stats: Stats = observer.stats();
+console.log(agents[0]?.uid, stats.beats, stats.missed + 1n, observer.stats().skipped);
+observer.unref().close();
+await observer[Symbol.asyncDispose]();
+
+const simulated: Simulated = Observer.simulated({ capacity: 3 });
+simulated.feed(5n, { sender: { address: '192.0.2.1', sealed: true }, bytes: Buffer.alloc(60) });
+simulated.exit(6n, 4321, { code: 1 });
+const sealed: Buffer = secure.seal('00'.repeat(32), Buffer.alloc(8), 1, Buffer.alloc(32));
+console.log(simulated.poll()?.kind, sealed.length);
+panic.installSignalHandlerUds('/run/varta.sock', { signals: ['SIGTERM'] });
+// @ts-expect-error no such signal
+panic.installSignalHandlerUds('/run/varta.sock', { signals: ['SIGNOPE'] });
