@@ -3,7 +3,7 @@
 
 const { statusOf } = require('./agent');
 const check = require('./check');
-const { attempt } = require('./errors');
+const { attempt, translated } = require('./errors');
 const native = require('./native');
 
 const FRAME_BYTES = 32;
@@ -48,7 +48,7 @@ function decode(wire, version1) {
     return native.frameDecode(check.bytes('wire', wire, FRAME_BYTES), version1);
   } catch (error) {
     if (kinds.includes(error.code)) throw new DecodeError(error.code, error.message);
-    throw error;
+    throw translated(error, 'decode');
   }
 }
 

@@ -2,7 +2,7 @@
 // What became of a beat.
 
 const check = require('./check');
-const { nameOf } = require('./errors');
+const { attempt, nameOf } = require('./errors');
 const native = require('./native');
 const { DropReason } = require('./numbers');
 
@@ -84,7 +84,8 @@ function outcomeOf(number) {
 /** The outcome that a send's error stands for: any error with an `errno` or a `code`. */
 function classifySendError(error) {
   if (!(error instanceof Error)) throw check.wrongType('error', 'an Error', error);
-  return outcomeOf(native.classifyErrno(errnoOf(error)));
+  const errno = errnoOf(error);
+  return outcomeOf(attempt('send', () => native.classifyErrno(errno)));
 }
 
 function errnoOf({ errno, code }) {

@@ -5,7 +5,6 @@
 const check = require('./check');
 const { attempt } = require('./errors');
 const native = require('./native');
-const { outcomeOf } = require('./outcome');
 
 /** V8 has its own use for SEGV and BUS. */
 const SIGNALS = Object.freeze(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGABRT', 'SIGILL',
@@ -15,14 +14,21 @@ const installed = [];
 /** What has been told already, so that an error that passes two places is told once. */
 const told = new WeakSet();
 
+/** Never throws: what is being died of is not to be hidden by how it is told. */
 function say(error) {
   const isObject = (typeof error === 'object' && error !== null) || typeof error === 'function';
   if (isObject) {
-    if (told.has(error)) return undefined;
+    if (told.has(error)) return;
     told.add(error);
   }
-  const outcomes = installed.map((words) => outcomeOf(native.wordsSay(words, 0)));
-  return outcomes.at(-1);
+  for (const words of installed) {
+    try {
+      // Whether they were heard changes nothing for a process that is dying.
+      attempt('send', () => native.wordsSay(words, 0));
+    } catch (failure) {
+      process.emitWarning(failure);
+    }
+  }
 }
 
 function install(open, { signals = SIGNALS } = {}) {

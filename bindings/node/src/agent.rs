@@ -57,6 +57,8 @@ impl Handle {
 
     fn with<R>(&mut self, work: impl FnOnce(&mut dyn Agent) -> R) -> crate::Result<R> {
         let mut agent = self.0.take().ok_or_else(closed)?;
+        #[cfg(feature = "provoke")]
+        crate::exported::provoke("agent");
         let result = work(&mut *agent);
         self.0 = Some(agent);
         Ok(result)

@@ -17,6 +17,7 @@ fs.rmSync(provoked, { recursive: true, force: true });
 fs.cpSync(path.join(project, 'node_modules'), path.join(provoked, 'node_modules'), {
   recursive: true,
 });
+fs.copyFileSync(path.join(project, 'package.json'), path.join(provoked, 'package.json'));
 const [binary] = fs.readdirSync(path.join(provoked, 'node_modules'))
   .filter((name) => name.startsWith('varta-'));
 fs.copyFileSync(

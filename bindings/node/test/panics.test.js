@@ -1,0 +1,176 @@
+'use strict';
+// A panic inside any exported function is a JavaScript error. That none was forgotten is seen in
+// the sources and by provoking one in each.
+
+const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { test } = require('node:test');
+
+const native = path.join(process.env.VARTA_ROOT, 'bindings/node/src');
+
+function sources(folder) {
+  return fs.readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const at = path.join(folder, entry.name);
+    return entry.isDirectory() ? sources(at) : [[at, fs.readFileSync(at, 'utf8')]];
+  });
+}
+
+const exported = sources(native).flatMap(([, text]) =>
+  [...text.matchAll(/^exported! \{\n(?: {4}\/\/\/.*\n)* {4}fn (\w+)/gm)].map(([, name]) => name));
+
+/** In the project whose native half panics where it is told to. */
+function provoked(name, code) {
+  return spawnSync(process.execPath, ['-e', code], {
+    cwd: process.env.VARTA_PROVOKED,
+    encoding: 'utf8',
+    env: { ...process.env, VARTA_PROVOKE: name, NODE_OPTIONS: '' },
+    timeout: 60_000,
+  });
+}
+
+test('the sources export by the guarded macro and in no other way', () => {
+  assert.ok(exported.length > 30);
+  for (const [file, text] of sources(native)) {
+    const attributes = [...text.matchAll(/#\[(?:napi_derive::)?napi\b[^\]]*\]/g)].map(([all]) => all);
+    const allowed = path.basename(file) === 'exported.rs'
+      ? ['#[napi_derive::napi(catch_unwind)]']
+      : ['#[napi(object)]'];
+    for (const attribute of attributes) assert.ok(allowed.includes(attribute), `${file}: ${attribute}`);
+    assert.doesNotMatch(text, /module_exports|module_init|napi_create_function/, file);
+  }
+});
+
+test('what the binary exports is what the sources do', () => {
+  const found = provoked('', `
+    const native = require(require.resolve('varta').replace('index.js', 'native.js'));
+    console.log(Object.keys(native).join());
+  `);
+  assert.equal(found.status, 0, found.stderr);
+  const camel = (name) => name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase());
+  assert.deepEqual(found.stdout.trim().split(',').sort(), exported.map(camel).sort());
+});
+
+// A call of the public API for each export.
+const calls = {
+  agent_open: "Varta.connect('/x')",
+  agent_connect_uds: "Varta.connectUds('/x')",
+  agent_connect_udp: "Varta.connectUdp('127.0.0.1', 9)",
+  agent_connect_secure_udp: "Varta.connectSecureUdp('127.0.0.1', 9, key)",
+  agent_beat: 'agent.beat()',
+  agent_beat_v1: 'old.beat()',
+  agent_reconnect: 'agent.reconnect()',
+  agent_set_reconnect_after: 'agent.setReconnectAfter(1)',
+  agent_counts: 'agent.clockRegressions()',
+  agent_close: 'agent.close()',
+  classify_errno: 'classifySendError(new Error())',
+  checksum: 'crc32c(key)',
+  frame_encode: 'new Frame(0, 2, 0, 1, 0).encode()',
+  frame_decode: 'Frame.decode(key)',
+  secure_seal: 'secure.seal(key, Buffer.alloc(8), 1, key)',
+  secure_open: 'secure.open(key, key)',
+  secure_agent_key: 'secure.deriveAgentKey(key, 1)',
+  secure_iv_prefix: 'secure.deriveIvPrefix(Buffer.alloc(16), 1)',
+  secure_epoch_key: 'secure.deriveEpochKey(key, 1)',
+  secure_key_file: "secure.readKeyFile('/x')",
+  words_open: "panic.installSignalHandlerUdp('127.0.0.1', 9)",
+  words_open_secure_udp: "panic.installSignalHandlerSecureUdp('127.0.0.1', 9, key)",
+  words_at_signals: "panic.installSignalHandlerUdp('127.0.0.1', 9)",
+  words_say: `(panic.installSignalHandlerUdp('127.0.0.1', 9, { signals: [] }),
+    panic.run(() => { throw new Error('not this one'); }))`,
+  observer_bind: "Observer.bind([], { udp: '127.0.0.1:0' })",
+  observer_take: 'observer.poll()',
+  observer_agents: 'observer.agents()',
+  observer_stats: 'observer.stats()',
+  observer_skipped: 'observer.stats()',
+  observer_set_threshold: 'observer.setThreshold(1, 1)',
+  observer_addresses: 'observer.addresses',
+  observer_advice: 'observer.advice',
+  observer_hold: 'observer.ref()',
+  observer_close: 'observer.close()',
+  simulated_new: 'Observer.simulated()',
+  simulated_feed: 'simulated.feed(1, { sender: { pid: 2, uid: 0 }, bytes: key })',
+  simulated_feed_from: "simulated.feed(1, { sender: { address: '192.0.2.1' }, bytes: key })",
+  simulated_advance: 'simulated.advance(1)',
+  simulated_exit: 'simulated.exit(1, 2)',
+  simulated_late: 'simulated.late(1, 1)',
+  simulated_suspended: 'simulated.suspended(1, 1)',
+  simulated_set_threshold: 'simulated.setThreshold(1, 1)',
+  simulated_take: 'simulated.poll()',
+  simulated_agents: 'simulated.agents()',
+  simulated_stats: 'simulated.stats()',
+};
+
+test('a panic in each export is an Error, and the process goes on', async (t) => {
+  assert.deepEqual(Object.keys(calls).sort(), [...exported].sort());
+  for (const [name, call] of Object.entries(calls)) {
+    await t.test(name, () => {
+      // The name is set late, so that what comes before the call goes well.
+      const { status, signal, stdout, stderr } = provoked('', `
+        const { Frame, Observer, Varta, classifySendError, crc32c, panic, secure, v1 } =
+          require('varta');
+        const key = Buffer.alloc(32);
+        const agent = Varta.connect('/nonexistent/varta.sock');
+        const old = v1.Varta.connect('/nonexistent/varta.sock');
+        const observer = Observer.bind([], { udp: '127.0.0.1:0' });
+        const simulated = Observer.simulated();
+        observer.on('error', ({ code }) => console.log('as an event', code));
+        process.env.VARTA_PROVOKE = ${JSON.stringify(name)};
+        try {
+          ${call};
+          console.log('nothing was thrown');
+        } catch (error) {
+          console.log(error instanceof Error, error.code, error.message);
+        }
+        process.exitCode = 0;
+        observer.close();
+      `);
+      assert.deepEqual([status, signal], [0, null], stderr);
+      const expected = {
+        // An observer that fails says so as an event.
+        observer_take: /^as an event ERR_VARTA_PANIC\nnothing was thrown\n$/,
+        // Last words hide nothing of what they are about.
+        words_say: /^true undefined not this one\n$/,
+      };
+      assert.match(
+        stdout,
+        expected[name] ?? new RegExp(`^true ERR_VARTA_PANIC .*provoked in ${name}`),
+      );
+      assert.match(stderr, new RegExp(`provoked in ${name}`));
+    });
+  }
+});
+
+test('an agent in which something panicked is closed', () => {
+  const { stdout, stderr } = provoked('', `
+    const { Varta } = require('varta');
+    const agent = Varta.connect('/nonexistent/varta.sock');
+    process.env.VARTA_PROVOKE = 'agent';
+    try { agent.beat(); } catch (error) { console.log(error.code); }
+    delete process.env.VARTA_PROVOKE;
+    try { agent.beat(); } catch (error) { console.log(error.code); }
+  `);
+  assert.equal(stdout, 'ERR_VARTA_PANIC\nERR_VARTA_CLOSED\n', stderr);
+});
+
+test('a panic in the observer\'s thread is an error event, and the end of the observer', () => {
+  const { status, stdout, stderr } = provoked('thread', `
+    const { Observer } = require('varta');
+    const observer = Observer.bind([], { udp: '127.0.0.1:0' });
+    observer.on('close', () => console.log('closed'));
+    observer.on('error', (error) => console.log(error.code, observer.closed));
+    (async () => {
+      try { for await (const event of observer); } catch (error) { console.log(error.code); }
+    })();
+  `);
+  assert.equal(status, 0, stderr);
+  assert.equal(stdout, 'ERR_VARTA_PANIC true\nclosed\nERR_VARTA_PANIC\n');
+});
+
+test('what is published has no such hook', () => {
+  const modules = path.join(path.dirname(__dirname), 'node_modules');
+  const [binary] = fs.readdirSync(modules).filter((name) => name.startsWith('varta-'));
+  const bytes = fs.readFileSync(path.join(modules, binary, 'varta.node'));
+  assert.equal(bytes.includes('VARTA_PROVOKE'), false);
+});

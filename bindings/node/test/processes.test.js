@@ -1,0 +1,59 @@
+'use strict';
+// Processes of Node's own making: child_process.fork and cluster.
+
+const assert = require('node:assert/strict');
+const { fork } = require('node:child_process');
+const path = require('node:path');
+const { test } = require('node:test');
+
+const { Observer } = require('varta');
+const { heard, place, script, until } = require('./support');
+
+test('forked children are agents of their own', async (t) => {
+  const at = place(t);
+  const observer = Observer.bind(at, { thresholdMs: 600_000 });
+  t.after(() => observer.close());
+  const beats = [];
+  const exits = [];
+  observer.on('beat', ({ pid, nonce, payload }) => beats.push([pid, nonce, payload]));
+  observer.on('exit', ({ pid, code }) => exits.push([pid, code]));
+  const children = [1, 2, 3].map((number) => {
+    const child = fork(path.join(__dirname, 'fixtures/child.js'), [at, String(number)]);
+    t.after(() => child.kill('SIGKILL'));
+    return child.pid;
+  });
+  await until('three exits', () => exits.length === 3);
+  assert.deepEqual(exits.map(([pid]) => pid).sort(), [...children].sort());
+  assert.ok(exits.every(([, code]) => code === 3));
+  children.forEach((pid, index) => {
+    const own = beats.filter(([from]) => from === pid);
+    assert.deepEqual(own, [[pid, 1n, BigInt(index + 1)], [pid, 2n, BigInt(index + 1)]]);
+  });
+});
+
+test('cluster workers beat, one is killed, and its successor is seen', async (t) => {
+  const at = place(t);
+  const observer = Observer.bind(at, { thresholdMs: 600_000 });
+  t.after(() => observer.close());
+  const pids = new Set();
+  observer.on('beat', ({ pid }) => pids.add(pid));
+  const exit = heard(observer, 'exit');
+  const cluster = script(t, `
+    const cluster = require('node:cluster');
+    const { Varta, beatForever } = require('varta');
+    if (cluster.isPrimary) {
+      for (let i = 0; i < 2; i += 1) cluster.fork();
+      cluster.on('exit', () => cluster.fork());
+    } else {
+      beatForever(Varta.connect(process.argv[1]), { everyMs: 10 });
+      require('node:http').createServer().listen(0);
+    }
+  `, { args: [at] });
+  await until('both workers', () => pids.size === 2);
+  const [victim] = pids;
+  assert.notEqual(victim, cluster.pid);
+  process.kill(victim, 'SIGKILL');
+  const { pid, cause, signal } = await exit;
+  assert.deepEqual([pid, cause, signal], [victim, 'signal', 9]);
+  await until('the successor', () => pids.size === 3);
+});
