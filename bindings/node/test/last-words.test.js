@@ -21,10 +21,7 @@ const ends = {
   'SIGQUIT': "process.kill(process.pid, 'SIGQUIT'); setInterval(() => {}, 1000);",
   'SIGTERM while the loop is stuck': "process.kill(process.pid, 'SIGTERM'); for (;;);",
   'abort': 'process.abort();',
-  'out of memory': `
-    require('node:v8').setFlagsFromString('--max-old-space-size=20');
-    const all = []; for (;;) all.push(new Array(10000).fill(all.length));
-  `,
+  'out of memory': 'const all = []; for (;;) all.push(new Array(10000).fill(all.length));',
 };
 
 test('what ends a process is told, and ends it as it would have', async (t) => {
@@ -35,12 +32,12 @@ test('what ends a process is told, and ends it as it would have', async (t) => {
       t.after(() => observer.close());
       const said = [];
       observer.on('event', (event) => said.push(event));
-      const limits = (run) => `require('node:process').report.reportOnFatalError = false; ${run}`;
-      const without = script(t, limits(code));
+      const flags = ['--max-old-space-size=20'];
+      const without = script(t, code, { flags });
       const withWords = script(t, `
         require('varta').panic.installSignalHandlerUds(${JSON.stringify(at)});
-        ${limits(code)}
-      `);
+        ${code}
+      `, { flags });
       const expected = await without.ended();
       assert.ok(expected.code !== 0 || expected.signal !== null);
       assert.deepEqual(await withWords.ended(), expected, withWords.err);
