@@ -41,7 +41,7 @@ const { status } = spawnSync(
   {
     cwd: project,
     stdio: 'inherit',
-    env: { ...process.env, VARTA_ROOT: root, VARTA_PROVOKED: provoked },
+    env: { ...process.env, VARTA_ROOT: root, VARTA_PROJECT: project, VARTA_PROVOKED: provoked },
   },
 );
 process.exit(status ?? 1);

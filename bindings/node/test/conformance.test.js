@@ -1,0 +1,156 @@
+'use strict';
+// The runner for the shared vectors: it must fail when a vector is wrong, and say which; and it
+// must never pass over what it does not know.
+
+const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
+const fs = require('node:fs');
+const path = require('node:path');
+const { test } = require('node:test');
+
+const { folder } = require('./support');
+
+const conformance = path.join(process.env.VARTA_ROOT, 'conformance');
+const committed = path.join(conformance, 'vectors/vlp.json');
+const runner = path.join(conformance, 'node/main.js');
+const ARRAYS = ['crc32c_vectors', 'frame_vectors', 'secure_frame_vectors'];
+
+// Numbers above 2^53 are kept as text here, and put back as they were.
+const text = fs.readFileSync(committed, 'utf8');
+const document = JSON.parse(text.replace(/: (\d{16,})/g, ': "#$1"'));
+const written = (value) => JSON.stringify(value).replace(/"#(\d+)"/g, '$1');
+
+function run(...args) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [runner, ...args], {
+    encoding: 'utf8',
+  });
+  return { code: status, out: stdout, err: stderr };
+}
+
+function runText(t, content) {
+  const file = path.join(folder(t), 'vectors.json');
+  fs.writeFileSync(file, content);
+  return run(file);
+}
+
+/** The header, and these vectors alone. */
+function only(...vectors) {
+  const file = { ...document, crc32c_vectors: [], frame_vectors: [], secure_frame_vectors: [] };
+  for (const { array, vector } of vectors) file[array].push(vector);
+  return file;
+}
+
+function sample(id) {
+  for (const array of ARRAYS) {
+    const vector = document[array].find((one) => one.id === id);
+    if (vector) return { array, vector: structuredClone(vector) };
+  }
+  throw new Error(`no vector ${id}`);
+}
+
+test('the committed vectors pass, counted by kind', () => {
+  const total = ARRAYS.reduce((sum, array) => sum + document[array].length, 0);
+  assert.ok(total >= 300);
+  assert.deepEqual(run(committed), { code: 0, out: `${total} passed, 0 failed\n`, err: '' });
+  const counts = JSON.parse(run('--json', committed).out);
+  assert.deepEqual(Object.keys(counts), [
+    'crc32c', 'decode_error', 'encode_decode_roundtrip', 'frame_length', 'kdf_agent_key',
+    'kdf_epoch_key', 'kdf_iv_prefix', 'master_key_seal', 'open_error', 'shared_key_seal',
+    'v1_decode',
+  ]);
+  assert.ok(Object.values(counts).every(({ passed }) => passed > 0));
+});
+
+test('one changed byte fails and is named', (t) => {
+  for (const [id, field, at, mask] of [
+    ['crc32c-check', 'input_hex', 0, 0xff], ['crc32c-check', 'expected_crc_hex', 3, 0xff],
+    ['frame-golden-ok', 'expected_wire_hex', 31, 0xff], ['decode-version-1', 'wire_hex', 0, 0xff],
+    ['v1-status-ok', 'wire_hex', 31, 0xff], ['v1-pid-0', 'wire_hex', 7, 0xff],
+    ['kdf-agent-42', 'master_key_hex', 0, 0xff], ['kdf-agent-42', 'expected_okm_hex', 31, 0xff],
+    ['kdf-iv-prefix-7', 'session_salt_hex', 15, 0xff], ['kdf-epoch-256', 'agent_key_hex', 31, 0xff],
+    ['seal-shared-whole', 'key_hex', 0, 0xff], ['seal-shared-whole', 'expected_wire_hex', 59, 0xff],
+    ['seal-master-whole', 'derived_agent_key_hex', 0, 0xff],
+    ['seal-master-whole', 'expected_wire_hex', 0, 0xff],
+    // What no longer is tampered with must open.
+    ['open-shared-bit-0', 'wire_hex', 0, 0x01], ['open-master-bit-511', 'wire_hex', 63, 0x80],
+  ]) {
+    const { array, vector } = sample(id);
+    const bytes = Buffer.from(vector[field], 'hex');
+    bytes[at] ^= mask;
+    vector[field] = bytes.toString('hex');
+    const { code, out } = runText(t, written(only({ array, vector })));
+    assert.ok(out.startsWith(`FAIL ${id}: `), `${id} ${field}: ${out}`);
+    assert.ok(out.endsWith('\n0 passed, 1 failed\n'), out);
+    assert.equal(code, 1);
+  }
+});
+
+test('numbers are not rounded', (t) => {
+  const { array, vector } = sample('frame-timestamp-9007199254740993');
+  vector.inputs.timestamp = '#9007199254740992';
+  const content = written(only({ array, vector }));
+  const rounded = runText(t, content);
+  assert.ok(rounded.out.startsWith('FAIL frame-timestamp-9007199254740993: encoding: '), rounded.out);
+  const large = runText(t, content.replace('9007199254740992', '18446744073709551616'));
+  assert.match(large.out, /timestamp: expected an unsigned number of 64 bits, got 18446744073709551616/);
+});
+
+test('a field that is missing or spoilt fails and is named', (t) => {
+  const broken = [];
+  for (const id of [
+    'crc32c-check', 'frame-golden-ok', 'decode-version-1', 'frame-length-33', 'v1-status-ok',
+    'v1-pid-0', 'kdf-agent-42', 'kdf-iv-prefix-7', 'kdf-epoch-256', 'seal-shared-whole',
+    'seal-master-whole', 'open-shared-bit-0', 'open-master-bit-511',
+  ]) {
+    const { array, vector } = sample(id);
+    for (const name of Object.keys(vector)) {
+      if (['id', 'description', 'info_hex'].includes(name)) continue;
+      const { [name]: _, ...without } = vector;
+      // A checksum need not name its kind.
+      if (!(name === 'kind' && array === 'crc32c_vectors')) broken.push({ array, vector: without });
+      for (const spoilt of [{}, -1, 1.5, [], true]) {
+        broken.push({ array, vector: { ...vector, [name]: spoilt } });
+      }
+    }
+  }
+  broken.forEach(({ vector }, index) => { vector.id = `${vector.id}-${index}`; });
+  const { code, out, err } = runText(t, written(only(...broken)));
+  for (const { vector } of broken) assert.ok(out.includes(`FAIL ${vector.id}: `), vector.id);
+  assert.ok(out.endsWith(`\n0 passed, ${broken.length} failed\n`), out);
+  assert.deepEqual([code, err], [1, '']);
+});
+
+test('unknown kinds are skipped and said', (t) => {
+  const file = only(sample('frame-golden-ok'));
+  for (const array of ARRAYS) file[array].push({ id: `new-${array}`, kind: 'novel' });
+  file.other_vectors = [{ id: 'elsewhere', kind: 'foreign' }];
+  const { code, out } = runText(t, written(file));
+  assert.equal(
+    out,
+    'SKIP 1 of the unknown kind "foreign"\nSKIP 3 of the unknown kind "novel"\n'
+      + '1 passed, 0 failed, 4 skipped\n',
+  );
+  assert.equal(code, 0);
+});
+
+test('an unusable file, and bad arguments, say why', (t) => {
+  for (const [content, reason] of [
+    ['', 'it is not a JSON object'], [text.slice(0, text.length / 2), 'it is not a JSON object'],
+    ['[]', 'it is not a JSON object'], ['{}', 'it has no magic_hex'],
+    [written(only()), 'it has no vectors'],
+    [written({ ...document, frame_vectors: {} }), 'it has no array frame_vectors'],
+    [written({ ...document, magic_hex: '5642' }), 'its magic_hex is "5642"'],
+    [written({ ...document, version_byte: 3 }), 'its version_byte is 3'],
+  ]) {
+    const { code, out, err } = runText(t, content);
+    assert.ok(err.startsWith('cannot use ') && err.includes(reason), err);
+    assert.deepEqual([code, out], [2, '']);
+  }
+  assert.equal(run('/nonexistent/vlp.json').code, 2);
+  for (const args of [[], ['a', 'b'], ['--jsno', 'a'], ['--json']]) {
+    const { code, err } = run(...args);
+    assert.ok(err.startsWith('usage: '), err);
+    assert.equal(code, 2);
+  }
+  assert.equal(run('--help').code, 0);
+});

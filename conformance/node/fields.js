@@ -1,0 +1,75 @@
+'use strict';
+// The fields of a vector, each read as what it must be.
+
+const { show } = require('./json');
+
+/** Says what was expected and what came. */
+class Failure extends Error {
+  constructor(what, expected, got) {
+    super(`${what}: expected ${expected}, got ${got}`);
+  }
+}
+
+function isObject(value) {
+  return value !== null && typeof value === 'object' && !Array.isArray(value);
+}
+
+class Fields {
+  #value;
+
+  constructor(value) {
+    if (!isObject(value)) throw new Failure('vector', 'a JSON object', show(value));
+    this.#value = value;
+  }
+
+  has(name) {
+    return Object.hasOwn(this.#value, name);
+  }
+
+  object(name) {
+    return new Fields(this.#read(name, 'a JSON object', isObject));
+  }
+
+  null(name) {
+    this.#read(name, 'null', (value) => value === null);
+  }
+
+  text(name) {
+    return this.#read(name, 'a string', (value) => typeof value === 'string');
+  }
+
+  textOrNull(name) {
+    const fits = (value) => value === null || typeof value === 'string';
+    return this.#read(name, 'a string or null', fits);
+  }
+
+  /** A bigint of so many bits. */
+  whole(name, bits) {
+    const fits = (value) => typeof value === 'bigint' && value >= 0n && value < 2n ** BigInt(bits);
+    return this.#read(name, `an unsigned number of ${bits} bits`, fits);
+  }
+
+  number(name) {
+    return Number(this.whole(name, 32));
+  }
+
+  bytes(name, length) {
+    const what = length === undefined ? 'lower-case hex' : `${length} bytes in lower-case hex`;
+    const fits = (value) => typeof value === 'string' && /^(?:[0-9a-f]{2})*$/.test(value)
+      && (length === undefined || value.length === 2 * length);
+    return Buffer.from(this.#read(name, what, fits), 'hex');
+  }
+
+  #read(name, expected, fits) {
+    if (!this.has(name)) throw new Failure(name, expected, 'nothing');
+    const value = this.#value[name];
+    if (!fits(value)) throw new Failure(name, expected, show(value));
+    return value;
+  }
+}
+
+function same(what, expected, got) {
+  if (expected !== got) throw new Failure(what, expected, got);
+}
+
+module.exports = { Failure, Fields, same };

@@ -1,0 +1,58 @@
+'use strict';
+// Runs a file of conformance vectors through the npm package `varta`, as it is installed: the
+// vectors that failed, then how many did not.
+
+const { load } = require('./document');
+const { Fields } = require('./fields');
+const { Report } = require('./report');
+const { checkOf } = require('./checks');
+
+const USAGE = `usage: node conformance/node/main.js [--json] FILE
+  --json  end with the counts of each kind as a JSON object, instead of the sums`;
+
+function run(path) {
+  const report = new Report();
+  for (const vector of load(path)) {
+    let kind = 'unnamed';
+    try {
+      kind = vector.kind();
+      const check = checkOf(kind);
+      if (check === undefined) {
+        report.skipped(kind);
+        continue;
+      }
+      const fields = new Fields(vector.value);
+      fields.text('id');
+      check(fields);
+      report.passed(kind);
+    } catch (failure) {
+      report.failed(kind, `FAIL ${vector.name}: ${failure.message}`);
+    }
+  }
+  return report;
+}
+
+function main(args) {
+  if (args.some((arg) => arg === '--help' || arg === '-h')) {
+    console.log(USAGE);
+    return 0;
+  }
+  const flags = args.filter((arg) => arg.startsWith('-'));
+  const paths = args.filter((arg) => !arg.startsWith('-'));
+  if (paths.length !== 1 || flags.some((flag) => flag !== '--json')) {
+    console.error(USAGE);
+    return 2;
+  }
+  let report;
+  try {
+    report = run(paths[0]);
+  } catch (error) {
+    console.error(`cannot use ${paths[0]}: ${error.message}`);
+    return 2;
+  }
+  process.stdout.write(report.details());
+  console.log(flags.length > 0 ? JSON.stringify(report.counts()) : report.sums());
+  return report.hasFailed ? 1 : 0;
+}
+
+process.exitCode = main(process.argv.slice(2));
