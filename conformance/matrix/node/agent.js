@@ -1,0 +1,45 @@
+'use strict';
+// An agent that does as it is told: `agent.js [--v1] ENDPOINT`, commands by line on its input.
+// Its child is what Node makes of a fork, a process of its own.
+
+const { fork } = require('node:child_process');
+const { once } = require('node:events');
+const readline = require('node:readline');
+
+const { Varta, v1 } = require('./package');
+
+const args = process.argv.slice(2);
+const endpoint = args.at(-1);
+const kind = args[0] === '--v1' ? v1.Varta : Varta;
+const agent = kind.connect(endpoint);
+const beat = (status, payload) => String(agent.beat(status, payload)).replaceAll(' ', '-');
+
+function beAChild() {
+  process.send([process.pid, beat('ok', 101), beat('degraded', 102)].join(' '));
+  // Told to end, it does.
+  process.once('message', () => process.disconnect());
+}
+
+async function obey() {
+  console.log('ready', process.pid);
+  let child;
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const [command, status, payload] = line.split(' ');
+    if (command === 'beat') {
+      console.log(beat(status, Number(payload)));
+    } else if (command === 'fork') {
+      child = fork(__filename, args);
+      const [told] = await once(child, 'message');
+      console.log('child', told);
+    } else if (command === 'end') {
+      child.send('end');
+      await once(child, 'exit');
+      console.log('ended');
+    } else {
+      throw new Error(`no such command: ${line}`);
+    }
+  }
+}
+
+if (process.send) beAChild();
+else obey();
