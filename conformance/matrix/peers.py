@@ -55,6 +55,11 @@ def rust_binaries() -> Path:
     return TARGET / "debug"
 
 
+def node(script: str) -> list[str]:
+    subprocess.run(["node", "bindings/node/tool/build.js"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    return ["node", str(HERE / "node" / script)]
+
+
 def published_client() -> Path:
     manifest = HERE / "published/Cargo.toml"
     build = PEERS / "build"
@@ -89,6 +94,8 @@ def agents() -> dict[str, Agent]:
     return {
         "Rust": Agent([str(rust / "agent")]),
         "Rust, version 1": Agent([str(rust / "agent"), "--v1"], LOCAL, version=1),
+        "Node": Agent(node("agent.js")),
+        "Node, version 1": Agent([*node("agent.js"), "--v1"], LOCAL, version=1),
         "published Rust 0.1": Agent([client, "0.1"], LOCAL, version=1, child=Child.GOES_ON),
         "published Rust 0.2": Agent([client, "0.2"], child_unheard=frozenset({"master"})),
         "published Python 0.2": Agent([str(published_python()), str(HERE / "published/agent.py")]),
@@ -99,6 +106,7 @@ def observers() -> dict[str, Observer]:
     published = ["--max-beat-rate", "0", "--export-file-sync-every", "1"]
     return {
         "Rust": Observer(ours(rust_binaries() / "observer")),
+        "Node": Observer(ours(*node("observer.js"))),
         "published daemon 0.1": Observer(
             daemon(published_daemon("0.1.0"), [], at_end=True), (1,), LOCAL
         ),
