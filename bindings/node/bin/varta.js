@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 'use strict';
-// varta beat, varta watch: an agent and an observer for the command line.
+// varta beat and varta watch: an agent and an observer for the command line.
 
 const { parseArgs } = require('node:util');
 

@@ -1,0 +1,96 @@
+'use strict';
+// What the docs and the README print, run as printed but for the place of the socket.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { test } = require('node:test');
+
+const { Program, place, until } = require('./support');
+
+const project = path.dirname(__dirname);
+
+function blocks(file, ...languages) {
+  const text = fs.readFileSync(path.join(process.env.VARTA_ROOT, file), 'utf8');
+  return [...text.matchAll(/^```(\w+)\n(.*?)^```$/gms)]
+    .filter(([, language]) => languages.includes(language))
+    .map(([, language, code]) => ({ language, code }));
+}
+
+/** Runs code as a file of that kind, with a socket of its own. */
+function run(t, code, kind, at) {
+  const folder = fs.mkdtempSync(path.join(project, 'docs-'));
+  t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
+  const file = path.join(folder, `block.${kind}`);
+  fs.writeFileSync(file, code.replaceAll('/tmp/varta.sock', at));
+  return new Program(t, process.execPath, [file]);
+}
+
+const withoutNumbers = (text) => text.replace(/^\d+\.\d{3} s/gm, 'T').replace(/\d+\.\d{3} s/g, 'T')
+  .replace(/pid \d+/g, 'pid P');
+
+test('each block of the page on Node runs', async (t) => {
+  const all = blocks('docs/node.md', 'cjs', 'mjs');
+  assert.ok(all.length >= 7);
+  for (const [index, { language, code }] of all.entries()) {
+    await t.test(`block ${index + 1}, ${language}`, async (t) => {
+      const program = run(t, code, language, place(t));
+      assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+      assert.equal(program.err, '');
+    });
+  }
+});
+
+test('the quick start prints what the page says, in both kinds', async (t) => {
+  const [printed] = blocks('docs/node.md', 'text');
+  for (const { language, code } of blocks('docs/node.md', 'cjs', 'mjs').slice(0, 2)) {
+    const program = run(t, code, language, place(t));
+    await program.ended();
+    assert.equal(withoutNumbers(program.out), withoutNumbers(printed.code), language);
+  }
+});
+
+test('the README\'s ten lines run, as a module and in CommonJS', async (t) => {
+  const [agent, observer, ...rest] = blocks('README.md', 'js');
+  assert.equal(rest.length, 0);
+  const commonjs = (code) => code.replace(/^import (\{.*\}) from 'varta';$/m, "const $1 = require('varta');");
+  for (const [kind, as] of [['mjs', (code) => code], ['cjs', commonjs]]) {
+    const at = place(t);
+    const watching = run(t, as(observer.code), kind, at);
+    await until('the socket', () => fs.existsSync(at));
+    const beating = run(t, as(agent.code), kind, at);
+    assert.deepEqual(await beating.ended(), { code: 0, signal: null }, beating.err);
+    assert.equal(beating.out, 'sent\n'.repeat(10));
+    await watching.said('beat, ok, payload 9, nonce 10');
+    await watching.said('exit, exit code 0, last status ok');
+  }
+});
+
+test('the example of an agent beats to nobody too', async (t) => {
+  const [agent] = blocks('README.md', 'js');
+  const alone = run(t, agent.code, 'mjs', place(t));
+  await alone.ended();
+  assert.equal(alone.out, 'dropped: no observer\n'.repeat(10));
+});
+
+test('no page prints a command that would fetch a stranger\'s package', () => {
+  for (const page of ['README.md', 'docs/node.md', 'bindings/node/README.md']) {
+    const text = fs.readFileSync(path.join(process.env.VARTA_ROOT, page), 'utf8');
+    for (const [, what] of text.matchAll(/npx (.*varta)/g)) assert.equal(what, '--no varta', page);
+    for (const [, what] of text.matchAll(/npm (?:i|install|add) (.*)/g)) {
+      assert.ok(what.split(' ').every((word) => word.startsWith('./')), `${page}: ${what}`);
+    }
+  }
+});
+
+test('every option and every event kind has its place on the page', () => {
+  const page = fs.readFileSync(path.join(process.env.VARTA_ROOT, 'docs/node.md'), 'utf8');
+  const types = fs.readFileSync(path.join(process.env.VARTA_ROOT, 'bindings/node/index.d.ts'), 'utf8');
+  const options = /interface SimulatedOptions \{(.*?)^\}.*?interface ObserverOptions[^{]*\{(.*?)^\}/ms.exec(types);
+  for (const [, name] of `${options[1]}${options[2]}`.matchAll(/^ {2}(\w+)\?:/gm)) {
+    assert.ok(page.includes(name), name);
+  }
+  for (const [, kind] of types.matchAll(/extends Said<'([\w-]+)'>/g)) {
+    assert.ok(page.includes(`| \`${kind}\``), kind);
+  }
+});
