@@ -17,7 +17,7 @@ demo: ## Show what it does, in half a minute
 	@./demo
 
 .PHONY: test
-test: lint unit vectors matrix python fuzz-short msrv package docs ## Check everything
+test: lint unit python node vectors matrix fuzz-short msrv package docs ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
@@ -51,6 +51,10 @@ matrix: ## Every agent to every observer, ours and the published ones
 .PHONY: python
 python: ## The Python package, in every Python that is here
 	bindings/python/run test
+
+.PHONY: node
+node: bindings/node/node_modules ## The Node package, as it is published and installed
+	node bindings/node/tool/test.js
 
 .PHONY: fuzz-short
 fuzz-short:
@@ -90,7 +94,11 @@ fmt: ## Format
 
 .PHONY: clean
 clean: ## Remove all that was made
-	rm -rf target .venv bench/target fuzz/target fuzz/artifacts fuzz/corpus
+	rm -rf target .venv bindings/node/target bindings/node/node_modules bench/target fuzz/target fuzz/artifacts fuzz/corpus
+
+bindings/node/node_modules: bindings/node/package-lock.json
+	cd bindings/node && npm ci --ignore-scripts --no-audit --no-fund --silent
+	touch $@
 
 $(PYTHON): conformance/generate/requirements.txt
 	python3 -m venv .venv
