@@ -1,0 +1,86 @@
+'use strict';
+// What it takes to be told: how many events a second, how late, and for what when it is quiet.
+
+const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
+
+const { Program, onReceiver, program } = require('./programs');
+const { ascending, quantile } = require('./measure');
+
+/** The observer, in a process of its own. */
+function observing(mode, at) {
+  return new Program(process.execPath, [path.join(__dirname, 'observing.js'), mode, at]);
+}
+
+/** Beats a second from one sender to a listener; and to a receiver that does nothing else. */
+async function throughput({ seconds }, folder) {
+  const rates = { told: [], limit: [], lost: 0 };
+  for (let round = 0; round < 3; round += 1) {
+    const bare = path.join(folder, `bare-${round}.sock`);
+    const receiver = onReceiver('receive', bare);
+    await receiver.line();
+    rates.limit.push((await flooded(bare, seconds)).rate);
+    await receiver.end();
+
+    const at = path.join(folder, `told-${round}.sock`);
+    const observer = observing('count', at);
+    await observer.line();
+    const { sent, took } = await flooded(at, seconds);
+    const [told, skipped] = (await observer.ask(sent)).split(' ').map(Number);
+    rates.told.push(told / took);
+    rates.lost += sent - told - skipped;
+    await observer.end();
+  }
+  const median = (values) => quantile(values.sort(ascending), 0.5);
+  const [told, limit] = [median(rates.told), median(rates.limit)];
+  return [
+    { name: 'node events a second', value: told, unit: '/s', atLeast: Math.min(300_000, limit) },
+    { name: 'node beats a second that one sender gets rid of', value: limit, unit: '/s' },
+    { name: 'node beats that were neither told nor counted', value: rates.lost, unit: '', atMost: 0 },
+  ];
+}
+
+async function flooded(at, seconds) {
+  const sender = program('flood', at);
+  await sender.line();
+  await sleep(seconds * 1000);
+  sender.child.stdin.end();
+  const [sent, took] = (await sender.line()).split(' ').map(Number);
+  await sender.gone;
+  return { sent, took, rate: sent / took };
+}
+
+/** From the send to the listener. */
+async function latency({ seconds }, folder) {
+  const at = path.join(folder, 'late.sock');
+  const observer = observing('late', at);
+  await observer.line();
+  const sender = program('pace', at, '1000');
+  await sleep(seconds * 3000);
+  await sender.end();
+  const late = JSON.parse(await observer.ask('')).sort(ascending);
+  await observer.end();
+  return [
+    { name: 'node from send to listener', value: quantile(late, 0.5), unit: 'us' },
+    { name: 'node from send to listener, p99', value: quantile(late, 0.99), unit: 'us', atMost: 5000 },
+  ];
+}
+
+/** Processor time of an idle process, with a quiet observer and without. */
+async function quiet({ seconds }, folder) {
+  const ask = async (mode) => {
+    const idle = observing(mode, path.join(folder, `${mode}.sock`));
+    await idle.line();
+    await sleep(500);
+    const share = Number(await idle.ask(seconds * 3));
+    await idle.end();
+    return share;
+  };
+  const [without, with_] = [await ask('idle'), await ask('quiet')];
+  return [
+    { name: 'node idle process', value: without, unit: '% CPU' },
+    { name: 'node quiet observer adds', value: Math.max(0, with_ - without), unit: '% CPU', atMost: 0.1 },
+  ];
+}
+
+module.exports = { latency, quiet, throughput };

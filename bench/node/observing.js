@@ -1,0 +1,51 @@
+'use strict';
+// The observer of a benchmark: `observing.js count|late|quiet|idle PLACE`. It says `bound`, answers
+// one line, and ends with its input.
+
+const { once } = require('node:events');
+const readline = require('node:readline');
+
+const varta = require('./package');
+
+const [mode, at] = process.argv.slice(2);
+const lines = readline.createInterface({ input: process.stdin });
+
+async function main() {
+  const observer = mode === 'idle'
+    ? undefined
+    : varta.Observer.bind(at, { thresholdMs: 600_000 });
+  let told = 0;
+  const late = [];
+  if (mode === 'late') {
+    observer.on('beat', ({ payload }) => {
+      const now = process.hrtime.bigint() / 1000n & 0xffff_ffffn;
+      late.push(Number(BigInt.asUintN(32, now - payload)));
+    });
+  } else {
+    observer?.on('beat', () => { told += 1; });
+  }
+  if (mode === 'quiet') {
+    const agent = varta.Varta.connectUds(at);
+    agent.beat();
+    await once(observer, 'beat');
+  }
+  console.log('bound');
+  const [line] = await once(lines, 'line');
+  if (mode === 'count') {
+    // All that was sent is waited for.
+    const sent = Number(line);
+    while (told + observer.stats().skipped < sent) await new Promise((next) => setTimeout(next, 1));
+    console.log(told, observer.stats().skipped);
+  } else if (mode === 'late') {
+    console.log(JSON.stringify(late));
+  } else {
+    const [before, begun] = [process.cpuUsage(), performance.now()];
+    await new Promise((next) => setTimeout(next, Number(line) * 1000));
+    const { user, system } = process.cpuUsage(before);
+    console.log((user + system) / 10 / (performance.now() - begun));
+  }
+  await once(lines, 'close');
+  observer?.close();
+}
+
+main();

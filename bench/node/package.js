@@ -1,0 +1,9 @@
+'use strict';
+// The package as it is published, where bindings/node/tool/build.js has installed it.
+
+const { createRequire } = require('node:module');
+const path = require('node:path');
+
+const { project } = require('../../bindings/node/tool/build');
+
+module.exports = createRequire(path.join(project, 'package.json'))('varta');

@@ -1,0 +1,63 @@
+'use strict';
+// The other processes of a benchmark: see rust/src/main.rs.
+
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const readline = require('node:readline');
+
+const CPUS = require('node:os').availableParallelism();
+
+/** Where the sender runs, and where the receiver does. */
+const places = { sender: CPUS - 1, receiver: 0 };
+
+let beats;
+
+/** Says where the program is that was built for this. */
+function use(program) {
+  beats = program;
+}
+
+/** A process that is told things by line, and answers so. */
+class Program {
+  constructor(command, args, cpu) {
+    const pinned = cpu === undefined ? [command, ...args] : ['taskset', '-c', String(cpu), command, ...args];
+    this.child = spawn(pinned[0], pinned.slice(1), { stdio: ['pipe', 'pipe', 'inherit'] });
+    this.lines = readline.createInterface({ input: this.child.stdout })[Symbol.asyncIterator]();
+    this.gone = once(this.child, 'close');
+  }
+
+  async line() {
+    const { value, done } = await this.lines.next();
+    if (done) throw new Error(`${this.child.spawnargs.join(' ')} has ended`);
+    return value;
+  }
+
+  ask(question) {
+    this.child.stdin.write(`${question}\n`);
+    return this.line();
+  }
+
+  async end() {
+    this.child.stdin.end();
+    await this.gone;
+  }
+}
+
+const program = (...args) => new Program(beats, args);
+const onSender = (...args) => new Program(beats, args, places.sender);
+const onReceiver = (...args) => new Program(beats, args, places.receiver);
+
+/** Beats from Rust, in turn with what is called here and on the same CPU. */
+function fromRust(name, endpoint) {
+  const rust = onSender('blocks', endpoint);
+  return {
+    name,
+    async block(count, each, gapNs) {
+      const [missed, ...samples] = (await rust.ask(`${count} ${each} ${gapNs}`)).split(' ').map(Number);
+      return { samples, missed };
+    },
+    end: () => rust.end(),
+  };
+}
+
+module.exports = { Program, fromRust, onReceiver, onSender, places, program, use };
