@@ -117,7 +117,7 @@ class Varta extends Agent {
     } catch (error) {
       throw translated(error, 'send');
     }
-    return number === 0 ? SENT : outcomeOf(number);
+    return number === undefined ? SENT : outcomeOf(number);
   }
 }
 

@@ -55,6 +55,12 @@ impl Handle {
         External::new(Self(Some(Box::new(agent))))
     }
 
+    /// 0 for sent, 1 to 4 for the drop reasons, below 0 for a failure's errno.
+    pub(crate) fn beat(&mut self, status: u32, payload: u32) -> crate::Result<i32> {
+        let status = status_of(status)?;
+        self.with(|agent| number(agent.beat(status, payload.into())))
+    }
+
     fn with<R>(&mut self, work: impl FnOnce(&mut dyn Agent) -> R) -> crate::Result<R> {
         let mut agent = self.0.take().ok_or_else(closed)?;
         #[cfg(feature = "provoke")]
@@ -129,15 +135,7 @@ fn connect(endpoint: &Endpoint, version1: bool) -> crate::Result<External<Handle
 }
 
 exported! {
-    /// 0 for sent, 1 to 4 for the drop reasons, below 0 for a failure's errno.
-    fn agent_beat(agent: &mut External<Handle>, status: u32, payload: u32) -> Result<i32> {
-        let status = status_of(status)?;
-        agent.with(|agent| number(agent.beat(status, payload.into())))
-    }
-}
-
-exported! {
-    /// As the other, with the payload of version 1.
+    /// As the other beat, with the payload of version 1.
     fn agent_beat_v1(
         agent: &mut External<Handle>,
         status: u32,

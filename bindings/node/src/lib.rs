@@ -19,3 +19,12 @@ mod snapshot;
 mod sys;
 
 pub(crate) use failure::Result;
+
+/// What is exported beside what [`exported!`] does.
+#[napi_derive::napi(module_exports)]
+pub fn module_exports(
+    mut exports: napi::bindgen_prelude::Object<'_>,
+    env: napi::Env,
+) -> napi::Result<()> {
+    sys::export_beat(&env, &mut exports)
+}

@@ -1,10 +1,12 @@
 //! What needs `unsafe`: waiting, signals, and the call into JavaScript from a thread.
 
+mod beat;
 mod bell;
 mod room;
 mod signals;
 mod wait;
 
+pub(crate) use beat::export as export_beat;
 pub(crate) use bell::Bell;
 pub(crate) use room::words;
 pub(crate) use signals::{install as install_at_signals, number_of as signal_number};
