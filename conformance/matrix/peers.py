@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from cell import THRESHOLD_MS, TRANSPORTS, Child, Exporting, Place, Watched
+from observing import THRESHOLD_MS, Exporting, Watched
+from place import TRANSPORTS, Place
+from puppet import Child
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

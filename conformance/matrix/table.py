@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cell import TRANSPORTS
+from place import TRANSPORTS
 
 MARKS = {"heard": "yes", "partly": "but its child", "none": "-", "failed": "FAILED"}
 
