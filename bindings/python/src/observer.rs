@@ -243,6 +243,7 @@ pub(crate) fn counters_dict<'py>(
         rate_limited_global capacity_exceeded sender_memory_full uid_refused
         namespace_refused origin_conflicts control_truncated probes
         received kernel_drops evictions missed not_forward stalls recoveries exits pauses
+        io_errors open_attempts
     }
     Ok(dict)
 }

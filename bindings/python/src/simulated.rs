@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use varta_observer::judge::{Datagram, Sender};
+use varta_observer::judge::{Datagram, Namespace, Sender};
 use varta_observer::{Builder, ExitCause, Uids};
 
 use crate::convert::{self, Any};
@@ -113,6 +113,26 @@ impl Simulated {
     /// Gives an agent a threshold of its own. False if there is no such agent.
     fn set_threshold(&self, agent: u64, threshold_ns: u64) -> bool {
         Ok(self.lock().set_threshold(agent, threshold_ns))
+    }
+
+    /// From now on a process is in the observer's pid namespace ("same"), in another
+    /// ("other"), or nobody can tell ("unknown").
+    fn set_namespace(&self, pid: u32, namespace: Any<'_, '_>) -> () {
+        let word: String = namespace
+            .extract()
+            .map_err(|_| convert::wrong_type(namespace, "namespace", "a str"))?;
+        let namespace = match word.as_str() {
+            "same" => Namespace::Same,
+            "other" => Namespace::Other,
+            "unknown" => Namespace::Unknown,
+            _ => {
+                return Err(PyValueError::new_err(format!(
+                    "namespace: {word:?} is none of \"same\", \"other\", \"unknown\""
+                )));
+            }
+        };
+        self.lock().set_namespace(pid, namespace);
+        Ok(())
     }
 
     /// The next of what has been said so far.

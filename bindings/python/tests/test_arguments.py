@@ -86,6 +86,8 @@ def agent() -> Varta:
         (lambda: Observer.simulated(threshold_ns=-1), OverflowError, "threshold_ns"),
         (lambda: Observer.simulated().feed(0, b""), TypeError, "pid or address"),
         (lambda: Observer.simulated().feed(0, b"", address="here"), ValueError, "address"),
+        (lambda: Observer.simulated().set_namespace(1, "mine"), ValueError, "namespace"),
+        (lambda: Observer.simulated().set_namespace(1, 2), TypeError, "namespace"),
         (lambda: Observer.simulated().exit(0, 1, 2, 3), TypeError, "code or signal"),
     ],
 )

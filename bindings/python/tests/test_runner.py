@@ -1,4 +1,4 @@
-"""The runner of the vectors: it fails when a vector is wrong, and passes over nothing."""
+"""The runner of vectors and stories: it fails when one is wrong, and passes over nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run(folder: Path, document: object, *flags: str) -> tuple[int, str, str]:
     file = folder / "vectors.json"
     file.write_text(document if isinstance(document, str) else json.dumps(document))
     ran = subprocess.run(
-        [sys.executable, HERE / "conformance.py", *flags, file], capture_output=True, text=True
+        [sys.executable, HERE / "conformance", *flags, file], capture_output=True, text=True
     )
     return ran.returncode, ran.stdout, ran.stderr
 
@@ -72,6 +72,58 @@ def test_what_is_unknown_is_counted(folder: Path) -> None:
     assert code == 1 and said[0].startswith("FAIL frame_vectors[1]: vector")
     assert said[1:] == ['SKIP 1 of the unknown kind "dance"', 'SKIP 1 of the unknown kind "sing"']
     assert json.loads(last)["sing"] == {"passed": 0, "failed": 0, "skipped": 1}
+
+
+STORIES = json.loads((VECTORS.parent / "stories.json").read_bytes())
+
+
+def test_all_stories_are_told(folder: Path) -> None:
+    count = len(STORIES["stories"])
+    assert run(folder, STORIES) == (0, f"{count} passed, 0 failed\n", "")
+
+
+def change_event(story: dict) -> None:
+    story["events"][0]["observer_ns"] += 1
+
+
+def change_counter(story: dict) -> None:
+    story["counters"]["received"] += 1
+
+
+def leave_out_an_event(story: dict) -> None:
+    story["events"].pop()
+
+
+def add_an_event(story: dict) -> None:
+    story["events"].append(story["events"][-1])
+
+
+def add_a_setting(story: dict) -> None:
+    story["config"]["color"] = "red"
+
+
+def change_a_step(story: dict) -> None:
+    story["steps"][0]["op"] = "sing"
+
+
+def add_to_a_step(story: dict) -> None:
+    story["steps"][0]["color"] = "red"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_event, change_counter, leave_out_an_event, add_an_event, add_a_setting,
+        change_a_step, add_to_a_step,
+    ],
+)  # fmt: skip
+def test_a_story_can_fail(folder: Path, change) -> None:
+    right = next(story for story in STORIES["stories"] if story["events"])
+    wrong = copy.deepcopy(right)
+    change(wrong)
+    code, output, _ = run(folder, {**STORIES, "stories": [right, wrong]})
+    assert code == 1 and output.startswith(f"FAIL {right['id']}: "), output
+    assert output.endswith("1 passed, 1 failed\n")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,113 @@
+"""Runs the conformance vectors and stories through the public API of the Python package.
+
+    python conformance [--json] FILE
+
+See conformance/README.md, which says what a runner prints and how it ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import varta
+from fields import Failure
+from stories import story
+from vectors import CHECKS
+
+CHECKS["story"] = story
+
+
+class Unusable(Exception):
+    """The file is of no use, and why."""
+
+
+HEADER = {
+    "magic_hex": "5641",
+    "version_byte": 2,
+    "nonce_terminal_hex": f"{varta.NONCE_TERMINAL:016x}",
+}
+ARRAYS = ("crc32c_vectors", "frame_vectors", "secure_frame_vectors")
+
+
+def load(path: Path) -> list[tuple[str, int, Any]]:
+    """Each vector or story, with the array it is in and its place there."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise Unusable(str(error)) from None
+    if not isinstance(document, dict):
+        raise Unusable("it is not a JSON object")
+    for name, ours in HEADER.items():
+        if document.get(name) != ours:
+            raise Unusable(f"its {name} is {document.get(name)!r}, and here it is {ours!r}")
+    for name in ("stories",) if "stories" in document else ARRAYS:
+        if not isinstance(document.get(name), list):
+            raise Unusable(f"it has no array {name}")
+    # Arrays that nobody here knows are read too: their vectors count as skipped.
+    vectors = [
+        (name, place, vector)
+        for name, array in document.items()
+        if (name.endswith("_vectors") or name == "stories") and isinstance(array, list)
+        for place, vector in enumerate(array)
+    ]
+    if not vectors:
+        raise Unusable("it has neither vectors nor stories")
+    return vectors
+
+
+def run(array: str, vector: Any) -> tuple[str, str]:
+    """The vector's kind, and what became of it: passed, skipped, or why it failed."""
+    if not isinstance(vector, dict):
+        return "unnamed", str(Failure("vector", "a JSON object", repr(vector)))
+    # Two arrays are of one kind each, and what is in them need not name it.
+    kind = vector.get("kind", {"crc32c_vectors": "crc32c", "stories": "story"}.get(array))
+    if not isinstance(kind, str):
+        return "unnamed", str(Failure("kind", "a string", repr(kind)))
+    if kind not in CHECKS:
+        return kind, "skipped"
+    try:
+        CHECKS[kind](vector)
+    except (Failure, ValueError, OverflowError) as failure:
+        return kind, str(failure)
+    return kind, "passed"
+
+
+def main(arguments: list[str]) -> int:
+    as_json = arguments[:1] == ["--json"]
+    files = arguments[as_json:]
+    if len(files) != 1:
+        print(__doc__, file=sys.stderr)
+        return 2
+    try:
+        vectors = load(Path(files[0]))
+    except Unusable as error:
+        print(f"conformance: cannot use {files[0]}: {error}", file=sys.stderr)
+        return 2
+    counts: dict[str, Counter[str]] = {}
+    for array, place, vector in vectors:
+        kind, outcome = run(array, vector)
+        counted = outcome if outcome in ("passed", "skipped") else "failed"
+        counts.setdefault(kind, Counter(passed=0, failed=0, skipped=0))[counted] += 1
+        if counted == "failed":
+            name = vector.get("id") if isinstance(vector, dict) else None
+            print(f"FAIL {name or f'{array}[{place}]'}: {outcome}")
+    for kind, count in sorted(counts.items()):
+        if count["skipped"]:
+            print(f'SKIP {count["skipped"]} of the unknown kind "{kind}"')
+    total: Counter[str] = Counter()
+    for count in counts.values():
+        total.update(count)
+    if as_json:
+        print(json.dumps(counts))
+    else:
+        skipped = f", {total['skipped']} skipped" if total["skipped"] else ""
+        print(f"{total['passed']} passed, {total['failed']} failed{skipped}")
+    return 1 if total["failed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

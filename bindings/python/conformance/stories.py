@@ -1,0 +1,138 @@
+"""A story: an observer without sockets is told what happens, and must say exactly what stands
+there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fields import Failure, Vector, field, number, only, raw, same
+from varta import AgentEvent, Decode, Event, Observer, Origin, Simulated, Status
+
+LISTENERS = ("uds", "udp", "secure-udp")
+
+
+def story(told: Vector) -> None:
+    only(told, "id", "description", "config", "steps", "events", "counters")
+    observer = simulated(field(told, "config", dict))
+    expected = list(field(told, "events", list))
+    for place, step in enumerate(field(told, "steps", list)):
+        take(observer, step)
+        for event in observer:
+            due = expected.pop(0) if expected else None
+            same(f"step {place}", due, {"step": place, **plain(event)})
+        if expected and expected[0].get("step") == place:
+            raise Failure(f"step {place}", expected[0], "nothing more")
+    same("after the last step", [], expected)
+    compare(dict(observer.stats()), field(told, "counters", dict))
+
+
+def simulated(config: Vector) -> Simulated:
+    settings: Vector = {}
+    for name, value in config.items():
+        if name in ("threshold_ns", "pause_after_ns"):
+            settings[name] = number(config, name, 64)
+        elif name == "capacity":
+            settings[name] = number(config, name, 32)
+        elif name in ("namespaces", "version1", "detect_exits"):
+            settings[name] = truth(config, name)
+        elif name in ("rate_per_agent", "rate"):
+            rate = field(config, name, dict)
+            only(rate, "per_second", "burst")
+            settings[name] = (number(rate, "per_second", 32), number(rate, "burst", 32))
+        elif name == "shared_keys_hex":
+            keys = field(config, name, list)
+            settings["shared_keys"] = [raw({name: key}, name, 32) for key in keys]
+        elif name == "master_key_hex":
+            settings["master_key"] = raw(config, name, 32)
+        elif name == "uids":
+            settings[name] = value
+        else:
+            raise Failure("config", "a setting of those in the README", name)
+    return Observer.simulated(**settings)
+
+
+def take(observer: Simulated, step: Vector) -> None:
+    at_ns, op = number(step, "at_ns", 64), field(step, "op", str)
+    if op == "frame":
+        hear(observer, at_ns, step)
+    elif op == "poll":
+        only(step, "at_ns", "op")
+        observer.advance(at_ns)
+    elif op == "exit":
+        only(step, "at_ns", "op", "pid", "code", "signal")
+        observer.exit(at_ns, number(step, "pid", 32), step.get("code"), step.get("signal"))
+    elif op == "late":
+        only(step, "at_ns", "op", "due_ns")
+        observer.late(at_ns, number(step, "due_ns", 64))
+    elif op == "suspend":
+        only(step, "at_ns", "op", "ns")
+        observer.suspended(at_ns, number(step, "ns", 64))
+    elif op == "set_threshold":
+        only(step, "at_ns", "op", "agent", "ns")
+        observer.set_threshold(number(step, "agent", 64), number(step, "ns", 64))
+    else:
+        raise Failure("op", "one of those in the README", op)
+
+
+def hear(observer: Simulated, at_ns: int, step: Vector) -> None:
+    only(step, "at_ns", "op", "listener", "sender", "hex", "truncated", "control_truncated")
+    listener, sender = field(step, "listener", str), field(step, "sender", dict)
+    if listener not in LISTENERS:
+        raise Failure("listener", " or ".join(LISTENERS), listener)
+    origin: Vector
+    if listener == "uds":
+        only(sender, "pid", "uid", "process", "namespace")
+        pid = number(sender, "pid", 32)
+        if "namespace" in sender:
+            observer.set_namespace(pid, sender["namespace"])
+        origin = {"pid": pid, "uid": number(sender, "uid", 32)}
+        if "process" in sender:
+            origin["process"] = number(sender, "process", 64)
+    else:
+        only(sender, "source")
+        origin = {"address": field(sender, "source", str), "sealed": listener == "secure-udp"}
+    observer.feed(
+        at_ns,
+        raw(step, "hex"),
+        listener=LISTENERS.index(listener),
+        truncated="truncated" in step and truth(step, "truncated"),
+        control_truncated="control_truncated" in step and truth(step, "control_truncated"),
+        **origin,
+    )
+
+
+def truth(fields: Vector, name: str) -> bool:
+    value = fields.get(name)
+    if not isinstance(value, bool):
+        raise Failure(name, "true or false", repr(value))
+    return value
+
+
+def plain(event: Event) -> Vector:
+    """An event as a story tells it."""
+    said: Vector = {"observer_ns": event.observer_ns, "kind": event.kind}
+    if isinstance(event, AgentEvent):
+        said |= {
+            "agent": event.agent,
+            "pid": event.pid,
+            "claimed_pid": event.claimed_pid,
+            "origin": Origin(event.origin).name.lower().replace("_", "-"),
+        }
+    for name in type(event).__match_args__:  # type: ignore[attr-defined]
+        value: Any = getattr(event, name)
+        if isinstance(event, Decode):
+            value = event.error.kind
+        elif isinstance(value, Status):
+            value = value.name.lower()
+        # A cause that nobody can tell is neither a code nor a signal.
+        if value is not None:
+            said[name] = value
+    return said
+
+
+def compare(seen: dict[str, int], expected: Vector) -> None:
+    """Those that are not named are 0, but for what is no outcome of a datagram."""
+    only(expected, *seen)
+    for name, count in seen.items():
+        if name not in ("io_errors", "open_attempts"):
+            same(f"counter {name}", expected.get(name, 0), count)
