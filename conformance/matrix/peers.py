@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from observing import THRESHOLD_MS, Exporting, Watched
@@ -57,6 +58,17 @@ def rust_binaries() -> Path:
     return TARGET / "debug"
 
 
+@cache
+def wheel_python() -> str:
+    """The Python that the wheel is installed in."""
+    asked = [ROOT / "bindings/python/run", "python", "-c", "import sys; print(sys.executable)"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()[-1]
+
+
+def python(program: str) -> list[str]:
+    return [wheel_python(), str(HERE / "python" / program)]
+
+
 def node(script: str) -> list[str]:
     subprocess.run(["node", "bindings/node/tool/build.js"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
     return ["node", str(HERE / "node" / script)]
@@ -96,6 +108,7 @@ def agents() -> dict[str, Agent]:
     return {
         "Rust": Agent([str(rust / "agent")]),
         "Rust, version 1": Agent([str(rust / "agent"), "--v1"], LOCAL, version=1),
+        "Python": Agent(python("agent.py")),
         "Node": Agent(node("agent.js")),
         "Node, version 1": Agent([*node("agent.js"), "--v1"], LOCAL, version=1),
         "published Rust 0.1": Agent([client, "0.1"], LOCAL, version=1, child=Child.GOES_ON),
@@ -108,6 +121,7 @@ def observers() -> dict[str, Observer]:
     published = ["--max-beat-rate", "0", "--export-file-sync-every", "1"]
     return {
         "Rust": Observer(ours(rust_binaries() / "observer")),
+        "Python": Observer(ours(*python("observer.py"))),
         "Node": Observer(ours(*node("observer.js"))),
         "published daemon 0.1": Observer(
             daemon(published_daemon("0.1.0"), [], at_end=True), (1,), LOCAL

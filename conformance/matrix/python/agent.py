@@ -1,0 +1,27 @@
+"""An agent that does as it is told: agent.py ENDPOINT, commands by line on its input."""
+
+import os
+import sys
+
+from varta import Varta
+
+
+def beat(agent: Varta, status: str, payload: int) -> str:
+    return str(agent.beat(status, payload)).replace(" ", "-")
+
+
+with Varta.open(sys.argv[1]) as agent:
+    print(f"ready {os.getpid()}", flush=True)
+    for line in iter(sys.stdin.readline, ""):
+        words = line.split()
+        if words[0] == "beat":
+            print(beat(agent, words[1], int(words[2])), flush=True)
+            continue
+        child = os.fork()
+        if child == 0:
+            outcomes = beat(agent, "ok", 101), beat(agent, "degraded", 102)
+            print("child", os.getpid(), *outcomes, flush=True)
+            sys.stdin.readline()  # told to end
+            os._exit(0)
+        os.waitpid(child, 0)
+        print("ended", flush=True)
