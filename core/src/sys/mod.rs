@@ -11,6 +11,7 @@ mod page;
 mod wiped;
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 pub(crate) use list::List;
@@ -59,6 +60,23 @@ pub(crate) fn send(socket: BorrowedFd<'_>, datagram: &[u8]) -> io::Result<usize>
         )
     };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// What tells one socket from all others, as long as it is open.
+pub(crate) fn inode(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut about = std::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: `about` is ours to be written.
+    if unsafe { libc::fstat(socket.as_raw_fd(), about.as_mut_ptr()) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: a call that succeeds has filled it.
+    Ok(unsafe { about.assume_init_ref() }.st_ino)
+}
+
+/// Closes a descriptor in the drop of who holds it.
+pub(crate) fn close(descriptor: &mut ManuallyDrop<OwnedFd>) {
+    // SAFETY: its holder is being dropped, and with it the last one who could use it.
+    unsafe { ManuallyDrop::drop(descriptor) };
 }
 
 /// Fills a buffer from the operating system's entropy.

@@ -3,6 +3,7 @@
 pub(crate) mod any;
 #[cfg(feature = "secure-udp")]
 mod secure_udp;
+mod socket;
 #[cfg(feature = "udp")]
 pub(crate) mod udp;
 pub(crate) mod uds;

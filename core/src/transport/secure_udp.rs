@@ -4,9 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 
 use super::BeatTransport;
+use super::socket::Socket;
 use super::udp::connected;
 use super::uds::cannot_connect;
 use crate::endpoint::Endpoint;
@@ -33,7 +34,7 @@ use crate::sys;
 /// ```
 #[derive(Debug)]
 pub struct SecureUdpTransport {
-    socket: OwnedFd,
+    socket: Socket,
     address: SocketAddr,
     secret: Secret,
     session: Session,
@@ -75,7 +76,7 @@ impl SecureUdpTransport {
     }
 
     pub(crate) fn with_secret(address: SocketAddr, secret: Secret) -> io::Result<Self> {
-        let made = || Ok((connected(address)?, Session::new(&secret)?));
+        let made = || Ok((Socket::new(connected(address)?)?, Session::new(&secret)?));
         let (socket, session) = made()
             .map_err(|error| cannot_connect(&error, format_args!("udp+secure://{address}")))?;
         let endpoint = Endpoint::Udp(address).counted_as();
@@ -97,7 +98,8 @@ impl BeatTransport for SecureUdpTransport {
     }
 
     fn reconnect(&mut self) -> io::Result<()> {
-        let (socket, session) = (connected(self.address)?, Session::new(&self.secret)?);
+        let socket = Socket::new(connected(self.address)?)?;
+        let session = Session::new(&self.secret)?;
         self.session = session;
         // As over a Unix socket: in its place before the old one is closed.
         let old = mem::replace(&mut self.socket, socket);

@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::BeatTransport;
+use super::socket::Socket;
 use super::uds::cannot_connect;
 use crate::endpoint::Endpoint;
 use crate::frame::FRAME_BYTES;
@@ -24,7 +25,7 @@ use crate::sys;
 /// ```
 #[derive(Debug)]
 pub struct UdpTransport {
-    socket: OwnedFd,
+    socket: Socket,
     address: SocketAddr,
     endpoint: OsString,
 }
@@ -42,7 +43,9 @@ impl UdpTransport {
     /// There is no way to the address, or no descriptor for the socket.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let endpoint = Endpoint::Udp(address);
-        let socket = connected(address).map_err(|error| cannot_connect(&error, &endpoint))?;
+        let socket = connected(address)
+            .and_then(Socket::new)
+            .map_err(|error| cannot_connect(&error, &endpoint))?;
         Ok(Self { socket, address, endpoint: endpoint.counted_as() })
     }
 }
@@ -66,7 +69,7 @@ impl BeatTransport for UdpTransport {
 
     fn reconnect(&mut self) -> io::Result<()> {
         // As over a Unix socket: in its place before the old one is closed.
-        let old = mem::replace(&mut self.socket, connected(self.address)?);
+        let old = mem::replace(&mut self.socket, Socket::new(connected(self.address)?)?);
         drop(old);
         Ok(())
     }

@@ -9,6 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
 
 use super::BeatTransport;
+use super::socket::Socket;
 use crate::endpoint::Endpoint;
 use crate::frame::FRAME_BYTES;
 use crate::outcome::{self, BeatOutcome, DropReason};
@@ -31,7 +32,7 @@ use crate::sys;
 #[derive(Debug)]
 pub struct UdsTransport {
     /// None until the first session.
-    socket: Option<OwnedFd>,
+    socket: Option<Socket>,
     address: SocketAddr,
     endpoint: OsString,
 }
@@ -104,7 +105,7 @@ impl BeatTransport for UdsTransport {
     fn reconnect(&mut self) -> io::Result<()> {
         // Put in its place before the old one is closed: a child forked from another thread
         // in between must not find a descriptor that is closed already.
-        let old = self.socket.replace(connected(&self.address)?);
+        let old = self.socket.replace(Socket::new(connected(&self.address)?)?);
         drop(old);
         Ok(())
     }
