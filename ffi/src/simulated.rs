@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 use std::net::IpAddr;
 
 use ::varta_observer::ExitCause;
-use ::varta_observer::judge::{Datagram, Sender};
+use ::varta_observer::judge::{Datagram, Namespace, Sender};
 
 use crate::errors::Failure;
 use crate::given;
@@ -123,10 +123,7 @@ impl varta_datagram {
     /// As for [`sender`](Self::sender).
     unsafe fn datagram(&self) -> Result<Datagram<'_>, Failure> {
         const KNOWN_FLAGS: u32 = VARTA_DATAGRAM_TRUNCATED | VARTA_DATAGRAM_CONTROL_TRUNCATED;
-        if self.flags & !KNOWN_FLAGS != 0
-            || self.reserved != 0
-            || self.pid_namespace > VARTA_NAMESPACE_UNKNOWN
-        {
+        if self.flags & !KNOWN_FLAGS != 0 || self.reserved != 0 {
             return Err(Failure::INVALID);
         }
         let listener = u16::try_from(self.listener).map_err(|_| Failure::INVALID)?;
@@ -205,11 +202,16 @@ pub unsafe extern "C" fn varta_observer_feed(
         let d = unsafe { sized::read(d) }?;
         // SAFETY: what it holds leads where it says.
         let datagram = unsafe { d.datagram() }?;
-        if d.pid_namespace != VARTA_NAMESPACE_SAME {
-            return Err(Failure::errno(libc::EOPNOTSUPP));
-        }
+        let namespace = match d.pid_namespace {
+            VARTA_NAMESPACE_SAME => Namespace::Same,
+            VARTA_NAMESPACE_OTHER => Namespace::Other,
+            VARTA_NAMESPACE_UNKNOWN => Namespace::Unknown,
+            _ => return Err(Failure::INVALID),
+        };
         let feed = |watcher: &mut Watcher| {
-            watcher.simulated()?.feed(at_ns, &datagram);
+            let observer = watcher.simulated()?;
+            observer.set_namespace(d.pid, namespace);
+            observer.feed(at_ns, &datagram);
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.

@@ -135,3 +135,24 @@ fn the_network_is_told_apart() {
     assert_eq!(addresses, ["192.0.2.1", "2001:db8::1"]);
     assert_eq!(agents[0].uid, crate::observer::agents::VARTA_NO_UID);
 }
+
+#[test]
+fn a_sender_in_another_namespace_has_another_pid_there() {
+    use crate::observer::options::VARTA_OBSERVER_NAMESPACES;
+    let mut wire = [0; 32];
+    Frame::new(Status::Ok, 7, 0, 1, 0).encode(&mut wire);
+    for (flags, said) in [(0, None), (VARTA_OBSERVER_NAMESPACES, Some((4321, 7)))] {
+        let mut options: varta_observer_options = init();
+        options.flags = flags;
+        let simulated = Observer::simulate(&options);
+        let mut datagram: varta_datagram = init();
+        datagram.bytes = wire.as_ptr();
+        datagram.length = 32;
+        datagram.pid = 4321;
+        datagram.pid_namespace = VARTA_NAMESPACE_OTHER;
+        let code = unsafe { varta_observer_feed(simulated.0, 0, &raw const datagram) };
+        assert_eq!(code.number(), 0);
+        let heard = simulated.poll(0).map(|event| (event.pid, event.claimed_pid));
+        assert_eq!(heard, said);
+    }
+}
