@@ -1581,13 +1581,17 @@ int varta_observer_advance(varta_observer *obs, uint64_t at_ns, uint32_t flags);
 
 #endif  /* VARTA_H */
 
+#ifndef VARTA_SIZED_
+
 /* What the _INIT macros are made of. */
 #ifdef __cplusplus
+extern "C++" {
 template <typename T> inline T varta_sized_()
 {
     T t = T();
     t.size = static_cast<uint32_t>(sizeof(T));
     return t;
+}
 }
 #define VARTA_SIZED_(type) varta_sized_<type>()
 #else
@@ -1632,3 +1636,5 @@ VARTA_ASSERT_(offsetof(varta_event, reserved) == 88);
 VARTA_ASSERT_(sizeof(varta_frame) == 40);
 #undef VARTA_ASSERT_
 #endif
+
+#endif  /* VARTA_SIZED_ */

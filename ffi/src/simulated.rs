@@ -105,6 +105,15 @@ impl varta_datagram {
         }
     }
 
+    fn namespace(&self) -> Result<Namespace, Failure> {
+        match self.pid_namespace {
+            VARTA_NAMESPACE_SAME => Ok(Namespace::Same),
+            VARTA_NAMESPACE_OTHER => Ok(Namespace::Other),
+            VARTA_NAMESPACE_UNKNOWN => Ok(Namespace::Unknown),
+            _ => Err(Failure::INVALID),
+        }
+    }
+
     /// # Safety
     ///
     /// As for [`sender`](Self::sender).
@@ -202,16 +211,13 @@ pub unsafe extern "C" fn varta_observer_feed(
         let d = unsafe { sized::read(d) }?;
         // SAFETY: what it holds leads where it says.
         let datagram = unsafe { d.datagram() }?;
-        let namespace = match d.pid_namespace {
-            VARTA_NAMESPACE_SAME => Namespace::Same,
-            VARTA_NAMESPACE_OTHER => Namespace::Other,
-            VARTA_NAMESPACE_UNKNOWN => Namespace::Unknown,
-            _ => return Err(Failure::INVALID),
-        };
+        let namespace = d.namespace()?;
         let feed = |watcher: &mut Watcher| {
-            let observer = watcher.simulated()?;
-            observer.set_namespace(d.pid, namespace);
-            observer.feed(at_ns, &datagram);
+            let simulated = watcher.simulated()?;
+            if let Sender::Kernel { pid, .. } = datagram.sender {
+                simulated.set_namespace(pid, namespace);
+            }
+            simulated.feed(at_ns, &datagram);
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.
