@@ -3,6 +3,7 @@
 
 mod agent;
 mod bare;
+mod c_abi;
 mod cold;
 mod cost;
 mod detection;
@@ -61,6 +62,7 @@ const BENCHES: &[(&str, What)] = &[
     ("beat-secure-udp", What::Times(agent::secure_udp)),
     ("seal", What::Times(wire::seal)),
     ("encode", What::Times(wire::encode)),
+    ("from-c", What::Both(c_abi::all)),
     ("cold-1-ms", What::Times(cold::after_1_ms)),
     ("cold-10-ms", What::Times(cold::after_10_ms)),
     ("connect-uds", What::Times(cost::connect_uds)),
@@ -140,6 +142,7 @@ fn run(arguments: Arguments) -> io::Result<()> {
         machine: Machine::this(&stage),
         targets: [
             agent::TARGETS,
+            c_abi::TARGETS,
             wire::TARGETS,
             tracker::TARGETS,
             receiving::TARGETS,
