@@ -21,6 +21,7 @@ pub const VARTA_SEALED_AS_BYTES: usize = 64;
 pub const VARTA_KEY_BYTES: usize = 32;
 
 /// The nonce that, with VARTA_STATUS_CRITICAL, marks the last words of a process.
+#[allow(dead_code, reason = "for C; Rust has its own, which it is compared with below")]
 pub const VARTA_NONCE_TERMINAL: u64 = 0xffff_ffff_ffff_ffff;
 
 const _: () = {

@@ -13,6 +13,7 @@ mod invented;
 mod nulls;
 mod numbers;
 mod panics;
+mod race;
 mod sharing;
 mod sizes;
 mod support;

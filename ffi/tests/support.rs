@@ -70,6 +70,10 @@ impl Agent {
         Self(agent)
     }
 
+    pub(super) fn raw(&self) -> *mut varta_agent {
+        self.0
+    }
+
     pub(super) fn beat(&self, status: u8, payload: u32) -> i32 {
         unsafe { crate::agent::varta_beat(self.0, status, payload) }.number()
     }
@@ -105,6 +109,10 @@ impl Observer {
             unsafe { crate::simulated::varta_observer_simulate(&raw mut observer, options) };
         assert_eq!(code.number(), 0);
         Self(observer)
+    }
+
+    pub(super) fn raw(&self) -> *mut varta_observer {
+        self.0
     }
 
     /// The next event; none comes out of one without sockets that has said all.
