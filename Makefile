@@ -17,7 +17,7 @@ demo: ## Show what it does, in half a minute
 	@./demo
 
 .PHONY: test
-test: lint unit python node vectors matrix fuzz-short msrv package docs ## Check everything
+test: lint unit c-abi python node vectors matrix fuzz-short msrv package docs ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
@@ -37,6 +37,12 @@ lint: ## Formatting, lints, every set of features, the docs
 .PHONY: unit
 unit: ## The tests of the crates
 	$(CARGO) test --workspace
+
+.PHONY: c-abi
+c-abi: ## The C library as it is handed out: header, symbols, archive, ABI, races
+	ffi/header --check
+	ffi/check
+	ffi/race/run
 
 .PHONY: vectors
 vectors: $(PYTHON) ## The shared vectors and stories: that they are what the spec says, and that we meet them
