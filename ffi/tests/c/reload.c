@@ -72,13 +72,14 @@ int main(int argc, char **argv)
         if (!use(argv[1]))
             return 1;
     int fds = entries("/proc/self/fd"), maps = mappings();
-    size_t bytes = mallinfo2().uordblks;
+    long bytes = (long)mallinfo2().uordblks;
     for (int i = 0; i < 100; i++)
         if (!use(argv[1]))
             return 1;
-    size_t more = mallinfo2().uordblks - bytes;
-    if (entries("/proc/self/fd") != fds || mappings() != maps || more != 0) {
-        fprintf(stderr, "left behind: %d descriptors, %d mappings, %zu bytes\n",
+    /* What malloc keeps for itself varies; the smallest block that leaks in every round is more. */
+    long more = ((long)mallinfo2().uordblks - bytes) / 100;
+    if (entries("/proc/self/fd") != fds || mappings() != maps || more >= 16) {
+        fprintf(stderr, "left behind: %d descriptors, %d mappings, %ld bytes a round\n",
                 entries("/proc/self/fd") - fds, mappings() - maps, more);
         return 1;
     }
