@@ -1,0 +1,43 @@
+// A worker that owns its agent: it beats for as long as it works, moves with it, and ends it
+// when it ends. Errors are codes here, not exceptions.
+
+#include <iostream>
+#include <system_error>
+#include <utility>
+#include <vector>
+#include <varta.hpp>
+
+class Worker {
+public:
+    explicit Worker(varta::Agent agent) : agent_(std::move(agent)) {}
+
+    void work()
+    {
+        ++done_;
+        const varta::Outcome outcome = agent_.beat(varta::Status::ok, done_);
+        if (outcome.failed())
+            std::cerr << "no beat: " << outcome.error().message() << '\n';
+    }
+
+private:
+    varta::Agent agent_;
+    std::uint32_t done_ = 0;
+};
+
+int main(int argc, char **argv)
+{
+    std::vector<Worker> workers;
+    for (int i = 0; i < 3; i++) {
+        std::error_code error;
+        varta::Agent agent = varta::Agent::connect(argc > 1 ? argv[1] : nullptr, {}, error);
+        if (error) {
+            std::cerr << "no agent: " << error.message() << '\n';
+            return 1;
+        }
+        workers.emplace_back(std::move(agent));
+    }
+    for (int round = 0; round < 5; round++)
+        for (Worker &worker : workers)
+            worker.work();
+    std::cout << "15 beats\n";
+}
