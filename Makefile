@@ -88,9 +88,12 @@ target/book-tools/bin/mkdocs: tools/book/requirements.txt
 	touch $@
 
 .PHONY: bench
-bench: ## Measure, side by side with a bare send and the published client
-	$(CARGO) run --quiet --release --manifest-path bench/Cargo.toml --target-dir target/bench -- --json target/bench.json
-	bindings/python/run bench --json target/bench-python.json
+bench: ## Measure everything side by side with its neighbours, and write a report
+	bench/run
+
+.PHONY: bench-quick
+bench-quick: ## The same in less than five minutes
+	bench/run --quick
 
 .PHONY: fmt
 fmt: ## Format

@@ -1,0 +1,6 @@
+"""One report of what the benches of all languages have found."""
+
+from report.pictures import pictures
+from report.words import markdown
+
+__all__ = ["markdown", "pictures"]
