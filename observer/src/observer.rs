@@ -301,6 +301,19 @@ impl Observer {
         Ok(self.judge.followed())
     }
 
+    /// Nanoseconds since the observer started, on the clock of its events.
+    ///
+    /// ```
+    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// let before = observer.now_ns();
+    /// assert!(observer.now_ns() >= before);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn now_ns(&self) -> u64 {
+        self.clock.now()
+    }
+
     /// One of the agents that are followed.
     ///
     /// ```

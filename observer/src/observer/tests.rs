@@ -212,3 +212,14 @@ fn an_exit_waits_for_its_cause_but_not_for_long() {
         assert_eq!(known, reaped_at_once);
     }
 }
+
+#[test]
+fn the_time_of_an_event_lies_before_the_time_it_is_asked_for() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = observer(&path, Means::detect(), NEVER);
+    let before = observer.now_ns();
+    beat(&path);
+    let heard = hear_until(&mut observer, "beat").last().unwrap().observer_ns;
+    assert!(before <= heard && heard <= observer.now_ns());
+}
