@@ -1,0 +1,180 @@
+//! What the events have told of each agent.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use varta::Status;
+use varta_observer::{AgentInfo, Event, ExitCause, ProgramName, What};
+
+use crate::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
+
+/// What is kept of one agent; of those that are gone, the sum of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Book {
+    pub(crate) name: ProgramName,
+    pub(crate) pid: u32,
+    pub(crate) claimed_pid: u32,
+    pub(crate) unconfirmed: bool,
+    pub(crate) status: Status,
+    pub(crate) payload: u64,
+    /// When it was heard last, in the observer's time.
+    pub(crate) last_ns: u64,
+    pub(crate) beats: u64,
+    pub(crate) missed: u64,
+    /// Silences and, as published, exits.
+    pub(crate) stalls: u64,
+    pub(crate) recoveries: u64,
+    pub(crate) intervals: Intervals,
+}
+
+impl Book {
+    pub(crate) const EMPTY: Self = Self {
+        name: AgentInfo::NOBODY.name,
+        pid: 0,
+        claimed_pid: 0,
+        unconfirmed: true,
+        status: Status::Ok,
+        payload: 0,
+        last_ns: 0,
+        beats: 0,
+        missed: 0,
+        stalls: 0,
+        recoveries: 0,
+        intervals: Intervals::EMPTY,
+    };
+
+    fn absorb(&mut self, gone: &Self) {
+        self.beats += gone.beats;
+        self.missed += gone.missed;
+        self.stalls += gone.stalls;
+        self.recoveries += gone.recoveries;
+        self.intervals.add(&gone.intervals);
+    }
+}
+
+/// How agents have ended.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exits {
+    /// With code 0.
+    pub(crate) clean: u64,
+    /// With another code.
+    pub(crate) failed: u64,
+    pub(crate) signalled: u64,
+    pub(crate) unknown: u64,
+}
+
+/// The books of all agents.
+#[derive(Debug)]
+pub(crate) struct Books {
+    agents: HashMap<u64, Book, BuildHasherDefault<ByNumber>>,
+    /// What those had that are no longer followed.
+    pub(crate) gone: Book,
+    pub(crate) exits: Exits,
+    /// From an agent's deadline until its Stall was said.
+    pub(crate) detection: Latencies,
+    threshold_ns: u64,
+}
+
+impl Books {
+    pub(crate) fn new(threshold_ns: u64) -> Self {
+        Self {
+            agents: HashMap::default(),
+            gone: Book::EMPTY,
+            exits: Exits::default(),
+            detection: Latencies::EMPTY,
+            threshold_ns,
+        }
+    }
+
+    pub(crate) fn set_threshold(&mut self, threshold_ns: u64) {
+        self.threshold_ns = threshold_ns;
+    }
+
+    pub(crate) fn get(&self, agent: u64) -> Option<&Book> {
+        self.agents.get(&agent)
+    }
+
+    pub(crate) fn get_mut(&mut self, agent: u64) -> Option<&mut Book> {
+        self.agents.get_mut(&agent)
+    }
+
+    /// Takes an event in. Answers what was known of its agent until then, if the event is
+    /// the agent's end.
+    pub(crate) fn note(&mut self, event: &Event) -> Option<Book> {
+        let about = event.about.as_ref()?;
+        let book = self.agents.entry(about.agent).or_insert(Book::EMPTY);
+        match event.what {
+            What::Beat { status, payload, missed, .. } => {
+                if book.beats == 0 {
+                    (book.pid, book.claimed_pid) = (about.pid, about.claimed_pid);
+                } else {
+                    let interval = event.observer_ns.saturating_sub(book.last_ns);
+                    book.intervals.note(&INTERVALS, interval);
+                }
+                book.status = status;
+                book.payload = payload;
+                book.last_ns = event.observer_ns;
+                book.beats += 1;
+                book.missed += missed;
+            }
+            What::Stall { last_ns, .. } => {
+                book.stalls += 1;
+                let due = last_ns.saturating_add(self.threshold_ns);
+                self.detection.note(&LATENCIES, event.observer_ns.saturating_sub(due));
+            }
+            What::Recovered { .. } => book.recoveries += 1,
+            What::Exit { cause, .. } => {
+                book.stalls += 1;
+                *match cause {
+                    ExitCause::Code(0) => &mut self.exits.clean,
+                    ExitCause::Code(_) => &mut self.exits.failed,
+                    ExitCause::Signal(_) => &mut self.exits.signalled,
+                    ExitCause::Unknown => &mut self.exits.unknown,
+                } += 1;
+                let ended = self.agents.remove(&about.agent)?;
+                self.gone.absorb(&ended);
+                return Some(ended);
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Closes the books of agents that made room without an event: those that are not
+    /// among the followed.
+    pub(crate) fn keep_only(
+        &mut self,
+        followed: impl Fn(u64) -> bool,
+        mut struck_out: impl FnMut(&Book),
+    ) {
+        let gone = &mut self.gone;
+        self.agents.retain(|agent, book| {
+            let stays = followed(*agent);
+            if !stays {
+                gone.absorb(book);
+                struck_out(book);
+            }
+            stays
+        });
+    }
+}
+
+/// Agents are numbered in order, which spreads them well enough once multiplied.
+#[derive(Debug, Default)]
+struct ByNumber(u64);
+
+impl Hasher for ByNumber {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
+    }
+}

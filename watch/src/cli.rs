@@ -1,0 +1,99 @@
+//! The command line: what may be said, and how a mistake is answered.
+
+use std::ffi::OsString;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser};
+
+use crate::flags::Flags;
+
+/// Follows processes that beat, and says who is silent, gone or back
+///
+/// `varta-watch --socket /run/varta.sock --threshold-ms 2000` is all that is needed. Each
+/// flag may stand in a TOML file too (--config), without its dashes; a flag wins over the
+/// file. SIGHUP reads file, keys and tokens again, SIGUSR1 writes the state to the log,
+/// SIGTERM ends it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "varta-watch",
+    version,
+    max_term_width = 80,
+    args_override_self = true,
+    after_help = "Exit codes: 0 all went well, 1 failure at run time, 2 bad arguments."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) flags: Flags,
+}
+
+/// What the published daemon once had, and what to use instead.
+const REMOVED: [(&str, &str); 6] = [
+    ("--recovery-cmd", "use --recovery-exec: it runs a command without a shell"),
+    ("--recovery-cmd-file", "use --recovery-exec-file: it runs a command without a shell"),
+    ("--i-accept-shell-risk", "leave it out: no shell is ever run"),
+    ("--key-env", "use --key-file: the environment is readable to others"),
+    ("--accepted-key-env", "use --accepted-key-file: the environment is readable to others"),
+    ("--master-key-env", "use --master-key-file: the environment is readable to others"),
+];
+
+/// Reads a command line.
+pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
+    refuse_removed(arguments)?;
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    Cli::from_arg_matches(&matches)
+}
+
+fn refuse_removed(arguments: &[OsString]) -> Result<(), clap::Error> {
+    let flags = arguments.iter().skip(1).take_while(|argument| *argument != "--");
+    for argument in flags.filter_map(|argument| argument.to_str()) {
+        let name = argument.split_once('=').map_or(argument, |(name, _)| name);
+        if let Some((name, instead)) = REMOVED.iter().find(|(removed, _)| *removed == name) {
+            let text = format!("{name} was removed; {instead}");
+            return Err(Cli::command().error(ErrorKind::UnknownArgument, text));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        let words: Vec<OsString> =
+            ["varta-watch"].into_iter().chain(line.split(' ')).map(Into::into).collect();
+        parse(&words)
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_value_may_follow_a_blank_or_an_equals_sign_and_the_last_one_wins() {
+        let cli =
+            parsed("--socket /a --threshold-ms=20 --socket=/b --threshold-ms 30").unwrap();
+        assert_eq!(cli.flags.listening.socket.unwrap().to_str(), Some("/b"));
+        assert_eq!(cli.flags.listening.threshold_ms, Some(30));
+    }
+
+    #[test]
+    fn every_removed_flag_names_what_to_use() {
+        for (name, instead) in REMOVED {
+            for line in [name.to_owned(), format!("{name}=x"), format!("{name} x")] {
+                let error = parsed(&line).unwrap_err();
+                assert_eq!(error.exit_code(), 2);
+                let text = error.to_string();
+                assert!(text.contains(name) && text.contains(instead), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn help_fits_a_terminal() {
+        let help = Cli::command().term_width(80).render_long_help().to_string();
+        let long: Vec<_> = help.lines().filter(|line| line.chars().count() > 80).collect();
+        assert!(long.is_empty(), "{long:?}");
+    }
+}

@@ -1,0 +1,32 @@
+//! What a reload does not change.
+
+use super::Settings;
+
+/// Names each of these flags that differs.
+macro_rules! changed {
+    ($new:expr, $old:expr, $($section:ident: $($flag:ident)+),+ $(,)?) => {
+        [$($((stringify!($flag), $new.$section.$flag != $old.$section.$flag)),+),+]
+    };
+}
+
+impl Settings {
+    /// The flags that differ from those in force, and have to wait for the next start.
+    pub(crate) fn needs_restart(&self, old: &Self) -> Vec<String> {
+        let (new, old) = (&self.flags, &old.flags);
+        let flags = changed!(new, old,
+            listening: socket socket_mode uds_rcvbuf_bytes udp_port udp_bind_addr
+                accept_version_1,
+            admission: uids allow_cross_namespace_agents tracker_capacity,
+            audit: recovery_audit_file recovery_audit_max_bytes recovery_audit_sync_every
+                audit_fsync_budget_ms audit_sync_interval_ms audit_rotation_budget_ms,
+            export: export_file export_format export_file_max_bytes export_file_sync_every,
+            http: prom_addr prom_rate_limit_per_sec prom_rate_limit_burst control_socket,
+            keeping: heartbeat_file self_watchdog_secs hw_watchdog shutdown_after_secs,
+            logging: log_level log_format,
+        );
+        flags
+            .into_iter()
+            .filter_map(|(name, changed)| changed.then(|| name.replace('_', "-")))
+            .collect()
+    }
+}

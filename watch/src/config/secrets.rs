@@ -1,0 +1,79 @@
+//! Files that nobody else may read.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::process::getuid;
+use varta::secure::Key;
+
+/// A file of keys or a command is not longer than this.
+const MOST_BYTES: u64 = 64 * 1024;
+
+/// The bearer token. It is compared in constant time by whoever serves HTTP, and never
+/// printed.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Token(String);
+
+impl Token {
+    pub(super) fn read(path: &Path) -> io::Result<Self> {
+        let text = text_of(path)?;
+        let digits = text.trim_ascii_end();
+        let hex = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if hex { Ok(Self(digits.to_owned())) } else { Err(invalid("a token is 64 hex digits")) }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(..)")
+    }
+}
+
+/// Keys, one a line; empty lines and those that begin with # count for nothing.
+pub(super) fn keys_of(path: &Path) -> io::Result<Vec<Key>> {
+    let text = text_of(path)?;
+    let lines = text.lines().map(str::trim).enumerate();
+    lines
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(|(at, line)| {
+            Key::from_hex(line).map_err(|error| invalid(&format!("line {}: {error}", at + 1)))
+        })
+        .collect()
+}
+
+/// What a file says that is the daemon's user's own and that nobody else can read.
+pub(super) fn text_of(path: &Path) -> io::Result<String> {
+    // Without O_NONBLOCK, opening a FIFO would wait for a writer.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let about = file.metadata()?;
+    if !about.is_file() {
+        return Err(invalid("it is not a regular file"));
+    }
+    if about.mode() & 0o077 != 0 {
+        let mode = about.mode() & 0o7777;
+        return Err(denied(&format!("its mode {mode:04o} lets others at it; chmod 600 it")));
+    }
+    if about.uid() != getuid().as_raw() {
+        let (owner, own) = (about.uid(), getuid().as_raw());
+        return Err(denied(&format!("it belongs to uid {owner}; chown it to uid {own}")));
+    }
+    let mut text = String::new();
+    file.take(MOST_BYTES).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn invalid(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+fn denied(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, why)
+}

@@ -1,0 +1,210 @@
+//! Settings that fit together, with the files read that they name.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use varta::secure::Key;
+
+use super::Problem;
+use super::secrets::{Token, keys_of, text_of};
+use crate::flags::Flags;
+use crate::systemd;
+
+/// What the daemon is to do.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) flags: Flags,
+    pub(crate) threshold: Duration,
+    pub(crate) udp: Option<Udp>,
+    pub(crate) keys: Keys,
+    pub(crate) command: Option<Command>,
+    pub(crate) token: Option<Token>,
+}
+
+/// Where UDP is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Udp {
+    pub(crate) address: SocketAddr,
+    pub(crate) sealed: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Keys {
+    pub(crate) shared: Vec<Key>,
+    pub(crate) master: Option<Key>,
+}
+
+/// The command of recovery, and where it was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Command {
+    pub(crate) words: Vec<String>,
+    /// "inline", or the path of its file.
+    pub(crate) source: String,
+}
+
+impl Settings {
+    pub(super) fn check(flags: Flags) -> Result<Self, Problem> {
+        let Some(threshold_ms) = flags.listening.threshold_ms else {
+            return Err(Problem::new(
+                "threshold-ms",
+                "is needed: how long may an agent be silent?",
+            ));
+        };
+        if flags.listening.socket.is_none() && !systemd::passes_sockets() {
+            return Err(Problem::new("socket", "is needed: where do agents beat?"));
+        }
+        let keys = keys(&flags)?;
+        let udp = udp(&flags)?;
+        let command = command(&flags)?;
+        let token = match &flags.http.prom_token_file {
+            Some(path) => Some(read("prom-token-file", path, Token::read)?),
+            None => None,
+        };
+        let settings = Self {
+            threshold: Duration::from_millis(threshold_ms),
+            udp,
+            keys,
+            command,
+            token,
+            flags,
+        };
+        settings.check_recovery()?;
+        settings.check_http()?;
+        Ok(settings)
+    }
+
+    fn check_recovery(&self) -> Result<(), Problem> {
+        let recovery = &self.flags.recovery;
+        let Some(udp) = self.udp.filter(|_| self.command.is_some()) else {
+            if recovery.recovery_capture_stdio && self.command.is_none() {
+                return Err(Problem::new("recovery-capture-stdio", NO_COMMAND));
+            }
+            return Ok(());
+        };
+        let (flag, accepted) = if udp.sealed {
+            (
+                "secure-udp-i-accept-recovery-on-unauthenticated-transport",
+                recovery.secure_udp_i_accept_recovery_on_unauthenticated_transport,
+            )
+        } else {
+            (
+                "plaintext-udp-i-accept-recovery-on-unauthenticated-transport",
+                recovery.plaintext_udp_i_accept_recovery_on_unauthenticated_transport,
+            )
+        };
+        if accepted {
+            return Ok(());
+        }
+        Err(Problem::new(
+            flag,
+            "is needed to have recovery and UDP together: who speaks over a network is not \
+             attested by the kernel",
+        ))
+    }
+
+    fn check_http(&self) -> Result<(), Problem> {
+        match self.flags.http.prom_addr {
+            Some(address) if !address.ip().is_loopback() && self.token.is_none() => {
+                Err(Problem::new(
+                    "prom-token-file",
+                    format_args!("is needed to serve HTTP at {address}, which is not loopback"),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where `top`, `events` and `check` find this daemon.
+    pub(crate) fn control_socket(&self) -> Option<PathBuf> {
+        let told = self.flags.http.control_socket.clone();
+        told.or_else(|| self.flags.listening.socket.as_deref().map(control_socket_of))
+    }
+}
+
+const NO_COMMAND: &str = "needs a command to capture from: --recovery-exec";
+
+/// The control socket that belongs to a beat socket.
+pub(crate) fn control_socket_of(socket: &Path) -> PathBuf {
+    let mut name = socket.as_os_str().to_owned();
+    name.push(".control");
+    name.into()
+}
+
+fn keys(flags: &Flags) -> Result<Keys, Problem> {
+    let listening = &flags.listening;
+    let mut keys = Keys::default();
+    if let Some(path) = &listening.key_file {
+        keys.shared.push(key("key-file", path)?);
+    }
+    if let Some(path) = &listening.accepted_key_file {
+        if keys.shared.is_empty() {
+            return Err(Problem::new("accepted-key-file", "needs a first key: --key-file"));
+        }
+        keys.shared.append(&mut read("accepted-key-file", path, keys_of)?);
+    }
+    if let Some(path) = &listening.master_key_file {
+        keys.master = Some(key("master-key-file", path)?);
+    }
+    if listening.udp_port.is_none() && (listening.key_file.is_some() || keys.master.is_some()) {
+        return Err(Problem::new("udp-port", "is needed: keys are for sealed UDP"));
+    }
+    Ok(keys)
+}
+
+fn key(flag: &'static str, path: &Path) -> Result<Key, Problem> {
+    // Its error names the file already.
+    Key::from_file(path).map_err(|error| Problem::new(flag, error))
+}
+
+fn udp(flags: &Flags) -> Result<Option<Udp>, Problem> {
+    let listening = &flags.listening;
+    let Some(port) = listening.udp_port else { return Ok(None) };
+    let sealed = listening.key_file.is_some() || listening.master_key_file.is_some();
+    if !sealed && !listening.i_accept_plaintext_udp {
+        return Err(Problem::new(
+            "udp-port",
+            "needs --key-file or --master-key-file, or --i-accept-plaintext-udp if anybody may \
+             claim to be any agent",
+        ));
+    }
+    let default = if sealed { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
+    let ip = listening.udp_bind_addr.unwrap_or(IpAddr::V4(default));
+    if sealed && !ip.is_loopback() && !listening.i_accept_secure_udp_non_loopback {
+        return Err(Problem::new(
+            "udp-bind-addr",
+            format_args!(
+                "{ip} is reached by other machines; say --i-accept-secure-udp-non-loopback too"
+            ),
+        ));
+    }
+    Ok(Some(Udp { address: SocketAddr::new(ip, port), sealed }))
+}
+
+fn command(flags: &Flags) -> Result<Option<Command>, Problem> {
+    let recovery = &flags.recovery;
+    let (flag, text, source) = match (&recovery.recovery_exec, &recovery.recovery_exec_file) {
+        (Some(text), _) => ("recovery-exec", text.clone(), "inline".to_owned()),
+        (None, Some(path)) => {
+            let text = read("recovery-exec-file", path, text_of)?;
+            ("recovery-exec-file", text, path.display().to_string())
+        }
+        (None, None) => return Ok(None),
+    };
+    let words: Vec<_> = text.split_ascii_whitespace().map(str::to_owned).collect();
+    if words.is_empty() {
+        return Err(Problem::new(flag, "holds no command"));
+    }
+    if text.contains('\0') {
+        return Err(Problem::new(flag, "a command holds no zero byte"));
+    }
+    Ok(Some(Command { words, source }))
+}
+
+fn read<T>(
+    flag: &'static str,
+    path: &Path,
+    read: impl FnOnce(&Path) -> std::io::Result<T>,
+) -> Result<T, Problem> {
+    read(path).map_err(|error| Problem::new(flag, format_args!("{}: {error}", path.display())))
+}

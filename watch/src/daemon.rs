@@ -1,0 +1,113 @@
+//! Putting the daemon together, and taking it apart again.
+
+use std::ffi::OsString;
+use std::io;
+
+use tracing::{info, warn};
+use varta::Endpoint;
+use varta_observer::{Builder, Observer, Rate, Uids};
+
+use crate::config::{Keys, Settings};
+use crate::flags::{self, Admission};
+use crate::log;
+use crate::signals::Signals;
+use crate::state;
+use crate::systemd::{self, Notifier, Passed};
+use crate::watching::{Loop, Watching};
+
+/// Watches until told to end.
+pub(crate) fn run(settings: Settings, arguments: Vec<OsString>) -> io::Result<()> {
+    // Taken first, so that no signal ends it without order.
+    let signals = Signals::take()?;
+    let _log = log::start(&settings.flags.logging)?;
+    watch(settings, arguments, signals).inspect_err(|error| tracing::error!("{error}"))
+}
+
+fn watch(mut settings: Settings, arguments: Vec<OsString>, signals: Signals) -> io::Result<()> {
+    for flag in settings.flags.idle.said() {
+        info!(flag, "has no effect here; docs/watch.md says why");
+    }
+    let notifier = Notifier::from_env()?;
+    let passed = systemd::take_sockets()?;
+    let (shared, questions) = state::shared()?;
+    let observer = observe(&mut settings, passed)?;
+    if let Some(advice) = observer.advice() {
+        warn!("{advice}");
+    }
+    for address in observer.udp_addresses() {
+        info!(%address, "listening for UDP");
+    }
+    info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");
+    notifier.ready("watching");
+    let with = Watching { observer, settings, arguments, shared, questions, signals, notifier };
+    let mut watching = Loop::new(with)?;
+    let watched = watching.run();
+    let with = watching.into_parts();
+    with.notifier.stopping();
+    info!("ending");
+    watched
+}
+
+fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
+    let (listening, admission) = (&settings.flags.listening, &settings.flags.admission);
+    let mut builder = Builder::new()
+        .threshold(settings.threshold)
+        .capacity(admission.tracker_capacity)
+        .socket_mode(listening.socket_mode)
+        .namespaces(admission.allow_cross_namespace_agents)
+        .version1(listening.accept_version_1);
+    builder = match &admission.uids {
+        flags::Uids::Same => builder,
+        flags::Uids::Any => builder.uids(Uids::Any),
+        flags::Uids::List(list) => builder.uids(Uids::List(list.clone().into())),
+    };
+    if listening.uds_rcvbuf_bytes > 0 {
+        let bytes = usize::try_from(listening.uds_rcvbuf_bytes).unwrap_or(usize::MAX);
+        builder = builder.receive_buffer(bytes);
+    }
+    let (per_agent, all) = rates(admission);
+    if let Some(rate) = per_agent {
+        builder = builder.rate_per_agent(rate);
+    }
+    if let Some(rate) = all {
+        builder = builder.rate(rate);
+    }
+    // The sockets that were passed are the ones to use; a path beside them names only where
+    // they are.
+    match &listening.socket {
+        Some(path) if passed.beats.is_empty() => {
+            builder = builder.listen(Endpoint::Path(path.clone()));
+        }
+        _ => {}
+    }
+    for socket in passed.beats {
+        builder = builder.inherit(socket);
+    }
+    if let Some(udp) = settings.udp {
+        builder = match udp.sealed {
+            true => builder.secure_udp(udp.address),
+            false => builder.udp(udp.address),
+        };
+    }
+    let Keys { shared, master } = std::mem::take(&mut settings.keys);
+    for key in shared {
+        builder = builder.shared_key(key);
+    }
+    if let Some(key) = master {
+        builder = builder.master_key(key);
+    }
+    builder.bind()
+}
+
+/// How many beats become events: of one agent, and of all.
+pub(crate) fn rates(admission: &Admission) -> (Option<Rate>, Option<Rate>) {
+    let per_second = admission.max_beat_rate;
+    // An agent that beats just so often is not always on time.
+    let per_agent = Rate { per_second, burst: (per_second / 10).max(1) };
+    let all =
+        Rate { per_second: admission.global_beat_rate, burst: admission.global_beat_burst };
+    (
+        (per_second > 0).then_some(per_agent),
+        (all.per_second > 0 && all.burst > 0).then_some(all),
+    )
+}

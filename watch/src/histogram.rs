@@ -1,0 +1,95 @@
+//! How often something took how long.
+
+/// Upper bounds in nanoseconds of what the daemon itself takes, as published.
+pub(crate) const LATENCIES: [u64; 8] = [
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+];
+
+/// Upper bounds in nanoseconds of the time between two beats of an agent.
+pub(crate) const INTERVALS: [u64; 12] = [
+    1_000_000,
+    5_000_000,
+    10_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_000_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    30_000_000_000,
+];
+
+/// Counts by bound; each value is counted at the first bound that it does not exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Histogram<const N: usize> {
+    counts: [u64; N],
+    above: u64,
+    sum_ns: u64,
+}
+
+pub(crate) type Latencies = Histogram<{ LATENCIES.len() }>;
+pub(crate) type Intervals = Histogram<{ INTERVALS.len() }>;
+
+impl<const N: usize> Histogram<N> {
+    pub(crate) const EMPTY: Self = Self { counts: [0; N], above: 0, sum_ns: 0 };
+
+    pub(crate) fn note(&mut self, bounds: &[u64; N], ns: u64) {
+        self.sum_ns = self.sum_ns.saturating_add(ns);
+        match bounds.iter().position(|bound| ns <= *bound) {
+            Some(at) => self.counts.iter_mut().skip(at).take(1).for_each(|count| *count += 1),
+            None => self.above += 1,
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+        self.above += other.above;
+        self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+    }
+
+    /// How many values do not exceed each bound, smallest bound first.
+    pub(crate) fn cumulative(&self) -> impl Iterator<Item = u64> + '_ {
+        self.counts.iter().scan(0, |sum, count| {
+            *sum += count;
+            Some(*sum)
+        })
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.counts.iter().sum::<u64>() + self.above
+    }
+
+    pub(crate) const fn sum_ns(&self) -> u64 {
+        self.sum_ns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_counts_from_its_bound_on() {
+        let mut times = Latencies::EMPTY;
+        for ns in [0, 1_000_000, 1_000_001, 1_000_000_000, 1_000_000_001] {
+            times.note(&LATENCIES, ns);
+        }
+        let cumulative: Vec<_> = times.cumulative().collect();
+        assert_eq!(cumulative, [2, 3, 3, 3, 3, 3, 3, 4]);
+        assert_eq!((times.count(), times.sum_ns()), (5, 2_003_000_002));
+        let mut twice = times;
+        twice.add(&times);
+        assert_eq!((twice.count(), twice.sum_ns()), (10, 4_006_000_004));
+    }
+}

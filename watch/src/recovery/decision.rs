@@ -1,0 +1,216 @@
+//! What recovery has decided: for the log, the audit log and whoever listens.
+
+use std::fmt;
+
+use varta::Status;
+use varta_observer::{ExitCause, Origin};
+
+/// One decision, or how it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Decision {
+    /// In the observer's time.
+    pub(crate) at_ns: u64,
+    pub(crate) agent: u64,
+    /// The agent's pid, as it is given to the command.
+    pub(crate) pid: u32,
+    pub(crate) what: Step,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A command was started.
+    Spawned {
+        child_pid: u32,
+        attempt: u32,
+    },
+    /// What would have been started (--dry-run).
+    WouldSpawn {
+        command: String,
+    },
+    SpawnFailed {
+        attempt: u32,
+        why: String,
+    },
+    /// The command has ended.
+    Completed(Completed),
+    /// There will be no run.
+    Refused(Reason),
+    /// A start waits, because the last one for this pid was so short a time ago.
+    Debounced {
+        wait_ns: u64,
+    },
+    /// A start waits, because the host's budget is spent.
+    OverBudget,
+    /// The run is over without success.
+    GaveUp {
+        tries: u32,
+    },
+    /// The run is over.
+    Ended(Ending),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Completed {
+    pub(crate) child_pid: u32,
+    pub(crate) exit: Exit,
+    /// It took too long, and was killed.
+    pub(crate) timed_out: bool,
+    pub(crate) duration_ns: u64,
+    pub(crate) output: Output,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Code(i32),
+    Signal(i32),
+    /// The kernel would not tell.
+    Unknown,
+}
+
+/// How much it has printed, as far as that was counted.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Output {
+    pub(crate) stdout: u32,
+    pub(crate) stderr: u32,
+    /// There was more than was counted.
+    pub(crate) truncated: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The agent beats again.
+    Recovered,
+    /// The agent's process is gone, and the command has succeeded.
+    Replaced,
+    /// The agent has ended of itself, before anything was started.
+    Exited,
+}
+
+/// Why nothing is run for an agent. The words are those of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    Unauthenticated,
+    CrossNamespace,
+    Unconfirmed,
+    Capacity,
+}
+
+impl Reason {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Unauthenticated => "unauthenticated_transport",
+            Self::CrossNamespace => "cross_namespace_agent",
+            Self::Unconfirmed => "unconfirmed_agent",
+            Self::Capacity => "outstanding_capacity",
+        }
+    }
+}
+
+impl Ending {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Recovered => "recovered",
+            Self::Replaced => "replaced",
+            Self::Exited => "exited",
+        }
+    }
+}
+
+impl Step {
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Spawned { .. } => "spawned",
+            Self::WouldSpawn { .. } => "would-spawn",
+            Self::SpawnFailed { .. } => "spawn-failed",
+            Self::Completed(_) => "completed",
+            Self::Refused(_) => "refused",
+            Self::Debounced { .. } => "debounced",
+            Self::OverBudget => "over-budget",
+            Self::GaveUp { .. } => "gave-up",
+            Self::Ended(_) => "ended",
+        }
+    }
+}
+
+impl Completed {
+    /// Whether it did what it should.
+    pub(crate) fn is_success(&self) -> bool {
+        self.exit == Exit::Code(0) && !self.timed_out
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}"),
+            Self::Unknown => f.write_str("cause unknown"),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spawned { child_pid, attempt } => {
+                write!(f, "command started as pid {child_pid}, try {attempt}")
+            }
+            Self::WouldSpawn { command } => write!(f, "would start: {command}"),
+            Self::SpawnFailed { attempt, why } => {
+                write!(f, "command could not be started, try {attempt}: {why}")
+            }
+            Self::Completed(done) => {
+                let killed = if done.timed_out { "took too long, " } else { "" };
+                write!(f, "command {} ended: {killed}{}", done.child_pid, done.exit)
+            }
+            Self::Refused(reason) => write!(f, "refused: {}", reason.name()),
+            Self::Debounced { wait_ns } => {
+                write!(f, "waits {} ms: this pid had a run just now", wait_ns / 1_000_000)
+            }
+            Self::OverBudget => f.write_str("waits: the budget for the host is spent"),
+            Self::GaveUp { tries } => {
+                write!(f, "given up after {tries} tries; somebody has to look after this agent")
+            }
+            Self::Ended(ending) => write!(f, "run over: {}", ending.name()),
+        }
+    }
+}
+
+/// Whom a run is about, and what has happened to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Subject {
+    pub(crate) agent: u64,
+    /// In the daemon's namespace; 0 where it has none.
+    pub(crate) pid: u32,
+    pub(crate) claimed_pid: u32,
+    pub(crate) origin: Origin,
+    pub(crate) unconfirmed: bool,
+    pub(crate) status: Status,
+    pub(crate) payload: u64,
+    pub(crate) cause: Cause,
+    pub(crate) silent_ns: u64,
+}
+
+impl Subject {
+    /// The pid that the command is given.
+    pub(crate) fn shown_pid(&self) -> u32 {
+        if self.origin == Origin::KernelAttested { self.pid } else { self.claimed_pid }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Stall,
+    Exit(ExitCause),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stall => f.write_str("stall"),
+            Self::Exit(ExitCause::Code(code)) => write!(f, "exit:{code}"),
+            Self::Exit(ExitCause::Signal(signal)) => write!(f, "signal:{signal}"),
+            Self::Exit(ExitCause::Unknown) => f.write_str("exit:unknown"),
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Recovery: a command for an agent that is silent or has crashed.
+
+mod decision;
+
+pub(crate) use decision::Decision;

@@ -1,0 +1,169 @@
+//! What the watching thread knows, for other threads.
+//!
+//! The watching thread must never wait for a reader. So nothing here is locked by both:
+//!
+//! - A reader **asks** for a [`Snapshot`] ([`Shared::snapshot`]): a message and a ring of the
+//!   watching thread's bell. That thread answers at the end of its turn, with one snapshot
+//!   for all who have asked, and the same again to those who ask within 50 ms. It is behind
+//!   an `Arc`: a reader may keep it as long as it likes. The answer is a
+//!   [`oneshot::Receiver`]: `.await` it, or call `blocking_recv`. It fails only when the
+//!   daemon ends.
+//! - A reader **subscribes** to what is said ([`Shared::subscribe`]): events and decisions of
+//!   recovery, in batches. Behind it is a ring of [`BATCHES`]; who reads too slowly gets
+//!   `Lagged` with the number of batches lost, and goes on with those still there.
+//! - **Tallies** ([`Shared::tallies`]) are atomic counters that other threads (recovery,
+//!   audit, export, HTTP) add to themselves, and anybody reads.
+//!
+//! A snapshot costs the watching thread about 100 ns an agent.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use varta_observer::{AgentInfo, Counters, Event, ProgramName};
+
+use crate::books::{Book, Exits};
+use crate::histogram::Latencies;
+use crate::recovery::Decision;
+use crate::tallies::Tallies;
+
+/// How many batches a slow subscriber may lag behind before it loses some.
+pub(crate) const BATCHES: usize = 256;
+
+/// Readers that may wait for a snapshot at once; one more waits for a place.
+const ASKING: usize = 64;
+
+/// Whoever asks again within this time is given the same snapshot.
+pub(crate) const FRESH: Duration = Duration::from_millis(50);
+
+/// All that is known at one moment.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    /// When, in the observer's time and by the wall clock.
+    pub(crate) now_ns: u64,
+    pub(crate) at: SystemTime,
+    /// In order of their numbers.
+    pub(crate) agents: Vec<Agent>,
+    /// The sum of what agents had that are gone.
+    pub(crate) gone: Book,
+    pub(crate) exits: Exits,
+    pub(crate) detection: Latencies,
+    pub(crate) counters: Counters,
+    pub(crate) turns: Turns,
+    pub(crate) threshold: Duration,
+    pub(crate) capacity: usize,
+}
+
+/// One agent: what the observer has of it, and what its events have told.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Agent {
+    pub(crate) info: AgentInfo,
+    pub(crate) book: Book,
+}
+
+/// What the loop itself does.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Turns {
+    pub(crate) started: SystemTime,
+    pub(crate) last: SystemTime,
+    pub(crate) count: u64,
+    /// A whole turn, without the wait.
+    pub(crate) whole: Latencies,
+    /// Reading and judging.
+    pub(crate) drain: Latencies,
+    /// Passing on what was said.
+    pub(crate) maintenance: Latencies,
+    /// Signals, questions, reloads.
+    pub(crate) housekeeping: Latencies,
+    pub(crate) over_budget: u64,
+}
+
+/// Something that was said.
+#[derive(Debug, Clone)]
+pub(crate) enum Said {
+    Event { event: Event, name: ProgramName },
+    Recovery(Decision),
+}
+
+pub(crate) type Batch = Arc<[Said]>;
+
+/// The readers' end. Cloning it is cheap.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    bell: Arc<OwnedFd>,
+    asking: mpsc::Sender<oneshot::Sender<Arc<Snapshot>>>,
+    said: broadcast::Sender<Batch>,
+    tallies: Arc<Tallies>,
+}
+
+impl Shared {
+    /// Asks for a snapshot. None when the daemon ends, or too many ask already.
+    pub(crate) fn snapshot(&self) -> Option<oneshot::Receiver<Arc<Snapshot>>> {
+        let (answer, answered) = oneshot::channel();
+        self.asking.try_send(answer).ok()?;
+        self.ring();
+        Some(answered)
+    }
+
+    /// From now on, all that is said.
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Batch> {
+        self.said.subscribe()
+    }
+
+    /// Tells the subscribers.
+    pub(crate) fn say(&self, batch: Batch) {
+        // That nobody listens is not an error.
+        let _ = self.said.send(batch);
+    }
+
+    pub(crate) fn has_subscribers(&self) -> bool {
+        self.said.receiver_count() > 0
+    }
+
+    pub(crate) fn tallies(&self) -> &Tallies {
+        &self.tallies
+    }
+
+    /// Has the watching thread look after its messages.
+    pub(crate) fn ring(&self) {
+        // A full counter means that it has been rung already.
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+}
+
+/// The watching thread's end.
+#[derive(Debug)]
+pub(crate) struct Questions {
+    bell: Arc<OwnedFd>,
+    asked: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
+}
+
+impl Questions {
+    /// Becomes readable when somebody has rung.
+    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    /// Stills the bell; what came before it rang is found by whoever looks afterwards.
+    pub(crate) fn still(&self) {
+        // Nothing to read means that it was still.
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+    }
+
+    /// The next who waits for a snapshot.
+    pub(crate) fn next(&mut self) -> Option<oneshot::Sender<Arc<Snapshot>>> {
+        self.asked.try_recv().ok()
+    }
+}
+
+/// Both ends.
+pub(crate) fn shared() -> io::Result<(Shared, Questions)> {
+    let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let (asking, asked) = mpsc::channel(ASKING);
+    let (said, _) = broadcast::channel(BATCHES);
+    let tallies = Arc::new(Tallies::default());
+    Ok((Shared { bell: Arc::clone(&bell), asking, said, tallies }, Questions { bell, asked }))
+}

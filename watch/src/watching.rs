@@ -1,0 +1,232 @@
+//! The loop: hears, keeps the books, passes on what was said. It waits for nothing but its
+//! own descriptors.
+
+mod housekeeping;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::event::{Timespec, epoll};
+use rustix::io::Errno;
+use tracing::{error, info, warn};
+use varta_observer::{AgentInfo, Event, ExitCause, Observer, Origin, ProgramName, What};
+
+use crate::books::Books;
+use crate::config::Settings;
+use crate::histogram::{LATENCIES, Latencies};
+use crate::signals::Signals;
+use crate::state::{Questions, Said, Shared, Snapshot, Turns};
+use crate::systemd::Notifier;
+
+/// How many events a turn takes at most, so that signals and questions get their turn too.
+const A_TURN: usize = 256;
+
+/// What the descriptors are called.
+const OBSERVER: u64 = 0;
+const SIGNALS: u64 = 1;
+const BELL: u64 = 2;
+
+/// All that the loop works with.
+#[derive(Debug)]
+pub(crate) struct Watching {
+    pub(crate) observer: Observer,
+    pub(crate) settings: Settings,
+    /// The command line, for a reload.
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) shared: Shared,
+    pub(crate) questions: Questions,
+    pub(crate) signals: Signals,
+    pub(crate) notifier: Notifier,
+}
+
+/// The loop.
+#[derive(Debug)]
+pub(crate) struct Loop {
+    with: Watching,
+    books: Books,
+    turns: Turns,
+    epoll: OwnedFd,
+    /// The snapshot given out last, and when.
+    latest: Option<(Instant, Arc<Snapshot>)>,
+    end_at: Option<Instant>,
+    namespace_refused: u64,
+}
+
+impl Loop {
+    pub(crate) fn new(with: Watching) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        for (descriptor, name) in [
+            (with.observer.as_fd(), OBSERVER),
+            (with.signals.as_fd(), SIGNALS),
+            (with.questions.bell(), BELL),
+        ] {
+            let name = epoll::EventData::new_u64(name);
+            epoll::add(&epoll, descriptor, name, epoll::EventFlags::IN)?;
+        }
+        let now = SystemTime::now();
+        let turns = Turns {
+            started: now,
+            last: now,
+            count: 0,
+            whole: Latencies::EMPTY,
+            drain: Latencies::EMPTY,
+            maintenance: Latencies::EMPTY,
+            housekeeping: Latencies::EMPTY,
+            over_budget: 0,
+        };
+        let after = with.settings.flags.keeping.shutdown_after_secs;
+        let end_at =
+            after.and_then(|secs| Instant::now().checked_add(Duration::from_secs(secs)));
+        let books = Books::new(nanoseconds(with.settings.threshold));
+        let namespace_refused = 0;
+        Ok(Self { with, books, turns, epoll, latest: None, end_at, namespace_refused })
+    }
+
+    /// Watches until told to end.
+    pub(crate) fn run(&mut self) -> io::Result<()> {
+        let mut events = [Event::NOTHING; A_TURN];
+        let mut more = false;
+        while !self.with.signals.end() && !self.is_over() {
+            let rung = self.wait(more)?;
+            let began = Instant::now();
+            let heard = self.with.observer.poll_many(&mut events, Duration::ZERO)?;
+            let drained = Instant::now();
+            more = heard == A_TURN;
+            let events = events.get(..heard).unwrap_or_default();
+            self.pass_on(events);
+            let maintained = Instant::now();
+            if rung {
+                self.keep_house()?;
+            }
+            self.check_namespaces()?;
+            self.note_turn(began, drained, maintained);
+        }
+        Ok(())
+    }
+
+    /// What is needed to end in order.
+    pub(crate) fn into_parts(self) -> Watching {
+        self.with
+    }
+
+    fn is_over(&self) -> bool {
+        self.end_at.is_some_and(|end| Instant::now() >= end)
+    }
+
+    /// Waits for something to do; not at all if there is more to hear. Says whether a signal
+    /// came or somebody rang.
+    fn wait(&self, more: bool) -> io::Result<bool> {
+        let left = self.end_at.map(|end| end.saturating_duration_since(Instant::now()));
+        let left = if more { Some(Duration::ZERO) } else { left };
+        // What is cut off here is a wait of centuries.
+        let left = left.and_then(|left| Timespec::try_from(left).ok());
+        let mut ready = [const {
+            epoll::Event {
+                flags: epoll::EventFlags::empty(),
+                data: epoll::EventData::new_u64(0),
+            }
+        }; 3];
+        let found = match epoll::wait(&self.epoll, &mut ready, left.as_ref()) {
+            Err(Errno::INTR) => 0,
+            found => found?,
+        };
+        Ok(ready.iter().take(found).any(|ready| ready.data.u64() != OBSERVER))
+    }
+
+    fn note_turn(&mut self, began: Instant, drained: Instant, maintained: Instant) {
+        let ended = Instant::now();
+        let turns = &mut self.turns;
+        let whole = nanoseconds(ended - began);
+        turns.count += 1;
+        turns.last = SystemTime::now();
+        turns.whole.note(&LATENCIES, whole);
+        turns.drain.note(&LATENCIES, nanoseconds(drained - began));
+        turns.maintenance.note(&LATENCIES, nanoseconds(maintained - drained));
+        turns.housekeeping.note(&LATENCIES, nanoseconds(ended - maintained));
+        let budget =
+            self.with.settings.flags.http.iteration_budget_ms.saturating_mul(1_000_000);
+        turns.over_budget += u64::from(whole > budget);
+        self.with.shared.tallies().turns.one();
+    }
+
+    /// Takes events in, and tells all who want to know.
+    fn pass_on(&mut self, events: &[Event]) {
+        if events.is_empty() {
+            return;
+        }
+        let listened_to = self.with.shared.has_subscribers();
+        let mut said = Vec::with_capacity(if listened_to { events.len() } else { 0 });
+        for event in events {
+            let ended = self.books.note(event);
+            let agent = event.about.map(|about| about.agent);
+            if let (What::Beat { .. }, Some(agent)) = (event.what, agent) {
+                self.learn(agent);
+            }
+            let book = ended.as_ref().or_else(|| self.books.get(agent?));
+            let name = book.map_or(AgentInfo::NOBODY.name, |book| book.name);
+            if !matches!(event.what, What::Beat { .. }) {
+                log(event, name);
+            }
+            if listened_to {
+                said.push(Said::Event { event: *event, name });
+            }
+        }
+        if listened_to {
+            self.with.shared.say(said.into());
+        }
+    }
+
+    /// What only the observer knows of an agent is asked when it is new, and until the
+    /// kernel has confirmed it.
+    fn learn(&mut self, agent: u64) {
+        let Some(book) = self.books.get_mut(agent).filter(|book| book.unconfirmed) else {
+            return;
+        };
+        if let Ok(Some(info)) = self.with.observer.agent(agent) {
+            book.name = info.name;
+            // Over a network there is nothing to confirm.
+            book.unconfirmed = info.unconfirmed && info.origin == Origin::KernelAttested;
+        }
+    }
+
+    fn check_namespaces(&mut self) -> io::Result<()> {
+        if !self.with.settings.flags.admission.strict_namespace_check {
+            return Ok(());
+        }
+        let refused = self.with.observer.stats()?.namespace_refused;
+        if refused == self.namespace_refused {
+            return Ok(());
+        }
+        Err(io::Error::other(
+            "a beat came from another pid namespace, and --strict-namespace-check was said",
+        ))
+    }
+}
+
+/// One line for what operators look for.
+fn log(event: &Event, name: ProgramName) {
+    let (agent, pid) = event.about.map_or((0, 0), |about| (about.agent, shown_pid(&about)));
+    match event.what {
+        What::Stall { .. } => warn!(agent, pid, program = %name, "stall: {}", event.what),
+        What::Exit { cause: ExitCause::Code(0), .. } => {
+            info!(agent, pid, program = %name, "{}", event.what);
+        }
+        What::Exit { .. } => warn!(agent, pid, program = %name, "{}", event.what),
+        What::Recovered { .. } => info!(agent, pid, program = %name, "{}", event.what),
+        What::Io { .. } => error!("{}", event.what),
+        What::Paused { .. } => warn!("{}", event.what),
+        _ => tracing::debug!(agent, pid, "{}", event.what),
+    }
+}
+
+/// The pid by which an agent is called: in the daemon's namespace, else the one it claims.
+pub(crate) fn shown_pid(about: &varta_observer::About) -> u32 {
+    if about.pid == 0 { about.claimed_pid } else { about.pid }
+}
+
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,126 @@
+//! What is done when a signal came or somebody rang: answers, reloads, a dump.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use tracing::{error, info, warn};
+
+use super::{Loop, nanoseconds};
+use crate::books::Book;
+use crate::config;
+use crate::state::{Agent, FRESH, Snapshot};
+
+impl Loop {
+    pub(super) fn keep_house(&mut self) -> io::Result<()> {
+        self.with.signals.still();
+        self.with.questions.still();
+        if self.with.signals.dump() {
+            self.dump()?;
+        }
+        if self.with.signals.reload() {
+            self.reload();
+        }
+        while let Some(answer) = self.with.questions.next() {
+            let snapshot = self.snapshot()?;
+            // Whoever asked may have gone.
+            let _ = answer.send(snapshot);
+        }
+        Ok(())
+    }
+
+    /// The latest snapshot, if it is fresh, else a new one.
+    fn snapshot(&mut self) -> io::Result<Arc<Snapshot>> {
+        if let Some((taken, snapshot)) = &self.latest
+            && taken.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(snapshot));
+        }
+        let snapshot = Arc::new(self.take_snapshot()?);
+        self.latest = Some((Instant::now(), Arc::clone(&snapshot)));
+        Ok(snapshot)
+    }
+
+    fn take_snapshot(&mut self) -> io::Result<Snapshot> {
+        let infos = self.with.observer.snapshot()?;
+        if self.with.observer.drain_evictions()? > 0 {
+            self.strike_out_evicted(infos.iter().map(|info| info.agent).collect());
+        }
+        let with_book = |info: varta_observer::AgentInfo| {
+            let book = self.books.get(info.agent).copied().unwrap_or(Book::EMPTY);
+            Agent { info, book }
+        };
+        let mut agents: Vec<_> = infos.into_iter().map(with_book).collect();
+        agents.sort_unstable_by_key(|agent| agent.info.agent);
+        Ok(Snapshot {
+            now_ns: self.with.observer.now_ns(),
+            at: SystemTime::now(),
+            agents,
+            gone: self.books.gone,
+            exits: self.books.exits,
+            detection: self.books.detection,
+            counters: self.with.observer.stats()?,
+            turns: self.turns,
+            threshold: self.with.settings.threshold,
+            capacity: self.with.settings.flags.admission.tracker_capacity,
+        })
+    }
+
+    fn strike_out_evicted(&mut self, followed: HashSet<u64>) {
+        self.books.keep_only(|agent| followed.contains(&agent), |_| {});
+    }
+
+    /// Writes the state to the log.
+    fn dump(&mut self) -> io::Result<()> {
+        let snapshot = self.snapshot()?;
+        let counters = &snapshot.counters;
+        info!(
+            agents = snapshot.agents.len(),
+            beats = counters.beats,
+            stalls = counters.stalls,
+            exits = counters.exits,
+            received = counters.received,
+            turns = snapshot.turns.count,
+            "state: {counters:?}"
+        );
+        for Agent { info, .. } in &snapshot.agents {
+            info!(
+                agent = info.agent,
+                pid = info.pid,
+                program = %info.name,
+                status = info.status.name(),
+                age_ms = info.age_ns / 1_000_000,
+                beats = info.beats,
+                stalled = info.stalled,
+                "state: agent"
+            );
+        }
+        Ok(())
+    }
+
+    /// Reads file, keys, token and command again. What is broken leaves the old in force.
+    fn reload(&mut self) {
+        self.with.notifier.reloading();
+        match config::load(&self.with.arguments) {
+            Ok(settings) => {
+                for flag in settings.needs_restart(&self.with.settings) {
+                    warn!(flag, "changed, which takes effect when the daemon is started again");
+                }
+                self.apply(settings);
+            }
+            Err(why) => error!("not reloaded, the settings in force stay: {why}"),
+        }
+        self.with.notifier.ready("watching");
+    }
+
+    fn apply(&mut self, settings: config::Settings) {
+        if let Err(error) = self.with.observer.set_default_threshold(settings.threshold) {
+            error!(%error, "the threshold could not be changed");
+            return;
+        }
+        self.books.set_threshold(nanoseconds(settings.threshold));
+        info!("reloaded");
+        self.with.settings = settings;
+    }
+}
