@@ -2,14 +2,17 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::time::Duration;
 
 use tracing::{info, warn};
 use varta::Endpoint;
 use varta_observer::{Builder, Observer, Rate, Uids};
 
+use crate::audit::{self, AuditFile};
 use crate::config::{Keys, Settings};
 use crate::flags::{self, Admission};
 use crate::log;
+use crate::recovery::{self, Plan};
 use crate::signals::Signals;
 use crate::state;
 use crate::systemd::{self, Notifier, Passed};
@@ -38,14 +41,43 @@ fn watch(mut settings: Settings, arguments: Vec<OsString>, signals: Signals) -> 
         info!(%address, "listening for UDP");
     }
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");
+    let audit = audit_options(&settings).map(AuditFile::open).transpose()?;
+    let plan = Plan::new(&settings);
+    let recovery = recovery::start(plan, audit, shared.clone(), observer.now_ns())?;
     notifier.ready("watching");
-    let with = Watching { observer, settings, arguments, shared, questions, signals, notifier };
+    let with = Watching {
+        observer,
+        settings,
+        arguments,
+        shared,
+        questions,
+        signals,
+        notifier,
+        recovery,
+    };
     let mut watching = Loop::new(with)?;
     let watched = watching.run();
     let with = watching.into_parts();
     with.notifier.stopping();
     info!("ending");
+    // Whoever beats from here on learns at once that nobody is there.
+    drop(with.observer);
+    with.recovery.end(Duration::from_millis(with.settings.flags.keeping.shutdown_grace_ms));
     watched
+}
+
+fn audit_options(settings: &Settings) -> Option<audit::Options> {
+    let told = &settings.flags.audit;
+    let ms = |ms: u32| Duration::from_millis(ms.into());
+    Some(audit::Options {
+        path: told.recovery_audit_file.clone()?,
+        max_bytes: told.recovery_audit_max_bytes,
+        sync_every: told.recovery_audit_sync_every,
+        sync_interval: (told.audit_sync_interval_ms > 0)
+            .then_some(ms(told.audit_sync_interval_ms)),
+        fsync_budget: ms(told.audit_fsync_budget_ms),
+        rotation_budget: ms(told.audit_rotation_budget_ms),
+    })
 }
 
 fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {

@@ -1,5 +1,6 @@
 //! The observer as a daemon.
 
+mod audit;
 mod books;
 mod cli;
 mod config;
@@ -8,6 +9,7 @@ mod flags;
 mod histogram;
 mod log;
 mod recovery;
+mod rotation;
 mod signals;
 mod state;
 mod systemd;

@@ -16,6 +16,7 @@ use varta_observer::{AgentInfo, Event, ExitCause, Observer, Origin, ProgramName,
 
 use crate::books::Books;
 use crate::config::Settings;
+use crate::recovery;
 use crate::histogram::{LATENCIES, Latencies};
 use crate::signals::Signals;
 use crate::state::{Questions, Said, Shared, Snapshot, Turns};
@@ -40,6 +41,7 @@ pub(crate) struct Watching {
     pub(crate) questions: Questions,
     pub(crate) signals: Signals,
     pub(crate) notifier: Notifier,
+    pub(crate) recovery: recovery::Feed,
 }
 
 /// The loop.
@@ -169,6 +171,9 @@ impl Loop {
             let name = book.map_or(AgentInfo::NOBODY.name, |book| book.name);
             if !matches!(event.what, What::Beat { .. }) {
                 log(event, name);
+                if let Some(book) = book {
+                    self.with.recovery.tell(event, book, &self.with.observer);
+                }
             }
             if listened_to {
                 said.push(Said::Event { event: *event, name });

@@ -14,7 +14,7 @@ use clap::Error as Usage;
 use crate::cli::{self, Cli};
 use file::ConfigFile;
 
-pub(crate) use settings::{Keys, Settings};
+pub(crate) use settings::{Command, Keys, Settings};
 
 /// Why there are no settings. Either is the fault of who gave them.
 #[derive(Debug)]

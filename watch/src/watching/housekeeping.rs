@@ -10,6 +10,8 @@ use tracing::{error, info, warn};
 use super::{Loop, nanoseconds};
 use crate::books::Book;
 use crate::config;
+use crate::daemon;
+use crate::recovery::Plan;
 use crate::state::{Agent, FRESH, Snapshot};
 
 impl Loop {
@@ -114,11 +116,18 @@ impl Loop {
         self.with.notifier.ready("watching");
     }
 
-    fn apply(&mut self, settings: config::Settings) {
-        if let Err(error) = self.with.observer.set_default_threshold(settings.threshold) {
-            error!(%error, "the threshold could not be changed");
-            return;
+    fn apply(&mut self, mut settings: config::Settings) {
+        let config::Keys { shared, master } = std::mem::take(&mut settings.keys);
+        let (per_agent, all) = daemon::rates(&settings.flags.admission);
+        let observer = &mut self.with.observer;
+        let changed = observer
+            .set_default_threshold(settings.threshold)
+            .and_then(|()| observer.set_keys(shared, master))
+            .and_then(|()| observer.set_rates(per_agent, all));
+        if let Err(error) = changed {
+            error!(%error, "not all of the new settings could be taken");
         }
+        self.with.recovery.plan(Plan::new(&settings));
         self.books.set_threshold(nanoseconds(settings.threshold));
         info!("reloaded");
         self.with.settings = settings;

@@ -1,0 +1,240 @@
+//! The command as a process: started without a shell, in a process group of its own.
+
+use std::env;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{Access, access};
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::decision::{Exit, Output, Subject};
+use super::plan::Plan;
+
+/// What a command finds its programs in, unless told otherwise.
+const PATH: &str = "/usr/bin:/bin";
+
+/// Inherited descriptors have at least this number, clear of what shells use themselves.
+const FIRST_DESCRIPTOR: i32 = 10;
+
+/// A command that runs.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) subject: Subject,
+    child: Child,
+    /// Readable once it has ended.
+    pidfd: OwnedFd,
+    started: Instant,
+    pub(super) kill_at: Option<Instant>,
+    pub(super) timed_out: bool,
+    stdout: Option<Captured<ChildStdout>>,
+    stderr: Option<Captured<ChildStderr>>,
+}
+
+/// The words of the command, for this agent.
+pub(super) fn words(plan: &Plan, subject: &Subject) -> Vec<String> {
+    let pid = subject.shown_pid().to_string();
+    let (program, arguments) = plan.command.words.split_at(1);
+    let filled_in = arguments.iter().map(|word| word.replace("{pid}", &pid));
+    program.iter().cloned().chain(filled_in).collect()
+}
+
+/// Starts the command. It gets the agent's pidfd, if there is one.
+pub(super) fn spawn(
+    plan: &Plan,
+    subject: &Subject,
+    pidfd: Option<BorrowedFd<'_>>,
+) -> io::Result<Running> {
+    let words = words(plan, subject);
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let path = search_path(plan);
+    let mut command = Command::new(find(program, &path)?);
+    command.arg0(program).args(arguments).stdin(Stdio::null()).process_group(0);
+    if !plan.inherit_environment {
+        command.env_clear().env("PATH", PATH);
+    }
+    command.envs(plan.environment.iter().map(|(key, value)| (key, value)));
+    tell_about(&mut command, subject);
+    if plan.capture.is_some() {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    }
+    let inherited = pidfd.map(|pidfd| fcntl_dupfd_cloexec(pidfd, FIRST_DESCRIPTOR)).transpose()?;
+    if let Some(inherited) = &inherited {
+        command.env("VARTA_PIDFD", inherited.as_raw_fd().to_string());
+        // No other thread starts processes, so nobody else inherits it.
+        fcntl_setfd(inherited, FdFlags::empty())?;
+    }
+    let started = Instant::now();
+    let spawned = command.spawn();
+    drop(inherited);
+    Running::new(spawned?, started, *subject, plan)
+}
+
+fn tell_about(command: &mut Command, subject: &Subject) {
+    command
+        .env("VARTA_PID", subject.shown_pid().to_string())
+        .env("VARTA_STATUS", subject.status.name())
+        .env("VARTA_PAYLOAD", subject.payload.to_string())
+        .env("VARTA_CAUSE", subject.cause.to_string())
+        .env("VARTA_SILENT_MS", (subject.silent_ns / 1_000_000).to_string());
+}
+
+/// The PATH that the command is to have.
+fn search_path(plan: &Plan) -> String {
+    let told = plan.environment.iter().rev().find(|(key, _)| key == "PATH");
+    match told {
+        Some((_, path)) => path.clone(),
+        None if plan.inherit_environment => env::var("PATH").unwrap_or_else(|_| PATH.to_owned()),
+        None => PATH.to_owned(),
+    }
+}
+
+/// Where a program is. It is looked for here, because a program with a path starts faster:
+/// without a copy of the daemon's page tables.
+fn find(program: &str, path: &str) -> io::Result<PathBuf> {
+    if program.contains('/') {
+        return Ok(program.into());
+    }
+    let candidates = path.split(':').filter(|folder| !folder.is_empty());
+    candidates
+        .map(|folder| Path::new(folder).join(program))
+        .find(|file| file.is_file() && access(file, Access::EXEC_OK).is_ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("not found in {path}")))
+}
+
+impl Running {
+    fn new(
+        mut child: Child,
+        started: Instant,
+        subject: Subject,
+        plan: &Plan,
+    ) -> io::Result<Self> {
+        let captured = plan.capture.map_or(Ok((None, None)), |limit| {
+            let stdout = child.stdout.take().map(|pipe| Captured::new(pipe, limit)).transpose()?;
+            let stderr = child.stderr.take().map(|pipe| Captured::new(pipe, limit)).transpose()?;
+            io::Result::Ok((stdout, stderr))
+        });
+        let followed = captured.and_then(|captured| {
+            let pid = pid_of(&child).ok_or(io::ErrorKind::InvalidData)?;
+            Ok((captured, pidfd_open(pid, PidfdFlags::empty())?))
+        });
+        let ((stdout, stderr), pidfd) = match followed {
+            Ok(followed) => followed,
+            Err(error) => {
+                // It cannot be followed, so it must not run.
+                child.kill()?;
+                child.wait()?;
+                return Err(error);
+            }
+        };
+        let kill_at = plan.timeout.and_then(|timeout| started.checked_add(timeout));
+        Ok(Self { subject, child, pidfd, started, kill_at, timed_out: false, stdout, stderr })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.pidfd.as_fd()
+    }
+
+    pub(super) fn stdout(&self) -> Option<BorrowedFd<'_>> {
+        self.stdout.as_ref().map(|captured| captured.pipe.as_fd())
+    }
+
+    pub(super) fn stderr(&self) -> Option<BorrowedFd<'_>> {
+        self.stderr.as_ref().map(|captured| captured.pipe.as_fd())
+    }
+
+    /// Reads what it has printed; false once nothing more will come.
+    pub(super) fn read_stdout(&mut self) -> bool {
+        keep_reading(&mut self.stdout)
+    }
+
+    pub(super) fn read_stderr(&mut self) -> bool {
+        keep_reading(&mut self.stderr)
+    }
+
+    pub(super) fn age(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Kills it and all that it has started and left in its group. Its pid is its own as long
+    /// as it has not been waited for.
+    pub(super) fn kill(&self) -> io::Result<()> {
+        let Some(pid) = pid_of(&self.child) else { return Ok(()) };
+        Ok(kill_process_group(pid, Signal::KILL)?)
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn try_wait(&mut self) -> Option<Exit> {
+        match self.child.try_wait() {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(match (status.code(), status.signal()) {
+                (Some(code), _) => Exit::Code(code),
+                (None, Some(signal)) => Exit::Signal(signal),
+                (None, None) => Exit::Unknown,
+            }),
+            Err(_) => Some(Exit::Unknown),
+        }
+    }
+
+    /// What it has printed, with what is still in the pipes.
+    pub(super) fn output(&mut self) -> Output {
+        self.read_stdout();
+        self.read_stderr();
+        let counted = |count: u32, truncated| (count, truncated);
+        let (stdout, more_out) =
+            self.stdout.as_ref().map_or((0, false), |it| counted(it.counted, it.truncated));
+        let (stderr, more_err) =
+            self.stderr.as_ref().map_or((0, false), |it| counted(it.counted, it.truncated));
+        Output { stdout, stderr, truncated: more_out || more_err }
+    }
+}
+
+fn pid_of(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
+}
+
+/// One of its outputs: counted up to a limit, and dropped.
+#[derive(Debug)]
+struct Captured<P> {
+    pipe: P,
+    counted: u32,
+    limit: u32,
+    truncated: bool,
+}
+
+impl<P: Read + AsFd> Captured<P> {
+    fn new(pipe: P, limit: u32) -> io::Result<Self> {
+        rustix::io::ioctl_fionbio(&pipe, true)?;
+        Ok(Self { pipe, counted: 0, limit, truncated: false })
+    }
+}
+
+fn keep_reading<P: Read + AsFd>(captured: &mut Option<Captured<P>>) -> bool {
+    let Some(it) = captured else { return false };
+    let mut buffer = [0; 4096];
+    // A command that prints without end must not keep this thread from the others.
+    for _ in 0..16 {
+        match it.pipe.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(read) => {
+                let read = u32::try_from(read).unwrap_or(u32::MAX);
+                let room = it.limit - it.counted;
+                it.truncated |= read > room;
+                it.counted += read.min(room);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+    true
+}

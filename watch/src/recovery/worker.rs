@@ -1,0 +1,416 @@
+//! Recovery's thread: carries out what the policy orders, and follows the commands that run.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Resource, getrlimit};
+use rustix::time::{ClockId, clock_gettime};
+use tracing::{error, info, warn};
+use varta_observer::{ExitCause, Origin};
+
+use super::command::{self, Running};
+use super::decision::{Cause, Completed, Decision, Step, Subject};
+use super::feed::{Inbox, Message};
+use super::plan::Plan;
+use super::policy::{Order, Policy};
+use crate::audit::AuditFile;
+use crate::state::{Said, Shared};
+
+const BELL: u64 = 0;
+
+/// What a descriptor of a command is; its agent's number is in the bits above.
+const ENDED: u64 = 1;
+const STDOUT: u64 = 2;
+const STDERR: u64 = 3;
+
+/// How much of the descriptors there are is held in order to pass pidfds on.
+const SHARE_OF_DESCRIPTORS: u64 = 8;
+
+pub(super) struct Worker {
+    inbox: Inbox,
+    plan: Option<Plan>,
+    policy: Option<Policy>,
+    audit: Option<AuditFile>,
+    shared: Shared,
+    /// When the observer started, on the clock that counts suspend.
+    start_ns: u64,
+    epoll: OwnedFd,
+    /// By agent.
+    running: HashMap<u64, Running>,
+    /// Of agents that are silent.
+    pidfds: HashMap<u64, OwnedFd>,
+    most_pidfds: usize,
+    end: Option<Instant>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        inbox: Inbox,
+        plan: Option<Plan>,
+        audit: Option<AuditFile>,
+        shared: Shared,
+        now_ns: u64,
+    ) -> io::Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &inbox.bell, EventData::new_u64(BELL), EventFlags::IN)?;
+        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most_pidfds = usize::try_from(descriptors / SHARE_OF_DESCRIPTORS).unwrap_or(usize::MAX);
+        let policy = plan.as_ref().map(|plan| Policy::new(plan.rules.clone()));
+        Ok(Self {
+            inbox,
+            plan,
+            policy,
+            audit,
+            shared,
+            start_ns: boottime_ns().saturating_sub(now_ns),
+            epoll,
+            running: HashMap::new(),
+            pidfds: HashMap::new(),
+            most_pidfds,
+            end: None,
+        })
+    }
+
+    /// Works until told to end.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        while !self.is_over() {
+            self.wait()?;
+            self.read_inbox();
+            self.kill_late();
+            self.carry_out();
+            self.sync_audit();
+        }
+        if !self.running.is_empty() {
+            warn!(commands = self.running.len(), "left behind: they did not die in time");
+        }
+        if let Some(audit) = &mut self.audit
+            && let Err(error) = audit.sync(&self.shared.tallies().audit)
+        {
+            error!(%error, "audit log not synced");
+        }
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        self.end.is_some_and(|by| self.running.is_empty() || Instant::now() >= by)
+    }
+
+    fn now(&self) -> u64 {
+        boottime_ns().saturating_sub(self.start_ns)
+    }
+
+    /// Waits for the next thing to do, and takes note of commands that ended.
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = self.next_due().and_then(|left| Timespec::try_from(left).ok());
+        let nothing = epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
+        let mut ready = [nothing; 64];
+        let found = match epoll::wait(&self.epoll, &mut ready, timeout.as_ref()) {
+            Err(Errno::INTR) => 0,
+            found => found?,
+        };
+        for ready in ready.iter().take(found) {
+            let token = ready.data.u64();
+            let agent = token >> 2;
+            match token & 3 {
+                ENDED => self.command_ended(agent),
+                STDOUT => self.read_output(agent, Running::stdout, Running::read_stdout),
+                STDERR => self.read_output(agent, Running::stderr, Running::read_stderr),
+                _ => {
+                    // Nothing to read means that it was still.
+                    let _ = rustix::io::read(&self.inbox.bell, &mut [0; 8]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn next_due(&self) -> Option<Duration> {
+        let order = self.policy.as_ref().and_then(Policy::next_due);
+        let order = order.map(|at| Duration::from_nanos(at.saturating_sub(self.now())));
+        let kills = self.running.values().filter(|running| !running.timed_out);
+        let kill = kills.filter_map(|running| running.kill_at).chain(self.end).min();
+        let kill = kill.map(|at| at.saturating_duration_since(Instant::now()));
+        let sync = self.audit.as_ref().and_then(AuditFile::next_sync);
+        [order, kill, sync].into_iter().flatten().min()
+    }
+
+    fn read_inbox(&mut self) {
+        while let Ok(message) = self.inbox.messages.try_recv() {
+            match message {
+                Message::Plan(plan) => self.change_plan(plan.map(|plan| *plan)),
+                Message::End { by } => self.begin_to_end(by),
+                Message::Stalled { at_ns, subject, pidfd } => {
+                    if let Some(pidfd) = pidfd.filter(|_| self.pidfds.len() < self.most_pidfds) {
+                        self.pidfds.insert(subject.agent, pidfd);
+                    }
+                    if let Some(policy) = &mut self.policy {
+                        policy.stalled(at_ns, subject);
+                    }
+                }
+                Message::Exited { at_ns, subject } => {
+                    if let Some(policy) = &mut self.policy {
+                        policy.exited(at_ns, subject);
+                    }
+                }
+                Message::Recovered { agent } => {
+                    self.pidfds.remove(&agent);
+                    if let Some(policy) = &mut self.policy {
+                        policy.recovered(agent);
+                    }
+                }
+            }
+        }
+    }
+
+    fn change_plan(&mut self, plan: Option<Plan>) {
+        match (&plan, &mut self.policy) {
+            (Some(plan), Some(policy)) => policy.set_rules(plan.rules.clone()),
+            (Some(plan), None) => self.policy = Some(Policy::new(plan.rules.clone())),
+            // What runs goes on to its end, and nothing follows it.
+            (None, _) => self.policy = None,
+        }
+        self.plan = plan;
+    }
+
+    /// Starts nothing any more, and kills what runs.
+    fn begin_to_end(&mut self, by: Instant) {
+        self.end = Some(by);
+        self.policy = None;
+        for running in self.running.values() {
+            kill(running);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        let now = self.now();
+        while let Some(order) = self.policy.as_mut().and_then(|policy| policy.next(now)) {
+            match order {
+                Order::Start { subject, attempt } => self.start(subject, attempt),
+                Order::Refused { subject, reason } => {
+                    self.decide(&subject, Step::Refused(reason));
+                }
+                Order::Debounced { subject, wait_ns } => {
+                    self.decide(&subject, Step::Debounced { wait_ns });
+                }
+                Order::OverBudget { subject } => self.decide(&subject, Step::OverBudget),
+                Order::GaveUp { subject, tries } => {
+                    self.pidfds.remove(&subject.agent);
+                    self.decide(&subject, Step::GaveUp { tries });
+                }
+                Order::Ended { subject, ending } => {
+                    self.pidfds.remove(&subject.agent);
+                    self.decide(&subject, Step::Ended(ending));
+                }
+                Order::BudgetSpent => warn!(
+                    budget = self.plan.as_ref().map(|plan| plan.rules.budget),
+                    "recovery budget spent: many agents need recovery at once, and further \
+                     ones wait; look at the host first"
+                ),
+                Order::BudgetFree { waited } => {
+                    info!(waited, "recovery budget has room again");
+                }
+            }
+        }
+    }
+
+    fn start(&mut self, mut subject: Subject, attempt: u32) {
+        let plan = match &self.plan {
+            Some(plan) if !self.running.contains_key(&subject.agent) => plan,
+            // Left from before recovery was turned off and on again by a reload.
+            _ => return self.settle(subject.agent, false),
+        };
+        let pidfd = self.pidfds.get(&subject.agent);
+        // Its Exit is on the way; until then the pid may already be another's.
+        if subject.cause == Cause::Stall && pidfd.is_some_and(|pidfd| is_gone(pidfd.as_fd())) {
+            subject.cause = Cause::Exit(ExitCause::Unknown);
+        }
+        if plan.dry_run {
+            let command = command::words(plan, &subject).join(" ");
+            self.decide(&subject, Step::WouldSpawn { command });
+            self.settle(subject.agent, true);
+            return;
+        }
+        let attested = subject.origin == Origin::KernelAttested && !subject.unconfirmed;
+        let pidfd = pidfd.filter(|_| attested).map(AsFd::as_fd);
+        let spawned = command::spawn(plan, &subject, pidfd)
+            .and_then(|running| self.follow(subject.agent, running));
+        match spawned {
+            Ok(child_pid) => self.decide(&subject, Step::Spawned { child_pid, attempt }),
+            Err(error) => {
+                let why = error.to_string();
+                self.decide(&subject, Step::SpawnFailed { attempt, why });
+                self.settle(subject.agent, false);
+            }
+        }
+    }
+
+    /// Waits for a command's end and output from now on.
+    fn follow(&mut self, agent: u64, running: Running) -> io::Result<u32> {
+        let pid = running.pid();
+        let watched = [
+            (Some(running.pidfd()), ENDED),
+            (running.stdout(), STDOUT),
+            (running.stderr(), STDERR),
+        ];
+        for (descriptor, what) in watched {
+            let Some(descriptor) = descriptor else { continue };
+            let token = EventData::new_u64(agent << 2 | what);
+            if let Err(error) = epoll::add(&self.epoll, descriptor, token, EventFlags::IN) {
+                kill(&running);
+                return Err(error.into());
+            }
+        }
+        self.running.insert(agent, running);
+        Ok(pid)
+    }
+
+    fn command_ended(&mut self, agent: u64) {
+        let Some(running) = self.running.get_mut(&agent) else { return };
+        let Some(exit) = running.try_wait() else { return };
+        let completed = Completed {
+            child_pid: running.pid(),
+            exit,
+            timed_out: running.timed_out,
+            duration_ns: crate::watching::nanoseconds(running.age()),
+            output: running.output(),
+        };
+        let subject = running.subject;
+        // Dropped, its descriptors leave the epoll: nobody else has copies of them.
+        self.running.remove(&agent);
+        self.decide(&subject, Step::Completed(completed));
+        self.settle(agent, completed.is_success());
+    }
+
+    fn settle(&mut self, agent: u64, success: bool) {
+        let now = self.now();
+        if let Some(policy) = &mut self.policy {
+            policy.ended(now, agent, success);
+        }
+    }
+
+    fn read_output(
+        &mut self,
+        agent: u64,
+        pipe: impl Fn(&Running) -> Option<BorrowedFd<'_>>,
+        read: impl Fn(&mut Running) -> bool,
+    ) {
+        let Some(running) = self.running.get_mut(&agent) else { return };
+        if read(running) {
+            return;
+        }
+        // It is at its end, and would be ready for ever.
+        if let Some(pipe) = pipe(running)
+            && let Err(error) = epoll::delete(&self.epoll, pipe)
+        {
+            error!(%error, "cannot stop reading from a command");
+        }
+    }
+
+    fn kill_late(&mut self) {
+        let now = Instant::now();
+        for running in self.running.values_mut() {
+            if !running.timed_out && running.kill_at.is_some_and(|at| at <= now) {
+                running.timed_out = true;
+                kill(running);
+            }
+        }
+    }
+
+    /// Writes a decision wherever it belongs.
+    fn decide(&mut self, subject: &Subject, what: Step) {
+        let at_ns = self.now();
+        let decision = Decision { at_ns, agent: subject.agent, pid: subject.shown_pid(), what };
+        count(&self.shared, &decision.what);
+        log(&decision, subject);
+        if let (Some(audit), Some(plan)) = (&mut self.audit, &self.plan)
+            && let Err(error) =
+                audit.write(&decision, &plan.command, &self.shared.tallies().audit)
+        {
+            error!(%error, "audit line lost");
+        }
+        if self.shared.has_subscribers() {
+            self.shared.say([Said::Recovery(decision)].into());
+        }
+    }
+
+    fn sync_audit(&mut self) {
+        if let Some(audit) = &mut self.audit
+            && let Err(error) = audit.sync_if_due(&self.shared.tallies().audit)
+        {
+            error!(%error, "audit log not synced");
+        }
+    }
+}
+
+fn kill(running: &Running) {
+    if let Err(error) = running.kill() {
+        error!(%error, child_pid = running.pid(), "a command could not be killed");
+    }
+}
+
+/// Whether the process behind a pidfd has ended.
+fn is_gone(pidfd: BorrowedFd<'_>) -> bool {
+    let mut descriptors = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut descriptors, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
+fn count(shared: &Shared, step: &Step) {
+    use super::decision::Reason;
+
+    let tallies = &shared.tallies().recovery;
+    match step {
+        Step::Spawned { .. } => tallies.spawned.one(),
+        Step::WouldSpawn { .. } | Step::Ended(_) => {}
+        Step::SpawnFailed { .. } => tallies.spawn_failed.one(),
+        Step::Debounced { .. } => tallies.debounced.one(),
+        Step::OverBudget => tallies.over_budget.one(),
+        Step::GaveUp { .. } => tallies.gave_up.one(),
+        Step::Refused(reason) => match reason {
+            Reason::Unauthenticated => tallies.refused_unauthenticated.one(),
+            Reason::CrossNamespace => tallies.refused_cross_namespace.one(),
+            Reason::Unconfirmed => tallies.refused_unconfirmed.one(),
+            Reason::Capacity => tallies.refused_capacity.one(),
+        },
+        Step::Completed(completed) => {
+            match completed {
+                _ if completed.timed_out => tallies.killed.one(),
+                _ if completed.is_success() => tallies.reaped_zero.one(),
+                _ => tallies.reaped_nonzero.one(),
+            }
+            tallies.duration_ns.add(completed.duration_ns);
+            tallies.durations.one();
+        }
+    }
+}
+
+fn log(decision: &Decision, subject: &Subject) {
+    let Decision { agent, pid, what, .. } = decision;
+    let cause = subject.cause.to_string();
+    match what {
+        Step::GaveUp { .. } | Step::SpawnFailed { .. } => {
+            error!(agent, pid, cause, "recovery: {what}");
+        }
+        Step::Refused(_) => warn!(agent, pid, cause, "recovery: {what}"),
+        Step::Completed(completed) if !completed.is_success() => {
+            warn!(agent, pid, child_pid = completed.child_pid, "recovery: {what}");
+        }
+        // One line says that the budget is spent.
+        Step::OverBudget => tracing::debug!(agent, pid, "recovery: {what}"),
+        Step::Spawned { child_pid, .. } => {
+            info!(agent, pid, cause, child_pid, "recovery: {what}");
+        }
+        _ => info!(agent, pid, cause, "recovery: {what}"),
+    }
+}
+
+fn boottime_ns() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let (seconds, rest) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}
