@@ -1,6 +1,6 @@
 //! What the events have told of each agent.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use varta::Status;
@@ -17,11 +17,14 @@ pub(crate) struct Book {
     pub(crate) unconfirmed: bool,
     pub(crate) status: Status,
     pub(crate) payload: u64,
+    pub(crate) nonce: u64,
+    /// It has been called stalled and not been heard since.
+    pub(crate) stalled: bool,
     /// When it was heard last, in the observer's time.
     pub(crate) last_ns: u64,
     pub(crate) beats: u64,
     pub(crate) missed: u64,
-    /// Silences and, as published, exits.
+    /// Silences and, as published, exits that no silence came before.
     pub(crate) stalls: u64,
     pub(crate) recoveries: u64,
     pub(crate) intervals: Intervals,
@@ -35,6 +38,8 @@ impl Book {
         unconfirmed: true,
         status: Status::Ok,
         payload: 0,
+        nonce: 0,
+        stalled: false,
         last_ns: 0,
         beats: 0,
         missed: 0,
@@ -52,6 +57,20 @@ impl Book {
     }
 }
 
+/// An agent whose process has ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Departed {
+    pub(crate) agent: u64,
+    pub(crate) at_ns: u64,
+    pub(crate) cause: ExitCause,
+    pub(crate) book: Book,
+}
+
+/// Those that ended last are listed so long, so that a scrape sees their last counts, but
+/// not more than so many.
+const LISTED_NS: u64 = 600_000_000_000;
+const MOST_LISTED: usize = 1_024;
+
 /// How agents have ended.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exits {
@@ -67,7 +86,9 @@ pub(crate) struct Exits {
 #[derive(Debug)]
 pub(crate) struct Books {
     agents: HashMap<u64, Book, BuildHasherDefault<ByNumber>>,
-    /// What those had that are no longer followed.
+    /// Those that ended last, in order of time.
+    pub(crate) departed: VecDeque<Departed>,
+    /// What those had that are neither followed nor listed.
     pub(crate) gone: Book,
     pub(crate) exits: Exits,
     /// From an agent's deadline until its Stall was said.
@@ -79,6 +100,7 @@ impl Books {
     pub(crate) fn new(threshold_ns: u64) -> Self {
         Self {
             agents: HashMap::default(),
+            departed: VecDeque::new(),
             gone: Book::EMPTY,
             exits: Exits::default(),
             detection: Latencies::EMPTY,
@@ -104,7 +126,7 @@ impl Books {
         let about = event.about.as_ref()?;
         let book = self.agents.entry(about.agent).or_insert(Book::EMPTY);
         match event.what {
-            What::Beat { status, payload, missed, .. } => {
+            What::Beat { status, payload, missed, nonce } => {
                 if book.beats == 0 {
                     (book.pid, book.claimed_pid) = (about.pid, about.claimed_pid);
                 } else {
@@ -113,31 +135,48 @@ impl Books {
                 }
                 book.status = status;
                 book.payload = payload;
+                book.nonce = nonce;
                 book.last_ns = event.observer_ns;
                 book.beats += 1;
                 book.missed += missed;
             }
             What::Stall { last_ns, .. } => {
                 book.stalls += 1;
+                book.stalled = true;
                 let due = last_ns.saturating_add(self.threshold_ns);
                 self.detection.note(&LATENCIES, event.observer_ns.saturating_sub(due));
             }
-            What::Recovered { .. } => book.recoveries += 1,
+            What::Recovered { .. } => {
+                book.recoveries += 1;
+                book.stalled = false;
+            }
             What::Exit { cause, .. } => {
-                book.stalls += 1;
+                book.stalls += u64::from(!book.stalled);
                 *match cause {
                     ExitCause::Code(0) => &mut self.exits.clean,
                     ExitCause::Code(_) => &mut self.exits.failed,
                     ExitCause::Signal(_) => &mut self.exits.signalled,
                     ExitCause::Unknown => &mut self.exits.unknown,
                 } += 1;
-                let ended = self.agents.remove(&about.agent)?;
-                self.gone.absorb(&ended);
-                return Some(ended);
+                let book = self.agents.remove(&about.agent)?;
+                let (agent, at_ns) = (about.agent, event.observer_ns);
+                self.departed.push_back(Departed { agent, at_ns, cause, book });
+                self.close_old(at_ns);
+                return Some(book);
             }
             _ => {}
         }
         None
+    }
+
+    /// Lists those no longer that have been listed long enough.
+    pub(crate) fn close_old(&mut self, now_ns: u64) {
+        let over = |first: &Departed| first.at_ns.saturating_add(LISTED_NS) <= now_ns;
+        while self.departed.len() > MOST_LISTED || self.departed.front().is_some_and(over) {
+            if let Some(departed) = self.departed.pop_front() {
+                self.gone.absorb(&departed.book);
+            }
+        }
     }
 
     /// Closes the books of agents that made room without an event: those that are not

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -9,8 +10,11 @@ use varta::Endpoint;
 use varta_observer::{Builder, Observer, Rate, Uids};
 
 use crate::audit::{self, AuditFile};
+use crate::clock::Clock;
 use crate::config::{Keys, Settings};
+use crate::export;
 use crate::flags::{self, Admission};
+use crate::keeper::Keeper;
 use crate::log;
 use crate::recovery::{self, Plan};
 use crate::signals::Signals;
@@ -43,7 +47,14 @@ fn watch(mut settings: Settings, arguments: Vec<OsString>, signals: Signals) -> 
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");
     let audit = audit_options(&settings).map(AuditFile::open).transpose()?;
     let plan = Plan::new(&settings);
-    let recovery = recovery::start(plan, audit, shared.clone(), observer.now_ns())?;
+    let clock = Clock::of(observer.now_ns());
+    let recovery = recovery::start(plan, audit, shared.clone(), clock)?;
+    let format = settings.flags.export.export_format;
+    let export = export_options(&settings)
+        .map(|options| export::start(options, format, shared.clone()))
+        .transpose()?;
+    let notifier = Arc::new(notifier);
+    let keeper = Keeper::start(&settings, Arc::clone(&notifier), shared.clone(), clock)?;
     notifier.ready("watching");
     let with = Watching {
         observer,
@@ -54,6 +65,7 @@ fn watch(mut settings: Settings, arguments: Vec<OsString>, signals: Signals) -> 
         signals,
         notifier,
         recovery,
+        export,
     };
     let mut watching = Loop::new(with)?;
     let watched = watching.run();
@@ -63,7 +75,20 @@ fn watch(mut settings: Settings, arguments: Vec<OsString>, signals: Signals) -> 
     // Whoever beats from here on learns at once that nobody is there.
     drop(with.observer);
     with.recovery.end(Duration::from_millis(with.settings.flags.keeping.shutdown_grace_ms));
+    if let Some(export) = with.export {
+        export.end();
+    }
+    keeper.end(watched.is_ok());
     watched
+}
+
+fn export_options(settings: &Settings) -> Option<export::Options> {
+    let told = &settings.flags.export;
+    Some(export::Options {
+        path: told.export_file.clone()?,
+        max_bytes: told.export_file_max_bytes,
+        sync_every: told.export_file_sync_every,
+    })
 }
 
 fn audit_options(settings: &Settings) -> Option<audit::Options> {

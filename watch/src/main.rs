@@ -3,10 +3,14 @@
 mod audit;
 mod books;
 mod cli;
+mod clock;
 mod config;
 mod daemon;
+mod export;
 mod flags;
 mod histogram;
+mod json;
+mod keeper;
 mod log;
 mod recovery;
 mod rotation;

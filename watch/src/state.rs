@@ -25,7 +25,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use varta_observer::{AgentInfo, Counters, Event, ProgramName};
 
-use crate::books::{Book, Exits};
+use crate::books::{Book, Departed, Exits};
 use crate::histogram::Latencies;
 use crate::recovery::Decision;
 use crate::tallies::Tallies;
@@ -47,7 +47,9 @@ pub(crate) struct Snapshot {
     pub(crate) at: SystemTime,
     /// In order of their numbers.
     pub(crate) agents: Vec<Agent>,
-    /// The sum of what agents had that are gone.
+    /// Agents that have ended lately. Who counts what has been adds these to the others.
+    pub(crate) departed: Vec<Departed>,
+    /// The sum of what agents had that are in neither list.
     pub(crate) gone: Book,
     pub(crate) exits: Exits,
     pub(crate) detection: Latencies,

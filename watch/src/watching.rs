@@ -16,6 +16,7 @@ use varta_observer::{AgentInfo, Event, ExitCause, Observer, Origin, ProgramName,
 
 use crate::books::Books;
 use crate::config::Settings;
+use crate::export::{self, Entry};
 use crate::recovery;
 use crate::histogram::{LATENCIES, Latencies};
 use crate::signals::Signals;
@@ -40,8 +41,9 @@ pub(crate) struct Watching {
     pub(crate) shared: Shared,
     pub(crate) questions: Questions,
     pub(crate) signals: Signals,
-    pub(crate) notifier: Notifier,
+    pub(crate) notifier: Arc<Notifier>,
     pub(crate) recovery: recovery::Feed,
+    pub(crate) export: Option<export::Feed>,
 }
 
 /// The loop.
@@ -161,6 +163,8 @@ impl Loop {
         }
         let listened_to = self.with.shared.has_subscribers();
         let mut said = Vec::with_capacity(if listened_to { events.len() } else { 0 });
+        let exported = self.with.export.is_some();
+        let mut entries = Vec::with_capacity(if exported { events.len() } else { 0 });
         for event in events {
             let ended = self.books.note(event);
             let agent = event.about.map(|about| about.agent);
@@ -178,6 +182,13 @@ impl Loop {
             if listened_to {
                 said.push(Said::Event { event: *event, name });
             }
+            if exported {
+                let (nonce, stalled) = book.map_or((0, false), |book| (book.nonce, book.stalled));
+                entries.push(Entry { event: *event, name, nonce, stalled });
+            }
+        }
+        if let Some(export) = &self.with.export {
+            export.push(entries);
         }
         if listened_to {
             self.with.shared.say(said.into());
@@ -215,7 +226,7 @@ impl Loop {
 fn log(event: &Event, name: ProgramName) {
     let (agent, pid) = event.about.map_or((0, 0), |about| (about.agent, shown_pid(&about)));
     match event.what {
-        What::Stall { .. } => warn!(agent, pid, program = %name, "stall: {}", event.what),
+        What::Stall { .. } => warn!(agent, pid, program = %name, "{}", event.what),
         What::Exit { cause: ExitCause::Code(0), .. } => {
             info!(agent, pid, program = %name, "{}", event.what);
         }

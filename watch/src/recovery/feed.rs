@@ -16,6 +16,7 @@ use super::plan::Plan;
 use super::worker::Worker;
 use crate::audit::AuditFile;
 use crate::books::Book;
+use crate::clock::Clock;
 use crate::state::Shared;
 
 /// Messages that may wait; a further one is dropped, and said.
@@ -50,18 +51,18 @@ pub(super) struct Inbox {
     pub(super) bell: Arc<OwnedFd>,
 }
 
-/// Starts recovery's thread. `now_ns` is the observer's time.
+/// Starts recovery's thread.
 pub(crate) fn start(
     plan: Option<Plan>,
     audit: Option<AuditFile>,
     shared: Shared,
-    now_ns: u64,
+    clock: Clock,
 ) -> io::Result<Feed> {
     let (messages, waiting) = sync_channel(WAITING);
     let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let inbox = Inbox { messages: waiting, bell: Arc::clone(&bell) };
     let planned = plan.is_some();
-    let worker = Worker::new(inbox, plan, audit, shared, now_ns)?;
+    let worker = Worker::new(inbox, plan, audit, shared, clock)?;
     let worker = thread::Builder::new()
         .name("recovery".to_owned())
         .spawn(move || worker.run().unwrap_or_else(|error| error!("recovery ended: {error}")))?;

@@ -9,7 +9,6 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
-use rustix::time::{ClockId, clock_gettime};
 use tracing::{error, info, warn};
 use varta_observer::{ExitCause, Origin};
 
@@ -19,6 +18,7 @@ use super::feed::{Inbox, Message};
 use super::plan::Plan;
 use super::policy::{Order, Policy};
 use crate::audit::AuditFile;
+use crate::clock::Clock;
 use crate::state::{Said, Shared};
 
 const BELL: u64 = 0;
@@ -37,8 +37,7 @@ pub(super) struct Worker {
     policy: Option<Policy>,
     audit: Option<AuditFile>,
     shared: Shared,
-    /// When the observer started, on the clock that counts suspend.
-    start_ns: u64,
+    clock: Clock,
     epoll: OwnedFd,
     /// By agent.
     running: HashMap<u64, Running>,
@@ -54,7 +53,7 @@ impl Worker {
         plan: Option<Plan>,
         audit: Option<AuditFile>,
         shared: Shared,
-        now_ns: u64,
+        clock: Clock,
     ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &inbox.bell, EventData::new_u64(BELL), EventFlags::IN)?;
@@ -67,7 +66,7 @@ impl Worker {
             policy,
             audit,
             shared,
-            start_ns: boottime_ns().saturating_sub(now_ns),
+            clock,
             epoll,
             running: HashMap::new(),
             pidfds: HashMap::new(),
@@ -100,10 +99,6 @@ impl Worker {
         self.end.is_some_and(|by| self.running.is_empty() || Instant::now() >= by)
     }
 
-    fn now(&self) -> u64 {
-        boottime_ns().saturating_sub(self.start_ns)
-    }
-
     /// Waits for the next thing to do, and takes note of commands that ended.
     fn wait(&mut self) -> io::Result<()> {
         let timeout = self.next_due().and_then(|left| Timespec::try_from(left).ok());
@@ -131,7 +126,7 @@ impl Worker {
 
     fn next_due(&self) -> Option<Duration> {
         let order = self.policy.as_ref().and_then(Policy::next_due);
-        let order = order.map(|at| Duration::from_nanos(at.saturating_sub(self.now())));
+        let order = order.map(|at| Duration::from_nanos(at.saturating_sub(self.clock.now())));
         let kills = self.running.values().filter(|running| !running.timed_out);
         let kill = kills.filter_map(|running| running.kill_at).chain(self.end).min();
         let kill = kill.map(|at| at.saturating_duration_since(Instant::now()));
@@ -187,7 +182,7 @@ impl Worker {
     }
 
     fn carry_out(&mut self) {
-        let now = self.now();
+        let now = self.clock.now();
         while let Some(order) = self.policy.as_mut().and_then(|policy| policy.next(now)) {
             match order {
                 Order::Start { subject, attempt } => self.start(subject, attempt),
@@ -287,7 +282,7 @@ impl Worker {
     }
 
     fn settle(&mut self, agent: u64, success: bool) {
-        let now = self.now();
+        let now = self.clock.now();
         if let Some(policy) = &mut self.policy {
             policy.ended(now, agent, success);
         }
@@ -323,7 +318,7 @@ impl Worker {
 
     /// Writes a decision wherever it belongs.
     fn decide(&mut self, subject: &Subject, what: Step) {
-        let at_ns = self.now();
+        let at_ns = self.clock.now();
         let decision = Decision { at_ns, agent: subject.agent, pid: subject.shown_pid(), what };
         count(&self.shared, &decision.what);
         log(&decision, subject);
@@ -407,10 +402,4 @@ fn log(decision: &Decision, subject: &Subject) {
         }
         _ => info!(agent, pid, cause, "recovery: {what}"),
     }
-}
-
-fn boottime_ns() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
-    let (seconds, rest) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
-    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }

@@ -55,10 +55,13 @@ impl Loop {
         };
         let mut agents: Vec<_> = infos.into_iter().map(with_book).collect();
         agents.sort_unstable_by_key(|agent| agent.info.agent);
+        let now_ns = self.with.observer.now_ns();
+        self.books.close_old(now_ns);
         Ok(Snapshot {
-            now_ns: self.with.observer.now_ns(),
+            now_ns,
             at: SystemTime::now(),
             agents,
+            departed: self.books.departed.iter().copied().collect(),
             gone: self.books.gone,
             exits: self.books.exits,
             detection: self.books.detection,
@@ -70,7 +73,16 @@ impl Loop {
     }
 
     fn strike_out_evicted(&mut self, followed: HashSet<u64>) {
-        self.books.keep_only(|agent| followed.contains(&agent), |_| {});
+        let now_ns = self.with.observer.now_ns();
+        let export = &self.with.export;
+        self.books.keep_only(
+            |agent| followed.contains(&agent),
+            |gone| {
+                if let Some(export) = export {
+                    export.evicted(now_ns, gone.claimed_pid);
+                }
+            },
+        );
     }
 
     /// Writes the state to the log.

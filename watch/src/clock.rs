@@ -1,0 +1,26 @@
+//! The observer's time, for threads that have no observer.
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Nanoseconds since the observer started, on the clock that counts suspend.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock {
+    start_ns: u64,
+}
+
+impl Clock {
+    /// Of an observer whose time it is now.
+    pub(crate) fn of(now_ns: u64) -> Self {
+        Self { start_ns: boottime_ns().saturating_sub(now_ns) }
+    }
+
+    pub(crate) fn now(self) -> u64 {
+        boottime_ns().saturating_sub(self.start_ns)
+    }
+}
+
+fn boottime_ns() -> u64 {
+    let now = clock_gettime(ClockId::Boottime);
+    let (seconds, rest) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    seconds.saturating_mul(1_000_000_000).saturating_add(rest)
+}
