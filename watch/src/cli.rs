@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 
 use clap::error::ErrorKind;
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use crate::commands;
 use crate::flags::Flags;
 
 /// Follows processes that beat, and says who is silent, gone or back
@@ -19,11 +20,25 @@ use crate::flags::Flags;
     version,
     max_term_width = 80,
     args_override_self = true,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
     after_help = "Exit codes: 0 all went well, 1 failure at run time, 2 bad arguments."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) flags: Flags,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// What the binary does besides watching.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Run(commands::run::Arguments),
+    Signal(commands::signal::Arguments),
+    Decode(commands::decode::Arguments),
+    #[command(subcommand)]
+    Audit(commands::audit::Arguments),
 }
 
 /// What the published daemon once had, and what to use instead.
@@ -44,8 +59,12 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
 }
 
 fn refuse_removed(arguments: &[OsString]) -> Result<(), clap::Error> {
-    let flags = arguments.iter().skip(1).take_while(|argument| *argument != "--");
-    for argument in flags.filter_map(|argument| argument.to_str()) {
+    let flags = arguments.get(1..).unwrap_or_default();
+    if flags.first().is_some_and(|first| !first.as_encoded_bytes().starts_with(b"-")) {
+        // A command, with words of its own.
+        return Ok(());
+    }
+    for argument in flags.iter().filter_map(|argument| argument.to_str()) {
         let name = argument.split_once('=').map_or(argument, |(name, _)| name);
         if let Some((name, instead)) = REMOVED.iter().find(|(removed, _)| *removed == name) {
             let text = format!("{name} was removed; {instead}");

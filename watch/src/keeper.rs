@@ -48,7 +48,8 @@ impl Keeper {
         let device = told.hw_watchdog.as_deref().map(Device::open).transpose()?;
         let often = [service.map(|interval| interval / 2), stuck.map(|stuck| stuck / 4)];
         let look = often.into_iter().flatten().chain([LOOK]).min().unwrap_or(LOOK);
-        let heartbeat = told.heartbeat_file.clone().map(|path| Heartbeat { path, failing: false });
+        let heartbeat =
+            told.heartbeat_file.clone().map(|path| Heartbeat { path, failing: false });
         let rounds = Rounds { look, stuck, heartbeat, device, service: service.is_some() };
         let (ending, ended) = sync_channel(1);
         let keeper = thread::Builder::new()

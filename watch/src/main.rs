@@ -4,11 +4,13 @@ mod audit;
 mod books;
 mod cli;
 mod clock;
+mod commands;
 mod config;
 mod daemon;
 mod export;
 mod flags;
 mod histogram;
+mod inherited;
 mod json;
 mod keeper;
 mod log;
@@ -21,31 +23,39 @@ mod tallies;
 mod watching;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
+use cli::Command;
+use commands::{Failure, print};
 use config::Refusal;
-
-const BAD_ARGUMENTS: u8 = 2;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let settings = match config::load(&arguments) {
-        Ok(settings) => settings,
-        Err(Refusal::Usage(error)) => error.exit(),
-        Err(Refusal::Unfit(why)) => return complain(&why, BAD_ARGUMENTS.into()),
+    let mut said = match cli::parse(&arguments) {
+        Ok(said) => said,
+        Err(error) => error.exit(),
     };
-    if settings.flags.check_config {
-        return ExitCode::SUCCESS;
-    }
-    match daemon::run(settings, arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => complain(&error.to_string(), ExitCode::FAILURE),
-    }
+    let done = match said.command.take() {
+        Some(Command::Run(wanted)) => commands::run::run(&wanted),
+        Some(Command::Signal(wanted)) => commands::signal::run(&wanted),
+        Some(Command::Decode(wanted)) => commands::decode::run(&wanted),
+        Some(Command::Audit(wanted)) => commands::audit::run(&wanted),
+        None => watch(said, arguments),
+    };
+    done.unwrap_or_else(|failure| failure.report())
 }
 
-fn complain(why: &str, code: ExitCode) -> ExitCode {
-    // With stderr closed, the code has to do.
-    let _ = writeln!(io::stderr(), "varta-watch: {why}");
-    code
+fn watch(said: cli::Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    let only_check = said.flags.check_config;
+    let settings = match config::settle(said, &arguments) {
+        Ok(settings) => settings,
+        Err(Refusal::Usage(error)) => error.exit(),
+        Err(Refusal::Unfit(why)) => return Err(Failure::bad_arguments(why)),
+    };
+    if only_check {
+        print("the settings are fine");
+        return Ok(ExitCode::SUCCESS);
+    }
+    daemon::run(settings, arguments).map_err(Failure::new)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,5 @@
 //! The service manager: what it is told, and the sockets it passes.
 
-mod sys;
-
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
@@ -11,6 +9,8 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::inherited;
 
 /// Tells the service manager how the daemon fares.
 #[derive(Debug)]
@@ -73,6 +73,9 @@ pub(crate) fn watchdog_interval() -> Option<Duration> {
     (micros > 0).then(|| Duration::from_micros(micros))
 }
 
+/// The first of those that are passed; the rest follow.
+const FIRST: i32 = 3;
+
 /// Sockets that the service manager has bound.
 #[derive(Debug, Default)]
 pub(crate) struct Passed {
@@ -98,7 +101,8 @@ fn sockets_passed() -> Option<i32> {
 pub(crate) fn take_sockets() -> io::Result<Passed> {
     let mut passed = Passed::default();
     let Some(count) = sockets_passed() else { return Ok(passed) };
-    for (at, socket) in sys::inherited(count)?.into_iter().enumerate() {
+    for number in 0..count {
+        let socket = inherited::take(FIRST.saturating_add(number))?;
         let kind = sockopt::socket_type(&socket)?;
         let domain = sockopt::socket_domain(&socket)?;
         let listens = sockopt::socket_acceptconn(&socket)?;
@@ -111,7 +115,7 @@ pub(crate) fn take_sockets() -> io::Result<Passed> {
                 let why = format!(
                     "socket {} of those passed (LISTEN_FDS) is neither a Unix datagram socket \
                      nor a TCP socket that listens",
-                    at + 1
+                    number + 1
                 );
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
             }

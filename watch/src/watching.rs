@@ -17,8 +17,8 @@ use varta_observer::{AgentInfo, Event, ExitCause, Observer, Origin, ProgramName,
 use crate::books::Books;
 use crate::config::Settings;
 use crate::export::{self, Entry};
-use crate::recovery;
 use crate::histogram::{LATENCIES, Latencies};
+use crate::recovery;
 use crate::signals::Signals;
 use crate::state::{Questions, Said, Shared, Snapshot, Turns};
 use crate::systemd::Notifier;
@@ -183,7 +183,8 @@ impl Loop {
                 said.push(Said::Event { event: *event, name });
             }
             if exported {
-                let (nonce, stalled) = book.map_or((0, false), |book| (book.nonce, book.stalled));
+                let (nonce, stalled) =
+                    book.map_or((0, false), |book| (book.nonce, book.stalled));
                 entries.push(Entry { event: *event, name, nonce, stalled });
             }
         }

@@ -51,7 +51,9 @@ pub(crate) fn verify(path: &Path, position: &mut Position) -> io::Result<Finding
 
 impl Position {
     fn step(&mut self, line: &str) -> Result<(), String> {
-        let Some(line) = Line::parse(line) else { return Err("it is no line of this log".into()) };
+        let Some(line) = Line::parse(line) else {
+            return Err("it is no line of this log".into());
+        };
         let Some(link) = line.link else { return Err("it carries no hash".into()) };
         let before = match self.last {
             Some((seq, _)) if seq + 1 != line.seq => {

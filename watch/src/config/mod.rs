@@ -56,7 +56,11 @@ impl Problem {
 /// Reads the file that a command line names, if it names one, and all the files that the
 /// two name, and checks them. A reload does the same again.
 pub(crate) fn load(arguments: &[OsString]) -> Result<Settings, Refusal> {
-    let said = cli::parse(arguments)?;
+    settle(cli::parse(arguments)?, arguments)
+}
+
+/// As [`load`], of a command line that has been read.
+pub(crate) fn settle(said: Cli, arguments: &[OsString]) -> Result<Settings, Refusal> {
     let file = match &said.flags.config {
         Some(path) => ConfigFile::read(path)?,
         None => ConfigFile::default(),

@@ -42,7 +42,10 @@ pub(crate) struct Entry {
 enum Message {
     Entries(Vec<Entry>),
     /// Agents that made room.
-    Evicted { at_ns: u64, pid: u32 },
+    Evicted {
+        at_ns: u64,
+        pid: u32,
+    },
     End,
 }
 
@@ -55,13 +58,16 @@ pub(crate) struct Feed {
 }
 
 /// Starts the writer.
-pub(crate) fn start(options: Options, format: ExportFormat, shared: Shared) -> io::Result<Feed> {
+pub(crate) fn start(
+    options: Options,
+    format: ExportFormat,
+    shared: Shared,
+) -> io::Result<Feed> {
     let file = ExportFile::open(options)?;
     let (messages, waiting) = sync_channel(WAITING);
     let writer = Writer { file, format, shared: shared.clone(), complained: None };
-    let writer = thread::Builder::new()
-        .name("export".to_owned())
-        .spawn(move || writer.run(&waiting))?;
+    let writer =
+        thread::Builder::new().name("export".to_owned()).spawn(move || writer.run(&waiting))?;
     Ok(Feed { messages, writer, shared })
 }
 

@@ -64,7 +64,8 @@ pub(super) fn spawn(
     if plan.capture.is_some() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
-    let inherited = pidfd.map(|pidfd| fcntl_dupfd_cloexec(pidfd, FIRST_DESCRIPTOR)).transpose()?;
+    let inherited =
+        pidfd.map(|pidfd| fcntl_dupfd_cloexec(pidfd, FIRST_DESCRIPTOR)).transpose()?;
     if let Some(inherited) = &inherited {
         command.env("VARTA_PIDFD", inherited.as_raw_fd().to_string());
         // No other thread starts processes, so nobody else inherits it.
@@ -90,7 +91,9 @@ fn search_path(plan: &Plan) -> String {
     let told = plan.environment.iter().rev().find(|(key, _)| key == "PATH");
     match told {
         Some((_, path)) => path.clone(),
-        None if plan.inherit_environment => env::var("PATH").unwrap_or_else(|_| PATH.to_owned()),
+        None if plan.inherit_environment => {
+            env::var("PATH").unwrap_or_else(|_| PATH.to_owned())
+        }
         None => PATH.to_owned(),
     }
 }
@@ -116,8 +119,10 @@ impl Running {
         plan: &Plan,
     ) -> io::Result<Self> {
         let captured = plan.capture.map_or(Ok((None, None)), |limit| {
-            let stdout = child.stdout.take().map(|pipe| Captured::new(pipe, limit)).transpose()?;
-            let stderr = child.stderr.take().map(|pipe| Captured::new(pipe, limit)).transpose()?;
+            let stdout =
+                child.stdout.take().map(|pipe| Captured::new(pipe, limit)).transpose()?;
+            let stderr =
+                child.stderr.take().map(|pipe| Captured::new(pipe, limit)).transpose()?;
             io::Result::Ok((stdout, stderr))
         });
         let followed = captured.and_then(|captured| {

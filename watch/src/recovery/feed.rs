@@ -25,13 +25,24 @@ const WAITING: usize = 65_536;
 /// What recovery is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    Stalled { at_ns: u64, subject: Subject, pidfd: Option<OwnedFd> },
-    Exited { at_ns: u64, subject: Subject },
-    Recovered { agent: u64 },
+    Stalled {
+        at_ns: u64,
+        subject: Subject,
+        pidfd: Option<OwnedFd>,
+    },
+    Exited {
+        at_ns: u64,
+        subject: Subject,
+    },
+    Recovered {
+        agent: u64,
+    },
     /// From now on otherwise; None is no more.
     Plan(Option<Box<Plan>>),
     /// Kill what runs and end, by then at the latest.
-    End { by: Instant },
+    End {
+        by: Instant,
+    },
 }
 
 /// The watching thread's end.
@@ -63,9 +74,9 @@ pub(crate) fn start(
     let inbox = Inbox { messages: waiting, bell: Arc::clone(&bell) };
     let planned = plan.is_some();
     let worker = Worker::new(inbox, plan, audit, shared, clock)?;
-    let worker = thread::Builder::new()
-        .name("recovery".to_owned())
-        .spawn(move || worker.run().unwrap_or_else(|error| error!("recovery ended: {error}")))?;
+    let worker = thread::Builder::new().name("recovery".to_owned()).spawn(move || {
+        worker.run().unwrap_or_else(|error| error!("recovery ended: {error}"))
+    })?;
     Ok(Feed { messages, bell, worker, planned })
 }
 

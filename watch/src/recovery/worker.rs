@@ -58,7 +58,8 @@ impl Worker {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &inbox.bell, EventData::new_u64(BELL), EventFlags::IN)?;
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let most_pidfds = usize::try_from(descriptors / SHARE_OF_DESCRIPTORS).unwrap_or(usize::MAX);
+        let most_pidfds =
+            usize::try_from(descriptors / SHARE_OF_DESCRIPTORS).unwrap_or(usize::MAX);
         let policy = plan.as_ref().map(|plan| Policy::new(plan.rules.clone()));
         Ok(Self {
             inbox,
@@ -140,7 +141,8 @@ impl Worker {
                 Message::Plan(plan) => self.change_plan(plan.map(|plan| *plan)),
                 Message::End { by } => self.begin_to_end(by),
                 Message::Stalled { at_ns, subject, pidfd } => {
-                    if let Some(pidfd) = pidfd.filter(|_| self.pidfds.len() < self.most_pidfds) {
+                    if let Some(pidfd) = pidfd.filter(|_| self.pidfds.len() < self.most_pidfds)
+                    {
                         self.pidfds.insert(subject.agent, pidfd);
                     }
                     if let Some(policy) = &mut self.policy {

@@ -1,0 +1,165 @@
+//! `run`: an agent around a command that is none itself.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, ExitCode, ExitStatus};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, PidfdFlags, Resource, Rlimit, Signal, pidfd_open, pidfd_send_signal, setrlimit,
+};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::WithOrigin;
+use signal_hook::low_level::emulate_default_handler;
+use signal_hook::low_level::siginfo::Cause;
+use varta::{Endpoint, LastWords, Options, Status, Varta};
+
+use super::Failure;
+
+const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+
+/// As shells answer.
+const NOT_FOUND: u8 = 127;
+const NOT_EXECUTABLE: u8 = 126;
+
+/// Run a command and beat as long as it lives
+///
+/// For shell scripts and cron: `varta-watch run --every 1s -- backup.sh /srv`. It ends as
+/// the command ends, by the same exit code or signal; if that is a failure, its last beat
+/// is critical. Signals are passed on to the command. That the command lives is all it
+/// says: a program that can hang should beat by itself.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// How often, as 500ms, 1s or 2m
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
+    every: Duration,
+    /// Where to [default: $VARTA_ENDPOINT, else /run/varta/varta.sock]
+    #[arg(long, value_name = "ENDPOINT")]
+    endpoint: Option<OsString>,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let endpoint = match &arguments.endpoint {
+        Some(text) => Endpoint::from_os_str(text),
+        None => Endpoint::from_env(),
+    };
+    let endpoint = endpoint.map_err(Failure::bad_arguments)?;
+    let mut agent =
+        Varta::open_with(&endpoint, Options::default()).map_err(Failure::bad_arguments)?;
+    let mut signals = signals().map_err(Failure::new)?;
+    let mut child = spawn(&arguments.command)?;
+    let status = accompany(&mut child, arguments.every, &mut signals, &mut agent)
+        .map_err(Failure::new)?;
+    if !status.success() {
+        // Nobody may be listening, which is no reason to end otherwise than the command.
+        if let Ok(last_words) = LastWords::open(endpoint.to_string()) {
+            let _ = last_words.say(number_of(status));
+        }
+    }
+    Ok(end_as(status))
+}
+
+type Signals = SignalDelivery<UnixStream, WithOrigin>;
+
+fn signals() -> io::Result<Signals> {
+    let (read, write) = UnixStream::pair()?;
+    SignalDelivery::with_pipe(read, write, WithOrigin::default(), PASSED_ON)
+}
+
+fn spawn(words: &[OsString]) -> Result<Child, Failure> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Err(Failure::bad_arguments("no command was given"));
+    };
+    Command::new(program).args(arguments).spawn().map_err(|error| {
+        let code = match error.kind() {
+            io::ErrorKind::NotFound => NOT_FOUND,
+            _ => NOT_EXECUTABLE,
+        };
+        Failure::with_code(format_args!("{}: {error}", program.display()), code)
+    })
+}
+
+/// Beats and passes signals on until the command has ended.
+fn accompany(
+    child: &mut Child,
+    every: Duration,
+    signals: &mut Signals,
+    agent: &mut Varta<varta::AnyTransport>,
+) -> io::Result<ExitStatus> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pidfd = pidfd_open(pid.ok_or(io::ErrorKind::InvalidData)?, PidfdFlags::empty())?;
+    let mut beats = 0;
+    let mut next = Instant::now();
+    loop {
+        if next <= Instant::now() {
+            // An observer that is not there, or not yet, is no concern of the command.
+            let _ = agent.beat(Status::Ok, beats);
+            beats = beats.wrapping_add(1);
+            next += every;
+            // After a pause there is nothing to catch up with.
+            next = next.max(Instant::now());
+        }
+        let left = Timespec::try_from(next.saturating_duration_since(Instant::now())).ok();
+        let mut ready = [
+            PollFd::new(&pidfd, PollFlags::IN),
+            PollFd::from_borrowed_fd(signals.get_read().as_fd(), PollFlags::IN),
+        ];
+        match poll(&mut ready, left.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        for origin in signals.pending() {
+            // What a terminal sends, it sends to the command too.
+            if origin.cause == Cause::Kernel {
+                continue;
+            }
+            if let Some(signal) = Signal::from_named_raw(origin.signal) {
+                // It may have ended by now.
+                let _ = pidfd_send_signal(&pidfd, signal);
+            }
+        }
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+    }
+}
+
+/// The number that a shell has for it.
+fn number_of(status: ExitStatus) -> u32 {
+    let number = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    number.map_or(1, i32::cast_unsigned)
+}
+
+/// Ends as the command did: here, if it was a signal.
+fn end_as(status: ExitStatus) -> ExitCode {
+    if let Some(signal) = status.signal() {
+        // One core is enough, and the command has left it.
+        let nothing = Rlimit { current: Some(0), maximum: Some(0) };
+        let _ = setrlimit(Resource::Core, nothing);
+        // KILL too; what it cannot do is told by the number below.
+        let _ = emulate_default_handler(signal);
+    }
+    u8::try_from(number_of(status)).map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
+    let unit = text.get(digits.len()..).unwrap_or_default();
+    let number: Option<u64> = digits.parse().ok();
+    let duration = match (number, unit) {
+        (Some(number), "ms") => Duration::from_millis(number),
+        (Some(number), "s") => Duration::from_secs(number),
+        (Some(number), "m") => Duration::from_secs(number.saturating_mul(60)),
+        _ => return Err("give a number with ms, s or m, as 500ms".to_owned()),
+    };
+    if duration.is_zero() { Err("give more than 0".to_owned()) } else { Ok(duration) }
+}
