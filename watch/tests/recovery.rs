@@ -1,0 +1,288 @@
+//! Shows recovery at work on real processes: what it runs, how often, and for whom not.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use support::{
+    Agent, Daemon, Ended, Folder, WATCH, fork_as, is_alive, lines_of, needs_root, script,
+    text_of, wait_until,
+};
+
+/// Long enough that a busy machine does not make a live agent silent.
+const THRESHOLD: [&str; 2] = ["--threshold-ms", "700"];
+
+fn daemon(folder: &Folder, command: &str, more: &[&str]) -> Daemon {
+    let audit = audit_file(folder);
+    let mut flags = vec!["--recovery-exec", command];
+    flags.extend(THRESHOLD);
+    flags.extend(["--recovery-audit-file", audit.to_str().unwrap()]);
+    flags.extend(more);
+    Daemon::start(folder, &flags)
+}
+
+fn audit_file(folder: &Folder) -> PathBuf {
+    folder.join("audit")
+}
+
+/// How many lines of a kind there are in the audit log.
+fn audited(folder: &Folder, kind: &str) -> usize {
+    lines_of(&audit_file(folder), 3, kind).len()
+}
+
+/// What a script can write that the daemon runs: it appends a line to a file.
+fn counting(folder: &Folder, name: &str, rest: &str) -> (PathBuf, PathBuf) {
+    let count = folder.join("count");
+    let text = format!("#!/bin/sh\necho run >> {}\n{rest}\n", count.display());
+    (script(folder, name, &text), count)
+}
+
+fn count(path: &Path) -> usize {
+    text_of(path).lines().count()
+}
+
+#[test]
+fn a_silent_process_is_killed_and_replaced_and_the_exit_starts_no_second_run() {
+    let folder = Folder::new();
+    let (command, runs) = counting(&folder, "restart", &format!("{WATCH} signal KILL"));
+    let mut daemon = daemon(&folder, command.to_str().unwrap(), &[]);
+    let mut agent = Agent::at(daemon.socket());
+    daemon.wait_for_log("watching");
+    wait_until(|| agent.is_alive());
+    agent.stop();
+    assert_eq!(agent.wait_for_end(), Ended::Killed(libc::SIGKILL));
+    wait_until(|| audited(&folder, "ended") == 1);
+    let ended = lines_of(&audit_file(&folder), 3, "ended");
+    assert_eq!(ended[0][4..6], [agent.pid().to_string(), "replaced".to_owned()]);
+
+    // What replaces it is a new agent, and none of this is its concern.
+    let mut replacement = Agent::at(daemon.socket());
+    replacement.stop();
+    replacement.wait_for_end();
+    wait_until(|| audited(&folder, "ended") == 2);
+    daemon.end();
+    assert_eq!((count(&runs), audited(&folder, "spawn")), (2, 2));
+}
+
+#[test]
+fn the_command_is_told_what_it_needs_and_no_more() {
+    let folder = Folder::new();
+    let out = folder.join("out");
+    let path = out.display();
+    let text = format!(
+        "#!/bin/sh\nenv | sort > {path}.new\necho \"$#: $*\" >> {path}.new\n\
+         ps -o pgid= -p $$ >> {path}.new\necho $$ >> {path}.new\nmv {path}.new {path}\n"
+    );
+    let command = script(&folder, "tell", &text);
+    let command = format!("{} {{pid}} $HOME;{{pid}} *", command.display());
+    let environment = ["--recovery-env", "COLOUR=blue green", "--recovery-env", "EMPTY="];
+    let daemon = daemon(&folder, &command, &environment);
+    let agent = Agent::at(daemon.socket());
+    wait_until(|| agent.is_alive());
+    agent.stop();
+    wait_until(|| out.exists());
+    let told = text_of(&out);
+    let lines: Vec<_> = told.lines().collect();
+    let value = |name: &str| {
+        let line = lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        line.unwrap_or_else(|| panic!("no {name} in {told}")).to_owned()
+    };
+    let pid = agent.pid().to_string();
+    assert_eq!(value("VARTA_PID"), pid);
+    assert_eq!(value("VARTA_STATUS"), "ok");
+    assert_eq!(value("VARTA_CAUSE"), "stall");
+    assert_ne!(value("VARTA_PAYLOAD"), "0");
+    assert!(value("VARTA_SILENT_MS").parse::<u64>().unwrap() >= 700);
+    assert_eq!((value("COLOUR"), value("EMPTY")), ("blue green".to_owned(), String::new()));
+    assert_eq!(value("PATH"), "/usr/bin:/bin");
+    assert!(value("VARTA_PIDFD").parse::<u32>().unwrap() > 2);
+    // No shell has looked at the arguments.
+    assert!(lines.contains(&format!("3: {pid} $HOME;{pid} *").as_str()), "{told}");
+    let [group, own] = lines[lines.len() - 2..] else { panic!("{told}") };
+    assert_eq!(group.trim(), own, "it leads a process group of its own");
+    // PWD, OLDPWD and _ are the shell's own.
+    let names = lines.iter().filter_map(|line| Some(line.split_once('=')?.0));
+    let unexpected: Vec<_> = names
+        .filter(|name| !name.starts_with("VARTA_"))
+        .filter(|name| {
+            !["COLOUR", "EMPTY", "PATH", "PWD", "OLDPWD", "_", "SHLVL"].contains(name)
+        })
+        .collect();
+    assert!(unexpected.is_empty(), "{unexpected:?}");
+}
+
+#[test]
+fn a_command_that_fails_is_tried_again_and_given_up_loudly() {
+    let folder = Folder::new();
+    let (command, runs) = counting(&folder, "fail", "exit 3");
+    let tries = ["--recovery-tries", "3", "--recovery-backoff-ms", "20"];
+    let mut daemon = daemon(&folder, command.to_str().unwrap(), &tries);
+    let agent = Agent::at(daemon.socket());
+    agent.stop();
+    daemon.wait_for_log("given up after 3 tries");
+    daemon.end();
+    assert_eq!((count(&runs), audited(&folder, "gave_up")), (3, 1));
+    let completed = lines_of(&audit_file(&folder), 3, "complete");
+    assert!(completed.iter().all(|line| line[6..9] == ["reaped", "3", "-"]), "{completed:?}");
+}
+
+#[test]
+fn a_crash_is_recovered_from_and_a_clean_end_is_left_alone() {
+    let folder = Folder::new();
+    let out = folder.join("out");
+    let text = format!("#!/bin/sh\necho \"$VARTA_PID $VARTA_CAUSE\" >> {}\n", out.display());
+    let command = script(&folder, "note", &text);
+    let mut daemon = daemon(&folder, command.to_str().unwrap(), &[]);
+    let mut expected = Vec::new();
+    for (code, cause) in [(Some(0), None), (Some(7), Some("exit:7")), (None, Some("signal:9"))]
+    {
+        let mut agent = Agent::at(daemon.socket());
+        match code {
+            Some(code) => agent.exit(code),
+            None => agent.kill(),
+        };
+        expected.extend(cause.map(|cause| format!("{} {cause}", agent.pid())));
+        wait_until(|| text_of(&out).lines().count() == expected.len());
+    }
+    wait_until(|| audited(&folder, "ended") == 2);
+    daemon.end();
+    let said: Vec<_> = text_of(&out).lines().map(str::to_owned).collect();
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn a_command_that_hangs_is_killed_with_its_children() {
+    let folder = Folder::new();
+    let pids = folder.join("pids");
+    let text = format!(
+        "#!/bin/sh\nsleep 1000 &\nsleep 1000 &\necho $! $$ > {}\nwait\n",
+        pids.display()
+    );
+    let command = script(&folder, "hang", &text);
+    let flags = ["--recovery-timeout-ms", "300", "--recovery-tries", "1"];
+    let mut daemon = daemon(&folder, command.to_str().unwrap(), &flags);
+    let agent = Agent::at(daemon.socket());
+    agent.stop();
+    wait_until(|| audited(&folder, "complete") == 1);
+    let completed = lines_of(&audit_file(&folder), 3, "complete");
+    assert_eq!(completed[0][6..9], ["killed", "-", "9"]);
+    let pids: Vec<u32> =
+        text_of(&pids).split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    assert_eq!(pids.len(), 2);
+    wait_until(|| pids.iter().all(|pid| !is_alive(*pid)));
+    daemon.end();
+}
+
+/// The end of the daemon kills what it has started, too.
+#[test]
+fn no_command_outlives_the_daemon() {
+    let folder = Folder::new();
+    let pids = folder.join("pids");
+    let text = format!("#!/bin/sh\nsleep 1000 &\necho $! > {}\nwait\n", pids.display());
+    let command = script(&folder, "hang", &text);
+    let mut daemon = daemon(&folder, command.to_str().unwrap(), &[]);
+    let agent = Agent::at(daemon.socket());
+    agent.stop();
+    wait_until(|| count(&pids) == 1);
+    daemon.end();
+    let sleeper = text_of(&pids).trim().parse().unwrap();
+    wait_until(|| !is_alive(sleeper));
+    assert_eq!(audited(&folder, "complete"), 1);
+}
+
+#[test]
+fn three_hundred_silences_at_once_start_no_more_commands_than_the_budget() {
+    let folder = Folder::new();
+    let (command, runs) = counting(&folder, "nothing", "");
+    let mut daemon = daemon(&folder, command.to_str().unwrap(), &["--recovery-budget", "7"]);
+    let agents = Agent::crowd(daemon.socket(), 300);
+    for agent in &agents {
+        agent.stop();
+    }
+    daemon.wait_for_lines("\"stall, last heard", 300);
+    wait_until(|| audited(&folder, "over_budget") == 293);
+    wait_until(|| audited(&folder, "complete") == 7);
+    assert_eq!((count(&runs), audited(&folder, "spawn")), (7, 7));
+    assert_eq!(daemon.count_logged("recovery budget spent"), 1);
+    daemon.end();
+    assert_eq!(count(&runs), 7);
+}
+
+#[test]
+fn a_script_that_kills_by_pidfd_cannot_hit_who_was_given_the_pid() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let (go, out) = (folder.join("go"), folder.join("out"));
+    let text = format!(
+        "#!/bin/sh\nuntil [ -e {} ]; do sleep 0.02; done\n{WATCH} signal KILL\necho $? > {}\n",
+        go.display(),
+        out.display()
+    );
+    let command = script(&folder, "kill", &text);
+    let mut daemon = daemon(&folder, command.to_str().unwrap(), &["--recovery-tries", "1"]);
+    let mut first = Agent::at(daemon.socket());
+    let pid = first.pid();
+    first.stop();
+    wait_until(|| audited(&folder, "spawn") == 1);
+    first.kill();
+    let second = Agent::forked_by(daemon.socket(), || fork_as(pid));
+    assert_eq!(second.pid(), pid);
+    daemon.wait_for_log("killed by signal 9");
+    fs::write(&go, "").unwrap();
+    wait_until(|| count(&out) == 1);
+    assert_eq!(text_of(&out), "1\n", "the signal must not have gone anywhere");
+    assert!(second.is_alive());
+    daemon.end();
+    // Nothing has been run for whoever has the pid now.
+    assert_eq!(audited(&folder, "spawn"), 1);
+}
+
+#[test]
+fn a_dry_run_says_what_it_would_do_and_does_nothing() {
+    let folder = Folder::new();
+    let (command, runs) = counting(&folder, "nothing", "");
+    let command = format!("{} {{pid}}", command.display());
+    let mut daemon = daemon(&folder, &command, &["--dry-run"]);
+    let agent = Agent::at(daemon.socket());
+    agent.stop();
+    daemon.wait_for_log(&format!(
+        "would start: {}",
+        command.replace("{pid}", &agent.pid().to_string())
+    ));
+    daemon.end();
+    assert_eq!((count(&runs), audited(&folder, "would_spawn")), (0, 1));
+}
+
+#[test]
+fn what_a_command_prints_is_counted_up_to_a_limit() {
+    let folder = Folder::new();
+    let text = "#!/bin/sh\nhead -c 1000000 /dev/zero\nprintf abc >&2\n";
+    let command = script(&folder, "print", text);
+    let flags = ["--recovery-capture-stdio", "--recovery-capture-bytes", "1000"];
+    let daemon = daemon(&folder, command.to_str().unwrap(), &flags);
+    let agent = Agent::at(daemon.socket());
+    agent.stop();
+    wait_until(|| audited(&folder, "complete") == 1);
+    let completed = lines_of(&audit_file(&folder), 3, "complete");
+    assert_eq!(completed[0][7], "0");
+    assert_eq!(completed[0][10..13], ["1000", "3", "true"]);
+}
+
+#[test]
+fn a_command_that_cannot_be_started_is_a_failure_like_others() {
+    let folder = Folder::new();
+    let flags = ["--recovery-tries", "2", "--recovery-backoff-ms", "10"];
+    let mut daemon = daemon(&folder, "no-such-program-anywhere", &flags);
+    let agent = Agent::at(daemon.socket());
+    agent.stop();
+    daemon.wait_for_log("given up after 2 tries");
+    daemon.end();
+    assert_eq!((audited(&folder, "spawn_failed"), audited(&folder, "spawn")), (2, 0));
+    assert!(daemon.log().contains("not found in /usr/bin:/bin"), "{}", daemon.log());
+}

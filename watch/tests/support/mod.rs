@@ -1,0 +1,93 @@
+//! What these tests share: a daemon, agents to follow, folders, patience.
+
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
+#![allow(unsafe_code, reason = "forking")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
+mod agent;
+#[path = "../../../core/tests/support/child.rs"]
+mod child;
+mod daemon;
+#[path = "../../../core/tests/support/folder.rs"]
+mod folder;
+#[path = "../../../observer/tests/support/system.rs"]
+mod system;
+
+use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub(crate) use agent::Agent;
+pub(crate) use child::{Child, Ended};
+pub(crate) use daemon::Daemon;
+pub(crate) use folder::Folder;
+pub(crate) use system::{fork_as, needs_root};
+
+/// How long anything is waited for. Reached only when something is wrong.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The daemon, and its commands.
+pub(crate) const WATCH: &str = env!("CARGO_BIN_EXE_varta-watch");
+
+pub(crate) const fn ms(milliseconds: u64) -> Duration {
+    Duration::from_millis(milliseconds)
+}
+
+/// Looks until the condition holds.
+#[track_caller]
+pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < PATIENCE, "waited for {PATIENCE:?} in vain");
+        std::thread::sleep(ms(5));
+    }
+}
+
+/// What a file says; nothing while it is not there.
+pub(crate) fn text_of(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// A program in a folder, of a shell or another interpreter.
+pub(crate) fn script(folder: &Folder, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    path
+}
+
+/// A file that only its owner can read.
+pub(crate) fn secret(folder: &Folder, name: &str, text: &str) -> PathBuf {
+    let path = folder.join(name);
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+pub(crate) fn signal(pid: u32, signal: i32) {
+    // SAFETY: takes numbers alone.
+    let sent = unsafe { libc::kill(pid.try_into().unwrap(), signal) };
+    assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// Whether a process is there and no zombie.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let stat = text_of(Path::new(&format!("/proc/{pid}/stat")));
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+}
+
+/// The columns of the lines of a kind, of an export file or an audit log.
+pub(crate) fn lines_of(path: &Path, column: usize, kind: &str) -> Vec<Vec<String>> {
+    text_of(path)
+        .lines()
+        .map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>())
+        .filter(|line| line.get(column).is_some_and(|found| found == kind))
+        .collect()
+}
