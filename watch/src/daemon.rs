@@ -44,7 +44,6 @@ fn watch(mut settings: Settings, arguments: Vec<OsString>, signals: Signals) -> 
     for address in observer.udp_addresses() {
         info!(%address, "listening for UDP");
     }
-    info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");
     let audit = audit_options(&settings).map(AuditFile::open).transpose()?;
     let plan = Plan::new(&settings);
     let clock = Clock::of(observer.now_ns());
@@ -55,6 +54,7 @@ fn watch(mut settings: Settings, arguments: Vec<OsString>, signals: Signals) -> 
         .transpose()?;
     let notifier = Arc::new(notifier);
     let keeper = Keeper::start(&settings, Arc::clone(&notifier), shared.clone(), clock)?;
+    info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");
     notifier.ready("watching");
     let with = Watching {
         observer,

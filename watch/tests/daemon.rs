@@ -1,0 +1,387 @@
+//! Shows the daemon as its operators meet it: signals, reloads, ends, the service manager.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(unsafe_code, reason = "passing a socket on by number")]
+
+mod support;
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use support::{
+    Agent, Child, Daemon, Folder, PATIENCE, WATCH, lines_of, ms, script, secret, text_of,
+    wait_until,
+};
+use varta::{Status, Varta};
+
+/// No agent is called silent by it while a test runs.
+const LONG: [&str; 2] = ["--threshold-ms", "60000"];
+
+fn watch(flags: &[&str]) -> Output {
+    Command::new(WATCH).args(flags).output().unwrap()
+}
+
+fn complaint(flags: &[&str], code: i32) -> String {
+    let output = watch(flags);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    text
+}
+
+#[test]
+fn bad_arguments_end_with_2_and_name_the_flag_or_the_line() {
+    let folder = Folder::new();
+    let file = folder.join("varta.toml");
+    let file = file.to_str().unwrap();
+    let socket = ["--socket", "/tmp/never.sock"];
+    for (flags, told) in [
+        (&["--threshold-ms", "2000"][..], "--socket: is needed"),
+        (&["--socket", "/x"], "--threshold-ms: is needed"),
+        (&["--socket", "/x", "--threshold-ms", "9"], "--threshold-ms"),
+        (&["--no-such-flag"], "--no-such-flag"),
+        (&["--recovery-cmd", "x"], "use --recovery-exec"),
+        (&["--socket", "/x", "--threshold-ms", "9x"], "--threshold-ms"),
+        (&["--config", "/nonexistent/varta.toml"], "/nonexistent/varta.toml"),
+    ] {
+        let text = complaint(flags, 2);
+        assert!(text.contains(told), "{text}");
+    }
+    for (text, told) in [
+        ("threshold-ms = 5\n", "line 1: threshold-ms: "),
+        ("# no\n\nthresold-ms = 500\n", "line 3: thresold-ms: there is no such key"),
+        ("threshold-ms = 500\nudp-port = 9\n", "line 2: udp-port: needs --key-file"),
+        (
+            "threshold-ms = 500\nkey-file = \"/nonexistent\"\nudp-port = 9\n",
+            "line 2: key-file: ",
+        ),
+        ("threshold-ms = true\n", "line 1: threshold-ms: give text"),
+        ("dry-run = 1\n", "line 1: dry-run: give true or false"),
+        ("threshold-ms = 500\nsocket-mode = \"999\"\n", "line 2: socket-mode: "),
+        ("threshold-ms = \n", "line 1: "),
+        ("config = \"other\"\n", "line 1: config: there is no such key"),
+    ] {
+        fs::write(file, text).unwrap();
+        let flags = [&socket[..], &["--check-config", "--config", file]].concat();
+        let complaint = complaint(&flags, 2);
+        assert!(complaint.contains(file) && complaint.contains(told), "{complaint}");
+    }
+    fs::write(file, "threshold-ms = 500\nrecovery-env = [\"A=1\", \"B=2\"]\ndry-run = false\n")
+        .unwrap();
+    let output = watch(&[&socket[..], &["--check-config", "--config", file]].concat());
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_done_at_run_time_ends_with_1() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder, &LONG);
+    let socket = daemon.socket().to_str().unwrap();
+    let flags = [&["--socket", socket, "--log-level", "error"][..], &LONG].concat();
+    let text = complaint(&flags, 1);
+    assert!(text.contains(socket) && text.contains("already listening"), "{text}");
+    let text = complaint(&["--socket", "/nonexistent/x.sock", "--threshold-ms", "500"], 1);
+    assert!(text.contains("/nonexistent/x.sock"), "{text}");
+}
+
+#[test]
+fn a_reload_changes_what_it_may_and_loses_no_agent() {
+    let folder = Folder::new();
+    let file = folder.join("varta.toml");
+    let command = script(&folder, "command", "#!/bin/sh\nexit 0\n");
+    fs::write(&file, "threshold-ms = 60000\n").unwrap();
+    let config = ["--config", file.to_str().unwrap()];
+    let mut daemon = Daemon::start(&folder, &config);
+    let agents = Agent::crowd(daemon.socket(), 20);
+
+    // A broken file changes nothing and says why.
+    fs::write(&file, "threshold-ms = 700\nthreshold-ms = 800\n").unwrap();
+    daemon.signal(libc::SIGHUP);
+    daemon.wait_for_log("not reloaded, the settings in force stay");
+    assert!(daemon.log().contains("line 2"), "{}", daemon.log());
+
+    let text = format!(
+        "threshold-ms = 700\nrecovery-exec = \"{}\"\ntracker-capacity = 9\n",
+        command.display()
+    );
+    fs::write(&file, text).unwrap();
+    daemon.signal(libc::SIGHUP);
+    daemon.wait_for_log("\"reloaded\"");
+    assert_eq!(daemon.count_logged("\"tracker-capacity\""), 1, "it says what has to wait");
+
+    agents[0].stop();
+    daemon.wait_for_log("recovery: command started");
+    daemon.signal(libc::SIGUSR1);
+    daemon.wait_for_lines("\"state: agent\"", 20);
+    // Nobody was taken for somebody else, or forgotten.
+    assert_eq!(daemon.count_logged("\"exit, "), 0);
+    daemon.end();
+}
+
+/// Agents that beat as fast as they can.
+#[expect(dead_code, reason = "they end when it is dropped")]
+struct Load(Vec<Child>);
+
+impl Load {
+    fn on(daemon: &Daemon) -> Self {
+        let path = daemon.socket().to_owned();
+        let flood = || {
+            let mut agent = Varta::open(&path).unwrap();
+            loop {
+                let _ = agent.beat(Status::Ok, 1);
+            }
+        };
+        Self((0..3).map(|_| Child::start(flood)).collect())
+    }
+}
+
+#[test]
+fn the_end_under_load_is_clean() {
+    let folder = Folder::new();
+    let export = folder.join("export");
+    let flags = ["--export-file", export.to_str().unwrap(), "--max-beat-rate", "0"];
+    let mut daemon = Daemon::start(&folder, &[&LONG[..], &flags].concat());
+    let _load = Load::on(&daemon);
+    wait_until(|| text_of(&export).lines().count() > 10_000);
+    daemon.end();
+    assert!(!daemon.socket().exists());
+    assert!(text_of(&export).ends_with('\n'));
+}
+
+#[test]
+fn after_a_kill_under_load_the_next_start_is_clean() {
+    let folder = Folder::new();
+    let (export, audit) = (folder.join("export"), folder.join("audit"));
+    let command = script(&folder, "fail", "#!/bin/sh\nexit 1\n");
+    let flags = [
+        ["--threshold-ms", "500"],
+        ["--export-file", export.to_str().unwrap()],
+        ["--recovery-audit-file", audit.to_str().unwrap()],
+        ["--recovery-exec", command.to_str().unwrap()],
+        ["--recovery-backoff-ms", "1"],
+        ["--recovery-backoff-max-ms", "1"],
+        ["--recovery-tries", "1000000"],
+        ["--recovery-budget", "1000000"],
+        ["--max-beat-rate", "0"],
+    ];
+    let flags = flags.concat();
+    for round in 1..=3 {
+        let mut daemon = Daemon::start(&folder, &flags);
+        let _load = Load::on(&daemon);
+        let silent = Agent::at(daemon.socket());
+        silent.stop();
+        let enough = lines_of(&audit, 3, "spawn").len() + 20;
+        wait_until(|| lines_of(&audit, 3, "spawn").len() > enough);
+        daemon.signal(libc::SIGKILL);
+        daemon.wait();
+        assert!(daemon.socket().exists(), "round {round}: it had no chance to remove it");
+        let text = text_of(&export);
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        assert!(whole.lines().all(|line| line.split('\t').count() == 6));
+        let verified = watch(&["audit", "verify", audit.to_str().unwrap()]);
+        assert!(verified.status.success(), "{verified:?}");
+    }
+    let mut daemon = Daemon::start(&folder, &flags);
+    daemon.end();
+    assert!(text_of(&export).lines().all(|line| line.split('\t').count() == 6));
+    let verified = watch(&["audit", "verify", audit.to_str().unwrap()]);
+    assert!(verified.status.success(), "{verified:?}");
+    let boots = lines_of(&audit, 3, "boot");
+    assert_eq!(boots.len(), 4, "{boots:?}");
+}
+
+/// As the power going in the middle of a write leaves them.
+#[test]
+fn lines_that_were_cut_off_are_removed_and_said() {
+    let folder = Folder::new();
+    let (export, audit) = (folder.join("export"), folder.join("audit"));
+    let flags = [
+        &LONG[..],
+        &["--export-file", export.to_str().unwrap()],
+        &["--recovery-audit-file", audit.to_str().unwrap()],
+    ];
+    Daemon::start(&folder, &flags.concat()).end();
+    fs::write(&export, "1\tbeat\t2\t3\tok\t4\n12\tbea").unwrap();
+    let whole = text_of(&audit);
+    fs::write(&audit, format!("{whole}2\t17000")).unwrap();
+    let verified = watch(&["audit", "verify", audit.to_str().unwrap()]);
+    assert!(verified.status.success());
+    let mut daemon = Daemon::start(&folder, &flags.concat());
+    assert_eq!(daemon.count_logged("in the middle of a line"), 2);
+    daemon.end();
+    assert_eq!(text_of(&export), "1\tbeat\t2\t3\tok\t4\n");
+    let boots = lines_of(&audit, 3, "boot");
+    assert_eq!((boots[1][0].as_str(), boots[1][6].as_str()), ("2", "corrupt_tail"));
+    let verified = watch(&["audit", "verify", audit.to_str().unwrap()]);
+    assert!(verified.status.success(), "{verified:?}");
+
+    fs::write(&audit, text_of(&audit).replacen("fresh", "other", 1)).unwrap();
+    let verified = watch(&["audit", "verify", audit.to_str().unwrap()]);
+    let why = String::from_utf8(verified.stderr).unwrap();
+    assert_eq!(verified.status.code(), Some(1));
+    assert!(why.contains("line 2: its hash does not follow"), "{why}");
+}
+
+#[test]
+fn the_service_manager_is_told_how_it_goes() {
+    let folder = Folder::new();
+    let notify = UnixDatagram::bind(folder.join("notify")).unwrap();
+    notify.set_read_timeout(Some(PATIENCE)).unwrap();
+    let hear = || {
+        let mut buffer = [0; 512];
+        let length = notify.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let hear_until = |wanted: &str| loop {
+        let heard = hear();
+        if heard.contains(wanted) {
+            return heard;
+        }
+        assert!(heard.contains("WATCHDOG=1"), "{heard} before {wanted}");
+    };
+    let socket = folder.join("varta.sock");
+    let mut command = Command::new(WATCH);
+    command
+        .args(["--socket", socket.to_str().unwrap(), "--log-format", "json"])
+        .args(LONG)
+        .env("NOTIFY_SOCKET", folder.join("notify"))
+        .env("WATCHDOG_USEC", "200000");
+    let mut daemon = Daemon::start_as(&folder, &mut command);
+    hear_until("READY=1");
+    hear_until("WATCHDOG=1");
+    hear_until("WATCHDOG=1");
+    daemon.signal(libc::SIGHUP);
+    let reloading = hear_until("RELOADING=1");
+    assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    hear_until("READY=1");
+    daemon.signal(libc::SIGTERM);
+    hear_until("STOPPING=1");
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+#[test]
+fn a_socket_that_is_passed_is_used_and_stays() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let passed = socket.as_raw_fd();
+    let mut command = Command::new("/bin/sh");
+    // The pid that is passed on has to be the daemon's own.
+    let line = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec {WATCH} --log-format json \"$@\"");
+    command.args(["-c", &line, "sh"]).args(LONG);
+    // SAFETY: only calls that may be made between fork and exec.
+    unsafe {
+        command.pre_exec(move || {
+            // SAFETY: takes numbers alone.
+            match libc::dup2(passed, 3) {
+                3 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    let mut daemon = Daemon::start_as(&folder, &mut command);
+    let mut agent = Agent::at(&path);
+    agent.exit(0);
+    daemon.wait_for_log("exit code 0");
+    daemon.end();
+    assert!(path.exists());
+}
+
+#[test]
+fn a_file_and_a_device_see_that_the_loop_turns() {
+    let folder = Folder::new();
+    let (heartbeat, device) = (folder.join("heartbeat"), folder.join("device"));
+    fs::write(&device, "").unwrap();
+    let flags = [
+        &LONG[..],
+        &["--heartbeat-file", heartbeat.to_str().unwrap()],
+        &["--hw-watchdog", device.to_str().unwrap()],
+    ];
+    let mut daemon = Daemon::start(&folder, &flags.concat());
+    let turns = || {
+        let text = text_of(&heartbeat);
+        text.split(' ').next().and_then(|turns| turns.parse::<u64>().ok())
+    };
+    wait_until(|| turns().is_some());
+    let first = turns();
+    wait_until(|| turns() > first);
+    daemon.end();
+    let fed = fs::read(&device).unwrap();
+    assert!(fed.len() > 2 && fed.ends_with(b"\0V"), "{fed:?}");
+}
+
+#[test]
+fn it_ends_by_itself_when_told_so() {
+    let folder = Folder::new();
+    let flags = ["--shutdown-after-secs", "1"];
+    let mut daemon = Daemon::start(&folder, &[&LONG[..], &flags].concat());
+    assert_eq!(daemon.wait().code(), Some(0));
+}
+
+/// A reader of the log that has stopped reading stops nothing else.
+#[test]
+fn a_log_that_nobody_reads_delays_nothing() {
+    let folder = Folder::new();
+    let export = folder.join("export");
+    let socket = folder.join("varta.sock");
+    let (unread, log) = std::io::pipe().unwrap();
+    let mut process = Command::new(WATCH)
+        .args(["--socket", socket.to_str().unwrap(), "--log-level", "debug"])
+        .args(["--export-file", export.to_str().unwrap(), "--threshold-ms", "60000"])
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    wait_until(|| socket.exists());
+    let garbage = UnixDatagram::unbound().unwrap();
+    // Each is a line of the log, far more than a pipe holds.
+    let mut sent = 0;
+    while sent < 20_000 {
+        sent += usize::from(garbage.send_to(&[0; 32], &socket).is_ok());
+    }
+    wait_until(|| lines_of(&export, 1, "decode").len() == sent);
+    support::signal(process.id(), libc::SIGTERM);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            assert_eq!(process.wait().unwrap().code(), Some(0));
+            over.store(true, Ordering::Relaxed);
+        });
+        wait_until(|| over.load(Ordering::Relaxed));
+    });
+    drop(unread);
+}
+
+#[test]
+fn a_key_can_be_changed_without_a_restart() {
+    let folder = Folder::new();
+    let (old, new) = ("11".repeat(32), "22".repeat(32));
+    let key = secret(&folder, "key", &old);
+    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port_text = port.to_string();
+    let flags = ["--udp-port", &port_text, "--key-file", key.to_str().unwrap()];
+    let mut daemon = Daemon::start(&folder, &[&LONG[..], &flags].concat());
+    let other = secret(&folder, "other", &new);
+    let beat_with = |file: &std::path::Path| {
+        let endpoint = format!("udp+secure://127.0.0.1:{port}?key-file={}", file.display());
+        let _ = Varta::open(endpoint).unwrap().beat(Status::Ok, 1);
+    };
+    let agents = |count: usize| {
+        daemon.signal(libc::SIGUSR1);
+        daemon.log().lines().filter(|line| line.contains("\"state: agent\"")).count() >= count
+    };
+    beat_with(&other);
+    fs::write(&key, &new).unwrap();
+    daemon.signal(libc::SIGHUP);
+    daemon.wait_for_log("\"reloaded\"");
+    wait_until(|| {
+        beat_with(&other);
+        agents(1)
+    });
+    thread::sleep(ms(1));
+    daemon.end();
+}
