@@ -27,6 +27,9 @@ const POLL: Duration = Duration::from_millis(100);
 /// The timer's token; sockets have small ones, pidfds large ones.
 const TIMER: u64 = u32::MAX as u64;
 
+/// The token of whatever the host wants to be woken by.
+const WAKER: u64 = TIMER - 1;
+
 /// Hears agents and says what becomes of them.
 ///
 /// It is used by one thread at a time and may move between threads. Block in
@@ -84,6 +87,8 @@ pub struct Observer {
     embedded: Cell<bool>,
     /// The deadline that the host has asked for since it polled last.
     asked: Cell<Option<Option<u64>>>,
+    /// A descriptor of the host's own was ready.
+    woken: bool,
     owner: Owner,
 }
 
@@ -117,6 +122,7 @@ impl Observer {
             armed: Cell::new(None),
             embedded: Cell::new(false),
             asked: Cell::new(None),
+            woken: false,
             owner: Owner::here(),
         })
     }
@@ -299,6 +305,43 @@ impl Observer {
             *place = agent;
         }
         Ok(self.judge.followed())
+    }
+
+    /// Ends a poll's wait whenever this descriptor is readable too: an eventfd, a pipe, a
+    /// socket of the host's own. The host reads it empty itself. Several may be added; one
+    /// that is closed counts no more.
+    ///
+    /// ```
+    /// use std::io::Write;
+    /// use std::time::Duration;
+    ///
+    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// let (bell, mut rope) = std::io::pipe()?;
+    /// observer.wake_by(&bell)?;
+    /// rope.write_all(b"!")?;
+    /// assert_eq!(observer.poll_timeout(Duration::MAX)?, None); // it does not wait for ever
+    /// assert!(observer.take_woken());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// That it cannot be waited for, and that this is a forked child (ECHILD).
+    pub fn wake_by(&mut self, descriptor: impl AsFd) -> io::Result<()> {
+        self.owner.check()?;
+        self.following.epoll().add(descriptor.as_fd(), WAKER, Interest::Readable)
+    }
+
+    /// Whether such a descriptor has been ready since this was last asked. Also while there
+    /// is no end of events, it is looked at a thousand times a second.
+    ///
+    /// ```
+    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// assert!(!observer.take_woken());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn take_woken(&mut self) -> bool {
+        std::mem::take(&mut self.woken)
     }
 
     /// Nanoseconds since the observer started, on the clock of its events.

@@ -4,7 +4,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::{Observer, TIMER, nanoseconds};
+use super::{Observer, TIMER, WAKER, nanoseconds};
 use crate::clock::Clock;
 use crate::event::Event;
 use crate::following::{Following, Passing};
@@ -83,7 +83,8 @@ impl Observer {
                 return Ok(false);
             }
             self.wait(now, until)?;
-            if self.now >= until && self.is_idle() {
+            // What was ready with it is heard in the host's next poll.
+            if self.woken || self.now >= until && self.is_idle() {
                 return Ok(false);
             }
         }
@@ -205,6 +206,7 @@ impl Observer {
                         self.timer.drain();
                         self.armed.set(None);
                     }
+                    WAKER => self.woken = true,
                     token if Following::is_pidfd(token) => {
                         news |= self.following.ready(token, now, self.waited);
                     }

@@ -223,3 +223,37 @@ fn the_time_of_an_event_lies_before_the_time_it_is_asked_for() {
     let heard = hear_until(&mut observer, "beat").last().unwrap().observer_ns;
     assert!(before <= heard && heard <= observer.now_ns());
 }
+
+/// A host waits for nothing but the observer, and is woken when something else comes up;
+/// also in the middle of a flood, and without losing a beat.
+#[test]
+fn a_descriptor_of_the_hosts_own_ends_the_wait() {
+    use std::io::{Read, Write};
+
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = observer(&path, Means::detect(), NEVER);
+    let (mut bell, mut rope) = std::io::pipe().unwrap();
+    observer.wake_by(&bell).unwrap();
+    assert!(!observer.take_woken());
+    rope.write_all(&[1]).unwrap();
+    beat(&path);
+    let mut beats = 0;
+    let mut events = [Event::NOTHING; 1];
+    let start = Instant::now();
+    while beats < 2 || !observer.take_woken() {
+        assert!(start.elapsed() < PATIENCE);
+        beats += observer.poll_many(&mut events, Duration::MAX).unwrap();
+    }
+    bell.read_exact(&mut [0]).unwrap();
+    assert_eq!(observer.poll_timeout(Duration::ZERO).unwrap(), None);
+    assert!(!observer.take_woken());
+
+    rope.write_all(&[1]).unwrap();
+    let start = Instant::now();
+    while !observer.take_woken() {
+        assert!(start.elapsed() < PATIENCE);
+        beat(&path);
+        observer.poll_many(&mut events, Duration::ZERO).unwrap();
+    }
+}
