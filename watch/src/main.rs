@@ -14,6 +14,7 @@ mod inherited;
 mod json;
 mod keeper;
 mod log;
+mod pace;
 mod recovery;
 mod rotation;
 mod signals;

@@ -70,7 +70,8 @@ pub(crate) struct Agent {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turns {
     pub(crate) started: SystemTime,
-    pub(crate) last: SystemTime,
+    /// When the last one ended, in the observer's time.
+    pub(crate) last_ns: u64,
     pub(crate) count: u64,
     /// A whole turn, without the wait.
     pub(crate) whole: Latencies,

@@ -5,12 +5,9 @@ mod housekeeping;
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::event::{Timespec, epoll};
-use rustix::io::Errno;
 use tracing::{error, info, warn};
 use varta_observer::{AgentInfo, Event, ExitCause, Observer, Origin, ProgramName, What};
 
@@ -18,6 +15,7 @@ use crate::books::Books;
 use crate::config::Settings;
 use crate::export::{self, Entry};
 use crate::histogram::{LATENCIES, Latencies};
+use crate::pace::Pace;
 use crate::recovery;
 use crate::signals::Signals;
 use crate::state::{Questions, Said, Shared, Snapshot, Turns};
@@ -25,11 +23,6 @@ use crate::systemd::Notifier;
 
 /// How many events a turn takes at most, so that signals and questions get their turn too.
 const A_TURN: usize = 256;
-
-/// What the descriptors are called.
-const OBSERVER: u64 = 0;
-const SIGNALS: u64 = 1;
-const BELL: u64 = 2;
 
 /// All that the loop works with.
 #[derive(Debug)]
@@ -52,7 +45,7 @@ pub(crate) struct Loop {
     with: Watching,
     books: Books,
     turns: Turns,
-    epoll: OwnedFd,
+    pace: Pace,
     /// The snapshot given out last, and when.
     latest: Option<(Instant, Arc<Snapshot>)>,
     end_at: Option<Instant>,
@@ -60,20 +53,13 @@ pub(crate) struct Loop {
 }
 
 impl Loop {
-    pub(crate) fn new(with: Watching) -> io::Result<Self> {
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for (descriptor, name) in [
-            (with.observer.as_fd(), OBSERVER),
-            (with.signals.as_fd(), SIGNALS),
-            (with.questions.bell(), BELL),
-        ] {
-            let name = epoll::EventData::new_u64(name);
-            epoll::add(&epoll, descriptor, name, epoll::EventFlags::IN)?;
-        }
-        let now = SystemTime::now();
+    pub(crate) fn new(mut with: Watching) -> io::Result<Self> {
+        with.observer.wake_by(with.signals.as_fd())?;
+        with.observer.wake_by(with.questions.bell())?;
+        let now_ns = with.observer.now_ns();
         let turns = Turns {
-            started: now,
-            last: now,
+            started: SystemTime::now(),
+            last_ns: now_ns,
             count: 0,
             whole: Latencies::EMPTY,
             drain: Latencies::EMPTY,
@@ -86,27 +72,44 @@ impl Loop {
             after.and_then(|secs| Instant::now().checked_add(Duration::from_secs(secs)));
         let books = Books::new(nanoseconds(with.settings.threshold));
         let namespace_refused = 0;
-        Ok(Self { with, books, turns, epoll, latest: None, end_at, namespace_refused })
+        let pace = Pace::default();
+        Ok(Self { with, books, turns, pace, latest: None, end_at, namespace_refused })
     }
 
     /// Watches until told to end.
     pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut events = [Event::NOTHING; A_TURN];
-        let mut more = false;
-        while !self.with.signals.end() && !self.is_over() {
-            let rung = self.wait(more)?;
-            let began = Instant::now();
-            let heard = self.with.observer.poll_many(&mut events, Duration::ZERO)?;
-            let drained = Instant::now();
-            more = heard == A_TURN;
+        while !self.with.signals.end() {
+            let left = self.end_at.map(|end| end.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                break;
+            }
+            let now = self.with.observer.now_ns();
+            let wait = match self.pace.looks_again(now) {
+                true => Duration::ZERO,
+                false => left.unwrap_or(Duration::MAX),
+            };
+            let heard = self.with.observer.poll_many(&mut events, wait)?;
+            let woken = self.with.observer.take_woken();
+            if heard == 0 && wait.is_zero() && !woken {
+                continue;
+            }
+            let drained = self.with.observer.now_ns();
             let events = events.get(..heard).unwrap_or_default();
             self.pass_on(events);
-            let maintained = Instant::now();
-            if rung {
+            let maintained = self.with.observer.now_ns();
+            let mut ended = maintained;
+            if woken {
                 self.keep_house()?;
+                ended = self.with.observer.now_ns();
             }
             self.check_namespaces()?;
-            self.note_turn(began, drained, maintained);
+            // The wait is over with the look that has found the first of them.
+            let began = events.first().map_or(drained, |first| first.observer_ns);
+            if heard > 0 {
+                self.pace.note(began, ended, wait.is_zero());
+            }
+            self.note_turn([began, drained, maintained, ended]);
         }
         Ok(())
     }
@@ -116,40 +119,16 @@ impl Loop {
         self.with
     }
 
-    fn is_over(&self) -> bool {
-        self.end_at.is_some_and(|end| Instant::now() >= end)
-    }
-
-    /// Waits for something to do; not at all if there is more to hear. Says whether a signal
-    /// came or somebody rang.
-    fn wait(&self, more: bool) -> io::Result<bool> {
-        let left = self.end_at.map(|end| end.saturating_duration_since(Instant::now()));
-        let left = if more { Some(Duration::ZERO) } else { left };
-        // What is cut off here is a wait of centuries.
-        let left = left.and_then(|left| Timespec::try_from(left).ok());
-        let mut ready = [const {
-            epoll::Event {
-                flags: epoll::EventFlags::empty(),
-                data: epoll::EventData::new_u64(0),
-            }
-        }; 3];
-        let found = match epoll::wait(&self.epoll, &mut ready, left.as_ref()) {
-            Err(Errno::INTR) => 0,
-            found => found?,
-        };
-        Ok(ready.iter().take(found).any(|ready| ready.data.u64() != OBSERVER))
-    }
-
-    fn note_turn(&mut self, began: Instant, drained: Instant, maintained: Instant) {
-        let ended = Instant::now();
+    /// When it began, and was through with hearing, with passing on, and with all else.
+    fn note_turn(&mut self, [began, drained, maintained, ended]: [u64; 4]) {
         let turns = &mut self.turns;
-        let whole = nanoseconds(ended - began);
+        let whole = ended.saturating_sub(began);
         turns.count += 1;
-        turns.last = SystemTime::now();
+        turns.last_ns = ended;
         turns.whole.note(&LATENCIES, whole);
-        turns.drain.note(&LATENCIES, nanoseconds(drained - began));
-        turns.maintenance.note(&LATENCIES, nanoseconds(maintained - drained));
-        turns.housekeeping.note(&LATENCIES, nanoseconds(ended - maintained));
+        turns.drain.note(&LATENCIES, drained.saturating_sub(began));
+        turns.maintenance.note(&LATENCIES, maintained.saturating_sub(drained));
+        turns.housekeeping.note(&LATENCIES, ended.saturating_sub(maintained));
         let budget =
             self.with.settings.flags.http.iteration_budget_ms.saturating_mul(1_000_000);
         turns.over_budget += u64::from(whole > budget);
