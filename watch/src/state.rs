@@ -70,8 +70,8 @@ pub(crate) struct Agent {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turns {
     pub(crate) started: SystemTime,
-    /// When the last one ended, in the observer's time.
-    pub(crate) last_ns: u64,
+    /// When the last one ended.
+    pub(crate) last: SystemTime,
     pub(crate) count: u64,
     /// A whole turn, without the wait.
     pub(crate) whole: Latencies,

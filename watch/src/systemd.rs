@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -25,7 +26,10 @@ impl Notifier {
             return Ok(Self { socket: None });
         };
         let unfit = |error: io::Error| {
-            io::Error::new(error.kind(), format!("NOTIFY_SOCKET {}: {error}", path.display()))
+            io::Error::new(
+                error.kind(),
+                format!("NOTIFY_SOCKET {}: {error}", Path::new(&path).display()),
+            )
         };
         let address = match path.as_bytes().strip_prefix(b"@") {
             Some(name) => SocketAddr::from_abstract_name(name),

@@ -45,6 +45,8 @@ pub(crate) struct Loop {
     with: Watching,
     books: Books,
     turns: Turns,
+    /// When the last turn ended. The wall clock is asked only by who wants to know.
+    last_turn_ns: u64,
     pace: Pace,
     /// The snapshot given out last, and when.
     latest: Option<(Instant, Arc<Snapshot>)>,
@@ -57,9 +59,10 @@ impl Loop {
         with.observer.wake_by(with.signals.as_fd())?;
         with.observer.wake_by(with.questions.bell())?;
         let now_ns = with.observer.now_ns();
+        let started = SystemTime::now();
         let turns = Turns {
-            started: SystemTime::now(),
-            last_ns: now_ns,
+            started,
+            last: started,
             count: 0,
             whole: Latencies::EMPTY,
             drain: Latencies::EMPTY,
@@ -73,7 +76,17 @@ impl Loop {
         let books = Books::new(nanoseconds(with.settings.threshold));
         let namespace_refused = 0;
         let pace = Pace::default();
-        Ok(Self { with, books, turns, pace, latest: None, end_at, namespace_refused })
+        let last_turn_ns = now_ns;
+        Ok(Self {
+            with,
+            books,
+            turns,
+            last_turn_ns,
+            pace,
+            latest: None,
+            end_at,
+            namespace_refused,
+        })
     }
 
     /// Watches until told to end.
@@ -124,7 +137,7 @@ impl Loop {
         let turns = &mut self.turns;
         let whole = ended.saturating_sub(began);
         turns.count += 1;
-        turns.last_ns = ended;
+        self.last_turn_ns = ended;
         turns.whole.note(&LATENCIES, whole);
         turns.drain.note(&LATENCIES, drained.saturating_sub(began));
         turns.maintenance.note(&LATENCIES, maintained.saturating_sub(drained));

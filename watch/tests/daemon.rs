@@ -264,6 +264,15 @@ fn the_service_manager_is_told_how_it_goes() {
     assert_eq!(daemon.wait().code(), Some(0));
 }
 
+/// Where a service manager puts the first socket that it passes.
+fn place_at_3(descriptor: i32) -> std::io::Result<()> {
+    // SAFETY: takes numbers alone.
+    match unsafe { libc::dup2(descriptor, 3) } {
+        3 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
+
 #[test]
 fn a_socket_that_is_passed_is_used_and_stays() {
     let folder = Folder::new();
@@ -274,16 +283,8 @@ fn a_socket_that_is_passed_is_used_and_stays() {
     // The pid that is passed on has to be the daemon's own.
     let line = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec {WATCH} --log-format json \"$@\"");
     command.args(["-c", &line, "sh"]).args(LONG);
-    // SAFETY: only calls that may be made between fork and exec.
-    unsafe {
-        command.pre_exec(move || {
-            // SAFETY: takes numbers alone.
-            match libc::dup2(passed, 3) {
-                3 => Ok(()),
-                _ => Err(std::io::Error::last_os_error()),
-            }
-        });
-    }
+    // SAFETY: what it calls may be called between fork and exec.
+    unsafe { command.pre_exec(move || place_at_3(passed)) };
     let mut daemon = Daemon::start_as(&folder, &mut command);
     let mut agent = Agent::at(&path);
     agent.exit(0);

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -84,7 +85,8 @@ fn spawn(words: &[OsString]) -> Result<Child, Failure> {
             io::ErrorKind::NotFound => NOT_FOUND,
             _ => NOT_EXECUTABLE,
         };
-        Failure::with_code(format_args!("{}: {error}", program.display()), code)
+        let program = Path::new(program).display();
+        Failure::with_code(format_args!("{program}: {error}"), code)
     })
 }
 
@@ -136,7 +138,7 @@ fn accompany(
 /// The number that a shell has for it.
 fn number_of(status: ExitStatus) -> u32 {
     let number = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-    number.map_or(1, i32::cast_unsigned)
+    number.map_or(1, i32::unsigned_abs)
 }
 
 /// Ends as the command did: here, if it was a signal.

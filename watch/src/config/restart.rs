@@ -24,9 +24,7 @@ impl Settings {
             keeping: heartbeat_file self_watchdog_secs hw_watchdog shutdown_after_secs,
             logging: log_level log_format,
         );
-        flags
-            .into_iter()
-            .filter_map(|(name, changed)| changed.then(|| name.replace('_', "-")))
-            .collect()
+        let changed = flags.into_iter().filter(|(_, changed)| *changed);
+        changed.map(|(name, _)| name.replace('_', "-")).collect()
     }
 }

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use rustix::process::getuid;
 use varta::secure::Key;
 
@@ -51,8 +52,8 @@ pub(super) fn keys_of(path: &Path) -> io::Result<Vec<Key>> {
 /// What a file says that is the daemon's user's own and that nobody else can read.
 pub(super) fn text_of(path: &Path) -> io::Result<String> {
     // Without O_NONBLOCK, opening a FIFO would wait for a writer.
-    let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+    let file = File::options().read(true).custom_flags(nonblock).open(path)?;
     let about = file.metadata()?;
     if !about.is_file() {
         return Err(invalid("it is not a regular file"));

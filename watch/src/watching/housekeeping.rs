@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{error, info, warn};
 
@@ -12,7 +12,7 @@ use crate::books::Book;
 use crate::config;
 use crate::daemon;
 use crate::recovery::Plan;
-use crate::state::{Agent, FRESH, Snapshot};
+use crate::state::{Agent, FRESH, Snapshot, Turns};
 
 impl Loop {
     pub(super) fn keep_house(&mut self) -> io::Result<()> {
@@ -57,16 +57,19 @@ impl Loop {
         agents.sort_unstable_by_key(|agent| agent.info.agent);
         let now_ns = self.with.observer.now_ns();
         self.books.close_old(now_ns);
+        let at = SystemTime::now();
+        let since = Duration::from_nanos(now_ns.saturating_sub(self.last_turn_ns));
+        let last = at.checked_sub(since).unwrap_or(at);
         Ok(Snapshot {
             now_ns,
-            at: SystemTime::now(),
+            at,
             agents,
             departed: self.books.departed.iter().copied().collect(),
             gone: self.books.gone,
             exits: self.books.exits,
             detection: self.books.detection,
             counters: self.with.observer.stats()?,
-            turns: self.turns,
+            turns: Turns { last, ..self.turns },
             threshold: self.with.settings.threshold,
             capacity: self.with.settings.flags.admission.tracker_capacity,
         })
