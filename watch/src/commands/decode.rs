@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_is_no_frame_says_why() {
-        assert_eq!(in_words(&[0; 32]).1, false);
+        assert!(!in_words(&[0; 32]).1);
         assert_eq!(in_words(&[0; 31]), ("no frame: 31 bytes, not 32".to_owned(), false));
         assert!(in_words(&[0; 60]).1);
     }
