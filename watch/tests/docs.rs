@@ -1,0 +1,60 @@
+//! Shows that what docs/watch.md says of flags, file and script is so.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod support;
+
+use std::fs;
+use std::process::Command;
+
+use support::{Folder, WATCH, script};
+
+const DOCS: &str = include_str!("../../docs/watch.md");
+
+/// What stands between fences of a kind.
+fn block(kind: &str) -> &'static str {
+    let (_, rest) = DOCS.split_once(&format!("```{kind}\n")).unwrap();
+    rest.split_once("```").unwrap().0
+}
+
+#[test]
+fn every_flag_it_names_is_one() {
+    let help = |arguments: &[&str]| {
+        let output = Command::new(WATCH).args(arguments).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let known = help(&["--help"]) + &help(&["run", "--help"]);
+    let gone = ["--inject-wedge-ms"];
+    let words = DOCS.split(|char: char| !char.is_ascii_alphanumeric() && char != '-');
+    let flags: Vec<_> = words
+        .filter(|word| word.starts_with("--") && word.len() > 3 && word.as_bytes()[2] != b'-')
+        .collect();
+    assert!(flags.len() > 20);
+    for flag in flags.into_iter().filter(|flag| !gone.contains(flag)) {
+        let known = known.split_whitespace().any(|word| word == flag);
+        assert!(known, "{flag}");
+    }
+}
+
+#[test]
+fn its_file_is_fine() {
+    let folder = Folder::new();
+    let file = folder.join("varta.toml");
+    fs::write(&file, block("toml")).unwrap();
+    let checked = Command::new(WATCH).arg("--check-config").arg("--config").arg(file).output();
+    let checked = checked.unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+}
+
+#[test]
+fn its_script_leaves_crashes_alone_and_signals_by_pidfd_alone() {
+    let folder = Folder::new();
+    let text = block("sh").replace("varta-watch", WATCH);
+    let script = script(&folder, "revive", &text);
+    let code = |cause: &str| {
+        Command::new(&script).env("VARTA_CAUSE", cause).output().unwrap().status.code()
+    };
+    assert_eq!((code("exit:7"), code("signal:9")), (Some(0), Some(0)));
+    // Without a descriptor there is nobody that it could hit.
+    assert_eq!(code("stall"), Some(2));
+}
