@@ -17,7 +17,7 @@ demo: ## Show what it does, in half a minute
 	@./demo
 
 .PHONY: test
-test: lint unit c-abi python node vectors matrix fuzz-short msrv package docs ## Check everything
+test: lint unit c-abi python node watch vectors matrix fuzz-short msrv package docs ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
@@ -61,6 +61,10 @@ python: ## The Python package, in every Python that is here
 .PHONY: node
 node: bindings/node/node_modules ## The Node package, as it is published and installed
 	node bindings/node/tool/test.js
+
+.PHONY: watch
+watch: ## Our daemon in the place of the published one
+	watch/compare/run
 
 .PHONY: fuzz-short
 fuzz-short:
