@@ -18,7 +18,7 @@ use crate::keeper::Keeper;
 use crate::log;
 use crate::recovery::{self, Plan};
 use crate::signals::Signals;
-use crate::state;
+use crate::state::{self, Questions, Shared};
 use crate::systemd::{self, Notifier, Passed};
 use crate::watching::{Loop, Watching};
 
@@ -26,17 +26,24 @@ use crate::watching::{Loop, Watching};
 pub(crate) fn run(settings: Settings, arguments: Vec<OsString>) -> io::Result<()> {
     // Taken first, so that no signal ends it without order.
     let signals = Signals::take()?;
-    let _log = log::start(&settings.flags.logging)?;
-    watch(settings, arguments, signals).inspect_err(|error| tracing::error!("{error}"))
+    let (shared, questions) = state::shared()?;
+    let _log = log::start(&settings.flags.logging, shared.clone())?;
+    watch(settings, arguments, signals, shared, questions)
+        .inspect_err(|error| tracing::error!("{error}"))
 }
 
-fn watch(mut settings: Settings, arguments: Vec<OsString>, signals: Signals) -> io::Result<()> {
+fn watch(
+    mut settings: Settings,
+    arguments: Vec<OsString>,
+    signals: Signals,
+    shared: Shared,
+    questions: Questions,
+) -> io::Result<()> {
     for flag in settings.flags.idle.said() {
         info!(flag, "has no effect here; docs/watch.md says why");
     }
     let notifier = Notifier::from_env()?;
     let passed = systemd::take_sockets()?;
-    let (shared, questions) = state::shared()?;
     let observer = observe(&mut settings, passed)?;
     if let Some(advice) = observer.advice() {
         warn!("{advice}");

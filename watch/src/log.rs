@@ -4,10 +4,6 @@
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +15,8 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use crate::flags::{LogFormat, LogLevel, Logging};
+use crate::state::Shared;
+use crate::tallies::Count;
 
 /// Lines that may wait to be written; further ones are lost, and counted.
 const WAITING: usize = 4096;
@@ -34,19 +32,18 @@ pub(crate) struct Log {
 }
 
 /// Begins to log.
-pub(crate) fn start(logging: &Logging) -> io::Result<Log> {
+pub(crate) fn start(logging: &Logging, shared: Shared) -> io::Result<Log> {
     let (lines, waiting) = sync_channel(WAITING);
-    let lost = Arc::new(AtomicU64::new(0));
     let writer = thread::Builder::new().name("log".to_owned()).spawn({
-        let lost = Arc::clone(&lost);
-        move || write_lines(&waiting, &lost)
+        let shared = shared.clone();
+        move || write_lines(&waiting, &shared.tallies().log_lost)
     })?;
     let json = match logging.log_format {
         LogFormat::Auto => !io::stderr().is_terminal(),
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let layer = Lines { lines: lines.clone(), lost, json };
+    let layer = Lines { lines: lines.clone(), shared, json };
     let subscriber = tracing_subscriber::registry().with(layer.with_filter(level(logging)));
     tracing::subscriber::set_global_default(subscriber).map_err(io::Error::other)?;
     Ok(Log { lines: Some(lines), writer: Some(writer) })
@@ -80,16 +77,19 @@ impl Drop for Log {
     }
 }
 
-fn write_lines(waiting: &Receiver<String>, lost: &AtomicU64) {
+fn write_lines(waiting: &Receiver<String>, lost: &Count) {
     let mut stderr = io::stderr();
+    let mut told = 0;
     for line in waiting {
         // Where stderr is closed there is nobody to tell.
         if line.is_empty() || stderr.write_all(line.as_bytes()).is_err() {
             return;
         }
-        let lost = lost.swap(0, Ordering::Relaxed);
-        if lost > 0 {
-            let _ = writeln!(stderr, "{}", Value::from(format!("{lost} log lines were lost")));
+        let lost = lost.get();
+        if lost > told {
+            let line = format!("{} log lines were lost: nobody read them in time", lost - told);
+            let _ = writeln!(stderr, "{}", serde_json::json!({ "level": "warn", "msg": line }));
+            told = lost;
         }
     }
 }
@@ -97,7 +97,7 @@ fn write_lines(waiting: &Receiver<String>, lost: &AtomicU64) {
 /// Puts messages into lines.
 struct Lines {
     lines: SyncSender<String>,
-    lost: Arc<AtomicU64>,
+    shared: Shared,
     json: bool,
 }
 
@@ -106,7 +106,7 @@ impl<S: Subscriber> Layer<S> for Lines {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let line = if self.json { json(event, now) } else { text(event, now) };
         if self.lines.try_send(line).is_err() {
-            self.lost.fetch_add(1, Ordering::Relaxed);
+            self.shared.tallies().log_lost.one();
         }
     }
 }
@@ -122,11 +122,17 @@ fn level_name(about: &Metadata<'_>) -> &'static str {
 
 fn json(event: &Event<'_>, now: Duration) -> String {
     let mut fields = Fields(Map::new());
-    let ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
-    fields.0.insert("ts_ns".to_owned(), ns.into());
-    fields.0.insert("level".to_owned(), level_name(event.metadata()).into());
     event.record(&mut fields);
-    format!("{}\n", Value::Object(fields.0))
+    let message = fields.0.remove("msg").unwrap_or_default();
+    let (ns, level) = (now.as_nanos(), level_name(event.metadata()));
+    let rest = Value::Object(fields.0).to_string();
+    // When, how bad and what stand first, for whoever reads along.
+    match rest.strip_prefix('{') {
+        Some(rest) if rest != "}" => {
+            format!("{{\"ts_ns\":{ns},\"level\":\"{level}\",\"msg\":{message},{rest}\n")
+        }
+        _ => format!("{{\"ts_ns\":{ns},\"level\":\"{level}\",\"msg\":{message}}}\n"),
+    }
 }
 
 fn text(event: &Event<'_>, now: Duration) -> String {

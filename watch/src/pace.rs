@@ -97,6 +97,7 @@ mod tests {
             assert!(!pace.looks_again(now));
             pace.note(now, now, false);
         }
+        pace.note(next + REST_NS, next + REST_NS, false);
         assert!(pace.looks_again(next + REST_NS));
     }
 
