@@ -160,12 +160,16 @@ impl Loop {
         for event in events {
             let ended = self.books.note(event);
             let agent = event.about.map(|about| about.agent);
-            if let (What::Beat { .. }, Some(agent)) = (event.what, agent) {
+            let is_beat = matches!(event.what, What::Beat { .. });
+            if let Some(agent) = agent.filter(|_| is_beat) {
                 self.learn(agent);
+                if !listened_to && !exported {
+                    continue;
+                }
             }
             let book = ended.as_ref().or_else(|| self.books.get(agent?));
             let name = book.map_or(AgentInfo::NOBODY.name, |book| book.name);
-            if !matches!(event.what, What::Beat { .. }) {
+            if !is_beat {
                 log(event, name);
                 if let Some(book) = book {
                     self.with.recovery.tell(event, book, &self.with.observer);

@@ -9,7 +9,7 @@ mod support;
 use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -314,6 +314,35 @@ fn a_file_and_a_device_see_that_the_loop_turns() {
     daemon.end();
     let fed = fs::read(&device).unwrap();
     assert!(fed.len() > 2 && fed.ends_with(b"\0V"), "{fed:?}");
+}
+
+/// Stops the loop's thread and no other, as its tracer, for good.
+fn hold_the_loop(daemon: &Daemon) {
+    let pid: libc::pid_t = daemon.pid().try_into().unwrap();
+    let nothing = std::ptr::null_mut::<libc::c_void>();
+    for request in [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT] {
+        // SAFETY: these take a number and look at no memory of this process.
+        let done = unsafe { libc::ptrace(request, pid, nothing, nothing) };
+        assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    }
+    // SAFETY: null means that nobody asks how it has stopped.
+    let waited = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
+    assert_eq!(waited, pid);
+}
+
+#[test]
+fn a_loop_that_is_stuck_is_given_up() {
+    let folder = Folder::new();
+    let heartbeat = folder.join("heartbeat");
+    let flags = [
+        &LONG[..],
+        &["--self-watchdog-secs", "1", "--heartbeat-file", heartbeat.to_str().unwrap()],
+    ];
+    let mut daemon = Daemon::start(&folder, &flags.concat());
+    wait_until(|| heartbeat.exists());
+    hold_the_loop(&daemon);
+    assert_eq!(daemon.wait().signal(), Some(libc::SIGABRT));
+    daemon.wait_for_log("the loop has not turned for 1000 ms");
 }
 
 #[test]
