@@ -2,14 +2,14 @@
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-#![allow(unsafe_code, reason = "passing a socket on by number")]
+#![allow(unsafe_code, reason = "tracing")]
 
 mod support;
 
 use std::fs;
-use std::os::fd::AsRawFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -264,27 +264,17 @@ fn the_service_manager_is_told_how_it_goes() {
     assert_eq!(daemon.wait().code(), Some(0));
 }
 
-/// Where a service manager puts the first socket that it passes.
-fn place_at_3(descriptor: i32) -> std::io::Result<()> {
-    // SAFETY: takes numbers alone.
-    match unsafe { libc::dup2(descriptor, 3) } {
-        3 => Ok(()),
-        _ => Err(std::io::Error::last_os_error()),
-    }
-}
-
 #[test]
 fn a_socket_that_is_passed_is_used_and_stays() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
-    let passed = socket.as_raw_fd();
     let mut command = Command::new("/bin/sh");
-    // The pid that is passed on has to be the daemon's own.
-    let line = format!("LISTEN_PID=$$ LISTEN_FDS=1 exec {WATCH} --log-format json \"$@\"");
-    command.args(["-c", &line, "sh"]).args(LONG);
-    // SAFETY: what it calls may be called between fork and exec.
-    unsafe { command.pre_exec(move || place_at_3(passed)) };
+    // The pid that is passed on has to be the daemon's own, and the socket to be number 3.
+    let line = format!(
+        "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec {WATCH} --log-format json \"$@\""
+    );
+    command.args(["-c", &line, "sh"]).args(LONG).stdin(OwnedFd::from(socket));
     let mut daemon = Daemon::start_as(&folder, &mut command);
     let mut agent = Agent::at(&path);
     agent.exit(0);

@@ -20,7 +20,7 @@ impl Daemon {
         let socket = folder.join("varta.sock");
         let mut all = vec!["--socket", socket.to_str().unwrap(), "--log-format", "json"];
         all.extend_from_slice(flags);
-        Self::start_as(folder, Command::new(WATCH).args(all))
+        Self::start_as(folder, Command::new(WATCH).args(all).stdin(Stdio::null()))
     }
 
     /// As told, except for its log.
@@ -29,7 +29,7 @@ impl Daemon {
         let log = folder.join("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let before = text_of(&log).len();
-        let process = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
+        let process = command.stdout(Stdio::null()).stderr(file);
         let process = process.spawn().unwrap();
         let mut daemon = Self { process, socket: folder.join("varta.sock"), log };
         wait_until(|| {
