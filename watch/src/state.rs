@@ -69,7 +69,6 @@ pub(crate) struct Agent {
 /// What the loop itself does.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turns {
-    pub(crate) started: SystemTime,
     /// When the last one ended.
     pub(crate) last: SystemTime,
     pub(crate) count: u64,

@@ -59,10 +59,8 @@ impl Loop {
         with.observer.wake_by(with.signals.as_fd())?;
         with.observer.wake_by(with.questions.bell())?;
         let now_ns = with.observer.now_ns();
-        let started = SystemTime::now();
         let turns = Turns {
-            started,
-            last: started,
+            last: SystemTime::now(),
             count: 0,
             whole: Latencies::EMPTY,
             drain: Latencies::EMPTY,
