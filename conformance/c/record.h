@@ -1,0 +1,61 @@
+/*
+ * A record: one line, a word and then fields, as conformance/c/run writes them. "name=value" is
+ * a number, true or false, or a list of numbers; "name:value" is a text or a list of texts.
+ * Lists have commas; what is null is left out.
+ *
+ * The first thing wrong with what is being checked is kept as the failure, and after it nothing
+ * counts, so that those who read fields need not look whether they were there.
+ */
+#ifndef RECORD_H
+#define RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct field {
+    char *name;
+    char *value;
+    bool is_text;
+    bool was_read;
+};
+
+struct record {
+    char *line;
+    size_t room;
+    char *word;
+    struct field fields[64];
+    size_t count;
+};
+
+/* Reads the next line; false at the end. */
+bool record_read(struct record *record, FILE *from);
+
+bool has(const struct record *record, const char *name);
+const char *text(struct record *record, const char *name);
+uint64_t number(struct record *record, const char *name, uint64_t most);
+int32_t signed_number(struct record *record, const char *name);
+bool truth(struct record *record, const char *name);
+
+/* How many bytes there are; they are written as far as there is room for them. */
+size_t bytes(struct record *record, const char *name, uint8_t *ret, size_t room);
+void exactly(struct record *record, const char *name, uint8_t *ret, size_t length);
+
+/* Lists; how many there are, at most room. */
+size_t numbers(struct record *record, const char *name, uint32_t *ret, size_t room);
+size_t arrays(struct record *record, const char *name, uint8_t *ret, size_t length, size_t room);
+
+/* Fails if a field was never read. */
+void nothing_else(const struct record *record);
+
+void fail(const char *what, const char *expected, const char *got);
+bool failed(void);
+/* The failure, or NULL; from then on there is none. */
+const char *take_failure(void);
+
+void same_text(const char *what, const char *expected, const char *got);
+void same_number(const char *what, uint64_t expected, uint64_t got);
+void same_bytes(const char *what, const uint8_t *expected, const uint8_t *got, size_t length);
+
+#endif

@@ -1,0 +1,84 @@
+/* Stories, told to a simulated observer of varta.h. */
+
+#include "story.h"
+
+#include <errno.h>
+#include <string.h>
+
+static varta_observer *observer;
+
+static void worked(const char *what, int code)
+{
+    if (code < 0)
+        fail(what, "no error", varta_strerror(code));
+}
+
+static void take(struct record *step)
+{
+    uint64_t at = number(step, "at_ns", UINT64_MAX);
+    const char *op = text(step, "op");
+    int code = 0;
+    if (strcmp(op, "frame") == 0) {
+        varta_datagram d = datagram_of(step);
+        code = varta_observer_feed(observer, at, &d);
+    } else if (strcmp(op, "poll") == 0) {
+        code = varta_observer_advance(observer, at, 0);
+    } else if (strcmp(op, "exit") == 0) {
+        int32_t status;
+        uint8_t cause = cause_of(step, &status);
+        uint32_t pid = (uint32_t)number(step, "pid", UINT32_MAX);
+        code = varta_observer_feed_exit(observer, at, pid, cause, status);
+    } else if (strcmp(op, "late") == 0) {
+        code = varta_observer_feed_late(observer, at, number(step, "due_ns", UINT64_MAX));
+    } else if (strcmp(op, "suspend") == 0) {
+        code = varta_observer_feed_suspended(observer, at, number(step, "ns", UINT64_MAX));
+    } else if (strcmp(op, "set_threshold") == 0) {
+        uint64_t agent = number(step, "agent", UINT64_MAX);
+        code = varta_observer_set_threshold(observer, agent, number(step, "ns", UINT64_MAX));
+        /* A story may speak of an agent that is gone. */
+        code = code == -ESRCH ? 0 : code;
+    } else {
+        fail("op", "one of those in the README", op);
+    }
+    worked(op, code);
+    nothing_else(step);
+}
+
+static void all_is_said(void)
+{
+    varta_event said;
+    int got = varta_observer_poll(observer, &said, 0);
+    worked("poll", got);
+    if (got > 0)
+        nothing_more(&said);
+}
+
+void story_record(struct record *record)
+{
+    if (strcmp(record->word, "config") == 0) {
+        varta_observer_close(observer);
+        observer = NULL;
+        varta_observer_options options = options_of(record);
+        worked("config", varta_observer_simulate(&observer, &options));
+    } else if (strcmp(record->word, "step") == 0) {
+        all_is_said();
+        take(record);
+    } else if (strcmp(record->word, "event") == 0) {
+        varta_event said;
+        int got = varta_observer_poll(observer, &said, 0);
+        worked("poll", got);
+        if (got > 0)
+            same_event(record, &said);
+        else
+            fail("events", text(record, "kind"), "nothing");
+    } else if (strcmp(record->word, "counters") == 0) {
+        varta_observer_counters counted = VARTA_OBSERVER_COUNTERS_INIT;
+        all_is_said();
+        worked("stats", varta_observer_stats(observer, &counted));
+        same_counters(record, &counted);
+        varta_observer_close(observer);
+        observer = NULL;
+    } else {
+        fail("story", "config, step, event or counters", record->word);
+    }
+}

@@ -1,0 +1,272 @@
+/* What a story tells, as varta.h has it. */
+
+#include <string.h>
+
+#include "story.h"
+
+static uint32_t uids[64];
+static uint8_t shared_keys[16 * VARTA_KEY_BYTES];
+static uint8_t master_key[VARTA_KEY_BYTES];
+static uint8_t datagram[65536];
+
+/* The namespace of a process holds until another is said. */
+static struct {
+    uint32_t pid;
+    uint32_t where;
+} namespaces[256];
+static size_t namespace_count;
+
+static const char *const STATUSES[] = {"ok", "degraded", "critical", "stall"};
+
+/* A number that must be there if its field is, and is not the default. */
+static uint64_t setting(struct record *config, const char *name, uint64_t most)
+{
+    if (!has(config, name))
+        return 0;
+    uint64_t read = number(config, name, most);
+    if (read == 0)
+        fail(name, "more than 0, which in C is the default", "0");
+    return read;
+}
+
+static uint32_t flag(struct record *config, const char *name, bool when, uint32_t which)
+{
+    return has(config, name) && truth(config, name) == when ? which : 0;
+}
+
+varta_observer_options options_of(struct record *config)
+{
+    varta_observer_options options = VARTA_OBSERVER_OPTIONS_INIT;
+    namespace_count = 0;
+    options.threshold_ns = number(config, "threshold_ns", UINT64_MAX);
+    options.pause_after_ns = setting(config, "pause_after_ns", UINT64_MAX);
+    options.capacity = (uint32_t)setting(config, "capacity", UINT32_MAX);
+    options.agent_rate = (uint32_t)setting(config, "rate_per_agent.per_second", UINT32_MAX);
+    options.agent_burst = (uint32_t)setting(config, "rate_per_agent.burst", UINT32_MAX);
+    options.rate = (uint32_t)setting(config, "rate.per_second", UINT32_MAX);
+    options.burst = (uint32_t)setting(config, "rate.burst", UINT32_MAX);
+    options.flags |= flag(config, "namespaces", true, VARTA_OBSERVER_NAMESPACES);
+    options.flags |= flag(config, "version1", true, VARTA_OBSERVER_VERSION1);
+    options.flags |= flag(config, "detect_exits", false, VARTA_OBSERVER_NO_EXITS);
+    if (has(config, "shared_keys_hex")) {
+        options.shared_key_count =
+            arrays(config, "shared_keys_hex", shared_keys, VARTA_KEY_BYTES, 16);
+        options.shared_keys = shared_keys;
+    }
+    if (has(config, "master_key_hex")) {
+        exactly(config, "master_key_hex", master_key, sizeof master_key);
+        options.master_key = master_key;
+    }
+    /* A list, or "any". */
+    for (size_t i = 0; i < config->count; i++)
+        if (strcmp(config->fields[i].name, "uids") == 0 && config->fields[i].is_text) {
+            same_text("uids", "any", text(config, "uids"));
+            options.flags |= VARTA_OBSERVER_ANY_UID;
+        }
+    if (!(options.flags & VARTA_OBSERVER_ANY_UID)) {
+        options.uid_count = numbers(config, "uids", uids, sizeof uids / sizeof uids[0]);
+        options.uids = uids;
+    }
+    nothing_else(config);
+    return options;
+}
+
+static uint32_t place_of(const char *word, const char *const *words, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(word, words[i]) == 0)
+            return i;
+    fail("word", words[0], word);
+    return 0;
+}
+
+static uint32_t namespace_of(struct record *step, uint32_t pid)
+{
+    static const char *const words[] = {"same", "other", "unknown"};
+    size_t place = 0;
+    while (place < namespace_count && namespaces[place].pid != pid)
+        place++;
+    if (has(step, "sender.namespace")) {
+        uint32_t where = place_of(text(step, "sender.namespace"), words, 3);
+        if (place == sizeof namespaces / sizeof namespaces[0]) {
+            fail("sender.namespace", "fewer processes", "another");
+            return where;
+        }
+        namespaces[place].pid = pid;
+        namespaces[place].where = where;
+        namespace_count += place == namespace_count;
+    }
+    return place < namespace_count ? namespaces[place].where : VARTA_NAMESPACE_SAME;
+}
+
+varta_datagram datagram_of(struct record *step)
+{
+    static const char *const listeners[] = {"uds", "udp", "secure-udp"};
+    varta_datagram d = VARTA_DATAGRAM_INIT;
+    d.bytes = datagram;
+    d.length = bytes(step, "hex", datagram, sizeof datagram);
+    d.listener = place_of(text(step, "listener"), listeners, 3);
+    /* The listeners are in the order of the senders that they hear. */
+    d.sender = d.listener;
+    d.flags |= flag(step, "truncated", true, VARTA_DATAGRAM_TRUNCATED);
+    d.flags |= flag(step, "control_truncated", true, VARTA_DATAGRAM_CONTROL_TRUNCATED);
+    if (d.sender == VARTA_SENDER_KERNEL) {
+        d.pid = (uint32_t)number(step, "sender.pid", UINT32_MAX);
+        d.uid = (uint32_t)number(step, "sender.uid", UINT32_MAX);
+        d.process = setting(step, "sender.process", UINT64_MAX);
+        d.pid_namespace = namespace_of(step, d.pid);
+    } else {
+        d.source = text(step, "sender.source");
+    }
+    return d;
+}
+
+uint8_t cause_of(struct record *step, int32_t *code)
+{
+    *code = 0;
+    if (has(step, "code") && has(step, "signal"))
+        fail("cause", "a code or a signal", "both");
+    if (has(step, "code")) {
+        *code = signed_number(step, "code");
+        return VARTA_EXIT_CODE;
+    }
+    if (has(step, "signal")) {
+        *code = signed_number(step, "signal");
+        return VARTA_EXIT_SIGNAL;
+    }
+    return VARTA_EXIT_UNKNOWN;
+}
+
+static void same_field(struct record *expected, const char *name, uint64_t said)
+{
+    uint64_t wanted = number(expected, name, UINT64_MAX);
+    if (!failed())
+        same_number(name, wanted, said);
+}
+
+static void same_word(struct record *expected, const char *name, const char *said)
+{
+    const char *wanted = text(expected, name);
+    if (!failed())
+        same_text(name, wanted, said);
+}
+
+static void same_code(const char *name, int32_t wanted, int32_t said)
+{
+    char expected[16], got[16];
+    snprintf(expected, sizeof expected, "%ld", (long)wanted);
+    snprintf(got, sizeof got, "%ld", (long)said);
+    same_text(name, expected, got);
+}
+
+static void same_end(struct record *expected, const varta_event *said)
+{
+    int32_t code;
+    same_word(expected, "last_status", varta_status_name(said->status));
+    same_number("cause", cause_of(expected, &code), said->exit_cause);
+    same_code("code", code, said->code);
+}
+
+void same_event(struct record *expected, const varta_event *said)
+{
+    static const char *const decode_errors[] = {"BadMagic",    "BadVersion", "BadCrc",
+                                                "BadStatus",   "StallOnWire", "BadPid",
+                                                "BadTimestamp", "BadNonce"};
+    (void)number(expected, "step", UINT64_MAX);
+    same_word(expected, "kind", varta_event_name(said->kind));
+    same_field(expected, "observer_ns", said->observer_ns);
+    if (said->agent != 0) {
+        same_field(expected, "agent", said->agent);
+        same_field(expected, "pid", said->pid);
+        same_field(expected, "claimed_pid", said->claimed_pid);
+        same_word(expected, "origin", varta_origin_name(said->origin));
+    }
+    switch (said->kind) {
+    case VARTA_EVENT_BEAT:
+        same_word(expected, "status", said->status < 4 ? STATUSES[said->status] : "unknown");
+        same_field(expected, "payload", said->payload);
+        same_field(expected, "nonce", said->nonce);
+        same_field(expected, "missed", said->missed);
+        break;
+    case VARTA_EVENT_STALL:
+        same_field(expected, "last_nonce", said->nonce);
+        same_field(expected, "last_ns", said->last_ns);
+        break;
+    case VARTA_EVENT_RECOVERED:
+        same_field(expected, "silent_ns", said->duration_ns);
+        break;
+    case VARTA_EVENT_EXIT:
+        same_end(expected, said);
+        break;
+    case VARTA_EVENT_DECODE:
+        same_word(expected, "error", varta_decode_error_name(said->decode_error));
+        same_number("decode_error", said->decode_error,
+                    1 + place_of(text(expected, "error"), decode_errors, 8));
+        break;
+    case VARTA_EVENT_AUTH_FAILURE:
+        same_field(expected, "claimed_pid", said->claimed_pid);
+        same_field(expected, "true_pid", said->pid);
+        break;
+    case VARTA_EVENT_PAUSED:
+        same_field(expected, "ns", said->duration_ns);
+        break;
+    default:
+        fail("event", "a kind that stories have", varta_event_name(said->kind));
+    }
+    nothing_else(expected);
+}
+
+void nothing_more(const varta_event *said)
+{
+    fail("events", "nothing more", varta_event_name(said->kind));
+}
+
+void same_counters(struct record *expected, const varta_observer_counters *c)
+{
+    const struct {
+        const char *name;
+        uint64_t counted;
+    } all[] = {
+        {"beats", c->beats},
+        {"bad_magic", c->bad_magic},
+        {"bad_version", c->bad_version},
+        {"bad_crc", c->bad_crc},
+        {"bad_status", c->bad_status},
+        {"stall_on_wire", c->stall_on_wire},
+        {"bad_pid", c->bad_pid},
+        {"bad_timestamp", c->bad_timestamp},
+        {"bad_nonce", c->bad_nonce},
+        {"wrong_length", c->wrong_length},
+        {"auth_failures", c->auth_failures},
+        {"decrypt_failures", c->decrypt_failures},
+        {"replays", c->replays},
+        {"rate_limited_agent", c->rate_limited_agent},
+        {"rate_limited_global", c->rate_limited_global},
+        {"capacity_exceeded", c->capacity_exceeded},
+        {"sender_memory_full", c->sender_memory_full},
+        {"uid_refused", c->uid_refused},
+        {"namespace_refused", c->namespace_refused},
+        {"origin_conflicts", c->origin_conflicts},
+        {"control_truncated", c->control_truncated},
+        {"probes", c->probes},
+        {"received", c->received},
+        {"kernel_drops", c->kernel_drops},
+        {"evictions", c->evictions},
+        {"missed", c->missed},
+        {"not_forward", c->not_forward},
+        {"stalls", c->stalls},
+        {"recoveries", c->recoveries},
+        {"exits", c->exits},
+        {"pauses", c->pauses},
+    };
+    uint64_t settled = 0;
+    bool received = false;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        uint64_t wanted = has(expected, all[i].name) ? number(expected, all[i].name, UINT64_MAX) : 0;
+        same_number(all[i].name, wanted, all[i].counted);
+        received = received || strcmp(all[i].name, "received") == 0;
+        settled += received ? 0 : all[i].counted;
+    }
+    same_number("the sum of the counters", c->received, settled);
+    nothing_else(expected);
+}

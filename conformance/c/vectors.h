@@ -1,0 +1,9 @@
+#ifndef VECTORS_H
+#define VECTORS_H
+
+#include "record.h"
+
+/* Checks a vector; false if its kind is unknown. */
+bool check_vector(const char *kind, struct record *vector);
+
+#endif

@@ -1,0 +1,109 @@
+// Stories, told to a simulated observer of varta.hpp.
+
+#include <chrono>
+#include <cstring>
+#include <optional>
+#include <system_error>
+
+#include <varta.hpp>
+
+extern "C" {
+#include "../c/story.h"
+}
+
+namespace {
+
+using std::chrono::nanoseconds;
+
+varta::Observer observer;
+
+void worked(const char *what, std::error_code error)
+{
+    if (error)
+        fail(what, "no error", error.message().c_str());
+}
+
+// A story may tell of times that a chrono duration has no sign left for; none does so far.
+nanoseconds span(record *record, const char *name)
+{
+    return nanoseconds(static_cast<nanoseconds::rep>(number(record, name, INT64_MAX)));
+}
+
+void take(record *step)
+{
+    const nanoseconds at = span(step, "at_ns");
+    const std::uint64_t at_ns = varta::count(at);
+    const std::string op = text(step, "op");
+    std::error_code error;
+    if (op == "frame") {
+        observer.feed(at, datagram_of(step), error);
+    } else if (op == "poll") {
+        observer.advance(at, error);
+    } else if (op == "exit") {
+        std::int32_t status = 0;
+        const std::uint8_t cause = cause_of(step, &status);
+        const auto pid = static_cast<std::uint32_t>(number(step, "pid", UINT32_MAX));
+        varta::Errors(error).take(
+            varta_observer_feed_exit(observer.get(), at_ns, pid, cause, status), "exit");
+    } else if (op == "late") {
+        const std::uint64_t due = number(step, "due_ns", UINT64_MAX);
+        varta::Errors(error).take(varta_observer_feed_late(observer.get(), at_ns, due), "late");
+    } else if (op == "suspend") {
+        const std::uint64_t ns = number(step, "ns", UINT64_MAX);
+        varta::Errors(error).take(varta_observer_feed_suspended(observer.get(), at_ns, ns), "suspend");
+    } else if (op == "set_threshold") {
+        const std::uint64_t agent = number(step, "agent", UINT64_MAX);
+        observer.set_threshold(agent, span(step, "ns"), error);
+        // A story may speak of an agent that is gone.
+        if (error == std::errc::no_such_process)
+            error.clear();
+    } else {
+        fail("op", "one of those in the README", op.c_str());
+    }
+    worked(op.c_str(), error);
+    nothing_else(step);
+}
+
+std::optional<varta::Event> poll()
+{
+    std::error_code error;
+    std::optional<varta::Event> said = observer.poll(varta::milliseconds(0), error);
+    worked("poll", error);
+    return said;
+}
+
+void all_is_said()
+{
+    if (const auto said = poll())
+        nothing_more(&*said);
+}
+
+}  // namespace
+
+extern "C" void story_record(record *record)
+{
+    const std::string word = record->word;
+    std::error_code error;
+    if (word == "config") {
+        varta::ObserverOptions options;
+        static_cast<varta_observer_options &>(options) = options_of(record);
+        observer = varta::Observer::simulate(options, error);
+        worked("config", error);
+    } else if (word == "step") {
+        all_is_said();
+        take(record);
+    } else if (word == "event") {
+        if (const auto said = poll())
+            same_event(record, &*said);
+        else
+            fail("events", text(record, "kind"), "nothing");
+    } else if (word == "counters") {
+        all_is_said();
+        const varta_observer_counters counted = observer.stats(error);
+        worked("stats", error);
+        same_counters(record, &counted);
+        observer.close();
+    } else {
+        fail("story", "config, step, event or counters", word.c_str());
+    }
+}
