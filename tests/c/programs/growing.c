@@ -1,0 +1,129 @@
+/* Structs of an older header, smaller, and of a newer one, larger: both work, unless the newer
+ * one asks for what this library does not know. */
+
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "../fixtures/older.h"
+#include "check.h"
+
+enum { GUARD = 0x5a };
+
+/* Bytes behind a small struct, which nobody may write. */
+#define UNTOUCHED(behind) \
+    for (size_t i_ = 0; i_ < sizeof(behind); i_++) \
+    CHECK((behind)[i_] == GUARD)
+
+static void older_ones(void)
+{
+    struct older_observer_options o = {sizeof o, VARTA_OBSERVER_VERSION1, 1000};
+    varta_observer *observer;
+    GIVES(varta_observer_simulate(&observer, (const varta_observer_options *)&o), 0);
+
+    struct older_datagram d = {sizeof d, 0, (const uint8_t *)"no frame", 8};
+    GIVES(varta_observer_feed(observer, 1, (const varta_datagram *)&d), 0);
+
+    struct {
+        struct older_observer_counters counters;
+        uint8_t behind[512];
+    } counted;
+    memset(&counted, GUARD, sizeof counted);
+    counted.counters.size = sizeof counted.counters;
+    GIVES(varta_observer_stats(observer, (varta_observer_counters *)&counted), 0);
+    CHECK(counted.counters.size == sizeof counted.counters && counted.counters.beats == 0);
+    UNTOUCHED(counted.behind);
+    varta_observer_close(observer);
+
+    struct older_agent_options a = {sizeof a, VARTA_AGENT_NO_FOLLOW};
+    varta_agent *agent;
+    GIVES(varta_connect(&agent, in_folder("nobody"), (const varta_agent_options *)&a), -ENOENT);
+    a.flags = 0;
+    GIVES(varta_connect(&agent, in_folder("nobody"), (const varta_agent_options *)&a), 0);
+    struct {
+        struct older_agent_counters counters;
+        uint8_t behind[64];
+    } beaten;
+    memset(&beaten, GUARD, sizeof beaten);
+    beaten.counters.size = sizeof beaten.counters;
+    GIVES(varta_agent_stats(agent, (varta_agent_counters *)&beaten), 0);
+    CHECK(beaten.counters.clock_regressions == 0);
+    UNTOUCHED(beaten.behind);
+    varta_close(agent);
+}
+
+/* The size of the first is the distance to the next. */
+static void an_array_has_a_stride(size_t stride)
+{
+    varta_observer *observer = observer_at(in_folder("stride"));
+    varta_agent *agent = agent_at(in_folder("stride"));
+    GIVES(varta_beat(agent, VARTA_STATUS_OK, 0), VARTA_SENT);
+    pid_t child = fork();
+    if (child == 0) {
+        GIVES(varta_beat(agent, VARTA_STATUS_OK, 0), VARTA_SENT);
+        pause();
+    }
+    varta_event first = next_event(observer, VARTA_EVENT_BEAT);
+    varta_event second = next_event(observer, VARTA_EVENT_BEAT);
+    uint8_t *list = calloc(4, stride);
+    CHECK(list != NULL);
+    memcpy(list, &(uint32_t){(uint32_t)stride}, sizeof(uint32_t));
+    memset(list + 2 * stride, GUARD, 2 * stride);
+    GIVES(varta_observer_agents(observer, (varta_agent_info *)list, 4), 2);
+    uint64_t numbers[2];
+    for (int i = 0; i < 2; i++)
+        memcpy(&numbers[i], list + (size_t)i * stride + offsetof(varta_agent_info, agent), 8);
+    CHECK(numbers[0] + numbers[1] == first.agent + second.agent && numbers[0] != numbers[1]);
+    for (size_t i = 2 * stride; i < 4 * stride; i++)
+        CHECK(list[i] == GUARD);
+    free(list);
+    CHECK(kill(child, SIGKILL) == 0);
+    CHECK(next_event(observer, VARTA_EVENT_EXIT).pid == (uint32_t)child);
+    CHECK(waitpid(child, NULL, 0) == child);
+    varta_close(agent);
+    varta_observer_close(observer);
+}
+
+static void newer_ones(void)
+{
+    struct {
+        varta_agent_options options;
+        uint64_t news[2];
+    } a = {VARTA_AGENT_OPTIONS_INIT, {0, 0}};
+    struct {
+        varta_observer_options options;
+        uint64_t news[2];
+    } o = {VARTA_OBSERVER_OPTIONS_INIT, {0, 0}};
+    struct {
+        varta_observer_counters counters;
+        uint64_t news[2];
+    } c = {VARTA_OBSERVER_COUNTERS_INIT, {0, 0}};
+    a.options.size = sizeof a;
+    o.options.size = sizeof o;
+    c.counters.size = sizeof c;
+    varta_agent *agent;
+    varta_observer *observer, *none = NULL;
+    GIVES(varta_connect(&agent, in_folder("newer"), &a.options), 0);
+    GIVES(varta_observer_simulate(&observer, &o.options), 0);
+    GIVES(varta_observer_stats(observer, &c.counters), 0);
+    CHECK(c.counters.size == sizeof c && c.news[0] == 0 && c.news[1] == 0);
+    varta_close(agent);
+    agent = NULL;
+    a.news[1] = o.news[1] = c.news[1] = 1;
+    GIVES(varta_connect(&agent, in_folder("newer"), &a.options), -E2BIG);
+    GIVES(varta_observer_simulate(&none, &o.options), -E2BIG);
+    GIVES(varta_observer_stats(observer, &c.counters), -E2BIG);
+    CHECK(agent == NULL && none == NULL);
+    a.options.size = UINT32_MAX;
+    GIVES(varta_connect(&agent, in_folder("newer"), &a.options), -E2BIG);
+    varta_observer_close(observer);
+}
+
+int main(void)
+{
+    older_ones();
+    newer_ones();
+    an_array_has_a_stride(sizeof(struct older_agent_info));
+    an_array_has_a_stride(sizeof(varta_agent_info));
+    an_array_has_a_stride(sizeof(varta_agent_info) + 16);
+    return 0;
+}

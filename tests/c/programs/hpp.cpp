@@ -1,0 +1,136 @@
+// What varta.hpp adds: handles that move, errors of both kinds, events as a range.
+
+#include <chrono>
+#include <csignal>
+#include <exception>
+#include <sys/wait.h>
+#include <utility>
+
+#include <varta.hpp>
+
+#include "check.h"
+
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto patience = std::chrono::seconds(PATIENCE_S);
+
+void handles_move_and_close_themselves()
+{
+    auto observer = varta::Observer::bind(in_folder("moves"), patience);
+    {
+        auto agent = varta::Agent::connect(in_folder("moves"));
+        CHECK(agent.beat().sent());
+        varta::Agent other = std::move(agent);
+        CHECK(!agent && other && other.beat(varta::Status::degraded, 7).sent());
+        CHECK(agent.beat().failed() && agent.beat().error() == std::errc::invalid_argument);
+        other = varta::Agent::connect(in_folder("moves"));
+        CHECK(other.beat(varta::Status::critical, 8).sent());
+        CHECK(other.stats().fork_recoveries == 0);
+        other.reconnect();
+    }
+    std::uint64_t nonce = 0;
+    for (const varta::Event &event : observer.events(patience)) {
+        CHECK(event.what() == varta::Kind::beat && event.nonce == ++nonce);
+        CHECK(std::string(event.name()) == "beat");
+        if (nonce == 3)
+            break;
+    }
+    CHECK(!observer.poll(0ms));
+    const auto agents = observer.agents();
+    CHECK(agents.size() == 1 && agents[0].beats == 3 && observer.stats().beats == 3);
+    CHECK(observer.fd() >= 0 && observer.timeout() > 0ms);
+    observer.close();
+    CHECK(access(in_folder("moves"), F_OK) != 0);
+}
+
+void errors_are_codes_or_exceptions()
+{
+    auto observer = varta::Observer::bind(in_folder("taken"), patience);
+    std::error_code error;
+    auto none = varta::Observer::bind(in_folder("taken"), {}, error);
+    CHECK(!none && error == std::errc::address_in_use && error.category() == varta::category());
+    auto agent = varta::Agent::connect(in_folder("taken"), {}, error);
+    CHECK(agent && !error);
+    try {
+        (void)varta::Observer::bind(in_folder("taken"));
+        CHECK(!"it did not throw");
+    } catch (const std::system_error &thrown) {
+        CHECK(thrown.code() == std::errc::address_in_use);
+        CHECK(std::string(thrown.what()).find("already listening") != std::string::npos);
+    }
+    observer.set_threshold(99, 1s, error);
+    CHECK(error == std::errc::no_such_process);
+    CHECK(std::error_code(-VARTA_EKEY, varta::category()).message() == varta_strerror(VARTA_EKEY));
+    CHECK(varta::Outcome{VARTA_DROPPED_NO_OBSERVER}.dropped());
+    varta::install_crash_handler(in_folder("nobody"), 0, error);
+    CHECK(error == std::errc::no_such_file_or_directory);
+}
+
+void a_signal_ends_the_range()
+{
+    std::signal(SIGALRM, [](int) {});
+    auto observer = varta::Observer::bind(in_folder("signal"), patience);
+    alarm(1);
+    for (const varta::Event &event : observer.events())
+        CHECK(event.what() == varta::Kind::paused);
+    // And so does a quiet time, and an error that has somewhere to go.
+    CHECK(!(observer.events(1ms).begin() != varta::Events::End{}));
+    std::error_code error;
+    for (const varta::Event &event : varta::Observer(std::move(observer)).events(1ms, error))
+        CHECK(event.what() == varta::Kind::paused);
+    CHECK(!error);
+    for (const varta::Event &event : observer.events(1ms, error))
+        CHECK(event.what() == varta::Kind::paused);
+    CHECK(error == std::errc::invalid_argument);
+}
+
+void many_come_at_once()
+{
+    auto observer = varta::Observer::simulate(2s);
+    varta_datagram datagram = VARTA_DATAGRAM_INIT;
+    varta_frame frame{};
+    std::uint8_t wire[VARTA_FRAME_BYTES];
+    frame.version = 2;
+    frame.pid = datagram.pid = 4321;
+    datagram.bytes = wire;
+    datagram.length = sizeof wire;
+    for (frame.nonce = 1; frame.nonce <= 5; frame.nonce++) {
+        CHECK(varta_frame_encode(wire, &frame) == 0);
+        observer.feed(1s, datagram);
+    }
+    varta::Event events[8];
+    CHECK(observer.poll_many(events, 8, 0ms) == 5 && events[4].nonce == 5);
+    observer.advance(3s);
+    CHECK(observer.poll(0ms)->what() == varta::Kind::stall);
+}
+
+// std::terminate is an abort, and told as one.
+void terminate_is_told()
+{
+    varta::ObserverOptions options;
+    options.flags = VARTA_OBSERVER_NO_EXITS;
+    auto observer = varta::Observer::bind(in_folder("terminate"), options);
+    const pid_t child = fork();
+    if (child == 0) {
+        varta::install_crash_handler(in_folder("terminate"));
+        std::set_terminate([] { std::abort(); });
+        [&]() noexcept { throw 1; }();
+    }
+    int status = 0;
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    const auto words = observer.poll(patience);
+    CHECK(words && words->nonce == VARTA_NONCE_TERMINAL && words->payload == SIGABRT);
+}
+
+}  // namespace
+
+int main()
+{
+    handles_move_and_close_themselves();
+    errors_are_codes_or_exceptions();
+    a_signal_ends_the_range();
+    many_come_at_once();
+    terminate_is_told();
+}

@@ -1,0 +1,74 @@
+"""The headers compile alone, in every dialect that is promised, and leave nothing behind."""
+
+import re
+import unittest
+
+from support import PREFIX, STRICT, run, there
+
+INCLUDE = f"-I{PREFIX}/include"
+
+
+class Headers(unittest.TestCase):
+    def alone(self, compiler: str, language: str, standard: str, text: str, *more: str) -> None:
+        with self.subTest(compiler=compiler, standard=standard, more=more):
+            command = [compiler, "-x", language, f"-std={standard}", *STRICT, *more, INCLUDE]
+            run(*command, "-fsyntax-only", "-", input=text)
+
+    def test_varta_h_in_c(self) -> None:
+        for compiler in there("c"):
+            for standard in ("c99", "c11", "c17"):
+                self.alone(compiler, "c", standard, "#include <varta.h>\n#include <varta.h>\n")
+
+    def test_varta_h_in_cpp(self) -> None:
+        for compiler in there("c++"):
+            for standard in ("c++11", "c++17", "c++20"):
+                self.alone(compiler, "c++", standard, "#include <varta.h>\n#include <varta.h>\n")
+                self.alone(compiler, "c++", standard, 'extern "C" {\n#include <varta.h>\n}\n')
+
+    def test_varta_hpp(self) -> None:
+        text = "#include <varta.hpp>\n#include <varta.hpp>\n"
+        for compiler in there("c++"):
+            for standard in ("c++17", "c++20", "c++2b"):
+                for exceptions in ("-fexceptions", "-fno-exceptions"):
+                    more = ["-Wconversion", "-Wshadow", exceptions]
+                    self.alone(compiler, "c++", standard, text, *more)
+
+    def test_varta_hpp_is_a_range_for_algorithms(self) -> None:
+        text = "#include <ranges>\n#include <varta.hpp>\nstatic_assert(std::ranges::input_range<varta::Events>);\n"
+        for compiler in there("c++"):
+            self.alone(compiler, "c++", "c++20", text)
+
+    def test_no_macro_but_its_guard_leaks_from_varta_hpp(self) -> None:
+        source = (PREFIX / "include/varta.hpp").read_text()
+        standard = "".join(line + "\n" for line in source.splitlines() if line.startswith("#include"))
+        for compiler in there("c++"):
+            macros = [
+                set(run(compiler, "-x", "c++", "-std=c++17", "-dM", "-E", INCLUDE, "-", input=text).splitlines())
+                for text in (standard, "#include <varta.hpp>\n")
+            ]
+            new = {re.match(r"#define (\w+)", line)[1] for line in macros[1] - macros[0]}
+            self.assertEqual(new, {"VARTA_HPP"})
+
+    def test_moves_and_does_not_copy(self) -> None:
+        text = (
+            "#include <type_traits>\n#include <utility>\n#include <varta.hpp>\n"
+            "template <typename T> constexpr bool moves = std::is_nothrow_move_constructible_v<T> &&\n"
+            "    std::is_nothrow_move_assignable_v<T> && !std::is_copy_constructible_v<T>;\n"
+            "static_assert(moves<varta::Agent> && moves<varta::Observer>);\n"
+            "static_assert(sizeof(varta::Event) == sizeof(varta_event));\n"
+        )
+        for compiler in there("c++"):
+            self.alone(compiler, "c++", "c++17", text)
+
+    def test_an_agent_thrown_away_is_warned_of(self) -> None:
+        text = '#include <varta.hpp>\nvoid f() { varta::Agent::connect("@x"); }\n'
+        for compiler in there("c++"):
+            with self.assertRaisesRegex(AssertionError, "nodiscard|unused-result"):
+                self.alone_or_raise(compiler, text)
+
+    def alone_or_raise(self, compiler: str, text: str) -> None:
+        run(compiler, "-x", "c++", "-std=c++17", *STRICT, INCLUDE, "-fsyntax-only", "-", input=text)
+
+
+if __name__ == "__main__":
+    unittest.main()

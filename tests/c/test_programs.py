@@ -1,0 +1,58 @@
+"""Programs as users write them: plain, with sanitizers, under valgrind."""
+
+import os
+import unittest
+from pathlib import Path
+
+from support import HERE, PREFIX, WORK, build, folder, needs, run, there
+
+PROGRAMS = HERE / "programs"
+ALL = ("agents", "observers", "misuse", "growing", "threads", "loading", "crashing")
+# What forks by the hundred or dies of its signals is not for tools that take signals over.
+QUIET = ("agents", "observers", "misuse", "growing")
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+
+
+class Programs(unittest.TestCase):
+    def passes(self, program: Path, *under: str) -> None:
+        arguments = [PREFIX / "lib/libvarta.so.0"] if program.stem == "loading" else []
+        with folder() as place:
+            run(*under, program, *arguments, env={**os.environ, "FOLDER": place}, cwd=place)
+
+    def test_plain(self) -> None:
+        for compiler in there("c"):
+            for name in ALL:
+                with self.subTest(compiler=compiler, program=name):
+                    self.passes(build(compiler, PROGRAMS / f"{name}.c", WORK / compiler))
+
+    def test_static(self) -> None:
+        for name in ("agents", "observers", "crashing"):
+            with self.subTest(program=name):
+                program = build("cc", PROGRAMS / f"{name}.c", WORK / "static", static=True)
+                self.assertNotIn("libvarta", run("readelf", "-d", program))
+                self.passes(program)
+
+    def test_with_sanitizers(self) -> None:
+        for compiler in there("c"):
+            for name in QUIET:
+                with self.subTest(compiler=compiler, program=name):
+                    into = WORK / f"{compiler}-sanitized"
+                    self.passes(build(compiler, PROGRAMS / f"{name}.c", into, *SANITIZERS))
+
+    def test_under_valgrind(self) -> None:
+        valgrind = needs("valgrind", "apt-get install valgrind")
+        under = [valgrind, "--quiet", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite,indirect,possible"]
+        for name in QUIET:
+            with self.subTest(program=name):
+                self.passes(build("cc", PROGRAMS / f"{name}.c", WORK / "valgrind"), *under)
+
+    def test_cpp(self) -> None:
+        for compiler in there("c++"):
+            for more in ([], SANITIZERS):
+                with self.subTest(compiler=compiler, more=more):
+                    into = WORK / f"{compiler}{'-sanitized' if more else ''}"
+                    self.passes(build(compiler, PROGRAMS / "hpp.cpp", into, *more))
+
+
+if __name__ == "__main__":
+    unittest.main()
