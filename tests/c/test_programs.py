@@ -4,10 +4,10 @@ import os
 import unittest
 from pathlib import Path
 
-from support import HERE, PREFIX, WORK, build, folder, needs, run, there
+from support import HERE, WORK, build, folder, needs, run, there
 
 PROGRAMS = HERE / "programs"
-ALL = ("agents", "observers", "misuse", "growing", "threads", "loading", "crashing")
+ALL = ("agents", "observers", "misuse", "growing", "threads", "crashing")
 # What forks by the hundred or dies of its signals is not for tools that take signals over.
 QUIET = ("agents", "observers", "misuse", "growing")
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
@@ -15,9 +15,8 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno
 
 class Programs(unittest.TestCase):
     def passes(self, program: Path, *under: str) -> None:
-        arguments = [PREFIX / "lib/libvarta.so.0"] if program.stem == "loading" else []
         with folder() as place:
-            run(*under, program, *arguments, env={**os.environ, "FOLDER": place}, cwd=place)
+            run(*under, program, env={**os.environ, "FOLDER": place}, cwd=place)
 
     def test_plain(self) -> None:
         for compiler in there("c"):
