@@ -1,0 +1,62 @@
+/* An observer that says each event as a line of JSON, `observer ENDPOINT THRESHOLD_MS`, until
+ * its input ends; its last line is what it has counted. */
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <varta.h>
+
+static void say(const varta_event *event)
+{
+    printf("{\"kind\": \"%s\"", varta_event_name(event->kind));
+    if (event->agent != 0)
+        printf(", \"pid\": %" PRIu32, event->claimed_pid);
+    if (event->kind == VARTA_EVENT_BEAT)
+        printf(", \"status\": \"%s\", \"payload\": %" PRIu64 ", \"nonce\": %" PRIu64,
+               varta_status_name(event->status), event->payload, event->nonce);
+    if (event->kind == VARTA_EVENT_EXIT && event->exit_cause != VARTA_EXIT_UNKNOWN)
+        printf(", \"%s\": %" PRId32, event->exit_cause == VARTA_EXIT_CODE ? "code" : "signal",
+               event->code);
+    puts("}");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 3) {
+        fprintf(stderr, "usage: observer ENDPOINT THRESHOLD_MS\n");
+        return 2;
+    }
+    varta_observer_options options = VARTA_OBSERVER_OPTIONS_INIT;
+    options.flags = VARTA_OBSERVER_VERSION1;
+    options.threshold_ns = strtoull(argv[2], NULL, 10) * 1000000;
+    char why[256] = "";
+    options.message = why;
+    options.message_size = sizeof why;
+    varta_observer *observer;
+    if (varta_observer_bind(&observer, argv[1], &options) < 0) {
+        fprintf(stderr, "%s\n", why);
+        return 1;
+    }
+    puts("ready");
+    struct pollfd watched[2] = {{.fd = 0, .events = POLLIN},
+                                {.fd = varta_observer_fd(observer), .events = POLLIN}};
+    int got = 0;
+    while (got >= 0 && watched[0].revents == 0) {
+        varta_event event;
+        fflush(stdout);
+        if (poll(watched, 2, -1) < 0)
+            break;
+        while ((got = varta_observer_poll(observer, &event, 0)) > 0)
+            say(&event);
+    }
+    varta_observer_counters counted = VARTA_OBSERVER_COUNTERS_INIT;
+    if (got < 0 || (got = varta_observer_stats(observer, &counted)) < 0) {
+        fprintf(stderr, "%s\n", varta_strerror(got));
+        return 1;
+    }
+    printf("{\"received\": %" PRIu64 ", \"beats\": %" PRIu64 "}\n", counted.received,
+           counted.beats);
+    varta_observer_close(observer);
+    return 0;
+}

@@ -1,0 +1,50 @@
+// An observer that says each event as a line of JSON, `observer ENDPOINT THRESHOLD_MS`, until
+// its input ends; its last line is what it has counted.
+
+#include <chrono>
+#include <exception>
+#include <iostream>
+#include <poll.h>
+#include <string>
+
+#include <varta.hpp>
+
+namespace {
+
+void say(const varta::Event &event)
+{
+    std::cout << "{\"kind\": \"" << event.name() << '"';
+    if (event.agent != 0)
+        std::cout << ", \"pid\": " << event.claimed_pid;
+    if (event.what() == varta::Kind::beat)
+        std::cout << ", \"status\": \"" << varta_status_name(event.status)
+                  << "\", \"payload\": " << event.payload << ", \"nonce\": " << event.nonce;
+    if (event.what() == varta::Kind::exit && event.exit_cause != VARTA_EXIT_UNKNOWN)
+        std::cout << ", \"" << (event.exit_cause == VARTA_EXIT_CODE ? "code" : "signal")
+                  << "\": " << event.code;
+    std::cout << '}' << std::endl;
+}
+
+}  // namespace
+
+int main(int argc, char **argv)
+try {
+    if (argc != 3) {
+        std::cerr << "usage: observer ENDPOINT THRESHOLD_MS\n";
+        return 2;
+    }
+    varta::ObserverOptions options = std::chrono::milliseconds(std::stoll(argv[2]));
+    options.flags = VARTA_OBSERVER_VERSION1;
+    auto observer = varta::Observer::bind(argv[1], options);
+    std::cout << "ready" << std::endl;
+    pollfd watched[2] = {{0, POLLIN, 0}, {observer.fd(), POLLIN, 0}};
+    while (watched[0].revents == 0 && poll(watched, 2, -1) > 0)
+        for (const varta::Event &event : observer.events(std::chrono::milliseconds(0)))
+            say(event);
+    const auto counted = observer.stats();
+    std::cout << "{\"received\": " << counted.received << ", \"beats\": " << counted.beats
+              << '}' << std::endl;
+} catch (const std::exception &error) {
+    std::cerr << error.what() << '\n';
+    return 1;
+}
