@@ -74,6 +74,22 @@ def node(script: str) -> list[str]:
     return ["node", str(HERE / "node" / script)]
 
 
+@cache
+def native(source: str) -> str:
+    """A program in C or C++, built with libvarta."""
+    cargo("build", "--quiet", "--release", "--package", "varta-ffi", "--lib")
+    program = PEERS / source.replace(".", "-")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    compiler = ["c++", "-std=c++17"] if source.endswith(".cpp") else ["cc", "-std=gnu11"]
+    libraries = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"]
+    subprocess.run(
+        [*compiler, "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'include'}", HERE / source]
+        + [TARGET / "release/libvarta.a", *libraries, "-o", program],
+        check=True,
+    )
+    return str(program)
+
+
 def published_client() -> Path:
     manifest = HERE / "published/Cargo.toml"
     build = PEERS / "build"
@@ -108,6 +124,8 @@ def agents() -> dict[str, Agent]:
     return {
         "Rust": Agent([str(rust / "agent")]),
         "Rust, version 1": Agent([str(rust / "agent"), "--v1"], LOCAL, version=1),
+        "C": Agent([native("c/agent.c")]),
+        "C++": Agent([native("cpp/agent.cpp")]),
         "Python": Agent(python("agent.py")),
         "Node": Agent(node("agent.js")),
         "Node, version 1": Agent([*node("agent.js"), "--v1"], LOCAL, version=1),
@@ -121,6 +139,8 @@ def observers() -> dict[str, Observer]:
     published = ["--max-beat-rate", "0", "--export-file-sync-every", "1"]
     return {
         "Rust": Observer(ours(rust_binaries() / "observer")),
+        "C": Observer(ours(native("c/observer.c"))),
+        "C++": Observer(ours(native("cpp/observer.cpp"))),
         "Python": Observer(ours(*python("observer.py"))),
         "Node": Observer(ours(*node("observer.js"))),
         "published daemon 0.1": Observer(
