@@ -7,6 +7,10 @@ SHELL := bash
 CARGO ?= cargo
 FUZZ_SECONDS ?= 300
 PYTHON := .venv/bin/python
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+DESTDIR ?=
+PLACES = --prefix '$(PREFIX)' --libdir '$(LIBDIR)' $(if $(DESTDIR),--destdir '$(DESTDIR)')
 
 .PHONY: help
 help: ## Say what can be made
@@ -17,7 +21,7 @@ demo: ## Show what it does, in half a minute
 	@./demo
 
 .PHONY: test
-test: lint unit c-abi python node watch vectors matrix fuzz-short msrv package docs ## Check everything
+test: lint unit c-abi c python node watch vectors matrix fuzz-short msrv crates package docs ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
@@ -43,6 +47,14 @@ c-abi: ## The C library as it is handed out: header, symbols, archive, ABI, race
 	ffi/header --check
 	ffi/check
 	ffi/race/run
+
+.PHONY: c
+c: ## Programs in C and C++ against the installed library
+	tests/c/needed
+	$(CARGO) build --quiet --release -p varta-ffi --lib
+	rm -rf target/c/prefix
+	packaging/install --prefix $(CURDIR)/target/c/prefix
+	python3 tests/c/run
 
 .PHONY: vectors
 vectors: $(PYTHON) ## The shared vectors and stories: that they are what the spec says, and that we meet them
@@ -78,8 +90,22 @@ fuzz: ## Fuzz for FUZZ_SECONDS a target, with sanitizers where the toolchain has
 msrv: ## Compile with the oldest Rust that is promised
 	tools/msrv
 
+.PHONY: install
+install: ## Install the C and C++ library: PREFIX= LIBDIR= DESTDIR=
+	$(CARGO) build --quiet --release -p varta-ffi --lib
+	packaging/install $(PLACES)
+
+.PHONY: uninstall
+uninstall: ## Take it away again, with what it was installed with
+	packaging/install --uninstall $(PLACES)
+
 .PHONY: package
-package:
+package: ## Make a Debian package of the C and C++ library
+	$(CARGO) build --quiet --release -p varta-ffi --lib
+	packaging/deb
+
+.PHONY: crates
+crates:
 	$(CARGO) publish --quiet --dry-run --allow-dirty -p varta -p varta-observer
 
 .PHONY: docs
