@@ -21,7 +21,7 @@ demo: ## Show what it does, in half a minute
 	@./demo
 
 .PHONY: test
-test: lint unit c-abi c python node watch vectors matrix fuzz-short msrv crates package docs ## Check everything
+test: lint unit c-abi c python node watch vectors matrix fuzz-short msrv crates docs ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
