@@ -289,6 +289,9 @@ export interface Stats {
 
   readonly received: number;
   readonly kernelDrops: number;
+  readonly ioErrors: number;
+  /** Tries to open a sealed datagram, one for each key that was tried on it. */
+  readonly openAttempts: number;
   readonly evictions: number;
   /** Whoever may beat may make it any number. */
   readonly missed: bigint;
@@ -318,6 +321,8 @@ export interface SimulatedOptions {
   capacity?: number;
   /** Whose beats count over a Unix socket. Default: one's own. */
   uids?: 'any' | number | number[];
+  /** Whether processes are followed to their end. Default: true. */
+  detectExits?: boolean;
   /** Whether senders in other pid namespaces are admitted. Default: false. */
   namespaces?: boolean;
   /** Whether version 1 of the wire is taken too. Default: false. */
@@ -338,8 +343,6 @@ export interface ObserverOptions extends SimulatedOptions {
   /** The mode of the socket's file. Default: 0o600. */
   socketMode?: number;
   receiveBuffer?: number;
-  /** Whether processes are followed to their end. Default: true. */
-  detectExits?: boolean;
   /** How many descriptors may be held for that. */
   descriptors?: number;
   /** How many beats may wait while JavaScript is busy, 64 bytes each. Default: 65536. */
@@ -410,11 +413,29 @@ export const Observer: {
   simulated(options?: SimulatedOptions): Simulated;
 };
 
+export interface LocalSender {
+  /** In the observer's namespace; 0 where it has none there. */
+  pid: number;
+  uid: number;
+  /** A number that no other process has or had, if one came with the datagram. */
+  process?: number | bigint;
+}
+
+export interface NetworkSender {
+  address: string;
+  /** Whether it came to a listener that takes sealed frames only. Default: false. */
+  sealed?: boolean;
+}
+
 export interface Datagram {
   /** Which of the listeners it came to. Default: 0. */
   listener?: number;
-  sender: { pid: number; uid: number } | { address: string; sealed?: boolean };
+  sender: LocalSender | NetworkSender;
   bytes: Uint8Array;
+  /** Whether it was longer than these bytes. Default: false. */
+  truncated?: boolean;
+  /** Whether not all that the kernel says of it came. Default: false. */
+  controlTruncated?: boolean;
 }
 
 /** Decides as an observer does, of what it is told instead of what it hears. */
@@ -434,6 +455,8 @@ export interface Simulated {
   /** The system has just been suspended for so long. */
   suspended(atNs: number | bigint, ns: number | bigint): void;
   setThreshold(agent: number | bigint, thresholdNs: number | bigint): boolean;
+  /** From now on the process with this pid counts as one in that pid namespace. */
+  setNamespace(pid: number, namespace: 'same' | 'other' | 'unknown'): void;
   /** The next of what has been said so far. */
   poll(): ObserverEvent | undefined;
   agents(): AgentInfo[];

@@ -3,6 +3,7 @@
 
 const { Failure, same } = require('./fields');
 const { varta } = require('./package');
+const { story } = require('./story');
 
 const { Frame, crc32c, secure, v1 } = varta;
 
@@ -59,6 +60,8 @@ function toSeal(vector) {
 }
 
 const checks = {
+  story,
+
   crc32c(vector) {
     const crc = crc32c(vector.bytes('input_hex')).toString(16).padStart(8, '0');
     same('checksum', vector.text('expected_crc_hex'), crc);

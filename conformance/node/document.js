@@ -1,5 +1,5 @@
 'use strict';
-// The file: a header that says which protocol, and arrays of vectors.
+// The file: a header that says which protocol, and arrays of vectors, or stories.
 
 const fs = require('node:fs');
 
@@ -8,6 +8,7 @@ const { parse, show } = require('./json');
 const { varta } = require('./package');
 
 const CRC32C_VECTORS = 'crc32c_vectors';
+const STORIES = 'stories';
 const ARRAYS = [CRC32C_VECTORS, 'frame_vectors', 'secure_frame_vectors'];
 
 class Vector {
@@ -23,9 +24,10 @@ class Vector {
     return typeof id === 'string' ? id : `${this.array}[${this.place}]`;
   }
 
-  /** The array of checksums is of one kind, and its vectors need not name it. */
+  /** The array of checksums is of one kind, and its vectors need not name it. So are stories. */
   kind() {
     const fields = new Fields(this.value);
+    if (this.array === STORIES) return 'story';
     return this.array === CRC32C_VECTORS && !fields.has('kind') ? 'crc32c' : fields.text('kind');
   }
 }
@@ -42,14 +44,15 @@ function load(path) {
     throw new Error('it is not a JSON object');
   }
   checkHeader(document);
-  for (const name of ARRAYS) {
+  const required = Object.hasOwn(document, STORIES) ? [STORIES] : ARRAYS;
+  for (const name of required) {
     if (!Array.isArray(document[name])) throw new Error(`it has no array ${name}`);
   }
   // Arrays that nobody here knows are read too: their vectors count as skipped.
   const vectors = Object.entries(document)
-    .filter(([name, values]) => name.endsWith('_vectors') && Array.isArray(values))
+    .filter(([name, values]) => (name.endsWith('_vectors') || name === STORIES) && Array.isArray(values))
     .flatMap(([name, values]) => values.map((value, place) => new Vector(name, place, value)));
-  if (vectors.length === 0) throw new Error('it has no vectors');
+  if (vectors.length === 0) throw new Error(`it has no ${required === ARRAYS ? 'vectors' : STORIES}`);
   return vectors;
 }
 

@@ -53,6 +53,43 @@ class Fields {
     return Number(this.whole(name, 32));
   }
 
+  signed(name) {
+    const fits = (value) => typeof value === 'bigint' && value >= -(2n ** 31n) && value < 2n ** 31n;
+    return Number(this.#read(name, 'a signed number of 32 bits', fits));
+  }
+
+  truth(name) {
+    return this.#read(name, 'true or false', (value) => typeof value === 'boolean');
+  }
+
+  isText(name, text) {
+    return this.has(name) && this.#value[name] === text;
+  }
+
+  list(name) {
+    return this.#read(name, 'a list', Array.isArray);
+  }
+
+  numbers(name) {
+    const fits = (value) => typeof value === 'bigint' && value >= 0n && value < 2n ** 32n;
+    const isList = (value) => Array.isArray(value) && value.every(fits);
+    return this.#read(name, 'a list of unsigned numbers of 32 bits', isList).map(Number);
+  }
+
+  /** Keys, in hex. */
+  keys(name) {
+    const fits = (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+    const isList = (value) => Array.isArray(value) && value.every(fits);
+    return this.#read(name, 'a list of 32 bytes each in lower-case hex', isList);
+  }
+
+  /** A field that nobody knows is not passed over. */
+  only(...names) {
+    for (const name of Object.keys(this.#value)) {
+      if (!names.includes(name)) throw new Failure(name, 'no such field', show(this.#value[name]));
+    }
+  }
+
   bytes(name, length) {
     const what = length === undefined ? 'lower-case hex' : `${length} bytes in lower-case hex`;
     const fits = (value) => typeof value === 'string' && /^(?:[0-9a-f]{2})*$/.test(value)

@@ -1,5 +1,5 @@
 'use strict';
-// Runs a file of conformance vectors through the npm package `varta`, as it is installed: the
+// Runs a file of conformance vectors, or of stories, through the npm package `varta`, as it is installed: the
 // vectors that failed, then how many did not.
 
 const { load } = require('./document');

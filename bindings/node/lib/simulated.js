@@ -6,6 +6,34 @@ const { attempt } = require('./errors');
 const { CAUSES, Room } = require('./events');
 const native = require('./native');
 
+const NAMESPACES = ['same', 'other', 'unknown'];
+
+function arrivalOf({ listener = 0, sender, bytes, truncated = false, controlTruncated = false }) {
+  const arrival = {
+    bytes: check.bytes('datagram.bytes', bytes),
+    listener: check.integer('datagram.listener', listener, 0, 65535),
+    truncated: check.boolean('datagram.truncated', truncated),
+    controlTruncated: check.boolean('datagram.controlTruncated', controlTruncated),
+  };
+  const { pid, uid, process, address, sealed = false } = check.options('datagram.sender', sender);
+  if (address !== undefined) {
+    return {
+      ...arrival,
+      pid: 0,
+      uid: 0,
+      address: check.text('datagram.sender.address', address),
+      sealed: check.boolean('datagram.sender.sealed', sealed),
+    };
+  }
+  return {
+    ...arrival,
+    pid: check.u32('datagram.sender.pid', pid),
+    uid: check.u32('datagram.sender.uid', uid),
+    process: process === undefined ? undefined : check.u64('datagram.sender.process', process),
+    sealed: false,
+  };
+}
+
 /** Decides as an observer does, of what it is told instead of what it hears. */
 class Simulated {
   #observer;
@@ -17,22 +45,17 @@ class Simulated {
       native.simulatedNew({ ...settings, ...admitted }));
   }
 
-  feed(atNs, { listener = 0, sender, bytes }) {
+  feed(atNs, datagram) {
     const at = check.u64('atNs', atNs);
-    const datagram = check.bytes('datagram.bytes', bytes);
-    check.integer('datagram.listener', listener, 0, 65535);
-    const { pid, uid, address, sealed = false } = check.options('datagram.sender', sender);
-    attempt('feed', () => {
-      if (address === undefined) {
-        check.u32('datagram.sender.pid', pid);
-        check.u32('datagram.sender.uid', uid);
-        native.simulatedFeed(this.#observer, at, listener, pid, uid, datagram);
-      } else {
-        check.text('datagram.sender.address', address);
-        check.boolean('datagram.sender.sealed', sealed);
-        native.simulatedFeedFrom(this.#observer, at, listener, address, sealed, datagram);
-      }
-    });
+    const arrival = arrivalOf(check.options('datagram', datagram));
+    attempt('feed', () => native.simulatedFeed(this.#observer, at, arrival));
+  }
+
+  setNamespace(pid, namespace) {
+    check.u32('pid', pid);
+    const number = NAMESPACES.indexOf(check.text('namespace', namespace));
+    if (number < 0) throw check.outOfRange('namespace', NAMESPACES.join(', '), namespace);
+    attempt('setNamespace', () => native.simulatedSetNamespace(this.#observer, pid, number));
   }
 
   advance(atNs) {

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use napi::bindgen_prelude::{BigInt, BigUint64ArraySlice, External};
-use varta_observer::judge::{Datagram, Sender};
+use napi::bindgen_prelude::{BigInt, BigUint64ArraySlice, Buffer, External};
+use napi_derive::napi;
+use varta_observer::judge::{Datagram, Namespace, Sender};
 use varta_observer::{ExitCause, Simulated};
 
 use crate::failure::{from_io, named};
@@ -19,45 +20,73 @@ exported! {
     }
 }
 
+/// A datagram as it would be received, from a process or, with an address, over a network.
+#[napi(object)]
+pub struct Arrival {
+    /// Which of the listeners it came to.
+    pub listener: u32,
+    /// What it holds.
+    pub bytes: Buffer,
+    /// Whether it was longer.
+    pub truncated: bool,
+    /// Whether not all that the kernel says of it came.
+    pub control_truncated: bool,
+    /// The process, in the observer's namespace.
+    pub pid: u32,
+    /// The user.
+    pub uid: u32,
+    /// A number that no other process has.
+    pub process: Option<BigInt>,
+    /// Where it came from.
+    pub address: Option<String>,
+    /// Whether it came to a listener of sealed frames.
+    pub sealed: bool,
+}
+
+impl Arrival {
+    fn sender(&self) -> crate::Result<Sender> {
+        let Some(text) = &self.address else {
+            let process = self.process.as_ref().map(|number| number.get_u64().1);
+            return Ok(Sender::Kernel { pid: self.pid, uid: self.uid, process });
+        };
+        let address: IpAddr =
+            text.parse().map_err(|_| named("22", format!("{text} is no numeric address")))?;
+        Ok(Sender::Network { address, sealed: self.sealed })
+    }
+}
+
 exported! {
-    /// A datagram arrives from a process.
+    /// A datagram arrives.
     fn simulated_feed(
         observer: &mut External<Simulated>,
         at_ns: BigInt,
-        listener: u32,
-        pid: u32,
-        uid: u32,
-        bytes: &[u8],
+        arrival: Arrival,
     ) -> Result<()> {
-        let sender = Sender::Kernel { pid, uid, process: None };
-        let datagram = Datagram::new(listener_of(listener)?, sender, bytes);
+        let listener = u16::try_from(arrival.listener)
+            .map_err(|_| named("22", format!("{} is no listener", arrival.listener)))?;
+        let mut datagram = Datagram::new(listener, arrival.sender()?, &arrival.bytes);
+        datagram.truncated = arrival.truncated;
+        datagram.control_truncated = arrival.control_truncated;
         observer.feed(at_ns.get_u64().1, &datagram);
         Ok(())
     }
 }
 
 exported! {
-    /// A datagram arrives from an address.
-    fn simulated_feed_from(
+    /// The namespace of a process from now on: 0 the observer's, 1 another, 2 unknown.
+    fn simulated_set_namespace(
         observer: &mut External<Simulated>,
-        at_ns: BigInt,
-        listener: u32,
-        address: String,
-        sealed: bool,
-        bytes: &[u8],
+        pid: u32,
+        namespace: u32,
     ) -> Result<()> {
-        let address: IpAddr = address
-            .parse()
-            .map_err(|_| named("22", format!("{address} is no numeric address")))?;
-        let sender = Sender::Network { address, sealed };
-        let datagram = Datagram::new(listener_of(listener)?, sender, bytes);
-        observer.feed(at_ns.get_u64().1, &datagram);
+        let namespace = match namespace {
+            0 => Namespace::Same,
+            1 => Namespace::Other,
+            _ => Namespace::Unknown,
+        };
+        observer.set_namespace(pid, namespace);
         Ok(())
     }
-}
-
-fn listener_of(number: u32) -> crate::Result<u16> {
-    u16::try_from(number).map_err(|_| named("22", format!("{number} is no listener")))
 }
 
 exported! {

@@ -96,6 +96,6 @@ stats! {
     beats bad_magic bad_version bad_crc bad_status stall_on_wire bad_pid bad_timestamp
     bad_nonce wrong_length auth_failures decrypt_failures replays rate_limited_agent
     rate_limited_global capacity_exceeded sender_memory_full uid_refused namespace_refused
-    origin_conflicts control_truncated probes received kernel_drops evictions not_forward
+    origin_conflicts control_truncated probes received kernel_drops io_errors open_attempts evictions not_forward
     stalls recoveries exits pauses
 }

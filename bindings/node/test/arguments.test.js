@@ -98,6 +98,14 @@ const wrongTypes = {
   dueNs: [() => simulated.late(1n, '5')],
   ns: [() => simulated.suspended(1n, undefined)],
   thresholdNs: [() => simulated.setThreshold(1, '5')],
+  datagram: [() => simulated.feed(1n, 5)],
+  namespace: [() => simulated.setNamespace(5, 1)],
+  'datagram.truncated': [
+    () => simulated.feed(1n, { bytes: frame, sender: { pid: 1, uid: 1 }, truncated: 1 }),
+  ],
+  'datagram.sender.process': [
+    () => simulated.feed(1n, { bytes: frame, sender: { pid: 1, uid: 1, process: '1' } }),
+  ],
   'datagram.bytes': [() => simulated.feed(1n, { bytes: '', sender: { pid: 1, uid: 1 } })],
   'datagram.listener': [() => simulated.feed(1n, { bytes: frame, sender: {}, listener: '1' })],
   'datagram.sender': [() => simulated.feed(1n, { bytes: frame, sender: 5 })],
@@ -147,6 +155,7 @@ const wrongRanges = {
   'options.everyMs': [() => beatForever(agent, { everyMs: 0 })],
   'options.signals': [() => panic.installSignalHandlerUds('/x', { signals: ['SIGKILL'] })],
   options: [() => bind({ treshold: 5 }), () => Observer.simulated({ size: 5 })],
+  namespace: [() => simulated.setNamespace(5, 'mine')],
   atNs: [() => simulated.advance(-1n), () => simulated.advance(2n ** 64n)],
   cause: [() => simulated.exit(0n, 5, { code: 2 ** 40 })],
 };

@@ -85,6 +85,42 @@ test('one changed byte fails and is named', (t) => {
   }
 });
 
+test('stories pass, and one that is told wrongly fails and is named', (t) => {
+  const stories = JSON.parse(fs.readFileSync(path.join(conformance, 'vectors/stories.json'), 'utf8')
+    .replace(/: (\d{16,})/g, ': "#$1"'));
+  const whole = run(path.join(conformance, 'vectors/stories.json'));
+  assert.deepEqual(whole, { code: 0, out: `${stories.stories.length} passed, 0 failed\n`, err: '' });
+  const [first] = stories.stories;
+  const tell = (change) => {
+    const story = structuredClone(first);
+    change(story);
+    return runText(t, written({ ...stories, stories: [story] }));
+  };
+  for (const change of [
+    (story) => { story.events[0].payload += 1; },
+    (story) => { story.events[0].status = 'critical'; },
+    (story) => { story.events[1].observer_ns += 1; },
+    (story) => { story.events[1].step += 1; },
+    (story) => { story.events.pop(); },
+    (story) => { story.events.push({ ...story.events[0], step: 5 }); },
+    (story) => { story.events[0].more = 1; },
+    (story) => { delete story.events[0].missed; },
+    (story) => { story.counters.beats += 1; },
+    (story) => { delete story.counters.beats; },
+    (story) => { story.counters.open_attempts = 1; },
+    (story) => { story.steps[0].sender.uid = 5; },
+    (story) => { story.steps[0].more = 5; },
+    (story) => { story.steps[1].op = 'sing'; },
+    (story) => { story.config.more = 5; },
+    (story) => { delete story.config.uids; },
+    (story) => { story.more = 5; },
+  ]) {
+    const { code, out } = tell(change);
+    assert.ok(out.startsWith(`FAIL ${first.id}: `), `${change}: ${out}`);
+    assert.equal(code, 1);
+  }
+});
+
 test('numbers are not rounded', (t) => {
   const { array, vector } = sample('frame-timestamp-9007199254740993');
   vector.inputs.timestamp = '#9007199254740992';

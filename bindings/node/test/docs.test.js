@@ -73,6 +73,13 @@ test('the example of an agent beats to nobody too', async (t) => {
   assert.equal(alone.out, 'dropped: no observer\n'.repeat(10));
 });
 
+test('the page installs what is built', () => {
+  const { version } = require('varta');
+  const page = fs.readFileSync(path.join(process.env.VARTA_ROOT, 'docs/node.md'), 'utf8');
+  const named = [...page.matchAll(/varta(?:-linux-x64-gnu)?-(\d+\.\d+\.\d+)\.tgz/g)];
+  assert.deepEqual(named.map(([, theirs]) => theirs), [version, version]);
+});
+
 test('no page prints a command that would fetch a stranger\'s package', () => {
   for (const page of ['README.md', 'docs/node.md', 'bindings/node/README.md']) {
     const text = fs.readFileSync(path.join(process.env.VARTA_ROOT, page), 'utf8');

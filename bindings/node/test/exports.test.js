@@ -115,6 +115,24 @@ test('what is installed runs nothing, depends on nothing, and carries its licenc
   assert.throws(() => require('varta/lib/native'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
 });
 
+test('counters, fields of agents and kinds of events are those of the crate', () => {
+  const source = (file) => fs.readFileSync(path.join(process.env.VARTA_ROOT, 'observer/src', file), 'utf8');
+  const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+  const fields = (file, struct) => {
+    const [, body] = new RegExp(`pub struct ${struct} \\{(.*?)^\\}`, 'ms').exec(source(file));
+    return [...body.matchAll(/^ {4}pub (\w+):/gm)].map(([, name]) => camel(name)).sort();
+  };
+  const types = declared();
+  assert.deepEqual(types.methodsOf('Stats'), fields('counters.rs', 'Counters'));
+  assert.deepEqual(types.methodsOf('AgentInfo'), fields('tracker/info.rs', 'AgentInfo'));
+  assert.deepEqual(Object.keys(varta.Observer.simulated().stats()).sort(), types.methodsOf('Stats'));
+
+  const names = /pub const fn name.*?pub const fn code/s.exec(source('event.rs').split('impl What')[1])[0];
+  const kinds = [...names.matchAll(/Self::\w+.*=> "([\w-]+)"/g)].map(([, kind]) => kind);
+  const { KINDS } = require(path.join(installed, 'lib/events.js'));
+  assert.deepEqual(KINDS, kinds);
+});
+
 test('the version is that of the crates', () => {
   const manifest = fs.readFileSync(path.join(process.env.VARTA_ROOT, 'Cargo.toml'), 'utf8');
   assert.equal(varta.version, /^version = "(.+)"$/m.exec(manifest)[1]);

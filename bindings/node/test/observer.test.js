@@ -415,7 +415,7 @@ test('what is counted adds up', async (t) => {
   });
   const settled = Object.entries(stats)
     .filter(([name]) => ![
-      'received', 'kernelDrops', 'evictions', 'missed', 'notForward', 'stalls', 'recoveries',
+      'received', 'kernelDrops', 'ioErrors', 'openAttempts', 'evictions', 'missed', 'notForward', 'stalls', 'recoveries',
       'exits', 'pauses', 'skipped',
     ].includes(name))
     .reduce((sum, [, count]) => sum + count, 0);

@@ -102,7 +102,7 @@ const calls = {
   observer_close: 'observer.close()',
   simulated_new: 'Observer.simulated()',
   simulated_feed: 'simulated.feed(1, { sender: { pid: 2, uid: 0 }, bytes: key })',
-  simulated_feed_from: "simulated.feed(1, { sender: { address: '192.0.2.1' }, bytes: key })",
+  simulated_set_namespace: "simulated.setNamespace(2, 'other')",
   simulated_advance: 'simulated.advance(1)',
   simulated_exit: 'simulated.exit(1, 2)',
   simulated_late: 'simulated.late(1, 1)',

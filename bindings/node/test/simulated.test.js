@@ -2,6 +2,7 @@
 // An observer in invented time.
 
 const assert = require('node:assert/strict');
+const path = require('node:path');
 const { test } = require('node:test');
 
 const { Frame, Observer } = require('varta');
@@ -63,6 +64,27 @@ test('networks, thresholds, and who is not admitted', () => {
   assert.equal(observer.setThreshold(99, 5), false);
   observer.advance(5);
   assert.equal(rest(observer)[0].kind, 'stall');
+});
+
+test('what is truncated, in another namespace, or of a process with a number', () => {
+  const observer = Observer.simulated();
+  const sender = { pid: 5, uid: 0, process: 2n ** 60n };
+  observer.feed(0, { sender, bytes: beat(5, 1), truncated: true });
+  observer.feed(0, { sender, bytes: beat(5, 1), controlTruncated: true });
+  observer.setNamespace(6, 'other');
+  observer.feed(0, { sender: { pid: 6, uid: 0 }, bytes: beat(7, 1) });
+  observer.feed(0, { sender, bytes: beat(5, 1) });
+  const { wrongLength, controlTruncated, namespaceRefused, beats } = observer.stats();
+  assert.deepEqual([wrongLength, controlTruncated, namespaceRefused, beats], [1, 1, 1, 1]);
+});
+
+test('a socket that fails, as the native half writes it', () => {
+  const { Room } = require(path.join(path.dirname(require.resolve('varta')), 'events.js'));
+  const room = new Room(1);
+  room.words.set([1_500_000_000n, 7n, 0n, 0n, 104n]);
+  const event = room.event(0);
+  assert.deepEqual([event.kind, event.errno, event.code], ['io', -104, 'ECONNRESET']);
+  assert.equal(String(event), '1.500 s: socket failed, ECONNRESET');
 });
 
 test('numbers beyond 2^53 come through whole', () => {

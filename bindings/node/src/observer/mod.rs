@@ -5,11 +5,11 @@ mod fair;
 mod options;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use napi::Env;
 use napi::bindgen_prelude::{BigInt, BigUint64ArraySlice, External, Function};
+use napi::{CleanupEnvHook, Env};
 
 use self::watch::Watch;
 use crate::failure::{from_io, named};
@@ -18,7 +18,11 @@ use crate::sys::{Bell, words};
 pub(crate) use options::Settings;
 
 /// An observer that is listening, or was.
-pub struct Handle(Arc<Watch>);
+pub struct Handle {
+    watch: Arc<Watch>,
+    /// Closes it when JavaScript's environment ends, until it is closed.
+    at_end: Option<CleanupEnvHook<Weak<Watch>>>,
+}
 
 exported! {
     /// Binds. `wake` is called when there are events to take; `half` is how many beats may
@@ -37,27 +41,28 @@ exported! {
         // A worker may be ended at any time. Its hooks run before what it holds is freed, in
         // the reverse order of their making, so that the bell is still there.
         let theirs = Arc::downgrade(&watch);
-        env.add_env_cleanup_hook(theirs, |watch| {
-            if let Some(watch) = watch.upgrade() {
-                watch.close();
-            }
-        })
-        .map_err(|error| named("node", error))?;
-        Ok(External::new(Handle(watch)))
+        let at_end = env
+            .add_env_cleanup_hook(theirs, |watch| {
+                if let Some(watch) = watch.upgrade() {
+                    watch.close();
+                }
+            })
+            .map_err(|error| named("node", error))?;
+        Ok(External::new(Handle { watch, at_end: Some(at_end) }))
     }
 }
 
 exported! {
     /// Fills an array with events, and says how many they are.
     fn observer_take(observer: &External<Handle>, mut room: BigUint64ArraySlice<'_>) -> Result<u32> {
-        observer.0.take(words(&mut room))
+        observer.watch.take(words(&mut room))
     }
 }
 
 exported! {
     /// The agents that are followed.
     fn observer_agents(observer: &External<Handle>) -> Result<Vec<Agent>> {
-        let agents = observer.0.with(|observer| observer.snapshot())?;
+        let agents = observer.watch.with(|observer| observer.snapshot())?;
         Ok(agents.iter().map(Agent::from).collect())
     }
 }
@@ -65,14 +70,14 @@ exported! {
 exported! {
     /// What has been counted.
     fn observer_stats(observer: &External<Handle>) -> Result<Stats> {
-        Ok(Stats::from(&observer.0.with(|observer| observer.stats())?))
+        Ok(Stats::from(&observer.watch.with(|observer| observer.stats())?))
     }
 }
 
 exported! {
     /// Events for which there was no room.
     fn observer_skipped(observer: &External<Handle>) -> Result<u64> {
-        Ok(observer.0.skipped())
+        Ok(observer.watch.skipped())
     }
 }
 
@@ -84,14 +89,14 @@ exported! {
         threshold_ns: BigInt,
     ) -> Result<bool> {
         let threshold = Duration::from_nanos(threshold_ns.get_u64().1);
-        observer.0.with(|observer| observer.set_threshold(agent.get_u64().1, threshold))
+        observer.watch.with(|observer| observer.set_threshold(agent.get_u64().1, threshold))
     }
 }
 
 exported! {
     /// The UDP addresses it listens at.
     fn observer_addresses(observer: &External<Handle>) -> Result<Vec<String>> {
-        observer.0.with(|observer| {
+        observer.watch.with(|observer| {
             Ok(observer.udp_addresses().map(|address| address.to_string()).collect())
         })
     }
@@ -100,21 +105,26 @@ exported! {
 exported! {
     /// What the operator should know.
     fn observer_advice(observer: &External<Handle>) -> Result<Option<String>> {
-        observer.0.with(|observer| Ok(observer.advice()))
+        observer.watch.with(|observer| Ok(observer.advice()))
     }
 }
 
 exported! {
     /// Whether it holds the process.
     fn observer_hold(env: Env, observer: &External<Handle>, hold: bool) -> Result<()> {
-        observer.0.bell().hold(&env, hold)
+        observer.watch.bell().hold(&env, hold)
     }
 }
 
 exported! {
     /// Stops listening and frees what it holds.
-    fn observer_close(observer: &External<Handle>) -> Result<()> {
-        observer.0.close();
-        Ok(())
+    fn observer_close(env: Env, observer: &mut External<Handle>) -> Result<()> {
+        observer.watch.close();
+        match observer.at_end.take() {
+            Some(hook) => {
+                env.remove_env_cleanup_hook(hook).map_err(|error| named("node", error))
+            }
+            None => Ok(()),
+        }
     }
 }

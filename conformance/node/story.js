@@ -1,0 +1,189 @@
+'use strict';
+// A story: an observer without sockets is told what happens, in invented time, and must say and
+// count exactly what stands there.
+
+const { Failure, Fields } = require('./fields');
+const { show } = require('./json');
+const { varta } = require('./package');
+
+const { Observer, Origin, Status } = varta;
+
+/** By the names that they have in a file. */
+const origins = { KernelAttested: 'kernel-attested', SecureNetwork: 'secure-network', Network: 'network' };
+const listeners = { uds: 0, udp: 1, 'secure-udp': 2 };
+
+const milliseconds = (ns) => Number(ns) / 1e6;
+
+const settings = {
+  threshold_ns: (config) => ({ thresholdMs: milliseconds(config.whole('threshold_ns', 53)) }),
+  pause_after_ns: (config) => ({ pauseAfterMs: milliseconds(config.whole('pause_after_ns', 53)) }),
+  capacity: (config) => ({ capacity: config.number('capacity') }),
+  uids: (config) => ({ uids: config.isText('uids', 'any') ? 'any' : config.numbers('uids') }),
+  namespaces: (config) => ({ namespaces: config.truth('namespaces') }),
+  version1: (config) => ({ version1: config.truth('version1') }),
+  detect_exits: (config) => ({ detectExits: config.truth('detect_exits') }),
+  rate_per_agent: (config) => ({ ratePerAgent: rate(config.object('rate_per_agent')) }),
+  rate: (config) => ({ rate: rate(config.object('rate')) }),
+  shared_keys_hex: (config) => ({ sharedKeys: config.keys('shared_keys_hex') }),
+  master_key_hex: (config) => ({ masterKey: config.bytes('master_key_hex', 32) }),
+};
+
+function rate(fields) {
+  fields.only('per_second', 'burst');
+  return { perSecond: fields.number('per_second'), burst: fields.number('burst') };
+}
+
+function observerOf(config) {
+  config.only(...Object.keys(settings));
+  const options = { uids: undefined };
+  for (const [name, read] of Object.entries(settings)) {
+    if (name === 'threshold_ns' || name === 'uids' || config.has(name)) Object.assign(options, read(config));
+  }
+  return Observer.simulated(options);
+}
+
+const operations = {
+  frame: {
+    fields: ['listener', 'sender', 'hex', 'truncated', 'control_truncated'],
+    take(observer, at, step) {
+      const listener = step.text('listener');
+      if (!Object.hasOwn(listeners, listener)) throw new Failure('listener', Object.keys(listeners), listener);
+      observer.feed(at, {
+        listener: listeners[listener],
+        sender: senderOf(observer, listener, step.object('sender')),
+        bytes: step.bytes('hex'),
+        truncated: step.has('truncated') && step.truth('truncated'),
+        controlTruncated: step.has('control_truncated') && step.truth('control_truncated'),
+      });
+    },
+  },
+  poll: { fields: [], take: (observer, at) => observer.advance(at) },
+  exit: {
+    fields: ['pid', 'code', 'signal'],
+    take(observer, at, step) {
+      if (step.has('code') && step.has('signal')) throw new Failure('cause', 'a code or a signal', 'both');
+      const cause = {};
+      if (step.has('code')) cause.code = step.signed('code');
+      if (step.has('signal')) cause.signal = step.signed('signal');
+      observer.exit(at, step.number('pid'), cause);
+    },
+  },
+  late: {
+    fields: ['due_ns'],
+    take: (observer, at, step) => observer.late(at, step.whole('due_ns', 64)),
+  },
+  suspend: {
+    fields: ['ns'],
+    take: (observer, at, step) => observer.suspended(at, step.whole('ns', 64)),
+  },
+  set_threshold: {
+    fields: ['agent', 'ns'],
+    take: (observer, at, step) =>
+      observer.setThreshold(step.whole('agent', 64), step.whole('ns', 64)),
+  },
+};
+
+function senderOf(observer, listener, sender) {
+  if (listener !== 'uds') {
+    sender.only('source');
+    return { address: sender.text('source'), sealed: listener === 'secure-udp' };
+  }
+  sender.only('pid', 'uid', 'process', 'namespace');
+  const pid = sender.number('pid');
+  if (sender.has('namespace')) observer.setNamespace(pid, sender.text('namespace'));
+  const process = sender.has('process') ? sender.whole('process', 64) : undefined;
+  return { pid, uid: sender.number('uid'), process };
+}
+
+function take(observer, step) {
+  const at = step.whole('at_ns', 64);
+  const op = step.text('op');
+  if (!Object.hasOwn(operations, op)) throw new Failure('op', 'one of those in the README', op);
+  const { fields, take: operate } = operations[op];
+  step.only('at_ns', 'op', ...fields);
+  operate(observer, at, step);
+}
+
+const statusName = (status) => Status[status].toLowerCase();
+
+const details = {
+  beat: ({ status, payload, nonce, missed }) => ({ status: statusName(status), payload, nonce, missed }),
+  stall: ({ lastNonce, lastNs }) => ({ last_nonce: lastNonce, last_ns: lastNs }),
+  recovered: ({ silentNs }) => ({ silent_ns: silentNs }),
+  exit: ({ lastStatus, code, signal }) => ({ last_status: statusName(lastStatus), code, signal }),
+  decode: ({ error }) => ({ error }),
+  'auth-failure': ({ claimedPid, truePid }) => ({ claimed_pid: claimedPid, true_pid: truePid }),
+  paused: ({ ns }) => ({ ns }),
+};
+
+/** An event as a story tells it, with all whole numbers as bigints. */
+function told(step, event) {
+  const about = event.agent === undefined ? {} : {
+    agent: event.agent, pid: event.pid, claimed_pid: event.claimedPid,
+    origin: origins[Origin[event.origin]],
+  };
+  const all = {
+    step, observer_ns: event.observerNs, kind: event.kind, ...about, ...details[event.kind]?.(event),
+  };
+  const kept = Object.entries(all).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(kept.map(([name, value]) =>
+    [name, typeof value === 'number' ? BigInt(value) : value]));
+}
+
+/** As text, in one order of fields. */
+function inOrder(event) {
+  const isObject = event !== null && typeof event === 'object' && !Array.isArray(event);
+  return show(isObject ? Object.fromEntries(Object.entries(event).sort()) : event);
+}
+
+/** Each datagram ends in exactly one of these. */
+const OF_ONE_DATAGRAM = [
+  'beats', 'bad_magic', 'bad_version', 'bad_crc', 'bad_status', 'stall_on_wire', 'bad_pid',
+  'bad_timestamp', 'bad_nonce', 'wrong_length', 'auth_failures', 'decrypt_failures', 'replays',
+  'rate_limited_agent', 'rate_limited_global', 'capacity_exceeded', 'sender_memory_full',
+  'uid_refused', 'namespace_refused', 'origin_conflicts', 'control_truncated', 'probes',
+];
+const COUNTERS = [
+  ...OF_ONE_DATAGRAM, 'received', 'kernel_drops', 'evictions', 'missed', 'not_forward', 'stalls',
+  'recoveries', 'exits', 'pauses',
+];
+
+/** Those that are not named must be 0. */
+function compareCounters(stats, expected) {
+  expected.only(...COUNTERS);
+  const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+  const seen = (name) => BigInt(stats[camel(name)]);
+  for (const name of COUNTERS) {
+    const wanted = expected.has(name) ? expected.whole(name, 64) : 0n;
+    if (seen(name) !== wanted) throw new Failure(`counter ${name}`, wanted, seen(name));
+  }
+  const settled = OF_ONE_DATAGRAM.reduce((sum, name) => sum + seen(name), 0n);
+  if (settled !== seen('received')) {
+    throw new Failure('the sum of the counters', `${stats.received} datagrams in one counter each`, settled);
+  }
+}
+
+function story(fields) {
+  fields.only('id', 'description', 'config', 'steps', 'events', 'counters');
+  const observer = observerOf(fields.object('config'));
+  const expected = fields.list('events').map(inOrder);
+  let next = 0;
+  for (const [number, step] of fields.list('steps').entries()) {
+    take(observer, new Fields(step));
+    for (let event = observer.poll(); event; event = observer.poll()) {
+      const said = inOrder(told(number, event));
+      if (said !== expected[next]) {
+        throw new Failure(`step ${number} ${show(step)}`, expected[next] ?? 'nothing', said);
+      }
+      next += 1;
+    }
+    const due = fields.list('events')[next];
+    if (due?.step === BigInt(number)) {
+      throw new Failure(`step ${number} ${show(step)}`, show(due), 'nothing');
+    }
+  }
+  if (next < expected.length) throw new Failure('after the last step', expected[next], 'nothing more');
+  compareCounters(observer.stats(), fields.object('counters'));
+}
+
+module.exports = { story };
