@@ -125,6 +125,11 @@ bench: ## Measure everything side by side with its neighbours, and write a repor
 bench-quick: ## The same in less than five minutes
 	bench/run --quick
 
+bench: ## Measure, side by side with a bare send and the published client
+	$(CARGO) run --quiet --release --manifest-path bench/Cargo.toml --target-dir target/bench -- --json target/bench.json
+	bindings/python/run bench --json target/bench-python.json
+	node bench/node/main.js --json target/bench-node.json
+
 .PHONY: fmt
 fmt: ## Format
 	$(CARGO) fmt --all
@@ -133,7 +138,7 @@ fmt: ## Format
 
 .PHONY: clean
 clean: ## Remove all that was made
-	rm -rf target .venv bindings/node/target bindings/node/node_modules bench/target fuzz/target fuzz/artifacts fuzz/corpus
+	rm -rf target .venv bindings/node/target bindings/node/node_modules bench/node/node_modules bench/target fuzz/target fuzz/artifacts fuzz/corpus
 
 bindings/node/node_modules: bindings/node/package-lock.json
 	cd bindings/node && npm ci --ignore-scripts --no-audit --no-fund --silent
