@@ -25,8 +25,9 @@ async function throughput({ seconds }, folder) {
     const at = path.join(folder, `told-${round}.sock`);
     const observer = observing('count', at);
     await observer.line();
-    const { sent, took } = await flooded(at, seconds);
-    const [told, skipped] = (await observer.ask(sent)).split(' ').map(Number);
+    const { sent } = await flooded(at, seconds);
+    // Until the last one is told, which is after the last one was sent.
+    const [told, skipped, took] = (await observer.ask(sent)).split(' ').map(Number);
     rates.told.push(told / took);
     rates.lost += sent - told - skipped;
     await observer.end();

@@ -15,6 +15,7 @@ async function main() {
     ? undefined
     : varta.Observer.bind(at, { thresholdMs: 600_000 });
   let told = 0;
+  let first;
   const late = [];
   if (mode === 'late') {
     observer.on('beat', ({ payload }) => {
@@ -22,7 +23,10 @@ async function main() {
       late.push(Number(BigInt.asUintN(32, now - payload)));
     });
   } else {
-    observer?.on('beat', () => { told += 1; });
+    observer?.on('beat', () => {
+      told += 1;
+      first ??= performance.now();
+    });
   }
   if (mode === 'quiet') {
     const agent = varta.Varta.connectUds(at);
@@ -35,7 +39,7 @@ async function main() {
     // All that was sent is waited for.
     const sent = Number(line);
     while (told + observer.stats().skipped < sent) await new Promise((next) => setTimeout(next, 1));
-    console.log(told, observer.stats().skipped);
+    console.log(told, observer.stats().skipped, (performance.now() - first) / 1000);
   } else if (mode === 'late') {
     console.log(JSON.stringify(late));
   } else {
