@@ -35,6 +35,7 @@ class Observer extends EventEmitter {
   #at = 0;
   #count = 0;
   #scheduled = false;
+  #listened = false;
   #iterators = new Set();
   #signal;
   #abort;
@@ -214,25 +215,23 @@ class Observer extends EventEmitter {
     this.#signal?.removeEventListener('abort', this.#abort);
     attempt('close', () => native.observerClose(observer));
     for (const iterator of [...this.#iterators]) iterator.end(error);
-    listenedTo.delete(this);
+    this.#note();
     process.nextTick(() => this.emit('close'));
   }
 
   /** Whether there is somebody to tell, all of whom are ready to hear. */
   #isHeard() {
-    if (this.#observer === null) return false;
+    if (!this.#listened) return false;
+    if (this.#iterators.size === 0) return true;
     for (const iterator of this.#iterators) if (iterator.isFull) return false;
-    return this.#iterators.size > 0 || this.#hasListeners();
+    return true;
   }
 
-  #hasListeners() {
-    return this.eventNames().some((name) => heard.has(name));
-  }
-
+  /** After each change of who listens. */
   #note() {
-    const listened = this.#observer !== null
-      && (this.#iterators.size > 0 || this.#hasListeners());
-    if (listened) listenedTo.add(this);
+    this.#listened = this.#observer !== null
+      && (this.#iterators.size > 0 || this.eventNames().some((name) => heard.has(name)));
+    if (this.#listened) listenedTo.add(this);
     else listenedTo.delete(this);
   }
 
