@@ -29,8 +29,23 @@ const binding = Symbol('binding');
 /** Observers that somebody listens to. Others are free to be collected. */
 const listenedTo = new Set();
 
+/** Those that are open, for `process.exit`, at which Node gives the native half no word. */
+const open = new Set();
+
+function closeAll() {
+  for (const weak of open) weak.deref()?.close();
+}
+
+function forget(weak) {
+  open.delete(weak);
+  if (open.size === 0) process.off('exit', closeAll);
+}
+
+const collected = new FinalizationRegistry(forget);
+
 class Observer extends EventEmitter {
   #observer;
+  #weak = new WeakRef(this);
   #room = new Room(BATCH);
   #at = 0;
   #count = 0;
@@ -45,10 +60,13 @@ class Observer extends EventEmitter {
       throw new TypeError('an observer is made by Observer.bind, not by new');
     }
     super();
-    // The native half must not keep alive whom nobody else does.
-    const weak = new WeakRef(this);
+    // Neither the native half nor the list may keep alive whom nobody else does.
+    const weak = this.#weak;
     const wake = () => weak.deref()?.#tell();
     this.#observer = attempt('bind', () => native.observerBind(settings, backlog, wake));
+    if (open.size === 0) process.on('exit', closeAll);
+    open.add(weak);
+    collected.register(this, weak);
     if (signal !== undefined) {
       this.#signal = signal;
       this.#abort = () => weak.deref()?.close();
@@ -213,6 +231,7 @@ class Observer extends EventEmitter {
     this.#count = 0;
     this.#at = 0;
     this.#signal?.removeEventListener('abort', this.#abort);
+    forget(this.#weak);
     attempt('close', () => native.observerClose(observer));
     for (const iterator of [...this.#iterators]) iterator.end(error);
     this.#note();
