@@ -125,11 +125,6 @@ bench: ## Measure everything side by side with its neighbours, and write a repor
 bench-quick: ## The same in less than five minutes
 	bench/run --quick
 
-bench: ## Measure, side by side with a bare send and the published client
-	$(CARGO) run --quiet --release --manifest-path bench/Cargo.toml --target-dir target/bench -- --json target/bench.json
-	bindings/python/run bench --json target/bench-python.json
-	node bench/node/main.js --json target/bench-node.json
-
 .PHONY: fmt
 fmt: ## Format
 	$(CARGO) fmt --all
