@@ -50,6 +50,9 @@ mod outside {
     #[doc = include_str!("../../README.md")]
     mod readme {}
 
+    #[doc = include_str!("../../docs/rust.md")]
+    mod rust {}
+
     #[doc = include_str!("../../docs/stories.md")]
     mod stories {}
 }
