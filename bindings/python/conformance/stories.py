@@ -23,7 +23,7 @@ def story(told: Vector) -> None:
         if expected and expected[0].get("step") == place:
             raise Failure(f"step {place}", expected[0], "nothing more")
     same("after the last step", [], expected)
-    compare(dict(observer.stats()), field(told, "counters", dict))
+    compare(observer.stats(), field(told, "counters", dict))
 
 
 def simulated(config: Vector) -> Simulated:

@@ -17,7 +17,8 @@ mod wait;
 
 use pyo3::prelude::*;
 
-/// It relies on the interpreter's lock: a free-threaded build turns it on to import this.
+/// It relies on the interpreter's lock, and says so: a free-threaded interpreter would take
+/// it to import this.
 #[pymodule(gil_used = true)]
 mod _varta {
     #[pymodule_export]

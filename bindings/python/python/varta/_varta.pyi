@@ -54,42 +54,6 @@ class AgentInfo(TypedDict):
     stalled: bool
     unconfirmed: bool
 
-@type_check_only
-class Counters(TypedDict):
-    beats: int
-    bad_magic: int
-    bad_version: int
-    bad_crc: int
-    bad_status: int
-    stall_on_wire: int
-    bad_pid: int
-    bad_timestamp: int
-    bad_nonce: int
-    wrong_length: int
-    auth_failures: int
-    decrypt_failures: int
-    replays: int
-    rate_limited_agent: int
-    rate_limited_global: int
-    capacity_exceeded: int
-    sender_memory_full: int
-    uid_refused: int
-    namespace_refused: int
-    origin_conflicts: int
-    control_truncated: int
-    probes: int
-    received: int
-    kernel_drops: int
-    evictions: int
-    missed: int
-    not_forward: int
-    stalls: int
-    recoveries: int
-    exits: int
-    pauses: int
-    io_errors: int
-    open_attempts: int
-
 @final
 class Varta:
     @classmethod
@@ -124,7 +88,7 @@ class Observer:
     def closed(self) -> bool: ...
     def poll(self, timeout: float | None = None) -> Event | None: ...
     def agents(self) -> list[AgentInfo]: ...
-    def stats(self) -> Counters: ...
+    def stats(self) -> dict[str, int]: ...
     def set_threshold(self, agent: int, threshold: float) -> bool: ...
     def fileno(self) -> int: ...
     def next_deadline(self) -> float | None: ...
@@ -165,7 +129,7 @@ class Simulated:
     ) -> None: ...
     def poll(self) -> Event | None: ...
     def agents(self) -> list[AgentInfo]: ...
-    def stats(self) -> Counters: ...
+    def stats(self) -> dict[str, int]: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Event: ...
 
