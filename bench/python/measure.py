@@ -1,7 +1,9 @@
 """Measuring several things side by side, so that noise meets all of them alike.
 
 As bench/src/measure.rs does: blocks of calls in turn, each call timed by itself, set up anew
-several times, and the ratio of two is the median of what it was in each round.
+several times, and the ratio of two is the median of what it was in each round. The receiver,
+though, is a socket of this process, emptied after each call while nobody looks at the clock: a
+second process would have to be given its turn for every sample.
 """
 
 from __future__ import annotations
@@ -54,24 +56,24 @@ class Group:
         return middle, low, high
 
 
-# What stands while contenders are measured: a way to wait until all that was sent is taken.
-Settle = Callable[[int], None]
-SetUp = Callable[[], AbstractContextManager["tuple[Settle, list[Contender]]"]]
+# What stands while contenders are measured: how what was sent is taken.
+Take = Callable[[], object]
+SetUp = Callable[[], AbstractContextManager["tuple[Take, list[Contender]]"]]
 
 
 def side_by_side(name: str, seconds: float, set_ups: int, set_up: SetUp) -> Group:
     rows: dict[str, Row] = {}
     for _ in range(set_ups):
-        with set_up() as (settle, contenders):
+        with set_up() as (take, contenders):
             end = clock() + int(seconds / set_ups * 1e9)
-            sent = number = 0
+            number = 0
             while number == 0 or clock() < end:
                 # Whoever has the first turn in this round has the last in the next.
                 first = number % len(contenders)
                 base = base_ns()
                 for contender in contenders[first:] + contenders[:first]:
                     row = rows.setdefault(contender.name, Row(contender.name))
-                    block, sent = take_block(contender, row, settle, sent)
+                    block = take_block(contender, row, take)
                     block = [max(took - base, 0.0) for took in block]
                     row.rounds.append(statistics.median(block))
                     row.samples += block
@@ -79,24 +81,21 @@ def side_by_side(name: str, seconds: float, set_ups: int, set_up: SetUp) -> Grou
     return Group(name, [rows[contender.name] for contender in contenders])
 
 
-def take_block(
-    contender: Contender, row: Row, settle: Settle, sent: int
-) -> tuple[list[float], int]:
+def take_block(contender: Contender, row: Row, take: Take) -> list[float]:
     _, call, arguments, good = contender
     block: list[float] = []
     while len(block) < BLOCK:
-        settle(sent)
         before = clock()
         answer = call(*arguments)
         took = clock() - before
         if good(answer):
             block.append(took)
-            sent += 1
+            take()
         else:
             row.missed += 1
             if row.missed > MOST_MISSES:
                 raise RuntimeError(f"{contender.name} goes wrong: {answer}")
-    return block, sent
+    return block
 
 
 def base_ns() -> float:

@@ -22,9 +22,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Callable
 
-from measure import Contender, Group, Settle, side_by_side
+from measure import Contender, Group, Take, side_by_side
 from peers import published
-from receiver import cpus, receiving
 from report import Figure, Report, Target
 
 PEER = os.environ["VARTA_PUBLISHED"]
@@ -52,11 +51,12 @@ def is_sent(outcome) -> bool:
 
 def beat_uds(seconds: float, set_ups: int) -> Findings:
     @contextmanager
-    def set_up() -> Iterator[tuple[Settle, list[Contender]]]:
+    def set_up() -> Iterator[tuple[Take, list[Contender]]]:
         with ExitStack() as stack:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             path = f"{folder}/varta.sock"
-            receiver = stack.enter_context(receiving(path))
+            receiver = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            receiver.bind(path)
             bare = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
             bare.connect(path)
             bare.setblocking(False)
@@ -66,7 +66,7 @@ def beat_uds(seconds: float, set_ups: int) -> Findings:
             notifier = sdnotify.SystemdNotifier()
             stack.callback(notifier.socket.close)
             yield (
-                receiver.settle,
+                lambda: receiver.recv(128),
                 [
                     Contender("socket.send", bare.send, (bytes(32),), lambda n: n == 32),
                     Contender("beat", ours.beat, (varta.Status.OK,), is_sent),
@@ -81,17 +81,18 @@ def beat_uds(seconds: float, set_ups: int) -> Findings:
 
 def beat_secure_udp(seconds: float, set_ups: int) -> Findings:
     @contextmanager
-    def set_up() -> Iterator[tuple[Settle, list[Contender]]]:
+    def set_up() -> Iterator[tuple[Take, list[Contender]]]:
         with ExitStack() as stack:
-            receiver = stack.enter_context(receiving())
-            address = receiver.address
+            receiver = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+            receiver.bind(("127.0.0.1", 0))
+            address = receiver.getsockname()
             bare = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
             bare.connect(address)
             bare.setblocking(False)
             ours = stack.enter_context(varta.Varta.connect_secure_udp(address, KEY))
             other = stack.enter_context(theirs.Varta.connect_secure_udp(address, KEY))
             yield (
-                receiver.settle,
+                lambda: receiver.recv(128),
                 [
                     Contender("socket.send", bare.send, (bytes(60),), lambda n: n == 60),
                     Contender("beat", ours.beat, (varta.Status.OK,), is_sent),
@@ -167,14 +168,10 @@ def main() -> None:
     parser.add_argument("--only", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))
     arguments = parser.parse_args()
     seconds, set_ups = (2.5, 5) if arguments.quick else (10.0, 20)
-    sender, receiver = cpus()
-    os.sched_setaffinity(0, {sender})
-    places = (
-        "sender and receiver share one CPU, which distorts what is sent"
-        if sender == receiver
-        else f"sender on CPU {sender}, receiver on CPU {receiver}"
-    )
-    report = Report(places, TARGETS, [], [])
+    # The first tends to be the one that serves interrupts.
+    cpu = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cpu})
+    report = Report(f"everything on CPU {cpu}", TARGETS, [], [])
     for name, bench in BENCHES.items():
         if arguments.only in (None, name):
             groups, figures = bench(seconds, set_ups)
