@@ -20,6 +20,7 @@ pub(crate) struct Values {
 }
 
 impl Values {
+    #[inline]
     pub(crate) fn get(py: Python<'_>) -> PyResult<&'static Self> {
         static VALUES: PyOnceLock<Values> = PyOnceLock::new();
         VALUES.get_or_try_init(py, || Self::new(py))
@@ -66,6 +67,13 @@ impl Values {
     #[cold]
     pub(crate) fn closed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         self.failed.call1(py, (BeatError::UNKNOWN_ERRNO, "Closed"))
+    }
+
+    /// Whether it is `Status.OK` itself.
+    #[inline]
+    pub(crate) fn is_ok(&self, value: &Bound<'_, PyAny>) -> bool {
+        let [ok, ..] = &self.statuses;
+        value.is(ok)
     }
 
     pub(crate) fn status(&self, py: Python<'_>, status: Status) -> Py<PyAny> {
