@@ -14,7 +14,7 @@ import weakref
 import pytest
 from conftest import DEADLINE, expect
 
-from varta import Beat, Observer, Stall, Varta
+from varta import Beat, Observer, Paused, Stall, Varta
 from varta.asyncio import beat_forever
 
 
@@ -28,6 +28,9 @@ def test_events_as_they_come(path: str) -> None:
         with Observer.bind(path, threshold=0.1) as observer, Varta.connect(path) as agent:
             agent.beat()
             async for event in observer:
+                # A busy machine may let the observer itself come late, and it says so.
+                if isinstance(event, Paused):
+                    continue
                 said.append(event.kind)
                 if isinstance(event, Stall) and said.count("stall") == 1:
                     agent.beat()

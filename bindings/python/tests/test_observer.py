@@ -172,7 +172,9 @@ def test_a_host_that_waits_for_the_descriptor(path: str) -> None:
             assert time.monotonic() < end, said
             if poller.poll(1000):
                 while (event := observer.poll(0)) is not None:
-                    said.append(event.kind)
+                    # A busy machine may let the observer itself come late, and it says so.
+                    if not isinstance(event, Paused):
+                        said.append(event.kind)
 
 
 def test_a_host_that_asks_for_the_deadline(path: str) -> None:

@@ -6,7 +6,7 @@ import signal
 import socket
 
 import pytest
-from conftest import DEADLINE, expect, output_of, python
+from conftest import DEADLINE, expect, output_of, python, until
 
 from varta import NONCE_TERMINAL, Beat, Exit, Frame, Observer, Status
 from varta.panic import (
@@ -167,10 +167,10 @@ raise LookupError
         process = python(code)
         output_of(process)
         assert process.returncode == 1
-        beat = expect(observer, Beat)
+        beat = until(observer, Beat)
         assert isinstance(beat, Beat) and beat.claimed_pid == process.pid
         # Over a network, silence after last words is an exit.
-        exit = expect(observer, Exit)
+        exit = until(observer, Exit)
         assert isinstance(exit, Exit) and (exit.code, exit.signal) == (None, None)
 
 
