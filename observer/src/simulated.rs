@@ -1,7 +1,7 @@
 //! An observer without sockets, in invented time: for the shared stories, and for users'
 //! own tests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use varta::secure::Key;
@@ -42,9 +42,8 @@ use crate::tracker::AgentInfo;
 pub struct Simulated {
     judge: Judge,
     host: Told,
-    said: Vec<Event>,
-    /// How many of what was said have been polled.
-    polled: usize,
+    /// What was said and not yet polled.
+    said: VecDeque<Event>,
     lateness: Lateness,
     now: u64,
     asleep: u64,
@@ -84,8 +83,7 @@ impl Simulated {
             lateness: Lateness::new(pause_after, judge.shortest_threshold(), 0),
             judge,
             host: Told { exits, namespaces: HashMap::new() },
-            said: Vec::new(),
-            polled: 0,
+            said: VecDeque::new(),
             now: 0,
             asleep: 0,
         }
@@ -240,15 +238,7 @@ impl Simulated {
     /// assert_eq!(varta_observer::Observer::simulated().poll(), None);
     /// ```
     pub fn poll(&mut self) -> Option<Event> {
-        let event = self.said.get(self.polled).copied();
-        match event {
-            Some(_) => self.polled += 1,
-            None => {
-                self.said.clear();
-                self.polled = 0;
-            }
-        }
-        event
+        self.said.pop_front()
     }
 
     /// The agents that are followed.
@@ -296,7 +286,24 @@ impl Simulated {
 
     fn gather(&mut self) {
         while let Some(event) = self.judge.next_event() {
-            self.said.push(event);
+            self.said.push_back(event);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::Sender;
+
+    #[test]
+    fn what_was_polled_is_not_kept() {
+        let mut observer = crate::Observer::simulated();
+        let sender = Sender::Kernel { pid: 4321, uid: 0, process: None };
+        for at in 0..1_000 {
+            observer.feed(at, &Datagram::new(0, sender, &[0; 32]));
+            assert!(observer.poll().is_some());
+        }
+        assert!(observer.said.capacity() < 100);
     }
 }
