@@ -13,7 +13,6 @@ import json
 import os
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -130,7 +129,8 @@ def events(seconds: float, _: int) -> Findings:
 
 
 def importing(seconds: float, _: int) -> Findings:
-    """A Python that imports and ends, beside one that only ends."""
+    """A Python that imports and ends, beside one that only ends. It is the CPU's time: the rest
+    is waiting for a turn."""
     programs: dict[str, tuple[str, dict[str, str]]] = {
         "bare": ("pass", {}),
         "ours": ("import varta", {}),
@@ -140,9 +140,11 @@ def importing(seconds: float, _: int) -> Findings:
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         for name, (code, environment) in programs.items():
-            before = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], env=os.environ | environment, check=True)
-            took[name].append(1e3 * (time.perf_counter() - before))
+            command = [sys.executable, "-c", code]
+            child = os.posix_spawn(sys.executable, command, os.environ | environment)
+            _, status, used = os.wait4(child, 0)
+            assert status == 0, command
+            took[name].append(1e3 * (used.ru_utime + used.ru_stime))
     added = {
         name: statistics.median(a - b for a, b in zip(took[name], took["bare"]))
         for name in programs
