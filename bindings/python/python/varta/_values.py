@@ -6,7 +6,6 @@ annotations are strings, and what only type checkers need is not imported.
 """
 
 from enum import Enum, IntEnum
-from errno import errorcode
 
 from varta import _varta
 
@@ -104,7 +103,7 @@ class BeatError(_Frozen):
         """What a beat keeps of an OSError."""
         if not exc.errno:
             return BeatError(BeatError.UNKNOWN_ERRNO, type(exc).__name__)
-        return BeatError(exc.errno, errorcode.get(exc.errno, type(exc).__name__))
+        return BeatError(exc.errno, _name(exc.errno, type(exc).__name__))
 
 
 class BeatOutcome(_Frozen):
@@ -195,7 +194,13 @@ _DROPPED = dict(zip(DropReason, DROPPED))
 
 def failed(errno: int, kind: str) -> "BeatOutcome":
     """The outcome of a failed beat, from what the native module knows of it."""
-    return BeatOutcome.failed(BeatError(errno, errorcode.get(errno, kind)))
+    return BeatOutcome.failed(BeatError(errno, _name(errno, kind)))
+
+
+def _name(errno: int, otherwise: str) -> str:
+    from errno import errorcode
+
+    return errorcode.get(errno, otherwise)
 
 
 def classify_send_error(exc: OSError) -> "BeatOutcome":
