@@ -109,7 +109,8 @@ crates:
 	$(CARGO) publish --quiet --dry-run --allow-dirty -p varta -p varta-observer
 
 .PHONY: docs
-docs: target/book-tools/bin/mkdocs ## Build the book in target/book, and check its links
+docs: target/book-tools/bin/mkdocs ## Build the book in target/book, and check its links and examples
+	tools/book/examples
 	NO_MKDOCS_2_WARNING=1 $< build --strict
 
 target/book-tools/bin/mkdocs: tools/book/requirements.txt
