@@ -48,7 +48,7 @@ impl Book {
         intervals: Intervals::EMPTY,
     };
 
-    fn absorb(&mut self, gone: &Self) {
+    pub(crate) fn absorb(&mut self, gone: &Self) {
         self.beats += gone.beats;
         self.missed += gone.missed;
         self.stalls += gone.stalls;
@@ -93,6 +93,8 @@ pub(crate) struct Books {
     pub(crate) exits: Exits,
     /// From an agent's deadline until its Stall was said.
     pub(crate) detection: Latencies,
+    /// Failures of a socket.
+    pub(crate) io_errors: u64,
     threshold_ns: u64,
 }
 
@@ -104,6 +106,7 @@ impl Books {
             gone: Book::EMPTY,
             exits: Exits::default(),
             detection: Latencies::EMPTY,
+            io_errors: 0,
             threshold_ns,
         }
     }
@@ -123,6 +126,7 @@ impl Books {
     /// Takes an event in. Answers what was known of its agent until then, if the event is
     /// the agent's end.
     pub(crate) fn note(&mut self, event: &Event) -> Option<Book> {
+        self.io_errors += u64::from(matches!(event.what, What::Io { .. }));
         let about = event.about.as_ref()?;
         let book = self.agents.entry(about.agent).or_insert(Book::EMPTY);
         match event.what {

@@ -34,6 +34,9 @@ pub(crate) struct Cli {
 /// What the binary does besides watching.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Top(commands::top::Arguments),
+    Events(commands::events::Arguments),
+    Check(commands::check::Arguments),
     Run(commands::run::Arguments),
     Signal(commands::signal::Arguments),
     Decode(commands::decode::Arguments),

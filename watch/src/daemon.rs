@@ -17,6 +17,7 @@ use crate::flags::{self, Admission};
 use crate::keeper::Keeper;
 use crate::log;
 use crate::recovery::{self, Plan};
+use crate::showing;
 use crate::signals::Signals;
 use crate::state::{self, Questions, Shared};
 use crate::systemd::{self, Notifier, Passed};
@@ -43,7 +44,8 @@ fn watch(
         info!(flag, "has no effect here; docs/watch.md says why");
     }
     let notifier = Notifier::from_env()?;
-    let passed = systemd::take_sockets()?;
+    let mut passed = systemd::take_sockets()?;
+    let passed_http = std::mem::take(&mut passed.http);
     let observer = observe(&mut settings, passed)?;
     if let Some(advice) = observer.advice() {
         warn!("{advice}");
@@ -59,6 +61,7 @@ fn watch(
     let export = export_options(&settings)
         .map(|options| export::start(options, format, shared.clone()))
         .transpose()?;
+    let showing = showing::start(&settings, passed_http, shared.clone())?;
     let notifier = Arc::new(notifier);
     let keeper = Keeper::start(&settings, Arc::clone(&notifier), shared.clone(), clock)?;
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");
@@ -73,6 +76,7 @@ fn watch(
         notifier,
         recovery,
         export,
+        showing,
     };
     let mut watching = Loop::new(with)?;
     let watched = watching.run();
@@ -81,6 +85,7 @@ fn watch(
     info!("ending");
     // Whoever beats from here on learns at once that nobody is there.
     drop(with.observer);
+    with.showing.end();
     with.recovery.end(Duration::from_millis(with.settings.flags.keeping.shutdown_grace_ms));
     if let Some(export) = with.export {
         export.end();

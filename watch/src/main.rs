@@ -6,17 +6,21 @@ mod cli;
 mod clock;
 mod commands;
 mod config;
+mod control;
 mod daemon;
 mod export;
 mod flags;
 mod histogram;
+mod http;
 mod inherited;
 mod json;
 mod keeper;
 mod log;
+mod metrics;
 mod pace;
 mod recovery;
 mod rotation;
+mod showing;
 mod signals;
 mod state;
 mod systemd;
@@ -41,6 +45,9 @@ fn main() -> ExitCode {
         Some(Command::Signal(wanted)) => commands::signal::run(&wanted),
         Some(Command::Decode(wanted)) => commands::decode::run(&wanted),
         Some(Command::Audit(wanted)) => commands::audit::run(&wanted),
+        Some(Command::Top(wanted)) => commands::top::run(&wanted),
+        Some(Command::Events(wanted)) => commands::events::run(&wanted),
+        Some(Command::Check(wanted)) => commands::check::run(&wanted),
         None => watch(said, arguments),
     };
     done.unwrap_or_else(|failure| failure.report())

@@ -53,6 +53,7 @@ pub(crate) struct Snapshot {
     pub(crate) gone: Book,
     pub(crate) exits: Exits,
     pub(crate) detection: Latencies,
+    pub(crate) io_errors: u64,
     pub(crate) counters: Counters,
     pub(crate) turns: Turns,
     pub(crate) threshold: Duration,

@@ -51,6 +51,7 @@ pub(crate) struct Tallies {
     pub(crate) recovery: Recovery,
     pub(crate) audit: Audit,
     pub(crate) export: Export,
+    pub(crate) http: Http,
     /// Messages that the log had no room for.
     pub(crate) log_lost: Count,
     pub(crate) heartbeat_failed: Count,
@@ -91,4 +92,21 @@ pub(crate) struct Export {
     pub(crate) lines: Count,
     /// Lines that could not be written, or found no room to wait.
     pub(crate) lost: Count,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Http {
+    pub(crate) requests: Count,
+    /// Without the token, or with a wrong one.
+    pub(crate) auth_failures: Count,
+    pub(crate) over_rate: Count,
+    /// From addresses for which there was no room to keep a rate.
+    pub(crate) table_full: Count,
+    /// Connections beyond those that may be open at once.
+    pub(crate) crowded: Count,
+    /// Scrapes that were given what the one before was given.
+    pub(crate) repeated: Count,
+    /// From the question for a snapshot until the answer was ready.
+    pub(crate) took: Times,
+    pub(crate) over_budget: Count,
 }

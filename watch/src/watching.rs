@@ -17,6 +17,7 @@ use crate::export::{self, Entry};
 use crate::histogram::{LATENCIES, Latencies};
 use crate::pace::Pace;
 use crate::recovery;
+use crate::showing::Showing;
 use crate::signals::Signals;
 use crate::state::{Questions, Said, Shared, Snapshot, Turns};
 use crate::systemd::Notifier;
@@ -37,6 +38,7 @@ pub(crate) struct Watching {
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) recovery: recovery::Feed,
     pub(crate) export: Option<export::Feed>,
+    pub(crate) showing: Showing,
 }
 
 /// The loop.

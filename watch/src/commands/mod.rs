@@ -1,9 +1,12 @@
 //! What the binary does besides watching.
 
 pub(crate) mod audit;
+pub(crate) mod check;
 pub(crate) mod decode;
+pub(crate) mod events;
 pub(crate) mod run;
 pub(crate) mod signal;
+pub(crate) mod top;
 
 use std::fmt;
 use std::io::{self, Write};

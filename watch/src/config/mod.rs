@@ -14,7 +14,8 @@ use clap::Error as Usage;
 use crate::cli::{self, Cli};
 use file::ConfigFile;
 
-pub(crate) use settings::{Command, Keys, Settings};
+pub(crate) use secrets::Token;
+pub(crate) use settings::{Command, Keys, Settings, control_socket_of};
 
 /// Why there are no settings. Either is the fault of who gave them.
 #[derive(Debug)]

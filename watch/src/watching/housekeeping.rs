@@ -68,6 +68,7 @@ impl Loop {
             gone: self.books.gone,
             exits: self.books.exits,
             detection: self.books.detection,
+            io_errors: self.books.io_errors,
             counters: self.with.observer.stats()?,
             turns: Turns { last, ..self.turns },
             threshold: self.with.settings.threshold,
@@ -142,6 +143,7 @@ impl Loop {
         if let Err(error) = changed {
             error!(%error, "not all of the new settings could be taken");
         }
+        self.with.showing.reload(&settings);
         self.with.recovery.plan(Plan::new(&settings));
         self.books.set_threshold(nanoseconds(settings.threshold));
         info!("reloaded");

@@ -1,0 +1,137 @@
+//! How it looks.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout};
+use ratatui::style::{Color, Modifier, Style, Stylize};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table};
+
+use super::Top;
+use crate::control::protocol::{Gone, Report, Row, State};
+
+/// Lines for those that are gone.
+const MOST_GONE: u16 = 6;
+
+/// A state is a word, and a colour besides.
+const fn colour(state: State) -> Color {
+    match state {
+        State::Ok => Color::Green,
+        State::Degraded => Color::Yellow,
+        State::Critical => Color::Magenta,
+        State::Stalled => Color::Red,
+    }
+}
+
+pub(super) fn draw(frame: &mut Frame<'_>, top: &Top<'_>) {
+    let gone = u16::try_from(top.report.gone.len()).unwrap_or(u16::MAX).min(MOST_GONE);
+    let gone_height = if gone == 0 { 0 } else { gone + 1 };
+    let [summary, agents, departed, keys] = Layout::vertical([
+        Constraint::Length(2),
+        Constraint::Min(3),
+        Constraint::Length(gone_height),
+        Constraint::Length(1),
+    ])
+    .areas(frame.area());
+    frame.render_widget(summary_of(&top.report), summary);
+    frame.render_widget(table_of(top.report.agents.iter().skip(top.first)), agents);
+    if gone > 0 {
+        let lines = std::iter::once(Line::styled("GONE", header()));
+        let lines = lines.chain(top.report.gone.iter().take(gone.into()).map(gone_line));
+        frame.render_widget(Paragraph::new(lines.collect::<Vec<_>>()), departed);
+    }
+    frame.render_widget(keys_of(top), keys);
+}
+
+fn header() -> Style {
+    Style::new().add_modifier(Modifier::BOLD | Modifier::REVERSED)
+}
+
+fn summary_of(report: &Report) -> Paragraph<'static> {
+    let of = |state| report.agents.iter().filter(|row| row.state == state).count();
+    let mut states = vec![Span::raw(format!("{} agents: ", report.agents.len()))];
+    for state in [State::Ok, State::Degraded, State::Critical, State::Stalled] {
+        let count = of(state);
+        let style =
+            if count == 0 { Style::new() } else { Style::new().fg(colour(state)).bold() };
+        states.push(Span::styled(format!("{count} {}  ", state.name()), style));
+    }
+    let totals = &report.totals;
+    let up = time(report.uptime_ms);
+    let counts = format!(
+        "up {up}  beats {}  stalls {}  recoveries {}  exits {}  missed {}",
+        totals.beats, totals.stalls, totals.recoveries, totals.exits, totals.missed
+    );
+    Paragraph::new(vec![Line::from(states), Line::raw(counts)])
+}
+
+fn table_of<'a>(rows: impl Iterator<Item = &'a Row>) -> Table<'static> {
+    let names = ["AGENT", "PROGRAM", "PID", "STATE", "HEARD", "BEATS", "MISSED", "PAYLOAD"];
+    let rows = rows.take(usize::from(u16::MAX)).map(|row| {
+        let state = Cell::from(row.state.name()).style(Style::new().fg(colour(row.state)));
+        TableRow::new([
+            Cell::from(row.agent.to_string()),
+            Cell::from(row.program.clone()),
+            Cell::from(row.shown_pid().to_string()),
+            state,
+            Cell::from(time(row.age_ms)),
+            Cell::from(row.beats.to_string()),
+            Cell::from(row.missed.to_string()),
+            Cell::from(row.payload.to_string()),
+        ])
+    });
+    let widths = [
+        Constraint::Length(7),
+        Constraint::Length(16),
+        Constraint::Length(8),
+        Constraint::Length(9),
+        Constraint::Length(8),
+        Constraint::Length(10),
+        Constraint::Length(8),
+        Constraint::Min(8),
+    ];
+    Table::new(rows, widths).header(TableRow::new(names).style(header()))
+}
+
+fn gone_line(gone: &Gone) -> Line<'static> {
+    let Gone { agent, program, pid, ago_ms, cause, .. } = gone;
+    let style = if gone.clean { Style::new() } else { Style::new().fg(Color::Red) };
+    let ago = time(*ago_ms);
+    Line::styled(format!("{agent:<7} {program:<16} {pid:<8} {ago} ago, {cause}"), style)
+}
+
+fn keys_of(top: &Top<'_>) -> Line<'static> {
+    if let Some(trouble) = &top.trouble {
+        return Line::styled(trouble.clone(), Style::new().fg(Color::Red).bold());
+    }
+    let order = top.order.name();
+    Line::raw(format!("q ends  s sorts (now by {order})  arrows and page keys move"))
+}
+
+/// A time in a few characters.
+fn time(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms}ms"),
+        1_000..60_000 => format!("{}.{}s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{}m{:02}s", ms / 60_000, ms / 1_000 % 60),
+        _ => format!("{}h{:02}m", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_short() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1_050, "1.0s"),
+            (59_999, "59.9s"),
+            (61_000, "1m01s"),
+            (3_660_000, "1h01m"),
+        ] {
+            assert_eq!(time(ms), text);
+        }
+    }
+}
