@@ -11,11 +11,15 @@
 )]
 
 mod agent;
+mod browser;
 #[path = "../../../core/tests/support/child.rs"]
 mod child;
+mod crowd;
 mod daemon;
 #[path = "../../../core/tests/support/folder.rs"]
 mod folder;
+pub(crate) mod http;
+mod peer;
 #[path = "../../../observer/tests/support/system.rs"]
 mod system;
 
@@ -25,10 +29,13 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub(crate) use agent::Agent;
+pub(crate) use browser::Browser;
 pub(crate) use child::{Child, Ended};
+pub(crate) use crowd::crowd;
 pub(crate) use daemon::Daemon;
 pub(crate) use folder::Folder;
-pub(crate) use system::{fork_as, needs_root};
+pub(crate) use peer::published_daemon;
+pub(crate) use system::{fork_as, needs_root, skipped};
 
 /// How long anything is waited for. Reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,0 +1,167 @@
+//! The live page in a real browser.
+
+mod support;
+
+use support::http::address_of;
+use support::{Agent, Browser, Child, Daemon, Folder, crowd, ms, secret, signal, skipped};
+use varta::{Status, Varta};
+
+const TOKEN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
+fn program() -> Option<&'static str> {
+    let program = Browser::program();
+    if program.is_none() {
+        skipped("a browser: apt-get install chromium");
+    }
+    program
+}
+
+fn state_of(agent: &Agent, state: &str) -> String {
+    let pid = agent.pid();
+    format!(
+        "[...document.querySelectorAll('#agents tr')].some(row => \
+         row.cells[2].textContent === '{pid}' && row.dataset.state === '{state}')"
+    )
+}
+
+#[test]
+fn the_page_shows_an_agent_appear_stall_recover_and_exit() {
+    let Some(program) = program() else { return };
+    let folder = Folder::new();
+    let daemon =
+        Daemon::start(&folder, &["--threshold-ms", "500", "--prom-addr", "127.0.0.1:0"]);
+    let mut browser = Browser::start(program, false);
+    browser.open(&format!("http://{}/", address_of(&daemon)));
+    browser
+        .wait_for("document.getElementById('rest').textContent === 'No agent has beaten yet.'");
+    let mut agent = Agent::at(daemon.socket());
+    browser.wait_for(&state_of(&agent, "ok"));
+    agent.stop();
+    browser.wait_for(&state_of(&agent, "stalled"));
+    browser.wait_for("document.title === '(1 stalled) varta'");
+    agent.go_on();
+    browser.wait_for(&state_of(&agent, "ok"));
+    agent.kill();
+    browser.wait_for("document.querySelectorAll('#agents tr').length === 0");
+    browser
+        .wait_for("document.getElementById('said').innerText.includes('killed by signal 9')");
+    let said = browser.value("document.getElementById('said').innerText").to_string();
+    for words in ["appeared", "is silent", "is back", "ended"] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    assert_eq!(browser.complaints(), [] as [String; 0]);
+}
+
+#[test]
+fn the_page_asks_for_the_token_and_keeps_it_to_itself() {
+    let Some(program) = program() else { return };
+    let folder = Folder::new();
+    let token = secret(&folder, "token", TOKEN);
+    let flags = ["--threshold-ms", "5000", "--prom-addr", "127.0.0.1:0", "--prom-token-file"];
+    let daemon = Daemon::start(&folder, &[&flags[..], &[token.to_str().unwrap()]].concat());
+    let agent = Agent::at(daemon.socket());
+    let mut browser = Browser::start(program, true);
+    browser.open(&format!("http://{}/", address_of(&daemon)));
+    browser.wait_for("document.getElementById('login').hidden === false");
+    let enter = |token: &str| {
+        format!(
+            "document.getElementById('token').value = '{token}'; \
+             document.getElementById('login').requestSubmit()"
+        )
+    };
+    browser.value(&enter("wrong"));
+    browser.wait_for(
+        "document.getElementById('refused').textContent === 'That is not the token.'",
+    );
+    browser.value(&enter(TOKEN));
+    browser.wait_for(&state_of(&agent, "ok"));
+    assert_eq!(browser.value("document.getElementById('login').hidden"), true);
+    assert_eq!(browser.value("document.cookie + Object.keys(localStorage)"), "");
+    assert_eq!(
+        browser.value("getComputedStyle(document.body).backgroundColor"),
+        "rgb(18, 22, 27)"
+    );
+}
+
+#[test]
+fn the_page_bears_thousands_of_agents() {
+    let Some(program) = program() else { return };
+    let folder = Folder::new();
+    let http = ["--prom-addr", "127.0.0.1:0", "--prom-rate-limit-burst", "0"];
+    let udp = ["--udp-port", "0", "--i-accept-plaintext-udp", "--udp-bind-addr", "127.0.0.1"];
+    let flags = [&["--threshold-ms", "60000"][..], &http, &udp].concat();
+    let daemon = Daemon::start(&folder, &flags);
+    crowd(&daemon, &address_of(&daemon), 2_000);
+    let mut browser = Browser::start(program, false);
+    browser.open(&format!("http://{}/", address_of(&daemon)));
+    browser.wait_for("document.querySelector('.states b').textContent === '2,000'");
+    assert_eq!(browser.value("document.querySelectorAll('#agents tr').length"), 300);
+    assert_eq!(browser.complaints(), [] as [String; 0]);
+}
+
+/// The picture in the docs: `VARTA_PICTURE=docs/watch-page.png` draws it anew.
+#[test]
+fn the_page_looks_as_the_docs_show_it() {
+    let Some(program) = program() else { return };
+    let folder = Folder::new();
+    let flags = ["--threshold-ms", "1500", "--prom-addr", "127.0.0.1:0"];
+    let daemon = Daemon::start(&folder, &flags);
+    let mut browser = Browser::start(program, false);
+    browser.open(&format!("http://{}/", address_of(&daemon)));
+    browser.wait_for("document.getElementById('link').textContent === 'live'");
+    let agents = [
+        ("payments", Status::Ok),
+        ("scheduler", Status::Ok),
+        ("mail-out", Status::Ok),
+        ("indexer", Status::Ok),
+        ("thumbnails", Status::Ok),
+        ("cache", Status::Degraded),
+        ("ledger", Status::Critical),
+    ]
+    .map(|(name, status)| named(&daemon, name, status));
+    browser.wait_for("document.querySelectorAll('#agents tr').length === 7");
+    signal(agents[1].pid(), libc::SIGSTOP);
+    browser.wait_for("document.title === '(1 stalled) varta'");
+    signal(agents[1].pid(), libc::SIGCONT);
+    browser.wait_for("document.title === 'varta'");
+    signal(agents[3].pid(), libc::SIGSTOP);
+    signal(agents[4].pid(), libc::SIGKILL);
+    browser.wait_for("document.title === '(1 stalled) varta'");
+    browser.wait_for("document.querySelectorAll('#agents tr').length === 6");
+    let picture = base64(&browser.picture());
+    assert!(picture.starts_with(b"\x89PNG"));
+    if let Some(path) = std::env::var_os("VARTA_PICTURE") {
+        std::fs::write(path, picture).unwrap();
+    }
+    assert_eq!(browser.complaints(), [] as [String; 0]);
+}
+
+/// A process of this name that beats ten times a second.
+fn named(daemon: &Daemon, name: &str, status: Status) -> Child {
+    Child::start(|| {
+        std::fs::write("/proc/self/comm", name).unwrap();
+        let mut agent = Varta::connect(daemon.socket()).unwrap();
+        for handled in 1_200.. {
+            // What is not sent is missed, and the next one is sent again.
+            let _ = agent.beat(status, handled);
+            std::thread::sleep(ms(100));
+        }
+    })
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let digits: Vec<_> = text.bytes().filter(|byte| *byte != b'=').map(value).collect();
+    let decoded = digits.chunks(4).flat_map(|four| {
+        let bits = four.iter().fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit));
+        let bits = bits << (6 * (4 - four.len()));
+        bits.to_be_bytes()[1..four.len()].to_vec()
+    });
+    decoded.collect()
+}

@@ -1,0 +1,166 @@
+//! A real Chromium, told what to do through its DevTools over a pipe.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::{Folder, PATIENCE};
+
+/// A browser with one page, which goes when it is dropped.
+pub(crate) struct Browser {
+    process: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+    session: String,
+    asked: u64,
+    /// What the page has complained about.
+    complaints: Vec<String>,
+    _profile: Folder,
+}
+
+impl Browser {
+    /// As it is called on this machine, if it is there.
+    pub(crate) fn program() -> Option<&'static str> {
+        ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
+            let found = Command::new(name).arg("--version").output();
+            found.is_ok_and(|found| found.status.success())
+        })
+    }
+
+    #[track_caller]
+    pub(crate) fn start(program: &str, dark: bool) -> Self {
+        let profile = Folder::new();
+        // It speaks through descriptors 3 and 4; a shell puts its own in their place.
+        let command = "exec \"$@\" 3<&0 4>&1 >/dev/null";
+        let mut process = Command::new("sh")
+            .args(["-c", command, "sh", program, "--headless=new", "--remote-debugging-pipe"])
+            .args(["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"])
+            .args(["--no-first-run", "--hide-scrollbars", "--no-proxy-server"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let to = process.stdin.take().unwrap();
+        let from = BufReader::new(process.stdout.take().unwrap());
+        let session = String::new();
+        let mut browser = Self {
+            process,
+            to,
+            from,
+            session,
+            asked: 0,
+            complaints: Vec::new(),
+            _profile: profile,
+        };
+        let made = browser.ask("Target.createTarget", json!({"url": "about:blank"}));
+        let to = json!({"targetId": made["targetId"], "flatten": true});
+        let attached = browser.ask("Target.attachToTarget", to);
+        browser.session = attached["sessionId"].as_str().unwrap().to_owned();
+        browser.ask("Runtime.enable", json!({}));
+        browser.ask("Log.enable", json!({}));
+        browser.ask("Page.enable", json!({}));
+        let size =
+            json!({"width": 1120, "height": 560, "deviceScaleFactor": 1, "mobile": false});
+        browser.ask("Emulation.setDeviceMetricsOverride", size);
+        let scheme = if dark { "dark" } else { "light" };
+        let feature = json!({"name": "prefers-color-scheme", "value": scheme});
+        browser.ask("Emulation.setEmulatedMedia", json!({"features": [feature]}));
+        browser
+    }
+
+    #[track_caller]
+    pub(crate) fn open(&mut self, url: &str) {
+        self.ask("Page.navigate", json!({"url": url}));
+    }
+
+    /// What an expression is in the page.
+    #[track_caller]
+    pub(crate) fn value(&mut self, expression: &str) -> Value {
+        let asked = json!({"expression": expression, "returnByValue": true});
+        let answer = self.ask("Runtime.evaluate", asked);
+        assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Looks until an expression is true.
+    #[track_caller]
+    pub(crate) fn wait_for(&mut self, expression: &str) {
+        let start = std::time::Instant::now();
+        // Not all of the page may be there yet.
+        let expression =
+            &format!("(() => {{ try {{ return {expression} }} catch {{ return false }} }})()");
+        while self.value(expression) != json!(true) {
+            let page = self.value("document.body?.innerText");
+            assert!(start.elapsed() < PATIENCE, "{expression} in vain on {page}");
+            std::thread::sleep(super::ms(50));
+        }
+    }
+
+    /// A picture of the page, as base64 of a PNG.
+    pub(crate) fn picture(&mut self) -> String {
+        let picture = self.ask("Page.captureScreenshot", json!({"format": "png"}));
+        picture["data"].as_str().unwrap().to_owned()
+    }
+
+    /// Errors and warnings in the page's console until now.
+    pub(crate) fn complaints(&mut self) -> &[String] {
+        // What came before the answer has been read by then.
+        self.value("0");
+        &self.complaints
+    }
+
+    #[track_caller]
+    fn ask(&mut self, method: &str, parameters: Value) -> Value {
+        self.asked += 1;
+        let mut message = json!({"id": self.asked, "method": method, "params": parameters});
+        if !self.session.is_empty() {
+            message["sessionId"] = json!(self.session);
+        }
+        let mut bytes = message.to_string().into_bytes();
+        bytes.push(0);
+        self.to.write_all(&bytes).unwrap();
+        loop {
+            let mut bytes = Vec::new();
+            self.from.read_until(0, &mut bytes).unwrap();
+            assert_eq!(bytes.pop(), Some(0), "the browser has ended");
+            let message: Value = serde_json::from_slice(&bytes).unwrap();
+            if message["id"] == json!(self.asked) {
+                assert!(message.get("error").is_none(), "{method}: {message}");
+                return message["result"].clone();
+            }
+            self.note(&message);
+        }
+    }
+
+    fn note(&mut self, message: &Value) {
+        let parameters = &message["params"];
+        let complains = match message["method"].as_str().unwrap_or_default() {
+            "Runtime.exceptionThrown" => true,
+            "Runtime.consoleAPICalled" => {
+                matches!(parameters["type"].as_str(), Some("error" | "warning" | "assert"))
+            }
+            "Log.entryAdded" => {
+                matches!(parameters["entry"]["level"].as_str(), Some("error" | "warning"))
+            }
+            _ => false,
+        };
+        if complains {
+            self.complaints.push(parameters.to_string());
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // It and all of its helpers.
+        let group = -i32::try_from(self.process.id()).unwrap_or(1);
+        // SAFETY: takes numbers alone.
+        unsafe { libc::kill(group, libc::SIGKILL) };
+        let _ = self.process.wait();
+    }
+}

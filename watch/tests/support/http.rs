@@ -1,0 +1,82 @@
+//! A client of HTTP that can misbehave.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use super::{Daemon, PATIENCE, wait_until};
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    /// In lower case.
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+impl Reply {
+    /// Out of all that came.
+    #[track_caller]
+    pub(crate) fn of(bytes: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{text:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+}
+
+/// Where a daemon that was told port 0 serves HTTP, by its log.
+#[track_caller]
+pub(crate) fn address_of(daemon: &Daemon) -> String {
+    daemon.wait_for_log("serving HTTP");
+    let log = daemon.log();
+    let line = log.lines().rev().find(|line| line.contains("serving HTTP")).unwrap();
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    line["address"].as_str().unwrap().to_owned()
+}
+
+pub(crate) fn connect(address: &str) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Sends bytes and reads until the other end closes.
+#[track_caller]
+pub(crate) fn send(address: &str, request: &[u8]) -> io::Result<Vec<u8>> {
+    let mut stream = connect(address);
+    stream.write_all(request)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+#[track_caller]
+pub(crate) fn get(address: &str, path: &str) -> Reply {
+    get_with(address, path, "")
+}
+
+/// With further lines in its head, each with its end.
+#[track_caller]
+pub(crate) fn get_with(address: &str, path: &str, head: &str) -> Reply {
+    let request =
+        format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n{head}\r\n");
+    Reply::of(&send(address, request.as_bytes()).unwrap())
+}
+
+/// The value of a sample, by its name and labels as they are written.
+pub(crate) fn sample(metrics: &str, name: &str) -> Option<f64> {
+    let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    found.map(|value| value.parse().unwrap())
+}
+
+/// Scrapes until a sample is as it should be.
+#[track_caller]
+pub(crate) fn wait_for_sample(address: &str, name: &str, wanted: impl Fn(f64) -> bool) {
+    wait_until(|| {
+        let reply = get(address, "/metrics");
+        // Scrapes may be limited.
+        reply.status == 200 && sample(&reply.body, name).is_some_and(&wanted)
+    });
+}
