@@ -1,5 +1,13 @@
 //! The control socket and the commands that use it: `events`, `check`, `top`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,13 @@
 //! HTTP: who is answered, and what clients that misbehave cost.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
 mod support;
 
 use std::io::{Read, Write};

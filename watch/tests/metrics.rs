@@ -1,5 +1,13 @@
 //! What is scraped: whether it is well-formed, true, bounded, and what the docs list.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what clippy.toml allows in tests it does not see in their helpers"
+)]
+
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -101,10 +101,10 @@ impl Browser {
         }
     }
 
-    /// A picture of the page, as base64 of a PNG.
-    pub(crate) fn picture(&mut self) -> String {
+    /// A picture of the page, as PNG.
+    pub(crate) fn picture(&mut self) -> Vec<u8> {
         let picture = self.ask("Page.captureScreenshot", json!({"format": "png"}));
-        picture["data"].as_str().unwrap().to_owned()
+        base64(picture["data"].as_str().unwrap())
     }
 
     /// Errors and warnings in the page's console until now.
@@ -163,4 +163,21 @@ impl Drop for Browser {
         unsafe { libc::kill(group, libc::SIGKILL) };
         let _ = self.process.wait();
     }
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => byte - b'A',
+        b'a'..=b'z' => byte - b'a' + 26,
+        b'0'..=b'9' => byte - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let digits: Vec<_> = text.bytes().filter(|byte| *byte != b'=').map(value).collect();
+    let decoded = digits.chunks(4).flat_map(|four| {
+        let bits = four.iter().fold(0_u32, |bits, digit| bits << 6 | u32::from(*digit));
+        let bits = bits << (6 * (4 - four.len()));
+        bits.to_be_bytes()[1..four.len()].to_vec()
+    });
+    decoded.collect()
 }
