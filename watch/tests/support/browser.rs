@@ -65,7 +65,7 @@ impl Browser {
         browser.ask("Log.enable", json!({}));
         browser.ask("Page.enable", json!({}));
         let size =
-            json!({"width": 1120, "height": 560, "deviceScaleFactor": 1, "mobile": false});
+            json!({"width": 1200, "height": 560, "deviceScaleFactor": 1, "mobile": false});
         browser.ask("Emulation.setDeviceMetricsOverride", size);
         let scheme = if dark { "dark" } else { "light" };
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
