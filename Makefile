@@ -40,6 +40,7 @@ lint: ## Formatting, lints, every set of features, the docs
 
 .PHONY: unit
 unit: ## The tests of the crates
+	tools/programs
 	$(CARGO) test --workspace
 
 .PHONY: c-abi
