@@ -214,7 +214,7 @@ public:
     }
     // All from now on, as a range. It ends when none came for the timeout, when a signal has
     // interrupted the wait, and with an error that goes into a std::error_code.
-    [[nodiscard]] inline class Events events(milliseconds timeout = forever, Errors errors = {});
+    [[nodiscard]] inline class Events events(milliseconds timeout = forever, Errors errors = {}) &;
 
     // For a loop of the caller's own: wait for it, then poll(milliseconds(0)) until nothing comes.
     int fd(Errors errors = {}) const { return errors.take(varta_observer_fd(get()), "fd"); }
@@ -292,7 +292,7 @@ private:
     std::optional<Event> now_;
 };
 
-Events Observer::events(milliseconds timeout, Errors errors) { return {*this, timeout, errors}; }
+Events Observer::events(milliseconds timeout, Errors errors) & { return {*this, timeout, errors}; }
 
 }  // namespace varta
 

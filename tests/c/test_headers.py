@@ -60,14 +60,16 @@ class Headers(unittest.TestCase):
         for compiler in there("c++"):
             self.alone(compiler, "c++", "c++17", text)
 
-    def test_an_agent_thrown_away_is_warned_of(self) -> None:
-        text = '#include <varta.hpp>\nvoid f() { varta::Agent::connect("@x"); }\n'
+    def test_mistakes_do_not_compile(self) -> None:
+        mistakes = {
+            "nodiscard|unused-result": 'varta::Agent::connect("@x");',
+            "qualifiers|lvalue|rvalue": "for (auto &e : varta::Observer::simulate().events()) (void)e;",
+        }
         for compiler in there("c++"):
-            with self.assertRaisesRegex(AssertionError, "nodiscard|unused-result"):
-                self.alone_or_raise(compiler, text)
-
-    def alone_or_raise(self, compiler: str, text: str) -> None:
-        run(compiler, "-x", "c++", "-std=c++17", *STRICT, INCLUDE, "-fsyntax-only", "-", input=text)
+            for said, mistake in mistakes.items():
+                text = f"#include <varta.hpp>\nvoid f() {{ {mistake} }}\n"
+                with self.subTest(compiler=compiler), self.assertRaisesRegex(AssertionError, said):
+                    run(compiler, "-x", "c++", "-std=c++17", *STRICT, INCLUDE, "-fsyntax-only", "-", input=text)
 
 
 if __name__ == "__main__":
