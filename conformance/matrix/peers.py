@@ -53,6 +53,11 @@ def daemon(command: Path, flags: list[str], *, at_end: bool = False) -> Callable
     return lambda place: Exporting([str(command)], place, flags, at_end=at_end)
 
 
+def watch() -> Path:
+    cargo("build", "--quiet", "--package", "varta-watch")
+    return TARGET / "debug/varta-watch"
+
+
 def rust_binaries() -> Path:
     cargo("build", "--quiet", "--package", "varta-matrix")
     return TARGET / "debug"
@@ -143,6 +148,7 @@ def observers() -> dict[str, Observer]:
         "C++": Observer(ours(native("cpp/observer.cpp"))),
         "Python": Observer(ours(*python("observer.py"))),
         "Node": Observer(ours(*node("observer.js"))),
+        "varta-watch": Observer(daemon(watch(), ["--accept-version-1", "--export-file-sync-every", "1"])),
         "published daemon 0.1": Observer(
             daemon(published_daemon("0.1.0"), [], at_end=True), (1,), LOCAL
         ),
