@@ -18,7 +18,7 @@ help: ## Say what can be made
 
 .PHONY: demo
 demo: ## Show what it does, in half a minute
-	@./demo
+	@demo/run
 
 .PHONY: test
 test: lint unit c-abi c python node watch vectors matrix fuzz-short msrv crates docs ## Check everything
