@@ -1,0 +1,101 @@
+"""What rules and dashboard name, and what a scrape holds."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from conftest import DEPLOY
+
+NAME = re.compile(r"\bvarta_[a-z0-9_]+")
+RECORDED = re.compile(r"\bvarta:[a-z0-9_:]+")
+SELECTOR = re.compile(r"\b(varta_[a-z0-9_]+)\{([^}]*)\}")
+MATCHER = re.compile(r'([a-z_]+)(=~|!=|=)"([^"]*)"')
+GROUPING = re.compile(r"\b(?:by|on|group_left) \(([a-z_, ]+)\)")
+SAMPLE = re.compile(r"^([a-z_:0-9]+)(?:\{(.*)\})? \S+$")
+LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
+
+# What Prometheus adds by itself, and what a test's time cannot be made to hold.
+ADDED = {"job", "instance"}
+
+
+@dataclass
+class Scrape:
+    """The samples of a scrape: of each name the labels, of each label the values."""
+
+    labels: dict[str, dict[str, set[str]]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, text: str) -> "Scrape":
+        labels: dict[str, dict[str, set[str]]] = {}
+        for line in text.splitlines():
+            if line.startswith("#"):
+                continue
+            sample = SAMPLE.match(line)
+            assert sample, f"no sample: {line}"
+            name, said = sample.groups()
+            values = labels.setdefault(name, defaultdict(set))
+            for label, value in LABEL.findall(said or ""):
+                values[label].add(value)
+        return cls(labels)
+
+
+def rules(path: Path) -> list[dict]:
+    return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+
+
+def alerts() -> list[dict]:
+    return rules(DEPLOY / "prometheus" / "alerts.yml")
+
+
+def recorded() -> list[dict]:
+    return rules(DEPLOY / "prometheus" / "recording.yml")
+
+
+def dashboard() -> dict:
+    return json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
+
+
+def expressions() -> Iterator[tuple[str, str]]:
+    """Where an expression stands, and the expression."""
+    for rule in alerts():
+        yield f"alert {rule['alert']}", rule["expr"]
+    for rule in recorded():
+        yield f"record {rule['record']}", rule["expr"]
+    board = dashboard()
+    for panel in board["panels"]:
+        for target in panel.get("targets", []):
+            yield f"panel {panel['title']}", target["expr"]
+    for variable in board["templating"]["list"]:
+        if variable["type"] == "query":
+            yield f"variable {variable['name']}", variable["query"]["query"]
+
+
+def faults(expression: str, scrape: Scrape) -> Iterator[str]:
+    """What an expression names and the scrape has not."""
+    known_records = {rule["record"] for rule in recorded()}
+    for name in set(RECORDED.findall(expression)) - known_records:
+        yield f"no rule records {name}"
+    names = set(NAME.findall(expression))
+    for name in names - scrape.labels.keys():
+        yield f"no metric {name}"
+    for name, matchers in SELECTOR.findall(expression):
+        for label, how, wanted in MATCHER.findall(matchers):
+            if label in ADDED or name not in scrape.labels:
+                continue
+            values = scrape.labels[name].get(label)
+            if values is None:
+                yield f"{name} has no label {label}"
+            elif how in ("=", "=~") and "$" not in wanted:
+                yield from (
+                    f"{name} has no {label}={value}"
+                    for value in wanted.split("|")
+                    if value not in values
+                )
+    labels = {label for name in names for label in scrape.labels.get(name, {})} | ADDED
+    for grouping in GROUPING.findall(expression) if names else []:
+        for label in set(grouping.split(", ")) - labels:
+            yield f"no metric here has a label {label}"

@@ -1,0 +1,127 @@
+"""From a process's death to a webhook, through real Prometheus and Alertmanager, with the
+configuration that is shipped."""
+
+import http.server
+import json
+import signal
+import threading
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import DEPLOY, Daemon, Processes, fetch, free_port, run, tool, wait_until
+
+
+class Webhook:
+    """Keeps each alert that it is told of: its name, whether it fires, and its labels."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str, dict]] = []
+        told = self.told
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                for alert in json.loads(self.rfile.read(length))["alerts"]:
+                    labels = alert["labels"]
+                    told.append((labels["alertname"], alert["status"], labels))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever).start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/"
+
+    def labels(self, name: str, status: str) -> dict | None:
+        """Of the first such alert."""
+        return next((told[2] for told in self.told if told[:2] == (name, status)), None)
+
+
+@pytest.fixture
+def webhook() -> Iterator[Webhook]:
+    webhook = Webhook()
+    yield webhook
+    webhook.server.shutdown()
+    webhook.server.server_close()
+
+
+def alertmanager(processes: Processes, folder: Path, webhook: Webhook) -> str:
+    """Starts one with what is shipped, told where the webhook is and to be quick."""
+    config = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())
+    config["receivers"][0]["webhook_configs"][0]["url"] = webhook.url
+    config["route"]["group_interval"] = "1s"
+    written = folder / "alertmanager.yml"
+    written.write_text(yaml.safe_dump(config))
+    address = f"127.0.0.1:{free_port()}"
+    processes.start(
+        tool("prometheus-alertmanager"), f"--config.file={written}",
+        f"--storage.path={folder / 'alerts'}", f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+    )  # fmt: skip
+    return address
+
+
+def prometheus(processes: Processes, folder: Path, watched: str, told: str) -> str:
+    """Starts one with what is shipped, told where the others are and to look often."""
+    shipped = DEPLOY / "prometheus"
+    config = yaml.safe_load((shipped / "prometheus.yml").read_text())
+    config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
+    config["rule_files"] = [str(shipped / name) for name in config["rule_files"]]
+    config["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [told]}]
+    config["scrape_configs"][0]["static_configs"] = [{"targets": [watched]}]
+    written = folder / "prometheus.yml"
+    written.write_text(yaml.safe_dump(config))
+    address = f"127.0.0.1:{free_port()}"
+    processes.start(
+        tool("prometheus"), f"--config.file={written}",
+        f"--storage.tsdb.path={folder / 'series'}", f"--web.listen-address={address}",
+    )  # fmt: skip
+    return address
+
+
+def query(address: str, asked: str) -> list[dict]:
+    try:
+        url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': asked})}"
+        return json.loads(fetch(url))["data"]["result"]
+    except OSError:
+        # It has not started yet.
+        return []
+
+
+def test_a_death_and_a_silence_reach_the_webhook(
+    processes: Processes, tmp_path: Path, webhook: Webhook
+) -> None:
+    daemon = Daemon(processes, tmp_path)
+    told = alertmanager(processes, tmp_path, webhook)
+    asked = prometheus(processes, tmp_path, daemon.address, told)
+    crashing, silent = (processes.beat(daemon.socket) for _ in range(2))
+    wait_until("both agents to be scraped", lambda: len(query(asked, "varta_agent_info")) == 2)
+    seen = 'count_over_time(varta_exits_total{cause="signalled"}[1m]) > 2'
+    wait_until("exits to be scraped", lambda: query(asked, seen))
+    assert webhook.told == []
+
+    crashing.kill()
+    crashed = wait_until("the crash", lambda: webhook.labels("VartaAgentCrashed", "firing"))
+    assert (crashed["cause"], crashed["instance"]) == ("signalled", daemon.address)
+
+    silent.send_signal(signal.SIGSTOP)
+    labels = wait_until("the silence", lambda: webhook.labels("VartaAgentSilent", "firing"))
+    assert (labels["program"], labels["pid"]) == ("beat", str(silent.pid))
+    silent.send_signal(signal.SIGCONT)
+    wait_until("the return", lambda: webhook.labels("VartaAgentSilent", "resolved"))
+
+    # What went wrong beyond that: nothing.
+    assert {name for name, _, _ in webhook.told} == {"VartaAgentCrashed", "VartaAgentSilent"}
+
+
+def test_alertmanager_takes_its_configuration() -> None:
+    checked = run(tool("amtool"), "check-config", DEPLOY / "alertmanager" / "alertmanager.yml")
+    assert checked.returncode == 0, checked.stderr

@@ -1,0 +1,106 @@
+"""Each metric that a rule or the dashboard names is there, and each query is sound."""
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from conftest import DEPLOY, Daemon, Processes, run, tool, wait_until
+from metrics import Scrape, alerts, dashboard, expressions, faults
+
+# Panels draw with these in place; promtool knows no dashboards.
+VARIABLES = {"$instance": ".*", "$program": ".*"}
+
+
+@pytest.fixture
+def eventful(processes: Processes, tmp_path: Path) -> str:
+    """A scrape of a daemon that has seen a beat, a stall, an exit and a recovery."""
+    daemon = Daemon(
+        processes, tmp_path,
+        "--recovery-exec", "/bin/true",
+        "--recovery-audit-file", tmp_path / "audit",
+        "--export-file", tmp_path / "events",
+        "--heartbeat-file", tmp_path / "heartbeat",
+    )  # fmt: skip
+    back, silent, killed = (processes.beat(daemon.socket) for _ in range(3))
+
+    def says(pattern: str) -> bool:
+        return re.search(pattern, daemon.metrics(), re.MULTILINE) is not None
+
+    wait_until("three agents", lambda: says(r"^varta_watch_pids_tracked 3$"))
+    back.send_signal(signal.SIGSTOP)
+    silent.send_signal(signal.SIGSTOP)
+    killed.kill()
+    wait_until("two silences", lambda: says(r"^varta_silences_total 2$"))
+    back.send_signal(signal.SIGCONT)
+    wait_until("a return", lambda: says(r"^varta_recoveries_total 1$"))
+    wait_until("an exit", lambda: says(r'^varta_exits_total\{cause="signalled"\} 1$'))
+    done = r'^varta_recovery_outcomes_total\{outcome="reaped_zero"\} [1-9]'
+    wait_until("a recovery command", lambda: says(done))
+    return daemon.metrics()
+
+
+def test_what_is_asked_for_is_there(eventful: str) -> None:
+    scrape = Scrape.of(eventful)
+    found = [f"{at}: {fault}" for at, asked in expressions() for fault in faults(asked, scrape)]
+    assert found == []
+
+
+def test_what_is_not_there_is_found() -> None:
+    scrape = Scrape.of('varta_a_total{reason="x"} 1\n')
+    assert list(faults('varta_a_total{reason=~"x"} / on (job) varta_a_total', scrape)) == []
+    assert list(faults("varta_b_total", scrape)) == ["no metric varta_b_total"]
+    assert list(faults("varta:b", scrape)) == ["no rule records varta:b"]
+    assert list(faults('varta_a_total{reason=~"x|y"}', scrape)) == ["varta_a_total has no reason=y"]
+    assert list(faults('varta_a_total{kind="x"}', scrape)) == ["varta_a_total has no label kind"]
+    grouped = "sum by (kind) (varta_a_total)"
+    assert list(faults(grouped, scrape)) == ["no metric here has a label kind"]
+
+
+def test_promtool_finds_nothing_to_say_of_a_scrape(eventful: str) -> None:
+    checked = run(tool("promtool"), "check", "metrics", input=eventful)
+    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+
+
+def test_rules_are_sound() -> None:
+    prometheus = DEPLOY / "prometheus"
+    checked = run(tool("promtool"), "check", "config", prometheus / "prometheus.yml")
+    assert checked.returncode == 0, checked.stderr
+    tested = run(tool("promtool"), "test", "rules", prometheus / "tests" / "alerts.yml")
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+
+def test_the_rules_tests_let_each_alert_fire() -> None:
+    tests = (DEPLOY / "prometheus" / "tests" / "alerts.yml").read_text()
+    for alert in alerts():
+        fired = f'alertname="{alert["alert"]}"'
+        assert fired in tests, f"{alert['alert']} is never shown to fire"
+
+
+def test_queries_of_the_dashboard_are_sound(tmp_path: Path) -> None:
+    """promtool reads them as rules."""
+    queries = [
+        target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])
+    ]
+    assert queries
+    for variable, value in VARIABLES.items():
+        queries = [query.replace(variable, value) for query in queries]
+    named = [{"record": f"panel:{at}", "expr": query} for at, query in enumerate(queries)]
+    written = tmp_path / "rules.yml"
+    written.write_text(json.dumps({"groups": [{"name": "dashboard", "rules": named}]}))
+    checked = run(tool("promtool"), "check", "rules", "--lint=none", written)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_panels_of_the_dashboard_do_not_overlap() -> None:
+    taken: dict[tuple[int, int], str] = {}
+    panels = dashboard()["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    for panel in panels:
+        at = panel["gridPos"]
+        assert at["x"] + at["w"] <= 24, panel["title"]
+        for x in range(at["x"], at["x"] + at["w"]):
+            for y in range(at["y"], at["y"] + at["h"]):
+                assert (x, y) not in taken, f"{panel['title']} lies on {taken[x, y]}"
+                taken[x, y] = panel["title"]
