@@ -1,0 +1,123 @@
+"""The image and the manifests. There is no container engine here: that the image builds is
+not shown, only that it is well written and names what exists."""
+
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+
+import yaml
+from conftest import DEPLOY, ROOT, WATCH, run, tool
+
+DOCKERFILE = DEPLOY / "docker" / "Dockerfile"
+MANIFESTS = [DEPLOY / "kubernetes" / name for name in ("varta-watch.yaml", "agent.yaml")]
+BIN = Path(sys.executable).parent
+
+
+def instructions() -> list[list[str]]:
+    lines = DOCKERFILE.read_text().splitlines()
+    return [shlex.split(line) for line in lines if line and not line.startswith("#")]
+
+
+def resource(kind: str) -> dict:
+    [found] = [it for it in yaml.safe_load_all(MANIFESTS[0].read_text()) if it["kind"] == kind]
+    return found
+
+
+def daemon_container() -> dict:
+    [container] = resource("DaemonSet")["spec"]["template"]["spec"]["containers"]
+    return container
+
+
+def test_hadolint_finds_nothing_to_say() -> None:
+    checked = run(BIN / "hadolint", DOCKERFILE)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_image_is_built_from_what_exists() -> None:
+    commands = {words[0]: words for words in instructions()}
+    built = commands["RUN"]
+    package = ROOT / built[built.index("--path") + 1] / "Cargo.toml"
+    name = tomllib.loads(package.read_text())["package"]["name"]
+    root = built[built.index("--root") + 1]
+    copied = [words for words in instructions() if words[:2] == ["COPY", "--from=build"]]
+    assert copied[0][2] == f"{root}/bin/{name}"
+    assert commands["ENTRYPOINT"][1:] == [f"[{copied[0][3]}]"]
+    assert copied[0][3] == f"/usr/bin/{WATCH.name}"
+    assert (ROOT / "Cargo.lock").exists(), "--locked"
+
+
+def test_the_rust_of_the_image_is_not_older_than_the_one_promised() -> None:
+    [image] = [words[1] for words in instructions() if words[0] == "FROM" and "rust" in words[1]]
+    workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
+    numbers = [
+        tuple(map(int, version.split(".")[:2]))
+        for version in (image.removeprefix("rust:").split("-")[0], workspace["package"]["rust-version"])
+    ]
+    assert numbers[0] >= numbers[1]
+
+
+def test_the_image_starts_the_daemon_with_flags_that_it_takes() -> None:
+    flags = " ".join(next(words[1:] for words in instructions() if words[0] == "CMD"))
+    flags = flags.strip("[]").split(", ")
+    checked = run(WATCH, *flags, "--check-config")
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_kubernetes_takes_the_manifests() -> None:
+    checked = run(BIN / "kubernetes-validate", "--strict", *MANIFESTS)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_daemon_takes_what_the_config_map_holds(tmp_path: Path) -> None:
+    text = resource("ConfigMap")["data"]["varta-watch.toml"]
+    token = tmp_path / "token"
+    token.touch(mode=0o600)
+    token.write_text("0123456789abcdef" * 4)
+    config = tmp_path / "varta-watch.toml"
+    config.write_text(text.replace("/etc/varta-secret/token", str(token)))
+    checked = run(WATCH, "--config", config, "--check-config")
+    assert checked.returncode == 0, checked.stderr
+    port = int(tomllib.loads(text)["prom-addr"].split(":")[1])
+    assert daemon_container()["ports"] == [{"name": "metrics", "containerPort": port}]
+
+
+def test_what_the_config_map_names_is_mounted() -> None:
+    settings = tomllib.loads(resource("ConfigMap")["data"]["varta-watch.toml"])
+    mounted = {Path(mount["mountPath"]) for mount in daemon_container()["volumeMounts"]}
+    named = [settings["socket"], settings["prom-token-file"], daemon_container()["args"][1]]
+    for path in named:
+        assert Path(path).parent in mounted
+
+
+def test_pods_beat_into_the_folder_that_the_daemon_listens_in() -> None:
+    pod = yaml.safe_load(MANIFESTS[1].read_text())["spec"]
+    [agent] = pod["containers"]
+    settings = tomllib.loads(resource("ConfigMap")["data"]["varta-watch.toml"])
+    [endpoint] = [it["value"] for it in agent["env"] if it["name"] == "VARTA_ENDPOINT"]
+    assert endpoint == settings["socket"]
+    daemons = resource("DaemonSet")["spec"]["template"]["spec"]["volumes"]
+    [agents] = pod["volumes"]
+    assert agents["hostPath"]["path"] in {
+        it["hostPath"]["path"] for it in daemons if "hostPath" in it
+    }
+
+
+def test_prometheus_takes_the_configuration_for_kubernetes(tmp_path: Path) -> None:
+    """Debian's Prometheus is built without the discovery itself, so it stands in for it that
+    the targets are fixed; all else is checked."""
+    config = yaml.safe_load((DEPLOY / "kubernetes" / "prometheus.yml").read_text())
+    [scrape] = config["scrape_configs"]
+    [discovery] = scrape.pop("kubernetes_sd_configs")
+    namespace = resource("DaemonSet")["metadata"]["namespace"]
+    assert discovery == {"role": "pod", "namespaces": {"names": [namespace]}}
+    scrape["static_configs"] = [{"targets": ["localhost:1"]}]
+    token = tmp_path / "token"
+    token.write_text("x")
+    scrape["authorization"]["credentials_file"] = str(token)
+    folder = DEPLOY / "kubernetes"
+    config["rule_files"] = [str((folder / name).resolve()) for name in config["rule_files"]]
+    written = tmp_path / "prometheus.yml"
+    written.write_text(yaml.safe_dump(config))
+    checked = run(tool("promtool"), "check", "config", written)
+    assert checked.returncode == 0, checked.stderr

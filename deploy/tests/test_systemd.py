@@ -1,0 +1,120 @@
+"""The units, before systemd's own tools and with the real daemon."""
+
+import os
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from conftest import DEPLOY, WATCH, Processes, free_port, run, tool, wait_until
+from units import SYSTEMD, UNITS, setting
+
+INSTALLED = "/usr/bin/varta-watch"
+CONFIG = "/etc/varta/varta-watch.toml"
+BOUND = "/run/varta/varta.sock"
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> list[Path]:
+    """The units, with the daemon where it was built."""
+    copies = [tmp_path / unit.name for unit in UNITS]
+    for unit, copy in zip(UNITS, copies, strict=True):
+        copy.write_text(unit.read_text().replace(INSTALLED, str(WATCH)))
+    return copies
+
+
+def test_systemd_finds_nothing_to_say_of_the_units(units: list[Path]) -> None:
+    checked = run(tool("systemd-analyze"), "verify", "--man=no", *units)
+    about_ours = [line for line in checked.stderr.splitlines() if "varta" in line]
+    assert (checked.returncode, about_ours) == (0, [])
+
+
+def test_systemd_rates_the_service_as_well_confined(units: list[Path]) -> None:
+    rated = run(tool("systemd-analyze"), "security", "--offline=true", "--threshold=25", units[0])
+    assert rated.returncode == 0, rated.stdout
+
+
+def test_the_service_sees_what_it_has_to_see() -> None:
+    text = UNITS[0].read_text()
+    for hides in ["PrivateUsers", "PrivateNetwork", "PrivatePIDs", "ProtectProc", "ProcSubset"]:
+        assert f"\n{hides}=" not in text
+
+
+def test_the_daemon_takes_the_services_flags(tmp_path: Path) -> None:
+    command = setting(UNITS[0], "ExecStart").split()
+    assert command[0] == INSTALLED
+    flags = [word.replace(CONFIG, str(DEPLOY / "varta-watch.toml")) for word in command[1:]]
+    checked = run(WATCH, *flags, "--check-config")
+    assert checked.returncode == 0, checked.stderr
+    assert setting(UNITS[1], "ListenDatagram") == BOUND
+    assert BOUND in command
+
+
+def told(notifications: socket.socket, wanted: str) -> bool:
+    """Whether the next that the manager is told says this."""
+    try:
+        return wanted in notifications.recv(4096).decode().splitlines()
+    except BlockingIOError:
+        return False
+
+
+def test_a_beat_starts_the_daemon_through_the_socket_and_it_reports(
+    processes: Processes, tmp_path: Path
+) -> None:
+    """systemd's own code passes the socket; how it is told of the daemon is read here."""
+    bound, notify = tmp_path / "varta.sock", tmp_path / "notify"
+    address = f"127.0.0.1:{free_port()}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notifications:
+        notifications.bind(str(notify))
+        command = setting(UNITS[0], "ExecStart").split()[1:]
+        places = {CONFIG: str(DEPLOY / "varta-watch.toml"), BOUND: str(bound)}
+        flags = [places.get(word, word) for word in command]
+        daemon = processes.start(
+            tool("systemd-socket-activate"), "--datagram", f"--listen={bound}",
+            f"--setenv=NOTIFY_SOCKET={notify}", "--setenv=WATCHDOG_USEC=1000000",
+            WATCH, *flags, "--prom-addr", address,
+        )  # fmt: skip
+        wait_until("the socket", bound.exists)
+        inode = bound.stat().st_ino
+        agent = processes.beat(bound)
+        wait_until("READY", lambda: told(notifications, "READY=1"))
+
+        def is_followed() -> bool:
+            # 0 or 1 by what it says of itself, 2 if it is silent or unknown.
+            checked = run(WATCH, "check", "--pid", agent.pid, "--socket", bound)
+            return checked.returncode < 2
+
+        wait_until("the agent to be followed", is_followed)
+        wait_until("WATCHDOG", lambda: told(notifications, "WATCHDOG=1"))
+        daemon.send_signal(signal.SIGHUP)
+        wait_until("RELOADING", lambda: told(notifications, "RELOADING=1"))
+        wait_until("READY again", lambda: told(notifications, "READY=1"))
+        assert is_followed(), "a reload lost an agent"
+        daemon.send_signal(signal.SIGTERM)
+        wait_until("STOPPING", lambda: told(notifications, "STOPPING=1"))
+        assert daemon.wait(60) == 0
+        # It is the manager's, and beats go on to wait there.
+        assert stat.S_ISSOCK(bound.stat().st_mode)
+        assert bound.stat().st_ino == inode
+
+
+def test_the_sysctl_is_one_and_the_queue_gets_longer() -> None:
+    lines = (SYSTEMD / "sysctl.conf").read_text().splitlines()
+    settings = [line.split(" = ") for line in lines if line and not line.startswith("#")]
+    [[name, length]] = settings
+    assert Path("/proc/sys", name.replace(".", "/")).exists()
+    assert int(length) >= 64
+
+
+def test_the_user_of_the_units_is_the_one_that_is_made(tmp_path: Path) -> None:
+    # An empty root, so that what is made does not depend on who is there already.
+    (tmp_path / "etc").mkdir()
+    made = run(
+        tool("systemd-sysusers"), "--dry-run", f"--root={tmp_path}", SYSTEMD / "sysusers.conf",
+        env=os.environ | {"SYSTEMD_LOG_LEVEL": "info"},
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    user = setting(UNITS[0], "User")
+    assert setting(UNITS[1], "SocketUser") == user
+    assert f"'{user}'" in made.stderr

@@ -1,0 +1,15 @@
+"""systemd's files, as far as a test has to read them."""
+
+from pathlib import Path
+
+from conftest import DEPLOY
+
+SYSTEMD = DEPLOY / "systemd"
+UNITS = [SYSTEMD / "varta-watch.service", SYSTEMD / "varta-watch.socket"]
+
+
+def setting(unit: Path, name: str) -> str:
+    """What a unit sets this to, which it does once."""
+    lines = [line for line in unit.read_text().splitlines() if line.startswith(f"{name}=")]
+    assert len(lines) == 1, f"{unit.name} sets {name} {len(lines)} times"
+    return lines[0].partition("=")[2]
