@@ -1,6 +1,7 @@
 """The units, before systemd's own tools and with the real daemon."""
 
 import os
+import re
 import signal
 import socket
 import stat
@@ -99,12 +100,13 @@ def test_a_beat_starts_the_daemon_through_the_socket_and_it_reports(
         assert bound.stat().st_ino == inode
 
 
-def test_the_sysctl_is_one_and_the_queue_gets_longer() -> None:
+def test_the_queue_has_a_place_for_each_agent() -> None:
     lines = (SYSTEMD / "sysctl.conf").read_text().splitlines()
     settings = [line.split(" = ") for line in lines if line and not line.startswith("#")]
     [[name, length]] = settings
     assert Path("/proc/sys", name.replace(".", "/")).exists()
-    assert int(length) >= 64
+    [capacity] = re.findall(r"--tracker-capacity.*?default: (\d+)", run(WATCH, "-h").stdout, re.DOTALL)
+    assert int(length) >= int(capacity)
 
 
 def test_the_user_of_the_units_is_the_one_that_is_made(tmp_path: Path) -> None:
