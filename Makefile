@@ -21,7 +21,7 @@ demo: ## Show what it does, in half a minute
 	@demo/run
 
 .PHONY: test
-test: lint unit c-abi c python node watch vectors matrix fuzz-short msrv crates docs ## Check everything
+test: lint unit c-abi c python node watch deploy vectors matrix fuzz-short msrv crates docs ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
@@ -78,6 +78,10 @@ node: bindings/node/node_modules ## The Node package, as it is published and ins
 .PHONY: watch
 watch: ## Our daemon in the place of the published one
 	watch/compare/run
+
+.PHONY: deploy
+deploy: ## Units, manifests, rules and alarms, with the real tools
+	deploy/tests/run
 
 .PHONY: fuzz-short
 fuzz-short:
