@@ -69,6 +69,19 @@ fn a_silent_process_is_killed_and_replaced_and_the_exit_starts_no_second_run() {
 }
 
 #[test]
+fn a_signal_is_a_whole_recovery_because_for_a_crash_it_has_nothing_to_do() {
+    let folder = Folder::new();
+    let mut daemon = daemon(&folder, &format!("{WATCH} signal KILL"), &[]);
+    daemon.wait_for_log("watching");
+    let mut agent = Agent::at(daemon.socket());
+    assert_eq!(agent.kill(), Ended::Killed(libc::SIGKILL));
+    wait_until(|| audited(&folder, "ended") == 1);
+    daemon.end();
+    assert_eq!((audited(&folder, "spawn"), audited(&folder, "complete")), (1, 1));
+    assert_eq!(lines_of(&audit_file(&folder), 3, "complete")[0][7], "0");
+}
+
+#[test]
 fn the_command_is_told_what_it_needs_and_no_more() {
     let folder = Folder::new();
     let out = folder.join("out");

@@ -11,7 +11,8 @@ use crate::inherited;
 /// Send a signal to the process that a recovery is about
 ///
 /// For recovery scripts: it takes the process from VARTA_PIDFD, so that it cannot hit
-/// another that was given the same pid. Ends with 1 if the process is gone.
+/// another that was given the same pid. Ends with 0, having done nothing, if the recovery is
+/// about a process that has ended; with 1 if it is gone by now.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Its name, with or without SIG, or its number
@@ -22,6 +23,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let number = std::env::var("VARTA_PIDFD").ok().and_then(|number| number.parse().ok());
     let Some(number) = number else {
+        if has_ended() {
+            return Ok(ExitCode::SUCCESS);
+        }
         return Err(Failure::bad_arguments(
             "VARTA_PIDFD is not set: there is no process to signal, or it is gone already",
         ));
@@ -35,6 +39,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Failure::new(format_args!("the process cannot be signalled: {error}"))
     })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the recovery is about a crash: then there is nobody left to signal, and nothing
+/// that a further try would mend.
+fn has_ended() -> bool {
+    std::env::var("VARTA_CAUSE")
+        .is_ok_and(|cause| cause.starts_with("exit:") || cause.starts_with("signal:"))
 }
 
 fn signal(text: &str) -> Result<i32, String> {
