@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +14,6 @@ from puppet import Child
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
-PEERS = TARGET / "peers"
 
 ALL = frozenset(TRANSPORTS)
 LOCAL = frozenset({"uds"})
@@ -49,7 +47,7 @@ def ours(*command: object) -> Callable[[Place], Watched]:
     return lambda place: Watched([*map(str, command), place.endpoint, str(THRESHOLD_MS)])
 
 
-def daemon(command: Path, flags: list[str], *, at_end: bool = False) -> Callable[[Place], Exporting]:
+def daemon(command: Path | str, flags: list[str], *, at_end: bool = False) -> Callable[[Place], Exporting]:
     return lambda place: Exporting([str(command)], place, flags, at_end=at_end)
 
 
@@ -83,7 +81,7 @@ def node(script: str) -> list[str]:
 def native(source: str) -> str:
     """A program in C or C++, built with libvarta."""
     cargo("build", "--quiet", "--release", "--package", "varta-ffi", "--lib")
-    program = PEERS / source.replace(".", "-")
+    program = TARGET / "peers" / source.replace(".", "-")
     program.parent.mkdir(parents=True, exist_ok=True)
     compiler = ["c++", "-std=c++17"] if source.endswith(".cpp") else ["cc", "-std=gnu11"]
     libraries = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl"]
@@ -95,37 +93,13 @@ def native(source: str) -> str:
     return str(program)
 
 
-def published_client() -> Path:
-    manifest = HERE / "published/Cargo.toml"
-    build = PEERS / "build"
-    cargo("build", "--quiet", "--locked", "--manifest-path", manifest, "--target-dir", build)
-    return build / "debug/published"
-
-
-def published_daemon(version: str, *features: str) -> Path:
-    home = PEERS / f"varta-watch-{version}"
-    binary = home / "bin/varta-watch"
-    if not binary.exists():
-        print(f"building the published varta-watch {version}", flush=True)
-        cargo(
-            "install", "--quiet", "--root", home, "--target-dir", PEERS / "build",
-            "--version", f"={version}", "--features", ",".join(features), "varta-watch",
-        )
-    return binary
-
-
-def published_python() -> Path:
-    python = PEERS / "python/bin/python"
-    if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", PEERS / "python"], check=True)
-        requirements = HERE / "published/requirements.txt"
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "-r", requirements], check=True)
-    return python
+def published(name: str) -> str:
+    asked = [ROOT / "tools/peers", name]
+    return subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def agents() -> dict[str, Agent]:
-    client, rust = str(published_client()), rust_binaries()
+    client, rust = published("client"), rust_binaries()
     return {
         "Rust": Agent([str(rust / "agent")]),
         "Rust, version 1": Agent([str(rust / "agent"), "--v1"], LOCAL, version=1),
@@ -136,12 +110,12 @@ def agents() -> dict[str, Agent]:
         "Node, version 1": Agent([*node("agent.js"), "--v1"], LOCAL, version=1),
         "published Rust 0.1": Agent([client, "0.1"], LOCAL, version=1, child=Child.GOES_ON),
         "published Rust 0.2": Agent([client, "0.2"], child_unheard=frozenset({"master"})),
-        "published Python 0.2": Agent([str(published_python()), str(HERE / "published/agent.py")]),
+        "published Python 0.2": Agent([published("python"), str(HERE / "published/agent.py")]),
     }
 
 
 def observers() -> dict[str, Observer]:
-    published = ["--max-beat-rate", "0", "--export-file-sync-every", "1"]
+    flags = ["--max-beat-rate", "0", "--export-file-sync-every", "1"]
     return {
         "Rust": Observer(ours(rust_binaries() / "observer")),
         "C": Observer(ours(native("c/observer.c"))),
@@ -150,9 +124,7 @@ def observers() -> dict[str, Observer]:
         "Node": Observer(ours(*node("observer.js"))),
         "varta-watch": Observer(daemon(watch(), ["--accept-version-1", "--export-file-sync-every", "1"])),
         "published daemon 0.1": Observer(
-            daemon(published_daemon("0.1.0"), [], at_end=True), (1,), LOCAL
+            daemon(published("daemon-0.1"), [], at_end=True), (1,), LOCAL
         ),
-        "published daemon 0.2": Observer(
-            daemon(published_daemon("0.2.0", "secure-udp", "unsafe-plaintext-udp"), published), (2,)
-        ),
+        "published daemon 0.2": Observer(daemon(published("daemon-0.2"), flags), (2,)),
     }

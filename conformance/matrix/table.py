@@ -1,5 +1,6 @@
 """The matrix in words."""
 
+from collections import Counter
 from dataclasses import dataclass
 
 from place import TRANSPORTS
@@ -34,6 +35,10 @@ def table(cells: dict[tuple[str, str, str], Cell]) -> str:
     for (transport, agent, observer), cell in cells.items():
         if cell.is_ == "failed":
             lines += ["", f"FAILED: {agent}, to {observer}, over {TRANSPORTS[transport]}", f"    {cell.why}"]
-    heard = sum(cell.is_ == "heard" for cell in cells.values())
-    lines += ["", f"{heard} of {len(cells)} cells agree in everything"]
+    counted = Counter(cell.is_ for cell in cells.values())
+    lines += [
+        "",
+        f"{counted['heard']} agree, {counted['partly']} but for a forked child, "
+        f"{counted['none']} cannot be, {counted['failed']} FAILED",
+    ]
     return "\n".join(lines)
