@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from account import Account, Beats, Disagreement
+from account import UNKNOWN, Account, Beats, Disagreement
 from place import Place
 
 PATIENCE = 60.0
@@ -50,10 +50,12 @@ class Watched:
                     seen.beats.setdefault(pid, []).append((status, payload, nonce))
                     # Whoever beats has not ended, whatever a slow machine had to say before.
                     seen.ends.pop(pid, None)
-                case {"kind": "exit", "pid": pid, "code": code}:
+                case {"kind": "exit", "pid": pid, "code": int(code)}:
                     seen.ends[pid] = f"exit {code}"
-                case {"kind": "exit", "pid": pid, "signal": number}:
+                case {"kind": "exit", "pid": pid, "signal": int(number)}:
                     seen.ends[pid] = f"signal {number}"
+                case {"kind": "exit", "pid": pid}:
+                    seen.ends[pid] = UNKNOWN
                 case {"kind": "stall", "pid": pid}:
                     seen.ends[pid] = "silent"
         return seen
@@ -62,7 +64,7 @@ class Watched:
         return self._wait(lambda: self.account().beats == beats)
 
     def sees(self, expected: Account) -> bool:
-        return self._wait(lambda: self.account() == expected)
+        return self._wait(lambda: self.account().agrees(expected))
 
     def counters(self) -> dict:
         """Ends it; says what it has counted."""

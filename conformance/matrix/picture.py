@@ -8,48 +8,65 @@ from table import Cell, axes
 COLOURS = {"heard": "#2a9d5c", "partly": "#e0a526", "none": "#c9ced6", "failed": "#d43c3c"}
 WORDS = {
     "heard": "both accounts agree",
-    "partly": "both agree, but for a forked child (a defect of the published part)",
+    "partly": "but for a forked child, a defect of the published part",
     "none": "the published part cannot",
     "failed": "failed",
 }
-SIDE, GAP, LEFT, TOP = 22, 3, 170, 150
-FONT = 'font-family="system-ui, sans-serif" font-size="13"'
+ACROSS = 2
+SIDE, GAP, LEFT, HEAD, APART = 24, 4, 170, 175, 90
+FONT = 'font-family="system-ui, sans-serif" font-size="14"'
+
+Cells = dict[tuple[str, str, str], Cell]
 
 
-def picture(cells: dict[tuple[str, str, str], Cell]) -> str:
+def picture(cells: Cells) -> str:
+    """A block for each transport, two side by side, and what the colours mean."""
     transports, agents, observers = axes(cells)
     step = SIDE + GAP
-    block = len(observers) * step + 2 * SIDE
-    width, height = LEFT + len(transports) * block, TOP + len(agents) * step + 40
-    parts = [
+    across, down = len(observers) * step + APART, HEAD + len(agents) * step + 30
+    rows = -(-len(transports) // ACROSS)
+    width, height = LEFT + ACROSS * across, rows * down + 40
+    parts = []
+    for number, transport in enumerate(transports):
+        left, top = LEFT + number % ACROSS * across, number // ACROSS * down
+        if number % ACROSS == 0:
+            parts += [
+                words(LEFT - 12, top + HEAD + row * step + SIDE - 7, agent, 'text-anchor="end"')
+                for row, agent in enumerate(agents)
+            ]
+        parts += block(cells, transport, left, top)
+    x = 24
+    for kind, colour in COLOURS.items():
+        if any(cell.is_ == kind for cell in cells.values()):
+            y = height - 30
+            parts.append(f'<rect x="{x}" y="{y}" width="14" height="14" rx="3" fill="{colour}"/>')
+            parts.append(words(x + 20, y + 12, WORDS[kind]))
+            x += 50 + 7 * len(WORDS[kind])
+    head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
         "<title>Who hears whom: agents by row, observers by column, for each transport</title>",
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
     ]
-    for row, agent in enumerate(agents):
-        y = TOP + row * step + SIDE - 6
-        parts.append(f'<text x="{LEFT - 12}" y="{y}" text-anchor="end" {FONT}>{escape(agent)}</text>')
-    for number, transport in enumerate(transports):
-        left = LEFT + number * block
-        parts.append(
-            f'<text x="{left}" y="18" {FONT} font-weight="600">{escape(TRANSPORTS[transport])}</text>'
-        )
-        for column, observer in enumerate(observers):
-            x = left + column * step + SIDE - 6
+    return "\n".join([*head, *parts, "</svg>", ""])
+
+
+def block(cells: Cells, transport: str, left: int, top: int) -> list[str]:
+    """The cells of one transport, under its name and the observers'."""
+    _, agents, observers = axes(cells)
+    step = SIDE + GAP
+    parts = [words(left, top + 24, TRANSPORTS[transport], 'font-weight="600"')]
+    for column, observer in enumerate(observers):
+        x = left + column * step
+        parts.append(words(0, 0, observer, f'transform="translate({x + SIDE - 6} {top + HEAD - 8}) rotate(-60)"'))
+        for row, agent in enumerate(agents):
+            cell = cells[transport, agent, observer]
+            told = escape(f"{agent} to {observer}: {WORDS[cell.is_]}")
             parts.append(
-                f'<text transform="translate({x} {TOP - 8}) rotate(-60)" {FONT}>{escape(observer)}</text>'
+                f'<rect x="{x}" y="{top + HEAD + row * step}" width="{SIDE}" height="{SIDE}" rx="4" '
+                f'fill="{COLOURS[cell.is_]}"><title>{told}</title></rect>'
             )
-            for row, agent in enumerate(agents):
-                cell = cells[transport, agent, observer]
-                told = f"{agent} to {observer}: {WORDS[cell.is_]}"
-                parts.append(
-                    f'<rect x="{left + column * step}" y="{TOP + row * step}" width="{SIDE}" height="{SIDE}" '
-                    f'rx="4" fill="{COLOURS[cell.is_]}"><title>{escape(told)}</title></rect>'
-                )
-    x = LEFT
-    for kind in COLOURS:
-        if any(cell.is_ == kind for cell in cells.values()):
-            parts.append(f'<rect x="{x}" y="{height - 26}" width="14" height="14" rx="3" fill="{COLOURS[kind]}"/>')
-            parts.append(f'<text x="{x + 20}" y="{height - 14}" {FONT}>{escape(WORDS[kind])}</text>')
-            x += 40 + 7 * len(WORDS[kind])
-    return "\n".join([*parts, "</svg>", ""])
+    return parts
+
+
+def words(x: int, y: int, text: str, more: str = "") -> str:
+    return f'<text x="{x}" y="{y}" {FONT} {more}>{escape(text)}</text>'

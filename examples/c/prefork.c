@@ -11,9 +11,11 @@ enum { WORKERS = 3, REQUESTS = 5 };
 
 static int serve(varta_agent *agent, int worker)
 {
-    for (uint32_t request = 1; request <= REQUESTS; request++)
+    for (uint32_t request = 1; request <= REQUESTS; request++) {
+        usleep(50000); /* for this: answer the request */
         if (varta_beat(agent, VARTA_STATUS_OK, request) < 0)
             return 1;
+    }
     varta_agent_counters counters = VARTA_AGENT_COUNTERS_INIT;
     if (varta_agent_stats(agent, &counters) < 0 || counters.fork_recoveries != 1)
         return 1;

@@ -1,8 +1,10 @@
 // A worker that owns its agent: it beats for as long as it works, moves with it, and ends it
 // when it ends. Errors are codes here, not exceptions.
 
+#include <chrono>
 #include <iostream>
 #include <system_error>
+#include <thread>
 #include <utility>
 #include <vector>
 #include <varta.hpp>
@@ -13,6 +15,7 @@ public:
 
     void work()
     {
+        std::this_thread::sleep_for(std::chrono::milliseconds(10)); // for this: the work
         ++done_;
         const varta::Outcome outcome = agent_.beat(varta::Status::ok, done_);
         if (outcome.failed())

@@ -17,7 +17,7 @@ def told(event: Event) -> dict[str, object]:
     if isinstance(event, Beat):
         said |= {"status": event.status.name.lower(), "payload": event.payload, "nonce": event.nonce}
     if isinstance(event, Exit):
-        said |= {"code": event.code} if event.code is not None else {"signal": event.signal}
+        said |= {"code": event.code, "signal": event.signal}
     return said
 
 
