@@ -82,7 +82,7 @@ fn is_hex(text: &str) -> bool {
 
 fn from_hex(text: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<char> = text.chars().filter(|char| !" :\t".contains(*char)).collect();
-    if digits.is_empty() || digits.len() % 2 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) {
         return Err(format!("{} hex digits are not whole bytes", digits.len()));
     }
     let value = |digit: &char| digit.to_digit(16).ok_or(format!("{digit:?} is no hex digit"));
