@@ -232,10 +232,17 @@ class Observer extends EventEmitter {
     this.#at = 0;
     this.#signal?.removeEventListener('abort', this.#abort);
     forget(this.#weak);
-    attempt('close', () => native.observerClose(observer));
-    for (const iterator of [...this.#iterators]) iterator.end(error);
-    this.#note();
-    process.nextTick(() => this.emit('close'));
+    try {
+      attempt('close', () => native.observerClose(observer));
+    } catch (failure) {
+      // What could not be closed is freed when it is collected, for which nobody shall wait.
+      native.observerHold(observer, false);
+      throw failure;
+    } finally {
+      for (const iterator of [...this.#iterators]) iterator.end(error);
+      this.#note();
+      process.nextTick(() => this.emit('close'));
+    }
   }
 
   /** Whether there is somebody to tell, all of whom are ready to hear. */
