@@ -1,6 +1,7 @@
 """One report of what the benches of all languages have found."""
 
+from report.neighbours import neighbours
 from report.pictures import pictures
 from report.words import markdown
 
-__all__ = ["markdown", "pictures"]
+__all__ = ["markdown", "neighbours", "pictures"]

@@ -26,6 +26,7 @@ def pictures(found: Found) -> dict[str, str]:
         "networks": ("What a beat costs over UDP", "ns", networks(found)),
         "cold": ("The same, when agent and receiver have slept in between", "ns", cold(found)),
         "receiving": ("What a frame costs the observer under a flood, in CPU time", "ns", receiving(found)),
+        "rate": ("How many frames are heard in a second, under a flood", "/s", rates(found)),
         "agents": ("What a beat costs the observer, by the number of agents", "ns", agents(found)),
         "detection": ("From an agent's deadline to the event, p99", "µs", detection(found)),
     }
@@ -79,6 +80,23 @@ def receiving(found: Found) -> list[Section]:
         *section("one sender", rows(found, "rust", "flood, one sender, CPU per frame")),
         *section("two senders", rows(found, "rust", "flood, two senders, CPU per frame")),
     ]
+
+
+def rates(found: Found) -> list[Section]:
+    flooded = [
+        ("observer, one sender", "rust", "flood, one sender, "),
+        ("observer, two senders", "rust", "flood, two senders, "),
+        ("daemon, one sender", "watch", "daemon flooded, one sender, frames a second: "),
+        ("daemon, one sender, metrics on", "watch", "daemon flooded, one sender, metrics on, frames a second: "),
+    ]
+    return [part for title, language, start in flooded for part in figures(found, title, language, start)]
+
+
+def figures(found: Found, title: str, language: str, start: str) -> list[Section]:
+    there = found.get(language, {}).get("figures", [])
+    values = {figure["name"].removeprefix(start): figure["value"] for figure in there if figure["name"].startswith(start)}
+    bars = [Bar(name, value, colour(name)) for name, value in values.items()]
+    return [(title, bars)] if bars else []
 
 
 def agents(found: Found) -> list[Section]:

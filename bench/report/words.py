@@ -11,9 +11,10 @@ LANGUAGES = {
 }
 
 
-def markdown(found: Found, pictures: list[str]) -> str:
+def markdown(found: Found, pictures: list[str], neighbours: list[str]) -> str:
     parts = ["# What was measured", ""]
     parts += [f"![{name}]({name}.svg)\n" for name in pictures]
+    parts += [*neighbours, ""]
     missed = [
         f"{LANGUAGES.get(language, language)}: {target['name']}"
         for language, bench in found.items()
@@ -47,7 +48,7 @@ def markdown(found: Found, pictures: list[str]) -> str:
                     time["name"],
                     number(time["median_ns"]),
                     number(time["p99_ns"]),
-                    ratio(time["ratio_to_first"]),
+                    ratio(time.get("ratio_to_first")),
                 )
                 for time in bench["times"]
             ],
