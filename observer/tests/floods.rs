@@ -107,7 +107,7 @@ fn a_slow_neighbour_of_one_too_fast() {
                 std::thread::sleep(ms(60));
                 // Whoever is refused by the kernel's queue tries again; this is about what
                 // becomes of the beats that it took.
-                wait_until(|| taken == 30 || agent.beat(Status::Ok, 0) == BeatOutcome::Sent);
+                wait_until(|| taken >= 30 || agent.beat(Status::Ok, 0) == BeatOutcome::Sent);
                 taken += 1;
                 taken <= 30
             }
