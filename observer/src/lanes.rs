@@ -175,20 +175,15 @@ impl Lanes {
 
     /// Goes back to the sockets that failed and have rested; says when the next one has.
     pub(crate) fn resume(&mut self, now: u64, epoll: &Epoll) -> Option<u64> {
-        let mut next = None;
         for (token, lane) in self.lanes.iter_mut().enumerate() {
-            let Some(until) = lane.rests_until else { continue };
-            let token = token as u64;
-            if until <= now
-                && epoll.add(lane.listener.as_fd(), token, Interest::Readable).is_ok()
-            {
-                lane.rests_until = None;
-                lane.ready = true;
-            } else {
-                next = Some(next.unwrap_or(u64::MAX).min(until.max(now.saturating_add(1))));
+            if lane.rests_until.is_none_or(|until| until > now) {
+                continue;
             }
+            let back = epoll.add(lane.listener.as_fd(), token as u64, Interest::Readable);
+            lane.ready = back.is_ok();
+            lane.rests_until = back.is_err().then(|| now.saturating_add(REST_NS));
         }
-        next
+        self.rested_at()
     }
 
     /// Has the kernel send a pidfd with each datagram from now on, or no longer.
@@ -230,5 +225,29 @@ impl Lane {
             }
         }
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::UdpListener;
+
+    #[test]
+    fn a_socket_that_cannot_be_gone_back_to_rests_again() {
+        let epoll = Epoll::new().unwrap();
+        let mut lanes = Lanes::new();
+        let listener = UdpListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        lanes.add(listener.into(), false, &epoll).unwrap();
+        lanes.lanes[0].ready = false;
+        lanes.lanes[0].rests_until = Some(7);
+        assert_eq!(lanes.resume(6, &epoll), Some(7));
+        // It is waited for already, so it cannot be added.
+        assert_eq!(lanes.resume(8, &epoll), Some(8 + REST_NS));
+        assert!(!lanes.is_ready() && lanes.read_until().is_none());
+
+        epoll.remove(lanes.lanes[0].listener.as_fd()).unwrap();
+        assert_eq!(lanes.resume(8 + REST_NS, &epoll), None);
+        assert!(lanes.is_ready());
     }
 }
