@@ -63,8 +63,8 @@ const WAKER: u64 = TIMER - 1;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// In a forked child every call on it is an error (ECHILD), and dropping it there leaves
-/// the parent's socket alone.
+/// In a forked child every call on it that can fail does (ECHILD), and dropping it there
+/// leaves the parent's socket alone.
 pub struct Observer {
     judge: Judge,
     lanes: Lanes,
