@@ -35,7 +35,7 @@ fn meddle(observer: &mut Observer, agent: u64) {
     is_refused(observer.stats());
     is_refused(observer.drain_evictions());
     is_refused(observer.drain_capacity_exceeded());
-    is_refused(observer.wake_by(&std::io::stdin()));
+    is_refused(observer.wake_by(std::io::stdin()));
     is_refused(observer.poll_timeout(Duration::ZERO));
 }
 
