@@ -80,7 +80,8 @@ test('an observer that does not read: KernelQueueFull', async (t) => {
   const path = place(t);
   const stopped = script(t, `
     const { Observer } = require('varta');
-    Observer.bind(process.argv[1]);
+    // One that nobody holds would be collected.
+    const observer = Observer.bind(process.argv[1]);
     console.log('bound');
   `, { args: [path] });
   await stopped.said('bound');

@@ -14,8 +14,14 @@ const ts = require('typescript');
 const installed = path.dirname(require.resolve('varta/package.json'));
 const declarations = path.join(installed, 'index.d.ts');
 
+let read;
+
 /** The names of values, not of types, that the declarations export, with their members. */
 function declared() {
+  return read ??= readDeclarations();
+}
+
+function readDeclarations() {
   const program = ts.createProgram([declarations], { skipLibCheck: true });
   const checker = program.getTypeChecker();
   const module = checker.getSymbolAtLocation(program.getSourceFile(declarations));

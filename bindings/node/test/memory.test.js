@@ -23,6 +23,7 @@ test('a million beats and a million events leave heap and RSS as they were', asy
       if (beats < until || events < until) setImmediate(beat, until, then);
       else then();
     }
+    setInterval(() => console.error(beats, events), 5000).unref();
     beat(100000, () => {
       const before = settle();
       beat(1100000, () => {

@@ -86,19 +86,25 @@ class Program {
     });
   }
 
-  /** Waits for its end. */
+  /** Waits for its end. One that has much to do says something now and then. */
   async ended() {
-    const late = sleep(DEADLINE, 'late', { ref: false });
-    const end = await Promise.race([this.closed, late]);
-    if (end === 'late') throw new Error(`it does not end: ${this.out}${this.err}`);
-    return end;
+    for (let said = -1, turn = 0; said < this.out.length + this.err.length && turn < 10; turn += 1) {
+      said = this.out.length + this.err.length;
+      const late = sleep(DEADLINE, 'late', { ref: false });
+      const end = await Promise.race([this.closed, late]);
+      if (end !== 'late') return end;
+    }
+    throw new Error(`it does not end: ${this.out}${this.err}`);
   }
 }
 
 /** A script in a process of its own, which may require what is installed here. */
-function script(t, code, { flags = [], args = [], ...options } = {}) {
-  const cwd = path.dirname(__dirname);
-  return new Program(t, process.execPath, [...flags, '-e', code, '--', ...args], { cwd, ...options });
+function script(t, code, { flags = [], args = [], few = false, ...options } = {}) {
+  const command = [process.execPath, ...flags, '-e', code, '--', ...args];
+  // With few descriptors to be had, if so asked.
+  if (few) command.unshift('sh', '-c', 'ulimit -n 64; exec "$@"', 'sh');
+  const [program, ...rest] = command;
+  return new Program(t, program, rest, { cwd: path.dirname(__dirname), ...options });
 }
 
 /** Python, for what Node cannot do: sockets of the user's own. */

@@ -33,6 +33,9 @@ test('a worker has agents and observers of its own', async (t) => {
   assert.equal(program.out, "[ 'exit 0', 'main 1', 'worker 2' ]\n");
 });
 
+/** How often; each worker takes some 40 ms to start and to end. */
+const ROUNDS = Number(process.env.VARTA_ROUNDS ?? 100);
+
 test('eight workers are ended a hundred times, in the middle of waiting and of hearing', async (t) => {
   const program = script(t, `
     const { Worker } = require('node:worker_threads');
@@ -65,10 +68,13 @@ test('eight workers are ended a hundred times, in the middle of waiting and of h
       // Some are ended while they load.
       if (round % 5 !== 0) await Promise.race([up, failed]);
       await worker.terminate();
+      rounds += 1;
     }
     async function many(index) {
-      for (let round = 0; round < 100; round += 1) await one(index, round);
+      for (let round = 0; round < ${ROUNDS}; round += 1) await one(index, round);
     }
+    let rounds = 0;
+    setInterval(() => console.error(rounds), 5000).unref();
     (async () => {
       await one(0, 1);
       const before = count();

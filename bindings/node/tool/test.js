@@ -1,47 +1,95 @@
 'use strict';
 // Runs the tests against the packages as they are published, installed into an empty project.
 //
-//   node tool/test.js [FILE …]     all of test/, or some of it
+//   node tool/test.js              all of test/, and the core of it in other releases of Node
+//   node tool/test.js FILE …       some of it, in this Node
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
 const { build, compile, here, made, project, root } = require('./build');
+const nodes = require('./nodes');
 
-build();
-
-// The same with a native half that panics where it is told to.
 const provoked = path.join(made, 'provoked');
-fs.rmSync(provoked, { recursive: true, force: true });
-fs.cpSync(path.join(project, 'node_modules'), path.join(provoked, 'node_modules'), {
-  recursive: true,
-});
-fs.copyFileSync(path.join(project, 'package.json'), path.join(provoked, 'package.json'));
-const [binary] = fs.readdirSync(path.join(provoked, 'node_modules'))
-  .filter((name) => name.startsWith('varta-'));
-fs.copyFileSync(
-  compile(['provoke'], []),
-  path.join(provoked, 'node_modules', binary, 'varta.node'),
-);
 
-// Tests stand in the project, so that `require('varta')` finds what is installed there.
-for (const part of ['test', 'examples']) {
-  fs.rmSync(path.join(project, part), { recursive: true, force: true });
-  fs.cpSync(path.join(here, part), path.join(project, part), { recursive: true });
+/** What may differ from one release to the next: loading, threads, signals, the event loop. */
+const CORE = [
+  'agent', 'beat-forever', 'exports', 'last-words', 'loader', 'observer', 'processes', 'simulated',
+  'workers',
+].map((name) => path.join('test', `${name}.test.js`));
+
+/** The same project with a native half that panics where it is told to. */
+function provoke() {
+  fs.rmSync(provoked, { recursive: true, force: true });
+  fs.cpSync(path.join(project, 'node_modules'), path.join(provoked, 'node_modules'), {
+    recursive: true,
+  });
+  fs.copyFileSync(path.join(project, 'package.json'), path.join(provoked, 'package.json'));
+  const [binary] = fs.readdirSync(path.join(provoked, 'node_modules'))
+    .filter((name) => name.startsWith('varta-'));
+  fs.copyFileSync(
+    compile(['provoke'], []),
+    path.join(provoked, 'node_modules', binary, 'varta.node'),
+  );
 }
 
-const asked = process.argv.slice(2).map((file) => path.join('test', path.basename(file)));
-const all = fs.readdirSync(path.join(project, 'test'))
-  .filter((name) => name.endsWith('.test.js'))
-  .map((name) => path.join('test', name));
-const { status } = spawnSync(
-  process.execPath,
-  ['--test', '--test-reporter=spec', '--test-concurrency=2', ...(asked.length > 0 ? asked : all)],
-  {
-    cwd: project,
-    stdio: 'inherit',
-    env: { ...process.env, VARTA_ROOT: root, VARTA_PROJECT: project, VARTA_PROVOKED: provoked },
-  },
-);
-process.exit(status ?? 1);
+/** Tests stand in the project, so that `require('varta')` finds what is installed there. */
+function place() {
+  for (const part of ['test', 'examples']) {
+    fs.rmSync(path.join(project, part), { recursive: true, force: true });
+    fs.cpSync(path.join(here, part), path.join(project, part), { recursive: true });
+  }
+}
+
+/** Ends this program if they fail. */
+function run(program, files, env = {}) {
+  const { error, status } = spawnSync(
+    program, ['--test', '--test-reporter=spec', '--test-concurrency=2', ...files],
+    {
+      cwd: project,
+      stdio: 'inherit',
+      env: {
+        ...process.env,
+        PATH: `${path.dirname(program)}:${process.env.PATH}`,
+        VARTA_ROOT: root,
+        VARTA_PROJECT: project,
+        VARTA_PROVOKED: provoked,
+        ...env,
+      },
+    },
+  );
+  if (error) throw error;
+  if (status !== 0) process.exit(status ?? 1);
+}
+
+function everything() {
+  return fs.readdirSync(path.join(project, 'test'))
+    .filter((name) => name.endsWith('.test.js'))
+    .map((name) => path.join('test', name));
+}
+
+async function main(asked) {
+  // They are fetched while the native half is built.
+  const fetching = asked.length === 0 ? nodes.fetch().catch((error) => error) : undefined;
+  build();
+  provoke();
+  place();
+  run(process.execPath, asked.length > 0 ? asked : everything());
+  if (fetching === undefined) return;
+
+  const failure = await fetching;
+  if (failure !== undefined) {
+    console.error(`NOT TESTED with Node ${nodes.others.join(', ')}: ${failure.message}`);
+    process.exitCode = process.env.CI === 'true' ? 1 : 0;
+    return;
+  }
+  for (const major of nodes.others) {
+    console.log(`Node ${major}:`);
+    // Ending workers is most of the work, and a few rounds show whether it can be done.
+    run(nodes.programOf(major), CORE, { VARTA_ROUNDS: '10' });
+  }
+  console.log(`tested with Node ${[nodes.own, ...nodes.others].join(', ')}`);
+}
+
+main(process.argv.slice(2).map((file) => path.join('test', path.basename(file))));
