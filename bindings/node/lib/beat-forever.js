@@ -24,9 +24,15 @@ class Beating {
     this.#tell = tell;
     this.#signal = signal;
     signal?.addEventListener('abort', this.#stop, { once: true });
-    this.#beat(0);
     // The timer is no reason for a program to go on that has nothing left to do.
-    this.unref();
+    this.#timer = setTimeout(() => this.#beat(performance.now() - this.#due), everyMs).unref();
+    try {
+      this.#beat(0);
+    } catch (error) {
+      // Nobody is given what could stop it.
+      this.stop();
+      throw error;
+    }
   }
 
   get stopped() {
@@ -56,11 +62,7 @@ class Beating {
   #beat(delayMs) {
     const payload = Math.min(MOST, Math.max(0, Math.round(delayMs * 1000)));
     this.#due = performance.now() + this.#every;
-    if (this.#timer === undefined) {
-      this.#timer = setTimeout(() => this.#beat(performance.now() - this.#due), this.#every);
-    } else {
-      this.#timer.refresh();
-    }
+    this.#timer.refresh();
     let outcome;
     try {
       outcome = this.#agent.beat(0, payload);

@@ -33,7 +33,16 @@ const listenedTo = new Set();
 const open = new Set();
 
 function closeAll() {
-  for (const weak of open) weak.deref()?.close();
+  const failures = [];
+  for (const weak of open) {
+    try {
+      weak.deref()?.close();
+    } catch (failure) {
+      failures.push(failure);
+    }
+  }
+  // One that cannot be closed keeps no other open.
+  if (failures.length > 0) throw failures[0];
 }
 
 function forget(weak) {
@@ -280,8 +289,11 @@ class Observer extends EventEmitter {
         drained = event === undefined;
         if (drained) break;
         for (const iterator of this.#iterators) iterator.push(event);
-        this.emit(event.kind, event);
-        this.emit('event', event);
+        try {
+          this.emit(event.kind, event);
+        } finally {
+          this.emit('event', event);
+        }
       }
     } finally {
       // A listener that throws keeps nobody from the rest.
@@ -298,8 +310,11 @@ class Observer extends EventEmitter {
         this.#count = attempt('poll', () =>
           native.observerTake(this.#observer, this.#room.words));
       } catch (error) {
-        this.#end(error);
-        this.emit('error', error);
+        try {
+          this.#end(error);
+        } finally {
+          this.emit('error', error);
+        }
         return undefined;
       }
       if (this.#count === 0) return undefined;

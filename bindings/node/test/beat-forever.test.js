@@ -75,6 +75,19 @@ test('a loop that is stuck is stalled, and recovers', async (t) => {
   await heard(observer, 'recovered');
 });
 
+test('when the first outcome makes its listener throw, it has not begun', async (t) => {
+  const failing = script(t, `
+    const { Varta, beatForever } = require('varta');
+    let told = 0;
+    const onOutcome = () => { told += 1; throw new Error('told ' + told); };
+    const agent = Varta.connect('/nonexistent/varta.sock');
+    try { beatForever(agent, { everyMs: 1, onOutcome }); } catch ({ message }) { console.log(message); }
+    setTimeout(() => console.log('in the end', told), 100);
+  `);
+  assert.deepEqual(await failing.ended(), { code: 0, signal: null }, failing.err);
+  assert.equal(failing.out, 'told 1\nin the end 1\n');
+});
+
 test('when its agent is closed it ends with that error', async (t) => {
   const closed = script(t, `
     const { Varta, beatForever } = require('varta');

@@ -274,6 +274,20 @@ test('a listener that throws is an uncaught exception, and keeps nobody from the
   assert.equal(program.out, 'beat 0n\ncaught of 0\nbeat 1n\ncaught of 1\nbeat 2n\n');
 });
 
+test('a listener of one kind that throws keeps nothing from those of all kinds', async (t) => {
+  const path = place(t);
+  const program = script(t, `
+    const { Observer, Varta } = require('varta');
+    const observer = Observer.bind(process.argv[1]);
+    process.on('uncaughtException', (error) => console.log('caught', error.message));
+    observer.on('beat', () => { throw new Error('thrown'); });
+    observer.on('event', ({ kind }) => { console.log(kind); observer.close(); });
+    Varta.connectUds(process.argv[1]).beat();
+  `, { args: [path] });
+  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.equal(program.out, 'beat\ncaught thrown\n');
+});
+
 test('without a handler, what a listener throws ends the process', async (t) => {
   const path = place(t);
   const program = script(t, `
@@ -409,6 +423,45 @@ test('a process that ends with an observer open leaves no socket, and its own ex
   `, { args: [path] });
   assert.deepEqual(await ending.ended(), { code: 5, signal: null }, ending.err);
   assert.equal(fs.existsSync(path), false);
+});
+
+test('an observer that cannot be closed at the end keeps no other open', async (t) => {
+  const [path, other] = [place(t), place(t)];
+  const ending = script(t, `
+    const { Observer } = require('varta');
+    const [first, second] = process.argv.slice(1).map((path) => Observer.bind(path));
+    first.close = () => { throw new Error('not this one'); };
+    process.exit(5);
+  `, { args: [path, other] });
+  assert.notEqual((await ending.ended()).code, 0);
+  assert.match(ending.err, /not this one/);
+  assert.equal(fs.existsSync(other), false);
+});
+
+test('whatever descriptor is wanting, an observer that is not bound holds nothing', async (t) => {
+  const program = script(t, `
+    const fs = require('node:fs');
+    const { Observer } = require('varta');
+    const open = () => fs.readdirSync('/proc/self/fd').length;
+    const before = open();
+    const said = [];
+    // One more is left each time.
+    for (let left = 0; said.at(-1) !== 'bound'; left += 1) {
+      const taken = [];
+      try { for (;;) taken.push(fs.openSync('/dev/null')); } catch {}
+      taken.splice(0, left).forEach((one) => fs.closeSync(one));
+      try {
+        Observer.bind(process.argv[1]).close();
+        said.push('bound');
+      } catch ({ message }) {
+        said.push(/Too many open files/.test(message) ? 'too many' : message);
+      }
+      taken.forEach((one) => fs.closeSync(one));
+    }
+    console.log(said.length > 3, [...new Set(said)].join(), open() - before);
+  `, { args: [place(t)], few: true });
+  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.equal(program.out, 'true too many,bound 0\n');
 });
 
 test('what is counted adds up', async (t) => {

@@ -179,6 +179,18 @@ test('a panic in the observer\'s thread is an error event, and the end of the ob
   assert.equal(stdout, 'ERR_VARTA_PANIC true\nclosed\nERR_VARTA_PANIC\n');
 });
 
+test('an observer that can neither be heard nor closed says so, and holds no process', () => {
+  const { status, stdout, stderr } = provoked('', `
+    const { Observer } = require('varta');
+    const observer = Observer.bind([], { udp: '127.0.0.1:0' });
+    observer.on('error', ({ message }) => console.log('as an event', message));
+    process.env.VARTA_PROVOKE = 'observer_take,observer_close';
+    try { observer.poll(); } catch ({ message }) { console.log('thrown', message); }
+  `);
+  assert.equal(status, 0, stderr);
+  assert.match(stdout, /^as an event .*in observer_take\nthrown .*in observer_close\n$/);
+});
+
 test('what is published has no such hook', () => {
   const modules = path.join(path.dirname(__dirname), 'node_modules');
   const [binary] = fs.readdirSync(modules).filter((name) => name.startsWith('varta-'));

@@ -62,8 +62,7 @@ impl Watch {
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("varta-observer".to_owned())
-            .spawn(move || theirs.run())
-            .inspect_err(|_| shared.bell.release())?;
+            .spawn(move || theirs.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 

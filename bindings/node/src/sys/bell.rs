@@ -87,7 +87,7 @@ impl Bell {
         check(unsafe { apply(env.raw(), self.raw) }, "hold the process")
     }
 
-    /// Once is enough, further calls do nothing.
+    /// Once is enough, further calls do nothing. What is dropped is released too.
     pub(crate) fn release(&self) {
         if self.released.swap(true, Ordering::AcqRel) {
             return;
@@ -99,6 +99,12 @@ impl Bell {
                 sys::ThreadsafeFunctionReleaseMode::abort,
             );
         }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.release();
     }
 }
 
