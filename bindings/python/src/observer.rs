@@ -1,6 +1,6 @@
 //! The observer.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::convert::{self, Any};
 use crate::errors::Raise;
 use crate::guard::methods;
 use crate::values::{self, Values};
-use crate::wait::{self, Until};
+use crate::wait::{Until, Wait, Waiting};
 use crate::{event, settings};
 
 /// Hears agents and says what becomes of them.
@@ -29,9 +29,8 @@ pub(crate) struct Observer {
 
 struct Listening {
     observer: varta_observer::Observer,
-    /// A copy of the observer's descriptor for those who wait, made when first needed. It
-    /// stays open while somebody does, also when another thread closes the observer.
-    waiting: Option<Arc<OwnedFd>>,
+    /// Made when first needed.
+    waiting: Option<Arc<Waiting>>,
 }
 
 impl Observer {
@@ -54,29 +53,38 @@ impl Observer {
     }
 
     fn next(&self, py: Python<'_>, until: Until) -> PyResult<Option<Py<PyAny>>> {
+        let mut wait = Wait::new(until);
         loop {
             if let Some(event) = self.at_hand(py)? {
                 return Ok(Some(event));
             }
-            let Some(rest) = until.rest() else { return Ok(None) };
-            let descriptor = self.with(Listening::descriptor)?;
-            wait::readable(py, &descriptor, rest)?;
+            let waiting = self.with(Listening::waiting)?;
+            if !wait.goes_on(py, &waiting)? {
+                return Ok(None);
+            }
         }
     }
 
     fn is_closed(&self) -> bool {
         self.lock().is_none()
     }
+
+    fn shut(&self) {
+        let Some(bound) = self.lock().take() else { return };
+        if let Some(waiting) = &bound.waiting {
+            waiting.end();
+        }
+    }
 }
 
 impl Listening {
-    fn descriptor(&mut self) -> std::io::Result<Arc<OwnedFd>> {
+    fn waiting(&mut self) -> std::io::Result<Arc<Waiting>> {
         // Asked for anew each time: asking is what sets the timer behind it.
         let descriptor = self.observer.as_fd();
         if let Some(waiting) = &self.waiting {
             return Ok(Arc::clone(waiting));
         }
-        let waiting = Arc::new(descriptor.try_clone_to_owned()?);
+        let waiting = Arc::new(Waiting::new(descriptor)?);
         self.waiting = Some(Arc::clone(&waiting));
         Ok(waiting)
     }
@@ -192,7 +200,7 @@ impl Observer {
 
     /// Stops listening, and ends every iteration over it.
     fn close(&self) -> () {
-        drop(self.lock().take());
+        self.shut();
         Ok(())
     }
 

@@ -159,6 +159,36 @@ def test_closing_ends_the_iteration(path: str, where: str) -> None:
     run(main())
 
 
+def test_closed_by_a_thread_just_before_the_wait(path: str) -> None:
+    async def main() -> list[object]:
+        observer = Observer.bind(path)
+        loop = asyncio.get_running_loop()
+        original = loop.add_reader
+
+        def add_reader(*arguments) -> None:
+            original(*arguments)
+            thread = threading.Thread(target=observer.close)
+            thread.start()
+            thread.join()
+
+        loop.add_reader = add_reader
+        return [event async for event in observer]
+
+    assert run(main()) == []
+
+
+def test_closed_by_a_thread_just_before_the_poll(path: str) -> None:
+    class Closing(Observer):
+        def poll(self, timeout=None):
+            self.close()
+            return super().poll(timeout)
+
+    async def main() -> list[object]:
+        return [event async for event in Closing.bind(path)]
+
+    assert run(main()) == []
+
+
 def test_dropped_while_its_loop_runs(path: str) -> None:
     async def main() -> None:
         observer = Observer.bind(path)

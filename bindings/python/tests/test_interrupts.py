@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 
 import pytest
-from conftest import expect, output_of, python
+from conftest import expect, in_child, output_of, python
 
 from varta import Beat, Observer, Varta
 
@@ -70,3 +71,46 @@ def test_a_handler_that_raises(observer: Observer) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert observer.poll(0) is None
+
+
+BURST = """
+import signal, sys
+from varta import Observer
+
+handled = 0
+
+def handler(number, frame):
+    global handled
+    handled += 1
+
+signal.signal(signal.SIGUSR1, handler)
+observer = Observer.bind(sys.argv[1])
+try:
+    print("waiting", flush=True)
+    observer.poll(None)
+except KeyboardInterrupt:
+    print("interrupted", handled > 0, flush=True)
+"""
+
+
+def test_ctrl_c_at_the_end_of_a_burst(path: str) -> None:
+    process = python(BURST, path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "waiting\n"
+    for _ in range(2000):
+        process.send_signal(signal.SIGUSR1)
+    process.send_signal(signal.SIGINT)
+    assert output_of(process) == ("interrupted True\n", "")
+
+
+def test_a_quiet_wait_hardly_wakes(observer: Observer) -> None:
+    def wakes(seconds: float) -> int:
+        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+        assert observer.poll(seconds) is None
+        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+
+    wakes(0.1)
+    # A child that closes what it has inherited wakes nobody here.
+    in_child(observer.close)
+    # One a second, another for the observer's own look around, and some that are Python's.
+    assert wakes(3) < 15

@@ -253,3 +253,41 @@ def test_an_observer_that_was_replaced(path: str) -> None:
         process.communicate("go\n", timeout=2 * DEADLINE)
         assert isinstance(expect(observer, Beat), Beat)
     assert process.returncode == 1
+
+
+def test_words_that_cannot_be_said_hide_nothing(observer: Observer, path: str) -> None:
+    process = python(
+        INSTALL
+        + """
+import varta.panic
+class Broken:
+    def say(self):
+        raise RuntimeError("of the words")
+varta.panic._installed.insert(0, Broken())
+raise LookupError("in main")
+""",
+        path,
+    )
+    _, errors = output_of(process)
+    assert process.returncode == 1
+    assert "RuntimeError: of the words" in errors
+    assert errors.endswith("LookupError: in main\n")
+    assert "excepthook" not in errors
+    beat = expect(observer, Beat)
+    assert isinstance(beat, Beat) and beat.nonce == NONCE_TERMINAL
+
+
+def test_where_faulthandler_fails_nothing_is_hooked(observer: Observer, path: str) -> None:
+    process = python(
+        """
+import sys
+from varta.panic import install_excepthook_uds
+errors, sys.stderr = sys.stderr, None
+try:
+    install_excepthook_uds(sys.argv[1], faulthandler_signals=True)
+except RuntimeError as error:
+    print(error, sys.excepthook is sys.__excepthook__)
+""",
+        path,
+    )
+    assert output_of(process) == ("sys.stderr is None True\n", "")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 
+import pytest
 from conftest import DEADLINE, expect, wait_until
 
 from varta import Beat, Observer, Varta
@@ -153,3 +155,24 @@ def test_closing_ends_the_iteration_in_another_thread(observer: Observer, path: 
     assert ended.wait(DEADLINE)
     thread.join(DEADLINE)
     assert said == ["beat"]
+
+
+def test_closing_ends_a_wait_at_once(path: str) -> None:
+    def poll(observer: Observer) -> None:
+        with pytest.raises(ValueError, match="closed"):
+            observer.poll(None)
+
+    began = time.monotonic()
+    for _ in range(40):
+        observer = Observer.bind(path)
+        # By the second poll there is something to be woken by.
+        assert observer.poll(0.001) is None
+        waiting = threading.Thread(target=poll, args=(observer,))
+        waiting.start()
+        state = f"/proc/self/task/{waiting.native_id}/stat"
+        wait_until("the wait", lambda: Path(state).read_text().rsplit(") ", 1)[1][0] == "S")
+        observer.close()
+        waiting.join(DEADLINE)
+        assert not waiting.is_alive()
+    # Waits that nothing ends go on for a second each.
+    assert time.monotonic() - began < 20

@@ -135,11 +135,13 @@ class Observer(_varta.Observer):
 
     def close(self) -> None:
         """Stops listening, and ends every iteration over it, in any thread or task."""
-        super().close()
-        if self._waiting:
-            from varta.asyncio import wake
+        try:
+            super().close()
+        finally:
+            if self._waiting:
+                from varta.asyncio import wake
 
-            wake(self._waiting)
+                wake(self._waiting)
 
     def __enter__(self) -> Self:
         return self

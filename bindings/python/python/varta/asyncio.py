@@ -69,12 +69,17 @@ class Events:
             await sleep(0)
         observer = self._observer
         while not observer.closed:
-            event = observer.poll(0)
-            if event is not None:
-                self._in_a_row += 1
-                return event
-            self._in_a_row = 0
-            await _readable(observer)
+            try:
+                event = observer.poll(0)
+                if event is not None:
+                    self._in_a_row += 1
+                    return event
+                self._in_a_row = 0
+                await _readable(observer)
+            except ValueError:
+                # So it is when another thread has just closed it.
+                if not observer.closed:
+                    raise
         raise StopAsyncIteration
 
 
@@ -89,7 +94,9 @@ async def _readable(observer: Observer) -> None:
     try:
         loop.add_reader(descriptor, _set, ready)
         observer._waiting.add(waiting)
-        await ready
+        # Another thread that closes it from here on sees who waits.
+        if not observer.closed:
+            await ready
     finally:
         observer._waiting.discard(waiting)
         if not loop.is_closed():

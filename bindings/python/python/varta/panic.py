@@ -122,6 +122,9 @@ def _install(open_words: Callable[[], LastWords], faulthandler_signals: bool) ->
         words = open_words()
     except OSError as error:
         raise SocketBind(str(error)) from error
+    # It comes before the hooks, because it may fail.
+    if faulthandler_signals and not faulthandler.is_enabled():
+        faulthandler.enable()
     if not _installed:
         _hook_exceptions()
         _hook_threads()
@@ -135,14 +138,18 @@ def _install(open_words: Callable[[], LastWords], faulthandler_signals: bool) ->
             pass
         else:
             install_in_loop(loop)
-    if faulthandler_signals and not faulthandler.is_enabled():
-        faulthandler.enable()
 
 
 def _say() -> None:
     for words in _installed:
-        # Whether anybody heard it changes nothing for who has this to say.
-        words.say()
+        # Whether anybody heard it changes nothing for who has this to say, nor does it hide
+        # what is being died of.
+        try:
+            words.say()
+        except Exception:
+            from logging import getLogger
+
+            getLogger("varta").exception("last words could not be said")
 
 
 def _hook_exceptions() -> None:
