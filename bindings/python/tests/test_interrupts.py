@@ -104,13 +104,15 @@ def test_ctrl_c_at_the_end_of_a_burst(path: str) -> None:
 
 
 def test_a_quiet_wait_hardly_wakes(observer: Observer) -> None:
-    def wakes(seconds: float) -> int:
-        before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
-        assert observer.poll(seconds) is None
-        return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+    def used() -> tuple[int, float]:
+        usage = resource.getrusage(resource.RUSAGE_THREAD)
+        return usage.ru_nvcsw, usage.ru_utime + usage.ru_stime
 
-    wakes(0.1)
+    assert observer.poll(0.1) is None
     # A child that closes what it has inherited wakes nobody here.
     in_child(observer.close)
+    wakes, seconds = used()
+    assert observer.poll(3) is None
     # One a second, another for the observer's own look around, and some that are Python's.
-    assert wakes(3) < 15
+    assert used()[0] - wakes < 15
+    assert used()[1] - seconds < 1
