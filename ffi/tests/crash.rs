@@ -7,11 +7,11 @@ use std::ffi::c_int;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use super::support::{Agent, Child, Ended, Observer, Place, alone, init};
+use super::support::{Agent, Child, Ended, Observer, Place, alone, patient};
 use crate::crash::{VARTA_CRASH_SIGTERM, varta_install_crash_handler};
 use crate::event::varta_event;
 use crate::names::*;
-use crate::observer::options::{VARTA_OBSERVER_NO_EXITS, varta_observer_options};
+use crate::observer::options::VARTA_OBSERVER_NO_EXITS;
 
 struct Scene {
     place: Place,
@@ -21,7 +21,7 @@ struct Scene {
 impl Scene {
     fn new() -> Self {
         let place = Place::new();
-        let mut options: varta_observer_options = init();
+        let mut options = patient();
         // Of a child that nobody reaps meanwhile, the exit is of no interest here.
         options.flags = VARTA_OBSERVER_NO_EXITS;
         let observer = Observer::bind_with(&place.socket(), &options);

@@ -57,6 +57,14 @@ pub(super) fn init<T: crate::sized::Sized>() -> T {
     value
 }
 
+/// Options of an observer that calls nobody stalled, nor itself late, on a slow machine.
+pub(super) fn patient() -> varta_observer_options {
+    let mut options: varta_observer_options = init();
+    options.threshold_ns = PATIENCE.as_nanos() as u64;
+    options.pause_after_ns = options.threshold_ns;
+    options
+}
+
 pub(super) struct Agent(pub(super) *mut varta_agent);
 
 unsafe impl Send for Agent {}
@@ -92,7 +100,7 @@ unsafe impl Sync for Observer {}
 
 impl Observer {
     pub(super) fn bind(endpoint: &CString) -> Self {
-        Self::bind_with(endpoint, &init())
+        Self::bind_with(endpoint, &patient())
     }
 
     pub(super) fn bind_with(endpoint: &CString, options: &varta_observer_options) -> Self {
