@@ -6,6 +6,7 @@ import unittest
 from support import PREFIX, STRICT, run, there
 
 INCLUDE = f"-I{PREFIX}/include"
+HPP = ("varta.hpp", "varta_codec.hpp")
 
 
 class Headers(unittest.TestCase):
@@ -26,28 +27,29 @@ class Headers(unittest.TestCase):
                 self.alone(compiler, "c++", standard, 'extern "C" {\n#include <varta.h>\n}\n')
 
     def test_varta_hpp(self) -> None:
-        text = "#include <varta.hpp>\n#include <varta.hpp>\n"
         for compiler in there("c++"):
             for standard in ("c++17", "c++20", "c++2b"):
                 for exceptions in ("-fexceptions", "-fno-exceptions"):
-                    more = ["-Wconversion", "-Wshadow", exceptions]
-                    self.alone(compiler, "c++", standard, text, *more)
+                    for header in HPP:
+                        text = f"#include <{header}>\n" * 2
+                        more = ["-Wconversion", "-Wshadow", exceptions]
+                        self.alone(compiler, "c++", standard, text, *more)
 
     def test_varta_hpp_is_a_range_for_algorithms(self) -> None:
         text = "#include <ranges>\n#include <varta.hpp>\nstatic_assert(std::ranges::input_range<varta::Events>);\n"
         for compiler in there("c++"):
             self.alone(compiler, "c++", "c++20", text)
 
-    def test_no_macro_but_its_guard_leaks_from_varta_hpp(self) -> None:
-        source = (PREFIX / "include/varta.hpp").read_text()
-        standard = "".join(line + "\n" for line in source.splitlines() if line.startswith("#include"))
+    def test_no_macro_but_their_guards_leaks_from_those_of_cpp(self) -> None:
+        lines = [line for header in HPP for line in (PREFIX / "include" / header).read_text().splitlines()]
+        standard = "".join(f"{line}\n" for line in lines if re.match("#include (?!<varta.*hpp>)", line))
         for compiler in there("c++"):
             macros = [
                 set(run(compiler, "-x", "c++", "-std=c++17", "-dM", "-E", INCLUDE, "-", input=text).splitlines())
-                for text in (standard, "#include <varta.hpp>\n")
+                for text in (standard, "".join(f"#include <{header}>\n" for header in HPP))
             ]
             new = {re.match(r"#define (\w+)", line)[1] for line in macros[1] - macros[0]}
-            self.assertEqual(new, {"VARTA_HPP"})
+            self.assertEqual(new, {"VARTA_HPP", "VARTA_CODEC_HPP"})
 
     def test_moves_and_does_not_copy(self) -> None:
         text = (
@@ -63,11 +65,12 @@ class Headers(unittest.TestCase):
     def test_mistakes_do_not_compile(self) -> None:
         mistakes = {
             "nodiscard|unused-result": 'varta::Agent::connect("@x");',
+            "no known conversion|cannot convert|could not convert|invalid init": "varta::Salt s; (void)varta::derive_agent_key(s, 1);",
             "qualifiers|lvalue|rvalue": "for (auto &e : varta::Observer::simulate().events()) (void)e;",
         }
         for compiler in there("c++"):
             for said, mistake in mistakes.items():
-                text = f"#include <varta.hpp>\nvoid f() {{ {mistake} }}\n"
+                text = f"#include <varta_codec.hpp>\nvoid f() {{ {mistake} }}\n"
                 with self.subTest(compiler=compiler), self.assertRaisesRegex(AssertionError, said):
                     run(compiler, "-x", "c++", "-std=c++17", *STRICT, INCLUDE, "-fsyntax-only", "-", input=text)
 

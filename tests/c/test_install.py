@@ -22,7 +22,7 @@ class Install(unittest.TestCase):
             said = ["--prefix", "/opt/varta", "--libdir", "/opt/varta/lib64", "--destdir", place]
             run(INSTALL, *said)
             there = files(place)
-            for file in ("include/varta.h", "include/varta.hpp", "lib64/libvarta.a", "lib64/libvarta.so.0",
+            for file in ("include/varta.h", "include/varta.hpp", "include/varta_codec.hpp", "lib64/libvarta.a", "lib64/libvarta.so.0",
                          "lib64/pkgconfig/varta.pc", "lib64/cmake/varta/varta-config.cmake",
                          "share/man/man3/varta_beat.3", "share/man/man7/varta.7", "share/doc/varta/LICENSE-MIT"):
                 self.assertIn(f"opt/varta/{file}", there)

@@ -10,9 +10,13 @@
 
 #include "check.h"
 
+/* Whether to die without the handler, to compare. */
+static bool bare;
+
 static void install(uint32_t flags)
 {
-    GIVES(varta_install_crash_handler(in_folder("crash"), flags), 0);
+    if (!bare)
+        GIVES(varta_install_crash_handler(in_folder("crash"), flags), 0);
 }
 
 static volatile int zero;
@@ -131,18 +135,27 @@ static varta_event last_words(varta_observer *observer, pid_t of)
     return words;
 }
 
-static void dies(varta_observer *observer, void (*die)(void), int by, bool in_child)
+/* A child that dies so, in the folder, where its core is to be; its wait status comes back. */
+static pid_t dead(void (*die)(void), bool with_core, int *status)
 {
     pid_t child = fork();
     if (child == 0) {
-        struct rlimit none = {0, 0};
-        setrlimit(RLIMIT_CORE, &none);
+        struct rlimit core;
+        CHECK(getrlimit(RLIMIT_CORE, &core) == 0 && chdir(in_folder(".")) == 0);
+        core.rlim_cur = with_core ? core.rlim_max : 0;
+        CHECK(setrlimit(RLIMIT_CORE, &core) == 0);
         alarm(PATIENCE_S);
         die();
         _exit(0);
     }
+    CHECK(waitpid(child, status, 0) == child);
+    return child;
+}
+
+static void dies(varta_observer *observer, void (*die)(void), int by, bool in_child)
+{
     int status;
-    CHECK(waitpid(child, &status, 0) == child);
+    pid_t child = dead(die, false, &status);
     if (die == die_through_another)
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 99);
     else
@@ -150,6 +163,21 @@ static void dies(varta_observer *observer, void (*die)(void), int by, bool in_ch
     varta_event words = last_words(observer, in_child ? 0 : child);
     CHECK(words.status == VARTA_STATUS_CRITICAL && words.nonce == VARTA_NONCE_TERMINAL);
     CHECK(words.payload == (uint64_t)by && (words.pid == (uint32_t)child) == !in_child);
+}
+
+/* Where a process without the handler leaves a core, one with it does. */
+static void leaves_its_core(varta_observer *observer, void (*die)(void), int by)
+{
+    int without, with;
+    bare = true;
+    dead(die, true, &without);
+    bare = false;
+    CHECK(WIFSIGNALED(without) && WTERMSIG(without) == by);
+    pid_t child = dead(die, true, &with);
+    CHECK(last_words(observer, child).nonce == VARTA_NONCE_TERMINAL);
+    if (!WCOREDUMP(without))
+        fprintf(stderr, "SKIPPED: no cores are dumped here; see ulimit -c and core_pattern in proc(5)\n");
+    CHECK(with == without);
 }
 
 static void sigterm_is_not_told_unless_asked(varta_observer *observer)
@@ -187,6 +215,9 @@ int main(void)
     dies(observer, die_by_stack_in_thread, SIGSEGV, false);
     dies(observer, die_in_forked_child, SIGABRT, true);
     dies(observer, die_through_another, SIGSEGV, false);
+    leaves_its_core(observer, die_by_fault, SIGSEGV);
+    leaves_its_core(observer, die_by_abort, SIGABRT);
+    leaves_its_core(observer, die_by_stack_in_thread, SIGSEGV);
     varta_observer_close(observer);
     return 0;
 }

@@ -3,10 +3,11 @@
 #include <chrono>
 #include <csignal>
 #include <exception>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <utility>
 
-#include <varta.hpp>
+#include <varta_codec.hpp>
 
 #include "check.h"
 
@@ -72,9 +73,12 @@ void a_signal_ends_the_range()
 {
     std::signal(SIGALRM, [](int) {});
     auto observer = varta::Observer::bind(in_folder("signal"), patience);
-    alarm(1);
+    // Again and again, for one may come before the wait begins.
+    const itimerval often{{0, 10'000}, {0, 10'000}}, never{};
+    setitimer(ITIMER_REAL, &often, nullptr);
     for (const varta::Event &event : observer.events())
         CHECK(event.what() == varta::Kind::paused);
+    setitimer(ITIMER_REAL, &never, nullptr);
     // And so does a quiet time, and an error that has somewhere to go.
     varta::Events quiet = observer.events(1ms);
     CHECK(quiet.begin() == quiet.end());
@@ -93,19 +97,43 @@ void many_come_at_once()
     auto observer = varta::Observer::simulate(2s);
     varta_datagram datagram = VARTA_DATAGRAM_INIT;
     varta_frame frame{};
-    std::uint8_t wire[VARTA_FRAME_BYTES];
     frame.version = 2;
     frame.pid = datagram.pid = 4321;
-    datagram.bytes = wire;
-    datagram.length = sizeof wire;
     for (frame.nonce = 1; frame.nonce <= 5; frame.nonce++) {
-        CHECK(varta_frame_encode(wire, &frame) == 0);
+        const varta::Wire wire = varta::frame_encode(frame);
+        datagram.bytes = wire.data();
+        datagram.length = wire.size();
         observer.feed(1s, datagram);
     }
     varta::Event events[8];
     CHECK(observer.poll_many(events, 8, 0ms) == 5 && events[4].nonce == 5);
     observer.advance(3s);
     CHECK(observer.poll(0ms)->what() == varta::Kind::stall);
+}
+
+void the_codec_says_what_is_wrong()
+{
+    varta_frame frame{};
+    std::error_code error;
+    (void)varta::frame_encode(frame, error);
+    CHECK(error == std::errc::invalid_argument); // no version 0
+    frame.version = 2;
+    frame.pid = 4321;
+    frame.nonce = 1;
+    varta::Wire wire = varta::frame_encode(frame);
+    varta_frame decoded{};
+    wire[31] ^= 1;
+    CHECK(varta::frame_decode(decoded, wire.data(), wire.size()) == VARTA_DECODE_BAD_CRC);
+    (void)varta::frame_decode(decoded, wire.data(), 31, 2, error);
+    CHECK(error == std::errc::message_size);
+    varta::Sealed sealed = varta::frame_seal(varta::Key{1}, varta::Prefix{2}, 3, wire);
+    CHECK(varta::frame_open(varta::Key{1}, sealed.data(), sealed.size()) == wire);
+    try {
+        (void)varta::frame_open(varta::Key{2}, sealed.data(), sealed.size());
+        CHECK(!"it did not throw");
+    } catch (const std::system_error &thrown) {
+        CHECK(thrown.code() == std::errc::bad_message);
+    }
 }
 
 // std::terminate is an abort, and told as one.
@@ -133,5 +161,6 @@ int main()
     errors_are_codes_or_exceptions();
     a_signal_ends_the_range();
     many_come_at_once();
+    the_codec_says_what_is_wrong();
     terminate_is_told();
 }
