@@ -7,9 +7,9 @@
 //     for (const varta::Event &event : observer.events())
 //         std::cout << event.name() << " of " << event.pid << '\n';
 //
-// What can fail takes a std::error_code as its last argument, and says there whether it did;
-// without one it throws a std::system_error, or aborts where exceptions are turned off.
-// Agents and observers are moved, not copied, and close themselves.
+// What can fail takes a std::error_code last, and says there whether it did; without one it
+// throws a std::system_error, or aborts where exceptions are turned off. Agents and observers
+// are moved, not copied, and close themselves.
 //
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
@@ -33,8 +33,6 @@ namespace varta {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
-
-constexpr milliseconds forever{-1};
 
 enum class Status : std::uint8_t { ok, degraded, critical, stall };
 enum class Kind : std::uint8_t {
@@ -82,7 +80,13 @@ private:
     std::error_code *into_ = nullptr;
 };
 
+// Times, and how varta.h has them.
+constexpr milliseconds forever{-1};
 inline auto count(nanoseconds span) noexcept { return static_cast<std::uint64_t>(span.count()); }
+inline int whole(milliseconds timeout) noexcept
+{
+    return static_cast<int>(std::clamp<milliseconds::rep>(timeout.count(), INT_MIN, INT_MAX));
+}
 
 // A struct of varta.h that begins with its own size: that is set, and all else is zero.
 template <typename T> struct Sized : T {
@@ -104,18 +108,20 @@ public:
 
 protected:
     // An error is thrown with the sentence that the library has for it.
-    template <typename Options, typename Make>
-    void make(Options &options, Errors errors, Make call)
+    template <typename Self, typename Make, typename Options, typename... Given>
+    static Self made(Make make, Options &options, Errors errors, Given... given)
     {
-        T *made = nullptr;
+        Self self;
+        T *handle = nullptr;
         char sentence[512] = "";
         if (options.message == nullptr) {
             options.message = sentence;
             options.message_size = sizeof sentence;
         }
-        const int code = call(&made, &options);
-        handle_.reset(made);
+        const int code = make(&handle, given..., &options);
+        self.handle_.reset(handle);
         errors.take(code, options.message);
+        return self;
     }
 
 private:
@@ -133,7 +139,6 @@ struct Outcome {
     {
         return failed() ? varta_strerror(code) : varta_outcome_name(code);
     }
-
     int code;
 };
 
@@ -142,10 +147,7 @@ public:
     [[nodiscard]] static Agent connect(const char *endpoint = nullptr, AgentOptions options = {},
                                        Errors errors = {})
     {
-        Agent agent;
-        agent.make(options, errors,
-                   [=](auto ret, auto opt) { return varta_connect(ret, endpoint, opt); });
-        return agent;
+        return made<Agent>(varta_connect, options, errors, endpoint);
     }
     // Never throws: that nobody listens is no reason to stop working.
     Outcome beat(Status status = Status::ok, std::uint32_t payload = 0) noexcept
@@ -178,16 +180,11 @@ public:
     [[nodiscard]] static Observer bind(const char *endpoint = nullptr,
                                        ObserverOptions options = {}, Errors errors = {})
     {
-        Observer observer;
-        observer.make(options, errors,
-                      [=](auto ret, auto opt) { return varta_observer_bind(ret, endpoint, opt); });
-        return observer;
+        return made<Observer>(varta_observer_bind, options, errors, endpoint);
     }
     [[nodiscard]] static Observer simulate(ObserverOptions options = {}, Errors errors = {})
     {
-        Observer observer;
-        observer.make(options, errors, varta_observer_simulate);
-        return observer;
+        return made<Observer>(varta_observer_simulate, options, errors);
     }
     void listen(const char *endpoint, Errors errors = {})
     {
@@ -241,51 +238,53 @@ public:
         return counters;
     }
 
-    // What a simulated observer is told; the rest of varta_observer_feed_ takes get().
+    // What a simulated observer is told.
     void feed(nanoseconds at, const varta_datagram &d, Errors errors = {})
     {
         errors.take(varta_observer_feed(get(), count(at), &d), "feed");
+    }
+    void feed_exit(nanoseconds at, std::uint32_t pid, std::uint8_t cause, std::int32_t code,
+                   Errors errors = {})
+    {
+        errors.take(varta_observer_feed_exit(get(), count(at), pid, cause, code), "feed_exit");
+    }
+    void feed_late(nanoseconds at, nanoseconds due, Errors errors = {})
+    {
+        errors.take(varta_observer_feed_late(get(), count(at), count(due)), "feed_late");
+    }
+    void feed_suspended(nanoseconds at, nanoseconds span, Errors errors = {})
+    {
+        errors.take(varta_observer_feed_suspended(get(), count(at), count(span)), "feed_suspended");
     }
     void advance(nanoseconds at, Errors errors = {})
     {
         errors.take(varta_observer_advance(get(), count(at), 0), "advance");
     }
-
-private:
-    static int whole(milliseconds timeout) noexcept
-    {
-        return static_cast<int>(std::clamp<milliseconds::rep>(timeout.count(), INT_MIN, INT_MAX));
-    }
 };
 
+// A range that is its own iterator, as a std::filesystem::directory_iterator is.
 class Events {
 public:
     struct End {};
-    struct Iterator {
-        using value_type = Event;
-        using difference_type = std::ptrdiff_t;
-
-        const Event &operator*() const noexcept { return *of->now_; }
-        Iterator &operator++() { return of->next(), *this; }
-        void operator++(int) { of->next(); }
-        bool operator==(End) const noexcept { return !of->now_; }
-        bool operator!=(End) const noexcept { return of->now_.has_value(); }
-        Events *of;
-    };
-
+    using value_type = Event;
+    using difference_type = std::ptrdiff_t;
     Events(Observer &of, milliseconds timeout, Errors errors) noexcept
         : of_(&of), timeout_(timeout), errors_(errors) {}
-    Iterator begin() { return next(), Iterator{this}; }
+    Events &begin() { return ++*this; }
     End end() const noexcept { return {}; }
-
-private:
-    void next()
+    const Event &operator*() const noexcept { return *now_; }
+    bool operator==(End) const noexcept { return !now_; }
+    bool operator!=(End) const noexcept { return now_.has_value(); }
+    void operator++(int) { ++*this; }
+    Events &operator++()
     {
         std::error_code error;
         now_ = of_->poll(timeout_, error);
         errors_.take(error == std::errc::interrupted ? 0 : -error.value(), "poll");
+        return *this;
     }
 
+private:
     Observer *of_;
     milliseconds timeout_;
     Errors errors_;

@@ -1,10 +1,11 @@
-/* The vectors: frames, checksums, keys and seals, through the codec of varta.h. */
+/* The vectors: frames, checksums, keys and seals, through the codec of C or of C++. */
 
 #include "vectors.h"
 
 #include <errno.h>
 #include <string.h>
-#include <varta.h>
+
+#include "codec.h"
 
 /* Longer than any datagram of the vectors. */
 enum { LONGEST = 65536 };
@@ -47,12 +48,12 @@ static varta_frame frame_of(struct record *vector, const char *prefix, uint8_t v
 static void both_ways(const varta_frame *frame, const uint8_t *wire)
 {
     uint8_t encoded[VARTA_FRAME_BYTES] = {0};
-    worked("encoding", varta_frame_encode(encoded, frame));
+    worked("encoding", codec.frame_encode(encoded, frame));
     same_bytes("encoding", wire, encoded, sizeof encoded);
     varta_frame decoded;
     memset(&decoded, 0, sizeof decoded);
     same_text("decoding", "unknown",
-              varta_decode_error_name(varta_frame_decode(&decoded, wire, 32, frame->version)));
+              varta_decode_error_name(codec.frame_decode(&decoded, wire, 32, frame->version)));
     same_number("status", frame->status, decoded.status);
     same_number("pid", frame->pid, decoded.pid);
     same_number("timestamp", frame->timestamp, decoded.timestamp);
@@ -65,7 +66,7 @@ static void refused(struct record *vector, uint8_t version)
 {
     varta_frame frame;
     exactly(vector, "wire_hex", given, VARTA_FRAME_BYTES);
-    int error = varta_frame_decode(&frame, given, VARTA_FRAME_BYTES, version);
+    int error = codec.frame_decode(&frame, given, VARTA_FRAME_BYTES, version);
     same_text("decoding", text(vector, "expected_decode_error"), varta_decode_error_name(error));
 }
 
@@ -74,7 +75,7 @@ static void crc32c(struct record *vector)
     char hex[16];
     uint32_t crc = 0;
     size_t length = bytes(vector, "input_hex", given, LONGEST);
-    worked("checksum", varta_crc32c(&crc, given, length));
+    worked("checksum", codec.crc32c(&crc, given, length));
     snprintf(hex, sizeof hex, "%08x", (unsigned)crc);
     same_text("checksum", text(vector, "expected_crc_hex"), hex);
 }
@@ -98,7 +99,7 @@ static void frame_length(struct record *vector)
     varta_frame frame;
     size_t length = bytes(vector, "wire_hex", given, LONGEST);
     for (uint8_t version = 1; version <= 2; version++) {
-        int code = varta_frame_decode(&frame, given, length, version);
+        int code = codec.frame_decode(&frame, given, length, version);
         same_text("decoding", varta_strerror(-EMSGSIZE), varta_strerror(code));
     }
 }
@@ -130,7 +131,7 @@ static void kdf_agent_key(struct record *vector)
     uint8_t master[VARTA_KEY_BYTES], key[VARTA_KEY_BYTES] = {0};
     exactly(vector, "master_key_hex", master, sizeof master);
     uint32_t pid = (uint32_t)number(vector, "agent_id", UINT32_MAX);
-    same_key(vector, "expected_okm_hex", varta_derive_agent_key(key, master, pid), key, 32);
+    same_key(vector, "expected_okm_hex", codec.derive_agent_key(key, master, pid), key, 32);
 }
 
 static void kdf_iv_prefix(struct record *vector)
@@ -138,7 +139,7 @@ static void kdf_iv_prefix(struct record *vector)
     uint8_t salt[16], prefix[8] = {0};
     exactly(vector, "session_salt_hex", salt, sizeof salt);
     uint32_t index = (uint32_t)number(vector, "prefix_index", UINT32_MAX);
-    same_key(vector, "expected_iv_prefix_hex", varta_derive_iv_prefix(prefix, salt, index), prefix,
+    same_key(vector, "expected_iv_prefix_hex", codec.derive_iv_prefix(prefix, salt, index), prefix,
              sizeof prefix);
 }
 
@@ -147,7 +148,7 @@ static void kdf_epoch_key(struct record *vector)
     uint8_t agent[VARTA_KEY_BYTES], key[VARTA_KEY_BYTES] = {0};
     exactly(vector, "agent_key_hex", agent, sizeof agent);
     uint64_t epoch = number(vector, "epoch", UINT64_MAX);
-    same_key(vector, "expected_okm_hex", varta_derive_epoch_key(key, agent, epoch), key, 32);
+    same_key(vector, "expected_okm_hex", codec.derive_epoch_key(key, agent, epoch), key, 32);
 }
 
 static void shared_key_seal(struct record *vector)
@@ -159,9 +160,9 @@ static void shared_key_seal(struct record *vector)
     exactly(vector, "plaintext_hex", plain, sizeof plain);
     exactly(vector, "expected_wire_hex", wire, sizeof wire);
     uint32_t counter = (uint32_t)number(vector, "iv_counter", UINT32_MAX);
-    worked("sealing", varta_frame_seal(sealed, key, prefix, counter, plain));
+    worked("sealing", codec.frame_seal(sealed, key, prefix, counter, plain));
     same_bytes("sealing", wire, sealed, sizeof wire);
-    worked("opening", varta_frame_open(opened, key, wire, sizeof wire));
+    worked("opening", codec.frame_open(opened, key, wire, sizeof wire));
     same_bytes("opening", plain, opened, sizeof plain);
 }
 
@@ -181,11 +182,11 @@ static void master_key_seal(struct record *vector)
     exactly(vector, "expected_wire_hex", wire, sizeof wire);
     uint32_t pid = (uint32_t)number(vector, "agent_pid", UINT32_MAX);
     uint32_t counter = (uint32_t)number(vector, "iv_counter", UINT32_MAX);
-    same_key(vector, "derived_agent_key_hex", varta_derive_agent_key(key, master, pid), key, 32);
-    worked("sealing", varta_frame_seal_as(sealed, key, pid, prefix, counter, plain));
+    same_key(vector, "derived_agent_key_hex", codec.derive_agent_key(key, master, pid), key, 32);
+    worked("sealing", codec.frame_seal_as(sealed, key, pid, prefix, counter, plain));
     same_bytes("sealing", wire, sealed, sizeof wire);
     /* A vector about sealing may hold any 32 bytes; only a frame of that pid opens again. */
-    int code = varta_frame_open_from(opened, key, wire, sizeof wire);
+    int code = codec.frame_open_from(opened, key, wire, sizeof wire);
     if (little_endian(plain + 4) == pid) {
         worked("opening", code);
         same_bytes("opening", plain, opened, sizeof plain);
@@ -203,11 +204,11 @@ static void open_error(struct record *vector)
         exactly(vector, "master_key_hex", master, sizeof master);
         /* As an observer does it: the first four bytes choose the key. */
         uint32_t pid = length < 4 ? 0 : little_endian(given);
-        worked("derivation", varta_derive_agent_key(key, master, pid));
-        code = varta_frame_open_from(opened, key, given, length);
+        worked("derivation", codec.derive_agent_key(key, master, pid));
+        code = codec.frame_open_from(opened, key, given, length);
     } else {
         exactly(vector, "key_hex", key, sizeof key);
-        code = varta_frame_open(opened, key, given, length);
+        code = codec.frame_open(opened, key, given, length);
     }
     same_text("opening", text(vector, "expected_open_error"),
               code == -EBADMSG ? "AuthError" : varta_strerror(code));

@@ -32,7 +32,6 @@ nanoseconds span(record *record, const char *name)
 void take(record *step)
 {
     const nanoseconds at = span(step, "at_ns");
-    const std::uint64_t at_ns = varta::count(at);
     const std::string op = text(step, "op");
     std::error_code error;
     if (op == "frame") {
@@ -43,14 +42,11 @@ void take(record *step)
         std::int32_t status = 0;
         const std::uint8_t cause = cause_of(step, &status);
         const auto pid = static_cast<std::uint32_t>(number(step, "pid", UINT32_MAX));
-        varta::Errors(error).take(
-            varta_observer_feed_exit(observer.get(), at_ns, pid, cause, status), "exit");
+        observer.feed_exit(at, pid, cause, status, error);
     } else if (op == "late") {
-        const std::uint64_t due = number(step, "due_ns", UINT64_MAX);
-        varta::Errors(error).take(varta_observer_feed_late(observer.get(), at_ns, due), "late");
+        observer.feed_late(at, span(step, "due_ns"), error);
     } else if (op == "suspend") {
-        const std::uint64_t ns = number(step, "ns", UINT64_MAX);
-        varta::Errors(error).take(varta_observer_feed_suspended(observer.get(), at_ns, ns), "suspend");
+        observer.feed_suspended(at, span(step, "ns"), error);
     } else if (op == "set_threshold") {
         const std::uint64_t agent = number(step, "agent", UINT64_MAX);
         observer.set_threshold(agent, span(step, "ns"), error);

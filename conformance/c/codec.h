@@ -1,0 +1,28 @@
+/*
+ * The codec that the vectors are checked with: as it is in varta.h, or by way of varta_codec.hpp.
+ * Each function is that of varta.h without its prefix.
+ */
+#ifndef CODEC_H
+#define CODEC_H
+
+#include <varta.h>
+
+struct codec {
+    int (*frame_encode)(uint8_t *ret, const varta_frame *frame);
+    int (*frame_decode)(varta_frame *ret, const uint8_t *wire, size_t length, uint8_t version);
+    int (*crc32c)(uint32_t *ret, const uint8_t *bytes, size_t length);
+    int (*derive_agent_key)(uint8_t *ret, const uint8_t *master, uint32_t pid);
+    int (*derive_epoch_key)(uint8_t *ret, const uint8_t *agent_key, uint64_t epoch);
+    int (*derive_iv_prefix)(uint8_t *ret, const uint8_t *salt, uint32_t index);
+    int (*frame_seal)(uint8_t *ret, const uint8_t *key, const uint8_t *iv_prefix,
+                      uint32_t iv_counter, const uint8_t *frame);
+    int (*frame_seal_as)(uint8_t *ret, const uint8_t *key, uint32_t pid, const uint8_t *iv_prefix,
+                         uint32_t iv_counter, const uint8_t *frame);
+    int (*frame_open)(uint8_t *ret, const uint8_t *key, const uint8_t *wire, size_t length);
+    int (*frame_open_from)(uint8_t *ret, const uint8_t *key, const uint8_t *wire, size_t length);
+};
+
+/* Made by C and by C++. */
+extern const struct codec codec;
+
+#endif
