@@ -2,7 +2,9 @@
 
 import secrets
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 TRANSPORTS = {
@@ -11,6 +13,18 @@ TRANSPORTS = {
     "key": "sealed UDP, shared key",
     "master": "sealed UDP, master key",
 }
+
+# Ports that the kernel gives to nobody by itself: no socket of another cell is put there meanwhile.
+PORTS = count(10_000 + secrets.randbelow(10_000))
+
+
+def free_port() -> int:
+    """Each once, to whichever thread asks."""
+    while True:
+        port = next(PORTS)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass(frozen=True)
@@ -23,10 +37,7 @@ class Place:
 
     @classmethod
     def make(cls, transport: str, folder: Path) -> "Place":
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        place = cls(transport, folder, port)
+        place = cls(transport, folder, free_port())
         place.key.touch(mode=0o600)
         place.key.write_text(secrets.token_hex(32) + "\n")
         return place
