@@ -15,7 +15,9 @@ use std::net::Shutdown;
 use std::path::Path;
 use std::process::Command;
 
-use support::http::{Reply, address_of, connect, get, get_with, sample, send, wait_for_sample};
+use support::http::{
+    Reply, address_of, connect, connect_from, get, get_with, sample, send, wait_for_sample,
+};
 use support::{Agent, Daemon, Folder, WATCH, ms, secret, wait_until};
 
 const TOKEN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
@@ -183,7 +185,7 @@ fn clients_that_hang_cost_no_agent_anything() {
     // Half a request, nothing at all, or an answer that nobody reads.
     let held: Vec<_> = (0..200)
         .map(|number| {
-            let mut stream = connect(&address);
+            let mut stream = connect_from(2 + number / 30, &address);
             let said: &[u8] = match number % 3 {
                 0 => b"GET /metrics HTTP/1.1\r\nHost",
                 1 => b"",
@@ -202,10 +204,30 @@ fn clients_that_hang_cost_no_agent_anything() {
 }
 
 #[test]
+fn who_holds_on_to_connections_keeps_no_other_source_out() {
+    let folder = Folder::new();
+    let (_daemon, address) = unlimited(&folder);
+    let held: Vec<_> = (0..300)
+        .map(|number| {
+            let mut stream = connect_from(2, &address);
+            // One that was closed at once may be reset by now.
+            let half = if number % 2 == 0 { "" } else { "GET /metrics HTTP/1.1\r\nHost" };
+            let _ = stream.write_all(half.as_bytes());
+            stream
+        })
+        .collect();
+    let metrics = get(&address, "/metrics");
+    assert_eq!(metrics.status, 200);
+    let name = "varta_prom_connections_dropped_total{reason=\"drain\"}";
+    assert_eq!(sample(&metrics.body, name), Some(300.0 - 32.0));
+    drop(held);
+}
+
+#[test]
 fn beyond_the_most_connections_the_next_is_closed_and_counted() {
     let folder = Folder::new();
     let (_daemon, address) = unlimited(&folder);
-    let held: Vec<_> = (0..256).map(|_| connect(&address)).collect();
+    let held: Vec<_> = (0..=255).map(|it| connect_from(2 + it / 32, &address)).collect();
     let mut one_more = connect(&address);
     let mut answer = Vec::new();
     // A reset is a way to close too.

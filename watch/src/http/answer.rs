@@ -61,7 +61,7 @@ impl Answers {
 
     pub(super) async fn answer(&self, from: IpAddr, request: &Request<Incoming>) -> Answer {
         self.tallies().requests.one();
-        match self.limits.borrow_mut().ask(from, Instant::now()) {
+        match self.limits.borrow_mut().ask(from.into(), Instant::now()) {
             Verdict::Welcome => {}
             Verdict::TooOften => {
                 self.tallies().over_rate.one();

@@ -1,11 +1,12 @@
-//! How often one address may ask.
+//! How often one source may ask.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-/// Addresses whose rate is kept at once.
-const MOST_ADDRESSES: usize = 1_024;
+use super::source::Source;
+
+/// Sources whose rate is kept at once.
+const MOST_SOURCES: usize = 1_024;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -15,12 +16,12 @@ pub(super) enum Verdict {
     Crowded,
 }
 
-/// A bucket of tokens for each address: it fills at the rate and holds the burst.
+/// A bucket of tokens for each source: it fills at the rate and holds the burst.
 #[derive(Debug)]
 pub(super) struct Limits {
     per_second: u32,
     burst: u32,
-    buckets: HashMap<IpAddr, Bucket>,
+    buckets: HashMap<Source, Bucket>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,16 +36,15 @@ impl Limits {
         Self { per_second, burst, buckets: HashMap::new() }
     }
 
-    pub(super) fn ask(&mut self, from: IpAddr, now: Instant) -> Verdict {
+    pub(super) fn ask(&mut self, from: Source, now: Instant) -> Verdict {
         if self.per_second == 0 || self.burst == 0 {
             return Verdict::Welcome;
         }
-        let from = counted_as(from);
-        if self.buckets.len() >= MOST_ADDRESSES && !self.buckets.contains_key(&from) {
+        if self.buckets.len() >= MOST_SOURCES && !self.buckets.contains_key(&from) {
             let full = self.full_again_after();
             // A full bucket says no more than none.
             self.buckets.retain(|_, bucket| now.duration_since(bucket.at) < full);
-            if self.buckets.len() >= MOST_ADDRESSES {
+            if self.buckets.len() >= MOST_SOURCES {
                 return Verdict::Crowded;
             }
         }
@@ -65,52 +65,38 @@ impl Limits {
     }
 }
 
-/// A host may have a whole network of version 6 to itself.
-fn counted_as(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
     use super::*;
 
-    fn address(last: u32) -> IpAddr {
-        IpAddr::V4(std::net::Ipv4Addr::from_bits(0x0A00_0000 + last))
+    fn source(last: u32) -> Source {
+        IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + last)).into()
     }
 
     #[test]
     fn a_burst_is_let_through_and_then_the_rate() {
         let (mut limits, start) = (Limits::new(5, 10), Instant::now());
         for _ in 0..10 {
-            assert_eq!(limits.ask(address(1), start), Verdict::Welcome);
+            assert_eq!(limits.ask(source(1), start), Verdict::Welcome);
         }
-        assert_eq!(limits.ask(address(1), start), Verdict::TooOften);
-        assert_eq!(limits.ask(address(2), start), Verdict::Welcome);
+        assert_eq!(limits.ask(source(1), start), Verdict::TooOften);
+        assert_eq!(limits.ask(source(2), start), Verdict::Welcome);
         let later = start + Duration::from_millis(201);
-        assert_eq!(limits.ask(address(1), later), Verdict::Welcome);
-        assert_eq!(limits.ask(address(1), later), Verdict::TooOften);
+        assert_eq!(limits.ask(source(1), later), Verdict::Welcome);
+        assert_eq!(limits.ask(source(1), later), Verdict::TooOften);
     }
 
     #[test]
-    fn addresses_kept_are_bounded_and_forgotten() {
+    fn sources_kept_are_bounded_and_forgotten() {
         let (mut limits, start) = (Limits::new(5, 10), Instant::now());
         for last in 0..1_024 {
-            assert_eq!(limits.ask(address(last), start), Verdict::Welcome);
+            assert_eq!(limits.ask(source(last), start), Verdict::Welcome);
         }
-        assert_eq!(limits.ask(address(5_000), start), Verdict::Crowded);
-        assert_eq!(limits.ask(address(7), start), Verdict::Welcome);
+        assert_eq!(limits.ask(source(5_000), start), Verdict::Crowded);
+        assert_eq!(limits.ask(source(7), start), Verdict::Welcome);
         let later = start + Duration::from_secs(2);
-        assert_eq!(limits.ask(address(5_000), later), Verdict::Welcome);
-    }
-
-    #[test]
-    fn one_network_of_version_6_is_one_source() {
-        let (mut limits, now) = (Limits::new(1, 1), Instant::now());
-        assert_eq!(limits.ask("2001:db8::1".parse().unwrap(), now), Verdict::Welcome);
-        assert_eq!(limits.ask("2001:db8::2".parse().unwrap(), now), Verdict::TooOften);
-        assert_eq!(limits.ask("2001:db8:0:1::1".parse().unwrap(), now), Verdict::Welcome);
+        assert_eq!(limits.ask(source(5_000), later), Verdict::Welcome);
     }
 }

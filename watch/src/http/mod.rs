@@ -2,6 +2,8 @@
 
 mod answer;
 mod limits;
+mod places;
+mod source;
 
 use std::convert::Infallible;
 use std::io;
@@ -9,22 +11,18 @@ use std::net::{SocketAddr, TcpListener as Bound};
 use std::os::fd::OwnedFd;
 use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::task::spawn_local;
 use tokio::time::sleep;
 use tracing::{debug, error};
 
 pub(crate) use answer::Answers;
-
-/// Connections open at once. A further one is closed.
-const MOST_OPEN: usize = 256;
+use places::Places;
 
 /// How long the head of a request may take, and a connection be idle before it.
 const HEAD: Duration = Duration::from_secs(10);
@@ -58,7 +56,7 @@ pub(crate) fn inherit(socket: OwnedFd) -> io::Result<Bound> {
 
 /// Serves until it is dropped.
 pub(crate) async fn serve(listener: TcpListener, answers: Rc<Answers>) -> Infallible {
-    let places = Arc::new(Semaphore::new(MOST_OPEN));
+    let places = Rc::new(Places::default());
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -68,7 +66,8 @@ pub(crate) async fn serve(listener: TcpListener, answers: Rc<Answers>) -> Infall
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        // One for whom there is no place is closed.
+        let Some(place) = places.take(peer.ip().into()) else {
             answers.tallies().crowded.one();
             continue;
         };

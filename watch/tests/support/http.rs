@@ -1,7 +1,9 @@
 //! A client of HTTP that can misbehave.
 
 use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+
+use rustix::net::{AddressFamily, SocketType, bind, socket};
 
 use super::{Daemon, PATIENCE, wait_until};
 
@@ -36,7 +38,19 @@ pub(crate) fn address_of(daemon: &Daemon) -> String {
 }
 
 pub(crate) fn connect(address: &str) -> TcpStream {
-    let stream = TcpStream::connect(address).unwrap();
+    patient(TcpStream::connect(address).unwrap())
+}
+
+/// From 127.0.0.N, which is a source of its own.
+pub(crate) fn connect_from(last: u8, address: &str) -> TcpStream {
+    let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&stream, &SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+    let address: SocketAddr = address.parse().unwrap();
+    rustix::net::connect(&stream, &address).unwrap();
+    patient(stream.into())
+}
+
+fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
