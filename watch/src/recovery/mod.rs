@@ -7,6 +7,7 @@ mod decision;
 mod feed;
 mod plan;
 mod policy;
+mod records;
 mod worker;
 
 pub(crate) use decision::{Completed, Decision, Exit, Step};

@@ -126,6 +126,12 @@ impl Policy {
         }
     }
 
+    /// So many commands of an earlier policy run still, and count.
+    pub(crate) fn beside(mut self, running: usize) -> Self {
+        self.running = running;
+        self
+    }
+
     /// From now on other rules; what runs goes on.
     pub(crate) fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;

@@ -13,13 +13,14 @@ use tracing::{error, info, warn};
 use varta_observer::{ExitCause, Origin};
 
 use super::command::{self, Running};
-use super::decision::{Cause, Completed, Decision, Step, Subject};
+use super::decision::{Cause, Completed, Step, Subject};
 use super::feed::{Inbox, Message};
 use super::plan::Plan;
 use super::policy::{Order, Policy};
+use super::records::Records;
 use crate::audit::AuditFile;
 use crate::clock::Clock;
-use crate::state::{Said, Shared};
+use crate::state::Shared;
 
 const BELL: u64 = 0;
 
@@ -35,8 +36,7 @@ pub(super) struct Worker {
     inbox: Inbox,
     plan: Option<Plan>,
     policy: Option<Policy>,
-    audit: Option<AuditFile>,
-    shared: Shared,
+    records: Records,
     clock: Clock,
     epoll: OwnedFd,
     /// By agent.
@@ -60,20 +60,20 @@ impl Worker {
         let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         let most_pidfds =
             usize::try_from(descriptors / SHARE_OF_DESCRIPTORS).unwrap_or(usize::MAX);
-        let policy = plan.as_ref().map(|plan| Policy::new(plan.rules.clone()));
-        Ok(Self {
+        let mut worker = Self {
             inbox,
-            plan,
-            policy,
-            audit,
-            shared,
+            plan: None,
+            policy: None,
+            records: Records::new(audit, shared, clock),
             clock,
             epoll,
             running: HashMap::new(),
             pidfds: HashMap::new(),
             most_pidfds,
             end: None,
-        })
+        };
+        worker.change_plan(plan);
+        Ok(worker)
     }
 
     /// Works until told to end.
@@ -83,16 +83,12 @@ impl Worker {
             self.read_inbox();
             self.kill_late();
             self.carry_out();
-            self.sync_audit();
+            self.records.sync_if_due();
         }
         if !self.running.is_empty() {
             warn!(commands = self.running.len(), "left behind: they did not die in time");
         }
-        if let Some(audit) = &mut self.audit
-            && let Err(error) = audit.sync(&self.shared.tallies().audit)
-        {
-            error!(%error, "audit log not synced");
-        }
+        self.records.end();
         Ok(())
     }
 
@@ -131,8 +127,7 @@ impl Worker {
         let kills = self.running.values().filter(|running| !running.timed_out);
         let kill = kills.filter_map(|running| running.kill_at).chain(self.end).min();
         let kill = kill.map(|at| at.saturating_duration_since(Instant::now()));
-        let sync = self.audit.as_ref().and_then(AuditFile::next_sync);
-        [order, kill, sync].into_iter().flatten().min()
+        [order, kill, self.records.next_sync()].into_iter().flatten().min()
     }
 
     fn read_inbox(&mut self) {
@@ -165,9 +160,15 @@ impl Worker {
     }
 
     fn change_plan(&mut self, plan: Option<Plan>) {
+        if let Some(plan) = &plan {
+            self.records.set_command(&plan.command);
+        }
         match (&plan, &mut self.policy) {
             (Some(plan), Some(policy)) => policy.set_rules(plan.rules.clone()),
-            (Some(plan), None) => self.policy = Some(Policy::new(plan.rules.clone())),
+            (Some(plan), None) => {
+                let policy = Policy::new(plan.rules.clone());
+                self.policy = Some(policy.beside(self.running.len()));
+            }
             // What runs goes on to its end, and nothing follows it.
             (None, _) => self.policy = None,
         }
@@ -189,19 +190,19 @@ impl Worker {
             match order {
                 Order::Start { subject, attempt } => self.start(subject, attempt),
                 Order::Refused { subject, reason } => {
-                    self.decide(&subject, Step::Refused(reason));
+                    self.records.note(&subject, Step::Refused(reason));
                 }
                 Order::Debounced { subject, wait_ns } => {
-                    self.decide(&subject, Step::Debounced { wait_ns });
+                    self.records.note(&subject, Step::Debounced { wait_ns });
                 }
-                Order::OverBudget { subject } => self.decide(&subject, Step::OverBudget),
+                Order::OverBudget { subject } => self.records.note(&subject, Step::OverBudget),
                 Order::GaveUp { subject, tries } => {
                     self.pidfds.remove(&subject.agent);
-                    self.decide(&subject, Step::GaveUp { tries });
+                    self.records.note(&subject, Step::GaveUp { tries });
                 }
                 Order::Ended { subject, ending } => {
                     self.pidfds.remove(&subject.agent);
-                    self.decide(&subject, Step::Ended(ending));
+                    self.records.note(&subject, Step::Ended(ending));
                 }
                 Order::BudgetSpent => warn!(
                     budget = self.plan.as_ref().map(|plan| plan.rules.budget),
@@ -228,7 +229,7 @@ impl Worker {
         }
         if plan.dry_run {
             let command = command::words(plan, &subject).join(" ");
-            self.decide(&subject, Step::WouldSpawn { command });
+            self.records.note(&subject, Step::WouldSpawn { command });
             self.settle(subject.agent, true);
             return;
         }
@@ -237,10 +238,10 @@ impl Worker {
         let spawned = command::spawn(plan, &subject, pidfd)
             .and_then(|running| self.follow(subject.agent, running));
         match spawned {
-            Ok(child_pid) => self.decide(&subject, Step::Spawned { child_pid, attempt }),
+            Ok(child_pid) => self.records.note(&subject, Step::Spawned { child_pid, attempt }),
             Err(error) => {
                 let why = error.to_string();
-                self.decide(&subject, Step::SpawnFailed { attempt, why });
+                self.records.note(&subject, Step::SpawnFailed { attempt, why });
                 self.settle(subject.agent, false);
             }
         }
@@ -279,7 +280,7 @@ impl Worker {
         let subject = running.subject;
         // Dropped, its descriptors leave the epoll: nobody else has copies of them.
         self.running.remove(&agent);
-        self.decide(&subject, Step::Completed(completed));
+        self.records.note(&subject, Step::Completed(completed));
         self.settle(agent, completed.is_success());
     }
 
@@ -317,31 +318,6 @@ impl Worker {
             }
         }
     }
-
-    /// Writes a decision wherever it belongs.
-    fn decide(&mut self, subject: &Subject, what: Step) {
-        let at_ns = self.clock.now();
-        let decision = Decision { at_ns, agent: subject.agent, pid: subject.shown_pid(), what };
-        count(&self.shared, &decision.what);
-        log(&decision, subject);
-        if let (Some(audit), Some(plan)) = (&mut self.audit, &self.plan)
-            && let Err(error) =
-                audit.write(&decision, &plan.command, &self.shared.tallies().audit)
-        {
-            error!(%error, "audit line lost");
-        }
-        if self.shared.has_subscribers() {
-            self.shared.say([Said::Recovery(decision)].into());
-        }
-    }
-
-    fn sync_audit(&mut self) {
-        if let Some(audit) = &mut self.audit
-            && let Err(error) = audit.sync_if_due(&self.shared.tallies().audit)
-        {
-            error!(%error, "audit log not synced");
-        }
-    }
 }
 
 fn kill(running: &Running) {
@@ -355,53 +331,4 @@ fn is_gone(pidfd: BorrowedFd<'_>) -> bool {
     let mut descriptors = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut descriptors, Some(&at_once)).is_ok_and(|ready| ready > 0)
-}
-
-fn count(shared: &Shared, step: &Step) {
-    use super::decision::Reason;
-
-    let tallies = &shared.tallies().recovery;
-    match step {
-        Step::Spawned { .. } => tallies.spawned.one(),
-        Step::WouldSpawn { .. } | Step::Ended(_) => {}
-        Step::SpawnFailed { .. } => tallies.spawn_failed.one(),
-        Step::Debounced { .. } => tallies.debounced.one(),
-        Step::OverBudget => tallies.over_budget.one(),
-        Step::GaveUp { .. } => tallies.gave_up.one(),
-        Step::Refused(reason) => match reason {
-            Reason::Unauthenticated => tallies.refused_unauthenticated.one(),
-            Reason::CrossNamespace => tallies.refused_cross_namespace.one(),
-            Reason::Unconfirmed => tallies.refused_unconfirmed.one(),
-            Reason::Capacity => tallies.refused_capacity.one(),
-        },
-        Step::Completed(completed) => {
-            match completed {
-                _ if completed.timed_out => tallies.killed.one(),
-                _ if completed.is_success() => tallies.reaped_zero.one(),
-                _ => tallies.reaped_nonzero.one(),
-            }
-            tallies.duration_ns.add(completed.duration_ns);
-            tallies.durations.one();
-        }
-    }
-}
-
-fn log(decision: &Decision, subject: &Subject) {
-    let Decision { agent, pid, what, .. } = decision;
-    let cause = subject.cause.to_string();
-    match what {
-        Step::GaveUp { .. } | Step::SpawnFailed { .. } => {
-            error!(agent, pid, cause, "recovery: {what}");
-        }
-        Step::Refused(_) => warn!(agent, pid, cause, "recovery: {what}"),
-        Step::Completed(completed) if !completed.is_success() => {
-            warn!(agent, pid, child_pid = completed.child_pid, "recovery: {what}");
-        }
-        // One line says that the budget is spent.
-        Step::OverBudget => tracing::debug!(agent, pid, "recovery: {what}"),
-        Step::Spawned { child_pid, .. } => {
-            info!(agent, pid, cause, child_pid, "recovery: {what}");
-        }
-        _ => info!(agent, pid, cause, "recovery: {what}"),
-    }
 }

@@ -418,3 +418,14 @@ mod at_random {
         }
     }
 }
+
+#[test]
+fn commands_of_an_earlier_policy_count_for_the_budget_until_they_end() {
+    let rules = Rules { budget: 2, ..RULES };
+    let mut policy = Policy::new(rules).beside(1);
+    policy.stalled(0, stalled(1));
+    policy.stalled(0, stalled(2));
+    assert_eq!(orders(&mut policy, 0), ["start 1 1", "budget spent", "over budget 2"]);
+    policy.ended(S, 9, true);
+    assert_eq!(orders(&mut policy, S), ["start 2 1", "budget free 1"]);
+}

@@ -1,9 +1,16 @@
 //! What the daemon may be told. Each of these is a flag and a key of the file.
 
+mod idle;
+mod values;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+
+pub(crate) use idle::Idle;
+pub(crate) use values::Uids;
+use values::{assignment, at_least_one, mode, uids};
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
@@ -282,101 +289,4 @@ pub(crate) enum LogFormat {
     Auto,
     Text,
     Json,
-}
-
-/// Flags of the published daemon that have nothing left to do here. They are taken, so
-/// that its command lines work, and a log line says that they have no effect.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Taken, without effect")]
-pub(crate) struct Idle {
-    /// A timer wakes the loop; it does not wait in turns
-    #[arg(long, value_name = "MS", hide_short_help = true)]
-    pub(crate) read_timeout_ms: Option<u64>,
-    /// An agent that lives is never evicted
-    #[arg(long, value_name = "POLICY", hide_short_help = true)]
-    pub(crate) tracker_eviction_policy: Option<EvictionPolicy>,
-    /// Nothing is scanned
-    #[arg(long, value_name = "N", hide_short_help = true, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub(crate) eviction_scan_window: Option<u32>,
-    /// The clock always counts the time suspended, and a pause is given back
-    #[arg(long, value_name = "CLOCK", hide_short_help = true)]
-    pub(crate) clock_source: Option<ClockSource>,
-    /// Signals are taken in one way
-    #[arg(long, value_name = "MODE", hide_short_help = true)]
-    pub(crate) signal_handler_mode: Option<SignalMode>,
-}
-
-impl Idle {
-    /// Those that were said.
-    pub(crate) fn said(&self) -> impl Iterator<Item = &'static str> {
-        [
-            (self.read_timeout_ms.is_some(), "--read-timeout-ms"),
-            (self.tracker_eviction_policy.is_some(), "--tracker-eviction-policy"),
-            (self.eviction_scan_window.is_some(), "--eviction-scan-window"),
-            (self.clock_source.is_some(), "--clock-source"),
-            (self.signal_handler_mode.is_some(), "--signal-handler-mode"),
-        ]
-        .into_iter()
-        .filter_map(|(said, name)| said.then_some(name))
-    }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum EvictionPolicy {
-    Strict,
-    Balanced,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ClockSource {
-    Monotonic,
-    Boottime,
-    MonotonicRaw,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum SignalMode {
-    Direct,
-    Libc,
-}
-
-/// Whose beats count.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Uids {
-    Same,
-    Any,
-    List(Vec<u32>),
-}
-
-fn mode(text: &str) -> Result<u32, String> {
-    let digits = text.strip_prefix("0o").unwrap_or(text);
-    match u32::from_str_radix(digits, 8) {
-        Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("give an octal mode of at most 0777, as 0660".to_owned()),
-    }
-}
-
-fn uids(text: &str) -> Result<Uids, String> {
-    let list = || text.split(',').map(|uid| uid.trim().parse().ok()).collect();
-    match text {
-        "same" => Ok(Uids::Same),
-        "any" => Ok(Uids::Any),
-        _ => Option::<Vec<u32>>::map(list(), Uids::List)
-            .ok_or_else(|| "give same, any, or uids divided by commas".to_owned()),
-    }
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("give at least 1".to_owned()),
-        Ok(number) => Ok(number),
-        Err(error) => Err(format!("{error}")),
-    }
-}
-
-fn assignment(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
-        _ => Err("give KEY=VALUE".to_owned()),
-    }
 }

@@ -1,0 +1,42 @@
+//! Values that are read in a way of their own.
+
+/// Whose beats count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Uids {
+    Same,
+    Any,
+    List(Vec<u32>),
+}
+
+pub(super) fn mode(text: &str) -> Result<u32, String> {
+    let digits = text.strip_prefix("0o").unwrap_or(text);
+    match u32::from_str_radix(digits, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("give an octal mode of at most 0777, as 0660".to_owned()),
+    }
+}
+
+pub(super) fn uids(text: &str) -> Result<Uids, String> {
+    let list = || text.split(',').map(|uid| uid.trim().parse().ok()).collect();
+    match text {
+        "same" => Ok(Uids::Same),
+        "any" => Ok(Uids::Any),
+        _ => Option::<Vec<u32>>::map(list(), Uids::List)
+            .ok_or_else(|| "give same, any, or uids divided by commas".to_owned()),
+    }
+}
+
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("give at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
+pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("give KEY=VALUE".to_owned()),
+    }
+}
