@@ -94,12 +94,15 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 class Daemon:
     """A daemon that runs."""
 
-    def __init__(self, processes: Processes, folder: Path, *flags: object) -> None:
+    def __init__(
+        self, processes: Processes, folder: Path, *flags: object, **options: Any
+    ) -> None:
         self.socket = folder / "varta.sock"
         self.address = f"127.0.0.1:{free_port()}"
         self.process = processes.start(
             WATCH, "--socket", self.socket, "--threshold-ms", "1000",
             "--prom-addr", self.address, "--prom-rate-limit-per-sec", "0", *flags,
+            **options,
         )  # fmt: skip
         wait_until("the daemon", self.is_up)
 

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import DEPLOY, WATCH, Processes, free_port, run, tool, wait_until
+from conftest import DEPLOY, WATCH, Daemon, Processes, free_port, run, tool, wait_until
 from units import SYSTEMD, UNITS, setting
 
 INSTALLED = "/usr/bin/varta-watch"
@@ -98,6 +98,40 @@ def test_a_beat_starts_the_daemon_through_the_socket_and_it_reports(
         # It is the manager's, and beats go on to wait there.
         assert stat.S_ISSOCK(bound.stat().st_mode)
         assert bound.stat().st_ino == inode
+
+
+def nice_of(stat: Path) -> int:
+    return int(stat.read_text().rpartition(") ")[2].split()[16])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may lower a nice value")
+def test_the_loop_runs_before_its_other_threads_and_its_recovery_commands(
+    processes: Processes, tmp_path: Path
+) -> None:
+    nice = int(setting(UNITS[0], "Nice"))
+    assert setting(UNITS[0], "CPUSchedulingPolicy") == "other"
+    assert setting(UNITS[0], "CPUSchedulingResetOnFork") == "yes"
+    told, script = tmp_path / "told", tmp_path / "recover"
+    script.write_text(f"#!/bin/sh\ncat /proc/self/stat > {told}.new && mv {told}.new {told}\n")
+    script.chmod(0o700)
+
+    def as_systemd_does() -> None:
+        os.setpriority(os.PRIO_PROCESS, 0, nice)
+        policy = os.SCHED_OTHER | os.SCHED_RESET_ON_FORK
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+
+    daemon = Daemon(
+        processes, tmp_path, "--recovery-exec", script, preexec_fn=as_systemd_does
+    )  # fmt: skip
+    agent = processes.beat(daemon.socket)
+    wait_until("the agent", lambda: 'varta_agent_info{program="beat"' in daemon.metrics())
+    agent.kill()
+    wait_until("recovery", told.exists)
+    assert nice_of(told) == 0
+    threads = Path(f"/proc/{daemon.process.pid}/task").iterdir()
+    nices = {int(thread.name): nice_of(thread / "stat") for thread in threads}
+    assert nices.pop(daemon.process.pid) == nice
+    assert nices and set(nices.values()) == {0}
 
 
 def test_the_queue_has_a_place_for_each_agent() -> None:
