@@ -81,13 +81,17 @@ fn write_lines(waiting: &Receiver<String>, lost: &Count) {
     let mut stderr = io::stderr();
     let mut told = 0;
     for line in waiting {
-        // Where stderr is closed there is nobody to tell.
-        if line.is_empty() || stderr.write_all(line.as_bytes()).is_err() {
+        if line.is_empty() {
             return;
+        }
+        if stderr.write_all(line.as_bytes()).is_err() {
+            // A disk that was full may have room again.
+            lost.one();
+            continue;
         }
         let lost = lost.get();
         if lost > told {
-            let line = format!("{} log lines were lost: nobody read them in time", lost - told);
+            let line = format!("{} log lines were lost: they found no room", lost - told);
             let _ = writeln!(stderr, "{}", serde_json::json!({ "level": "warn", "msg": line }));
             told = lost;
         }

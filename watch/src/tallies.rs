@@ -52,7 +52,7 @@ pub(crate) struct Tallies {
     pub(crate) audit: Audit,
     pub(crate) export: Export,
     pub(crate) http: Http,
-    /// Messages that the log had no room for.
+    /// Lines that could not be written, or found no room to wait.
     pub(crate) log_lost: Count,
     pub(crate) heartbeat_failed: Count,
 }
