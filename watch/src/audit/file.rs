@@ -236,6 +236,3 @@ impl Tail {
         })
     }
 }
-
-#[cfg(test)]
-mod tests;

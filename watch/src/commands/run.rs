@@ -25,6 +25,9 @@ use super::Failure;
 
 const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
+/// Who beats more seldom says nothing.
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// As shells answer.
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
@@ -163,5 +166,24 @@ fn duration(text: &str) -> Result<Duration, String> {
         (Some(number), "m") => Duration::from_secs(number.saturating_mul(60)),
         _ => return Err("give a number with ms, s or m, as 500ms".to_owned()),
     };
-    if duration.is_zero() { Err("give more than 0".to_owned()) } else { Ok(duration) }
+    match duration {
+        Duration::ZERO => Err("give more than 0".to_owned()),
+        _ if duration > A_YEAR => Err("give at most a year".to_owned()),
+        _ => Ok(duration),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_has_a_unit_and_bounds() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("525600m"), Ok(A_YEAR));
+        for unfit in ["", "1", "s", "-1s", "1h", "0s", "525601m", "18446744073709551615s"] {
+            assert!(duration(unfit).is_err(), "{unfit}");
+        }
+    }
 }

@@ -94,6 +94,3 @@ fn on_command_line(arguments: &[OsString], flag: &str) -> bool {
 fn at_line(path: &Path, line: usize) -> String {
     format!("{}, line {line}", path.display())
 }
-
-#[cfg(test)]
-mod tests;

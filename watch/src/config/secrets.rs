@@ -67,7 +67,10 @@ pub(super) fn text_of(path: &Path) -> io::Result<String> {
         return Err(denied(&format!("it belongs to uid {owner}; chown it to uid {own}")));
     }
     let mut text = String::new();
-    file.take(MOST_BYTES).read_to_string(&mut text)?;
+    file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MOST_BYTES {
+        return Err(invalid("it is longer than 64 KiB"));
+    }
     Ok(text)
 }
 
@@ -77,4 +80,27 @@ fn invalid(why: &str) -> io::Error {
 
 fn denied(why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::PermissionDenied, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_too_long_is_refused_and_not_cut_short() {
+        let name = format!("varta-watch-secret-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let most = usize::try_from(MOST_BYTES).unwrap();
+        let read = |length| {
+            fs::write(&path, "x".repeat(length)).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            text_of(&path).map(|text| text.len())
+        };
+        assert_eq!(read(most).unwrap(), most);
+        assert!(read(most + 1).is_err());
+        fs::remove_file(&path).unwrap();
+    }
 }
