@@ -104,13 +104,14 @@ def test_a_death_and_a_silence_reach_the_webhook(
     asked = prometheus(processes, tmp_path, daemon.address, told)
     crashing, silent = (processes.beat(daemon.socket) for _ in range(2))
     wait_until("both agents to be scraped", lambda: len(query(asked, "varta_agent_info")) == 2)
-    seen = 'count_over_time(varta_exits_total{cause="signalled"}[1m]) > 2'
+    seen = 'count_over_time(varta_program_exits_total{program="beat"}[1m]) > 2'
     wait_until("exits to be scraped", lambda: query(asked, seen))
     assert webhook.told == []
 
     crashing.kill()
     crashed = wait_until("the crash", lambda: webhook.labels("VartaAgentCrashed", "firing"))
-    assert (crashed["cause"], crashed["instance"]) == ("signalled", daemon.address)
+    assert (crashed["program"], crashed["cause"]) == ("beat", "signalled")
+    assert crashed["instance"] == daemon.address
 
     silent.send_signal(signal.SIGSTOP)
     labels = wait_until("the silence", lambda: webhook.labels("VartaAgentSilent", "firing"))

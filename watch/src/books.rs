@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use varta::Status;
 use varta_observer::{AgentInfo, Event, ExitCause, ProgramName, What};
 
+use crate::endings::Endings;
 use crate::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
 
 /// What is kept of one agent; of those that are gone, the sum of it.
@@ -71,17 +72,6 @@ pub(crate) struct Departed {
 const LISTED_NS: u64 = 600_000_000_000;
 const MOST_LISTED: usize = 1_024;
 
-/// How agents have ended.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exits {
-    /// With code 0.
-    pub(crate) clean: u64,
-    /// With another code.
-    pub(crate) failed: u64,
-    pub(crate) signalled: u64,
-    pub(crate) unknown: u64,
-}
-
 /// The books of all agents.
 #[derive(Debug)]
 pub(crate) struct Books {
@@ -90,7 +80,7 @@ pub(crate) struct Books {
     pub(crate) departed: VecDeque<Departed>,
     /// What those had that are neither followed nor listed.
     pub(crate) gone: Book,
-    pub(crate) exits: Exits,
+    pub(crate) endings: Endings,
     /// From an agent's deadline until its Stall was said.
     pub(crate) detection: Latencies,
     /// Failures of a socket.
@@ -104,7 +94,7 @@ impl Books {
             agents: HashMap::default(),
             departed: VecDeque::new(),
             gone: Book::EMPTY,
-            exits: Exits::default(),
+            endings: Endings::default(),
             detection: Latencies::EMPTY,
             io_errors: 0,
             threshold_ns,
@@ -156,13 +146,8 @@ impl Books {
             }
             What::Exit { cause, .. } => {
                 book.stalls += u64::from(!book.stalled);
-                *match cause {
-                    ExitCause::Code(0) => &mut self.exits.clean,
-                    ExitCause::Code(_) => &mut self.exits.failed,
-                    ExitCause::Signal(_) => &mut self.exits.signalled,
-                    ExitCause::Unknown => &mut self.exits.unknown,
-                } += 1;
                 let book = self.agents.remove(&about.agent)?;
+                self.endings.note(&book.name.to_string(), cause);
                 let (agent, at_ns) = (about.agent, event.observer_ns);
                 self.departed.push_back(Departed { agent, at_ns, cause, book });
                 self.close_old(at_ns);

@@ -8,6 +8,7 @@ mod commands;
 mod config;
 mod control;
 mod daemon;
+mod endings;
 mod export;
 mod flags;
 mod histogram;

@@ -25,7 +25,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use varta_observer::{AgentInfo, Counters, Event, ProgramName};
 
-use crate::books::{Book, Departed, Exits};
+use crate::books::{Book, Departed};
+use crate::endings::Endings;
 use crate::histogram::Latencies;
 use crate::recovery::Decision;
 use crate::tallies::Tallies;
@@ -51,7 +52,7 @@ pub(crate) struct Snapshot {
     pub(crate) departed: Vec<Departed>,
     /// The sum of what agents had that are in neither list.
     pub(crate) gone: Book,
-    pub(crate) exits: Exits,
+    pub(crate) endings: Endings,
     pub(crate) detection: Latencies,
     pub(crate) io_errors: u64,
     pub(crate) counters: Counters,

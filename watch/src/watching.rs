@@ -202,6 +202,7 @@ impl Loop {
             book.name = info.name;
             // Over a network there is nothing to confirm.
             book.unconfirmed = info.unconfirmed && info.origin == Origin::KernelAttested;
+            self.books.endings.expect(info.name.to_string());
         }
     }
 

@@ -146,9 +146,15 @@ fn an_exit_counts_as_a_stall_and_what_is_gone_keeps_its_counts() {
     let (daemon, address) = daemon(&folder, &["--threshold-ms", "60000"]);
     let mut agent = Agent::at(daemon.socket());
     let pid = agent.pid();
+    let name = text_of(Path::new(&format!("/proc/{pid}/comm")));
+    let failed = format!("program=\"{}\",cause=\"failed\"", name.trim_end());
+    let failed = format!("varta_program_exits_total{{{failed}}}");
+    // A count that is not there before it grows is not seen to grow.
+    wait_for_sample(&address, &failed, |it| it == 0.0);
     agent.exit(3);
     wait_for_sample(&address, &format!("varta_stalls_total{{pid=\"{pid}\"}}"), |it| it == 1.0);
     let metrics = get(&address, "/metrics").body;
+    assert_eq!(sample(&metrics, &failed), Some(1.0));
     assert_eq!(sample(&metrics, "varta_silences_total"), Some(0.0));
     assert_eq!(sample(&metrics, "varta_exits_total{cause=\"failed\"}"), Some(1.0));
     assert!(sample(&metrics, &format!("varta_beats_total{{pid=\"{pid}\"}}")).unwrap() >= 1.0);

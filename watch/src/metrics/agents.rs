@@ -1,11 +1,12 @@
 //! What is shown of each agent.
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use varta::Status;
 
 use super::bound::Bound;
-use super::exposition::{Exposition, label};
+use super::exposition::{Exposition, label, push_label};
 use crate::books::Book;
 use crate::histogram::{INTERVALS, Intervals};
 use crate::state::{Agent, Snapshot};
@@ -36,7 +37,8 @@ impl Default for Listed {
 
 /// What is counted of an agent, followed or gone.
 struct Row<'a> {
-    labels: String,
+    /// Where they stand among those of all rows.
+    labels: Range<usize>,
     agent: u64,
     book: &'a Book,
     followed: Option<&'a Agent>,
@@ -60,26 +62,48 @@ pub(super) fn write(snapshot: &Snapshot, listed: &mut Listed, to: &mut Expositio
     listed.intervals.look_at(&present);
     let followed = snapshot.agents.iter().map(|it| (it.info.agent, &it.book, Some(it)));
     let departed = snapshot.departed.iter().map(|it| (it.agent, &it.book, None));
-    let (mut rows, mut others) = (Vec::with_capacity(present.len()), snapshot.gone);
+    let mut rows = Rows::with_capacity(present.len());
+    let mut others = snapshot.gone;
     for (agent, book, followed) in followed.chain(departed) {
         if listed.agents.has(agent) {
-            rows.push(Row { labels: labels(agent, book), agent, book, followed });
+            rows.add(agent, book, followed);
         } else {
             others.absorb(book);
         }
     }
-    to.reserve(rows.len() * 800 + rows.len().min(MOST_INTERVALS) * 2_000);
-    write_pids(&rows, &others, to);
+    to.reserve(rows.rows.len() * 800 + rows.rows.len().min(MOST_INTERVALS) * 2_000);
+    write_pids(&rows.rows, &others, to);
     write_agents(&rows, &others, to);
     write_intervals(&rows, others.intervals, listed, to);
 }
 
-fn labels(agent: u64, book: &Book) -> String {
-    let mut labels = label("program", &book.name.to_string());
-    labels.push_str(",agent=\"");
-    labels.push_str(itoa::Buffer::new().format(agent));
-    labels.push('"');
-    labels
+/// Rows with their labels in one text: ten thousand small ones would cost more than what is
+/// written with them.
+struct Rows<'a> {
+    rows: Vec<Row<'a>>,
+    labels: String,
+}
+
+impl<'a> Rows<'a> {
+    fn with_capacity(rows: usize) -> Self {
+        Self { rows: Vec::with_capacity(rows), labels: String::with_capacity(rows * 48) }
+    }
+
+    fn add(&mut self, agent: u64, book: &'a Book, followed: Option<&'a Agent>) {
+        let start = self.labels.len();
+        push_label(&mut self.labels, "program", book.name);
+        self.labels.push(',');
+        push_label(&mut self.labels, "agent", agent);
+        let labels = start..self.labels.len();
+        self.rows.push(Row { labels, agent, book, followed });
+    }
+
+    /// Each with its labels.
+    fn iter(&self) -> impl Iterator<Item = (&str, &Row<'a>)> {
+        self.rows
+            .iter()
+            .map(|row| (self.labels.get(row.labels.clone()).unwrap_or_default(), row))
+    }
 }
 
 /// What the published daemon shows of each pid. A pid is whose it is now: of those that are
@@ -107,10 +131,8 @@ fn write_pids(rows: &[Row<'_>], others: &Book, to: &mut Exposition) {
         }
         of_pid.agent = of_pid.agent.max(*agent);
     }
-    let mut pids: Vec<_> = pids
-        .into_iter()
-        .map(|(pid, of_pid)| (label("pid", itoa::Buffer::new().format(pid)), of_pid))
-        .collect();
+    let mut pids: Vec<_> =
+        pids.into_iter().map(|(pid, of_pid)| (label("pid", pid), of_pid)).collect();
     pids.sort_unstable_by_key(|(_, of_pid)| of_pid.agent);
     let mut family = to.counter("varta_beats", "Beats accepted.");
     pids.iter().for_each(|(pid, it)| family.put(pid, it.beats));
@@ -140,14 +162,19 @@ impl Worse for Option<Status> {
     }
 }
 
-fn write_agents(rows: &[Row<'_>], others: &Book, to: &mut Exposition) {
-    let followed = || rows.iter().filter_map(|row| Some((row.labels.as_str(), row.followed?)));
+fn write_agents(rows: &Rows<'_>, others: &Book, to: &mut Exposition) {
+    let followed = || rows.iter().filter_map(|(labels, row)| Some((labels, row.followed?)));
     let help = "1 for each agent that is followed, with its pid and how it is known.";
     let mut family = to.gauge("varta_agent_info", help);
+    let mut all = String::new();
     for (labels, Agent { info, book }) in followed() {
-        let pid = shown_pid(book);
-        let origin = info.origin.name();
-        family.put(&format!("{labels},pid=\"{pid}\",origin=\"{origin}\""), 1);
+        all.clear();
+        all.push_str(labels);
+        all.push(',');
+        push_label(&mut all, "pid", shown_pid(book));
+        all.push(',');
+        push_label(&mut all, "origin", info.origin.name());
+        family.put(&all, 1);
     }
     let help = "What the agent's last beat carried for the application.";
     let mut family = to.gauge("varta_agent_payload", help);
@@ -163,7 +190,7 @@ fn write_agents(rows: &[Row<'_>], others: &Book, to: &mut Exposition) {
     followed().for_each(|(labels, agent)| family.put(labels, agent.info.stalled.into()));
     let mut counted = |name, help, count: fn(&Book) -> u64| {
         let mut family = to.counter(name, help);
-        rows.iter().for_each(|row| family.put(&row.labels, count(row.book)));
+        rows.iter().for_each(|(labels, row)| family.put(labels, count(row.book)));
         family.put(OTHERS, count(others));
     };
     let help = "Beats that never came, by the nonces of those that did.";
@@ -173,14 +200,14 @@ fn write_agents(rows: &[Row<'_>], others: &Book, to: &mut Exposition) {
 }
 
 fn write_intervals(
-    rows: &[Row<'_>],
+    rows: &Rows<'_>,
     mut others: Intervals,
     listed: &Listed,
     to: &mut Exposition,
 ) {
     let help = "From one beat of the agent to the next.";
     let mut family = to.histogram("varta_agent_beat_interval_seconds", help, INTERVALS);
-    for Row { labels, agent, book, .. } in rows {
+    for (labels, Row { agent, book, .. }) in rows.iter() {
         if listed.intervals.has(*agent) {
             family.put(labels, &book.intervals);
         } else {

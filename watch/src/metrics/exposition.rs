@@ -3,7 +3,7 @@
 //! Written by hand, because a scrape of ten thousand agents is a million short strings, and
 //! what a registry of counters would keep is kept by the watching thread already.
 
-use std::fmt::Write;
+use std::fmt::{self, Display, Write};
 
 use crate::histogram::Histogram;
 
@@ -60,42 +60,71 @@ impl Exposition {
     }
 
     /// A counter; its samples are called by its name and `_total`.
-    pub(super) fn counter(&mut self, name: &'static str, help: &str) -> Family<'_> {
-        let suffix = "_total";
-        let shown = if self.format == Format::Prometheus { suffix } else { "" };
-        self.head(name, shown, "counter", help);
-        Family { text: &mut self.text, name, suffix }
+    pub(super) fn counter(&mut self, name: &str, help: &str) -> Family<'_> {
+        let samples = format!("{name}_total");
+        let shown = if self.format == Format::Prometheus { &samples } else { name };
+        self.head(shown, "counter", help);
+        Family { text: &mut self.text, name: Name::new(samples) }
     }
 
-    pub(super) fn gauge(&mut self, name: &'static str, help: &str) -> Family<'_> {
-        self.head(name, "", "gauge", help);
-        Family { text: &mut self.text, name, suffix: "" }
+    pub(super) fn gauge(&mut self, name: &str, help: &str) -> Family<'_> {
+        self.head(name, "gauge", help);
+        Family { text: &mut self.text, name: Name::new(name.to_owned()) }
     }
 
     /// Times in seconds.
     pub(super) fn histogram<const N: usize>(
         &mut self,
-        name: &'static str,
+        name: &str,
         help: &str,
         bounds: [u64; N],
     ) -> Buckets<'_, N> {
-        self.head(name, "", "histogram", help);
+        self.head(name, "histogram", help);
         let bounds = bounds.map(|bound| {
             let mut label = "le=\"".to_owned();
             push_seconds(&mut label, bound);
             if self.format == Format::OpenMetrics && bound % 1_000_000_000 == 0 {
                 label.push_str(".0");
             }
-            label.push('"');
+            label.push_str("\"} ");
             label
         });
-        Buckets { text: &mut self.text, name, bounds }
+        let [bucket, sum, count] =
+            ["bucket", "sum", "count"].map(|what| Name::new(format!("{name}_{what}")));
+        Buckets { text: &mut self.text, bucket, bounds, sum, count }
     }
 
-    fn head(&mut self, name: &str, suffix: &str, kind: &str, help: &str) {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a string does not fail.
-        let _ = writeln!(self.text, "# HELP {name}{suffix} {help}");
-        let _ = writeln!(self.text, "# TYPE {name}{suffix} {kind}");
+        let _ = writeln!(self.text, "# HELP {name} {help}");
+        let _ = writeln!(self.text, "# TYPE {name} {kind}");
+    }
+}
+
+/// What the samples of a family are called. Each is a few pieces put together, because a
+/// scrape has a hundred thousand of them.
+#[derive(Debug)]
+struct Name {
+    bare: String,
+    /// As labels follow it.
+    open: String,
+}
+
+impl Name {
+    fn new(bare: String) -> Self {
+        let open = format!("{bare}{{");
+        Self { bare, open }
+    }
+
+    fn push(&self, labels: &str, to: &mut String) {
+        if labels.is_empty() {
+            to.push_str(&self.bare);
+            to.push(' ');
+        } else {
+            for part in [&self.open, labels, "} "] {
+                to.push_str(part);
+            }
+        }
     }
 }
 
@@ -103,80 +132,85 @@ impl Exposition {
 #[derive(Debug)]
 pub(super) struct Family<'a> {
     text: &'a mut String,
-    name: &'static str,
-    suffix: &'static str,
+    name: Name,
 }
 
 impl Family<'_> {
     pub(super) fn put(&mut self, labels: &str, value: u64) {
-        self.name(labels);
+        self.name.push(labels, self.text);
         push_number(self.text, value);
     }
 
     pub(super) fn put_seconds(&mut self, labels: &str, ns: u64) {
-        self.name(labels);
+        self.name.push(labels, self.text);
         push_seconds(self.text, ns);
         self.text.push('\n');
-    }
-
-    fn name(&mut self, labels: &str) {
-        for part in [self.name, self.suffix] {
-            self.text.push_str(part);
-        }
-        if !labels.is_empty() {
-            for part in ["{", labels, "}"] {
-                self.text.push_str(part);
-            }
-        }
-        self.text.push(' ');
     }
 }
 
 #[derive(Debug)]
 pub(super) struct Buckets<'a, const N: usize> {
     text: &'a mut String,
-    name: &'static str,
+    bucket: Name,
+    /// The label of each bound, with what ends the labels.
     bounds: [String; N],
+    sum: Name,
+    count: Name,
 }
 
 impl<const N: usize> Buckets<'_, N> {
     pub(super) fn put(&mut self, labels: &str, times: &Histogram<N>) {
         let comma = if labels.is_empty() { "" } else { "," };
-        for (bound, count) in self.bounds.iter().zip(times.cumulative()) {
-            for part in [self.name, "_bucket{", labels, comma, bound, "} "] {
+        let counts = times.cumulative().chain([times.count()]);
+        let bounds = self.bounds.iter().map(String::as_str).chain(["le=\"+Inf\"} "]);
+        for (bound, count) in bounds.zip(counts) {
+            for part in [&self.bucket.open, labels, comma, bound] {
                 self.text.push_str(part);
             }
             push_number(self.text, count);
         }
-        for part in [self.name, "_bucket{", labels, comma, "le=\"+Inf\"} "] {
-            self.text.push_str(part);
-        }
-        push_number(self.text, times.count());
-        let (open, close) = if labels.is_empty() { ("", "") } else { ("{", "}") };
-        for part in [self.name, "_sum", open, labels, close, " "] {
-            self.text.push_str(part);
-        }
+        self.sum.push(labels, self.text);
         push_seconds(self.text, times.sum_ns());
-        for part in ["\n", self.name, "_count", open, labels, close, " "] {
-            self.text.push_str(part);
-        }
+        self.text.push('\n');
+        self.count.push(labels, self.text);
         push_number(self.text, times.count());
     }
 }
 
 /// `name="value"`, with what would end the value escaped.
-pub(super) fn label(name: &str, value: &str) -> String {
-    let mut label = format!("{name}=\"");
-    for character in value.chars() {
-        match character {
-            '\\' => label.push_str("\\\\"),
-            '"' => label.push_str("\\\""),
-            '\n' => label.push_str("\\n"),
-            other => label.push(other),
-        }
-    }
-    label.push('"');
+pub(super) fn label(name: &str, value: impl Display) -> String {
+    let mut label = String::with_capacity(48);
+    push_label(&mut label, name, value);
     label
+}
+
+/// The same behind others, from which the caller divides it.
+pub(super) fn push_label(labels: &mut String, name: &str, value: impl Display) {
+    labels.push_str(name);
+    labels.push_str("=\"");
+    // Writing to a string does not fail.
+    let _ = write!(Escaped(labels), "{value}");
+    labels.push('"');
+}
+
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if !text.contains(['\\', '"', '\n']) {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        for character in text.chars() {
+            match character {
+                '\\' => self.0.push_str("\\\\"),
+                '"' => self.0.push_str("\\\""),
+                '\n' => self.0.push_str("\\n"),
+                other => self.0.push(other),
+            }
+        }
+        Ok(())
+    }
 }
 
 fn push_number(text: &mut String, number: u64) {

@@ -3,7 +3,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::Constants;
-use super::exposition::{Exposition, label};
+use super::exposition::{Exposition, label, push_label};
 use crate::histogram::LATENCIES;
 use crate::state::Snapshot;
 use crate::tallies::Tallies;
@@ -124,15 +124,18 @@ fn write_drops(snapshot: &Snapshot, to: &mut Exposition) {
 }
 
 fn write_verdicts(snapshot: &Snapshot, to: &mut Exposition) {
-    let exits = &snapshot.exits;
-    let causes = [
-        ("clean", exits.clean),
-        ("failed", exits.failed),
-        ("signalled", exits.signalled),
-        ("unknown", exits.unknown),
-    ];
     let help = "Processes that ended: with code 0, with another, by a signal, unknown how.";
-    by(to, "varta_exits", help, "cause", &causes);
+    by(to, "varta_exits", help, "cause", &snapshot.endings.all.by_cause());
+    let help = "The same by program. The first 256 have counts of their own.";
+    let mut family = to.counter("varta_program_exits", help);
+    for (program, exits) in snapshot.endings.by_program() {
+        for (cause, count) in exits.by_cause() {
+            let mut labels = label("program", program);
+            labels.push(',');
+            push_label(&mut labels, "cause", cause);
+            family.put(&labels, count);
+        }
+    }
     let help = "Stalls said by the observer; exits are not among them.";
     to.counter("varta_silences", help).put("", snapshot.counters.stalls);
     let help = "Agents that were silent and are back.";
@@ -188,7 +191,7 @@ fn write_loop(snapshot: &Snapshot, tallies: &Tallies, to: &mut Exposition) {
     to.counter("varta_export_lines", help).put("", tallies.export.lines.get());
     let help = "Lines that the export file has lost.";
     to.counter("varta_export_lost", help).put("", tallies.export.lost.get());
-    let help = "Lines of the log that found no room to wait.";
+    let help = "Lines of the log that could not be written, or found no room to wait.";
     to.counter("varta_log_lost", help).put("", tallies.log_lost.get());
     let help = "Writes of the heartbeat file that failed.";
     to.counter("varta_heartbeat_failed", help).put("", tallies.heartbeat_failed.get());

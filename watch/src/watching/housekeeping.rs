@@ -66,7 +66,7 @@ impl Loop {
             agents,
             departed: self.books.departed.iter().copied().collect(),
             gone: self.books.gone,
-            exits: self.books.exits,
+            endings: self.books.endings.clone(),
             detection: self.books.detection,
             io_errors: self.books.io_errors,
             counters: self.with.observer.stats()?,
