@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::listener::Listener;
-use crate::sys::{Epoll, Interest, Message};
+use crate::sys::{BATCH, Epoll, Interest, Message};
 
 /// A socket that failed is left alone for so long.
 const REST_NS: u64 = 1_000_000_000;
@@ -209,7 +209,9 @@ impl Lane {
         };
         self.next = 0;
         self.end = read;
-        if read == 0 {
+        // A batch that is not full has found the queue empty; to see that again would cost
+        // a system call. What stopped it else, an error, makes the socket readable again.
+        if read < BATCH {
             self.ready = false;
             self.read_until = now;
             self.mark = now;

@@ -17,9 +17,7 @@ mod socket;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-#[cfg(test)]
-pub(crate) use batch::BATCH;
-pub(crate) use batch::{Batch, Message};
+pub(crate) use batch::{BATCH, Batch, Message};
 pub(crate) use clock::{Timer, boottime_ns, monotonic_ns};
 #[cfg(fuzzing)]
 pub(crate) use control::{Item, items as control_items};
