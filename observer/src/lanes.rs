@@ -252,4 +252,23 @@ mod tests {
         assert_eq!(lanes.resume(8 + REST_NS, &epoll), None);
         assert!(lanes.is_ready());
     }
+    #[test]
+    fn a_batch_that_is_not_full_is_the_end_of_the_queue() {
+        let epoll = Epoll::new().unwrap();
+        let mut lanes = Lanes::new();
+        let listener = UdpListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_address();
+        lanes.add(listener.into(), false, &epoll).unwrap();
+        let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        for _ in 0..=BATCH {
+            sender.send_to(b"anything", address).unwrap();
+        }
+        let mut read = |at| {
+            assert!(matches!(lanes.read(|| at, &epoll), Read::Some(_)));
+            let count = std::iter::from_fn(|| lanes.take().map(drop)).count();
+            (count, lanes.is_ready(), lanes.read_until())
+        };
+        assert_eq!(read(7), (BATCH, true, Some(0)));
+        assert_eq!(read(9), (1, false, Some(9)));
+    }
 }
