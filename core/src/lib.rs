@@ -48,12 +48,13 @@ mod sys;
 mod transport;
 pub mod v1;
 
-/// Which process this is: for the libraries of other languages, which are made of this
-/// crate. Not for programs, and no promise to them.
+/// Which process this is, and errors in better words: for the libraries that are made of
+/// this crate. Not for programs, and no promise to them.
 #[cfg(all(unix, not(bare)))]
 #[doc(hidden)]
-pub mod process {
+pub mod within {
     pub use crate::fork::Here;
+    pub use crate::outcome::in_words;
 }
 
 pub use crc32c::crc32c;

@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use varta::process::Here;
+use varta::within::Here;
 
 use crate::errors::{Failure, VARTA_EPANIC};
 

@@ -11,6 +11,8 @@
 
 mod support;
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use support::{
     Folder, NEVER, Puppet, count, hear_all, hear_for, hear_until, in_child, is, kill,
     limit_descriptors, ms, open_descriptors, spelled, wait_until,
 };
+use varta::BeatError;
 use varta_observer::{Builder, Event, ExitCause, Observer, What};
 
 fn listening(path: &Path) -> Builder {
@@ -138,10 +141,9 @@ fn when_they_run_out_all_the_same() {
         let threshold = ms(400);
         let mut observer = listening(&path).threshold(threshold).bind().unwrap();
         let mut puppets: Vec<_> = (0..10).map(|_| Puppet::at(&path)).collect();
-        let next = std::os::fd::AsRawFd::as_raw_fd(&std::fs::File::open("/dev/null").unwrap());
+        let next = File::open("/dev/null").unwrap().as_raw_fd();
         limit_descriptors(u64::try_from(next).unwrap() + 3);
-        let hoard: Vec<_> =
-            std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();
+        let hoard: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
         assert!(!hoard.is_empty());
 
         for puppet in &puppets {
@@ -176,4 +178,29 @@ fn when_they_run_out_all_the_same() {
         assert_eq!(cause, ExitCause::Signal(libc::SIGKILL), "{}", spelled(&heard));
         let _ = hear_for(&mut observer, Duration::ZERO);
     });
+}
+
+/// However many of them are left: the error says so, and no file stays behind.
+#[test]
+fn binding_takes_what_there_is_or_leaves_nothing() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    for left in 0..12 {
+        in_child(|| {
+            let next = u64::try_from(File::open("/dev/null").unwrap().as_raw_fd()).unwrap();
+            limit_descriptors(next + left);
+            match Observer::bind(&path, NEVER, 0o640) {
+                Ok(observer) => {
+                    assert!(path.exists() && left > 3);
+                    limit_descriptors(0);
+                    drop(observer);
+                }
+                Err(error) => {
+                    assert_eq!(BeatError::from_io(&error).errno, libc::EMFILE, "{error}");
+                    assert!(left < 11, "{error}");
+                }
+            }
+        });
+        assert!(!path.exists(), "with {left} descriptors left");
+    }
 }

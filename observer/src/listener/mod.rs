@@ -105,13 +105,18 @@ impl AsFd for Listener {
     }
 }
 
-/// Says what could not be bound, and why.
+/// Says what could not be bound, and why: in other words than the error's own, or in those.
 fn cannot_bind(
     what: impl fmt::Display,
-    kind: io::ErrorKind,
+    error: impl Into<io::Error>,
     why: impl fmt::Display,
 ) -> io::Error {
-    io::Error::new(kind, format!("cannot bind {what}: {why}"))
+    varta::within::in_words(&error.into(), format!("cannot bind {what}: {why}"))
+}
+
+fn cannot_bind_for(what: impl fmt::Display, error: io::Error) -> io::Error {
+    let why = error.to_string();
+    cannot_bind(what, error, why)
 }
 
 /// Nobody else can be told from an observer here.

@@ -1,7 +1,7 @@
 //! The file of a Unix socket: taking its path, and giving it back.
 
 use std::ffi::{CString, OsStr};
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{TAKEN, cannot_bind};
+use super::{TAKEN, cannot_bind, cannot_bind_for};
 use crate::sys::{self, FileId, Folder, Owner};
 
 /// How long others may keep the folder locked. An observer needs it for well under a
@@ -40,7 +40,10 @@ enum Occupant {
 
 impl<'a> Place<'a> {
     pub(super) fn new(path: &'a Path) -> io::Result<Self> {
-        let fail = |kind, why: String| Err(cannot_bind(path.display(), kind, why));
+        let directory = || {
+            let kind = ErrorKind::InvalidInput;
+            cannot_bind(path.display(), kind, "it names a directory")
+        };
         let folder = match path.parent() {
             Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
             Some(folder) => folder,
@@ -50,20 +53,20 @@ impl<'a> Place<'a> {
         let bytes = path.as_os_str().as_bytes();
         let name = match path.file_name() {
             Some(name) if bytes.ends_with(name.as_bytes()) => name,
-            _ => return fail(ErrorKind::InvalidInput, "it names a directory".into()),
+            _ => return Err(directory()),
         };
         let name = c_string(name)?;
         let shown = folder.display();
         match Folder::open(folder) {
             Ok(folder) => Ok(Self { path, name, folder, patience: PATIENCE }),
-            Err(error) => fail(
-                error.kind(),
-                match error.kind() {
+            Err(error) => {
+                let why = match error.kind() {
                     ErrorKind::NotFound => format!("the directory {shown} does not exist"),
                     ErrorKind::NotADirectory => format!("{shown} is not a directory"),
                     _ => format!("the directory {shown} cannot be opened: {error}"),
-                },
-            ),
+                };
+                Err(cannot_bind(path.display(), error, why))
+            }
         }
     }
 
@@ -76,12 +79,13 @@ impl<'a> Place<'a> {
     pub(super) fn take(self, socket: BorrowedFd<'_>, mode: u32) -> io::Result<SocketFile> {
         let path = self.path;
         let fail = |error: io::Error, why| {
-            cannot_bind(path.display(), error.kind(), format_args!("{why}: {error}"))
+            let why = format!("{why}: {error}");
+            cannot_bind(path.display(), error, why)
         };
         let lock = match self.folder.lock(self.patience) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 let why = "another process keeps its directory locked";
-                return Err(self.cannot(error.kind(), why));
+                return Err(self.cannot(error, why));
             }
             // It may not be read, or its file system knows no locks.
             lock => lock,
@@ -89,23 +93,20 @@ impl<'a> Place<'a> {
         // Before there is a file, so that it never has more than this mode.
         sys::set_mode(socket, mode).map_err(|error| fail(error, "its mode cannot be set"))?;
         self.bind(socket, lock.as_ref().err())?;
-        let file = self.folder.file(&self.name);
+        let about = self.folder.about(&self.name);
         drop(lock);
 
-        let file = file.map_err(|error| fail(error, "its file has gone at once"))?;
-        let about = file.metadata().map_err(|error| fail(error, "its file cannot be seen"))?;
-        let has = about.permissions().mode() & 0o7777;
+        let about = about.map_err(|error| fail(error, "its file has gone at once"))?;
         // What has more permissions than were given it is not what was made.
-        if !about.file_type().is_socket() || has & !mode != 0 {
+        if !about.is_socket || about.mode & !mode != 0 {
             let why = "somebody has put something else in its place";
             return Err(self.cannot(ErrorKind::AlreadyExists, why));
         }
         let Self { name, folder, .. } = self;
-        let id = FileId::of(&about);
         // From here on it is removed again, should anything fail.
-        let kept = SocketFile { name, folder, id, owner: Owner::here() };
-        if has != mode {
-            widen(&file, mode).map_err(|error| fail(error, "its mode cannot be set"))?;
+        let kept = SocketFile { name, folder, id: about.id, owner: Owner::here() };
+        if about.mode != mode {
+            kept.widen(mode).map_err(|error| fail(error, "its mode cannot be set"))?;
         }
         Ok(kept)
     }
@@ -116,9 +117,9 @@ impl<'a> Place<'a> {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::AddrInUse => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    return Err(self.cannot(error.kind(), "its directory has been removed"));
+                    return Err(self.cannot(error, "its directory has been removed"));
                 }
-                Err(error) => return Err(self.cannot(error.kind(), error)),
+                Err(error) => return Err(cannot_bind_for(self.path.display(), error)),
             }
             match (self.occupant()?, no_lock) {
                 (Occupant::Nobody, _) => {}
@@ -149,7 +150,7 @@ impl<'a> Place<'a> {
             Ok(about) if about.is_dir() => return left_alone("a directory"),
             Ok(_) => return left_alone("a file that is no socket"),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Occupant::Nobody),
-            Err(error) => return Err(self.cannot(error.kind(), error)),
+            Err(error) => return Err(cannot_bind_for(self.path.display(), error)),
         }
         let probe = UnixDatagram::unbound().and_then(|probe| probe.connect(self.path));
         let error = match probe {
@@ -167,7 +168,7 @@ impl<'a> Place<'a> {
                 let why = format!(
                     "there is a socket that may not be probed ({error}) and is left alone"
                 );
-                Err(self.cannot(error.kind(), why))
+                Err(self.cannot(error, why))
             }
         }
     }
@@ -176,23 +177,15 @@ impl<'a> Place<'a> {
         match self.folder.remove(&self.name) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 let why = format!("a dead socket there cannot be removed: {error}");
-                Err(self.cannot(error.kind(), why))
+                Err(self.cannot(error, why))
             }
             _ => Ok(()),
         }
     }
 
-    fn cannot(&self, kind: ErrorKind, why: impl std::fmt::Display) -> io::Error {
-        cannot_bind(self.path.display(), kind, why)
+    fn cannot(&self, error: impl Into<io::Error>, why: impl std::fmt::Display) -> io::Error {
+        cannot_bind(self.path.display(), error, why)
     }
-}
-
-/// Sets the mode of this very file, whatever its name leads to by now.
-fn widen(file: &File, mode: u32) -> io::Result<()> {
-    // A descriptor that only stands for a file can be changed through this link alone,
-    // until fchmodat2 can be counted on (6.6).
-    let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
-    fs::set_permissions(itself, Permissions::from_mode(mode))
 }
 
 fn c_string(name: &OsStr) -> io::Result<CString> {
@@ -209,6 +202,21 @@ pub(super) struct SocketFile {
     owner: Owner,
 }
 
+impl SocketFile {
+    /// Sets the mode of this very file, unless its name leads to another by now.
+    fn widen(&self, mode: u32) -> io::Result<()> {
+        let file = self.folder.file(&self.name)?;
+        let about = file.metadata()?;
+        if FileId::of(&about) != self.id {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        // A descriptor that only stands for a file can be changed through this link alone,
+        // until fchmodat2 can be counted on (6.6).
+        let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
+        fs::set_permissions(itself, Permissions::from_mode(mode))
+    }
+}
+
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if !self.owner.is_here() {
@@ -218,10 +226,8 @@ impl Drop for SocketFile {
         // who has removed the file of a live socket first; without a lock it is as good
         // as one can do.
         let _lock = self.folder.lock(PATIENCE_AT_THE_END);
-        let file = self.folder.file(&self.name);
         // The number of a removed file is not given away while its socket lives.
-        let about = file.and_then(|file| file.metadata());
-        if about.is_ok_and(|about| FileId::of(&about) == self.id) {
+        if self.folder.about(&self.name).is_ok_and(|about| about.id == self.id) {
             let _ = self.folder.remove(&self.name);
         }
     }

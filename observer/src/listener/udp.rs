@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{RECEIVE_BUFFER, TAKEN, cannot_bind};
+use super::{RECEIVE_BUFFER, TAKEN, cannot_bind, cannot_bind_for};
 use crate::sys::{self, Batch};
 
 /// The kernel charges a queued datagram with no less than this, however short it is.
@@ -24,11 +24,11 @@ impl UdpListener {
         Self::bound(address).map_err(|error| {
             let what = format!("udp://{address}");
             match error.kind() {
-                io::ErrorKind::AddrInUse => cannot_bind(what, error.kind(), TAKEN),
+                io::ErrorKind::AddrInUse => cannot_bind(what, error, TAKEN),
                 io::ErrorKind::AddrNotAvailable => {
-                    cannot_bind(what, error.kind(), "this host has no such address")
+                    cannot_bind(what, error, "this host has no such address")
                 }
-                kind => cannot_bind(what, kind, error),
+                _ => cannot_bind_for(what, error),
             }
         })
     }

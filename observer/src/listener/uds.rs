@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::place::{Place, SocketFile};
-use super::{RECEIVE_BUFFER, TAKEN, cannot_bind};
+use super::{RECEIVE_BUFFER, TAKEN, cannot_bind, cannot_bind_for};
 use crate::sys::{self, Batch};
 
 /// The longest path or abstract name that fits `sun_path`, less its NUL.
@@ -62,8 +62,8 @@ impl UdsListener {
         sys::bind_unix(socket.as_fd(), &[b"\0", name].concat()).map_err(|error| match error
             .kind()
         {
-            io::ErrorKind::AddrInUse => cannot_bind(what, error.kind(), TAKEN),
-            kind => cannot_bind(what, kind, error),
+            io::ErrorKind::AddrInUse => cannot_bind(what, error, TAKEN),
+            _ => cannot_bind_for(what, error),
         })?;
         Ok(Self::on(socket, None))
     }
@@ -72,23 +72,26 @@ impl UdsListener {
     /// service manager.
     pub(crate) fn inherit(socket: OwnedFd) -> io::Result<Self> {
         let number = socket.as_raw_fd();
-        let fail = |kind, why: &dyn std::fmt::Display| {
-            io::Error::new(kind, format!("cannot listen on descriptor {number}: {why}"))
+        let fail = |error: io::Error| {
+            varta::within::in_words(
+                &error,
+                format!("cannot listen on descriptor {number}: {error}"),
+            )
         };
         match sys::is_bound_unix_datagram_socket(socket.as_fd()) {
             Ok(true) => {}
             Ok(false) => {
-                return Err(fail(
+                return Err(fail(io::Error::new(
                     io::ErrorKind::InvalidInput,
-                    &"it is no Unix datagram socket that is bound and not connected",
-                ));
+                    "it is no Unix datagram socket that is bound and not connected",
+                )));
             }
-            Err(error) => return Err(fail(error.kind(), &error)),
+            Err(error) => return Err(fail(error)),
         }
         sys::pass_only_what_is_asked(socket.as_fd());
         let made_ready =
             sys::close_on_exec(socket.as_fd()).and_then(|()| Self::make_ready(socket.as_fd()));
-        made_ready.map_err(|error| fail(error.kind(), &error))?;
+        made_ready.map_err(fail)?;
         Ok(Self::on(socket, None))
     }
 
@@ -99,7 +102,7 @@ impl UdsListener {
             sys::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
             Ok(socket)
         };
-        made().map_err(|error: io::Error| cannot_bind(what, error.kind(), error))
+        made().map_err(|error| cannot_bind_for(what, error))
     }
 
     /// Before the first datagram is queued, which keeps of its sender what was asked for

@@ -4,6 +4,7 @@
 use std::ffi::CStr;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
+use std::mem;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
@@ -23,6 +24,14 @@ pub(crate) struct Folder {
 pub(crate) struct FileId {
     device: u64,
     inode: u64,
+}
+
+/// What is at a name.
+#[derive(Debug)]
+pub(crate) struct About {
+    pub(crate) id: FileId,
+    pub(crate) mode: u32,
+    pub(crate) is_socket: bool,
 }
 
 impl Folder {
@@ -63,6 +72,23 @@ impl Folder {
         // SAFETY: takes numbers alone.
         checked(unsafe { libc::flock(self.file.as_raw_fd(), operation) })?;
         Ok(())
+    }
+
+    /// What the file of this name is, be it a symbolic link. Takes no descriptor, of which
+    /// there may be none left.
+    pub(crate) fn about(&self, name: &CStr) -> io::Result<About> {
+        // SAFETY: a structure of C's, of numbers, all of which may be zero.
+        let mut found: libc::stat = unsafe { mem::zeroed() };
+        let flags = libc::AT_SYMLINK_NOFOLLOW;
+        // SAFETY: `name` is a C string, and `found` is written to.
+        checked(unsafe {
+            libc::fstatat(self.file.as_raw_fd(), name.as_ptr(), &raw mut found, flags)
+        })?;
+        Ok(About {
+            id: FileId { device: found.st_dev, inode: found.st_ino },
+            mode: found.st_mode & 0o7777,
+            is_socket: found.st_mode & libc::S_IFMT == libc::S_IFSOCK,
+        })
     }
 
     /// The file of this name itself, be it a symbolic link; what it is can be asked of it,
