@@ -9,6 +9,11 @@ use varta_observer::{AgentInfo, Event, ExitCause, ProgramName, What};
 use crate::endings::Endings;
 use crate::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
 
+/// The pid by which an agent is called: in the daemon's namespace, else the one it claims.
+pub(crate) const fn shown_pid(pid: u32, claimed_pid: u32) -> u32 {
+    if pid == 0 { claimed_pid } else { pid }
+}
+
 /// What is kept of one agent; of those that are gone, the sum of it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Book {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{error, info, warn};
 use varta_observer::{AgentInfo, Event, ExitCause, Observer, Origin, ProgramName, What};
 
-use crate::books::Books;
+use crate::books::{Books, shown_pid};
 use crate::config::Settings;
 use crate::export::{self, Entry};
 use crate::histogram::{LATENCIES, Latencies};
@@ -222,7 +222,9 @@ impl Loop {
 
 /// One line for what operators look for.
 fn log(event: &Event, name: ProgramName) {
-    let (agent, pid) = event.about.map_or((0, 0), |about| (about.agent, shown_pid(&about)));
+    let (agent, pid) = event
+        .about
+        .map_or((0, 0), |about| (about.agent, shown_pid(about.pid, about.claimed_pid)));
     match event.what {
         What::Stall { .. } => warn!(agent, pid, program = %name, "{}", event.what),
         What::Exit { cause: ExitCause::Code(0), .. } => {
@@ -234,11 +236,6 @@ fn log(event: &Event, name: ProgramName) {
         What::Paused { .. } => warn!("{}", event.what),
         _ => tracing::debug!(agent, pid, "{}", event.what),
     }
-}
-
-/// The pid by which an agent is called: in the daemon's namespace, else the one it claims.
-pub(crate) fn shown_pid(about: &varta_observer::About) -> u32 {
-    if about.pid == 0 { about.claimed_pid } else { about.pid }
 }
 
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {

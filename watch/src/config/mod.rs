@@ -15,7 +15,7 @@ use crate::cli::{self, Cli};
 use file::ConfigFile;
 
 pub(crate) use secrets::Token;
-pub(crate) use settings::{Command, Keys, Settings, control_socket_of};
+pub(crate) use settings::{Command, Keys, Settings};
 
 /// Why there are no settings. Either is the fault of who gave them.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use varta::secure::Key;
 
 use super::Problem;
 use super::secrets::{Token, keys_of, text_of};
-use crate::flags::Flags;
+use crate::flags::{Flags, control_socket_of};
 use crate::systemd;
 
 /// What the daemon is to do.
@@ -123,13 +123,6 @@ impl Settings {
 }
 
 const NO_COMMAND: &str = "needs a command to capture from: --recovery-exec";
-
-/// The control socket that belongs to a beat socket.
-pub(crate) fn control_socket_of(socket: &Path) -> PathBuf {
-    let mut name = socket.as_os_str().to_owned();
-    name.push(".control");
-    name.into()
-}
 
 fn keys(flags: &Flags) -> Result<Keys, Problem> {
     let listening = &flags.listening;

@@ -9,7 +9,7 @@ use clap::Args;
 use varta::Endpoint;
 
 use super::protocol::{Question, Refused, Report};
-use crate::config::control_socket_of;
+use crate::flags::control_socket_of;
 
 /// An answer takes no longer.
 const PATIENCE: Duration = Duration::from_secs(10);

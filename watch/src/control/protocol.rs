@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use varta::Status;
 use varta_observer::ExitCause;
 
+use crate::books::shown_pid;
 use crate::state::{Agent, Snapshot};
 
 /// What is asked for, as `{"ask":"agents"}`.
@@ -136,7 +137,7 @@ impl Row {
     }
 
     pub(crate) const fn shown_pid(&self) -> u32 {
-        if self.pid == 0 { self.claimed_pid } else { self.pid }
+        shown_pid(self.pid, self.claimed_pid)
     }
 }
 

@@ -5,14 +5,14 @@ use std::fmt::Write;
 use varta_observer::What;
 
 use super::Entry;
-use crate::watching::shown_pid;
+use crate::books::shown_pid;
 
 /// Writes an event's lines, and says how many there are. What the published daemon has no
 /// kind for is a line of a new kind; an exit is also the stall that it would have become.
 pub(super) fn entry(entry: &Entry, text: &mut String) -> u64 {
     let Entry { event, nonce, stalled, .. } = entry;
     let (at, kind) = (event.observer_ns, event.what.name());
-    let pid = event.about.as_ref().map_or(0, shown_pid);
+    let pid = event.about.map_or(0, |about| shown_pid(about.pid, about.claimed_pid));
     let mut lines = 1;
     // Writing to a string does not fail.
     let _ = match &event.what {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 pub(crate) use idle::Idle;
-pub(crate) use values::Uids;
+pub(crate) use values::{Uids, control_socket_of};
 use values::{assignment, at_least_one, mode, uids};
 
 #[derive(Debug, Args)]

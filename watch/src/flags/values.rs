@@ -1,4 +1,6 @@
-//! Values that are read in a way of their own.
+//! Values that are read in a way of their own, or found where none is given.
+
+use std::path::{Path, PathBuf};
 
 /// Whose beats count.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -6,6 +8,13 @@ pub(crate) enum Uids {
     Same,
     Any,
     List(Vec<u32>),
+}
+
+/// The control socket that belongs to a beat socket.
+pub(crate) fn control_socket_of(socket: &Path) -> PathBuf {
+    let mut name = socket.as_os_str().to_owned();
+    name.push(".control");
+    name.into()
 }
 
 pub(super) fn mode(text: &str) -> Result<u32, String> {

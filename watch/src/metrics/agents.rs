@@ -7,7 +7,7 @@ use varta::Status;
 
 use super::bound::Bound;
 use super::exposition::{Exposition, label, push_label};
-use crate::books::Book;
+use crate::books::{Book, shown_pid};
 use crate::histogram::{INTERVALS, Intervals};
 use crate::state::{Agent, Snapshot};
 
@@ -113,7 +113,7 @@ fn write_pids(rows: &[Row<'_>], others: &Book, to: &mut Exposition) {
     let mut pids: HashMap<u32, OfPid> = HashMap::with_capacity(rows.len());
     // The followed stand before the departed.
     for Row { agent, book, followed, .. } in rows {
-        let of_pid = pids.entry(shown_pid(book)).or_default();
+        let of_pid = pids.entry(shown_pid(book.pid, book.claimed_pid)).or_default();
         let first = of_pid.agent == 0;
         if followed.is_some() || first {
             of_pid.beats += book.beats;
@@ -171,7 +171,7 @@ fn write_agents(rows: &Rows<'_>, others: &Book, to: &mut Exposition) {
         all.clear();
         all.push_str(labels);
         all.push(',');
-        push_label(&mut all, "pid", shown_pid(book));
+        push_label(&mut all, "pid", shown_pid(book.pid, book.claimed_pid));
         all.push(',');
         push_label(&mut all, "origin", info.origin.name());
         family.put(&all, 1);
@@ -215,8 +215,4 @@ fn write_intervals(
         }
     }
     family.put(OTHERS, &others);
-}
-
-const fn shown_pid(book: &Book) -> u32 {
-    if book.pid == 0 { book.claimed_pid } else { book.pid }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use tracing::error;
 use varta_observer::{Event, Observer, What};
 
 use super::decision::{Cause, Subject};
+use super::inbox::{Inbox, Message};
 use super::plan::Plan;
 use super::worker::Worker;
 use crate::audit::AuditFile;
@@ -22,29 +23,6 @@ use crate::state::Shared;
 /// Messages that may wait; a further one is dropped, and said.
 const WAITING: usize = 65_536;
 
-/// What recovery is told.
-#[derive(Debug)]
-pub(super) enum Message {
-    Stalled {
-        at_ns: u64,
-        subject: Subject,
-        pidfd: Option<OwnedFd>,
-    },
-    Exited {
-        at_ns: u64,
-        subject: Subject,
-    },
-    Recovered {
-        agent: u64,
-    },
-    /// From now on otherwise; None is no more.
-    Plan(Option<Box<Plan>>),
-    /// Kill what runs and end, by then at the latest.
-    End {
-        by: Instant,
-    },
-}
-
 /// The watching thread's end.
 #[derive(Debug)]
 pub(crate) struct Feed {
@@ -53,13 +31,6 @@ pub(crate) struct Feed {
     worker: JoinHandle<()>,
     /// Whether there is anything to run.
     planned: bool,
-}
-
-/// The worker's end.
-#[derive(Debug)]
-pub(super) struct Inbox {
-    pub(super) messages: Receiver<Message>,
-    pub(super) bell: Arc<OwnedFd>,
 }
 
 /// Starts recovery's thread.

@@ -5,6 +5,7 @@
 mod command;
 mod decision;
 mod feed;
+mod inbox;
 mod plan;
 mod policy;
 mod records;

@@ -14,7 +14,7 @@ use varta_observer::{ExitCause, Origin};
 
 use super::command::{self, Running};
 use super::decision::{Cause, Completed, Step, Subject};
-use super::feed::{Inbox, Message};
+use super::inbox::{Inbox, Message};
 use super::plan::Plan;
 use super::policy::{Order, Policy};
 use super::records::Records;

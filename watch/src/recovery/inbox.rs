@@ -1,0 +1,38 @@
+//! What recovery's thread is told.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use super::decision::Subject;
+use super::plan::Plan;
+
+#[derive(Debug)]
+pub(super) enum Message {
+    Stalled {
+        at_ns: u64,
+        subject: Subject,
+        pidfd: Option<OwnedFd>,
+    },
+    Exited {
+        at_ns: u64,
+        subject: Subject,
+    },
+    Recovered {
+        agent: u64,
+    },
+    /// From now on otherwise; None is no more.
+    Plan(Option<Box<Plan>>),
+    /// Kill what runs and end, by then at the latest.
+    End {
+        by: Instant,
+    },
+}
+
+/// The worker's end.
+#[derive(Debug)]
+pub(super) struct Inbox {
+    pub(super) messages: Receiver<Message>,
+    pub(super) bell: Arc<OwnedFd>,
+}
