@@ -31,8 +31,12 @@ class Puppet:
         self.answers: queue.Queue[str] = queue.Queue()
         threading.Thread(target=self._listen, daemon=True).start()
         self.did = Account()
-        self.pid = int(self._answer("ready").split()[1])
         self.nonce = 0
+        try:
+            self.pid = int(self._answer("ready").split()[1])
+        except Disagreement:
+            self.kill()
+            raise
 
     def _listen(self) -> None:
         for line in self.process.stdout:
