@@ -16,6 +16,7 @@ use crate::export;
 use crate::flags::{self, Admission};
 use crate::keeper::Keeper;
 use crate::log;
+use crate::rank;
 use crate::recovery::{self, Plan};
 use crate::showing;
 use crate::signals::Signals;
@@ -78,6 +79,7 @@ fn watch(
         export,
         showing,
     };
+    rank::take(with.settings.flags.listening.nice);
     let mut watching = Loop::new(with)?;
     let watched = watching.run();
     let with = watching.into_parts();

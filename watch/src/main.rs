@@ -19,6 +19,7 @@ mod keeper;
 mod log;
 mod metrics;
 mod pace;
+mod rank;
 mod recovery;
 mod rotation;
 mod showing;

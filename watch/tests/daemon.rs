@@ -11,6 +11,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -435,7 +436,7 @@ fn a_key_can_be_changed_without_a_restart() {
     let flags = ["--udp-port", &port_text, "--key-file", key.to_str().unwrap()];
     let mut daemon = Daemon::start(&folder, &[&LONG[..], &flags].concat());
     let other = secret(&folder, "other", &new);
-    let beat_with = |file: &std::path::Path| {
+    let beat_with = |file: &Path| {
         let endpoint = format!("udp+secure://127.0.0.1:{port}?key-file={}", file.display());
         let _ = Varta::open(endpoint).unwrap().beat(Status::Ok, 1);
     };
@@ -453,4 +454,32 @@ fn a_key_can_be_changed_without_a_restart() {
     });
     thread::sleep(ms(1));
     daemon.end();
+}
+
+/// That of a thread, from what follows the name of its program.
+fn niceness(stat: &Path) -> i32 {
+    let stat = text_of(stat);
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_thread_that_hears_goes_first_where_it_may() {
+    let own = niceness(Path::new("/proc/self/stat"));
+    let first = Command::new("nice").args(["-n", "-20", "true"]).output().unwrap();
+    let may = first.stderr.is_empty();
+    let unasked = if may && own == 0 { -20 } else { own };
+    let before = if may { -7 } else { own };
+    for (asked, expected) in [(None, unasked), (Some("19"), 19), (Some("-7"), before)] {
+        let folder = Folder::new();
+        let mut flags = LONG.to_vec();
+        flags.extend(asked.iter().flat_map(|niceness| ["--nice", niceness]));
+        let daemon = Daemon::start(&folder, &flags);
+        let loops = daemon.pid().to_string();
+        let tasks = Path::new("/proc").join(&loops).join("task");
+        wait_until(|| niceness(&tasks.join(&loops).join("stat")) == expected);
+        let threads = fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().path());
+        let others: Vec<_> = threads.filter(|thread| !thread.ends_with(&loops)).collect();
+        assert!(!others.is_empty());
+        assert!(others.iter().all(|other| niceness(&other.join("stat")) == own));
+    }
 }

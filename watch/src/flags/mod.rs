@@ -80,6 +80,9 @@ pub(crate) struct Listening {
     /// Take frames of version 1 too
     #[arg(long)]
     pub(crate) accept_version_1: bool,
+    /// Niceness of the thread that hears [default: what the daemon is given; given none, -20 if it may]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
+    pub(crate) nice: Option<i32>,
 }
 
 /// Who is followed, and how many.
