@@ -109,8 +109,12 @@ fn a_loop_of_the_hosts_own_is_woken() {
     assert_eq!(observer.poll(0).unwrap().kind, VARTA_EVENT_BEAT);
     let timeout = unsafe { varta_observer_timeout_ms(observer.0) }.number();
     assert!((0..=30).contains(&timeout), "{timeout}");
-    assert!(readable(-1), "a stall wakes too");
-    assert_eq!(observer.poll(0).unwrap().kind, VARTA_EVENT_STALL);
+    // It may wake a few times on the way to a deadline.
+    let stall = (0..8).find_map(|_| {
+        assert!(readable(-1), "a stall wakes too");
+        observer.poll(0)
+    });
+    assert_eq!(stall.unwrap().kind, VARTA_EVENT_STALL);
 }
 
 #[test]
