@@ -1,13 +1,13 @@
 #![allow(unsafe_code, reason = "making processes of every kind")]
 
 use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::sys::{Epoll, ExitInformation, ExitStatus, Interest, Ready, open_pidfd};
 use crate::testing::{
-    Child, Grandchild, Idle, allocations_of, become_user, exit, fork_as, in_child, is_root,
-    kill, leave_one_descriptor, pause, wait_until,
+    Child, Grandchild, Idle, PATIENCE, allocations_of, become_user, exit, fork_as, in_child,
+    is_root, kill, leave_one_descriptor, pause, wait_until,
 };
 
 /// As on this kernel, and with ever less, as on older ones.
@@ -113,6 +113,28 @@ fn the_cause_from_the_pidfd() {
         process.reap();
         assert_eq!(sys::life(pidfd.as_fd()), Some(Life::Reaped));
         assert_eq!(told(), ExitInformation::Known(status));
+    }
+}
+
+/// The kernel answers whoever asks in the middle of it that there is no such process.
+#[test]
+fn the_cause_while_it_is_reaped() {
+    if !Means::detect().exit_information {
+        return;
+    }
+    for _ in 0..300 {
+        let mut child = Child::start(|| exit(7));
+        let pidfd = open_pidfd(child.pid()).unwrap();
+        let reaping = std::thread::spawn(move || child.wait());
+        let start = Instant::now();
+        let told = loop {
+            match sys::exit_information(pidfd.as_fd()).unwrap() {
+                ExitInformation::NotYet => assert!(start.elapsed() < PATIENCE),
+                ExitInformation::Known(status) => break status,
+            }
+        };
+        assert_eq!(told, ExitStatus::Code(7));
+        reaping.join().unwrap();
     }
 }
 

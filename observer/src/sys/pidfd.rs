@@ -103,14 +103,22 @@ const _: () = assert!(size_of::<PidfdInfo>() == 64, "PIDFD_INFO_SIZE_VER0");
 /// Asks the pidfd itself (6.15; before that an answer never gets known). An error where
 /// it can't be asked, or the process is not in this pid namespace.
 pub(crate) fn exit_information(pidfd: BorrowedFd<'_>) -> io::Result<ExitInformation> {
-    let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
-    // SAFETY: writes no more than the size in the request's number, which is that of
-    // `info`.
-    checked(unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) })?;
-    Ok(match info.mask & PIDFD_INFO_EXIT {
-        0 => ExitInformation::NotYet,
-        _ => ExitInformation::Known(ExitStatus::from_wait(info.exit_code)),
-    })
+    let asked = || {
+        let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
+        // SAFETY: writes no more than the size in the request's number, which is that of
+        // `info`.
+        checked(unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) })?;
+        io::Result::Ok(match info.mask & PIDFD_INFO_EXIT {
+            0 => ExitInformation::NotYet,
+            _ => ExitInformation::Known(ExitStatus::from_wait(info.exit_code)),
+        })
+    };
+    match asked() {
+        // The kernel looks for the cause first, then for the process: one that is reaped in
+        // between has no cause yet and is no longer there. Now it has one.
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => asked(),
+        answer => answer,
+    }
 }
 
 /// How a child of this process ended, without taking note of it in its place; None when
