@@ -118,6 +118,11 @@ impl Books {
         self.agents.get_mut(&agent)
     }
 
+    /// Those of all agents, in no order.
+    pub(crate) fn of_agents(&self) -> Vec<(u64, Book)> {
+        self.agents.iter().map(|(agent, book)| (*agent, *book)).collect()
+    }
+
     /// Takes an event in. Answers what was known of its agent until then, if the event is
     /// the agent's end.
     pub(crate) fn note(&mut self, event: &Event) -> Option<Book> {
@@ -192,22 +197,25 @@ impl Books {
     }
 }
 
-/// Agents are numbered in order, which spreads them well enough once multiplied.
+/// Agents are numbered in order, so their numbers spread them by themselves, and who goes
+/// through all of them goes through memory in order too.
 #[derive(Debug, Default)]
 struct ByNumber(u64);
 
 impl Hasher for ByNumber {
     fn finish(&self) -> u64 {
-        self.0
+        // A table takes the place from the low bits, and tells those in one place apart by
+        // the high ones.
+        self.0 ^ self.0.rotate_right(7)
     }
 
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            self.write_u64(self.0 ^ u64::from(*byte));
+            self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte));
         }
     }
 
     fn write_u64(&mut self, number: u64) {
-        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(32);
+        self.0 = number;
     }
 }

@@ -46,8 +46,10 @@ pub(crate) struct Snapshot {
     /// When, in the observer's time and by the wall clock.
     pub(crate) now_ns: u64,
     pub(crate) at: SystemTime,
-    /// In order of their numbers.
-    pub(crate) agents: Vec<Agent>,
+    /// Of the agents: what the observer has of each, and what its events have told. Each as
+    /// it was come by, because the watching thread has no time to put them together.
+    pub(crate) infos: Vec<AgentInfo>,
+    pub(crate) books: Vec<(u64, Book)>,
     /// Agents that have ended lately. Who counts what has been adds these to the others.
     pub(crate) departed: Vec<Departed>,
     /// The sum of what agents had that are in neither list.
@@ -61,11 +63,29 @@ pub(crate) struct Snapshot {
     pub(crate) capacity: usize,
 }
 
+impl Snapshot {
+    /// The agents in order of their numbers.
+    pub(crate) fn agents(&self) -> Vec<Agent<'_>> {
+        let mut infos: Vec<_> = self.infos.iter().map(|info| (info.agent, info)).collect();
+        let mut books: Vec<_> = self.books.iter().map(|(agent, book)| (*agent, book)).collect();
+        infos.sort_unstable_by_key(|(agent, _)| *agent);
+        books.sort_unstable_by_key(|(agent, _)| *agent);
+        let mut books = books.into_iter().peekable();
+        let with_book = |(agent, info)| {
+            while books.next_if(|(of, _)| *of < agent).is_some() {}
+            // Of one that has only beaten too often there is none.
+            let book = books.next_if(|(of, _)| *of == agent).map_or(&Book::EMPTY, |it| it.1);
+            Agent { info, book }
+        };
+        infos.into_iter().map(with_book).collect()
+    }
+}
+
 /// One agent: what the observer has of it, and what its events have told.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Agent {
-    pub(crate) info: AgentInfo,
-    pub(crate) book: Book,
+pub(crate) struct Agent<'a> {
+    pub(crate) info: &'a AgentInfo,
+    pub(crate) book: &'a Book,
 }
 
 /// What the loop itself does.

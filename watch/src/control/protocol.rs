@@ -66,7 +66,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    fn of(agent: &Agent) -> Self {
+    fn of(agent: Agent<'_>) -> Self {
         match agent.info.status {
             _ if agent.info.stalled => Self::Stalled,
             Status::Ok => Self::Ok,
@@ -113,7 +113,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn of(agent: &Agent) -> Self {
+    fn of(agent: Agent<'_>) -> Self {
         let Agent { info, book } = agent;
         Self {
             agent: info.agent,
@@ -165,11 +165,7 @@ impl Report {
         let gone = snapshot.departed.iter().rev().map(|departed| Gone {
             agent: departed.agent,
             program: departed.book.name.to_string(),
-            pid: if departed.book.pid == 0 {
-                departed.book.claimed_pid
-            } else {
-                departed.book.pid
-            },
+            pid: shown_pid(departed.book.pid, departed.book.claimed_pid),
             ago_ms: snapshot.now_ns.saturating_sub(departed.at_ns) / 1_000_000,
             cause: departed.cause.to_string(),
             clean: departed.cause == ExitCause::Code(0),
@@ -188,7 +184,7 @@ impl Report {
                 exits: counters.exits,
                 missed: counters.missed,
             },
-            agents: snapshot.agents.iter().map(Row::of).collect(),
+            agents: snapshot.agents().into_iter().map(Row::of).collect(),
             gone: gone.collect(),
         }
     }

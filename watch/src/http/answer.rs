@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
@@ -14,6 +13,7 @@ use subtle::ConstantTimeEq;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::body::Parts;
 use super::limits::{Limits, Verdict};
 use crate::config::Token;
 use crate::control::protocol::Report;
@@ -31,7 +31,7 @@ const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
     script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
-type Answer = Response<Full<Bytes>>;
+type Answer = Response<Parts>;
 
 /// Answers requests.
 #[derive(Debug)]
@@ -133,14 +133,14 @@ impl Answers {
     async fn agents(&self) -> Answer {
         let Some(snapshot) = self.snapshot().await else { return busy() };
         match serde_json::to_vec(&Report::of(&snapshot)) {
-            Ok(json) => answer(StatusCode::OK, "application/json", json.into()),
+            Ok(json) => answer(StatusCode::OK, "application/json", Bytes::from(json)),
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         }
     }
 }
 
-fn answer(status: StatusCode, kind: &'static str, body: Bytes) -> Answer {
-    let mut answer = Response::new(Full::new(body));
+fn answer(status: StatusCode, kind: &'static str, body: impl Into<Parts>) -> Answer {
+    let mut answer = Response::new(body.into());
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -1,6 +1,7 @@
 //! HTTP: who may connect, and for how long. What is answered is in [`answer`].
 
 mod answer;
+mod body;
 mod limits;
 mod places;
 mod source;

@@ -1,15 +1,19 @@
 //! What is shown of each agent.
+//!
+//! All families are written at once, each as a text of its own, so that one agent after the
+//! other is looked at and no more than once: a scrape of ten thousand is a hundred thousand
+//! lines, and what it costs is the memory it goes through.
 
-use std::collections::HashMap;
-use std::ops::Range;
+use std::cmp::max_by_key;
 
 use varta::Status;
+use varta_observer::AgentInfo;
 
 use super::bound::Bound;
-use super::exposition::{Exposition, label, push_label};
+use super::exposition::{Exposition, Format, push_label, push_numbered};
 use crate::books::{Book, shown_pid};
-use crate::histogram::{INTERVALS, Intervals};
-use crate::state::{Agent, Snapshot};
+use crate::histogram::INTERVALS;
+use crate::state::Snapshot;
 
 /// Agents with label sets of their own.
 const MOST_AGENTS: usize = 10_000;
@@ -21,6 +25,9 @@ const MOST_INTERVALS: usize = 1_000;
 /// their own.
 const OTHERS: &str = "program=\"\",agent=\"0\"";
 const OTHER_PIDS: &str = "pid=\"0\"";
+
+/// About as long as a line is.
+const LINE: usize = 80;
 
 /// Who has label sets of their own, from one scrape to the next.
 #[derive(Debug)]
@@ -37,182 +44,150 @@ impl Default for Listed {
 
 /// What is counted of an agent, followed or gone.
 struct Row<'a> {
-    /// Where they stand among those of all rows.
-    labels: Range<usize>,
     agent: u64,
     book: &'a Book,
-    followed: Option<&'a Agent>,
+    followed: Option<&'a AgentInfo>,
+    /// Whether its beat intervals have a histogram of their own.
+    intervals: bool,
+}
+
+pub(super) fn write(snapshot: &Snapshot, listed: &mut Listed, format: Format) -> Vec<String> {
+    let agents = snapshot.agents().into_iter();
+    let mut all: Vec<_> = agents.map(|it| (it.info.agent, it.book, Some(it.info))).collect();
+    all.extend(snapshot.departed.iter().map(|it| (it.agent, &it.book, None)));
+    // Those that are followed are in order already.
+    all.sort_by_key(|(agent, _, _)| *agent);
+    let present: Vec<_> = all.iter().map(|(agent, _, _)| *agent).collect();
+    let own =
+        listed.agents.look_at(&present).into_iter().zip(listed.intervals.look_at(&present));
+    let mut rows = Vec::with_capacity(all.len());
+    let mut others = snapshot.gone;
+    for ((agent, book, followed), (own, intervals)) in all.into_iter().zip(own) {
+        match own {
+            true => rows.push(Row { agent, book, followed, intervals }),
+            false => others.absorb(book),
+        }
+    }
+    let mut texts = Vec::from(write_pids(&rows, &others, format));
+    texts.extend(write_agents(&rows, others, format));
+    texts
 }
 
 /// What there is of one pid.
-#[derive(Default)]
 struct OfPid {
+    pid: u32,
+    followed: bool,
+    agent: u64,
     beats: u64,
     stalls: u64,
-    /// The highest number among its agents.
-    agent: u64,
-    status: Option<Status>,
+    status: Status,
 }
 
-pub(super) fn write(snapshot: &Snapshot, listed: &mut Listed, to: &mut Exposition) {
-    let mut present: Vec<_> = snapshot.agents.iter().map(|agent| agent.info.agent).collect();
-    present.extend(snapshot.departed.iter().map(|departed| departed.agent));
-    present.sort_unstable();
-    listed.agents.look_at(&present);
-    listed.intervals.look_at(&present);
-    let followed = snapshot.agents.iter().map(|it| (it.info.agent, &it.book, Some(it)));
-    let departed = snapshot.departed.iter().map(|it| (it.agent, &it.book, None));
-    let mut rows = Rows::with_capacity(present.len());
-    let mut others = snapshot.gone;
-    for (agent, book, followed) in followed.chain(departed) {
-        if listed.agents.has(agent) {
-            rows.add(agent, book, followed);
-        } else {
-            others.absorb(book);
-        }
-    }
-    to.reserve(rows.rows.len() * 800 + rows.rows.len().min(MOST_INTERVALS) * 2_000);
-    write_pids(&rows.rows, &others, to);
-    write_agents(&rows, &others, to);
-    write_intervals(&rows, others.intervals, listed, to);
-}
-
-/// Rows with their labels in one text: ten thousand small ones would cost more than what is
-/// written with them.
-struct Rows<'a> {
-    rows: Vec<Row<'a>>,
-    labels: String,
-}
-
-impl<'a> Rows<'a> {
-    fn with_capacity(rows: usize) -> Self {
-        Self { rows: Vec::with_capacity(rows), labels: String::with_capacity(rows * 48) }
-    }
-
-    fn add(&mut self, agent: u64, book: &'a Book, followed: Option<&'a Agent>) {
-        let start = self.labels.len();
-        push_label(&mut self.labels, "program", book.name);
-        self.labels.push(',');
-        push_label(&mut self.labels, "agent", agent);
-        let labels = start..self.labels.len();
-        self.rows.push(Row { labels, agent, book, followed });
-    }
-
-    /// Each with its labels.
-    fn iter(&self) -> impl Iterator<Item = (&str, &Row<'a>)> {
-        self.rows
-            .iter()
-            .map(|row| (self.labels.get(row.labels.clone()).unwrap_or_default(), row))
+impl OfPid {
+    fn of(row: &Row<'_>) -> Self {
+        let Row { agent, book, followed, .. } = *row;
+        let status = followed.map_or(Status::Ok, |info| match info.stalled {
+            true => Status::Stall,
+            false => info.status,
+        });
+        let pid = shown_pid(book.pid, book.claimed_pid);
+        let (beats, stalls) = (book.beats, book.stalls);
+        Self { pid, followed: followed.is_some(), agent, beats, stalls, status }
     }
 }
 
 /// What the published daemon shows of each pid. A pid is whose it is now: of those that are
 /// followed, or if there are none, of who had it last. What others had counts for the sum.
-fn write_pids(rows: &[Row<'_>], others: &Book, to: &mut Exposition) {
-    let (mut beats, mut stalls) = (others.beats, others.stalls);
-    let mut pids: HashMap<u32, OfPid> = HashMap::with_capacity(rows.len());
-    // The followed stand before the departed.
-    for Row { agent, book, followed, .. } in rows {
-        let of_pid = pids.entry(shown_pid(book.pid, book.claimed_pid)).or_default();
-        let first = of_pid.agent == 0;
-        if followed.is_some() || first {
-            of_pid.beats += book.beats;
-            of_pid.stalls += book.stalls;
-        } else if of_pid.status.is_none() && of_pid.agent < *agent {
-            beats += std::mem::replace(&mut of_pid.beats, book.beats);
-            stalls += std::mem::replace(&mut of_pid.stalls, book.stalls);
+fn write_pids(rows: &[Row<'_>], others: &Book, format: Format) -> [String; 3] {
+    let (mut other_beats, mut other_stalls) = (others.beats, others.stalls);
+    let mut pids: Vec<_> = rows.iter().map(OfPid::of).collect();
+    // Whose it is comes first.
+    pids.sort_unstable_by_key(|it| (it.pid, !it.followed, u64::MAX - it.agent));
+    pids.dedup_by(|other, owner| {
+        if other.pid != owner.pid {
+            return false;
+        }
+        if other.followed {
+            owner.beats += other.beats;
+            owner.stalls += other.stalls;
+            // The worse of what several say that claim the same pid.
+            owner.status = max_by_key(owner.status, other.status, |status| *status as u8);
         } else {
-            beats += book.beats;
-            stalls += book.stalls;
+            other_beats += other.beats;
+            other_stalls += other.stalls;
         }
-        if let Some(Agent { info, .. }) = followed {
-            let status = if info.stalled { Status::Stall } else { info.status };
-            of_pid.status = of_pid.status.max_by_code(status);
-        }
-        of_pid.agent = of_pid.agent.max(*agent);
-    }
-    let mut pids: Vec<_> =
-        pids.into_iter().map(|(pid, of_pid)| (label("pid", pid), of_pid)).collect();
-    pids.sort_unstable_by_key(|(_, of_pid)| of_pid.agent);
-    let mut family = to.counter("varta_beats", "Beats accepted.");
-    pids.iter().for_each(|(pid, it)| family.put(pid, it.beats));
-    family.put(OTHER_PIDS, beats);
+        true
+    });
+    let mut texts = [(); 3].map(|()| Exposition::with_capacity(format, pids.len() * LINE));
+    let [beats, stalls, status] = &mut texts;
+    let mut beats = beats.counter("varta_beats", "Beats accepted.");
     let help = "Silences, and exits that no silence came before.";
-    let mut family = to.counter("varta_stalls", help);
-    pids.iter().for_each(|(pid, it)| family.put(pid, it.stalls));
-    family.put(OTHER_PIDS, stalls);
+    let mut stalls = stalls.counter("varta_stalls", help);
     let help =
         "What the agent says of itself: 0 ok, 1 degraded, 2 critical; 3 if it is silent.";
-    let mut family = to.gauge("varta_status", help);
-    for (pid, it) in &pids {
-        if let Some(status) = it.status {
-            family.put(pid, u64::from(status as u8));
+    let mut status = status.gauge("varta_status", help);
+    let mut label = String::new();
+    for it in &pids {
+        label.clear();
+        push_numbered(&mut label, "pid", it.pid.into());
+        beats.put(&label, it.beats);
+        stalls.put(&label, it.stalls);
+        if it.followed {
+            status.put(&label, u64::from(it.status as u8));
         }
     }
+    beats.put(OTHER_PIDS, other_beats);
+    stalls.put(OTHER_PIDS, other_stalls);
+    texts.map(Exposition::into_text)
 }
 
-/// The worse of what several say that claim the same pid.
-trait Worse {
-    fn max_by_code(self, other: Status) -> Self;
-}
-
-impl Worse for Option<Status> {
-    fn max_by_code(self, other: Status) -> Self {
-        self.filter(|status| *status as u8 >= other as u8).or(Some(other))
-    }
-}
-
-fn write_agents(rows: &Rows<'_>, others: &Book, to: &mut Exposition) {
-    let followed = || rows.iter().filter_map(|(labels, row)| Some((labels, row.followed?)));
+fn write_agents(rows: &[Row<'_>], mut others: Book, format: Format) -> [String; 8] {
+    let mut texts = [(); 8].map(|()| Exposition::with_capacity(format, rows.len() * LINE));
+    let [info, payload, age, threshold, stalled, missed, recoveries, intervals] = &mut texts;
     let help = "1 for each agent that is followed, with its pid and how it is known.";
-    let mut family = to.gauge("varta_agent_info", help);
-    let mut all = String::new();
-    for (labels, Agent { info, book }) in followed() {
-        all.clear();
-        all.push_str(labels);
-        all.push(',');
-        push_label(&mut all, "pid", shown_pid(book.pid, book.claimed_pid));
-        all.push(',');
-        push_label(&mut all, "origin", info.origin.name());
-        family.put(&all, 1);
-    }
+    let mut info = info.gauge("varta_agent_info", help);
     let help = "What the agent's last beat carried for the application.";
-    let mut family = to.gauge("varta_agent_payload", help);
-    followed().for_each(|(labels, agent)| family.put(labels, agent.book.payload));
+    let mut payload = payload.gauge("varta_agent_payload", help);
     let help = "How long the agent has not been heard.";
-    let mut family = to.gauge("varta_agent_last_beat_age_seconds", help);
-    followed().for_each(|(labels, agent)| family.put_seconds(labels, agent.info.age_ns));
+    let mut age = age.gauge("varta_agent_last_beat_age_seconds", help);
     let help = "How long the agent may be silent.";
-    let mut family = to.gauge("varta_agent_threshold_seconds", help);
-    followed().for_each(|(labels, agent)| family.put_seconds(labels, agent.info.threshold_ns));
+    let mut threshold = threshold.gauge("varta_agent_threshold_seconds", help);
     let help = "1 if the agent has been called stalled and is not back.";
-    let mut family = to.gauge("varta_agent_stalled", help);
-    followed().for_each(|(labels, agent)| family.put(labels, agent.info.stalled.into()));
-    let mut counted = |name, help, count: fn(&Book) -> u64| {
-        let mut family = to.counter(name, help);
-        rows.iter().for_each(|(labels, row)| family.put(labels, count(row.book)));
-        family.put(OTHERS, count(others));
-    };
+    let mut stalled = stalled.gauge("varta_agent_stalled", help);
     let help = "Beats that never came, by the nonces of those that did.";
-    counted("varta_agent_missed_beats", help, |book| book.missed);
+    let mut missed = missed.counter("varta_agent_missed_beats", help);
     let help = "Silences that ended with a beat.";
-    counted("varta_agent_recoveries", help, |book| book.recoveries);
-}
-
-fn write_intervals(
-    rows: &Rows<'_>,
-    mut others: Intervals,
-    listed: &Listed,
-    to: &mut Exposition,
-) {
+    let mut recoveries = recoveries.counter("varta_agent_recoveries", help);
     let help = "From one beat of the agent to the next.";
-    let mut family = to.histogram("varta_agent_beat_interval_seconds", help, INTERVALS);
-    for (labels, Row { agent, book, .. }) in rows.iter() {
-        if listed.intervals.has(*agent) {
-            family.put(labels, &book.intervals);
-        } else {
-            others.add(&book.intervals);
+    let mut intervals =
+        intervals.histogram("varta_agent_beat_interval_seconds", help, INTERVALS);
+
+    let mut labels = String::new();
+    for row in rows {
+        let book = row.book;
+        labels.clear();
+        push_label(&mut labels, "program", book.name);
+        labels.push(',');
+        push_numbered(&mut labels, "agent", row.agent);
+        missed.put(&labels, book.missed);
+        recoveries.put(&labels, book.recoveries);
+        match row.intervals {
+            true => intervals.put(&labels, &book.intervals),
+            false => others.intervals.add(&book.intervals),
         }
+        let Some(followed) = row.followed else { continue };
+        payload.put(&labels, book.payload);
+        age.put_seconds(&labels, followed.age_ns);
+        threshold.put_seconds(&labels, followed.threshold_ns);
+        stalled.put(&labels, followed.stalled.into());
+        labels.push(',');
+        push_numbered(&mut labels, "pid", shown_pid(book.pid, book.claimed_pid).into());
+        labels.push(',');
+        push_label(&mut labels, "origin", followed.origin.name());
+        info.put(&labels, 1);
     }
-    family.put(OTHERS, &others);
+    missed.put(OTHERS, others.missed);
+    recoveries.put(OTHERS, others.recoveries);
+    intervals.put(OTHERS, &others.intervals);
+    texts.map(Exposition::into_text)
 }

@@ -16,19 +16,25 @@ impl Bound {
         Self { most, own: Vec::new(), seen: 0 }
     }
 
-    /// Takes in who is there, in order of their numbers.
-    pub(super) fn look_at(&mut self, present: &[u64]) {
-        let mut own = Vec::with_capacity(present.len().min(self.most));
-        own.extend(present.iter().copied().filter(|&agent| self.has(agent)));
-        let new = present.iter().copied().filter(|&agent| agent > self.seen);
-        own.extend(new.take(self.most.saturating_sub(own.len())));
-        self.own = own;
+    /// Takes in who is there, in order of their numbers. Answers of each whether it has a
+    /// label set of its own.
+    pub(super) fn look_at(&mut self, present: &[u64]) -> Vec<bool> {
+        let had = std::mem::take(&mut self.own);
+        let mut had = had.into_iter().peekable();
+        let with_own = |&agent: &u64| {
+            while had.next_if(|&other| other < agent).is_some() {}
+            let has = match agent > self.seen {
+                true => self.own.len() < self.most,
+                false => had.next_if_eq(&agent).is_some(),
+            };
+            if has {
+                self.own.push(agent);
+            }
+            has
+        };
+        let marks = present.iter().map(with_own).collect();
         self.seen = self.seen.max(present.last().copied().unwrap_or_default());
-    }
-
-    /// Whether an agent has a label set of its own.
-    pub(super) fn has(&self, agent: u64) -> bool {
-        self.own.binary_search(&agent).is_ok()
+        marks
     }
 }
 
@@ -39,12 +45,11 @@ mod tests {
     #[test]
     fn who_found_no_room_never_gets_any() {
         let mut bound = Bound::new(2);
-        bound.look_at(&[1, 2, 3]);
-        assert_eq!([1, 2, 3].map(|agent| bound.has(agent)), [true, true, false]);
-        bound.look_at(&[2, 3, 4, 5]);
-        assert_eq!([2, 3, 4, 5].map(|agent| bound.has(agent)), [true, false, true, false]);
-        bound.look_at(&[3]);
-        bound.look_at(&[3, 5, 6]);
-        assert_eq!([3, 5, 6].map(|agent| bound.has(agent)), [false, false, true]);
+        assert_eq!(bound.look_at(&[1, 2, 3]), [true, true, false]);
+        assert_eq!(bound.look_at(&[2, 3, 4, 5]), [true, false, true, false]);
+        assert_eq!(bound.look_at(&[3]), [false]);
+        assert_eq!(bound.look_at(&[3, 5, 6]), [false, false, true]);
+        assert!(bound.look_at(&[]).is_empty());
+        assert_eq!(bound.look_at(&[3, 5, 6, 7, 8]), [false, false, false, true, true]);
     }
 }

@@ -47,11 +47,16 @@ impl Exposition {
         Self { format, text: String::new() }
     }
 
-    /// Makes room, once it is known for how much.
-    pub(super) fn reserve(&mut self, bytes: usize) {
-        self.text.reserve(bytes);
+    /// With room for so much.
+    pub(super) fn with_capacity(format: Format, bytes: usize) -> Self {
+        Self { format, text: String::with_capacity(bytes) }
     }
 
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    /// Ends the whole.
     pub(super) fn end(mut self) -> String {
         if self.format == Format::OpenMetrics {
             self.text.push_str("# EOF\n");
@@ -193,11 +198,18 @@ pub(super) fn push_label(labels: &mut String, name: &str, value: impl Display) {
     labels.push('"');
 }
 
+/// The same of a number.
+pub(super) fn push_numbered(labels: &mut String, name: &str, number: u64) {
+    for part in [name, "=\"", itoa::Buffer::new().format(number), "\""] {
+        labels.push_str(part);
+    }
+}
+
 struct Escaped<'a>(&'a mut String);
 
 impl Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if !text.contains(['\\', '"', '\n']) {
+        if !text.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
             self.0.push_str(text);
             return Ok(());
         }

@@ -8,6 +8,8 @@ mod recovery;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::state::Snapshot;
 use crate::tallies::Tallies;
 
@@ -37,7 +39,7 @@ impl Constants {
 pub(crate) struct Metrics {
     constants: Constants,
     listed: Listed,
-    latest: Option<(Arc<Snapshot>, Format, bytes::Bytes)>,
+    latest: Option<(Arc<Snapshot>, Format, Vec<Bytes>)>,
 }
 
 impl Metrics {
@@ -45,26 +47,28 @@ impl Metrics {
         Self { constants, listed: Listed::default(), latest: None }
     }
 
-    /// All families. The same snapshot is written once for all who ask.
+    /// All families, in parts that follow each other. The same snapshot is written once for
+    /// all who ask.
     pub(crate) fn write(
         &mut self,
         snapshot: &Arc<Snapshot>,
         tallies: &Tallies,
         format: Format,
-    ) -> bytes::Bytes {
-        let same = |(of, written, _): &&(Arc<Snapshot>, Format, bytes::Bytes)| {
+    ) -> Vec<Bytes> {
+        let same = |(of, written, _): &&(Arc<Snapshot>, Format, Vec<Bytes>)| {
             Arc::ptr_eq(of, snapshot) && *written == format
         };
-        if let Some((_, _, text)) = self.latest.as_ref().filter(same) {
+        if let Some((_, _, parts)) = self.latest.as_ref().filter(same) {
             tallies.http.repeated.one();
-            return text.clone();
+            return parts.clone();
         }
-        let mut to = Exposition::new(format);
-        agents::write(snapshot, &mut self.listed, &mut to);
-        published::write(snapshot, tallies, self.constants, &mut to);
-        recovery::write(tallies, &mut to);
-        let text = bytes::Bytes::from(to.end());
-        self.latest = Some((Arc::clone(snapshot), format, text.clone()));
-        text
+        let mut parts = agents::write(snapshot, &mut self.listed, format);
+        let mut rest = Exposition::new(format);
+        published::write(snapshot, tallies, self.constants, &mut rest);
+        recovery::write(tallies, &mut rest);
+        parts.push(rest.end());
+        let parts: Vec<_> = parts.into_iter().map(Bytes::from).collect();
+        self.latest = Some((Arc::clone(snapshot), format, parts.clone()));
+        parts
     }
 }

@@ -152,7 +152,7 @@ fn write_verdicts(snapshot: &Snapshot, to: &mut Exposition) {
 fn write_table(snapshot: &Snapshot, constants: Constants, to: &mut Exposition) {
     let counters = &snapshot.counters;
     let help = "Agents followed.";
-    to.gauge("varta_watch_pids_tracked", help).put("", snapshot.agents.len() as u64);
+    to.gauge("varta_watch_pids_tracked", help).put("", snapshot.infos.len() as u64);
     let help = "Agents that may be followed at most.";
     to.gauge("varta_tracker_capacity", help).put("", snapshot.capacity as u64);
     let help = "Frames of newcomers for whom there was no room.";

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{error, info, warn};
 
 use super::{Loop, nanoseconds};
-use crate::books::Book;
 use crate::config;
 use crate::daemon;
 use crate::recovery::Plan;
@@ -49,12 +48,6 @@ impl Loop {
         if self.with.observer.drain_evictions()? > 0 {
             self.strike_out_evicted(infos.iter().map(|info| info.agent).collect());
         }
-        let with_book = |info: varta_observer::AgentInfo| {
-            let book = self.books.get(info.agent).copied().unwrap_or(Book::EMPTY);
-            Agent { info, book }
-        };
-        let mut agents: Vec<_> = infos.into_iter().map(with_book).collect();
-        agents.sort_unstable_by_key(|agent| agent.info.agent);
         let now_ns = self.with.observer.now_ns();
         self.books.close_old(now_ns);
         let at = SystemTime::now();
@@ -63,7 +56,8 @@ impl Loop {
         Ok(Snapshot {
             now_ns,
             at,
-            agents,
+            infos,
+            books: self.books.of_agents(),
             departed: self.books.departed.iter().copied().collect(),
             gone: self.books.gone,
             endings: self.books.endings.clone(),
@@ -94,7 +88,7 @@ impl Loop {
         let snapshot = self.snapshot()?;
         let counters = &snapshot.counters;
         info!(
-            agents = snapshot.agents.len(),
+            agents = snapshot.infos.len(),
             beats = counters.beats,
             stalls = counters.stalls,
             exits = counters.exits,
@@ -102,7 +96,7 @@ impl Loop {
             turns = snapshot.turns.count,
             "state: {counters:?}"
         );
-        for Agent { info, .. } in &snapshot.agents {
+        for Agent { info, .. } in snapshot.agents() {
             info!(
                 agent = info.agent,
                 pid = info.pid,
