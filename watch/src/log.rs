@@ -15,6 +15,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
 use crate::flags::{LogFormat, LogLevel, Logging};
+use crate::rank;
 use crate::state::Shared;
 use crate::tallies::Count;
 
@@ -36,7 +37,10 @@ pub(crate) fn start(logging: &Logging, shared: Shared) -> io::Result<Log> {
     let (lines, waiting) = sync_channel(WAITING);
     let writer = thread::Builder::new().name("log".to_owned()).spawn({
         let shared = shared.clone();
-        move || write_lines(&waiting, &shared.tallies().log_lost)
+        move || {
+            rank::behind();
+            write_lines(&waiting, &shared.tallies().log_lost);
+        }
     })?;
     let json = match logging.log_format {
         LogFormat::Auto => !io::stderr().is_terminal(),

@@ -16,6 +16,7 @@ use crate::config::{Settings, Token};
 use crate::control::{self, ControlSocket};
 use crate::http::{self, Answers};
 use crate::metrics::{Constants, Metrics};
+use crate::rank;
 use crate::state::Shared;
 
 /// The watching thread's end. The other threads end when it is dropped.
@@ -59,6 +60,7 @@ pub(crate) fn start(
     let answers = answers(settings, &shared, tokens.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name("show".to_owned()).spawn(move || {
+        rank::behind();
         let serving = serve(listeners, control, answers, shared, tokens);
         if let Err(error) = LocalSet::new().block_on(&runtime, serving) {
             error!(%error, "nothing is shown any more");

@@ -456,10 +456,15 @@ fn a_key_can_be_changed_without_a_restart() {
     daemon.end();
 }
 
-/// That of a thread, from what follows the name of its program.
-fn niceness(stat: &Path) -> i32 {
+/// One of the numbers that follow the name of a thread's program, the first of them being the
+/// third of all.
+fn number_of(stat: &Path, field: usize) -> i32 {
     let stat = text_of(stat);
-    stat.rsplit_once(") ").unwrap().1.split(' ').nth(16).unwrap().parse().unwrap()
+    stat.rsplit_once(") ").unwrap().1.split(' ').nth(field - 3).unwrap().parse().unwrap()
+}
+
+fn niceness(stat: &Path) -> i32 {
+    number_of(stat, 19)
 }
 
 #[test]
@@ -481,5 +486,28 @@ fn the_thread_that_hears_goes_first_where_it_may() {
         let others: Vec<_> = threads.filter(|thread| !thread.ends_with(&loops)).collect();
         assert!(!others.is_empty());
         assert!(others.iter().all(|other| niceness(&other.join("stat")) == own));
+    }
+}
+
+/// Woken by the loop, they would otherwise be run in its place.
+#[test]
+fn threads_that_show_and_write_do_not_interrupt_the_one_that_hears() {
+    let folder = Folder::new();
+    let export = folder.join("export");
+    let daemon = Daemon::start(
+        &folder,
+        &[&LONG[..], &["--export-file", export.to_str().unwrap()]].concat(),
+    );
+    let tasks = Path::new("/proc").join(daemon.pid().to_string()).join("task");
+    let policy_of = |wanted: &str| {
+        let threads = fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().path());
+        let mut called = threads.filter(|task| text_of(&task.join("comm")).trim() == wanted);
+        called.next().map(|thread| number_of(&thread.join("stat"), 41))
+    };
+    for thread in ["show", "export", "log"] {
+        wait_until(|| policy_of(thread) == Some(libc::SCHED_BATCH));
+    }
+    for thread in ["varta-watch", "recovery"] {
+        assert_eq!(policy_of(thread), Some(libc::SCHED_OTHER), "{thread}");
     }
 }

@@ -15,6 +15,7 @@ pub(crate) use file::Options;
 
 use crate::flags::ExportFormat;
 use crate::json;
+use crate::rank;
 use crate::state::Shared;
 use file::ExportFile;
 
@@ -66,8 +67,10 @@ pub(crate) fn start(
     let file = ExportFile::open(options)?;
     let (messages, waiting) = sync_channel(WAITING);
     let writer = Writer { file, format, shared: shared.clone(), complained: None };
-    let writer =
-        thread::Builder::new().name("export".to_owned()).spawn(move || writer.run(&waiting))?;
+    let writer = thread::Builder::new().name("export".to_owned()).spawn(move || {
+        rank::behind();
+        writer.run(&waiting);
+    })?;
     Ok(Feed { messages, writer, shared })
 }
 
