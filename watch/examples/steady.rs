@@ -2,7 +2,7 @@
 //!
 //! It begins when its standard input ends, so that many can begin together, and beats at
 //! multiples of the interval by the wall clock, so that those of one phase beat in the same
-//! instant. When its time is over it says how many beats were sent and how many refused, and
+//! instant. A beat carries how many microseconds it was sent after the beginning. When its time is over it says how many beats were sent and how many refused, and
 //! stays until it is killed: an exit would be a verdict too.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
@@ -10,7 +10,7 @@
 use std::io::Read;
 use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use varta::{BeatOutcome, Status, Varta};
 
@@ -46,7 +46,7 @@ fn beat(
     let interval = Duration::from_micros(interval_us);
     let mut agent = Varta::open(endpoint)?;
     std::io::stdin().read_to_end(&mut Vec::new())?;
-    let began = now();
+    let (began, since) = (now(), Instant::now());
     // A little later, so that all have seen the beginning.
     let soon = began + Duration::from_millis(300);
     let into = u64::try_from(soon.as_micros()).unwrap_or(u64::MAX) % interval_us;
@@ -54,7 +54,8 @@ fn beat(
     let (mut sent, mut refused) = (0, 0);
     while now() < began + time {
         thread::sleep(next.saturating_sub(now()));
-        match agent.beat(Status::Ok, 0) {
+        let micros = u32::try_from(since.elapsed().as_micros()).unwrap_or(u32::MAX);
+        match agent.beat(Status::Ok, micros) {
             BeatOutcome::Sent => sent += 1,
             _ => refused += 1,
         }

@@ -486,7 +486,24 @@ fn the_thread_that_hears_goes_first_where_it_may() {
         let others: Vec<_> = threads.filter(|thread| !thread.ends_with(&loops)).collect();
         assert!(!others.is_empty());
         assert!(others.iter().all(|other| niceness(&other.join("stat")) == own));
+        // Before 6.12 all turns are equal, and nothing is told of them.
+        let turn_of = |thread: &Path| turn_ns(thread.file_name().unwrap().to_str().unwrap());
+        wait_until(|| [0, 100_000].contains(&turn_of(&tasks.join(&loops))));
+        let turn = turn_of(&tasks.join(&loops));
+        assert!(others.iter().all(|other| turn == 0 || turn_of(other) > turn));
     }
+}
+
+/// How long the kernel lets a thread run before it looks for another.
+fn turn_ns(thread: &str) -> u64 {
+    let thread: libc::pid_t = thread.parse().unwrap();
+    // SAFETY: numbers, all of which may be zero.
+    let mut told: libc::sched_attr = unsafe { std::mem::zeroed() };
+    let (call, size) = (libc::SYS_sched_getattr, size_of_val(&told));
+    // SAFETY: takes numbers, and writes no more than `size` to `told`.
+    let asked = unsafe { libc::syscall(call, thread, &raw mut told, size, 0) };
+    assert_eq!(asked, 0, "{}", std::io::Error::last_os_error());
+    told.sched_runtime
 }
 
 /// Woken by the loop, they would otherwise be run in its place.
