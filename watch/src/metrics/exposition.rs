@@ -226,7 +226,11 @@ impl Write for Escaped<'_> {
 }
 
 fn push_number(text: &mut String, number: u64) {
-    text.push_str(itoa::Buffer::new().format(number));
+    match u8::try_from(number) {
+        // Most are.
+        Ok(digit @ 0..=9) => text.push(char::from(b'0' + digit)),
+        _ => text.push_str(itoa::Buffer::new().format(number)),
+    }
     text.push('\n');
 }
 
