@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "rustix does not have the call")]
 
 use std::io;
+use std::mem;
 
 use rustix::process::{getpriority_process, setpriority_process};
 use tracing::{debug, warn};
@@ -17,16 +18,13 @@ const SHORTEST_TURN_NS: u64 = 100_000;
 /// may and nobody has given the daemon one.
 pub(crate) fn take(told: Option<i32>) {
     let given = || getpriority_process(None).unwrap_or(0) != 0;
-    let niceness = match told {
-        Some(niceness) => niceness,
-        None if given() => return,
-        None => FIRST,
-    };
-    match setpriority_process(None, niceness) {
-        Ok(()) => debug!(niceness, "the loop's niceness is set"),
-        Err(error) if told.is_some() => warn!(%error, "--nice {niceness} cannot be set"),
-        // Few may go before others, and a daemon that may not does what it can.
-        Err(error) => debug!(%error, niceness, "the loop's niceness cannot be set"),
+    if let Some(niceness) = told.or_else(|| (!given()).then_some(FIRST)) {
+        match setpriority_process(None, niceness) {
+            Ok(()) => debug!(niceness, "the loop's niceness is set"),
+            Err(error) if told.is_some() => warn!(%error, "--nice {niceness} cannot be set"),
+            // Few may go before others, and a daemon that may not does what it can.
+            Err(error) => debug!(%error, niceness, "the loop's niceness cannot be set"),
+        }
     }
     if let Err(error) = take_short_turns() {
         debug!(%error, "the loop's turns are as long as any");
@@ -35,27 +33,23 @@ pub(crate) fn take(told: Option<i32>) {
 
 /// The kernel lets whoever runs finish a turn of some milliseconds before one that is woken,
 /// unless the turns of that one are shorter (6.12 and later). The loop is woken often and
-/// needs little each time.
+/// needs little each time. Among equals it would lose more than it gains: a crowd of agents
+/// that beat in one instant would interrupt it after each of them.
 fn take_short_turns() -> io::Result<()> {
-    let this_thread = 0;
-    // SAFETY: takes a number.
-    let policy = unsafe { libc::syscall(libc::SYS_sched_getscheduler, this_thread) };
-    if policy != libc::c_long::from(libc::SCHED_OTHER) {
+    let (this_thread, no_flags) = (0, 0);
+    // SAFETY: numbers, all of which may be zero.
+    let mut has: libc::sched_attr = unsafe { mem::zeroed() };
+    let (get, set) = (libc::SYS_sched_getattr, libc::SYS_sched_setattr);
+    // SAFETY: takes numbers, and writes to `has` no more than its size.
+    checked(unsafe {
+        libc::syscall(get, this_thread, &raw mut has, size_of_val(&has), no_flags)
+    })?;
+    if has.sched_policy != libc::SCHED_OTHER.unsigned_abs() || has.sched_nice >= 0 {
         return Ok(());
     }
-    let attributes = libc::sched_attr {
-        size: size_of::<libc::sched_attr>().try_into().map_err(io::Error::other)?,
-        sched_policy: libc::SCHED_OTHER.unsigned_abs(),
-        sched_flags: 0,
-        sched_nice: getpriority_process(None)?,
-        sched_priority: 0,
-        sched_runtime: SHORTEST_TURN_NS,
-        sched_deadline: 0,
-        sched_period: 0,
-    };
-    let (call, no_flags) = (libc::SYS_sched_setattr, 0);
-    // SAFETY: takes numbers, and reads `attributes`.
-    checked(unsafe { libc::syscall(call, this_thread, &raw const attributes, no_flags) })
+    has.sched_runtime = SHORTEST_TURN_NS;
+    // SAFETY: takes numbers, and reads `has`, which says its size itself.
+    checked(unsafe { libc::syscall(set, this_thread, &raw const has, no_flags) })
 }
 
 /// Lets this thread interrupt no other when it is woken. Otherwise the kernel may run it in

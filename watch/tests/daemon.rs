@@ -488,9 +488,12 @@ fn the_thread_that_hears_goes_first_where_it_may() {
         assert!(others.iter().all(|other| niceness(&other.join("stat")) == own));
         // Before 6.12 all turns are equal, and nothing is told of them.
         let turn_of = |thread: &Path| turn_ns(thread.file_name().unwrap().to_str().unwrap());
-        wait_until(|| [0, 100_000].contains(&turn_of(&tasks.join(&loops))));
-        let turn = turn_of(&tasks.join(&loops));
-        assert!(others.iter().all(|other| turn == 0 || turn_of(other) > turn));
+        let turn = || turn_of(&tasks.join(&loops));
+        wait_until(|| match expected {
+            ..0 => [0, 100_000].contains(&turn()),
+            0.. => turn() == turn_of(&others[0]),
+        });
+        assert!(others.iter().all(|other| turn_of(other) == 0 || turn_of(other) > 100_000));
     }
 }
 
