@@ -191,3 +191,58 @@ fn write_agents(rows: &[Row<'_>], mut others: Book, format: Format) -> [String; 
     intervals.put(OTHERS, &others.intervals);
     texts.map(Exposition::into_text)
 }
+
+#[cfg(test)]
+mod tests {
+    use varta_observer::AgentInfo;
+
+    use super::*;
+
+    fn book(pid: u32, beats: u64) -> Book {
+        Book { pid, claimed_pid: pid, beats, stalls: 1, ..Book::EMPTY }
+    }
+
+    /// What is left of the three families, without their heads.
+    fn pids(rows: &[Row<'_>]) -> String {
+        let texts = write_pids(rows, &book(0, 1000), Format::Prometheus).concat();
+        let samples = texts.lines().filter(|line| !line.starts_with('#'));
+        samples.map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn a_pid_is_whose_it_is_now() {
+        let [first, second, third] = [1, 10, 100].map(|beats| book(7, beats));
+        let row = |agent, book, followed| Row { agent, book, followed, intervals: false };
+        let mut info = AgentInfo::NOBODY;
+        info.status = Status::Degraded;
+        let mut silent = AgentInfo::NOBODY;
+        silent.stalled = true;
+
+        // Nobody has it any more: of who had it last.
+        let gone = pids(&[row(1, &first, None), row(2, &second, None)]);
+        assert_eq!(
+            gone,
+            "varta_beats_total{pid=\"7\"} 10\nvarta_beats_total{pid=\"0\"} 1001\n\
+             varta_stalls_total{pid=\"7\"} 1\nvarta_stalls_total{pid=\"0\"} 2\n"
+        );
+        let taken = pids(&[row(1, &first, None), row(3, &third, Some(&info))]);
+        assert_eq!(
+            taken,
+            "varta_beats_total{pid=\"7\"} 100\nvarta_beats_total{pid=\"0\"} 1001\n\
+             varta_stalls_total{pid=\"7\"} 1\nvarta_stalls_total{pid=\"0\"} 2\n\
+             varta_status{pid=\"7\"} 1\n"
+        );
+        // Two hosts may claim the same.
+        let shared = pids(&[
+            row(1, &first, Some(&info)),
+            row(2, &second, Some(&silent)),
+            row(4, &third, None),
+        ]);
+        assert_eq!(
+            shared,
+            "varta_beats_total{pid=\"7\"} 11\nvarta_beats_total{pid=\"0\"} 1100\n\
+             varta_stalls_total{pid=\"7\"} 2\nvarta_stalls_total{pid=\"0\"} 2\n\
+             varta_status{pid=\"7\"} 3\n"
+        );
+    }
+}
