@@ -126,10 +126,16 @@ impl Policy {
         }
     }
 
-    /// So many commands of an earlier policy run still, and count.
-    pub(crate) fn beside(mut self, running: usize) -> Self {
-        self.running = running;
-        self
+    /// Recovery is turned off: what runs goes on to its end, and nothing follows it. When it is
+    /// turned on again, what has been started still counts.
+    pub(crate) fn rest(&mut self) {
+        let runs = |stage| matches!(stage, Stage::Running | Stage::Overtaken | Stage::Again(_));
+        self.runs.retain(|_, run| runs(run.stage));
+        self.runs.values_mut().for_each(|run| run.stage = Stage::Overtaken);
+        self.due.clear();
+        self.waiting.clear();
+        self.orders.clear();
+        self.waited = None;
     }
 
     /// From now on other rules; what runs goes on.

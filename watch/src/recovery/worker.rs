@@ -140,23 +140,28 @@ impl Worker {
                     {
                         self.pidfds.insert(subject.agent, pidfd);
                     }
-                    if let Some(policy) = &mut self.policy {
+                    if let Some(policy) = self.policy() {
                         policy.stalled(at_ns, subject);
                     }
                 }
                 Message::Exited { at_ns, subject } => {
-                    if let Some(policy) = &mut self.policy {
+                    if let Some(policy) = self.policy() {
                         policy.exited(at_ns, subject);
                     }
                 }
                 Message::Recovered { agent } => {
                     self.pidfds.remove(&agent);
-                    if let Some(policy) = &mut self.policy {
+                    if let Some(policy) = self.policy() {
                         policy.recovered(agent);
                     }
                 }
             }
         }
+    }
+
+    /// None while recovery is turned off.
+    fn policy(&mut self) -> Option<&mut Policy> {
+        self.policy.as_mut().filter(|_| self.plan.is_some())
     }
 
     fn change_plan(&mut self, plan: Option<Plan>) {
@@ -165,12 +170,9 @@ impl Worker {
         }
         match (&plan, &mut self.policy) {
             (Some(plan), Some(policy)) => policy.set_rules(plan.rules.clone()),
-            (Some(plan), None) => {
-                let policy = Policy::new(plan.rules.clone());
-                self.policy = Some(policy.beside(self.running.len()));
-            }
-            // What runs goes on to its end, and nothing follows it.
-            (None, _) => self.policy = None,
+            (Some(plan), None) => self.policy = Some(Policy::new(plan.rules.clone())),
+            (None, Some(policy)) => policy.rest(),
+            (None, None) => {}
         }
         self.plan = plan;
     }
@@ -217,11 +219,7 @@ impl Worker {
     }
 
     fn start(&mut self, mut subject: Subject, attempt: u32) {
-        let plan = match &self.plan {
-            Some(plan) if !self.running.contains_key(&subject.agent) => plan,
-            // Left from before recovery was turned off and on again by a reload.
-            _ => return self.settle(subject.agent, false),
-        };
+        let Some(plan) = &self.plan else { return self.settle(subject.agent, false) };
         let pidfd = self.pidfds.get(&subject.agent);
         // Its Exit is on the way; until then the pid may already be another's.
         if subject.cause == Cause::Stall && pidfd.is_some_and(|pidfd| is_gone(pidfd.as_fd())) {

@@ -420,12 +420,25 @@ mod at_random {
 }
 
 #[test]
-fn commands_of_an_earlier_policy_count_for_the_budget_until_they_end() {
-    let rules = Rules { budget: 2, ..RULES };
-    let mut policy = Policy::new(rules).beside(1);
+fn what_was_started_before_recovery_was_turned_off_counts_afterwards() {
+    let rules = Rules { budget: 2, debounce_ns: 0, ..RULES };
+    let window = rules.window_ns;
+    let mut policy = Policy::new(rules);
     policy.stalled(0, stalled(1));
     policy.stalled(0, stalled(2));
-    assert_eq!(orders(&mut policy, 0), ["start 1 1", "budget spent", "over budget 2"]);
-    policy.ended(S, 9, true);
-    assert_eq!(orders(&mut policy, S), ["start 2 1", "budget free 1"]);
+    policy.stalled(0, stalled(3));
+    let begun = ["start 1 1", "start 2 1", "budget spent", "over budget 3"];
+    assert_eq!(orders(&mut policy, 0), begun);
+    policy.ended(1, 2, false);
+    policy.rest();
+    assert_eq!((orders(&mut policy, 1), policy.next_due()), (vec![], None));
+
+    // On again. The first agent's command runs still, and one agent has one at a time.
+    policy.stalled(2, stalled(1));
+    policy.stalled(2, stalled(2));
+    assert_eq!(orders(&mut policy, 2), ["budget spent", "over budget 2"]);
+    policy.ended(3, 1, true);
+    assert_eq!(orders(&mut policy, 3), ["over budget 1"]);
+    let later = ["start 2 1", "start 1 1", "budget free 2"];
+    assert_eq!(orders(&mut policy, window), later);
 }
