@@ -11,7 +11,6 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -436,7 +435,7 @@ fn a_key_can_be_changed_without_a_restart() {
     let flags = ["--udp-port", &port_text, "--key-file", key.to_str().unwrap()];
     let mut daemon = Daemon::start(&folder, &[&LONG[..], &flags].concat());
     let other = secret(&folder, "other", &new);
-    let beat_with = |file: &Path| {
+    let beat_with = |file: &std::path::Path| {
         let endpoint = format!("udp+secure://127.0.0.1:{port}?key-file={}", file.display());
         let _ = Varta::open(endpoint).unwrap().beat(Status::Ok, 1);
     };
@@ -454,80 +453,4 @@ fn a_key_can_be_changed_without_a_restart() {
     });
     thread::sleep(ms(1));
     daemon.end();
-}
-
-/// One of the numbers that follow the name of a thread's program, the first of them being the
-/// third of all.
-fn number_of(stat: &Path, field: usize) -> i32 {
-    let stat = text_of(stat);
-    stat.rsplit_once(") ").unwrap().1.split(' ').nth(field - 3).unwrap().parse().unwrap()
-}
-
-fn niceness(stat: &Path) -> i32 {
-    number_of(stat, 19)
-}
-
-#[test]
-fn the_thread_that_hears_goes_first_where_it_may() {
-    let own = niceness(Path::new("/proc/self/stat"));
-    let first = Command::new("nice").args(["-n", "-20", "true"]).output().unwrap();
-    let may = first.stderr.is_empty();
-    let unasked = if may && own == 0 { -20 } else { own };
-    let before = if may { -7 } else { own };
-    for (asked, expected) in [(None, unasked), (Some("19"), 19), (Some("-7"), before)] {
-        let folder = Folder::new();
-        let mut flags = LONG.to_vec();
-        flags.extend(asked.iter().flat_map(|niceness| ["--nice", niceness]));
-        let daemon = Daemon::start(&folder, &flags);
-        let loops = daemon.pid().to_string();
-        let tasks = Path::new("/proc").join(&loops).join("task");
-        wait_until(|| niceness(&tasks.join(&loops).join("stat")) == expected);
-        let threads = fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().path());
-        let others: Vec<_> = threads.filter(|thread| !thread.ends_with(&loops)).collect();
-        assert!(!others.is_empty());
-        assert!(others.iter().all(|other| niceness(&other.join("stat")) == own));
-        // Before 6.12 all turns are equal, and nothing is told of them.
-        let turn_of = |thread: &Path| turn_ns(thread.file_name().unwrap().to_str().unwrap());
-        let turn = || turn_of(&tasks.join(&loops));
-        wait_until(|| match expected {
-            ..0 => [0, 100_000].contains(&turn()),
-            0.. => turn() == turn_of(&others[0]),
-        });
-        assert!(others.iter().all(|other| turn_of(other) == 0 || turn_of(other) > 100_000));
-    }
-}
-
-/// How long the kernel lets a thread run before it looks for another.
-fn turn_ns(thread: &str) -> u64 {
-    let thread: libc::pid_t = thread.parse().unwrap();
-    // SAFETY: numbers, all of which may be zero.
-    let mut told: libc::sched_attr = unsafe { std::mem::zeroed() };
-    let (call, size) = (libc::SYS_sched_getattr, size_of_val(&told));
-    // SAFETY: takes numbers, and writes no more than `size` to `told`.
-    let asked = unsafe { libc::syscall(call, thread, &raw mut told, size, 0) };
-    assert_eq!(asked, 0, "{}", std::io::Error::last_os_error());
-    told.sched_runtime
-}
-
-/// Woken by the loop, they would otherwise be run in its place.
-#[test]
-fn threads_that_show_and_write_do_not_interrupt_the_one_that_hears() {
-    let folder = Folder::new();
-    let export = folder.join("export");
-    let daemon = Daemon::start(
-        &folder,
-        &[&LONG[..], &["--export-file", export.to_str().unwrap()]].concat(),
-    );
-    let tasks = Path::new("/proc").join(daemon.pid().to_string()).join("task");
-    let policy_of = |wanted: &str| {
-        let threads = fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().path());
-        let mut called = threads.filter(|task| text_of(&task.join("comm")).trim() == wanted);
-        called.next().map(|thread| number_of(&thread.join("stat"), 41))
-    };
-    for thread in ["show", "export", "log"] {
-        wait_until(|| policy_of(thread) == Some(libc::SCHED_BATCH));
-    }
-    for thread in ["varta-watch", "recovery"] {
-        assert_eq!(policy_of(thread), Some(libc::SCHED_OTHER), "{thread}");
-    }
 }
