@@ -66,19 +66,24 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// The agents in order of their numbers.
     pub(crate) fn agents(&self) -> Vec<Agent<'_>> {
-        let mut infos: Vec<_> = self.infos.iter().map(|info| (info.agent, info)).collect();
-        let mut books: Vec<_> = self.books.iter().map(|(agent, book)| (*agent, book)).collect();
-        infos.sort_unstable_by_key(|(agent, _)| *agent);
-        books.sort_unstable_by_key(|(agent, _)| *agent);
-        let mut books = books.into_iter().peekable();
-        let with_book = |(agent, info)| {
-            while books.next_if(|(of, _)| *of < agent).is_some() {}
-            // Of one that has only beaten too often there is none.
-            let book = books.next_if(|(of, _)| *of == agent).map_or(&Book::EMPTY, |it| it.1);
-            Agent { info, book }
-        };
-        infos.into_iter().map(with_book).collect()
+        put_together(&self.infos, &self.books)
     }
+}
+
+fn put_together<'a>(infos: &'a [AgentInfo], books: &'a [(u64, Book)]) -> Vec<Agent<'a>> {
+    let mut infos: Vec<_> = infos.iter().map(|info| (info.agent, info)).collect();
+    let mut books: Vec<_> = books.iter().map(|(agent, book)| (*agent, book)).collect();
+    infos.sort_unstable_by_key(|(agent, _)| *agent);
+    books.sort_unstable_by_key(|(agent, _)| *agent);
+    let mut books = books.into_iter().peekable();
+    let with_book = |(agent, info)| {
+        // Of one whose end is still to be told there is a book, and nothing else.
+        while books.next_if(|(of, _)| *of < agent).is_some() {}
+        // Of one that has only beaten too often there is none.
+        let book = books.next_if(|(of, _)| *of == agent).map_or(&Book::EMPTY, |it| it.1);
+        Agent { info, book }
+    };
+    infos.into_iter().map(with_book).collect()
 }
 
 /// One agent: what the observer has of it, and what its events have told.
@@ -190,4 +195,22 @@ pub(crate) fn shared() -> io::Result<(Shared, Questions)> {
     let (said, _) = broadcast::channel(BATCHES);
     let tallies = Arc::new(Tallies::default());
     Ok((Shared { bell: Arc::clone(&bell), asking, said, tallies }, Questions { bell, asked }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_agent_has_its_own_book() {
+        let infos = [3, 5, 1].map(|agent| {
+            let mut info = AgentInfo::NOBODY;
+            info.agent = agent;
+            info
+        });
+        let books = [5, 2, 1].map(|agent| (agent, Book { payload: agent, ..Book::EMPTY }));
+        let agents = put_together(&infos, &books);
+        let found: Vec<_> = agents.iter().map(|it| (it.info.agent, it.book.payload)).collect();
+        assert_eq!(found, [(1, 1), (3, 0), (5, 5)]);
+    }
 }

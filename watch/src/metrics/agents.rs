@@ -235,13 +235,14 @@ mod tests {
         // Two hosts may claim the same.
         let shared = pids(&[
             row(1, &first, Some(&info)),
-            row(2, &second, Some(&silent)),
+            row(2, &first, Some(&silent)),
+            row(3, &second, Some(&info)),
             row(4, &third, None),
         ]);
         assert_eq!(
             shared,
-            "varta_beats_total{pid=\"7\"} 11\nvarta_beats_total{pid=\"0\"} 1100\n\
-             varta_stalls_total{pid=\"7\"} 2\nvarta_stalls_total{pid=\"0\"} 2\n\
+            "varta_beats_total{pid=\"7\"} 12\nvarta_beats_total{pid=\"0\"} 1100\n\
+             varta_stalls_total{pid=\"7\"} 3\nvarta_stalls_total{pid=\"0\"} 2\n\
              varta_status{pid=\"7\"} 3\n"
         );
     }

@@ -140,28 +140,23 @@ impl Worker {
                     {
                         self.pidfds.insert(subject.agent, pidfd);
                     }
-                    if let Some(policy) = self.policy() {
+                    if let Some(policy) = &mut self.policy {
                         policy.stalled(at_ns, subject);
                     }
                 }
                 Message::Exited { at_ns, subject } => {
-                    if let Some(policy) = self.policy() {
+                    if let Some(policy) = &mut self.policy {
                         policy.exited(at_ns, subject);
                     }
                 }
                 Message::Recovered { agent } => {
                     self.pidfds.remove(&agent);
-                    if let Some(policy) = self.policy() {
+                    if let Some(policy) = &mut self.policy {
                         policy.recovered(agent);
                     }
                 }
             }
         }
-    }
-
-    /// None while recovery is turned off.
-    fn policy(&mut self) -> Option<&mut Policy> {
-        self.policy.as_mut().filter(|_| self.plan.is_some())
     }
 
     fn change_plan(&mut self, plan: Option<Plan>) {
@@ -171,6 +166,7 @@ impl Worker {
         match (&plan, &mut self.policy) {
             (Some(plan), Some(policy)) => policy.set_rules(plan.rules.clone()),
             (Some(plan), None) => self.policy = Some(Policy::new(plan.rules.clone())),
+            // Until it is turned on again, it is told of no agent.
             (None, Some(policy)) => policy.rest(),
             (None, None) => {}
         }
