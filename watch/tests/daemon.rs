@@ -1,4 +1,4 @@
-//! Shows the daemon as its operators meet it: signals, reloads, ends, the service manager.
+//! Shows the daemon as its operators meet it: signals, ends, the service manager.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -7,19 +7,13 @@
 mod support;
 
 use std::fs;
-use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::process::{Command, Output};
 
-use support::http::wait_for_sample;
 use support::{
-    Agent, Child, Daemon, Folder, PATIENCE, WATCH, lines_of, ms, script, secret, text_of,
-    wait_until,
+    Agent, Child, Daemon, Folder, PATIENCE, WATCH, lines_of, script, text_of, wait_until,
 };
 use varta::{Status, Varta};
 
@@ -90,40 +84,6 @@ fn what_cannot_be_done_at_run_time_ends_with_1() {
     assert!(text.contains(socket) && text.contains("already listening"), "{text}");
     let text = complaint(&["--socket", "/nonexistent/x.sock", "--threshold-ms", "500"], 1);
     assert!(text.contains("/nonexistent/x.sock"), "{text}");
-}
-
-#[test]
-fn a_reload_changes_what_it_may_and_loses_no_agent() {
-    let folder = Folder::new();
-    let file = folder.join("varta.toml");
-    let command = script(&folder, "command", "#!/bin/sh\nexit 0\n");
-    fs::write(&file, "threshold-ms = 60000\n").unwrap();
-    let config = ["--config", file.to_str().unwrap()];
-    let mut daemon = Daemon::start(&folder, &config);
-    let agents = Agent::crowd(daemon.socket(), 20);
-
-    // A broken file changes nothing and says why.
-    fs::write(&file, "threshold-ms = 700\nthreshold-ms = 800\n").unwrap();
-    daemon.signal(libc::SIGHUP);
-    daemon.wait_for_log("not reloaded, the settings in force stay");
-    assert!(daemon.log().contains("line 2"), "{}", daemon.log());
-
-    let text = format!(
-        "threshold-ms = 700\nrecovery-exec = \"{}\"\ntracker-capacity = 9\n",
-        command.display()
-    );
-    fs::write(&file, text).unwrap();
-    daemon.signal(libc::SIGHUP);
-    daemon.wait_for_log("\"reloaded\"");
-    assert_eq!(daemon.count_logged("\"tracker-capacity\""), 1, "it says what has to wait");
-
-    agents[0].stop();
-    daemon.wait_for_log("recovery: command started");
-    daemon.signal(libc::SIGUSR1);
-    daemon.wait_for_lines("\"state: agent\"", 20);
-    // Nobody was taken for somebody else, or forgotten.
-    assert_eq!(daemon.count_logged("\"exit, "), 0);
-    daemon.end();
 }
 
 /// Agents that beat as fast as they can.
@@ -344,113 +304,4 @@ fn it_ends_by_itself_when_told_so() {
     let flags = ["--shutdown-after-secs", "1"];
     let mut daemon = Daemon::start(&folder, &[&LONG[..], &flags].concat());
     assert_eq!(daemon.wait().code(), Some(0));
-}
-
-/// A reader of the log that has stopped reading stops nothing else.
-#[test]
-fn a_log_that_nobody_reads_delays_nothing() {
-    let folder = Folder::new();
-    let export = folder.join("export");
-    let socket = folder.join("varta.sock");
-    let (unread, log) = std::io::pipe().unwrap();
-    let mut process = Command::new(WATCH)
-        .args(["--socket", socket.to_str().unwrap(), "--log-level", "debug"])
-        .args(["--export-file", export.to_str().unwrap(), "--threshold-ms", "60000"])
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    wait_until(|| socket.exists());
-    let garbage = UnixDatagram::unbound().unwrap();
-    // Each is a line of the log, far more than a pipe holds.
-    let mut sent = 0;
-    while sent < 20_000 {
-        sent += usize::from(garbage.send_to(&[0; 32], &socket).is_ok());
-    }
-    wait_until(|| lines_of(&export, 1, "decode").len() == sent);
-    support::signal(process.id(), libc::SIGTERM);
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            assert_eq!(process.wait().unwrap().code(), Some(0));
-            over.store(true, Ordering::Relaxed);
-        });
-        wait_until(|| over.load(Ordering::Relaxed));
-    });
-    drop(unread);
-}
-
-/// As on a disk that is full for a while.
-#[test]
-fn a_log_that_could_not_be_written_goes_on_when_it_can() {
-    let folder = Folder::new();
-    let socket = folder.join("varta.sock");
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let http = port.to_string();
-    let (mut read, log) = std::io::pipe().unwrap();
-    rustix::io::ioctl_fionbio(&log, true).unwrap();
-    let mut process = Command::new(WATCH)
-        .args(["--socket", socket.to_str().unwrap(), "--log-level", "debug"])
-        .args(["--prom-addr", &http, "--prom-rate-limit-burst", "0"])
-        .args(LONG)
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    wait_until(|| std::net::TcpStream::connect(&http).is_ok());
-    let garbage = UnixDatagram::unbound().unwrap();
-    let mut sent = 0;
-    // Each is a line of the log; all together are more than a pipe holds.
-    while sent < 3_000 {
-        sent += usize::from(garbage.send_to(&[0; 32], &socket).is_ok());
-    }
-    wait_for_sample(&http, "varta_log_lost_total", |lost| lost > 0.0);
-    let text = Arc::new(Mutex::new(Vec::new()));
-    let reader = thread::spawn({
-        let text = Arc::clone(&text);
-        move || {
-            let mut some = [0; 4096];
-            while let Ok(length @ 1..) = read.read(&mut some) {
-                text.lock().unwrap().extend_from_slice(&some[..length]);
-            }
-        }
-    });
-    wait_until(|| {
-        support::signal(process.id(), libc::SIGUSR1);
-        let text = text.lock().unwrap();
-        let text = String::from_utf8_lossy(&text);
-        text.contains("log lines were lost") && text.contains("\"state: ")
-    });
-    support::signal(process.id(), libc::SIGTERM);
-    assert_eq!(process.wait().unwrap().code(), Some(0));
-    reader.join().unwrap();
-}
-
-#[test]
-fn a_key_can_be_changed_without_a_restart() {
-    let folder = Folder::new();
-    let (old, new) = ("11".repeat(32), "22".repeat(32));
-    let key = secret(&folder, "key", &old);
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let port_text = port.to_string();
-    let flags = ["--udp-port", &port_text, "--key-file", key.to_str().unwrap()];
-    let mut daemon = Daemon::start(&folder, &[&LONG[..], &flags].concat());
-    let other = secret(&folder, "other", &new);
-    let beat_with = |file: &std::path::Path| {
-        let endpoint = format!("udp+secure://127.0.0.1:{port}?key-file={}", file.display());
-        let _ = Varta::open(endpoint).unwrap().beat(Status::Ok, 1);
-    };
-    let agents = |count: usize| {
-        daemon.signal(libc::SIGUSR1);
-        daemon.log().lines().filter(|line| line.contains("\"state: agent\"")).count() >= count
-    };
-    beat_with(&other);
-    fs::write(&key, &new).unwrap();
-    daemon.signal(libc::SIGHUP);
-    daemon.wait_for_log("\"reloaded\"");
-    wait_until(|| {
-        beat_with(&other);
-        agents(1)
-    });
-    thread::sleep(ms(1));
-    daemon.end();
 }

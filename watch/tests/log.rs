@@ -1,0 +1,94 @@
+//! Shows that whoever should read the log, and does not, holds up nothing.
+
+#![cfg(target_os = "linux")]
+
+mod support;
+
+use std::io::Read;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use support::http::wait_for_sample;
+use support::{Folder, WATCH, lines_of, wait_until};
+
+/// A reader of the log that has stopped reading stops nothing else.
+#[test]
+fn a_log_that_nobody_reads_delays_nothing() {
+    let folder = Folder::new();
+    let export = folder.join("export");
+    let socket = folder.join("varta.sock");
+    let (unread, log) = std::io::pipe().unwrap();
+    let mut process = Command::new(WATCH)
+        .args(["--socket", socket.to_str().unwrap(), "--log-level", "debug"])
+        .args(["--export-file", export.to_str().unwrap(), "--threshold-ms", "60000"])
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    wait_until(|| socket.exists());
+    let garbage = UnixDatagram::unbound().unwrap();
+    // Each is a line of the log, far more than a pipe holds.
+    let mut sent = 0;
+    while sent < 20_000 {
+        sent += usize::from(garbage.send_to(&[0; 32], &socket).is_ok());
+    }
+    wait_until(|| lines_of(&export, 1, "decode").len() == sent);
+    support::signal(process.id(), libc::SIGTERM);
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            assert_eq!(process.wait().unwrap().code(), Some(0));
+            over.store(true, Ordering::Relaxed);
+        });
+        wait_until(|| over.load(Ordering::Relaxed));
+    });
+    drop(unread);
+}
+
+/// As on a disk that is full for a while.
+#[test]
+fn a_log_that_could_not_be_written_goes_on_when_it_can() {
+    let folder = Folder::new();
+    let socket = folder.join("varta.sock");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let http = port.to_string();
+    let (mut read, log) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&log, true).unwrap();
+    let mut process = Command::new(WATCH)
+        .args(["--socket", socket.to_str().unwrap(), "--log-level", "debug"])
+        .args(["--prom-addr", &http, "--prom-rate-limit-burst", "0"])
+        .args(["--threshold-ms", "60000"])
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    wait_until(|| std::net::TcpStream::connect(&http).is_ok());
+    let garbage = UnixDatagram::unbound().unwrap();
+    let mut sent = 0;
+    // Each is a line of the log; all together are more than a pipe holds.
+    while sent < 3_000 {
+        sent += usize::from(garbage.send_to(&[0; 32], &socket).is_ok());
+    }
+    wait_for_sample(&http, "varta_log_lost_total", |lost| lost > 0.0);
+    let text = Arc::new(Mutex::new(Vec::new()));
+    let reader = thread::spawn({
+        let text = Arc::clone(&text);
+        move || {
+            let mut some = [0; 4096];
+            while let Ok(length @ 1..) = read.read(&mut some) {
+                text.lock().unwrap().extend_from_slice(&some[..length]);
+            }
+        }
+    });
+    wait_until(|| {
+        support::signal(process.id(), libc::SIGUSR1);
+        let text = text.lock().unwrap();
+        let text = String::from_utf8_lossy(&text);
+        text.contains("log lines were lost") && text.contains("\"state: ")
+    });
+    support::signal(process.id(), libc::SIGTERM);
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+    reader.join().unwrap();
+}
