@@ -209,6 +209,12 @@
 #define VARTA_EVENT_PAUSED 8
 
 /**
+ * Stall, in decode_error: the observer may have missed the agent's beats, because its queue was
+ * full each time that it looked. Such a stall is not fit to act on.
+ */
+#define VARTA_EVENT_DEAF 128
+
+/**
  * Origin: the kernel named the sender. Only this is fit to act on.
  */
 #define VARTA_ORIGIN_KERNEL_ATTESTED 1
@@ -809,7 +815,7 @@ typedef struct varta_event {
      */
     uint8_t exit_cause;
     /**
-     * Decode: VARTA_DECODE_.
+     * Decode: VARTA_DECODE_. Stall: 0, or VARTA_EVENT_DEAF.
      */
     uint8_t decode_error;
     /**

@@ -7,8 +7,9 @@ use varta::DecodeError;
 use varta_observer::{Event, ExitCause, What};
 
 use crate::names::{
-    VARTA_EVENT_AUTH_FAILURE, VARTA_EVENT_BEAT, VARTA_EVENT_DECODE, VARTA_EVENT_EXIT,
-    VARTA_EVENT_IO, VARTA_EVENT_PAUSED, VARTA_EVENT_RECOVERED, VARTA_EVENT_STALL,
+    VARTA_EVENT_AUTH_FAILURE, VARTA_EVENT_BEAT, VARTA_EVENT_DEAF, VARTA_EVENT_DECODE,
+    VARTA_EVENT_EXIT, VARTA_EVENT_IO, VARTA_EVENT_PAUSED, VARTA_EVENT_RECOVERED,
+    VARTA_EVENT_STALL,
 };
 
 /// One thing an observer has to say. 128 bytes in every version of this library; fields that
@@ -34,7 +35,7 @@ pub struct varta_event {
     pub status: u8,
     /// Exit: VARTA_EXIT_.
     pub exit_cause: u8,
-    /// Decode: VARTA_DECODE_.
+    /// Decode: VARTA_DECODE_. Stall: 0, or VARTA_EVENT_DEAF.
     pub decode_error: u8,
     /// Zero.
     pub reserved0: [u8; 3],
@@ -88,7 +89,7 @@ const _: () = {
     assert!(
         VARTA_EVENT_BEAT == code(What::Beat { status: OK, payload: 0, nonce: 0, missed: 0 })
     );
-    assert!(VARTA_EVENT_STALL == code(What::Stall { last_nonce: 0, last_ns: 0 }));
+    assert!(VARTA_EVENT_STALL == code(What::Stall { last_nonce: 0, last_ns: 0, deaf: false }));
     assert!(VARTA_EVENT_RECOVERED == code(What::Recovered { silent_ns: 0 }));
     assert!(
         VARTA_EVENT_EXIT == code(What::Exit { cause: ExitCause::Unknown, last_status: OK })
@@ -181,9 +182,10 @@ impl From<&Event> for varta_event {
                 said.nonce = nonce;
                 said.missed = missed;
             }
-            What::Stall { last_nonce, last_ns } => {
+            What::Stall { last_nonce, last_ns, deaf } => {
                 said.nonce = last_nonce;
                 said.last_ns = last_ns;
+                said.decode_error = if deaf { VARTA_EVENT_DEAF } else { 0 };
             }
             What::Recovered { silent_ns } => said.duration_ns = silent_ns,
             What::Exit { cause, last_status } => said.exit(cause, last_status),

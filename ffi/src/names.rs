@@ -48,6 +48,9 @@ pub const VARTA_EVENT_IO: u8 = 7;
 /// Event: the observer itself came late: it was stopped, suspended or starved. Silences that
 /// began before are forgiven for as long. Sets duration_ns; about no agent.
 pub const VARTA_EVENT_PAUSED: u8 = 8;
+/// Stall, in decode_error: the observer may have missed the agent's beats, because its queue was
+/// full each time that it looked. Such a stall is not fit to act on.
+pub const VARTA_EVENT_DEAF: u8 = 0x80;
 
 /// Origin: the kernel named the sender. Only this is fit to act on.
 pub const VARTA_ORIGIN_KERNEL_ATTESTED: u8 = 1;

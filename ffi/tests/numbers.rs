@@ -199,7 +199,7 @@ fn names_are_those_of_rust() {
     let status = varta::Status::Ok;
     for what in [
         What::Beat { status, payload: 0, nonce: 0, missed: 0 },
-        What::Stall { last_nonce: 0, last_ns: 0 },
+        What::Stall { last_nonce: 0, last_ns: 0, deaf: false },
         What::Recovered { silent_ns: 0 },
         What::Exit { cause: ::varta_observer::ExitCause::Unknown, last_status: status },
         What::Decode(varta::DecodeError::BadMagic),

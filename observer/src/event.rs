@@ -13,7 +13,7 @@ use varta::{DecodeError, Status};
 /// let event = Event {
 ///     observer_ns: 2_500_000_000,
 ///     about: Some(about),
-///     what: What::Stall { last_nonce: 17, last_ns: 500_000_000 },
+///     what: What::Stall { last_nonce: 17, last_ns: 500_000_000, deaf: false },
 /// };
 /// assert_eq!(event.what.name(), "stall");
 /// assert_eq!(
@@ -138,6 +138,9 @@ pub enum What {
         last_nonce: u64,
         /// When it was last heard.
         last_ns: u64,
+        /// Whether the observer may have missed its beats, because its queue was full each
+        /// time that it looked. Such a Stall is not fit to act on.
+        deaf: bool,
     },
     /// A stalled agent is back; its beat is the next event.
     Recovered {
@@ -296,8 +299,10 @@ impl fmt::Display for What {
                     missed => write!(f, ", {missed} missed"),
                 }
             }
-            Self::Stall { last_nonce, last_ns } => {
-                write!(f, "stall, last heard at {} with nonce {last_nonce}", Seconds(*last_ns))
+            Self::Stall { last_nonce, last_ns, deaf } => {
+                let at = Seconds(*last_ns);
+                write!(f, "stall, last heard at {at} with nonce {last_nonce}")?;
+                f.write_str(if *deaf { ", while the queue was full" } else { "" })
             }
             Self::Recovered { silent_ns } => {
                 write!(f, "recovered after {} of silence", Seconds(*silent_ns))
@@ -337,7 +342,8 @@ mod tests {
     fn every_kind_has_a_number_a_word_and_a_sentence() {
         let all = [
             What::Beat { status: Status::Ok, payload: 0, nonce: u64::MAX, missed: 0 },
-            What::Stall { last_nonce: 1, last_ns: 1_500_000_000 },
+            What::Stall { last_nonce: 1, last_ns: 1_500_000_000, deaf: false },
+            What::Stall { last_nonce: 1, last_ns: 1_500_000_000, deaf: true },
             What::Recovered { silent_ns: 999_999 },
             What::Exit { cause: ExitCause::Code(-1), last_status: Status::Critical },
             What::Decode(DecodeError::BadMagic),
@@ -352,6 +358,7 @@ mod tests {
             [
                 "1 beat beat, ok, payload 0, last words",
                 "2 stall stall, last heard at 1.500 s with nonce 1",
+                "2 stall stall, last heard at 1.500 s with nonce 1, while the queue was full",
                 "3 recovered recovered after 0.000 s of silence",
                 "4 exit exit, exit code -1, last status critical",
                 "5 decode no frame, bad magic: the bytes do not begin with 56 41",

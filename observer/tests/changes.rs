@@ -290,7 +290,10 @@ fn in_invented_time_too() {
     assert_eq!(feed(&mut observer, 0, 1), ["beat"]);
     observer.set_default_threshold(SECOND / 2);
     observer.advance(SECOND / 2);
-    assert_eq!(observer.poll().unwrap().what, What::Stall { last_nonce: 1, last_ns: 0 });
+    assert_eq!(
+        observer.poll().unwrap().what,
+        What::Stall { last_nonce: 1, last_ns: 0, deaf: false }
+    );
 
     // Half the shortest threshold is what counts as a pause.
     observer.late(SECOND, SECOND - SECOND / 4);

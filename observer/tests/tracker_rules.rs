@@ -21,7 +21,7 @@ fn a_beat_a_stall_a_recovery() {
     let stall = world.judge(10 + THRESHOLD);
     assert_eq!(words(&stall), ["stall 1"]);
     assert_eq!(stall[0].observer_ns, 10 + THRESHOLD);
-    assert_eq!(stall[0].what, What::Stall { last_nonce: 1, last_ns: 10 });
+    assert_eq!(stall[0].what, What::Stall { last_nonce: 1, last_ns: 10, deaf: false });
     assert_eq!(world.judge(u64::MAX / 2), [], "once per silence");
     let back = world.local(u64::MAX / 2, 50, 2);
     assert_eq!(words(&back), ["recovered 1", "beat 1"]);
@@ -120,8 +120,8 @@ fn a_stall_names_the_last_nonce_that_was_not_terminal() {
     world.local(1, 50, NONCE_TERMINAL);
     world.local(2, 51, NONCE_TERMINAL);
     let said = world.judge(THRESHOLD * 2);
-    assert_eq!(said[0].what, What::Stall { last_nonce: 9, last_ns: 1 });
-    assert_eq!(said[1].what, What::Stall { last_nonce: 0, last_ns: 2 });
+    assert_eq!(said[0].what, What::Stall { last_nonce: 9, last_ns: 1, deaf: false });
+    assert_eq!(said[1].what, What::Stall { last_nonce: 0, last_ns: 2, deaf: false });
 }
 
 // Rule 3.

@@ -25,9 +25,10 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
             put("nonce", (*nonce).into());
             put("missed", (*missed).into());
         }
-        What::Stall { last_nonce, last_ns } => {
+        What::Stall { last_nonce, last_ns, deaf } => {
             put("last_nonce", (*last_nonce).into());
             put("last_ns", (*last_ns).into());
+            put("deaf", (*deaf).into());
         }
         What::Recovered { silent_ns } => {
             put("silent_ns", (*silent_ns).into());

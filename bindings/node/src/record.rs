@@ -32,7 +32,7 @@ fn details(what: &What) -> (u64, u64, u64, u64) {
         What::Beat { status, payload, nonce, missed } => {
             (status as u64, payload, nonce, missed)
         }
-        What::Stall { last_nonce, last_ns } => (last_nonce, last_ns, 0, 0),
+        What::Stall { last_nonce, last_ns, deaf } => (last_nonce, last_ns, deaf.into(), 0),
         What::Recovered { silent_ns } => (silent_ns, 0, 0, 0),
         What::Exit { cause, last_status } => {
             let number = match cause {

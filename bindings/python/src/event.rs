@@ -132,6 +132,9 @@ kind! {
         last_nonce: u64,
         /// When it was last heard.
         last_ns: u64,
+        /// Whether the observer may have missed its beats, because its queue was full each
+        /// time that it looked. Such a Stall is not fit to act on.
+        deaf: bool,
     }
 }
 
@@ -221,8 +224,8 @@ fn of_agent(
             let status = values.status(py, status);
             finish(py, said.add_subclass(Beat { status, payload, nonce, missed }))
         }
-        What::Stall { last_nonce, last_ns } => {
-            finish(py, said.add_subclass(Stall { last_nonce, last_ns }))
+        What::Stall { last_nonce, last_ns, deaf } => {
+            finish(py, said.add_subclass(Stall { last_nonce, last_ns, deaf }))
         }
         What::Recovered { silent_ns } => finish(py, said.add_subclass(Recovered { silent_ns })),
         What::Exit { cause, last_status } => {

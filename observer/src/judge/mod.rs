@@ -164,7 +164,7 @@ impl Judge {
             match self.tracker.silence(slot, self.now) {
                 Silence::Stall { last_nonce, last_ns } => {
                     self.counters.stalls += 1;
-                    let what = What::Stall { last_nonce, last_ns };
+                    let what = What::Stall { last_nonce, last_ns, deaf: false };
                     self.events.push(Event { observer_ns: self.now, about: Some(about), what });
                     return true;
                 }

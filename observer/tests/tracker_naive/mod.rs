@@ -439,7 +439,7 @@ impl Naive {
             };
             self.counters.stalls += 1;
             let (last_nonce, last_ns) = (agent.nonce.unwrap_or(0), agent.last);
-            self.say(horizon, Some(at), What::Stall { last_nonce, last_ns });
+            self.say(horizon, Some(at), What::Stall { last_nonce, last_ns, deaf: false });
             return true;
         }
     }

@@ -35,8 +35,12 @@ fn what(what: &What) -> Value {
             "nonce": nonce,
             "missed": missed,
         }),
-        What::Stall { last_nonce, last_ns } => {
-            json!({ "last_nonce": last_nonce, "last_ns": last_ns })
+        What::Stall { last_nonce, last_ns, deaf } => {
+            let mut said = json!({ "last_nonce": last_nonce, "last_ns": last_ns });
+            if *deaf {
+                said["deaf"] = true.into();
+            }
+            said
         }
         What::Recovered { silent_ns } => json!({ "silent_ns": silent_ns }),
         What::Exit { cause, last_status } => {
