@@ -13,12 +13,14 @@ const RUST = 'varta from Rust';
 const OURS = 'varta';
 const DATAGRAM = Buffer.alloc(32, 0x55);
 
-const targets = [
-  { group: 'node uds', of: OURS, to: RUST, atMost: 1.3 },
-  { group: 'node uds', of: OURS, to: 'unix-dgram', atMost: 1 },
-  { group: 'node uds', of: OURS, to: 'node-unix-socket', atMost: 1 },
-  { group: 'node udp', of: OURS, to: 'dgram', atMost: 1 },
-];
+const targets = {
+  uds: [
+    { group: 'node uds', of: OURS, to: RUST, atMost: 1.3 },
+    { group: 'node uds', of: OURS, to: 'unix-dgram', atMost: 1 },
+    { group: 'node uds', of: OURS, to: 'node-unix-socket', atMost: 1 },
+  ],
+  udp: [{ group: 'node udp', of: OURS, to: 'dgram', atMost: 1 }],
+};
 
 function uds(varta, plan, folder) {
   let count = 0;

@@ -1,7 +1,10 @@
 'use strict';
-// Measures the Node package, as it is published, beside Rust and beside its neighbours.
+// Runs one benchmark of the Node package, as it is installed, and writes what it found as JSON.
 //
-//   node bench/node/main.js [--quick] [--json FILE]
+//   node bench/node/main.js --only NAME [--quick] [--json FILE]
+//   node bench/node/main.js --list
+//
+// bench/run runs them all and makes a report of it.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -40,28 +43,48 @@ function prepare() {
   use(path.join(target, 'release/beats'));
 }
 
+/** Each takes the plan and a folder, and finds a group of times or a list of figures. */
+const BENCHES = {
+  uds: (beats) => beats.uds,
+  udp: (beats) => beats.udp,
+  throughput: (_, events) => events.throughput,
+  latency: (_, events) => events.latency,
+  quiet: (_, events) => events.quiet,
+};
+
 async function main() {
-  const { values: { quick, json } } = parseArgs({
-    options: { quick: { type: 'boolean' }, json: { type: 'string' } },
+  const { values: { quick, json, only, list } } = parseArgs({
+    options: {
+      quick: { type: 'boolean' }, json: { type: 'string' }, only: { type: 'string' },
+      list: { type: 'boolean' },
+    },
   });
+  if (list) {
+    console.log(Object.keys(BENCHES).join('\n'));
+    return;
+  }
+  if (!Object.hasOwn(BENCHES, only ?? '')) {
+    throw new Error(`--only ${only} is not the name of a benchmark; see --list`);
+  }
   prepare();
-  // This process and the one in Rust take turns on one CPU, the receiver has the other.
-  run('taskset', ['-a', '-c', '-p', String(places.sender), String(process.pid)], root);
+  const sideBySide = only === 'uds' || only === 'udp';
+  if (sideBySide) {
+    // This process and the one in Rust take turns on one CPU, the receiver has the other.
+    run('taskset', ['-a', '-c', '-p', String(places.sender), String(process.pid)], root);
+  }
   const beats = require('./beats');
-  const events = require('./events');
+  const bench = BENCHES[only](beats, require('./events'));
   const varta = require('./package');
-  const plan = quick ? { seconds: 4, setUps: 4 } : { seconds: 12, setUps: 8 };
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'varta-bench-'));
   try {
-    const groups = [await beats.uds(varta, plan, folder), await beats.udp(varta, plan)];
-    // From here on nothing is to be kept in its place.
-    run('taskset', ['-a', '-p', '0xffffffff', String(process.pid)], root);
-    const span = { seconds: quick ? 1 : 2 };
-    const figures = [];
-    for (const bench of [events.throughput, events.latency, events.quiet]) {
-      figures.push(...await bench(span, folder));
+    if (sideBySide) {
+      const plan = quick ? { seconds: 4, setUps: 4 } : { seconds: 12, setUps: 8 };
+      const groups = [await bench(varta, plan, folder)];
+      report.write({ groups, figures: [], targets: beats.targets[only] }, json);
+    } else {
+      const figures = await bench({ seconds: quick ? 1 : 2 }, folder);
+      report.write({ groups: [], figures, targets: [] }, json);
     }
-    report.write({ groups, figures, targets: beats.targets }, json);
   } finally {
     fs.rmSync(folder, { recursive: true, force: true });
   }

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Measures the Python package beside a bare send, the published client and sdnotify.
+"""Runs one benchmark of the Python package and writes what it found as JSON.
 
-    bindings/python/run bench [--quick] [--json FILE] [--only NAME]
+    bindings/python/run bench --only NAME [--quick] [--json FILE]
+    bindings/python/run bench --list
 
-A missed target is said clearly and is no failure: these are not tests.
+bench/run runs them all and makes a report of it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Callable
 
 from measure import Contender, Group, Take, side_by_side
 from peers import published
-from report import Figure, Report, Target
+from report import Figure, Target, to_json
 
 PEER = os.environ["VARTA_PUBLISHED"]
 theirs = published(PEER)
@@ -34,12 +35,17 @@ import varta  # noqa: E402
 
 KEY = bytes(range(32))
 
-TARGETS = [
-    Target("python-beat-uds", "beat", "socket.send", 1.05),
-    Target("python-beat-uds", "beat", "published beat", 0.25),
-    Target("python-beat-uds", "beat", "sdnotify", 1.0),
-    Target("python-beat-secure-udp", "beat", "published beat", 0.30),
-]
+UDS = "python-beat-uds"
+SECURE_UDP = "python-beat-secure-udp"
+
+TARGETS = {
+    UDS: [
+        Target(UDS, "beat", "socket.send", 1.05),
+        Target(UDS, "beat", "published beat", 0.25),
+        Target(UDS, "beat", "sdnotify", 1.0),
+    ],
+    SECURE_UDP: [Target(SECURE_UDP, "beat", "published beat", 0.30)],
+}
 
 Findings = tuple[list[Group], list[Figure]]
 
@@ -75,7 +81,7 @@ def beat_uds(seconds: float, set_ups: int) -> Findings:
                 ],
             )
 
-    return [side_by_side("python-beat-uds", seconds, set_ups, set_up)], []
+    return [side_by_side(UDS, seconds, set_ups, set_up)], []
 
 
 def beat_secure_udp(seconds: float, set_ups: int) -> Findings:
@@ -99,7 +105,7 @@ def beat_secure_udp(seconds: float, set_ups: int) -> Findings:
                 ],
             )
 
-    return [side_by_side("python-beat-secure-udp", seconds, set_ups, set_up)], []
+    return [side_by_side(SECURE_UDP, seconds, set_ups, set_up)], []
 
 
 def events(seconds: float, _: int) -> Findings:
@@ -156,32 +162,38 @@ def importing(seconds: float, _: int) -> Findings:
 
 
 BENCHES: dict[str, Callable[[float, int], Findings]] = {
-    "python-beat-uds": beat_uds,
-    "python-beat-secure-udp": beat_secure_udp,
+    UDS: beat_uds,
+    SECURE_UDP: beat_secure_udp,
     "python-events": events,
     "python-import": importing,
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="in a quarter of the time")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    parser.add_argument("--only", choices=BENCHES, metavar="NAME", help=", ".join(BENCHES))
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="a shorter run, with more noise")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write to FILE, not to stdout")
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--only", choices=BENCHES, metavar="NAME", help="the benchmark")
+    wanted.add_argument("--list", action="store_true", help="print their names")
     arguments = parser.parse_args()
+    if arguments.list:
+        print("\n".join(BENCHES))
+        return
     seconds, set_ups = (2.5, 5) if arguments.quick else (10.0, 20)
     # The first tends to be the one that serves interrupts.
     cpu = max(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpu})
-    report = Report(f"everything on CPU {cpu}", TARGETS, [], [])
-    for name, bench in BENCHES.items():
-        if arguments.only in (None, name):
-            groups, figures = bench(seconds, set_ups)
-            report.groups.extend(groups)
-            report.figures.extend(figures)
-    print(report.to_text())
+    groups, figures = BENCHES[arguments.only](seconds, set_ups)
+    targets = TARGETS.get(arguments.only, [])
+    found = to_json(f"everything on CPU {cpu}", targets, groups, figures)
+    text = json.dumps(found, indent=2) + "\n"
     if arguments.json:
-        arguments.json.write_text(json.dumps(report.to_json(), indent=2) + "\n")
+        arguments.json.write_text(text)
+    else:
+        print(text, end="")
 
 
 if __name__ == "__main__":

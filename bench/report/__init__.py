@@ -2,6 +2,7 @@
 
 from report.neighbours import neighbours
 from report.pictures import pictures
+from report.verdict import MET, verdict
 from report.words import markdown
 
-__all__ = ["markdown", "neighbours", "pictures"]
+__all__ = ["MET", "markdown", "neighbours", "pictures", "verdict"]

@@ -1,5 +1,7 @@
 """The report in words."""
 
+from report.verdict import MET, verdict
+
 Found = dict[str, dict]
 
 LANGUAGES = {
@@ -16,10 +18,10 @@ def markdown(found: Found, pictures: list[str], neighbours: list[str]) -> str:
     parts += [f"![{name}]({name}.svg)\n" for name in pictures]
     parts += [*neighbours, ""]
     missed = [
-        f"{LANGUAGES.get(language, language)}: {target['name']}"
+        f"{LANGUAGES.get(language, language)}: {target['name']}, {verdict(target)}"
         for language, bench in found.items()
         for target in bench["targets"]
-        if not target["met"]
+        if verdict(target) != MET
     ]
     every = sum(len(bench["targets"]) for bench in found.values())
     parts += [f"{every - len(missed)} of {every} targets are met."]
@@ -31,11 +33,11 @@ def markdown(found: Found, pictures: list[str], neighbours: list[str]) -> str:
             [
                 (
                     target["name"],
-                    f"{number(target['value'])} {target['unit']}",
+                    f"{number(target['value'])} {target['unit']}".strip(),
                     number(target["to"]),
                     ratio(target["ratio"]),
                     limit(target),
-                    "met" if target["met"] else "**not met**",
+                    verdict(target),
                 )
                 for target in bench["targets"]
             ],

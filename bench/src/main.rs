@@ -24,64 +24,90 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use machine::Machine;
 use measure::{Group, Plan};
-use report::{Figure, Findings, Report};
+use report::{Figure, Findings, Target};
 use stage::Stage;
 
 const HELP: &str = "\
-Measures varta beside a bare send, its observer beside a bare receive, and both
-beside their neighbours.
+Runs one benchmark in this process and writes what it found as JSON.
+bench/run runs them all and makes a report of it.
 
-Usage: varta-bench [--quick] [--json FILE] [--only NAME]
+Usage: varta-bench --only NAME [--quick] [--json FILE]
+       varta-bench --list
 
-  --quick      a minute, with more noise
-  --json FILE  also write what was found to FILE
-  --only NAME  only what has NAME in its name
-  --help       this text
-
+  --only NAME  the benchmark
+  --quick      a shorter run, with more noise
+  --json FILE  write to FILE rather than to standard output
+  --list       print the names of the benchmarks
+  --help       print this text
 ";
 
-/// What is measured: times side by side, figures, or both.
-enum What {
+/// A benchmark, and what it is to reach.
+struct Bench {
+    name: &'static str,
+    run: Run,
+    targets: &'static [Target],
+}
+
+/// What a benchmark measures: times side by side, figures, or both.
+enum Run {
     Times(fn(Plan, &Stage) -> io::Result<Group>),
     Figures(fn(&Stage) -> io::Result<Vec<Figure>>),
     Both(fn(Plan, &Stage) -> io::Result<Findings>),
 }
 
-const BENCHES: &[(&str, What)] = &[
-    // First, while no handle has been made yet.
-    ("bytes-of-handles", What::Figures(cost::handles)),
-    ("bytes-of-code", What::Figures(|_| size::code())),
-    ("beat-uds", What::Times(agent::uds)),
-    ("beat-uds-queue-full", What::Times(agent::queue_full)),
-    ("beat-uds-observer-gone", What::Times(agent::observer_gone)),
-    ("beat-udp", What::Times(agent::udp)),
-    ("beat-secure-udp", What::Times(agent::secure_udp)),
-    ("seal", What::Times(wire::seal)),
-    ("encode", What::Times(wire::encode)),
-    ("from-c", What::Both(c_abi::all)),
-    ("cold-1-ms", What::Times(cold::after_1_ms)),
-    ("cold-10-ms", What::Times(cold::after_10_ms)),
-    ("connect-uds", What::Times(cost::connect_uds)),
-    ("connect-secure-udp", What::Times(cost::connect_secure_udp)),
-    ("tracker", What::Both(tracker::all)),
-    ("receive-flood", What::Both(receiving::floods)),
-    ("receive-drained", What::Both(receiving::drained)),
-    ("receive-agents", What::Both(receiving::by_agents)),
-    ("detect-stall", What::Both(detection::stalls)),
-    ("detect-exit", What::Both(detection::exits)),
-    ("quiet", What::Both(detection::quiet)),
-    ("scale", What::Both(scale::all)),
+impl Bench {
+    const fn new(name: &'static str, run: Run, targets: &'static [Target]) -> Self {
+        Self { name, run, targets }
+    }
+
+    fn run(&self, plan: Plan, stage: &Stage) -> io::Result<Findings> {
+        Ok(match self.run {
+            Run::Times(run) => (vec![run(plan, stage)?], Vec::new()),
+            Run::Figures(run) => (Vec::new(), run(stage)?),
+            Run::Both(run) => run(plan, stage)?,
+        })
+    }
+}
+
+const BENCHES: &[Bench] = &[
+    Bench::new("bytes-of-handles", Run::Figures(cost::handles), &[]),
+    Bench::new("bytes-of-code", Run::Figures(|_| size::code()), &[]),
+    Bench::new("beat-uds", Run::Times(agent::uds), agent::UDS_TARGETS),
+    Bench::new("beat-uds-queue-full", Run::Times(agent::queue_full), agent::QUEUE_FULL_TARGETS),
+    Bench::new(
+        "beat-uds-observer-gone",
+        Run::Times(agent::observer_gone),
+        agent::OBSERVER_GONE_TARGETS,
+    ),
+    Bench::new("beat-udp", Run::Times(agent::udp), agent::UDP_TARGETS),
+    Bench::new("beat-secure-udp", Run::Times(agent::secure_udp), agent::SECURE_UDP_TARGETS),
+    Bench::new("seal", Run::Times(wire::seal), wire::SEAL_TARGETS),
+    Bench::new("encode", Run::Times(wire::encode), wire::ENCODE_TARGETS),
+    Bench::new("from-c", Run::Both(c_abi::all), c_abi::TARGETS),
+    Bench::new("cold-1-ms", Run::Times(cold::after_1_ms), &[]),
+    Bench::new("cold-10-ms", Run::Times(cold::after_10_ms), &[]),
+    Bench::new("connect-uds", Run::Times(cost::connect_uds), &[]),
+    Bench::new("connect-secure-udp", Run::Times(cost::connect_secure_udp), &[]),
+    Bench::new("tracker", Run::Both(tracker::all), tracker::TARGETS),
+    Bench::new("receive-flood", Run::Both(receiving::floods), receiving::FLOOD_TARGETS),
+    Bench::new("receive-drained", Run::Both(receiving::drained), receiving::DRAINED_TARGETS),
+    Bench::new("receive-agents", Run::Both(receiving::by_agents), receiving::AGENTS_TARGETS),
+    Bench::new("detect-stall", Run::Both(detection::stalls), detection::STALL_TARGETS),
+    Bench::new("detect-exit", Run::Both(detection::exits), detection::EXIT_TARGETS),
+    Bench::new("quiet", Run::Both(detection::quiet), &[]),
+    Bench::new("scale", Run::Both(scale::all), &[]),
 ];
 
 #[derive(Default)]
 struct Arguments {
     quick: bool,
     json: Option<PathBuf>,
-    only: String,
+    only: Option<String>,
+    list: bool,
     help: bool,
 }
 
@@ -90,7 +116,7 @@ fn main() -> ExitCode {
     let result = if arguments.next().is_some_and(|first| first == receiver::ARGUMENT) {
         receiver::run(&arguments.collect::<Vec<_>>())
     } else {
-        parse(lexopt::Parser::from_env()).map_err(io::Error::other).and_then(run)
+        parse(lexopt::Parser::from_env()).map_err(io::Error::other).and_then(|it| run(&it))
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -109,7 +135,8 @@ fn parse(mut parser: lexopt::Parser) -> Result<Arguments, lexopt::Error> {
         match argument {
             Long("quick") => arguments.quick = true,
             Long("json") => arguments.json = Some(parser.value()?.into()),
-            Long("only") => arguments.only = parser.value()?.string()?,
+            Long("only") => arguments.only = Some(parser.value()?.string()?),
+            Long("list") => arguments.list = true,
             Long("help") => arguments.help = true,
             unknown => return Err(unknown.unexpected()),
         }
@@ -117,17 +144,17 @@ fn parse(mut parser: lexopt::Parser) -> Result<Arguments, lexopt::Error> {
     Ok(arguments)
 }
 
-fn run(arguments: Arguments) -> io::Result<()> {
+fn run(arguments: &Arguments) -> io::Result<()> {
     if arguments.help {
-        let names: Vec<_> = BENCHES.iter().map(|(name, _)| *name).collect();
-        return writeln!(io::stdout(), "{HELP}Names: {}", names.join(", "));
+        return write!(io::stdout(), "{HELP}");
     }
-    if !BENCHES.iter().any(|(name, _)| name.contains(&arguments.only)) {
-        return Err(io::Error::other(format!(
-            "nothing is called {:?}; see --help",
-            arguments.only
-        )));
+    if arguments.list {
+        return BENCHES.iter().try_for_each(|bench| writeln!(io::stdout(), "{}", bench.name));
     }
+    let only = arguments.only.as_deref().unwrap_or_default();
+    let bench = BENCHES.iter().find(|bench| bench.name == only).ok_or_else(|| {
+        io::Error::other(format!("--only {only:?} is not the name of a benchmark; see --list"))
+    })?;
     let (seconds, set_ups) = if arguments.quick { (2, 10) } else { (12, 40) };
     let plan = Plan {
         budget: Duration::from_secs(seconds),
@@ -138,39 +165,10 @@ fn run(arguments: Arguments) -> io::Result<()> {
     };
     processes::raise_limits();
     let stage = Stage::new()?;
-    let mut report = Report {
-        machine: Machine::this(&stage),
-        targets: [
-            agent::TARGETS,
-            c_abi::TARGETS,
-            wire::TARGETS,
-            tracker::TARGETS,
-            receiving::TARGETS,
-            detection::TARGETS,
-        ]
-        .concat(),
-        groups: Vec::new(),
-        figures: Vec::new(),
-    };
-    for (name, what) in BENCHES {
-        if !name.contains(&arguments.only) {
-            continue;
-        }
-        let begun = Instant::now();
-        match what {
-            What::Times(bench) => report.groups.push(bench(plan, &stage)?),
-            What::Figures(bench) => report.figures.append(&mut bench(&stage)?),
-            What::Both(bench) => {
-                let (mut groups, mut figures) = bench(plan, &stage)?;
-                report.groups.append(&mut groups);
-                report.figures.append(&mut figures);
-            }
-        }
-        writeln!(io::stderr(), "{name}: {:.1} s", begun.elapsed().as_secs_f64())?;
+    let findings = bench.run(plan, &stage)?;
+    let found = report::to_json(&Machine::this(&stage), bench.targets, &findings);
+    match &arguments.json {
+        Some(path) => fs::write(path, format!("{found:#}\n")),
+        None => writeln!(io::stdout(), "{found:#}"),
     }
-    writeln!(io::stdout(), "{}", report.to_text())?;
-    if let Some(path) = &arguments.json {
-        fs::write(path, format!("{:#}\n", report.to_json()))?;
-    }
-    Ok(())
 }

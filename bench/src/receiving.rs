@@ -48,17 +48,19 @@ const WAIT: Duration = Duration::from_millis(100);
 
 const NEVER: Duration = Duration::from_secs(3600);
 
-pub(crate) const TARGETS: &[Target] = &[
+pub(crate) const FLOOD_TARGETS: &[Target] = &[
     Target::median(ONE_SENDER, VARTA, BARE, 1.15),
     Target::median(ONE_SENDER, VARTA, PUBLISHED, 0.30),
     Target::median(TWO_SENDERS, VARTA, BARE, 1.15),
     Target::median(TWO_SENDERS, VARTA, PUBLISHED, 0.30),
     Target::median(ROOMY, VARTA, BARE, 1.15),
     Target::median(ROOMY, VARTA, PUBLISHED, 0.30),
+];
+pub(crate) const DRAINED_TARGETS: &[Target] = &[
     Target::median(DRAINED, VARTA, BARE, 1.15),
     Target::median(DRAINED, VARTA, PUBLISHED, 0.30),
-    Target::median(AGENTS, VARTA_MANY, VARTA, 1.10),
 ];
+pub(crate) const AGENTS_TARGETS: &[Target] = &[Target::median(AGENTS, VARTA_MANY, VARTA, 1.10)];
 
 /// One of those that receive. Each has a socket of its own.
 struct Receiver {

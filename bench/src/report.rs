@@ -1,13 +1,12 @@
-//! What a run has found: tables for people, JSON for programs.
-
-use std::fmt::Write as _;
+//! What a benchmark found, as JSON. `bench/run` puts the benchmarks together and decides which
+//! targets are met.
 
 use serde_json::{Value, json};
 
 use crate::machine::Machine;
 use crate::measure::{Group, Row};
 
-/// What is to be reached.
+/// A limit on one contender's time, as a ratio to another's or in nanoseconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Target {
     group: &'static str,
@@ -22,9 +21,19 @@ enum Quantile {
     P99,
 }
 
+impl Quantile {
+    /// Fewer samples than this do not show the quantile, so the target counts as not measured.
+    const fn least_samples(self) -> usize {
+        match self {
+            Self::Median => 3,
+            Self::P99 => 100,
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Limit {
-    /// So many times as long as another of the group.
+    /// At most this many times as long as another contender of the group.
     Ratio {
         to: &'static str,
         at_most: f64,
@@ -42,12 +51,11 @@ impl Target {
         Self { group, of, at: Quantile::Median, limit: Limit::Ratio { to, at_most } }
     }
 
-    /// No worse than the other.
+    /// The p99 of one contender is not above that of the other.
     pub(crate) const fn p99(group: &'static str, of: &'static str, to: &'static str) -> Self {
         Self { group, of, at: Quantile::P99, limit: Limit::Ratio { to, at_most: 1.0 } }
     }
 
-    /// Almost never longer than this.
     pub(crate) const fn p99_ns(group: &'static str, of: &'static str, at_most: f64) -> Self {
         Self { group, of, at: Quantile::P99, limit: Limit::Nanoseconds(at_most) }
     }
@@ -63,209 +71,116 @@ impl Target {
         }
     }
 
-    /// What became of it, if this run has measured it.
-    fn outcome(&self, groups: &[Group]) -> Option<Outcome> {
-        let group = groups.iter().find(|group| group.name == self.group)?;
-        let of = group.row(self.of)?;
+    fn json(&self, groups: &[Group]) -> Value {
+        let group = groups.iter().find(|group| group.name == self.group);
+        let row = |name| {
+            let row = group?.row(name)?;
+            (row.samples() >= self.at.least_samples()).then_some(row)
+        };
         let value = |row: &Row| match self.at {
             Quantile::Median => row.median(),
             Quantile::P99 => row.p99(),
         };
-        let (unit, to, ratio, at_most) = match self.limit {
-            Limit::Nanoseconds(at_most) => ("ns", None, None, at_most),
+        let of = row(self.of).map(value);
+        let (to, ratio, at_most) = match self.limit {
+            Limit::Nanoseconds(at_most) => (None, None, at_most),
             Limit::Ratio { to: name, at_most } => {
-                let to = value(group.row(name)?);
+                let to = row(name).map(value);
                 let ratio = match self.at {
-                    Quantile::Median => group.ratio(self.of, name)?.value,
-                    Quantile::P99 => value(of) / to,
+                    Quantile::Median => group
+                        .and_then(|group| group.ratio(self.of, name))
+                        .map(|ratio| ratio.value),
+                    Quantile::P99 => of.zip(to).map(|(of, to)| of / to),
                 };
-                ("ns", Some(to), Some(ratio), at_most)
+                (to, ratio, at_most)
             }
         };
-        Some(Outcome { name: self.name(), unit, value: value(of), to, ratio, at_most })
+        let measured = match self.limit {
+            Limit::Ratio { .. } => of.is_some() && to.is_some() && ratio.is_some(),
+            Limit::Nanoseconds(_) => of.is_some(),
+        };
+        json!({
+            "name": self.name(),
+            "value": of,
+            "unit": "ns",
+            "to": to,
+            "ratio": ratio,
+            "at_most": at_most,
+            "measured": measured,
+        })
     }
 }
 
-/// A number that is not a time, or is one by itself.
+/// A number that is not a time measured side by side. It may have a limit of its own.
 pub(crate) struct Figure {
     name: String,
     value: f64,
     unit: &'static str,
     at_most: Option<f64>,
+    measured: bool,
 }
 
 impl Figure {
     pub(crate) fn new(name: impl Into<String>, value: f64, unit: &'static str) -> Self {
-        Self { name: name.into(), value, unit, at_most: None }
+        Self { name: name.into(), value, unit, at_most: None, measured: true }
     }
 
     pub(crate) fn bytes(name: impl Into<String>, bytes: usize) -> Self {
         Self::new(name, bytes as f64, "bytes")
     }
 
-    /// What it is to be.
-    pub(crate) fn at_most(self, at_most: f64) -> Self {
-        Self { at_most: Some(at_most), ..self }
+    /// Sets the limit. `measured` is whether what the limit is about really happened: a count of
+    /// mistakes is 0 also when nothing was tried.
+    pub(crate) fn at_most(self, at_most: f64, measured: bool) -> Self {
+        Self { at_most: Some(at_most), measured, ..self }
     }
 
-    fn outcome(&self) -> Option<Outcome> {
-        Some(Outcome {
-            name: self.name.clone(),
-            unit: self.unit,
-            value: self.value,
-            to: None,
-            ratio: None,
-            at_most: self.at_most?,
-        })
-    }
-}
-
-/// What became of a target.
-struct Outcome {
-    name: String,
-    unit: &'static str,
-    value: f64,
-    to: Option<f64>,
-    ratio: Option<f64>,
-    at_most: f64,
-}
-
-impl Outcome {
-    fn is_met(&self) -> bool {
-        self.ratio.unwrap_or(self.value) <= self.at_most
-    }
-
-    fn line(&self) -> Vec<String> {
-        vec![
-            self.name.clone(),
-            number(self.value),
-            self.unit.to_owned(),
-            self.to.map_or_else(String::new, number),
-            self.ratio.map_or_else(String::new, |ratio| format!("{ratio:.3}")),
-            self.ratio.map_or_else(|| number(self.at_most), |_| format!("{:.2}", self.at_most)),
-            if self.is_met() { "met" } else { "NOT MET" }.to_owned(),
-        ]
-    }
-
-    fn json(&self) -> Value {
-        json!({
+    fn target(&self) -> Option<Value> {
+        Some(json!({
             "name": self.name,
             "value": self.value,
             "unit": self.unit,
-            "to": self.to,
-            "ratio": self.ratio,
-            "at_most": self.at_most,
-            "met": self.is_met(),
-        })
+            "to": null,
+            "ratio": null,
+            "at_most": self.at_most?,
+            "measured": self.measured && self.value.is_finite(),
+        }))
     }
 }
 
-/// Whole, if it is.
-fn number(value: f64) -> String {
-    if value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.1}") }
-}
-
-/// What a bench has found.
+/// What a benchmark found: times side by side, and figures.
 pub(crate) type Findings = (Vec<Group>, Vec<Figure>);
 
-/// All that a run has found.
-pub(crate) struct Report {
-    pub(crate) machine: Machine,
-    pub(crate) targets: Vec<Target>,
-    pub(crate) groups: Vec<Group>,
-    pub(crate) figures: Vec<Figure>,
-}
-
-impl Report {
-    pub(crate) fn to_text(&self) -> String {
-        let mut text = format!("{}\n", self.machine);
-        if !self.groups.is_empty() {
-            text += &table(&TIMES, self.groups.iter().flat_map(time_lines).collect());
-        }
-        if !self.figures.is_empty() {
-            let line = |figure: &Figure| {
-                vec![figure.name.clone(), number(figure.value), figure.unit.to_owned()]
-            };
-            text += &table(&["measured", ">", ""], self.figures.iter().map(line).collect());
-        }
-        let outcomes: Vec<_> = self.outcomes().collect();
-        let (count, missed) =
-            (outcomes.len(), outcomes.iter().filter(|outcome| !outcome.is_met()).count());
-        if count > 0 {
-            text += &table(&TARGETS, outcomes.iter().map(Outcome::line).collect());
-            let _ = match missed {
-                0 => writeln!(text, "all {count} targets met"),
-                _ => writeln!(text, "{missed} of {count} targets NOT MET"),
-            };
-        }
-        text
-    }
-
-    fn outcomes(&self) -> impl Iterator<Item = Outcome> + '_ {
-        let of_times = self.targets.iter().filter_map(|target| target.outcome(&self.groups));
-        of_times.chain(self.figures.iter().filter_map(Figure::outcome))
-    }
-
-    pub(crate) fn to_json(&self) -> Value {
-        let targets: Vec<_> = self.outcomes().map(|outcome| outcome.json()).collect();
-        let times: Vec<_> = self
-            .groups
-            .iter()
-            .flat_map(|group| group.rows.iter().map(|row| time_json(group, row)))
-            .collect();
-        let figures: Vec<_> = self
-            .figures
-            .iter()
-            .map(|figure| {
-                json!({ "name": figure.name, "value": figure.value, "unit": figure.unit })
-            })
-            .collect();
-        json!({
-            "machine": self.machine.to_json(),
-            "targets": targets,
-            "times": times,
-            "figures": figures,
-        })
-    }
-}
-
-const TARGETS: [&str; 7] = ["target", ">", "", "> to", "> ratio", "> at most", ""];
-
-const TIMES: [&str; 8] = [
-    "measured side by side",
-    "",
-    "> median ns",
-    "> p99 ns",
-    "> to first",
-    "half of the rounds",
-    "> samples",
-    "> missed",
-];
-
-fn time_lines(group: &Group) -> Vec<Vec<String>> {
-    group
-        .rows
+/// The findings as JSON. A target for which they hold no samples comes out as not measured.
+pub(crate) fn to_json(
+    machine: &Machine,
+    targets: &[Target],
+    (groups, figures): &Findings,
+) -> Value {
+    let times: Vec<_> = groups
         .iter()
-        .map(|row| {
-            let ratio = to_first(group, row);
-            vec![
-                group.name.to_owned(),
-                row.name.to_owned(),
-                format!("{:.1}", row.median()),
-                format!("{:.1}", row.p99()),
-                ratio.map_or_else(String::new, |ratio| format!("{:.3}", ratio.value)),
-                ratio.map_or_else(String::new, |ratio| {
-                    format!("{:.3} to {:.3}", ratio.quartiles.0, ratio.quartiles.1)
-                }),
-                row.samples().to_string(),
-                row.missed.to_string(),
-            ]
-        })
-        .collect()
+        .flat_map(|group| group.rows.iter().map(|row| time_json(group, row)))
+        .collect();
+    let values: Vec<_> = figures
+        .iter()
+        .map(
+            |figure| json!({ "name": figure.name, "value": figure.value, "unit": figure.unit }),
+        )
+        .collect();
+    let targets: Vec<_> = targets
+        .iter()
+        .map(|target| target.json(groups))
+        .chain(figures.iter().filter_map(Figure::target))
+        .collect();
+    json!({ "machine": machine.to_json(), "targets": targets, "times": times, "figures": values })
 }
 
 fn time_json(group: &Group, row: &Row) -> Value {
-    let ratio = to_first(group, row);
+    let ratio = group
+        .rows
+        .first()
+        .filter(|first| first.name != row.name)
+        .and_then(|first| group.ratio(row.name, first.name));
     json!({
         "group": group.name,
         "name": row.name,
@@ -278,62 +193,40 @@ fn time_json(group: &Group, row: &Row) -> Value {
     })
 }
 
-fn to_first(group: &Group, row: &Row) -> Option<crate::measure::Ratio> {
-    let first = group.rows.first()?;
-    group.ratio(row.name, first.name).filter(|_| first.name != row.name)
-}
-
-/// A Markdown table whose columns line up. A heading that begins with `>` puts its column
-/// to the right.
-fn table(headings: &[&str], lines: Vec<Vec<String>>) -> String {
-    let right: Vec<bool> = headings.iter().map(|heading| heading.starts_with('>')).collect();
-    let headings: Vec<String> = headings
-        .iter()
-        .map(|heading| heading.trim_start_matches(['>', ' ']).to_owned())
-        .collect();
-    let mut widths = vec![0; headings.len()];
-    for line in lines.iter().chain([&headings]) {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = (*width).max(cell.len());
-        }
-    }
-    let rule = widths
-        .iter()
-        .zip(&right)
-        .map(|(width, right)| match right {
-            true => format!("{:->1$}", ":", *width),
-            false => "-".repeat(*width),
-        })
-        .collect();
-    let mut text = String::new();
-    for line in [headings, rule].into_iter().chain(lines) {
-        text += "|";
-        for ((cell, width), right) in line.iter().zip(&widths).zip(&right) {
-            let _ = match right {
-                true => write!(text, " {cell:>width$} |"),
-                false => write!(text, " {cell:<width$} |"),
-            };
-        }
-        text += "\n";
-    }
-    text += "\n";
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn columns_line_up() {
-        let lines = vec![vec!["one".into(), "1".into()], vec!["eleven".into(), "11".into()]];
-        let expected = "\
-| name   |  n |
-| ------ | -: |
-| one    |  1 |
-| eleven | 11 |
+    fn group(samples: usize) -> Group {
+        let row = |name, ns| Row::of_rounds(name, vec![ns; samples]);
+        Group { name: "group", rows: vec![row("ours", 10.0), row("theirs", 20.0)] }
+    }
 
-";
-        assert_eq!(table(&["name", "> n"], lines), expected);
+    #[test]
+    fn a_target_is_measured_when_both_contenders_have_samples() {
+        let target = Target::median("group", "ours", "theirs", 0.8);
+        let found = target.json(&[group(3)]);
+        assert_eq!((&found["measured"], &found["ratio"]), (&json!(true), &json!(0.5)));
+        assert_eq!(target.json(&[group(2)])["measured"], json!(false));
+        assert_eq!(target.json(&[])["measured"], json!(false));
+        let absent = Target::median("group", "ours", "absent", 0.8);
+        assert_eq!(absent.json(&[group(3)])["measured"], json!(false));
+    }
+
+    #[test]
+    fn a_p99_takes_a_hundred_samples() {
+        let target = Target::p99_ns("group", "ours", 11.0);
+        assert_eq!(target.json(&[group(99)])["measured"], json!(false));
+        let found = target.json(&[group(100)]);
+        assert_eq!((&found["measured"], &found["value"]), (&json!(true), &json!(10.0)));
+    }
+
+    #[test]
+    fn a_figure_of_something_that_did_not_happen_is_not_measured() {
+        let stalls = |measured| Figure::new("false stalls", 0.0, "").at_most(0.0, measured);
+        assert_eq!(stalls(false).target().unwrap()["measured"], json!(false));
+        assert_eq!(stalls(true).target().unwrap()["measured"], json!(true));
+        let unknown = Figure::new("median", f64::NAN, "ns").at_most(5.0, true);
+        assert_eq!(unknown.target().unwrap()["measured"], json!(false));
     }
 }

@@ -205,7 +205,9 @@ fn stalls(plan: Plan) -> io::Result<Figure> {
         }
     }
     let row = Row::of_rounds("", rounds);
-    Ok(Figure::new("100,000 stalls at once, each, in order", row.median(), "ns").at_most(200.0))
+    let measured = row.samples() > 0;
+    let figure = Figure::new("100,000 stalls at once, each, in order", row.median(), "ns");
+    Ok(figure.at_most(200.0, measured))
 }
 
 /// What one more agent of capacity takes.
@@ -220,8 +222,9 @@ fn sizes(stage: &Stage) -> io::Result<Vec<Figure>> {
         let endpoint = varta::Endpoint::Path(path.clone());
         Builder::new().listen(endpoint).capacity(capacity).descriptors(capacity).bind()
     };
+    let heap = each(judge)?;
     Ok(vec![
-        Figure::new("tracker, heap for each agent", each(judge)?, "bytes").at_most(128.0),
+        Figure::new("tracker, heap for each agent", heap, "bytes").at_most(128.0, heap > 0.0),
         Figure::new("observer, heap for each agent", each(observer)?, "bytes"),
     ])
 }
