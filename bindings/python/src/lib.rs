@@ -12,6 +12,7 @@ mod observer;
 mod secure;
 mod settings;
 mod simulated;
+mod sys;
 mod values;
 mod wait;
 
@@ -19,26 +20,32 @@ use pyo3::prelude::*;
 
 /// It relies on the interpreter's lock, and says so: a free-threaded interpreter would take
 /// it to import this.
+///
+/// It is a function because its first step comes before any class is created.
 #[pymodule(gil_used = true)]
-mod _varta {
-    #[pymodule_export]
-    use crate::agent::Agent;
-    #[pymodule_export]
-    use crate::codec::{Frame, FrameV1, crc32c};
-    #[pymodule_export]
-    use crate::event::{
-        AgentEvent, AuthFailure, Beat, Decode, Event, Exit, Io, Paused, Recovered, Stall,
-    };
-    #[pymodule_export]
-    use crate::guard::provoke_panic;
-    #[pymodule_export]
-    use crate::last_words::LastWords;
-    #[pymodule_export]
-    use crate::observer::Observer;
-    #[pymodule_export]
-    use crate::secure::{Cipher, derive_agent_key, derive_epoch_key, derive_iv_prefix};
-    #[pymodule_export]
-    use crate::simulated::Simulated;
-    #[pymodule_export]
-    use crate::values::classify_errno;
+fn _varta(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    sys::require_main_interpreter(module.py())?;
+    module.add_class::<agent::Agent>()?;
+    module.add_class::<codec::Frame>()?;
+    module.add_class::<codec::FrameV1>()?;
+    module.add_class::<event::AgentEvent>()?;
+    module.add_class::<event::AuthFailure>()?;
+    module.add_class::<event::Beat>()?;
+    module.add_class::<event::Decode>()?;
+    module.add_class::<event::Event>()?;
+    module.add_class::<event::Exit>()?;
+    module.add_class::<event::Io>()?;
+    module.add_class::<event::Paused>()?;
+    module.add_class::<event::Recovered>()?;
+    module.add_class::<event::Stall>()?;
+    module.add_class::<last_words::LastWords>()?;
+    module.add_class::<observer::Observer>()?;
+    module.add_class::<secure::Cipher>()?;
+    module.add_class::<simulated::Simulated>()?;
+    module.add_function(wrap_pyfunction!(codec::crc32c, module)?)?;
+    module.add_function(wrap_pyfunction!(guard::provoke_panic, module)?)?;
+    module.add_function(wrap_pyfunction!(secure::derive_agent_key, module)?)?;
+    module.add_function(wrap_pyfunction!(secure::derive_epoch_key, module)?)?;
+    module.add_function(wrap_pyfunction!(secure::derive_iv_prefix, module)?)?;
+    module.add_function(wrap_pyfunction!(values::classify_errno, module)?)
 }

@@ -39,6 +39,16 @@ def test_two_numbers_in_a_payload(observer: Observer, path: str) -> None:
     assert beat.status is Status.DEGRADED
 
 
+def test_a_bool_is_the_number_that_it_equals(observer: Observer, path: str) -> None:
+    """As in 0.2: a payload may be a flag, and a status may come from a comparison."""
+    with varta.Varta.connect(path) as agent:
+        assert agent.beat(len(path) == 0, len(path) > 0).is_sent
+        assert agent.beat(True, False).is_sent
+    first, second = expect(observer, Beat), expect(observer, Beat)
+    assert (first.status, first.payload) == (Status.OK, 1)
+    assert (second.status, second.payload) == (Status.DEGRADED, 0)
+
+
 def test_a_key_from_a_file(folder) -> None:
     from varta import Varta
 

@@ -1,0 +1,54 @@
+"""A subinterpreter cannot import varta, and its attempt leaves the main interpreter intact."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import output_of, python
+
+# Subinterpreters that share the GIL with the main one, as mod_wsgi and uWSGI create them. The
+# isolated ones of Python 3.12 refuse every module that does not declare support for them.
+CREATE = """
+try:
+    import _interpreters
+    number = _interpreters.create("legacy")
+except ImportError:
+    import _xxsubinterpreters as _interpreters
+    number = _interpreters.create(isolated=False)
+"""
+
+ATTEMPT = '''
+_interpreters.run_string(number, """
+for name in ("varta", "varta", "varta._varta"):
+    try:
+        __import__(name)
+    except ImportError as error:
+        print(error)
+    else:
+        print(name, "was imported")
+""")
+_interpreters.destroy(number)
+'''
+
+USE = """
+import varta
+assert varta.Varta.open("@nobody").beat(varta.Status.OK).reason is varta.DropReason.NO_OBSERVER
+try:
+    varta.Frame.decode(bytes(32))
+except varta.DecodeError as error:
+    print(error.kind)
+"""
+
+
+@pytest.mark.parametrize(
+    "program",
+    [CREATE + ATTEMPT + USE, CREATE + USE + ATTEMPT + USE],
+    ids=["subinterpreter first", "main interpreter first"],
+)
+def test_only_the_main_interpreter_can_import_it(program: str) -> None:
+    output, errors = output_of(python(program))
+    assert errors == ""
+    lines = output.splitlines()
+    refusals = [line for line in lines if line != "BadMagic"]
+    assert len(refusals) == 3 and len(lines) - 3 == program.count(USE)
+    for line in refusals:
+        assert "main interpreter" in line and "WSGIApplicationGroup" in line
