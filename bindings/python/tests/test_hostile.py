@@ -1,0 +1,142 @@
+"""What a program may do to objects by mistake or on purpose: an error at most, never a crash."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import signal
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import DEADLINE, expect, output_of, python
+
+from varta import Beat, Frame, Observer, Varta
+from varta.secure import Cipher
+
+OBJECTS: dict[str, Callable[[str], Any]] = {
+    "agent": Varta.open,
+    "observer": Observer.bind,
+    "simulated observer": lambda _: Observer.simulated(),
+    "frame": lambda _: Frame(0, 2, 0, 0, 0),
+    "cipher": lambda _: Cipher(bytes(32)),
+}
+
+MISUSES: dict[str, Callable[[Any], object]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+    "pickle": pickle.dumps,
+    "weak reference": weakref.ref,
+    "init again": lambda it: it.__init__("@other"),
+    "new by object": lambda it: object.__new__(type(it)),
+    "new without arguments": lambda it: type(it).__new__(type(it)),
+    "subclass": lambda it: type("Subclass", (type(it),), {})(),
+    "new attribute": lambda it: setattr(it, "extra", 1),
+    "foreign self": lambda it: [
+        method(object()) for method in vars(type(it)).values() if callable(method)
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", OBJECTS)
+def test_misused_objects_work_as_before(kind: str, path: str) -> None:
+    with Observer.bind("@" + path):
+        it = OBJECTS[kind](path)
+        before = repr(it)
+        allowed = []
+        for name, misuse in MISUSES.items():
+            try:
+                misuse(it)
+            except (TypeError, ValueError, AttributeError):
+                continue
+            allowed.append(name)
+        # An observer's name is bound once, so another one cannot come out of it.
+        assert not {"copy", "deepcopy", "pickle"} & {*allowed}, allowed
+        assert repr(it) == before
+        getattr(it, "close", int)()
+
+
+class Calls:
+    """A number that does something when it is asked for."""
+
+    def __init__(self, call: Callable[[], object], number: float = 1) -> None:
+        self.call, self.number = call, number
+
+    def __index__(self) -> int:
+        self.call()
+        return int(self.number)
+
+    def __float__(self) -> float:
+        self.call()
+        return float(self.number)
+
+
+def test_an_argument_that_closes_its_object(observer: Observer, path: str) -> None:
+    agent = Varta.connect(path)
+    outcome = agent.beat(Calls(agent.close), Calls(agent.close))
+    assert outcome.is_failed and str(outcome) == "failed: Closed"
+    again = Varta.connect(path)
+    assert again.beat(0, Calls(again.beat)).is_sent
+    assert again.beat(0, Calls(again.reconnect)).is_sent
+    for call in (
+        lambda other: other.poll(Calls(other.close)),
+        lambda other: other.set_threshold(Calls(other.close), 1.0),
+        lambda other: other.set_threshold(1, Calls(other.close)),
+    ):
+        with pytest.raises(ValueError, match="closed"):
+            call(Observer.bind(f"@{path}"))
+    numbers = [expect(observer, Beat) for _ in range(3)]
+    assert [beat.nonce for beat in numbers if isinstance(beat, Beat)] == [1, 2, 3]
+
+
+def test_a_signal_handler_that_polls_and_closes(observer: Observer, path: str) -> None:
+    agent = Varta.connect(path)
+    polled = []
+
+    def handler(number: int, frame: object) -> None:
+        agent.beat(payload=len(polled))
+        polled.append(observer.poll(DEADLINE))
+        if len(polled) == 2:
+            observer.close()
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1, 0.1)
+        with pytest.raises(ValueError, match="closed"):
+            while True:
+                observer.poll(DEADLINE)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert all(isinstance(beat, Beat) for beat in polled)
+
+
+BUSY = """
+import os, sys, threading
+from varta import Observer, Varta
+
+observer = Observer.bind(sys.argv[1])
+agent = Varta.connect(sys.argv[1])
+busy = threading.Barrier(9)
+
+def work(step):
+    step()
+    busy.wait()
+    while True:
+        step()
+
+for step in 4 * [lambda: observer.poll(0.001)] + 4 * [agent.beat]:
+    threading.Thread(target=work, args=(step,), daemon=True).start()
+busy.wait()
+ends = {"return": int, "exit": lambda: sys.exit(0), "fork": lambda: os.fork() or sys.exit(0)}
+ends[sys.argv[2]]()
+"""
+
+
+@pytest.mark.parametrize("end", ["return", "exit", "fork"])
+def test_the_interpreter_ends_while_threads_poll_and_beat(path: str, end: str) -> None:
+    for turn in range(5):
+        process = python(BUSY, f"{path}{turn}", end)
+        assert output_of(process) == ("", "")
+        assert process.returncode == 0
