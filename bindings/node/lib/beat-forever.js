@@ -23,7 +23,7 @@ class Beating {
     this.#every = everyMs;
     this.#tell = tell;
     this.#signal = signal;
-    signal?.addEventListener('abort', this.#stop, { once: true });
+    signal?.addEventListener('abort', this.#stop, { __proto__: null, once: true });
     // The timer is no reason for a program to go on that has nothing left to do.
     this.#timer = setTimeout(() => this.#beat(performance.now() - this.#due), everyMs).unref();
     try {
@@ -76,7 +76,8 @@ class Beating {
 }
 
 /** Beats now and every `everyMs` from then on, with the loop's delay in microseconds. */
-function beatForever(agent, { everyMs = 500, onOutcome, signal } = {}) {
+function beatForever(agent, options = {}) {
+  const { everyMs = 500, onOutcome, signal } = check.options('options', options);
   if (typeof agent?.beat !== 'function') throw check.wrongType('agent', 'an agent', agent);
   check.milliseconds('options.everyMs', everyMs);
   check.integer('options.everyMs', Math.ceil(everyMs), 1, 2 ** 31 - 1);

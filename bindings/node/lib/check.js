@@ -2,7 +2,7 @@
 // Arguments: what is of the wrong type is a TypeError, what is out of range a RangeError,
 // and both name the argument.
 
-const { inspect } = require('node:util');
+const { inspect, types } = require('node:util');
 
 const U32 = 2 ** 32 - 1;
 const U64 = 2n ** 64n - 1n;
@@ -65,18 +65,20 @@ function callable(name, value) {
   return value;
 }
 
+/** The object's own properties, without a prototype: what is on Object.prototype is no option. */
 function options(name, value) {
   if (value === null || typeof value !== 'object') throw wrongType(name, 'an object', value);
-  return value;
+  return { __proto__: null, ...value };
 }
 
-/** Bytes as a Buffer that shares their memory. */
+/** Bytes as a Buffer in the same memory, or in a copy where another thread could change them. */
 function bytes(name, value, length) {
   if (!(value instanceof Uint8Array)) throw wrongType(name, 'a Buffer or Uint8Array', value);
   if (length !== undefined && value.length !== length) {
     throw outOfRange(name, `${length} bytes long`, value.length);
   }
-  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  const buffer = Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+  return types.isSharedArrayBuffer(buffer.buffer) ? Buffer.from(buffer) : buffer;
 }
 
 /** 32 bytes, or 64 hex digits. The value itself is kept out of the message. */

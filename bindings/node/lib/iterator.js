@@ -21,7 +21,7 @@ class EventIterator {
     this.#leave = leave;
     this.#signal = signal;
     this.#abort = () => this.end(aborted(signal));
-    signal?.addEventListener('abort', this.#abort, { once: true });
+    signal?.addEventListener('abort', this.#abort, { __proto__: null, once: true });
   }
 
   get isFull() {

@@ -79,7 +79,7 @@ class Observer extends EventEmitter {
     if (signal !== undefined) {
       this.#signal = signal;
       this.#abort = () => weak.deref()?.close();
-      signal.addEventListener('abort', this.#abort, { once: true });
+      signal.addEventListener('abort', this.#abort, { __proto__: null, once: true });
     }
   }
 
@@ -138,8 +138,9 @@ class Observer extends EventEmitter {
 
   // Iterators.
 
-  events({ signal } = {}) {
+  events(options = {}) {
     if (this.#observer === null) throw closed();
+    const { signal } = check.options('options', options);
     if (signal !== undefined && check.signal('options.signal', signal).aborted) {
       throw aborted(signal);
     }

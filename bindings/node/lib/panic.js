@@ -31,7 +31,8 @@ function say(error) {
   }
 }
 
-function install(open, { signals = SIGNALS } = {}) {
+function install(open, options = {}) {
+  const { signals = SIGNALS } = check.options('options', options);
   if (!Array.isArray(signals)) throw check.wrongType('options.signals', 'an array', signals);
   for (const name of signals) {
     if (check.text('options.signals', name) && !known.has(name)) {

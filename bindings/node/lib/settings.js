@@ -50,7 +50,9 @@ const readers = {
 
 /** Settings for the native half, and the options that it does not know. */
 function settingsOf(endpoints, options) {
+  // The native half reads properties through the prototype, so there is none.
   const settings = {
+    __proto__: null,
     endpoints,
     udp: [],
     secureUdp: [],
@@ -60,7 +62,7 @@ function settingsOf(endpoints, options) {
     sharedKeys: [],
     detectExits: true,
   };
-  const rest = {};
+  const rest = { __proto__: null };
   for (const [name, value] of Object.entries(check.options('options', options))) {
     if (value === undefined) continue;
     if (Object.hasOwn(readers, name)) Object.assign(settings, readers[name](value));

@@ -8,8 +8,12 @@ const native = require('./native');
 
 const NAMESPACES = ['same', 'other', 'unknown'];
 
-function arrivalOf({ listener = 0, sender, bytes, truncated = false, controlTruncated = false }) {
+function arrivalOf(datagram) {
+  const {
+    listener = 0, sender, bytes, truncated = false, controlTruncated = false,
+  } = check.options('datagram', datagram);
   const arrival = {
+    __proto__: null,
     bytes: check.bytes('datagram.bytes', bytes),
     listener: check.integer('datagram.listener', listener, 0, 65535),
     truncated: check.boolean('datagram.truncated', truncated),
@@ -18,6 +22,7 @@ function arrivalOf({ listener = 0, sender, bytes, truncated = false, controlTrun
   const { pid, uid, process, address, sealed = false } = check.options('datagram.sender', sender);
   if (address !== undefined) {
     return {
+      __proto__: null,
       ...arrival,
       pid: 0,
       uid: 0,
@@ -26,6 +31,7 @@ function arrivalOf({ listener = 0, sender, bytes, truncated = false, controlTrun
     };
   }
   return {
+    __proto__: null,
     ...arrival,
     pid: check.u32('datagram.sender.pid', pid),
     uid: check.u32('datagram.sender.uid', uid),
@@ -42,12 +48,12 @@ class Simulated {
   constructor(settings) {
     const admitted = settings.anyUid ? {} : { uids: settings.uids ?? [0] };
     this.#observer = attempt('simulate', () =>
-      native.simulatedNew({ ...settings, ...admitted }));
+      native.simulatedNew({ __proto__: null, ...settings, ...admitted }));
   }
 
   feed(atNs, datagram) {
     const at = check.u64('atNs', atNs);
-    const arrival = arrivalOf(check.options('datagram', datagram));
+    const arrival = arrivalOf(datagram);
     attempt('feed', () => native.simulatedFeed(this.#observer, at, arrival));
   }
 
@@ -63,7 +69,8 @@ class Simulated {
     attempt('advance', () => native.simulatedAdvance(this.#observer, at));
   }
 
-  exit(atNs, pid, { code, signal } = {}) {
+  exit(atNs, pid, ending = {}) {
+    const { code, signal } = check.options('ending', ending);
     const at = check.u64('atNs', atNs);
     check.u32('pid', pid);
     let cause = 'unknown';

@@ -1,0 +1,130 @@
+'use strict';
+// What a program may hand over by mistake or on purpose: polluted prototypes, shared memory, and
+// values of every other kind. None of it changes an option or ends the process.
+
+const assert = require('node:assert/strict');
+const path = require('node:path');
+const { test } = require('node:test');
+
+const { Frame, crc32c, secure } = require('varta');
+const { place, script } = require('./support');
+
+const lib = path.dirname(require.resolve('varta'));
+
+test('options do not come from Object.prototype', async (t) => {
+  const program = script(t, `
+    const fs = require('node:fs');
+    const { Observer, Varta, beatForever, panic, v1 } = require('varta');
+    const [, path] = process.argv;
+    const bytes = Buffer.alloc(32);
+    const signal = 5, wrong = {};
+    const polluted = {
+      // Of an observer, as they are written and as the native half reads them.
+      socketMode: 0o777, uids: [4242], anyUid: true, capacity: wrong, descriptors: wrong,
+      thresholdMs: wrong, thresholdNs: wrong, pauseAfterNs: wrong, receiveBuffer: wrong, rate: wrong,
+      ratePerAgent: wrong, masterKey: wrong, backlog: wrong, signal,
+      // Of an agent, of beatForever, of last words and of an observer in invented time.
+      follow: false, reconnectAfter: wrong, everyMs: wrong, onOutcome: wrong, signals: wrong,
+      address: wrong, process: wrong, listener: wrong, truncated: wrong, controlTruncated: wrong,
+      sealed: wrong, code: wrong,
+    };
+    Object.assign(Object.prototype, polluted);
+    const observer = Observer.bind(path);
+    const mode = fs.statSync(path, {}).mode & 0o777;
+    const iterator = observer.events();
+    const agents = [Varta.connect(path + '-absent'), v1.Varta.connect(path + '-absent')];
+    const sent = Varta.connect(path).beat().isSent;
+    beatForever(agents[0]).stop();
+    panic.installSignalHandlerUdp('127.0.0.1', 9);
+    const simulated = Observer.simulated();
+    simulated.feed(1n, { bytes, sender: { pid: 1, uid: 1 } });
+    simulated.feed(1n, { bytes, sender: { pid: 1, uid: 0 } });
+    simulated.exit(2n, 1);
+    const { beats, uidRefused } = simulated.stats();
+    const heard = observer.poll().kind;
+    observer.close();
+    for (const name of Object.keys(polluted)) delete Object.prototype[name];
+    console.log(mode.toString(8), sent, heard, uidRefused);
+  `, { args: [place(t)] });
+  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.equal(program.out, '600 true beat 1\n');
+});
+
+test('bytes in shared memory are copied before they are read', () => {
+  const check = require(path.join(lib, 'check.js'));
+  const shared = new Uint8Array(new SharedArrayBuffer(64), 8, 32);
+  shared.set(new Frame('degraded', 7, 1, 2, 3).encode());
+  const copy = check.bytes('wire', shared, 32);
+  assert.ok(copy.equals(shared) && !(copy.buffer instanceof SharedArrayBuffer));
+  assert.ok(!(check.key('key', shared).buffer instanceof SharedArrayBuffer));
+  const own = Uint8Array.from(shared);
+  assert.equal(check.bytes('wire', own, 32).buffer, own.buffer, 'other bytes are not copied');
+
+  assert.equal(Frame.decode(shared).payload, 3);
+  assert.equal(crc32c(shared), crc32c(own));
+  const sealed = secure.seal(shared, own.subarray(0, 8), 1, shared);
+  assert.ok(secure.open(own, sealed).equals(own));
+});
+
+test('bytes that were detached or resized are read as they are now', () => {
+  const detached = new Uint8Array(32);
+  structuredClone(detached.buffer, { transfer: [detached.buffer] });
+  const resized = new Uint8Array(new ArrayBuffer(32, { maxByteLength: 64 }));
+  resized.buffer.resize(16);
+  for (const bytes of [detached, resized]) {
+    assert.throws(() => Frame.decode(bytes), { code: 'ERR_OUT_OF_RANGE' });
+    assert.throws(() => secure.open(bytes, bytes), { code: 'ERR_OUT_OF_RANGE' });
+  }
+  assert.throws(() => crc32c(detached), TypeError);
+  assert.equal(crc32c(resized), crc32c(new Uint8Array(16)));
+});
+
+test('no value makes an export of the native half crash', async (t) => {
+  const program = script(t, `
+    const native = require(require.resolve('varta').replace('index.js', 'native.js'));
+    const { Observer, Varta } = require('varta');
+    const external = {
+      agent: () => native.agentOpen('/nonexistent/varta.sock', true, 0, false),
+      simulated: () => native.simulatedNew({
+        endpoints: [], udp: [], secureUdp: [], anyUid: true, namespaces: false, version1: false,
+        sharedKeys: [], detectExits: true,
+      }),
+      words: () => native.wordsOpen('udp://127.0.0.1:9'),
+      foreign: () => require('node:crypto').createHash('md5'),
+    };
+    const detached = new Uint8Array(32);
+    structuredClone(detached.buffer, { transfer: [detached.buffer] });
+    const trap = new Proxy({}, { get() { throw new Error('trap'); }, has() { throw new Error('trap'); } });
+    const values = [
+      () => undefined, () => null, () => true, () => -1, () => 0, () => NaN, () => 2 ** 53, () => -1n,
+      () => 2n ** 64n, () => 2n ** 200n, () => '', () => '\\ud800', () => 'x'.repeat(5000), () => Symbol('x'),
+      () => ({}), () => [], () => [[{}]], () => () => {}, () => trap, () => new Proxy(Buffer.alloc(32), {}),
+      () => detached, () => new Uint8Array(0), () => Buffer.alloc(32), () => new BigUint64Array(3),
+      () => new Float64Array(32), () => new DataView(new ArrayBuffer(8)), ...Object.values(external),
+    ];
+    let threw = 0, returned = 0;
+    function attempt(method, self, args) {
+      try { Reflect.apply(method, self, args); returned += 1; } catch (error) {
+        if (!(error instanceof Error)) throw new Error('not an Error: ' + String(error));
+        threw += 1;
+      }
+    }
+    for (const [name, method] of Object.entries(native)) {
+      for (const first of values) {
+        attempt(method, first(), []);
+        for (const rest of values) attempt(method, undefined, [first(), rest(), rest(), rest(), rest()]);
+      }
+    }
+    // The public methods with a foreign this.
+    for (const { prototype } of [Varta, Observer, Object.getPrototypeOf(Varta), Observer.simulated().constructor]) {
+      for (const [name, { value, get }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
+        const method = value ?? get;
+        if (typeof method !== 'function' || name === 'constructor') continue;
+        for (const self of values) attempt(method, self(), []);
+      }
+    }
+    setImmediate(() => { gc(); console.log(threw > 20000, returned > 100); process.exit(); });
+  `, { flags: ['--expose-gc'] });
+  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.equal(program.out, 'true true\n');
+});
