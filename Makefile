@@ -28,6 +28,7 @@ lint: ## Formatting, lints, every set of features, the docs
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path bench/Cargo.toml --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
+	packaging/notices --check
 	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	for features in '' udp secure-udp panic-handler udp,panic-handler; do \
 	    $(CARGO) clippy --quiet -p varta --no-default-features --features "$$features" -- -D warnings; \

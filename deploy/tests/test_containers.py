@@ -1,6 +1,7 @@
 """The image and the manifests. There is no container engine here: that the image builds is
 not shown, only that it is well written and names what exists."""
 
+import re
 import shlex
 import sys
 import tomllib
@@ -55,6 +56,23 @@ def test_the_rust_of_the_image_is_not_older_than_the_one_promised() -> None:
         for version in (image.removeprefix("rust:").split("-")[0], workspace["package"]["rust-version"])
     ]
     assert numbers[0] >= numbers[1]
+
+
+def test_foreign_images_are_named_by_digest() -> None:
+    """Those of this repository have a digest only once they are built."""
+    images = [words[1] for words in instructions() if words[0] == "FROM"]
+    for manifest in MANIFESTS:
+        images += re.findall(r"^ +(?:- )?image: (\S+)", manifest.read_text(), flags=re.M)
+    assert len(images) == 5
+    foreign = [image for image in images if image.split(":")[0] not in ("varta-watch", "agent")]
+    for image in foreign:
+        assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
+
+
+def test_the_image_carries_the_licences() -> None:
+    [copied] = [words for words in instructions() if words[:2] == ["COPY", "LICENSE-APACHE"]]
+    assert copied[1:-1] == ["LICENSE-APACHE", "LICENSE-MIT", "THIRD-PARTY-NOTICES"]
+    assert copied[-1] == "/usr/share/doc/varta-watch/"
 
 
 def test_the_image_starts_the_daemon_with_flags_that_it_takes() -> None:

@@ -24,7 +24,8 @@ class Install(unittest.TestCase):
             there = files(place)
             for file in ("include/varta.h", "include/varta.hpp", "include/varta_codec.hpp", "lib64/libvarta.a", "lib64/libvarta.so.0",
                          "lib64/pkgconfig/varta.pc", "lib64/cmake/varta/varta-config.cmake",
-                         "share/man/man3/varta_beat.3", "share/man/man7/varta.7", "share/doc/varta/LICENSE-MIT"):
+                         "share/man/man3/varta_beat.3", "share/man/man7/varta.7", "share/doc/varta/LICENSE-MIT",
+                         "share/doc/varta/LICENSE-APACHE", "share/doc/varta/THIRD-PARTY-NOTICES"):
                 self.assertIn(f"opt/varta/{file}", there)
             pc = Path(place, "opt/varta/lib64/pkgconfig/varta.pc").read_text()
             self.assertIn("libdir=/opt/varta/lib64", pc)
@@ -108,6 +109,8 @@ class Package(unittest.TestCase):
                     chroot {place}/root /bin/bash -euc '
                         dpkg -i /tmp/varta.deb >/dev/null
                         cd /usr/share/doc/libvarta-dev/examples
+                        zgrep -q "^ring .*: Apache-2.0 AND ISC" ../THIRD-PARTY-NOTICES.gz
+                        grep -q THIRD-PARTY-NOTICES.gz ../copyright
                         for how in "" --static; do
                             cc agent.c -o /tmp/agent $(pkg-config $how --cflags --libs varta)
                             c++ -std=c++17 observer.cpp -o /tmp/observer $(pkg-config $how --cflags --libs varta)

@@ -118,6 +118,10 @@ test('what is installed runs nothing, depends on nothing, and carries its licenc
       assert.ok(fs.existsSync(path.join(at, file)), `${name}/${file}`);
     }
   }
+  // The binary is linked with crates of other authors.
+  const [binary] = fs.readdirSync(path.dirname(installed)).filter((it) => it.startsWith('varta-'));
+  const notices = fs.readFileSync(path.join(path.dirname(installed), binary, 'THIRD-PARTY-NOTICES'));
+  assert.ok(notices.equals(fs.readFileSync(path.join(process.env.VARTA_ROOT, 'THIRD-PARTY-NOTICES'))));
   assert.throws(() => require('varta/lib/native'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
 });
 

@@ -66,7 +66,7 @@ function platformPackage(library) {
     description: `The binary of varta for ${platform}`,
     license: 'MIT OR Apache-2.0',
     main: './varta.node',
-    files: ['varta.node', 'LICENSE-*'],
+    files: ['varta.node', 'LICENSE-*', 'THIRD-PARTY-NOTICES'],
     engines: { node: '>=20' },
     os: [process.platform],
     cpu: [process.arch],
@@ -74,6 +74,8 @@ function platformPackage(library) {
   };
   writePackage(folder, about);
   fs.copyFileSync(library, path.join(folder, 'varta.node'));
+  const notices = 'THIRD-PARTY-NOTICES';
+  fs.copyFileSync(path.join(root, notices), path.join(folder, notices));
   fs.writeFileSync(path.join(folder, 'README.md'), `# ${name}\n\n${about.description}.\n`);
   return folder;
 }

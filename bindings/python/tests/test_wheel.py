@@ -42,11 +42,24 @@ def test_what_is_in_it(wheel: zipfile.ZipFile) -> None:
     }  # fmt: skip
 
 
+def test_the_licences_are_in_it(wheel: zipfile.ZipFile) -> None:
+    """Ours, and those of the crates that the module is linked with."""
+    root = Path(__file__).resolve().parents[3]
+    (folder,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
+    metadata = wheel.read(f"{folder}/METADATA").decode()
+    for file in ("LICENSE-APACHE", "LICENSE-MIT", "THIRD-PARTY-NOTICES"):
+        assert f"License-File: {file}\n" in metadata
+        assert wheel.read(f"{folder}/licenses/{file}") == (root / file).read_bytes()
+    assert "License-Expression: MIT OR Apache-2.0\n" in metadata
+
+
 def test_the_oldest_glibc_it_needs(wheel: zipfile.ZipFile) -> None:
     """By what the module asks of its libraries, read from the module itself."""
     needed, versions = needs(wheel.read("varta/_varta.abi3.so"))
     others = {name for name in needed if not name.startswith("ld-linux")}
     assert others <= LIBRARIES, needed
+    # Two unwinders in one process do not understand each other's stacks.
+    assert "libgcc_s.so.1" in needed
     wanted = [tuple(map(int, v[6:].split("."))) for v in versions if v.startswith("GLIBC_2")]
     assert wanted and max(wanted) <= GLIBC, versions
 
