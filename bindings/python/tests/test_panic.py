@@ -153,6 +153,35 @@ def test_a_hook_that_was_there_runs_too(observer: Observer, path: str) -> None:
     expect(observer, Beat)
 
 
+@pytest.mark.parametrize("calls", ["nothing", "the hook before it"])
+def test_installing_again_hooks_again(observer: Observer, path: str, calls: str) -> None:
+    """Somebody replaced the hooks, and the newest place is told, once for each exception."""
+    code = f"""
+import threading
+def replace(module):
+    before = module.excepthook
+    module.excepthook = lambda *about: before(*about) if {calls != "nothing"} else None
+replace(sys)
+replace(threading)
+for _ in range(3):
+    install_excepthook_uds(sys.argv[2])
+thread = threading.Thread(target=lambda: 1/0)
+thread.start()
+thread.join()
+raise LookupError
+"""
+    with Observer.bind(path + "2", threshold=60) as newest:
+        process = python(INSTALL + code, path, path + "2")
+        _, errors = output_of(process)
+        assert process.returncode == 1
+        assert ("LookupError" in errors) == (calls != "nothing")
+        for _ in range(2):
+            beat = expect(newest, Beat)
+            assert isinstance(beat, Beat) and beat.nonce == NONCE_TERMINAL
+        assert not isinstance(newest.poll(0), Beat)
+    assert observer.poll(0) is None
+
+
 @pytest.mark.parametrize("transport", ["udp", "secure_udp"])
 def test_over_a_network(transport: str) -> None:
     keys = {"shared_keys": [KEY]} if transport == "secure_udp" else {}
@@ -263,7 +292,7 @@ import varta.panic
 class Broken:
     def say(self):
         raise RuntimeError("of the words")
-varta.panic._installed.insert(0, Broken())
+varta.panic._words = Broken()
 raise LookupError("in main")
 """,
         path,
@@ -273,8 +302,6 @@ raise LookupError("in main")
     assert "RuntimeError: of the words" in errors
     assert errors.endswith("LookupError: in main\n")
     assert "excepthook" not in errors
-    beat = expect(observer, Beat)
-    assert isinstance(beat, Beat) and beat.nonce == NONCE_TERMINAL
 
 
 def test_where_faulthandler_fails_nothing_is_hooked(observer: Observer, path: str) -> None:

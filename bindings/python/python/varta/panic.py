@@ -50,7 +50,8 @@ class EntropyUnavailable(PanicInstallError):
     """The operating system gives no random bytes, without which nothing can be sealed."""
 
 
-_installed: list[LastWords] = []
+# What says last words: that of the newest installation.
+_words: LastWords | None = None
 
 
 def install_excepthook(
@@ -118,6 +119,7 @@ class _LoopHandler:
 
 
 def _install(open_words: Callable[[], LastWords], faulthandler_signals: bool) -> None:
+    global _words
     try:
         words = open_words()
     except OSError as error:
@@ -125,10 +127,12 @@ def _install(open_words: Callable[[], LastWords], faulthandler_signals: bool) ->
     # It comes before the hooks, because it may fail.
     if faulthandler_signals and not faulthandler.is_enabled():
         faulthandler.enable()
-    if not _installed:
-        _hook_exceptions()
-        _hook_threads()
-    _installed.append(words)
+    _words = words
+    # Another hook may have replaced ours since the last time.
+    if not isinstance(sys.excepthook, _ExceptHook):
+        sys.excepthook = _ExceptHook(sys.excepthook)
+    if not isinstance(threading.excepthook, _ThreadHook):
+        threading.excepthook = _ThreadHook(threading.excepthook)
     # Without asyncio imported, no loop runs.
     asyncio = sys.modules.get("asyncio")
     if asyncio is not None:
@@ -141,36 +145,48 @@ def _install(open_words: Callable[[], LastWords], faulthandler_signals: bool) ->
 
 
 def _say() -> None:
-    for words in _installed:
-        # Whether anybody heard it changes nothing for who has this to say, nor does it hide
-        # what is being died of.
-        try:
-            words.say()
-        except Exception:
-            from logging import getLogger
+    if _words is None:
+        return
+    # Whether anybody heard it changes nothing for who has this to say, nor does it hide
+    # what is being died of.
+    try:
+        _words.say()
+    except Exception:
+        from logging import getLogger
 
-            getLogger("varta").exception("last words could not be said")
-
-
-def _hook_exceptions() -> None:
-    previous = sys.excepthook
-
-    def excepthook(
-        kind: type[BaseException], value: BaseException, traceback: TracebackType | None
-    ) -> None:
-        _say()
-        previous(kind, value, traceback)
-
-    sys.excepthook = excepthook
+        getLogger("varta").exception("last words could not be said")
 
 
-def _hook_threads() -> None:
-    previous = threading.excepthook
+class _Hook:
+    """Says last words, then calls the hook that was there before."""
 
-    def excepthook(args: threading.ExceptHookArgs) -> None:
-        # A thread that raises SystemExit has ended as it meant to.
-        if args.exc_type is not SystemExit:
+    # Set while a thread is in a hook: one of ours that is called from there adds nothing.
+    _inside = threading.local()
+
+    def __init__(self, previous: Callable[..., object]) -> None:
+        self._previous = previous
+
+    def _call(self, *about: object, say: bool = True) -> None:
+        if hasattr(self._inside, "hook"):
+            self._previous(*about)
+            return
+        if say:
             _say()
-        previous(args)
+        self._inside.hook = self
+        try:
+            self._previous(*about)
+        finally:
+            del self._inside.hook
 
-    threading.excepthook = excepthook
+
+class _ExceptHook(_Hook):
+    def __call__(
+        self, kind: type[BaseException], value: BaseException, traceback: TracebackType | None
+    ) -> None:
+        self._call(kind, value, traceback)
+
+
+class _ThreadHook(_Hook):
+    def __call__(self, args: threading.ExceptHookArgs) -> None:
+        # A thread that raises SystemExit has ended as it meant to.
+        self._call(args, say=args.exc_type is not SystemExit)
