@@ -141,7 +141,10 @@ test('each errno has its outcome', () => {
   assert.equal(String(of(ENOSPC)), 'dropped: storage full');
   assert.equal(of(-EPERM).error.code, 'EPERM');
   assert.equal(String(of(-EPERM)), 'failed: EPERM');
-  assert.equal(classifySendError(Object.assign(new Error(), { code: 'EPIPE' })).reason, 3);
+  const named = { EAGAIN: 1, EWOULDBLOCK: 1, ENOBUFS: 1, ENOENT: 2, ECONNREFUSED: 2, EPIPE: 3 };
+  for (const [code, reason] of Object.entries(named)) {
+    assert.equal(classifySendError(Object.assign(new Error(), { code })).reason, reason, code);
+  }
   assert.equal(classifySendError(new Error('of no system')).kind, 'failed');
   assert.throws(() => classifySendError(5), TypeError);
 });

@@ -181,6 +181,21 @@ def test_classification(number: int, outcome: BeatOutcome) -> None:
     assert classify_send_error(OSError(number, "why")) == outcome
 
 
+@pytest.mark.parametrize(
+    ("exc", "reason"),
+    [
+        (BlockingIOError(), DropReason.KERNEL_QUEUE_FULL),
+        (FileNotFoundError("no such socket"), DropReason.NO_OBSERVER),
+        (ConnectionRefusedError(), DropReason.NO_OBSERVER),
+        (ConnectionResetError(), DropReason.PEER_GONE),
+        (BrokenPipeError(), DropReason.PEER_GONE),
+    ],
+)
+def test_without_an_errno_the_class_decides(exc: OSError, reason: DropReason) -> None:
+    assert classify_send_error(exc) == BeatOutcome.dropped(reason)
+    assert classify_send_error(type("Own", (type(exc),), {})()) == BeatOutcome.dropped(reason)
+
+
 def test_an_error_without_an_errno() -> None:
     outcome = classify_send_error(TimeoutError())
     assert outcome.error == BeatError(0, "TimeoutError")

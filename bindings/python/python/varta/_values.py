@@ -207,6 +207,21 @@ def classify_send_error(exc: OSError) -> "BeatOutcome":
     """The outcome that a send's error stands for."""
     if not isinstance(exc, OSError):
         raise TypeError(f"exc: an OSError is needed, not {type(exc).__name__}")
-    if not exc.errno:
+    number = exc.errno or _errno_of_class(exc)
+    if not number:
         return BeatOutcome.failed(BeatError.from_oserror(exc))
-    return _varta.classify_errno(exc.errno)
+    return _varta.classify_errno(number)
+
+
+def _errno_of_class(exc: OSError) -> int:
+    """The errno that the exception's class stands for, or 0 where it does not decide."""
+    import errno
+
+    classes = {
+        BlockingIOError: errno.EAGAIN,
+        FileNotFoundError: errno.ENOENT,
+        ConnectionRefusedError: errno.ECONNREFUSED,
+        ConnectionResetError: errno.ECONNRESET,
+        BrokenPipeError: errno.EPIPE,
+    }
+    return next((number for kind, number in classes.items() if isinstance(exc, kind)), 0)
