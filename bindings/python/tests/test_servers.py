@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import DEADLINE, until
 
-from varta import Beat, Exit, Observer, Stall
+from varta import AgentEvent, Beat, Exit, Observer, Stall
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -76,18 +76,22 @@ def test_gunicorn(folder: Path, path: str) -> None:
             stall = until(observer, Stall)
             assert stall.pid in workers
         os.kill(stall.pid, signal.SIGKILL)
-        assert until(observer, Exit).pid == stall.pid
-        replacement = until_beat_of_others(observer, workers)
-        assert replacement != server.pid
+        assert until_replaced(observer, stall.pid, workers) != server.pid
         server.terminate()
         assert server.wait(2 * DEADLINE) == 0
 
 
-def until_beat_of_others(observer: Observer, known: set[int]) -> int:
-    while True:
-        beat = until(observer, Beat)
-        if beat.pid not in known:
-            return beat.pid
+def until_replaced(observer: Observer, gone: int, known: set[int]) -> int:
+    """Waits for the exit of a worker and the first beat of another, which beats once and may be
+    heard first."""
+    ended, replacement = False, None
+    while not ended or replacement is None:
+        event = until(observer, AgentEvent)
+        if isinstance(event, Exit):
+            ended = event.pid == gone
+        elif isinstance(event, Beat) and event.pid not in known:
+            replacement = event.pid
+    return replacement
 
 
 @pytest.mark.parametrize("pool", ["solo", "prefork"])
