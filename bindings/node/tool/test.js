@@ -15,8 +15,8 @@ const provoked = path.join(made, 'provoked');
 
 /** What may differ from one release to the next: loading, threads, signals, the event loop. */
 const CORE = [
-  'agent', 'beat-forever', 'exports', 'last-words', 'loader', 'observer', 'processes', 'simulated',
-  'workers',
+  'agent', 'beat-forever', 'exports', 'hostile', 'last-words', 'loader', 'observer', 'processes',
+  'simulated', 'workers',
 ].map((name) => path.join('test', `${name}.test.js`));
 
 /** The same project with a native half that panics where it is told to. */
