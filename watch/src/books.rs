@@ -20,12 +20,16 @@ pub(crate) struct Book {
     pub(crate) name: ProgramName,
     pub(crate) pid: u32,
     pub(crate) claimed_pid: u32,
+    /// Whose process it is, if the kernel says so.
+    pub(crate) uid: Option<u32>,
     pub(crate) unconfirmed: bool,
     pub(crate) status: Status,
     pub(crate) payload: u64,
     pub(crate) nonce: u64,
     /// It has been called stalled and not been heard since.
     pub(crate) stalled: bool,
+    /// The observer may have missed its beats when it called it stalled.
+    pub(crate) deaf: bool,
     /// When it was heard last, in the observer's time.
     pub(crate) last_ns: u64,
     pub(crate) beats: u64,
@@ -41,11 +45,13 @@ impl Book {
         name: AgentInfo::NOBODY.name,
         pid: 0,
         claimed_pid: 0,
+        uid: None,
         unconfirmed: true,
         status: Status::Ok,
         payload: 0,
         nonce: 0,
         stalled: false,
+        deaf: false,
         last_ns: 0,
         beats: 0,
         missed: 0,
@@ -144,9 +150,9 @@ impl Books {
                 book.beats += 1;
                 book.missed += missed;
             }
-            What::Stall { last_ns, .. } => {
+            What::Stall { last_ns, deaf, .. } => {
                 book.stalls += 1;
-                book.stalled = true;
+                (book.stalled, book.deaf) = (true, deaf);
                 let due = last_ns.saturating_add(self.threshold_ns);
                 self.detection.note(&LATENCIES, event.observer_ns.saturating_sub(due));
             }

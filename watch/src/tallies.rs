@@ -71,6 +71,9 @@ pub(crate) struct Recovery {
     pub(crate) refused_cross_namespace: Count,
     pub(crate) refused_unconfirmed: Count,
     pub(crate) refused_capacity: Count,
+    pub(crate) refused_deaf: Count,
+    pub(crate) refused_reused_pid: Count,
+    pub(crate) refused_waited_too_long: Count,
     /// Starts that had to wait for the host's budget.
     pub(crate) over_budget: Count,
     pub(crate) duration_ns: Count,

@@ -199,7 +199,7 @@ impl Loop {
             return;
         };
         if let Ok(Some(info)) = self.with.observer.agent(agent) {
-            book.name = info.name;
+            (book.name, book.uid) = (info.name, info.uid);
             // Over a network there is nothing to confirm.
             book.unconfirmed = info.unconfirmed && info.origin == Origin::KernelAttested;
             self.books.endings.expect(info.name.to_string());

@@ -6,11 +6,13 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use support::{
-    Agent, Daemon, Ended, Folder, WATCH, fork_as, is_alive, lines_of, needs_root, script,
-    text_of, wait_until,
+    Agent, Daemon, Ended, Folder, WATCH, beat_once, crash_as, fork_as, is_alive, lines_of,
+    needs_root, script, text_of, wait_until,
 };
 
 /// Long enough that a busy machine does not make a live agent silent.
@@ -298,4 +300,123 @@ fn a_command_that_cannot_be_started_is_a_failure_like_others() {
     daemon.end();
     assert_eq!((audited(&folder, "spawn_failed"), audited(&folder, "spawn")), (2, 0));
     assert!(daemon.log().contains("not found in /usr/bin:/bin"), "{}", daemon.log());
+}
+
+#[test]
+fn crashes_of_another_user_do_not_take_recovery_away_from_a_service() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    // Whom it is about, so that the commands can be counted.
+    let text = format!("#!/bin/sh\necho $VARTA_PID >> {}\n", folder.join("runs").display());
+    let command = script(&folder, "note", &text);
+    let flags = ["--uids", "any", "--socket-mode", "0666", "--recovery-budget", "5"];
+    let room = ["--tracker-capacity", "64"];
+    fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let mut daemon = daemon(&folder, command.to_str().unwrap(), &[&flags[..], &room].concat());
+    let service = Agent::at(daemon.socket());
+    crash_as(65_534, daemon.socket(), 300);
+    // All are through, and the room is full of them.
+    wait_until(|| audited(&folder, "refused") >= 200 && audited(&folder, "spawn") == 5);
+    service.stop();
+    wait_until(|| audited(&folder, "spawn") == 6);
+    wait_until(|| count(&folder.join("runs")) == 6);
+    let runs = text_of(&folder.join("runs"));
+    assert_eq!(runs.lines().last().unwrap(), service.pid().to_string());
+    daemon.end();
+}
+
+#[test]
+fn a_refused_stall_that_still_lasts_is_recovered_when_there_is_room() {
+    let folder = Folder::new();
+    let (go, out) = (folder.join("go"), folder.join("out"));
+    let text = format!(
+        "#!/bin/sh\nuntil [ -e {} ]; do sleep 0.02; done\n\
+         echo \"$VARTA_PID $VARTA_CAUSE ${{VARTA_PIDFD:+pidfd}}\" >> {}\n",
+        go.display(),
+        out.display()
+    );
+    let command = script(&folder, "note", &text);
+    let flags = ["--tracker-capacity", "2", "--recovery-budget", "1"];
+    let window = ["--recovery-budget-window-ms", "10"];
+    let command = command.to_str().unwrap();
+    let mut daemon = daemon(&folder, command, &[&flags[..], &window].concat());
+    let service = Agent::at(daemon.socket());
+    // Of the same user and program, so that nobody has less than its share.
+    for run in 1..=2 {
+        let mut agent = Agent::at(daemon.socket());
+        agent.stop();
+        daemon.wait_for_lines("\"stall, last heard", run);
+        agent.kill();
+        daemon.wait_for_lines("killed by signal 9", run);
+    }
+    service.stop();
+    daemon.wait_for_log("recovery: refused: outstanding_capacity");
+    fs::write(&go, "").unwrap();
+    let expected = format!("{} stall pidfd", service.pid());
+    wait_until(|| text_of(&out).lines().any(|line| line == expected));
+    daemon.end();
+}
+
+#[test]
+fn refused_stalls_leave_no_descriptor_open_and_a_later_one_has_its_own() {
+    let folder = Folder::new();
+    let out = folder.join("out");
+    let text = format!("#!/bin/sh\necho \"${{VARTA_PIDFD:-none}}\" > {}\n", out.display());
+    let command = script(&folder, "note", &text);
+    let socket = folder.join("varta.sock");
+    let audit = audit_file(&folder);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -n 64; exec {WATCH} \"$@\""), "sh", "--socket"]);
+    limited.args([&socket]).args(["--log-format", "json"]).args(THRESHOLD);
+    limited.args(["--recovery-exec", command.to_str().unwrap(), "--recovery-audit-file"]);
+    let daemon = Daemon::start_as(&folder, limited.arg(&audit).stdin(Stdio::null()));
+    let open =
+        |daemon: &Daemon| fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
+    let service = Agent::at(daemon.socket());
+    let before = open(&daemon);
+    // An eighth of the descriptors, and one more. Now and then the one beat of a job is enough
+    // to tell that it is the process that is meant.
+    let of_stalls = |text: &str| {
+        let log = daemon.log();
+        let lines = log.lines().filter(|line| line.contains("\"cause\":\"stall\""));
+        lines.filter(|line| line.contains(text)).count()
+    };
+    while of_stalls("refused: unconfirmed_agent") < 9 {
+        let decided = || of_stalls("refused: ") + of_stalls("command started as");
+        let already = decided();
+        let job = beat_once(&socket);
+        wait_until(|| decided() > already);
+        let ended = daemon.count_logged("killed by signal 9");
+        drop(job);
+        daemon.wait_for_lines("killed by signal 9", ended + 1);
+    }
+    wait_until(|| open(&daemon) <= before);
+    wait_until(|| audited(&folder, "spawn") == audited(&folder, "complete"));
+    let _ = fs::remove_file(&out);
+    service.stop();
+    wait_until(|| count(&out) == 1);
+    assert!(text_of(&out).trim().parse::<u32>().is_ok(), "{}", text_of(&out));
+}
+
+#[test]
+fn a_command_for_a_pid_that_was_given_away_is_not_run() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let (command, runs) = counting(&folder, "fail", "exit 1");
+    let tries = ["--recovery-backoff-ms", "2000"];
+    let mut daemon = daemon(&folder, command.to_str().unwrap(), &tries);
+    let mut first = Agent::at(daemon.socket());
+    let pid = first.pid();
+    first.kill();
+    let second = Agent::forked_by(daemon.socket(), || fork_as(pid));
+    wait_until(|| audited(&folder, "refused") == 1);
+    let refused = lines_of(&audit_file(&folder), 3, "refused");
+    assert_eq!(refused[0][4..6], [pid.to_string(), "reused_pid".to_owned()]);
+    assert!(second.is_alive());
+    daemon.end();
+    assert_eq!(count(&runs), audited(&folder, "spawn"));
 }

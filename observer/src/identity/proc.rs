@@ -103,7 +103,7 @@ pub(super) fn may_trace(pid: u32) -> bool {
 /// assert_eq!(unknown.to_string(), "");
 /// assert!(unknown.as_bytes().is_empty());
 /// ```
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProgramName {
     bytes: [u8; 15],
     length: u8,
@@ -111,6 +111,23 @@ pub struct ProgramName {
 
 impl ProgramName {
     pub(crate) const UNKNOWN: Self = Self { bytes: [0; 15], length: 0 };
+
+    /// The program name with these bytes; those beyond the 15th are left out.
+    ///
+    /// ```
+    /// let name = varta_observer::ProgramName::from_bytes(b"varta-watch");
+    /// assert_eq!(name.to_string(), "varta-watch");
+    /// ```
+    #[must_use]
+    pub fn from_bytes(name: &[u8]) -> Self {
+        let mut bytes = [0; 15];
+        let mut length = 0;
+        for (to, from) in bytes.iter_mut().zip(name) {
+            *to = *from;
+            length += 1;
+        }
+        Self { bytes, length }
+    }
 
     /// As the kernel has it; it need not be text.
     ///
@@ -140,13 +157,7 @@ pub(crate) fn program_name(pid: u32) -> Option<ProgramName> {
     let mut buffer = [0; 64];
     let name = read(format_args!("/proc/{pid}/comm"), &mut buffer)?;
     let name = name.strip_suffix(b"\n").unwrap_or(name);
-    let mut bytes = [0; 15];
-    let mut length = 0;
-    for (to, from) in bytes.iter_mut().zip(name) {
-        *to = *from;
-        length += 1;
-    }
-    Some(ProgramName { bytes, length })
+    Some(ProgramName::from_bytes(name))
 }
 
 #[cfg(test)]

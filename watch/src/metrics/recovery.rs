@@ -11,6 +11,9 @@ pub(super) fn write(tallies: &Tallies, to: &mut Exposition) {
         ("cross_namespace_agent", recovery.refused_cross_namespace.get()),
         ("unconfirmed_agent", recovery.refused_unconfirmed.get()),
         ("outstanding_capacity", recovery.refused_capacity.get()),
+        ("deaf_observer", recovery.refused_deaf.get()),
+        ("reused_pid", recovery.refused_reused_pid.get()),
+        ("waited_too_long", recovery.refused_waited_too_long.get()),
     ];
     let help = "What became of recoveries.";
     let mut outcomes = to.counter("varta_recovery_outcomes", help);
@@ -27,6 +30,9 @@ pub(super) fn write(tallies: &Tallies, to: &mut Exposition) {
         ("refused_cross_namespace", recovery.refused_cross_namespace.get()),
         ("refused_unconfirmed", recovery.refused_unconfirmed.get()),
         ("refused_outstanding_capacity", recovery.refused_capacity.get()),
+        ("refused_deaf_observer", recovery.refused_deaf.get()),
+        ("refused_reused_pid", recovery.refused_reused_pid.get()),
+        ("refused_waited_too_long", recovery.refused_waited_too_long.get()),
     ] {
         outcomes.put(&label("outcome", outcome), count);
     }

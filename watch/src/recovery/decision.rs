@@ -3,7 +3,7 @@
 use std::fmt;
 
 use varta::Status;
-use varta_observer::{ExitCause, Origin};
+use varta_observer::{ExitCause, Origin, ProgramName};
 
 /// One decision, or how it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +93,12 @@ pub(crate) enum Reason {
     CrossNamespace,
     Unconfirmed,
     Capacity,
+    /// The observer may have missed the agent's beats.
+    Deaf,
+    /// The process has ended, and another one has its pid.
+    ReusedPid,
+    /// The process ended too long ago.
+    WaitedTooLong,
 }
 
 impl Reason {
@@ -102,6 +108,9 @@ impl Reason {
             Self::CrossNamespace => "cross_namespace_agent",
             Self::Unconfirmed => "unconfirmed_agent",
             Self::Capacity => "outstanding_capacity",
+            Self::Deaf => "deaf_observer",
+            Self::ReusedPid => "reused_pid",
+            Self::WaitedTooLong => "waited_too_long",
         }
     }
 }
@@ -184,7 +193,12 @@ pub(crate) struct Subject {
     pub(crate) pid: u32,
     pub(crate) claimed_pid: u32,
     pub(crate) origin: Origin,
+    /// Whose process it is, if the kernel says so.
+    pub(crate) uid: Option<u32>,
+    pub(crate) program: ProgramName,
     pub(crate) unconfirmed: bool,
+    /// The observer may have missed its beats.
+    pub(crate) deaf: bool,
     pub(crate) status: Status,
     pub(crate) payload: u64,
     pub(crate) cause: Cause,

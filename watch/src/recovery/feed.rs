@@ -3,20 +3,20 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use tracing::error;
-use varta_observer::{Event, Observer, What};
+use varta_observer::{About, AgentInfo, Event, Observer, What};
 
 use super::decision::{Cause, Subject};
 use super::inbox::{Inbox, Message};
 use super::plan::Plan;
 use super::worker::Worker;
 use crate::audit::AuditFile;
-use crate::books::Book;
+use crate::books::{Book, Books};
 use crate::clock::Clock;
 use crate::state::Shared;
 
@@ -28,6 +28,8 @@ const WAITING: usize = 65_536;
 pub(crate) struct Feed {
     messages: SyncSender<Message>,
     bell: Arc<OwnedFd>,
+    /// Agents to look at again.
+    overlooked: Receiver<Vec<u64>>,
     worker: JoinHandle<()>,
     /// Whether there is anything to run.
     planned: bool,
@@ -42,13 +44,14 @@ pub(crate) fn start(
 ) -> io::Result<Feed> {
     let (messages, waiting) = sync_channel(WAITING);
     let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    let inbox = Inbox { messages: waiting, bell: Arc::clone(&bell) };
+    let (overlook, overlooked) = channel();
+    let inbox = Inbox { messages: waiting, bell: Arc::clone(&bell), overlooked: overlook };
     let planned = plan.is_some();
     let worker = Worker::new(inbox, plan, audit, shared, clock)?;
     let worker = thread::Builder::new().name("recovery".to_owned()).spawn(move || {
         worker.run().unwrap_or_else(|error| error!("recovery ended: {error}"))
     })?;
-    Ok(Feed { messages, bell, worker, planned })
+    Ok(Feed { messages, bell, overlooked, worker, planned })
 }
 
 impl Feed {
@@ -56,32 +59,27 @@ impl Feed {
     pub(crate) fn tell(&self, event: &Event, book: &Book, observer: &Observer) {
         let Some(about) = event.about.filter(|_| self.planned) else { return };
         let at_ns = event.observer_ns;
-        let cause = match event.what {
-            What::Stall { .. } => Cause::Stall,
-            What::Exit { cause, .. } => Cause::Exit(cause),
-            What::Recovered { .. } => {
-                return self.send(Message::Recovered { agent: about.agent });
+        self.send(match event.what {
+            What::Stall { .. } => stalled(about, book, observer, at_ns, false),
+            What::Exit { cause, .. } => {
+                let subject = subject(about, book, Cause::Exit(cause), at_ns);
+                Message::Exited { at_ns, subject }
             }
+            What::Recovered { .. } => Message::Recovered { agent: about.agent },
             _ => return,
-        };
-        let subject = Subject {
-            agent: about.agent,
-            pid: about.pid,
-            claimed_pid: about.claimed_pid,
-            origin: about.origin,
-            unconfirmed: book.unconfirmed,
-            status: book.status,
-            payload: book.payload,
-            cause,
-            silent_ns: at_ns.saturating_sub(book.last_ns),
-        };
-        self.send(match cause {
-            Cause::Stall => {
-                let pidfd = observer.pidfd(about.agent).ok().flatten();
-                Message::Stalled { at_ns, subject, pidfd }
-            }
-            Cause::Exit(_) => Message::Exited { at_ns, subject },
         });
+    }
+
+    /// Tells of agents that recovery had no room for, if they are still silent.
+    pub(crate) fn look_again(&self, books: &Books, observer: &Observer) {
+        let at_ns = observer.now_ns();
+        for agent in self.overlooked.try_iter().flatten() {
+            let Some(book) = books.get(agent).filter(|book| book.stalled) else { continue };
+            let Ok(Some(info)) = observer.agent(agent) else { continue };
+            let AgentInfo { pid, claimed_pid, origin, .. } = info;
+            let about = About { agent, pid, claimed_pid, origin };
+            self.send(stalled(about, book, observer, at_ns, true));
+        }
     }
 
     pub(crate) fn plan(&mut self, plan: Option<Plan>) {
@@ -104,5 +102,56 @@ impl Feed {
         }
         // A full counter means that it has been rung already.
         let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+}
+
+fn stalled(about: About, book: &Book, observer: &Observer, at_ns: u64, again: bool) -> Message {
+    let pidfd = observer.pidfd(about.agent).ok().flatten();
+    let subject = subject(about, book, Cause::Stall, at_ns);
+    Message::Stalled { at_ns, subject, pidfd, again }
+}
+
+fn subject(about: About, book: &Book, cause: Cause, at_ns: u64) -> Subject {
+    Subject {
+        agent: about.agent,
+        pid: about.pid,
+        claimed_pid: about.claimed_pid,
+        origin: about.origin,
+        uid: book.uid,
+        program: book.name,
+        unconfirmed: book.unconfirmed,
+        // Of an exit no beat is needed to know.
+        deaf: book.deaf && cause == Cause::Stall,
+        status: book.status,
+        payload: book.payload,
+        cause,
+        silent_ns: at_ns.saturating_sub(book.last_ns),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use varta::Status;
+    use varta_observer::{ExitCause, Origin};
+
+    use super::*;
+
+    #[test]
+    fn a_stall_that_was_marked_is_passed_on_with_its_mark() {
+        let about = About { agent: 1, pid: 7, claimed_pid: 7, origin: Origin::KernelAttested };
+        let mut books = Books::new(0);
+        let mut deaf_after = |what, cause| {
+            books.note(&Event { observer_ns: 0, about: Some(about), what });
+            let book = books.get(1).copied().unwrap_or(Book::EMPTY);
+            subject(about, &book, cause, 0).deaf
+        };
+        let stall = |deaf| What::Stall { last_nonce: 1, last_ns: 0, deaf };
+        assert!(!deaf_after(stall(false), Cause::Stall));
+        assert!(deaf_after(stall(true), Cause::Stall));
+        let exit = Cause::Exit(ExitCause::Code(1));
+        assert!(!deaf_after(stall(true), exit));
+        let what = What::Beat { status: Status::Ok, payload: 0, nonce: 2, missed: 0 };
+        deaf_after(what, Cause::Stall);
+        assert!(!deaf_after(stall(false), Cause::Stall));
     }
 }

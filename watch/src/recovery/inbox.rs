@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
 use super::decision::Subject;
@@ -14,6 +14,8 @@ pub(super) enum Message {
         at_ns: u64,
         subject: Subject,
         pidfd: Option<OwnedFd>,
+        /// It has been told of before, when there was no room for it.
+        again: bool,
     },
     Exited {
         at_ns: u64,
@@ -35,4 +37,6 @@ pub(super) enum Message {
 pub(super) struct Inbox {
     pub(super) messages: Receiver<Message>,
     pub(super) bell: Arc<OwnedFd>,
+    /// Agents that the watching thread is to look at again; it is told by its own bell.
+    pub(super) overlooked: Sender<Vec<u64>>,
 }

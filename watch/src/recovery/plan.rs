@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
+
 use super::policy::Rules;
 use crate::config::{Command, Settings};
+
+/// How long a command for a process that has ended may wait for the budget: an hour.
+const EXIT_WAIT_NS: u64 = 3_600_000_000_000;
+
+/// One descriptor of this many may be a pidfd that is held.
+const SHARE_OF_DESCRIPTORS: u64 = 8;
 
 /// How recovery is to be done. A reload brings another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +41,8 @@ impl Plan {
             backoff_max_ns: ns(told.recovery_backoff_max_ms),
             budget,
             window_ns: ns(told.recovery_budget_window_ms),
+            exit_wait_ns: EXIT_WAIT_NS,
+            pidfds: most_pidfds(),
             capacity: settings.flags.admission.tracker_capacity,
             for_unconfirmed: told.recovery_for_unconfirmed,
             for_sealed: told.secure_udp_i_accept_recovery_on_unauthenticated_transport,
@@ -48,6 +58,12 @@ impl Plan {
             rules,
         })
     }
+}
+
+/// How many pidfds are held in order to pass them on.
+fn most_pidfds() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(descriptors / SHARE_OF_DESCRIPTORS).unwrap_or(usize::MAX).max(1)
 }
 
 fn ns(ms: u64) -> u64 {

@@ -81,6 +81,9 @@ fn count(shared: &Shared, step: &Step) {
             Reason::CrossNamespace => tallies.refused_cross_namespace.one(),
             Reason::Unconfirmed => tallies.refused_unconfirmed.one(),
             Reason::Capacity => tallies.refused_capacity.one(),
+            Reason::Deaf => tallies.refused_deaf.one(),
+            Reason::ReusedPid => tallies.refused_reused_pid.one(),
+            Reason::WaitedTooLong => tallies.refused_waited_too_long.one(),
         },
         Step::Completed(completed) => {
             match completed {

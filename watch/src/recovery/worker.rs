@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tracing::{error, info, warn};
 use varta_observer::{ExitCause, Origin};
 
 use super::command::{self, Running};
-use super::decision::{Cause, Completed, Step, Subject};
+use super::decision::{Cause, Completed, Reason, Step, Subject};
 use super::inbox::{Inbox, Message};
 use super::plan::Plan;
 use super::policy::{Order, Policy};
@@ -29,9 +29,6 @@ const ENDED: u64 = 1;
 const STDOUT: u64 = 2;
 const STDERR: u64 = 3;
 
-/// How much of the descriptors there are is held in order to pass pidfds on.
-const SHARE_OF_DESCRIPTORS: u64 = 8;
-
 pub(super) struct Worker {
     inbox: Inbox,
     plan: Option<Plan>,
@@ -41,9 +38,7 @@ pub(super) struct Worker {
     epoll: OwnedFd,
     /// By agent.
     running: HashMap<u64, Running>,
-    /// Of agents that are silent.
-    pidfds: HashMap<u64, OwnedFd>,
-    most_pidfds: usize,
+    shared: Shared,
     end: Option<Instant>,
 }
 
@@ -57,19 +52,15 @@ impl Worker {
     ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, &inbox.bell, EventData::new_u64(BELL), EventFlags::IN)?;
-        let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        let most_pidfds =
-            usize::try_from(descriptors / SHARE_OF_DESCRIPTORS).unwrap_or(usize::MAX);
         let mut worker = Self {
             inbox,
             plan: None,
             policy: None,
-            records: Records::new(audit, shared, clock),
+            records: Records::new(audit, shared.clone(), clock),
             clock,
             epoll,
             running: HashMap::new(),
-            pidfds: HashMap::new(),
-            most_pidfds,
+            shared,
             end: None,
         };
         worker.change_plan(plan);
@@ -135,22 +126,17 @@ impl Worker {
             match message {
                 Message::Plan(plan) => self.change_plan(plan.map(|plan| *plan)),
                 Message::End { by } => self.begin_to_end(by),
-                Message::Stalled { at_ns, subject, pidfd } => {
-                    if let Some(pidfd) = pidfd.filter(|_| self.pidfds.len() < self.most_pidfds)
-                    {
-                        self.pidfds.insert(subject.agent, pidfd);
-                    }
-                    if let Some(policy) = &mut self.policy {
-                        policy.stalled(at_ns, subject);
-                    }
-                }
+                Message::Stalled { at_ns, subject, pidfd, again } => match &mut self.policy {
+                    Some(policy) if again => policy.looked_at_again(at_ns, subject, pidfd),
+                    Some(policy) => policy.stalled(at_ns, subject, pidfd),
+                    None => {}
+                },
                 Message::Exited { at_ns, subject } => {
                     if let Some(policy) = &mut self.policy {
                         policy.exited(at_ns, subject);
                     }
                 }
                 Message::Recovered { agent } => {
-                    self.pidfds.remove(&agent);
                     if let Some(policy) = &mut self.policy {
                         policy.recovered(agent);
                     }
@@ -195,11 +181,9 @@ impl Worker {
                 }
                 Order::OverBudget { subject } => self.records.note(&subject, Step::OverBudget),
                 Order::GaveUp { subject, tries } => {
-                    self.pidfds.remove(&subject.agent);
                     self.records.note(&subject, Step::GaveUp { tries });
                 }
                 Order::Ended { subject, ending } => {
-                    self.pidfds.remove(&subject.agent);
                     self.records.note(&subject, Step::Ended(ending));
                 }
                 Order::BudgetSpent => warn!(
@@ -210,16 +194,31 @@ impl Worker {
                 Order::BudgetFree { waited } => {
                     info!(waited, "recovery budget has room again");
                 }
+                Order::LookAgain { agents } => {
+                    // If nobody receives it, the daemon is ending.
+                    let _ = self.inbox.overlooked.send(agents);
+                    self.shared.ring();
+                }
             }
         }
     }
 
     fn start(&mut self, mut subject: Subject, attempt: u32) {
-        let Some(plan) = &self.plan else { return self.settle(subject.agent, false) };
-        let pidfd = self.pidfds.get(&subject.agent);
-        // Its Exit is on the way; until then the pid may already be another's.
-        if subject.cause == Cause::Stall && pidfd.is_some_and(|pidfd| is_gone(pidfd.as_fd())) {
+        let (Some(plan), Some(policy)) = (&self.plan, &mut self.policy) else {
+            return self.settle(subject.agent, false);
+        };
+        let attested = subject.origin == Origin::KernelAttested;
+        let gone = policy.pidfd(subject.agent).is_some_and(is_gone);
+        // Its Exit is on the way.
+        if subject.cause == Cause::Stall && gone {
             subject.cause = Cause::Exit(ExitCause::Unknown);
+        }
+        if attested && subject.cause != Cause::Stall {
+            match has_process(subject.pid) {
+                Ok(false) => {}
+                Ok(true) => return policy.not_started(subject, Reason::ReusedPid),
+                Err(error) => return self.spawn_failed(&subject, attempt, &error),
+            }
         }
         if plan.dry_run {
             let command = command::words(plan, &subject).join(" ");
@@ -227,18 +226,20 @@ impl Worker {
             self.settle(subject.agent, true);
             return;
         }
-        let attested = subject.origin == Origin::KernelAttested && !subject.unconfirmed;
-        let pidfd = pidfd.filter(|_| attested).map(AsFd::as_fd);
+        let passed_on = attested && !subject.unconfirmed && !gone;
+        let pidfd = policy.pidfd(subject.agent).filter(|_| passed_on);
         let spawned = command::spawn(plan, &subject, pidfd)
             .and_then(|running| self.follow(subject.agent, running));
         match spawned {
             Ok(child_pid) => self.records.note(&subject, Step::Spawned { child_pid, attempt }),
-            Err(error) => {
-                let why = error.to_string();
-                self.records.note(&subject, Step::SpawnFailed { attempt, why });
-                self.settle(subject.agent, false);
-            }
+            Err(error) => self.spawn_failed(&subject, attempt, &error),
         }
+    }
+
+    fn spawn_failed(&mut self, subject: &Subject, attempt: u32, error: &io::Error) {
+        let why = error.to_string();
+        self.records.note(subject, Step::SpawnFailed { attempt, why });
+        self.settle(subject.agent, false);
     }
 
     /// Waits for a command's end and output from now on.
@@ -325,4 +326,17 @@ fn is_gone(pidfd: BorrowedFd<'_>) -> bool {
     let mut descriptors = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut descriptors, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
+/// Whether a pid belongs to a process that runs, or is one of its threads. A process that has
+/// ended and is still to be waited for does not run.
+fn has_process(pid: u32) -> io::Result<bool> {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
+    match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(pidfd) => Ok(!is_gone(pidfd.as_fd())),
+        Err(Errno::SRCH) => Ok(false),
+        // A thread's, of which a signal reaches the whole process.
+        Err(Errno::INVAL | Errno::NOENT) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
 }

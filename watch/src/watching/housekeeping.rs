@@ -23,6 +23,7 @@ impl Loop {
         if self.with.signals.reload() {
             self.reload();
         }
+        self.with.recovery.look_again(&self.books, &self.with.observer);
         while let Some(answer) = self.with.questions.next() {
             let snapshot = self.snapshot()?;
             // Whoever asked may have gone.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use varta::{BeatOutcome, Status, Varta};
 
+use super::system::become_user;
 use super::{Child, Ended, PATIENCE, is_alive, ms, signal, wait_until};
 
 /// The first beat may be read before the kernel has been asked who sent it.
@@ -116,4 +117,43 @@ fn beat(path: &Path, told: &UnixDatagram) {
             unsafe { libc::_exit(code[0].into()) }
         }
     }
+}
+
+/// Processes of a user that beat and exit with 1, one after the other.
+#[track_caller]
+pub(crate) fn crash_as(user: u32, path: &Path, times: usize) {
+    for _ in 0..times {
+        let mut child = Child::start(|| {
+            become_user(user);
+            send_beats(path, KNOWN);
+            // SAFETY: ends this child without running what is the parent's to run.
+            unsafe { libc::_exit(1) }
+        });
+        assert_eq!(child.wait(), Ended::Exited(1));
+    }
+}
+
+/// A child that has beaten once and then does nothing until it is dropped.
+#[track_caller]
+pub(crate) fn beat_once(path: &Path) -> Child {
+    let (told, tell) = UnixDatagram::pair().unwrap();
+    let child = Child::start(|| {
+        let _agent = send_beats(path, 1);
+        tell.send(&[0]).unwrap();
+        // SAFETY: waits for a signal.
+        unsafe { libc::pause() };
+    });
+    told.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(told.recv(&mut [0]).unwrap(), 1, "it has not beaten");
+    child
+}
+
+fn send_beats(path: &Path, count: u32) -> Varta {
+    let mut agent = Varta::connect(path).unwrap();
+    for payload in 0..count {
+        while !matches!(agent.beat(Status::Ok, payload), BeatOutcome::Sent) {
+            thread::sleep(ms(1));
+        }
+    }
+    agent
 }

@@ -1,7 +1,7 @@
 //! The rules of recovery, in invented time.
 
 use varta::Status;
-use varta_observer::{ExitCause, Origin};
+use varta_observer::{ExitCause, Origin, ProgramName};
 
 use super::*;
 
@@ -15,7 +15,9 @@ const RULES: Rules = Rules {
     backoff_max_ns: 60 * S,
     budget: 20,
     window_ns: 60 * S,
+    exit_wait_ns: 3_600 * S,
     capacity: 1_000,
+    pidfds: 100,
     for_unconfirmed: false,
     for_sealed: false,
     for_plain: false,
@@ -30,7 +32,10 @@ fn subject(agent: u64, cause: Cause) -> Subject {
         pid,
         claimed_pid: pid,
         origin: Origin::KernelAttested,
+        uid: Some(0),
+        program: ProgramName::default(),
         unconfirmed: false,
+        deaf: false,
         status: Status::Ok,
         payload: 0,
         cause,
@@ -40,6 +45,16 @@ fn subject(agent: u64, cause: Cause) -> Subject {
 
 fn stalled(agent: u64) -> Subject {
     subject(agent, Cause::Stall)
+}
+
+/// A subject of another user.
+fn of_uid(uid: u32, program: &str, subject: Subject) -> Subject {
+    let program = ProgramName::from_bytes(program.as_bytes());
+    Subject { uid: Some(uid), program, ..subject }
+}
+
+fn count(said: &[String], what: &str) -> usize {
+    said.iter().filter(|line| line.starts_with(what)).count()
 }
 
 /// What is ordered at a time, in words.
@@ -60,6 +75,7 @@ fn orders(policy: &mut Policy, now: u64) -> Vec<String> {
             Order::Ended { subject, ending } => {
                 format!("ended {} {}", subject.agent, ending.name())
             }
+            Order::LookAgain { agents } => format!("look again {agents:?}"),
         })
         .collect()
 }
@@ -67,7 +83,7 @@ fn orders(policy: &mut Policy, now: u64) -> Vec<String> {
 #[test]
 fn a_silence_starts_one_command_and_its_success_leaves_the_rest_to_the_agent() {
     let mut policy = Policy::new(RULES);
-    policy.stalled(0, stalled(1));
+    policy.stalled(0, stalled(1), None);
     assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
     policy.ended(S, 1, true);
     assert_eq!((orders(&mut policy, 999 * S), policy.next_due()), (vec![], None));
@@ -79,7 +95,7 @@ fn a_silence_starts_one_command_and_its_success_leaves_the_rest_to_the_agent() {
 fn only_a_command_that_fails_is_tried_again_with_waits_that_double_to_a_bound() {
     let rules = Rules { tries: 9, backoff_max_ns: 10 * S, ..RULES };
     let mut policy = Policy::new(rules);
-    policy.stalled(0, stalled(1));
+    policy.stalled(0, stalled(1), None);
     let mut now = 0;
     let mut waits = Vec::new();
     for attempt in 1..=9 {
@@ -99,7 +115,7 @@ fn only_a_command_that_fails_is_tried_again_with_waits_that_double_to_a_bound() 
 #[test]
 fn a_new_run_begins_with_the_first_wait_again() {
     let mut policy = Policy::new(RULES);
-    policy.stalled(0, stalled(1));
+    policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
     policy.ended(0, 1, false);
     assert_eq!(policy.next_due(), Some(S));
@@ -108,7 +124,7 @@ fn a_new_run_begins_with_the_first_wait_again() {
     assert_eq!(policy.next_due(), Some(3 * S));
     policy.recovered(1);
     assert_eq!(orders(&mut policy, 4 * S), ["ended 1 recovered"]);
-    policy.stalled(10 * S, stalled(1));
+    policy.stalled(10 * S, stalled(1), None);
     assert_eq!(orders(&mut policy, 10 * S), ["start 1 1"]);
     policy.ended(10 * S, 1, false);
     assert_eq!(policy.next_due(), Some(11 * S));
@@ -140,7 +156,7 @@ fn an_end_with_code_0_is_no_crash() {
 fn an_exit_during_or_after_a_run_starts_no_other() {
     for success in [true, false] {
         let mut policy = Policy::new(RULES);
-        policy.stalled(0, stalled(1));
+        policy.stalled(0, stalled(1), None);
         assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
         policy.exited(1, subject(1, CRASH));
         assert_eq!(orders(&mut policy, 1), Vec::<String>::new());
@@ -152,7 +168,7 @@ fn an_exit_during_or_after_a_run_starts_no_other() {
         }
     }
     let mut policy = Policy::new(RULES);
-    policy.stalled(0, stalled(1));
+    policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
     policy.ended(1, 1, true);
     policy.exited(2, subject(1, CRASH));
@@ -165,7 +181,7 @@ fn after_the_last_try_an_exit_starts_nothing_and_a_recovery_clears_the_way() {
     let rules = Rules { tries: 1, ..RULES };
     for recovers in [true, false] {
         let mut policy = Policy::new(rules.clone());
-        policy.stalled(0, stalled(1));
+        policy.stalled(0, stalled(1), None);
         orders(&mut policy, 0);
         policy.ended(0, 1, false);
         assert_eq!(orders(&mut policy, 0), ["gave up 1 1"]);
@@ -187,7 +203,7 @@ fn what_waits_to_start_is_dropped_when_the_agent_recovers_or_ends_of_itself() {
     let rules = Rules { budget: 1, ..RULES };
     let mut policy = Policy::new(rules);
     for agent in 1..=3 {
-        policy.stalled(0, stalled(agent));
+        policy.stalled(0, stalled(agent), None);
     }
     orders(&mut policy, 0);
     policy.recovered(2);
@@ -203,15 +219,15 @@ fn what_waits_to_start_is_dropped_when_the_agent_recovers_or_ends_of_itself() {
 #[test]
 fn runs_for_one_pid_keep_their_distance() {
     let mut policy = Policy::new(RULES);
-    policy.stalled(0, stalled(1));
+    policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
     policy.ended(10 * MS, 1, true);
     policy.recovered(1);
-    policy.stalled(400 * MS, stalled(1));
+    policy.stalled(400 * MS, stalled(1), None);
     assert_eq!(orders(&mut policy, 400 * MS), ["ended 1 recovered", "debounced 1 600"]);
     assert_eq!(policy.next_due(), Some(S));
     // Another pid has nothing to do with it.
-    policy.stalled(500 * MS, stalled(2));
+    policy.stalled(500 * MS, stalled(2), None);
     assert_eq!(orders(&mut policy, 500 * MS), ["start 2 1"]);
     assert_eq!(orders(&mut policy, S), ["start 1 1"]);
 }
@@ -219,11 +235,11 @@ fn runs_for_one_pid_keep_their_distance() {
 #[test]
 fn a_second_silence_waits_for_the_command_of_the_first() {
     let mut policy = Policy::new(RULES);
-    policy.stalled(0, stalled(1));
+    policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
     policy.recovered(1);
     assert_eq!(orders(&mut policy, S), ["ended 1 recovered"]);
-    policy.stalled(5 * S, stalled(1));
+    policy.stalled(5 * S, stalled(1), None);
     assert_eq!(orders(&mut policy, 6 * S), Vec::<String>::new());
     // How the first went is nothing to the second.
     policy.ended(7 * S, 1, false);
@@ -233,7 +249,7 @@ fn a_second_silence_waits_for_the_command_of_the_first() {
 #[test]
 fn a_command_that_outlives_the_silence_is_not_repeated() {
     let mut policy = Policy::new(RULES);
-    policy.stalled(0, stalled(1));
+    policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
     policy.recovered(1);
     policy.ended(S, 1, false);
@@ -245,11 +261,9 @@ fn a_command_that_outlives_the_silence_is_not_repeated() {
 fn a_mass_stall_spends_the_budget_and_is_said_once() {
     let mut policy = Policy::new(RULES);
     for agent in 1..=300 {
-        policy.stalled(agent, stalled(agent));
+        policy.stalled(agent, stalled(agent), None);
     }
     let said = orders(&mut policy, S);
-    let count =
-        |said: &[String], what: &str| said.iter().filter(|line| line.starts_with(what)).count();
     assert_eq!(
         (count(&said, "start"), count(&said, "over budget"), count(&said, "budget spent")),
         (20, 280, 1)
@@ -273,7 +287,7 @@ fn commands_that_never_end_hold_their_place_in_the_budget() {
     let rules = Rules { budget: 2, ..RULES };
     let mut policy = Policy::new(rules);
     for agent in 1..=3 {
-        policy.stalled(0, stalled(agent));
+        policy.stalled(0, stalled(agent), None);
     }
     assert_eq!(
         orders(&mut policy, 0),
@@ -293,10 +307,11 @@ fn who_is_not_fit_to_act_on_is_refused_unless_told_otherwise() {
         (of(Origin::KernelAttested, 0, false), Some("cross_namespace_agent")),
         (of(Origin::KernelAttested, 7, true), Some("unconfirmed_agent")),
         (of(Origin::KernelAttested, 7, false), None),
+        (Subject { deaf: true, ..stalled(1) }, Some("deaf_observer")),
     ];
     for (subject, refusal) in cases {
         let mut policy = Policy::new(RULES);
-        policy.stalled(0, subject);
+        policy.stalled(0, subject, None);
         let expected = match refusal {
             Some(reason) => format!("refused 1 {reason}"),
             None => "start 1 1".to_owned(),
@@ -305,9 +320,12 @@ fn who_is_not_fit_to_act_on_is_refused_unless_told_otherwise() {
 
         let rules = Rules { for_unconfirmed: true, for_sealed: true, for_plain: true, ..RULES };
         let mut policy = Policy::new(rules);
-        policy.stalled(0, subject);
-        let nowhere = refusal == Some("cross_namespace_agent");
-        let expected = if nowhere { "refused 1 cross_namespace_agent" } else { "start 1 1" };
+        policy.stalled(0, subject, None);
+        let always = ["cross_namespace_agent", "deaf_observer"];
+        let expected = match refusal.filter(|reason| always.contains(reason)) {
+            Some(reason) => format!("refused 1 {reason}"),
+            None => "start 1 1".to_owned(),
+        };
         assert_eq!(orders(&mut policy, 0), [expected]);
     }
 }
@@ -317,13 +335,13 @@ fn memory_is_bounded_and_runs_that_wait_for_nothing_make_room() {
     let rules = Rules { capacity: 3, budget: 100, ..RULES };
     let mut policy = Policy::new(rules);
     for agent in 1..=4 {
-        policy.stalled(0, stalled(agent));
+        policy.stalled(0, stalled(agent), None);
     }
     let said = orders(&mut policy, 0);
-    assert_eq!(said.len(), 4);
+    assert_eq!(said.len(), 4, "{said:?}");
     assert_eq!(said.iter().filter(|line| *line == "refused 4 outstanding_capacity").count(), 1);
     policy.ended(0, 1, true);
-    policy.stalled(5 * S, stalled(5));
+    policy.stalled(5 * S, stalled(5), None);
     assert_eq!(orders(&mut policy, 5 * S), ["start 5 1"]);
     for agent in 6..500 {
         policy.exited(10 * S * agent, subject(agent, CRASH));
@@ -333,9 +351,215 @@ fn memory_is_bounded_and_runs_that_wait_for_nothing_make_room() {
     }
 }
 
+mod shared {
+    //! Nobody's crashes take recovery away from others, and refused agents get their turn.
+
+    use super::*;
+
+    const NOBODY: u32 = 65_534;
+
+    fn crash(agent: u64, program: &str) -> Subject {
+        of_uid(NOBODY, program, subject(agent, CRASH))
+    }
+
+    #[test]
+    fn a_flood_of_crashes_delays_no_other_user_and_leaves_it_room() {
+        let mut policy = Policy::new(Rules { capacity: 100, ..RULES });
+        for agent in 1..=6_000 {
+            policy.exited(agent, crash(agent, "crasher"));
+        }
+        let said = orders(&mut policy, S);
+        assert_eq!((count(&said, "start"), count(&said, "refused")), (20, 5_900));
+        // Its user has had no command in this window, so the budget that is spent is not its.
+        policy.stalled(S, stalled(7_000), None);
+        let said = orders(&mut policy, S);
+        assert_eq!(said, ["refused 100 outstanding_capacity", "start 7000 1"]);
+        // A second one waits for the budget, but not for those that came before it.
+        policy.stalled(2 * S, stalled(7_001), None);
+        let said = orders(&mut policy, 2 * S);
+        assert_eq!(said, ["refused 99 outstanding_capacity", "over budget 7001"]);
+        (1..=20).for_each(|agent| policy.ended(3 * S, agent, true));
+        policy.ended(3 * S, 7_000, true);
+        let said = orders(&mut policy, 62 * S);
+        let starts: Vec<_> = said.iter().filter(|line| line.starts_with("start")).collect();
+        assert_eq!(starts[..2], ["start 21 1", "start 7001 1"]);
+        assert_eq!(count(&said, "start"), 20);
+    }
+
+    #[test]
+    fn commands_that_never_end_leave_each_other_user_one() {
+        let mut policy = Policy::new(Rules { budget: 2, ..RULES });
+        (1..=9).for_each(|agent| policy.exited(0, crash(agent, "crasher")));
+        assert_eq!(count(&orders(&mut policy, 0), "start"), 2);
+        for (agent, starts) in [(10, 1), (11, 1), (12, 0)] {
+            let uid = u32::try_from(agent).unwrap();
+            policy.stalled(999 * S, of_uid(uid, "service", stalled(agent)), None);
+            // All of them together are not more than the budget again.
+            assert_eq!(count(&orders(&mut policy, 999 * S), "start"), starts);
+        }
+    }
+
+    #[test]
+    fn users_take_turns_and_so_do_programs_of_one_user() {
+        let rules = Rules { budget: 1, window_ns: S, ..RULES };
+        let mut policy = Policy::new(rules);
+        for agent in 1..=6 {
+            policy.stalled(0, of_uid(1, "a", stalled(agent)), None);
+        }
+        for agent in 7..=8 {
+            policy.stalled(1, of_uid(1, "b", stalled(agent)), None);
+            policy.stalled(1, of_uid(2, "a", stalled(agent + 10)), None);
+        }
+        let mut started = Vec::new();
+        for now in (1..20).map(|second| second * S) {
+            while let Some(order) = policy.next(now) {
+                if let Order::Start { subject, .. } = order {
+                    started.push(subject.agent);
+                    policy.ended(now, subject.agent, true);
+                }
+            }
+        }
+        assert_eq!(started, [1, 17, 7, 18, 2, 8, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_program_does_not_fill_the_room_for_others_of_its_user() {
+        let mut policy = Policy::new(Rules { capacity: 10, budget: 1, ..RULES });
+        (1..=20).for_each(|agent| policy.exited(agent, crash(agent, "crasher")));
+        orders(&mut policy, S);
+        policy.exited(S, crash(21, "service"));
+        let said = orders(&mut policy, S);
+        assert_eq!(said, ["refused 10 outstanding_capacity", "over budget 21"]);
+    }
+
+    #[test]
+    fn a_stall_that_was_refused_gets_its_run_when_there_is_room() {
+        let mut policy = Policy::new(Rules { capacity: 2, budget: 1, ..RULES });
+        (1..=4).for_each(|agent| policy.stalled(0, stalled(agent), None));
+        let said = orders(&mut policy, 0);
+        assert_eq!(count(&said, "refused"), 2);
+        // A crash that finds no room is over and done with, and so is who beats again.
+        policy.exited(0, subject(5, CRASH));
+        policy.recovered(4);
+        assert_eq!(orders(&mut policy, 0), ["refused 5 outstanding_capacity"]);
+        policy.ended(S, 1, true);
+        assert_eq!(orders(&mut policy, S), ["look again [3]"]);
+        policy.looked_at_again(S, stalled(3), None);
+        assert_eq!(orders(&mut policy, S), ["over budget 3"]);
+        assert_eq!(orders(&mut policy, 60 * S), ["start 2 1"]);
+    }
+
+    #[test]
+    fn a_refusal_that_repeats_is_said_once() {
+        let mut policy = Policy::new(Rules { capacity: 1, ..RULES });
+        policy.stalled(0, stalled(1), None);
+        policy.stalled(0, stalled(2), None);
+        assert_eq!(orders(&mut policy, 0), ["refused 2 outstanding_capacity", "start 1 1"]);
+        policy.looked_at_again(0, stalled(2), None);
+        assert_eq!(orders(&mut policy, 0), Vec::<String>::new());
+        policy.ended(S, 1, true);
+        assert_eq!(orders(&mut policy, S), ["look again [2]"]);
+    }
+
+    #[test]
+    fn a_command_for_a_process_that_ended_too_long_ago_is_not_run() {
+        let mut policy = Policy::new(Rules { budget: 1, exit_wait_ns: 90 * S, ..RULES });
+        (1..=4).for_each(|agent| policy.exited(0, crash(agent, "crasher")));
+        policy.stalled(0, stalled(5), None);
+        orders(&mut policy, 0);
+        assert_eq!(orders(&mut policy, 89 * S), Vec::<String>::new());
+        assert_eq!(policy.next_due(), Some(90 * S));
+        let said = orders(&mut policy, 90 * S);
+        assert_eq!(
+            said[..3],
+            [2, 3, 4].map(|agent| format!("refused {agent} waited_too_long"))
+        );
+    }
+
+    #[test]
+    fn a_start_that_does_not_take_place_costs_no_budget() {
+        let mut policy = Policy::new(Rules { budget: 1, ..RULES });
+        (1..=2).for_each(|agent| policy.exited(0, crash(agent, "crasher")));
+        assert!(matches!(policy.next(0), Some(Order::Start { .. })));
+        policy.not_started(crash(1, "crasher"), Reason::ReusedPid);
+        assert_eq!(orders(&mut policy, 0), ["refused 1 reused_pid", "start 2 1"]);
+    }
+}
+
+mod pidfds {
+    //! A run owns its descriptor, and who has none to come has none open.
+
+    use std::fs;
+
+    use rustix::process::{PidfdFlags, getpid, pidfd_open};
+
+    use super::*;
+
+    fn pidfd() -> Option<OwnedFd> {
+        Some(pidfd_open(getpid(), PidfdFlags::empty()).unwrap())
+    }
+
+    /// How many pidfds this process has. Other tests beside this one open none.
+    fn open() -> usize {
+        let links = fs::read_dir("/proc/self/fd").unwrap();
+        let links = links.filter_map(|link| fs::read_link(link.unwrap().path()).ok());
+        links.filter(|to| to.to_string_lossy().contains("pidfd")).count()
+    }
+
+    /// All in one test, because it counts what the whole process has open.
+    #[test]
+    fn however_a_stall_ends_its_descriptor_is_closed() {
+        let before = open();
+        let rules = Rules { capacity: 50, pidfds: 20, debounce_ns: 0, tries: 1, ..RULES };
+        let mut policy = Policy::new(rules);
+        // Ten thousand are refused: unconfirmed ones, then those without room.
+        for agent in 1..=9_980 {
+            let refused = Subject { unconfirmed: true, ..stalled(agent) };
+            policy.stalled(0, refused, pidfd());
+            policy.exited(0, Subject { cause: Cause::Exit(ExitCause::Code(0)), ..refused });
+        }
+        (10_001..=10_070).for_each(|agent| policy.stalled(0, stalled(agent), pidfd()));
+        let said = orders(&mut policy, 0);
+        assert_eq!((count(&said, "refused"), count(&said, "start")), (10_000, 20));
+        assert_eq!(open() - before, 20);
+        assert!((10_001..=10_020).all(|agent| policy.pidfd(agent).is_some()));
+
+        // Those without for want of room get one when others are through.
+        for agent in 10_001..=10_020 {
+            match agent % 4 {
+                0 => policy.ended(0, agent, true),
+                1 => policy.ended(0, agent, false),
+                2 => policy.recovered(agent),
+                _ => policy.exited(0, subject(agent, CRASH)),
+            }
+        }
+        assert_eq!(open(), before);
+        (10_001..=10_020).for_each(|agent| policy.ended(0, agent, true));
+        let said = orders(&mut policy, 0);
+        assert!(said.last().unwrap().starts_with("look again [10021, "), "{said:?}");
+        policy.looked_at_again(0, stalled(10_021), pidfd());
+        policy.looked_at_again(0, stalled(10_022), pidfd());
+        assert!(policy.pidfd(10_021).is_some() && open() - before == 2);
+
+        // Another user's stall is not without when one user has them all.
+        (10_023..=10_040).for_each(|agent| policy.looked_at_again(0, stalled(agent), pidfd()));
+        assert_eq!(open() - before, 20);
+        policy.stalled(0, of_uid(1, "service", stalled(20_000)), pidfd());
+        assert!(policy.pidfd(20_000).is_some() && policy.pidfd(10_040).is_none());
+        assert_eq!(open() - before, 20);
+
+        policy.exited(0, subject(10_021, CRASH));
+        policy.exited(0, subject(10_022, Cause::Exit(ExitCause::Code(0))));
+        policy.recovered(10_023);
+        assert_eq!(open() - before, 17);
+        policy.rest();
+        assert_eq!(open(), before);
+    }
+}
+
 mod at_random {
     //! Whatever happens in whatever order: one command per agent at a time, never more than
-    //! the budget, and nothing left over in the end.
+    //! twice the budget, and nothing left over in the end.
 
     use std::collections::HashSet;
 
@@ -364,11 +588,15 @@ mod at_random {
 
     proptest! {
         #[test]
-        fn one_command_per_agent_and_no_more_than_the_budget(
+        fn one_command_per_agent_and_no_more_than_twice_the_budget(
             steps in proptest::collection::vec(step(), 1..200),
         ) {
-            let rules = Rules { budget: 3, window_ns: 5 * S, ..RULES };
+            let rules = Rules { budget: 3, window_ns: 5 * S, capacity: 6, ..RULES };
             let mut policy = Policy::new(rules);
+            let subject = |agent, cause| {
+                let program = if agent % 2 == 0 { "a" } else { "b" };
+                of_uid(u32::from(agent < 4), program, subject(agent, cause))
+            };
             let mut now = 0;
             let mut running: Vec<u64> = Vec::new();
             let mut starts: Vec<u64> = Vec::new();
@@ -382,12 +610,15 @@ mod at_random {
                 }
                 let distinct: HashSet<_> = running.iter().collect();
                 assert_eq!(distinct.len(), running.len());
-                assert!(running.len() <= 3);
-                assert!(starts.iter().filter(|at| **at + 5 * S > now).count() <= 3);
+                assert!(running.len() <= 6);
+                assert!(starts.iter().filter(|at| **at + 5 * S > now).count() <= 6);
+                // What each share has is what there is in all.
+                assert_eq!(policy.planned.len(), policy.due.len() + policy.waiting.len());
+                assert!(policy.runs.len() <= 6 && policy.overlooked.len() <= 6);
             };
             for step in steps {
                 match step {
-                    Step::Stall(agent) => policy.stalled(now, stalled(agent)),
+                    Step::Stall(agent) => policy.stalled(now, subject(agent, Cause::Stall), None),
                     Step::Exit(agent, clean) => {
                         let code = i32::from(!clean);
                         policy.exited(now, subject(agent, Cause::Exit(ExitCause::Code(code))));
@@ -413,8 +644,9 @@ mod at_random {
                 }
                 take(&mut policy, &mut running, now);
             }
-            assert!(running.is_empty() && policy.running == 0);
+            assert!(running.is_empty() && policy.budget.running() == 0);
             assert!(policy.due.is_empty() && policy.waiting.is_empty());
+            assert!(policy.planned.is_empty() && policy.exited.is_empty());
         }
     }
 }
@@ -424,9 +656,9 @@ fn what_was_started_before_recovery_was_turned_off_counts_afterwards() {
     let rules = Rules { budget: 2, debounce_ns: 0, ..RULES };
     let window = rules.window_ns;
     let mut policy = Policy::new(rules);
-    policy.stalled(0, stalled(1));
-    policy.stalled(0, stalled(2));
-    policy.stalled(0, stalled(3));
+    policy.stalled(0, stalled(1), None);
+    policy.stalled(0, stalled(2), None);
+    policy.stalled(0, stalled(3), None);
     let begun = ["start 1 1", "start 2 1", "budget spent", "over budget 3"];
     assert_eq!(orders(&mut policy, 0), begun);
     policy.ended(1, 2, false);
@@ -434,8 +666,8 @@ fn what_was_started_before_recovery_was_turned_off_counts_afterwards() {
     assert_eq!((orders(&mut policy, 1), policy.next_due()), (vec![], None));
 
     // On again. The first agent's command runs still, and one agent has one at a time.
-    policy.stalled(2, stalled(1));
-    policy.stalled(2, stalled(2));
+    policy.stalled(2, stalled(1), None);
+    policy.stalled(2, stalled(2), None);
     assert_eq!(orders(&mut policy, 2), ["budget spent", "over budget 2"]);
     policy.ended(3, 1, true);
     assert_eq!(orders(&mut policy, 3), ["over budget 1"]);
