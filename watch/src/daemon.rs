@@ -21,22 +21,29 @@ use crate::recovery::{self, Plan};
 use crate::showing;
 use crate::signals::Signals;
 use crate::state::{self, Questions, Shared};
-use crate::systemd::{self, Notifier, Passed};
+use crate::systemd::{Notifier, Passed};
 use crate::watching::{Loop, Watching};
 
-/// Watches until told to end.
-pub(crate) fn run(settings: Settings, arguments: Vec<OsString>) -> io::Result<()> {
+/// Watches until told to end. The sockets were taken before anything was opened; that this
+/// failed is reported once there is a log.
+pub(crate) fn run(
+    settings: Settings,
+    arguments: Vec<OsString>,
+    passed: io::Result<Passed>,
+) -> io::Result<()> {
     // Taken first, so that no signal ends it without order.
     let signals = Signals::take()?;
     let (shared, questions) = state::shared()?;
     let _log = log::start(&settings.flags.logging, shared.clone())?;
-    watch(settings, arguments, signals, shared, questions)
+    passed
+        .and_then(|passed| watch(settings, arguments, passed, signals, shared, questions))
         .inspect_err(|error| tracing::error!("{error}"))
 }
 
 fn watch(
     mut settings: Settings,
     arguments: Vec<OsString>,
+    mut passed: Passed,
     signals: Signals,
     shared: Shared,
     questions: Questions,
@@ -45,7 +52,6 @@ fn watch(
         info!(flag, "has no effect here; docs/watch.md says why");
     }
     let notifier = Notifier::from_env()?;
-    let mut passed = systemd::take_sockets()?;
     let passed_http = std::mem::take(&mut passed.http);
     let observer = observe(&mut settings, passed)?;
     if let Some(advice) = observer.advice() {

@@ -2,20 +2,55 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{FromRawFd, OwnedFd};
 
 use rustix::io::{FdFlags, fcntl_setfd};
 
-/// Takes one that was passed to this process to be its own. To be called once for each.
+/// Takes ownership of a descriptor that this process inherited when it was started.
+///
+/// A descriptor that survived exec does not have the close-on-exec flag, and every descriptor
+/// that this program opens itself does. So the flag tells the two apart: a descriptor that has
+/// an owner here already is refused, and so is a second call for the same number. Call it
+/// before other threads are started, because the flag is read and then set.
 pub(crate) fn take(number: i32) -> io::Result<OwnedFd> {
-    // The standard ones belong to the standard library, and -1 is no descriptor.
-    if number < 3 {
-        return Err(io::Error::from_raw_os_error(rustix::io::Errno::BADF.raw_os_error()));
+    // SAFETY: takes numbers alone, and only asks for flags.
+    let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+    let why = match flags {
+        -1 => "is not open",
+        // These belong to the standard library.
+        _ if number < 3 => "is a standard stream",
+        0 => {
+            // SAFETY: the descriptor is open and nothing here owns it, as described above.
+            let taken = unsafe { OwnedFd::from_raw_fd(number) };
+            fcntl_setfd(&taken, FdFlags::CLOEXEC)?;
+            return Ok(taken);
+        }
+        _ => "was not inherited",
+    };
+    let why = format!("descriptor {number} {why}");
+    Err(io::Error::new(io::ErrorKind::InvalidInput, why))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::{AsRawFd, IntoRawFd};
+
+    use super::*;
+
+    #[test]
+    fn a_descriptor_with_an_owner_is_not_taken() {
+        let own = File::open("/dev/null").unwrap();
+        assert!(take(own.as_raw_fd()).unwrap_err().to_string().contains("was not inherited"));
+        assert!(own.metadata().is_ok());
+
+        let inherited = rustix::io::dup(&own).unwrap();
+        fcntl_setfd(&inherited, FdFlags::empty()).unwrap();
+        let number = inherited.into_raw_fd();
+        let taken = take(number).unwrap();
+        assert!(take(number).unwrap_err().to_string().contains("was not inherited"));
+        drop(taken);
+        assert!(take(-1).unwrap_err().to_string().ends_with("descriptor -1 is not open"));
+        assert!(take(1).unwrap_err().to_string().ends_with("is a standard stream"));
     }
-    // SAFETY: it is not -1, and borrowed for one call only, which fails if it is not open.
-    let open = unsafe { BorrowedFd::borrow_raw(number) };
-    fcntl_setfd(open, FdFlags::CLOEXEC)?;
-    // SAFETY: it is open, was passed to this process by number to be its own, and nobody
-    // else here takes it.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }

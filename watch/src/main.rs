@@ -56,6 +56,8 @@ fn main() -> ExitCode {
 }
 
 fn watch(said: cli::Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    // First, while every open descriptor is one that was passed.
+    let passed = systemd::take_sockets();
     let only_check = said.flags.check_config;
     let settings = match config::settle(said, &arguments) {
         Ok(settings) => settings,
@@ -66,6 +68,6 @@ fn watch(said: cli::Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> 
         print("the settings are fine");
         return Ok(ExitCode::SUCCESS);
     }
-    daemon::run(settings, arguments).map_err(Failure::new)?;
+    daemon::run(settings, arguments, passed).map_err(Failure::new)?;
     Ok(ExitCode::SUCCESS)
 }

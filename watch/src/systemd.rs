@@ -101,13 +101,19 @@ fn sockets_passed() -> Option<i32> {
     (pid == std::process::id() && count > 0).then_some(count)
 }
 
-/// Takes the sockets. To be called once.
+/// Takes the sockets. To be called once, before anything is opened or started.
 pub(crate) fn take_sockets() -> io::Result<Passed> {
     let mut passed = Passed::default();
     let Some(count) = sockets_passed() else { return Ok(passed) };
     for number in 0..count {
-        let socket = inherited::take(FIRST.saturating_add(number))?;
-        let kind = sockopt::socket_type(&socket)?;
+        let descriptor = FIRST.saturating_add(number);
+        let unfit = |why: &dyn std::fmt::Display| {
+            let why = format!("LISTEN_FDS promises {count} sockets: {why}");
+            io::Error::new(io::ErrorKind::InvalidInput, why)
+        };
+        let socket = inherited::take(descriptor).map_err(|error| unfit(&error))?;
+        let kind = sockopt::socket_type(&socket)
+            .map_err(|error| unfit(&format_args!("descriptor {descriptor}: {error}")))?;
         let domain = sockopt::socket_domain(&socket)?;
         let listens = sockopt::socket_acceptconn(&socket)?;
         match (domain, kind) {

@@ -247,6 +247,21 @@ fn a_socket_that_is_passed_is_used_and_stays() {
 }
 
 #[test]
+fn a_socket_that_was_promised_and_not_passed_is_an_error() {
+    for (open, why) in [
+        ("", "LISTEN_FDS promises 1 sockets: descriptor 3 is not open"),
+        ("exec 3</dev/null;", "LISTEN_FDS promises 1 sockets: descriptor 3: "),
+    ] {
+        let line =
+            format!("{open} LISTEN_PID=$$ LISTEN_FDS=1 exec {WATCH} --threshold-ms 9000");
+        let ended = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{said}");
+        assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
 fn a_file_and_a_device_see_that_the_loop_turns() {
     let folder = Folder::new();
     let (heartbeat, device) = (folder.join("heartbeat"), folder.join("device"));
