@@ -420,3 +420,29 @@ fn a_command_for_a_pid_that_was_given_away_is_not_run() {
     daemon.end();
     assert_eq!(count(&runs), audited(&folder, "spawn"));
 }
+
+/// Between its fork and its exec a command holds copies of the daemon's sockets.
+#[test]
+fn a_daemon_that_is_killed_while_commands_start_can_be_started_again_at_once() {
+    let folder = Folder::new();
+    let flags = [
+        ["--recovery-backoff-ms", "1"],
+        ["--recovery-backoff-max-ms", "1"],
+        ["--recovery-tries", "1000000"],
+        ["--recovery-budget", "1000000"],
+    ];
+    // Command by command fails, so that one is being started at nearly any time.
+    let begin = || daemon(&folder, "/bin/false", flags.as_flattened());
+    let mut running = begin();
+    for _ in 0..30 {
+        let mut agents = Agent::crowd(running.socket(), 4);
+        for agent in &mut agents {
+            agent.kill();
+        }
+        let before = audited(&folder, "spawn");
+        wait_until(|| audited(&folder, "spawn") > before + 20);
+        // Kills it, and waits until it has ended and no longer.
+        drop(running);
+        running = begin();
+    }
+}

@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
+use std::time::Duration;
 
 pub(crate) use udp::UdpListener;
 pub(crate) use uds::UdsListener;
@@ -117,6 +119,24 @@ fn cannot_bind(
 fn cannot_bind_for(what: impl fmt::Display, error: io::Error) -> io::Error {
     let why = error.to_string();
     cannot_bind(what, error, why)
+}
+
+/// How often it is tried to bind where somebody listens, and how long to wait in between:
+/// 100 ms in all.
+const TRIES: u32 = 50;
+const WAIT: Duration = Duration::from_millis(2);
+
+/// Binds as soon as nobody else listens there; false if that is not soon. An observer that was
+/// killed may have been starting a process, which holds copies of its sockets from its fork
+/// to its exec.
+fn bind_soon(mut bind: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
+    for _ in 0..TRIES {
+        if bind()? {
+            return Ok(true);
+        }
+        thread::sleep(WAIT);
+    }
+    bind()
 }
 
 /// Nobody else can be told from an observer here.

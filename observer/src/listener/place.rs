@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{TAKEN, cannot_bind, cannot_bind_for};
+use super::{TAKEN, bind_soon, cannot_bind, cannot_bind_for};
 use crate::sys::{self, FileId, Folder, Owner};
 
 /// How long others may keep the folder locked. An observer needs it for well under a
@@ -36,6 +36,8 @@ enum Occupant {
     Nobody,
     /// A socket that belonged to a process which is gone.
     Dead,
+    /// A socket that somebody listens at.
+    Live,
 }
 
 impl<'a> Place<'a> {
@@ -82,20 +84,25 @@ impl<'a> Place<'a> {
             let why = format!("{why}: {error}");
             cannot_bind(path.display(), error, why)
         };
-        let lock = match self.folder.lock(self.patience) {
-            Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                let why = "another process keeps its directory locked";
-                return Err(self.cannot(error, why));
-            }
-            // It may not be read, or its file system knows no locks.
-            lock => lock,
-        };
         // Before there is a file, so that it never has more than this mode.
         sys::set_mode(socket, mode).map_err(|error| fail(error, "its mode cannot be set"))?;
-        self.bind(socket, lock.as_ref().err())?;
-        let about = self.folder.about(&self.name);
-        drop(lock);
-
+        let mut about = None;
+        let bound = bind_soon(|| {
+            let lock = match self.folder.lock(self.patience) {
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    let why = "another process keeps its directory locked";
+                    return Err(self.cannot(error, why));
+                }
+                // It may not be read, or its file system knows no locks.
+                lock => lock,
+            };
+            let bound = self.bind(socket, lock.as_ref().err())?;
+            about = bound.then(|| self.folder.about(&self.name));
+            Ok(bound)
+        })?;
+        let Some(about) = about.filter(|_| bound) else {
+            return Err(self.cannot(ErrorKind::AddrInUse, TAKEN));
+        };
         let about = about.map_err(|error| fail(error, "its file has gone at once"))?;
         // What has more permissions than were given it is not what was made.
         if !about.is_socket || about.mode & !mode != 0 {
@@ -111,10 +118,11 @@ impl<'a> Place<'a> {
         Ok(kept)
     }
 
-    fn bind(&self, socket: BorrowedFd<'_>, no_lock: Option<&io::Error>) -> io::Result<()> {
+    /// False if somebody listens there.
+    fn bind(&self, socket: BorrowedFd<'_>, no_lock: Option<&io::Error>) -> io::Result<bool> {
         for _ in 0..ATTEMPTS {
             match sys::bind_unix(socket, self.path.as_os_str().as_bytes()) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(true),
                 Err(error) if error.kind() == ErrorKind::AddrInUse => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     return Err(self.cannot(error, "its directory has been removed"));
@@ -122,6 +130,7 @@ impl<'a> Place<'a> {
                 Err(error) => return Err(cannot_bind_for(self.path.display(), error)),
             }
             match (self.occupant()?, no_lock) {
+                (Occupant::Live, _) => return Ok(false),
                 (Occupant::Nobody, _) => {}
                 (Occupant::Dead, None) => self.bury()?,
                 (Occupant::Dead, Some(error)) => {
@@ -154,7 +163,7 @@ impl<'a> Place<'a> {
         }
         let probe = UnixDatagram::unbound().and_then(|probe| probe.connect(self.path));
         let error = match probe {
-            Ok(()) => return Err(self.cannot(ErrorKind::AddrInUse, TAKEN)),
+            Ok(()) => return Ok(Occupant::Live),
             Err(error) => error,
         };
         match error.raw_os_error() {

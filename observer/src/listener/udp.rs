@@ -4,7 +4,7 @@ use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::{RECEIVE_BUFFER, TAKEN, cannot_bind, cannot_bind_for};
+use super::{RECEIVE_BUFFER, TAKEN, bind_soon, cannot_bind, cannot_bind_for};
 use crate::sys::{self, Batch};
 
 /// The kernel charges a queued datagram with no less than this, however short it is.
@@ -34,7 +34,17 @@ impl UdpListener {
     }
 
     fn bound(address: SocketAddr) -> io::Result<Self> {
-        let socket = UdpSocket::from(sys::bind_udp(address)?);
+        let mut bound = None;
+        bind_soon(|| match sys::bind_udp(address) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
+            socket => {
+                bound = Some(socket?);
+                Ok(true)
+            }
+        })?;
+        let socket = UdpSocket::from(
+            bound.ok_or_else(|| io::Error::from_raw_os_error(libc::EADDRINUSE))?,
+        );
         sys::count_overflows(socket.as_fd())?;
         let local_address = socket.local_addr()?;
         let batch = Batch::for_udp();

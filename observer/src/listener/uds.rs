@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::place::{Place, SocketFile};
-use super::{RECEIVE_BUFFER, TAKEN, cannot_bind, cannot_bind_for};
+use super::{RECEIVE_BUFFER, TAKEN, bind_soon, cannot_bind, cannot_bind_for};
 use crate::sys::{self, Batch};
 
 /// The longest path or abstract name that fits `sun_path`, less its NUL.
@@ -59,13 +59,18 @@ impl UdsListener {
             return Err(cannot_bind(what, io::ErrorKind::InvalidInput, why));
         }
         let socket = Self::unbound(&what)?;
-        sys::bind_unix(socket.as_fd(), &[b"\0", name].concat()).map_err(|error| match error
-            .kind()
-        {
-            io::ErrorKind::AddrInUse => cannot_bind(what, error, TAKEN),
-            _ => cannot_bind_for(what, error),
-        })?;
-        Ok(Self::on(socket, None))
+        let bound =
+            bind_soon(|| match sys::bind_unix(socket.as_fd(), &[b"\0", name].concat()) {
+                Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
+                bound => bound.map(|()| true),
+            });
+        match bound {
+            Ok(true) => Ok(Self::on(socket, None)),
+            Ok(false) => {
+                Err(cannot_bind(what, io::Error::from_raw_os_error(libc::EADDRINUSE), TAKEN))
+            }
+            Err(error) => Err(cannot_bind_for(what, error)),
+        }
     }
 
     /// Listens on a socket that somebody else has bound and will remove, such as a

@@ -49,6 +49,30 @@ fn refused(path: &Path) -> (ErrorKind, String) {
     (error.kind(), why.to_owned())
 }
 
+/// A process that an observer was starting when it was killed holds its sockets for a moment.
+#[test]
+fn a_socket_that_is_let_go_of_soon_is_waited_for() {
+    let folder = Folder::new();
+    let path = folder.join("a.sock");
+    let name = path.as_os_str().as_bytes();
+    for _ in 0..5 {
+        let holder = Child::start(|| {
+            let _both = (bind(&path), UdsListener::bind_abstract(name).unwrap());
+            // SAFETY: waits for a signal.
+            unsafe { libc::pause() };
+        });
+        wait_until(|| UnixDatagram::unbound().unwrap().connect(&path).is_ok());
+        std::thread::scope(|scope| {
+            let next = scope.spawn(|| (bind(&path), UdsListener::bind_abstract(name)));
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            // Killed, it leaves its file.
+            drop(holder);
+            let (mut listener, named) = next.join().unwrap();
+            assert!(is_reached(&mut listener, &path) && named.is_ok());
+        });
+    }
+}
+
 #[test]
 fn a_free_path_is_taken_and_given_back() {
     let folder = Folder::new();

@@ -33,7 +33,7 @@ fn race_of_threads(path: &Path, threads: usize) {
 fn of_threads_that_bind_at_once_one_wins() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
-    for _ in 0..200 {
+    for _ in 0..50 {
         race_of_threads(&path, 4);
         assert!(!path.exists());
         die(&path);
@@ -46,7 +46,7 @@ fn of_processes_that_bind_at_once_one_wins() {
     const TAKEN: i32 = 17;
     let folder = Folder::new();
     let (path, go) = (folder.join("a.sock"), folder.join("go"));
-    for _ in 0..200 {
+    for _ in 0..50 {
         die(&path);
         let racers: Vec<_> = (0..3)
             .map(|_| {
