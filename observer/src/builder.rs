@@ -304,7 +304,8 @@ impl Builder {
     /// # Errors
     ///
     /// Names the endpoint or the key file and what is wrong with it. `AddrInUse`: an
-    /// observer is listening there already.
+    /// observer is listening there already, and still is after 100 ms. (A process that a killed
+    /// observer was starting holds its sockets for a moment.)
     pub fn bind(mut self) -> io::Result<Observer> {
         if self.places.is_empty() {
             return Err(invalid("cannot bind: no endpoint was given"));

@@ -143,7 +143,8 @@ pub(crate) struct Recovery {
     /// Longest wait between two tries
     #[arg(long, value_name = "MS", default_value_t = 60_000)]
     pub(crate) recovery_backoff_max_ms: u64,
-    /// Commands that may be started for all agents in one window, or run at once
+    /// Commands that may be started for all agents in one window, or run at once; users take
+    /// turns, and while it is spent a user without a command in it gets one more
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) recovery_budget: u32,
     /// The window of the budget
