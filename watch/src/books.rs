@@ -33,6 +33,7 @@ pub(crate) struct Book {
     /// When it was heard last, in the observer's time.
     pub(crate) last_ns: u64,
     pub(crate) beats: u64,
+    /// Agents choose the nonces that this is derived from, so it stays at its maximum.
     pub(crate) missed: u64,
     /// Silences and, as published, exits that no silence came before.
     pub(crate) stalls: u64,
@@ -62,7 +63,7 @@ impl Book {
 
     pub(crate) fn absorb(&mut self, gone: &Self) {
         self.beats += gone.beats;
-        self.missed += gone.missed;
+        self.missed = self.missed.saturating_add(gone.missed);
         self.stalls += gone.stalls;
         self.recoveries += gone.recoveries;
         self.intervals.add(&gone.intervals);
@@ -148,7 +149,7 @@ impl Books {
                 book.nonce = nonce;
                 book.last_ns = event.observer_ns;
                 book.beats += 1;
-                book.missed += missed;
+                book.missed = book.missed.saturating_add(missed);
             }
             What::Stall { last_ns, deaf, .. } => {
                 book.stalls += 1;
@@ -184,22 +185,16 @@ impl Books {
         }
     }
 
-    /// Closes the books of agents that made room without an event: those that are not
-    /// among the followed.
-    pub(crate) fn keep_only(
-        &mut self,
-        followed: impl Fn(u64) -> bool,
-        mut struck_out: impl FnMut(&Book),
-    ) {
-        let gone = &mut self.gone;
-        self.agents.retain(|agent, book| {
-            let stays = followed(*agent);
-            if !stays {
-                gone.absorb(book);
-                struck_out(book);
-            }
-            stays
-        });
+    /// The numbers of all agents that have a book.
+    pub(crate) fn numbers(&self) -> Vec<u64> {
+        self.agents.keys().copied().collect()
+    }
+
+    /// Closes the book of an agent that made room for another. Returns it, if there is one.
+    pub(crate) fn strike_out(&mut self, agent: u64) -> Option<Book> {
+        let book = self.agents.remove(&agent)?;
+        self.gone.absorb(&book);
+        Some(book)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The log: a line for each message on stderr, written by a thread of its own, because a
 //! reader that has stopped reading must not stop the watch.
 
+mod limit;
+
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -18,6 +20,8 @@ use crate::flags::{LogFormat, LogLevel, Logging};
 use crate::rank;
 use crate::state::Shared;
 use crate::tallies::Count;
+
+pub(crate) use limit::LineLimit;
 
 /// Lines that may wait to be written; further ones are lost, and counted.
 const WAITING: usize = 4096;

@@ -1,6 +1,8 @@
 //! The loop: hears, keeps the books, passes on what was said. It waits for nothing but its
 //! own descriptors.
 
+mod event_log;
+mod evictions;
 mod housekeeping;
 
 use std::ffi::OsString;
@@ -8,10 +10,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tracing::{error, info, warn};
-use varta_observer::{AgentInfo, Event, ExitCause, Observer, Origin, ProgramName, What};
+use varta_observer::{AgentInfo, Event, Observer, Origin, What};
 
-use crate::books::{Books, shown_pid};
+use self::event_log::EventLog;
+use self::evictions::Search;
+use crate::books::Books;
 use crate::config::Settings;
 use crate::export::{self, Entry};
 use crate::histogram::{LATENCIES, Latencies};
@@ -50,6 +53,8 @@ pub(crate) struct Loop {
     /// When the last turn ended. The wall clock is asked only by who wants to know.
     last_turn_ns: u64,
     pace: Pace,
+    log: EventLog,
+    search: Search,
     /// The snapshot given out last, and when.
     latest: Option<(Instant, Arc<Snapshot>)>,
     end_at: Option<Instant>,
@@ -83,6 +88,8 @@ impl Loop {
             turns,
             last_turn_ns,
             pace,
+            log: EventLog::default(),
+            search: Search::default(),
             latest: None,
             end_at,
             namespace_refused,
@@ -98,9 +105,14 @@ impl Loop {
                 break;
             }
             let now = self.with.observer.now_ns();
+            self.log.sum_up(now);
             let wait = match self.pace.looks_again(now) {
                 true => Duration::ZERO,
-                false => left.unwrap_or(Duration::MAX),
+                false => {
+                    let due = self.log.due_ns();
+                    let due = due.map(|at| Duration::from_nanos(at.saturating_sub(now)));
+                    left.into_iter().chain(due).min().unwrap_or(Duration::MAX)
+                }
             };
             let heard = self.with.observer.poll_many(&mut events, wait)?;
             let woken = self.with.observer.take_woken();
@@ -110,6 +122,7 @@ impl Loop {
             let drained = self.with.observer.now_ns();
             let events = events.get(..heard).unwrap_or_default();
             self.pass_on(events);
+            self.forget_evicted(drained)?;
             let maintained = self.with.observer.now_ns();
             let mut ended = maintained;
             if woken {
@@ -128,7 +141,8 @@ impl Loop {
     }
 
     /// What is needed to end in order.
-    pub(crate) fn into_parts(self) -> Watching {
+    pub(crate) fn into_parts(mut self) -> Watching {
+        self.log.sum_up(u64::MAX);
         self.with
     }
 
@@ -170,7 +184,7 @@ impl Loop {
             let book = ended.as_ref().or_else(|| self.books.get(agent?));
             let name = book.map_or(AgentInfo::NOBODY.name, |book| book.name);
             if !is_beat {
-                log(event, name);
+                self.log.write(event.observer_ns, event, name, book);
                 if let Some(book) = book {
                     self.with.recovery.tell(event, book, &self.with.observer);
                 }
@@ -217,24 +231,6 @@ impl Loop {
         Err(io::Error::other(
             "a beat came from another pid namespace, and --strict-namespace-check was said",
         ))
-    }
-}
-
-/// One line for what operators look for.
-fn log(event: &Event, name: ProgramName) {
-    let (agent, pid) = event
-        .about
-        .map_or((0, 0), |about| (about.agent, shown_pid(about.pid, about.claimed_pid)));
-    match event.what {
-        What::Stall { .. } => warn!(agent, pid, program = %name, "{}", event.what),
-        What::Exit { cause: ExitCause::Code(0), .. } => {
-            info!(agent, pid, program = %name, "{}", event.what);
-        }
-        What::Exit { .. } => warn!(agent, pid, program = %name, "{}", event.what),
-        What::Recovered { .. } => info!(agent, pid, program = %name, "{}", event.what),
-        What::Io { .. } => error!("{}", event.what),
-        What::Paused { .. } => warn!("{}", event.what),
-        _ => tracing::debug!(agent, pid, "{}", event.what),
     }
 }
 

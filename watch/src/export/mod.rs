@@ -45,7 +45,7 @@ enum Message {
     /// Agents that made room.
     Evicted {
         at_ns: u64,
-        pid: u32,
+        pids: Vec<u32>,
     },
     End,
 }
@@ -82,9 +82,10 @@ impl Feed {
         }
     }
 
-    pub(crate) fn evicted(&self, at_ns: u64, pid: u32) {
-        if self.messages.try_send(Message::Evicted { at_ns, pid }).is_err() {
-            self.shared.tallies().export.lost.one();
+    pub(crate) fn evicted(&self, at_ns: u64, pids: Vec<u32>) {
+        let lines = pids.len();
+        if self.messages.try_send(Message::Evicted { at_ns, pids }).is_err() {
+            self.shared.tallies().export.lost.add(lines as u64);
         }
     }
 
@@ -118,11 +119,13 @@ impl Writer {
                             lines += self.write_entry(entry, &mut text);
                         }
                     }
-                    Message::Evicted { at_ns, pid } => {
-                        lines += 1;
-                        match self.format {
-                            ExportFormat::Tsv => tsv::eviction(at_ns, pid, &mut text),
-                            ExportFormat::Json => json::eviction(at_ns, pid, &mut text),
+                    Message::Evicted { at_ns, pids } => {
+                        lines += pids.len() as u64;
+                        for pid in pids {
+                            match self.format {
+                                ExportFormat::Tsv => tsv::eviction(at_ns, pid, &mut text),
+                                ExportFormat::Json => json::eviction(at_ns, pid, &mut text),
+                            }
                         }
                     }
                     Message::End => ending = true,

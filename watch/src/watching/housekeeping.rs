@@ -1,6 +1,5 @@
 //! What is done when a signal came or somebody rang: answers, reloads, a dump.
 
-use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -46,9 +45,7 @@ impl Loop {
 
     fn take_snapshot(&mut self) -> io::Result<Snapshot> {
         let infos = self.with.observer.snapshot()?;
-        if self.with.observer.drain_evictions()? > 0 {
-            self.strike_out_evicted(infos.iter().map(|info| info.agent).collect());
-        }
+        self.forget_all_evicted()?;
         let now_ns = self.with.observer.now_ns();
         self.books.close_old(now_ns);
         let at = SystemTime::now();
@@ -69,19 +66,6 @@ impl Loop {
             threshold: self.with.settings.threshold,
             capacity: self.with.settings.flags.admission.tracker_capacity,
         })
-    }
-
-    fn strike_out_evicted(&mut self, followed: HashSet<u64>) {
-        let now_ns = self.with.observer.now_ns();
-        let export = &self.with.export;
-        self.books.keep_only(
-            |agent| followed.contains(&agent),
-            |gone| {
-                if let Some(export) = export {
-                    export.evicted(now_ns, gone.claimed_pid);
-                }
-            },
-        );
     }
 
     /// Writes the state to the log.

@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 pub(crate) use agent::{Agent, beat_once, crash_as};
 pub(crate) use browser::Browser;
 pub(crate) use child::{Child, Ended};
-pub(crate) use crowd::crowd;
+pub(crate) use crowd::{crowd, udp_address_of};
 pub(crate) use daemon::Daemon;
 pub(crate) use folder::Folder;
 pub(crate) use peer::published_daemon;

@@ -1,0 +1,161 @@
+//! A limit on log lines of one kind, so that a user whose processes crash in a loop cannot
+//! fill the log, nor make its collector drop the lines of everybody else.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Lines about the agents of one user in a window.
+const MOST_OF_A_UID: u64 = 20;
+
+/// Lines in a window. journald accepts 10,000 in 30 seconds.
+const MOST: u64 = 100;
+
+const WINDOW_NS: u64 = 1_000_000_000;
+
+/// Users with a count of their own in a window. Further ones share one.
+const MOST_UIDS: usize = 1024;
+
+/// Users that a summary names.
+const NAMED: usize = 3;
+
+/// Admits a number of lines a second, and counts the others by user for a summary.
+#[derive(Debug, Default)]
+pub(crate) struct LineLimit {
+    window_began_ns: u64,
+    admitted: u64,
+    left_out: u64,
+    users: BTreeMap<User, Lines>,
+}
+
+/// Whose agent a line is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum User {
+    Uid(u32),
+    /// The kernel attests no uid: a sender over a network.
+    Unknown,
+    /// One of those that have no count of their own.
+    Other,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+struct Lines {
+    admitted: u64,
+    left_out: u64,
+}
+
+/// The lines that were left out of the log in one window.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LeftOut {
+    pub(crate) count: u64,
+    /// The users with most of them, the worst first, as in "1000: 470, 0: 7, others: 3".
+    pub(crate) by_uid: String,
+}
+
+impl LineLimit {
+    /// Returns whether to log a line about an agent of this user. Lines that are not
+    /// admitted are counted until [`take_left_out`](Self::take_left_out) returns them.
+    pub(crate) fn admits(&mut self, now_ns: u64, uid: Option<u32>) -> bool {
+        if self.left_out == 0 && now_ns >= self.window_ends_ns() {
+            *self = Self { window_began_ns: now_ns, ..Self::default() };
+        }
+        let user = uid.map_or(User::Unknown, User::Uid);
+        let has_count = self.users.len() < MOST_UIDS || self.users.contains_key(&user);
+        let of_user = self.users.entry(if has_count { user } else { User::Other }).or_default();
+        let admitted = self.admitted < MOST && of_user.admitted < MOST_OF_A_UID;
+        if admitted {
+            self.admitted += 1;
+            of_user.admitted += 1;
+        } else {
+            self.left_out += 1;
+            of_user.left_out += 1;
+        }
+        admitted
+    }
+
+    /// When the lines that were left out are to be summed up, if there are any.
+    pub(crate) fn due_ns(&self) -> Option<u64> {
+        (self.left_out > 0).then(|| self.window_ends_ns())
+    }
+
+    /// Returns what was left out once the window is over, and begins a new one.
+    pub(crate) fn take_left_out(&mut self, now_ns: u64) -> Option<LeftOut> {
+        self.due_ns().filter(|due| now_ns >= *due)?;
+        let full = std::mem::replace(self, Self { window_began_ns: now_ns, ..Self::default() });
+        let left_out = full.users.into_iter().map(|(user, lines)| (user, lines.left_out));
+        let mut users: Vec<_> = left_out.filter(|(_, lines)| *lines > 0).collect();
+        users.sort_by_key(|(user, lines)| (*user == User::Other, u64::MAX - lines));
+        let named = users.iter().take_while(|(user, _)| *user != User::Other).take(NAMED);
+        let mut parts: Vec<_> = named.map(|(user, lines)| (user.to_string(), *lines)).collect();
+        let others: u64 = users.iter().skip(parts.len()).map(|(_, lines)| lines).sum();
+        if others > 0 {
+            parts.push((User::Other.to_string(), others));
+        }
+        let parts: Vec<_> =
+            parts.iter().map(|(user, lines)| format!("{user}: {lines}")).collect();
+        Some(LeftOut { count: full.left_out, by_uid: parts.join(", ") })
+    }
+
+    const fn window_ends_ns(&self) -> u64 {
+        self.window_began_ns.saturating_add(WINDOW_NS)
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Uid(uid) => uid.fmt(f),
+            Self::Unknown => f.write_str("unknown"),
+            Self::Other => f.write_str("others"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_user_cannot_use_up_the_lines_of_another() {
+        let mut limit = LineLimit::default();
+        let admitted = (0..500).filter(|_| limit.admits(5, Some(1000))).count() as u64;
+        assert_eq!(admitted, MOST_OF_A_UID);
+        assert!(limit.admits(6, Some(0)));
+        assert!(limit.admits(7, None));
+        assert_eq!(limit.take_left_out(limit.due_ns().unwrap() - 1), None);
+        // Lines that come before the summary is fetched are in it.
+        assert!(!limit.admits(WINDOW_NS * 2, Some(1000)));
+        let left_out = limit.take_left_out(WINDOW_NS * 2).unwrap();
+        let count = 500 - MOST_OF_A_UID + 1;
+        assert_eq!(left_out, LeftOut { count, by_uid: format!("1000: {count}") });
+        assert_eq!(limit.due_ns(), None);
+        assert!(limit.admits(WINDOW_NS * 2, Some(1000)));
+    }
+
+    #[test]
+    fn many_users_together_have_a_limit_and_the_worst_are_named() {
+        let mut limit = LineLimit::default();
+        let (mut admitted, mut lines) = (0, 0);
+        for uid in 0..3 * u32::try_from(MOST_UIDS).unwrap() {
+            for _ in 0..2 + uid % 7 {
+                lines += 1;
+                admitted += u64::from(limit.admits(1, Some(uid)));
+            }
+        }
+        for uid in [7_000_000, 7] {
+            (0..30).for_each(|_| {
+                lines += 1;
+                admitted += u64::from(limit.admits(2, Some(uid)));
+            });
+        }
+        assert_eq!(admitted, MOST);
+        assert_eq!(limit.users.len(), MOST_UIDS + 1);
+        let left_out = limit.take_left_out(WINDOW_NS * 2).unwrap();
+        assert_eq!(left_out.count + admitted, lines);
+        assert!(left_out.by_uid.starts_with("7: 30, "), "{}", left_out.by_uid);
+        let named = left_out.by_uid.split(", ").map(|part| part.rsplit_once(": ").unwrap().1);
+        assert_eq!(
+            named.map(|count| count.parse::<u64>().unwrap()).sum::<u64>(),
+            left_out.count
+        );
+    }
+}
