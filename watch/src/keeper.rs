@@ -14,6 +14,7 @@ use tracing::{error, info};
 
 use crate::clock::Clock;
 use crate::config::Settings;
+use crate::files;
 use crate::state::Shared;
 use crate::systemd::{self, Notifier};
 
@@ -141,6 +142,9 @@ fn abort(stuck: Duration) -> ! {
     std::process::abort()
 }
 
+/// Of the heartbeat file.
+const MODE: u32 = 0o640;
+
 /// A file whose age shows that the loop turns.
 #[derive(Debug)]
 struct Heartbeat {
@@ -151,9 +155,9 @@ struct Heartbeat {
 impl Heartbeat {
     /// Says whether that went well; the log is told of the first failure only.
     fn write(&mut self, turns: u64, now_ns: u64) -> bool {
-        let mut beside = self.path.as_os_str().to_owned();
-        beside.push(".tmp");
-        let written = fs::write(&beside, format!("{turns} {now_ns}\n"))
+        let beside = files::with_suffix(&self.path, ".tmp");
+        let written = files::create(&beside, MODE)
+            .and_then(|mut file| file.write_all(format!("{turns} {now_ns}\n").as_bytes()))
             .and_then(|()| fs::rename(&beside, &self.path));
         match &written {
             Err(error) if !self.failing => {

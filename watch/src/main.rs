@@ -10,6 +10,7 @@ mod control;
 mod daemon;
 mod endings;
 mod export;
+mod files;
 mod flags;
 mod histogram;
 mod http;

@@ -23,7 +23,8 @@ fn every_flag_it_names_is_one() {
         let output = Command::new(WATCH).args(arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    let known = help(&["--help"]) + &help(&["run", "--help"]);
+    let known =
+        help(&["--help"]) + &help(&["run", "--help"]) + &help(&["audit", "verify", "--help"]);
     let gone = ["--inject-wedge-ms"];
     let words = DOCS.split(|char: char| !char.is_ascii_alphanumeric() && char != '-');
     let flags: Vec<_> = words

@@ -11,7 +11,7 @@ const DOMAIN: &[u8] = b"VARTA-AUDIT-v2";
 
 /// One hash of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Link([u8; 32]);
+pub(crate) struct Link([u8; 32]);
 
 impl Link {
     /// What stands before the first.
@@ -30,7 +30,7 @@ impl Link {
         Self(link)
     }
 
-    pub(super) fn from_hex(hex: &str) -> Option<Self> {
+    pub(crate) fn from_hex(hex: &str) -> Option<Self> {
         let digits = hex.as_bytes();
         if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
             return None;

@@ -1,24 +1,28 @@
-//! The file: opened where the last one left off, written in whole lines, turned over when it
-//! is large.
+//! The file: opened where the last one left off, written in whole lines, rotated when it is
+//! large.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tracing::{info, warn};
 
-use super::chain::{HEADER, Line, Link};
+use super::chain::{HEADER, Link};
 use super::record;
+use super::tail::{Last, Tail};
 use crate::config::Command;
+use crate::files;
 use crate::recovery::Decision;
-use crate::rotation::turn_over;
+use crate::rotation::{self, Rotation};
 use crate::tallies::Audit as Tallies;
 use crate::watching::nanoseconds;
 
-/// The last whole line is looked for so far from the end.
-const TAIL: u64 = 64 * 1024;
+const MODE: u32 = 0o600;
+
+/// The daemon's log names a line of the audit log at least once in this many.
+const LINES_AN_ANCHOR: u64 = 1000;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -33,60 +37,86 @@ pub(crate) struct Options {
 #[derive(Debug)]
 pub(crate) struct AuditFile {
     options: Options,
+    rotation: Rotation,
     file: File,
     length: u64,
-    seq: u64,
-    link: Link,
+    chain: Chain,
+    /// The line that the daemon's log named last.
+    anchored: u64,
     unsynced: u32,
     synced: Instant,
 }
 
-/// Where a file that was there leaves off.
-struct Tail {
-    /// Its length without a line that was cut off.
-    length: u64,
-    cut_off: u64,
-    has_header: bool,
+/// The last line of the log.
+#[derive(Debug, Clone, Copy)]
+struct Chain {
     seq: u64,
-    link: Option<Link>,
-    reason: &'static str,
+    link: Link,
 }
 
 impl AuditFile {
     pub(crate) fn open(options: Options) -> io::Result<Self> {
-        let path = &options.path;
-        let named = |error: io::Error| {
+        let path = options.path.clone();
+        Self::resume(options).map_err(|error| {
             let why = format!("--recovery-audit-file {}: {error}", path.display());
             io::Error::new(error.kind(), why)
-        };
-        let mut file = open(path).map_err(named)?;
-        let mut tail = Tail::of(&mut file).map_err(named)?;
-        if !tail.has_header && tail.length > 0 {
-            turn_over(path).map_err(named)?;
-            file = open(path).map_err(named)?;
-            tail = Tail { length: 0, cut_off: 0, seq: 0, link: None, ..tail };
-            warn!(file = %path.display(), "what was there is no such log, and was set aside");
+        })
+    }
+
+    fn resume(options: Options) -> io::Result<Self> {
+        let path = &options.path;
+        let mut file = files::open(path, MODE)?;
+        let (mut length, mut last, mut reason) = (0, None, "fresh");
+        match Tail::of(&file)? {
+            Tail::Log { length: whole, cut_off, last: found } => {
+                (length, last) = (whole, found);
+                if cut_off > 0 {
+                    file.set_len(length)?;
+                    let line = last.map_or(0, |(seq, _)| seq);
+                    warn!(
+                        file = %path.display(),
+                        bytes = cut_off,
+                        "the audit log ended in the middle of a line, which was cut off; it goes \
+                         on after line number {line}"
+                    );
+                    reason = "corrupt_tail";
+                } else if length > 0 {
+                    reason = "resume";
+                }
+                if last.is_none()
+                    && let Some(found) = last_of_previous(path)
+                {
+                    (last, reason) = (Some(found), "rotation");
+                }
+            }
+            Tail::Unreadable(why) => {
+                file = rotation::replace(path, MODE, |_| Ok(()))?;
+                warn!(
+                    file = %path.display(),
+                    "the audit log cannot be continued: {why}; it was renamed, and a new log \
+                     begins"
+                );
+                reason = "schema_drift";
+            }
         }
-        if tail.cut_off > 0 {
-            file.set_len(tail.length).map_err(named)?;
-            warn!(
-                file = %path.display(),
-                bytes = tail.cut_off,
-                "the audit log ended in the middle of a line, which was cut off; it goes on \
-                 after line number {}",
-                tail.seq
-            );
-        }
+        let (seq, goes_on_from) = last.unwrap_or((0, None));
+        let link = goes_on_from.unwrap_or(Link::NONE);
         let mut audit = Self {
+            rotation: Rotation::new(path.clone(), MODE, options.max_bytes),
             file,
-            length: tail.length,
-            seq: tail.seq,
-            link: tail.link.unwrap_or(Link::NONE),
+            length,
+            chain: Chain { seq, link },
+            anchored: 0,
             unsynced: 0,
             synced: Instant::now(),
             options,
         };
-        audit.begin(tail.has_header, tail.link, tail.reason)?;
+        let (chain, boot) = audit.chain.boot(goes_on_from, reason)?;
+        let header = if length == 0 { format!("{HEADER}\n") } else { String::new() };
+        audit.append(chain, &format!("{header}{boot}"))?;
+        audit.file.sync_data()?;
+        audit.unsynced = 0;
+        audit.anchor();
         Ok(audit)
     }
 
@@ -98,15 +128,16 @@ impl AuditFile {
         tallies: &Tallies,
     ) -> io::Result<()> {
         let columns = record::columns(decision, command);
-        let written = self.append("", record::kind(decision), decision.at_ns, &columns);
+        let line = self.chain.line(record::kind(decision), decision.at_ns, &columns);
+        let written = line.and_then(|(chain, line)| self.append(chain, &line));
         match &written {
             Ok(()) => tallies.lines.one(),
             Err(_) => tallies.lost.one(),
         }
         written?;
-        if self.options.max_bytes.is_some_and(|most| self.length >= most) {
+        if self.rotation.is_due(self.length) {
             let began = Instant::now();
-            self.rotate()?;
+            self.rotate();
             let slow = began.elapsed() > self.options.rotation_budget;
             tallies.rotation_over_budget.add(slow.into());
         }
@@ -115,9 +146,16 @@ impl AuditFile {
 
     /// Has the disk keep what was written, if it is time for that.
     pub(crate) fn sync_if_due(&mut self, tallies: &Tallies) -> io::Result<()> {
-        let often = self.unsynced >= self.options.sync_every;
+        let anchor = self.chain.seq.saturating_sub(self.anchored) >= LINES_AN_ANCHOR;
+        let often = anchor || self.unsynced >= self.options.sync_every;
         let long = self.next_sync().is_some_and(|left| left.is_zero());
-        if self.unsynced > 0 && (often || long) { self.sync(tallies) } else { Ok(()) }
+        if self.unsynced > 0 && (often || long) {
+            self.sync(tallies)?;
+        }
+        if anchor {
+            self.anchor();
+        }
+        Ok(())
     }
 
     /// In how long lines that wait are to be synced though no others come.
@@ -126,7 +164,14 @@ impl AuditFile {
         Some(interval.saturating_sub(self.synced.elapsed()))
     }
 
-    pub(crate) fn sync(&mut self, tallies: &Tallies) -> io::Result<()> {
+    /// Has the disk keep all that was written. Nothing more will be.
+    pub(crate) fn end(mut self, tallies: &Tallies) -> io::Result<()> {
+        self.sync(tallies)?;
+        self.anchor();
+        Ok(())
+    }
+
+    fn sync(&mut self, tallies: &Tallies) -> io::Result<()> {
         let began = Instant::now();
         self.file.sync_data()?;
         let took = began.elapsed();
@@ -137,102 +182,81 @@ impl AuditFile {
         Ok(())
     }
 
-    /// The header, if there is none yet, and who writes from here on.
-    fn begin(
-        &mut self,
-        has_header: bool,
-        goes_on_from: Option<Link>,
-        reason: &str,
-    ) -> io::Result<()> {
-        let header = if has_header { String::new() } else { format!("{HEADER}\n") };
-        let before = goes_on_from.map_or_else(|| "-".to_owned(), |link| link.to_string());
-        let columns = format!("{}\t{before}\t{reason}", std::process::id());
-        self.append(&header, "boot", 0, &columns)?;
-        self.file.sync_data()?;
-        self.unsynced = 0;
-        Ok(())
+    /// Names the last line in the daemon's log, where whoever changes the file cannot reach
+    /// it once it has been shipped. Only of lines that the disk has.
+    fn anchor(&mut self) {
+        let Chain { seq, link } = self.chain;
+        info!(
+            file = %self.options.path.display(),
+            seq,
+            hash = %link,
+            "audit log anchor; `varta-watch audit verify --at-least` takes seq and hash"
+        );
+        self.anchored = seq;
     }
 
     /// One line, in one write; if it fails, nothing of it stays.
-    fn append(&mut self, before: &str, kind: &str, at_ns: u64, rest: &str) -> io::Result<()> {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let seq = self.seq + 1;
-        let body = format!("{seq}\t{}\t{at_ns}\t{kind}\t{rest}", wall.as_millis());
-        let link = self.link.next(kind, &body);
-        let line = format!("{before}{body}\t{link}\n");
+    fn append(&mut self, chain: Chain, line: &str) -> io::Result<()> {
         if let Err(error) = self.file.write_all_at(line.as_bytes(), self.length) {
             self.file.set_len(self.length)?;
             return Err(error);
         }
         self.length += line.len() as u64;
-        (self.seq, self.link) = (seq, link);
+        self.chain = chain;
         self.unsynced += 1;
         Ok(())
     }
 
-    fn rotate(&mut self) -> io::Result<()> {
-        self.file.sync_data()?;
-        turn_over(&self.options.path)?;
-        self.file = open(&self.options.path)?;
-        self.length = 0;
-        info!(file = %self.options.path.display(), "audit log turned over");
-        self.begin(false, Some(self.link), "rotation")
+    /// The new file has its first line before it takes the old one's place, so that the chain
+    /// goes on from it whatever happens.
+    fn rotate(&mut self) {
+        let (mut chain, mut length) = (self.chain, 0);
+        let old = &self.file;
+        let rotated = self.rotation.rotate(|new| {
+            old.sync_data()?;
+            let (next, boot) = chain.boot(Some(chain.link), "rotation")?;
+            let text = format!("{HEADER}\n{boot}");
+            new.write_all(text.as_bytes())?;
+            new.sync_data()?;
+            (chain, length) = (next, text.len() as u64);
+            Ok(())
+        });
+        let Some(new) = rotated else { return };
+        (self.file, self.length, self.chain, self.unsynced) = (new, length, chain, 0);
+        info!(file = %self.options.path.display(), "audit log rotated");
+        self.anchor();
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+impl Chain {
+    /// The line after this one.
+    fn line(self, kind: &str, at_ns: u64, rest: &str) -> io::Result<(Self, String)> {
+        let Some(seq) = self.seq.checked_add(1) else {
+            return Err(io::Error::other(
+                "its line numbers have reached 2^64-1; move the file away to begin a new log",
+            ));
+        };
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let body = format!("{seq}\t{}\t{at_ns}\t{kind}\t{rest}", wall.as_millis());
+        let link = self.link.next(kind, &body);
+        Ok((Self { seq, link }, format!("{body}\t{link}\n")))
     }
-    Ok(file)
+
+    /// The line that says which process writes from here on.
+    fn boot(self, goes_on_from: Option<Link>, reason: &str) -> io::Result<(Self, String)> {
+        let before = goes_on_from.map_or_else(|| "-".to_owned(), |link| link.to_string());
+        self.line("boot", 0, &format!("{}\t{before}\t{reason}", std::process::id()))
+    }
 }
 
-impl Tail {
-    fn of(file: &mut File) -> io::Result<Self> {
-        let length = file.seek(SeekFrom::End(0))?;
-        if length == 0 {
-            let (seq, link) = (0, None);
-            return Ok(Self {
-                length,
-                cut_off: 0,
-                has_header: false,
-                seq,
-                link,
-                reason: "fresh",
-            });
-        }
-        let mut head = vec![0; HEADER.len() + 1];
-        file.seek(SeekFrom::Start(0))?;
-        let has_header = match file.read_exact(&mut head) {
-            Ok(()) => head.strip_suffix(b"\n") == Some(HEADER.as_bytes()),
-            Err(_) => false,
-        };
-        let from = length.saturating_sub(TAIL);
-        let mut tail = Vec::new();
-        file.seek(SeekFrom::Start(from))?;
-        file.read_to_end(&mut tail)?;
-        let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let cut_off = (tail.len() - whole) as u64;
-        let last = tail.get(..whole.saturating_sub(1)).unwrap_or_default();
-        let last = last.rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
-        let last = std::str::from_utf8(last).ok().and_then(Line::parse);
-        let only_header = has_header && length - cut_off == head.len() as u64;
-        let reason = match &last {
-            _ if !has_header && length > cut_off => "schema_drift",
-            _ if cut_off > 0 => "corrupt_tail",
-            None if !only_header => "schema_drift",
-            _ => "resume",
-        };
-        Ok(Self {
-            length: length - cut_off,
-            cut_off,
-            has_header: has_header && length > cut_off,
-            seq: last.map_or(0, |last| last.seq),
-            link: last.and_then(|last| last.link),
-            reason,
-        })
+/// The last line of PATH.1, which the log goes on from if a rotation was interrupted before
+/// the new file had taken its place.
+fn last_of_previous(path: &Path) -> Option<Last> {
+    let previous = rotation::previous(path);
+    files::check(&previous).ok()?;
+    let file = File::open(previous).ok()?;
+    match Tail::of(&file).ok()? {
+        Tail::Log { cut_off: 0, last, .. } => last,
+        _ => None,
     }
 }

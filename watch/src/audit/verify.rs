@@ -15,9 +15,18 @@ pub(crate) enum Finding {
     Broken { line: u64, why: String },
 }
 
+/// A line that was noted elsewhere, which the log has to hold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Anchor {
+    pub(crate) seq: u64,
+    pub(crate) link: Link,
+}
+
 /// Where a check has come to.
 #[derive(Debug, Default)]
 pub(crate) struct Position {
+    anchor: Option<Anchor>,
+    first: Option<u64>,
     last: Option<(u64, Link)>,
     lines: u64,
 }
@@ -50,13 +59,37 @@ pub(crate) fn verify(path: &Path, position: &mut Position) -> io::Result<Finding
 }
 
 impl Position {
+    /// Before the first line of a log that has to hold this anchor.
+    pub(crate) fn with_anchor(anchor: Option<Anchor>) -> Self {
+        Self { anchor, ..Self::default() }
+    }
+
+    /// After the last file: whether the log reached the anchor.
+    pub(crate) fn check_anchor(&self) -> Result<(), String> {
+        let Some(Anchor { seq, .. }) = self.anchor else { return Ok(()) };
+        match (self.first, self.last) {
+            (Some(first), _) if first > seq => Err(format!(
+                "it begins at line number {first}, after line number {seq}; give the older files \
+                 too"
+            )),
+            (_, Some((last, _))) if last >= seq => Ok(()),
+            (_, last) => {
+                let last = last.map_or(0, |(last, _)| last);
+                Err(format!(
+                    "it ends at line number {last}, and line number {seq} was written: lines were \
+                     removed"
+                ))
+            }
+        }
+    }
+
     fn step(&mut self, line: &str) -> Result<(), String> {
         let Some(line) = Line::parse(line) else {
             return Err("it is no line of this log".into());
         };
         let Some(link) = line.link else { return Err("it carries no hash".into()) };
         let before = match self.last {
-            Some((seq, _)) if seq + 1 != line.seq => {
+            Some((seq, _)) if seq.checked_add(1) != Some(line.seq) => {
                 return Err(format!("number {} follows number {seq}", line.seq));
             }
             Some((_, last)) => last,
@@ -69,6 +102,10 @@ impl Position {
         if before.next(line.kind, line.body) != link {
             return Err("its hash does not follow: it, or one before it, was changed".into());
         }
+        if self.anchor.is_some_and(|anchor| anchor.seq == line.seq && anchor.link != link) {
+            return Err("its hash is not the one that was noted: lines were rewritten".into());
+        }
+        self.first.get_or_insert(line.seq);
         self.last = Some((line.seq, link));
         self.lines += 1;
         Ok(())

@@ -6,25 +6,30 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Failure, print};
-use crate::audit::{Finding, Position, verify};
+use crate::audit::{Anchor, Finding, Link, Position, verify};
 
 /// Look into the log of recovery
 #[derive(Debug, Subcommand)]
 pub(crate) enum Arguments {
     /// Check that no line was changed or taken away
     ///
-    /// Each line carries a hash over itself and the hash before it. The hashes have no key:
-    /// who rewrites all lines to the end is not found out.
+    /// Each line carries a hash over itself and the hash before it. The hashes have no key, so
+    /// lines removed from the end, or all rewritten, are found only with --at-least and a line
+    /// that was noted elsewhere: the daemon's log names one every 1000 lines.
     Verify {
         /// The log; several that follow one another, the oldest first
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Check that the log reaches this line number, and that the line has this hash
+        #[arg(long, num_args = 2, value_names = ["SEQ", "HASH"])]
+        at_least: Option<Vec<String>>,
     },
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let Arguments::Verify { files } = arguments;
-    let mut position = Position::default();
+    let Arguments::Verify { files, at_least } = arguments;
+    let anchor = at_least.as_deref().map(anchor).transpose()?;
+    let mut position = Position::with_anchor(anchor);
     for (at, file) in files.iter().enumerate() {
         let name = file.display();
         let found = verify(file, &mut position)
@@ -48,5 +53,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             }
         }
     }
+    if let Err(why) = position.check_anchor() {
+        let name = files.last().map(|file| file.display().to_string()).unwrap_or_default();
+        return Err(Failure::new(format_args!("{name}: {why}")));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+fn anchor(words: &[String]) -> Result<Anchor, Failure> {
+    let [seq, hash] = words else {
+        return Err(Failure::bad_arguments("--at-least: give a line number and a hash"));
+    };
+    let seq = seq.parse().map_err(|error| {
+        Failure::bad_arguments(format_args!("--at-least: line number {seq:?}: {error}"))
+    })?;
+    let link = Link::from_hex(hash).ok_or_else(|| {
+        Failure::bad_arguments(format_args!("--at-least: hash {hash:?} is not 64 hex digits"))
+    })?;
+    Ok(Anchor { seq, link })
 }

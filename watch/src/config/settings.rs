@@ -8,6 +8,7 @@ use varta::secure::Key;
 
 use super::Problem;
 use super::secrets::{Token, keys_of, text_of};
+use crate::files;
 use crate::flags::{Flags, control_socket_of};
 use crate::systemd;
 
@@ -71,6 +72,7 @@ impl Settings {
         };
         settings.check_recovery()?;
         settings.check_http()?;
+        settings.check_files()?;
         Ok(settings)
     }
 
@@ -113,6 +115,20 @@ impl Settings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The files to append to are opened at the start; what can be said before is said here.
+    fn check_files(&self) -> Result<(), Problem> {
+        let files = [
+            ("export-file", &self.flags.export.export_file),
+            ("recovery-audit-file", &self.flags.audit.recovery_audit_file),
+        ];
+        for (flag, path) in files {
+            if let Some(path) = path {
+                read(flag, path, files::check)?;
+            }
+        }
+        Ok(())
     }
 
     /// Where `top`, `events` and `check` find this daemon.

@@ -1,16 +1,20 @@
-//! The file itself: appended to in whole lines, turned over when it is large.
+//! The file itself: appended to in whole lines, rotated when it is large.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use crate::rotation::turn_over;
+use crate::files;
+use crate::rotation::Rotation;
 
 /// A line that was cut off is not longer than this.
 const LONGEST_LINE: u64 = 4096;
+
+/// Its lines name processes, which is nothing for everybody to read.
+const MODE: u32 = 0o640;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -22,7 +26,9 @@ pub(crate) struct Options {
 
 #[derive(Debug)]
 pub(super) struct ExportFile {
-    options: Options,
+    path: PathBuf,
+    sync_every: u64,
+    rotation: Rotation,
     file: File,
     length: u64,
     unsynced: u64,
@@ -30,15 +36,17 @@ pub(super) struct ExportFile {
 
 impl ExportFile {
     pub(super) fn open(options: Options) -> io::Result<Self> {
-        let (file, length) = open(&options.path).map_err(|error| {
-            let why = format!("--export-file {}: {error}", options.path.display());
+        let Options { path, max_bytes, sync_every } = options;
+        let (file, length) = open(&path).map_err(|error| {
+            let why = format!("--export-file {}: {error}", path.display());
             io::Error::new(error.kind(), why)
         })?;
-        Ok(Self { options, file, length, unsynced: 0 })
+        let rotation = Rotation::new(path.clone(), MODE, max_bytes);
+        Ok(Self { path, sync_every: sync_every.into(), rotation, file, length, unsynced: 0 })
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.options.path
+        &self.path
     }
 
     /// Writes lines; if that fails, no part of one stays.
@@ -47,9 +55,8 @@ impl ExportFile {
             return Ok(());
         }
         let more = text.len() as u64;
-        let full = self.options.max_bytes.is_some_and(|most| self.length + more > most);
-        if full && self.length > 0 {
-            self.turn_over()?;
+        if self.length > 0 && self.rotation.is_due(self.length + more) {
+            self.rotate();
         }
         if let Err(error) = self.file.write_all_at(text.as_bytes(), self.length) {
             self.file.set_len(self.length)?;
@@ -57,36 +64,33 @@ impl ExportFile {
         }
         self.length += more;
         self.unsynced += lines;
-        let every = u64::from(self.options.sync_every);
-        if every > 0 && self.unsynced >= every { self.sync() } else { Ok(()) }
+        Ok(())
+    }
+
+    /// Has the disk keep what was written, if it is time for that.
+    pub(super) fn sync_if_due(&mut self) -> io::Result<()> {
+        let due = self.sync_every > 0 && self.unsynced >= self.sync_every;
+        if due { self.sync() } else { Ok(()) }
     }
 
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        match self.file.sync_data() {
-            // A pipe or a terminal has nothing to sync.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
-            synced => synced?,
-        }
+        self.file.sync_data()?;
         self.unsynced = 0;
         Ok(())
     }
 
-    fn turn_over(&mut self) -> io::Result<()> {
-        self.sync()?;
-        turn_over(&self.options.path)?;
-        (self.file, self.length) = open(&self.options.path)?;
-        Ok(())
+    fn rotate(&mut self) {
+        let old = &self.file;
+        // Nothing syncs the old file later.
+        if let Some(new) = self.rotation.rotate(|_| old.sync_data()) {
+            (self.file, self.length, self.unsynced) = (new, 0, 0);
+        }
     }
 }
 
 /// Opens a file at its end. What a daemon that was killed has left of a line is cut off.
 fn open(path: &Path) -> io::Result<(File, u64)> {
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    let mut file = options.open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
-    }
+    let mut file = files::open(path, MODE)?;
     let length = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(length.saturating_sub(LONGEST_LINE)))?;
     let mut tail = Vec::new();

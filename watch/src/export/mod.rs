@@ -29,6 +29,8 @@ const REST: Duration = Duration::from_millis(5);
 /// A failing disk is complained about so often.
 const COMPLAINT: Duration = Duration::from_secs(10);
 
+const NOT_SYNCED: &str = "export file not synced";
+
 /// What is written of an event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
@@ -137,7 +139,7 @@ impl Writer {
             }
         }
         if let Err(error) = self.file.sync() {
-            self.complain(&error);
+            self.complain(&error, NOT_SYNCED);
         }
     }
 
@@ -158,15 +160,18 @@ impl Writer {
             Ok(()) => tallies.lines.add(lines),
             Err(error) => {
                 tallies.lost.add(lines);
-                self.complain(&error);
+                return self.complain(&error, "export lines lost");
             }
+        }
+        if let Err(error) = self.file.sync_if_due() {
+            self.complain(&error, NOT_SYNCED);
         }
     }
 
-    fn complain(&mut self, error: &io::Error) {
+    fn complain(&mut self, error: &io::Error, what: &str) {
         if self.complained.is_none_or(|at| at.elapsed() > COMPLAINT) {
             self.complained = Some(Instant::now());
-            error!(%error, file = %self.file.path().display(), "export lines lost");
+            error!(%error, file = %self.file.path().display(), "{what}");
         }
     }
 }

@@ -55,9 +55,9 @@ impl Records {
     }
 
     /// Nothing more will be decided.
-    pub(super) fn end(mut self) {
+    pub(super) fn end(self) {
         let tallies = &self.shared.tallies().audit;
-        said(self.audit.as_mut().map(|audit| audit.sync(tallies)));
+        said(self.audit.map(|audit| audit.end(tallies)));
     }
 }
 
