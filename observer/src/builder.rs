@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use varta::Endpoint;
@@ -11,11 +11,12 @@ use varta::secure::Key;
 
 use crate::following::Following;
 use crate::identity::{self, Means};
-use crate::judge::{Exits, Judge, Settings};
+use crate::judge::{Exits, Judge, SealedSession, Settings, most_sessions};
 use crate::lanes::Lanes;
 use crate::observer::{Observer, nanoseconds};
 use crate::opening::{NamedKey, Opening, Place, invalid, second_master_key};
 use crate::policy::{Policy, Rate, Uids};
+use crate::secure_state::SecureState;
 use crate::simulated::Simulated;
 use crate::sys;
 
@@ -58,6 +59,7 @@ pub struct Builder {
     policy: Policy,
     shared_keys: Vec<Key>,
     master_key: Option<Key>,
+    secure_state_file: Option<PathBuf>,
     detect_exits: bool,
     descriptors: Option<usize>,
     means: Option<Means>,
@@ -87,6 +89,7 @@ impl Builder {
             policy: Policy::same_uid(sys::effective_uid()),
             shared_keys: Vec::new(),
             master_key: None,
+            secure_state_file: None,
             detect_exits: true,
             descriptors: None,
             means: None,
@@ -264,6 +267,35 @@ impl Builder {
         self
     }
 
+    /// A file in which sealed sessions outlive the observer, so that a beat that was
+    /// accepted once is refused by the next observer too. It is made with mode 0600 if it is
+    /// not there; make it together with the key. Without it, a sealed agent whose session
+    /// began before the observer is listed as
+    /// [unconfirmed](crate::AgentInfo::unconfirmed).
+    ///
+    /// ```
+    /// # let path = std::env::temp_dir().join(format!("varta-doc-state-{}", std::process::id()));
+    /// let observer = varta_observer::Builder::new()
+    ///     .secure_udp(([127, 0, 0, 1], 0).into())
+    ///     .shared_key(varta::secure::Key::from_bytes([7; 32]))
+    ///     .secure_state_file(&path)
+    ///     .bind()?;
+    /// # drop(observer);
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// A process that is killed loses nothing of it. So that not every beat costs a write,
+    /// counters are recorded eight at a time: after an observer was killed, the next one
+    /// refuses up to seven beats of each agent. The file has room for 262,144 sessions, or
+    /// as many as the capacity; each process that connects begins one and none is
+    /// forgotten. When it is full, new sessions are refused: then replace the keys and
+    /// remove the file.
+    pub fn secure_state_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.secure_state_file = Some(path.into());
+        self
+    }
+
     /// Whether processes are followed to their end, which is the default. If not, silence
     /// does the work.
     ///
@@ -316,7 +348,8 @@ impl Builder {
             None => Means::detect(),
         };
         let bound = self.descriptors.unwrap_or_else(identity::default_descriptor_bound);
-        let following = Following::new(means, self.policy.namespaces, self.capacity, bound)?;
+        let mut following =
+            Following::new(means, self.policy.namespaces, self.capacity, bound)?;
         let opening =
             Opening { socket_mode: self.socket_mode, receive_buffer: self.receive_buffer };
         let mut lanes = Lanes::new();
@@ -332,12 +365,20 @@ impl Builder {
             }
             lanes.add(opening.open(place)?, sealed, following.epoll())?;
         }
+        let recalled = match self.secure_state_file.take() {
+            Some(path) => {
+                let (file, sessions) = SecureState::open(&path, most_sessions(self.capacity))?;
+                following.record_sessions_in(file);
+                Some(sessions)
+            }
+            None => None,
+        };
         let (pause_after, capacity) = (self.pause_after, self.capacity);
-        Observer::new(self.judge()?, following, lanes, opening, pause_after, capacity)
+        Observer::new(self.judge(recalled)?, following, lanes, opening, pause_after, capacity)
     }
 
     /// Makes an observer without sockets, fed and advanced by hand in a time of the
-    /// caller's own. Endpoints count for nothing.
+    /// caller's own. Endpoints and files count for nothing.
     ///
     /// ```
     /// let simulated = varta_observer::Builder::new().capacity(3).simulate()?;
@@ -350,10 +391,10 @@ impl Builder {
     pub fn simulate(self) -> io::Result<Simulated> {
         let pause_after = self.pause_after;
         let exits = if self.detect_exits { Exits::Reported } else { Exits::Unseen };
-        Ok(Simulated::new(self.judge()?, pause_after, exits))
+        Ok(Simulated::new(self.judge(None)?, pause_after, exits))
     }
 
-    fn judge(self) -> io::Result<Judge> {
+    fn judge(self, recalled: Option<Vec<SealedSession>>) -> io::Result<Judge> {
         let threshold_ns = nanoseconds(self.threshold);
         if threshold_ns == 0 {
             return Err(invalid("cannot bind: the threshold is 0"));
@@ -366,6 +407,7 @@ impl Builder {
         settings.threshold_ns = threshold_ns;
         settings.shared_keys = self.shared_keys;
         settings.master_key = self.master_key;
+        settings.recalled = recalled;
         Ok(Judge::new(settings))
     }
 }

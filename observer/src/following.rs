@@ -10,7 +10,8 @@ use crate::event::ExitCause;
 use crate::identity::{
     self, Descriptors, Ending, Identity, Means, Presence, ProgramName, Watch,
 };
-use crate::judge::{Exits, Host, Missing, Namespace, Slot};
+use crate::judge::{Exits, Host, Missing, Namespace, SealedSession, Slot};
+use crate::secure_state::SecureState;
 use crate::sys::{Epoll, ExitStatus, Interest};
 
 /// An exit waits so long for its cause, which the kernel tells once the parent has reaped.
@@ -48,6 +49,8 @@ pub(crate) struct Following {
     namespaces: [Seen; NAMESPACES],
     /// The time of the datagram being heard.
     now: u64,
+    /// Where sealed sessions are recorded.
+    secure_state: Option<SecureState>,
 }
 
 #[derive(Default)]
@@ -119,7 +122,19 @@ impl Following {
             unreaped: VecDeque::with_capacity(bound),
             namespaces: [nothing_seen; NAMESPACES],
             now: 0,
+            secure_state: None,
         })
+    }
+
+    pub(crate) fn record_sessions_in(&mut self, file: SecureState) {
+        self.secure_state = Some(file);
+    }
+
+    /// Records nothing more.
+    pub(crate) fn close(&self, sessions: impl Iterator<Item = (usize, SealedSession)>) {
+        if let Some(file) = &self.secure_state {
+            file.close(sessions);
+        }
     }
 
     pub(crate) fn clock(&self) -> Clock {
@@ -391,6 +406,11 @@ impl Host for Following {
         };
         let sender = self.sender.take();
         self.hold(slot, agent, sender)
+    }
+
+    fn record(&mut self, place: usize, session: &SealedSession) -> Result<(), i32> {
+        let Some(file) = &self.secure_state else { return Ok(()) };
+        file.record(place, session).map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
     }
 
     fn released(&mut self, slot: Slot, _: u64) {

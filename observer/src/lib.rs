@@ -15,7 +15,7 @@ mod listener;
 mod observer;
 mod opening;
 mod policy;
-mod replay;
+mod secure_state;
 mod simulated;
 mod sys;
 #[cfg(test)]

@@ -547,6 +547,15 @@ impl AsRawFd for Observer {
     }
 }
 
+impl Drop for Observer {
+    fn drop(&mut self) {
+        // In a forked child the file is its parent's.
+        if self.owner.is_here() {
+            self.following.close(self.judge.sessions_ahead());
+        }
+    }
+}
+
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Observer")

@@ -9,7 +9,9 @@ mod support;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
-use support::{assert_accounted, count, frame, hear_all, hear_until, is, ms, names, spelled};
+use support::{
+    assert_accounted, count, frame, hear_all, hear_until, is, ms, names, spelled, wait_until,
+};
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{NONCE_TERMINAL, Status, Varta, v1};
 use varta_observer::{Builder, ExitCause, Observer, Origin, What};
@@ -155,6 +157,43 @@ fn a_sealed_beat_counts_once() {
     assert_eq!(count(&heard, "beat"), 4, "{}", spelled(&heard));
     assert_eq!(observer.stats().unwrap().replays, 3);
     assert_accounted(&observer, 4);
+}
+
+#[test]
+fn a_recorded_beat_counts_from_no_other_address() {
+    let (mut observer, address) = bound(
+        Builder::new()
+            .secure_udp((Ipv4Addr::UNSPECIFIED, 0).into())
+            .shared_key(key(1))
+            .capacity(100)
+            .threshold(ms(60_000)),
+    );
+    let to = SocketAddr::from((HERE, address.port()));
+    let recorded: Vec<_> = (1..=5)
+        .map(|counter| sealed_by(1, b'a', counter, &frame(4321, counter.into())))
+        .collect();
+    let agent = sender(to);
+    recorded.iter().for_each(|bytes| assert_eq!(agent.send(bytes).unwrap(), 60));
+    hear_until(&mut observer, |event| matches!(event.what, What::Beat { nonce: 5, .. }));
+    for host in 2..81 {
+        let elsewhere = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, host), 0)).unwrap();
+        elsewhere.send_to(&recorded[0], to).unwrap();
+        elsewhere.send_to(&recorded[4], to).unwrap();
+        wait_until(|| {
+            assert!(hear_all(&mut observer).is_empty());
+            observer.stats().unwrap().replays == 2 * u64::from(host - 1)
+        });
+    }
+    assert_eq!(observer.snapshot().unwrap().len(), 1);
+    // The agent may move, and a newcomer finds room.
+    let moved = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 99), 0)).unwrap();
+    moved.send_to(&sealed_by(1, b'a', 6, &frame(4321, 6)), to).unwrap();
+    let heard = hear_until(&mut observer, is("beat"));
+    assert_eq!(heard[0].about.unwrap().agent, 1);
+    assert_eq!(observer.snapshot().unwrap()[0].address, Some([127, 0, 0, 99].into()));
+    agent.send(&sealed_by(1, b'n', 1, &frame(4322, 1))).unwrap();
+    hear_until(&mut observer, is("beat"));
+    assert_accounted(&observer, 7);
 }
 
 #[test]

@@ -19,7 +19,7 @@ use support::{
     send_with_descriptors,
 };
 use varta::Endpoint;
-use varta::secure::Key;
+use varta::secure::{Cipher, Iv, Key};
 use varta_observer::{AgentInfo, Builder, Event, Observer, What};
 
 /// Counts what the thread that asked for it allocates.
@@ -97,10 +97,12 @@ fn polling_allocates_nothing_whatever_arrives() {
     let mut observer = Builder::new()
         .listen(path.to_str().unwrap().parse().unwrap())
         .secure_udp((Ipv4Addr::LOCALHOST, 0).into())
+        .secure_state_file(folder.join("sessions"))
         .bind()
         .unwrap();
     observer.listen(Endpoint::Udp((Ipv4Addr::LOCALHOST, 0).into())).unwrap();
     let [shared, master] = [7, 8].map(|byte| Key::from_bytes([byte; 32]));
+    let sealing = Cipher::new(&shared);
     observer.set_keys(vec![shared], Some(master)).unwrap();
     observer.set_default_threshold(ms(200)).unwrap();
     let addresses: Vec<_> = observer.udp_addresses().collect();
@@ -143,6 +145,12 @@ fn polling_allocates_nothing_whatever_arrives() {
                 network.send_to(bytes, address).unwrap();
             }
         }
+        // New sessions and known ones, which are recorded.
+        for prefix in [[0; 8], [u8::try_from(round).unwrap(); 8]] {
+            let iv = Iv { prefix, counter: round };
+            let sealed = sealing.seal(iv, &frame(50_000, round.into())).unwrap();
+            network.send_to(&sealed, addresses[0]).unwrap();
+        }
         counted.poll_until(|counted| {
             counted.exits == 3 * round as usize
                 && counted.observer.stats().unwrap().auth_failures == u64::from(round)
@@ -161,6 +169,7 @@ fn polling_allocates_nothing_whatever_arrives() {
     }
     counted.poll_until(|counted| counted.stalls > 0);
     let counters = counted.observer.stats().unwrap();
+    assert_eq!(counters.replays, 40, "the second prefix's nonce does not move forward");
     assert!(counters.auth_failures > 0 && counters.decrypt_failures > 0 && counters.probes > 0);
     assert_eq!(counted.allocations, 0);
 }

@@ -44,12 +44,14 @@ impl Trace {
             [100 * MS, 2000 * MS, 40 * MS + 1][usize::try_from(dice.below(3)).unwrap()];
         let mut naive = Naive::new(capacity, threshold);
         (naive.per_agent, naive.global) = (dice.rate(), dice.rate());
-        naive.sender_bound = 1 + usize::try_from(dice.below(8)).unwrap();
+        // There are 42 sessions in all.
+        let most_sessions = if dice.one_in(3) { 64 } else { 1 + dice.below(40) };
+        naive.session_bound = usize::try_from(most_sessions).unwrap();
         naive.exits = EXITS[usize::try_from(dice.below(3)).unwrap()];
         let mut world = World::with(|settings| {
             settings.capacity = capacity;
             settings.threshold_ns = threshold;
-            settings.senders = Some(naive.sender_bound);
+            settings.senders = Some(naive.session_bound);
             settings.policy.namespaces = true;
             settings.policy.per_agent = naive.per_agent;
             settings.policy.global = naive.global;
@@ -306,6 +308,9 @@ impl Trace {
                 "seed {seed}, step {step}"
             );
             assert_eq!(agent.missed, expected.missed.min(u32::MAX.into()));
+            if let Key::Network { address, .. } = expected.key {
+                assert_eq!(agent.address, Some(address.into()), "seed {seed}, step {step}");
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-"""Secure UDP (rule 2): a session counts up, and what was seen of each sender is kept."""
+"""Secure UDP (rule 2): a session counts up, wherever it is heard, and is never forgotten."""
 
 from secure import seal_master
 
@@ -97,26 +97,52 @@ def an_echo_after_a_stall(s: Story) -> None:
 
 
 @story(**KEYS)
-def four_sessions_are_remembered(s: Story) -> None:
-    """The current one and three before must count up, out of turn too."""
-    sessions = ("first", "second", "third", "fourth")
+def every_session_is_remembered(s: Story) -> None:
+    """However many sessions an agent had, each must count up, out of turn too."""
+    sessions = ("first", "second", "third", "fourth", "fifth", "sixth")
     for nonce, session in enumerate(sessions, start=1):
         s.accepts(nonce, FAR.at(7, session), nonce)
     for session in sessions:
-        s.refuses(5, FAR.at(7, session), nonce=100, end="replays")
-    s.accepts(6, FAR.at(8, "first"), nonce=5)
+        s.refuses(7, FAR.at(7, session), nonce=100, end="replays")
+    s.accepts(8, FAR.at(8, "first"), nonce=7)
 
 
 @story(**KEYS)
-def the_fifth_session(s: Story) -> None:
-    """With the fifth, the first is forgotten: its frames are a new session's, and must have
-    a nonce that moves forward."""
-    for nonce, session in enumerate(("first", "second", "third", "fourth", "fifth"), start=1):
-        s.accepts(nonce, FAR.at(7, session), nonce)
-    s.refuses(6, FAR.at(7, "first"), nonce=1, end="replays")
-    s.refuses(7, FAR.at(7, "second"), nonce=100, end="replays")
-    s.accepts(8, FAR.at(7, "first"), nonce=6)
-    s.refuses(9, FAR.at(7, "first"), nonce=7, end="replays")
+def an_echo_from_another_address(s: Story) -> None:
+    """The address is not sealed: a frame that was accepted is a replay from anywhere."""
+    s.accepts(0, FAR.at(1), nonce=1)
+    s.accepts(1, FAR.at(2), nonce=2)
+    for host in range(2, 80):
+        elsewhere = Sealed(0, pid=77, source=f"192.0.2.{host}")
+        s.refuses(2, elsewhere.at(1), nonce=1, end="replays")
+        s.refuses(2, elsewhere.at(2), nonce=2, end="replays")
+    s.polls(2 * S + 1, FAR.stall(last_nonce=2, last_ns=1))
+    s.polls(60 * S)
+
+
+@story(**KEYS)
+def an_agent_moves(s: Story) -> None:
+    """A session that counts up from another address is the same agent's. A new session is
+    looked for where the agent was heard last."""
+    moved = Sealed(1, pid=77, source="198.51.100.7")
+    s.accepts(0, FAR.at(1), nonce=1)
+    s.accepts(1, moved.at(2), nonce=2)
+    s.refuses(2, FAR.at(2), nonce=2, end="replays")
+    s.refuses(3, moved.at(1, "second"), nonce=2, end="replays")
+    s.accepts(4, moved.at(2, "second"), nonce=3)
+    s.accepts(5, Sealed(2, pid=77).at(1, "third"), nonce=1)
+    s.polls(2 * S + 5, moved.stall(last_nonce=3, last_ns=4), Sealed(2, pid=77).stall(1, 5))
+
+
+@story(**KEYS)
+def an_agent_moves_to_where_another_is(s: Story) -> None:
+    """Two agents with the same pid stay two, whichever address they are heard from."""
+    other = Sealed(2, pid=77, source="198.51.100.7")
+    s.accepts(0, FAR.at(1), nonce=1)
+    s.accepts(1, other.at(1, "second"), nonce=50)
+    s.accepts(2, Sealed(1, pid=77, source="198.51.100.7").at(2), nonce=2)
+    s.accepts(3, other.at(2, "second"), nonce=51)
+    s.accepts(4, FAR.at(3), nonce=3)
 
 
 @story(**KEYS)
@@ -149,8 +175,8 @@ def an_echo_after_an_exit(s: Story) -> None:
 
 
 @story(capacity=4, **KEYS)
-def the_dead_are_forgotten_first(s: Story) -> None:
-    """The memory of senders is bounded: who is gone makes room in it for who comes."""
+def the_dead_are_not_forgotten(s: Story) -> None:
+    """An agent that is gone makes room for another, but its sessions stay remembered."""
     for number in (1, 2):
         s.accepts(number, Sealed(number, pid=70 + number), nonce=LAST_WORDS)
     s.polls(
@@ -160,6 +186,9 @@ def the_dead_are_forgotten_first(s: Story) -> None:
     )
     for number in (3, 4):
         s.accepts(3 * S, Sealed(number, pid=70 + number), nonce=1)
+    s.polls(5 * S, *(Sealed(number, pid=70 + number).stall(1, 3 * S) for number in (3, 4)))
+    for pid in (71, 72):
+        s.refuses(40 * S, Sealed(0, pid=pid), nonce=LAST_WORDS, end="replays")
 
 
 @story(**KEYS)

@@ -1,6 +1,6 @@
 //! What a judge can be asked and told besides.
 
-use super::{AgentInfo, AgentKey, Exits, Judge, Slot};
+use super::{AgentInfo, AgentKey, Exits, Judge, SealedSession, Slot};
 use crate::counters::Counters;
 
 impl Judge {
@@ -147,6 +147,20 @@ impl Judge {
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The sealed sessions of which a higher counter is recorded than was accepted, with
+    /// their places: an observer that ends in order records these, so that the next one
+    /// refuses no beat that was never heard.
+    ///
+    /// ```
+    /// use varta_observer::{Policy, judge::{Judge, Settings}};
+    ///
+    /// let judge = Judge::new(Settings::new(Policy::same_uid(0)));
+    /// assert_eq!(judge.sessions_ahead().count(), 0);
+    /// ```
+    pub fn sessions_ahead(&self) -> impl Iterator<Item = (usize, SealedSession)> + '_ {
+        self.sessions.ahead()
     }
 
     /// Counts datagrams that the kernel dropped.

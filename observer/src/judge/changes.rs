@@ -3,8 +3,8 @@
 use varta::secure::Key;
 
 use super::Judge;
+use super::sessions::Sessions;
 use crate::policy::{Limit, Rate};
-use crate::replay::Senders;
 
 impl Judge {
     /// Gives an agent a threshold of its own, counted from when it was last heard. Answers
@@ -38,7 +38,7 @@ impl Judge {
         self.tracker.set_default_threshold(threshold_ns);
     }
 
-    /// Holds these keys from now on, and no others. What was remembered of senders against
+    /// Holds these keys from now on, and no others. What was remembered of sessions against
     /// replays stays.
     ///
     /// ```
@@ -50,17 +50,17 @@ impl Judge {
     /// ```
     pub fn set_keys(&mut self, shared: &[Key], master: Option<Key>) {
         self.keyring.replace(shared, master);
-        self.remember_senders();
+        self.make_room_for_sessions();
     }
 
     pub(crate) fn add_shared_key(&mut self, key: &Key) {
         self.keyring.add_shared(key);
-        self.remember_senders();
+        self.make_room_for_sessions();
     }
 
     pub(crate) fn set_master_key(&mut self, key: Key) {
         self.keyring.set_master(key);
-        self.remember_senders();
+        self.make_room_for_sessions();
     }
 
     pub(crate) fn has_master_key(&self) -> bool {
@@ -86,10 +86,10 @@ impl Judge {
         }
     }
 
-    /// Who was never asked to open anything has made no room for its senders.
-    fn remember_senders(&mut self) {
-        if self.senders.bound() == 0 && self.keyring.holds_any() {
-            self.senders = Senders::new(self.most_senders, self.tracker.random());
+    /// A judge without keys has no room for sessions until it gets one.
+    fn make_room_for_sessions(&mut self) {
+        if self.sessions.bound() == 0 && self.keyring.holds_any() {
+            self.sessions = Sessions::new(self.most_sessions, &[], self.tracker.random());
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::SealedSession;
 use crate::event::ExitCause;
 use crate::tracker::{Exits, Slot};
 
@@ -167,6 +168,21 @@ pub trait Host {
     fn identified(&mut self, slot: Slot, process: u64) -> Exits {
         let _ = (slot, process);
         Exits::Reported
+    }
+
+    /// Records a sealed session at its place, a number from 0 that it keeps for good, over
+    /// what was recorded there before. Asked, if [`Settings::recalled`] is given, before a
+    /// frame is accepted whose counter is above the recorded one.
+    ///
+    /// [`Settings::recalled`]: super::Settings::recalled
+    ///
+    /// # Errors
+    ///
+    /// The number of the system's error. A session that is known goes on, and this is asked
+    /// again; a new one is refused.
+    fn record(&mut self, place: usize, session: &SealedSession) -> Result<(), i32> {
+        let _ = (place, session);
+        Ok(())
     }
 
     /// The agent in this slot, local or not, is followed no longer. The slot will be

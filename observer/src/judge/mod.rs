@@ -12,6 +12,7 @@ mod keyring;
 mod local;
 mod network;
 mod queue;
+mod sessions;
 mod settings;
 
 use varta::{Frame, v1};
@@ -19,11 +20,13 @@ use varta::{Frame, v1};
 pub use self::host::{Datagram, Host, Missing, Namespace, NoHost, Sender};
 use self::keyring::Keyring;
 use self::queue::Queue;
+pub use self::sessions::SealedSession;
+use self::sessions::Sessions;
+pub(crate) use self::sessions::most_sessions;
 pub use self::settings::Settings;
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause, What};
 use crate::policy::{Limit, Policy};
-use crate::replay::Senders;
 use crate::tracker::{AgentInfo, Beat, Flags, Key as AgentKey, Kind, Room, Silence, Tracker};
 pub use crate::tracker::{Exits, Slot};
 
@@ -57,9 +60,15 @@ pub struct Judge {
     /// The state of the global limit.
     paced: u64,
     keyring: Keyring,
-    senders: Senders,
-    /// How many senders of sealed frames are remembered once there is a key.
-    most_senders: usize,
+    sessions: Sessions,
+    /// How many sealed sessions are remembered once there is a key.
+    most_sessions: usize,
+    /// Whether the host records sessions.
+    records_sessions: bool,
+    /// Whether it had some from before.
+    recalls_sessions: bool,
+    /// Whether the last session could not be recorded.
+    recording_fails: bool,
     counters: Counters,
     events: Queue,
     evictions_seen: u64,
@@ -77,19 +86,32 @@ impl Judge {
     /// ```
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let Settings { capacity, threshold_ns, policy, shared_keys, master_key, senders } =
-            settings;
+        let Settings {
+            capacity,
+            threshold_ns,
+            policy,
+            shared_keys,
+            master_key,
+            senders,
+            recalled,
+        } = settings;
         let tracker = Tracker::new(capacity, threshold_ns);
         let keyring = Keyring::new(&shared_keys, master_key, capacity / 2);
-        let most_senders = senders.unwrap_or(capacity / 2);
-        let senders = if keyring.holds_any() { most_senders } else { 0 };
+        let most_sessions = senders.unwrap_or(most_sessions(capacity));
+        let records_sessions = recalled.is_some();
+        let recalled = recalled.unwrap_or_default();
+        let needed = records_sessions || keyring.holds_any();
+        let bound = if needed { most_sessions } else { 0 };
         Self {
             now: 0,
             per_agent: policy.per_agent.map(Limit::new),
             global: policy.global.map(Limit::new),
             paced: 0,
-            senders: Senders::new(senders, tracker.random()),
-            most_senders,
+            sessions: Sessions::new(bound, &recalled, tracker.random()),
+            most_sessions,
+            records_sessions,
+            recalls_sessions: !recalled.is_empty(),
+            recording_fails: false,
             tracker,
             policy,
             keyring,
@@ -357,10 +379,6 @@ impl Judge {
 
     fn release<H: Host>(&mut self, slot: Slot, host: &mut H) {
         let agent = self.tracker.about(slot).agent;
-        if matches!(self.tracker.kind(slot), Kind::Network(_)) {
-            let key = self.tracker.key(slot);
-            self.senders.release(&key, self.tracker.tag(&key));
-        }
         self.tracker.forget(slot);
         host.released(slot, agent);
     }
@@ -372,6 +390,7 @@ impl Judge {
             v1::Frame::decode(wire).map(|frame| Beat {
                 status: frame.status,
                 pid: frame.pid,
+                timestamp: frame.timestamp,
                 nonce: frame.nonce,
                 payload: frame.payload,
             })
@@ -379,6 +398,7 @@ impl Judge {
             Frame::decode(wire).map(|frame| Beat {
                 status: frame.status,
                 pid: frame.pid,
+                timestamp: frame.timestamp,
                 nonce: frame.nonce,
                 payload: frame.payload.into(),
             })

@@ -6,10 +6,17 @@ use varta::FRAME_BYTES;
 use varta::secure::Iv;
 
 use super::keyring::Unopened;
-use super::{AgentKey, Datagram, Host, Judge, Kind, Room, Slot};
+use super::sessions::{Age, SealedSession};
+use super::{AgentKey, Datagram, Host, Judge, Kind, Slot};
 use crate::event::Origin;
-use crate::replay::Session;
 use crate::tracker::{Beat, Cold};
+
+/// Where a datagram came from.
+struct From {
+    key: AgentKey,
+    tag: u32,
+    address: IpAddr,
+}
 
 impl Judge {
     pub(super) fn hear_network<H: Host>(
@@ -27,23 +34,123 @@ impl Judge {
         }
         let key =
             AgentKey::Network { listener: datagram.listener, address, claimed_pid: beat.pid };
-        let tag = self.tracker.tag(&key);
-        let known = self.tracker.find(&key, tag);
-        if !self.moves_forward(&key, tag, known, &beat, iv) {
+        let from = From { key, tag: self.tracker.tag(&key), address };
+        match iv {
+            None => self.hear_plain(&from, &beat, host),
+            Some(iv) => self.hear_sealed(&from, &beat, iv, host),
+        }
+    }
+
+    fn hear_plain<H: Host>(&mut self, from: &From, beat: &Beat, host: &mut H) {
+        let known = self.tracker.find(&from.key, from.tag);
+        if known.is_some_and(|slot| !self.tracker.moves_forward(slot, beat.nonce)) {
             self.counters.replays += 1;
             return;
         }
         let slot = match known {
             Some(slot) => slot,
-            None => match self.admit_network(&key, tag, iv, host) {
-                Some(slot) => slot,
-                None => return,
-            },
+            None if self.has_share() && self.make_room(true, host) => {
+                self.follow_network(from, Origin::Network)
+            }
+            None => return,
         };
-        if let Some(iv) = iv {
-            self.senders.remember(&key, tag, iv);
+        self.accept(slot, beat);
+    }
+
+    /// A session says whose frame it is. Its counter must go up, wherever the datagram came
+    /// from. Only of a new session the address tells whose it is.
+    fn hear_sealed<H: Host>(&mut self, from: &From, beat: &Beat, iv: Iv, host: &mut H) {
+        let here = self.tracker.find(&from.key, from.tag);
+        let place = self.sessions.find(beat.pid, iv.prefix);
+        let session = place.and_then(|place| self.sessions.get(place));
+        let (known, forward) = match session {
+            Some(session) => {
+                (self.tracker.find_agent(session.agent).or(here), iv.counter > session.counter)
+            }
+            None => {
+                (here, here.is_none_or(|slot| self.tracker.moves_forward(slot, beat.nonce)))
+            }
+        };
+        if !forward {
+            self.counters.replays += 1;
+            return;
         }
-        self.accept(slot, &beat);
+        if known.is_none() && !self.has_share() {
+            return;
+        }
+        if place.is_none() && self.sessions.is_full() {
+            self.counters.sender_memory_full += 1;
+            return;
+        }
+        if known.is_none() && !self.make_room(true, host) {
+            return;
+        }
+        let Some(place) = self.remember(place, beat, iv, host) else {
+            self.counters.sender_memory_full += 1;
+            return;
+        };
+        let slot = match known {
+            Some(slot) => slot,
+            None => self.follow_network(from, Origin::SecureNetwork),
+        };
+        if known != here {
+            self.tracker.relocate(slot, &from.key, from.tag, from.address);
+        }
+        let agent = self.tracker.about(slot).agent;
+        if let Some(session) = self.sessions.get_mut(place) {
+            session.agent = agent;
+            self.tracker.set_unconfirmed(slot, session.age != Age::Confirmed);
+        }
+        self.accept(slot, beat);
+    }
+
+    /// Remembers a frame that is about to be accepted, first outside if sessions are
+    /// recorded there. A session that is known goes on if that fails, a new one does not
+    /// begin.
+    fn remember<H: Host>(
+        &mut self,
+        place: Option<usize>,
+        beat: &Beat,
+        iv: Iv,
+        host: &mut H,
+    ) -> Option<usize> {
+        let at = place.unwrap_or(self.sessions.next_place());
+        let due = match self.sessions.get(at) {
+            Some(session) => iv.counter > session.recorded,
+            None => true,
+        };
+        let ahead = SealedSession::ahead_of(beat.pid, iv);
+        let recorded = !self.records_sessions || !due || self.record(at, &ahead, host);
+        if place.is_none() {
+            if !recorded {
+                return None;
+            }
+            let age = match self.recalls_sessions {
+                true => Age::Confirmed,
+                false => Age::first(self.now, beat.timestamp),
+            };
+            self.sessions.add(beat.pid, iv, age)?.recorded = ahead.counter;
+            return Some(at);
+        }
+        let session = self.sessions.get_mut(at)?;
+        session.counter = iv.counter;
+        session.age = session.age.next(self.now, beat.timestamp);
+        if recorded && due {
+            session.recorded = ahead.counter;
+        }
+        Some(at)
+    }
+
+    /// Has a session recorded outside. The first of several failures is reported.
+    fn record<H: Host>(&mut self, place: usize, session: &SealedSession, host: &mut H) -> bool {
+        let recorded = host.record(place, session);
+        if let Err(errno) = recorded {
+            if !self.recording_fails {
+                self.io(self.now, errno);
+            }
+        }
+        self.recording_fails = recorded.is_err();
+        recorded.is_ok()
     }
 
     /// The frame, and of a sealed one its place in the sender's sessions.
@@ -73,56 +180,16 @@ impl Judge {
         None
     }
 
-    fn moves_forward(
-        &self,
-        key: &AgentKey,
-        tag: u32,
-        known: Option<Slot>,
-        beat: &Beat,
-        iv: Option<Iv>,
-    ) -> bool {
-        let by_nonce = || known.is_none_or(|slot| self.tracker.moves_forward(slot, beat.nonce));
-        match iv.map(|iv| self.senders.session(key, tag, iv)) {
-            Some(Session::Later) => true,
-            Some(Session::Replayed) => false,
-            Some(Session::New) | None => by_nonce(),
-        }
+    /// Whether the global limit lets a newcomer in: nobody may be forced out by newcomers
+    /// of whom nothing is known yet.
+    fn has_share(&mut self) -> bool {
+        let refused = self.global.is_some_and(|all| all.take(self.paced, self.now).is_none());
+        self.counters.rate_limited_global += u64::from(refused);
+        !refused
     }
 
-    fn admit_network<H: Host>(
-        &mut self,
-        key: &AgentKey,
-        tag: u32,
-        iv: Option<Iv>,
-        host: &mut H,
-    ) -> Option<Slot> {
-        // Nobody may be forced out by newcomers of whom nothing is known yet.
-        if let Some(global) = self.global {
-            if global.take(self.paced, self.now).is_none() {
-                self.counters.rate_limited_global += 1;
-                return None;
-            }
-        }
-        if iv.is_some() && !self.can_remember(key, tag) {
-            self.counters.sender_memory_full += 1;
-            return None;
-        }
-        if !self.make_room(true, host) {
-            return None;
-        }
-        let origin = if iv.is_some() { Origin::SecureNetwork } else { Origin::Network };
-        let AgentKey::Network { address, .. } = *key else { return None };
-        Some(self.tracker.follow(key, tag, Kind::Network(origin), Cold::network(address)))
-    }
-
-    /// Whether a sender can be remembered, perhaps in the place of one that makes room.
-    fn can_remember(&self, key: &AgentKey, tag: u32) -> bool {
-        self.senders.has_room(key, tag)
-            || match self.tracker.room(true) {
-                Room::Instead(gone) => {
-                    self.tracker.kind(gone) == Kind::Network(Origin::SecureNetwork)
-                }
-                Room::Free | Room::None => false,
-            }
+    fn follow_network(&mut self, from: &From, origin: Origin) -> Slot {
+        let cold = Cold::network(from.address);
+        self.tracker.follow(&from.key, from.tag, Kind::Network(origin), cold)
     }
 }

@@ -26,9 +26,14 @@ pub struct Settings {
     pub shared_keys: Vec<Key>,
     /// The key from which each agent's own is derived.
     pub master_key: Option<Key>,
-    /// How many senders of sealed frames are remembered against replays; as many as can
-    /// be followed if `None`.
+    /// How many sealed sessions are remembered against replays. Each process that connects
+    /// begins one, and none is forgotten: when this many are known, new ones are refused.
+    /// 262,144 or the capacity, whichever is more, if `None`.
     pub senders: Option<usize>,
+    /// The sealed sessions that were recorded in an earlier life; `None` if nobody records
+    /// them. If this is given, even empty, the host is asked to
+    /// [record](super::Host::record) sessions.
+    pub recalled: Option<Vec<super::SealedSession>>,
 }
 
 impl Settings {
@@ -48,6 +53,7 @@ impl Settings {
             shared_keys: Vec::new(),
             master_key: None,
             senders: None,
+            recalled: None,
         }
     }
 }

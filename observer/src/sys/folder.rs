@@ -8,8 +8,9 @@ use std::mem;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::lock::{lock, unlock};
 use super::{checked, new_fd, past_the_standard_streams};
 
 #[derive(Debug)]
@@ -53,25 +54,11 @@ impl Folder {
     /// Locks it against others who do the same, or says why not; waits for them as long as
     /// it is told. The lock leaves no file behind and ends with its holder.
     pub(crate) fn lock(&self, patience: Duration) -> io::Result<Lock<'_>> {
-        const LOOK_AGAIN: Duration = Duration::from_millis(1);
         if !self.readable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let deadline = Instant::now() + patience;
-        loop {
-            match self.flock(libc::LOCK_EX | libc::LOCK_NB) {
-                Ok(()) => return Ok(Lock { folder: self }),
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                Err(error) if Instant::now() >= deadline => return Err(error),
-                Err(_) => std::thread::sleep(LOOK_AGAIN),
-            }
-        }
-    }
-
-    fn flock(&self, operation: libc::c_int) -> io::Result<()> {
-        // SAFETY: takes numbers alone.
-        checked(unsafe { libc::flock(self.file.as_raw_fd(), operation) })?;
-        Ok(())
+        lock(&self.file, patience)?;
+        Ok(Lock { folder: self })
     }
 
     /// What the file of this name is, be it a symbolic link. Takes no descriptor, of which
@@ -122,8 +109,6 @@ pub(crate) struct Lock<'a> {
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
-        // Said aloud, because a process forked meanwhile holds a copy of the descriptor,
-        // and with it the lock.
-        let _ = self.folder.flock(libc::LOCK_UN);
+        unlock(&self.folder.file);
     }
 }

@@ -8,6 +8,7 @@ mod clock;
 mod control;
 mod epoll;
 mod folder;
+mod lock;
 mod options;
 mod owner;
 mod pidfd;
@@ -23,6 +24,7 @@ pub(crate) use clock::{Timer, boottime_ns, monotonic_ns};
 pub(crate) use control::{Item, items as control_items};
 pub(crate) use epoll::{Epoll, Interest, Ready};
 pub(crate) use folder::{FileId, Folder};
+pub(crate) use lock::{lock, unlock};
 pub(crate) use options::{
     count_overflows, is_bound_unix_datagram_socket, pass_credentials, pass_only_what_is_asked,
     pass_pidfds, receive_buffer, refuse_descriptors, set_receive_buffer,
@@ -53,7 +55,7 @@ unsafe fn new_fd(answer: libc::c_int) -> io::Result<OwnedFd> {
 
 /// Takes a new descriptor out of the places of the three standard streams, should the
 /// program have closed those: what is there next must not be taken for what was meant.
-fn past_the_standard_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
+pub(crate) fn past_the_standard_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
     const FIRST: libc::c_int = 3;
     if fd.as_raw_fd() >= FIRST {
         return Ok(fd);

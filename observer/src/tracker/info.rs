@@ -49,8 +49,9 @@ pub struct AgentInfo {
     pub threshold_ns: u64,
     /// Whether a Stall was said and it is not back.
     pub stalled: bool,
-    /// Whether it may have taken over the pid of the process that is meant: nothing tells
-    /// the two apart.
+    /// Whether it may be another than the process that is meant: a local one that has
+    /// taken over its pid, or over sealed UDP a recording of a session from before the
+    /// observer started.
     pub unconfirmed: bool,
 }
 

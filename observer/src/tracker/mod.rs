@@ -9,6 +9,7 @@ mod slot;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 
 use varta::Status;
 
@@ -163,6 +164,24 @@ impl Tracker {
         self.free.append(&mut self.hot, slot.0);
     }
 
+    /// Finds a network agent by another key from now on, unless another agent has that one.
+    pub(crate) fn relocate(&mut self, slot: Slot, key: &Key, tag: u32, address: IpAddr) {
+        let Key::Network { listener, .. } = *key else { return };
+        if self.find(key, tag).is_some() {
+            return;
+        }
+        let before = self.key(slot);
+        self.by_key.remove(self.tag(&before), slot.0);
+        self.hot_mut(slot).listener = listener;
+        self.cold_mut(slot).set_address(address);
+        self.by_key.insert(tag, slot.0);
+    }
+
+    /// Says whether it may not be the process that is meant.
+    pub(crate) fn set_unconfirmed(&mut self, slot: Slot, unconfirmed: bool) {
+        self.hot_mut(slot).flags.set(Flags::UNCONFIRMED, unconfirmed);
+    }
+
     pub(crate) fn about(&self, slot: Slot) -> About {
         self.hot(slot).about(self.cold(slot))
     }
@@ -174,10 +193,6 @@ impl Tracker {
         let flags = &mut self.hot_mut(slot).flags;
         flags.set(Flags::NUMBERED, true);
         flags.set(Flags::UNCONFIRMED, !confirmed);
-    }
-
-    pub(crate) fn kind(&self, slot: Slot) -> Kind {
-        self.hot(slot).kind
     }
 
     pub(crate) fn is_followed(&self, slot: Slot) -> bool {

@@ -35,7 +35,8 @@ impl Flags {
     pub(crate) const COUNTED: Self = Self(1 << 3);
     /// It has a threshold of its own.
     pub(crate) const OWN_THRESHOLD: Self = Self(1 << 4);
-    /// It may be another process than the one that sent, if the pid changed hands.
+    /// It may be another process than the one that sent, if the pid changed hands; or a
+    /// recording of a sealed session that is over.
     pub(crate) const UNCONFIRMED: Self = Self(1 << 5);
     /// The number of its process is known.
     pub(crate) const NUMBERED: Self = Self(1 << 6);
@@ -204,6 +205,10 @@ impl Cold {
     /// Of a network agent.
     pub(crate) fn is_from(&self, address: IpAddr) -> bool {
         self.identity == bits(address)
+    }
+
+    pub(crate) fn set_address(&mut self, address: IpAddr) {
+        self.identity = bits(address);
     }
 
     pub(crate) fn address(&self) -> IpAddr {

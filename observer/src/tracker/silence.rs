@@ -11,6 +11,7 @@ use crate::deadline::{List, Place};
 pub(crate) struct Beat {
     pub(crate) status: Status,
     pub(crate) pid: u32,
+    pub(crate) timestamp: u64,
     pub(crate) nonce: u64,
     pub(crate) payload: u64,
 }

@@ -66,12 +66,14 @@ impl Level {
     }
 }
 
+/// A sealed session, which is never forgotten.
 #[derive(Debug, Clone)]
-struct Sender {
-    key: Key,
-    sessions: Vec<([u8; 8], u32)>,
-    /// The how manieth to be released, if it is followed no longer.
-    idle: Option<u64>,
+struct Session {
+    pid: u32,
+    prefix: [u8; 8],
+    highest: u32,
+    /// Whose it is.
+    agent: u64,
 }
 
 pub(crate) struct Naive {
@@ -79,7 +81,7 @@ pub(crate) struct Naive {
     pub(crate) threshold: u64,
     pub(crate) per_agent: Option<Rate>,
     pub(crate) global: Option<Rate>,
-    pub(crate) sender_bound: usize,
+    pub(crate) session_bound: usize,
     pub(crate) exits: Exits,
     /// What looking up finds gone.
     pub(crate) dead: HashSet<u32>,
@@ -88,7 +90,7 @@ pub(crate) struct Naive {
     /// Pids that have a new owner, of which the host tells once.
     pub(crate) replaced: HashSet<u32>,
     pub(crate) agents: Vec<Agent>,
-    senders: Vec<Sender>,
+    sessions: Vec<Session>,
     pauses: Vec<(u64, u64)>,
     level: Level,
     next: u64,
@@ -122,13 +124,13 @@ impl Naive {
             threshold,
             per_agent: None,
             global: None,
-            sender_bound: capacity / 2,
+            session_bound: usize::MAX,
             exits: Exits::Reported,
             dead: HashSet::new(),
             seen_ns: 0,
             replaced: HashSet::new(),
             agents: Vec::new(),
-            senders: Vec::new(),
+            sessions: Vec::new(),
             pauses: Vec::new(),
             level: Level::default(),
             next: 1,
@@ -225,75 +227,59 @@ impl Naive {
             return;
         }
         let key = Key::Network { listener, address, claimed: frame.claimed };
-        let known = self.find(key);
-        let mut by_nonce = known.is_none_or(|at| {
-            let agent = &self.agents[at];
-            agent.stalled
-                || frame.nonce == NONCE_TERMINAL
-                || agent.nonce.is_none_or(|last| forward(distance(last, frame.nonce)))
+        let here = self.find(key);
+        let session = frame.iv.and_then(|(prefix, _)| {
+            let is_it = |it: &Session| it.pid == frame.claimed && it.prefix == prefix;
+            self.sessions.iter().position(is_it)
         });
-        let sender = self.senders.iter().position(|sender| sender.key == key);
-        if let (Some((prefix, counter)), Some(sender)) = (frame.iv, sender) {
-            let sessions = &self.senders[sender].sessions;
-            if let Some((_, highest)) = sessions.iter().find(|(known, _)| *known == prefix) {
-                by_nonce = counter > *highest;
+        let (known, forward) = match session {
+            Some(at) => {
+                let session = &self.sessions[at];
+                let owner = self.agents.iter().position(|agent| agent.id == session.agent);
+                (owner.or(here), frame.iv.is_some_and(|(_, counter)| counter > session.highest))
             }
-        }
-        if !by_nonce {
+            None => {
+                let forward = here.is_none_or(|at| {
+                    let agent = &self.agents[at];
+                    agent.stalled
+                        || frame.nonce == NONCE_TERMINAL
+                        || agent.nonce.is_none_or(|last| forward(distance(last, frame.nonce)))
+                });
+                (here, forward)
+            }
+        };
+        if !forward {
             self.counters.replays += 1;
             return;
         }
-        let at = match known {
-            Some(at) => at,
-            None => {
-                if !self.level.fits(self.global, now) {
-                    self.counters.rate_limited_global += 1;
-                    return;
-                }
-                let sealed = frame.iv.is_some();
-                let makes_room = self
-                    .who_makes_room(true)
-                    .is_ok_and(|gone| gone.is_some_and(|at| self.agents[at].sealed));
-                let room = self.senders.len() < self.sender_bound
-                    || self.senders.iter().any(|sender| sender.idle.is_some());
-                if sealed && sender.is_none() && !room && !makes_room {
-                    self.counters.sender_memory_full += 1;
-                    return;
-                }
-                if !self.make_room(true) {
-                    return;
-                }
-                self.follow(key, frame.claimed, sealed, Exits::Unseen, None)
+        let newcomer = known.is_none();
+        if newcomer && !self.level.fits(self.global, now) {
+            self.counters.rate_limited_global += 1;
+            return;
+        }
+        let sealed = frame.iv.is_some();
+        if sealed && session.is_none() && self.sessions.len() >= self.session_bound {
+            self.counters.sender_memory_full += 1;
+            return;
+        }
+        if newcomer && !self.make_room(true) {
+            return;
+        }
+        let at = known
+            .unwrap_or_else(|| self.follow(key, frame.claimed, sealed, Exits::Unseen, None));
+        // It is found where it was heard last, if nobody else is.
+        if self.find(key).is_none() {
+            self.agents[at].key = key;
+        }
+        if let Some((prefix, highest)) = frame.iv {
+            let (pid, agent) = (frame.claimed, self.agents[at].id);
+            let heard = Session { pid, prefix, highest, agent };
+            match session {
+                Some(at) => self.sessions[at] = heard,
+                None => self.sessions.push(heard),
             }
-        };
-        if let Some(iv) = frame.iv {
-            self.remember(key, iv);
         }
         self.accept(now, at, frame);
-    }
-
-    fn remember(&mut self, key: Key, (prefix, counter): ([u8; 8], u32)) {
-        let at =
-            self.senders.iter().position(|sender| sender.key == key).unwrap_or_else(|| {
-                if self.senders.len() == self.sender_bound {
-                    let idle = |at: &usize| self.senders[*at].idle.unwrap_or(u64::MAX);
-                    let longest = (0..self.senders.len()).min_by_key(idle).unwrap();
-                    self.senders.remove(longest);
-                }
-                self.senders.push(Sender { key, sessions: Vec::new(), idle: None });
-                self.senders.len() - 1
-            });
-        let sender = &mut self.senders[at];
-        sender.idle = None;
-        match sender.sessions.iter_mut().find(|(known, _)| *known == prefix) {
-            Some((_, highest)) => *highest = counter,
-            None => {
-                if sender.sessions.len() == 4 {
-                    sender.sessions.remove(0);
-                }
-                sender.sessions.push((prefix, counter));
-            }
-        }
     }
 
     fn follow(
@@ -562,11 +548,8 @@ impl Naive {
     }
 
     fn remove(&mut self, at: usize) {
-        let agent = self.agents.remove(at);
+        self.agents.remove(at);
         self.order += 1;
-        if let Some(sender) = self.senders.iter_mut().find(|sender| sender.key == agent.key) {
-            sender.idle = Some(self.order);
-        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{Frame, NONCE_TERMINAL, Status, v1};
 use varta_observer::judge::{
-    Datagram, Exits, Host, Judge, Missing, Namespace, Sender, Settings, Slot,
+    Datagram, Exits, Host, Judge, Missing, Namespace, SealedSession, Sender, Settings, Slot,
 };
 use varta_observer::{Event, ExitCause, Policy, What};
 
@@ -26,6 +26,11 @@ pub(crate) struct TestHost {
     pub(crate) seen_ns: u64,
     /// Pids that have a new owner, of which it is told once.
     pub(crate) replaced: HashSet<u32>,
+    /// The sealed sessions, as they are recorded.
+    pub(crate) recorded: Vec<SealedSession>,
+    pub(crate) writes: usize,
+    /// The error of recording them.
+    pub(crate) recording_error: Option<i32>,
     /// Every call, in words.
     pub(crate) calls: Vec<String>,
 }
@@ -58,6 +63,16 @@ impl Host for TestHost {
     fn identified(&mut self, _: Slot, process: u64) -> Exits {
         self.calls.push(format!("identified {process}"));
         self.exits
+    }
+
+    fn record(&mut self, place: usize, session: &SealedSession) -> Result<(), i32> {
+        if let Some(errno) = self.recording_error {
+            return Err(errno);
+        }
+        self.writes += 1;
+        self.recorded.resize(self.recorded.len().max(place + 1), *session);
+        self.recorded.splice(place..=place, [*session]);
+        Ok(())
     }
 
     fn released(&mut self, _: Slot, agent: u64) {
