@@ -173,6 +173,9 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
     if let Some(key) = master {
         builder = builder.master_key(key);
     }
+    if let Some(path) = &settings.flags.listening.secure_state_file {
+        builder = builder.secure_state_file(path);
+    }
     builder.bind()
 }
 

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use varta_observer::{AgentInfo, Event, Observer, Origin, What};
+use varta_observer::{About, AgentInfo, Event, Observer, Origin, What};
 
 use self::event_log::EventLog;
 use self::evictions::Search;
@@ -175,8 +175,8 @@ impl Loop {
             let ended = self.books.note(event);
             let agent = event.about.map(|about| about.agent);
             let is_beat = matches!(event.what, What::Beat { .. });
-            if let Some(agent) = agent.filter(|_| is_beat) {
-                self.learn(agent);
+            if let Some(about) = event.about.filter(|_| is_beat) {
+                self.learn(&about);
                 if !listened_to && !exported {
                     continue;
                 }
@@ -207,15 +207,16 @@ impl Loop {
     }
 
     /// What only the observer knows of an agent is asked when it is new, and until the
-    /// kernel has confirmed it.
-    fn learn(&mut self, agent: u64) {
-        let Some(book) = self.books.get_mut(agent).filter(|book| book.unconfirmed) else {
+    /// agent is confirmed. A sealed agent can become unconfirmed with each new session.
+    fn learn(&mut self, about: &About) {
+        let Some(book) = self.books.get_mut(about.agent) else { return };
+        if !book.unconfirmed && about.origin != Origin::SecureNetwork {
             return;
-        };
-        if let Ok(Some(info)) = self.with.observer.agent(agent) {
+        }
+        if let Ok(Some(info)) = self.with.observer.agent(about.agent) {
             (book.name, book.uid) = (info.name, info.uid);
-            // Over a network there is nothing to confirm.
-            book.unconfirmed = info.unconfirmed && info.origin == Origin::KernelAttested;
+            // Over plain UDP there is nothing to confirm.
+            book.unconfirmed = info.unconfirmed && info.origin != Origin::Network;
             self.books.endings.expect(info.name.to_string());
         }
     }

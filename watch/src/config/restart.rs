@@ -15,7 +15,7 @@ impl Settings {
         let (new, old) = (&self.flags, &old.flags);
         let flags = changed!(new, old,
             listening: socket socket_mode uds_rcvbuf_bytes udp_port udp_bind_addr
-                accept_version_1 nice,
+                secure_state_file accept_version_1 nice,
             admission: uids allow_cross_namespace_agents tracker_capacity,
             audit: recovery_audit_file recovery_audit_max_bytes recovery_audit_sync_every
                 audit_fsync_budget_ms audit_sync_interval_ms audit_rotation_budget_ms,

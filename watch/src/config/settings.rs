@@ -158,6 +158,13 @@ fn keys(flags: &Flags) -> Result<Keys, Problem> {
     if listening.udp_port.is_none() && (listening.key_file.is_some() || keys.master.is_some()) {
         return Err(Problem::new("udp-port", "is needed: keys are for sealed UDP"));
     }
+    if listening.secure_state_file.is_some() && keys.shared.is_empty() && keys.master.is_none()
+    {
+        return Err(Problem::new(
+            "secure-state-file",
+            "needs --key-file or --master-key-file: only sealed beats are remembered",
+        ));
+    }
     Ok(keys)
 }
 

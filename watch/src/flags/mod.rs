@@ -71,6 +71,9 @@ pub(crate) struct Listening {
     /// Key from which each agent's own is derived
     #[arg(long, value_name = "FILE")]
     pub(crate) master_key_file: Option<PathBuf>,
+    /// Remember accepted sealed beats across restarts in this file, made with mode 0600 if missing
+    #[arg(long, value_name = "FILE")]
+    pub(crate) secure_state_file: Option<PathBuf>,
     /// Accept UDP without keys, where anybody may claim to be anybody
     #[arg(long)]
     pub(crate) i_accept_plaintext_udp: bool,
@@ -150,7 +153,7 @@ pub(crate) struct Recovery {
     /// The window of the budget
     #[arg(long, value_name = "MS", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) recovery_budget_window_ms: u64,
-    /// Run it also for agents that the kernel has not confirmed to be that process
+    /// Run it also for agents that are not confirmed to be the process that is meant
     #[arg(long)]
     pub(crate) recovery_for_unconfirmed: bool,
     /// Run it also for agents heard over sealed UDP

@@ -7,7 +7,7 @@
 use std::cmp::max_by_key;
 
 use varta::Status;
-use varta_observer::AgentInfo;
+use varta_observer::{AgentInfo, Origin};
 
 use super::bound::Bound;
 use super::exposition::{Exposition, Format, push_label, push_numbered};
@@ -141,9 +141,10 @@ fn write_pids(rows: &[Row<'_>], others: &Book, format: Format) -> [String; 3] {
     texts.map(Exposition::into_text)
 }
 
-fn write_agents(rows: &[Row<'_>], mut others: Book, format: Format) -> [String; 8] {
-    let mut texts = [(); 8].map(|()| Exposition::with_capacity(format, rows.len() * LINE));
-    let [info, payload, age, threshold, stalled, missed, recoveries, intervals] = &mut texts;
+fn write_agents(rows: &[Row<'_>], mut others: Book, format: Format) -> [String; 9] {
+    let mut texts = [(); 9].map(|()| Exposition::with_capacity(format, rows.len() * LINE));
+    let [info, payload, age, threshold, stalled, unconfirmed, missed, recoveries, intervals] =
+        &mut texts;
     let help = "1 for each agent that is followed, with its pid and how it is known.";
     let mut info = info.gauge("varta_agent_info", help);
     let help = "What the agent's last beat carried for the application.";
@@ -154,6 +155,8 @@ fn write_agents(rows: &[Row<'_>], mut others: Book, format: Format) -> [String; 
     let mut threshold = threshold.gauge("varta_agent_threshold_seconds", help);
     let help = "1 if the agent has been called stalled and is not back.";
     let mut stalled = stalled.gauge("varta_agent_stalled", help);
+    let help = "1 for each agent that may be another than the process that is meant.";
+    let mut unconfirmed = unconfirmed.gauge("varta_agent_unconfirmed", help);
     let help = "Beats that never came, by the nonces of those that did.";
     let mut missed = missed.counter("varta_agent_missed_beats", help);
     let help = "Silences that ended with a beat.";
@@ -180,6 +183,9 @@ fn write_agents(rows: &[Row<'_>], mut others: Book, format: Format) -> [String; 
         age.put_seconds(&labels, followed.age_ns);
         threshold.put_seconds(&labels, followed.threshold_ns);
         stalled.put(&labels, followed.stalled.into());
+        if followed.unconfirmed && followed.origin != Origin::Network {
+            unconfirmed.put(&labels, 1);
+        }
         labels.push(',');
         push_numbered(&mut labels, "pid", shown_pid(book.pid, book.claimed_pid).into());
         labels.push(',');

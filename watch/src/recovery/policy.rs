@@ -559,7 +559,9 @@ impl Rules {
             Origin::Network if !self.for_plain => Err(Reason::Unauthenticated),
             // A command for pid 0 would be about whoever runs it.
             Origin::KernelAttested if subject.pid == 0 => Err(Reason::CrossNamespace),
-            Origin::KernelAttested if subject.unconfirmed && !self.for_unconfirmed => {
+            Origin::KernelAttested | Origin::SecureNetwork
+                if subject.unconfirmed && !self.for_unconfirmed =>
+            {
                 Err(Reason::Unconfirmed)
             }
             _ if subject.deaf => Err(Reason::Deaf),
