@@ -55,6 +55,10 @@ pub mod v1;
 pub mod within {
     pub use crate::fork::Here;
     pub use crate::outcome::in_words;
+    #[cfg(feature = "secure-udp")]
+    pub use crate::secure::{derive_agent_bytes, wipe_stack};
+    #[cfg(feature = "secure-udp")]
+    pub use zeroize::Zeroizing;
 }
 
 pub use crc32c::crc32c;

@@ -180,6 +180,20 @@ fn whoever_else_may_get_at_it_is_a_reason_to_refuse() {
 }
 
 #[test]
+fn a_file_of_another_user_is_refused() {
+    // SAFETY: takes nothing.
+    if unsafe { libc::geteuid() } != 0 {
+        assert!(std::env::var_os("CI").is_none(), "it needs root");
+        return;
+    }
+    let folder = Folder::new();
+    let path = file(&folder, DIGITS);
+    std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+    let cause = "it belongs to uid 65534; run chown 0 on it";
+    assert_refused(&path, ErrorKind::PermissionDenied, cause);
+}
+
+#[test]
 fn a_file_of_another_length_is_refused() {
     let folder = Folder::new();
     let longer = "a key is 64 hex digits; this is longer";

@@ -8,12 +8,14 @@ mod support;
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
 use support::{
-    Agent, Child, Daemon, Folder, PATIENCE, WATCH, lines_of, script, text_of, wait_until,
+    Agent, Child, Daemon, Folder, PATIENCE, WATCH, lines_of, needs_root, script, text_of,
+    wait_until,
 };
 use varta::{Status, Varta};
 
@@ -72,6 +74,34 @@ fn bad_arguments_end_with_2_and_name_the_flag_or_the_line() {
         .unwrap();
     let output = watch(&[&socket[..], &["--check-config", "--config", file]].concat());
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn a_file_that_names_a_command_must_not_be_writable_for_others() {
+    let folder = Folder::new();
+    let file = folder.join("varta.toml");
+    let check = ["--socket", "/tmp/never.sock", "--check-config", "--config"];
+    let flags = [&check[..], &[file.to_str().unwrap()]].concat();
+    let allow = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+    fs::write(&file, "threshold-ms = 500\nrecovery-exec = \"/bin/true\"\n").unwrap();
+    for mode in [0o666, 0o620, 0o602] {
+        allow(mode);
+        let told =
+            format!("it sets recovery-exec and its mode {mode:04o} lets other users write");
+        let text = complaint(&flags, 2);
+        assert!(text.contains(&told), "{text}");
+    }
+    allow(0o644);
+    assert_eq!(watch(&flags).status.code(), Some(0));
+    if needs_root() {
+        std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
+        let text = complaint(&flags, 2);
+        assert!(text.contains("it sets recovery-exec and belongs to uid 65534"), "{text}");
+    }
+    // One that starts nothing is nobody's secret and does no harm.
+    fs::write(&file, "threshold-ms = 500\n").unwrap();
+    allow(0o666);
+    assert_eq!(watch(&flags).status.code(), Some(0));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use core::fmt;
 
 use ring::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, Tag, UnboundKey};
+use zeroize::Zeroize;
 
 use super::key::Key;
 use crate::frame::FRAME_BYTES;
@@ -90,11 +91,42 @@ impl Cipher {
     /// ```
     #[must_use]
     pub fn new(key: &Key) -> Self {
-        match UnboundKey::new(&CHACHA20_POLY1305, key.as_bytes()) {
+        Self::of_bytes(key.as_bytes())
+    }
+
+    /// As [`new`](Self::new), of bytes that are no key of their own.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn of_bytes(key: &[u8; 32]) -> Self {
+        match UnboundKey::new(&CHACHA20_POLY1305, key) {
             Ok(key) => Self(Wiped::new(LessSafeKey::new(key))),
             // It fails for keys that are not 32 bytes long; this one is, by its type.
             Err(ring::error::Unspecified) => unreachable!("a key has 32 bytes"),
         }
+    }
+
+    /// Makes a key ready in a place of its own, for one that is kept: nothing of it is left
+    /// on the stack.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn boxed(key: &[u8; 32]) -> Box<Self> {
+        #[inline(never)]
+        fn boxed(key: &[u8; 32]) -> Box<Cipher> {
+            Box::new(Cipher::of_bytes(key))
+        }
+        let made = boxed(key);
+        wipe_stack();
+        made
+    }
+
+    /// Takes another key, at the same place in memory and without traces on the stack.
+    pub(crate) fn replace(&mut self, key: &[u8; 32]) {
+        #[inline(never)]
+        fn replace(old: &mut Cipher, key: &[u8; 32]) {
+            *old = Cipher::of_bytes(key);
+        }
+        replace(self, key);
+        wipe_stack();
     }
 
     /// Seals a frame with a shared key: `iv | ciphertext | tag`.
@@ -235,6 +267,16 @@ impl Cipher {
             .map_err(|_| AuthError)?;
         Ok(frame)
     }
+}
+
+/// Overwrites what calls that have returned left on the stack: ciphers move keys through it,
+/// and work on them there. To be called where a key is dropped, from a frame that is not
+/// deeper than those that used it.
+#[inline(never)]
+pub fn wipe_stack() {
+    const BYTES: usize = 16 * 1024;
+    let mut left = [0_u8; BYTES];
+    core::hint::black_box(&mut left).zeroize();
 }
 
 impl fmt::Debug for Cipher {

@@ -21,8 +21,15 @@ use super::key::Key;
 ///
 /// [`KdfError`] if the derivation refuses, which it never does for these lengths.
 pub fn derive_agent_key(master: &Key, pid: u32) -> Result<Key, KdfError> {
-    let key = expand(master.as_bytes(), &[b"varta-agent-v1\0", &pid.to_le_bytes()])?;
-    Ok(Key::from_bytes(*key))
+    Ok(Key::from_bytes(*derive_agent_bytes(master.as_bytes(), pid)?))
+}
+
+/// As [`derive_agent_key`], without allocating.
+pub fn derive_agent_bytes(
+    master: &[u8; 32],
+    pid: u32,
+) -> Result<Zeroizing<[u8; 32]>, KdfError> {
+    expand(master, &[b"varta-agent-v1\0", &pid.to_le_bytes()])
 }
 
 /// The IV prefix with this index, from a session's salt.

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::sys;
+
 const HEX_DIGITS: usize = 64;
 
 /// A shared key, a master key or an agent's key. Wiped from memory when dropped, never
@@ -19,7 +21,9 @@ const HEX_DIGITS: usize = 64;
 /// let key = Key::from_bytes([0x2a; 32]);
 /// assert_eq!(format!("{key:?}"), "Key(..)");
 /// ```
-pub struct Key([u8; 32]);
+///
+/// The bytes have one place in memory; moving a key copies no byte of it.
+pub struct Key(Box<[u8; 32]>);
 
 impl Key {
     /// Takes 32 bytes as a key.
@@ -29,8 +33,15 @@ impl Key {
     /// assert_eq!(key.as_bytes(), &[7; 32]);
     /// ```
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
+        let mut key = Self::empty();
+        key.0.copy_from_slice(&bytes);
+        bytes.zeroize();
+        key
+    }
+
+    fn empty() -> Self {
+        Self(Box::new([0; 32]))
     }
 
     /// Reads 64 hex digits, of either case.
@@ -51,8 +62,8 @@ impl Key {
     }
 
     /// Reads a file of 64 hex digits and perhaps a newline. A symlink is followed; what
-    /// it leads to must be a regular file that neither group nor others can read or
-    /// write.
+    /// it leads to must be a regular file that belongs to the effective user or to root,
+    /// and that neither group nor others can read or write.
     ///
     /// ```
     /// let error = varta::secure::Key::from_file("/nonexistent/key").unwrap_err();
@@ -62,7 +73,8 @@ impl Key {
     /// # Errors
     ///
     /// Names the file and what to do about it. The kind tells the cases apart:
-    /// `NotFound`, `PermissionDenied` (also for a file that others can read), and
+    /// `NotFound`, `PermissionDenied` (also for a file of another user or that others can
+    /// read), and
     /// `InvalidData` for everything that is no key.
     pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
@@ -80,7 +92,7 @@ impl Key {
     /// assert_eq!(varta::secure::Key::from_bytes([1; 32]).as_bytes().len(), 32);
     /// ```
     #[must_use]
-    pub const fn as_bytes(&self) -> &[u8; 32] {
+    pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
@@ -98,6 +110,14 @@ impl Key {
                     "its mode {:04o} lets others at it; chmod 600 it",
                     about.mode() & 0o7777
                 ),
+            ));
+        }
+        // Root can read and write every file anyway.
+        let (owner, own) = (about.uid(), sys::effective_uid());
+        if owner != own && owner != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("it belongs to uid {owner}; run chown {own} on it"),
             ));
         }
         // Room for a line ending, and one byte more, which only what is too long fills.
@@ -123,7 +143,7 @@ impl Key {
         if digits.len() != HEX_DIGITS {
             return Err(KeyError::Length(digits.len()));
         }
-        let mut key = Self([0; 32]);
+        let mut key = Self::empty();
         for (place, (byte, pair)) in key.0.iter_mut().zip(digits.chunks_exact(2)).enumerate() {
             for (half, digit) in pair.iter().enumerate() {
                 let value = match digit {

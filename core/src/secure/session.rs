@@ -3,7 +3,10 @@
 
 use std::io;
 
-use super::{Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_key, derive_iv_prefix};
+use super::{
+    Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_bytes, derive_iv_prefix,
+    wipe_stack,
+};
 use crate::fork::{Memory, Process};
 use crate::frame::FRAME_BYTES;
 use crate::sys;
@@ -16,13 +19,20 @@ pub(crate) enum Secret {
 }
 
 impl Secret {
-    /// The cipher for what a process sends. With a master key each process has its own.
+    /// The cipher for what a process sends. It allocates nothing, and leaves traces of the
+    /// key on the stack.
+    #[cfg(feature = "panic-handler")]
     pub(crate) fn cipher(&self, pid: u32) -> io::Result<Cipher> {
+        self.with_key(pid, Cipher::of_bytes)
+    }
+
+    /// Does something with the key of a process. With a master key each has its own.
+    fn with_key<T>(&self, pid: u32, work: impl FnOnce(&[u8; 32]) -> T) -> io::Result<T> {
         match self {
-            Self::Shared(key) => Ok(Cipher::new(key)),
+            Self::Shared(key) => Ok(work(key.as_bytes())),
             Self::Master(key) => {
-                let key = derive_agent_key(key, pid).map_err(io::Error::other)?;
-                Ok(Cipher::new(&key))
+                let key = derive_agent_bytes(key.as_bytes(), pid).map_err(io::Error::other)?;
+                Ok(work(&key))
             }
         }
     }
@@ -62,7 +72,7 @@ impl Sealed {
 pub(crate) struct Session {
     memory: &'static Memory,
     process: Process,
-    cipher: Cipher,
+    cipher: Box<Cipher>,
     salt: [u8; 16],
     prefix_index: u32,
     next: Iv,
@@ -72,17 +82,18 @@ impl Session {
     /// Asks for entropy once.
     pub(crate) fn new(secret: &Secret) -> io::Result<Self> {
         let memory = Memory::of_process()?;
-        let process = memory.process().ok_or(io::ErrorKind::WouldBlock)?;
-        let mut salt = [0; 16];
-        sys::entropy(&mut salt)?;
-        Ok(Self {
-            memory,
-            process,
-            cipher: secret.cipher(process.pid())?,
-            salt,
-            prefix_index: 0,
-            next: Iv { prefix: prefix(&salt, 0)?, counter: 1 },
-        })
+        let (process, salt, next) = begin(memory)?;
+        let cipher = secret.with_key(process.pid(), Cipher::boxed)?;
+        Ok(Self { memory, process, cipher, salt, prefix_index: 0, next })
+    }
+
+    /// Becomes a new session of this process, and allocates nothing: a forked child may be
+    /// in a state in which it must not. If it fails, the session stays as it is.
+    pub(crate) fn renew(&mut self, secret: &Secret) -> io::Result<()> {
+        let (process, salt, next) = begin(self.memory)?;
+        secret.with_key(process.pid(), |key| self.cipher.replace(key))?;
+        (self.process, self.salt, self.prefix_index, self.next) = (process, salt, 0, next);
+        Ok(())
     }
 
     /// Whether this process is the one whose session it is.
@@ -119,6 +130,21 @@ impl Session {
             }
         };
         Ok(taken)
+    }
+}
+
+/// What a new session of this process has of its own.
+fn begin(memory: &Memory) -> io::Result<(Process, [u8; 16], Iv)> {
+    let process = memory.process().ok_or(io::ErrorKind::WouldBlock)?;
+    let mut salt = [0; 16];
+    sys::entropy(&mut salt)?;
+    Ok((process, salt, Iv { prefix: prefix(&salt, 0)?, counter: 1 }))
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Each seal has worked with the key.
+        wipe_stack();
     }
 }
 

@@ -31,6 +31,13 @@ pub(crate) fn monotonic_ns() -> u64 {
     seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 
+/// The user whose rights this process has.
+#[cfg(feature = "secure-udp")]
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
 /// Takes a new descriptor out of the places of the three standard streams, should the
 /// program have closed those: what it prints must not go to an observer, and whoever opens
 /// them again must not cut an agent off.

@@ -99,8 +99,7 @@ impl BeatTransport for SecureUdpTransport {
 
     fn reconnect(&mut self) -> io::Result<()> {
         let socket = Socket::new(connected(self.address)?)?;
-        let session = Session::new(&self.secret)?;
-        self.session = session;
+        self.session.renew(&self.secret)?;
         // As over a Unix socket: in its place before the old one is closed.
         let old = mem::replace(&mut self.socket, socket);
         drop(old);

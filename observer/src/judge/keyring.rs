@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use varta::FRAME_BYTES;
-use varta::secure::{Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_key};
+use varta::secure::{Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES};
+use varta::within::{Zeroizing, derive_agent_bytes, wipe_stack};
 
 /// Of so many agents at most the derived key is kept at hand. To derive one again takes
 /// a microsecond; to make it ready a twentieth of that.
@@ -17,15 +18,23 @@ pub(crate) enum Unopened {
     NoKeyFits,
 }
 
+/// The key of the agent with this pid, if that is not 0.
+#[derive(Default)]
+struct Derived {
+    pid: u32,
+    key: Zeroizing<[u8; 32]>,
+}
+
 pub(crate) struct Keyring {
-    shared: Vec<Cipher>,
+    #[allow(clippy::vec_box, reason = "a list that grows would leave copies of the keys")]
+    shared: Vec<Box<Cipher>>,
     /// Which shared key opened the last frame from an address, by its last bits: while
     /// keys are rotated each sender stays with one for long.
     fitted: Box<[u8; 256]>,
     master: Option<Key>,
     /// By the last bits of the pid. Only a frame that opened puts a key here, so that
     /// nobody without one can push out another's.
-    derived: Vec<Option<(u32, Key)>>,
+    derived: Vec<Derived>,
     /// Of how many agents the derived key is kept, if there is a master key.
     at_hand: usize,
 }
@@ -33,7 +42,7 @@ pub(crate) struct Keyring {
 impl Keyring {
     pub(crate) fn new(shared: &[Key], master: Option<Key>, agents: usize) -> Self {
         let mut made = Self {
-            shared: shared.iter().map(Cipher::new).collect(),
+            shared: shared.iter().map(|key| Cipher::boxed(key.as_bytes())).collect(),
             fitted: Box::new([0; 256]),
             master: None,
             derived: Vec::new(),
@@ -51,13 +60,13 @@ impl Keyring {
     }
 
     pub(crate) fn add_shared(&mut self, key: &Key) {
-        self.shared.push(Cipher::new(key));
+        self.shared.push(Cipher::boxed(key.as_bytes()));
     }
 
     pub(crate) fn set_master(&mut self, key: Key) {
         self.master = Some(key);
         self.derived.clear();
-        self.derived.resize_with(self.at_hand, || None);
+        self.derived.resize_with(self.at_hand, Derived::default);
     }
 
     pub(crate) fn has_master(&self) -> bool {
@@ -111,15 +120,26 @@ impl Keyring {
         let master = self.master.as_ref()?;
         *tried += 1;
         let pid = u32::from_le_bytes(*wire.first_chunk()?);
+        if pid == 0 {
+            return None; // no process has it, and no place with it has a key
+        }
         let at_hand = self.derived.len();
         let place = self.derived.get_mut(pid as usize % at_hand)?;
-        if let Some((_, key)) = place.as_ref().filter(|(owner, _)| *owner == pid) {
-            return Cipher::new(key).open_from(wire).ok();
+        if place.pid == pid {
+            return Cipher::of_bytes(&place.key).open_from(wire).ok();
         }
-        let key = derive_agent_key(master, pid).ok()?;
-        let frame = Cipher::new(&key).open_from(wire).ok()?;
-        *place = Some((pid, key));
+        let key = derive_agent_bytes(master.as_bytes(), pid).ok()?;
+        let frame = Cipher::of_bytes(&key).open_from(wire).ok()?;
+        place.pid = pid;
+        place.key.copy_from_slice(&*key);
         Some(frame)
+    }
+}
+
+impl Drop for Keyring {
+    fn drop(&mut self) {
+        // Each frame was opened with one of the keys.
+        wipe_stack();
     }
 }
 

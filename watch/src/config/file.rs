@@ -2,10 +2,14 @@
 //! there is one reader and one set of rules for both.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory;
+use rustix::process::geteuid;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -14,6 +18,9 @@ use crate::cli::{self, Cli};
 
 /// What only the command line may say.
 const NOT_IN_A_FILE: [&str; 4] = ["config", "check-config", "help", "version"];
+
+/// With these the file decides what is run.
+const NAMES_A_COMMAND: [&str; 2] = ["recovery-exec", "recovery-exec-file"];
 
 #[derive(Debug, Default)]
 pub(super) struct ConfigFile {
@@ -30,9 +37,19 @@ struct Key {
 
 impl ConfigFile {
     pub(super) fn read(path: &Path) -> Result<Self, Refusal> {
-        let text = fs::read_to_string(path)
-            .map_err(|error| Refusal::Unfit(format!("--config {}: {error}", path.display())))?;
-        Self::parse(path, &text).map_err(Refusal::Unfit)
+        let unfit = |why: &dyn fmt::Display| {
+            Refusal::Unfit(format!("--config {}: {why}", path.display()))
+        };
+        let mut text = String::new();
+        let about = File::open(path)
+            .and_then(|mut file| file.read_to_string(&mut text).and_then(|_| file.metadata()))
+            .map_err(|error| unfit(&error))?;
+        let file = Self::parse(path, &text).map_err(Refusal::Unfit)?;
+        let mut keys = file.keys.iter();
+        if let Some(key) = keys.find(|key| NAMES_A_COMMAND.contains(&key.name.as_str())) {
+            check_writers(&about, &key.name).map_err(|why| unfit(&why))?;
+        }
+        Ok(file)
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, String> {
@@ -67,6 +84,20 @@ impl ConfigFile {
         let key = self.keys.iter().find(|key| key.name == name)?;
         Some(at_line(&self.path, key.line))
     }
+}
+
+/// Anyone who can write the file decides what the daemon runs.
+fn check_writers(about: &Metadata, key: &str) -> Result<(), String> {
+    let (owner, own, mode) = (about.uid(), geteuid().as_raw(), about.mode() & 0o7777);
+    if owner != own && owner != 0 {
+        return Err(format!("it sets {key} and belongs to uid {owner}; run chown {own} on it"));
+    }
+    if mode & 0o022 != 0 {
+        return Err(format!(
+            "it sets {key} and its mode {mode:04o} lets other users write it; run chmod go-w on it"
+        ));
+    }
+    Ok(())
 }
 
 fn arguments_of(name: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<OsString>, String> {

@@ -9,6 +9,7 @@ use std::path::Path;
 use rustix::fs::OFlags;
 use rustix::process::getuid;
 use varta::secure::Key;
+use zeroize::Zeroizing;
 
 /// A file of keys or a command is not longer than this.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -50,7 +51,8 @@ pub(super) fn keys_of(path: &Path) -> io::Result<Vec<Key>> {
 }
 
 /// What a file says that is the daemon's user's own and that nobody else can read.
-pub(super) fn text_of(path: &Path) -> io::Result<String> {
+/// Nothing of it stays in memory when it is dropped.
+pub(super) fn text_of(path: &Path) -> io::Result<Zeroizing<String>> {
     // Without O_NONBLOCK, opening a FIFO would wait for a writer.
     let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
     let file = File::options().read(true).custom_flags(nonblock).open(path)?;
@@ -66,7 +68,9 @@ pub(super) fn text_of(path: &Path) -> io::Result<String> {
         let (owner, own) = (about.uid(), getuid().as_raw());
         return Err(denied(&format!("it belongs to uid {owner}; chown it to uid {own}")));
     }
-    let mut text = String::new();
+    // With room to spare nothing is moved while it is read, and no copy left behind.
+    let room = usize::try_from(MOST_BYTES).map_err(io::Error::other)? + 1024;
+    let mut text = Zeroizing::new(String::with_capacity(room));
     file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST_BYTES {
         return Err(invalid("it is longer than 64 KiB"));

@@ -203,7 +203,7 @@ fn command(flags: &Flags) -> Result<Option<Command>, Problem> {
         (Some(text), _) => ("recovery-exec", text.clone(), "inline".to_owned()),
         (None, Some(path)) => {
             let text = read("recovery-exec-file", path, text_of)?;
-            ("recovery-exec-file", text, path.display().to_string())
+            ("recovery-exec-file", text.to_string(), path.display().to_string())
         }
         (None, None) => return Ok(None),
     };
