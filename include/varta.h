@@ -560,6 +560,13 @@ typedef struct varta_observer_options {
      * The bytes that message leads to.
      */
     size_t message_size;
+    /**
+     * A file in which sealed sessions outlive the observer, so that a sealed beat that was
+     * accepted once is refused by the next observer too; NULL for none. It is made with mode
+     * 0600 if it is not there; make it together with the key. A simulated observer leaves it
+     * alone.
+     */
+    const char *secure_state_file;
 } varta_observer_options;
 
 /**

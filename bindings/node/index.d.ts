@@ -340,6 +340,11 @@ export interface ObserverOptions extends SimulatedOptions {
   udp?: string | string[];
   /** The same for sealed beats, with `sharedKeys` or `masterKey`. */
   secureUdp?: string | string[];
+  /**
+   * A file in which sealed sessions outlive the observer, so that a sealed beat that was
+   * accepted once is refused by the next observer too. It is made if it is not there.
+   */
+  secureStateFile?: string;
   /** The mode of the socket's file. Default: 0o600. */
   socketMode?: number;
   receiveBuffer?: number;

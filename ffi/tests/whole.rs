@@ -13,7 +13,10 @@ use crate::observer::polling::{
     varta_observer_advice, varta_observer_fd, varta_observer_poll_many,
     varta_observer_timeout_ms,
 };
-use crate::observer::{varta_observer_listen, varta_observer_set_threshold};
+use crate::observer::{
+    varta_observer_bind, varta_observer_close, varta_observer_listen,
+    varta_observer_set_threshold,
+};
 
 fn counters(observer: &Observer) -> varta_observer_counters {
     let mut counters = init();
@@ -139,7 +142,7 @@ fn an_inherited_socket_is_used_and_left() {
     let mut options: varta_observer_options = init();
     options.inherit = socket.as_raw_fd();
     let mut observer = ptr::null_mut();
-    let bind = crate::observer::varta_observer_bind;
+    let bind = varta_observer_bind;
     let code = unsafe { bind(&raw mut observer, ptr::null(), &raw const options) };
     assert_eq!(code.number(), 0);
     let observer = Observer(observer);
@@ -207,4 +210,24 @@ fn version_numbers_are_those_of_the_package() {
     assert_eq!(crate::about::varta_version().number(), crate::about::VARTA_VERSION);
     assert_eq!(crate::about::varta_version_string().words(), env!("CARGO_PKG_VERSION"));
     assert_eq!(crate::about::varta_abi_version().number(), 0);
+}
+
+#[test]
+fn a_state_file_serves_one_observer_at_a_time() {
+    let place = Place::new();
+    let state = text(place.file("sessions").to_str().unwrap());
+    let mut options = patient();
+    options.secure_state_file = state.as_ptr();
+    let first = Observer::bind_with(&text(place.file("first").to_str().unwrap()), &options);
+    let bind_another = || {
+        let (endpoint, mut observer) = (place.socket(), ptr::null_mut());
+        let code = unsafe {
+            varta_observer_bind(&raw mut observer, endpoint.as_ptr(), &raw const options)
+        };
+        unsafe { varta_observer_close(observer) };
+        code.number()
+    };
+    assert_eq!(bind_another(), -libc::EADDRINUSE);
+    drop(first);
+    assert_eq!(bind_another(), 0);
 }

@@ -44,6 +44,9 @@ const readers = {
     return { sharedKeys: value.map((key) => check.key('options.sharedKeys', key)) };
   },
   masterKey: (value) => ({ masterKey: check.key('options.masterKey', value) }),
+  secureStateFile: (value) => ({
+    secureStateFile: check.text('options.secureStateFile', value),
+  }),
   detectExits: (value) => ({ detectExits: check.boolean('options.detectExits', value) }),
   descriptors: (value) => ({ descriptors: check.u32('options.descriptors', value) }),
 };

@@ -80,6 +80,7 @@ const wrongTypes = {
   'options.ratePerAgent.burst': [() => bind({ ratePerAgent: { perSecond: 5 } })],
   'options.sharedKeys': [() => bind({ sharedKeys: key }), () => bind({ sharedKeys: [5] })],
   'options.masterKey': [() => bind({ masterKey: 5 })],
+  'options.secureStateFile': [() => bind({ secureStateFile: 5 })],
   'options.detectExits': [() => bind({ detectExits: 0 })],
   'options.descriptors': [() => bind({ descriptors: '5' })],
   'options.backlog': [() => bind({ backlog: '5' })],

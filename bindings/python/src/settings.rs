@@ -40,6 +40,7 @@ fn apply_one(builder: Builder, name: &str, value: Any<'_, '_>) -> PyResult<Build
         "detect_exits" => builder.detect_exits(convert::flag(value, name)?),
         "descriptors" => builder.descriptors(size(value, name)?),
         "master_key" => builder.master_key(convert::key(value, name)?),
+        "secure_state_file" => builder.secure_state_file(convert::path(value, name)?),
         "shared_keys" => shared_keys(builder, value, name)?,
         "udp" => builder.udp(convert::address(value, name)?),
         "secure_udp" => builder.secure_udp(convert::address(value, name)?),

@@ -67,6 +67,7 @@ def agent() -> Varta:
         (lambda: Observer.bind("@x", rate=5), TypeError, "rate: a pair"),
         (lambda: Observer.bind("@x", version1=1), TypeError, "version1"),
         (lambda: Observer.bind("@x", master_key=b"k"), ValueError, "master_key"),
+        (lambda: Observer.bind("@x", secure_state_file=3), TypeError, "secure_state_file"),
         (lambda: Observer.bind("@x", shared_keys=[b"k"]), ValueError, "shared_keys"),
         (lambda: Observer("@x", color="red"), TypeError, "color"),
         (lambda: Frame(0, -1, 0, 0, 0), OverflowError, "pid"),

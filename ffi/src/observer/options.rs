@@ -1,7 +1,8 @@
 //! How an observer is to be.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::time::Duration;
 
@@ -83,6 +84,11 @@ pub struct varta_observer_options {
     pub message: *mut c_char,
     /// The bytes that message leads to.
     pub message_size: usize,
+    /// A file in which sealed sessions outlive the observer, so that a sealed beat that was
+    /// accepted once is refused by the next observer too; NULL for none. It is made with mode
+    /// 0600 if it is not there; make it together with the key. A simulated observer leaves it
+    /// alone.
+    pub secure_state_file: *const c_char,
 }
 
 // SAFETY: it begins with its size and holds numbers and pointers.
@@ -109,6 +115,7 @@ unsafe impl Sized for varta_observer_options {
         reserved: 0,
         message: ptr::null_mut(),
         message_size: 0,
+        secure_state_file: ptr::null(),
     };
 }
 
@@ -164,6 +171,11 @@ impl varta_observer_options {
         }
         // SAFETY: as the caller promised.
         builder = unsafe { self.with_keys(builder) }?;
+        if !self.secure_state_file.is_null() {
+            // SAFETY: it leads to a string, as the caller promised.
+            let path = unsafe { CStr::from_ptr(self.secure_state_file) };
+            builder = builder.secure_state_file(OsStr::from_bytes(path.to_bytes()));
+        }
         if self.inherit != 0 {
             // SAFETY: the caller says that it is open, and keeps it so during this call.
             let theirs = unsafe { BorrowedFd::borrow_raw(self.inherit) };

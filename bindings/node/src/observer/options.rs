@@ -60,6 +60,8 @@ pub struct Settings {
     pub shared_keys: Vec<Buffer>,
     /// The key from which each agent's own is derived.
     pub master_key: Option<Buffer>,
+    /// Where sealed sessions outlive the observer.
+    pub secure_state_file: Option<String>,
     /// Whether processes are followed to their end.
     pub detect_exits: bool,
     /// How many descriptors that may take.
@@ -94,6 +96,9 @@ impl Settings {
         }
         if let Some(key) = &self.master_key {
             builder = builder.master_key(secret(key)?);
+        }
+        if let Some(path) = self.secure_state_file {
+            builder = builder.secure_state_file(path);
         }
         if let Some(threshold) = &self.threshold_ns {
             builder = builder.threshold(duration(threshold));

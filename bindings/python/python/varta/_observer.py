@@ -69,13 +69,15 @@ class Observer(_varta.Observer):
         secure_udp: _Address | None = None,
         shared_keys: Iterable[bytes] | None = None,
         master_key: bytes | None = None,
+        secure_state_file: str | PathLike[str] | None = None,
     ) -> Self:
         """Listens at endpoints.
 
         An agent may be silent for `threshold` seconds. `udp` and `secure_udp` are pairs of
         host and port, where port 0 is one of the kernel's choosing. By default the beats of
         the observer's own uid count; `uids` may be a list, or "any". A rate is a pair: so
-        many a second, and so many at once.
+        many a second, and so many at once. In `secure_state_file` sealed sessions outlive the
+        observer, so that a sealed beat that was accepted once is refused by the next one too.
         """
         observer = cls(
             *endpoints,
@@ -95,6 +97,7 @@ class Observer(_varta.Observer):
             secure_udp=secure_udp,
             shared_keys=shared_keys,
             master_key=master_key,
+            secure_state_file=secure_state_file,
         )
         advice = observer.advice()
         if advice is not None:
