@@ -13,40 +13,56 @@ const ARCHITECTURE: u32 = 0xC000_00B7; // AUDIT_ARCH_AARCH64
 // Where `struct seccomp_data` has them.
 const NUMBER_OFFSET: u32 = 0;
 const ARCHITECTURE_OFFSET: u32 = 4;
+/// The lower half of the third argument.
+const OPTION_OFFSET: u32 = if cfg!(target_endian = "little") { 32 } else { 36 };
 
 const LONGEST: usize = 32;
 
 /// From now on any system call but the allowed ones kills this process with SIGSYS.
 pub(crate) fn confine(allowed: &[libc::c_long]) {
-    install(allowed, answer(SECCOMP_RET_ALLOW), answer(SECCOMP_RET_KILL_PROCESS));
+    let allow =
+        allowed.iter().flat_map(|call| [jump(number(*call), 0, 1), answer(SECCOMP_RET_ALLOW)]);
+    install(allow.chain([answer(SECCOMP_RET_KILL_PROCESS)]));
 }
 
 /// From now on this system call does nothing and fails with the errno, or with 0 claims
 /// that it has done it.
 pub(crate) fn forge(call: libc::c_long, errno: libc::c_int) {
-    let answered = answer(SECCOMP_RET_ERRNO | errno.unsigned_abs());
-    install(&[call], answered, answer(SECCOMP_RET_ALLOW));
+    install([jump(number(call), 0, 1), refusal(errno), answer(SECCOMP_RET_ALLOW)].into_iter());
 }
 
-fn install(calls: &[libc::c_long], for_them: sock_filter, for_others: sock_filter) {
+/// From now on the kernel does not know this socket option, for this thread and those that
+/// it starts.
+pub(crate) fn forget_socket_option(option: libc::c_int) {
+    install(
+        [
+            jump(number(libc::SYS_setsockopt), 0, 3),
+            load(OPTION_OFFSET),
+            jump(option.unsigned_abs(), 0, 1),
+            refusal(libc::ENOPROTOOPT),
+            answer(SECCOMP_RET_ALLOW),
+        ]
+        .into_iter(),
+    );
+}
+
+/// Installs a filter that begins with the number of the call loaded.
+fn install(filter: impl Iterator<Item = sock_filter>) {
     // On the stack, so that nothing is left to be freed under the filter.
     let mut program = [answer(SECCOMP_RET_KILL_PROCESS); LONGEST];
     let mut places = program.iter_mut();
     let mut length = 0;
-    let mut push = |instruction| {
+    // Each architecture numbers its calls in its own way.
+    let beginning = [
+        load(ARCHITECTURE_OFFSET),
+        jump(ARCHITECTURE, 1, 0),
+        answer(SECCOMP_RET_KILL_PROCESS),
+        load(NUMBER_OFFSET),
+    ];
+    for instruction in beginning.into_iter().chain(filter) {
         *places.next().expect("room for all of them") = instruction;
         length += 1;
-    };
-    // Each architecture numbers its calls in its own way.
-    push(load(ARCHITECTURE_OFFSET));
-    push(jump(ARCHITECTURE, 1, 0));
-    push(answer(SECCOMP_RET_KILL_PROCESS));
-    push(load(NUMBER_OFFSET));
-    for call in calls {
-        push(jump(u32::try_from(*call).unwrap(), 0, 1));
-        push(for_them);
     }
-    push(for_others);
 
     let program = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
     // SAFETY: takes numbers alone.
@@ -57,6 +73,14 @@ fn install(calls: &[libc::c_long], for_them: sock_filter, for_others: sock_filte
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
     };
     assert_eq!(set, 0, "seccomp: {}", Error::last_os_error());
+}
+
+fn number(call: libc::c_long) -> u32 {
+    u32::try_from(call).unwrap()
+}
+
+fn refusal(errno: libc::c_int) -> sock_filter {
+    answer(SECCOMP_RET_ERRNO | errno.unsigned_abs())
 }
 
 fn load(offset: u32) -> sock_filter {

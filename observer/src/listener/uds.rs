@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::place::{Place, SocketFile};
 use super::{RECEIVE_BUFFER, TAKEN, bind_soon, cannot_bind, cannot_bind_for};
-use crate::sys::{self, Batch};
+use crate::sys::{self, BATCH, Batch, Discarder};
 
 /// The longest path or abstract name that fits `sun_path`, less its NUL.
 const LONGEST_NAME: usize = 107;
@@ -17,11 +17,17 @@ const LONGEST_NAME: usize = 107;
 #[derive(Debug)]
 pub(crate) struct UdsListener {
     /// Dropped first: while the socket lives, no other observer takes its file for dead.
-    _file: Option<SocketFile>,
+    file: Option<SocketFile>,
     socket: OwnedFd,
     queue_bound: usize,
     passes_pidfds: bool,
     batch: Batch,
+    /// While datagrams may carry descriptors.
+    discarder: Option<Discarder>,
+    /// Whether the kernel refuses further datagrams with descriptors.
+    refuses: bool,
+    /// Whether this is the only holder of the socket, which ends with it.
+    own: bool,
 }
 
 impl UdsListener {
@@ -40,9 +46,9 @@ impl UdsListener {
             _ => {}
         }
         let place = Place::new(path)?;
-        let socket = Self::unbound(path.display())?;
-        let file = place.take(socket.as_fd(), mode)?;
-        Ok(Self::on(socket, Some(file)))
+        let mut listener = Self::unbound(path.display())?;
+        listener.file = Some(place.take(listener.as_fd(), mode)?);
+        Ok(listener)
     }
 
     /// Listens at a name in Linux's abstract namespace, which has no file and no mode:
@@ -58,14 +64,14 @@ impl UdsListener {
             };
             return Err(cannot_bind(what, io::ErrorKind::InvalidInput, why));
         }
-        let socket = Self::unbound(&what)?;
+        let listener = Self::unbound(&what)?;
         let bound =
-            bind_soon(|| match sys::bind_unix(socket.as_fd(), &[b"\0", name].concat()) {
+            bind_soon(|| match sys::bind_unix(listener.as_fd(), &[b"\0", name].concat()) {
                 Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
                 bound => bound.map(|()| true),
             });
         match bound {
-            Ok(true) => Ok(Self::on(socket, None)),
+            Ok(true) => Ok(listener),
             Ok(false) => {
                 Err(cannot_bind(what, io::Error::from_raw_os_error(libc::EADDRINUSE), TAKEN))
             }
@@ -94,38 +100,38 @@ impl UdsListener {
             Err(error) => return Err(fail(error)),
         }
         sys::pass_only_what_is_asked(socket.as_fd());
-        let made_ready =
-            sys::close_on_exec(socket.as_fd()).and_then(|()| Self::make_ready(socket.as_fd()));
-        made_ready.map_err(fail)?;
-        Ok(Self::on(socket, None))
+        sys::close_on_exec(socket.as_fd()).and_then(|()| Self::on(socket, false)).map_err(fail)
     }
 
-    fn unbound(what: impl std::fmt::Display) -> io::Result<OwnedFd> {
+    fn unbound(what: impl std::fmt::Display) -> io::Result<Self> {
         let made = || {
             let socket = sys::unix_socket()?;
-            Self::make_ready(socket.as_fd())?;
             sys::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
-            Ok(socket)
+            Self::on(socket, true)
         };
         made().map_err(|error| cannot_bind_for(what, error))
     }
 
-    /// Before the first datagram is queued, which keeps of its sender what was asked for
-    /// by then.
-    fn make_ready(socket: BorrowedFd<'_>) -> io::Result<()> {
-        sys::pass_credentials(socket)?;
-        sys::refuse_descriptors(socket);
-        Ok(())
-    }
-
-    fn on(socket: OwnedFd, file: Option<SocketFile>) -> Self {
-        Self {
-            _file: file,
+    /// To be called before the first datagram is queued, which keeps of its sender what
+    /// was asked for by then.
+    fn on(socket: OwnedFd, own: bool) -> io::Result<Self> {
+        sys::pass_credentials(socket.as_fd())?;
+        let refuses = sys::refuse_descriptors(socket.as_fd());
+        // A socket from elsewhere may have taken some before it was told to refuse them.
+        let discarder = match refuses && own {
+            true => None,
+            false => Some(Discarder::start()?),
+        };
+        Ok(Self {
+            file: None,
             socket,
             queue_bound: queue_bound(),
             passes_pidfds: false,
             batch: Batch::for_unix(),
-        }
+            discarder,
+            refuses,
+            own,
+        })
     }
 
     /// Whether datagrams come with pidfds of their senders from now on, also those that
@@ -140,7 +146,15 @@ impl UdsListener {
     }
 
     pub(super) fn receive(&mut self) -> io::Result<usize> {
-        self.batch.receive(self.socket.as_fd())
+        let Some(discarder) = &self.discarder else {
+            return self.batch.receive(self.socket.as_fd());
+        };
+        let read = self.batch.receive_discarding(self.socket.as_fd(), discarder)?;
+        if self.refuses && read < BATCH {
+            // All that was queued before it refused them has been read.
+            self.discarder = None;
+        }
+        Ok(read)
     }
 
     pub(super) fn batch(&mut self) -> &mut Batch {
@@ -155,6 +169,18 @@ impl UdsListener {
     pub(super) fn set_receive_buffer(&mut self, bytes: usize) -> io::Result<usize> {
         sys::set_receive_buffer(self.as_fd(), bytes)?;
         sys::receive_buffer(self.as_fd())
+    }
+}
+
+impl Drop for UdsListener {
+    /// A socket that is closed drops what is queued, in the thread that closes it.
+    fn drop(&mut self) {
+        // While the socket lives, no other observer takes its file for dead.
+        self.file = None;
+        if self.own && self.discarder.as_ref().is_some_and(Discarder::is_here) {
+            let _ = sys::shut_down_reading(self.socket.as_fd());
+            while self.receive().is_ok_and(|read| read > 0) {}
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr;
 
 use super::control::{self, CREDENTIALS_ROOM, Credentials, Item, NUMBER_ROOM};
+use super::discard::{Attached, Discarder, take_off};
 use super::{length_of, new_fd};
 
 /// How many datagrams are received at a time.
@@ -137,10 +138,7 @@ impl Batch {
     /// Receives what is there, and forgets what was received before: pidfds that nobody
     /// has taken are closed. Nothing there is no error.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        for forgotten in self.arrived.iter_mut().take(self.count) {
-            forgotten.pidfd = None;
-        }
-        self.count = 0;
+        self.forget();
         // SAFETY: as many headers as are said, each with an exclusive part of the vectors
         // beside them, whose room is what the header says: it was reset after the last
         // receive.
@@ -163,18 +161,75 @@ impl Batch {
         self.count = count;
         let messages = self.headers.iter_mut().zip(&self.controls).zip(&mut self.arrived);
         for ((header, control), arrived) in messages.take(count) {
-            let message = &mut header.msg_hdr;
-            #[allow(clippy::unnecessary_cast, reason = "narrower with some C libraries")]
-            let written = message.msg_controllen as usize;
-            let written = control.0.get(..written).unwrap_or_default();
-            // SAFETY: the kernel has just written this control data, for us alone.
-            let said = unsafe { own(written) };
-            *arrived =
-                Arrived { length: header.msg_len as usize, flags: message.msg_flags, ..said };
-            message.msg_controllen = self.control_room as _;
-            message.msg_namelen = self.name_room;
+            let length = header.msg_len as usize;
+            // SAFETY: the kernel has just filled in this header and its control data.
+            *arrived = unsafe { own(&header.msg_hdr, control, length, drop) };
+            header.msg_hdr.msg_controllen = self.control_room as _;
+            header.msg_hdr.msg_namelen = self.name_room;
         }
         Ok(count)
+    }
+
+    /// As [`receive`](Self::receive), from a Unix socket whose senders may attach
+    /// descriptors. Each datagram is looked at first and taken off the socket after; one
+    /// that carries descriptors is left to the discarder.
+    pub(crate) fn receive_discarding(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        discarder: &Discarder,
+    ) -> io::Result<usize> {
+        self.forget();
+        let messages = self.headers.iter_mut().zip(&self.controls).zip(&mut self.arrived);
+        for ((header, control), arrived) in messages {
+            let message = &mut header.msg_hdr;
+            let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+            // SAFETY: a header with an exclusive part of the vectors beside it, whose room
+            // is what it says: it was reset after the last receive.
+            let length = unsafe { libc::recvmsg(socket.as_raw_fd(), message, flags) };
+            let looked = usize::try_from(length).map_err(|_| io::Error::last_os_error());
+            let taken = looked.and_then(|length| {
+                let mut attached = Attached::default();
+                let mut places = attached.iter_mut();
+                // SAFETY: the kernel has just filled in this header and its control data.
+                let mut looked = unsafe {
+                    own(message, control, length, |fd| {
+                        // Beside the credentials there is room for two at most.
+                        if let Some(place) = places.next() {
+                            *place = Some(fd);
+                        }
+                    })
+                };
+                message.msg_controllen = self.control_room as _;
+                if attached.iter().any(Option::is_some) {
+                    looked.flags |= libc::MSG_CTRUNC;
+                }
+                // There is room for what was asked for, so that only descriptors cut it.
+                if looked.flags & libc::MSG_CTRUNC == 0 {
+                    take_off(socket)?;
+                } else {
+                    discarder.discard(socket, attached)?;
+                }
+                Ok(looked)
+            });
+            match taken {
+                Ok(taken) => {
+                    *arrived = taken;
+                    self.count += 1;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // It is met again by the next receive, which has nothing to lose.
+                Err(_) if self.count > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(self.count)
+    }
+
+    fn forget(&mut self) {
+        for forgotten in self.arrived.iter_mut().take(self.count) {
+            forgotten.pidfd = None;
+        }
+        self.count = 0;
     }
 
     /// A message of the last receive. Its pidfd goes with it.
@@ -203,16 +258,23 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// Takes over what came in control data: keeps a pidfd, and closes what a sender has
+/// Takes over what came with a message: keeps a pidfd, and hands on what a sender has
 /// attached.
 ///
 /// # Safety
 ///
-/// The kernel must have written the bytes, in a receive whose control data nobody else
-/// has taken or will take over: the descriptors in them become ours.
-unsafe fn own(control: &[u8]) -> Arrived {
-    let mut arrived = Arrived::default();
-    for item in control::items(control) {
+/// The kernel must have filled in the header and the control data, in a receive whose
+/// control data nobody else has taken or will take over: the descriptors in it become ours.
+unsafe fn own(
+    header: &libc::msghdr,
+    control: &Control,
+    length: usize,
+    mut attached: impl FnMut(OwnedFd),
+) -> Arrived {
+    let mut arrived = Arrived { length, flags: header.msg_flags, ..Arrived::default() };
+    #[allow(clippy::unnecessary_cast, reason = "narrower with some C libraries")]
+    let written = header.msg_controllen as usize;
+    for item in control::items(control.0.get(..written).unwrap_or_default()) {
         match item {
             Item::Credentials(credentials) => arrived.credentials = Some(credentials),
             Item::Overflow(count) => arrived.overflow = Some(count),
@@ -225,7 +287,7 @@ unsafe fn own(control: &[u8]) -> Arrived {
             Item::Rights(fds) => {
                 for fd in fds.filter(|fd| *fd >= 0) {
                     // SAFETY: as above.
-                    drop(unsafe { OwnedFd::from_raw_fd(fd) });
+                    attached(unsafe { OwnedFd::from_raw_fd(fd) });
                 }
             }
         }

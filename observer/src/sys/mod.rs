@@ -6,6 +6,7 @@
 mod batch;
 mod clock;
 mod control;
+mod discard;
 mod epoll;
 mod folder;
 mod lock;
@@ -22,6 +23,7 @@ pub(crate) use batch::{BATCH, Batch, Message};
 pub(crate) use clock::{Timer, boottime_ns, monotonic_ns};
 #[cfg(fuzzing)]
 pub(crate) use control::{Item, items as control_items};
+pub(crate) use discard::Discarder;
 pub(crate) use epoll::{Epoll, Interest, Ready};
 pub(crate) use folder::{FileId, Folder};
 pub(crate) use lock::{lock, unlock};
@@ -33,7 +35,9 @@ pub(crate) use owner::Owner;
 pub(crate) use pidfd::{ExitInformation, exit_information};
 pub(crate) use pidfd::{ExitStatus, Life, life, open_pidfd, process_number, status_of_child};
 pub(crate) use process::{descriptor_limit, effective_uid};
-pub(crate) use socket::{bind_udp, bind_unix, close_on_exec, set_mode, unix_socket};
+pub(crate) use socket::{
+    bind_udp, bind_unix, close_on_exec, set_mode, shut_down_reading, unix_socket,
+};
 
 /// The answer of a call that says -1 when it failed.
 fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {

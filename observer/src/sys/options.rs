@@ -28,12 +28,10 @@ pub(crate) fn pass_pidfds(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     })
 }
 
-/// Whoever attaches descriptors to a datagram is refused, where the kernel can do that
-/// (6.16).
-pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) {
-    if NUMBERS_ARE_KNOWN {
-        let _ = set(socket, SO_PASSRIGHTS, 0);
-    }
+/// Has the kernel refuse datagrams with descriptors attached. Returns whether it can (since
+/// Linux 6.16); datagrams that are queued already keep theirs.
+pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) -> bool {
+    NUMBERS_ARE_KNOWN && set(socket, SO_PASSRIGHTS, 0).is_ok()
 }
 
 /// A socket from elsewhere may have been told to pass things that would take the room of

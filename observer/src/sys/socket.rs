@@ -80,6 +80,13 @@ pub(crate) fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Has a socket refuse all further datagrams; those that are queued can still be read.
+pub(crate) fn shut_down_reading(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes numbers alone.
+    checked(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) })?;
+    Ok(())
+}
+
 #[allow(clippy::cast_possible_truncation, reason = "families are small numbers")]
 #[allow(clippy::cast_sign_loss, reason = "and positive")]
 const fn family(number: libc::c_int) -> libc::sa_family_t {

@@ -14,8 +14,11 @@
 mod child;
 #[path = "../../../core/tests/support/folder.rs"]
 mod folder;
+mod lingering;
 mod puppet;
 mod rights;
+#[path = "../../../core/tests/support/seccomp.rs"]
+mod seccomp;
 mod sending;
 mod system;
 #[path = "../../../core/tests/support/trace.rs"]
@@ -26,8 +29,10 @@ use std::time::{Duration, Instant};
 
 pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
+pub(crate) use lingering::Lingering;
 pub(crate) use puppet::{End, Puppet};
 pub(crate) use rights::send_with_descriptors;
+pub(crate) use seccomp::forget_socket_option;
 pub(crate) use sending::{Sending, stop};
 pub(crate) use system::{
     become_user, fork_as, in_new_pid_namespace, kill, let_time_pass, limit_descriptors,

@@ -19,7 +19,13 @@ mod daemon;
 #[path = "../../../core/tests/support/folder.rs"]
 mod folder;
 pub(crate) mod http;
+#[path = "../../../observer/tests/support/lingering.rs"]
+mod lingering;
 mod peer;
+#[path = "../../../observer/tests/support/rights.rs"]
+mod rights;
+#[path = "../../../core/tests/support/seccomp.rs"]
+mod seccomp;
 #[path = "../../../observer/tests/support/system.rs"]
 mod system;
 
@@ -34,7 +40,10 @@ pub(crate) use child::{Child, Ended};
 pub(crate) use crowd::{crowd, udp_address_of};
 pub(crate) use daemon::Daemon;
 pub(crate) use folder::Folder;
+pub(crate) use lingering::Lingering;
 pub(crate) use peer::published_daemon;
+pub(crate) use rights::send_with_descriptors;
+pub(crate) use seccomp::forget_socket_option;
 pub(crate) use system::{fork_as, needs_root, skipped};
 
 /// How long anything is waited for. Reached only when something is wrong.

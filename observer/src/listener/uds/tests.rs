@@ -475,7 +475,7 @@ fn the_queue_is_as_long_as_it_is_said_to_be() {
         sent += 1;
     }
     assert_eq!(listener.queue_bound(), sent);
-    assert_eq!(listener.receive().unwrap(), sent.min(sys::BATCH));
+    assert_eq!(listener.receive().unwrap(), sent.min(BATCH));
     assert!(listener.set_receive_buffer(1 << 20).unwrap() >= 1 << 20);
 }
 

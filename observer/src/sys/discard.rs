@@ -1,0 +1,302 @@
+//! Taking datagrams that carry descriptors off a socket, in threads that may sleep.
+//!
+//! Before Linux 6.16 a socket cannot refuse descriptors that a sender attaches. The process
+//! that takes such a datagram drops them, and dropping the last reference to a file may
+//! sleep: a TCP socket with `SO_LINGER` and unsent data does, for as long as its owner has
+//! chosen. Where there is room for the descriptors they arrive, and closing them sleeps;
+//! where there is none, `recvmsg` itself sleeps when it returns. So neither is done by the
+//! thread that reads beats.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use super::control::{self, CREDENTIALS_ROOM, Item, room_of};
+use super::{Owner, checked, length_of};
+
+/// How many threads may exist, and sleep, for one socket.
+const MOST: usize = 64;
+
+/// A thread ends when this many others wait for work.
+const SPARE: usize = 2;
+
+/// How often the reader looks whether the kernel has taken the datagram, when the thread
+/// that took it sleeps and cannot report that.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// The most descriptors that a datagram carries (the kernel's `SCM_MAX_FD`).
+const RIGHTS: usize = 253;
+const WORDS: usize =
+    (CREDENTIALS_ROOM + room_of(RIGHTS * size_of::<RawFd>())).div_ceil(size_of::<usize>());
+
+/// Descriptors of a sender that a look at a datagram has already brought along.
+pub(crate) type Attached = [Option<OwnedFd>; 2];
+
+/// Takes datagrams off one socket without ever sleeping in what senders attached.
+pub(crate) struct Discarder {
+    shared: Arc<Shared>,
+    owner: Owner,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    /// Something has been requested, or the end.
+    requested: Condvar,
+    /// A datagram has been taken.
+    taken: Condvar,
+}
+
+struct State {
+    work: Work,
+    threads: usize,
+    idle: usize,
+    ended: bool,
+}
+
+enum Work {
+    None,
+    Requested(RawFd, Attached),
+    /// A thread receives, with this room.
+    Started(Arc<Room>),
+}
+
+/// Room for the control data of one datagram. The kernel fills in the credentials before
+/// it drops any descriptor, so that the first word shows that the datagram was taken.
+struct Room([AtomicUsize; WORDS]);
+
+impl Discarder {
+    /// Starts the first thread.
+    pub(crate) fn start() -> io::Result<Self> {
+        let state = State { work: Work::None, threads: 0, idle: 0, ended: false };
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            requested: Condvar::new(),
+            taken: Condvar::new(),
+        });
+        shared.add_thread()?;
+        Ok(Self { shared, owner: Owner::here() })
+    }
+
+    /// Takes the next datagram off the socket, and drops the descriptors in it and those
+    /// given. Returns as soon as the datagram is off.
+    ///
+    /// # Errors
+    ///
+    /// EBUSY: every thread sleeps.
+    pub(crate) fn discard(&self, socket: BorrowedFd<'_>, attached: Attached) -> io::Result<()> {
+        let mut state = self.shared.lock();
+        if state.idle == 0 {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
+        state.work = Work::Requested(socket.as_raw_fd(), attached);
+        self.shared.requested.notify_one();
+        loop {
+            match &state.work {
+                Work::None => return Ok(()),
+                Work::Started(room) if room.is_written() => {
+                    state.work = Work::None;
+                    return Ok(());
+                }
+                Work::Requested(..) | Work::Started(_) => {}
+            }
+            let waited = self.shared.taken.wait_timeout(state, LOOK);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// Whether this process started it. A forked child has none of its threads.
+    pub(crate) fn is_here(&self) -> bool {
+        self.owner.is_here()
+    }
+}
+
+impl Drop for Discarder {
+    /// Threads that sleep end when they wake; nobody waits for them.
+    fn drop(&mut self) {
+        // In a forked child the lock may be held by a thread that is not there.
+        if self.is_here() {
+            self.shared.lock().ended = true;
+            self.shared.requested.notify_all();
+        }
+    }
+}
+
+impl fmt::Debug for Discarder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Discarder").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add_thread(self: &Arc<Self>) -> io::Result<()> {
+        {
+            let mut state = self.lock();
+            state.threads += 1;
+            state.idle += 1;
+        }
+        let shared = Arc::clone(self);
+        let thread = thread::Builder::new().name("varta-discard".into()).stack_size(1 << 16);
+        let started = without_signals(|| thread.spawn(move || shared.run()));
+        if started.is_err() {
+            let mut state = self.lock();
+            state.threads -= 1;
+            state.idle -= 1;
+        }
+        started.map(drop)
+    }
+
+    fn run(self: &Arc<Self>) {
+        let room = Arc::new(Room([const { AtomicUsize::new(0) }; WORDS]));
+        while let Some((socket, attached, last)) = self.next_request(&room) {
+            if last {
+                // Without another one the next datagram finds every thread asleep (EBUSY).
+                let _ = self.add_thread();
+            }
+            let received = room.receive(socket);
+            {
+                let mut state = self.lock();
+                // The reader may have seen it already, and have asked for something else.
+                if matches!(&state.work, Work::Started(at) if Arc::ptr_eq(at, &room)) {
+                    state.work = Work::None;
+                    self.taken.notify_one();
+                }
+            }
+            attached.into_iter().flatten().for_each(close);
+            if let Ok(length) = received {
+                room.close_descriptors(length);
+            }
+            let mut state = self.lock();
+            if state.idle >= SPARE {
+                state.threads -= 1;
+                return;
+            }
+            state.idle += 1;
+        }
+    }
+
+    /// Waits for a request; also tells whether no other thread is left to wait for the next.
+    /// None when all is over.
+    fn next_request(&self, room: &Arc<Room>) -> Option<(RawFd, Attached, bool)> {
+        let mut state = self.lock();
+        loop {
+            if state.ended {
+                return None;
+            }
+            match mem::replace(&mut state.work, Work::None) {
+                Work::Requested(socket, attached) => {
+                    room.clear();
+                    state.work = Work::Started(Arc::clone(room));
+                    state.idle -= 1;
+                    let last = state.idle == 0 && state.threads < MOST;
+                    return Some((socket, attached, last));
+                }
+                other => state.work = other,
+            }
+            state = self.requested.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Room {
+    fn clear(&self) {
+        for word in &self.0 {
+            word.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// The first word is the length of the credentials' item.
+    fn is_written(&self) -> bool {
+        self.0.first().is_some_and(|word| word.load(Ordering::Acquire) != 0)
+    }
+
+    /// Takes a datagram off a socket. Answers how much control data has come.
+    fn receive(&self, socket: RawFd) -> io::Result<usize> {
+        // SAFETY: a header of C's, of numbers and pointers, all of which may be zero.
+        let mut message: libc::msghdr = unsafe { mem::zeroed() };
+        message.msg_control = self.0.as_ptr().cast_mut().cast();
+        message.msg_controllen = size_of_val(&self.0) as _;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        // SAFETY: the reader keeps the socket open until the kernel has taken the datagram.
+        // The room is as large as is said, is alive for as long, and is of atomics, which
+        // may be written while they are read.
+        let answer = unsafe { libc::recvmsg(socket, &raw mut message, flags) };
+        if answer == -1 {
+            return Err(io::Error::last_os_error());
+        }
+        #[allow(clippy::unnecessary_cast, reason = "narrower with some C libraries")]
+        Ok(message.msg_controllen as usize)
+    }
+
+    /// Closes the descriptors that the last datagram has brought.
+    fn close_descriptors(&self, length: usize) {
+        let mut bytes = [0; WORDS * size_of::<usize>()];
+        for (to, from) in bytes.chunks_exact_mut(size_of::<usize>()).zip(&self.0) {
+            to.copy_from_slice(&from.load(Ordering::Relaxed).to_ne_bytes());
+        }
+        // SAFETY: the kernel has made them for this thread, which has told nobody.
+        let close = |number| close(unsafe { OwnedFd::from_raw_fd(number) });
+        for item in control::items(bytes.get(..length).unwrap_or_default()) {
+            match item {
+                Item::Rights(numbers) => numbers.filter(|number| *number >= 0).for_each(close),
+                // The reader may have asked the kernel for them.
+                Item::Pidfd(number @ 0..) => close(number),
+                Item::Pidfd(_) | Item::Credentials(_) | Item::Overflow(_) => {}
+            }
+        }
+    }
+}
+
+/// Closes a stranger's descriptor, which may take as long as the stranger likes. That of a
+/// socket that would linger is told not to.
+fn close(descriptor: OwnedFd) {
+    let linger = libc::linger { l_onoff: 0, l_linger: 0 };
+    // SAFETY: reads a structure of the size that is said. What is not a socket refuses it.
+    unsafe {
+        libc::setsockopt(
+            descriptor.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            ptr::from_ref(&linger).cast(),
+            length_of::<libc::linger>(),
+        );
+    }
+    drop(descriptor);
+}
+
+/// Starts a thread that no signal of the host is delivered to: threads inherit the mask of
+/// the one that starts them.
+fn without_signals<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    // SAFETY: sets of signals are plain memory, filled in by the calls below.
+    let [mut all, mut before]: [libc::sigset_t; 2] = unsafe { mem::zeroed() };
+    // SAFETY: writes the set.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: reads one set and writes the other.
+    let masked =
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
+    if masked != 0 {
+        return Err(io::Error::from_raw_os_error(masked));
+    }
+    let started = start();
+    // SAFETY: reads the set that was written above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
+    started
+}
+
+/// Takes the next datagram off a socket; it must carry no descriptors.
+pub(super) fn take_off(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: no room, so that nothing is written.
+    let answer =
+        unsafe { libc::recv(socket.as_raw_fd(), ptr::null_mut(), 0, libc::MSG_DONTWAIT) };
+    #[allow(clippy::cast_possible_truncation, reason = "of a length of 0, or -1")]
+    checked(answer as libc::c_int).map(drop)
+}

@@ -1,0 +1,160 @@
+//! Shows that a datagram with descriptors attached never keeps the observer from reading
+//! beats, on kernels that cannot refuse it (before Linux 6.16).
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+mod support;
+
+use std::fs::File;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use support::{
+    Folder, Lingering, NEVER, forget_socket_option, frame, in_child, limit_descriptors, ms,
+    open_descriptors, send_with_descriptors, wait_until,
+};
+use varta_observer::{Builder, Observer};
+
+/// A close that lingers sleeps for 300 s, and no machine is held for as long as this.
+const AT_MOST: Duration = Duration::from_secs(20);
+
+const SO_PASSRIGHTS: libc::c_int = 83;
+
+/// An observer as on a kernel without `SO_PASSRIGHTS`, and a socket that sends to it.
+struct Pair {
+    observer: Observer,
+    sender: UnixDatagram,
+    sent: u64,
+}
+
+impl Pair {
+    fn bind(folder: &Folder) -> Self {
+        forget_socket_option(SO_PASSRIGHTS);
+        let path = folder.join("varta.sock");
+        let observer = Observer::bind(&path, NEVER, 0o600).unwrap();
+        Self::with(observer, &path)
+    }
+
+    fn with(observer: Observer, path: &Path) -> Self {
+        let sender = UnixDatagram::unbound().unwrap();
+        sender.connect(path).unwrap();
+        Self { observer, sender, sent: 0 }
+    }
+
+    /// Polls until all that was sent has been received; no poll may sleep.
+    #[track_caller]
+    fn receive(&mut self) {
+        loop {
+            let start = Instant::now();
+            let _ = self.observer.poll_timeout(ms(1)).unwrap();
+            assert!(start.elapsed() < AT_MOST, "a poll took {:?}", start.elapsed());
+            let counters = self.observer.stats().unwrap();
+            if counters.received == self.sent {
+                assert_eq!(counters.settled(), self.sent, "{counters:?}");
+                return;
+            }
+        }
+    }
+
+    fn beat(&mut self, nonce: u64) {
+        self.sender.send(&frame(std::process::id(), nonce)).unwrap();
+        self.sent += 1;
+    }
+
+    /// Sends a datagram that lingers. Answers what must stay open.
+    fn linger(&mut self, lingering: Lingering, bytes: &[u8]) -> TcpStream {
+        self.sent += 1;
+        lingering.send(&self.sender, bytes)
+    }
+}
+
+#[test]
+fn a_lingering_socket_does_not_block_the_observer() {
+    in_child(|| {
+        let folder = Folder::new();
+        let mut pair = Pair::bind(&folder);
+        let before = open_descriptors();
+        let own = frame(std::process::id(), 9);
+        let mut peers = Vec::new();
+        // Before anybody is followed the kernel is asked for pidfds, and there is room where
+        // others' descriptors could come; later there is none.
+        for round in 0..2 {
+            for bytes in [&[][..], &own, &[7; 99]] {
+                peers.push(pair.linger(Lingering::new(), bytes));
+                pair.receive();
+            }
+            let plain = vec![pair.sender.as_fd(); 253];
+            send_with_descriptors(&pair.sender, &own, &plain).unwrap();
+            pair.sent += 1;
+            // All are read in one look.
+            peers.push(pair.linger(Lingering::new(), &own));
+            for nonce in 1..=3 {
+                pair.beat(3 * round + nonce);
+            }
+            pair.receive();
+            assert_eq!(pair.observer.stats().unwrap().beats, 3 * (round + 1));
+        }
+        assert_eq!(pair.observer.stats().unwrap().control_truncated, 10);
+        // All that came with them is closed. One descriptor follows this process.
+        drop(peers);
+        wait_until(|| open_descriptors() == before + 1);
+    });
+}
+
+#[test]
+fn a_lingering_socket_does_not_block_the_observer_when_no_descriptor_is_free() {
+    in_child(|| {
+        let folder = Folder::new();
+        let mut pair = Pair::bind(&folder);
+        let lingering: Vec<_> = (0..6).map(|_| Lingering::new()).collect();
+        let mut hoard = Vec::new();
+        limit_descriptors(File::open("/dev/null").unwrap().as_raw_fd().unsigned_abs().into());
+        let mut peers = Vec::new();
+        for (nonce, lingering) in (1..).zip(lingering) {
+            peers.push(pair.linger(lingering, &[7; 32]));
+            // The sender's own copy was the last descriptor to be had.
+            hoard.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+            pair.beat(nonce);
+            pair.receive();
+            assert_eq!(pair.observer.stats().unwrap().beats, nonce);
+        }
+    });
+}
+
+#[test]
+fn an_observer_is_dropped_at_once_though_a_lingering_socket_is_queued() {
+    in_child(|| {
+        let folder = Folder::new();
+        let mut pair = Pair::bind(&folder);
+        let _peer = pair.linger(Lingering::new(), &[7; 32]);
+        let Pair { observer, sender, .. } = pair;
+        let start = Instant::now();
+        // In a forked child, which has none of the observer's threads, and here.
+        in_child(move || drop(observer));
+        assert!(start.elapsed() < AT_MOST, "{:?}", start.elapsed());
+        assert!(sender.send(&[7; 32]).is_err());
+    });
+}
+
+/// Also on kernels that refuse descriptors: these were queued before it could be asked to.
+#[test]
+fn a_lingering_socket_that_an_inherited_socket_has_queued_does_not_block_the_observer() {
+    in_child(|| {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let early = UnixDatagram::unbound().unwrap();
+        early.connect(&path).unwrap();
+        let _peers: Vec<_> = (0..3).map(|_| Lingering::new().send(&early, &[7; 32])).collect();
+        let observer = Builder::new().inherit(socket.into()).bind().unwrap();
+        let mut pair = Pair::with(observer, &path);
+        pair.sent = 3;
+        pair.beat(1);
+        pair.receive();
+        assert_eq!(pair.observer.stats().unwrap().control_truncated, 3);
+    });
+}

@@ -1,0 +1,53 @@
+//! A socket whose last close sleeps, as a hostile sender attaches it.
+
+use std::io::{ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixDatagram;
+
+/// How long the last close sleeps. No test waits for this long.
+pub(crate) const LINGER_SECONDS: libc::c_int = 300;
+
+/// A connection with unsent data that its peer does not read.
+pub(crate) struct Lingering {
+    socket: TcpStream,
+    peer: TcpStream,
+}
+
+impl Lingering {
+    pub(crate) fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        loop {
+            match socket.write(&[0; 1 << 16]) {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        // A close of a socket that does not block does not linger.
+        socket.set_nonblocking(false).unwrap();
+        let linger = libc::linger { l_onoff: 1, l_linger: LINGER_SECONDS };
+        // SAFETY: reads a structure of the size that is said.
+        let set = unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size_of_val(&linger).try_into().unwrap(),
+            )
+        };
+        assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
+        Self { socket, peer }
+    }
+
+    /// Sends a datagram with the socket attached, of which only that copy is left. Answers
+    /// the peer, which must stay open.
+    pub(crate) fn send(self, to: &UnixDatagram, bytes: &[u8]) -> TcpStream {
+        super::send_with_descriptors(to, bytes, &[self.socket.as_fd()]).unwrap();
+        self.peer
+    }
+}
