@@ -1225,6 +1225,7 @@ const char *varta_decode_error_name(int error);
  *     -EEXIST        there is something that is no socket
  *     VARTA_EKEY     the key file holds no key
  *     -EMFILE        no descriptor is left
+ *     -ENOMEM        there is not enough memory for opt->capacity agents
  *     and others of socket(2), bind(2) and epoll_create(2)
  * With opt->message the reason is also said in words.
  * Threads: any, at any time. Since 0.3.0.
@@ -1510,6 +1511,7 @@ int varta_derive_epoch_key(uint8_t *ret, const uint8_t *agent_key, uint64_t epoc
  * Returns 0, or
  *     -EINVAL       ret is NULL, or an option is unknown or out of range
  *     -E2BIG        opt holds values that this library does not know
+ *     -ENOMEM       there is not enough memory for opt->capacity agents
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_observer_simulate(varta_observer **ret, const varta_observer_options *opt);

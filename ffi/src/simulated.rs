@@ -158,6 +158,7 @@ impl varta_datagram {
 /// Returns 0, or
 ///     -EINVAL       ret is NULL, or an option is unknown or out of range
 ///     -E2BIG        opt holds values that this library does not know
+///     -ENOMEM       there is not enough memory for opt->capacity agents
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety

@@ -157,6 +157,26 @@ fn provoke_each() {
     expect("EMFILE", -libc::EMFILE, &[]);
 
     let child = Child::start(|| {
+        let little = libc::rlimit { rlim_cur: 2 << 30, rlim_max: 2 << 30 };
+        unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const little) };
+        let mut options: varta_observer_options = init();
+        options.capacity = 1 << 28;
+        let (endpoint, mut observer) = (text(&nobody), ptr::null_mut());
+        let answers = unsafe {
+            [
+                varta_observer_bind(&raw mut observer, endpoint.as_ptr(), &raw const options),
+                crate::simulated::varta_observer_simulate(
+                    &raw mut observer,
+                    &raw const options,
+                ),
+            ]
+        };
+        answers.iter().filter(|answer| answer.number() != -libc::ENOMEM).count() as i32
+    });
+    assert_eq!(child.ended(), Ended::Exited(0));
+    expect("ENOMEM", -libc::ENOMEM, &[]);
+
+    let child = Child::start(|| {
         extern "C" fn nothing(_: i32) {}
         let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
         action.sa_sigaction = nothing as *const () as usize;

@@ -19,6 +19,7 @@ use crate::policy::{Policy, Rate, Uids};
 use crate::secure_state::SecureState;
 use crate::simulated::Simulated;
 use crate::sys;
+use crate::tracker::MOST;
 
 /// The threshold of an observer that is not told another.
 pub const DEFAULT_THRESHOLD: Duration = Duration::from_secs(2);
@@ -163,7 +164,7 @@ impl Builder {
         self
     }
 
-    /// How many agents are followed at most. The default is 4,096.
+    /// How many agents are followed at most: up to 2^28. The default is 4,096.
     ///
     /// ```
     /// let builder = varta_observer::Builder::new().capacity(100_000);
@@ -337,7 +338,8 @@ impl Builder {
     ///
     /// Names the endpoint or the key file and what is wrong with it. `AddrInUse`: an
     /// observer is listening there already, and still is after 100 ms. (A process that a killed
-    /// observer was starting holds its sockets for a moment.)
+    /// observer was starting holds its sockets for a moment.) `OutOfMemory`: the capacity is too
+    /// large.
     pub fn bind(mut self) -> io::Result<Observer> {
         if self.places.is_empty() {
             return Err(invalid("cannot bind: no endpoint was given"));
@@ -348,8 +350,9 @@ impl Builder {
             None => Means::detect(),
         };
         let bound = self.descriptors.unwrap_or_else(identity::default_descriptor_bound);
-        let mut following =
-            Following::new(means, self.policy.namespaces, self.capacity, bound)?;
+        let capacity = self.capacity.min(MOST as usize);
+        let mut following = Following::new(means, self.policy.namespaces, capacity, bound)
+            .map_err(|error| name_capacity(error, self.capacity))?;
         let opening =
             Opening { socket_mode: self.socket_mode, receive_buffer: self.receive_buffer };
         let mut lanes = Lanes::new();
@@ -387,7 +390,7 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// A threshold or a capacity of 0.
+    /// A threshold or a capacity of 0, and a capacity that memory does not hold.
     pub fn simulate(self) -> io::Result<Simulated> {
         let pause_after = self.pause_after;
         let exits = if self.detect_exits { Exits::Reported } else { Exits::Unseen };
@@ -408,8 +411,19 @@ impl Builder {
         settings.shared_keys = self.shared_keys;
         settings.master_key = self.master_key;
         settings.recalled = recalled;
-        Ok(Judge::new(settings))
+        Judge::try_new(settings).map_err(|error| name_capacity(error.into(), self.capacity))
     }
+}
+
+/// Names the capacity where there is not enough memory for it.
+fn name_capacity(error: io::Error, capacity: usize) -> io::Error {
+    if error.kind() != io::ErrorKind::OutOfMemory {
+        return error;
+    }
+    let what = format!(
+        "cannot bind: there is not enough memory for {capacity} agents; lower the capacity"
+    );
+    varta::within::in_words(&error, what)
 }
 
 impl Observer {

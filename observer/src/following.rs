@@ -11,6 +11,7 @@ use crate::identity::{
     self, Descriptors, Ending, Identity, Means, Presence, ProgramName, Watch,
 };
 use crate::judge::{Exits, Host, Missing, Namespace, SealedSession, Slot};
+use crate::memory;
 use crate::secure_state::SecureState;
 use crate::sys::{Epoll, ExitStatus, Interest};
 
@@ -114,12 +115,12 @@ impl Following {
             means,
             foreigners: foreigners && !sees_all_pids(),
             epoll: Epoll::new()?,
-            followed: Vec::with_capacity(capacity),
+            followed: memory::vector(capacity)?,
             held: 0,
             bound,
             sender: None,
-            gone: VecDeque::with_capacity(bound),
-            unreaped: VecDeque::with_capacity(bound),
+            gone: memory::queue(bound)?,
+            unreaped: memory::queue(bound)?,
             namespaces: [nothing_seen; NAMESPACES],
             now: 0,
             secure_state: None,

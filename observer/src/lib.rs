@@ -12,6 +12,7 @@ pub mod judge;
 mod lanes;
 mod lateness;
 mod listener;
+mod memory;
 mod observer;
 mod opening;
 mod policy;

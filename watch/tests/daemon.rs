@@ -329,6 +329,24 @@ fn hold_the_loop(daemon: &Daemon) {
 }
 
 #[test]
+fn a_capacity_that_memory_does_not_hold_is_named() {
+    let folder = Folder::new();
+    let socket = folder.join("varta.sock");
+    for capacity in ["4294967296", "18446744073709551615"] {
+        let text = "ulimit -v 4000000 && exec \"$@\"";
+        let flags = ["--threshold-ms", "2000", "--tracker-capacity", capacity, "--socket"];
+        let mut command = Command::new("sh");
+        command.args(["-c", text, "sh", WATCH]).args(flags).arg(&socket);
+        let output = command.output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        let told = format!("there is not enough memory for {capacity} agents");
+        assert!(text.contains(&told), "{text}");
+        assert!(!socket.exists());
+    }
+}
+
+#[test]
 fn a_loop_that_is_stuck_is_given_up() {
     let folder = Folder::new();
     let heartbeat = folder.join("heartbeat");

@@ -285,3 +285,21 @@ def test_advice_is_logged(path: str, caplog: pytest.LogCaptureFixture) -> None:
         with Observer.bind(path, capacity=1_000_000) as observer:
             assert "max_dgram_qlen" in (observer.advice() or "")
     assert "max_dgram_qlen" in caplog.text
+
+
+def test_a_capacity_that_memory_does_not_hold_is_an_error(path: str) -> None:
+    process = python(
+        """
+        import errno, resource, sys
+        from varta import Observer
+        resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+        for capacity in (1 << 28, 2**32 - 1):
+            try:
+                Observer.bind(sys.argv[1], capacity=capacity)
+            except OSError as error:
+                print(errno.errorcode[error.errno])
+        """,
+        path,
+    )
+    output, errors = output_of(process)
+    assert (output.split(), process.returncode) == (["ENOMEM", "ENOMEM"], 0), errors

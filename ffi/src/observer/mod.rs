@@ -143,6 +143,7 @@ impl From<io::Error> for Refused {
 ///     -EEXIST        there is something that is no socket
 ///     VARTA_EKEY     the key file holds no key
 ///     -EMFILE        no descriptor is left
+///     -ENOMEM        there is not enough memory for opt->capacity agents
 ///     and others of socket(2), bind(2) and epoll_create(2)
 /// With opt->message the reason is also said in words.
 /// Threads: any, at any time. Since 0.3.0.

@@ -13,6 +13,7 @@ use std::fmt;
 
 pub(crate) use self::list::{Linked, Links, List};
 use self::list::{NONE, at, at_mut};
+use crate::memory::{self, OutOfMemory};
 
 const LEVELS: usize = 8;
 const SLOTS: u64 = 64;
@@ -68,14 +69,14 @@ pub(crate) struct Wheel {
 
 impl Wheel {
     /// For a table of so many entries, so that nothing is allocated later.
-    pub(crate) fn new(capacity: usize) -> Self {
-        Self {
+    pub(crate) fn new(capacity: usize) -> Result<Self, OutOfMemory> {
+        Ok(Self {
             reached: 0,
             occupied: [0; LEVELS],
             slots: Box::new([List::EMPTY; 512]),
-            due: Vec::with_capacity(capacity),
+            due: memory::vector(capacity)?,
             handed_out: 0,
-        }
+        })
     }
 
     /// Gives an entry a deadline, whether it had one before or not.

@@ -53,7 +53,7 @@ impl Table {
             extension: None,
         };
         let items = (0..size as u64).map(item).collect();
-        Self { wheel: Wheel::new(size), items }
+        Self { wheel: Wheel::new(size).unwrap(), items }
     }
 
     fn set(&mut self, index: u32, deadline: u64) {

@@ -86,10 +86,14 @@ impl Judge {
         }
     }
 
-    /// A judge without keys has no room for sessions until it gets one.
+    /// A judge without keys has no room for sessions until it gets one. Where there is not
+    /// enough memory, each sealed beat is refused and counted (`sender_memory_full`).
     fn make_room_for_sessions(&mut self) {
         if self.sessions.bound() == 0 && self.keyring.holds_any() {
-            self.sessions = Sessions::new(self.most_sessions, &[], self.tracker.random());
+            if let Ok(sessions) = Sessions::new(self.most_sessions, &[], self.tracker.random())
+            {
+                self.sessions = sessions;
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ mod queue;
 mod sessions;
 mod settings;
 
+use std::alloc::{Layout, handle_alloc_error};
+
 use varta::{Frame, v1};
 
 pub use self::host::{Datagram, Host, Missing, Namespace, NoHost, Sender};
@@ -26,6 +28,7 @@ pub(crate) use self::sessions::most_sessions;
 pub use self::settings::Settings;
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause, What};
+pub use crate::memory::OutOfMemory;
 use crate::policy::{Limit, Policy};
 use crate::tracker::{AgentInfo, Beat, Flags, Key as AgentKey, Kind, Room, Silence, Tracker};
 pub use crate::tracker::{Exits, Slot};
@@ -76,7 +79,8 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Everything is allocated here; memory is touched as agents come.
+    /// Everything is allocated here; memory is touched as agents come. Aborts when there is
+    /// not enough memory; [`try_new`](Self::try_new) returns an error.
     ///
     /// ```
     /// use varta_observer::{Policy, judge::{Judge, Settings}};
@@ -86,6 +90,24 @@ impl Judge {
     /// ```
     #[must_use]
     pub fn new(settings: Settings) -> Self {
+        let made = Self::try_new(settings);
+        made.unwrap_or_else(|_: OutOfMemory| handle_alloc_error(Layout::new::<Self>()))
+    }
+
+    /// As [`new`](Self::new), for a capacity that memory may not hold.
+    ///
+    /// ```
+    /// use varta_observer::{Policy, judge::{Judge, Settings}};
+    ///
+    /// let judge = Judge::try_new(Settings::new(Policy::same_uid(1000)))?;
+    /// assert_eq!(judge.followed(), 0);
+    /// # Ok::<(), varta_observer::judge::OutOfMemory>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// There is not enough memory for this capacity.
+    pub fn try_new(settings: Settings) -> Result<Self, OutOfMemory> {
         let Settings {
             capacity,
             threshold_ns,
@@ -95,19 +117,19 @@ impl Judge {
             senders,
             recalled,
         } = settings;
-        let tracker = Tracker::new(capacity, threshold_ns);
+        let tracker = Tracker::new(capacity, threshold_ns)?;
         let keyring = Keyring::new(&shared_keys, master_key, capacity / 2);
         let most_sessions = senders.unwrap_or(most_sessions(capacity));
         let records_sessions = recalled.is_some();
         let recalled = recalled.unwrap_or_default();
         let needed = records_sessions || keyring.holds_any();
         let bound = if needed { most_sessions } else { 0 };
-        Self {
+        Ok(Self {
             now: 0,
             per_agent: policy.per_agent.map(Limit::new),
             global: policy.global.map(Limit::new),
             paced: 0,
-            sessions: Sessions::new(bound, &recalled, tracker.random()),
+            sessions: Sessions::new(bound, &recalled, tracker.random())?,
             most_sessions,
             records_sessions,
             recalls_sessions: !recalled.is_empty(),
@@ -119,7 +141,7 @@ impl Judge {
             events: Queue::default(),
             evictions_seen: 0,
             capacity_exceeded_seen: 0,
-        }
+        })
     }
 
     /// Takes in a datagram. It leads to two events at most, which are to be fetched

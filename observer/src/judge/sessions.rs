@@ -8,6 +8,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use varta::secure::Iv;
 
+use crate::memory::{self, OutOfMemory};
 use crate::tracker::Index;
 
 /// Counters are recorded this many at a time, so that not every beat costs a write. After
@@ -108,11 +109,15 @@ const fn keeps_pace(here: u64, there: u64) -> bool {
 
 impl Sessions {
     /// Starts with the sessions that were accepted in an earlier life, in their places.
-    pub(super) fn new(bound: usize, recalled: &[SealedSession], random: &RandomState) -> Self {
+    pub(super) fn new(
+        bound: usize,
+        recalled: &[SealedSession],
+        random: &RandomState,
+    ) -> Result<Self, OutOfMemory> {
         let places = u32::try_from(bound.max(recalled.len())).unwrap_or(MOST).min(MOST);
         let mut made = Self {
-            known: Vec::with_capacity(places as usize),
-            index: Index::new(places, random),
+            known: memory::vector(places as usize)?,
+            index: Index::new(places, random)?,
             bound: places as usize,
             random: random.clone(),
         };
@@ -120,7 +125,7 @@ impl Sessions {
             let SealedSession { pid, prefix, counter } = *session;
             made.add(pid, Iv { prefix, counter }, Age::Confirmed);
         }
-        made
+        Ok(made)
     }
 
     pub(super) const fn bound(&self) -> usize {

@@ -10,6 +10,7 @@ mod discard;
 mod epoll;
 mod folder;
 mod lock;
+mod memory;
 mod options;
 mod owner;
 mod pidfd;
@@ -27,6 +28,7 @@ pub(crate) use discard::Discarder;
 pub(crate) use epoll::{Epoll, Interest, Ready};
 pub(crate) use folder::{FileId, Folder};
 pub(crate) use lock::{lock, unlock};
+pub(crate) use memory::zeros;
 pub(crate) use options::{
     count_overflows, is_bound_unix_datagram_socket, pass_credentials, pass_only_what_is_asked,
     pass_pidfds, receive_buffer, refuse_descriptors, set_receive_buffer,

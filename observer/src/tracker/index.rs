@@ -2,6 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use crate::memory::{self, OutOfMemory};
+
 /// Tags that differ in these bits only are neighbours in the table: processes started
 /// one after the other share cache lines.
 const BLOCK: u32 = 8;
@@ -20,15 +22,12 @@ pub(crate) struct Index {
 impl Index {
     /// For so many slots. The table is half as large again, and memory that is never
     /// used is never touched.
-    pub(crate) fn new(capacity: u32, random: &RandomState) -> Self {
+    pub(crate) fn new(capacity: u32, random: &RandomState) -> Result<Self, OutOfMemory> {
         let blocks = (capacity.div_ceil(2).saturating_mul(3)).div_ceil(BLOCK).max(1);
         #[allow(clippy::cast_possible_truncation, reason = "a part of a hash is one too")]
         let key = random.hash_one(blocks) as u32;
-        Self {
-            entries: vec![0; blocks as usize * BLOCK as usize].into_boxed_slice(),
-            blocks,
-            key,
-        }
+        let entries = memory::zeros((blocks as usize).saturating_mul(BLOCK as usize))?;
+        Ok(Self { entries, blocks, key })
     }
 
     /// The slot with this tag for which `is_it` holds.
@@ -137,7 +136,7 @@ mod tests {
 
     #[test]
     fn agrees_with_a_map_while_it_fills_and_empties() {
-        let mut index = Index::new(600, &RandomState::new());
+        let mut index = Index::new(600, &RandomState::new()).unwrap();
         let mut model: HashMap<u32, u32> = HashMap::new();
         let mut seed = 1_u64;
         for step in 0..200_000_u32 {
@@ -164,7 +163,7 @@ mod tests {
 
     #[test]
     fn slots_that_share_a_tag_are_told_apart() {
-        let mut index = Index::new(4, &RandomState::new());
+        let mut index = Index::new(4, &RandomState::new()).unwrap();
         for slot in [1, 2, 3] {
             index.insert(77, slot);
         }
@@ -177,7 +176,7 @@ mod tests {
 
     #[test]
     fn twelve_bytes_for_each_slot() {
-        let index = Index::new(1_000_000, &RandomState::new());
+        let index = Index::new(1_000_000, &RandomState::new()).unwrap();
         assert_eq!(index.entries.len() * 8, 12_000_000);
     }
 }

@@ -22,6 +22,7 @@ pub(crate) use self::silence::{Beat, Silence};
 pub use self::slot::{Exits, Slot};
 use crate::deadline::{List, Wheel};
 use crate::event::About;
+use crate::memory::{self, OutOfMemory};
 
 /// Whether there is a slot for a newcomer.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +34,7 @@ pub(crate) enum Room {
 }
 
 /// Indexes of slots, and of places in a table half as large again, fit into 32 bits.
-const MOST: u32 = 1 << 28;
+pub(crate) const MOST: u32 = 1 << 28;
 
 pub(crate) struct Tracker {
     hot: Vec<Hot>,
@@ -58,18 +59,18 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    pub(crate) fn new(capacity: usize, threshold_ns: u64) -> Self {
+    pub(crate) fn new(capacity: usize, threshold_ns: u64) -> Result<Self, OutOfMemory> {
         let threshold_ns = threshold_ns.max(1);
         let random = RandomState::new();
         let slots = u32::try_from(capacity).unwrap_or(MOST).clamp(1, MOST);
         let capacity = slots as usize;
-        Self {
-            hot: Vec::with_capacity(capacity),
-            cold: Vec::with_capacity(capacity),
-            by_key: Index::new(slots, &random),
-            by_agent: Index::new(slots, &random),
+        Ok(Self {
+            hot: memory::vector(capacity)?,
+            cold: memory::vector(capacity)?,
+            by_key: Index::new(slots, &random)?,
+            by_agent: Index::new(slots, &random)?,
             random,
-            wheel: Wheel::new(capacity),
+            wheel: Wheel::new(capacity)?,
             pauses: Pauses::default(),
             free: List::EMPTY,
             gone_local: List::EMPTY,
@@ -82,7 +83,7 @@ impl Tracker {
             next_agent: 1,
             threshold_ns,
             shortest_ns: threshold_ns,
-        }
+        })
     }
 
     /// What an agent is found by, made short.

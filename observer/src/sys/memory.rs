@@ -1,0 +1,17 @@
+//! Zeroed memory, or the news that there is none: the standard library only aborts.
+
+use std::alloc::{Layout, alloc_zeroed};
+use std::ptr;
+
+/// This many zeros; None where memory does not hold them.
+pub(crate) fn zeros(count: usize) -> Option<Box<[u64]>> {
+    let layout = Layout::array::<u64>(count).ok().filter(|layout| layout.size() > 0)?;
+    // SAFETY: the layout is not empty.
+    let memory = unsafe { alloc_zeroed(layout) };
+    if memory.is_null() {
+        return None;
+    }
+    let numbers = ptr::slice_from_raw_parts_mut(memory.cast(), count);
+    // SAFETY: allocated just now with the layout of this slice, and zeros are numbers.
+    Some(unsafe { Box::from_raw(numbers) })
+}
