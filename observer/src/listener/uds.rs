@@ -118,10 +118,7 @@ impl UdsListener {
         sys::pass_credentials(socket.as_fd())?;
         let refuses = sys::refuse_descriptors(socket.as_fd());
         // A socket from elsewhere may have taken some before it was told to refuse them.
-        let discarder = match refuses && own {
-            true => None,
-            false => Some(Discarder::start()?),
-        };
+        let discarder = (!refuses || !own).then(Discarder::new);
         Ok(Self {
             file: None,
             socket,

@@ -7,6 +7,7 @@
 //! where there is none, `recvmsg` itself sleeps when it returns. So neither is done by the
 //! thread that reads beats.
 
+use std::ffi::c_void;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -71,16 +72,15 @@ enum Work {
 struct Room([AtomicUsize; WORDS]);
 
 impl Discarder {
-    /// Starts the first thread.
-    pub(crate) fn start() -> io::Result<Self> {
+    /// Starts no thread: the first one comes with the first descriptor.
+    pub(crate) fn new() -> Self {
         let state = State { work: Work::None, threads: 0, idle: 0, ended: false };
-        let shared = Arc::new(Shared {
+        let shared = Shared {
             state: Mutex::new(state),
             requested: Condvar::new(),
             taken: Condvar::new(),
-        });
-        shared.add_thread()?;
-        Ok(Self { shared, owner: Owner::here() })
+        };
+        Self { shared: Arc::new(shared), owner: Owner::here() }
     }
 
     /// Takes the next datagram off the socket, and drops the descriptors in it and those
@@ -88,11 +88,16 @@ impl Discarder {
     ///
     /// # Errors
     ///
-    /// EBUSY: every thread sleeps.
+    /// EBUSY: every thread sleeps. EAGAIN: no thread can be started.
     pub(crate) fn discard(&self, socket: BorrowedFd<'_>, attached: Attached) -> io::Result<()> {
         let mut state = self.shared.lock();
         if state.idle == 0 {
-            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+            if state.threads >= MOST {
+                return Err(io::Error::from_raw_os_error(libc::EBUSY));
+            }
+            start_thread(&self.shared)?;
+            state.threads += 1;
+            state.idle += 1;
         }
         state.work = Work::Requested(socket.as_raw_fd(), attached);
         self.shared.requested.notify_one();
@@ -138,30 +143,9 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add_thread(self: &Arc<Self>) -> io::Result<()> {
-        {
-            let mut state = self.lock();
-            state.threads += 1;
-            state.idle += 1;
-        }
-        let shared = Arc::clone(self);
-        let thread = thread::Builder::new().name("varta-discard".into()).stack_size(1 << 16);
-        let started = without_signals(|| thread.spawn(move || shared.run()));
-        if started.is_err() {
-            let mut state = self.lock();
-            state.threads -= 1;
-            state.idle -= 1;
-        }
-        started.map(drop)
-    }
-
-    fn run(self: &Arc<Self>) {
+    fn run(&self) {
         let room = Arc::new(Room([const { AtomicUsize::new(0) }; WORDS]));
-        while let Some((socket, attached, last)) = self.next_request(&room) {
-            if last {
-                // Without another one the next datagram finds every thread asleep (EBUSY).
-                let _ = self.add_thread();
-            }
+        while let Some((socket, attached)) = self.next_request(&room) {
             let received = room.receive(socket);
             {
                 let mut state = self.lock();
@@ -184,9 +168,8 @@ impl Shared {
         }
     }
 
-    /// Waits for a request; also tells whether no other thread is left to wait for the next.
-    /// None when all is over.
-    fn next_request(&self, room: &Arc<Room>) -> Option<(RawFd, Attached, bool)> {
+    /// Waits for a request; None when all is over.
+    fn next_request(&self, room: &Arc<Room>) -> Option<(RawFd, Attached)> {
         let mut state = self.lock();
         loop {
             if state.ended {
@@ -197,8 +180,7 @@ impl Shared {
                     room.clear();
                     state.work = Work::Started(Arc::clone(room));
                     state.idle -= 1;
-                    let last = state.idle == 0 && state.threads < MOST;
-                    return Some((socket, attached, last));
+                    return Some((socket, attached));
                 }
                 other => state.work = other,
             }
@@ -273,23 +255,40 @@ fn close(descriptor: OwnedFd) {
     drop(descriptor);
 }
 
-/// Starts a thread that no signal of the host is delivered to: threads inherit the mask of
-/// the one that starts them.
-fn without_signals<T>(start: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+/// Starts a thread, by the C library: the standard library's way allocates. No signal of the
+/// host is delivered to it: threads inherit the mask of the one that starts them.
+fn start_thread(shared: &Arc<Shared>) -> io::Result<()> {
+    extern "C" fn run(shared: *mut c_void) -> *mut c_void {
+        // SAFETY: `start_thread` has given this reference away.
+        let shared = unsafe { Arc::from_raw(shared.cast_const().cast::<Shared>()) };
+        // What belongs to a thread keeps the code that it runs from being unloaded.
+        let _ = thread::current();
+        shared.run();
+        ptr::null_mut()
+    }
+
     // SAFETY: sets of signals are plain memory, filled in by the calls below.
     let [mut all, mut before]: [libc::sigset_t; 2] = unsafe { mem::zeroed() };
+    // SAFETY: plain memory too.
+    let mut thread: libc::pthread_t = unsafe { mem::zeroed() };
+    let shared = Arc::into_raw(Arc::clone(shared));
+    let given = shared.cast_mut().cast();
     // SAFETY: writes the set.
     unsafe { libc::sigfillset(&raw mut all) };
     // SAFETY: reads one set and writes the other.
-    let masked =
-        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
-    if masked != 0 {
-        return Err(io::Error::from_raw_os_error(masked));
-    }
-    let started = start();
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
+    // SAFETY: writes `thread`; `run` takes over the reference.
+    let failed = unsafe { libc::pthread_create(&raw mut thread, ptr::null(), run, given) };
     // SAFETY: reads the set that was written above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
-    started
+    if failed != 0 {
+        // SAFETY: no thread has taken it over.
+        drop(unsafe { Arc::from_raw(shared) });
+        return Err(io::Error::from_raw_os_error(failed));
+    }
+    // SAFETY: it was made just now, and nobody else joins or detaches it.
+    unsafe { libc::pthread_detach(thread) };
+    Ok(())
 }
 
 /// Takes the next datagram off a socket; it must carry no descriptors.
