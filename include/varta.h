@@ -1118,8 +1118,15 @@ int varta_crc32c(uint32_t *ret, const uint8_t *bytes, size_t length);
  *
  * Call it once in each thread: the first call installs the handlers, and every call gives
  * its thread a stack of its own for them if it has none, so that the last words are said also
- * when the thread's own stack has overflowed. Calling it again with another endpoint moves
- * the last words there.
+ * when the thread's own stack has overflowed. A thread that did not call it says nothing then.
+ * Calling it again with another endpoint moves the last words there.
+ *
+ * Where a signal has been set to its default or ignored since, a further call installs the
+ * handler for it again. A handler that somebody else has installed since is left in force,
+ * and is expected to call the one it replaced.
+ *
+ * The object that this code is linked into is never unloaded from then on, also if it is a
+ * plugin that links libvarta.a.
  *
  * endpoint: as for varta_connect; NULL: $VARTA_ENDPOINT, else "/run/varta/varta.sock".
  * flags: VARTA_CRASH_ flags, for the first call that has them; others are -EINVAL.
@@ -1131,6 +1138,7 @@ int varta_crc32c(uint32_t *ret, const uint8_t *bytes, size_t length);
  *     -EACCES         the socket or the key file may not be used, or others can read the key
  *     VARTA_EKEY      the key file holds no key
  *     -EMFILE         no descriptor is left
+ *     -EOPNOTSUPP     the object with this code cannot be kept loaded
  *     and others of socket(2), connect(2) and mmap(2)
  * Threads: any, at any time. Since 0.3.0.
  */

@@ -236,6 +236,53 @@ fn a_handler_put_over_it_later_may_chain_to_it_and_it_may_be_installed_again() {
 }
 
 #[test]
+fn a_handler_that_was_set_to_the_default_is_installed_again() {
+    extern "C" fn theirs(_: c_int) {
+        unsafe { libc::_exit(97) };
+    }
+    let scene = Scene::new();
+    let before = || _ = unsafe { libc::signal(libc::SIGSEGV, theirs as *const () as usize) };
+    scene.dies_with_last_words(libc::SIGSEGV, before, || {
+        unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
+        assert_eq!(scene.install(0), 0);
+        read_nowhere();
+    });
+    // Where it was ignored since, that is what it goes on to be.
+    let (_, ended) = scene.dies(
+        0,
+        || (),
+        || {
+            unsafe { libc::signal(libc::SIGSEGV, libc::SIG_IGN) };
+            assert_eq!(scene.install(0), 0);
+            unsafe { libc::raise(libc::SIGSEGV) };
+        },
+    );
+    assert_eq!(ended, Ended::Exited(42));
+    assert_eq!(scene.observer.poll(0), None);
+}
+
+#[test]
+fn a_sigterm_that_comes_of_input_ends_the_process_too() {
+    let scene = Scene::new();
+    scene.dies_with_last_words(
+        libc::SIGTERM,
+        || (),
+        || {
+            use std::os::fd::AsRawFd;
+            let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+            const F_SETSIG: c_int = 10;
+            let set = |command, value: c_int| {
+                assert_eq!(unsafe { libc::fcntl(ours.as_raw_fd(), command, value) }, 0);
+            };
+            set(libc::F_SETOWN, unsafe { libc::getpid() });
+            set(F_SETSIG, libc::SIGTERM);
+            set(libc::F_SETFL, libc::O_ASYNC);
+            theirs.send(&[1]).unwrap();
+        },
+    );
+}
+
+#[test]
 fn what_is_ignored_stays_so() {
     let scene = Scene::new();
     let ignore = || {

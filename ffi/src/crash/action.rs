@@ -6,10 +6,14 @@ use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use super::{check, say_last_words};
+use super::{check, pin, say_last_words};
 
 const SIGNALS: [c_int; 6] =
     [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTERM];
+
+/// How large the kernel's set of signals is, of which MIPS has twice as many.
+const MASK_BYTES: usize =
+    if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 16 } else { 8 };
 
 /// What was there before. Known before our handler can run, and kept for ever.
 struct Before {
@@ -30,17 +34,25 @@ pub(super) fn install(term_too: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes sure that the handler is not unloaded.
+pub(super) fn keep_loaded() -> io::Result<()> {
+    pin::keep_loaded(on_signal as *const c_void)
+}
+
 fn install_one(signal: c_int, place: &AtomicPtr<Before>) -> io::Result<()> {
-    // SAFETY: null, or leaked by `remember`.
-    let before = match unsafe { place.load(Ordering::Acquire).as_ref() } {
-        Some(before) => before,
-        None => remember(signal, place)?,
-    };
-    // Who has put another handler over ours since chains to it, and must not be chained to.
-    if before.replaced.load(Ordering::Acquire) {
+    let now = in_force(signal)?;
+    if now.sa_sigaction == on_signal as *const () as libc::sighandler_t {
         return Ok(());
     }
-    // Whoever ignores this one is not ended by it.
+    let lost = matches!(now.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN);
+    // SAFETY: null, or leaked by `remember`.
+    let before = match unsafe { place.load(Ordering::Acquire).as_ref() } {
+        // A handler that was put over ours chains to it, and must not be chained to.
+        Some(before) if before.replaced.load(Ordering::Acquire) && !lost => return Ok(()),
+        Some(before) if !before.replaced.load(Ordering::Acquire) => before,
+        known => remember(now, place, known),
+    };
+    // A process that ignores this one is not ended by it.
     if signal == libc::SIGTERM && before.action.sa_sigaction == libc::SIG_IGN {
         return Ok(());
     }
@@ -60,25 +72,33 @@ fn install_one(signal: c_int, place: &AtomicPtr<Before>) -> io::Result<()> {
     Ok(())
 }
 
-fn remember(signal: c_int, place: &AtomicPtr<Before>) -> io::Result<&'static Before> {
+fn in_force(signal: c_int) -> io::Result<libc::sigaction> {
     let mut action = MaybeUninit::uninit();
     // SAFETY: only writes to `action`.
     check(unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) })?;
     // SAFETY: written just above.
-    let action = unsafe { action.assume_init() };
+    Ok(unsafe { action.assume_init() })
+}
+
+/// Puts what is in force now in the place of what was known; that of another thread, if
+/// one was faster. The old one is never freed: a signal may be using it.
+fn remember(
+    action: libc::sigaction,
+    place: &AtomicPtr<Before>,
+    known: Option<&Before>,
+) -> &'static Before {
+    let known = known.map_or(ptr::null_mut(), |known| ptr::from_ref(known).cast_mut());
     let new = Box::into_raw(Box::new(Before { action, replaced: AtomicBool::new(false) }));
-    let known =
-        place.compare_exchange(ptr::null_mut(), new, Ordering::AcqRel, Ordering::Acquire);
-    let kept = match known {
+    let kept = match place.compare_exchange(known, new, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => new,
-        Err(known) => {
+        Err(others) => {
             // SAFETY: made above, and nobody else has seen it.
             drop(unsafe { Box::from_raw(new) });
-            known
+            others
         }
     };
     // SAFETY: leaked into its place and only read from then on.
-    Ok(unsafe { &*kept })
+    unsafe { &*kept }
 }
 
 /// Only what may be called in a signal handler is called from here on.
@@ -87,8 +107,10 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     // SAFETY: null, or leaked by `remember`.
     let before = place.and_then(|(_, b)| unsafe { b.load(Ordering::Acquire).as_ref() });
     let Some(before) = before else { return };
+    let is_fault = !matches!(signal, libc::SIGTERM | libc::SIGABRT);
+    // The code of a signal that comes of input and output (F_SETSIG) is like a fault's.
     // SAFETY: the kernel hands it over.
-    let was_sent = unsafe { info.as_ref() }.is_none_or(|info| info.si_code <= 0);
+    let was_sent = !is_fault || unsafe { info.as_ref() }.is_none_or(|info| info.si_code <= 0);
     let ignored = before.action.sa_sigaction == libc::SIG_IGN;
     if ignored && was_sent && signal != libc::SIGABRT {
         return;
@@ -138,9 +160,17 @@ unsafe fn chain(
     info: *mut libc::siginfo_t,
     context: *mut c_void,
 ) {
-    // SAFETY: the kernel hands over the context, whose mask is that of the thread.
-    if let Some(context) = unsafe { context.cast::<libc::ucontext_t>().as_ref() } {
-        let mut mask = context.uc_sigmask;
+    if !context.is_null() {
+        let context = context.cast::<libc::ucontext_t>();
+        // SAFETY: a set of zeros is one.
+        let mut mask: libc::sigset_t = unsafe { mem::zeroed() };
+        // SAFETY: the kernel hands over the context. It is shorter than the C library's
+        // type, so that no reference to it is made.
+        let from = unsafe { &raw const (*context).uc_sigmask };
+        // SAFETY: that is where the mask of the thread is, and this is all that there is of it.
+        unsafe {
+            ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut mask).cast(), MASK_BYTES)
+        };
         for other in 1..=libc::SIGRTMAX() {
             // SAFETY: reads a set.
             let blocked = unsafe { libc::sigismember(&raw const before.sa_mask, other) } == 1;

@@ -1,6 +1,7 @@
 //! Last words from a fatal signal.
 
 mod action;
+mod pin;
 mod stack;
 
 use std::ffi::{CStr, c_char};
@@ -43,8 +44,15 @@ static CURRENT: AtomicPtr<Installed> = AtomicPtr::new(ptr::null_mut());
 ///
 /// Call it once in each thread: the first call installs the handlers, and every call gives
 /// its thread a stack of its own for them if it has none, so that the last words are said also
-/// when the thread's own stack has overflowed. Calling it again with another endpoint moves
-/// the last words there.
+/// when the thread's own stack has overflowed. A thread that did not call it says nothing then.
+/// Calling it again with another endpoint moves the last words there.
+///
+/// Where a signal has been set to its default or ignored since, a further call installs the
+/// handler for it again. A handler that somebody else has installed since is left in force,
+/// and is expected to call the one it replaced.
+///
+/// The object that this code is linked into is never unloaded from then on, also if it is a
+/// plugin that links libvarta.a.
 ///
 /// endpoint: as for varta_connect; NULL: $VARTA_ENDPOINT, else "/run/varta/varta.sock".
 /// flags: VARTA_CRASH_ flags, for the first call that has them; others are -EINVAL.
@@ -56,6 +64,7 @@ static CURRENT: AtomicPtr<Installed> = AtomicPtr::new(ptr::null_mut());
 ///     -EACCES         the socket or the key file may not be used, or others can read the key
 ///     VARTA_EKEY      the key file holds no key
 ///     -EMFILE         no descriptor is left
+///     -EOPNOTSUPP     the object with this code cannot be kept loaded
 ///     and others of socket(2), connect(2) and mmap(2)
 /// Threads: any, at any time. Since 0.3.0.
 ///
@@ -81,6 +90,7 @@ pub unsafe extern "C" fn varta_install_crash_handler(
                 add(LastWords::open_at(&endpoint)?, name)
             }
         };
+        action::keep_loaded()?;
         stack::give_to_thread()?;
         CURRENT.store(ptr::from_ref(installed).cast_mut(), Ordering::Release);
         action::install(flags & VARTA_CRASH_SIGTERM != 0)?;
