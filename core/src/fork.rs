@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::{List, Page, SLOTS, Wiping};
 
 /// A process: its pid, and an incarnation that no ancestor of it has. A grandchild that
-/// was given its grandparent's pid is another process all the same.
+/// was given its grandparent's pid is another process all the same. Where nothing is wiped
+/// ([`Wiping::Nobody`]) the pid is all that there is to go by: such a grandchild is taken for
+/// its grandparent, unless its parent has asked in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process(u64);
 
@@ -35,9 +37,9 @@ impl Process {
 /// Memory that a child finds blank. There is one for the process, and nothing in it
 /// takes a lock, so that a fork in the middle of anything leaves a child nothing held.
 pub(crate) struct Memory {
-    wiping: Wiping,
-    process: &'static AtomicU64,
-    sheets: List<Sheet>,
+    /// Its first slot is the process.
+    first: Sheet,
+    more: List<Sheet>,
     counters: List<Counter>,
     /// In ordinary memory: a child inherits it and counts on from there.
     incarnations: AtomicU32,
@@ -46,6 +48,19 @@ pub(crate) struct Memory {
 struct Sheet {
     page: Page,
     used: AtomicUsize,
+}
+
+impl Sheet {
+    fn has_room(&self) -> bool {
+        self.used.load(Ordering::Relaxed) < SLOTS
+    }
+
+    fn slot(&self) -> Option<&AtomicU64> {
+        if !self.has_room() {
+            return None;
+        }
+        self.page.slots().get(self.used.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// The last nonce that this process sent to an endpoint.
@@ -58,33 +73,35 @@ impl Memory {
     /// The one of this process.
     pub(crate) fn of_process() -> io::Result<&'static Self> {
         static MEMORY: List<Memory> = List::new();
-        MEMORY.find_or_add(|_| true, || Self::on(Page::new()?))
+        MEMORY.find_or_add(|_| true, || Page::new().map(Self::on))
     }
 
-    fn on(page: Page) -> io::Result<Self> {
-        let wiping = page.wiping;
-        let [process, ..] = page.slots();
-        let sheets = List::new();
-        sheets.find_or_add(|_| false, || Ok::<_, io::Error>(Sheet { page, used: 1.into() }))?;
-        Ok(Self {
-            wiping,
-            process,
-            sheets,
+    fn on(page: Page) -> Self {
+        Self {
+            first: Sheet { page, used: 1.into() },
+            more: List::new(),
             counters: List::new(),
             incarnations: AtomicU32::new(0),
-        })
+        }
     }
 
+    #[inline]
     pub(crate) fn wiping(&self) -> Wiping {
-        self.wiping
+        self.first.page.wiping
+    }
+
+    #[inline]
+    fn word(&self) -> &AtomicU64 {
+        let [process, ..] = self.first.page.slots();
+        process
     }
 
     /// This process; None while another thread of a child is wiping what nobody else
     /// wipes, which a later call finds done.
     #[inline]
     pub(crate) fn process(&self) -> Option<Process> {
-        let seen = Process(self.process.load(Ordering::Acquire));
-        if self.wiping == Wiping::Nobody {
+        let seen = Process(self.word().load(Ordering::Acquire));
+        if self.wiping() == Wiping::Nobody {
             return self.ask_for_process(seen);
         }
         if seen.is_settled() {
@@ -96,14 +113,14 @@ impl Memory {
     /// Whether this is still that process.
     #[inline]
     pub(crate) fn is_still(&self, process: Process) -> bool {
-        if self.wiping == Wiping::Nobody {
+        if self.wiping() == Wiping::Nobody {
             return self.process() == Some(process);
         }
-        self.process.load(Ordering::Acquire) == process.0
+        self.word().load(Ordering::Acquire) == process.0
     }
 
     /// The counter of the nonces to an endpoint, the same one for all who ask.
-    pub(crate) fn counter(&self, endpoint: &OsStr) -> io::Result<&'static AtomicU64> {
+    pub(crate) fn counter(&'static self, endpoint: &OsStr) -> io::Result<&'static AtomicU64> {
         self.counters
             .find_or_add(
                 |counter| counter.endpoint == endpoint,
@@ -112,19 +129,16 @@ impl Memory {
             .map(|counter| counter.last)
     }
 
-    fn slot(&self) -> io::Result<&'static AtomicU64> {
+    fn slot(&'static self) -> io::Result<&'static AtomicU64> {
+        if let Some(slot) = self.first.slot() {
+            return Ok(slot);
+        }
         loop {
-            let sheet = self.sheets.find_or_add(
-                |sheet| sheet.used.load(Ordering::Relaxed) < SLOTS,
-                || {
-                    Ok::<_, io::Error>(Sheet {
-                        page: Page::wiped_by(self.wiping)?,
-                        used: 0.into(),
-                    })
-                },
-            )?;
-            let free = sheet.used.fetch_add(1, Ordering::Relaxed);
-            if let Some(slot) = sheet.page.slots().get(free) {
+            let page = || Page::wiped_by(self.wiping());
+            let sheet = self.more.find_or_add(Sheet::has_room, || {
+                page().map(|page| Sheet { page, used: 0.into() })
+            })?;
+            if let Some(slot) = sheet.slot() {
                 return Ok(slot);
             }
         }
@@ -134,8 +148,7 @@ impl Memory {
     fn settle(&self, seen: Process) -> Process {
         let incarnation = self.incarnations.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
         let new = Process::new(incarnation, process::id());
-        match self.process.compare_exchange(seen.0, new.0, Ordering::AcqRel, Ordering::Acquire)
-        {
+        match self.word().compare_exchange(seen.0, new.0, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => new,
             Err(settled) => Process(settled),
         }
@@ -147,7 +160,7 @@ impl Memory {
         if seen.pid() == wiping.pid() {
             return seen.is_settled().then_some(seen);
         }
-        self.process
+        self.word()
             .compare_exchange(seen.0, wiping.0, Ordering::AcqRel, Ordering::Acquire)
             .ok()?;
         for counter in self.counters.iter() {
@@ -159,7 +172,7 @@ impl Memory {
 
 impl fmt::Debug for Memory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("wiping", &self.wiping).finish_non_exhaustive()
+        f.debug_struct("Memory").field("wiping", &self.wiping()).finish_non_exhaustive()
     }
 }
 
@@ -193,7 +206,7 @@ mod tests {
     use super::*;
 
     fn memory(wiping: Wiping) -> &'static Memory {
-        Box::leak(Box::new(Memory::on(Page::wiped_by(wiping).unwrap()).unwrap()))
+        Box::leak(Box::new(Memory::on(Page::wiped_by(wiping).unwrap())))
     }
 
     /// Runs `check` in a forked child and panics unless it is true there.
@@ -240,6 +253,23 @@ mod tests {
         }
     }
 
+    /// As of two threads that ask at once, of whom one makes it in vain.
+    #[test]
+    fn memory_that_nobody_uses_is_unmapped() {
+        // In a child, where no other thread maps anything in its place.
+        in_child(|| {
+            [Wiping::Kernel, Wiping::Nobody].into_iter().all(|wiping| {
+                let memory = Memory::on(Page::wiped_by(wiping).unwrap());
+                let at = std::ptr::from_ref(memory.word()).cast_mut().cast();
+                // SAFETY: asks of an address whether something is mapped there.
+                let is_mapped = || unsafe { libc::msync(at, 1, libc::MS_ASYNC) } == 0;
+                let before = is_mapped();
+                drop(memory);
+                before && !is_mapped()
+            })
+        });
+    }
+
     #[test]
     fn the_kernel_wipes_here() {
         assert_eq!(Memory::of_process().unwrap().wiping(), Wiping::Kernel);
@@ -266,12 +296,12 @@ mod tests {
         let counter = memory.counter(OsStr::new("/a")).unwrap();
         counter.store(9, Ordering::Relaxed);
         let elsewhere = Process::new(0, process::id() + 1);
-        memory.process.store(elsewhere.0, Ordering::Relaxed);
+        memory.word().store(elsewhere.0, Ordering::Relaxed);
         assert_eq!(memory.process().map(Process::pid), Some(process::id()));
         assert_eq!(counter.load(Ordering::Relaxed), 0);
 
         let in_progress = Process::new(0, process::id());
-        memory.process.store(in_progress.0, Ordering::Relaxed);
+        memory.word().store(in_progress.0, Ordering::Relaxed);
         assert_eq!(memory.process(), None);
     }
 }

@@ -22,13 +22,13 @@ pub(crate) enum Wiping {
     Nobody,
 }
 
-/// A page of numbers, there for the life of the process.
+/// A page of numbers. What a thread made in vain, because another was faster, is unmapped.
 pub(crate) struct Page {
     slots: NonNull<[AtomicU64; SLOTS]>,
     pub(crate) wiping: Wiping,
 }
 
-// SAFETY: the memory is never unmapped and holds nothing but atomics.
+// SAFETY: the memory is mapped until the page is dropped and holds nothing but atomics.
 unsafe impl Send for Page {}
 // SAFETY: as above.
 unsafe impl Sync for Page {}
@@ -59,9 +59,20 @@ impl Page {
         }
     }
 
-    pub(crate) fn slots(&self) -> &'static [AtomicU64; SLOTS] {
-        // SAFETY: mapped readable and writable, zeroed, aligned to a page, never unmapped.
+    #[inline]
+    pub(crate) fn slots(&self) -> &[AtomicU64; SLOTS] {
+        // SAFETY: mapped readable and writable, zeroed, aligned to a page, until it is dropped.
         unsafe { self.slots.as_ref() }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        // The hook goes on to wipe one that it knows.
+        if self.wiping != Wiping::Hook {
+            // SAFETY: `map` made it, and nothing borrows from the page any more.
+            unsafe { libc::munmap(self.slots.as_ptr().cast(), BYTES) };
+        }
     }
 }
 
