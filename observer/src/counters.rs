@@ -79,6 +79,10 @@ pub struct Counters {
     pub not_forward: u64,
     /// Stalls said.
     pub stalls: u64,
+    /// Stalls said, of those, that are marked as deaf: the observer may have missed beats.
+    pub stalls_deaf: u64,
+    /// Looks at a Unix socket that found its queue at its length.
+    pub full_looks: u64,
     /// Recoveries said.
     pub recoveries: u64,
     /// Exits said.

@@ -14,6 +14,9 @@ pub(crate) struct Lanes {
     lanes: Vec<Lane>,
     /// Whose turn it is.
     turn: usize,
+    /// Whether the last look at a Unix socket that came to its end found the queue full.
+    /// Nothing until one has.
+    full: Option<bool>,
 }
 
 struct Lane {
@@ -35,6 +38,9 @@ struct Lane {
     /// read as fit into it, all that lay in it at this time has been read.
     mark: u64,
     read_since_mark: usize,
+    /// Whether the queue was found at its length, if the last read has ended a look. That
+    /// many datagrams were then read without finding it empty. Fewer were never in it.
+    full: Option<bool>,
     /// What the kernel said last of datagrams it dropped; it wraps.
     overflow: u32,
 }
@@ -49,7 +55,7 @@ pub(crate) enum Read {
 
 impl Lanes {
     pub(crate) const fn new() -> Self {
-        Self { lanes: Vec::new(), turn: 0 }
+        Self { lanes: Vec::new(), turn: 0, full: None }
     }
 
     /// Adds a socket, under the token that is its place in the list.
@@ -71,6 +77,7 @@ impl Lanes {
             read_until: 0,
             mark: 0,
             read_since_mark: 0,
+            full: None,
             overflow: 0,
         });
         Ok(())
@@ -132,7 +139,14 @@ impl Lanes {
                 continue;
             }
             let now = now();
-            match lane.read(now) {
+            let read = lane.read(now);
+            if lane.listener.is_local() {
+                self.full = match (self.full, lane.full.take()) {
+                    (Some(true), _) | (_, Some(true)) => Some(true),
+                    (before, now) => now.or(before),
+                };
+            }
+            match read {
                 Ok(0) => {}
                 Ok(_) => {
                     self.turn = at;
@@ -150,6 +164,12 @@ impl Lanes {
             }
         }
         Read::Nothing
+    }
+
+    /// Whether looks at Unix sockets that have ended since this was last asked found a queue
+    /// full; nothing if none has ended.
+    pub(crate) fn take_full(&mut self) -> Option<bool> {
+        self.full.take()
     }
 
     /// All that arrived before this time has been read, at every socket that works.
@@ -211,21 +231,21 @@ impl Lane {
         self.end = read;
         // A batch that is not full has found the queue empty; to see that again would cost
         // a system call. What stopped it else, an error, makes the socket readable again.
+        if self.read_since_mark == 0 {
+            self.mark = now;
+        }
+        self.read_since_mark = self.read_since_mark.saturating_add(read);
+        let bound = self.listener.queue_bound();
         if read < BATCH {
             self.ready = false;
             self.read_until = now;
-            self.mark = now;
-            self.read_since_mark = 0;
+        } else if self.read_since_mark > bound {
+            self.read_until = self.mark;
         } else {
-            if self.read_since_mark == 0 {
-                self.mark = now;
-            }
-            self.read_since_mark = self.read_since_mark.saturating_add(read);
-            if self.read_since_mark > self.listener.queue_bound() {
-                self.read_until = self.mark;
-                self.read_since_mark = 0;
-            }
+            return Ok(read);
         }
+        self.full = Some(self.read_since_mark >= bound);
+        self.read_since_mark = 0;
         Ok(read)
     }
 }
@@ -233,7 +253,10 @@ impl Lane {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::UdpListener;
+    use std::os::unix::net::UnixDatagram;
+
+    use crate::listener::{UdpListener, UdsListener};
+    use crate::testing::Folder;
 
     #[test]
     fn a_socket_that_cannot_be_gone_back_to_rests_again() {
@@ -270,5 +293,33 @@ mod tests {
         };
         assert_eq!(read(7), (BATCH, true, Some(0)));
         assert_eq!(read(9), (1, false, Some(9)));
+    }
+
+    #[test]
+    fn a_look_that_reads_as_many_as_the_queue_holds_has_found_it_full() {
+        let folder = Folder::new();
+        let path = folder.join("queue.sock");
+        let epoll = Epoll::new().unwrap();
+        let mut lanes = Lanes::new();
+        let listener = UdsListener::bind(&path, 0o600).unwrap();
+        lanes.add(listener.into(), false, &epoll).unwrap();
+        let bound = lanes.lanes[0].listener.queue_bound();
+        let mut look = |queued: usize| {
+            // One sender may have only so much on its way.
+            let senders: Vec<_> =
+                (0..queued).map(|_| UnixDatagram::unbound().unwrap()).collect();
+            for sender in &senders {
+                sender.send_to(b"anything", &path).unwrap();
+            }
+            lanes.set_ready(0, false);
+            while lanes.is_ready() {
+                lanes.read(|| 7, &epoll);
+            }
+            drop(senders);
+            lanes.take_full()
+        };
+        assert_eq!(look(bound), Some(true));
+        assert_eq!(look(bound - 1), Some(false));
+        assert_eq!(look(0), Some(false));
     }
 }

@@ -27,6 +27,7 @@ pub use builder::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD};
 pub use counters::Counters;
 pub use event::{About, Event, ExitCause, Origin, What};
 pub use identity::ProgramName;
+pub use judge::{Flood, UidCounts};
 pub use observer::Observer;
 pub use policy::{Policy, Rate, Uids};
 pub use simulated::Simulated;

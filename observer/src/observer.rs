@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::following::Following;
-use crate::judge::{Judge, Slot};
+use crate::judge::{Flood, Judge, Slot, UidCounts};
 use crate::lanes::Lanes;
 use crate::lateness::Lateness;
 use crate::opening::Opening;
@@ -455,6 +455,58 @@ impl Observer {
         Ok(self.judge.drain_capacity_exceeded())
     }
 
+    /// What has filled the queues of its Unix sockets since this was last asked, and which
+    /// users sent it. While a queue is full the kernel refuses beats, and the observer
+    /// [puts Stalls off](crate::judge::Judge::looked).
+    ///
+    /// ```
+    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// let flood = observer.drain_flood()?;
+    /// for (uid, datagrams) in flood.senders.iter() {
+    ///     println!("uid {uid} sent {datagrams} datagrams");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn drain_flood(&mut self) -> io::Result<Flood> {
+        self.owner.check()?;
+        Ok(self.judge.drain_flood())
+    }
+
+    /// The users whose newcomers have found no room since this was last asked, with the
+    /// number of their datagrams.
+    ///
+    /// ```
+    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// assert!(observer.drain_refused()?.is_empty());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// That this is a forked child (ECHILD).
+    pub fn drain_refused(&mut self) -> io::Result<UidCounts> {
+        self.owner.check()?;
+        Ok(self.judge.drain_refused())
+    }
+
+    /// How many datagrams the kernel queues at the Unix socket with the shortest queue, as
+    /// far as is known: an inherited socket may have been made with another length.
+    ///
+    /// ```
+    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// assert_eq!(observer.queue_length(), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn queue_length(&self) -> Option<usize> {
+        let local = self.lanes.listeners().filter(|listener| listener.is_local());
+        local.map(crate::listener::Listener::queue_bound).min()
+    }
+
     /// The UDP addresses it listens at.
     ///
     /// ```
@@ -491,12 +543,7 @@ impl Observer {
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         let capacity = self.capacity;
-        let queue = self
-            .lanes
-            .listeners()
-            .filter(|listener| listener.is_local())
-            .map(crate::listener::Listener::queue_bound)
-            .min()?;
+        let queue = self.queue_length()?;
         (queue < capacity).then(|| {
             format!(
                 "the kernel queues {queue} beats at a time for up to {capacity} agents; a larger \

@@ -63,6 +63,15 @@ pub enum Uids {
 }
 
 impl Uids {
+    /// How many users there can be.
+    pub(crate) fn most(&self) -> usize {
+        match self {
+            Self::Only(_) => 1,
+            Self::Any => usize::MAX,
+            Self::List(list) => list.len(),
+        }
+    }
+
     /// Whether this user's beats count.
     ///
     /// ```

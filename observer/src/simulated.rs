@@ -114,7 +114,24 @@ impl Simulated {
     /// assert_eq!(observer.poll(), None);
     /// ```
     pub fn advance(&mut self, at_ns: u64) {
+        self.look_at_queue(at_ns, false);
+    }
+
+    /// As [`advance`](Self::advance), but the queue is at its length, so that beats may have
+    /// been refused.
+    ///
+    /// ```
+    /// let mut observer = varta_observer::Observer::simulated();
+    /// observer.advance_full(1_000_000_000);
+    /// assert_eq!(observer.stats().full_looks, 1);
+    /// ```
+    pub fn advance_full(&mut self, at_ns: u64) {
+        self.look_at_queue(at_ns, true);
+    }
+
+    fn look_at_queue(&mut self, at_ns: u64, full: bool) {
         self.reach(at_ns);
+        self.judge.looked(self.now, full);
         while self.judge.judge(self.now, &mut self.host) {
             self.gather();
         }

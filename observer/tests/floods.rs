@@ -152,7 +152,8 @@ fn silence_is_found_during_a_flood() {
     assert!(is_about(stall, silent.pid()), "{stall}");
     let What::Stall { last_ns, .. } = stall.what else { panic!("{stall}") };
     let late = Duration::from_nanos(stall.observer_ns - last_ns) - ms(500);
-    assert!(late < ms(500) || count(&heard, "paused") > 0, "{late:?}");
+    // Beats may be lost in a flood, so a Stall may be put off for ten thresholds.
+    assert!(late < ms(5_500) || count(&heard, "paused") > 0, "{late:?}");
     drop(floods);
 }
 

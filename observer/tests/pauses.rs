@@ -87,6 +87,7 @@ impl Saying {
         let ns = match event.what {
             What::Beat { .. } => return,
             What::Paused { ns } => ns,
+            What::Stall { deaf, .. } => deaf.into(),
             _ => 0,
         };
         writeln!(self.to, "{name} {pid} {ns} {}", event.observer_ns).unwrap();
@@ -181,9 +182,8 @@ fn stopped_for_ten_thresholds() {
     // On a machine so busy that some agent got no beat through, it is silent.
     let starved = Duration::from_nanos(longest.load(SeqCst)) > THRESHOLD * 4 / 5;
     for host in &mut hosts {
-        host.told.store(REPORT, SeqCst);
         let sees_exits = !host.path.ends_with("silences");
-        let (mut said, mut resumed, mut found) = (Vec::new(), None, None);
+        let (mut said, mut resumed, mut found, mut deaf) = (Vec::new(), None, None, false);
         loop {
             let (word, about, ns, at) = host.next();
             said.push(format!("{word} {about} {ns} {at}"));
@@ -194,7 +194,7 @@ fn stopped_for_ten_thresholds() {
                     if (THRESHOLD / 2..THRESHOLD * 8).contains(&Duration::from_nanos(ns)) => {}
                 "paused" if resumed.is_none() => resumed = Some(at),
                 "exit" if about == pid && sees_exits => found = Some(at),
-                "stall" if about == pid && !sees_exits => found = Some(at),
+                "stall" if about == pid && !sees_exits => (found, deaf) = (Some(at), ns == 1),
                 "stall" | "recovered" if starved => {}
                 // And where the queue stays full, a live one goes unheard; but not so soon.
                 "stall" | "recovered" if resumed.is_none_or(|resumed| at > resumed + SOON) => {}
@@ -204,12 +204,17 @@ fn stopped_for_ten_thresholds() {
                     let resumed = resumed.unwrap_or_else(|| panic!("not paused; {}", all()));
                     let found = found.unwrap_or_else(|| panic!("{pid} not found; {}", all()));
                     // Its last beat may have been queued all the while. It is found one
-                    // threshold after that was read, and on a busy machine later.
+                    // threshold after that was read; later on a busy machine, and where the
+                    // queue was full.
                     let after = Duration::from_nanos(found - resumed);
-                    assert!(after <= THRESHOLD * 2 || starved, "{after:?}; {}", all());
+                    let excused = starved || deaf;
+                    assert!(after <= THRESHOLD * 3 || excused, "{after:?}; {}", all());
                     break;
                 }
                 _ => panic!("{}", all()),
+            }
+            if found.is_some() {
+                host.told.store(REPORT, SeqCst);
             }
         }
     }

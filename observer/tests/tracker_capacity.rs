@@ -9,8 +9,9 @@
 mod tracker_world;
 
 use tracker_world::*;
-use varta_observer::ExitCause;
 use varta_observer::judge::Exits;
+use varta_observer::judge::{Datagram, Sender};
+use varta_observer::{ExitCause, Uids};
 
 const A: &str = "10.0.0.1";
 
@@ -186,4 +187,62 @@ fn slots_are_used_again_by_the_thousand() {
     }
     assert_eq!(world.judge.followed(), 50);
     assert_eq!(words(&world.judge(u64::MAX)).len(), 50);
+}
+
+/// A beat of a process of another user than `World::local`'s.
+fn local_of(world: &mut World, uid: u32, now: u64, pid: u32) -> Vec<varta_observer::Event> {
+    let sender = Sender::Kernel { pid, uid, process: None };
+    world.hear(now, &Datagram::new(0, sender, &frame(pid, 1)))
+}
+
+fn for_any_user(capacity: usize) -> World {
+    World::with(|settings| {
+        settings.capacity = capacity;
+        settings.policy.uids = Uids::Any;
+    })
+}
+
+#[test]
+fn stalled_agents_of_one_user_make_room_for_others_up_to_an_equal_share() {
+    const SITTER: u32 = 65_534;
+    let mut world = for_any_user(16);
+    for pid in 100..120 {
+        local_of(&mut world, SITTER, 0, pid);
+    }
+    assert_eq!(world.judge.followed(), 14, "an eighth is left to others");
+    assert_eq!(world.judge.drain_refused().iter().collect::<Vec<_>>(), [(SITTER, 6)]);
+    for pid in 10..12 {
+        assert_eq!(local_of(&mut world, 0, 0, pid).len(), 1);
+    }
+    assert_eq!(local_of(&mut world, 0, 0, 12), [], "who lives is not evicted");
+    world.judge(THRESHOLD);
+    for pid in 12..18 {
+        assert_eq!(local_of(&mut world, 0, THRESHOLD, pid).len(), 1);
+    }
+    assert_eq!(world.host.calls[16], "released 1", "the longest stalled first");
+    assert_eq!(local_of(&mut world, 0, THRESHOLD, 18), [], "half is an equal share");
+    assert_eq!(local_of(&mut world, SITTER, THRESHOLD, 200), [], "it has more than that");
+    assert_eq!(world.judge.drain_refused().iter().collect::<Vec<_>>(), [(0, 2), (SITTER, 1)]);
+    assert_eq!(world.judge.drain_evictions(), 6);
+    world.adds_up();
+}
+
+#[test]
+fn live_agents_of_one_user_leave_an_eighth_to_others() {
+    let mut world = for_any_user(16);
+    for at in [0, THRESHOLD / 2, THRESHOLD] {
+        for pid in 100..120 {
+            local_of(&mut world, 65_534, at, pid);
+        }
+        world.judge(at);
+    }
+    assert_eq!(words(&local_of(&mut world, 0, THRESHOLD, 10)), ["beat 15"]);
+    // An agent that is gone makes room for its own user.
+    world.judge(3 * THRESHOLD);
+    for slot in 1..=15 {
+        world.judge.set_exits(world.slot(slot), Exits::Unseen);
+    }
+    world.judge(20 * THRESHOLD);
+    assert_eq!(words(&local_of(&mut world, 65_534, 20 * THRESHOLD, 300)), ["beat 16"]);
+    world.adds_up();
 }

@@ -14,7 +14,7 @@ use tracker_naive::{Frame, Key, Naive};
 use tracker_world::*;
 use varta::{NONCE_TERMINAL, Status};
 use varta_observer::judge::{Datagram, Exits, Sender};
-use varta_observer::{Counters, ExitCause, Rate};
+use varta_observer::{Counters, ExitCause, Rate, Uids};
 
 const EXITS: [Exits; 3] = [Exits::Reported, Exits::LookedUp, Exits::Unseen];
 
@@ -48,11 +48,15 @@ impl Trace {
         let most_sessions = if dice.one_in(3) { 64 } else { 1 + dice.below(40) };
         naive.session_bound = usize::try_from(most_sessions).unwrap();
         naive.exits = EXITS[usize::try_from(dice.below(3)).unwrap()];
+        naive.several_users = dice.one_in(2);
         let mut world = World::with(|settings| {
             settings.capacity = capacity;
             settings.threshold_ns = threshold;
             settings.senders = Some(naive.session_bound);
             settings.policy.namespaces = true;
+            if naive.several_users {
+                settings.policy.uids = Uids::Any;
+            }
             settings.policy.per_agent = naive.per_agent;
             settings.policy.global = naive.global;
             settings.shared_keys = vec![key(1)];
@@ -97,7 +101,8 @@ impl Trace {
             35..47 => self.plain(),
             47..55 => self.sealed(),
             55..80 => self.judge(true),
-            80..90 => self.judge(false),
+            80..86 => self.judge(false),
+            86..90 => self.full(),
             90..92 => self.pause(),
             92..94 => self.exit(),
             94..96 => self.exiting(),
@@ -148,9 +153,12 @@ impl Trace {
             pid => pid,
         };
         let (frame, bytes) = self.frame(claimed);
-        let sender = Sender::Kernel { pid, uid: UID, process: number };
+        let user =
+            if self.naive.several_users { u64::from(pid) + number.unwrap_or(0) } else { 0 };
+        let uid = UID + u32::try_from(user % 7 % 3).unwrap();
+        let sender = Sender::Kernel { pid, uid, process: number };
         self.hear(&Datagram::new(0, sender, &bytes));
-        self.naive.hear_local(self.now, pid, number, &frame);
+        self.naive.hear_local(self.now, pid, uid, number, &frame);
     }
 
     fn place(&mut self) -> [u8; 4] {
@@ -202,6 +210,16 @@ impl Trace {
         assert_eq!(next.is_some(), exact.is_some());
         assert!(next.is_none_or(|next| next > horizon), "it would wake for what is done");
         assert!(next <= exact, "it would wake too late");
+    }
+
+    fn full(&mut self) {
+        let full = self.dice.one_in(3);
+        self.world.judge.looked(self.now, full);
+        self.naive.looked(self.now, full);
+        if self.dice.one_in(3) {
+            self.world.judge.kernel_dropped(1);
+            self.naive.kernel_dropped(self.now);
+        }
     }
 
     fn pause(&mut self) {
@@ -327,6 +345,7 @@ fn run(seeds: std::ops::Range<u64>) {
     assert!(total(|counters| counters.stalls) > 10_000);
     assert!(total(|counters| counters.recoveries) > 10_000);
     assert!(total(|counters| counters.exits) > 10_000);
+    assert!(total(|counters| counters.stalls_deaf) > 1_000);
     assert!(total(|counters| counters.evictions) > 1_000);
     assert!(total(|counters| counters.replays) > 100);
     assert!(total(|counters| counters.rate_limited_agent) > 1_000);

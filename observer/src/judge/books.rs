@@ -1,6 +1,6 @@
 //! What a judge can be asked and told besides.
 
-use super::{AgentInfo, AgentKey, Exits, Judge, SealedSession, Slot};
+use super::{AgentInfo, AgentKey, Exits, Flood, Judge, SealedSession, Slot, UidCounts};
 use crate::counters::Counters;
 
 impl Judge {
@@ -123,8 +123,8 @@ impl Judge {
         self.tracker.followed()
     }
 
-    /// How many of them are known by a pid alone. While there is one, it is worth having
-    /// datagrams bring the numbers of processes.
+    /// How many of them are known by a pid alone and are not stalled. While there is one, it
+    /// is worth having datagrams bring the numbers of processes.
     ///
     /// ```
     /// use varta_observer::{Policy, judge::{Judge, Settings}};
@@ -133,7 +133,7 @@ impl Judge {
     /// ```
     #[must_use]
     pub const fn unidentified(&self) -> usize {
-        self.tracker.unnumbered()
+        self.tracker.awaiting_number()
     }
 
     /// What was counted so far.
@@ -163,7 +163,9 @@ impl Judge {
         self.sessions.ahead()
     }
 
-    /// Counts datagrams that the kernel dropped.
+    /// Counts datagrams that the kernel dropped at a network socket. Beats may be among them,
+    /// so Stalls of network agents are put off, as after a [look](Self::looked) that found a
+    /// queue full.
     ///
     /// ```
     /// use varta_observer::{Policy, judge::{Judge, Settings}};
@@ -172,8 +174,36 @@ impl Judge {
     /// judge.kernel_dropped(3);
     /// assert_eq!(judge.counters().kernel_drops, 3);
     /// ```
-    pub const fn kernel_dropped(&mut self, datagrams: u64) {
+    pub fn kernel_dropped(&mut self, datagrams: u64) {
         self.counters.kernel_drops += datagrams;
+        if datagrams > 0 {
+            self.tracker.dropped(self.now);
+        }
+    }
+
+    /// What has filled the queues since this was asked last, and who sent it.
+    ///
+    /// ```
+    /// use varta_observer::{Policy, judge::{Judge, Settings}};
+    ///
+    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(0)));
+    /// judge.looked(0, true);
+    /// assert_eq!(judge.drain_flood().full_looks, 1);
+    /// assert_eq!(judge.drain_flood().full_looks, 0);
+    /// ```
+    pub fn drain_flood(&mut self) -> Flood {
+        std::mem::take(&mut self.flood)
+    }
+
+    /// The users whose newcomers found no room since this was asked last.
+    ///
+    /// ```
+    /// use varta_observer::{Policy, judge::{Judge, Settings}};
+    ///
+    /// assert!(Judge::new(Settings::new(Policy::same_uid(0))).drain_refused().is_empty());
+    /// ```
+    pub fn drain_refused(&mut self) -> UidCounts {
+        std::mem::take(&mut self.refused)
     }
 
     /// How many agents made room since this was asked last.

@@ -33,7 +33,7 @@ impl Judge {
         sender: Process,
         host: &mut H,
     ) {
-        if !self.policy.uids.admit(sender.uid) {
+        if !self.admits(sender.uid) {
             self.counters.uid_refused += 1;
             return;
         }
@@ -151,7 +151,7 @@ impl Judge {
         sender: Process,
         host: &mut H,
     ) -> Option<Slot> {
-        if !self.make_room(false, host) {
+        if !self.make_room(Some(sender.uid), host) {
             return None;
         }
         let kind = if sender.pid == 0 { Kind::Process } else { Kind::Pid };

@@ -14,6 +14,7 @@ mod network;
 mod queue;
 mod sessions;
 mod settings;
+mod uids;
 
 use std::alloc::{Layout, handle_alloc_error};
 
@@ -26,6 +27,7 @@ pub use self::sessions::SealedSession;
 use self::sessions::Sessions;
 pub(crate) use self::sessions::most_sessions;
 pub use self::settings::Settings;
+pub use self::uids::{Flood, UidCounts};
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause, What};
 pub use crate::memory::OutOfMemory;
@@ -74,6 +76,11 @@ pub struct Judge {
     recording_fails: bool,
     counters: Counters,
     events: Queue,
+    /// Whether the last look at a Unix socket found its queue at its length.
+    full: bool,
+    flood: Flood,
+    /// The newcomers for whom there was no room.
+    refused: UidCounts,
     evictions_seen: u64,
     capacity_exceeded_seen: u64,
 }
@@ -117,7 +124,7 @@ impl Judge {
             senders,
             recalled,
         } = settings;
-        let tracker = Tracker::new(capacity, threshold_ns)?;
+        let tracker = Tracker::new(capacity, policy.uids.most(), threshold_ns)?;
         let keyring = Keyring::new(&shared_keys, master_key, capacity / 2);
         let most_sessions = senders.unwrap_or(most_sessions(capacity));
         let records_sessions = recalled.is_some();
@@ -139,6 +146,9 @@ impl Judge {
             keyring,
             counters: Counters::default(),
             events: Queue::default(),
+            full: false,
+            flood: Flood::default(),
+            refused: UidCounts::default(),
             evictions_seen: 0,
             capacity_exceeded_seen: 0,
         })
@@ -159,6 +169,9 @@ impl Judge {
     pub fn hear<H: Host>(&mut self, now: u64, datagram: &Datagram<'_>, host: &mut H) {
         self.now = self.now.max(now);
         self.counters.received += 1;
+        if self.full {
+            self.count_sender(datagram);
+        }
         if datagram.control_truncated {
             self.counters.control_truncated += 1;
         } else if datagram.bytes.is_empty() && !datagram.truncated {
@@ -172,6 +185,26 @@ impl Judge {
                     self.hear_network(datagram, address.to_canonical(), sealed, host);
                 }
             }
+        }
+    }
+
+    /// Whether a datagram from this user can be a beat. If not, whatever else is known of its
+    /// sender makes no difference.
+    ///
+    /// ```
+    /// use varta_observer::{Policy, judge::{Judge, Settings}};
+    ///
+    /// assert!(!Judge::new(Settings::new(Policy::same_uid(1000))).admits(1001));
+    /// ```
+    #[must_use]
+    pub fn admits(&self, uid: u32) -> bool {
+        self.policy.uids.admit(uid)
+    }
+
+    #[cold]
+    fn count_sender(&mut self, datagram: &Datagram<'_>) {
+        if let Sender::Kernel { uid, .. } = datagram.sender {
+            self.flood.senders.add(uid);
         }
     }
 
@@ -204,11 +237,15 @@ impl Judge {
                     }
                 }
             }
+            if self.tracker.defer(slot, horizon) {
+                continue;
+            }
             let about = self.tracker.about(slot);
             match self.tracker.silence(slot, self.now) {
-                Silence::Stall { last_nonce, last_ns } => {
+                Silence::Stall { last_nonce, last_ns, deaf } => {
                     self.counters.stalls += 1;
-                    let what = What::Stall { last_nonce, last_ns, deaf: false };
+                    self.counters.stalls_deaf += u64::from(deaf);
+                    let what = What::Stall { last_nonce, last_ns, deaf };
                     self.events.push(Event { observer_ns: self.now, about: Some(about), what });
                     return true;
                 }
@@ -220,6 +257,32 @@ impl Judge {
             }
         }
         false
+    }
+
+    /// A look at a Unix socket has emptied its queue, or has read as many datagrams as it
+    /// holds: whether it was `full` then.
+    ///
+    /// While a queue is full the kernel refuses beats. The time before a look that found it so
+    /// may have been lost; when that is a sixteenth of recent time or more, the observer is
+    /// half deaf. A Stall that is due is then put off until one threshold after the last such
+    /// look, at most for ten thresholds. If there was such a look when it was due or later, it
+    /// is marked as deaf.
+    ///
+    /// ```
+    /// use varta_observer::{Policy, judge::{Judge, Settings}};
+    ///
+    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(1000)));
+    /// judge.looked(5_000_000, true);
+    /// assert_eq!(judge.counters().full_looks, 1);
+    /// ```
+    pub fn looked(&mut self, now: u64, full: bool) {
+        self.now = self.now.max(now);
+        self.full = full;
+        if full {
+            self.counters.full_looks += 1;
+            self.flood.full_looks += 1;
+        }
+        self.tracker.looked(self.now, full);
     }
 
     /// The process in this slot is gone and all that it sent has been heard; only how it
@@ -383,9 +446,9 @@ impl Judge {
         None
     }
 
-    /// Makes room for a newcomer, or counts that there is none.
-    fn make_room<H: Host>(&mut self, network: bool, host: &mut H) -> bool {
-        match self.tracker.room(network) {
+    /// Makes room for a newcomer of this user, or over a network, or counts that there is none.
+    fn make_room<H: Host>(&mut self, uid: Option<u32>, host: &mut H) -> bool {
+        match self.tracker.room(uid) {
             Room::Free => true,
             Room::Instead(gone) => {
                 self.counters.evictions += 1;
@@ -394,6 +457,9 @@ impl Judge {
             }
             Room::None => {
                 self.counters.capacity_exceeded += 1;
+                if let Some(uid) = uid {
+                    self.refused.add(uid);
+                }
                 false
             }
         }

@@ -49,7 +49,7 @@ impl Judge {
         }
         let slot = match known {
             Some(slot) => slot,
-            None if self.has_share() && self.make_room(true, host) => {
+            None if self.has_share() && self.make_room(None, host) => {
                 self.follow_network(from, Origin::Network)
             }
             None => return,
@@ -82,7 +82,7 @@ impl Judge {
             self.counters.sender_memory_full += 1;
             return;
         }
-        if known.is_none() && !self.make_room(true, host) {
+        if known.is_none() && !self.make_room(None, host) {
             return;
         }
         let Some(place) = self.remember(place, beat, iv, host) else {

@@ -103,7 +103,9 @@ impl Observer {
         let sender = match (message.credentials, message.source) {
             (None, Some(source)) => Sender::Network { address: source.ip(), sealed },
             (Some(who), _) => {
+                // Of a datagram that is refused nobody asks which process sent it.
                 let pidfd = message.pidfd.take().and_then(Result::ok);
+                let pidfd = pidfd.filter(|_| self.judge.admits(who.uid));
                 let process = self.following.sent_by(self.now, who.pid, pidfd);
                 Sender::Kernel { pid: who.pid, uid: who.uid, process }
             }
@@ -179,6 +181,9 @@ impl Observer {
             Read::Failed(error) => {
                 self.judge.io(self.now, error.raw_os_error().unwrap_or_default());
             }
+        }
+        if let Some(full) = self.lanes.take_full() {
+            self.judge.looked(self.now, full);
         }
         Ok(())
     }

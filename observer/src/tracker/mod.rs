@@ -1,11 +1,13 @@
 //! Who is followed, and what is known of each: time and beats in, verdicts out.
 
+mod full;
 mod index;
 mod info;
 mod pause;
 mod record;
 mod silence;
 mod slot;
+mod users;
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
@@ -13,6 +15,7 @@ use std::net::IpAddr;
 
 use varta::Status;
 
+use self::full::Full;
 pub(crate) use self::index::Index;
 pub use self::info::AgentInfo;
 use self::pause::Pauses;
@@ -20,6 +23,7 @@ use self::record::Hot;
 pub(crate) use self::record::{Cold, Flags, Key, Kind};
 pub(crate) use self::silence::{Beat, Silence};
 pub use self::slot::{Exits, Slot};
+use self::users::Users;
 use crate::deadline::{List, Wheel};
 use crate::event::About;
 use crate::memory::{self, OutOfMemory};
@@ -36,6 +40,9 @@ pub(crate) enum Room {
 /// Indexes of slots, and of places in a table half as large again, fit into 32 bits.
 pub(crate) const MOST: u32 = 1 << 28;
 
+/// Where several users are admitted, one alone leaves this part of the capacity to others.
+const RESERVE: usize = 8;
+
 pub(crate) struct Tracker {
     hot: Vec<Hot>,
     cold: Vec<Cold>,
@@ -44,6 +51,8 @@ pub(crate) struct Tracker {
     random: RandomState,
     wheel: Wheel,
     pauses: Pauses,
+    full: Full,
+    users: Users,
     free: List,
     /// Those that may be evicted, longest gone first.
     gone_local: List,
@@ -52,26 +61,34 @@ pub(crate) struct Tracker {
     followed: usize,
     most_network: usize,
     network: usize,
-    unnumbered: usize,
+    awaiting_number: usize,
     next_agent: u64,
     threshold_ns: u64,
     shortest_ns: u64,
 }
 
 impl Tracker {
-    pub(crate) fn new(capacity: usize, threshold_ns: u64) -> Result<Self, OutOfMemory> {
+    /// For at most this many agents, of at most this many users.
+    pub(crate) fn new(
+        capacity: usize,
+        users: usize,
+        threshold_ns: u64,
+    ) -> Result<Self, OutOfMemory> {
         let threshold_ns = threshold_ns.max(1);
         let random = RandomState::new();
         let slots = u32::try_from(capacity).unwrap_or(MOST).clamp(1, MOST);
         let capacity = slots as usize;
+        let users = u32::try_from(users).unwrap_or(slots).clamp(1, slots);
         Ok(Self {
             hot: memory::vector(capacity)?,
             cold: memory::vector(capacity)?,
             by_key: Index::new(slots, &random)?,
             by_agent: Index::new(slots, &random)?,
+            users: Users::new(slots, users, &random)?,
             random,
             wheel: Wheel::new(capacity)?,
             pauses: Pauses::default(),
+            full: Full::default(),
             free: List::EMPTY,
             gone_local: List::EMPTY,
             gone_network: List::EMPTY,
@@ -79,7 +96,7 @@ impl Tracker {
             followed: 0,
             most_network: capacity / 2,
             network: 0,
-            unnumbered: 0,
+            awaiting_number: 0,
             next_agent: 1,
             threshold_ns,
             shortest_ns: threshold_ns,
@@ -106,17 +123,34 @@ impl Tracker {
         self.by_agent.find(agent_tag(agent), is_it).map(Slot)
     }
 
-    pub(crate) fn room(&self, network: bool) -> Room {
-        let (gone, full) = if network && self.network >= self.most_network {
-            (self.gone_network.first(), true)
-        } else {
-            (self.longest_gone(), self.followed >= self.capacity)
+    /// For an agent of this user, or over a network.
+    pub(crate) fn room(&self, uid: Option<u32>) -> Room {
+        let full = self.followed >= self.capacity;
+        let gives_way = match uid {
+            None if self.network >= self.most_network => self.gone_network.first(),
+            Some(uid)
+                if self.users.several() && self.users.agents(uid) >= self.most_of_one() =>
+            {
+                let gone = |slot: &u32| self.has(Slot(*slot), Flags::GONE);
+                self.users.longest_stalled(uid).filter(gone)
+            }
+            _ if !full => return Room::Free,
+            None => self.longest_gone(),
+            Some(uid) => self.longest_gone().or_else(|| self.beyond_its_share(uid)),
         };
-        match gone {
-            _ if !full => Room::Free,
-            Some(slot) => Room::Instead(Slot(slot)),
-            None => Room::None,
-        }
+        gives_way.map_or(Room::None, |slot| Room::Instead(Slot(slot)))
+    }
+
+    /// How many agents one user may have.
+    const fn most_of_one(&self) -> usize {
+        self.capacity - self.capacity / RESERVE
+    }
+
+    /// A stalled agent of a user who has more than an equal share, if this one has less.
+    fn beyond_its_share(&self, uid: u32) -> Option<u32> {
+        let share = self.capacity / self.users.count_with(uid);
+        let below = self.users.several() && self.users.agents(uid) < share;
+        below.then(|| self.users.stalled_beyond(share)).flatten()
     }
 
     /// Follows a newcomer, who has not beaten yet. There must be room.
@@ -140,12 +174,15 @@ impl Tracker {
             Kind::Pid => {
                 flags.set(Flags::UNCONFIRMED, true);
                 flags.set(Flags::ALIASED, cold.claimed_pid() != pid);
-                self.unnumbered += 1;
+                self.awaiting_number += 1;
             }
             Kind::Free => {}
         }
         *self.hot_mut(slot) = Hot { agent, pid, listener, flags, kind, ..Hot::FREE };
         *self.cold_mut(slot) = cold;
+        if !matches!(kind, Kind::Network(_)) {
+            self.users.came(cold.uid());
+        }
         self.by_key.insert(tag, slot.0);
         self.by_agent.insert(agent_tag(agent), slot.0);
         slot
@@ -154,13 +191,17 @@ impl Tracker {
     /// Follows an agent no longer.
     pub(crate) fn forget(&mut self, slot: Slot) {
         self.leave_lists(slot);
+        self.unlist(slot);
+        if !self.hot(slot).is_network() {
+            self.users.left(self.cold(slot).uid());
+        }
         let key = self.key(slot);
         let hot = *self.hot(slot);
         self.by_key.remove(self.tag(&key), slot.0);
         self.by_agent.remove(agent_tag(hot.agent), slot.0);
         self.followed -= 1;
         self.network -= usize::from(hot.is_network());
-        self.unnumbered -= usize::from(is_unnumbered(&hot));
+        self.awaiting_number -= usize::from(awaits_number(&hot));
         *self.hot_mut(slot) = Hot::FREE;
         self.free.append(&mut self.hot, slot.0);
     }
@@ -190,7 +231,7 @@ impl Tracker {
     /// Learns the number of an agent's process.
     pub(crate) fn set_process(&mut self, slot: Slot, process: u64, confirmed: bool) {
         self.cold_mut(slot).set_process(process);
-        self.unnumbered -= usize::from(is_unnumbered(self.hot(slot)));
+        self.awaiting_number -= usize::from(awaits_number(self.hot(slot)));
         let flags = &mut self.hot_mut(slot).flags;
         flags.set(Flags::NUMBERED, true);
         flags.set(Flags::UNCONFIRMED, !confirmed);
@@ -227,8 +268,8 @@ impl Tracker {
         self.followed
     }
 
-    pub(crate) const fn unnumbered(&self) -> usize {
-        self.unnumbered
+    pub(crate) const fn awaiting_number(&self) -> usize {
+        self.awaiting_number
     }
 
     pub(crate) const fn random(&self) -> &RandomState {
@@ -311,6 +352,11 @@ impl Tracker {
 /// Whether it is not known which process has the pid.
 const fn is_unnumbered(hot: &Hot) -> bool {
     matches!(hot.kind, Kind::Pid) && !hot.flags.has(Flags::NUMBERED)
+}
+
+/// Whether a number is waited for: one that is stalled may never beat again.
+const fn awaits_number(hot: &Hot) -> bool {
+    is_unnumbered(hot) && !hot.flags.has(Flags::STALLED)
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "a part that differs is enough")]

@@ -52,10 +52,17 @@ impl Flags {
     pub(crate) const GONE: Self = Self(1 << 11);
     /// It was looked for and is dead; what it has said may not all have been heard.
     pub(crate) const MISSING: Self = Self(1 << 12);
+    /// Its Stall was put off, because beats may have been lost.
+    pub(crate) const DEFERRED: Self = Self(1 << 13);
+    /// It is among the stalled agents of its user.
+    pub(crate) const LISTED: Self = Self(1 << 14);
     /// A pause makes no difference: it was given one, or there is nothing to put off.
     pub(crate) const NO_PARDON: Self = Self(Self::PARDONED.0 | Self::MISSING.0);
     /// No silence will be held against it.
     pub(crate) const DEAD: Self = Self(Self::EXITING.0 | Self::MISSING.0);
+    /// What is true of one silence.
+    pub(crate) const OF_A_SILENCE: Self =
+        Self(Self::STALLED.0 | Self::PARDONED.0 | Self::DEFERRED.0);
 
     /// Whether any of these.
     #[inline]

@@ -3,7 +3,7 @@
 use varta::{NONCE_TERMINAL, Status};
 
 use super::record::{Flags, Hot, Kind};
-use super::{Exits, Slot, Tracker};
+use super::{Exits, Slot, Tracker, is_unnumbered};
 use crate::deadline::{List, Place};
 
 /// A frame of either version.
@@ -31,6 +31,7 @@ pub(crate) enum Silence {
     Stall {
         last_nonce: u64,
         last_ns: u64,
+        deaf: bool,
     },
     Exit,
     /// Stalled long ago; there is nothing new to say.
@@ -50,8 +51,9 @@ const fn is_forward(distance: u64) -> bool {
     1 <= distance && distance < 1 << 63
 }
 
-/// How many thresholds of silence make an agent gone whose end can't be seen.
-const GONE_AFTER: u64 = 10;
+/// How many thresholds of silence make an agent gone whose end can't be seen, and for how many
+/// a Stall is put off at most.
+pub(super) const TEN: u64 = 10;
 
 impl Tracker {
     /// Whether a beat over a network moves forward. The last words have no place in the
@@ -78,8 +80,8 @@ impl Tracker {
     #[inline]
     pub(crate) fn beat(&mut self, slot: Slot, now: u64, beat: &Beat) -> Heard {
         let hot = self.hot(slot);
-        if hot.flags.has(Flags::GONE) {
-            self.leave_lists(slot);
+        if hot.flags.has(Flags::STALLED) {
+            self.comes_back(slot);
         }
         let threshold = self.threshold(slot);
         let hot = self.hot_mut(slot);
@@ -98,8 +100,7 @@ impl Tracker {
             heard.silent_ns = Some(now.saturating_sub(hot.last_ns));
         }
         hot.flags.set(Flags::TERMINAL, terminal);
-        hot.flags.set(Flags::STALLED, false);
-        hot.flags.set(Flags::PARDONED, false);
+        hot.flags.set(Flags::OF_A_SILENCE, false);
         hot.last_ns = now;
         hot.status = beat.status;
         hot.beats += 1;
@@ -128,16 +129,16 @@ impl Tracker {
     /// Judges the silence of an agent that was due and is not known to be gone.
     pub(crate) fn silence(&mut self, slot: Slot, now: u64) -> Silence {
         let gone_after = self.gone_after(slot);
+        let deaf = self.is_deaf_to(slot);
         let hot = self.hot_mut(slot);
         let flags = hot.flags;
         if !flags.has(Flags::STALLED) {
             if hot.is_network() && flags.has(Flags::TERMINAL) {
                 return Silence::Exit;
             }
-            hot.flags.set(Flags::STALLED, true);
-            let stall = Silence::Stall { last_nonce: hot.last_nonce, last_ns: hot.last_ns };
-            self.wait_until_gone(slot);
-            return stall;
+            let Hot { last_nonce, last_ns, .. } = *hot;
+            self.falls_silent(slot);
+            return Silence::Stall { last_nonce, last_ns, deaf };
         }
         if flags.has(Flags::LOOKED_UP) {
             self.wheel.set(&mut self.hot, slot.0, now.saturating_add(gone_after));
@@ -155,8 +156,38 @@ impl Tracker {
         self.pauses.add(ended_at, amount);
     }
 
+    /// A Stall is said. Its number is not asked for any more: it may never beat again.
+    fn falls_silent(&mut self, slot: Slot) {
+        self.awaiting_number -= usize::from(is_unnumbered(self.hot(slot)));
+        let (several, uid) = (self.users.several(), self.cold(slot).uid());
+        let hot = self.hot_mut(slot);
+        hot.flags.set(Flags::STALLED, true);
+        if several && !hot.is_network() {
+            hot.flags.set(Flags::LISTED, true);
+            self.users.add_stalled(uid, slot.0);
+        }
+        self.wait_until_gone(slot);
+    }
+
+    fn comes_back(&mut self, slot: Slot) {
+        if self.has(slot, Flags::GONE) {
+            self.leave_lists(slot);
+        }
+        self.unlist(slot);
+        self.awaiting_number += usize::from(is_unnumbered(self.hot(slot)));
+    }
+
+    /// Takes it from the stalled agents of its user.
+    pub(super) fn unlist(&mut self, slot: Slot) {
+        if self.has(slot, Flags::LISTED) {
+            self.hot_mut(slot).flags.set(Flags::LISTED, false);
+            self.users.remove_stalled(self.cold(slot).uid(), slot.0);
+        }
+    }
+
     /// Nothing more will be heard of it, and its silence is no Stall.
     pub(crate) fn exiting(&mut self, slot: Slot) {
+        self.unlist(slot);
         self.leave_lists(slot);
         self.hot_mut(slot).flags.set(Flags::EXITING, true);
     }
@@ -213,6 +244,10 @@ impl Tracker {
         if hot.flags.has(Flags::STALLED) {
             return self.wait_until_gone(slot);
         }
+        if hot.flags.has(Flags::DEFERRED) {
+            let due = self.due(slot);
+            return self.wheel.set(&mut self.hot, slot.0, due);
+        }
         // What lies between is a pause that was given back.
         let pardon = hot.links.deadline.saturating_sub(hot.last_ns.saturating_add(before));
         let deadline = hot.last_ns.saturating_add(threshold).saturating_add(pardon);
@@ -238,22 +273,33 @@ impl Tracker {
     }
 
     fn gone_after(&self, slot: Slot) -> u64 {
-        self.threshold(slot).saturating_mul(GONE_AFTER)
+        self.threshold(slot).saturating_mul(TEN)
     }
 
     /// A stalled agent whose exit nobody reports is looked at once more. A pause that its
     /// silence was given back is no part of ten thresholds.
     fn wait_until_gone(&mut self, slot: Slot) {
         self.leave_lists(slot);
+        let flags = self.hot(slot).flags;
+        let deadline = self.silent_for(slot, self.gone_after(slot));
+        if flags.has(Flags::UNSEEN) || flags.has(Flags::LOOKED_UP) {
+            self.wheel.set(&mut self.hot, slot.0, deadline);
+        }
+    }
+
+    /// When its silence has come to its threshold.
+    pub(super) fn due(&self, slot: Slot) -> u64 {
+        self.silent_for(slot, self.threshold(slot))
+    }
+
+    /// When its silence has lasted for so long, less the pause that it was given back.
+    fn silent_for(&self, slot: Slot, time: u64) -> u64 {
         let Hot { last_ns, flags, .. } = *self.hot(slot);
         let pardon = match flags.has(Flags::PARDONED) {
             true => self.pauses.within_silence_since(last_ns).unwrap_or(0),
             false => 0,
         };
-        let deadline = last_ns.saturating_add(self.gone_after(slot)).saturating_add(pardon);
-        if flags.has(Flags::UNSEEN) || flags.has(Flags::LOOKED_UP) {
-            self.wheel.set(&mut self.hot, slot.0, deadline);
-        }
+        last_ns.saturating_add(time).saturating_add(pardon)
     }
 
     pub(super) fn leave_lists(&mut self, slot: Slot) {

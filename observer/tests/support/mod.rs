@@ -35,8 +35,9 @@ pub(crate) use rights::send_with_descriptors;
 pub(crate) use seccomp::forget_socket_option;
 pub(crate) use sending::{Sending, stop};
 pub(crate) use system::{
-    become_user, fork_as, in_new_pid_namespace, kill, let_time_pass, limit_descriptors,
-    needs_root, open_descriptors, readable_within, skipped, stop_here, wait_until_stopped,
+    become_user, fork_as, in_new_network_namespace, in_new_pid_namespace, kill, let_time_pass,
+    limit_descriptors, needs_root, open_descriptors, passes_pidfds, readable_within, skipped,
+    stop_here, wait_until_stopped,
 };
 pub(crate) use trace::system_calls_of;
 use varta::{FRAME_BYTES, Frame, Status};

@@ -53,6 +53,15 @@ pub(crate) fn in_new_pid_namespace<T: Send>(run: impl FnOnce() -> T + Send) -> T
     std::thread::scope(|scope| scope.spawn(run).join()).unwrap()
 }
 
+/// Moves this process, which must be a child, to a network namespace of its own: with its own
+/// length of the queues of Unix sockets.
+#[track_caller]
+pub(crate) fn in_new_network_namespace() {
+    // SAFETY: takes a number; nobody else is in this process.
+    let moved = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+    assert_eq!(moved, 0, "{}", io::Error::last_os_error());
+}
+
 /// Forks a child with a pid of the caller's choice, as soon as that is free.
 pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
     let mut pids = [libc::pid_t::try_from(pid).unwrap()];
@@ -131,6 +140,26 @@ pub(crate) fn readable_within(fd: BorrowedFd<'_>, time: Duration) -> bool {
     // SAFETY: one entry, which is ours.
     let ready = unsafe { libc::poll(&raw mut asked, 1, time) };
     ready == 1 && asked.revents & libc::POLLIN != 0
+}
+
+/// Whether the kernel is to send a pidfd with each datagram to an observer's first socket.
+pub(crate) fn passes_pidfds(observer: &varta_observer::Observer) -> bool {
+    const SO_PASSPIDFD: libc::c_int = 76;
+    let socket = observer.sockets().next().unwrap().as_raw_fd();
+    let mut value: libc::c_int = 0;
+    let mut length = libc::socklen_t::try_from(size_of_val(&value)).unwrap();
+    // SAFETY: `value` is ours and as long as `length` says.
+    let asked = unsafe {
+        libc::getsockopt(
+            socket,
+            libc::SOL_SOCKET,
+            SO_PASSPIDFD,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    assert_eq!(asked, 0, "{}", io::Error::last_os_error());
+    value != 0
 }
 
 /// How many descriptors this process has open. Other tests open some too, so it is asked

@@ -1,6 +1,7 @@
 //! The same decisions made the plain way: a list of agents and a look at every one of
 //! them. Written from observer.md, not from the code under test.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use varta::{NONCE_TERMINAL, Status};
@@ -38,6 +39,11 @@ pub(crate) struct Agent {
     due: Option<u64>,
     /// When it was found gone, and the how manieth it was.
     gone: Option<(u64, u64)>,
+    /// Its Stall was put off.
+    deferred: bool,
+    uid: u32,
+    /// The how manieth to stall, while it may be taken for that.
+    stalled_as: Option<u64>,
     level: Level,
 }
 
@@ -82,6 +88,8 @@ pub(crate) struct Naive {
     pub(crate) per_agent: Option<Rate>,
     pub(crate) global: Option<Rate>,
     pub(crate) session_bound: usize,
+    /// Whether agents of several users are admitted.
+    pub(crate) several_users: bool,
     pub(crate) exits: Exits,
     /// What looking up finds gone.
     pub(crate) dead: HashSet<u32>,
@@ -92,6 +100,12 @@ pub(crate) struct Naive {
     pub(crate) agents: Vec<Agent>,
     sessions: Vec<Session>,
     pauses: Vec<(u64, u64)>,
+    /// When beats were last likely to be lost: at Unix sockets, and over the network.
+    deaf: [u64; 2],
+    /// The share of recent time before looks that found a queue full, in 2^-32, and when the
+    /// last look was.
+    share: u128,
+    looked_at: u64,
     level: Level,
     next: u64,
     order: u64,
@@ -125,6 +139,7 @@ impl Naive {
             per_agent: None,
             global: None,
             session_bound: usize::MAX,
+            several_users: false,
             exits: Exits::Reported,
             dead: HashSet::new(),
             seen_ns: 0,
@@ -132,6 +147,9 @@ impl Naive {
             agents: Vec::new(),
             sessions: Vec::new(),
             pauses: Vec::new(),
+            deaf: [0; 2],
+            share: 0,
+            looked_at: 0,
             level: Level::default(),
             next: 1,
             order: 0,
@@ -157,6 +175,7 @@ impl Naive {
         &mut self,
         now: u64,
         pid: u32,
+        uid: u32,
         number: Option<u64>,
         frame: &Frame,
     ) {
@@ -203,11 +222,11 @@ impl Naive {
                 at
             }
             None => {
-                if !self.make_room(false) {
+                if !self.make_room(Some(uid)) {
                     return;
                 }
                 let exits = self.exits;
-                self.follow(key, frame.claimed, false, exits, number)
+                self.follow(key, frame.claimed, false, exits, (uid, number))
             }
         };
         self.accept(now, at, frame);
@@ -262,11 +281,12 @@ impl Naive {
             self.counters.sender_memory_full += 1;
             return;
         }
-        if newcomer && !self.make_room(true) {
+        if newcomer && !self.make_room(None) {
             return;
         }
-        let at = known
-            .unwrap_or_else(|| self.follow(key, frame.claimed, sealed, Exits::Unseen, None));
+        let at = known.unwrap_or_else(|| {
+            self.follow(key, frame.claimed, sealed, Exits::Unseen, (0, None))
+        });
         // It is found where it was heard last, if nobody else is.
         if self.find(key).is_none() {
             self.agents[at].key = key;
@@ -288,7 +308,7 @@ impl Naive {
         claimed: u32,
         sealed: bool,
         exits: Exits,
-        number: Option<u64>,
+        (uid, number): (u32, Option<u64>),
     ) -> usize {
         self.agents.push(Agent {
             id: self.next,
@@ -310,6 +330,9 @@ impl Naive {
             missed: 0,
             due: None,
             gone: None,
+            deferred: false,
+            uid,
+            stalled_as: None,
             level: Level::default(),
         });
         self.next += 1;
@@ -347,6 +370,8 @@ impl Naive {
         agent.stalled = false;
         agent.pardon = None;
         agent.gone = None;
+        agent.deferred = false;
+        agent.stalled_as = None;
         agent.due = match agent.due {
             due if agent.exiting || agent.missing => due,
             _ => Some(now.saturating_add(threshold)),
@@ -386,6 +411,8 @@ impl Naive {
             };
             let ten = self.threshold_of(at).saturating_mul(10);
             let (longest, gone_at) = (self.longest_pause(at), self.gone_at(at));
+            let (was_due, deaf_at) = (self.was_due(at), self.deaf_of(at));
+            let quiet_again = deaf_at.saturating_add(self.threshold_of(at));
             let agent = &mut self.agents[at];
             if let (false, None, Some(amount)) = (agent.missing, agent.pardon, longest) {
                 agent.pardon = Some(amount);
@@ -418,16 +445,47 @@ impl Naive {
                 self.exit(horizon, at, ExitCause::Unknown);
                 return true;
             }
+            let until = quiet_again.min(was_due.saturating_add(ten));
+            if until > horizon {
+                (agent.deferred, agent.due) = (true, Some(until));
+                continue;
+            }
+            let deaf = deaf_at >= was_due;
+            self.order += 1;
             agent.stalled = true;
+            agent.stalled_as = Some(self.order);
             agent.due = match agent.exits {
                 Exits::Reported => None,
                 _ => Some(gone_at),
             };
             self.counters.stalls += 1;
+            self.counters.stalls_deaf += u64::from(deaf);
             let (last_nonce, last_ns) = (agent.nonce.unwrap_or(0), agent.last);
-            self.say(horizon, Some(at), What::Stall { last_nonce, last_ns, deaf: false });
+            self.say(horizon, Some(at), What::Stall { last_nonce, last_ns, deaf });
             return true;
         }
+    }
+
+    pub(crate) fn looked(&mut self, now: u64, full: bool) {
+        self.counters.full_looks += u64::from(full);
+        let (recent, since) =
+            (u128::from(self.threshold / 4), u128::from(now - self.looked_at));
+        self.share *= recent;
+        self.share += if full { since << 32 } else { 0 };
+        self.share /= recent + since;
+        self.looked_at = now;
+        if full && self.share * 16 >= 1 << 32 {
+            self.deaf[0] = now;
+        }
+    }
+
+    pub(crate) fn kernel_dropped(&mut self, now: u64) {
+        self.counters.kernel_drops += 1;
+        self.deaf[1] = now;
+    }
+
+    fn deaf_of(&self, at: usize) -> u64 {
+        self.deaf[usize::from(matches!(self.agents[at].key, Key::Network { .. }))]
     }
 
     pub(crate) fn pause(&mut self, now: u64, amount: u64) {
@@ -446,6 +504,7 @@ impl Naive {
     pub(crate) fn exiting(&mut self, at: usize) {
         let agent = &mut self.agents[at];
         (agent.exiting, agent.due, agent.gone) = (true, None, None);
+        agent.stalled_as = None;
     }
 
     pub(crate) fn set_threshold(&mut self, at: usize, threshold: u64) {
@@ -469,7 +528,7 @@ impl Naive {
     }
 
     fn follow_threshold(&mut self, at: usize) {
-        let threshold = self.threshold_of(at);
+        let (threshold, was_due) = (self.threshold_of(at), self.was_due(at));
         let agent = &mut self.agents[at];
         if agent.missing {
             return;
@@ -477,6 +536,9 @@ impl Naive {
         if !agent.exiting && !agent.stalled {
             let due = agent.last.saturating_add(threshold);
             agent.due = Some(due.saturating_add(agent.pardon.unwrap_or(0)));
+            if agent.deferred {
+                agent.due = Some(was_due);
+            }
         }
         self.set_exits(at, self.agents[at].exits);
     }
@@ -493,10 +555,18 @@ impl Naive {
 
     /// When its silence has lasted ten thresholds, less the pause it was given back.
     fn gone_at(&self, at: usize) -> u64 {
+        self.silent_for(at, self.threshold_of(at).saturating_mul(10))
+    }
+
+    /// When its silence had lasted its threshold.
+    fn was_due(&self, at: usize) -> u64 {
+        self.silent_for(at, self.threshold_of(at))
+    }
+
+    fn silent_for(&self, at: usize, time: u64) -> u64 {
         let agent = &self.agents[at];
         let pardon = agent.pardon.and_then(|_| self.longest_pause(at)).unwrap_or(0);
-        let ten = self.threshold_of(at).saturating_mul(10);
-        agent.last.saturating_add(ten).saturating_add(pardon)
+        agent.last.saturating_add(time).saturating_add(pardon)
     }
 
     /// The longest pause within its silence.
@@ -509,10 +579,26 @@ impl Naive {
         self.agents[at].threshold.unwrap_or(self.threshold)
     }
 
-    /// Nobody has to, this one can, or nobody can.
-    fn who_makes_room(&self, network: bool) -> Result<Option<usize>, ()> {
+    /// Nobody has to, this one can, or nobody can. A local newcomer has a uid.
+    fn who_makes_room(&self, uid: Option<u32>) -> Result<Option<usize>, ()> {
+        let network = uid.is_none();
         let is_network = |at: &usize| matches!(self.agents[*at].key, Key::Network { .. });
         let all = 0..self.agents.len();
+        let of = |uid: u32| move |agent: &&Agent| agent.uid == uid && !agent.is_network();
+        let count = |uid: u32| self.agents.iter().filter(of(uid)).count();
+        let longest_stalled = |uid: u32| {
+            let stalled = |at: &usize| {
+                let agent = &self.agents[*at];
+                of(uid)(&agent) && agent.stalled_as.is_some()
+            };
+            all.clone().filter(stalled).min_by_key(|at| self.agents[*at].stalled_as)
+        };
+        if let Some(uid) = uid.filter(|_| self.several_users) {
+            if count(uid) >= self.capacity - self.capacity / 8 {
+                let gone = |at: &usize| self.agents[*at].gone.is_some();
+                return longest_stalled(uid).filter(gone).map(Some).ok_or(());
+            }
+        }
         let crowded = network && all.clone().filter(is_network).count() >= self.capacity / 2;
         if !crowded && self.agents.len() < self.capacity {
             return Ok(None);
@@ -529,11 +615,24 @@ impl Naive {
             .into_iter()
             .flatten()
             .min_by_key(|at| gone(at).map(|(due, _)| (due, self.agents[*at].id)));
-        longest.map(Some).ok_or(())
+        let beyond_its_share = || {
+            let uid = uid.filter(|_| self.several_users)?;
+            let local = self.agents.iter().filter(|agent| !agent.is_network());
+            let others: HashSet<u32> =
+                local.map(|agent| agent.uid).filter(|other| *other != uid).collect();
+            let share = self.capacity / (others.len() + 1);
+            let mut most: Vec<u32> = others
+                .into_iter()
+                .filter(|other| count(*other) > share && longest_stalled(*other).is_some())
+                .collect();
+            most.sort_by_key(|other| (count(*other), Reverse(*other)));
+            (count(uid) < share).then(|| longest_stalled(*most.last()?)).flatten()
+        };
+        longest.or_else(beyond_its_share).map(Some).ok_or(())
     }
 
-    fn make_room(&mut self, network: bool) -> bool {
-        match self.who_makes_room(network) {
+    fn make_room(&mut self, uid: Option<u32>) -> bool {
+        match self.who_makes_room(uid) {
             Ok(None) => true,
             Ok(Some(at)) => {
                 self.counters.evictions += 1;
@@ -554,6 +653,10 @@ impl Naive {
 }
 
 impl Agent {
+    fn is_network(&self) -> bool {
+        matches!(self.key, Key::Network { .. })
+    }
+
     fn about(&self) -> About {
         About {
             agent: self.id,

@@ -1,0 +1,96 @@
+//! Counts by user, for the users that have most.
+
+/// How many users are counted apart.
+const ROOM: usize = 8;
+
+/// How many datagrams came from which users, for the eight users who sent most. When there
+/// are more users, the counts are upper bounds.
+///
+/// ```
+/// let none = varta_observer::UidCounts::default();
+/// assert!(none.is_empty() && none.iter().next().is_none());
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct UidCounts {
+    counts: [(u32, u64); ROOM],
+    used: usize,
+}
+
+impl UidCounts {
+    /// Whether no datagram was counted.
+    ///
+    /// ```
+    /// assert!(varta_observer::UidCounts::default().is_empty());
+    /// ```
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.used == 0
+    }
+
+    /// The users and their counts, the largest first.
+    ///
+    /// ```
+    /// fn line(counts: &varta_observer::UidCounts) -> String {
+    ///     let each = counts.iter().map(|(uid, count)| format!("uid {uid} ({count})"));
+    ///     each.collect::<Vec<_>>().join(", ")
+    /// }
+    /// ```
+    pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + use<> {
+        let mut counts = self.counts;
+        if let Some(used) = counts.get_mut(..self.used) {
+            used.sort_unstable_by_key(|(_, count)| std::cmp::Reverse(*count));
+        }
+        counts.into_iter().take(self.used)
+    }
+
+    /// Counts one more. A user for whom there is no room takes the place of the one with
+    /// least and goes on from its count, so that whoever sends most is always among them.
+    pub(crate) fn add(&mut self, uid: u32) {
+        let used = self.counts.get_mut(..self.used).unwrap_or_default();
+        if let Some((_, count)) = used.iter_mut().find(|(known, _)| *known == uid) {
+            *count += 1;
+        } else if let Some(free) = self.counts.get_mut(self.used) {
+            *free = (uid, 1);
+            self.used += 1;
+        } else if let Some(least) = self.counts.iter_mut().min_by_key(|(_, count)| *count) {
+            *least = (uid, least.1 + 1);
+        }
+    }
+}
+
+/// What has filled the queues of an observer's Unix sockets, since this was last asked.
+///
+/// ```
+/// let flood = varta_observer::Flood::default();
+/// assert_eq!(flood.full_looks, 0);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Flood {
+    /// How often a look found a queue at its length.
+    pub full_looks: u64,
+    /// Who sent while the last look had found a queue at its length.
+    pub senders: UidCounts,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_senders_are_kept_among_many() {
+        let mut counts = UidCounts::default();
+        for round in 0..1_000 {
+            counts.add(65_534);
+            counts.add(1_000);
+            counts.add(65_534);
+            counts.add(100_000 + round);
+        }
+        let largest: Vec<_> = counts.iter().take(2).collect();
+        assert!(
+            matches!(largest[..], [(65_534, 2_000..2_100), (1_000, 1_000..)]),
+            "{largest:?}"
+        );
+        assert_eq!(counts.iter().count(), ROOM);
+    }
+}

@@ -1,0 +1,81 @@
+//! Queues that were found full: beats may have been lost, so a silence proves less.
+
+use super::record::Flags;
+use super::silence::TEN;
+use super::{Slot, Tracker};
+
+/// The unit of a share.
+const WHOLE: u64 = 1 << 32;
+
+/// From this share of recent time on, an observer is half deaf. An agent beats at least three
+/// times per threshold, and is falsely silent only if all of its beats fall into that share.
+const HALF_DEAF: u64 = WHOLE / 16;
+
+/// A queue that refuses beats while it is full.
+#[derive(Debug, Default)]
+pub(super) struct Full {
+    /// The share of recent time in which the queue of a Unix socket may have been full: that
+    /// before each look which found it so.
+    share: u64,
+    looked_at: u64,
+    /// When the observer was last half deaf, for local agents and for those over a network.
+    local: u64,
+    network: u64,
+}
+
+impl Full {
+    /// Takes in what a look has found. Recent is what lies within about a `while_ns`.
+    fn look(&mut self, now: u64, full: bool, while_ns: u64) {
+        let since = now.saturating_sub(self.looked_at);
+        self.looked_at = now;
+        let (since, recent) = (u128::from(since), u128::from(while_ns.max(1)));
+        let found = u128::from(if full { WHOLE } else { 0 });
+        let share = (u128::from(self.share) * recent + found * since) / (recent + since);
+        self.share = u64::try_from(share).unwrap_or(WHOLE);
+        if full && self.share >= HALF_DEAF {
+            self.local = now;
+        }
+    }
+}
+
+impl Tracker {
+    /// A look at a Unix socket has found its queue full or not.
+    pub(crate) fn looked(&mut self, now: u64, full: bool) {
+        self.full.look(now, full, self.threshold_ns / 4);
+    }
+
+    /// Datagrams over a network were dropped.
+    pub(crate) fn dropped(&mut self, now: u64) {
+        self.full.network = now;
+    }
+
+    /// Puts off the Stall of an agent that is due until the observer has not been half deaf
+    /// for a threshold, but no longer than ten thresholds. Answers whether that is later
+    /// than `horizon`.
+    pub(crate) fn defer(&mut self, slot: Slot, horizon: u64) -> bool {
+        let flags = self.hot(slot).flags;
+        if flags.has(Flags::STALLED)
+            || flags.has(Flags::TERMINAL) && self.hot(slot).is_network()
+        {
+            return false;
+        }
+        let threshold = self.threshold(slot);
+        let latest = self.due(slot).saturating_add(threshold.saturating_mul(TEN));
+        let until = self.deaf_at(slot).saturating_add(threshold).min(latest);
+        if until <= horizon {
+            return false;
+        }
+        self.hot_mut(slot).flags.set(Flags::DEFERRED, true);
+        self.wheel.set(&mut self.hot, slot.0, until);
+        true
+    }
+
+    /// Whether the observer was half deaf when its Stall was due, or has been since.
+    pub(super) fn is_deaf_to(&self, slot: Slot) -> bool {
+        self.deaf_at(slot) >= self.due(slot)
+    }
+
+    fn deaf_at(&self, slot: Slot) -> u64 {
+        if self.hot(slot).is_network() { self.full.network } else { self.full.local }
+    }
+}

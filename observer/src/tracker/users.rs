@@ -1,0 +1,170 @@
+//! How many agents each user has, and which of them are stalled: so that one user cannot keep
+//! all others out.
+
+use std::cmp::Reverse;
+use std::hash::RandomState;
+
+use super::Index;
+use crate::deadline::{Linked, Links, List};
+use crate::memory::{self, OutOfMemory};
+
+/// The users that have agents.
+#[derive(Debug)]
+pub(super) struct Users {
+    users: Vec<User>,
+    by_uid: Index,
+    /// Entries of `users` that belong to nobody.
+    free: List,
+    count: usize,
+    /// By slot: neighbours among the stalled agents of one user.
+    stalled: Vec<Stalled>,
+    /// How many users there may be.
+    most: u32,
+}
+
+#[derive(Debug)]
+struct User {
+    uid: u32,
+    agents: usize,
+    /// Its stalled agents, longest stalled first.
+    stalled: List,
+    links: Links,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stalled(Links);
+
+impl Linked for Stalled {
+    fn links(&self) -> &Links {
+        &self.0
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.0
+    }
+}
+
+impl Linked for User {
+    fn links(&self) -> &Links {
+        &self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+impl Users {
+    /// For at most `most` users, who together have as many agents as there are slots.
+    pub(super) fn new(
+        slots: u32,
+        most: u32,
+        random: &RandomState,
+    ) -> Result<Self, OutOfMemory> {
+        let stalled = if most > 1 { slots as usize } else { 0 };
+        Ok(Self {
+            users: memory::vector(most as usize)?,
+            by_uid: Index::new(most, random)?,
+            free: List::EMPTY,
+            count: 0,
+            stalled: memory::vector(stalled)?,
+            most,
+        })
+    }
+
+    /// Whether there can be more than one.
+    pub(super) const fn several(&self) -> bool {
+        self.most > 1
+    }
+
+    pub(super) fn agents(&self, uid: u32) -> usize {
+        self.find(uid).map_or(0, |user| user.agents)
+    }
+
+    /// How many users have agents once this one has.
+    pub(super) fn count_with(&self, uid: u32) -> usize {
+        self.count + usize::from(self.find(uid).is_none())
+    }
+
+    /// Of the users that have more agents than `share`, the longest stalled agent of the one
+    /// that has most, leaving out those without a stalled agent. Of equal ones the lowest uid.
+    pub(super) fn stalled_beyond(&self, share: usize) -> Option<u32> {
+        let beyond = |user: &&User| user.agents > share && user.stalled.first().is_some();
+        self.users
+            .iter()
+            .filter(beyond)
+            .max_by_key(|user| (user.agents, Reverse(user.uid)))?
+            .stalled
+            .first()
+    }
+
+    /// The user's agent that has been stalled for longest.
+    pub(super) fn longest_stalled(&self, uid: u32) -> Option<u32> {
+        self.find(uid)?.stalled.first()
+    }
+
+    pub(super) fn came(&mut self, uid: u32) {
+        if !self.several() {
+            return;
+        }
+        if let Some(user) = self.place(uid).and_then(|place| self.users.get_mut(place)) {
+            user.agents += 1;
+            return;
+        }
+        let user = User { uid, agents: 1, stalled: List::EMPTY, links: Links::LOOSE };
+        let place = match self.free.last() {
+            Some(place) => {
+                self.free.remove(&mut self.users, place);
+                if let Some(free) = self.users.get_mut(place as usize) {
+                    *free = user;
+                }
+                place
+            }
+            None => {
+                self.users.push(user);
+                u32::try_from(self.users.len() - 1).unwrap_or(u32::MAX)
+            }
+        };
+        self.by_uid.insert(uid, place);
+        self.count += 1;
+    }
+
+    pub(super) fn left(&mut self, uid: u32) {
+        let Some(place) = self.place(uid) else { return };
+        let Some(user) = self.users.get_mut(place) else { return };
+        user.agents -= 1;
+        if user.agents == 0 {
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            self.by_uid.remove(uid, place);
+            self.free.append(&mut self.users, place);
+            self.count -= 1;
+        }
+    }
+
+    pub(super) fn add_stalled(&mut self, uid: u32, slot: u32) {
+        let Some(place) = self.place(uid) else { return };
+        if self.stalled.len() <= slot as usize {
+            self.stalled.resize(slot as usize + 1, Stalled(Links::LOOSE));
+        }
+        if let Some(user) = self.users.get_mut(place) {
+            user.stalled.append(&mut self.stalled, slot);
+        }
+    }
+
+    pub(super) fn remove_stalled(&mut self, uid: u32, slot: u32) {
+        let Some(place) = self.place(uid) else { return };
+        if let Some(user) = self.users.get_mut(place) {
+            user.stalled.remove(&mut self.stalled, slot);
+        }
+    }
+
+    fn find(&self, uid: u32) -> Option<&User> {
+        self.users.get(self.place(uid)?)
+    }
+
+    fn place(&self, uid: u32) -> Option<usize> {
+        let is_it =
+            |place: u32| self.users.get(place as usize).is_some_and(|user| user.uid == uid);
+        self.by_uid.find(uid, is_it).map(|place| place as usize)
+    }
+}
