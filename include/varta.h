@@ -363,6 +363,11 @@
 #define VARTA_DATAGRAM_CONTROL_TRUNCATED 2
 
 /**
+ * Advance flag: the look finds the queue at its length, so that beats may have been refused.
+ */
+#define VARTA_ADVANCE_FULL 1
+
+/**
  * An agent: one connection of this process to one observer. Made by varta_connect, ended
  * by varta_close.
  */
@@ -780,6 +785,14 @@ typedef struct varta_observer_counters {
      * Pauses said.
      */
     uint64_t pauses;
+    /**
+     * The stalls, of all of them, that were marked VARTA_EVENT_DEAF.
+     */
+    uint64_t stalls_deaf;
+    /**
+     * Looks at a Unix socket that found its queue at its length.
+     */
+    uint64_t full_looks;
 } varta_observer_counters;
 
 /**
@@ -1591,7 +1604,7 @@ int varta_observer_feed_suspended(varta_observer *obs, uint64_t at_ns, uint64_t 
  *
  * obs: from varta_observer_simulate.
  * at_ns: as for varta_observer_feed.
- * flags: 0; others are -EINVAL.
+ * flags: 0 or VARTA_ADVANCE_FULL; others are -EINVAL.
  *
  * Returns 0, or what varta_observer_feed returns.
  * Threads: one at a time for one observer. Since 0.3.0.

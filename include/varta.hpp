@@ -260,6 +260,11 @@ public:
     {
         errors.take(varta_observer_advance(get(), count(at), 0), "advance");
     }
+    // The same, when the queue is at its length.
+    void advance_full(nanoseconds at, Errors errors = {})
+    {
+        errors.take(varta_observer_advance(get(), count(at), VARTA_ADVANCE_FULL), "advance_full");
+    }
 };
 
 // A range that is its own iterator, as a std::filesystem::directory_iterator is.

@@ -192,6 +192,11 @@ export interface BeatEvent extends Said<'beat'>, About {
 export interface StallEvent extends Said<'stall'>, About {
   readonly lastNonce: bigint;
   readonly lastNs: bigint;
+  /**
+   * Whether the observer may have missed its beats, because its queue was full. Such a stall is
+   * not fit to act on.
+   */
+  readonly deaf: boolean;
 }
 
 /** A stalled agent is back; its beat is the next event. */
@@ -300,6 +305,10 @@ export interface Stats {
   readonly recoveries: number;
   readonly exits: number;
   readonly pauses: number;
+  /** The stalls, of all of them, that are marked as deaf. */
+  readonly stallsDeaf: number;
+  /** Looks at a Unix socket that found its queue full. */
+  readonly fullLooks: number;
 }
 
 export interface ObserverStats extends Stats {
@@ -443,12 +452,17 @@ export interface Datagram {
   controlTruncated?: boolean;
 }
 
+export interface AdvanceOptions {
+  /** Whether the queue is at its length, so that beats may have been refused. Default: false. */
+  full?: boolean;
+}
+
 /** Decides as an observer does, of what it is told instead of what it hears. */
 export interface Simulated {
   /** A datagram arrives. */
   feed(atNs: number | bigint, datagram: Datagram): void;
   /** Everything that arrived by then has been fed, and deadlines are looked at. */
-  advance(atNs: number | bigint): void;
+  advance(atNs: number | bigint, options?: AdvanceOptions): void;
   /** A process has ended. False if no agent has that pid. */
   exit(
     atNs: number | bigint,

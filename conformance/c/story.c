@@ -23,6 +23,8 @@ static void take(struct record *step)
         code = varta_observer_feed(observer, at, &d);
     } else if (strcmp(op, "poll") == 0) {
         code = varta_observer_advance(observer, at, 0);
+    } else if (strcmp(op, "full") == 0) {
+        code = varta_observer_advance(observer, at, VARTA_ADVANCE_FULL);
     } else if (strcmp(op, "exit") == 0) {
         int32_t status;
         uint8_t cause = cause_of(step, &status);

@@ -191,6 +191,7 @@ void same_event(struct record *expected, const varta_event *said)
     case VARTA_EVENT_STALL:
         same_field(expected, "last_nonce", said->nonce);
         same_field(expected, "last_ns", said->last_ns);
+        same_number("deaf", flag(expected, "deaf", true, VARTA_EVENT_DEAF), said->decode_error);
         break;
     case VARTA_EVENT_RECOVERED:
         same_field(expected, "silent_ns", said->duration_ns);
@@ -258,6 +259,8 @@ void same_counters(struct record *expected, const varta_observer_counters *c)
         {"recoveries", c->recoveries},
         {"exits", c->exits},
         {"pauses", c->pauses},
+        {"stalls_deaf", c->stalls_deaf},
+        {"full_looks", c->full_looks},
     };
     uint64_t settled = 0;
     bool received = false;

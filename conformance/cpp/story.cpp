@@ -38,6 +38,8 @@ void take(record *step)
         observer.feed(at, datagram_of(step), error);
     } else if (op == "poll") {
         observer.advance(at, error);
+    } else if (op == "full") {
+        observer.advance_full(at, error);
     } else if (op == "exit") {
         std::int32_t status = 0;
         const std::uint8_t cause = cause_of(step, &status);

@@ -58,6 +58,7 @@ const operations = {
     },
   },
   poll: { fields: [], take: (observer, at) => observer.advance(at) },
+  full: { fields: [], take: (observer, at) => observer.advance(at, { full: true }) },
   exit: {
     fields: ['pid', 'code', 'signal'],
     take(observer, at, step) {
@@ -108,7 +109,8 @@ const statusName = (status) => Status[status].toLowerCase();
 
 const details = {
   beat: ({ status, payload, nonce, missed }) => ({ status: statusName(status), payload, nonce, missed }),
-  stall: ({ lastNonce, lastNs }) => ({ last_nonce: lastNonce, last_ns: lastNs }),
+  stall: ({ lastNonce, lastNs, deaf }) =>
+    ({ last_nonce: lastNonce, last_ns: lastNs, deaf: deaf || undefined }),
   recovered: ({ silentNs }) => ({ silent_ns: silentNs }),
   exit: ({ lastStatus, code, signal }) => ({ last_status: statusName(lastStatus), code, signal }),
   decode: ({ error }) => ({ error }),
@@ -145,7 +147,7 @@ const OF_ONE_DATAGRAM = [
 ];
 const COUNTERS = [
   ...OF_ONE_DATAGRAM, 'received', 'kernel_drops', 'evictions', 'missed', 'not_forward', 'stalls',
-  'recoveries', 'exits', 'pauses',
+  'recoveries', 'exits', 'pauses', 'stalls_deaf', 'full_looks',
 ];
 
 /** Those that are not named must be 0. */

@@ -34,6 +34,9 @@ pub const VARTA_DATAGRAM_TRUNCATED: u32 = 1;
 /// Datagram flag: not all that the kernel says of it could be received.
 pub const VARTA_DATAGRAM_CONTROL_TRUNCATED: u32 = 2;
 
+/// Advance flag: the look finds the queue at its length, so that beats may have been refused.
+pub const VARTA_ADVANCE_FULL: u32 = 1;
+
 /// A datagram for a simulated observer. Initialise it with VARTA_DATAGRAM_INIT.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -324,7 +327,7 @@ pub unsafe extern "C" fn varta_observer_feed_suspended(
 ///
 /// obs: from varta_observer_simulate.
 /// at_ns: as for varta_observer_feed.
-/// flags: 0; others are -EINVAL.
+/// flags: 0 or VARTA_ADVANCE_FULL; others are -EINVAL.
 ///
 /// Returns 0, or what varta_observer_feed returns.
 /// Threads: one at a time for one observer. Since 0.3.0.
@@ -339,11 +342,12 @@ pub unsafe extern "C" fn varta_observer_advance(
     flags: u32,
 ) -> Code {
     guard::answer(|| {
-        if flags != 0 {
-            return Err(Failure::INVALID);
-        }
         let advance = |watcher: &mut Watcher| {
-            watcher.simulated()?.advance(at_ns);
+            match flags {
+                0 => watcher.simulated()?.advance(at_ns),
+                VARTA_ADVANCE_FULL => watcher.simulated()?.advance_full(at_ns),
+                _ => return Err(Failure::INVALID),
+            }
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.

@@ -125,7 +125,7 @@ fn what_is_invented_is_checked_too() {
     };
     assert_eq!([exit(0, 0), exit(1, 9), exit(2, 9)], [0, 0, 0]);
     assert_eq!([exit(0, 1), exit(3, 0), exit(255, 0)], [INVALID; 3]);
-    let code = unsafe { varta_observer_advance(simulated.0, 0, 1) };
+    let code = unsafe { varta_observer_advance(simulated.0, 0, 2) };
     assert_eq!(code.number(), INVALID);
 }
 

@@ -186,6 +186,10 @@ impl Books {
     }
 
     /// The numbers of all agents that have a book.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.agents.is_empty()
+    }
+
     pub(crate) fn numbers(&self) -> Vec<u64> {
         self.agents.keys().copied().collect()
     }

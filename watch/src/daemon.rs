@@ -57,6 +57,11 @@ fn watch(
     if let Some(advice) = observer.advice() {
         warn!("{advice}");
     }
+    if let Some(exposure) =
+        observer.queue_length().and_then(|queue| settings.exposure_at(queue))
+    {
+        warn!("{exposure}");
+    }
     for address in observer.udp_addresses() {
         info!(%address, "listening for UDP");
     }

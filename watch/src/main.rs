@@ -66,6 +66,9 @@ fn watch(said: cli::Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> 
         Err(Refusal::Unfit(why)) => return Err(Failure::bad_arguments(why)),
     };
     if only_check {
+        if let Some(exposure) = settings.exposure() {
+            eprintln!("warning: {exposure}");
+        }
         print("the settings are fine");
         return Ok(ExitCode::SUCCESS);
     }

@@ -4,6 +4,7 @@
 mod event_log;
 mod evictions;
 mod housekeeping;
+mod pressure;
 
 use std::ffi::OsString;
 use std::io;
@@ -14,6 +15,7 @@ use varta_observer::{About, AgentInfo, Event, Observer, Origin, What};
 
 use self::event_log::EventLog;
 use self::evictions::Search;
+use self::pressure::Pressure;
 use crate::books::Books;
 use crate::config::Settings;
 use crate::export::{self, Entry};
@@ -55,6 +57,7 @@ pub(crate) struct Loop {
     pace: Pace,
     log: EventLog,
     search: Search,
+    pressure: Pressure,
     /// The snapshot given out last, and when.
     latest: Option<(Instant, Arc<Snapshot>)>,
     end_at: Option<Instant>,
@@ -90,6 +93,7 @@ impl Loop {
             pace,
             log: EventLog::default(),
             search: Search::default(),
+            pressure: Pressure::default(),
             latest: None,
             end_at,
             namespace_refused,
@@ -109,13 +113,15 @@ impl Loop {
             let wait = match self.pace.looks_again(now) {
                 true => Duration::ZERO,
                 false => {
-                    let due = self.log.due_ns();
+                    let due = [self.log.due_ns(), self.pressure.due_ns(!self.books.is_empty())];
+                    let due = due.into_iter().flatten();
                     let due = due.map(|at| Duration::from_nanos(at.saturating_sub(now)));
                     left.into_iter().chain(due).min().unwrap_or(Duration::MAX)
                 }
             };
             let heard = self.with.observer.poll_many(&mut events, wait)?;
             let woken = self.with.observer.take_woken();
+            self.pressure.look(&mut self.with.observer)?;
             if heard == 0 && wait.is_zero() && !woken {
                 continue;
             }

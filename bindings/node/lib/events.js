@@ -64,6 +64,7 @@ const readers = {
   stall(event, { words }, at) {
     event.lastNonce = words[at + 4];
     event.lastNs = words[at + 5];
+    event.deaf = words[at + 6] !== 0n;
   },
   recovered(event, { words }, at) {
     event.silentNs = words[at + 4];
@@ -95,8 +96,9 @@ const sentences = {
     const gap = missed === 0n ? '' : `, ${missed} missed`;
     return `beat, ${lower(Status[status])}, payload ${payload}, ${which}${gap}`;
   },
-  stall({ lastNs, lastNonce }) {
-    return `stall, last heard at ${seconds(lastNs)} with nonce ${lastNonce}`;
+  stall({ lastNs, lastNonce, deaf }) {
+    const mark = deaf ? ', while the queue was full' : '';
+    return `stall, last heard at ${seconds(lastNs)} with nonce ${lastNonce}${mark}`;
   },
   recovered({ silentNs }) {
     return `recovered after ${seconds(silentNs)} of silence`;

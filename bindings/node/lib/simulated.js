@@ -64,9 +64,11 @@ class Simulated {
     attempt('setNamespace', () => native.simulatedSetNamespace(this.#observer, pid, number));
   }
 
-  advance(atNs) {
+  advance(atNs, options = {}) {
     const at = check.u64('atNs', atNs);
-    attempt('advance', () => native.simulatedAdvance(this.#observer, at));
+    const { full = false } = check.options('options', options);
+    check.boolean('options.full', full);
+    attempt('advance', () => native.simulatedAdvance(this.#observer, at, full));
   }
 
   exit(atNs, pid, ending = {}) {

@@ -90,9 +90,17 @@ exported! {
 }
 
 exported! {
-    /// Everything up to then has been fed.
-    fn simulated_advance(observer: &mut External<Simulated>, at_ns: BigInt) -> Result<()> {
-        observer.advance(at_ns.get_u64().1);
+    /// Everything up to then has been fed; the queue is at its length or not.
+    fn simulated_advance(
+        observer: &mut External<Simulated>,
+        at_ns: BigInt,
+        full: bool,
+    ) -> Result<()> {
+        let at_ns = at_ns.get_u64().1;
+        match full {
+            false => observer.advance(at_ns),
+            true => observer.advance_full(at_ns),
+        }
         Ok(())
     }
 }

@@ -97,5 +97,5 @@ stats! {
     bad_nonce wrong_length auth_failures decrypt_failures replays rate_limited_agent
     rate_limited_global capacity_exceeded sender_memory_full uid_refused namespace_refused
     origin_conflicts control_truncated probes received kernel_drops io_errors open_attempts evictions not_forward
-    stalls recoveries exits pauses
+    stalls recoveries exits pauses stalls_deaf full_looks
 }

@@ -42,6 +42,20 @@ test('silence, its end, and an exit', () => {
   assert.deepEqual([beats, stalls, recoveries, exits, received], [2, 1, 1, 1, 2]);
 });
 
+test('a stall is put off and marked while the queue is full', () => {
+  const observer = Observer.simulated();
+  observer.feed(0, { sender: { pid: 4321, uid: 0 }, bytes: beat(4321, 1) });
+  observer.advance(2n * SECOND, { full: true });
+  assert.deepEqual(rest(observer).map(({ kind }) => kind), ['beat']);
+  observer.advance(4n * SECOND);
+  const [stall] = rest(observer);
+  assert.equal(stall.deaf, true);
+  assert.match(String(stall), /with nonce 1, while the queue was full$/);
+  const { stalls, stallsDeaf, fullLooks } = observer.stats();
+  assert.deepEqual([stalls, stallsDeaf, fullLooks], [1, 1, 1]);
+  assert.throws(() => observer.advance(5n * SECOND, { full: 1 }), TypeError);
+});
+
 test('lateness and suspend are pauses', () => {
   const observer = Observer.simulated({ pauseAfterMs: 100 });
   observer.late(5n * SECOND, SECOND);

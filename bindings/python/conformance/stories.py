@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from fields import Failure, Vector, field, number, only, raw, same
-from varta import AgentEvent, Decode, Event, Observer, Origin, Simulated, Status
+from varta import AgentEvent, Decode, Event, Observer, Origin, Simulated, Stall, Status
 
 LISTENERS = ("uds", "udp", "secure-udp")
 
@@ -58,6 +58,9 @@ def take(observer: Simulated, step: Vector) -> None:
     elif op == "poll":
         only(step, "at_ns", "op")
         observer.advance(at_ns)
+    elif op == "full":
+        only(step, "at_ns", "op")
+        observer.advance(at_ns, full=True)
     elif op == "exit":
         only(step, "at_ns", "op", "pid", "code", "signal")
         observer.exit(at_ns, number(step, "pid", 32), step.get("code"), step.get("signal"))
@@ -127,6 +130,8 @@ def plain(event: Event) -> Vector:
         # A cause that nobody can tell is neither a code nor a signal.
         if value is not None:
             said[name] = value
+    if isinstance(event, Stall) and event.deaf:
+        said["deaf"] = True
     return said
 
 

@@ -251,7 +251,7 @@ pub(crate) fn counters_dict<'py>(
         rate_limited_global capacity_exceeded sender_memory_full uid_refused
         namespace_refused origin_conflicts control_truncated probes
         received kernel_drops evictions missed not_forward stalls recoveries exits pauses
-        io_errors open_attempts
+        stalls_deaf full_looks io_errors open_attempts
     }
     Ok(dict)
 }

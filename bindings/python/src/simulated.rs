@@ -79,9 +79,14 @@ impl Simulated {
         Ok(())
     }
 
-    /// Everything that arrived by then has been fed, and deadlines are looked at.
-    fn advance(&self, at_ns: u64) -> () {
-        self.lock().advance(at_ns);
+    /// Everything that arrived by then has been fed, and deadlines are looked at. With `full`
+    /// the queue is at its length, so that beats may have been refused.
+    #[pyo3(signature = (at_ns, *, full=false))]
+    fn advance(&self, at_ns: u64, full: bool) -> () {
+        match full {
+            false => self.lock().advance(at_ns),
+            true => self.lock().advance_full(at_ns),
+        }
         Ok(())
     }
 

@@ -29,6 +29,19 @@ def kinds(observer: Simulated) -> list[str]:
     return [event.kind for event in observer]
 
 
+def test_a_stall_is_put_off_and_marked_while_the_queue_is_full() -> None:
+    observer = Observer.simulated()
+    observer.feed(0, beat(1), pid=4321)
+    observer.advance(2 * SECOND, full=True)
+    assert kinds(observer) == ["beat"]
+    observer.advance(4 * SECOND)
+    stall = observer.poll()
+    assert isinstance(stall, Stall) and stall.deaf
+    assert str(stall).endswith("with nonce 1, while the queue was full")
+    stats = observer.stats()
+    assert (stats["stalls"], stats["stalls_deaf"], stats["full_looks"]) == (1, 1, 1)
+
+
 def test_a_life() -> None:
     observer = Observer.simulated()
     observer.feed(SECOND, beat(1), pid=4321)

@@ -1,9 +1,9 @@
 """What an observer is told, and what it must say: each story written from the specification."""
 
-from . import beats, crowds, exits, network, pauses, refused, sealed, silence
+from . import beats, crowds, deaf, exits, network, pauses, refused, sealed, silence
 from .book import Story
 
-CHAPTERS = (beats, silence, pauses, exits, network, sealed, refused, crowds)
+CHAPTERS = (beats, silence, pauses, deaf, exits, network, sealed, refused, crowds)
 
 
 def stories() -> list[dict]:

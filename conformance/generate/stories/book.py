@@ -103,6 +103,12 @@ class Story:
         self._step(at, "poll")
         self._say(at, *events)
 
+    def finds_full(self, at: int, *events: dict) -> None:
+        """As a poll, but the queue is at its length."""
+        self._step(at, "full")
+        self.also(full_looks=1)
+        self._say(at, *events)
+
     def exits(self, at: int, pid: int, *events: dict, **cause: int) -> None:
         """The process ends. `cause` is code=…, signal=… or nothing."""
         self._step(at, "exit", pid=pid, **cause)
@@ -158,6 +164,7 @@ class Story:
             self.events.append({"step": len(self.steps) - 1, "observer_ns": at, **event})
             if event["kind"] in SAID:
                 self.also(**{SAID[event["kind"]]: 1})
+            self.also(stalls_deaf=int(event.get("deaf", False)))
 
 
 def story(**config: object) -> Callable[[Callable], Callable]:

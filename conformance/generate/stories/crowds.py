@@ -258,3 +258,23 @@ def a_limit_keeps_strangers_out(s: Story) -> None:
         FAR.stall(last_nonce=1, last_ns=0),
         Remote(2, pid=79).stall(last_nonce=1, last_ns=1 * S),
     )
+
+
+@story(capacity=8, uids="any")
+def one_user_leaves_room_for_others(s: Story) -> None:
+    """An eighth is left by one user; and its stalled agents make room up to an equal share."""
+    sitters = [Local(number, pid=200 + number, uid=65534) for number in range(1, 8)]
+    for sitter in sitters:
+        s.accepts(0, sitter, nonce=1)
+    s.refuses(0, Local(0, pid=300, uid=65534), nonce=1, end="capacity_exceeded")
+    s.accepts(0, Local(8, pid=101, uid=0), nonce=1)
+    s.refuses(1 * S, Local(0, pid=102, uid=0), nonce=1, end="capacity_exceeded")
+    stalls = [agent.stall(last_nonce=1, last_ns=0) for agent in sitters]
+    s.polls(2 * S, *stalls, Local(8, pid=101, uid=0).stall(last_nonce=1, last_ns=0))
+    for number in range(9, 12):
+        s.accepts(2 * S, Local(number, pid=100 + number, uid=0), nonce=1)
+        s.also(evictions=1)
+    s.refuses(2 * S, Local(0, pid=112, uid=0), nonce=1, end="capacity_exceeded")
+    s.refuses(2 * S, sitters[0], nonce=2, end="capacity_exceeded")
+    back = sitters[3].recovered(silent_ns=3 * S)
+    s.accepts(3 * S, sitters[3], nonce=2, after=(back,))

@@ -71,8 +71,9 @@ class Agent:
         }
         return {"kind": kind, **about, **fields}
 
-    def stall(self, last_nonce: int, last_ns: int) -> dict:
-        return self.says("stall", last_nonce=last_nonce, last_ns=last_ns)
+    def stall(self, last_nonce: int, last_ns: int, deaf: bool = False) -> dict:
+        mark = {"deaf": True} if deaf else {}
+        return self.says("stall", last_nonce=last_nonce, last_ns=last_ns, **mark)
 
     def recovered(self, silent_ns: int) -> dict:
         return self.says("recovered", silent_ns=silent_ns)

@@ -80,6 +80,10 @@ pub struct varta_observer_counters {
     pub exits: u64,
     /// Pauses said.
     pub pauses: u64,
+    /// The stalls, of all of them, that were marked VARTA_EVENT_DEAF.
+    pub stalls_deaf: u64,
+    /// Looks at a Unix socket that found its queue at its length.
+    pub full_looks: u64,
 }
 
 // SAFETY: it begins with its size and holds numbers.
@@ -118,6 +122,8 @@ unsafe impl Sized for varta_observer_counters {
         recoveries: 0,
         exits: 0,
         pauses: 0,
+        stalls_deaf: 0,
+        full_looks: 0,
     };
 }
 
@@ -157,6 +163,8 @@ impl From<&Counters> for varta_observer_counters {
             recoveries: counters.recoveries,
             exits: counters.exits,
             pauses: counters.pauses,
+            stalls_deaf: counters.stalls_deaf,
+            full_looks: counters.full_looks,
         }
     }
 }

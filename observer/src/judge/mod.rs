@@ -282,7 +282,7 @@ impl Judge {
             self.counters.full_looks += 1;
             self.flood.full_looks += 1;
         }
-        self.tracker.looked(self.now, full);
+        self.flood.half_deaf |= self.tracker.looked(self.now, full);
     }
 
     /// The process in this slot is gone and all that it sent has been heard; only how it

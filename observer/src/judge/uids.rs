@@ -69,6 +69,8 @@ impl UidCounts {
 pub struct Flood {
     /// How often a look found a queue at its length.
     pub full_looks: u64,
+    /// Whether that was often enough to put Stalls off.
+    pub half_deaf: bool,
     /// Who sent while the last look had found a queue at its length.
     pub senders: UidCounts,
 }

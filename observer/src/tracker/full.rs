@@ -24,24 +24,28 @@ pub(super) struct Full {
 }
 
 impl Full {
-    /// Takes in what a look has found. Recent is what lies within about a `while_ns`.
-    fn look(&mut self, now: u64, full: bool, while_ns: u64) {
+    /// Takes in what a look has found, and answers whether the observer is half deaf. Recent
+    /// is what lies within about a `while_ns`.
+    fn look(&mut self, now: u64, full: bool, while_ns: u64) -> bool {
         let since = now.saturating_sub(self.looked_at);
         self.looked_at = now;
         let (since, recent) = (u128::from(since), u128::from(while_ns.max(1)));
         let found = u128::from(if full { WHOLE } else { 0 });
         let share = (u128::from(self.share) * recent + found * since) / (recent + since);
         self.share = u64::try_from(share).unwrap_or(WHOLE);
-        if full && self.share >= HALF_DEAF {
+        let half_deaf = full && self.share >= HALF_DEAF;
+        if half_deaf {
             self.local = now;
         }
+        half_deaf
     }
 }
 
 impl Tracker {
-    /// A look at a Unix socket has found its queue full or not.
-    pub(crate) fn looked(&mut self, now: u64, full: bool) {
-        self.full.look(now, full, self.threshold_ns / 4);
+    /// A look at a Unix socket has found its queue full or not. Answers whether the observer
+    /// is half deaf.
+    pub(crate) fn looked(&mut self, now: u64, full: bool) -> bool {
+        self.full.look(now, full, self.threshold_ns / 4)
     }
 
     /// Datagrams over a network were dropped.

@@ -107,8 +107,13 @@ void many_come_at_once()
     }
     varta::Event events[8];
     CHECK(observer.poll_many(events, 8, 0ms) == 5 && events[4].nonce == 5);
-    observer.advance(3s);
-    CHECK(observer.poll(0ms)->what() == varta::Kind::stall);
+    // Put off while the queue is full, and then marked.
+    observer.advance_full(3s);
+    CHECK(!observer.poll(0ms) && observer.stats().full_looks == 1);
+    observer.advance(5s);
+    const auto stall = observer.poll(0ms);
+    CHECK(stall->what() == varta::Kind::stall && stall->decode_error == VARTA_EVENT_DEAF);
+    CHECK(observer.stats().stalls_deaf == 1);
 }
 
 void the_codec_says_what_is_wrong()

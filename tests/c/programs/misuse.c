@@ -108,7 +108,7 @@ static void null_for_an_observer(void)
     GIVES(varta_observer_feed_late(NULL, 0, 0), -EINVAL);
     GIVES(varta_observer_feed_suspended(NULL, 0, 0), -EINVAL);
     GIVES(varta_observer_advance(NULL, 0, 0), -EINVAL);
-    GIVES(varta_observer_advance(observer, 0, 1), -EINVAL);
+    GIVES(varta_observer_advance(observer, 0, 2), -EINVAL);
 
     varta_datagram wrong[6];
     for (int i = 0; i < 6; i++)

@@ -1,5 +1,6 @@
 //! From a command line and a file to settings that have been checked.
 
+mod exposure;
 mod file;
 mod restart;
 mod secrets;

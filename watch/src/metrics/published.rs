@@ -119,6 +119,9 @@ fn write_drops(snapshot: &Snapshot, to: &mut Exposition) {
     let help = "Datagrams that became no beat, each by its one reason. What the kernel \
                 dropped was never received.";
     by(to, "varta_dropped", help, "reason", &reasons);
+    let help =
+        "Looks at a Unix socket that found its queue full, so that beats may have been lost.";
+    to.counter("varta_queue_full_looks", help).put("", counters.full_looks);
     let help = "Beats accepted whose nonce did not move forward.";
     to.counter("varta_not_forward", help).put("", counters.not_forward);
 }
@@ -138,6 +141,9 @@ fn write_verdicts(snapshot: &Snapshot, to: &mut Exposition) {
     }
     let help = "Stalls said by the observer; exits are not among them.";
     to.counter("varta_silences", help).put("", snapshot.counters.stalls);
+    let help = "Stalls among those that are marked, because beats may have been lost to a full \
+                queue.";
+    to.counter("varta_silences_deaf", help).put("", snapshot.counters.stalls_deaf);
     let help = "Agents that were silent and are back.";
     to.counter("varta_recoveries", help).put("", snapshot.counters.recoveries);
     let help = "Beats that never came, of all agents.";

@@ -21,6 +21,7 @@ counters! {
     rate_limited_global capacity_exceeded sender_memory_full uid_refused namespace_refused
     origin_conflicts control_truncated probes
     received kernel_drops evictions missed not_forward stalls recoveries exits pauses
+    stalls_deaf full_looks
 }
 
 /// Those that are not named must be 0, and each datagram must be in one.

@@ -16,6 +16,10 @@ pub(super) fn take(observer: &mut Simulated, step: &Fields<'_>) -> Result<(), Fa
             step.only(&["at_ns", "op"])?;
             observer.advance(at_ns);
         }
+        "full" => {
+            step.only(&["at_ns", "op"])?;
+            observer.advance_full(at_ns);
+        }
         "exit" => {
             step.only(&["at_ns", "op", "pid", "code", "signal"])?;
             observer.exit(at_ns, step.number("pid")?, cause(step)?);

@@ -1,0 +1,45 @@
+//! Whether strangers could make recovery act on agents that are well.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::Settings;
+
+/// At this length no flood that was tried could fill the queue for long.
+const SAFE_QUEUE: usize = 4096;
+
+/// How many datagrams a Unix socket that is made now would hold.
+const QUEUE: &str = "/proc/sys/net/unix/max_dgram_qlen";
+
+impl Settings {
+    /// What to warn of before there is a socket.
+    pub(crate) fn exposure(&self) -> Option<String> {
+        let queue = fs::read_to_string(QUEUE).ok()?.trim().parse().ok()?;
+        self.exposed(self.flags.listening.socket_mode, queue)
+    }
+
+    /// What to warn of when the socket is there and holds this many datagrams.
+    pub(crate) fn exposure_at(&self, queue: usize) -> Option<String> {
+        let path = self.flags.listening.socket.as_deref();
+        let mode = path.and_then(mode_of).unwrap_or(self.flags.listening.socket_mode);
+        self.exposed(mode, queue)
+    }
+
+    fn exposed(&self, mode: u32, queue: usize) -> Option<String> {
+        let exposed = self.command.is_some() && mode & 0o002 != 0 && queue < SAFE_QUEUE;
+        exposed.then(|| {
+            format!(
+                "recovery runs a command, the socket's mode {mode:04o} lets every user write to \
+                 it, and its queue holds only {queue} datagrams: a flood by any user keeps the \
+                 beats of healthy agents from being heard. Set the sysctl \
+                 net.unix.max_dgram_qlen to {SAFE_QUEUE} before the socket is made, or use mode \
+                 0660 and a group"
+            )
+        })
+    }
+}
+
+fn mode_of(path: &Path) -> Option<u32> {
+    Some(fs::metadata(path).ok()?.permissions().mode() & 0o777)
+}
