@@ -185,11 +185,11 @@ impl Books {
         }
     }
 
-    /// The numbers of all agents that have a book.
     pub(crate) fn is_empty(&self) -> bool {
         self.agents.is_empty()
     }
 
+    /// The numbers of all agents that have a book.
     pub(crate) fn numbers(&self) -> Vec<u64> {
         self.agents.keys().copied().collect()
     }

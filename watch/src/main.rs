@@ -31,6 +31,7 @@ mod tallies;
 mod watching;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
 use cli::Command;
@@ -67,7 +68,7 @@ fn watch(said: cli::Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> 
     };
     if only_check {
         if let Some(exposure) = settings.exposure() {
-            eprintln!("warning: {exposure}");
+            let _ = writeln!(std::io::stderr(), "warning: {exposure}");
         }
         print("the settings are fine");
         return Ok(ExitCode::SUCCESS);

@@ -1,7 +1,6 @@
 //! Queues that were found full: beats may have been lost, so a silence proves less.
 
 use super::record::Flags;
-use super::silence::TEN;
 use super::{Slot, Tracker};
 
 /// The unit of a share.
@@ -10,6 +9,9 @@ const WHOLE: u64 = 1 << 32;
 /// From this share of recent time on, an observer is half deaf. An agent beats at least three
 /// times per threshold, and is falsely silent only if all of its beats fall into that share.
 const HALF_DEAF: u64 = WHOLE / 16;
+
+/// For how many thresholds a Stall is put off at most.
+const PUT_OFF_FOR: u64 = 10;
 
 /// A queue that refuses beats while it is full.
 #[derive(Debug, Default)]
@@ -64,7 +66,7 @@ impl Tracker {
             return false;
         }
         let threshold = self.threshold(slot);
-        let latest = self.due(slot).saturating_add(threshold.saturating_mul(TEN));
+        let latest = self.due(slot).saturating_add(threshold.saturating_mul(PUT_OFF_FOR));
         let until = self.deaf_at(slot).saturating_add(threshold).min(latest);
         if until <= horizon {
             return false;

@@ -51,9 +51,8 @@ const fn is_forward(distance: u64) -> bool {
     1 <= distance && distance < 1 << 63
 }
 
-/// How many thresholds of silence make an agent gone whose end can't be seen, and for how many
-/// a Stall is put off at most.
-pub(super) const TEN: u64 = 10;
+/// How many thresholds of silence make an agent gone whose end can't be seen.
+const GONE_AFTER: u64 = 10;
 
 impl Tracker {
     /// Whether a beat over a network moves forward. The last words have no place in the
@@ -273,7 +272,7 @@ impl Tracker {
     }
 
     fn gone_after(&self, slot: Slot) -> u64 {
-        self.threshold(slot).saturating_mul(TEN)
+        self.threshold(slot).saturating_mul(GONE_AFTER)
     }
 
     /// A stalled agent whose exit nobody reports is looked at once more. A pause that its

@@ -330,7 +330,7 @@ fn who_is_not_fit_to_act_on_is_refused_unless_told_otherwise() {
     }
     // A sealed agent whose frames may be a recording takes two flags.
     let mut policy = Policy::new(Rules { for_sealed: true, ..RULES });
-    policy.stalled(0, of(Origin::SecureNetwork, 0, true));
+    policy.stalled(0, of(Origin::SecureNetwork, 0, true), None);
     assert_eq!(orders(&mut policy, 0), ["refused 1 unconfirmed_agent"]);
 }
 
