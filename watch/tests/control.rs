@@ -224,6 +224,32 @@ fn what_is_no_question_is_refused_with_a_reason() {
 }
 
 #[test]
+fn idle_connections_keep_nobody_from_asking() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
+    wait_for_check(&daemon, &[], 0, "no agents");
+    let connect = || {
+        let stream = UnixStream::connect(control_of(&daemon)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    // One that follows events is not idle.
+    let mut json = Following::of(&daemon, &["--json"]);
+    let agent = Agent::at(daemon.socket());
+    json.wait_for(|line| line.contains("beat"));
+    let mut held: Vec<_> = (0..200).map(|_| connect()).collect();
+    for _ in 0..3 {
+        assert_eq!(check(&daemon, &[]).0, 0);
+    }
+    // The oldest was closed first; the latest ends by itself, because it never asks.
+    for at in [0, held.len() - 1] {
+        assert_eq!(held[at].read(&mut [0]).unwrap(), 0);
+    }
+    json.wait_for(|line| line.contains("beat"));
+    drop(agent);
+}
+
+#[test]
 fn check_answers_by_exit_code() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "1000"]);
@@ -343,6 +369,34 @@ fn top_shows_agents_in_each_state() {
     terminal.wait_for(silent.pid(), " ok ");
     terminal.press("q");
     wait_until(|| !terminal.screen().contains("AGENT"));
+}
+
+#[test]
+fn a_program_name_cannot_reach_the_terminal_as_control_characters() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
+    wait_for_check(&daemon, &[], 0, "no agents");
+    let mut text = Following::of(&daemon, &[]);
+    let agent = Agent::named(daemon.socket(), c"\x1b]0;PWN\x07\nzz");
+    let escaped = r"\u{1b}]0;PWN\u{7}\u{a}zz";
+    let beat = text.wait_for(|line| line.contains("beat, ok"));
+    assert!(beat.ends_with(&format!(" [{escaped}]\n")), "{beat:?}");
+    let pid = agent.pid().to_string();
+    let (_, said) = check(&daemon, &["--pid", &pid]);
+    assert!(said.starts_with(&format!("agent 1 {escaped} (pid {pid}): ok")), "{said:?}");
+    assert!(
+        said.strip_suffix('\n').is_some_and(|it| !it.contains(char::is_control)),
+        "{said:?}"
+    );
+    assert_eq!(check(&daemon, &["--name", escaped]).0, 0);
+    if Command::new("tmux").arg("-V").output().is_err() {
+        return skipped("tmux: apt-get install tmux");
+    }
+    let socket = daemon.socket().display();
+    let terminal = Terminal::run(&folder, &format!("{WATCH} top --socket {socket}; cat"));
+    terminal.wait_for(agent.pid(), r"\u{1b}]0;PWN");
+    let title = terminal.tmux(&["display-message", "-p", "#{pane_title}"]).output().unwrap();
+    assert_ne!(String::from_utf8(title.stdout).unwrap().trim_end(), "PWN");
 }
 
 #[test]

@@ -1,34 +1,34 @@
 //! The control socket: questions of `top`, `events` and `check` to a running daemon.
 
 pub(crate) mod client;
+mod places;
 pub(crate) mod protocol;
 mod socket;
 
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::task::spawn_local;
+use tokio::task::{spawn_local, yield_now};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error};
 
 use crate::json;
 use crate::state::{Batch, Said, Shared};
+use places::{Place, Places};
 use protocol::{Question, Refused, Report};
 pub(crate) use socket::{ControlSocket, bind};
 
-/// Those who may ask at once.
-const MOST_OPEN: usize = 64;
-
 /// The longest question.
 const MOST_BYTES: u64 = 4 * 1024;
+
+/// How long the first question may take.
+const FIRST: Duration = Duration::from_secs(10);
 
 /// Whoever takes nothing of an answer for so long is let go.
 const DEAF: Duration = Duration::from_secs(30);
@@ -42,7 +42,7 @@ pub(crate) async fn serve(
     _socket: ControlSocket,
     shared: Shared,
 ) -> Infallible {
-    let places = Arc::new(Semaphore::new(MOST_OPEN));
+    let places = Rc::new(Places::default());
     let shared = Rc::new(shared);
     loop {
         let stream = match listener.accept().await {
@@ -53,26 +53,32 @@ pub(crate) async fn serve(
                 continue;
             }
         };
-        // Whoever finds no place is let go, and sees the end of the stream.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        // Only where all others are being answered is the new one let go.
+        let Some(place) = places.take() else { continue };
         let shared = Rc::clone(&shared);
         spawn_local(async move {
-            if let Err(error) = converse(stream, &shared).await {
+            let conversed = tokio::select! {
+                conversed = converse(stream, &shared, &place) => conversed,
+                () = place.ended() => Ok(()),
+            };
+            if let Err(error) = conversed {
                 debug!(%error, "control: a conversation has ended");
             }
-            drop(place);
         });
+        // A question that has come already is read before more connections are accepted.
+        yield_now().await;
     }
 }
 
-async fn converse(stream: UnixStream, shared: &Shared) -> io::Result<()> {
+async fn converse(stream: UnixStream, shared: &Shared, place: &Place) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
-    loop {
-        let mut line = String::new();
-        if (&mut read).take(MOST_BYTES).read_line(&mut line).await? == 0 {
-            return Ok(());
-        }
+    let mut line = String::new();
+    let mut heard = timeout(FIRST, next_line(&mut read, &mut line))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    while heard > 0 {
+        place.busy();
         match serde_json::from_str(&line) {
             Ok(Question::Agents) => {
                 let snapshot = match shared.snapshot() {
@@ -92,7 +98,19 @@ async fn converse(stream: UnixStream, shared: &Shared) -> io::Result<()> {
             }
             Err(error) => return refuse(&mut write, &error.to_string()).await,
         }
+        place.idle();
+        heard = next_line(&mut read, &mut line).await?;
     }
+    Ok(())
+}
+
+/// How many bytes it has; 0 at the end of the stream.
+async fn next_line(
+    read: &mut BufReader<OwnedReadHalf>,
+    line: &mut String,
+) -> io::Result<usize> {
+    line.clear();
+    read.take(MOST_BYTES).read_line(line).await
 }
 
 async fn refuse(write: &mut OwnedWriteHalf, why: &str) -> io::Result<()> {

@@ -1,5 +1,6 @@
 //! A process that beats.
 
+use std::ffi::CStr;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::thread;
@@ -24,6 +25,20 @@ impl Agent {
     #[track_caller]
     pub(crate) fn at(path: &Path) -> Self {
         let agent = Self::started(path, |run| Child::start(run));
+        agent.wait_until_known();
+        agent
+    }
+
+    /// One whose program has this name, which may hold any bytes.
+    #[track_caller]
+    pub(crate) fn named(path: &Path, name: &CStr) -> Self {
+        let agent = Self::started(path, |run| {
+            Child::start(|| {
+                // SAFETY: reads a string that ends with its NUL.
+                assert_eq!(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, 0);
+                run();
+            })
+        });
         agent.wait_until_known();
         agent
     }
