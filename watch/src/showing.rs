@@ -78,7 +78,7 @@ fn answers(
     let metrics = Metrics::new(Constants::new(settings.flags.listening.uds_rcvbuf_bytes));
     let rates = (told.prom_rate_limit_per_sec, told.prom_rate_limit_burst);
     let budget = Duration::from_millis(told.scrape_budget_ms);
-    Answers::new(shared.clone(), metrics, rates, token, budget)
+    Answers::new(shared.clone(), metrics, rates, token, told.http_host.clone(), budget)
 }
 
 async fn serve(

@@ -103,11 +103,9 @@ pub(crate) struct Http {
     /// Without the token, or with a wrong one.
     pub(crate) auth_failures: Count,
     pub(crate) over_rate: Count,
-    /// From addresses for which there was no room to keep a rate.
-    pub(crate) table_full: Count,
-    /// Connections beyond those that may be open at once.
+    /// Connections that were closed to make room for others.
     pub(crate) crowded: Count,
-    /// Scrapes that were given what the one before was given.
+    /// Answers that were given again, because another request still held them.
     pub(crate) repeated: Count,
     /// From the question for a snapshot until the answer was ready.
     pub(crate) took: Times,

@@ -10,15 +10,20 @@
 
 mod support;
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
-use std::net::Shutdown;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 
 use support::http::{
-    Reply, address_of, connect, connect_from, get, get_with, sample, send, wait_for_sample,
+    Reply, address_of, connect, connect_from, connect_from_address, get, get_with, sample,
+    send, wait_for_sample,
 };
-use support::{Agent, Daemon, Folder, WATCH, ms, secret, wait_until};
+use support::{Agent, Daemon, Folder, WATCH, crowd, ms, secret, text_of, wait_until};
 
 const TOKEN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const OTHER: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
@@ -33,6 +38,21 @@ fn serving(folder: &Folder, flags: &[&str]) -> (Daemon, String) {
 
 fn unlimited(folder: &Folder) -> (Daemon, String) {
     serving(folder, &["--prom-rate-limit-burst", "0"])
+}
+
+/// One that many agents can beat at.
+fn crowded(folder: &Folder) -> (Daemon, String) {
+    let udp = ["--i-accept-plaintext-udp", "--udp-port", "0", "--udp-bind-addr", "127.0.0.1"];
+    let more = ["--prom-rate-limit-burst", "0", "--tracker-capacity", "8192"];
+    serving(folder, &[&udp[..], &more, &["--threshold-ms", "600000"]].concat())
+}
+
+/// The most memory that it has had.
+fn peak_bytes(daemon: &Daemon) -> usize {
+    let status = text_of(Path::new(&format!("/proc/{}/status", daemon.pid())));
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let kib: usize = line.trim().strip_suffix(" kB").unwrap().parse().unwrap();
+    kib * 1024
 }
 
 fn bearer(token: &str) -> String {
@@ -110,6 +130,55 @@ fn without_the_right_token_nothing_is_shown() {
 }
 
 #[test]
+fn without_a_token_only_requests_for_this_machines_names_are_answered() {
+    let folder = Folder::new();
+    let token = secret(&folder, "token", TOKEN);
+    let (_named, named) = serving(
+        &folder,
+        &[
+            "--prom-rate-limit-burst",
+            "0",
+            "--http-host",
+            "monitor.example",
+            "--http-host",
+            "two",
+        ],
+    );
+    let other = Folder::new();
+    let flags = ["--prom-rate-limit-burst", "0", "--prom-token-file", token.to_str().unwrap()];
+    let (_guarded, guarded) = serving(&other, &flags);
+    let status = |address: &str, target: &str, version: &str, hosts: &[&str]| {
+        let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
+        let more = format!("{}Connection: close\r\n", bearer(TOKEN));
+        let request = format!("GET {target} HTTP/{version}\r\n{hosts}{more}\r\n");
+        Reply::of(&send(address, request.as_bytes()).unwrap()).status
+    };
+    for (target, version, hosts, without, with) in [
+        ("/agents", "1.1", &["localhost"][..], 200, 200),
+        ("/agents", "1.1", &["127.0.0.1:9464"], 200, 200),
+        ("/agents", "1.1", &["[::1]"], 200, 200),
+        ("/agents", "1.1", &["Monitor.Example:9464"], 200, 200),
+        ("/metrics", "1.1", &["two"], 200, 200),
+        ("http://two/agents", "1.1", &["two"], 200, 200),
+        ("/agents", "1.0", &[], 200, 200),
+        ("/agents", "1.1", &["evil.example"], 421, 200),
+        ("/metrics", "1.1", &["evil.example:9464"], 421, 200),
+        ("/", "1.1", &["evil.example"], 421, 200),
+        ("/agents", "1.0", &["evil.example"], 421, 200),
+        ("http://evil.example/agents", "1.1", &["evil.example"], 421, 200),
+        ("http://evil.example/agents", "1.1", &["localhost"], 400, 400),
+        ("http://evil.example/agents", "1.0", &[], 421, 200),
+        ("/agents", "1.1", &[], 400, 400),
+        ("/agents", "1.1", &["localhost", "localhost"], 400, 400),
+        ("/agents", "1.1", &["localhost", "evil.example"], 400, 400),
+        ("/agents", "1.1", &["evil.example@localhost"], 400, 400),
+    ] {
+        assert_eq!(status(&named, target, version, hosts), without, "{target} {hosts:?}");
+        assert_eq!(status(&guarded, target, version, hosts), with, "{target} {hosts:?}, token");
+    }
+}
+
+#[test]
 fn who_asks_too_often_is_told_so() {
     let folder = Folder::new();
     let (_daemon, address) =
@@ -127,7 +196,9 @@ fn a_request_that_comes_in_pieces_is_answered() {
     let folder = Folder::new();
     let (_daemon, address) = unlimited(&folder);
     let mut stream = connect(&address);
-    for piece in ["GET /met", "rics HTTP/1.1\r\nHo", "st: x\r\nConnection: close\r\n", "\r\n"] {
+    for piece in
+        ["GET /met", "rics HTTP/1.1\r\nHo", "st: localhost\r\nConnection: close\r\n", "\r\n"]
+    {
         stream.write_all(piece.as_bytes()).unwrap();
         // Slowness is what is tested; the answer does not depend on how slow it is.
         std::thread::sleep(ms(150));
@@ -141,8 +212,8 @@ fn a_request_that_comes_in_pieces_is_answered() {
 fn requests_one_after_the_other_are_all_answered() {
     let folder = Folder::new();
     let (_daemon, address) = unlimited(&folder);
-    let one = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n";
-    let last = "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let one = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let last = "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let answer = send(&address, (one.repeat(9) + last).as_bytes()).unwrap();
     let answer = String::from_utf8(answer).unwrap();
     assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 10);
@@ -189,7 +260,7 @@ fn clients_that_hang_cost_no_agent_anything() {
             let said: &[u8] = match number % 3 {
                 0 => b"GET /metrics HTTP/1.1\r\nHost",
                 1 => b"",
-                _ => b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\nGET /agents HTTP/1.1\r\nHost: x\r\n\r\n",
+                _ => b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\nGET /agents HTTP/1.1\r\nHost: localhost\r\n\r\n",
             };
             stream.write_all(said).unwrap();
             stream
@@ -203,46 +274,144 @@ fn clients_that_hang_cost_no_agent_anything() {
     drop(held);
 }
 
+/// Keeps eight sources' connections coming and their requests too, until it is dropped.
+struct Siege {
+    over: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Siege {
+    fn of(address: &str) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let besiege = |last: u8| {
+            let (address, over) = (address.to_owned(), Arc::clone(&over));
+            std::thread::spawn(move || {
+                let mut held: VecDeque<TcpStream> = VecDeque::new();
+                while !over.load(Ordering::Relaxed) {
+                    if held.len() == 64 {
+                        held.pop_front();
+                    }
+                    let mut stream = connect_from(last, &address);
+                    let _ = stream.write_all(b"G");
+                    held.push_back(stream);
+                    // Those that are still open send a request and remain.
+                    for stream in held.iter_mut().rev().take(4) {
+                        let _ = stream
+                            .write_all(b"ET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nG");
+                    }
+                    std::thread::sleep(ms(20));
+                }
+            })
+        };
+        let threads = (2..10).map(besiege).collect();
+        Self { over, threads }
+    }
+}
+
+impl Drop for Siege {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
 #[test]
-fn who_holds_on_to_connections_keeps_no_other_source_out() {
+fn scrapes_and_probes_are_answered_while_others_hold_all_connections() {
     let folder = Folder::new();
-    let (_daemon, address) = unlimited(&folder);
-    let held: Vec<_> = (0..300)
+    let (_daemon, address) = serving(&folder, &["--prom-rate-limit-burst", "60"]);
+    let held: Vec<_> = (0..400)
         .map(|number| {
-            let mut stream = connect_from(2, &address);
-            // One that was closed at once may be reset by now.
-            let half = if number % 2 == 0 { "" } else { "GET /metrics HTTP/1.1\r\nHost" };
-            let _ = stream.write_all(half.as_bytes());
+            let mut stream = connect_from(2 + number as u8 % 8, &address);
+            let _ = stream.write_all(b"G");
             stream
         })
         .collect();
-    let metrics = get(&address, "/metrics");
-    assert_eq!(metrics.status, 200);
+    let siege = Siege::of(&address);
+    for _ in 0..12 {
+        assert_eq!(get(&address, "/metrics").status, 200);
+        assert_eq!(get(&address, "/healthz").status, 200);
+        std::thread::sleep(ms(100));
+    }
+    drop(siege);
+    let metrics = get(&address, "/metrics").body;
     let name = "varta_prom_connections_dropped_total{reason=\"drain\"}";
-    assert_eq!(sample(&metrics.body, name), Some(300.0 - 32.0));
+    assert!(sample(&metrics, name).unwrap() >= 144.0, "the oldest were closed:\n{metrics}");
     drop(held);
 }
 
 #[test]
-fn beyond_the_most_connections_the_next_is_closed_and_counted() {
+fn requests_from_many_addresses_do_not_use_up_the_rate_of_another() {
     let folder = Folder::new();
-    let (_daemon, address) = unlimited(&folder);
-    let held: Vec<_> = (0..=255).map(|it| connect_from(2 + it / 32, &address)).collect();
-    let mut one_more = connect(&address);
-    let mut answer = Vec::new();
-    // A reset is a way to close too.
-    let _ = one_more.write_all(b"GET / HTTP/1.0\r\n\r\n");
-    let _ = one_more.read_to_end(&mut answer);
-    assert!(answer.is_empty());
-    for stream in &held {
-        stream.shutdown(Shutdown::Both).unwrap();
+    let (_daemon, address) = serving(&folder, &[]);
+    for number in 0..1_100_u32 {
+        let from = Ipv4Addr::new(127, 1, (number >> 8) as u8, number as u8);
+        let mut stream = connect_from_address(from, &address);
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        assert!(answer.starts_with(b"HTTP/1.0 200"), "{from}");
     }
-    let name = "varta_prom_connections_dropped_total{reason=\"drain\"}";
-    wait_until(|| {
-        let answer = send(&address, b"GET /metrics HTTP/1.0\r\n\r\n").unwrap_or_default();
-        answer.starts_with(b"HTTP/1.0 200")
-            && sample(&Reply::of(&answer).body, name).is_some_and(|count| count >= 1.0)
-    });
+    for _ in 0..10 {
+        assert_eq!(get(&address, "/metrics").status, 200);
+    }
+}
+
+#[test]
+fn requests_with_the_token_have_a_rate_of_their_own() {
+    let folder = Folder::new();
+    let token = secret(&folder, "token", TOKEN);
+    let (_daemon, address) = serving(
+        &folder,
+        &["--prom-token-file", token.to_str().unwrap(), "--prom-rate-limit-per-sec", "1"],
+    );
+    wait_until(|| get(&address, "/metrics").status == 429);
+    assert_eq!(get_with(&address, "/metrics", &bearer(TOKEN)).status, 200);
+}
+
+#[test]
+fn connections_without_a_whole_request_and_readers_that_take_nothing_are_closed() {
+    let folder = Folder::new();
+    let (daemon, address) = crowded(&folder);
+    crowd(&daemon, &address, 1_000);
+    let silent = connect(&address);
+    let mut slow = connect(&address);
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nHost").unwrap();
+    let mut deaf = connect(&address);
+    // More answers than the buffers of both ends take.
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    deaf.write_all(&request.repeat(40)).unwrap();
+    for mut stream in [silent, slow] {
+        assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
+    }
+    // A connection that was closed at the other end cannot be written to.
+    wait_until(|| deaf.write_all(b"G").is_err());
+}
+
+#[test]
+fn slow_readers_share_one_answer() {
+    let folder = Folder::new();
+    let (daemon, address) = crowded(&folder);
+    crowd(&daemon, &address, 4_000);
+    let body = get(&address, "/metrics").body.len();
+    let before = peak_bytes(&daemon);
+    let readers: Vec<_> = (0..120_u8)
+        .map(|number| {
+            let mut stream = connect_from(2 + number % 8, &address);
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+            let mut status = [0; 12];
+            stream.read_exact(&mut status).unwrap();
+            assert_eq!(&status, b"HTTP/1.1 200");
+            // By then the next has a snapshot of its own.
+            std::thread::sleep(ms(55));
+            stream
+        })
+        .collect();
+    let grown = peak_bytes(&daemon) - before;
+    // One answer a second, and none for longer than ten.
+    assert!(body > 500_000 && grown < 40 * body, "{grown} bytes for answers of {body}");
+    drop(readers);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use idle::Idle;
 pub(crate) use values::{Uids, control_socket_of};
-use values::{assignment, at_least_one, mode, uids};
+use values::{assignment, at_least_one, host_name, mode, uids};
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
@@ -233,6 +233,9 @@ pub(crate) struct Http {
     /// Bearer token: a 0600 file of 64 hex digits; needed unless on loopback
     #[arg(long, value_name = "FILE")]
     pub(crate) prom_token_file: Option<PathBuf>,
+    /// Name by which HTTP is also reached without a token, besides IP addresses and localhost (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
+    pub(crate) http_host: Vec<String>,
     /// Requests a second from one address; 0 is no limit
     #[arg(long, value_name = "N", default_value_t = 5)]
     pub(crate) prom_rate_limit_per_sec: u32,

@@ -49,3 +49,13 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
         _ => Err("give KEY=VALUE".to_owned()),
     }
 }
+
+pub(super) fn host_name(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if !name.is_empty() && name.bytes().all(fits) {
+        Ok(name.to_owned())
+    } else {
+        Err("give a host name without a scheme or a port, as monitor.example".to_owned())
+    }
+}

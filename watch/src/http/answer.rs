@@ -11,10 +11,14 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use subtle::ConstantTimeEq;
 use tokio::sync::watch;
+use tokio::task::spawn_local;
 use tokio::time::timeout;
 
 use super::body::Parts;
-use super::limits::{Limits, Verdict};
+use super::host;
+use super::limits::Limits;
+use super::places::Place;
+use super::rendering::Rendering;
 use crate::config::Token;
 use crate::control::protocol::Report;
 use crate::metrics::{Format, Metrics};
@@ -40,8 +44,18 @@ pub(crate) struct Answers {
     metrics: RefCell<Metrics>,
     limits: RefCell<Limits>,
     token: watch::Receiver<Option<Token>>,
+    /// Names of this server, besides its addresses and localhost.
+    names: Vec<String>,
     scrape_budget: Duration,
+    /// The snapshot that is being waited for.
+    asked: RefCell<Option<watch::Receiver<Pending>>>,
+    text: RefCell<Rendering>,
+    open_metrics: RefCell<Rendering>,
+    agents: RefCell<Rendering>,
 }
+
+/// A snapshot, once there is one; none if the watching thread did not give it.
+type Pending = Option<Option<Arc<Snapshot>>>;
 
 impl Answers {
     pub(crate) fn new(
@@ -49,28 +63,44 @@ impl Answers {
         metrics: Metrics,
         (per_second, burst): (u32, u32),
         token: watch::Receiver<Option<Token>>,
+        names: Vec<String>,
         scrape_budget: Duration,
     ) -> Self {
-        let limits = RefCell::new(Limits::new(per_second, burst));
-        Self { shared, metrics: RefCell::new(metrics), limits, token, scrape_budget }
+        Self {
+            shared,
+            metrics: RefCell::new(metrics),
+            limits: RefCell::new(Limits::new(per_second, burst)),
+            token,
+            names,
+            scrape_budget,
+            asked: RefCell::default(),
+            text: RefCell::default(),
+            open_metrics: RefCell::default(),
+            agents: RefCell::default(),
+        }
     }
 
     pub(super) fn tallies(&self) -> &tallies::Http {
         &self.shared.tallies().http
     }
 
-    pub(super) async fn answer(&self, from: IpAddr, request: &Request<Incoming>) -> Answer {
+    pub(super) async fn answer(
+        &self,
+        from: IpAddr,
+        place: &Place,
+        request: &Request<Incoming>,
+    ) -> Answer {
         self.tallies().requests.one();
-        match self.limits.borrow_mut().ask(from.into(), Instant::now()) {
-            Verdict::Welcome => {}
-            Verdict::TooOften => {
-                self.tallies().over_rate.one();
-                return too_often();
-            }
-            Verdict::Crowded => {
-                self.tallies().table_full.one();
-                return too_often();
-            }
+        let shows_token = self.shows_token(request);
+        if shows_token {
+            place.trust();
+        }
+        if !self.limits.borrow_mut().admit((from.into(), shows_token), Instant::now()) {
+            self.tallies().over_rate.one();
+            return too_often();
+        }
+        if let Err(refused) = self.check_host(request) {
+            return refused;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -82,7 +112,7 @@ impl Answers {
             // The page holds nothing secret: it asks for the token itself.
             "/" => page(),
             "/healthz" => self.health().await,
-            "/metrics" | "/agents" if !self.may(request) => {
+            "/metrics" | "/agents" if self.needs_token() && !shows_token => {
                 self.tallies().auth_failures.one();
                 unauthorized()
             }
@@ -92,10 +122,13 @@ impl Answers {
         }
     }
 
-    /// Whether a request holds the token, if there is one.
-    fn may(&self, request: &Request<Incoming>) -> bool {
+    fn needs_token(&self) -> bool {
+        self.token.borrow().is_some()
+    }
+
+    fn shows_token(&self, request: &Request<Incoming>) -> bool {
         let token = self.token.borrow();
-        let Some(token) = token.as_ref() else { return true };
+        let Some(token) = token.as_ref() else { return false };
         let said = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let said = said.and_then(|said| said.split_at_checked(7));
         said.is_some_and(|(scheme, said)| {
@@ -103,8 +136,44 @@ impl Answers {
         })
     }
 
+    /// The token keeps pages of other sites out; without one the name has to.
+    fn check_host(&self, request: &Request<Incoming>) -> Result<(), Answer> {
+        match host::authority(request) {
+            Err(status) => {
+                Err(text(status, "one Host header is needed, the same as the target\n"))
+            }
+            Ok(Some(name)) if !self.needs_token() && !host::is_ours(&name, &self.names) => {
+                Err(misdirected())
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// All requests that wait for a snapshot wait for the same one.
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
-        timeout(STUCK, self.shared.snapshot()?).await.ok()?.ok()
+        let mut pending = self.pending();
+        match pending.wait_for(Option::is_some).await {
+            Ok(snapshot) => snapshot.clone().flatten(),
+            Err(_) => None,
+        }
+    }
+
+    fn pending(&self) -> watch::Receiver<Pending> {
+        let mut asked = self.asked.borrow_mut();
+        if let Some(pending) = asked.as_ref().filter(|it| it.borrow().is_none()) {
+            return pending.clone();
+        }
+        let (answer, pending) = watch::channel(None);
+        let shared = self.shared.clone();
+        spawn_local(async move {
+            let snapshot = match shared.snapshot() {
+                Some(asked) => timeout(STUCK, asked).await.ok().and_then(Result::ok),
+                None => None,
+            };
+            answer.send_replace(Some(snapshot));
+        });
+        *asked = Some(pending.clone());
+        pending
     }
 
     async fn health(&self) -> Answer {
@@ -119,9 +188,17 @@ impl Answers {
         let accept = request.headers().get(header::ACCEPT);
         let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let format = Format::accepted(accept);
-        let Some(snapshot) = self.snapshot().await else { return busy() };
-        let tallies = self.shared.tallies();
-        let written = self.metrics.borrow_mut().write(&snapshot, tallies, format);
+        let rendering = match format {
+            Format::Prometheus => &self.text,
+            Format::OpenMetrics => &self.open_metrics,
+        };
+        let written = self.shared_or(rendering, |snapshot| {
+            Ok(self.metrics.borrow_mut().write(snapshot, self.shared.tallies(), format))
+        });
+        let written = match written.await {
+            Ok(written) => written,
+            Err(refused) => return refused,
+        };
         let took = began.elapsed();
         self.tallies().took.note(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         if took > self.scrape_budget {
@@ -131,11 +208,38 @@ impl Answers {
     }
 
     async fn agents(&self) -> Answer {
-        let Some(snapshot) = self.snapshot().await else { return busy() };
-        match serde_json::to_vec(&Report::of(&snapshot)) {
-            Ok(json) => answer(StatusCode::OK, "application/json", Bytes::from(json)),
-            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        let written = self.shared_or(&self.agents, |snapshot| {
+            let json = serde_json::to_vec(&Report::of(snapshot)).map_err(|error| {
+                text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n"))
+            })?;
+            Ok(vec![Bytes::from(json)])
+        });
+        match written.await {
+            Ok(json) => answer(StatusCode::OK, "application/json", json),
+            Err(refused) => refused,
         }
+    }
+
+    /// What others are reading, or else what is written now.
+    async fn shared_or(
+        &self,
+        rendering: &RefCell<Rendering>,
+        write: impl FnOnce(&Snapshot) -> Result<Vec<Bytes>, Answer>,
+    ) -> Result<Vec<Bytes>, Answer> {
+        let repeated = &self.tallies().repeated;
+        if let Some(shared) = rendering.borrow().shared() {
+            repeated.one();
+            return Ok(shared);
+        }
+        let snapshot = self.snapshot().await.ok_or_else(busy)?;
+        let mut rendering = rendering.borrow_mut();
+        // Another request may have written it while this one waited.
+        if let Some(written) = rendering.shared().or_else(|| rendering.of(&snapshot)) {
+            repeated.one();
+            return Ok(written);
+        }
+        let written = write(&snapshot)?;
+        Ok(rendering.keep(Arc::downgrade(&snapshot), written))
     }
 }
 
@@ -167,6 +271,11 @@ fn unauthorized() -> Answer {
     let scheme = HeaderValue::from_static("Bearer realm=\"varta\"");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
     answer
+}
+
+fn misdirected() -> Answer {
+    let why = "the Host header is neither an IP address nor localhost nor set by --http-host\n";
+    text(StatusCode::MISDIRECTED_REQUEST, why)
 }
 
 fn too_often() -> Answer {

@@ -1,4 +1,6 @@
-//! How often one source may ask.
+//! How often one source may ask. Each loopback address is a source of its own here, so that
+//! a local process does not use up the rate of every other one; and requests that show the token
+//! have a rate apart from those of the same source that do not.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,20 +10,15 @@ use super::source::Source;
 /// Sources whose rate is kept at once.
 const MOST_SOURCES: usize = 1_024;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Welcome,
-    TooOften,
-    /// There is no room to keep its rate.
-    Crowded,
-}
+/// Whose rate it is: a source, and whether it shows the token.
+type Asker = (Source, bool);
 
 /// A bucket of tokens for each source: it fills at the rate and holds the burst.
 #[derive(Debug)]
 pub(super) struct Limits {
     per_second: u32,
     burst: u32,
-    buckets: HashMap<Source, Bucket>,
+    buckets: HashMap<Asker, Bucket>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,32 +33,38 @@ impl Limits {
         Self { per_second, burst, buckets: HashMap::new() }
     }
 
-    pub(super) fn ask(&mut self, from: Source, now: Instant) -> Verdict {
+    /// Whether a request may be answered now.
+    pub(super) fn admit(&mut self, asker: Asker, now: Instant) -> bool {
         if self.per_second == 0 || self.burst == 0 {
-            return Verdict::Welcome;
+            return true;
         }
-        if self.buckets.len() >= MOST_SOURCES && !self.buckets.contains_key(&from) {
-            let full = self.full_again_after();
-            // A full bucket says no more than none.
-            self.buckets.retain(|_, bucket| now.duration_since(bucket.at) < full);
-            if self.buckets.len() >= MOST_SOURCES {
-                return Verdict::Crowded;
-            }
+        if self.buckets.len() >= MOST_SOURCES && !self.buckets.contains_key(&asker) {
+            self.make_room(now);
         }
         let (rate, burst) = (f64::from(self.per_second), f64::from(self.burst));
-        let bucket = self.buckets.entry(from).or_insert(Bucket { tokens: burst, at: now });
+        let bucket = self.buckets.entry(asker).or_insert(Bucket { tokens: burst, at: now });
         let filled = now.duration_since(bucket.at).as_secs_f64() * rate;
         bucket.tokens = (bucket.tokens + filled).min(burst);
         bucket.at = now;
         if bucket.tokens < 1.0 {
-            return Verdict::TooOften;
+            return false;
         }
         bucket.tokens -= 1.0;
-        Verdict::Welcome
+        true
     }
 
-    fn full_again_after(&self) -> Duration {
-        Duration::from_secs_f64(f64::from(self.burst) / f64::from(self.per_second))
+    /// Forgets buckets that are full again, which say no more than none, and else the one that
+    /// was asked of longest ago.
+    fn make_room(&mut self, now: Instant) {
+        let full = f64::from(self.burst) / f64::from(self.per_second);
+        let full = Duration::from_secs_f64(full);
+        self.buckets.retain(|_, bucket| now.duration_since(bucket.at) < full);
+        if self.buckets.len() >= MOST_SOURCES {
+            let oldest = self.buckets.iter().min_by_key(|(_, bucket)| bucket.at);
+            if let Some(oldest) = oldest.map(|(asker, _)| *asker) {
+                self.buckets.remove(&oldest);
+            }
+        }
     }
 }
 
@@ -71,32 +74,34 @@ mod tests {
 
     use super::*;
 
-    fn source(last: u32) -> Source {
-        IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + last)).into()
+    fn asker(last: u32) -> Asker {
+        (IpAddr::V4(Ipv4Addr::from_bits(0x0A00_0000 + last)).into(), false)
     }
 
     #[test]
     fn a_burst_is_let_through_and_then_the_rate() {
         let (mut limits, start) = (Limits::new(5, 10), Instant::now());
         for _ in 0..10 {
-            assert_eq!(limits.ask(source(1), start), Verdict::Welcome);
+            assert!(limits.admit(asker(1), start));
         }
-        assert_eq!(limits.ask(source(1), start), Verdict::TooOften);
-        assert_eq!(limits.ask(source(2), start), Verdict::Welcome);
+        assert!(!limits.admit(asker(1), start));
+        assert!(limits.admit(asker(2), start));
+        assert!(limits.admit((asker(1).0, true), start), "the token has a rate of its own");
         let later = start + Duration::from_millis(201);
-        assert_eq!(limits.ask(source(1), later), Verdict::Welcome);
-        assert_eq!(limits.ask(source(1), later), Verdict::TooOften);
+        assert!(limits.admit(asker(1), later));
+        assert!(!limits.admit(asker(1), later));
     }
 
     #[test]
-    fn sources_kept_are_bounded_and_forgotten() {
+    fn sources_kept_are_bounded_and_a_newcomer_is_never_refused() {
         let (mut limits, start) = (Limits::new(5, 10), Instant::now());
-        for last in 0..1_024 {
-            assert_eq!(limits.ask(source(last), start), Verdict::Welcome);
+        for last in 0..5_000 {
+            let now = start + Duration::from_micros(last.into());
+            assert!(limits.admit(asker(last), now));
         }
-        assert_eq!(limits.ask(source(5_000), start), Verdict::Crowded);
-        assert_eq!(limits.ask(source(7), start), Verdict::Welcome);
-        let later = start + Duration::from_secs(2);
-        assert_eq!(limits.ask(source(5_000), later), Verdict::Welcome);
+        assert_eq!(limits.buckets.len(), MOST_SOURCES);
+        assert!(limits.buckets.contains_key(&asker(4_000)), "the oldest were forgotten");
+        assert!(limits.admit(asker(9_999), start + Duration::from_secs(3)));
+        assert_eq!(limits.buckets.len(), 1, "full buckets are forgotten");
     }
 }

@@ -1,49 +1,138 @@
-//! How many connections may be open: in all, and of one source, so that nobody who holds
-//! on to many keeps the others out.
+//! Which connections may stay open. Every new connection is let in; where there is no place
+//! left for it, another one is closed, so that nobody keeps others out by holding on to many.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::source::Source;
 
+/// The most connections that are open at once.
 const MOST: usize = 256;
-const MOST_OF_ONE: usize = 32;
 
-/// The connections that are open, by source.
+/// Places that only this machine and sources that have shown the token may take.
+const RESERVED: usize = 32;
+
+/// How many sources that have shown the token are remembered.
+const MOST_KNOWN: usize = 64;
+
+/// The connections that are open.
 #[derive(Debug, Default)]
-pub(super) struct Places(RefCell<HashMap<Source, usize>>);
+pub(super) struct Places {
+    open: RefCell<Vec<Rc<Connection>>>,
+    /// The sources that have shown the token, the latest one last.
+    known: RefCell<VecDeque<Source>>,
+}
+
+#[derive(Debug)]
+struct Connection {
+    source: Source,
+    /// Its source is this machine, or has shown the token.
+    trusted: Cell<bool>,
+    /// It has shown the token itself.
+    shown_token: Cell<bool>,
+    /// A whole request has come, and its answer is not ready yet.
+    answering: Cell<bool>,
+    /// When it was accepted, or the last request was complete, or its answer ready.
+    since: Cell<Instant>,
+    closed: Notify,
+}
 
 /// A connection's place, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Rc<Places>,
-    source: Source,
+    connection: Rc<Connection>,
 }
 
 impl Places {
-    /// None where there is no more room.
-    pub(super) fn take(self: &Rc<Self>, source: Source) -> Option<Place> {
-        let mut open = self.0.borrow_mut();
-        let all: usize = open.values().sum();
-        let of_one = open.get(&source).copied().unwrap_or_default();
-        if all >= MOST || of_one >= MOST_OF_ONE {
-            return None;
+    /// Takes a place, and returns whether another connection had to be closed for it.
+    pub(super) fn take(self: &Rc<Self>, source: Source) -> (Place, bool) {
+        let source = source.machine();
+        let trusted = source.is_loopback() || self.known.borrow().contains(&source);
+        let mut open = self.open.borrow_mut();
+        let outsiders = open.iter().filter(|it| !it.trusted.get()).count();
+        let no_reserve = !trusted && outsiders >= MOST - RESERVED;
+        let full = no_reserve || open.len() >= MOST;
+        if full {
+            give_up_one(&mut open, source, no_reserve);
         }
-        open.insert(source, of_one + 1);
-        Some(Place { places: Rc::clone(self), source })
+        let connection = Rc::new(Connection {
+            source,
+            trusted: trusted.into(),
+            shown_token: false.into(),
+            answering: false.into(),
+            since: Instant::now().into(),
+            closed: Notify::new(),
+        });
+        open.push(Rc::clone(&connection));
+        (Place { places: Rc::clone(self), connection }, full)
+    }
+}
+
+/// Closes a connection of the source that has most of them, counting the newcomer: one that
+/// has shown no token and waits for no answer, if there is one, and of these the one from which
+/// nothing has come for longest.
+fn give_up_one(open: &mut Vec<Rc<Connection>>, newcomer: Source, of_outsiders: bool) {
+    let mut held = HashMap::from([(newcomer, 1_usize)]);
+    for connection in open.iter() {
+        *held.entry(connection.source).or_default() += 1;
+    }
+    let candidates = open.iter().enumerate();
+    let candidates = candidates.filter(|(_, it)| !of_outsiders || !it.trusted.get());
+    let victim = candidates.min_by_key(|(_, it)| {
+        let held = held.get(&it.source).copied().unwrap_or_default();
+        (Reverse(held), it.shown_token.get(), it.answering.get(), it.since.get())
+    });
+    if let Some((at, _)) = victim {
+        open.swap_remove(at).closed.notify_one();
+    }
+}
+
+impl Place {
+    /// A whole request has come.
+    pub(super) fn asked(&self) {
+        self.connection.answering.set(true);
+        self.connection.since.set(Instant::now());
+    }
+
+    /// The answer to it is ready.
+    pub(super) fn answered(&self) {
+        self.connection.answering.set(false);
+        self.connection.since.set(Instant::now());
+    }
+
+    /// A request has shown the token.
+    pub(super) fn trust(&self) {
+        let Connection { source, trusted, shown_token, .. } = &*self.connection;
+        trusted.set(true);
+        shown_token.set(true);
+        let mut known = self.places.known.borrow_mut();
+        known.retain(|it| it != source);
+        if known.len() >= MOST_KNOWN {
+            known.pop_front();
+        }
+        known.push_back(*source);
+    }
+
+    /// When it was accepted, or last had a whole request or an answer.
+    pub(super) fn since(&self) -> Instant {
+        self.connection.since.get()
+    }
+
+    /// Returns when the place was given to another connection.
+    pub(super) async fn closed(&self) {
+        self.connection.closed.notified().await;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut of_one) = self.places.0.borrow_mut().entry(self.source) {
-            *of_one.get_mut() -= 1;
-            if *of_one.get() == 0 {
-                of_one.remove();
-            }
-        }
+        self.places.open.borrow_mut().retain(|it| !Rc::ptr_eq(it, &self.connection));
     }
 }
 
@@ -53,25 +142,58 @@ mod tests {
 
     use super::*;
 
-    fn source(last: u8) -> Source {
+    fn remote(last: u8) -> Source {
         IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)).into()
     }
 
+    fn local(last: u8) -> Source {
+        IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)).into()
+    }
+
+    /// Takes a place at a time of its own.
+    fn take(places: &Rc<Places>, source: Source, age: &mut u64) -> Place {
+        let (place, _) = places.take(source);
+        *age += 1;
+        place.connection.since.set(place.since() + std::time::Duration::from_millis(*age));
+        place
+    }
+
+    fn is_open(place: &Place) -> bool {
+        place.places.open.borrow().iter().any(|it| Rc::ptr_eq(it, &place.connection))
+    }
+
+    fn held(places: &[Place]) -> usize {
+        places.iter().filter(|place| is_open(place)).count()
+    }
+
     #[test]
-    fn neither_one_source_nor_all_together_hold_more_than_their_share() {
-        let places = Rc::new(Places::default());
-        let take = |last| places.take(source(last));
-        let mut held: Vec<_> = (0..MOST_OF_ONE).map(|_| take(0).unwrap()).collect();
-        assert!(take(0).is_none());
-        for last in 1..=7 {
-            held.extend((0..MOST_OF_ONE).map(|_| take(last).unwrap()));
-        }
-        assert_eq!(held.len(), MOST);
-        assert!(take(8).is_none());
-        held.pop();
-        held.push(take(8).unwrap());
-        assert!(take(7).is_none());
-        drop(held);
-        assert!(places.0.borrow().is_empty());
+    fn the_source_with_most_connections_gives_up_its_oldest() {
+        let (places, mut age) = (Rc::new(Places::default()), 0);
+        let few: Vec<_> = (0..8).map(|_| take(&places, remote(1), &mut age)).collect();
+        let many: Vec<_> = (0..=255).map(|last| take(&places, local(last), &mut age)).collect();
+        assert_eq!((held(&few), held(&many)), (8, MOST - 8));
+        assert!(!many[..8].iter().any(is_open), "the oldest of the most");
+        many[8].asked();
+        many[9].trust();
+        let newcomer = take(&places, remote(2), &mut age);
+        assert!(is_open(&newcomer) && is_open(&many[8]) && is_open(&many[9]));
+        assert!(!is_open(&many[10]), "it waits for no answer and has shown no token");
+        drop((few, many, newcomer));
+        assert!(places.open.borrow().is_empty());
+    }
+
+    #[test]
+    fn peers_leave_places_to_this_machine_and_to_sources_that_have_shown_the_token() {
+        let (places, mut age) = (Rc::new(Places::default()), 0);
+        let peers: Vec<_> =
+            (0..=255).map(|last| take(&places, remote(last), &mut age)).collect();
+        assert_eq!(held(&peers), MOST - RESERVED);
+        let probe = take(&places, local(1), &mut age);
+        let first = take(&places, remote(0), &mut age);
+        first.trust();
+        let again: Vec<_> = (0..4).map(|_| take(&places, remote(0), &mut age)).collect();
+        let more: Vec<_> = (0..64).map(|last| take(&places, remote(last), &mut age)).collect();
+        assert!(is_open(&probe) && is_open(&first) && again.iter().all(is_open));
+        drop(more);
     }
 }

@@ -1,14 +1,26 @@
 //! What counts as one source of connections and requests.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// An address; of version 6 its network, because a host may have a whole one to itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Source(IpAddr);
 
+impl Source {
+    pub(super) const fn is_loopback(self) -> bool {
+        self.0.is_loopback()
+    }
+
+    /// The machine that it belongs to: every process here can use all loopback addresses.
+    pub(super) const fn machine(self) -> Self {
+        if self.is_loopback() { Self(IpAddr::V4(Ipv4Addr::LOCALHOST)) } else { self }
+    }
+}
+
 impl From<IpAddr> for Source {
     fn from(address: IpAddr) -> Self {
         Self(match address.to_canonical() {
+            IpAddr::V6(Ipv6Addr::LOCALHOST) => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(v6) => {
                 IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)))
             }
@@ -31,5 +43,15 @@ mod tests {
         assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
         assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));
         assert_ne!(source("192.0.2.1"), source("192.0.2.2"));
+    }
+
+    #[test]
+    fn all_loopback_addresses_belong_to_one_machine() {
+        for local in ["127.0.0.1", "127.0.3.8", "::1", "::ffff:127.9.9.9"] {
+            assert!(source(local).is_loopback(), "{local}");
+            assert_eq!(source(local).machine(), source("127.0.0.1"), "{local}");
+        }
+        assert_eq!(source("192.0.2.1").machine(), source("192.0.2.1"));
+        assert!(!source("::2").is_loopback());
     }
 }

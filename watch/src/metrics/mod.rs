@@ -6,8 +6,6 @@ mod exposition;
 mod published;
 mod recovery;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::state::Snapshot;
@@ -39,36 +37,25 @@ impl Constants {
 pub(crate) struct Metrics {
     constants: Constants,
     listed: Listed,
-    latest: Option<(Arc<Snapshot>, Format, Vec<Bytes>)>,
 }
 
 impl Metrics {
     pub(crate) fn new(constants: Constants) -> Self {
-        Self { constants, listed: Listed::default(), latest: None }
+        Self { constants, listed: Listed::default() }
     }
 
-    /// All families, in parts that follow each other. The same snapshot is written once for
-    /// all who ask.
+    /// All families, in parts that follow each other.
     pub(crate) fn write(
         &mut self,
-        snapshot: &Arc<Snapshot>,
+        snapshot: &Snapshot,
         tallies: &Tallies,
         format: Format,
     ) -> Vec<Bytes> {
-        let same = |(of, written, _): &&(Arc<Snapshot>, Format, Vec<Bytes>)| {
-            Arc::ptr_eq(of, snapshot) && *written == format
-        };
-        if let Some((_, _, parts)) = self.latest.as_ref().filter(same) {
-            tallies.http.repeated.one();
-            return parts.clone();
-        }
         let mut parts = agents::write(snapshot, &mut self.listed, format);
         let mut rest = Exposition::new(format);
         published::write(snapshot, tallies, self.constants, &mut rest);
         recovery::write(tallies, &mut rest);
         parts.push(rest.end());
-        let parts: Vec<_> = parts.into_iter().map(Bytes::from).collect();
-        self.latest = Some((Arc::clone(snapshot), format, parts.clone()));
-        parts
+        parts.into_iter().map(Bytes::from).collect()
     }
 }

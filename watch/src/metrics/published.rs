@@ -211,12 +211,13 @@ fn write_http(tallies: &Tallies, to: &mut Exposition) {
     let reasons = [
         ("drain", http.crowded.get()),
         ("rate_limit", http.over_rate.get()),
-        ("ip_table_full", http.table_full.get()),
+        // As varta 0.2 has it; here a request from a new address is never refused.
+        ("ip_table_full", 0),
     ];
-    let help = "Connections or requests refused: too many at once, too many a second, too \
-                many addresses.";
+    let help = "Connections closed to make room for others, and requests refused because of \
+                their rate.";
     by(to, "varta_prom_connections_dropped", help, "reason", &reasons);
-    let help = "Scrapes that were given what the scrape just before was given.";
+    let help = "Answers that were given again instead of being written anew.";
     to.counter("varta_scrape_skipped", help).put("", http.repeated.get());
     let help = "From a request for metrics until the answer was ready to be sent.";
     to.histogram("varta_observer_serve_pending_seconds", help, LATENCIES)

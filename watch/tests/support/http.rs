@@ -1,7 +1,7 @@
 //! A client of HTTP that can misbehave.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 
 use rustix::net::{AddressFamily, SocketType, bind, socket};
 
@@ -41,10 +41,14 @@ pub(crate) fn connect(address: &str) -> TcpStream {
     patient(TcpStream::connect(address).unwrap())
 }
 
-/// From 127.0.0.N, which is a source of its own.
+/// From 127.0.0.N, which has a rate of its own.
 pub(crate) fn connect_from(last: u8, address: &str) -> TcpStream {
+    connect_from_address(Ipv4Addr::new(127, 0, 0, last), address)
+}
+
+pub(crate) fn connect_from_address(from: Ipv4Addr, address: &str) -> TcpStream {
     let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&stream, &SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+    bind(&stream, &SocketAddr::from((from, 0))).unwrap();
     let address: SocketAddr = address.parse().unwrap();
     rustix::net::connect(&stream, &address).unwrap();
     patient(stream.into())
