@@ -9,6 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::sys;
+
 /// The variable that names the endpoint when a program does not.
 pub const ENDPOINT_VARIABLE: &str = "VARTA_ENDPOINT";
 
@@ -71,6 +73,10 @@ pub enum KeyFile {
 impl Endpoint {
     /// What `$VARTA_ENDPOINT` names if it is set and not empty, else `/run/varta/varta.sock`.
     ///
+    /// A program that has more rights than the user who started it (set-user-ID, set-group-ID,
+    /// or file capabilities) ignores the variable: that user must not choose which sockets and
+    /// key files it opens.
+    ///
     /// ```
     /// use varta::Endpoint;
     ///
@@ -83,7 +89,11 @@ impl Endpoint {
     ///
     /// The variable is set to something that is no endpoint.
     pub fn from_env() -> Result<Self, EndpointError> {
-        match env::var_os(ENDPOINT_VARIABLE).filter(|text| !text.is_empty()) {
+        let text = match sys::has_raised_rights() {
+            true => None,
+            false => env::var_os(ENDPOINT_VARIABLE),
+        };
+        match text.filter(|text| !text.is_empty()) {
             Some(text) => Self::from_os_str(&text).map_err(|mut error| {
                 error.problem = format!("{} (from ${ENDPOINT_VARIABLE})", error.problem).into();
                 error

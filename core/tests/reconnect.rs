@@ -17,16 +17,19 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use peers::{
     MASTER_KEY, Opener, SHARED_KEY, Scripted, connects, forking, nobody_forks, run_again,
+    run_program_again,
 };
 use support::{Folder, PATIENCE, Receiver, in_child, wait_until};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
@@ -569,4 +572,33 @@ fn the_environment_names_the_endpoint() {
         }
         Some(other) => panic!("no part is called {other}"),
     }
+}
+
+/// Set-user-ID programs are started by users who must not choose what they open.
+#[test]
+fn a_program_with_raised_rights_ignores_the_environment() {
+    const THIS: &str = "a_program_with_raised_rights_ignores_the_environment";
+    const NOBODY: u32 = 65_534;
+
+    if peers::part().is_some() {
+        // SAFETY: asks who this process is.
+        assert_eq!(unsafe { (libc::getuid(), libc::geteuid()) }, (NOBODY, 0));
+        assert!(std::env::var_os(ENDPOINT_VARIABLE).is_some());
+        assert_eq!(Endpoint::from_env(), DEFAULT_ENDPOINT.parse());
+        return;
+    }
+    // SAFETY: asks who this process is.
+    if unsafe { libc::geteuid() } != 0 {
+        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "in CI this needs root");
+        io::stderr().write_all(b"SKIPPED: only root can give a program its rights\n").unwrap();
+        return;
+    }
+    let _guard = forking();
+    let folder = Folder::new();
+    let program = folder.path().join("raised");
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
+    run_program_again(program, THIS, "raised", |it| {
+        it.uid(NOBODY).env(ENDPOINT_VARIABLE, "/tmp/stranger.sock").current_dir("/")
+    });
 }

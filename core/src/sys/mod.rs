@@ -69,6 +69,13 @@ pub(crate) fn send(socket: BorrowedFd<'_>, datagram: &[u8]) -> io::Result<usize>
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
+/// Whether this program has more rights than whoever started it, who chose its environment:
+/// what `secure_getenv` goes by.
+pub(crate) fn has_raised_rights() -> bool {
+    // SAFETY: takes a number and reads what the kernel gave this program at its start.
+    unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
 /// What tells one socket from all others, as long as it is open.
 pub(crate) fn inode(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut about = std::mem::MaybeUninit::<libc::stat>::uninit();

@@ -15,6 +15,7 @@ use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::UdpSocket;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -224,7 +225,18 @@ pub(crate) fn run_again(
     part: &str,
     change: impl FnOnce(&mut Command) -> &mut Command,
 ) -> String {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    run_program_again(std::env::current_exe().unwrap(), test, part, change)
+}
+
+/// As `run_again`, by a copy of this program.
+#[track_caller]
+pub(crate) fn run_program_again(
+    program: PathBuf,
+    test: &str,
+    part: &str,
+    change: impl FnOnce(&mut Command) -> &mut Command,
+) -> String {
+    let mut command = Command::new(program);
     command.args(["--exact", test, "--nocapture"]).env(PART, part);
     let output = change(&mut command).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
