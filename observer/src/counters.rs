@@ -57,7 +57,8 @@ pub struct Counters {
     /// Over the network from this host, naming a process that is followed by what the
     /// kernel says of it.
     pub origin_conflicts: u64,
-    /// Came without the whole of what the kernel has to say about it.
+    /// Came without the whole of what the kernel has to say about it, as datagrams do that were
+    /// queued at an inherited socket before it passed credentials.
     pub control_truncated: u64,
     /// Empty: another observer asking whether someone is there.
     pub probes: u64,

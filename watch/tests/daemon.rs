@@ -14,10 +14,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output};
 
 use support::{
-    Agent, Child, Daemon, Folder, PATIENCE, WATCH, lines_of, needs_root, script, text_of,
-    wait_until,
+    Agent, Child, Daemon, Folder, PATIENCE, WATCH, in_new_pid_namespace, lines_of, needs_root,
+    script, text_of, wait_until,
 };
-use varta::{Status, Varta};
+use varta::{BeatOutcome, Status, Varta};
 
 /// No agent is called silent by it while a test runs.
 const LONG: [&str; 2] = ["--threshold-ms", "60000"];
@@ -257,18 +257,22 @@ fn the_service_manager_is_told_how_it_goes() {
     assert_eq!(daemon.wait().code(), Some(0));
 }
 
-#[test]
-fn a_socket_that_is_passed_is_used_and_stays() {
-    let folder = Folder::new();
-    let path = folder.join("varta.sock");
-    let socket = UnixDatagram::bind(&path).unwrap();
+/// A daemon at a socket that it is passed, as a service manager does it.
+fn start_with(socket: UnixDatagram, folder: &Folder, flags: &[&str]) -> Daemon {
     let mut command = Command::new("/bin/sh");
     // The pid that is passed on has to be the daemon's own, and the socket to be number 3.
     let line = format!(
         "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec {WATCH} --log-format json \"$@\""
     );
-    command.args(["-c", &line, "sh"]).args(LONG).stdin(OwnedFd::from(socket));
-    let mut daemon = Daemon::start_as(&folder, &mut command);
+    command.args(["-c", &line, "sh"]).args(LONG).args(flags).stdin(OwnedFd::from(socket));
+    Daemon::start_as(folder, &mut command)
+}
+
+#[test]
+fn a_socket_that_is_passed_is_used_and_stays() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut daemon = start_with(UnixDatagram::bind(&path).unwrap(), &folder, &[]);
     let mut agent = Agent::at(&path);
     agent.exit(0);
     daemon.wait_for_log("exit code 0");
@@ -288,6 +292,54 @@ fn a_socket_that_was_promised_and_not_passed_is_an_error() {
         let said = String::from_utf8_lossy(&ended.stderr);
         assert_eq!(ended.status.code(), Some(1), "{said}");
         assert!(said.contains(why), "{said}");
+    }
+}
+
+#[test]
+fn what_was_queued_without_a_sender_does_not_count_as_another_namespace() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    // The kernel has not been asked yet who sends it.
+    assert_eq!(Varta::connect(&path).unwrap().beat(Status::Ok, 0), BeatOutcome::Sent);
+    let flags = ["--uids", "any", "--strict-namespace-check"];
+    let mut daemon = start_with(socket, &folder, &flags);
+    let mut agent = Agent::at(&path);
+    agent.exit(0);
+    daemon.wait_for_log("exit code 0");
+    daemon.end();
+}
+
+#[test]
+fn the_strict_namespace_check_counts_admitted_users_alone() {
+    if !needs_root() {
+        return;
+    }
+    for (uids, ends) in [("1", false), ("same", true)] {
+        let folder = Folder::new();
+        let flags = [&LONG[..], &["--uids", uids, "--strict-namespace-check"]].concat();
+        let mut daemon = Daemon::start(&folder, &flags);
+        let path = daemon.socket().to_owned();
+        let beat = || {
+            assert_eq!(Varta::connect(&path).unwrap().beat(Status::Ok, 0), BeatOutcome::Sent);
+            wait_until(|| false);
+        };
+        let _inside = in_new_pid_namespace(|| {
+            // The first process of a namespace has a number that is no agent's. It ends after
+            // all others of its namespace.
+            let first = Child::start(|| wait_until(|| false));
+            (Child::start(beat), first)
+        });
+        if ends {
+            assert_eq!(daemon.wait().code(), Some(1));
+            daemon.wait_for_log("--strict-namespace-check");
+        } else {
+            wait_until(|| {
+                daemon.signal(libc::SIGUSR1);
+                daemon.count_logged("uid_refused: 1,") > 0
+            });
+            daemon.end();
+        }
     }
 }
 

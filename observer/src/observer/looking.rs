@@ -100,6 +100,7 @@ impl Observer {
     /// Hears the next datagram of those that were read.
     fn hear(&mut self) -> bool {
         let Some((listener, sealed, mut message)) = self.lanes.take() else { return false };
+        let unnamed = message.is_unnamed();
         let sender = match (message.credentials, message.source) {
             (None, Some(source)) => Sender::Network { address: source.ip(), sealed },
             (Some(who), _) => {
@@ -109,7 +110,6 @@ impl Observer {
                 let process = self.following.sent_by(self.now, who.pid, pidfd);
                 Sender::Kernel { pid: who.pid, uid: who.uid, process }
             }
-            // Queued at an inherited socket before the kernel was asked for names.
             (None, None) => Sender::Kernel { pid: 0, uid: u32::MAX, process: None },
         };
         let datagram = Datagram {
@@ -117,7 +117,7 @@ impl Observer {
             sender,
             bytes: message.bytes,
             truncated: message.data_truncated,
-            control_truncated: message.control_truncated,
+            control_truncated: message.control_truncated || unnamed,
         };
         self.judge.hear(self.now, &datagram, &mut self.following);
         self.following.heard();

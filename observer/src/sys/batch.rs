@@ -51,6 +51,15 @@ pub(crate) struct Message<'a> {
     pub(crate) overflow: Option<u32>,
 }
 
+impl Message<'_> {
+    /// Whether the kernel did not note who sent it, because it was queued at an inherited
+    /// socket before that was asked for.
+    pub(crate) fn is_unnamed(&self) -> bool {
+        let unnamed = self.credentials.is_none_or(Credentials::is_empty);
+        unnamed && self.source.is_none() && !matches!(self.pidfd, Some(Ok(_)))
+    }
+}
+
 /// What has been made of the control data of a message.
 #[derive(Default)]
 struct Arrived {

@@ -10,6 +10,16 @@ pub(crate) struct Credentials {
     pub(crate) gid: u32,
 }
 
+impl Credentials {
+    /// Whether they are what the kernel gives where it has noted no sender. A process whose
+    /// pid and ids are unknown here looks the same.
+    pub(crate) fn is_empty(self) -> bool {
+        /// What an id is called that cannot be said in the observer's namespace.
+        const OVERFLOW: u32 = 65_534;
+        self == Self { pid: 0, uid: OVERFLOW, gid: OVERFLOW }
+    }
+}
+
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Item<'a> {
     Credentials(Credentials),

@@ -44,7 +44,9 @@ pub(crate) use lingering::Lingering;
 pub(crate) use peer::published_daemon;
 pub(crate) use rights::send_with_descriptors;
 pub(crate) use seccomp::forget_socket_option;
-pub(crate) use system::{become_user, fork_as, in_new_network_namespace, needs_root, skipped};
+pub(crate) use system::{
+    become_user, fork_as, in_new_network_namespace, in_new_pid_namespace, needs_root, skipped,
+};
 
 /// How long anything is waited for. Reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
