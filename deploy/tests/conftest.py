@@ -54,6 +54,26 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+TOKEN = "0123456789abcdef" * 4
+
+
+def secret(folder: Path, name: str = "token") -> Path:
+    """A file of 64 hex digits that only its owner can read."""
+    path = folder / name
+    path.touch(mode=0o600)
+    path.write_text(TOKEN)
+    return path
+
+
+def shipped_config(folder: Path) -> Path:
+    """The shipped configuration, with its token in a folder of the test."""
+    text = (DEPLOY / "varta-watch.toml").read_text()
+    assert "/etc/varta/token" in text
+    config = folder / "varta-watch.toml"
+    config.write_text(text.replace("/etc/varta/token", str(secret(folder))))
+    return config
+
+
 def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=DEADLINE) as answer:
         return answer.read().decode()

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import DEPLOY, Daemon, Processes, fetch, free_port, run, tool, wait_until
+from conftest import (
+    DEPLOY,
+    Daemon,
+    Processes,
+    fetch,
+    free_port,
+    run,
+    secret,
+    tool,
+    wait_until,
+)
 
 
 class Webhook:
@@ -76,7 +86,9 @@ def prometheus(processes: Processes, folder: Path, watched: str, told: str) -> s
     config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
     config["rule_files"] = [str(shipped / name) for name in config["rule_files"]]
     config["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [told]}]
-    config["scrape_configs"][0]["static_configs"] = [{"targets": [watched]}]
+    [scrape] = config["scrape_configs"]
+    scrape["static_configs"] = [{"targets": [watched]}]
+    scrape["authorization"]["credentials_file"] = str(secret(folder))
     written = folder / "prometheus.yml"
     written.write_text(yaml.safe_dump(config))
     address = f"127.0.0.1:{free_port()}"
@@ -99,7 +111,7 @@ def query(address: str, asked: str) -> list[dict]:
 def test_a_death_and_a_silence_reach_the_webhook(
     processes: Processes, tmp_path: Path, webhook: Webhook
 ) -> None:
-    daemon = Daemon(processes, tmp_path)
+    daemon = Daemon(processes, tmp_path, "--prom-token-file", secret(tmp_path))
     told = alertmanager(processes, tmp_path, webhook)
     asked = prometheus(processes, tmp_path, daemon.address, told)
     crashing, silent = (processes.beat(daemon.socket) for _ in range(2))

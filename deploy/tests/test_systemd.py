@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import DEPLOY, WATCH, Daemon, Processes, free_port, run, tool, wait_until
+from conftest import WATCH, Daemon, Processes, free_port, run, shipped_config, tool, wait_until
 from units import SYSTEMD, UNITS, setting
 
 INSTALLED = "/usr/bin/varta-watch"
@@ -45,7 +45,7 @@ def test_the_service_sees_what_it_has_to_see() -> None:
 def test_the_daemon_takes_the_services_flags(tmp_path: Path) -> None:
     command = setting(UNITS[0], "ExecStart").split()
     assert command[0] == INSTALLED
-    flags = [word.replace(CONFIG, str(DEPLOY / "varta-watch.toml")) for word in command[1:]]
+    flags = [word.replace(CONFIG, str(shipped_config(tmp_path))) for word in command[1:]]
     checked = run(WATCH, *flags, "--check-config")
     assert checked.returncode == 0, checked.stderr
     assert setting(UNITS[1], "ListenDatagram") == BOUND
@@ -69,7 +69,7 @@ def test_a_beat_starts_the_daemon_through_the_socket_and_it_reports(
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notifications:
         notifications.bind(str(notify))
         command = setting(UNITS[0], "ExecStart").split()[1:]
-        places = {CONFIG: str(DEPLOY / "varta-watch.toml"), BOUND: str(bound)}
+        places = {CONFIG: str(shipped_config(tmp_path)), BOUND: str(bound)}
         flags = [places.get(word, word) for word in command]
         daemon = processes.start(
             tool("systemd-socket-activate"), "--datagram", f"--listen={bound}",

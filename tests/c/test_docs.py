@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support import PREFIX, ROOT, STRICT, Running, flags, folder, needs, run
 
-SOCKET = "/tmp/varta.sock"
+SOCKET = "/run/user/1000/varta.sock"
 PAGES = [ROOT / "README.md", ROOT / "docs/c.md", ROOT / "docs/cpp.md"]
 
 

@@ -320,6 +320,8 @@ fn the_strict_namespace_check_counts_admitted_users_alone() {
         let flags = [&LONG[..], &["--uids", uids, "--strict-namespace-check"]].concat();
         let mut daemon = Daemon::start(&folder, &flags);
         let path = daemon.socket().to_owned();
+        // The check is made when there are events, and this one's beats are.
+        let _agent = ends.then(|| Agent::at(&path));
         let beat = || {
             assert_eq!(Varta::connect(&path).unwrap().beat(Status::Ok, 0), BeatOutcome::Sent);
             wait_until(|| false);

@@ -22,7 +22,7 @@ function run(t, code, kind, at) {
   const folder = fs.mkdtempSync(path.join(project, 'docs-'));
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
   const file = path.join(folder, `block.${kind}`);
-  fs.writeFileSync(file, code.replaceAll('/tmp/varta.sock', at));
+  fs.writeFileSync(file, code.replaceAll('/run/user/1000/varta.sock', at));
   return new Program(t, process.execPath, [file]);
 }
 

@@ -15,7 +15,7 @@ from varta import Beat, Exit, Observer
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PAGES = ["docs/python.md", "README.md", "bindings/python/README.md"]
-SHARED = "/tmp/varta.sock"
+SHARED = "/run/user/1000/varta.sock"
 
 
 def blocks(page: str) -> list[tuple[int, str]]:

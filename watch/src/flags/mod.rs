@@ -98,7 +98,8 @@ pub(crate) struct Admission {
     /// Admit agents of other pid namespaces
     #[arg(long)]
     pub(crate) allow_cross_namespace_agents: bool,
-    /// Exit with 1 when an agent of another pid namespace is refused
+    /// Exit with 1 when a datagram of an admitted user comes from another pid namespace, so that
+    /// any such user can end the daemon
     #[arg(long)]
     pub(crate) strict_namespace_check: bool,
     /// How many agents are followed at most
