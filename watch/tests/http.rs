@@ -321,9 +321,11 @@ impl Drop for Siege {
 fn scrapes_and_probes_are_answered_while_others_hold_all_connections() {
     let folder = Folder::new();
     let (_daemon, address) = serving(&folder, &["--prom-rate-limit-burst", "60"]);
-    let held: Vec<_> = (0..400)
-        .map(|number| {
-            let mut stream = connect_from(2 + number as u8 % 8, &address);
+    let held: Vec<_> = (2..10)
+        .cycle()
+        .take(400)
+        .map(|last| {
+            let mut stream = connect_from(last, &address);
             let _ = stream.write_all(b"G");
             stream
         })
@@ -346,7 +348,7 @@ fn requests_from_many_addresses_do_not_use_up_the_rate_of_another() {
     let folder = Folder::new();
     let (_daemon, address) = serving(&folder, &[]);
     for number in 0..1_100_u32 {
-        let from = Ipv4Addr::new(127, 1, (number >> 8) as u8, number as u8);
+        let from = Ipv4Addr::from_bits(0x7F01_0000 + number);
         let mut stream = connect_from_address(from, &address);
         stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").unwrap();
         let mut answer = Vec::new();

@@ -99,7 +99,7 @@ impl Answers {
             self.tallies().over_rate.one();
             return too_often();
         }
-        if let Err(refused) = self.check_host(request) {
+        if let Some(refused) = self.refuse_host(request) {
             return refused;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
@@ -137,15 +137,15 @@ impl Answers {
     }
 
     /// The token keeps pages of other sites out; without one the name has to.
-    fn check_host(&self, request: &Request<Incoming>) -> Result<(), Answer> {
+    fn refuse_host(&self, request: &Request<Incoming>) -> Option<Answer> {
         match host::authority(request) {
             Err(status) => {
-                Err(text(status, "one Host header is needed, the same as the target\n"))
+                Some(text(status, "one Host header is needed, the same as the target\n"))
             }
             Ok(Some(name)) if !self.needs_token() && !host::is_ours(&name, &self.names) => {
-                Err(misdirected())
+                Some(misdirected())
             }
-            Ok(_) => Ok(()),
+            Ok(_) => None,
         }
     }
 
@@ -192,54 +192,56 @@ impl Answers {
             Format::Prometheus => &self.text,
             Format::OpenMetrics => &self.open_metrics,
         };
-        let written = self.shared_or(rendering, |snapshot| {
+        let kind = format.content_type();
+        let answer = self.respond(rendering, kind, |snapshot| {
             Ok(self.metrics.borrow_mut().write(snapshot, self.shared.tallies(), format))
         });
-        let written = match written.await {
-            Ok(written) => written,
-            Err(refused) => return refused,
-        };
+        let answer = answer.await;
+        if answer.status() != StatusCode::OK {
+            return answer;
+        }
         let took = began.elapsed();
         self.tallies().took.note(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
         if took > self.scrape_budget {
             self.tallies().over_budget.one();
         }
-        answer(StatusCode::OK, format.content_type(), written)
+        answer
     }
 
     async fn agents(&self) -> Answer {
-        let written = self.shared_or(&self.agents, |snapshot| {
-            let json = serde_json::to_vec(&Report::of(snapshot)).map_err(|error| {
-                text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n"))
-            })?;
+        let answer = self.respond(&self.agents, "application/json", |snapshot| {
+            let json = serde_json::to_vec(&Report::of(snapshot))?;
             Ok(vec![Bytes::from(json)])
         });
-        match written.await {
-            Ok(json) => answer(StatusCode::OK, "application/json", json),
-            Err(refused) => refused,
-        }
+        answer.await
     }
 
-    /// What others are reading, or else what is written now.
-    async fn shared_or(
+    /// Answers with the body that others are reading, or else with one that is written now.
+    async fn respond(
         &self,
         rendering: &RefCell<Rendering>,
-        write: impl FnOnce(&Snapshot) -> Result<Vec<Bytes>, Answer>,
-    ) -> Result<Vec<Bytes>, Answer> {
+        kind: &'static str,
+        write: impl FnOnce(&Snapshot) -> serde_json::Result<Vec<Bytes>>,
+    ) -> Answer {
         let repeated = &self.tallies().repeated;
         if let Some(shared) = rendering.borrow().shared() {
             repeated.one();
-            return Ok(shared);
+            return answer(StatusCode::OK, kind, shared);
         }
-        let snapshot = self.snapshot().await.ok_or_else(busy)?;
+        let Some(snapshot) = self.snapshot().await else { return busy() };
         let mut rendering = rendering.borrow_mut();
         // Another request may have written it while this one waited.
         if let Some(written) = rendering.shared().or_else(|| rendering.of(&snapshot)) {
             repeated.one();
-            return Ok(written);
+            return answer(StatusCode::OK, kind, written);
         }
-        let written = write(&snapshot)?;
-        Ok(rendering.keep(Arc::downgrade(&snapshot), written))
+        match write(&snapshot) {
+            Ok(written) => {
+                let body = rendering.keep(Arc::downgrade(&snapshot), written);
+                answer(StatusCode::OK, kind, body)
+            }
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        }
     }
 }
 
