@@ -6,6 +6,7 @@ SHELL := bash
 
 CARGO ?= cargo
 FUZZ_SECONDS ?= 300
+MINUTES ?= 10
 PYTHON := .venv/bin/python
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -21,7 +22,7 @@ demo: ## Show what it does, in half a minute
 	@demo/run
 
 .PHONY: test
-test: lint unit c-abi c python node watch deploy vectors matrix fuzz-short msrv crates docs ## Check everything
+test: lint unit c-abi c python node watch soak-short deploy vectors matrix fuzz-short msrv crates docs ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
@@ -80,6 +81,14 @@ node: bindings/node/node_modules ## The Node package, as it is published and ins
 .PHONY: watch
 watch: ## Our daemon in the place of the published one
 	watch/compare/run
+
+.PHONY: soak-short
+soak-short:
+	tests/soak/run --seconds 10
+
+.PHONY: soak
+soak: ## Run the daemon under floods, crashes, kills and reloads for MINUTES
+	tests/soak/run --minutes $(MINUTES)
 
 .PHONY: deploy
 deploy: ## Units, manifests, rules and alarms, with the real tools

@@ -1,0 +1,149 @@
+"""What every scenario is: a daemon with healthy agents, and something that disturbs it."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import checks
+import machine
+from agents import Healthy
+from daemon import Daemon, Events
+
+
+@dataclass(frozen=True)
+class Programs:
+    watch: Path
+    flood: Path
+    steady: Path
+
+
+class Scenario:
+    """One daemon, disturbed again and again. See tests/soak/README.md."""
+
+    name = ""
+    threshold_ms = 1000
+    healthy_agents = 5
+    interval = 0.1
+    most_descriptors: int | None = None
+    queue = 10
+    exports = True
+    """Whether the daemon writes an export file, which the checks of verdicts read."""
+    datagrams_are_exact = True
+    """Whether `sent` and the healthy agents account for every datagram."""
+    least_rounds = 1
+
+    def __init__(self, programs: Programs, folder: Path):
+        self.programs, self.folder = programs, folder
+        self.export, self.audit = folder / "export", folder / "audit"
+        self.events = Events(self.export)
+        self.sent = 0
+        """Datagrams that were sent, but for those of the healthy agents."""
+        self.disturbed: set[int] = set()
+        """Healthy agents that the scenario itself stops now and then."""
+        flags = ["--threshold-ms", str(self.threshold_ms), "--log-format", "json"]
+        flags += ["--prom-addr", "127.0.0.1:0", "--prom-rate-limit-per-sec", "0"]
+        flags += ["--recovery-audit-file", str(self.audit)]
+        if self.exports:
+            flags += ["--export-format", "json", "--export-file", str(self.export)]
+        flags += self.flags()
+        self.daemon = Daemon(programs.watch, folder, flags, self.most_descriptors)
+
+    # What a scenario has of its own.
+
+    def flags(self) -> list[str]:
+        """Flags of the daemon besides the usual ones."""
+        return []
+
+    def start(self) -> None:
+        """Brings the daemon to the state that it must keep to."""
+
+    def disturb(self) -> None:
+        """One round; called for as long as the run lasts."""
+
+    def check(self) -> None:
+        """What must hold after the last round, besides `checks`."""
+
+    # What all have in common.
+
+    def run(self, goes_on: Callable[[], bool]) -> str:
+        """Returns what there is to tell; raises Failed."""
+        try:
+            return self.run_to_end(goes_on)
+        except OSError:
+            # Most likely because there is nobody any more.
+            self.daemon.check_alive(patience=5.0)
+            raise
+
+    def run_to_end(self, goes_on: Callable[[], bool]) -> str:
+        machine.set_queue(self.queue)
+        self.daemon.start()
+        self.healthy = Healthy(
+            self.daemon.socket, self.healthy_agents, self.interval, self.threshold_ms / 1000
+        )
+        if self.healthy.pids:
+            self.daemon.wait_until_followed(self.healthy.pids)
+        self.start()
+        self.level = self.measure()
+        rounds = 0
+        while rounds < self.least_rounds or goes_on():
+            self.disturb()
+            self.daemon.check_alive()
+            rounds += 1
+        self.check()
+        grown = self.level.check()
+        held_up = checks.no_false_stall(self.events, self.healthy, self.disturbed)
+        sent = self.sent + self.healthy.end()
+        checks.counts(self.daemon, sent if self.datagrams_are_exact else None)
+        self.daemon.end()
+        checks.whole_lines(self.export)
+        checks.audit_verifies(self.programs.watch, self.audit)
+        note = f", {held_up} stalls of agents that the machine held up" if held_up else ""
+        return f"{rounds} rounds, {grown}{note}"
+
+    def measure(self) -> checks.Level:
+        """After one answer of each kind, so that no buffer is new afterwards."""
+        for path in ("/metrics", "/agents", "/", "/healthz"):
+            self.daemon.get(path)
+        return checks.Level(self.daemon)
+
+    def discard(self) -> None:
+        """Ends what still runs after a failure."""
+        self.daemon.discard()
+        if hasattr(self, "healthy"):
+            self.healthy.end()
+
+    def script(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return path
+
+    def flood(self, milliseconds: int, uid: int | None = None) -> subprocess.Popen:
+        """Starts a process that sends as fast as it can; `sent_by` ends it."""
+        # A place that any user can reach.
+        program = self.folder / "flood"
+        if not program.exists():
+            shutil.copy(self.programs.flood, program)
+        user = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+        command = [program, self.daemon.socket, str(milliseconds)]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, preexec_fn=machine.die_with_parent, **user
+        )
+
+    def sent_by(self, floods: list[subprocess.Popen]) -> None:
+        for flood in floods:
+            output, _ = flood.communicate(timeout=machine.PATIENCE)
+            machine.check(flood.returncode == 0, f"flood ended with {flood.returncode}")
+            self.sent += int(output)
+
+
+def stop(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+
+
+def go_on(pid: int) -> None:
+    os.kill(pid, signal.SIGCONT)

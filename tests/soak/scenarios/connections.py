@@ -1,0 +1,91 @@
+"""Floods of connections: the probe, the scrape and `check` are answered beside them."""
+
+import random
+import socket
+import subprocess
+
+from machine import check, wait_until
+from scenario import Scenario
+
+SOURCES = [f"127.0.3.{number}" for number in range(1, 9)]
+OF_EACH = 40
+IDLE_CONTROL = 80
+
+
+class Connections(Scenario):
+    name = "floods of connections"
+    most_descriptors = 1024
+
+    def start(self) -> None:
+        self.random = random.Random(13)
+
+    def disturb(self) -> None:
+        held = self.hold_http()
+        self.check_http("while connections are held")
+        self.read_slowly(held)
+        self.check_http("while answers are not read")
+        self.ask_nonsense()
+        self.check_http("after requests that are none")
+        for opened in held:
+            opened.close()
+        self.crowd_control()
+
+    def connect(self, source: str) -> socket.socket:
+        host, port = self.daemon.http.split(":")
+        return socket.create_connection((host, int(port)), 30.0, (source, 0))
+
+    def hold_http(self) -> list[socket.socket]:
+        """More than may be open, each with one byte of a request."""
+        held = []
+        for source in SOURCES:
+            for _ in range(OF_EACH):
+                try:
+                    held.append(self.connect(source))
+                    held[-1].send(b"G")
+                except OSError:
+                    pass  # It was refused, as is the daemon's right.
+        return held
+
+    def read_slowly(self, held: list[socket.socket]) -> None:
+        for opened in held:
+            try:
+                opened.send(b"ET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 8)
+            except OSError:
+                pass
+
+    def ask_nonsense(self) -> None:
+        for _ in range(20):
+            with self.connect(SOURCES[0]) as opened:
+                try:
+                    nonsense = self.random.randbytes(self.random.randrange(1, 400))
+                    opened.sendall(nonsense + b"\r\n\r\n")
+                    opened.settimeout(0.05)
+                    opened.recv(4096)
+                except OSError:
+                    pass
+
+    def check_http(self, when: str) -> None:
+        """Prometheus and a probe ask from an address that holds nothing."""
+        for path in ("/healthz", "/metrics"):
+            try:
+                status, _ = self.daemon.get(path)
+            except OSError as error:
+                status = repr(error)
+            check(status == 200, f"{path} answered {status} {when}")
+
+    def crowd_control(self) -> None:
+        idle = []
+        for _ in range(IDLE_CONTROL):
+            opened = socket.socket(socket.AF_UNIX)
+            opened.settimeout(5.0)
+            idle.append(opened)
+            try:
+                opened.connect(str(self.daemon.control))
+                opened.send(self.random.randbytes(20).replace(b"\n", b" "))
+            except OSError:
+                pass
+        command = [self.programs.watch, "check", "--socket", self.daemon.socket]
+        fine = lambda: subprocess.run(command, capture_output=True).returncode == 0
+        wait_until("`varta-watch check` beside idle connections", fine)
+        for opened in idle:
+            opened.close()
