@@ -4,8 +4,11 @@
 //! stacks, dispositions of the tests) is set to the default there first.
 
 use std::ffi::c_int;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
 use super::support::{Agent, Child, Ended, Observer, Place, alone, patient};
 use crate::crash::{VARTA_CRASH_SIGTERM, varta_install_crash_handler};
@@ -87,6 +90,34 @@ fn each_signal_that_is_sent_is_told_and_then_ends_the_process() {
     let scene = Scene::new();
     for signal in SIGNALS {
         scene.dies_with_last_words(signal, || (), || _ = unsafe { libc::raise(signal) });
+    }
+}
+
+#[test]
+fn sigterm_at_any_moment_ends_the_process_with_its_last_words() {
+    let scene = Scene::new();
+    // Where the child beats meanwhile: its last words find room in the other queue.
+    let elsewhere = Place::new();
+    let _observer = Observer::bind(&elsewhere.socket());
+    for round in 0..60_u32 {
+        let (mut ready, mut begun) = UnixStream::pair().unwrap();
+        let child = Child::start(|| {
+            unsafe { libc::signal(libc::SIGTERM, libc::SIG_DFL) };
+            assert_eq!(scene.install(VARTA_CRASH_SIGTERM), 0);
+            begun.write_all(&[0]).unwrap();
+            for size in 0_usize.. {
+                std::hint::black_box(vec![1_u8; size % 100_000]);
+                Agent::connect(&elsewhere.socket()).beat(0, 0);
+            }
+            42
+        });
+        ready.read_exact(&mut [0]).unwrap();
+        std::thread::sleep(Duration::from_micros(u64::from(round * 37 % 1000)));
+        unsafe { libc::kill(child.0, libc::SIGTERM) };
+        let pid = child.0 as u32;
+        assert_eq!(child.ended(), Ended::Killed(libc::SIGTERM));
+        let words = scene.words();
+        assert_eq!((words.payload, words.pid), (libc::SIGTERM as u64, pid));
     }
 }
 

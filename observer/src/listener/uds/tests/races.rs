@@ -1,7 +1,7 @@
 //! Many that want one path.
 
 use std::sync::Barrier;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
@@ -114,4 +114,44 @@ fn whoever_is_bound_is_reached_while_others_come_and_go() {
         }
     });
     assert!(!path.exists());
+}
+
+/// Puts one thing after the other in a path's place, until told to stop.
+fn swap(path: &Path, victim: &Path, live: &Path, stop: &AtomicBool) {
+    let next = path.with_extension("next");
+    for turn in 0.. {
+        if stop.load(Ordering::SeqCst) {
+            return;
+        }
+        let _ = fs::remove_file(&next);
+        match turn % 4 {
+            0 => symlink(victim, &next).unwrap(),
+            1 => symlink(live, &next).unwrap(),
+            2 => fs::hard_link(victim, &next).unwrap(),
+            _ => drop(UnixDatagram::bind(&next).unwrap()),
+        }
+        fs::rename(&next, path).unwrap();
+    }
+}
+
+#[test]
+fn a_path_that_is_swapped_while_it_is_bound_leads_to_no_other_file() {
+    let folder = Folder::new();
+    let (path, victim) = (folder.join("a.sock"), folder.join("victim"));
+    let live_path = folder.join("live.sock");
+    fs::write(&victim, b"precious").unwrap();
+    fs::set_permissions(&victim, Permissions::from_mode(0o644)).unwrap();
+    let mut live = bind(&live_path);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| swap(&path, &victim, &live_path, &stop));
+        for _ in 0..300 {
+            // It may be bound, or find it taken, or find that it has gone.
+            drop(UdsListener::bind(&path, 0o600));
+        }
+        stop.store(true, Ordering::SeqCst);
+    });
+    assert_eq!((fs::read(&victim).unwrap(), mode(&victim)), (b"precious".to_vec(), 0o644));
+    assert!(is_reached(&mut live, &live_path));
+    assert_eq!(mode(&live_path), 0o600);
 }
