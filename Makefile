@@ -125,7 +125,8 @@ crates:
 	$(CARGO) publish --quiet --dry-run --allow-dirty -p varta -p varta-observer
 
 .PHONY: docs
-docs: target/book-tools/bin/mkdocs ## Build the book in target/book, and check its links and examples
+docs: target/book-tools/bin/mkdocs ## Build the book in target/book, and check its links, examples and named tests
+	tools/named-tests
 	tools/book/examples
 	NO_MKDOCS_2_WARNING=1 $< build --strict
 
