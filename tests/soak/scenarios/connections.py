@@ -4,20 +4,36 @@ import random
 import socket
 import subprocess
 
+from frames import frame
 from machine import check, wait_until
-from scenario import Scenario
+from scenarios.network import FIRST_PID, Udp
 
 SOURCES = [f"127.0.3.{number}" for number in range(1, 9)]
 OF_EACH = 40
+CROWD = 1000
+"""Agents over UDP, which make an answer long."""
+
 IDLE_CONTROL = 80
 
 
-class Connections(Scenario):
+class Connections(Udp):
     name = "floods of connections"
     most_descriptors = 1024
 
+    def flags(self) -> list[str]:
+        return [*super().flags(), "--i-accept-plaintext-udp"]
+
     def start(self) -> None:
         self.random = random.Random(13)
+        followed = lambda: self.daemon.metrics().sum("varta_watch_pids_tracked")
+        with self.socket_of("127.0.0.1") as opened:
+
+            def all_follow() -> bool:
+                for pid in range(FIRST_PID, FIRST_PID + CROWD):
+                    opened.send(frame(pid, 1))
+                return followed() == CROWD + self.healthy_agents
+
+            wait_until("a crowd to be followed", all_follow)
 
     def disturb(self) -> None:
         held = self.hold_http()

@@ -16,14 +16,17 @@ NONCES = [1, 2**63 - 1, 2**64 - 3, 2**63 - 4]
 class Udp(Scenario):
     datagrams_are_exact = False
 
-    def address(self) -> tuple[str, int]:
-        return "127.0.0.1", self.port
-
     def flags(self) -> list[str]:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
         return ["--udp-port", str(self.port), "--udp-bind-addr", "127.0.0.1"]
+
+    def socket_of(self, source: str) -> socket.socket:
+        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        opened.bind((source, 0))
+        opened.connect(("127.0.0.1", self.port))
+        return opened
 
 
 class ForgedUdp(Udp):
@@ -40,8 +43,7 @@ class ForgedUdp(Udp):
         return [*super().flags(), *quiet, "--i-accept-plaintext-udp"]
 
     def start(self) -> None:
-        self.sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.sender.connect(self.address())
+        self.sender = self.socket_of("127.0.0.1")
         for nonce in NONCES:
             self.sender.send(frame(77, nonce))
         # Two crowds in turn: each takes the room of the other, and is new when it comes back.
@@ -105,12 +107,6 @@ class SealedUdp(Udp):
             preexec_fn=die_with_parent,
         )
         self.pass_on(4)
-
-    def socket_of(self, source: str) -> socket.socket:
-        opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        opened.bind((source, 0))
-        opened.connect(self.address())
-        return opened
 
     def pass_on(self, count: int) -> None:
         for _ in range(count):
