@@ -31,7 +31,7 @@ class Udp(Scenario):
 
 class ForgedUdp(Udp):
     name = "forged UDP"
-    threshold_ms = 20
+    threshold_ms = 10
     healthy_agents = 0
     exports = False
     least_rounds = 8
@@ -50,17 +50,17 @@ class ForgedUdp(Udp):
         first, second = range(FIRST_PID, FIRST_PID + 2 * self.AT_ONCE, self.AT_ONCE)
         crowds = [range(first, second), range(second, second + self.AT_ONCE)]
         self.crowds = [[frame(pid, 1) for pid in crowd] for crowd in crowds]
-        # Fills all the room that forged agents may take.
-        for _ in range(2):
+        # Fills all the room that forged agents may take, and what is kept of them for a second.
+        for _ in range(6):
             self.disturb()
 
     def disturb(self) -> None:
         """Nobody asks for a snapshot meanwhile, which would tidy up."""
         # Those of the round before are gone after ten thresholds and make room.
-        time.sleep(0.3)
+        time.sleep(0.15)
         for number, datagram in enumerate(self.crowds[0]):
             self.sender.send(datagram)
-            if number % 128 == 127:
+            if number % 256 == 255:
                 time.sleep(0.001)
         self.crowds.reverse()
 
