@@ -100,7 +100,9 @@ class Connections(Udp):
                 opened.send(self.random.randbytes(20).replace(b"\n", b" "))
             except OSError:
                 pass
-        command = [self.programs.watch, "check", "--socket", self.daemon.socket]
+        # The crowd is silent by now; a healthy agent is not.
+        pid = str(self.healthy.pids[0])
+        command = [self.programs.watch, "check", "--socket", self.daemon.socket, "--pid", pid]
         fine = lambda: subprocess.run(command, capture_output=True).returncode == 0
         wait_until("`varta-watch check` beside idle connections", fine)
         for opened in idle:
