@@ -35,12 +35,11 @@ fn what(what: &What) -> Value {
             "nonce": nonce,
             "missed": missed,
         }),
-        What::Stall { last_nonce, last_ns, deaf } => {
-            let mut said = json!({ "last_nonce": last_nonce, "last_ns": last_ns });
-            if *deaf {
-                said["deaf"] = true.into();
-            }
-            said
+        What::Stall { last_nonce, last_ns, deaf: false } => {
+            json!({ "last_nonce": last_nonce, "last_ns": last_ns })
+        }
+        What::Stall { last_nonce, last_ns, deaf: true } => {
+            json!({ "last_nonce": last_nonce, "last_ns": last_ns, "deaf": true })
         }
         What::Recovered { silent_ns } => json!({ "silent_ns": silent_ns }),
         What::Exit { cause, last_status } => {
