@@ -39,7 +39,7 @@ lint: ## Formatting, lints, every set of features, the docs
 	$(CARGO) clippy --quiet --manifest-path bench/Cargo.toml --target-dir target/bench -- -D warnings
 	RUSTFLAGS='--cfg fuzzing' $(CARGO) clippy --quiet --locked --manifest-path fuzz/Cargo.toml \
 	    --target-dir target/fuzz-lint -- -D warnings
-	python3 -m unittest --quiet discover -s bench/report -t bench
+	python3 -m unittest discover --quiet -s bench/report -t bench
 
 .PHONY: unit
 unit: ## The tests of the crates

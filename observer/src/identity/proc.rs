@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(shown("\x1b]0;PWN\x07\nzz"), r"\u{1b}]0;PWN\u{7}\u{a}zz");
         assert_eq!(shown("a\u{7f}\u{9b}2J\r\tb"), r"a\u{7f}\u{9b}2J\u{d}\u{9}b");
         assert_eq!(shown("a\u{202e}b\u{2028}c\u{2066}"), r"a\u{202e}b\u{2028}c\u{2066}");
-        assert_eq!(shown("f\u{fc}r \u{65e5}\u{672c} -_.\\"), "f\u{fc}r \u{65e5}\u{672c} -_.\\");
+        assert_eq!(shown("f\u{fc}r \u{65e5}\u{672c} -.\\"), "f\u{fc}r \u{65e5}\u{672c} -.\\");
     }
 
     #[test]
