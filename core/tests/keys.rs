@@ -119,7 +119,7 @@ fn a_symlink_is_followed_to_the_file_it_means() {
 
     // It is the file's mode that counts.
     allow(&path, 0o644);
-    let cause = "its mode 0644 lets others at it; chmod 600 it";
+    let cause = "its mode 0644 lets other users access it; run chmod 0600";
     assert_refused(&two, ErrorKind::PermissionDenied, cause);
 }
 
@@ -169,13 +169,13 @@ fn whoever_else_may_get_at_it_is_a_reason_to_refuse() {
     let path = file(&folder, DIGITS);
     for mode in [0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o666, 0o4640, 0o2777] {
         allow(&path, mode);
-        let cause = format!("its mode {mode:04o} lets others at it; chmod 600 it");
+        let cause = format!("its mode {mode:04o} lets other users access it; run chmod 0600");
         assert_refused(&path, ErrorKind::PermissionDenied, &cause);
     }
     // Before anything else is said of it.
     fs::write(&path, "no key at all").unwrap();
     allow(&path, 0o640);
-    let cause = "its mode 0640 lets others at it; chmod 600 it";
+    let cause = "its mode 0640 lets other users access it; run chmod 0600";
     assert_refused(&path, ErrorKind::PermissionDenied, cause);
 }
 

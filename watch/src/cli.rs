@@ -48,7 +48,7 @@ pub(crate) enum Command {
 const REMOVED: [(&str, &str); 6] = [
     ("--recovery-cmd", "use --recovery-exec: it runs a command without a shell"),
     ("--recovery-cmd-file", "use --recovery-exec-file: it runs a command without a shell"),
-    ("--i-accept-shell-risk", "leave it out: no shell is ever run"),
+    ("--i-accept-shell-risk", "leave it out: --recovery-exec never runs a shell"),
     ("--key-env", "use --key-file: the environment is readable to others"),
     ("--accepted-key-env", "use --accepted-key-file: the environment is readable to others"),
     ("--master-key-env", "use --master-key-file: the environment is readable to others"),

@@ -132,7 +132,7 @@ def test_key_files(folder: Path) -> None:
         Varta.open(endpoint)
     key.write_text("00" * 32 + "\n")
     key.chmod(0o644)
-    with pytest.raises(PermissionError, match="chmod 600"):
+    with pytest.raises(PermissionError, match="chmod 0600"):
         Varta.open(endpoint)
     key.chmod(0o600)
     Varta.open(endpoint).close()

@@ -107,7 +107,7 @@ impl Key {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 format!(
-                    "its mode {:04o} lets others at it; chmod 600 it",
+                    "its mode {:04o} lets other users access it; run chmod 0600",
                     about.mode() & 0o7777
                 ),
             ));

@@ -62,7 +62,9 @@ pub(super) fn text_of(path: &Path) -> io::Result<Zeroizing<String>> {
     }
     if about.mode() & 0o077 != 0 {
         let mode = about.mode() & 0o7777;
-        return Err(denied(&format!("its mode {mode:04o} lets others at it; chmod 600 it")));
+        return Err(denied(&format!(
+            "its mode {mode:04o} lets other users access it; run chmod 0600"
+        )));
     }
     if about.uid() != getuid().as_raw() {
         let (owner, own) = (about.uid(), getuid().as_raw());
