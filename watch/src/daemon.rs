@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -64,6 +65,7 @@ fn watch(
     }
     for address in observer.udp_addresses() {
         info!(%address, "listening for UDP");
+        warn_of_exposure(&settings, address);
     }
     let audit = audit_options(&settings).map(AuditFile::open).transpose()?;
     let plan = Plan::new(&settings);
@@ -105,6 +107,25 @@ fn watch(
     }
     keeper.end(watched.is_ok());
     watched
+}
+
+/// Warns when UDP needs no key, or when other machines can reach it.
+fn warn_of_exposure(settings: &Settings, address: SocketAddr) {
+    match &settings.udp {
+        Some(udp) if !udp.sealed => warn!(
+            %address,
+            "UDP without keys takes beats WITHOUT authentication: anyone who can send to this \
+             address can pose as any UDP agent and hide its stalls; use --key-file or \
+             --master-key-file"
+        ),
+        Some(_) if !address.ip().is_loopback() => warn!(
+            %address,
+            "sealed UDP listens on a non-loopback address: other machines can reach it, and \
+             anyone who has a key can send beats; keep the keys secret, and restrict the port \
+             with a firewall"
+        ),
+        _ => {}
+    }
 }
 
 fn export_options(settings: &Settings) -> Option<export::Options> {

@@ -257,6 +257,39 @@ fn the_service_manager_is_told_how_it_goes() {
     assert_eq!(daemon.wait().code(), Some(0));
 }
 
+#[test]
+fn udp_that_others_can_reach_or_forge_is_warned_about() {
+    let folder = Folder::new();
+    let key = folder.join("key");
+    fs::write(&key, "ab".repeat(32)).unwrap();
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    let key = key.to_str().unwrap();
+    let forged = ["--i-accept-plaintext-udp", "--udp-bind-addr", "127.0.0.1"];
+    let reached = [
+        &["--key-file", key, "--udp-bind-addr", "0.0.0.0"][..],
+        &["--i-accept-secure-udp-non-loopback"],
+    ];
+    let cases = [
+        (forged.to_vec(), Some("WITHOUT authentication")),
+        (reached.concat(), Some("non-loopback address: other machines can reach it")),
+        (vec!["--key-file", key], None),
+    ];
+    for (flags, warning) in cases {
+        let folder = Folder::new();
+        let mut daemon =
+            Daemon::start(&folder, &[&LONG[..], &["--udp-port", "0"], &flags].concat());
+        let log = daemon.log();
+        let mut warnings =
+            log.lines().filter(|line| line.contains("\"warn\"") && line.contains("UDP"));
+        match (warnings.next(), warning) {
+            (None, None) => {}
+            (Some(line), Some(text)) => assert!(line.contains(text), "{line}"),
+            _ => panic!("{flags:?}: {log}"),
+        }
+        daemon.end();
+    }
+}
+
 /// A daemon at a socket that it is passed, as a service manager does it.
 fn start_with(socket: UnixDatagram, folder: &Folder, flags: &[&str]) -> Daemon {
     let mut command = Command::new("/bin/sh");
