@@ -6,6 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketType, sockopt};
@@ -13,17 +14,21 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::inherited;
 
-/// Tells the service manager how the daemon fares.
+/// Sends the state of the daemon to the service manager.
+///
+/// READY, WATCHDOG and STOPPING are each the only line of their datagram, because there are
+/// receivers that compare whole datagrams; and nothing follows STOPPING.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
+    stopping: Mutex<bool>,
 }
 
 impl Notifier {
     /// As `NOTIFY_SOCKET` says; without it nobody is told.
     pub(crate) fn from_env() -> io::Result<Self> {
         let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
-            return Ok(Self { socket: None });
+            return Ok(Self { socket: None, stopping: Mutex::new(false) });
         };
         let unfit = |error: io::Error| {
             io::Error::new(
@@ -37,25 +42,34 @@ impl Notifier {
         };
         let socket = UnixDatagram::unbound().map_err(unfit)?;
         socket.set_nonblocking(true).map_err(unfit)?;
-        Ok(Self { socket: Some((socket, address.map_err(unfit)?)) })
+        let socket = Some((socket, address.map_err(unfit)?));
+        Ok(Self { socket, stopping: Mutex::new(false) })
     }
 
     pub(crate) fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+        self.tell("READY=1\n");
+        self.tell(&format!("STATUS={status}\n"));
     }
 
     pub(crate) fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}"));
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\n"));
     }
 
     pub(crate) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=ending");
+        // Held until both are sent, so that no WATCHDOG of the keeper's thread comes after them.
+        let mut stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
+        *stopping = true;
+        self.tell("STATUS=ending\n");
+        self.tell("STOPPING=1\n");
     }
 
     pub(crate) fn watchdog(&self) {
-        self.tell("WATCHDOG=1");
+        let stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*stopping {
+            self.tell("WATCHDOG=1\n");
+        }
     }
 
     fn tell(&self, message: &str) {

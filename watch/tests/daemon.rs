@@ -232,10 +232,10 @@ fn the_service_manager_is_told_how_it_goes() {
     };
     let hear_until = |wanted: &str| loop {
         let heard = hear();
-        if heard.contains(wanted) {
+        if heard.starts_with(wanted) {
             return heard;
         }
-        assert!(heard.contains("WATCHDOG=1"), "{heard} before {wanted}");
+        assert_eq!(heard, "WATCHDOG=1\n", "before {wanted}");
     };
     let socket = folder.join("varta.sock");
     let mut command = Command::new(WATCH);
@@ -245,16 +245,22 @@ fn the_service_manager_is_told_how_it_goes() {
         .env("NOTIFY_SOCKET", folder.join("notify"))
         .env("WATCHDOG_USEC", "200000");
     let mut daemon = Daemon::start_as(&folder, &mut command);
-    hear_until("READY=1");
+    // Receivers that compare whole datagrams get these alone.
+    assert_eq!(hear_until("READY=1"), "READY=1\n");
+    hear_until("STATUS=watching");
     hear_until("WATCHDOG=1");
     hear_until("WATCHDOG=1");
     daemon.signal(libc::SIGHUP);
     let reloading = hear_until("RELOADING=1");
     assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
-    hear_until("READY=1");
+    assert_eq!(hear_until("READY=1"), "READY=1\n");
+    hear_until("STATUS=watching");
     daemon.signal(libc::SIGTERM);
-    hear_until("STOPPING=1");
+    hear_until("STATUS=ending");
+    assert_eq!(hear(), "STOPPING=1\n");
     assert_eq!(daemon.wait().code(), Some(0));
+    notify.set_nonblocking(true).unwrap();
+    notify.recv(&mut [0; 512]).expect_err("STOPPING is the last");
 }
 
 #[test]
