@@ -185,7 +185,10 @@ impl Device {
         let file = File::options().write(true).open(path).map_err(|error| {
             io::Error::new(error.kind(), format!("--hw-watchdog {}: {error}", path.display()))
         })?;
-        Ok(Self { file, path: path.to_owned() })
+        let mut device = Self { file, path: path.to_owned() };
+        // Opening a watchdog starts it. A device that cannot be fed is reported at once.
+        device.feed(b"\0");
+        Ok(device)
     }
 
     fn feed(&mut self, byte: &[u8]) {
