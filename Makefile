@@ -22,7 +22,7 @@ demo: ## Show what it does, in half a minute
 	@demo/run
 
 .PHONY: test
-test: lint unit c-abi c python node watch soak-short deploy vectors matrix fuzz-short msrv crates docs ## Check everything
+test: lint unit c-abi c python node watch soak-short deploy vectors matrix compat fuzz-short msrv crates docs ## Check everything
 
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
@@ -69,6 +69,10 @@ vectors: $(PYTHON) ## The shared vectors and stories: that they are what the spe
 .PHONY: matrix
 matrix: ## Every agent to every observer, ours and the published ones
 	conformance/matrix/run
+
+.PHONY: compat
+compat: ## The tests that varta 0.2 ships with its packages, against ours
+	conformance/compat/run
 
 .PHONY: python
 python: ## The Python package, in every Python that is here

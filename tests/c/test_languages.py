@@ -74,11 +74,6 @@ class FromPython(unittest.TestCase):
             varta.varta_close(agent)
             varta.varta_observer_close(observer)
 
-    def test_structs_are_as_long_as_the_compiler_has_them(self) -> None:
-        layout = (HERE / "expected/layout.txt").read_text()
-        for name, size in re.findall(r"^(varta_\w+) (\d+)$", layout, flags=re.M):
-            self.assertEqual(ctypes.sizeof(struct(name)), int(size), name)
-
     def test_errors_have_words(self) -> None:
         varta = library()
         agent = ctypes.c_void_p()

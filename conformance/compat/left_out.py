@@ -1,0 +1,34 @@
+"""The tests that are left out, and whether that is still right."""
+
+import json
+from pathlib import Path
+
+LIST = Path(__file__).with_name("left-out.json")
+
+
+class Unusable(Exception):
+    """The list does not fit the tests that are shipped; the message says how."""
+
+
+def read(suite: str, shipped: set[str]) -> dict[str, str]:
+    """The tests that are left out, each with its reason. A file stands for all tests in it."""
+    listed = {}
+    for group in json.loads(LIST.read_text())[suite]:
+        for entry in group["tests"]:
+            tests = {test for test in shipped if test == entry or test.startswith(f"{entry}::")}
+            if not tests:
+                raise Unusable(f"{LIST.name} lists {entry}, which the package does not ship")
+            listed.update(dict.fromkeys(tests, group["why"]))
+    return listed
+
+
+def compare(shipped: set[str], listed: dict[str, str], outcomes: dict[str, str]) -> list[str]:
+    """What is not as it should be. A test without an outcome was not compiled or not run."""
+    problems = [f"{test} ran, but was not found in the source" for test in set(outcomes) - shipped]
+    for test in shipped:
+        outcome = outcomes.get(test, "not run")
+        if test in listed and outcome == "passed":
+            problems.append(f"{test} passes, so take it off {LIST.name}")
+        elif test not in listed and outcome != "passed":
+            problems.append(f"{test}: {outcome}")
+    return sorted(problems)
