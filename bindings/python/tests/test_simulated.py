@@ -106,7 +106,7 @@ def test_sealed_senders() -> None:
     observer.feed(0, wire, address="192.0.2.1", sealed=True)
     observer.feed(0, wire, address="192.0.2.1", sealed=True)
     own = Cipher(derive_agent_key(master, 4321))
-    observer.feed(0, own.seal_as(4321, bytes(8), 1, beat(1)), address="192.0.2.2", sealed=True)
+    observer.feed(0, own.seal_as(4321, b"8 random", 1, beat(1)), address="192.0.2.2", sealed=True)
     assert [event.origin for event in observer] == [Origin.SECURE_NETWORK] * 2
     assert observer.stats()["replays"] == 1
 
