@@ -110,10 +110,12 @@ impl Loop {
             }
             let now = self.with.observer.now_ns();
             self.log.sum_up(now);
+            self.with.recovery.sum_up(now);
             let wait = match self.pace.looks_again(now) {
                 true => Duration::ZERO,
                 false => {
-                    let due = [self.log.due_ns(), self.pressure.due_ns(!self.books.is_empty())];
+                    let pressure = self.pressure.due_ns(!self.books.is_empty());
+                    let due = [self.log.due_ns(), self.with.recovery.due_ns(), pressure];
                     let due = due.into_iter().flatten();
                     let due = due.map(|at| Duration::from_nanos(at.saturating_sub(now)));
                     left.into_iter().chain(due).min().unwrap_or(Duration::MAX)

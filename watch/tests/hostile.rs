@@ -97,14 +97,16 @@ fn a_count_of_missed_beats_stays_at_its_maximum() {
     daemon.end();
 }
 
-/// A summary counts the exits that have no line of their own.
+/// Summaries count the exits and the decisions of recovery that have no line of their own.
 #[test]
 fn crashes_of_many_processes_do_not_fill_the_log_and_all_are_counted() {
     const CRASHES: usize = 300;
     const LINES_A_SECOND: usize = 20;
     let folder = Folder::new();
-    let mut daemon =
-        Daemon::start(&folder, &[&HTTP[..], &["--threshold-ms", "60000"]].concat());
+    let recovery = ["--recovery-exec", "true", "--recovery-budget", "1000", "--dry-run"];
+    let flags = ["--threshold-ms", "60000", "--recovery-for-unconfirmed"];
+    let flags = [&HTTP[..], &flags, &recovery].concat();
+    let mut daemon = Daemon::start(&folder, &flags);
     let http = address_of(&daemon);
     let (waiting, release) = std::io::pipe().unwrap();
     let mut crashing: Vec<_> = (0..CRASHES)
@@ -126,15 +128,13 @@ fn crashes_of_many_processes_do_not_fill_the_log_and_all_are_counted() {
     let start = Instant::now();
     drop(release);
     crashing.iter_mut().for_each(|child| assert_eq!(child.wait(), Ended::Exited(7)));
-    let count = || {
+    let count = |kind: &str, text: &str| {
         let log = daemon.log();
         let lines: Vec<serde_json::Value> =
             log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        let own = lines
-            .iter()
-            .filter(|line| line["msg"].as_str().unwrap().contains("exit code 7"))
-            .count();
-        let summaries = lines.iter().filter(|line| line["kind"] == "exit");
+        let own =
+            lines.iter().filter(|line| line["msg"].as_str().unwrap().contains(text)).count();
+        let summaries = lines.iter().filter(|line| line["kind"] == kind);
         let left_out = summaries.map(|line| {
             let count = line["count"].as_u64().unwrap();
             assert_eq!(
@@ -145,13 +145,18 @@ fn crashes_of_many_processes_do_not_fill_the_log_and_all_are_counted() {
         });
         (own, left_out.sum::<usize>())
     };
-    wait_until(|| {
-        let (own, left_out) = count();
-        own + left_out >= CRASHES
-    });
-    let (own, left_out) = count();
-    assert_eq!(own + left_out, CRASHES);
-    let seconds = usize::try_from(start.elapsed().as_secs()).unwrap() + 2;
-    assert!(own <= seconds * LINES_A_SECOND, "{own} lines in {seconds} s");
+    // For each crash there is what would be started, and that the run is over.
+    for (kind, text, all) in
+        [("exit", "exit code 7", CRASHES), ("recovery", "recovery: ", 2 * CRASHES)]
+    {
+        wait_until(|| {
+            let (own, left_out) = count(kind, text);
+            own + left_out >= all
+        });
+        let (own, left_out) = count(kind, text);
+        assert_eq!(own + left_out, all);
+        let seconds = usize::try_from(start.elapsed().as_secs()).unwrap() + 2;
+        assert!(own <= seconds * LINES_A_SECOND, "{own} lines of {kind} in {seconds} s");
+    }
     daemon.end();
 }

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use tracing::{Level, info, warn};
+
 /// Lines about the agents of one user in a window.
 const MOST_OF_A_UID: u64 = 20;
 
@@ -45,10 +47,10 @@ struct Lines {
 
 /// The lines that were left out of the log in one window.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct LeftOut {
-    pub(crate) count: u64,
+struct LeftOut {
+    count: u64,
     /// The users with most of them, the worst first, as in "1000: 470, 0: 7, others: 3".
-    pub(crate) by_uid: String,
+    by_uid: String,
 }
 
 impl LineLimit {
@@ -77,8 +79,19 @@ impl LineLimit {
         (self.left_out > 0).then(|| self.window_ends_ns())
     }
 
+    /// Logs one line for all that were left out, once the window is over. `level` is that of
+    /// the lines: INFO, or any other for a warning.
+    pub(crate) fn sum_up(&mut self, now_ns: u64, kind: &str, level: Level) {
+        const MESSAGE: &str = "too many log lines of this kind in a second; some were left out";
+        let Some(LeftOut { count, by_uid: uids }) = self.take_left_out(now_ns) else { return };
+        match level {
+            Level::INFO => info!(kind, count, uids, "{MESSAGE}"),
+            _ => warn!(kind, count, uids, "{MESSAGE}"),
+        }
+    }
+
     /// Returns what was left out once the window is over, and begins a new one.
-    pub(crate) fn take_left_out(&mut self, now_ns: u64) -> Option<LeftOut> {
+    fn take_left_out(&mut self, now_ns: u64) -> Option<LeftOut> {
         self.due_ns().filter(|due| now_ns >= *due)?;
         let full = std::mem::replace(self, Self { window_began_ns: now_ns, ..Self::default() });
         let left_out = full.users.into_iter().map(|(user, lines)| (user, lines.left_out));

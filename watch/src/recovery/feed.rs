@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
-use tracing::error;
+use tracing::{Level, error};
 use varta_observer::{About, AgentInfo, Event, Observer, What};
 
 use super::decision::{Cause, Subject};
@@ -18,6 +18,7 @@ use super::worker::Worker;
 use crate::audit::AuditFile;
 use crate::books::{Book, Books};
 use crate::clock::Clock;
+use crate::log::LineLimit;
 use crate::state::Shared;
 
 /// Messages that may wait; a further one is dropped, and said.
@@ -33,6 +34,9 @@ pub(crate) struct Feed {
     worker: JoinHandle<()>,
     /// Whether there is anything to run.
     planned: bool,
+    clock: Clock,
+    /// Log lines about messages that were dropped.
+    losses: LineLimit,
 }
 
 /// Starts recovery's thread.
@@ -51,15 +55,16 @@ pub(crate) fn start(
     let worker = thread::Builder::new().name("recovery".to_owned()).spawn(move || {
         worker.run().unwrap_or_else(|error| error!("recovery ended: {error}"))
     })?;
-    Ok(Feed { messages, bell, overlooked, worker, planned })
+    let losses = LineLimit::default();
+    Ok(Feed { messages, bell, overlooked, worker, planned, clock, losses })
 }
 
 impl Feed {
     /// Tells of an event; `book` is what is known of its agent.
-    pub(crate) fn tell(&self, event: &Event, book: &Book, observer: &Observer) {
+    pub(crate) fn tell(&mut self, event: &Event, book: &Book, observer: &Observer) {
         let Some(about) = event.about.filter(|_| self.planned) else { return };
         let at_ns = event.observer_ns;
-        self.send(match event.what {
+        let message = match event.what {
             What::Stall { .. } => stalled(about, book, observer, at_ns, false),
             What::Exit { cause, .. } => {
                 let subject = subject(about, book, Cause::Exit(cause), at_ns);
@@ -67,37 +72,53 @@ impl Feed {
             }
             What::Recovered { .. } => Message::Recovered { agent: about.agent },
             _ => return,
-        });
+        };
+        self.send(book.uid, message);
     }
 
     /// Tells of agents that recovery had no room for, if they are still silent.
-    pub(crate) fn look_again(&self, books: &Books, observer: &Observer) {
+    pub(crate) fn look_again(&mut self, books: &Books, observer: &Observer) {
         let at_ns = observer.now_ns();
-        for agent in self.overlooked.try_iter().flatten() {
+        let agents: Vec<_> = self.overlooked.try_iter().flatten().collect();
+        for agent in agents {
             let Some(book) = books.get(agent).filter(|book| book.stalled) else { continue };
             let Ok(Some(info)) = observer.agent(agent) else { continue };
             let AgentInfo { pid, claimed_pid, origin, .. } = info;
             let about = About { agent, pid, claimed_pid, origin };
-            self.send(stalled(about, book, observer, at_ns, true));
+            self.send(book.uid, stalled(about, book, observer, at_ns, true));
         }
     }
 
     pub(crate) fn plan(&mut self, plan: Option<Plan>) {
         self.planned = plan.is_some();
-        self.send(Message::Plan(plan.map(Box::new)));
+        self.send(None, Message::Plan(plan.map(Box::new)));
     }
 
     /// Ends it within this time.
-    pub(crate) fn end(self, grace: Duration) {
-        self.send(Message::End { by: Instant::now() + grace });
+    pub(crate) fn end(mut self, grace: Duration) {
+        self.send(None, Message::End { by: Instant::now() + grace });
+        self.sum_up(u64::MAX);
         if self.worker.join().is_err() {
             error!("recovery's thread has panicked");
         }
     }
 
-    fn send(&self, message: Message) {
+    /// When log lines that were left out are to be summed up, if there are any.
+    pub(crate) fn due_ns(&self) -> Option<u64> {
+        self.losses.due_ns()
+    }
+
+    /// Logs one line for all that were left out, once their second is over.
+    pub(crate) fn sum_up(&mut self, now_ns: u64) {
+        self.losses.sum_up(now_ns, "message to recovery lost", Level::ERROR);
+    }
+
+    /// Sends a message; `uid` is whose agent it is about.
+    fn send(&mut self, uid: Option<u32>, message: Message) {
         if self.messages.try_send(message).is_err() {
-            error!("recovery has {WAITING} messages waiting or is gone; one was dropped");
+            if self.losses.admits(self.clock.now(), uid) {
+                error!("recovery has {WAITING} messages waiting or is gone; one was dropped");
+            }
             return;
         }
         // A full counter means that it has been rung already.
@@ -135,6 +156,27 @@ mod tests {
     use varta_observer::{ExitCause, Origin};
 
     use super::*;
+
+    #[test]
+    fn messages_that_are_dropped_do_not_fill_the_log() {
+        let (messages, _waiting) = sync_channel(1);
+        let (_overlook, overlooked) = channel();
+        let mut feed = Feed {
+            messages,
+            bell: Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()),
+            overlooked,
+            worker: thread::spawn(|| {}),
+            planned: true,
+            clock: Clock::of(0),
+            losses: LineLimit::default(),
+        };
+        for agent in 0..50 {
+            feed.send(Some(1000), Message::Recovered { agent });
+        }
+        assert!(feed.due_ns().is_some(), "each of 49 has a line");
+        feed.sum_up(u64::MAX);
+        assert_eq!(feed.due_ns(), None);
+    }
 
     #[test]
     fn a_stall_that_was_marked_is_passed_on_with_its_mark() {

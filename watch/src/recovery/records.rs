@@ -3,12 +3,13 @@
 use std::io;
 use std::time::Duration;
 
-use tracing::{error, info, warn};
+use tracing::{Level, error, info, warn};
 
 use super::decision::{Decision, Reason, Step, Subject};
 use crate::audit::AuditFile;
 use crate::clock::Clock;
 use crate::config::Command;
+use crate::log::LineLimit;
 use crate::state::{Said, Shared};
 
 pub(super) struct Records {
@@ -17,11 +18,23 @@ pub(super) struct Records {
     clock: Clock,
     /// What is run; after recovery was turned off by a reload, what was.
     command: Option<Command>,
+    /// Log lines whose number the budget does not bound.
+    refusals: LineLimit,
+    steps: LineLimit,
+    audit_losses: LineLimit,
 }
 
 impl Records {
     pub(super) fn new(audit: Option<AuditFile>, shared: Shared, clock: Clock) -> Self {
-        Self { audit, shared, clock, command: None }
+        Self {
+            audit,
+            shared,
+            clock,
+            command: None,
+            refusals: LineLimit::default(),
+            steps: LineLimit::default(),
+            audit_losses: LineLimit::default(),
+        }
     }
 
     pub(super) fn set_command(&mut self, command: &Command) {
@@ -33,9 +46,12 @@ impl Records {
         let at_ns = self.clock.now();
         let decision = Decision { at_ns, agent: subject.agent, pid: subject.shown_pid(), what };
         count(&self.shared, &decision.what);
-        log(&decision, subject);
+        if self.has_line(&decision, subject) {
+            log(&decision, subject);
+        }
         if let (Some(audit), Some(command)) = (&mut self.audit, &self.command)
             && let Err(error) = audit.write(&decision, command, &self.shared.tallies().audit)
+            && self.audit_losses.admits(at_ns, subject.uid)
         {
             error!(%error, "audit line lost");
         }
@@ -44,20 +60,49 @@ impl Records {
         }
     }
 
-    /// In how long the audit log is to be synced though nothing is decided.
-    pub(super) fn next_sync(&self) -> Option<Duration> {
-        self.audit.as_ref().and_then(AuditFile::next_sync)
+    /// Whether the log has a line of its own for a decision.
+    fn has_line(&mut self, decision: &Decision, subject: &Subject) -> bool {
+        let limit = match decision.what {
+            Step::Refused(_) => &mut self.refusals,
+            Step::WouldSpawn { .. } | Step::Debounced { .. } | Step::Ended(_) => {
+                &mut self.steps
+            }
+            Step::Spawned { .. }
+            | Step::SpawnFailed { .. }
+            | Step::Completed(_)
+            | Step::OverBudget
+            | Step::GaveUp { .. } => return true,
+        };
+        limit.admits(decision.at_ns, subject.uid)
     }
 
-    pub(super) fn sync_if_due(&mut self) {
+    /// In how long there is something to do though nothing is decided.
+    pub(super) fn next_due(&self) -> Option<Duration> {
+        let limits = [&self.refusals, &self.steps, &self.audit_losses];
+        let lines = limits.into_iter().filter_map(LineLimit::due_ns).min();
+        let lines = lines.map(|at| Duration::from_nanos(at.saturating_sub(self.clock.now())));
+        let sync = self.audit.as_ref().and_then(AuditFile::next_sync);
+        lines.into_iter().chain(sync).min()
+    }
+
+    /// Syncs the audit log, and sums up the lines that the log was spared, if it is time.
+    pub(super) fn do_what_is_due(&mut self) {
+        self.sum_up(self.clock.now());
         let tallies = &self.shared.tallies().audit;
         said(self.audit.as_mut().map(|audit| audit.sync_if_due(tallies)));
     }
 
     /// Nothing more will be decided.
-    pub(super) fn end(self) {
+    pub(super) fn end(mut self) {
+        self.sum_up(u64::MAX);
         let tallies = &self.shared.tallies().audit;
         said(self.audit.map(|audit| audit.end(tallies)));
+    }
+
+    fn sum_up(&mut self, now_ns: u64) {
+        self.refusals.sum_up(now_ns, "recovery refused", Level::WARN);
+        self.steps.sum_up(now_ns, "recovery", Level::INFO);
+        self.audit_losses.sum_up(now_ns, "audit line lost", Level::ERROR);
     }
 }
 

@@ -74,7 +74,7 @@ impl Worker {
             self.read_inbox();
             self.kill_late();
             self.carry_out();
-            self.records.sync_if_due();
+            self.records.do_what_is_due();
         }
         if !self.running.is_empty() {
             warn!(commands = self.running.len(), "left behind: they did not die in time");
@@ -118,7 +118,7 @@ impl Worker {
         let kills = self.running.values().filter(|running| !running.timed_out);
         let kill = kills.filter_map(|running| running.kill_at).chain(self.end).min();
         let kill = kill.map(|at| at.saturating_duration_since(Instant::now()));
-        [order, kill, self.records.next_sync()].into_iter().flatten().min()
+        [order, kill, self.records.next_due()].into_iter().flatten().min()
     }
 
     fn read_inbox(&mut self) {

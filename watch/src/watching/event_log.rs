@@ -1,6 +1,6 @@
 //! The log lines about agents. Their number is bounded, whatever the agents do.
 
-use tracing::{debug, error, info, warn};
+use tracing::{Level, debug, error, info, warn};
 use varta_observer::{Event, ExitCause, ProgramName, What};
 
 use crate::books::{Book, shown_pid};
@@ -64,20 +64,9 @@ impl EventLog {
 
     /// Logs one line for all of a kind that were left out, once their second is over.
     pub(super) fn sum_up(&mut self, now_ns: u64) {
-        const MESSAGE: &str = "too many log lines of this kind in a second; some were left out";
-        for (kind, limit) in [("stall", &mut self.stalls), ("exit", &mut self.exits)] {
-            if let Some(left_out) = limit.take_left_out(now_ns) {
-                let (count, uids) = (left_out.count, left_out.by_uid);
-                warn!(kind, count, uids, "{MESSAGE}");
-            }
-        }
-        let harmless =
-            [("clean exit", &mut self.clean_exits), ("recovered", &mut self.recoveries)];
-        for (kind, limit) in harmless {
-            if let Some(left_out) = limit.take_left_out(now_ns) {
-                let (count, uids) = (left_out.count, left_out.by_uid);
-                info!(kind, count, uids, "{MESSAGE}");
-            }
-        }
+        self.stalls.sum_up(now_ns, "stall", Level::WARN);
+        self.exits.sum_up(now_ns, "exit", Level::WARN);
+        self.clean_exits.sum_up(now_ns, "clean exit", Level::INFO);
+        self.recoveries.sum_up(now_ns, "recovered", Level::INFO);
     }
 }
