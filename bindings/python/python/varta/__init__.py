@@ -2,7 +2,7 @@
 
     from varta import Varta
 
-    with Varta.open("/tmp/varta.sock") as agent:
+    with Varta.open("/run/user/1000/varta.sock") as agent:
         for work in range(10):
             ...  # do the work, then say so:
             agent.beat("ok", work)

@@ -1,5 +1,5 @@
-"""A first try without code: `python -m varta watch /tmp/varta.sock`, and in another
-terminal `python -m varta beat /tmp/varta.sock`."""
+"""A first try without code: `python -m varta watch /run/user/1000/varta.sock`, and in another
+terminal `python -m varta beat /run/user/1000/varta.sock`."""
 
 from __future__ import annotations
 

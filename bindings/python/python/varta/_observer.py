@@ -36,7 +36,7 @@ ORIGINS = tuple(Origin)
 class Observer(_varta.Observer):
     """Hears agents and says what becomes of them.
 
-        with Observer.bind("/tmp/varta.sock", threshold=0.5) as observer:
+        with Observer.bind("/run/user/1000/varta.sock", threshold=0.5) as observer:
             for event in observer:
                 print(event)
 
