@@ -636,7 +636,9 @@ typedef struct varta_agent_info {
      */
     uint64_t missed;
     /**
-     * The name of its program, as the kernel has it; empty where that cannot be known.
+     * The name of its program, as the kernel has it; empty where that cannot be known. Any process
+     * chooses these bytes itself: they may be no text, and hold control characters. Escape them before
+     * they are printed.
      */
     char name[16];
     /**

@@ -52,7 +52,9 @@ pub struct varta_agent_info {
     pub beats: u64,
     /// Beats that never came, by its nonces; stays at 2^32 - 1.
     pub missed: u64,
-    /// The name of its program, as the kernel has it; empty where that cannot be known.
+    /// The name of its program, as the kernel has it; empty where that cannot be known. Any process
+    /// chooses these bytes itself: they may be no text, and hold control characters. Escape them before
+    /// they are printed.
     pub name: [c_char; 16],
     /// Where it beats from, as a numeric address; empty unless over a network.
     pub address: [c_char; 48],
