@@ -9,17 +9,17 @@ use std::time::Duration;
 use varta::Endpoint;
 use varta::secure::Key;
 
-use crate::following::Following;
-use crate::identity::{self, Means};
+use crate::io::bind::{NamedKey, Opening, Place, invalid, second_master_key};
+use crate::io::identity::{self, Means};
+use crate::io::processes::Following;
+use crate::io::secure_state::SecureState;
+use crate::io::sockets::Lanes;
+use crate::io::{Observer, nanoseconds};
+use crate::judge::tracker::MOST;
 use crate::judge::{Exits, Judge, SealedSession, Settings, most_sessions};
-use crate::lanes::Lanes;
-use crate::observer::{Observer, nanoseconds};
-use crate::opening::{NamedKey, Opening, Place, invalid, second_master_key};
 use crate::policy::{Policy, Rate, Uids};
-use crate::secure_state::SecureState;
 use crate::simulated::Simulated;
 use crate::sys;
-use crate::tracker::MOST;
 
 /// The threshold of an observer that is not told another.
 pub const DEFAULT_THRESHOLD: Duration = Duration::from_secs(2);

@@ -2,36 +2,26 @@
 //! kernel says of it, and says who is silent, gone or back.
 
 mod builder;
-mod clock;
 mod counters;
-mod deadline;
 mod event;
-mod following;
-mod identity;
+mod io;
 pub mod judge;
-mod lanes;
-mod lateness;
-mod listener;
 mod memory;
-mod observer;
-mod opening;
 mod policy;
-mod secure_state;
+mod program_name;
 mod simulated;
 mod sys;
 #[cfg(test)]
 mod testing;
-mod tracker;
 
 pub use builder::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD};
 pub use counters::Counters;
 pub use event::{About, Event, ExitCause, Origin, What};
-pub use identity::ProgramName;
-pub use judge::{Flood, UidCounts};
-pub use observer::Observer;
+pub use io::Observer;
+pub use judge::{AgentInfo, Flood, UidCounts};
 pub use policy::{Policy, Rate, Uids};
+pub use program_name::ProgramName;
 pub use simulated::Simulated;
-pub use tracker::AgentInfo;
 
 /// What only fuzzing reaches from outside.
 #[cfg(fuzzing)]

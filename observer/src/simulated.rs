@@ -8,11 +8,11 @@ use varta::secure::Key;
 
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause};
+use crate::io::nanoseconds;
+use crate::io::pause::Lateness;
+use crate::judge::tracker::AgentInfo;
 use crate::judge::{Datagram, Exits, Host, Judge, Namespace, Settings, Slot};
-use crate::lateness::Lateness;
-use crate::observer::nanoseconds;
 use crate::policy::{Policy, Rate};
-use crate::tracker::AgentInfo;
 
 /// Decides as an [`Observer`](crate::Observer) does, of what it is told instead of what it
 /// hears. Time is what the caller says; it never goes back.

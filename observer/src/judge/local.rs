@@ -4,7 +4,7 @@ use varta::FRAME_BYTES;
 
 use super::{AgentKey, Datagram, Host, Judge, Kind, Namespace, Slot};
 use crate::event::What;
-use crate::tracker::{Beat, Cold, Flags};
+use crate::judge::tracker::{Beat, Cold, Flags};
 
 /// What the kernel says of a sender.
 #[derive(Debug, Clone, Copy)]

@@ -5,35 +5,38 @@
 //! was made; the observer is a shell around it, and so may be a test, a simulation or a
 //! benchmark.
 
-mod books;
-mod changes;
-mod host;
+pub(crate) mod deadline;
+mod environment;
 mod keyring;
 mod local;
 mod network;
+mod queries;
 mod queue;
+mod reconfigure;
 mod sessions;
 mod settings;
+pub(crate) mod tracker;
 mod uids;
 
 use std::alloc::{Layout, handle_alloc_error};
 
 use varta::{Frame, v1};
 
-pub use self::host::{Datagram, Host, Missing, Namespace, NoHost, Sender};
+pub use self::environment::{Datagram, Host, Missing, Namespace, NoHost, Sender};
 use self::keyring::Keyring;
 use self::queue::Queue;
 pub use self::sessions::SealedSession;
 use self::sessions::Sessions;
 pub(crate) use self::sessions::most_sessions;
 pub use self::settings::Settings;
+pub use self::tracker::AgentInfo;
+use self::tracker::{Beat, Flags, Key as AgentKey, Kind, Room, Silence, Tracker};
+pub use self::tracker::{Exits, Slot};
 pub use self::uids::{Flood, UidCounts};
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause, What};
 pub use crate::memory::OutOfMemory;
 use crate::policy::{Limit, Policy};
-use crate::tracker::{AgentInfo, Beat, Flags, Key as AgentKey, Kind, Room, Silence, Tracker};
-pub use crate::tracker::{Exits, Slot};
 
 /// Decides what is an event. Times are nanoseconds since the observer started; one
 /// that falls is taken for the one before.

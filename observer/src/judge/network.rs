@@ -9,7 +9,7 @@ use super::keyring::Unopened;
 use super::sessions::{Age, SealedSession};
 use super::{AgentKey, Datagram, Host, Judge, Kind, Slot};
 use crate::event::Origin;
-use crate::tracker::{Beat, Cold};
+use crate::judge::tracker::{Beat, Cold};
 
 /// Where a datagram came from.
 struct From {

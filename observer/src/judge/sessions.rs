@@ -8,8 +8,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use varta::secure::Iv;
 
+use crate::judge::tracker::Index;
 use crate::memory::{self, OutOfMemory};
-use crate::tracker::Index;
 
 /// Counters are recorded this many at a time, so that not every beat costs a write. After
 /// a crash, up to this many beats of each session less one are refused.

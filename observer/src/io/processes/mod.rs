@@ -5,14 +5,13 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::clock::Clock;
 use crate::event::ExitCause;
-use crate::identity::{
-    self, Descriptors, Ending, Identity, Means, Presence, ProgramName, Watch,
-};
+use crate::io::clock::Clock;
+use crate::io::identity::{self, Descriptors, Ending, Identity, Means, Presence, Watch};
+use crate::io::secure_state::SecureState;
 use crate::judge::{Exits, Host, Missing, Namespace, SealedSession, Slot};
 use crate::memory;
-use crate::secure_state::SecureState;
+use crate::program_name::ProgramName;
 use crate::sys::{Epoll, ExitStatus, Interest};
 
 /// An exit waits so long for its cause, which the kernel tells once the parent has reaped.

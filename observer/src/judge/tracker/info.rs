@@ -7,7 +7,7 @@ use varta::Status;
 use super::record::{Flags, Kind};
 use super::{Slot, Tracker};
 use crate::event::Origin;
-use crate::identity::ProgramName;
+use crate::program_name::ProgramName;
 
 /// An agent that is followed, as it stands.
 ///

@@ -88,7 +88,7 @@ impl AsFd for UdpListener {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listener::Listener;
+    use crate::io::listener::Listener;
     use crate::testing::wait_until;
 
     fn bind(address: &str) -> io::Result<UdpListener> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::listener::Listener;
+use crate::io::listener::Listener;
 use crate::sys::{BATCH, Epoll, Interest, Message};
 
 /// A socket that failed is left alone for so long.
@@ -255,7 +255,7 @@ mod tests {
     use super::*;
     use std::os::unix::net::UnixDatagram;
 
-    use crate::listener::{UdpListener, UdsListener};
+    use crate::io::listener::{UdpListener, UdsListener};
     use crate::testing::Folder;
 
     #[test]

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::hash::RandomState;
 
 use super::Index;
-use crate::deadline::{Linked, Links, List};
+use crate::judge::deadline::{Linked, Links, List};
 use crate::memory::{self, OutOfMemory};
 
 /// The users that have agents.

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::program_name::ProgramName;
 use crate::sys::ExitStatus;
 
 /// A path made on the stack.
@@ -94,88 +95,6 @@ pub(super) fn may_trace(pid: u32) -> bool {
         .is_some_and(|path| fs::metadata(path.as_path()).is_ok())
 }
 
-/// The name of a program as the process table has it: at most 15 bytes, any but zero.
-///
-/// A process chooses its name itself, so the name may hold terminal escapes and line breaks.
-/// Formatting is safe for a terminal and for a format of lines: control characters, line and
-/// paragraph separators and marks of the writing direction come out as `\u{..}`, and bytes that
-/// are not UTF-8 as U+FFFD. [`as_bytes`](Self::as_bytes) returns the name unchanged.
-///
-/// ```
-/// use varta_observer::ProgramName;
-///
-/// let unknown = ProgramName::default();
-/// assert_eq!(unknown.to_string(), "");
-/// assert!(unknown.as_bytes().is_empty());
-/// ```
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ProgramName {
-    bytes: [u8; 15],
-    length: u8,
-}
-
-impl ProgramName {
-    pub(crate) const UNKNOWN: Self = Self { bytes: [0; 15], length: 0 };
-
-    /// The program name with these bytes; those beyond the 15th are left out.
-    ///
-    /// ```
-    /// let name = varta_observer::ProgramName::from_bytes(b"varta-watch");
-    /// assert_eq!(name.to_string(), "varta-watch");
-    /// ```
-    #[must_use]
-    pub fn from_bytes(name: &[u8]) -> Self {
-        let mut bytes = [0; 15];
-        let mut length = 0;
-        for (to, from) in bytes.iter_mut().zip(name) {
-            *to = *from;
-            length += 1;
-        }
-        Self { bytes, length }
-    }
-
-    /// As the kernel has it. It need not be text; escape it before you print it.
-    ///
-    /// ```
-    /// assert_eq!(varta_observer::ProgramName::default().as_bytes(), b"");
-    /// ```
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length.into()).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for ProgramName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.as_bytes().utf8_chunks() {
-            for character in chunk.valid().chars() {
-                if changes_how_text_is_shown(character) {
-                    write!(f, "{}", character.escape_unicode())?;
-                } else {
-                    f.write_char(character)?;
-                }
-            }
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a terminal or a reader of lines does something else with it than show it.
-const fn changes_how_text_is_shown(character: char) -> bool {
-    matches!(
-    character,
-    // Controls: C0, DEL and C1.
-    '\0'..='\x1f' | '\x7f'..='\u{9f}'
-        // Marks, embeddings, overrides and isolates of the writing direction.
-        | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        // Separators of lines and of paragraphs.
-        | '\u{2028}' | '\u{2029}'
-    )
-}
-
 /// Of the process that has this pid now.
 pub(crate) fn program_name(pid: u32) -> Option<ProgramName> {
     let mut buffer = [0; 64];
@@ -219,30 +138,6 @@ mod tests {
         let comm = fs::read(format!("/proc/{pid}/comm")).unwrap();
         assert_eq!([name.as_bytes(), b"\n"].concat(), comm);
         assert_eq!(program_name(u32::MAX), None);
-    }
-
-    #[test]
-    fn a_name_that_is_no_text_is_shown_all_the_same() {
-        let mut name = ProgramName { bytes: [b'x'; 15], length: 3 };
-        name.bytes[1] = 0xFF;
-        assert_eq!(name.to_string(), "x\u{FFFD}x");
-        assert_eq!(size_of::<ProgramName>(), 16);
-    }
-
-    #[test]
-    fn a_name_cannot_carry_control_characters_into_text() {
-        let shown = |name: &str| {
-            let mut bytes = [0; 15];
-            bytes[..name.len()].copy_from_slice(name.as_bytes());
-            let length = name.len().try_into().unwrap();
-            let name = ProgramName { bytes, length };
-            assert_eq!(name.as_bytes(), &bytes[..usize::from(length)]);
-            name.to_string()
-        };
-        assert_eq!(shown("\x1b]0;PWN\x07\nzz"), r"\u{1b}]0;PWN\u{7}\u{a}zz");
-        assert_eq!(shown("a\u{7f}\u{9b}2J\r\tb"), r"a\u{7f}\u{9b}2J\u{d}\u{9}b");
-        assert_eq!(shown("a\u{202e}b\u{2028}c\u{2066}"), r"a\u{202e}b\u{2028}c\u{2066}");
-        assert_eq!(shown("f\u{fc}r \u{65e5}\u{672c} -.\\"), "f\u{fc}r \u{65e5}\u{672c} -.\\");
     }
 
     #[test]

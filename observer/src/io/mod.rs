@@ -1,7 +1,15 @@
 //! The observer: sockets and processes around the part that decides.
 
-mod changes;
-mod looking;
+pub(crate) mod bind;
+mod clock;
+pub(crate) mod identity;
+mod listener;
+pub(crate) mod pause;
+mod poll;
+pub(crate) mod processes;
+mod reconfigure;
+pub(crate) mod secure_state;
+pub(crate) mod sockets;
 
 use std::cell::Cell;
 use std::fmt;
@@ -10,16 +18,17 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use crate::clock::Clock;
+use self::bind::Opening;
+use self::clock::Clock;
+use self::listener::Listener;
+use self::pause::Lateness;
+use self::processes::Following;
+use self::sockets::Lanes;
 use crate::counters::Counters;
 use crate::event::Event;
-use crate::following::Following;
+use crate::judge::tracker::AgentInfo;
 use crate::judge::{Flood, Judge, Slot, UidCounts};
-use crate::lanes::Lanes;
-use crate::lateness::Lateness;
-use crate::opening::Opening;
 use crate::sys::{Interest, Owner, Ready, Timer};
-use crate::tracker::AgentInfo;
 
 /// How long [`Observer::poll`] waits.
 const POLL: Duration = Duration::from_millis(100);
@@ -504,7 +513,7 @@ impl Observer {
     #[must_use]
     pub fn queue_length(&self) -> Option<usize> {
         let local = self.lanes.listeners().filter(|listener| listener.is_local());
-        local.map(crate::listener::Listener::queue_bound).min()
+        local.map(Listener::queue_bound).min()
     }
 
     /// The UDP addresses it listens at.
@@ -515,7 +524,7 @@ impl Observer {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn udp_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.lanes.listeners().filter_map(crate::listener::Listener::udp_address)
+        self.lanes.listeners().filter_map(Listener::udp_address)
     }
 
     /// The sockets it reads, in the order in which they were given: to be asked what the

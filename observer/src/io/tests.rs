@@ -11,7 +11,7 @@ use varta::{Frame, Status};
 use super::Observer;
 use crate::builder::Builder;
 use crate::event::{Event, ExitCause, What};
-use crate::identity::{Descriptors, Means};
+use crate::io::identity::{Descriptors, Means};
 use crate::policy::Uids;
 use crate::testing::{
     Child, Ended, Folder, Grandchild, PATIENCE, become_user, exit, is_root, kill,

@@ -7,7 +7,7 @@ use varta::Endpoint;
 use varta::secure::Key;
 
 use super::{Observer, nanoseconds};
-use crate::opening::{NamedKey, Place, invalid, second_master_key};
+use crate::io::bind::{NamedKey, Place, invalid, second_master_key};
 use crate::policy::Rate;
 
 impl Observer {

@@ -9,7 +9,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 
 pub(crate) use namespace::{Namespace, namespace_of, namespace_of_pid};
-pub use proc::ProgramName;
 pub(crate) use proc::program_name;
 pub(crate) use watch::{Ending, Watch};
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::SealedSession;
 use crate::event::ExitCause;
-use crate::tracker::{Exits, Slot};
+use crate::judge::tracker::{Exits, Slot};
 
 /// A datagram as it was received.
 ///

@@ -4,7 +4,7 @@ use varta::{NONCE_TERMINAL, Status};
 
 use super::record::{Flags, Hot, Kind};
 use super::{Exits, Slot, Tracker, is_unnumbered};
-use crate::deadline::{List, Place};
+use crate::judge::deadline::{List, Place};
 
 /// A frame of either version.
 #[derive(Debug, Clone, Copy)]

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use varta::Status;
 
-use crate::deadline::{Entry, Linked, Links, Place};
 use crate::event::{About, Origin};
+use crate::judge::deadline::{Entry, Linked, Links, Place};
 
 /// By what an agent is found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -3,7 +3,7 @@
 use varta::{Frame, Status};
 
 use super::{Following, LOOK_NS};
-use crate::identity::Means;
+use crate::io::identity::Means;
 use crate::judge::{Datagram, Judge, Sender, Settings};
 use crate::policy::Policy;
 use crate::sys;

@@ -5,11 +5,11 @@ use std::io;
 use std::time::Duration;
 
 use super::{Observer, TIMER, WAKER, nanoseconds};
-use crate::clock::Clock;
 use crate::event::Event;
-use crate::following::{Following, Passing};
+use crate::io::clock::Clock;
+use crate::io::processes::{Following, Passing};
+use crate::io::sockets::Read;
 use crate::judge::{Datagram, Sender};
-use crate::lanes::Read;
 
 /// While agents are followed, the observer looks at least so often whether it came late.
 const TICK_NS: u64 = 1_000_000_000;

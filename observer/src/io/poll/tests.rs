@@ -5,9 +5,9 @@ use std::os::unix::net::UnixDatagram;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::clock::looks;
 use crate::event::Event;
-use crate::observer::Observer;
+use crate::io::Observer;
+use crate::io::clock::looks;
 use crate::testing::Folder;
 
 /// No test waits for it.

@@ -9,7 +9,7 @@ mod races;
 mod unowned;
 
 use super::*;
-use crate::listener::Listener;
+use crate::io::listener::Listener;
 use crate::testing::{
     Child, Folder, become_user, exit, in_child, is_root, send_with_descriptors, wait_until,
 };
@@ -454,7 +454,8 @@ fn nothing_stays_open_in_another_program() {
         UnixDatagram::unbound().unwrap().send_to(&[7], &path).unwrap();
         assert_eq!(listener.receive().unwrap(), 1);
         let _pidfd = listener.batch().take(0).unwrap().pidfd.unwrap().unwrap();
-        let _udp = crate::listener::UdpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let _udp =
+            crate::io::listener::UdpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let _epoll = sys::Epoll::new().unwrap();
         let _timer = sys::Timer::new().unwrap();
         let _watch = sys::open_pidfd(std::process::id()).unwrap();

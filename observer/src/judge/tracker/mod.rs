@@ -3,9 +3,9 @@
 mod full;
 mod index;
 mod info;
+mod liveness;
 mod pause;
 mod record;
-mod silence;
 mod slot;
 mod users;
 
@@ -18,14 +18,14 @@ use varta::Status;
 use self::full::Full;
 pub(crate) use self::index::Index;
 pub use self::info::AgentInfo;
+pub(crate) use self::liveness::{Beat, Silence};
 use self::pause::Pauses;
 use self::record::Hot;
 pub(crate) use self::record::{Cold, Flags, Key, Kind};
-pub(crate) use self::silence::{Beat, Silence};
 pub use self::slot::{Exits, Slot};
 use self::users::Users;
-use crate::deadline::{List, Wheel};
 use crate::event::About;
+use crate::judge::deadline::{List, Wheel};
 use crate::memory::{self, OutOfMemory};
 
 /// Whether there is a slot for a newcomer.

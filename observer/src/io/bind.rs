@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use varta::secure::Key;
 use varta::{Endpoint, KeyFile};
 
-use crate::listener::{Listener, UdpListener, UdsListener};
+use crate::io::listener::{Listener, UdpListener, UdsListener};
 
 /// Where an observer listens.
 #[derive(Debug)]
