@@ -5,7 +5,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use varta::{FRAME_BYTES, Frame, Status};
-use varta_observer::judge::{Datagram, Judge, NoHost, Sender, Settings};
+use varta_observer::judge::{Datagram, Judge, NoEnvironment, Sender, Settings};
 use varta_observer::{Builder, Policy, What};
 
 use crate::measure::{Group, Plan, Row};
@@ -100,10 +100,10 @@ impl Agents {
             for (at, pid, wire) in frames.iter().take(chunk) {
                 let process = first.then_some(u64::from(*pid));
                 let sender = Sender::Kernel { pid: *pid, uid: 0, process };
-                self.judge.hear(*at, &Datagram::new(0, sender, wire), &mut NoHost);
+                self.judge.hear(*at, &Datagram::new(0, sender, wire), &mut NoEnvironment);
                 black_box(self.judge.next_event());
             }
-            black_box(self.judge.judge(self.now, &mut NoHost));
+            black_box(self.judge.expire(self.now, &mut NoEnvironment));
             took += begun.elapsed();
         }
         took
@@ -115,7 +115,7 @@ impl Agents {
         for _ in 0..TICKS {
             self.now += TICK_NS;
             black_box(self.judge.next_deadline());
-            black_box(self.judge.judge(self.now, &mut NoHost));
+            black_box(self.judge.expire(self.now, &mut NoEnvironment));
         }
         begun.elapsed()
     }
@@ -188,7 +188,7 @@ fn stalls(plan: Plan) -> io::Result<Figure> {
         agents.now += THRESHOLD;
         let (mut said, mut last) = (0, 0);
         let begun = Instant::now();
-        while agents.judge.judge(agents.now, &mut NoHost) {
+        while agents.judge.expire(agents.now, &mut NoEnvironment) {
             let Some(event) = agents.judge.next_event() else { break };
             let What::Stall { last_ns, .. } = event.what else {
                 return Err(io::Error::other(format!("not a stall: {event}")));

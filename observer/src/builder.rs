@@ -9,11 +9,11 @@ use std::time::Duration;
 use varta::Endpoint;
 use varta::secure::Key;
 
-use crate::io::bind::{NamedKey, Opening, Place, invalid, second_master_key};
-use crate::io::identity::{self, Means};
-use crate::io::processes::Following;
+use crate::io::bind::{ListenAt, NamedKey, SocketOptions, invalid, second_master_key};
+use crate::io::identity::{self, KernelFeatures};
+use crate::io::processes::Processes;
 use crate::io::secure_state::SecureState;
-use crate::io::sockets::Lanes;
+use crate::io::sockets::Sockets;
 use crate::io::{Observer, nanoseconds};
 use crate::judge::tracker::MOST;
 use crate::judge::{Exits, Judge, SealedSession, Settings, most_sessions};
@@ -51,7 +51,7 @@ pub const DEFAULT_CAPACITY: usize = 4096;
 #[derive(Debug)]
 #[must_use = "nothing listens until `bind` is called"]
 pub struct Builder {
-    places: Vec<Place>,
+    listen_at: Vec<ListenAt>,
     threshold: Duration,
     pause_after: Option<Duration>,
     capacity: usize,
@@ -63,7 +63,7 @@ pub struct Builder {
     secure_state_file: Option<PathBuf>,
     detect_exits: bool,
     descriptors: Option<usize>,
-    means: Option<Means>,
+    kernel_features: Option<KernelFeatures>,
 }
 
 impl Default for Builder {
@@ -81,7 +81,7 @@ impl Builder {
     /// ```
     pub fn new() -> Self {
         Self {
-            places: Vec::new(),
+            listen_at: Vec::new(),
             threshold: DEFAULT_THRESHOLD,
             pause_after: None,
             capacity: DEFAULT_CAPACITY,
@@ -93,7 +93,7 @@ impl Builder {
             secure_state_file: None,
             detect_exits: true,
             descriptors: None,
-            means: None,
+            kernel_features: None,
         }
     }
 
@@ -103,7 +103,7 @@ impl Builder {
     /// let builder = varta_observer::Builder::new().listen("/run/varta.sock".parse().unwrap());
     /// ```
     pub fn listen(mut self, endpoint: Endpoint) -> Self {
-        self.places.push(Place::Endpoint(endpoint));
+        self.listen_at.push(ListenAt::Endpoint(endpoint));
         self
     }
 
@@ -114,7 +114,7 @@ impl Builder {
     /// let builder = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into());
     /// ```
     pub fn udp(mut self, address: SocketAddr) -> Self {
-        self.places.push(Place::Udp(address));
+        self.listen_at.push(ListenAt::Udp(address));
         self
     }
 
@@ -126,7 +126,7 @@ impl Builder {
     ///     .shared_key(varta::secure::Key::from_bytes([7; 32]));
     /// ```
     pub fn secure_udp(mut self, address: SocketAddr) -> Self {
-        self.places.push(Place::SecureUdp(address));
+        self.listen_at.push(ListenAt::SecureUdp(address));
         self
     }
 
@@ -139,7 +139,7 @@ impl Builder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn inherit(mut self, socket: OwnedFd) -> Self {
-        self.places.push(Place::Inherited(socket));
+        self.listen_at.push(ListenAt::Inherited(socket));
         self
     }
 
@@ -321,8 +321,8 @@ impl Builder {
 
     /// Follows processes as on another kernel than this one.
     #[cfg(test)]
-    pub(crate) fn means(mut self, means: Means) -> Self {
-        self.means = Some(means);
+    pub(crate) fn kernel_features(mut self, features: KernelFeatures) -> Self {
+        self.kernel_features = Some(features);
         self
     }
 
@@ -341,22 +341,24 @@ impl Builder {
     /// observer was starting holds its sockets for a moment.) `OutOfMemory`: the capacity is too
     /// large.
     pub fn bind(mut self) -> io::Result<Observer> {
-        if self.places.is_empty() {
+        if self.listen_at.is_empty() {
             return Err(invalid("cannot bind: no endpoint was given"));
         }
-        let means = match self.means {
-            _ if !self.detect_exits => Means::unused(),
-            Some(means) => means,
-            None => Means::detect(),
+        let features = match self.kernel_features {
+            _ if !self.detect_exits => KernelFeatures::unused(),
+            Some(features) => features,
+            None => KernelFeatures::detect(),
         };
         let bound = self.descriptors.unwrap_or_else(identity::default_descriptor_bound);
         let capacity = self.capacity.min(MOST as usize);
-        let mut following = Following::new(means, self.policy.namespaces, capacity, bound)
+        let mut processes = Processes::new(features, self.policy.namespaces, capacity, bound)
             .map_err(|error| name_capacity(error, self.capacity))?;
-        let opening =
-            Opening { socket_mode: self.socket_mode, receive_buffer: self.receive_buffer };
-        let mut lanes = Lanes::new();
-        for place in std::mem::take(&mut self.places) {
+        let socket_options = SocketOptions {
+            socket_mode: self.socket_mode,
+            receive_buffer: self.receive_buffer,
+        };
+        let mut sockets = Sockets::new();
+        for place in std::mem::take(&mut self.listen_at) {
             let sealed = place.is_sealed();
             match place.key()? {
                 None => {}
@@ -366,18 +368,25 @@ impl Builder {
                 }
                 Some(NamedKey::Master(key)) => self.master_key = Some(key),
             }
-            lanes.add(opening.open(place)?, sealed, following.epoll())?;
+            sockets.add(socket_options.open(place)?, sealed, processes.epoll())?;
         }
         let recalled = match self.secure_state_file.take() {
             Some(path) => {
                 let (file, sessions) = SecureState::open(&path, most_sessions(self.capacity))?;
-                following.record_sessions_in(file);
+                processes.record_sessions_in(file);
                 Some(sessions)
             }
             None => None,
         };
         let (pause_after, capacity) = (self.pause_after, self.capacity);
-        Observer::new(self.judge(recalled)?, following, lanes, opening, pause_after, capacity)
+        Observer::new(
+            self.judge(recalled)?,
+            processes,
+            sockets,
+            socket_options,
+            pause_after,
+            capacity,
+        )
     }
 
     /// Makes an observer without sockets, fed and advanced by hand in a time of the

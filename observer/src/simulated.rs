@@ -9,9 +9,9 @@ use varta::secure::Key;
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause};
 use crate::io::nanoseconds;
-use crate::io::pause::Lateness;
+use crate::io::pause::PauseDetector;
 use crate::judge::tracker::AgentInfo;
-use crate::judge::{Datagram, Exits, Host, Judge, Namespace, Settings, Slot};
+use crate::judge::{Datagram, Environment, Exits, Judge, Namespace, Settings, Slot};
 use crate::policy::{Policy, Rate};
 
 /// Decides as an [`Observer`](crate::Observer) does, of what it is told instead of what it
@@ -44,7 +44,7 @@ pub struct Simulated {
     host: Told,
     /// What was said and not yet polled.
     said: VecDeque<Event>,
-    lateness: Lateness,
+    pause_detector: PauseDetector,
     now: u64,
     asleep: u64,
 }
@@ -56,7 +56,7 @@ struct Told {
     namespaces: HashMap<u32, Namespace>,
 }
 
-impl Host for Told {
+impl Environment for Told {
     fn namespace(&mut self, pid: u32, _claimed_pid: u32) -> Namespace {
         self.namespaces.get(&pid).copied().unwrap_or(Namespace::Same)
     }
@@ -80,7 +80,7 @@ impl Simulated {
     pub(crate) fn new(judge: Judge, pause_after: Option<Duration>, exits: Exits) -> Self {
         let pause_after = pause_after.map(nanoseconds);
         Self {
-            lateness: Lateness::new(pause_after, judge.shortest_threshold(), 0),
+            pause_detector: PauseDetector::new(pause_after, judge.shortest_threshold(), 0),
             judge,
             host: Told { exits, namespaces: HashMap::new() },
             said: VecDeque::new(),
@@ -132,7 +132,7 @@ impl Simulated {
     fn look_at_queue(&mut self, at_ns: u64, full: bool) {
         self.reach(at_ns);
         self.judge.looked(self.now, full);
-        while self.judge.judge(self.now, &mut self.host) {
+        while self.judge.expire(self.now, &mut self.host) {
             self.gather();
         }
     }
@@ -166,8 +166,8 @@ impl Simulated {
     /// assert_eq!(observer.poll().unwrap().what, What::Paused { ns: 4_000_000_000 });
     /// ```
     pub fn late(&mut self, at_ns: u64, due_ns: u64) {
-        self.lateness.has_looked(due_ns);
-        self.lateness.expect(Some(due_ns));
+        self.pause_detector.has_looked(due_ns);
+        self.pause_detector.expect(Some(due_ns));
         self.look(at_ns);
     }
 
@@ -183,7 +183,7 @@ impl Simulated {
     pub fn suspended(&mut self, at_ns: u64, ns: u64) {
         self.asleep = self.asleep.saturating_add(ns);
         // Whatever was looked at last was so before the suspend.
-        self.lateness.has_looked(at_ns.saturating_sub(ns));
+        self.pause_detector.has_looked(at_ns.saturating_sub(ns));
         self.look(at_ns);
     }
 
@@ -194,7 +194,7 @@ impl Simulated {
     /// ```
     pub fn set_threshold(&mut self, agent: u64, threshold_ns: u64) -> bool {
         let known = self.judge.set_threshold(agent, threshold_ns);
-        self.lateness.set_shortest_threshold(self.judge.shortest_threshold());
+        self.pause_detector.set_shortest_threshold(self.judge.shortest_threshold());
         known
     }
 
@@ -206,7 +206,7 @@ impl Simulated {
     /// ```
     pub fn set_default_threshold(&mut self, threshold_ns: u64) {
         self.judge.set_default_threshold(threshold_ns);
-        self.lateness.set_shortest_threshold(self.judge.shortest_threshold());
+        self.pause_detector.set_shortest_threshold(self.judge.shortest_threshold());
     }
 
     /// As [`Observer::set_rates`](crate::Observer::set_rates).
@@ -295,7 +295,7 @@ impl Simulated {
     fn look(&mut self, at_ns: u64) {
         self.reach(at_ns);
         let asleep = self.asleep;
-        if let Some(pause) = self.lateness.look(self.now, || asleep) {
+        if let Some(pause) = self.pause_detector.look(self.now, || asleep) {
             self.judge.pause(self.now, pause);
             self.gather();
         }

@@ -35,14 +35,14 @@ const STOP_BETWEEN: u64 = 1;
 const REPORT: u64 = 2;
 
 /// A process that does nothing but observe. It says every event but beats on a stream.
-struct Host {
+struct Environment {
     process: Child,
     said: BufReader<UnixStream>,
     told: &'static AtomicU64,
     path: PathBuf,
 }
 
-impl Host {
+impl Environment {
     fn start(path: PathBuf, exits: bool, run: fn(&mut Observer, &mut Saying)) -> Self {
         let (said, saying) = UnixStream::pair().unwrap();
         said.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -151,11 +151,11 @@ const SOON: u64 = THRESHOLD.as_nanos() as u64 / 2;
 fn stopped_for_ten_thresholds() {
     let folder = Folder::new();
     let mut hosts = [
-        Host::start(folder.join("blocking"), true, blocking),
-        Host::start(folder.join("silences"), false, blocking),
-        Host::start(folder.join("embedding"), true, embedding),
-        Host::start(folder.join("blocking-between"), true, blocking),
-        Host::start(folder.join("embedding-between"), true, embedding),
+        Environment::start(folder.join("blocking"), true, blocking),
+        Environment::start(folder.join("silences"), false, blocking),
+        Environment::start(folder.join("embedding"), true, embedding),
+        Environment::start(folder.join("blocking-between"), true, blocking),
+        Environment::start(folder.join("embedding-between"), true, embedding),
     ];
     let paths: Vec<_> = hosts.iter().map(|host| host.path.clone()).collect();
     let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();

@@ -103,8 +103,11 @@ fn world() -> impl Strategy<Value = World> {
                     settings.master_key = Some(key(2));
                 }
             });
-            world.host.exits = exits;
-            world.host.namespaces.extend([(51, Namespace::Other), (52, Namespace::Unknown)]);
+            world.environment.exits = exits;
+            world
+                .environment
+                .namespaces
+                .extend([(51, Namespace::Other), (52, Namespace::Unknown)]);
             world
         },
     )
@@ -151,6 +154,6 @@ proptest! {
         // Who is followed was admitted, and who was released is not.
         let admitted = |call: &&String| call.starts_with("admitted");
         let locals = world.judge.agents(now).filter(|(_, agent)| agent.uid.is_some()).count();
-        prop_assert!(locals <= world.host.calls.iter().filter(admitted).count());
+        prop_assert!(locals <= world.environment.calls.iter().filter(admitted).count());
     }
 }

@@ -38,7 +38,7 @@ fn a_newcomer_is_refused_and_counted() {
 fn a_stalled_agent_whose_exit_would_be_seen_is_not_evicted() {
     for exits in [Exits::Reported, Exits::LookedUp] {
         let mut world = of_capacity(1);
-        world.host.exits = exits;
+        world.environment.exits = exits;
         world.local(0, 10, 1);
         world.judge(1000 * THRESHOLD);
         assert_eq!(world.local(1000 * THRESHOLD, 11, 1), [], "{exits:?}");
@@ -50,7 +50,7 @@ fn a_stalled_agent_whose_exit_would_be_seen_is_not_evicted() {
 #[test]
 fn where_exits_are_unseen_ten_thresholds_of_silence_make_room() {
     let mut world = of_capacity(3);
-    world.host.exits = Exits::Unseen;
+    world.environment.exits = Exits::Unseen;
     world.local(0, 10, 1);
     world.local(5, 11, 1);
     world.local(9, 12, 1);
@@ -64,13 +64,13 @@ fn where_exits_are_unseen_ten_thresholds_of_silence_make_room() {
         ["beat 4"],
         "longest gone first"
     );
-    assert_eq!(world.host.calls[3], "released 1");
+    assert_eq!(world.environment.calls[3], "released 1");
     assert_eq!(words(&world.local(10 * THRESHOLD + 10, 12, 2)), ["recovered 3", "beat 3"]);
     assert_eq!(world.local(10 * THRESHOLD + 11, 14, 1), [], "3 is back, 2 has its own time");
     assert_eq!(words(&world.judge(12 * THRESHOLD)), ["stall 4", "stall 3"]);
     assert_eq!(world.judge(20 * THRESHOLD + 5), []);
     assert_eq!(words(&world.local(20 * THRESHOLD + 5, 14, 1)), ["beat 5"]);
-    assert_eq!(world.host.calls[5], "released 2");
+    assert_eq!(world.environment.calls[5], "released 2");
     assert_eq!(world.judge.drain_evictions(), 2);
     assert_eq!(world.judge.drain_evictions(), 0);
     world.adds_up();
@@ -82,7 +82,7 @@ fn a_pause_is_no_part_of_ten_thresholds() {
     // Before the Stall, and after it.
     for paused_at in [1, THRESHOLD] {
         let mut world = of_capacity(1);
-        world.host.exits = Exits::Unseen;
+        world.environment.exits = Exits::Unseen;
         world.local(0, 10, 1);
         world.judge(paused_at);
         world.judge.pause(paused_at + away, away);
@@ -97,7 +97,7 @@ fn a_pause_is_no_part_of_ten_thresholds() {
 #[test]
 fn one_that_is_gone_exits_like_any_other() {
     let mut world = of_capacity(2);
-    world.host.exits = Exits::Unseen;
+    world.environment.exits = Exits::Unseen;
     world.local(0, 10, 1);
     world.local(0, 11, 1);
     world.judge(20 * THRESHOLD);
@@ -122,14 +122,14 @@ fn how_an_end_is_seen_may_change_at_any_time() {
     world.judge.set_exits(world.slot(1), Exits::Reported);
     assert_eq!(world.local(20 * THRESHOLD, 11, 1), []);
     world.judge.set_exits(world.slot(1), Exits::LookedUp);
-    world.host.gone.insert(10, ExitCause::Signal(9));
+    world.environment.gone.insert(10, ExitCause::Signal(9));
     assert_eq!(words(&world.judge(20 * THRESHOLD)), ["exit 1"]);
 }
 
 #[test]
 fn a_threshold_of_its_own_counts_for_going_too() {
     let mut world = of_capacity(1);
-    world.host.exits = Exits::Unseen;
+    world.environment.exits = Exits::Unseen;
     world.local(0, 10, 1);
     world.judge(10 * THRESHOLD);
     world.judge.set_threshold(1, 5 * THRESHOLD);
@@ -164,7 +164,7 @@ fn a_flood_of_forged_agents_leaves_half_to_local_ones() {
 #[test]
 fn a_local_agent_that_is_gone_makes_no_room_beyond_the_half() {
     let mut world = of_capacity(2);
-    world.host.exits = Exits::Unseen;
+    world.environment.exits = Exits::Unseen;
     world.local(0, 10, 1);
     world.judge(10 * THRESHOLD);
     world.udp(10 * THRESHOLD, A, 50, 1);
@@ -219,7 +219,7 @@ fn stalled_agents_of_one_user_make_room_for_others_up_to_an_equal_share() {
     for pid in 12..18 {
         assert_eq!(local_of(&mut world, 0, THRESHOLD, pid).len(), 1);
     }
-    assert_eq!(world.host.calls[16], "released 1", "the longest stalled first");
+    assert_eq!(world.environment.calls[16], "released 1", "the longest stalled first");
     assert_eq!(local_of(&mut world, 0, THRESHOLD, 18), [], "half is an equal share");
     assert_eq!(local_of(&mut world, SITTER, THRESHOLD, 200), [], "it has more than that");
     assert_eq!(world.judge.drain_refused().iter().collect::<Vec<_>>(), [(0, 2), (SITTER, 1)]);

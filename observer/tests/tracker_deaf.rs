@@ -68,12 +68,12 @@ fn a_beat_that_gets_through_begins_a_silence_that_is_judged_as_ever() {
 #[test]
 fn an_exit_is_not_put_off() {
     let mut world = World::new();
-    world.host.exits = Exits::LookedUp;
+    world.environment.exits = Exits::LookedUp;
     world.local(0, 10, 1);
     world.local(0, 11, 1);
     assert_eq!(watch(&mut world, 0, THRESHOLD / 2, |_| true), []);
     assert_eq!(words(&world.exited(THRESHOLD / 2, 2, ExitCause::Signal(9))), ["exit 2"]);
-    world.host.gone.insert(10, ExitCause::Code(1));
+    world.environment.gone.insert(10, ExitCause::Code(1));
     assert_eq!(words(&watch(&mut world, THRESHOLD / 2, THRESHOLD, |_| true)), ["exit 1"]);
 }
 

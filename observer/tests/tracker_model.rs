@@ -61,7 +61,7 @@ impl Trace {
             settings.policy.global = naive.global;
             settings.shared_keys = vec![key(1)];
         });
-        world.host.exits = naive.exits;
+        world.environment.exits = naive.exits;
         let (now, wild) = (dice_start(seed), seed % 4 == 3);
         Self { world, naive, dice, now, step: 0, wild, pace: threshold }
     }
@@ -75,7 +75,7 @@ impl Trace {
             let said = trace.world.said();
             assert_eq!(said, trace.naive.said, "seed {seed}, step {step}");
             trace.naive.said.clear();
-            trace.world.host.calls.clear();
+            trace.world.environment.calls.clear();
             if step % 1000 == 0 {
                 trace.compare(seed);
             }
@@ -187,7 +187,7 @@ impl Trace {
     }
 
     fn hear(&mut self, datagram: &Datagram<'_>) {
-        self.world.judge.hear(self.now, datagram, &mut self.world.host);
+        self.world.judge.hear(self.now, datagram, &mut self.world.environment);
     }
 
     fn judge(&mut self, to_the_end: bool) {
@@ -195,12 +195,12 @@ impl Trace {
             return self.finish(self.now);
         }
         let more = self.naive.judge(self.now);
-        assert_eq!(self.world.judge.judge(self.now, &mut self.world.host), more);
+        assert_eq!(self.world.judge.expire(self.now, &mut self.world.environment), more);
     }
 
     fn finish(&mut self, horizon: u64) {
         let mut said = self.world.said();
-        while self.world.judge.judge(horizon, &mut self.world.host) {
+        while self.world.judge.expire(horizon, &mut self.world.environment) {
             said.extend(self.world.said());
         }
         while self.naive.judge(horizon) {}
@@ -244,7 +244,12 @@ impl Trace {
     fn exit(&mut self) {
         let Some(id) = self.someone() else { return };
         let slot = self.world.slot(id);
-        self.world.judge.exited(self.now, slot, ExitCause::Code(3), &mut self.world.host);
+        self.world.judge.exited(
+            self.now,
+            slot,
+            ExitCause::Code(3),
+            &mut self.world.environment,
+        );
         let at = self.naive.by_id(id);
         self.naive.exit(self.now, at, ExitCause::Code(3));
     }
@@ -297,16 +302,16 @@ impl Trace {
     fn life_or_death(&mut self) {
         let pid = self.pid();
         if self.naive.dead.remove(&pid) {
-            self.world.host.gone.remove(&pid);
+            self.world.environment.gone.remove(&pid);
         } else {
             self.naive.dead.insert(pid);
-            self.world.host.gone.insert(pid, ExitCause::Signal(9));
+            self.world.environment.gone.insert(pid, ExitCause::Signal(9));
         }
         let seen = self.now + self.dice.below(self.pace / 10);
-        (self.naive.seen_ns, self.world.host.seen_ns) = (seen, seen);
+        (self.naive.seen_ns, self.world.environment.seen_ns) = (seen, seen);
         let pid = self.pid();
         self.naive.replaced.insert(pid);
-        self.world.host.replaced.insert(pid);
+        self.world.environment.replaced.insert(pid);
     }
 
     fn compare(&self, seed: u64) {

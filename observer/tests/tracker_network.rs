@@ -80,7 +80,7 @@ fn an_agent_is_listener_address_and_pid() {
     );
     assert_eq!(words(&world.udp(0, "::ffff:10.0.0.1", 50, 2)), ["beat 1"], "the same address");
     assert_eq!(words(&world.udp(0, "fe80::1", 50, 1)), ["beat 5"]);
-    assert_eq!(world.host.calls, nothing(), "the host has nothing to say of these");
+    assert_eq!(world.environment.calls, nothing(), "the host has nothing to say of these");
 }
 
 #[test]
@@ -352,8 +352,8 @@ fn sessions_are_recorded_before_their_beats_are_reported() {
         world.sealed(0, A, &seal(&key(1), 1, counter, &frame(50, counter.into())));
     }
     world.sealed(0, B, &seal(&key(1), 2, 0, &frame(60, 1)));
-    assert_eq!(world.host.writes, 4, "one of eight beats costs a write");
-    let recorded = world.host.recorded.clone();
+    assert_eq!(world.environment.writes, 4, "one of eight beats costs a write");
+    let recorded = world.environment.recorded.clone();
     let at = |at: usize| (recorded[at].pid, recorded[at].prefix, recorded[at].counter);
     assert_eq!((recorded.len(), at(0), at(1)), (2, (50, [1; 8], 24), (60, [2; 8], 7)));
 
@@ -365,7 +365,7 @@ fn sessions_are_recorded_before_their_beats_are_reported() {
     }
     assert_eq!(words(&world.sealed(0, A, &seal(&key(1), 1, 25, &frame(50, 25)))), ["beat 1"]);
     assert!(!world.judge.agent(world.slot(1), 0).unwrap().unconfirmed, "it is on record");
-    assert_eq!(world.host.recorded[0].counter, 32);
+    assert_eq!(world.environment.recorded[0].counter, 32);
     // An end in order records no more than was accepted.
     let exact: Vec<_> = world.judge.sessions_ahead().collect();
     assert_eq!(exact, [(0, SealedSession { pid: 50, prefix: [1; 8], counter: 25 })]);
@@ -379,15 +379,15 @@ fn a_session_that_cannot_be_recorded_does_not_begin() {
     });
     let sealed = |pid, counter: u32| seal(&key(1), 1, counter, &frame(pid, counter.into()));
     world.sealed(0, A, &sealed(50, 1));
-    world.host.recording_error = Some(28);
+    world.environment.recording_error = Some(28);
     assert_eq!(words(&world.sealed(0, A, &sealed(51, 1))), ["io"]);
     assert_eq!(world.sealed(0, A, &sealed(51, 1)), [], "it is reported once");
     assert_eq!(world.judge.counters().sender_memory_full, 2);
     assert_eq!(words(&world.sealed(0, A, &sealed(50, 9))), ["beat 1"], "a known one goes on");
-    world.host.recording_error = None;
+    world.environment.recording_error = None;
     assert_eq!(words(&world.sealed(0, A, &sealed(51, 1))), ["beat 2"]);
     world.sealed(0, A, &sealed(50, 10));
-    assert_eq!(world.host.recorded[0].counter, 17, "it is tried again with each beat");
+    assert_eq!(world.environment.recorded[0].counter, 17, "it is tried again with each beat");
     world.adds_up();
 }
 

@@ -64,7 +64,7 @@ fn one_that_beats_while_others_are_being_judged_is_not_stalled() {
         world.local(0, pid, 1);
     }
     let now = THRESHOLD + 7;
-    assert!(world.judge.judge(now, &mut world.host));
+    assert!(world.judge.expire(now, &mut world.environment));
     assert_eq!(words(&world.said()), ["stall 1"]);
     assert_eq!(words(&world.local(now, 11, 2)), ["beat 2"]);
     assert_eq!(words(&world.judge(now)), ["stall 3"]);
@@ -170,7 +170,7 @@ fn a_pause_that_is_told_between_two_verdicts_still_counts() {
     let mut world = World::new();
     world.local(0, 10, 1);
     world.local(0, 11, 1);
-    assert!(world.judge.judge(THRESHOLD, &mut world.host));
+    assert!(world.judge.expire(THRESHOLD, &mut world.environment));
     assert_eq!(words(&world.said()), ["stall 1"]);
     world.pause(300 * MS, 250 * MS);
     assert_eq!(world.judge(300 * MS), []);
@@ -198,14 +198,14 @@ fn a_thousand_live_agents_survive_a_stopped_observer() {
 fn a_recycled_pid_ends_one_agent_and_begins_another() {
     let mut world = World::new();
     world.numbered(0, 50, 777, 900);
-    world.host.causes.insert(0, ExitCause::Code(3));
+    world.environment.causes.insert(0, ExitCause::Code(3));
     let said = world.numbered(5, 50, 778, 1);
     assert_eq!(words(&said), ["exit 1", "beat 2"]);
     let cause = ExitCause::Code(3);
     assert_eq!(said[0].what, What::Exit { cause, last_status: Status::Ok });
     assert_eq!(missed(&said), 0, "a clean start");
     assert_eq!(
-        world.host.calls,
+        world.environment.calls,
         [
             "admitted 1 pid 50 process Some(777)",
             "released 1",
@@ -227,7 +227,7 @@ fn an_agent_learns_its_number_and_keeps_it() {
     assert_eq!(words(&world.local(2, 50, 3)), ["beat 1"], "a frame without says nothing");
     assert_eq!(words(&world.numbered(3, 50, 777, 4)), ["beat 1"]);
     assert_eq!(words(&world.numbered(4, 50, 778, 5)), ["exit 1", "beat 2"]);
-    assert_eq!(world.host.calls[1..3], ["replaced 50", "identified 777"]);
+    assert_eq!(world.environment.calls[1..3], ["replaced 50", "identified 777"]);
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn a_slot_that_is_free_has_nobody_to_exit() {
     world.judge.exiting(slot);
     world.judge.set_exits(slot, Exits::LookedUp);
     world.judge.set_process(slot, 7);
-    world.judge.exited(2, slot, ExitCause::Unknown, &mut world.host);
+    world.judge.exited(2, slot, ExitCause::Unknown, &mut world.environment);
     assert_eq!(world.said(), []);
     assert_eq!((world.judge.followed(), world.judge.counters().exits), (0, 1));
 }
@@ -293,18 +293,18 @@ fn a_slot_that_is_free_has_nobody_to_exit() {
 #[test]
 fn without_a_descriptor_it_is_looked_up_when_its_deadline_passes() {
     let mut world = World::new();
-    world.host.exits = Exits::LookedUp;
+    world.environment.exits = Exits::LookedUp;
     world.local(0, 50, 1);
     world.local(0, 51, 1);
-    world.host.calls.clear();
-    world.host.gone.insert(51, ExitCause::Unknown);
+    world.environment.calls.clear();
+    world.environment.gone.insert(51, ExitCause::Unknown);
     assert_eq!(words(&world.judge(THRESHOLD)), ["stall 1", "exit 2"]);
     // And again, seldom, while it is stalled.
-    world.host.gone.insert(50, ExitCause::Signal(9));
+    world.environment.gone.insert(50, ExitCause::Signal(9));
     assert_eq!(world.judge(10 * THRESHOLD - 1), []);
     assert_eq!(words(&world.judge(10 * THRESHOLD)), ["exit 1"]);
     assert_eq!(
-        world.host.calls,
+        world.environment.calls,
         ["look up 50", "look up 51", "released 2", "look up 50", "released 1"]
     );
 }
@@ -313,15 +313,18 @@ fn without_a_descriptor_it_is_looked_up_when_its_deadline_passes() {
 #[test]
 fn looked_up_and_gone_it_is_heard_to_its_end() {
     let mut world = World::new();
-    world.host.exits = Exits::LookedUp;
+    world.environment.exits = Exits::LookedUp;
     world.local(0, 50, 1);
-    world.host.gone.insert(50, ExitCause::Unknown);
-    world.host.seen_ns = THRESHOLD + 7;
+    world.environment.gone.insert(50, ExitCause::Unknown);
+    world.environment.seen_ns = THRESHOLD + 7;
     world.pause(5, 3 * THRESHOLD);
     assert_eq!(world.judge(THRESHOLD), [], "a pause is given back");
-    world.host.seen_ns = 4 * THRESHOLD + 7;
+    world.environment.seen_ns = 4 * THRESHOLD + 7;
     assert_eq!(world.judge(4 * THRESHOLD), []);
-    assert_eq!(world.judge.next_deadline().map(|due| due <= world.host.seen_ns), Some(true));
+    assert_eq!(
+        world.judge.next_deadline().map(|due| due <= world.environment.seen_ns),
+        Some(true)
+    );
     assert_eq!(words(&world.local(4 * THRESHOLD + 1, 50, 2)), ["beat 1"]);
     world.judge.set_threshold(1, 80 * THRESHOLD);
     assert_eq!(world.judge(4 * THRESHOLD + 6), []);
@@ -336,25 +339,28 @@ fn who_begins_anew_may_be_another() {
     let said = |world: &mut World, nonce| words(&world.local(0, 50, nonce));
     assert_eq!(said(&mut world, 900), ["beat 1"]);
     assert_eq!(said(&mut world, 901), ["beat 1"]);
-    assert_eq!(world.host.calls.len(), 1, "of what goes on nobody is asked");
+    assert_eq!(world.environment.calls.len(), 1, "of what goes on nobody is asked");
     assert_eq!(said(&mut world, 1), ["beat 1"], "a second handle");
-    world.host.replaced.insert(50);
+    world.environment.replaced.insert(50);
     assert_eq!(said(&mut world, 2), ["beat 1"]);
     assert_eq!(said(&mut world, 1), ["exit 1", "beat 2"]);
-    world.host.replaced.insert(50);
+    world.environment.replaced.insert(50);
     assert_eq!(said(&mut world, NONCE_TERMINAL), ["exit 2", "beat 3"]);
-    world.host.replaced.insert(50);
+    world.environment.replaced.insert(50);
     assert_eq!(said(&mut world, 5), ["exit 3", "beat 4"], "after last words");
-    assert_eq!(world.host.calls.iter().filter(|call| call.starts_with("replaced")).count(), 4);
+    assert_eq!(
+        world.environment.calls.iter().filter(|call| call.starts_with("replaced")).count(),
+        4
+    );
     // One whose end nobody reports is asked for each time; it is for the host to be sparing.
     world.judge.set_exits(world.slot(4), Exits::LookedUp);
-    world.host.replaced.insert(50);
+    world.environment.replaced.insert(50);
     assert_eq!(said(&mut world, 6), ["exit 4", "beat 5"]);
-    assert!(world.host.calls.iter().any(|call| call == "replaced 50"));
+    assert!(world.environment.calls.iter().any(|call| call == "replaced 50"));
     // And so is one that had no number, when there comes one.
-    world.host.replaced.insert(50);
+    world.environment.replaced.insert(50);
     assert_eq!(words(&world.numbered(0, 50, 777, 7)), ["exit 5", "beat 6"]);
-    world.host.replaced.insert(50);
+    world.environment.replaced.insert(50);
     assert_eq!(words(&world.numbered(0, 50, 777, 1)), ["beat 6"], "its number says otherwise");
     world.adds_up();
 }
@@ -474,8 +480,8 @@ fn abroad(pid: u32, process: Option<u64>, claimed: u32, nonce: u64) -> (Sender, 
 #[test]
 fn senders_of_another_namespace_are_refused_unless_allowed() {
     let mut world = World::new();
-    world.host.namespaces.insert(5000, Namespace::Other);
-    world.host.namespaces.insert(5001, Namespace::Unknown);
+    world.environment.namespaces.insert(5000, Namespace::Other);
+    world.environment.namespaces.insert(5001, Namespace::Unknown);
     for (pid, process) in [(5000, None), (0, Some(9)), (0, None)] {
         let (sender, bytes) = abroad(pid, process, 7, 1);
         assert_eq!(world.hear(0, &Datagram::new(0, sender, &bytes)), []);
@@ -489,7 +495,7 @@ fn senders_of_another_namespace_are_refused_unless_allowed() {
 #[test]
 fn senders_of_another_namespace_are_followed_when_allowed() {
     let mut world = World::with(|settings| settings.policy.namespaces = true);
-    world.host.namespaces.insert(5000, Namespace::Other);
+    world.environment.namespaces.insert(5000, Namespace::Other);
     let mut hear = |pid, process, claimed, nonce| {
         let (sender, bytes) = abroad(pid, process, claimed, nonce);
         world.hear(0, &Datagram::new(0, sender, &bytes))
@@ -509,7 +515,8 @@ fn senders_of_another_namespace_are_followed_when_allowed() {
     assert_eq!(missed(&hear(0, Some(70), 7, 2)), 0);
     assert_eq!(words(&hear(0, None, 7, 3)), [""; 0], "it could be either");
     assert_eq!(world.judge.counters().namespace_refused, 1);
-    let asked = world.host.calls.iter().filter(|call| call.starts_with("namespace")).count();
+    let asked =
+        world.environment.calls.iter().filter(|call| call.starts_with("namespace")).count();
     assert_eq!(asked, 1, "what is known is not asked again");
     world.adds_up();
 }

@@ -1,4 +1,4 @@
-//! Opening the sockets that an observer reads, at bind and later.
+//! SocketOptions the sockets that an observer reads, at bind and later.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::io::listener::{Listener, UdpListener, UdsListener};
 
 /// Where an observer listens.
 #[derive(Debug)]
-pub(crate) enum Place {
+pub(crate) enum ListenAt {
     Endpoint(Endpoint),
     Udp(SocketAddr),
     SecureUdp(SocketAddr),
@@ -25,7 +25,7 @@ pub(crate) enum NamedKey {
     Master(Key),
 }
 
-impl Place {
+impl ListenAt {
     /// Whether only sealed frames are taken there.
     pub(crate) const fn is_sealed(&self) -> bool {
         matches!(self, Self::SecureUdp(_) | Self::Endpoint(Endpoint::SecureUdp { .. }))
@@ -44,24 +44,26 @@ impl Place {
 
 /// How sockets are opened.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Opening {
+pub(crate) struct SocketOptions {
     pub(crate) socket_mode: u32,
     pub(crate) receive_buffer: Option<usize>,
 }
 
-impl Opening {
-    pub(crate) fn open(self, place: Place) -> io::Result<Listener> {
+impl SocketOptions {
+    pub(crate) fn open(self, place: ListenAt) -> io::Result<Listener> {
         let mut listener = match place {
-            Place::Endpoint(Endpoint::Path(path)) => {
+            ListenAt::Endpoint(Endpoint::Path(path)) => {
                 Listener::from(UdsListener::bind(&path, self.socket_mode)?)
             }
-            Place::Endpoint(Endpoint::Abstract(name)) => {
+            ListenAt::Endpoint(Endpoint::Abstract(name)) => {
                 UdsListener::bind_abstract(&name)?.into()
             }
-            Place::Endpoint(Endpoint::Udp(address) | Endpoint::SecureUdp { address, .. })
-            | Place::Udp(address)
-            | Place::SecureUdp(address) => UdpListener::bind(address)?.into(),
-            Place::Inherited(socket) => UdsListener::inherit(socket)?.into(),
+            ListenAt::Endpoint(
+                Endpoint::Udp(address) | Endpoint::SecureUdp { address, .. },
+            )
+            | ListenAt::Udp(address)
+            | ListenAt::SecureUdp(address) => UdpListener::bind(address)?.into(),
+            ListenAt::Inherited(socket) => UdsListener::inherit(socket)?.into(),
         };
         if let Some(bytes) = self.receive_buffer {
             listener.set_receive_buffer(bytes)?;

@@ -18,12 +18,12 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use self::bind::Opening;
+use self::bind::SocketOptions;
 use self::clock::Clock;
 use self::listener::Listener;
-use self::pause::Lateness;
-use self::processes::Following;
-use self::sockets::Lanes;
+use self::pause::PauseDetector;
+use self::processes::Processes;
+use self::sockets::Sockets;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::judge::tracker::AgentInfo;
@@ -76,11 +76,11 @@ const WAKER: u64 = TIMER - 1;
 /// leaves the parent's socket alone.
 pub struct Observer {
     judge: Judge,
-    lanes: Lanes,
-    following: Following,
+    sockets: Sockets,
+    processes: Processes,
     clock: Clock,
-    lateness: Lateness,
-    opening: Opening,
+    pause_detector: PauseDetector,
+    socket_options: SocketOptions,
     capacity: usize,
     ready: Ready,
     /// When the descriptors were last looked at, to the last one.
@@ -104,24 +104,25 @@ pub struct Observer {
 impl Observer {
     pub(crate) fn new(
         judge: Judge,
-        following: Following,
-        lanes: Lanes,
-        opening: Opening,
+        processes: Processes,
+        sockets: Sockets,
+        socket_options: SocketOptions,
         pause_after: Option<Duration>,
         capacity: usize,
     ) -> io::Result<Self> {
         let timer = Timer::new()?;
-        following.epoll().add(timer.as_fd(), TIMER, Interest::Readable)?;
-        let clock = following.clock();
+        processes.epoll().add(timer.as_fd(), TIMER, Interest::Readable)?;
+        let clock = processes.clock();
         let pause_after = pause_after.map(nanoseconds);
-        let lateness = Lateness::new(pause_after, judge.shortest_threshold(), Clock::asleep());
+        let pause_detector =
+            PauseDetector::new(pause_after, judge.shortest_threshold(), Clock::asleep());
         Ok(Self {
             judge,
-            lanes,
-            following,
+            sockets,
+            processes,
             clock,
-            lateness,
-            opening,
+            pause_detector,
+            socket_options,
             capacity,
             ready: Ready::new(),
             waited: 0,
@@ -338,7 +339,7 @@ impl Observer {
     /// That it cannot be waited for, and that this is a forked child (ECHILD).
     pub fn wake_by(&mut self, descriptor: impl AsFd) -> io::Result<()> {
         self.owner.check()?;
-        self.following.epoll().add(descriptor.as_fd(), WAKER, Interest::Readable)
+        self.processes.epoll().add(descriptor.as_fd(), WAKER, Interest::Readable)
     }
 
     /// Whether such a descriptor has been ready since this was last asked. Also while there
@@ -404,7 +405,7 @@ impl Observer {
         self.owner.check()?;
         let Some(slot) = self.judge.find(agent) else { return Ok(None) };
         let Some(info) = self.judge.agent(slot, 0) else { return Ok(None) };
-        self.following.pidfd(slot, info.pid)
+        self.processes.pidfd(slot, info.pid)
     }
 
     fn agents(&self) -> impl Iterator<Item = AgentInfo> + '_ {
@@ -413,7 +414,7 @@ impl Observer {
     }
 
     fn named(&self, slot: Slot, info: AgentInfo) -> AgentInfo {
-        AgentInfo { name: self.following.name(slot).unwrap_or_default(), ..info }
+        AgentInfo { name: self.processes.name(slot).unwrap_or_default(), ..info }
     }
 
     /// What has been counted since the observer started.
@@ -512,7 +513,7 @@ impl Observer {
     /// ```
     #[must_use]
     pub fn queue_length(&self) -> Option<usize> {
-        let local = self.lanes.listeners().filter(|listener| listener.is_local());
+        let local = self.sockets.listeners().filter(|listener| listener.is_local());
         local.map(Listener::queue_bound).min()
     }
 
@@ -524,7 +525,7 @@ impl Observer {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn udp_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
-        self.lanes.listeners().filter_map(Listener::udp_address)
+        self.sockets.listeners().filter_map(Listener::udp_address)
     }
 
     /// The sockets it reads, in the order in which they were given: to be asked what the
@@ -539,7 +540,7 @@ impl Observer {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.lanes.listeners().map(AsFd::as_fd)
+        self.sockets.listeners().map(AsFd::as_fd)
     }
 
     /// What the operator should know: that the kernel's queue is short for so many agents.
@@ -592,7 +593,7 @@ impl AsFd for Observer {
             // If the timer cannot be set now, the next poll tries again and says so.
             let _ = self.arm();
         }
-        self.following.epoll().as_fd()
+        self.processes.epoll().as_fd()
     }
 }
 
@@ -607,7 +608,7 @@ impl Drop for Observer {
     fn drop(&mut self) {
         // In a forked child the file is its parent's.
         if self.owner.is_here() {
-            self.following.close(self.judge.sessions_ahead());
+            self.processes.close(self.judge.sessions_ahead());
         }
     }
 }
@@ -615,7 +616,7 @@ impl Drop for Observer {
 impl fmt::Debug for Observer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Observer")
-            .field("listeners", &self.lanes.len())
+            .field("listeners", &self.sockets.len())
             .field("followed", &self.judge.followed())
             .finish_non_exhaustive()
     }

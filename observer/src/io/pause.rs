@@ -2,7 +2,7 @@
 
 /// Watches the observer's own looks at the world.
 #[derive(Debug)]
-pub(crate) struct Lateness {
+pub(crate) struct PauseDetector {
     /// The least lateness that counts as a pause, if the host has said.
     told: Option<u64>,
     /// What counts by that, or else by the shortest threshold.
@@ -21,7 +21,7 @@ const SUSPENDED_NS: u64 = 1_000_000;
 /// Unless the host says otherwise, less than this is no pause.
 const LEAST_PAUSE_NS: u64 = 50_000_000;
 
-impl Lateness {
+impl PauseDetector {
     pub(crate) fn new(told: Option<u64>, shortest_threshold: u64, asleep: u64) -> Self {
         let mut made = Self { told, pause_after: 0, due: None, asleep, looked: 0 };
         made.set_shortest_threshold(shortest_threshold);
@@ -73,16 +73,16 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    fn after(pause_after: u64) -> Lateness {
-        Lateness::new(Some(pause_after), 0, 0)
+    fn after(pause_after: u64) -> PauseDetector {
+        PauseDetector::new(Some(pause_after), 0, 0)
     }
 
     #[test]
     fn half_the_shortest_threshold_is_the_least_pause() {
-        let mut lateness = Lateness::new(None, 1_000 * MS, 0);
+        let mut pause_detector = PauseDetector::new(None, 1_000 * MS, 0);
         for (shortest, least) in [(1_000, 500), (200, 100), (10, 50), (3_000, 1_500)] {
-            lateness.set_shortest_threshold(shortest * MS);
-            assert_eq!(lateness.pause_after, least * MS);
+            pause_detector.set_shortest_threshold(shortest * MS);
+            assert_eq!(pause_detector.pause_after, least * MS);
         }
         let mut told = after(7);
         told.set_shortest_threshold(1_000 * MS);
@@ -91,44 +91,44 @@ mod tests {
 
     #[test]
     fn a_look_in_time_is_no_pause() {
-        let mut lateness = after(50 * MS);
-        lateness.expect(Some(100 * MS));
-        assert_eq!(lateness.look(90 * MS, || 0), None);
-        lateness.expect(Some(200 * MS));
-        assert_eq!(lateness.look(250 * MS, || 0), None);
+        let mut pause_detector = after(50 * MS);
+        pause_detector.expect(Some(100 * MS));
+        assert_eq!(pause_detector.look(90 * MS, || 0), None);
+        pause_detector.expect(Some(200 * MS));
+        assert_eq!(pause_detector.look(250 * MS, || 0), None);
     }
 
     #[test]
     fn a_late_look_is_a_pause_once() {
-        let mut lateness = after(50 * MS);
-        lateness.has_looked(80 * MS);
-        lateness.expect(Some(100 * MS));
-        assert_eq!(lateness.look(400 * MS, || 0), Some(320 * MS));
-        assert_eq!(lateness.look(900 * MS, || 0), None);
+        let mut pause_detector = after(50 * MS);
+        pause_detector.has_looked(80 * MS);
+        pause_detector.expect(Some(100 * MS));
+        assert_eq!(pause_detector.look(400 * MS, || 0), Some(320 * MS));
+        assert_eq!(pause_detector.look(900 * MS, || 0), None);
     }
 
     #[test]
     fn what_was_due_before_the_last_look_makes_none_late_again() {
-        let mut lateness = after(50 * MS);
-        lateness.expect(Some(100 * MS));
-        assert_eq!(lateness.look(400 * MS, || 0), Some(400 * MS));
-        lateness.expect(Some(100 * MS));
-        assert_eq!(lateness.look(401 * MS, || 0), None);
+        let mut pause_detector = after(50 * MS);
+        pause_detector.expect(Some(100 * MS));
+        assert_eq!(pause_detector.look(400 * MS, || 0), Some(400 * MS));
+        pause_detector.expect(Some(100 * MS));
+        assert_eq!(pause_detector.look(401 * MS, || 0), None);
     }
 
     #[test]
     fn who_expects_nothing_is_never_late() {
-        let mut lateness = after(50 * MS);
-        lateness.expect(None);
-        assert_eq!(lateness.look(5_000 * MS, || 0), None);
+        let mut pause_detector = after(50 * MS);
+        pause_detector.expect(None);
+        assert_eq!(pause_detector.look(5_000 * MS, || 0), None);
     }
 
     #[test]
     fn suspended_time_is_a_pause_however_short() {
-        let mut lateness = after(50 * MS);
-        assert_eq!(lateness.look(30 * MS, || 20 * MS), Some(20 * MS));
-        assert_eq!(lateness.look(60 * MS, || 20 * MS), None);
-        lateness.expect(Some(100 * MS));
-        assert_eq!(lateness.look(1_100 * MS, || 820 * MS), Some(1_040 * MS));
+        let mut pause_detector = after(50 * MS);
+        assert_eq!(pause_detector.look(30 * MS, || 20 * MS), Some(20 * MS));
+        assert_eq!(pause_detector.look(60 * MS, || 20 * MS), None);
+        pause_detector.expect(Some(100 * MS));
+        assert_eq!(pause_detector.look(1_100 * MS, || 820 * MS), Some(1_040 * MS));
     }
 }

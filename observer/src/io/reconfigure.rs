@@ -7,7 +7,7 @@ use varta::Endpoint;
 use varta::secure::Key;
 
 use super::{Observer, nanoseconds};
-use crate::io::bind::{NamedKey, Place, invalid, second_master_key};
+use crate::io::bind::{ListenAt, NamedKey, invalid, second_master_key};
 use crate::policy::Rate;
 
 impl Observer {
@@ -27,13 +27,13 @@ impl Observer {
     /// (ECHILD). Nothing has changed then.
     pub fn listen(&mut self, endpoint: Endpoint) -> io::Result<()> {
         self.owner.check()?;
-        let place = Place::Endpoint(endpoint);
+        let place = ListenAt::Endpoint(endpoint);
         let (sealed, key) = (place.is_sealed(), place.key()?);
         if matches!(key, Some(NamedKey::Master(_))) && self.judge.has_master_key() {
             return Err(second_master_key());
         }
-        self.lanes.add(self.opening.open(place)?, sealed, self.following.epoll())?;
-        self.lanes.pass_pidfds(self.passing_pidfds);
+        self.sockets.add(self.socket_options.open(place)?, sealed, self.processes.epoll())?;
+        self.sockets.pass_pidfds(self.passing_pidfds);
         match key {
             None => {}
             Some(NamedKey::Shared(key)) => self.judge.add_shared_key(&key),
@@ -132,11 +132,11 @@ impl Observer {
     }
 
     fn thresholds_changed(&mut self) -> io::Result<()> {
-        self.lateness.set_shortest_threshold(self.judge.shortest_threshold());
+        self.pause_detector.set_shortest_threshold(self.judge.shortest_threshold());
         // Whoever waits for the descriptor does not ask for it again.
         if self.embedded.get() {
             self.arm()?;
-            self.lateness.expect(self.armed.get());
+            self.pause_detector.expect(self.armed.get());
         }
         Ok(())
     }

@@ -10,8 +10,8 @@ use crate::sys::{BATCH, Epoll, Interest, Message};
 const REST_NS: u64 = 1_000_000_000;
 
 /// All of an observer's sockets.
-pub(crate) struct Lanes {
-    lanes: Vec<Lane>,
+pub(crate) struct Sockets {
+    sockets: Vec<Lane>,
     /// Whose turn it is.
     turn: usize,
     /// Whether the last look at a Unix socket that came to its end found the queue full.
@@ -53,9 +53,9 @@ pub(crate) enum Read {
     Failed(io::Error),
 }
 
-impl Lanes {
+impl Sockets {
     pub(crate) const fn new() -> Self {
-        Self { lanes: Vec::new(), turn: 0, full: None }
+        Self { sockets: Vec::new(), turn: 0, full: None }
     }
 
     /// Adds a socket, under the token that is its place in the list.
@@ -65,8 +65,8 @@ impl Lanes {
         sealed: bool,
         epoll: &Epoll,
     ) -> io::Result<()> {
-        epoll.add(listener.as_fd(), self.lanes.len() as u64, Interest::Readable)?;
-        self.lanes.push(Lane {
+        epoll.add(listener.as_fd(), self.sockets.len() as u64, Interest::Readable)?;
+        self.sockets.push(Lane {
             listener,
             sealed,
             ready: true,
@@ -84,15 +84,16 @@ impl Lanes {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lanes.len()
+        self.sockets.len()
     }
 
     pub(crate) fn listeners(&self) -> impl Iterator<Item = &Listener> {
-        self.lanes.iter().map(|lane| &lane.listener)
+        self.sockets.iter().map(|lane| &lane.listener)
     }
 
     pub(crate) fn set_ready(&mut self, token: u64, hung_up: bool) {
-        if let Some(lane) = usize::try_from(token).ok().and_then(|at| self.lanes.get_mut(at)) {
+        if let Some(lane) = usize::try_from(token).ok().and_then(|at| self.sockets.get_mut(at))
+        {
             lane.ready = true;
             lane.hung_up = hung_up;
         }
@@ -100,18 +101,18 @@ impl Lanes {
 
     /// Whether a socket may have something to read.
     pub(crate) fn is_ready(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.ready)
+        self.sockets.iter().any(|lane| lane.ready)
     }
 
     /// Whether datagrams that were read have not been taken yet.
     pub(crate) fn has_backlog(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.next < lane.end)
+        self.sockets.iter().any(|lane| lane.next < lane.end)
     }
 
     /// The next datagram that was read: to which socket it came, whether that takes sealed
     /// frames only, and the datagram.
     pub(crate) fn take(&mut self) -> Option<(u16, bool, Message<'_>)> {
-        let lane = self.lanes.get_mut(self.turn)?;
+        let lane = self.sockets.get_mut(self.turn)?;
         if lane.next >= lane.end {
             return None;
         }
@@ -123,7 +124,7 @@ impl Lanes {
 
     /// Notes what the kernel says it has dropped so far; answers how many of them are new.
     pub(crate) fn overflowed(&mut self, listener: u16, total: u32) -> u64 {
-        let Some(lane) = self.lanes.get_mut(usize::from(listener)) else { return 0 };
+        let Some(lane) = self.sockets.get_mut(usize::from(listener)) else { return 0 };
         let new = total.wrapping_sub(lane.overflow);
         lane.overflow = total;
         new.into()
@@ -132,9 +133,9 @@ impl Lanes {
     /// Reads one batch from the next socket that may have something. `now` gives the time,
     /// taken before the read.
     pub(crate) fn read(&mut self, now: impl Fn() -> u64, epoll: &Epoll) -> Read {
-        for step in 1..=self.lanes.len() {
-            let at = (self.turn + step) % self.lanes.len();
-            let Some(lane) = self.lanes.get_mut(at) else { continue };
+        for step in 1..=self.sockets.len() {
+            let at = (self.turn + step) % self.sockets.len();
+            let Some(lane) = self.sockets.get_mut(at) else { continue };
             if !lane.ready {
                 continue;
             }
@@ -174,7 +175,7 @@ impl Lanes {
 
     /// All that arrived before this time has been read, at every socket that works.
     pub(crate) fn read_until(&self) -> Option<u64> {
-        self.lanes
+        self.sockets
             .iter()
             .filter(|lane| lane.rests_until.is_none())
             .map(|lane| lane.read_until)
@@ -183,19 +184,19 @@ impl Lanes {
 
     /// Has every socket looked at that was not read up to this time.
     pub(crate) fn look_again(&mut self, until: u64) {
-        for lane in &mut self.lanes {
+        for lane in &mut self.sockets {
             lane.ready |= lane.read_until < until && lane.rests_until.is_none();
         }
     }
 
     /// When the next socket that failed has rested.
     pub(crate) fn rested_at(&self) -> Option<u64> {
-        self.lanes.iter().filter_map(|lane| lane.rests_until).min()
+        self.sockets.iter().filter_map(|lane| lane.rests_until).min()
     }
 
     /// Goes back to the sockets that failed and have rested; says when the next one has.
     pub(crate) fn resume(&mut self, now: u64, epoll: &Epoll) -> Option<u64> {
-        for (token, lane) in self.lanes.iter_mut().enumerate() {
+        for (token, lane) in self.sockets.iter_mut().enumerate() {
             if lane.rests_until.is_none_or(|until| until > now) {
                 continue;
             }
@@ -208,7 +209,7 @@ impl Lanes {
 
     /// Has the kernel send a pidfd with each datagram from now on, or no longer.
     pub(crate) fn pass_pidfds(&mut self, on: bool) {
-        for lane in &mut self.lanes {
+        for lane in &mut self.sockets {
             if let Some(uds) = lane.listener.uds() {
                 // Before Linux 6.5 there is no such thing, and agents are followed by pid.
                 let _ = uds.pass_pidfds(on);
@@ -261,35 +262,35 @@ mod tests {
     #[test]
     fn a_socket_that_cannot_be_gone_back_to_rests_again() {
         let epoll = Epoll::new().unwrap();
-        let mut lanes = Lanes::new();
+        let mut sockets = Sockets::new();
         let listener = UdpListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
-        lanes.add(listener.into(), false, &epoll).unwrap();
-        lanes.lanes[0].ready = false;
-        lanes.lanes[0].rests_until = Some(7);
-        assert_eq!(lanes.resume(6, &epoll), Some(7));
+        sockets.add(listener.into(), false, &epoll).unwrap();
+        sockets.sockets[0].ready = false;
+        sockets.sockets[0].rests_until = Some(7);
+        assert_eq!(sockets.resume(6, &epoll), Some(7));
         // It is waited for already, so it cannot be added.
-        assert_eq!(lanes.resume(8, &epoll), Some(8 + REST_NS));
-        assert!(!lanes.is_ready() && lanes.read_until().is_none());
+        assert_eq!(sockets.resume(8, &epoll), Some(8 + REST_NS));
+        assert!(!sockets.is_ready() && sockets.read_until().is_none());
 
-        epoll.remove(lanes.lanes[0].listener.as_fd()).unwrap();
-        assert_eq!(lanes.resume(8 + REST_NS, &epoll), None);
-        assert!(lanes.is_ready());
+        epoll.remove(sockets.sockets[0].listener.as_fd()).unwrap();
+        assert_eq!(sockets.resume(8 + REST_NS, &epoll), None);
+        assert!(sockets.is_ready());
     }
     #[test]
     fn a_batch_that_is_not_full_is_the_end_of_the_queue() {
         let epoll = Epoll::new().unwrap();
-        let mut lanes = Lanes::new();
+        let mut sockets = Sockets::new();
         let listener = UdpListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
         let address = listener.local_address();
-        lanes.add(listener.into(), false, &epoll).unwrap();
+        sockets.add(listener.into(), false, &epoll).unwrap();
         let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         for _ in 0..=BATCH {
             sender.send_to(b"anything", address).unwrap();
         }
         let mut read = |at| {
-            assert!(matches!(lanes.read(|| at, &epoll), Read::Some(_)));
-            let count = std::iter::from_fn(|| lanes.take().map(drop)).count();
-            (count, lanes.is_ready(), lanes.read_until())
+            assert!(matches!(sockets.read(|| at, &epoll), Read::Some(_)));
+            let count = std::iter::from_fn(|| sockets.take().map(drop)).count();
+            (count, sockets.is_ready(), sockets.read_until())
         };
         assert_eq!(read(7), (BATCH, true, Some(0)));
         assert_eq!(read(9), (1, false, Some(9)));
@@ -300,10 +301,10 @@ mod tests {
         let folder = Folder::new();
         let path = folder.join("queue.sock");
         let epoll = Epoll::new().unwrap();
-        let mut lanes = Lanes::new();
+        let mut sockets = Sockets::new();
         let listener = UdsListener::bind(&path, 0o600).unwrap();
-        lanes.add(listener.into(), false, &epoll).unwrap();
-        let bound = lanes.lanes[0].listener.queue_bound();
+        sockets.add(listener.into(), false, &epoll).unwrap();
+        let bound = sockets.sockets[0].listener.queue_bound();
         let mut look = |queued: usize| {
             // One sender may have only so much on its way.
             let senders: Vec<_> =
@@ -311,12 +312,12 @@ mod tests {
             for sender in &senders {
                 sender.send_to(b"anything", &path).unwrap();
             }
-            lanes.set_ready(0, false);
-            while lanes.is_ready() {
-                lanes.read(|| 7, &epoll);
+            sockets.set_ready(0, false);
+            while sockets.is_ready() {
+                sockets.read(|| 7, &epoll);
             }
             drop(senders);
-            lanes.take_full()
+            sockets.take_full()
         };
         assert_eq!(look(bound), Some(true));
         assert_eq!(look(bound - 1), Some(false));

@@ -11,7 +11,7 @@ use varta::{Frame, Status};
 use super::Observer;
 use crate::builder::Builder;
 use crate::event::{Event, ExitCause, What};
-use crate::io::identity::{Descriptors, Means};
+use crate::io::identity::{Descriptors, KernelFeatures};
 use crate::policy::Uids;
 use crate::testing::{
     Child, Ended, Folder, Grandchild, PATIENCE, become_user, exit, is_root, kill,
@@ -23,21 +23,26 @@ const NEVER: Duration = Duration::from_secs(3_600);
 /// How long an exit waits for its cause.
 const CAUSE: Duration = Duration::from_millis(50);
 
-fn observer(path: &Path, means: Means, threshold: Duration) -> Observer {
+fn observer(path: &Path, features: KernelFeatures, threshold: Duration) -> Observer {
     let endpoint = path.to_str().unwrap().parse().unwrap();
-    Builder::new().listen(endpoint).threshold(threshold).means(means).bind().unwrap()
+    Builder::new()
+        .listen(endpoint)
+        .threshold(threshold)
+        .kernel_features(features)
+        .bind()
+        .unwrap()
 }
 
 /// This kernel's means, as on an older one: pidfds from elsewhere, no numbers, no causes.
-fn older() -> [(Means, bool); 5] {
-    let here = Means::detect();
+fn older() -> [(KernelFeatures, bool); 5] {
+    let here = KernelFeatures::detect();
     [
         (here, true),
-        (Means { exit_information: false, ..here }, false),
-        (Means { numbers: false, ..here }, true),
-        (Means { descriptors: Descriptors::Opened, ..here }, true),
+        (KernelFeatures { exit_information: false, ..here }, false),
+        (KernelFeatures { numbers: false, ..here }, true),
+        (KernelFeatures { descriptors: Descriptors::Opened, ..here }, true),
         (
-            Means {
+            KernelFeatures {
                 descriptors: Descriptors::Opened,
                 numbers: false,
                 exit_information: false,
@@ -80,8 +85,8 @@ fn cause(heard: &[Event]) -> ExitCause {
 fn a_process_that_another_reaps_has_its_cause_where_the_kernel_tells() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    for (means, told) in older() {
-        let mut observer = observer(&path, means, NEVER);
+    for (features, told) in older() {
+        let mut observer = observer(&path, features, NEVER);
         for (how, wanted) in [(7, ExitCause::Code(7)), (-9, ExitCause::Signal(9))] {
             let (end, told_to_end) = UnixDatagram::pair().unwrap();
             let agent = Grandchild::start(
@@ -103,7 +108,7 @@ fn a_process_that_another_reaps_has_its_cause_where_the_kernel_tells() {
             let cause = cause(&hear_until(&mut observer, "exit"));
             // Where the kernel does not tell, the zombie may have been there long enough.
             let unknown = !told && cause == ExitCause::Unknown;
-            assert!(cause == wanted || unknown, "{cause:?} with {means:?}");
+            assert!(cause == wanted || unknown, "{cause:?} with {features:?}");
             assert!(observer.snapshot().unwrap().is_empty());
         }
     }
@@ -113,14 +118,14 @@ fn a_process_that_another_reaps_has_its_cause_where_the_kernel_tells() {
 fn the_observers_own_child_has_its_cause_on_every_kernel() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    for (means, _) in older() {
-        let mut observer = observer(&path, means, NEVER);
+    for (features, _) in older() {
+        let mut observer = observer(&path, features, NEVER);
         let mut agent = Child::start(|| {
             beat(&path);
             exit(7);
         });
         let heard = hear_until(&mut observer, "exit");
-        assert_eq!(cause(&heard), ExitCause::Code(7), "{means:?}");
+        assert_eq!(cause(&heard), ExitCause::Code(7), "{features:?}");
         agent.wait();
     }
 }
@@ -129,13 +134,13 @@ fn the_observers_own_child_has_its_cause_on_every_kernel() {
 fn an_agent_that_was_found_by_pid_is_unconfirmed() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    for (means, _) in older() {
-        let mut observer = observer(&path, means, NEVER);
+    for (features, _) in older() {
+        let mut observer = observer(&path, features, NEVER);
         beat(&path);
         hear_until(&mut observer, "beat");
         hear_until(&mut observer, "beat");
-        let by_pid = means.descriptors == Descriptors::Opened;
-        assert_eq!(observer.snapshot().unwrap()[0].unconfirmed, by_pid, "{means:?}");
+        let by_pid = features.descriptors == Descriptors::Opened;
+        assert_eq!(observer.snapshot().unwrap()[0].unconfirmed, by_pid, "{features:?}");
     }
 }
 
@@ -143,7 +148,7 @@ fn an_agent_that_was_found_by_pid_is_unconfirmed() {
 fn without_pidfds_silence_does_the_work() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let mut observer = observer(&path, Means::unused(), Duration::from_millis(100));
+    let mut observer = observer(&path, KernelFeatures::unused(), Duration::from_millis(100));
     let mut agent = Child::start(|| {
         beat(&path);
         exit(7);
@@ -217,7 +222,7 @@ fn an_exit_waits_for_its_cause_but_not_for_long() {
 fn the_time_of_an_event_lies_before_the_time_it_is_asked_for() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let mut observer = observer(&path, Means::detect(), NEVER);
+    let mut observer = observer(&path, KernelFeatures::detect(), NEVER);
     let before = observer.now_ns();
     beat(&path);
     let heard = hear_until(&mut observer, "beat").last().unwrap().observer_ns;
@@ -232,7 +237,7 @@ fn a_descriptor_of_the_hosts_own_ends_the_wait() {
 
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let mut observer = observer(&path, Means::detect(), NEVER);
+    let mut observer = observer(&path, KernelFeatures::detect(), NEVER);
     let (mut bell, mut rope) = std::io::pipe().unwrap();
     observer.wake_by(&bell).unwrap();
     assert!(!observer.take_woken());

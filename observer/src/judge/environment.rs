@@ -112,12 +112,12 @@ pub struct Missing {
 /// Every method has an answer for where there is no operating system to ask.
 ///
 /// ```
-/// use varta_observer::judge::{Exits, Host, Slot};
+/// use varta_observer::judge::{Environment, Exits, Slot};
 ///
 /// /// Keeps a table of agent numbers beside the judge's.
 /// struct Names(Vec<u64>);
 ///
-/// impl Host for Names {
+/// impl Environment for Names {
 ///     fn admitted(&mut self, slot: Slot, agent: u64, _pid: u32, _process: Option<u64>) -> Exits {
 ///         self.0.resize(self.0.len().max(slot.index() + 1), 0);
 ///         self.0[slot.index()] = agent;
@@ -125,7 +125,7 @@ pub struct Missing {
 ///     }
 /// }
 /// ```
-pub trait Host {
+pub trait Environment {
     /// Where the sender of the datagram being heard is. Asked if its frame names another
     /// pid than the kernel does; a sender elsewhere has that pid there.
     fn namespace(&mut self, pid: u32, claimed_pid: u32) -> Namespace {
@@ -196,11 +196,11 @@ pub trait Host {
 /// only when that is said.
 ///
 /// ```
-/// use varta_observer::judge::{Host, Namespace, NoHost};
+/// use varta_observer::judge::{Environment, Namespace, NoEnvironment};
 ///
-/// assert_eq!(NoHost.namespace(4321, 7), Namespace::Same);
+/// assert_eq!(NoEnvironment.namespace(4321, 7), Namespace::Same);
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
-pub struct NoHost;
+pub struct NoEnvironment;
 
-impl Host for NoHost {}
+impl Environment for NoEnvironment {}

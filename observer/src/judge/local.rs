@@ -2,7 +2,7 @@
 
 use varta::FRAME_BYTES;
 
-use super::{AgentKey, Datagram, Host, Judge, Kind, Namespace, Slot};
+use super::{AgentKey, Datagram, Environment, Judge, Kind, Namespace, Slot};
 use crate::event::What;
 use crate::judge::tracker::{Beat, Cold, Flags};
 
@@ -27,11 +27,11 @@ impl Process {
 
 impl Judge {
     #[inline]
-    pub(super) fn hear_local<H: Host>(
+    pub(super) fn hear_local<E: Environment>(
         &mut self,
         datagram: &Datagram<'_>,
         sender: Process,
-        host: &mut H,
+        environment: &mut E,
     ) {
         if !self.admits(sender.uid) {
             self.counters.uid_refused += 1;
@@ -53,16 +53,16 @@ impl Judge {
         let known = self
             .tracker
             .find(&key, tag)
-            .filter(|slot| self.is_still_the_same(*slot, sender, beat.nonce, host));
-        if !self.names_itself(known, &beat, sender, host) {
+            .filter(|slot| self.is_still_the_same(*slot, sender, beat.nonce, environment));
+        if !self.names_itself(known, &beat, sender, environment) {
             return;
         }
         let slot = match known {
             Some(slot) => {
-                self.identify(slot, sender.process, host);
+                self.identify(slot, sender.process, environment);
                 slot
             }
-            None => match self.admit_local(&key, tag, &beat, sender, host) {
+            None => match self.admit_local(&key, tag, &beat, sender, environment) {
                 Some(slot) => slot,
                 None => return,
             },
@@ -73,12 +73,12 @@ impl Judge {
     /// A pid is not an identity: if it has another owner now, the agent that was followed
     /// by it is gone.
     #[inline]
-    fn is_still_the_same<H: Host>(
+    fn is_still_the_same<E: Environment>(
         &mut self,
         slot: Slot,
         sender: Process,
         nonce: u64,
-        host: &mut H,
+        environment: &mut E,
     ) -> bool {
         let same = match (self.tracker.process(slot), sender.process) {
             (Some(known), Some(process)) => known == process,
@@ -89,12 +89,12 @@ impl Judge {
                 let anew = !self.tracker.goes_on(slot, nonce);
                 let in_doubt =
                     anew || process.is_some() || self.tracker.has(slot, Flags::LOOKED_UP);
-                !(in_doubt && host.replaced(slot, sender.pid, anew))
+                !(in_doubt && environment.replaced(slot, sender.pid, anew))
             }
         };
         if !same {
-            let cause = host.cause(slot);
-            self.exited(self.now, slot, cause, host);
+            let cause = environment.cause(slot);
+            self.exited(self.now, slot, cause, environment);
         }
         same
     }
@@ -102,12 +102,12 @@ impl Judge {
     /// Whether the frame names the process that sent it, by the pid that it has here or,
     /// if that is allowed, by the one that it has in its own namespace.
     #[inline]
-    fn names_itself<H: Host>(
+    fn names_itself<E: Environment>(
         &mut self,
         known: Option<Slot>,
         beat: &Beat,
         sender: Process,
-        host: &mut H,
+        environment: &mut E,
     ) -> bool {
         let named = match known {
             Some(slot) => self.tracker.about(slot).claimed_pid,
@@ -118,7 +118,8 @@ impl Judge {
         }
         // The namespace of a process that is followed is known by the pid it named first.
         let elsewhere = known.is_none()
-            && (sender.pid == 0 || host.namespace(sender.pid, beat.pid) == Namespace::Other);
+            && (sender.pid == 0
+                || environment.namespace(sender.pid, beat.pid) == Namespace::Other);
         if elsewhere && self.policy.namespaces {
             return true;
         }
@@ -132,26 +133,31 @@ impl Judge {
     }
 
     #[inline]
-    fn identify<H: Host>(&mut self, slot: Slot, process: Option<u64>, host: &mut H) {
+    fn identify<E: Environment>(
+        &mut self,
+        slot: Slot,
+        process: Option<u64>,
+        environment: &mut E,
+    ) {
         let Some(process) = process else { return };
         if self.tracker.process(slot).is_none() {
             self.tracker.set_process(slot, process, true);
-            let exits = host.identified(slot, process);
+            let exits = environment.identified(slot, process);
             self.tracker.set_exits(slot, exits);
         } else if self.tracker.has(slot, Flags::UNCONFIRMED) {
             self.tracker.set_process(slot, process, true);
         }
     }
 
-    fn admit_local<H: Host>(
+    fn admit_local<E: Environment>(
         &mut self,
         key: &AgentKey,
         tag: u32,
         beat: &Beat,
         sender: Process,
-        host: &mut H,
+        environment: &mut E,
     ) -> Option<Slot> {
-        if !self.make_room(Some(sender.uid), host) {
+        if !self.make_room(Some(sender.uid), environment) {
             return None;
         }
         let kind = if sender.pid == 0 { Kind::Process } else { Kind::Pid };
@@ -161,7 +167,7 @@ impl Judge {
             self.tracker.set_process(slot, process, true);
         }
         let agent = self.tracker.about(slot).agent;
-        let exits = host.admitted(slot, agent, sender.pid, sender.process);
+        let exits = environment.admitted(slot, agent, sender.pid, sender.process);
         self.tracker.set_exits(slot, exits);
         Some(slot)
     }

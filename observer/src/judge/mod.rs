@@ -22,7 +22,7 @@ use std::alloc::{Layout, handle_alloc_error};
 
 use varta::{Frame, v1};
 
-pub use self::environment::{Datagram, Host, Missing, Namespace, NoHost, Sender};
+pub use self::environment::{Datagram, Environment, Missing, Namespace, NoEnvironment, Sender};
 use self::keyring::Keyring;
 use self::queue::Queue;
 pub use self::sessions::SealedSession;
@@ -44,18 +44,18 @@ use crate::policy::{Limit, Policy};
 /// ```
 /// use varta::{Frame, Status};
 /// use varta_observer::{Policy, What};
-/// use varta_observer::judge::{Datagram, Judge, NoHost, Sender, Settings};
+/// use varta_observer::judge::{Datagram, Judge, NoEnvironment, Sender, Settings};
 ///
 /// let mut judge = Judge::new(Settings::new(Policy::same_uid(1000)));
 /// let mut wire = [0; 32];
 /// Frame::new(Status::Ok, 4321, 0, 1, 0).encode(&mut wire);
 /// let sender = Sender::Kernel { pid: 4321, uid: 1000, process: None };
-/// judge.hear(5, &Datagram::new(0, sender, &wire), &mut NoHost);
+/// judge.hear(5, &Datagram::new(0, sender, &wire), &mut NoEnvironment);
 /// assert!(matches!(judge.next_event().unwrap().what, What::Beat { nonce: 1, .. }));
 ///
 /// let due = judge.next_deadline().unwrap();
 /// assert!(due <= 2_000_000_005);
-/// assert!(judge.judge(2_000_000_005, &mut NoHost));
+/// assert!(judge.expire(2_000_000_005, &mut NoEnvironment));
 /// assert!(matches!(judge.next_event().unwrap().what, What::Stall { last_ns: 5, .. }));
 /// ```
 #[derive(Debug)]
@@ -165,11 +165,16 @@ impl Judge {
     ///
     /// let mut judge = Judge::new(Settings::new(Policy::same_uid(1000)));
     /// let stranger = Sender::Kernel { pid: 4321, uid: 1001, process: None };
-    /// judge.hear(0, &Datagram::new(0, stranger, &[0; 32]), &mut NoHost);
+    /// judge.hear(0, &Datagram::new(0, stranger, &[0; 32]), &mut NoEnvironment);
     /// assert_eq!(judge.counters().uid_refused, 1);
     /// assert_eq!(judge.next_event(), None);
     /// ```
-    pub fn hear<H: Host>(&mut self, now: u64, datagram: &Datagram<'_>, host: &mut H) {
+    pub fn hear<E: Environment>(
+        &mut self,
+        now: u64,
+        datagram: &Datagram<'_>,
+        environment: &mut E,
+    ) {
         self.now = self.now.max(now);
         self.counters.received += 1;
         if self.full {
@@ -182,10 +187,14 @@ impl Judge {
         } else {
             match datagram.sender {
                 Sender::Kernel { pid, uid, process } => {
-                    self.hear_local(datagram, local::Process { pid, uid, process }, host);
+                    self.hear_local(
+                        datagram,
+                        local::Process { pid, uid, process },
+                        environment,
+                    );
                 }
                 Sender::Network { address, sealed } => {
-                    self.hear_network(datagram, address.to_canonical(), sealed, host);
+                    self.hear_network(datagram, address.to_canonical(), sealed, environment);
                 }
             }
         }
@@ -216,18 +225,18 @@ impl Judge {
     /// if so, there may be more.
     ///
     /// ```
-    /// use varta_observer::{Policy, judge::{Judge, NoHost, Settings}};
+    /// use varta_observer::{Policy, judge::{Judge, NoEnvironment, Settings}};
     ///
     /// let mut judge = Judge::new(Settings::new(Policy::same_uid(1000)));
-    /// assert!(!judge.judge(60_000_000_000, &mut NoHost));
+    /// assert!(!judge.expire(60_000_000_000, &mut NoEnvironment));
     /// ```
-    pub fn judge<H: Host>(&mut self, horizon: u64, host: &mut H) -> bool {
+    pub fn expire<E: Environment>(&mut self, horizon: u64, environment: &mut E) -> bool {
         self.now = self.now.max(horizon);
         while let Some(slot) = self.tracker.next_due(horizon) {
             if self.tracker.has(slot, Flags::LOOKED_UP) {
                 let pid = self.tracker.about(slot).pid;
                 let known_missing = self.tracker.has(slot, Flags::MISSING);
-                match host.look_up(slot, pid) {
+                match environment.look_up(slot, pid) {
                     Some(missing) if !known_missing && missing.seen_ns > horizon => {
                         self.tracker.missing(slot, missing.seen_ns);
                         continue;
@@ -235,7 +244,7 @@ impl Judge {
                     None if !known_missing => {}
                     found => {
                         let cause = found.map_or(ExitCause::Unknown, |missing| missing.cause);
-                        self.exited(self.now, slot, cause, host);
+                        self.exited(self.now, slot, cause, environment);
                         return true;
                     }
                 }
@@ -253,7 +262,7 @@ impl Judge {
                     return true;
                 }
                 Silence::Exit => {
-                    self.exited(self.now, slot, ExitCause::Unknown, host);
+                    self.exited(self.now, slot, ExitCause::Unknown, environment);
                     return true;
                 }
                 Silence::Stale => {}
@@ -308,12 +317,18 @@ impl Judge {
     /// free nobody exits.
     ///
     /// ```
-    /// # use varta_observer::{ExitCause, judge::{Judge, NoHost, Slot}};
+    /// # use varta_observer::{ExitCause, judge::{Judge, NoEnvironment, Slot}};
     /// # fn shown(judge: &mut Judge, slot: Slot) {
-    /// judge.exited(3_000_000, slot, ExitCause::Signal(9), &mut NoHost);
+    /// judge.exited(3_000_000, slot, ExitCause::Signal(9), &mut NoEnvironment);
     /// # }
     /// ```
-    pub fn exited<H: Host>(&mut self, now: u64, slot: Slot, cause: ExitCause, host: &mut H) {
+    pub fn exited<E: Environment>(
+        &mut self,
+        now: u64,
+        slot: Slot,
+        cause: ExitCause,
+        environment: &mut E,
+    ) {
         self.now = self.now.max(now);
         if !self.tracker.is_followed(slot) {
             return;
@@ -326,7 +341,7 @@ impl Judge {
             about: Some(about),
             what: What::Exit { cause, last_status },
         });
-        self.release(slot, host);
+        self.release(slot, environment);
     }
 
     /// Says that the observer was away for `amount` until `ended_at`. Who was silent all
@@ -450,12 +465,12 @@ impl Judge {
     }
 
     /// Makes room for a newcomer of this user, or over a network, or counts that there is none.
-    fn make_room<H: Host>(&mut self, uid: Option<u32>, host: &mut H) -> bool {
+    fn make_room<E: Environment>(&mut self, uid: Option<u32>, environment: &mut E) -> bool {
         match self.tracker.room(uid) {
             Room::Free => true,
             Room::Instead(gone) => {
                 self.counters.evictions += 1;
-                self.release(gone, host);
+                self.release(gone, environment);
                 true
             }
             Room::None => {
@@ -468,10 +483,10 @@ impl Judge {
         }
     }
 
-    fn release<H: Host>(&mut self, slot: Slot, host: &mut H) {
+    fn release<E: Environment>(&mut self, slot: Slot, environment: &mut E) {
         let agent = self.tracker.about(slot).agent;
         self.tracker.forget(slot);
-        host.released(slot, agent);
+        environment.released(slot, agent);
     }
 
     /// Reads 32 bytes, and counts and says it if they are no frame.

@@ -7,7 +7,7 @@ use varta::secure::Iv;
 
 use super::keyring::Unopened;
 use super::sessions::{Age, SealedSession};
-use super::{AgentKey, Datagram, Host, Judge, Kind, Slot};
+use super::{AgentKey, Datagram, Environment, Judge, Kind, Slot};
 use crate::event::Origin;
 use crate::judge::tracker::{Beat, Cold};
 
@@ -19,12 +19,12 @@ struct From {
 }
 
 impl Judge {
-    pub(super) fn hear_network<H: Host>(
+    pub(super) fn hear_network<E: Environment>(
         &mut self,
         datagram: &Datagram<'_>,
         address: IpAddr,
         sealed: bool,
-        host: &mut H,
+        environment: &mut E,
     ) {
         let Some((wire, iv)) = self.open(datagram, address, sealed) else { return };
         let Some(beat) = self.decode(&wire) else { return };
@@ -36,12 +36,12 @@ impl Judge {
             AgentKey::Network { listener: datagram.listener, address, claimed_pid: beat.pid };
         let from = From { key, tag: self.tracker.tag(&key), address };
         match iv {
-            None => self.hear_plain(&from, &beat, host),
-            Some(iv) => self.hear_sealed(&from, &beat, iv, host),
+            None => self.hear_plain(&from, &beat, environment),
+            Some(iv) => self.hear_sealed(&from, &beat, iv, environment),
         }
     }
 
-    fn hear_plain<H: Host>(&mut self, from: &From, beat: &Beat, host: &mut H) {
+    fn hear_plain<E: Environment>(&mut self, from: &From, beat: &Beat, environment: &mut E) {
         let known = self.tracker.find(&from.key, from.tag);
         if known.is_some_and(|slot| !self.tracker.moves_forward(slot, beat.nonce)) {
             self.counters.replays += 1;
@@ -49,7 +49,7 @@ impl Judge {
         }
         let slot = match known {
             Some(slot) => slot,
-            None if self.has_share() && self.make_room(None, host) => {
+            None if self.has_share() && self.make_room(None, environment) => {
                 self.follow_network(from, Origin::Network)
             }
             None => return,
@@ -59,7 +59,13 @@ impl Judge {
 
     /// A session says whose frame it is. Its counter must go up, wherever the datagram came
     /// from. Only of a new session the address tells whose it is.
-    fn hear_sealed<H: Host>(&mut self, from: &From, beat: &Beat, iv: Iv, host: &mut H) {
+    fn hear_sealed<E: Environment>(
+        &mut self,
+        from: &From,
+        beat: &Beat,
+        iv: Iv,
+        environment: &mut E,
+    ) {
         let here = self.tracker.find(&from.key, from.tag);
         let place = self.sessions.find(beat.pid, iv.prefix);
         let session = place.and_then(|place| self.sessions.get(place));
@@ -82,10 +88,10 @@ impl Judge {
             self.counters.sender_memory_full += 1;
             return;
         }
-        if known.is_none() && !self.make_room(None, host) {
+        if known.is_none() && !self.make_room(None, environment) {
             return;
         }
-        let Some(place) = self.remember(place, beat, iv, host) else {
+        let Some(place) = self.remember(place, beat, iv, environment) else {
             self.counters.sender_memory_full += 1;
             return;
         };
@@ -107,12 +113,12 @@ impl Judge {
     /// Remembers a frame that is about to be accepted, first outside if sessions are
     /// recorded there. A session that is known goes on if that fails, a new one does not
     /// begin.
-    fn remember<H: Host>(
+    fn remember<E: Environment>(
         &mut self,
         place: Option<usize>,
         beat: &Beat,
         iv: Iv,
-        host: &mut H,
+        environment: &mut E,
     ) -> Option<usize> {
         let at = place.unwrap_or(self.sessions.next_place());
         let due = match self.sessions.get(at) {
@@ -120,7 +126,7 @@ impl Judge {
             None => true,
         };
         let ahead = SealedSession::ahead_of(beat.pid, iv);
-        let recorded = !self.records_sessions || !due || self.record(at, &ahead, host);
+        let recorded = !self.records_sessions || !due || self.record(at, &ahead, environment);
         if place.is_none() {
             if !recorded {
                 return None;
@@ -142,8 +148,13 @@ impl Judge {
     }
 
     /// Has a session recorded outside. The first of several failures is reported.
-    fn record<H: Host>(&mut self, place: usize, session: &SealedSession, host: &mut H) -> bool {
-        let recorded = host.record(place, session);
+    fn record<E: Environment>(
+        &mut self,
+        place: usize,
+        session: &SealedSession,
+        environment: &mut E,
+    ) -> bool {
+        let recorded = environment.record(place, session);
         if let Err(errno) = recorded {
             if !self.recording_fails {
                 self.io(self.now, errno);

@@ -32,7 +32,7 @@ pub struct Settings {
     pub senders: Option<usize>,
     /// The sealed sessions that were recorded in an earlier life; `None` if nobody records
     /// them. If this is given, even empty, the host is asked to
-    /// [record](super::Host::record) sessions.
+    /// [record](super::Environment::record) sessions.
     pub recalled: Option<Vec<super::SealedSession>>,
 }
 

@@ -1,4 +1,4 @@
-//! A judge in invented time, and a host that answers from tables.
+//! A judge in invented time, and a environment that answers from tables.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::collections::{HashMap, HashSet};
@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{Frame, NONCE_TERMINAL, Status, v1};
 use varta_observer::judge::{
-    Datagram, Exits, Host, Judge, Missing, Namespace, SealedSession, Sender, Settings, Slot,
+    Datagram, Environment, Exits, Judge, Missing, Namespace, SealedSession, Sender, Settings,
+    Slot,
 };
 use varta_observer::{Event, ExitCause, Policy, What};
 
@@ -17,7 +18,7 @@ pub(crate) const UID: u32 = 1000;
 pub(crate) const THRESHOLD: u64 = 100 * MS;
 
 #[derive(Default)]
-pub(crate) struct TestHost {
+pub(crate) struct TestEnvironment {
     pub(crate) exits: Exits,
     pub(crate) namespaces: HashMap<u32, Namespace>,
     pub(crate) causes: HashMap<usize, ExitCause>,
@@ -35,7 +36,7 @@ pub(crate) struct TestHost {
     pub(crate) calls: Vec<String>,
 }
 
-impl Host for TestHost {
+impl Environment for TestEnvironment {
     fn namespace(&mut self, pid: u32, _claimed_pid: u32) -> Namespace {
         self.calls.push(format!("namespace of {pid}"));
         self.namespaces.get(&pid).copied().unwrap_or(Namespace::Same)
@@ -82,7 +83,7 @@ impl Host for TestHost {
 
 pub(crate) struct World {
     pub(crate) judge: Judge,
-    pub(crate) host: TestHost,
+    pub(crate) environment: TestEnvironment,
 }
 
 impl World {
@@ -94,11 +95,11 @@ impl World {
         let mut settings = Settings::new(Policy::same_uid(UID));
         settings.threshold_ns = THRESHOLD;
         change(&mut settings);
-        Self { judge: Judge::new(settings), host: TestHost::default() }
+        Self { judge: Judge::new(settings), environment: TestEnvironment::default() }
     }
 
     pub(crate) fn hear(&mut self, now: u64, datagram: &Datagram<'_>) -> Vec<Event> {
-        self.judge.hear(now, datagram, &mut self.host);
+        self.judge.hear(now, datagram, &mut self.environment);
         self.said()
     }
 
@@ -138,7 +139,7 @@ impl World {
     /// Every verdict that is due.
     pub(crate) fn judge(&mut self, horizon: u64) -> Vec<Event> {
         let mut said = Vec::new();
-        while self.judge.judge(horizon, &mut self.host) {
+        while self.judge.expire(horizon, &mut self.environment) {
             said.extend(self.said());
         }
         said
@@ -154,7 +155,7 @@ impl World {
 
     pub(crate) fn exited(&mut self, now: u64, agent: u64, cause: ExitCause) -> Vec<Event> {
         let slot = self.slot(agent);
-        self.judge.exited(now, slot, cause, &mut self.host);
+        self.judge.exited(now, slot, cause, &mut self.environment);
         self.said()
     }
 

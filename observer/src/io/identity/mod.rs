@@ -2,7 +2,7 @@
 
 mod namespace;
 mod proc;
-mod watch;
+mod process_handle;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,14 +10,14 @@ use std::os::unix::net::UnixDatagram;
 
 pub(crate) use namespace::{Namespace, namespace_of, namespace_of_pid};
 pub(crate) use proc::program_name;
-pub(crate) use watch::{Ending, Watch};
+pub(crate) use process_handle::{Ending, ProcessHandle};
 
 use crate::sys::{self, Batch, ExitStatus, Life};
 
 /// By what this system lets processes be followed. Found out once, by trying; each part
 /// can be taken away, as on an older kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Means {
+pub(crate) struct KernelFeatures {
     pub(crate) descriptors: Descriptors,
     /// Processes have numbers that are never given away again (6.9).
     pub(crate) numbers: bool,
@@ -40,7 +40,7 @@ pub(crate) enum Descriptors {
     None,
 }
 
-impl Means {
+impl KernelFeatures {
     /// As of this system, but no process is followed by them.
     pub(crate) fn unused() -> Self {
         Self {
@@ -113,11 +113,11 @@ impl Identity {
     }
 
     /// Of the process behind a pidfd that has this pid.
-    fn of(means: Means, pidfd: BorrowedFd<'_>, pid: u32) -> Self {
-        if means.numbers {
+    fn of(features: KernelFeatures, pidfd: BorrowedFd<'_>, pid: u32) -> Self {
+        if features.numbers {
             return sys::process_number(pidfd).map_or(Self::Unknown, Self::Number);
         }
-        if !means.table {
+        if !features.table {
             return Self::Unknown;
         }
         let started = proc::stat(pid).map(|stat| stat.started);
@@ -142,11 +142,11 @@ pub(crate) enum Presence {
 }
 
 /// Looks whether a process is still there that there was no descriptor to spare for.
-pub(crate) fn look_up(means: Means, pid: u32, identity: Identity) -> Presence {
-    if means.descriptors == Descriptors::None || pid == 0 {
+pub(crate) fn look_up(features: KernelFeatures, pid: u32, identity: Identity) -> Presence {
+    if features.descriptors == Descriptors::None || pid == 0 {
         return Presence::CannotTell;
     }
-    match Watch::opened(means, pid) {
+    match ProcessHandle::opened(features, pid) {
         Ok(watch) if identity.same_process(watch.identity()) == Some(false) => {
             Presence::Replaced
         }
@@ -159,11 +159,15 @@ pub(crate) fn look_up(means: Means, pid: u32, identity: Identity) -> Presence {
 
 /// Opens a process that there was no descriptor to spare for. None if it can't be said of
 /// who has its pid now that it is the one.
-pub(crate) fn open(means: Means, pid: u32, identity: Identity) -> io::Result<Option<Watch>> {
-    if means.descriptors == Descriptors::None || pid == 0 {
+pub(crate) fn open(
+    features: KernelFeatures,
+    pid: u32,
+    identity: Identity,
+) -> io::Result<Option<ProcessHandle>> {
+    if features.descriptors == Descriptors::None || pid == 0 {
         return Ok(None);
     }
-    match Watch::opened(means, pid) {
+    match ProcessHandle::opened(features, pid) {
         Ok(watch) => {
             Ok((identity.same_process(watch.identity()) == Some(true)).then_some(watch))
         }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
 
-use super::{Watch, proc};
+use super::{ProcessHandle, proc};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Namespace {
@@ -18,7 +18,7 @@ pub(crate) enum Namespace {
 }
 
 /// Where the process behind a pidfd is, whoever has its pid.
-pub(crate) fn namespace_of(watch: &Watch) -> Namespace {
+pub(crate) fn namespace_of(watch: &ProcessHandle) -> Namespace {
     let mut buffer = [0; 1_024];
     let fd = watch.as_fd().as_raw_fd();
     let text = proc::read(format_args!("/proc/self/fdinfo/{fd}"), &mut buffer);

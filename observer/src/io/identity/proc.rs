@@ -90,7 +90,7 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
 
 /// Whether this process may see what of that one is not for everybody.
 pub(super) fn may_trace(pid: u32) -> bool {
-    // Following this link takes the same right as the exit code does.
+    // Processes this link takes the same right as the exit code does.
     ProcPath::new(format_args!("/proc/{pid}/ns/pid"))
         .is_some_and(|path| fs::metadata(path.as_path()).is_ok())
 }

@@ -11,65 +11,67 @@ use crate::testing::{
 };
 
 /// As on this kernel, and with ever less, as on older ones.
-fn all_means() -> [Means; 5] {
-    let new = Means {
+fn all_features() -> [KernelFeatures; 5] {
+    let new = KernelFeatures {
         descriptors: Descriptors::WithDatagram,
         numbers: true,
         exit_information: true,
         table: true,
     };
-    let without_information = Means { exit_information: false, ..new };
-    let without_numbers = Means { numbers: false, ..without_information };
-    let by_pid = Means { descriptors: Descriptors::Opened, ..without_numbers };
+    let without_information = KernelFeatures { exit_information: false, ..new };
+    let without_numbers = KernelFeatures { numbers: false, ..without_information };
+    let by_pid = KernelFeatures { descriptors: Descriptors::Opened, ..without_numbers };
     [
         new,
-        Means { descriptors: Descriptors::Opened, ..new },
+        KernelFeatures { descriptors: Descriptors::Opened, ..new },
         without_information,
         without_numbers,
         by_pid,
     ]
 }
 
-fn watch(means: Means, pid: u32) -> Watch {
-    match means.descriptors {
-        Descriptors::WithDatagram => Watch::received(means, open_pidfd(pid).unwrap(), pid),
-        _ => Watch::opened(means, pid).unwrap(),
+fn watch(features: KernelFeatures, pid: u32) -> ProcessHandle {
+    match features.descriptors {
+        Descriptors::WithDatagram => {
+            ProcessHandle::received(features, open_pidfd(pid).unwrap(), pid)
+        }
+        _ => ProcessHandle::opened(features, pid).unwrap(),
     }
 }
 
 #[test]
 fn this_system_has_it_all() {
-    let [new, ..] = all_means();
-    let means = Means::detect();
+    let [new, ..] = all_features();
+    let features = KernelFeatures::detect();
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
-        assert_eq!(means, new);
+        assert_eq!(features, new);
     }
     // Whatever there is, it is the same each time.
-    assert_eq!(Means::detect(), means);
+    assert_eq!(KernelFeatures::detect(), features);
     assert!(default_descriptor_bound() > 0);
     assert_eq!(size_of::<Identity>(), 16);
 }
 
 #[test]
 fn a_process_is_followed_by_all_means() {
-    for means in all_means() {
+    for features in all_features() {
         let mut idle = Idle::start();
         let pid = idle.pid();
-        let watch = watch(means, pid);
-        assert_eq!(matches!(watch.identity(), Identity::Number(_)), means.numbers);
-        assert_eq!(matches!(watch.identity(), Identity::Started(_)), !means.numbers);
+        let watch = watch(features, pid);
+        assert_eq!(matches!(watch.identity(), Identity::Number(_)), features.numbers);
+        assert_eq!(matches!(watch.identity(), Identity::Started(_)), !features.numbers);
         assert!(!watch.is_gone());
         assert_eq!(watch.ending(), Ending::Running);
-        assert_eq!(look_up(means, pid, watch.identity()), Presence::There);
+        assert_eq!(look_up(features, pid, watch.identity()), Presence::There);
 
         idle.exit(7);
         wait_until(|| watch.is_gone());
         // A zombie is gone, though its pid is not.
-        assert_eq!(look_up(means, pid, watch.identity()), Presence::Gone);
+        assert_eq!(look_up(features, pid, watch.identity()), Presence::Gone);
         assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Code(7)));
         idle.child.wait();
         assert!(watch.is_gone());
-        assert_eq!(look_up(means, pid, watch.identity()), Presence::Gone);
+        assert_eq!(look_up(features, pid, watch.identity()), Presence::Gone);
     }
 }
 
@@ -98,7 +100,7 @@ fn ends() -> [(fn(), ExitStatus); 4] {
 /// The kernel's own word, which counts from the reaping on.
 #[test]
 fn the_cause_from_the_pidfd() {
-    if !Means::detect().exit_information {
+    if !KernelFeatures::detect().exit_information {
         return;
     }
     for (end, status) in ends() {
@@ -119,7 +121,7 @@ fn the_cause_from_the_pidfd() {
 /// The kernel answers whoever asks in the middle of it that there is no such process.
 #[test]
 fn the_cause_while_it_is_reaped() {
-    if !Means::detect().exit_information {
+    if !KernelFeatures::detect().exit_information {
         return;
     }
     for _ in 0..300 {
@@ -154,7 +156,7 @@ fn the_cause_of_a_sender_that_was_reaped_before_it_is_heard() {
     assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 1);
     // Before 6.16 there is no pidfd of it.
     if let Ok(pidfd) = batch.take(0).unwrap().pidfd.unwrap() {
-        let watch = Watch::received(Means::detect(), pidfd, child.pid());
+        let watch = ProcessHandle::received(KernelFeatures::detect(), pidfd, child.pid());
         assert!(watch.is_gone());
         assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Code(7)));
     }
@@ -181,10 +183,10 @@ fn the_cause_of_a_child() {
 /// Without a word from the kernel, and by identities of both kinds.
 #[test]
 fn the_cause_from_the_process_table() {
-    for means in all_means().into_iter().filter(|means| !means.exit_information) {
+    for features in all_features().into_iter().filter(|features| !features.exit_information) {
         for (end, status) in ends() {
             let process = Grandchild::start(|| (), end);
-            let watch = watch(means, process.pid);
+            let watch = watch(features, process.pid);
             assert_eq!(watch.ending(), Ending::Running);
             process.go();
             wait_until(|| watch.is_gone());
@@ -201,8 +203,8 @@ fn the_cause_for_a_stranger() {
     if !is_root() {
         return;
     }
-    let [new, ..] = all_means();
-    let blind = Means { exit_information: false, ..new };
+    let [new, ..] = all_features();
+    let blind = KernelFeatures { exit_information: false, ..new };
     for (end, status) in ends() {
         let process = Grandchild::start(|| (), end);
         in_child(|| {
@@ -226,8 +228,8 @@ fn the_cause_for_a_stranger() {
 #[test]
 fn a_process_that_is_never_reaped() {
     let process = Grandchild::start(|| (), || exit(7));
-    for means in all_means() {
-        let watch = watch(means, process.pid);
+    for features in all_features() {
+        let watch = watch(features, process.pid);
         process.go();
         wait_until(|| watch.is_gone());
         let expected = match watch.identity() {
@@ -275,7 +277,7 @@ fn a_process_runs_as_long_as_one_of_its_threads() {
             unsafe { libc::syscall(libc::SYS_exit, 0) };
         },
     );
-    let [new, ..] = all_means();
+    let [new, ..] = all_features();
     let watch = watch(new, process.pid);
     process.go();
     wait_until(|| proc::stat(process.pid).unwrap().is_zombie);
@@ -293,11 +295,11 @@ fn whoever_has_the_pid_next_is_somebody_else() {
     if !is_root() {
         return;
     }
-    for means in all_means() {
+    for features in all_features() {
         let mut first = Idle::start();
         let pid = first.pid();
-        let old = watch(means, pid);
-        let again = watch(means, pid);
+        let old = watch(features, pid);
+        let again = watch(features, pid);
         assert_eq!(old.identity().same_process(again.identity()), Some(true));
         first.exit(0);
         first.child.wait();
@@ -308,17 +310,17 @@ fn whoever_has_the_pid_next_is_somebody_else() {
 
         let mut second = Child::start_by(|| fork_as(pid), pause);
         assert_eq!(second.pid(), pid);
-        let new = watch(means, pid);
+        let new = watch(features, pid);
         assert_eq!(old.identity().same_process(new.identity()), Some(false));
         assert!(old.is_gone() && !new.is_gone());
-        assert_eq!(look_up(means, pid, old.identity()), Presence::Replaced);
-        assert_eq!(look_up(means, pid, new.identity()), Presence::There);
+        assert_eq!(look_up(features, pid, old.identity()), Presence::Replaced);
+        assert_eq!(look_up(features, pid, new.identity()), Presence::There);
         // Of the first one the pid says nothing any more.
-        let late = Identity::of(means, old.as_fd(), pid);
+        let late = Identity::of(features, old.as_fd(), pid);
         assert_ne!(late.same_process(new.identity()), Some(true));
         kill(pid, libc::SIGKILL);
         wait_until(|| new.is_gone());
-        let expected = match means.exit_information {
+        let expected = match features.exit_information {
             true => Ending::Exited(ExitStatus::Code(0)),
             false => Ending::Unknown,
         };
@@ -334,39 +336,39 @@ fn unknown_is_nobody_in_particular() {
     assert_eq!(number.same_process(started), None);
     assert_eq!(Identity::Unknown.same_process(Identity::Unknown), None);
     assert_eq!(started.same_process(Identity::Started(8)), Some(false));
-    let [means, ..] = all_means();
+    let [features, ..] = all_features();
     let this = std::process::id();
-    assert_eq!(look_up(means, this, Identity::Unknown), Presence::There);
-    assert_eq!(look_up(means, 0, Identity::Unknown), Presence::CannotTell);
-    assert_eq!(look_up(means, u32::MAX, Identity::Unknown), Presence::Gone);
-    let none = Means { descriptors: Descriptors::None, ..means };
+    assert_eq!(look_up(features, this, Identity::Unknown), Presence::There);
+    assert_eq!(look_up(features, 0, Identity::Unknown), Presence::CannotTell);
+    assert_eq!(look_up(features, u32::MAX, Identity::Unknown), Presence::Gone);
+    let none = KernelFeatures { descriptors: Descriptors::None, ..features };
     assert_eq!(look_up(none, u32::MAX, Identity::Unknown), Presence::CannotTell);
 }
 
 #[test]
 fn without_a_descriptor_left_nothing_is_made_up() {
     in_child(|| {
-        let [means, ..] = all_means();
+        let [features, ..] = all_features();
         let this = std::process::id();
         let one = open_pidfd(this).unwrap();
-        let identity = Identity::of(means, one.as_fd(), this);
+        let identity = Identity::of(features, one.as_fd(), this);
         leave_one_descriptor(one.as_fd());
         let last = open_pidfd(this).unwrap();
-        let error = Watch::opened(means, this).unwrap_err();
+        let error = ProcessHandle::opened(features, this).unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
-        assert_eq!(look_up(means, this, identity), Presence::CannotTell);
+        assert_eq!(look_up(features, this, identity), Presence::CannotTell);
         assert_eq!(namespace_of_pid(this), Namespace::Unknown);
         assert_eq!(program_name(this), None);
-        let older = Means { numbers: false, ..means };
+        let older = KernelFeatures { numbers: false, ..features };
         assert_eq!(Identity::of(older, one.as_fd(), this), Identity::Unknown);
         drop(last);
-        assert_eq!(look_up(means, this, identity), Presence::There);
+        assert_eq!(look_up(features, this, identity), Presence::There);
     });
 }
 
 #[test]
 fn a_zombie_wakes_once_it_is_reaped() {
-    if !Means::detect().numbers {
+    if !KernelFeatures::detect().numbers {
         return;
     }
     let mut idle = Idle::start();
@@ -389,10 +391,10 @@ fn a_zombie_wakes_once_it_is_reaped() {
 
 #[test]
 fn this_process_is_in_its_own_namespace() {
-    let [means, ..] = all_means();
+    let [features, ..] = all_features();
     let this = std::process::id();
     let mut idle = Idle::start();
-    let watch = watch(means, idle.pid());
+    let watch = watch(features, idle.pid());
     assert_eq!(namespace_of(&watch), Namespace::Same);
     assert_eq!(namespace_of_pid(this), Namespace::Same);
     assert_eq!(namespace_of_pid(0), Namespace::Outside);
@@ -431,8 +433,8 @@ fn a_process_in_a_namespace_below() {
     assert_eq!(message.bytes, 1_u32.to_ne_bytes(), "its pid in its own namespace");
     let pid = message.credentials.unwrap().pid;
     assert_eq!(pid, process.pid, "its pid in this one");
-    let [means, ..] = all_means();
-    let watch = Watch::received(means, message.pidfd.unwrap().unwrap(), pid);
+    let [features, ..] = all_features();
+    let watch = ProcessHandle::received(features, message.pidfd.unwrap().unwrap(), pid);
     assert_eq!(namespace_of(&watch), Namespace::Within { innermost: 1 });
     assert_eq!(namespace_of_pid(pid), Namespace::Within { innermost: 1 });
     assert!(!watch.is_gone());
@@ -463,15 +465,15 @@ fn a_process_outside() {
             assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 1);
             let message = batch.take(0).unwrap();
             assert_eq!(message.credentials.unwrap().pid, 0);
-            let [means, ..] = all_means();
-            let watch = Watch::received(means, message.pidfd.unwrap().unwrap(), 0);
+            let [features, ..] = all_features();
+            let watch = ProcessHandle::received(features, message.pidfd.unwrap().unwrap(), 0);
             assert!(matches!(watch.identity(), Identity::Number(_)));
             assert_eq!(namespace_of(&watch), Namespace::Outside);
             assert_eq!(watch.ending(), Ending::Running);
             assert_eq!(namespace_of_pid(std::process::id()), Namespace::Same);
 
             // That it has gone shows, how it did the kernel keeps from those inside.
-            let watch = Watch::received(means, pidfd, 0);
+            let watch = ProcessHandle::received(features, pidfd, 0);
             wait_until(|| watch.is_gone());
             assert_eq!(watch.ending(), Ending::Unknown);
             exit(42);
@@ -499,25 +501,28 @@ fn the_process_table_of_another_namespace() {
     stranger.exit(3);
     wait_until(|| proc::stat(pid).unwrap().is_zombie);
     in_child(|| {
-        assert!(Means::detect().table);
+        assert!(KernelFeatures::detect().table);
         unshare(libc::CLONE_NEWPID);
         Child::start(|| {
-            let means = Means::detect();
-            assert!(!means.table);
+            let features = KernelFeatures::detect();
+            assert!(!features.table);
             let mut namesake = Child::start_by(|| fork_as(pid), || exit(7));
             // Its parent would be told by another way.
             in_child(|| {
-                let means = Means { exit_information: false, ..means };
-                let watch = Watch::opened(means, pid).unwrap();
+                let features = KernelFeatures { exit_information: false, ..features };
+                let watch = ProcessHandle::opened(features, pid).unwrap();
                 wait_until(|| watch.is_gone());
                 assert_eq!(watch.ending(), Ending::Unknown);
-                let older = Means { numbers: false, ..means };
-                assert_eq!(Watch::opened(older, pid).unwrap().identity(), Identity::Unknown);
+                let older = KernelFeatures { numbers: false, ..features };
+                assert_eq!(
+                    ProcessHandle::opened(older, pid).unwrap().identity(),
+                    Identity::Unknown
+                );
             });
             namesake.wait();
             unshare(libc::CLONE_NEWNS);
             mount_own_proc();
-            assert!(Means::detect().table);
+            assert!(KernelFeatures::detect().table);
         })
         .finish();
     });
@@ -546,7 +551,7 @@ fn following_allocates_nothing() {
     let (epoll, mut ready) = (Epoll::new().unwrap(), Ready::new());
     let timer = sys::Timer::new().unwrap();
     assert_eq!(allocations_of(|| drop(vec![1])), 1, "they are counted");
-    for means in all_means() {
+    for features in all_features() {
         let mut idle = Idle::start();
         let pid = idle.pid();
         for length in [0, 32, 99] {
@@ -559,12 +564,12 @@ fn following_allocates_nothing() {
             assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 4);
             let sent = batch.take(1).unwrap();
             let own = sent.credentials.unwrap().pid;
-            drop(Watch::received(means, sent.pidfd.unwrap().unwrap(), own));
+            drop(ProcessHandle::received(features, sent.pidfd.unwrap().unwrap(), own));
             assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 0);
 
-            let watch = watch(means, pid);
+            let watch = watch(features, pid);
             epoll.add(watch.as_fd(), 1, Interest::Readable).unwrap();
-            assert_eq!(look_up(means, pid, watch.identity()), Presence::There);
+            assert_eq!(look_up(features, pid, watch.identity()), Presence::There);
             assert_eq!(watch.ending(), Ending::Running);
             assert_eq!(namespace_of(&watch), Namespace::Same);
             assert_eq!(namespace_of_pid(pid), Namespace::Same);
@@ -574,17 +579,17 @@ fn following_allocates_nothing() {
             timer.drain();
             made = Some(watch);
         };
-        assert_eq!(allocations_of(&mut follow), 0, "{means:?}");
+        assert_eq!(allocations_of(&mut follow), 0, "{features:?}");
         let watch = made.unwrap();
         idle.exit(7);
         let mut part = || {
             assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1);
             assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Code(7)));
-            assert_eq!(look_up(means, pid, watch.identity()), Presence::Gone);
+            assert_eq!(look_up(features, pid, watch.identity()), Presence::Gone);
             epoll.remove(watch.as_fd()).unwrap();
         };
-        assert_eq!(allocations_of(&mut part), 0, "{means:?}");
+        assert_eq!(allocations_of(&mut part), 0, "{features:?}");
         idle.child.wait();
-        assert_eq!(allocations_of(|| _ = watch.ending()), 0, "{means:?}");
+        assert_eq!(allocations_of(|| _ = watch.ending()), 0, "{features:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! The sockets that an observer listens on.
 
-mod place;
+mod socket_path;
 mod udp;
 mod uds;
 

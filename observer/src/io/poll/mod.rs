@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Observer, TIMER, WAKER, nanoseconds};
 use crate::event::Event;
 use crate::io::clock::Clock;
-use crate::io::processes::{Following, Passing};
+use crate::io::processes::{ExitProgress, Processes};
 use crate::io::sockets::Read;
 use crate::judge::{Datagram, Sender};
 
@@ -23,12 +23,12 @@ impl Observer {
         self.asked.set(None);
         if self.embedded.get() {
             self.arm()?;
-            self.lateness.expect(self.armed.get());
+            self.pause_detector.expect(self.armed.get());
         } else {
             // A host in the middle of its loop is expected back at once. One that has found
             // nothing without waiting comes when it likes.
             let at_once = found || !timeout.is_zero();
-            self.lateness.expect(at_once.then_some(self.now));
+            self.pause_detector.expect(at_once.then_some(self.now));
         }
         Ok(())
     }
@@ -46,10 +46,10 @@ impl Observer {
             if self.judge.next_event_into(place) {
                 return Ok(true);
             }
-            if self.hear() || self.settle_passed() || self.settle_silent() {
+            if self.hear() || self.settle_exits() || self.settle_silent() {
                 continue;
             }
-            if !self.lanes.is_ready() {
+            if !self.sockets.is_ready() {
                 return Ok(false);
             }
             let now = self.clock.now();
@@ -93,13 +93,13 @@ impl Observer {
     /// Whether all that came by then, beats and ends, has been taken in, though there may
     /// be no end of what comes after it.
     pub(super) fn is_settled(&self, until: u64) -> bool {
-        self.following.alive_until(self.waited) >= until
-            && self.lanes.read_until().is_some_and(|read| read >= until)
+        self.processes.alive_until(self.waited) >= until
+            && self.sockets.read_until().is_some_and(|read| read >= until)
     }
 
     /// Hears the next datagram of those that were read.
     fn hear(&mut self) -> bool {
-        let Some((listener, sealed, mut message)) = self.lanes.take() else { return false };
+        let Some((listener, sealed, mut message)) = self.sockets.take() else { return false };
         let unnamed = message.is_unnamed();
         let sender = match (message.credentials, message.source) {
             (None, Some(source)) => Sender::Network { address: source.ip(), sealed },
@@ -107,7 +107,7 @@ impl Observer {
                 // Of a datagram that is refused nobody asks which process sent it.
                 let pidfd = message.pidfd.take().and_then(Result::ok);
                 let pidfd = pidfd.filter(|_| self.judge.admits(who.uid));
-                let process = self.following.sent_by(self.now, who.pid, pidfd);
+                let process = self.processes.sent_by(self.now, who.pid, pidfd);
                 Sender::Kernel { pid: who.pid, uid: who.uid, process }
             }
             (None, None) => Sender::Kernel { pid: 0, uid: u32::MAX, process: None },
@@ -119,27 +119,27 @@ impl Observer {
             truncated: message.data_truncated,
             control_truncated: message.control_truncated || unnamed,
         };
-        self.judge.hear(self.now, &datagram, &mut self.following);
-        self.following.heard();
+        self.judge.hear(self.now, &datagram, &mut self.processes);
+        self.processes.heard();
         if let Some(total) = message.overflow {
-            let dropped = self.lanes.overflowed(listener, total);
+            let dropped = self.sockets.overflowed(listener, total);
             self.judge.kernel_dropped(dropped);
         }
         true
     }
 
     /// Says or notes the next end of a process of which everything has been heard.
-    fn settle_passed(&mut self) -> bool {
-        if let Some(seen) = self.following.gone_since() {
-            self.lanes.look_again(seen);
+    fn settle_exits(&mut self) -> bool {
+        if let Some(seen) = self.processes.gone_since() {
+            self.sockets.look_again(seen);
         }
-        let read_until = self.lanes.read_until().unwrap_or(self.now);
-        match self.following.next_passing(read_until, self.now) {
-            Some(Passing::Over(slot, cause)) => {
-                self.judge.exited(self.now, slot, cause, &mut self.following);
+        let read_until = self.sockets.read_until().unwrap_or(self.now);
+        match self.processes.next_exit(read_until, self.now) {
+            Some(ExitProgress::Reaped(slot, cause)) => {
+                self.judge.exited(self.now, slot, cause, &mut self.processes);
                 true
             }
-            Some(Passing::Unreaped(slot)) => {
+            Some(ExitProgress::Unreaped(slot)) => {
                 self.judge.exiting(slot);
                 true
             }
@@ -153,13 +153,13 @@ impl Observer {
         let Some(due) = self.judge.next_deadline().filter(|due| *due <= self.now) else {
             return false;
         };
-        let read_until = self.lanes.read_until().unwrap_or(self.now);
-        let horizon = read_until.min(self.following.alive_until(self.waited));
+        let read_until = self.sockets.read_until().unwrap_or(self.now);
+        let horizon = read_until.min(self.processes.alive_until(self.waited));
         if horizon < due {
-            self.lanes.look_again(due);
+            self.sockets.look_again(due);
             return false;
         }
-        self.judge.judge(horizon, &mut self.following)
+        self.judge.expire(horizon, &mut self.processes)
     }
 
     /// Reads a batch, if there is one.
@@ -170,28 +170,28 @@ impl Observer {
             self.note_look(now);
         }
         let (unidentified, followed) = (self.judge.unidentified(), self.judge.followed());
-        let wanted = self.following.wants_pidfds(unidentified, followed);
+        let wanted = self.processes.wants_pidfds(unidentified, followed);
         if wanted != self.passing_pidfds {
             self.passing_pidfds = wanted;
-            self.lanes.pass_pidfds(wanted);
+            self.sockets.pass_pidfds(wanted);
         }
-        match self.lanes.read(|| self.clock.now(), self.following.epoll()) {
+        match self.sockets.read(|| self.clock.now(), self.processes.epoll()) {
             Read::Some(now) => self.now = now,
             Read::Nothing => {}
             Read::Failed(error) => {
                 self.judge.io(self.now, error.raw_os_error().unwrap_or_default());
             }
         }
-        if let Some(full) = self.lanes.take_full() {
+        if let Some(full) = self.sockets.take_full() {
             self.judge.looked(self.now, full);
         }
         Ok(())
     }
 
     fn wait(&mut self, now: u64, until: u64) -> io::Result<()> {
-        let rested = self.lanes.resume(now, self.following.epoll());
+        let rested = self.sockets.resume(now, self.processes.epoll());
         let due = [self.due(), rested, self.tick(now), Some(until)].into_iter().flatten().min();
-        self.lateness.expect(due);
+        self.pause_detector.expect(due);
         let timeout = due.filter(|due| *due != u64::MAX);
         let timeout = timeout.map(|due| Duration::from_nanos(due.saturating_sub(now)));
         self.look_at_descriptors(timeout)
@@ -200,7 +200,7 @@ impl Observer {
     /// Waits until a descriptor is ready, and takes note of those that are.
     fn look_at_descriptors(&mut self, mut timeout: Option<Duration>) -> io::Result<()> {
         loop {
-            let found = self.following.epoll().wait(&mut self.ready, timeout);
+            let found = self.processes.epoll().wait(&mut self.ready, timeout);
             let now = self.clock.now();
             self.note_look(now);
             let mut news = false;
@@ -212,10 +212,10 @@ impl Observer {
                         self.armed.set(None);
                     }
                     WAKER => self.woken = true,
-                    token if Following::is_pidfd(token) => {
-                        news |= self.following.ready(token, now, self.waited);
+                    token if Processes::is_pidfd(token) => {
+                        news |= self.processes.ready(token, now, self.waited);
                     }
-                    token => self.lanes.set_ready(token, ready.hung_up),
+                    token => self.sockets.set_ready(token, ready.hung_up),
                 }
             }
             // When many have died at once, one look does not tell of all.
@@ -230,24 +230,24 @@ impl Observer {
     fn note_look(&mut self, now: u64) {
         self.now = now;
         if let Some(due) = self.asked.take() {
-            self.lateness.expect(due);
+            self.pause_detector.expect(due);
         }
-        if let Some(pause) = self.lateness.look(now, Clock::asleep) {
+        if let Some(pause) = self.pause_detector.look(now, Clock::asleep) {
             self.judge.pause(now, pause);
         }
         // Until it waits again or leaves, it goes on at once.
-        self.lateness.expect(Some(now));
+        self.pause_detector.expect(Some(now));
     }
 
     /// When there is something to say though nothing arrives.
     pub(super) fn due(&self) -> Option<u64> {
         if self.judge.has_events()
-            || self.lanes.has_backlog()
-            || self.following.gone_since().is_some()
+            || self.sockets.has_backlog()
+            || self.processes.gone_since().is_some()
         {
             return Some(self.now);
         }
-        [self.judge.next_deadline(), self.following.next_deadline()].into_iter().flatten().min()
+        [self.judge.next_deadline(), self.processes.next_deadline()].into_iter().flatten().min()
     }
 
     /// When to look whether the observer comes late.
@@ -256,13 +256,13 @@ impl Observer {
     }
 
     fn is_idle(&self) -> bool {
-        !self.lanes.is_ready() && self.due().is_none_or(|due| due > self.now)
+        !self.sockets.is_ready() && self.due().is_none_or(|due| due > self.now)
     }
 
     /// Has the descriptor become readable when there is something to say.
     pub(super) fn arm(&self) -> io::Result<()> {
         let now = self.clock.now();
-        let rested = self.lanes.rested_at();
+        let rested = self.sockets.rested_at();
         let due = [self.due(), rested, self.tick(now)].into_iter().flatten().min();
         let armed = self.armed.get();
         // One that will wake the host too early costs less than setting it for each beat.

@@ -1,4 +1,4 @@
-//! Following processes: a pidfd for each agent that can have one, and what it tells.
+//! Processes processes: a pidfd for each agent that can have one, and what it tells.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -7,9 +7,11 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use crate::event::ExitCause;
 use crate::io::clock::Clock;
-use crate::io::identity::{self, Descriptors, Ending, Identity, Means, Presence, Watch};
+use crate::io::identity::{
+    self, Descriptors, Ending, Identity, KernelFeatures, Presence, ProcessHandle,
+};
 use crate::io::secure_state::SecureState;
-use crate::judge::{Exits, Host, Missing, Namespace, SealedSession, Slot};
+use crate::judge::{Environment, Exits, Missing, Namespace, SealedSession, Slot};
 use crate::memory;
 use crate::program_name::ProgramName;
 use crate::sys::{Epoll, ExitStatus, Interest};
@@ -29,9 +31,9 @@ const NAMESPACES: usize = 64;
 const PIDFD: u64 = 1 << 63;
 
 /// The processes behind the agents.
-pub(crate) struct Following {
+pub(crate) struct Processes {
     clock: Clock,
-    means: Means,
+    features: KernelFeatures,
     /// Whether there may be senders without a pid here, who are known by pidfd alone.
     foreigners: bool,
     epoll: Epoll,
@@ -41,7 +43,7 @@ pub(crate) struct Following {
     /// How many descriptors may be held.
     bound: usize,
     /// The process that sent the datagram being heard.
-    sender: Option<Watch>,
+    sender: Option<ProcessHandle>,
     /// Processes that are gone, and whose last beats may still be queued.
     gone: VecDeque<Gone>,
     /// Processes that are gone, read to the end, and not reaped; in order of time.
@@ -57,7 +59,7 @@ pub(crate) struct Following {
 struct Followed {
     slot: Option<Slot>,
     agent: u64,
-    watch: Option<Watch>,
+    watch: Option<ProcessHandle>,
     identity: Option<Identity>,
     name: Option<ProgramName>,
     stage: Stage,
@@ -93,16 +95,16 @@ struct Seen {
 }
 
 /// How far the end of a process has come.
-pub(crate) enum Passing {
-    /// It is over, and nothing more will be known of it.
-    Over(Slot, ExitCause),
-    /// It is over, and its cause may still come.
+pub(crate) enum ExitProgress {
+    /// The process has ended and its cause is known, or never will be.
+    Reaped(Slot, ExitCause),
+    /// The process has ended; its cause becomes known when its parent reaps it.
     Unreaped(Slot),
 }
 
-impl Following {
+impl Processes {
     pub(crate) fn new(
-        means: Means,
+        features: KernelFeatures,
         foreigners: bool,
         capacity: usize,
         bound: usize,
@@ -111,7 +113,7 @@ impl Following {
         let nothing_seen = Seen { pid: 0, until: 0, namespace: identity::Namespace::Unknown };
         Ok(Self {
             clock: Clock::start(),
-            means,
+            features,
             foreigners: foreigners && !sees_all_pids(),
             epoll: Epoll::new()?,
             followed: memory::vector(capacity)?,
@@ -157,14 +159,14 @@ impl Following {
             return watch.as_fd().try_clone_to_owned().map(Some);
         }
         let Some(identity) = followed.identity else { return Ok(None) };
-        identity::open(self.means, pid, identity).map(|watch| watch.map(OwnedFd::from))
+        identity::open(self.features, pid, identity).map(|watch| watch.map(OwnedFd::from))
     }
 
     /// Whether the kernel is to send a pidfd with each datagram: it costs twice the frame,
     /// and is worth that while somebody is not known by number, or a pid may have a new
     /// owner; and always where a sender may have no pid here at all.
     pub(crate) fn wants_pidfds(&self, unidentified: usize, followed: usize) -> bool {
-        self.means.descriptors == Descriptors::WithDatagram
+        self.features.descriptors == Descriptors::WithDatagram
             && (self.foreigners || unidentified > 0 || followed == 0 || !self.gone.is_empty())
     }
 
@@ -177,7 +179,7 @@ impl Following {
         pidfd: Option<OwnedFd>,
     ) -> Option<u64> {
         self.now = now;
-        self.sender = pidfd.map(|pidfd| Watch::received(self.means, pidfd, pid));
+        self.sender = pidfd.map(|pidfd| ProcessHandle::received(self.features, pidfd, pid));
         self.sender.as_ref().and_then(|watch| number(watch.identity()))
     }
 
@@ -234,20 +236,20 @@ impl Following {
 
     /// The next process whose end is due to be said or noted, when all that arrived before
     /// `read_until` has been read.
-    pub(crate) fn next_passing(&mut self, read_until: u64, now: u64) -> Option<Passing> {
+    pub(crate) fn next_exit(&mut self, read_until: u64, now: u64) -> Option<ExitProgress> {
         while let Some(gone) = self.gone.front().copied().filter(|gone| gone.seen <= read_until)
         {
             self.gone.pop_front();
-            let Some(ending) = self.watch_of(gone).map(Watch::ending) else { continue };
+            let Some(ending) = self.watch_of(gone).map(ProcessHandle::ending) else { continue };
             // A queue with no room means more ends at once than there are descriptors.
             if matches!(ending, Ending::Pending)
                 && self.unreaped.len() < self.unreaped.capacity()
             {
                 self.await_reaping(gone);
                 self.unreaped.push_back(gone);
-                return Some(Passing::Unreaped(gone.slot));
+                return Some(ExitProgress::Unreaped(gone.slot));
             }
-            return Some(Passing::Over(gone.slot, cause_of(&ending)));
+            return Some(ExitProgress::Reaped(gone.slot, cause_of(&ending)));
         }
         while let Some(gone) = self.unreaped.front().copied() {
             let waiting = gone.seen.saturating_add(FOR_THE_CAUSE_NS) > now;
@@ -258,13 +260,13 @@ impl Following {
             }
             self.unreaped.pop_front();
             if let Some(watch) = self.watch_of(gone).filter(|_| here) {
-                return Some(Passing::Over(gone.slot, cause_of(&watch.ending())));
+                return Some(ExitProgress::Reaped(gone.slot, cause_of(&watch.ending())));
             }
         }
         None
     }
 
-    fn watch_of(&self, gone: Gone) -> Option<&Watch> {
+    fn watch_of(&self, gone: Gone) -> Option<&ProcessHandle> {
         let followed = self.followed.get(gone.slot.index())?;
         followed.watch.as_ref().filter(|_| followed.agent == gone.agent)
     }
@@ -289,7 +291,7 @@ impl Following {
             return identity::Namespace::Unknown;
         };
         if seen.pid != pid || seen.until < self.now {
-            let namespace = match self.means.table {
+            let namespace = match self.features.table {
                 true => identity::namespace_of_pid(pid),
                 false => identity::Namespace::Unknown,
             };
@@ -299,7 +301,7 @@ impl Following {
     }
 
     /// Holds a descriptor of an agent's process, if there may be one more.
-    fn hold(&mut self, slot: Slot, agent: u64, watch: Option<Watch>) -> Exits {
+    fn hold(&mut self, slot: Slot, agent: u64, watch: Option<ProcessHandle>) -> Exits {
         self.let_go(slot);
         let Some(followed) = self.followed.get_mut(slot.index()) else { return Exits::Unseen };
         let Some(watch) = watch else { return Exits::LookedUp };
@@ -328,7 +330,7 @@ impl Following {
     }
 }
 
-impl Host for Following {
+impl Environment for Processes {
     fn namespace(&mut self, pid: u32, claimed_pid: u32) -> Namespace {
         let told = match &self.sender {
             // The pidfd that came with the datagram cannot be another's.
@@ -355,7 +357,7 @@ impl Host for Following {
     fn replaced(&mut self, slot: Slot, pid: u32, anew: bool) -> bool {
         let Some(followed) = self.followed.get_mut(slot.index()) else { return false };
         let Some(identity) = followed.identity else { return false };
-        let sender = self.sender.as_ref().map(Watch::identity);
+        let sender = self.sender.as_ref().map(ProcessHandle::identity);
         if let Some(same) = sender.and_then(|sender| identity.same_process(sender)) {
             return !same;
         }
@@ -368,12 +370,12 @@ impl Host for Following {
         }
         followed.looked = self.now;
         // If nobody has it, this is one of the last beats of who is gone.
-        identity::look_up(self.means, pid, identity) == Presence::Replaced
+        identity::look_up(self.features, pid, identity) == Presence::Replaced
     }
 
     fn look_up(&mut self, slot: Slot, pid: u32) -> Option<Missing> {
         let identity = self.followed.get(slot.index())?.identity.unwrap_or(Identity::Unknown);
-        match identity::look_up(self.means, pid, identity) {
+        match identity::look_up(self.features, pid, identity) {
             Presence::Gone | Presence::Replaced => {
                 Some(Missing { seen_ns: self.clock.now(), cause: ExitCause::Unknown })
             }
@@ -388,15 +390,16 @@ impl Host for Following {
             self.followed.resize_with(slot.index() + 1, Followed::default);
         }
         if let Some(followed) = self.followed.get_mut(slot.index()) {
-            let name = identity::program_name(pid).filter(|_| self.means.table);
+            let name = identity::program_name(pid).filter(|_| self.features.table);
             let (slot, looked) = (Some(slot), self.now);
             *followed = Followed { slot, agent, name, looked, ..Followed::default() };
         }
-        if self.means.descriptors == Descriptors::None {
+        if self.features.descriptors == Descriptors::None {
             return Exits::Unseen;
         }
         // Opened by pid, it may be another's by now; a later datagram brings the true one.
-        let watch = self.sender.take().or_else(|| Watch::opened(self.means, pid).ok());
+        let watch =
+            self.sender.take().or_else(|| ProcessHandle::opened(self.features, pid).ok());
         self.hold(slot, agent, watch)
     }
 

@@ -2,8 +2,8 @@
 
 use varta::{Frame, Status};
 
-use super::{Following, LOOK_NS};
-use crate::io::identity::Means;
+use super::{LOOK_NS, Processes};
+use crate::io::identity::KernelFeatures;
 use crate::judge::{Datagram, Judge, Sender, Settings};
 use crate::policy::Policy;
 use crate::sys;
@@ -11,23 +11,23 @@ use crate::testing::{Child, Idle, fork_as, is_root, pause, wait_until};
 
 struct World {
     judge: Judge,
-    following: Following,
+    processes: Processes,
 }
 
 impl World {
-    fn new(means: Means, bound: usize) -> Self {
+    fn new(features: KernelFeatures, bound: usize) -> Self {
         let judge = Judge::new(Settings::new(Policy::same_uid(0)));
-        Self { judge, following: Following::new(means, false, 8, bound).unwrap() }
+        Self { judge, processes: Processes::new(features, false, 8, bound).unwrap() }
     }
 
     /// A beat as on a kernel that names no more than the pid.
     fn hear(&mut self, now: u64, pid: u32, nonce: u64) -> Vec<String> {
         let mut wire = [0; 32];
         Frame::new(Status::Ok, pid, 0, nonce, 0).encode(&mut wire);
-        let process = self.following.sent_by(now, pid, None);
+        let process = self.processes.sent_by(now, pid, None);
         let sender = Sender::Kernel { pid, uid: 0, process };
-        self.judge.hear(now, &Datagram::new(0, sender, &wire), &mut self.following);
-        self.following.heard();
+        self.judge.hear(now, &Datagram::new(0, sender, &wire), &mut self.processes);
+        self.processes.heard();
         self.said()
     }
 
@@ -56,9 +56,9 @@ fn end(mut process: Idle) {
     process.child.wait();
 }
 
-fn means() -> [Means; 2] {
-    let here = Means::detect();
-    [here, Means { numbers: false, ..here }]
+fn kernel_features() -> [KernelFeatures; 2] {
+    let here = KernelFeatures::detect();
+    [here, KernelFeatures { numbers: false, ..here }]
 }
 
 #[test]
@@ -66,16 +66,16 @@ fn who_begins_anew_with_the_pid_is_another() {
     if !is_root() {
         return;
     }
-    for means in means() {
+    for features in kernel_features() {
         for bound in [8, 0] {
-            let mut world = World::new(means, bound);
+            let mut world = World::new(features, bound);
             let first = Idle::start();
             let pid = first.pid();
             assert_eq!(world.hear(1, pid, 5), ["beat 1"]);
             assert_eq!(world.hear(2, pid, 4), ["beat 1"], "a second handle");
             let second = recycle(first);
             assert_eq!(world.hear(3, pid, 6), ["beat 1"], "it goes on");
-            assert_eq!(world.hear(4, pid, 1), ["exit 1", "beat 2"], "{means:?}, {bound}");
+            assert_eq!(world.hear(4, pid, 1), ["exit 1", "beat 2"], "{features:?}, {bound}");
             assert_eq!(world.hear(5, pid, 1), ["beat 2"]);
             drop(second);
         }
@@ -85,9 +85,9 @@ fn who_begins_anew_with_the_pid_is_another() {
 /// What was sent before the end is read after it, in whatever order.
 #[test]
 fn as_long_as_nobody_has_the_pid_its_beats_are_the_old_ones() {
-    for means in means() {
+    for features in kernel_features() {
         for bound in [8, 0] {
-            let mut world = World::new(means, bound);
+            let mut world = World::new(features, bound);
             let process = Idle::start();
             let pid = process.pid();
             assert_eq!(world.hear(1, pid, 5), ["beat 1"]);
@@ -103,14 +103,14 @@ fn who_goes_on_counting_is_found_out_when_it_is_looked_after() {
     if !is_root() {
         return;
     }
-    for means in means() {
-        let mut world = World::new(means, 0);
+    for features in kernel_features() {
+        let mut world = World::new(features, 0);
         let first = Idle::start();
         let pid = first.pid();
         assert_eq!(world.hear(1, pid, 5), ["beat 1"]);
         let second = recycle(first);
         assert_eq!(world.hear(LOOK_NS, pid, 6), ["beat 1"]);
-        assert_eq!(world.hear(LOOK_NS + 1, pid, 7), ["exit 1", "beat 2"], "{means:?}");
+        assert_eq!(world.hear(LOOK_NS + 1, pid, 7), ["exit 1", "beat 2"], "{features:?}");
         drop(second);
     }
 }
@@ -118,19 +118,19 @@ fn who_goes_on_counting_is_found_out_when_it_is_looked_after() {
 /// It may have beaten after the queue was read and before it was looked for.
 #[test]
 fn who_is_looked_up_and_gone_is_heard_to_its_end() {
-    for means in means() {
-        let mut world = World::new(means, 0);
+    for features in kernel_features() {
+        let mut world = World::new(features, 0);
         let process = Idle::start();
         let pid = process.pid();
         world.judge.set_default_threshold(1);
-        let beaten = world.following.clock().now();
+        let beaten = world.processes.clock().now();
         assert_eq!(world.hear(beaten, pid, 5), ["beat 1"]);
-        let read_until = world.following.clock().now();
+        let read_until = world.processes.clock().now();
         end(process);
-        assert!(!world.judge.judge(read_until, &mut world.following));
+        assert!(!world.judge.expire(read_until, &mut world.processes));
         assert_eq!(world.hear(read_until, pid, 6), ["beat 1"]);
-        let later = world.following.clock().now();
-        assert!(world.judge.judge(later, &mut world.following));
-        assert_eq!(world.said(), ["exit 1"], "{means:?}");
+        let later = world.processes.clock().now();
+        assert!(world.judge.expire(later, &mut world.processes));
+        assert_eq!(world.said(), ["exit 1"], "{features:?}");
     }
 }

@@ -22,9 +22,9 @@ const LEVEL_BITS: u32 = 6;
 
 /// Which list an entry is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place(u16);
+pub(crate) struct WheelSlot(u16);
 
-impl Place {
+impl WheelSlot {
     /// In no list.
     pub(crate) const NOWHERE: Self = Self(u16::MAX);
     /// Taken out of its slot, because the time of that slot has come.
@@ -50,8 +50,8 @@ pub(crate) trait Entry: Linked {
     /// Of several entries that are due at the same time, the least comes first.
     type Rank: Ord;
 
-    fn place(&self) -> Place;
-    fn set_place(&mut self, place: Place);
+    fn place(&self) -> WheelSlot;
+    fn set_place(&mut self, place: WheelSlot);
     fn rank(&self) -> Self::Rank;
 }
 
@@ -94,7 +94,7 @@ impl Wheel {
     /// Takes an entry's deadline away, if it has one.
     pub(crate) fn clear<E: Entry>(&mut self, entries: &mut [E], index: u32) {
         self.take_out(entries, index);
-        at_mut(entries, index).set_place(Place::NOWHERE);
+        at_mut(entries, index).set_place(WheelSlot::NOWHERE);
     }
 
     /// Hands out the next entry whose deadline has come by `horizon`, by deadline and
@@ -117,11 +117,11 @@ impl Wheel {
                 break;
             };
             let entry = at_mut(entries, index);
-            if entry.place() == Place::DUE {
+            if entry.place() == WheelSlot::DUE {
                 if entry.links().deadline > horizon {
                     break;
                 }
-                entry.set_place(Place::NOWHERE);
+                entry.set_place(WheelSlot::NOWHERE);
                 match extend(entry) {
                     Some(later) => self.set(entries, index, later),
                     None => {
@@ -144,14 +144,14 @@ impl Wheel {
         let waiting = self.due.get(self.handed_out..).unwrap_or_default().iter();
         let due = waiting
             .map(|index| at(entries, *index))
-            .find(|entry| entry.place() == Place::DUE)
+            .find(|entry| entry.place() == WheelSlot::DUE)
             .map(|entry| entry.links().deadline);
         let slot = self.earliest().map(|(_, start)| start);
         due.into_iter().chain(slot).min()
     }
 
     #[inline]
-    fn place_for(&self, deadline: u64) -> Place {
+    fn place_for(&self, deadline: u64) -> WheelSlot {
         let deadline = deadline.max(self.reached);
         let ticks = (deadline >> FINEST) - (self.reached >> FINEST);
         let mut level = (ticks | 1).ilog2() / LEVEL_BITS;
@@ -160,7 +160,7 @@ impl Wheel {
         if (deadline >> shift) - (self.reached >> shift) >= SLOTS {
             level += 1;
         }
-        Place::in_slot(level, (deadline >> (FINEST + LEVEL_BITS * level)) % SLOTS)
+        WheelSlot::in_slot(level, (deadline >> (FINEST + LEVEL_BITS * level)) % SLOTS)
     }
 
     /// The level of the slot that comes first, and when it starts. Of a coarse slot and a
@@ -193,18 +193,18 @@ impl Wheel {
         self.reached = self.reached.max(start);
         if level > 0 {
             let slot = (start >> (FINEST + LEVEL_BITS * level)) % SLOTS;
-            self.refine(entries, Place::in_slot(level, slot));
+            self.refine(entries, WheelSlot::in_slot(level, slot));
         }
         true
     }
 
     /// The slot of level 0 that time has come to.
-    fn here(&self) -> Place {
-        Place::in_slot(0, (self.reached >> FINEST) % SLOTS)
+    fn here(&self) -> WheelSlot {
+        WheelSlot::in_slot(0, (self.reached >> FINEST) % SLOTS)
     }
 
     /// Distributes a coarse slot over the finer levels.
-    fn refine<E: Entry>(&mut self, entries: &mut [E], place: Place) {
+    fn refine<E: Entry>(&mut self, entries: &mut [E], place: WheelSlot) {
         let mut next = self.slot(place).first;
         self.empty(place);
         while next != NONE {
@@ -221,13 +221,13 @@ impl Wheel {
         self.due.drain(..self.handed_out);
         self.handed_out = 0;
         // Without those that left, there is one for each entry at most, and so room.
-        self.due.retain(|index| at(entries, *index).place() == Place::DUE);
+        self.due.retain(|index| at(entries, *index).place() == WheelSlot::DUE);
         let mut next = self.slot(self.here()).first;
         self.empty(self.here());
         while next != NONE {
             self.due.push(next);
             let entry = at_mut(entries, next);
-            entry.set_place(Place::DUE);
+            entry.set_place(WheelSlot::DUE);
             next = entry.links().next;
         }
         self.due.sort_unstable_by_key(|&index| {
@@ -237,7 +237,7 @@ impl Wheel {
     }
 
     #[inline]
-    fn put_in<E: Entry>(&mut self, entries: &mut [E], index: u32, place: Place) {
+    fn put_in<E: Entry>(&mut self, entries: &mut [E], index: u32, place: WheelSlot) {
         at_mut(entries, index).set_place(place);
         self.slot_mut(place).append(entries, index);
         let (level, slot) = (place.0 >> LEVEL_BITS, place.0 % 64);
@@ -258,11 +258,11 @@ impl Wheel {
         }
     }
 
-    fn is_occupied(&self, place: Place) -> bool {
+    fn is_occupied(&self, place: WheelSlot) -> bool {
         self.slot(place).first != NONE
     }
 
-    fn empty(&mut self, place: Place) {
+    fn empty(&mut self, place: WheelSlot) {
         *self.slot_mut(place) = List::EMPTY;
         let (level, slot) = (place.0 >> LEVEL_BITS, place.0 % 64);
         if let Some(occupied) = self.occupied.get_mut(usize::from(level)) {
@@ -272,13 +272,13 @@ impl Wheel {
 
     #[inline]
     #[allow(clippy::indexing_slicing, reason = "asked only for places that are slots")]
-    fn slot(&self, place: Place) -> &List {
+    fn slot(&self, place: WheelSlot) -> &List {
         &self.slots[usize::from(place.0)]
     }
 
     #[inline]
     #[allow(clippy::indexing_slicing, reason = "asked only for places that are slots")]
-    fn slot_mut(&mut self, place: Place) -> &mut List {
+    fn slot_mut(&mut self, place: WheelSlot) -> &mut List {
         &mut self.slots[usize::from(place.0)]
     }
 }

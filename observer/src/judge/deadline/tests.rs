@@ -7,7 +7,7 @@ use super::*;
 #[derive(Debug, Clone, Copy)]
 struct Item {
     links: Links,
-    place: Place,
+    place: WheelSlot,
     rank: u64,
     extension: Option<u64>,
 }
@@ -25,11 +25,11 @@ impl Linked for Item {
 impl Entry for Item {
     type Rank = u64;
 
-    fn place(&self) -> Place {
+    fn place(&self) -> WheelSlot {
         self.place
     }
 
-    fn set_place(&mut self, place: Place) {
+    fn set_place(&mut self, place: WheelSlot) {
         self.place = place;
     }
 
@@ -47,7 +47,7 @@ impl Table {
     fn new(size: usize) -> Self {
         let item = |rank| Item {
             links: Links::LOOSE,
-            place: Place::NOWHERE,
+            place: WheelSlot::NOWHERE,
             // Not the order of the indexes.
             rank: rank * 7919 % 1009 + rank,
             extension: None,

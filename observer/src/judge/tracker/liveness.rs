@@ -4,7 +4,7 @@ use varta::{NONCE_TERMINAL, Status};
 
 use super::record::{Flags, Hot, Kind};
 use super::{Exits, Slot, Tracker, is_unnumbered};
-use crate::judge::deadline::{List, Place};
+use crate::judge::deadline::{List, WheelSlot};
 
 /// A frame of either version.
 #[derive(Debug, Clone, Copy)]
@@ -143,7 +143,7 @@ impl Tracker {
             self.wheel.set(&mut self.hot, slot.0, now.saturating_add(gone_after));
         } else {
             hot.flags.set(Flags::GONE, true);
-            hot.place = Place::ELSEWHERE;
+            hot.place = WheelSlot::ELSEWHERE;
             let (list, entries) = self.gone_list(slot);
             list.append(entries, slot.0);
         }
@@ -307,7 +307,7 @@ impl Tracker {
             return self.wheel.clear(&mut self.hot, slot.0);
         }
         hot.flags.set(Flags::GONE, false);
-        hot.place = Place::NOWHERE;
+        hot.place = WheelSlot::NOWHERE;
         let (list, entries) = self.gone_list(slot);
         list.remove(entries, slot.0);
     }

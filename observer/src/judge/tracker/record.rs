@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use varta::Status;
 
 use crate::event::{About, Origin};
-use crate::judge::deadline::{Entry, Linked, Links, Place};
+use crate::judge::deadline::{Entry, Linked, Links, WheelSlot};
 
 /// By what an agent is found again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,7 +102,7 @@ pub(crate) struct Hot {
     pub(crate) pid: u32,
     /// Stays at the highest number there is.
     pub(crate) missed: u32,
-    pub(crate) place: Place,
+    pub(crate) place: WheelSlot,
     pub(crate) flags: Flags,
     pub(crate) listener: u16,
     pub(crate) status: Status,
@@ -131,7 +131,7 @@ impl Hot {
         links: Links::LOOSE,
         pid: 0,
         missed: 0,
-        place: Place::NOWHERE,
+        place: WheelSlot::NOWHERE,
         flags: Flags::NONE,
         listener: 0,
         status: Status::Ok,
@@ -181,12 +181,12 @@ impl Entry for Hot {
     type Rank = (u64, u64);
 
     #[inline]
-    fn place(&self) -> Place {
+    fn place(&self) -> WheelSlot {
         self.place
     }
 
     #[inline]
-    fn set_place(&mut self, place: Place) {
+    fn set_place(&mut self, place: WheelSlot) {
         self.place = place;
     }
 

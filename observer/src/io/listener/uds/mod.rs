@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::place::{Place, SocketFile};
+use super::socket_path::{SocketFile, SocketPath};
 use super::{RECEIVE_BUFFER, TAKEN, bind_soon, cannot_bind, cannot_bind_for};
 use crate::sys::{self, BATCH, Batch, Discarder};
 
@@ -45,7 +45,7 @@ impl UdsListener {
             }
             _ => {}
         }
-        let place = Place::new(path)?;
+        let place = SocketPath::new(path)?;
         let mut listener = Self::unbound(path.display())?;
         listener.file = Some(place.take(listener.as_fd(), mode)?);
         Ok(listener)

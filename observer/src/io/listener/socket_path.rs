@@ -23,7 +23,7 @@ const PATIENCE_AT_THE_END: Duration = Duration::from_millis(100);
 const ATTEMPTS: usize = 100;
 
 /// A path where a socket is to be.
-pub(super) struct Place<'a> {
+pub(super) struct SocketPath<'a> {
     path: &'a Path,
     name: CString,
     folder: Folder,
@@ -40,7 +40,7 @@ enum Occupant {
     Live,
 }
 
-impl<'a> Place<'a> {
+impl<'a> SocketPath<'a> {
     pub(super) fn new(path: &'a Path) -> io::Result<Self> {
         let directory = || {
             let kind = ErrorKind::InvalidInput;
@@ -254,7 +254,7 @@ mod tests {
     fn a_directory_that_stays_locked() {
         let folder = TestFolder::new();
         let path = folder.join("a.sock");
-        let place = |patience| Place { patience, ..Place::new(&path).unwrap() };
+        let place = |patience| SocketPath { patience, ..SocketPath::new(&path).unwrap() };
         let socket = sys::unix_socket().unwrap();
         let holder = Folder::open(folder.path()).unwrap();
 
@@ -289,7 +289,7 @@ mod tests {
         std::thread::scope(|scope| {
             let bound = scope.spawn(|| {
                 let socket = sys::unix_socket().unwrap();
-                let place = Place::new(&path).unwrap();
+                let place = SocketPath::new(&path).unwrap();
                 place.take(socket.as_fd(), 0o600).map(drop)
             });
             std::thread::sleep(Duration::from_millis(20));

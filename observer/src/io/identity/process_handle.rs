@@ -3,16 +3,16 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::{ExitStatus, Identity, Life, Means, proc, sys};
+use super::{ExitStatus, Identity, KernelFeatures, Life, proc, sys};
 use crate::sys::ExitInformation;
 
 /// A pidfd, and who is behind it. Where it was added to an [`Epoll`](sys::Epoll), it must
 /// be removed from there before it is dropped.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct ProcessHandle {
     pidfd: OwnedFd,
     pid: u32,
-    means: Means,
+    features: KernelFeatures,
     identity: Identity,
 }
 
@@ -28,20 +28,20 @@ pub(crate) enum Ending {
     Unknown,
 }
 
-impl Watch {
+impl ProcessHandle {
     /// From a pidfd that came with a datagram, whose sender it certainly is. The pid is
     /// the one in this namespace, or 0.
-    pub(crate) fn received(means: Means, pidfd: OwnedFd, pid: u32) -> Self {
-        let identity = Identity::of(means, pidfd.as_fd(), pid);
-        Self { pidfd, pid, means, identity }
+    pub(crate) fn received(features: KernelFeatures, pidfd: OwnedFd, pid: u32) -> Self {
+        let identity = Identity::of(features, pidfd.as_fd(), pid);
+        Self { pidfd, pid, features, identity }
     }
 
     /// Of the process that has this pid now, which may have it only since the one that is
     /// meant has gone.
-    pub(crate) fn opened(means: Means, pid: u32) -> io::Result<Self> {
+    pub(crate) fn opened(features: KernelFeatures, pid: u32) -> io::Result<Self> {
         let pidfd = sys::open_pidfd(pid)?;
-        let identity = Identity::of(means, pidfd.as_fd(), pid);
-        Ok(Self { pidfd, pid, means, identity })
+        let identity = Identity::of(features, pidfd.as_fd(), pid);
+        Ok(Self { pidfd, pid, features, identity })
     }
 
     pub(crate) fn identity(&self) -> Identity {
@@ -58,7 +58,7 @@ impl Watch {
         if !self.is_gone() {
             return Ending::Running;
         }
-        let information = match self.means.exit_information {
+        let information = match self.features.exit_information {
             true => sys::exit_information(self.as_fd()).ok(),
             false => None,
         };
@@ -76,7 +76,7 @@ impl Watch {
     /// From the process table, where a process that nobody has reaped is still listed, to
     /// those who may trace it.
     fn status_of_zombie(&self) -> Option<ExitStatus> {
-        let stat = proc::stat(self.pid).filter(|_| self.means.table)?;
+        let stat = proc::stat(self.pid).filter(|_| self.features.table)?;
         let status = stat.exit_status.filter(|_| stat.is_zombie)?;
         // Whoever may not see it is told 0.
         if status == ExitStatus::Code(0) && !proc::may_trace(self.pid) {
@@ -92,13 +92,13 @@ impl Watch {
     }
 }
 
-impl From<Watch> for OwnedFd {
-    fn from(watch: Watch) -> Self {
+impl From<ProcessHandle> for OwnedFd {
+    fn from(watch: ProcessHandle) -> Self {
         watch.pidfd
     }
 }
 
-impl AsFd for Watch {
+impl AsFd for ProcessHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.pidfd.as_fd()
     }
