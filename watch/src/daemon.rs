@@ -10,20 +10,20 @@ use tracing::{info, warn};
 use varta::Endpoint;
 use varta_observer::{Builder, Observer, Rate, Uids};
 
-use crate::audit::{self, AuditFile};
-use crate::clock::Clock;
 use crate::config::{Keys, Settings};
-use crate::export;
+use crate::event_loop::priority;
+use crate::event_loop::signals::Signals;
+use crate::event_loop::watchdog::Watchdog;
+use crate::event_loop::{Context, EventLoop};
 use crate::flags::{self, Admission};
-use crate::keeper::Keeper;
-use crate::log;
-use crate::rank;
+use crate::output::audit::{self, AuditFile};
+use crate::output::export;
+use crate::output::log;
+use crate::platform::clock::Clock;
+use crate::platform::systemd::{Notifier, Passed};
 use crate::recovery::{self, Plan};
-use crate::showing;
-use crate::signals::Signals;
-use crate::state::{self, Questions, Shared};
-use crate::systemd::{Notifier, Passed};
-use crate::watching::{Loop, Watching};
+use crate::server;
+use crate::state::{self, Shared, SnapshotRequests};
 
 /// Watches until told to end. The sockets were taken before anything was opened; that this
 /// failed is reported once there is a log.
@@ -47,7 +47,7 @@ fn watch(
     mut passed: Passed,
     signals: Signals,
     shared: Shared,
-    questions: Questions,
+    questions: SnapshotRequests,
 ) -> io::Result<()> {
     for flag in settings.flags.idle.said() {
         info!(flag, "has no effect here; docs/watch.md says why");
@@ -75,12 +75,12 @@ fn watch(
     let export = export_options(&settings)
         .map(|options| export::start(options, format, shared.clone()))
         .transpose()?;
-    let showing = showing::start(&settings, passed_http, shared.clone())?;
+    let showing = server::start(&settings, passed_http, shared.clone())?;
     let notifier = Arc::new(notifier);
-    let keeper = Keeper::start(&settings, Arc::clone(&notifier), shared.clone(), clock)?;
+    let keeper = Watchdog::start(&settings, Arc::clone(&notifier), shared.clone(), clock)?;
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");
     notifier.ready("watching");
-    let with = Watching {
+    let with = Context {
         observer,
         settings,
         arguments,
@@ -92,8 +92,8 @@ fn watch(
         export,
         showing,
     };
-    rank::take(with.settings.flags.listening.nice);
-    let mut watching = Loop::new(with)?;
+    priority::take(with.settings.flags.listening.nice);
+    let mut watching = EventLoop::new(with)?;
     let watched = watching.run();
     let with = watching.into_parts();
     with.notifier.stopping();

@@ -1,34 +1,16 @@
 //! The observer as a daemon.
 
-mod audit;
-mod books;
 mod cli;
-mod clock;
 mod commands;
 mod config;
-mod control;
 mod daemon;
-mod endings;
-mod export;
-mod files;
+mod event_loop;
 mod flags;
-mod histogram;
-mod http;
-mod inherited;
-mod json;
-mod keeper;
-mod log;
-mod metrics;
-mod pace;
-mod rank;
+mod output;
+mod platform;
 mod recovery;
-mod rotation;
-mod showing;
-mod signals;
+mod server;
 mod state;
-mod systemd;
-mod tallies;
-mod watching;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -59,7 +41,7 @@ fn main() -> ExitCode {
 
 fn watch(said: cli::Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     // First, while every open descriptor is one that was passed.
-    let passed = systemd::take_sockets();
+    let passed = platform::systemd::take_sockets();
     let only_check = said.flags.check_config;
     let settings = match config::settle(said, &arguments) {
         Ok(settings) => settings,

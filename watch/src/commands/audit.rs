@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::{Failure, print};
-use crate::audit::{Anchor, Finding, Link, Position, verify};
+use crate::output::audit::{Anchor, Finding, Link, Position, verify};
 
 /// Look into the log of recovery
 #[derive(Debug, Subcommand)]

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Failure, print};
-use crate::control::client::Whom;
-use crate::control::protocol::{Gone, Report, Row, State};
+use crate::server::control::client::Whom;
+use crate::server::control::protocol::{Gone, Report, Row, State};
 
 /// It beats, but does not say that all is well.
 const UNWELL: u8 = 1;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{Failure, print};
-use crate::control::client::Whom;
+use crate::server::control::client::Whom;
 
 /// Follow what a running daemon says
 ///

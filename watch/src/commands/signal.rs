@@ -6,7 +6,7 @@ use clap::Args;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::Failure;
-use crate::inherited;
+use crate::platform::passed_fds;
 
 /// Send a signal to the process that a recovery is about
 ///
@@ -30,7 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             "VARTA_PIDFD is not set: there is no process to signal, or it is gone already",
         ));
     };
-    let pidfd = inherited::take(number).map_err(|error| {
+    let pidfd = passed_fds::take(number).map_err(|error| {
         Failure::bad_arguments(format_args!("VARTA_PIDFD {number}: {error}"))
     })?;
     let signal = Signal::from_named_raw(arguments.signal)

@@ -8,9 +8,9 @@ use varta::secure::Key;
 
 use super::Problem;
 use super::secrets::{Token, keys_of, text_of};
-use crate::files;
 use crate::flags::{Flags, control_socket_of};
-use crate::systemd;
+use crate::output::files;
+use crate::platform::systemd;
 
 /// What the daemon is to do.
 #[derive(Debug)]

@@ -1,6 +1,6 @@
 //! What the daemon may be told. Each of these is a flag and a key of the file.
 
-mod idle;
+mod ignored;
 mod values;
 
 use std::net::{IpAddr, SocketAddr};
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-pub(crate) use idle::Idle;
+pub(crate) use ignored::Ignored;
 pub(crate) use values::{Uids, control_socket_of};
 use values::{assignment, at_least_one, host_name, mode, uids};
 
@@ -37,7 +37,7 @@ pub(crate) struct Flags {
     #[command(flatten)]
     pub(crate) logging: Logging,
     #[command(flatten)]
-    pub(crate) idle: Idle,
+    pub(crate) idle: Ignored,
 }
 
 /// Where agents beat.

@@ -12,8 +12,8 @@ use rustix::fs::{Access, access};
 use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
-use super::decision::{Exit, Output, Subject};
-use super::plan::Plan;
+use super::config::Plan;
+use super::report::{Exit, Output, Subject};
 
 /// What a command finds its programs in, unless told otherwise.
 const PATH: &str = "/usr/bin:/bin";

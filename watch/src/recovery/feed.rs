@@ -11,15 +11,15 @@ use rustix::event::{EventfdFlags, eventfd};
 use tracing::{Level, error};
 use varta_observer::{About, AgentInfo, Event, Observer, What};
 
-use super::decision::{Cause, Subject};
+use super::config::Plan;
 use super::inbox::{Inbox, Message};
-use super::plan::Plan;
+use super::report::{Cause, Subject};
 use super::worker::Worker;
-use crate::audit::AuditFile;
-use crate::books::{Book, Books};
-use crate::clock::Clock;
-use crate::log::LineLimit;
+use crate::output::audit::AuditFile;
+use crate::output::log::LineLimit;
+use crate::platform::clock::Clock;
 use crate::state::Shared;
+use crate::state::stats::{AgentStats, StatsTable};
 
 /// Messages that may wait; a further one is dropped, and said.
 const WAITING: usize = 65_536;
@@ -61,31 +61,31 @@ pub(crate) fn start(
 
 impl Feed {
     /// Tells of an event; `book` is what is known of its agent.
-    pub(crate) fn tell(&mut self, event: &Event, book: &Book, observer: &Observer) {
+    pub(crate) fn tell(&mut self, event: &Event, stats: &AgentStats, observer: &Observer) {
         let Some(about) = event.about.filter(|_| self.planned) else { return };
         let at_ns = event.observer_ns;
         let message = match event.what {
-            What::Stall { .. } => stalled(about, book, observer, at_ns, false),
+            What::Stall { .. } => stalled(about, stats, observer, at_ns, false),
             What::Exit { cause, .. } => {
-                let subject = subject(about, book, Cause::Exit(cause), at_ns);
+                let subject = subject(about, stats, Cause::Exit(cause), at_ns);
                 Message::Exited { at_ns, subject }
             }
             What::Recovered { .. } => Message::Recovered { agent: about.agent },
             _ => return,
         };
-        self.send(book.uid, message);
+        self.send(stats.uid, message);
     }
 
     /// Tells of agents that recovery had no room for, if they are still silent.
-    pub(crate) fn look_again(&mut self, books: &Books, observer: &Observer) {
+    pub(crate) fn look_again(&mut self, table: &StatsTable, observer: &Observer) {
         let at_ns = observer.now_ns();
         let agents: Vec<_> = self.overlooked.try_iter().flatten().collect();
         for agent in agents {
-            let Some(book) = books.get(agent).filter(|book| book.stalled) else { continue };
+            let Some(stats) = table.get(agent).filter(|stats| stats.stalled) else { continue };
             let Ok(Some(info)) = observer.agent(agent) else { continue };
             let AgentInfo { pid, claimed_pid, origin, .. } = info;
             let about = About { agent, pid, claimed_pid, origin };
-            self.send(book.uid, stalled(about, book, observer, at_ns, true));
+            self.send(stats.uid, stalled(about, stats, observer, at_ns, true));
         }
     }
 
@@ -126,27 +126,33 @@ impl Feed {
     }
 }
 
-fn stalled(about: About, book: &Book, observer: &Observer, at_ns: u64, again: bool) -> Message {
+fn stalled(
+    about: About,
+    stats: &AgentStats,
+    observer: &Observer,
+    at_ns: u64,
+    again: bool,
+) -> Message {
     let pidfd = observer.pidfd(about.agent).ok().flatten();
-    let subject = subject(about, book, Cause::Stall, at_ns);
+    let subject = subject(about, stats, Cause::Stall, at_ns);
     Message::Stalled { at_ns, subject, pidfd, again }
 }
 
-fn subject(about: About, book: &Book, cause: Cause, at_ns: u64) -> Subject {
+fn subject(about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subject {
     Subject {
         agent: about.agent,
         pid: about.pid,
         claimed_pid: about.claimed_pid,
         origin: about.origin,
-        uid: book.uid,
-        program: book.name,
-        unconfirmed: book.unconfirmed,
+        uid: stats.uid,
+        program: stats.name,
+        unconfirmed: stats.unconfirmed,
         // Of an exit no beat is needed to know.
-        deaf: book.deaf && cause == Cause::Stall,
-        status: book.status,
-        payload: book.payload,
+        deaf: stats.deaf && cause == Cause::Stall,
+        status: stats.status,
+        payload: stats.payload,
         cause,
-        silent_ns: at_ns.saturating_sub(book.last_ns),
+        silent_ns: at_ns.saturating_sub(stats.last_ns),
     }
 }
 
@@ -181,11 +187,11 @@ mod tests {
     #[test]
     fn a_stall_that_was_marked_is_passed_on_with_its_mark() {
         let about = About { agent: 1, pid: 7, claimed_pid: 7, origin: Origin::KernelAttested };
-        let mut books = Books::new(0);
+        let mut table = StatsTable::new(0);
         let mut deaf_after = |what, cause| {
-            books.note(&Event { observer_ns: 0, about: Some(about), what });
-            let book = books.get(1).copied().unwrap_or(Book::EMPTY);
-            subject(about, &book, cause, 0).deaf
+            table.note(&Event { observer_ns: 0, about: Some(about), what });
+            let stats = table.get(1).copied().unwrap_or(AgentStats::EMPTY);
+            subject(about, &stats, cause, 0).deaf
         };
         let stall = |deaf| What::Stall { last_nonce: 1, last_ns: 0, deaf };
         assert!(!deaf_after(stall(false), Cause::Stall));

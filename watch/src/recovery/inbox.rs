@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
-use super::decision::Subject;
-use super::plan::Plan;
+use super::config::Plan;
+use super::report::Subject;
 
 #[derive(Debug)]
 pub(super) enum Message {

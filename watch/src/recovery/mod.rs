@@ -3,14 +3,14 @@
 //! watch.
 
 mod command;
-mod decision;
+mod config;
 mod feed;
 mod inbox;
-mod plan;
 mod policy;
 mod records;
+mod report;
 mod worker;
 
-pub(crate) use decision::{Completed, Decision, Exit, Step};
+pub(crate) use config::Plan;
 pub(crate) use feed::{Feed, start};
-pub(crate) use plan::Plan;
+pub(crate) use report::{Completed, Decision, Exit, Step};

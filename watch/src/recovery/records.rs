@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tracing::{Level, error, info, warn};
 
-use super::decision::{Decision, Reason, Step, Subject};
-use crate::audit::AuditFile;
-use crate::clock::Clock;
+use super::report::{Decision, Reason, Step, Subject};
 use crate::config::Command;
-use crate::log::LineLimit;
-use crate::state::{Said, Shared};
+use crate::output::audit::AuditFile;
+use crate::output::log::LineLimit;
+use crate::platform::clock::Clock;
+use crate::state::{Notification, Shared};
 
 pub(super) struct Records {
     audit: Option<AuditFile>,
@@ -50,13 +50,13 @@ impl Records {
             log(&decision, subject);
         }
         if let (Some(audit), Some(command)) = (&mut self.audit, &self.command)
-            && let Err(error) = audit.write(&decision, command, &self.shared.tallies().audit)
+            && let Err(error) = audit.write(&decision, command, &self.shared.counters().audit)
             && self.audit_losses.admits(at_ns, subject.uid)
         {
             error!(%error, "audit line lost");
         }
         if self.shared.has_subscribers() {
-            self.shared.say([Said::Recovery(decision)].into());
+            self.shared.say([Notification::Recovery(decision)].into());
         }
     }
 
@@ -88,15 +88,15 @@ impl Records {
     /// Syncs the audit log, and sums up the lines that the log was spared, if it is time.
     pub(super) fn do_what_is_due(&mut self) {
         self.sum_up(self.clock.now());
-        let tallies = &self.shared.tallies().audit;
-        said(self.audit.as_mut().map(|audit| audit.sync_if_due(tallies)));
+        let counters = &self.shared.counters().audit;
+        said(self.audit.as_mut().map(|audit| audit.sync_if_due(counters)));
     }
 
     /// Nothing more will be decided.
     pub(super) fn end(mut self) {
         self.sum_up(u64::MAX);
-        let tallies = &self.shared.tallies().audit;
-        said(self.audit.map(|audit| audit.end(tallies)));
+        let counters = &self.shared.counters().audit;
+        said(self.audit.map(|audit| audit.end(counters)));
     }
 
     fn sum_up(&mut self, now_ns: u64) {
@@ -113,31 +113,31 @@ fn said(synced: Option<io::Result<()>>) {
 }
 
 fn count(shared: &Shared, step: &Step) {
-    let tallies = &shared.tallies().recovery;
+    let counters = &shared.counters().recovery;
     match step {
-        Step::Spawned { .. } => tallies.spawned.one(),
+        Step::Spawned { .. } => counters.spawned.one(),
         Step::WouldSpawn { .. } | Step::Ended(_) => {}
-        Step::SpawnFailed { .. } => tallies.spawn_failed.one(),
-        Step::Debounced { .. } => tallies.debounced.one(),
-        Step::OverBudget => tallies.over_budget.one(),
-        Step::GaveUp { .. } => tallies.gave_up.one(),
+        Step::SpawnFailed { .. } => counters.spawn_failed.one(),
+        Step::Debounced { .. } => counters.debounced.one(),
+        Step::OverBudget => counters.over_budget.one(),
+        Step::GaveUp { .. } => counters.gave_up.one(),
         Step::Refused(reason) => match reason {
-            Reason::Unauthenticated => tallies.refused_unauthenticated.one(),
-            Reason::CrossNamespace => tallies.refused_cross_namespace.one(),
-            Reason::Unconfirmed => tallies.refused_unconfirmed.one(),
-            Reason::Capacity => tallies.refused_capacity.one(),
-            Reason::Deaf => tallies.refused_deaf.one(),
-            Reason::ReusedPid => tallies.refused_reused_pid.one(),
-            Reason::WaitedTooLong => tallies.refused_waited_too_long.one(),
+            Reason::Unauthenticated => counters.refused_unauthenticated.one(),
+            Reason::CrossNamespace => counters.refused_cross_namespace.one(),
+            Reason::Unconfirmed => counters.refused_unconfirmed.one(),
+            Reason::Capacity => counters.refused_capacity.one(),
+            Reason::Deaf => counters.refused_deaf.one(),
+            Reason::ReusedPid => counters.refused_reused_pid.one(),
+            Reason::WaitedTooLong => counters.refused_waited_too_long.one(),
         },
         Step::Completed(completed) => {
             match completed {
-                _ if completed.timed_out => tallies.killed.one(),
-                _ if completed.is_success() => tallies.reaped_zero.one(),
-                _ => tallies.reaped_nonzero.one(),
+                _ if completed.timed_out => counters.killed.one(),
+                _ if completed.is_success() => counters.reaped_zero.one(),
+                _ => counters.reaped_nonzero.one(),
             }
-            tallies.duration_ns.add(completed.duration_ns);
-            tallies.durations.one();
+            counters.duration_ns.add(completed.duration_ns);
+            counters.durations.one();
         }
     }
 }

@@ -13,13 +13,13 @@ use tracing::{error, info, warn};
 use varta_observer::{ExitCause, Origin};
 
 use super::command::{self, Running};
-use super::decision::{Cause, Completed, Reason, Step, Subject};
+use super::config::Plan;
 use super::inbox::{Inbox, Message};
-use super::plan::Plan;
 use super::policy::{Order, Policy};
 use super::records::Records;
-use crate::audit::AuditFile;
-use crate::clock::Clock;
+use super::report::{Cause, Completed, Reason, Step, Subject};
+use crate::output::audit::AuditFile;
+use crate::platform::clock::Clock;
 use crate::state::Shared;
 
 const BELL: u64 = 0;
@@ -269,7 +269,7 @@ impl Worker {
             child_pid: running.pid(),
             exit,
             timed_out: running.timed_out,
-            duration_ns: crate::watching::nanoseconds(running.age()),
+            duration_ns: crate::event_loop::nanoseconds(running.age()),
             output: running.output(),
         };
         let subject = running.subject;

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table};
 
 use super::Top;
-use crate::control::protocol::{Gone, Report, Row, State};
+use crate::server::control::protocol::{Gone, Report, Row, State};
 
 /// Lines for those that are gone.
 const MOST_GONE: u16 = 6;

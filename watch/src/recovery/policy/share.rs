@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use varta_observer::ProgramName;
 
-use crate::recovery::decision::Subject;
+use crate::recovery::report::Subject;
 
 /// Who shares with whom. Agents without a uid, such as those over a network, share one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

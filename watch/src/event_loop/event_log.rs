@@ -1,0 +1,72 @@
+//! The log lines about agents. Their number is bounded, whatever the agents do.
+
+use tracing::{Level, debug, error, info, warn};
+use varta_observer::{Event, ExitCause, ProgramName, What};
+
+use crate::output::log::LineLimit;
+use crate::state::stats::{AgentStats, shown_pid};
+
+/// Logs what operators look for: exits, stalls and recoveries.
+#[derive(Debug, Default)]
+pub(super) struct EventLog {
+    stalls: LineLimit,
+    exits: LineLimit,
+    /// With code 0. They do not use up the lines for crashes.
+    clean_exits: LineLimit,
+    recoveries: LineLimit,
+}
+
+impl EventLog {
+    /// Logs an event; `book` is what is known of its agent.
+    pub(super) fn write(
+        &mut self,
+        now_ns: u64,
+        event: &Event,
+        name: ProgramName,
+        stats: Option<&AgentStats>,
+    ) {
+        let (agent, pid) = event
+            .about
+            .map_or((0, 0), |about| (about.agent, shown_pid(about.pid, about.claimed_pid)));
+        let uid = stats.and_then(|stats| stats.uid);
+        match event.what {
+            What::Stall { .. } => {
+                if self.stalls.admits(now_ns, uid) {
+                    warn!(agent, pid, program = %name, "{}", event.what);
+                }
+            }
+            What::Exit { cause: ExitCause::Code(0), .. } => {
+                if self.clean_exits.admits(now_ns, uid) {
+                    info!(agent, pid, program = %name, "{}", event.what);
+                }
+            }
+            What::Exit { .. } => {
+                if self.exits.admits(now_ns, uid) {
+                    warn!(agent, pid, program = %name, "{}", event.what);
+                }
+            }
+            What::Recovered { .. } => {
+                if self.recoveries.admits(now_ns, uid) {
+                    info!(agent, pid, program = %name, "{}", event.what);
+                }
+            }
+            What::Io { .. } => error!("{}", event.what),
+            What::Paused { .. } => warn!("{}", event.what),
+            _ => debug!(agent, pid, "{}", event.what),
+        }
+    }
+
+    /// When lines that were left out are to be summed up, if there are any.
+    pub(super) fn due_ns(&self) -> Option<u64> {
+        let limits = [&self.stalls, &self.exits, &self.clean_exits, &self.recoveries];
+        limits.into_iter().filter_map(LineLimit::due_ns).min()
+    }
+
+    /// Logs one line for all of a kind that were left out, once their second is over.
+    pub(super) fn sum_up(&mut self, now_ns: u64) {
+        self.stalls.sum_up(now_ns, "stall", Level::WARN);
+        self.exits.sum_up(now_ns, "exit", Level::WARN);
+        self.clean_exits.sum_up(now_ns, "clean exit", Level::INFO);
+        self.recoveries.sum_up(now_ns, "recovered", Level::INFO);
+    }
+}

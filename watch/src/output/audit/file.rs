@@ -1,0 +1,262 @@
+//! The file: opened where the last one left off, written in whole lines, rotated when it is
+//! large.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tracing::{info, warn};
+
+use super::chain::{HEADER, Link};
+use super::record;
+use super::tail::{Last, Tail};
+use crate::config::Command;
+use crate::event_loop::nanoseconds;
+use crate::output::files;
+use crate::output::rotation::{self, Rotation};
+use crate::recovery::Decision;
+use crate::state::counters::Audit as SharedCounters;
+
+const MODE: u32 = 0o600;
+
+/// The daemon's log names a line of the audit log at least once in this many.
+const LINES_AN_ANCHOR: u64 = 1000;
+
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) path: PathBuf,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) sync_every: u32,
+    pub(crate) sync_interval: Option<Duration>,
+    pub(crate) fsync_budget: Duration,
+    pub(crate) rotation_budget: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct AuditFile {
+    options: Options,
+    rotation: Rotation,
+    file: File,
+    length: u64,
+    chain: Chain,
+    /// The line that the daemon's log named last.
+    anchored: u64,
+    unsynced: u32,
+    synced: Instant,
+}
+
+/// The last line of the log.
+#[derive(Debug, Clone, Copy)]
+struct Chain {
+    seq: u64,
+    link: Link,
+}
+
+impl AuditFile {
+    pub(crate) fn open(options: Options) -> io::Result<Self> {
+        let path = options.path.clone();
+        Self::resume(options).map_err(|error| {
+            let why = format!("--recovery-audit-file {}: {error}", path.display());
+            io::Error::new(error.kind(), why)
+        })
+    }
+
+    fn resume(options: Options) -> io::Result<Self> {
+        let path = &options.path;
+        let mut file = files::open(path, MODE)?;
+        let (mut length, mut last, mut reason) = (0, None, "fresh");
+        match Tail::of(&file)? {
+            Tail::Log { length: whole, cut_off, last: found } => {
+                (length, last) = (whole, found);
+                if cut_off > 0 {
+                    file.set_len(length)?;
+                    let line = last.map_or(0, |(seq, _)| seq);
+                    warn!(
+                        file = %path.display(),
+                        bytes = cut_off,
+                        "the audit log ended in the middle of a line, which was cut off; it goes \
+                         on after line number {line}"
+                    );
+                    reason = "corrupt_tail";
+                } else if length > 0 {
+                    reason = "resume";
+                }
+                if last.is_none()
+                    && let Some(found) = last_of_previous(path)
+                {
+                    (last, reason) = (Some(found), "rotation");
+                }
+            }
+            Tail::Unreadable(why) => {
+                file = rotation::replace(path, MODE, |_| Ok(()))?;
+                warn!(
+                    file = %path.display(),
+                    "the audit log cannot be continued: {why}; it was renamed, and a new log \
+                     begins"
+                );
+                reason = "schema_drift";
+            }
+        }
+        let (seq, goes_on_from) = last.unwrap_or((0, None));
+        let link = goes_on_from.unwrap_or(Link::NONE);
+        let mut audit = Self {
+            rotation: Rotation::new(path.clone(), MODE, options.max_bytes),
+            file,
+            length,
+            chain: Chain { seq, link },
+            anchored: 0,
+            unsynced: 0,
+            synced: Instant::now(),
+            options,
+        };
+        let (chain, boot) = audit.chain.boot(goes_on_from, reason)?;
+        let header = if length == 0 { format!("{HEADER}\n") } else { String::new() };
+        audit.append(chain, &format!("{header}{boot}"))?;
+        audit.file.sync_data()?;
+        audit.unsynced = 0;
+        audit.anchor();
+        Ok(audit)
+    }
+
+    /// Writes a decision.
+    pub(crate) fn write(
+        &mut self,
+        decision: &Decision,
+        command: &Command,
+        counters: &SharedCounters,
+    ) -> io::Result<()> {
+        let columns = record::columns(decision, command);
+        let line = self.chain.line(record::kind(decision), decision.at_ns, &columns);
+        let written = line.and_then(|(chain, line)| self.append(chain, &line));
+        match &written {
+            Ok(()) => counters.lines.one(),
+            Err(_) => counters.lost.one(),
+        }
+        written?;
+        if self.rotation.is_due(self.length) {
+            let began = Instant::now();
+            self.rotate();
+            let slow = began.elapsed() > self.options.rotation_budget;
+            counters.rotation_over_budget.add(slow.into());
+        }
+        Ok(())
+    }
+
+    /// Has the disk keep what was written, if it is time for that.
+    pub(crate) fn sync_if_due(&mut self, counters: &SharedCounters) -> io::Result<()> {
+        let anchor = self.chain.seq.saturating_sub(self.anchored) >= LINES_AN_ANCHOR;
+        let often = anchor || self.unsynced >= self.options.sync_every;
+        let long = self.next_sync().is_some_and(|left| left.is_zero());
+        if self.unsynced > 0 && (often || long) {
+            self.sync(counters)?;
+        }
+        if anchor {
+            self.anchor();
+        }
+        Ok(())
+    }
+
+    /// In how long lines that wait are to be synced though no others come.
+    pub(crate) fn next_sync(&self) -> Option<Duration> {
+        let interval = self.options.sync_interval.filter(|_| self.unsynced > 0)?;
+        Some(interval.saturating_sub(self.synced.elapsed()))
+    }
+
+    /// Has the disk keep all that was written. Nothing more will be.
+    pub(crate) fn end(mut self, counters: &SharedCounters) -> io::Result<()> {
+        self.sync(counters)?;
+        self.anchor();
+        Ok(())
+    }
+
+    fn sync(&mut self, counters: &SharedCounters) -> io::Result<()> {
+        let began = Instant::now();
+        self.file.sync_data()?;
+        let took = began.elapsed();
+        counters.fsync.note(nanoseconds(took));
+        counters.fsync_over_budget.add((took > self.options.fsync_budget).into());
+        self.unsynced = 0;
+        self.synced = Instant::now();
+        Ok(())
+    }
+
+    /// Names the last line in the daemon's log, where whoever changes the file cannot reach
+    /// it once it has been shipped. Only of lines that the disk has.
+    fn anchor(&mut self) {
+        let Chain { seq, link } = self.chain;
+        info!(
+            file = %self.options.path.display(),
+            seq,
+            hash = %link,
+            "audit log anchor; `varta-watch audit verify --at-least` takes seq and hash"
+        );
+        self.anchored = seq;
+    }
+
+    /// One line, in one write; if it fails, nothing of it stays.
+    fn append(&mut self, chain: Chain, line: &str) -> io::Result<()> {
+        if let Err(error) = self.file.write_all_at(line.as_bytes(), self.length) {
+            self.file.set_len(self.length)?;
+            return Err(error);
+        }
+        self.length += line.len() as u64;
+        self.chain = chain;
+        self.unsynced += 1;
+        Ok(())
+    }
+
+    /// The new file has its first line before it takes the old one's place, so that the chain
+    /// goes on from it whatever happens.
+    fn rotate(&mut self) {
+        let (mut chain, mut length) = (self.chain, 0);
+        let old = &self.file;
+        let rotated = self.rotation.rotate(|new| {
+            old.sync_data()?;
+            let (next, boot) = chain.boot(Some(chain.link), "rotation")?;
+            let text = format!("{HEADER}\n{boot}");
+            new.write_all(text.as_bytes())?;
+            new.sync_data()?;
+            (chain, length) = (next, text.len() as u64);
+            Ok(())
+        });
+        let Some(new) = rotated else { return };
+        (self.file, self.length, self.chain, self.unsynced) = (new, length, chain, 0);
+        info!(file = %self.options.path.display(), "audit log rotated");
+        self.anchor();
+    }
+}
+
+impl Chain {
+    /// The line after this one.
+    fn line(self, kind: &str, at_ns: u64, rest: &str) -> io::Result<(Self, String)> {
+        let Some(seq) = self.seq.checked_add(1) else {
+            return Err(io::Error::other(
+                "its line numbers have reached 2^64-1; move the file away to begin a new log",
+            ));
+        };
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let body = format!("{seq}\t{}\t{at_ns}\t{kind}\t{rest}", wall.as_millis());
+        let link = self.link.next(kind, &body);
+        Ok((Self { seq, link }, format!("{body}\t{link}\n")))
+    }
+
+    /// The line that says which process writes from here on.
+    fn boot(self, goes_on_from: Option<Link>, reason: &str) -> io::Result<(Self, String)> {
+        let before = goes_on_from.map_or_else(|| "-".to_owned(), |link| link.to_string());
+        self.line("boot", 0, &format!("{}\t{before}\t{reason}", std::process::id()))
+    }
+}
+
+/// The last line of PATH.1, which the log goes on from if a rotation was interrupted before
+/// the new file had taken its place.
+fn last_of_previous(path: &Path) -> Option<Last> {
+    let previous = rotation::previous(path);
+    files::check(&previous).ok()?;
+    let file = File::open(previous).ok()?;
+    match Tail::of(&file).ok()? {
+        Tail::Log { cut_off: 0, last, .. } => last,
+        _ => None,
+    }
+}

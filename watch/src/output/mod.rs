@@ -1,0 +1,8 @@
+//! What the daemon writes: the log, the event export, the audit log, and JSON.
+
+pub(crate) mod audit;
+pub(crate) mod export;
+pub(crate) mod files;
+pub(crate) mod json;
+pub(crate) mod log;
+pub(crate) mod rotation;

@@ -1,0 +1,191 @@
+//! What is said over the control socket, a line of JSON each way; `/agents` says the same.
+
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
+use varta::Status;
+use varta_observer::ExitCause;
+
+use crate::state::stats::shown_pid;
+use crate::state::{Agent, Snapshot};
+
+/// What is asked for, as `{"ask":"agents"}`.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "lowercase")]
+pub(crate) enum Question {
+    /// A [`Report`], in one line. More may be asked afterwards.
+    Agents,
+    /// All that is said from now on, a line each, until whoever asked goes.
+    Events {
+        /// As JSON; else as text.
+        #[serde(default)]
+        json: bool,
+    },
+}
+
+/// Why a question was not answered.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Refused {
+    pub(crate) error: String,
+}
+
+/// Who is followed, and how they are.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// Milliseconds since 1970.
+    pub(crate) at_ms: u64,
+    pub(crate) uptime_ms: u64,
+    pub(crate) threshold_ms: u64,
+    pub(crate) capacity: usize,
+    pub(crate) totals: Totals,
+    /// In order of their numbers.
+    pub(crate) agents: Vec<Row>,
+    /// Those that have ended lately, the last one first.
+    pub(crate) gone: Vec<Gone>,
+}
+
+/// Counted since the daemon began.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Totals {
+    pub(crate) received: u64,
+    pub(crate) beats: u64,
+    pub(crate) stalls: u64,
+    pub(crate) recoveries: u64,
+    pub(crate) exits: u64,
+    pub(crate) missed: u64,
+}
+
+/// How an agent is: silent, or as it says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    Ok,
+    Degraded,
+    Critical,
+    Stalled,
+}
+
+impl State {
+    fn of(agent: Agent<'_>) -> Self {
+        match agent.info.status {
+            _ if agent.info.stalled => Self::Stalled,
+            Status::Ok => Self::Ok,
+            Status::Degraded => Self::Degraded,
+            Status::Critical => Self::Critical,
+            // Only an observer says it.
+            Status::Stall => Self::Stalled,
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Critical => "critical",
+            Self::Stalled => "stalled",
+        }
+    }
+}
+
+/// An agent that is followed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) agent: u64,
+    pub(crate) program: String,
+    /// In the daemon's namespace; 0 where it has none.
+    pub(crate) pid: u32,
+    pub(crate) claimed_pid: u32,
+    pub(crate) origin: String,
+    pub(crate) uid: Option<u32>,
+    pub(crate) address: Option<String>,
+    pub(crate) state: State,
+    /// What it said of itself last.
+    pub(crate) status: String,
+    pub(crate) payload: u64,
+    pub(crate) age_ms: u64,
+    pub(crate) threshold_ms: u64,
+    pub(crate) beats: u64,
+    pub(crate) missed: u64,
+    pub(crate) stalls: u64,
+    pub(crate) recoveries: u64,
+    /// A recycled pid might hide behind it.
+    pub(crate) unconfirmed: bool,
+}
+
+impl Row {
+    fn of(agent: Agent<'_>) -> Self {
+        let Agent { info, stats } = agent;
+        Self {
+            agent: info.agent,
+            program: stats.name.to_string(),
+            pid: info.pid,
+            claimed_pid: info.claimed_pid,
+            origin: info.origin.name().to_owned(),
+            uid: info.uid,
+            address: info.address.map(|address| address.to_string()),
+            state: State::of(agent),
+            status: info.status.name().to_owned(),
+            payload: stats.payload,
+            age_ms: info.age_ns / 1_000_000,
+            threshold_ms: info.threshold_ns / 1_000_000,
+            beats: stats.beats,
+            missed: stats.missed,
+            stalls: stats.stalls,
+            recoveries: stats.recoveries,
+            unconfirmed: info.unconfirmed,
+        }
+    }
+
+    pub(crate) const fn shown_pid(&self) -> u32 {
+        shown_pid(self.pid, self.claimed_pid)
+    }
+}
+
+/// An agent whose process has ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Gone {
+    pub(crate) agent: u64,
+    pub(crate) program: String,
+    pub(crate) pid: u32,
+    pub(crate) ago_ms: u64,
+    /// In words.
+    pub(crate) cause: String,
+    /// It ended with code 0.
+    pub(crate) clean: bool,
+    pub(crate) beats: u64,
+}
+
+impl Report {
+    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+        let since = snapshot.at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let ms = |duration: std::time::Duration| {
+            u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+        };
+        let counters = &snapshot.counters;
+        let gone = snapshot.departed.iter().rev().map(|departed| Gone {
+            agent: departed.agent,
+            program: departed.stats.name.to_string(),
+            pid: shown_pid(departed.stats.pid, departed.stats.claimed_pid),
+            ago_ms: snapshot.now_ns.saturating_sub(departed.at_ns) / 1_000_000,
+            cause: departed.cause.to_string(),
+            clean: departed.cause == ExitCause::Code(0),
+            beats: departed.stats.beats,
+        });
+        Self {
+            at_ms: ms(since),
+            uptime_ms: snapshot.now_ns / 1_000_000,
+            threshold_ms: ms(snapshot.threshold),
+            capacity: snapshot.capacity,
+            totals: Totals {
+                received: counters.received,
+                beats: counters.beats,
+                stalls: counters.stalls,
+                recoveries: counters.recoveries,
+                exits: counters.exits,
+                missed: counters.missed,
+            },
+            agents: snapshot.agents().into_iter().map(Row::of).collect(),
+            gone: gone.collect(),
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What is answered to a request.
+
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+use subtle::ConstantTimeEq;
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use super::body::Parts;
+use super::host;
+use super::limits::Limits;
+use super::places::Place;
+use super::rendering::Rendering;
+use crate::config::Token;
+use crate::server::control::protocol::Report;
+use crate::server::metrics::{Format, Metrics};
+use crate::state::counters;
+use crate::state::{Shared, Snapshot};
+
+/// How long the watching thread may take to answer before it is called stuck.
+const STUCK: Duration = Duration::from_secs(2);
+
+const PAGE: &str = include_str!("../page/page.html");
+
+/// The page loads nothing from anywhere, and is shown within no other.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
+    script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; \
+    form-action 'none'; frame-ancestors 'none'";
+
+type Answer = Response<Parts>;
+
+/// Answers requests.
+#[derive(Debug)]
+pub(crate) struct Answers {
+    shared: Shared,
+    metrics: RefCell<Metrics>,
+    limits: RefCell<Limits>,
+    token: watch::Receiver<Option<Token>>,
+    /// Names of this server, besides its addresses and localhost.
+    names: Vec<String>,
+    scrape_budget: Duration,
+    /// The snapshot that is being waited for.
+    asked: RefCell<Option<watch::Receiver<Pending>>>,
+    text: RefCell<Rendering>,
+    open_metrics: RefCell<Rendering>,
+    agents: RefCell<Rendering>,
+}
+
+/// A snapshot, once there is one; none if the watching thread did not give it.
+type Pending = Option<Option<Arc<Snapshot>>>;
+
+impl Answers {
+    pub(crate) fn new(
+        shared: Shared,
+        metrics: Metrics,
+        (per_second, burst): (u32, u32),
+        token: watch::Receiver<Option<Token>>,
+        names: Vec<String>,
+        scrape_budget: Duration,
+    ) -> Self {
+        Self {
+            shared,
+            metrics: RefCell::new(metrics),
+            limits: RefCell::new(Limits::new(per_second, burst)),
+            token,
+            names,
+            scrape_budget,
+            asked: RefCell::default(),
+            text: RefCell::default(),
+            open_metrics: RefCell::default(),
+            agents: RefCell::default(),
+        }
+    }
+
+    pub(super) fn counters(&self) -> &counters::Http {
+        &self.shared.counters().http
+    }
+
+    pub(super) async fn answer(
+        &self,
+        from: IpAddr,
+        place: &Place,
+        request: &Request<Incoming>,
+    ) -> Answer {
+        self.counters().requests.one();
+        let shows_token = self.shows_token(request);
+        if shows_token {
+            place.trust();
+        }
+        if !self.limits.borrow_mut().admit((from.into(), shows_token), Instant::now()) {
+            self.counters().over_rate.one();
+            return too_often();
+        }
+        if let Some(refused) = self.refuse_host(request) {
+            return refused;
+        }
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            let allowed = HeaderValue::from_static("GET, HEAD");
+            answer.headers_mut().insert(header::ALLOW, allowed);
+            return answer;
+        }
+        match request.uri().path() {
+            // The page holds nothing secret: it asks for the token itself.
+            "/" => page(),
+            "/healthz" => self.health().await,
+            "/metrics" | "/agents" if self.needs_token() && !shows_token => {
+                self.counters().auth_failures.one();
+                unauthorized()
+            }
+            "/metrics" => self.metrics(request).await,
+            "/agents" => self.agents().await,
+            _ => text(StatusCode::NOT_FOUND, "there are /, /agents, /healthz and /metrics\n"),
+        }
+    }
+
+    fn needs_token(&self) -> bool {
+        self.token.borrow().is_some()
+    }
+
+    fn shows_token(&self, request: &Request<Incoming>) -> bool {
+        let token = self.token.borrow();
+        let Some(token) = token.as_ref() else { return false };
+        let said = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let said = said.and_then(|said| said.split_at_checked(7));
+        said.is_some_and(|(scheme, said)| {
+            scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(said.ct_eq(token.as_bytes()))
+        })
+    }
+
+    /// The token keeps pages of other sites out; without one the name has to.
+    fn refuse_host(&self, request: &Request<Incoming>) -> Option<Answer> {
+        match host::authority(request) {
+            Err(status) => {
+                Some(text(status, "one Host header is needed, the same as the target\n"))
+            }
+            Ok(Some(name)) if !self.needs_token() && !host::is_ours(&name, &self.names) => {
+                Some(misdirected())
+            }
+            Ok(_) => None,
+        }
+    }
+
+    /// All requests that wait for a snapshot wait for the same one.
+    async fn snapshot(&self) -> Option<Arc<Snapshot>> {
+        let mut pending = self.pending();
+        match pending.wait_for(Option::is_some).await {
+            Ok(snapshot) => snapshot.clone().flatten(),
+            Err(_) => None,
+        }
+    }
+
+    fn pending(&self) -> watch::Receiver<Pending> {
+        let mut asked = self.asked.borrow_mut();
+        if let Some(pending) = asked.as_ref().filter(|it| it.borrow().is_none()) {
+            return pending.clone();
+        }
+        let (answer, pending) = watch::channel(None);
+        let shared = self.shared.clone();
+        spawn_local(async move {
+            let snapshot = match shared.snapshot() {
+                Some(asked) => timeout(STUCK, asked).await.ok().and_then(Result::ok),
+                None => None,
+            };
+            answer.send_replace(Some(snapshot));
+        });
+        *asked = Some(pending.clone());
+        pending
+    }
+
+    async fn health(&self) -> Answer {
+        match self.snapshot().await {
+            Some(_) => text(StatusCode::OK, "watching\n"),
+            None => busy(),
+        }
+    }
+
+    async fn metrics(&self, request: &Request<Incoming>) -> Answer {
+        let began = Instant::now();
+        let accept = request.headers().get(header::ACCEPT);
+        let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let format = Format::accepted(accept);
+        let rendering = match format {
+            Format::Prometheus => &self.text,
+            Format::OpenMetrics => &self.open_metrics,
+        };
+        let kind = format.content_type();
+        let answer = self.respond(rendering, kind, |snapshot| {
+            Ok(self.metrics.borrow_mut().write(snapshot, self.shared.counters(), format))
+        });
+        let answer = answer.await;
+        if answer.status() != StatusCode::OK {
+            return answer;
+        }
+        let took = began.elapsed();
+        self.counters().took.note(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
+        if took > self.scrape_budget {
+            self.counters().over_budget.one();
+        }
+        answer
+    }
+
+    async fn agents(&self) -> Answer {
+        let answer = self.respond(&self.agents, "application/json", |snapshot| {
+            let json = serde_json::to_vec(&Report::of(snapshot))?;
+            Ok(vec![Bytes::from(json)])
+        });
+        answer.await
+    }
+
+    /// Answers with the body that others are reading, or else with one that is written now.
+    async fn respond(
+        &self,
+        rendering: &RefCell<Rendering>,
+        kind: &'static str,
+        write: impl FnOnce(&Snapshot) -> serde_json::Result<Vec<Bytes>>,
+    ) -> Answer {
+        let repeated = &self.counters().repeated;
+        if let Some(shared) = rendering.borrow().shared() {
+            repeated.one();
+            return answer(StatusCode::OK, kind, shared);
+        }
+        let Some(snapshot) = self.snapshot().await else { return busy() };
+        let mut rendering = rendering.borrow_mut();
+        // Another request may have written it while this one waited.
+        if let Some(written) = rendering.shared().or_else(|| rendering.of(&snapshot)) {
+            repeated.one();
+            return answer(StatusCode::OK, kind, written);
+        }
+        match write(&snapshot) {
+            Ok(written) => {
+                let body = rendering.keep(Arc::downgrade(&snapshot), written);
+                answer(StatusCode::OK, kind, body)
+            }
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        }
+    }
+}
+
+fn answer(status: StatusCode, kind: &'static str, body: impl Into<Parts>) -> Answer {
+    let mut answer = Response::new(body.into());
+    *answer.status_mut() = status;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let no_guess = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, no_guess);
+    answer
+}
+
+fn text(status: StatusCode, text: &str) -> Answer {
+    answer(status, "text/plain; charset=utf-8", Bytes::copy_from_slice(text.as_bytes()))
+}
+
+fn page() -> Answer {
+    let body = Bytes::from_static(PAGE.as_bytes());
+    let mut answer = answer(StatusCode::OK, "text/html; charset=utf-8", body);
+    let policy = HeaderValue::from_static(PAGE_POLICY);
+    answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+    answer
+}
+
+fn unauthorized() -> Answer {
+    let mut answer = text(StatusCode::UNAUTHORIZED, "a bearer token is needed\n");
+    let scheme = HeaderValue::from_static("Bearer realm=\"varta\"");
+    answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+    answer
+}
+
+fn misdirected() -> Answer {
+    let why = "the Host header is neither an IP address nor localhost nor set by --http-host\n";
+    text(StatusCode::MISDIRECTED_REQUEST, why)
+}
+
+fn too_often() -> Answer {
+    let mut answer = text(StatusCode::TOO_MANY_REQUESTS, "asked too often\n");
+    answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    answer
+}
+
+/// The watching thread ends, or does not answer.
+fn busy() -> Answer {
+    text(StatusCode::SERVICE_UNAVAILABLE, "the watching thread does not answer\n")
+}

@@ -1,0 +1,255 @@
+//! What is shown of each agent.
+//!
+//! All families are written at once, each as a text of its own, so that one agent after the
+//! other is looked at and no more than once: a scrape of ten thousand is a hundred thousand
+//! lines, and what it costs is the memory it goes through.
+
+use std::cmp::max_by_key;
+
+use varta::Status;
+use varta_observer::{AgentInfo, Origin};
+
+use super::exposition::{Exposition, Format, push_label, push_numbered};
+use super::label_limit::Bound;
+use crate::state::Snapshot;
+use crate::state::histogram::INTERVALS;
+use crate::state::stats::{AgentStats, shown_pid};
+
+/// Agents with label sets of their own.
+const MOST_AGENTS: usize = 10_000;
+
+/// Agents whose beat intervals have a histogram of their own: fifteen samples each.
+const MOST_INTERVALS: usize = 1_000;
+
+/// Agents are numbered from 1, and no pid is 0: here is the sum of those without labels of
+/// their own.
+const OTHERS: &str = "program=\"\",agent=\"0\"";
+const OTHER_PIDS: &str = "pid=\"0\"";
+
+/// About as long as a line is.
+const LINE: usize = 80;
+
+/// Who has label sets of their own, from one scrape to the next.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    agents: Bound,
+    intervals: Bound,
+}
+
+impl Default for Listed {
+    fn default() -> Self {
+        Self { agents: Bound::new(MOST_AGENTS), intervals: Bound::new(MOST_INTERVALS) }
+    }
+}
+
+/// What is counted of an agent, followed or gone.
+struct Row<'a> {
+    agent: u64,
+    stats: &'a AgentStats,
+    followed: Option<&'a AgentInfo>,
+    /// Whether its beat intervals have a histogram of their own.
+    intervals: bool,
+}
+
+pub(super) fn write(snapshot: &Snapshot, listed: &mut Listed, format: Format) -> Vec<String> {
+    let agents = snapshot.agents().into_iter();
+    let mut all: Vec<_> = agents.map(|it| (it.info.agent, it.stats, Some(it.info))).collect();
+    all.extend(snapshot.departed.iter().map(|it| (it.agent, &it.stats, None)));
+    // Those that are followed are in order already.
+    all.sort_by_key(|(agent, _, _)| *agent);
+    let present: Vec<_> = all.iter().map(|(agent, _, _)| *agent).collect();
+    let own =
+        listed.agents.look_at(&present).into_iter().zip(listed.intervals.look_at(&present));
+    let mut rows = Vec::with_capacity(all.len());
+    let mut others = snapshot.gone;
+    for ((agent, stats, followed), (own, intervals)) in all.into_iter().zip(own) {
+        match own {
+            true => rows.push(Row { agent, stats, followed, intervals }),
+            false => others.absorb(stats),
+        }
+    }
+    let mut texts = Vec::from(write_pids(&rows, &others, format));
+    texts.extend(write_agents(&rows, others, format));
+    texts
+}
+
+/// What there is of one pid.
+struct OfPid {
+    pid: u32,
+    followed: bool,
+    agent: u64,
+    beats: u64,
+    stalls: u64,
+    status: Status,
+}
+
+impl OfPid {
+    fn of(row: &Row<'_>) -> Self {
+        let Row { agent, stats, followed, .. } = *row;
+        let status = followed.map_or(Status::Ok, |info| match info.stalled {
+            true => Status::Stall,
+            false => info.status,
+        });
+        let pid = shown_pid(stats.pid, stats.claimed_pid);
+        let (beats, stalls) = (stats.beats, stats.stalls);
+        Self { pid, followed: followed.is_some(), agent, beats, stalls, status }
+    }
+}
+
+/// What the published daemon shows of each pid. A pid is whose it is now: of those that are
+/// followed, or if there are none, of who had it last. What others had counts for the sum.
+fn write_pids(rows: &[Row<'_>], others: &AgentStats, format: Format) -> [String; 3] {
+    let (mut other_beats, mut other_stalls) = (others.beats, others.stalls);
+    let mut pids: Vec<_> = rows.iter().map(OfPid::of).collect();
+    // Whose it is comes first.
+    pids.sort_unstable_by_key(|it| (it.pid, !it.followed, u64::MAX - it.agent));
+    pids.dedup_by(|other, owner| {
+        if other.pid != owner.pid {
+            return false;
+        }
+        if other.followed {
+            owner.beats += other.beats;
+            owner.stalls += other.stalls;
+            // The worse of what several say that claim the same pid.
+            owner.status = max_by_key(owner.status, other.status, |status| *status as u8);
+        } else {
+            other_beats += other.beats;
+            other_stalls += other.stalls;
+        }
+        true
+    });
+    let mut texts = [(); 3].map(|()| Exposition::with_capacity(format, pids.len() * LINE));
+    let [beats, stalls, status] = &mut texts;
+    let mut beats = beats.counter("varta_beats", "Beats accepted.");
+    let help = "Silences, and exits that no silence came before.";
+    let mut stalls = stalls.counter("varta_stalls", help);
+    let help =
+        "What the agent says of itself: 0 ok, 1 degraded, 2 critical; 3 if it is silent.";
+    let mut status = status.gauge("varta_status", help);
+    let mut label = String::new();
+    for it in &pids {
+        label.clear();
+        push_numbered(&mut label, "pid", it.pid.into());
+        beats.put(&label, it.beats);
+        stalls.put(&label, it.stalls);
+        if it.followed {
+            status.put(&label, u64::from(it.status as u8));
+        }
+    }
+    beats.put(OTHER_PIDS, other_beats);
+    stalls.put(OTHER_PIDS, other_stalls);
+    texts.map(Exposition::into_text)
+}
+
+fn write_agents(rows: &[Row<'_>], mut others: AgentStats, format: Format) -> [String; 9] {
+    let mut texts = [(); 9].map(|()| Exposition::with_capacity(format, rows.len() * LINE));
+    let [info, payload, age, threshold, stalled, unconfirmed, missed, recoveries, intervals] =
+        &mut texts;
+    let help = "1 for each agent that is followed, with its pid and how it is known.";
+    let mut info = info.gauge("varta_agent_info", help);
+    let help = "What the agent's last beat carried for the application.";
+    let mut payload = payload.gauge("varta_agent_payload", help);
+    let help = "How long the agent has not been heard.";
+    let mut age = age.gauge("varta_agent_last_beat_age_seconds", help);
+    let help = "How long the agent may be silent.";
+    let mut threshold = threshold.gauge("varta_agent_threshold_seconds", help);
+    let help = "1 if the agent has been called stalled and is not back.";
+    let mut stalled = stalled.gauge("varta_agent_stalled", help);
+    let help = "1 for each agent that may be another than the process that is meant.";
+    let mut unconfirmed = unconfirmed.gauge("varta_agent_unconfirmed", help);
+    let help = "Beats that never came, by the nonces of those that did.";
+    let mut missed = missed.counter("varta_agent_missed_beats", help);
+    let help = "Silences that ended with a beat.";
+    let mut recoveries = recoveries.counter("varta_agent_recoveries", help);
+    let help = "From one beat of the agent to the next.";
+    let mut intervals =
+        intervals.histogram("varta_agent_beat_interval_seconds", help, INTERVALS);
+
+    let mut labels = String::new();
+    for row in rows {
+        let stats = row.stats;
+        labels.clear();
+        push_label(&mut labels, "program", stats.name);
+        labels.push(',');
+        push_numbered(&mut labels, "agent", row.agent);
+        missed.put(&labels, stats.missed);
+        recoveries.put(&labels, stats.recoveries);
+        match row.intervals {
+            true => intervals.put(&labels, &stats.intervals),
+            false => others.intervals.add(&stats.intervals),
+        }
+        let Some(followed) = row.followed else { continue };
+        payload.put(&labels, stats.payload);
+        age.put_seconds(&labels, followed.age_ns);
+        threshold.put_seconds(&labels, followed.threshold_ns);
+        stalled.put(&labels, followed.stalled.into());
+        if followed.unconfirmed && followed.origin != Origin::Network {
+            unconfirmed.put(&labels, 1);
+        }
+        labels.push(',');
+        push_numbered(&mut labels, "pid", shown_pid(stats.pid, stats.claimed_pid).into());
+        labels.push(',');
+        push_label(&mut labels, "origin", followed.origin.name());
+        info.put(&labels, 1);
+    }
+    missed.put(OTHERS, others.missed);
+    recoveries.put(OTHERS, others.recoveries);
+    intervals.put(OTHERS, &others.intervals);
+    texts.map(Exposition::into_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use varta_observer::AgentInfo;
+
+    use super::*;
+
+    fn stats(pid: u32, beats: u64) -> AgentStats {
+        AgentStats { pid, claimed_pid: pid, beats, stalls: 1, ..AgentStats::EMPTY }
+    }
+
+    /// What is left of the three families, without their heads.
+    fn pids(rows: &[Row<'_>]) -> String {
+        let texts = write_pids(rows, &stats(0, 1000), Format::Prometheus).concat();
+        let samples = texts.lines().filter(|line| !line.starts_with('#'));
+        samples.map(|line| format!("{line}\n")).collect()
+    }
+
+    #[test]
+    fn a_pid_is_whose_it_is_now() {
+        let [first, second, third] = [1, 10, 100].map(|beats| stats(7, beats));
+        let row = |agent, stats, followed| Row { agent, stats, followed, intervals: false };
+        let mut info = AgentInfo::NOBODY;
+        info.status = Status::Degraded;
+        let mut silent = AgentInfo::NOBODY;
+        silent.stalled = true;
+
+        // Nobody has it any more: of who had it last.
+        let gone = pids(&[row(1, &first, None), row(2, &second, None)]);
+        assert_eq!(
+            gone,
+            "varta_beats_total{pid=\"7\"} 10\nvarta_beats_total{pid=\"0\"} 1001\n\
+             varta_stalls_total{pid=\"7\"} 1\nvarta_stalls_total{pid=\"0\"} 2\n"
+        );
+        let taken = pids(&[row(1, &first, None), row(3, &third, Some(&info))]);
+        assert_eq!(
+            taken,
+            "varta_beats_total{pid=\"7\"} 100\nvarta_beats_total{pid=\"0\"} 1001\n\
+             varta_stalls_total{pid=\"7\"} 1\nvarta_stalls_total{pid=\"0\"} 2\n\
+             varta_status{pid=\"7\"} 1\n"
+        );
+        // Two hosts may claim the same.
+        let shared = pids(&[
+            row(1, &first, Some(&info)),
+            row(2, &first, Some(&silent)),
+            row(3, &second, Some(&info)),
+            row(4, &third, None),
+        ]);
+        assert_eq!(
+            shared,
+            "varta_beats_total{pid=\"7\"} 12\nvarta_beats_total{pid=\"0\"} 1100\n\
+             varta_stalls_total{pid=\"7\"} 3\nvarta_stalls_total{pid=\"0\"} 2\n\
+             varta_status{pid=\"7\"} 3\n"
+        );
+    }
+}

@@ -1,0 +1,319 @@
+//! The two text formats of metrics: Prometheus 0.0.4 and OpenMetrics 1.0.
+//!
+//! Written by hand, because a scrape of ten thousand agents is a million short strings, and
+//! what a registry of counters would keep is kept by the watching thread already.
+
+use std::fmt::{self, Display, Write};
+
+use crate::state::histogram::Histogram;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Format {
+    Prometheus,
+    OpenMetrics,
+}
+
+impl Format {
+    pub(crate) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+
+    /// What whoever asks would rather have, by its Accept header.
+    pub(crate) fn accepted(accept: &str) -> Self {
+        let wanted = accept.split(',').any(|offer| {
+            let mut words = offer.split(';').map(str::trim);
+            let open = words.next() == Some("application/openmetrics-text");
+            open && !words.any(|word| {
+                word.strip_prefix("q=").and_then(|q| q.parse().ok()) == Some(0.0)
+                    || word.strip_prefix("version=").is_some_and(|it| !it.starts_with("1."))
+            })
+        });
+        if wanted { Self::OpenMetrics } else { Self::Prometheus }
+    }
+}
+
+/// Families, one after the other.
+#[derive(Debug)]
+pub(super) struct Exposition {
+    format: Format,
+    text: String,
+}
+
+impl Exposition {
+    pub(super) const fn new(format: Format) -> Self {
+        Self { format, text: String::new() }
+    }
+
+    /// With room for so much.
+    pub(super) fn with_capacity(format: Format, bytes: usize) -> Self {
+        Self { format, text: String::with_capacity(bytes) }
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    /// Ends the whole.
+    pub(super) fn end(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.text.push_str("# EOF\n");
+        }
+        self.text
+    }
+
+    /// A counter; its samples are called by its name and `_total`.
+    pub(super) fn counter(&mut self, name: &str, help: &str) -> Family<'_> {
+        let samples = format!("{name}_total");
+        let shown = if self.format == Format::Prometheus { &samples } else { name };
+        self.head(shown, "counter", help);
+        Family { text: &mut self.text, name: Name::new(samples) }
+    }
+
+    pub(super) fn gauge(&mut self, name: &str, help: &str) -> Family<'_> {
+        self.head(name, "gauge", help);
+        Family { text: &mut self.text, name: Name::new(name.to_owned()) }
+    }
+
+    /// Times in seconds.
+    pub(super) fn histogram<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        bounds: [u64; N],
+    ) -> Buckets<'_, N> {
+        self.head(name, "histogram", help);
+        let bounds = bounds.map(|bound| {
+            let mut label = "le=\"".to_owned();
+            push_seconds(&mut label, bound);
+            if self.format == Format::OpenMetrics && bound % 1_000_000_000 == 0 {
+                label.push_str(".0");
+            }
+            label.push_str("\"} ");
+            label
+        });
+        let [bucket, sum, count] =
+            ["bucket", "sum", "count"].map(|what| Name::new(format!("{name}_{what}")));
+        Buckets { text: &mut self.text, bucket, bounds, sum, count }
+    }
+
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        // Writing to a string does not fail.
+        let _ = writeln!(self.text, "# HELP {name} {help}");
+        let _ = writeln!(self.text, "# TYPE {name} {kind}");
+    }
+}
+
+/// What the samples of a family are called. Each is a few pieces put together, because a
+/// scrape has a hundred thousand of them.
+#[derive(Debug)]
+struct Name {
+    bare: String,
+    /// As labels follow it.
+    open: String,
+}
+
+impl Name {
+    fn new(bare: String) -> Self {
+        let open = format!("{bare}{{");
+        Self { bare, open }
+    }
+
+    fn push(&self, labels: &str, to: &mut String) {
+        if labels.is_empty() {
+            to.push_str(&self.bare);
+            to.push(' ');
+        } else {
+            for part in [&self.open, labels, "} "] {
+                to.push_str(part);
+            }
+        }
+    }
+}
+
+/// A family that is given its samples. Labels are as [`label`] makes them, divided by commas.
+#[derive(Debug)]
+pub(super) struct Family<'a> {
+    text: &'a mut String,
+    name: Name,
+}
+
+impl Family<'_> {
+    pub(super) fn put(&mut self, labels: &str, value: u64) {
+        self.name.push(labels, self.text);
+        push_number(self.text, value);
+    }
+
+    pub(super) fn put_seconds(&mut self, labels: &str, ns: u64) {
+        self.name.push(labels, self.text);
+        push_seconds(self.text, ns);
+        self.text.push('\n');
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Buckets<'a, const N: usize> {
+    text: &'a mut String,
+    bucket: Name,
+    /// The label of each bound, with what ends the labels.
+    bounds: [String; N],
+    sum: Name,
+    count: Name,
+}
+
+impl<const N: usize> Buckets<'_, N> {
+    pub(super) fn put(&mut self, labels: &str, times: &Histogram<N>) {
+        let comma = if labels.is_empty() { "" } else { "," };
+        let counts = times.cumulative().chain([times.count()]);
+        let bounds = self.bounds.iter().map(String::as_str).chain(["le=\"+Inf\"} "]);
+        for (bound, count) in bounds.zip(counts) {
+            for part in [&self.bucket.open, labels, comma, bound] {
+                self.text.push_str(part);
+            }
+            push_number(self.text, count);
+        }
+        self.sum.push(labels, self.text);
+        push_seconds(self.text, times.sum_ns());
+        self.text.push('\n');
+        self.count.push(labels, self.text);
+        push_number(self.text, times.count());
+    }
+}
+
+/// `name="value"`, with what would end the value escaped.
+pub(super) fn label(name: &str, value: impl Display) -> String {
+    let mut label = String::with_capacity(48);
+    push_label(&mut label, name, value);
+    label
+}
+
+/// The same behind others, from which the caller divides it.
+pub(super) fn push_label(labels: &mut String, name: &str, value: impl Display) {
+    labels.push_str(name);
+    labels.push_str("=\"");
+    // Writing to a string does not fail.
+    let _ = write!(Escaped(labels), "{value}");
+    labels.push('"');
+}
+
+/// The same of a number.
+pub(super) fn push_numbered(labels: &mut String, name: &str, number: u64) {
+    for part in [name, "=\"", itoa::Buffer::new().format(number), "\""] {
+        labels.push_str(part);
+    }
+}
+
+struct Escaped<'a>(&'a mut String);
+
+impl Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if !text.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        for character in text.chars() {
+            match character {
+                '\\' => self.0.push_str("\\\\"),
+                '"' => self.0.push_str("\\\""),
+                '\n' => self.0.push_str("\\n"),
+                other => self.0.push(other),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn push_number(text: &mut String, number: u64) {
+    match u8::try_from(number) {
+        // Most are.
+        Ok(digit @ 0..=9) => text.push(char::from(b'0' + digit)),
+        _ => text.push_str(itoa::Buffer::new().format(number)),
+    }
+    text.push('\n');
+}
+
+/// Nanoseconds as seconds, exactly.
+fn push_seconds(text: &mut String, ns: u64) {
+    text.push_str(itoa::Buffer::new().format(ns / 1_000_000_000));
+    let rest = ns % 1_000_000_000;
+    if rest == 0 {
+        return;
+    }
+    text.push('.');
+    let mut digits = itoa::Buffer::new();
+    let digits = digits.format(rest);
+    for _ in digits.len()..9 {
+        text.push('0');
+    }
+    text.push_str(digits.trim_end_matches('0'));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::histogram::{LATENCIES, Latencies};
+
+    #[test]
+    fn a_counter_is_named_as_its_format_wants_it() {
+        let text = |format| {
+            let mut exposition = Exposition::new(format);
+            exposition.counter("a_b", "What it is.").put("", 7);
+            exposition.end()
+        };
+        assert_eq!(
+            text(Format::Prometheus),
+            "# HELP a_b_total What it is.\n# TYPE a_b_total counter\na_b_total 7\n"
+        );
+        assert_eq!(
+            text(Format::OpenMetrics),
+            "# HELP a_b What it is.\n# TYPE a_b counter\na_b_total 7\n# EOF\n"
+        );
+    }
+
+    #[test]
+    fn nanoseconds_are_seconds_exactly() {
+        for (ns, seconds) in [
+            (0, "0"),
+            (1, "0.000000001"),
+            (50_000_000, "0.05"),
+            (1_000_000_000, "1"),
+            (12_345_678_900, "12.3456789"),
+            (u64::MAX, "18446744073.709551615"),
+        ] {
+            let mut text = String::new();
+            push_seconds(&mut text, ns);
+            assert_eq!(text, seconds);
+        }
+    }
+
+    #[test]
+    fn a_histogram_counts_upwards_and_names_its_bounds() {
+        let mut times = Latencies::EMPTY;
+        for ns in [1_000_000, 2_000_000, 3_000_000_000] {
+            times.note(&LATENCIES, ns);
+        }
+        let mut exposition = Exposition::new(Format::Prometheus);
+        exposition.histogram("t", "T.", LATENCIES).put("x=\"y\"", &times);
+        let text = exposition.end();
+        assert!(text.contains("t_bucket{x=\"y\",le=\"0.001\"} 1\n"), "{text}");
+        assert!(text.contains("t_bucket{x=\"y\",le=\"1\"} 2\n"), "{text}");
+        assert!(text.contains("t_bucket{x=\"y\",le=\"+Inf\"} 3\n"), "{text}");
+        assert!(text.contains("t_sum{x=\"y\"} 3.003\nt_count{x=\"y\"} 3\n"), "{text}");
+    }
+
+    #[test]
+    fn what_would_end_a_label_is_escaped() {
+        assert_eq!(label("program", "a\"b\\c\nd"), r#"program="a\"b\\c\nd""#);
+    }
+
+    #[test]
+    fn open_metrics_is_given_to_who_asks_for_it() {
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2";
+        assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
+        for other in ["", "*/*", "text/plain", "application/openmetrics-text;q=0"] {
+            assert_eq!(Format::accepted(other), Format::Prometheus, "{other}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The metrics: what is shown to Prometheus and its like. docs/watch-metrics.md lists them.
+
+mod agents;
+mod daemon;
+mod exposition;
+mod label_limit;
+mod recovery;
+
+use bytes::Bytes;
+
+use crate::state::Snapshot;
+use crate::state::counters::SharedCounters;
+
+pub(crate) use exposition::Format;
+
+use agents::Listed;
+use exposition::Exposition;
+
+/// What does not change while the daemon runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Constants {
+    pub(crate) receive_buffer: u32,
+    pub(crate) pid_max: u64,
+}
+
+impl Constants {
+    pub(crate) fn new(receive_buffer: u32) -> Self {
+        let pid_max = std::fs::read_to_string("/proc/sys/kernel/pid_max");
+        // Where /proc is hidden there is no limit to show.
+        let pid_max = pid_max.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        Self { receive_buffer, pid_max }
+    }
+}
+
+/// Writes metrics, and remembers which agents have label sets of their own.
+#[derive(Debug)]
+pub(crate) struct Metrics {
+    constants: Constants,
+    listed: Listed,
+}
+
+impl Metrics {
+    pub(crate) fn new(constants: Constants) -> Self {
+        Self { constants, listed: Listed::default() }
+    }
+
+    /// All families, in parts that follow each other.
+    pub(crate) fn write(
+        &mut self,
+        snapshot: &Snapshot,
+        counters: &SharedCounters,
+        format: Format,
+    ) -> Vec<Bytes> {
+        let mut parts = agents::write(snapshot, &mut self.listed, format);
+        let mut rest = Exposition::new(format);
+        daemon::write(snapshot, counters, self.constants, &mut rest);
+        recovery::write(counters, &mut rest);
+        parts.push(rest.end());
+        parts.into_iter().map(Bytes::from).collect()
+    }
+}

@@ -1,0 +1,113 @@
+//! Counters that several threads add to, and anybody reads.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::state::histogram::{LATENCIES, Latencies};
+
+/// A count that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(crate) fn one(&self) {
+        self.add(1);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Times that other threads than the watching one take.
+#[derive(Debug)]
+pub(crate) struct Times(Mutex<Latencies>);
+
+impl Default for Times {
+    fn default() -> Self {
+        Self(Mutex::new(Latencies::EMPTY))
+    }
+}
+
+impl Times {
+    pub(crate) fn note(&self, ns: u64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(&LATENCIES, ns);
+    }
+
+    pub(crate) fn get(&self) -> Latencies {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All that is counted outside of the watching thread.
+#[derive(Debug, Default)]
+pub(crate) struct SharedCounters {
+    /// Turns of the loop; a watchdog sees by them that it goes on.
+    pub(crate) turns: Count,
+    pub(crate) recovery: Recovery,
+    pub(crate) audit: Audit,
+    pub(crate) export: Export,
+    pub(crate) http: Http,
+    /// Lines that could not be written, or found no room to wait.
+    pub(crate) log_lost: Count,
+    pub(crate) heartbeat_failed: Count,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Recovery {
+    pub(crate) spawned: Count,
+    pub(crate) debounced: Count,
+    pub(crate) reaped_zero: Count,
+    pub(crate) reaped_nonzero: Count,
+    pub(crate) killed: Count,
+    pub(crate) spawn_failed: Count,
+    /// Runs that ended after their last try.
+    pub(crate) gave_up: Count,
+    pub(crate) refused_unauthenticated: Count,
+    pub(crate) refused_cross_namespace: Count,
+    pub(crate) refused_unconfirmed: Count,
+    pub(crate) refused_capacity: Count,
+    pub(crate) refused_deaf: Count,
+    pub(crate) refused_reused_pid: Count,
+    pub(crate) refused_waited_too_long: Count,
+    /// Starts that had to wait for the host's budget.
+    pub(crate) over_budget: Count,
+    pub(crate) duration_ns: Count,
+    pub(crate) durations: Count,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Audit {
+    pub(crate) lines: Count,
+    /// Lines that could not be written.
+    pub(crate) lost: Count,
+    pub(crate) fsync: Times,
+    pub(crate) fsync_over_budget: Count,
+    pub(crate) rotation_over_budget: Count,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Export {
+    pub(crate) lines: Count,
+    /// Lines that could not be written, or found no room to wait.
+    pub(crate) lost: Count,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Http {
+    pub(crate) requests: Count,
+    /// Without the token, or with a wrong one.
+    pub(crate) auth_failures: Count,
+    pub(crate) over_rate: Count,
+    /// Connections that were closed to make room for others.
+    pub(crate) crowded: Count,
+    /// Answers that were given again, because another request still held them.
+    pub(crate) repeated: Count,
+    /// From the question for a snapshot until the answer was ready.
+    pub(crate) took: Times,
+    pub(crate) over_budget: Count,
+}
