@@ -36,21 +36,21 @@ impl Process {
 
 /// Memory that a child finds blank. There is one for the process, and nothing in it
 /// takes a lock, so that a fork in the middle of anything leaves a child nothing held.
-pub(crate) struct Memory {
+pub(crate) struct ForkGuard {
     /// Its first slot is the process.
-    first: Sheet,
-    more: List<Sheet>,
+    first: CounterPage,
+    more: List<CounterPage>,
     counters: List<Counter>,
     /// In ordinary memory: a child inherits it and counts on from there.
     incarnations: AtomicU32,
 }
 
-struct Sheet {
+struct CounterPage {
     page: Page,
     used: AtomicUsize,
 }
 
-impl Sheet {
+impl CounterPage {
     fn has_room(&self) -> bool {
         self.used.load(Ordering::Relaxed) < SLOTS
     }
@@ -69,16 +69,16 @@ struct Counter {
     last: &'static AtomicU64,
 }
 
-impl Memory {
+impl ForkGuard {
     /// The one of this process.
     pub(crate) fn of_process() -> io::Result<&'static Self> {
-        static MEMORY: List<Memory> = List::new();
+        static MEMORY: List<ForkGuard> = List::new();
         MEMORY.find_or_add(|_| true, || Page::new().map(Self::on))
     }
 
     fn on(page: Page) -> Self {
         Self {
-            first: Sheet { page, used: 1.into() },
+            first: CounterPage { page, used: 1.into() },
             more: List::new(),
             counters: List::new(),
             incarnations: AtomicU32::new(0),
@@ -135,10 +135,10 @@ impl Memory {
         }
         loop {
             let page = || Page::wiped_by(self.wiping());
-            let sheet = self.more.find_or_add(Sheet::has_room, || {
-                page().map(|page| Sheet { page, used: 0.into() })
+            let page = self.more.find_or_add(CounterPage::has_room, || {
+                page().map(|page| CounterPage { page, used: 0.into() })
             })?;
-            if let Some(slot) = sheet.slot() {
+            if let Some(slot) = page.slot() {
                 return Ok(slot);
             }
         }
@@ -170,7 +170,7 @@ impl Memory {
     }
 }
 
-impl fmt::Debug for Memory {
+impl fmt::Debug for ForkGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Memory").field("wiping", &self.wiping()).finish_non_exhaustive()
     }
@@ -178,16 +178,16 @@ impl fmt::Debug for Memory {
 
 /// Which process this is, for those who keep marks that must not outlive a fork.
 #[derive(Debug, Clone, Copy)]
-pub struct Here(&'static Memory);
+pub struct ProcessToken(&'static ForkGuard);
 
-impl Here {
+impl ProcessToken {
     /// Makes sure that it can be known from now on.
     ///
     /// # Errors
     ///
     /// There is no memory for what notices a fork.
     pub fn find() -> io::Result<Self> {
-        Memory::of_process().map(Self)
+        ForkGuard::of_process().map(Self)
     }
 
     /// A number, not 0, that this process has and no ancestor of it had. A signal handler
@@ -205,8 +205,8 @@ impl Here {
 mod tests {
     use super::*;
 
-    fn memory(wiping: Wiping) -> &'static Memory {
-        Box::leak(Box::new(Memory::on(Page::wiped_by(wiping).unwrap())))
+    fn fork_guard(wiping: Wiping) -> &'static ForkGuard {
+        Box::leak(Box::new(ForkGuard::on(Page::wiped_by(wiping).unwrap())))
     }
 
     /// Runs `check` in a forked child and panics unless it is true there.
@@ -228,19 +228,19 @@ mod tests {
     #[test]
     fn a_child_starts_blank_however_it_is_wiped() {
         for wiping in [Wiping::Kernel, Wiping::Hook, Wiping::Nobody] {
-            let memory = memory(wiping);
-            assert_eq!(memory.wiping(), wiping);
-            let parent = memory.process().unwrap();
+            let fork_guard = fork_guard(wiping);
+            assert_eq!(fork_guard.wiping(), wiping);
+            let parent = fork_guard.process().unwrap();
             assert_eq!(parent.pid(), process::id());
-            let counter = memory.counter(OsStr::new("/a")).unwrap();
+            let counter = fork_guard.counter(OsStr::new("/a")).unwrap();
             counter.store(41, Ordering::Relaxed);
 
             in_child(|| {
-                let child = memory.process().unwrap();
+                let child = fork_guard.process().unwrap();
                 let blank = counter.swap(5, Ordering::Relaxed) == 0;
-                let stays = memory.process() == Some(child);
+                let stays = fork_guard.process() == Some(child);
                 in_child(|| {
-                    let grandchild = memory.process().unwrap();
+                    let grandchild = fork_guard.process().unwrap();
                     grandchild != child
                         && grandchild != parent
                         && counter.load(Ordering::Relaxed) == 0
@@ -249,7 +249,7 @@ mod tests {
                 child != parent && child.pid() == process::id() && blank && stays && kept
             });
             assert_eq!(counter.load(Ordering::Relaxed), 41);
-            assert_eq!(memory.process(), Some(parent));
+            assert_eq!(fork_guard.process(), Some(parent));
         }
     }
 
@@ -259,12 +259,12 @@ mod tests {
         // In a child, where no other thread maps anything in its place.
         in_child(|| {
             [Wiping::Kernel, Wiping::Nobody].into_iter().all(|wiping| {
-                let memory = Memory::on(Page::wiped_by(wiping).unwrap());
-                let at = std::ptr::from_ref(memory.word()).cast_mut().cast();
+                let fork_guard = ForkGuard::on(Page::wiped_by(wiping).unwrap());
+                let at = std::ptr::from_ref(fork_guard.word()).cast_mut().cast();
                 // SAFETY: asks of an address whether something is mapped there.
                 let is_mapped = || unsafe { libc::msync(at, 1, libc::MS_ASYNC) } == 0;
                 let before = is_mapped();
-                drop(memory);
+                drop(fork_guard);
                 before && !is_mapped()
             })
         });
@@ -272,19 +272,20 @@ mod tests {
 
     #[test]
     fn the_kernel_wipes_here() {
-        assert_eq!(Memory::of_process().unwrap().wiping(), Wiping::Kernel);
+        assert_eq!(ForkGuard::of_process().unwrap().wiping(), Wiping::Kernel);
     }
 
     #[test]
     fn one_counter_for_an_endpoint_and_room_for_many() {
-        let memory = memory(Wiping::Kernel);
+        let fork_guard = fork_guard(Wiping::Kernel);
         let names: Vec<OsString> = (0..3 * SLOTS).map(|n| format!("/{n}").into()).collect();
-        let counters: Vec<_> = names.iter().map(|name| memory.counter(name).unwrap()).collect();
+        let counters: Vec<_> =
+            names.iter().map(|name| fork_guard.counter(name).unwrap()).collect();
         for (number, counter) in counters.iter().enumerate() {
             counter.store(number as u64 + 1, Ordering::Relaxed);
         }
         for (number, name) in names.iter().enumerate() {
-            let counter = memory.counter(name).unwrap();
+            let counter = fork_guard.counter(name).unwrap();
             assert_eq!(counter.load(Ordering::Relaxed), number as u64 + 1);
         }
         in_child(|| counters.iter().all(|counter| counter.load(Ordering::Relaxed) == 0));
@@ -292,16 +293,16 @@ mod tests {
 
     #[test]
     fn a_wipe_that_died_with_its_process_is_done_again() {
-        let memory = memory(Wiping::Nobody);
-        let counter = memory.counter(OsStr::new("/a")).unwrap();
+        let fork_guard = fork_guard(Wiping::Nobody);
+        let counter = fork_guard.counter(OsStr::new("/a")).unwrap();
         counter.store(9, Ordering::Relaxed);
         let elsewhere = Process::new(0, process::id() + 1);
-        memory.word().store(elsewhere.0, Ordering::Relaxed);
-        assert_eq!(memory.process().map(Process::pid), Some(process::id()));
+        fork_guard.word().store(elsewhere.0, Ordering::Relaxed);
+        assert_eq!(fork_guard.process().map(Process::pid), Some(process::id()));
         assert_eq!(counter.load(Ordering::Relaxed), 0);
 
         let in_progress = Process::new(0, process::id());
-        memory.word().store(in_progress.0, Ordering::Relaxed);
-        assert_eq!(memory.process(), None);
+        fork_guard.word().store(in_progress.0, Ordering::Relaxed);
+        assert_eq!(fork_guard.process(), None);
     }
 }

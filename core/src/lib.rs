@@ -52,9 +52,9 @@ pub mod v1;
 /// this crate. Not for programs, and no promise to them.
 #[cfg(all(unix, not(bare)))]
 #[doc(hidden)]
-pub mod within {
-    pub use crate::fork::Here;
-    pub use crate::outcome::in_words;
+pub mod internal {
+    pub use crate::fork::ProcessToken;
+    pub use crate::outcome::with_message;
     #[cfg(feature = "secure-udp")]
     pub use crate::secure::{derive_agent_bytes, wipe_stack};
     #[cfg(feature = "secure-udp")]

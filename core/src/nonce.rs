@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::fork::Memory;
+use crate::fork::ForkGuard;
 use crate::frame::NONCE_TERMINAL;
 
 /// The last nonce that was taken.
@@ -19,7 +19,7 @@ pub(crate) enum Nonces {
 impl Nonces {
     pub(crate) fn of(endpoint: Option<&OsStr>) -> io::Result<Self> {
         match endpoint {
-            Some(endpoint) => Memory::of_process()?.counter(endpoint).map(Self::Shared),
+            Some(endpoint) => ForkGuard::of_process()?.counter(endpoint).map(Self::Shared),
             None => Ok(Self::Own(AtomicU64::new(0))),
         }
     }

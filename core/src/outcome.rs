@@ -217,11 +217,11 @@ impl Error for InWords {}
 
 /// Puts what was tried in front of an error.
 pub(crate) fn with_context(error: &io::Error, tried: impl fmt::Display) -> io::Error {
-    in_words(error, format!("{tried}: {error}"))
+    with_message(error, format!("{tried}: {error}"))
 }
 
 /// The same error in better words, with its errno for [`BeatError::from_io`] to find.
-pub fn in_words(error: &io::Error, text: String) -> io::Error {
+pub fn with_message(error: &io::Error, text: String) -> io::Error {
     io::Error::new(error.kind(), InWords { text, errno: errno(error) })
 }
 

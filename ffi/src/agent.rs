@@ -5,8 +5,8 @@ use std::io;
 
 use varta::{AnyTransport, BeatOutcome, Options, Status, Varta};
 
+use crate::args::{self, Words};
 use crate::errors::Failure;
-use crate::given::{self, Words};
 use crate::guard::{self, Code};
 use crate::handle::Handle;
 use crate::sized::{self, Room, Sized};
@@ -114,7 +114,7 @@ pub unsafe extern "C" fn varta_connect(
     opt: *const varta_agent_options,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave options or NULL.
         let options = unsafe { sized::read(opt) }?;
         if options.flags & !VARTA_AGENT_NO_FOLLOW != 0 || options.reserved != 0 {
@@ -122,22 +122,22 @@ pub unsafe extern "C" fn varta_connect(
         }
         let make = || {
             // SAFETY: the caller gave a text or NULL.
-            let endpoint = unsafe { given::endpoint(endpoint) }?;
+            let endpoint = unsafe { args::endpoint(endpoint) }?;
             let how = Options::default()
                 .follow(options.flags & VARTA_AGENT_NO_FOLLOW == 0)
                 .reconnect_after(options.reconnect_after);
             Varta::open_with(&endpoint, how)
         };
         let words = Words { to: options.message, size: options.message_size };
-        let agent = Handle::make(make).map_err(|error| in_words(&error, words))?;
+        let agent = Handle::make(make).map_err(|error| failure_with_message(&error, words))?;
         // SAFETY: there is room, as was checked.
-        unsafe { given::write(ret, agent.cast()) };
+        unsafe { args::write(ret, agent.cast()) };
         Ok(0)
     })
 }
 
 /// An error as a code, said to the caller in words too.
-pub(crate) fn in_words(error: &io::Error, words: Words) -> Failure {
+pub(crate) fn failure_with_message(error: &io::Error, words: Words) -> Failure {
     // SAFETY: the caller's options say that there is so much room.
     unsafe { words.say(&error.to_string()) };
     error.into()

@@ -4,8 +4,8 @@ use std::ffi::c_int;
 
 use varta::{FRAME_BYTES, Frame, Status, v1};
 
+use crate::args;
 use crate::errors::Failure;
-use crate::given;
 use crate::guard::{self, Code};
 
 /// The length of a frame, whatever its version.
@@ -69,9 +69,9 @@ const _: () = assert!(size_of::<varta_frame>() == 40);
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_frame_encode(ret: *mut u8, frame: *const varta_frame) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave one frame or NULL.
-        let [frame] = (unsafe { given::values(frame, 1) })? else {
+        let [frame] = (unsafe { args::values(frame, 1) })? else {
             return Err(Failure::INVALID);
         };
         let status = Status::from_wire(frame.status).ok_or(Failure::INVALID)?;
@@ -91,7 +91,7 @@ pub unsafe extern "C" fn varta_frame_encode(ret: *mut u8, frame: *const varta_fr
             _ => return Err(Failure::INVALID),
         }
         // SAFETY: the caller gave room for so many bytes.
-        unsafe { given::write(ret.cast(), wire) };
+        unsafe { args::write(ret.cast(), wire) };
         Ok(0)
     })
 }
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn varta_frame_decode(
     version: u8,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         if wire.is_null() || !matches!(version, varta::VERSION | v1::VERSION) {
             return Err(Failure::INVALID);
         }
@@ -130,7 +130,7 @@ pub unsafe extern "C" fn varta_frame_decode(
             return Err(Failure::errno(libc::EMSGSIZE));
         }
         // SAFETY: the caller gave so many bytes.
-        let wire = unsafe { given::bytes(wire) }?;
+        let wire = unsafe { args::bytes(wire) }?;
         let decoded = match version {
             v1::VERSION => v1::Frame::decode(&wire)
                 .map(|f| (f.status, f.pid, f.timestamp, f.nonce, f.payload)),
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn varta_frame_decode(
         let frame =
             varta_frame { timestamp, nonce, payload, pid, status, version, reserved: [0; 10] };
         // SAFETY: there is room, as was checked.
-        unsafe { given::write(ret, frame) };
+        unsafe { args::write(ret, frame) };
         Ok(0)
     })
 }
@@ -165,11 +165,11 @@ pub unsafe extern "C" fn varta_frame_decode(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_crc32c(ret: *mut u32, bytes: *const u8, length: usize) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave so many bytes.
-        let bytes = unsafe { given::values(bytes, length) }?;
+        let bytes = unsafe { args::values(bytes, length) }?;
         // SAFETY: there is room, as was checked.
-        unsafe { given::write(ret, varta::crc32c(bytes)) };
+        unsafe { args::write(ret, varta::crc32c(bytes)) };
         Ok::<c_int, Failure>(0)
     })
 }

@@ -6,7 +6,7 @@ use std::mem::offset_of;
 use varta::DecodeError;
 use varta_observer::{Event, ExitCause, What};
 
-use crate::names::{
+use crate::constants::{
     VARTA_EVENT_AUTH_FAILURE, VARTA_EVENT_BEAT, VARTA_EVENT_DEAF, VARTA_EVENT_DECODE,
     VARTA_EVENT_EXIT, VARTA_EVENT_IO, VARTA_EVENT_PAUSED, VARTA_EVENT_RECOVERED,
     VARTA_EVENT_STALL,

@@ -5,7 +5,7 @@ use std::ffi::c_int;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use varta::within::Here;
+use varta::internal::ProcessToken;
 
 use crate::errors::{Failure, VARTA_EPANIC};
 
@@ -17,7 +17,7 @@ pub(crate) struct Handle<T> {
     /// The number of the process that a call on the handle is in, or [`FREE`]. In a forked
     /// child a number of its parent's is nobody's: the mark does not outlive the fork.
     mark: AtomicU64,
-    here: Here,
+    here: ProcessToken,
     poisoned: AtomicBool,
     thing: UnsafeCell<T>,
 }
@@ -27,7 +27,7 @@ impl<T> Handle<T> {
     pub(crate) fn make(thing: impl FnOnce() -> io::Result<T>) -> io::Result<*mut Self> {
         let handle = Box::new(Self {
             mark: AtomicU64::new(FREE),
-            here: Here::find()?,
+            here: ProcessToken::find()?,
             poisoned: AtomicBool::new(false),
             thing: UnsafeCell::new(thing()?),
         });
@@ -64,7 +64,7 @@ impl<T> Handle<T> {
     /// # Safety
     ///
     /// The handle is open, and nobody uses it.
-    #[cfg(feature = "planted")]
+    #[cfg(feature = "faults")]
     pub(crate) unsafe fn without_mark<'a>(handle: *mut Self) -> &'a mut T {
         // SAFETY: as the caller promised.
         let handle = unsafe { &*handle };

@@ -8,22 +8,22 @@
 #![allow(non_camel_case_types, reason = "the names of types are those of the header")]
 #![allow(unreachable_pub, reason = "what is exported is public by its symbol")]
 
-mod about;
 mod agent;
+mod args;
 mod codec;
+mod constants;
 mod crash;
 mod errors;
 mod event;
-mod given;
+#[cfg(feature = "faults")]
+mod faults;
 mod guard;
 mod handle;
-mod names;
 mod observer;
-#[cfg(feature = "planted")]
-mod planted;
 mod sealing;
 mod simulated;
 mod sized;
+mod version;
 
 #[cfg(test)]
 #[path = "../tests/mod.rs"]

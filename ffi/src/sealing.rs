@@ -5,8 +5,8 @@ use varta::secure::{
     derive_iv_prefix,
 };
 
+use crate::args;
 use crate::errors::Failure;
-use crate::given;
 use crate::guard::{self, Code};
 
 const NOT_OPENED: Failure = Failure::errno(libc::EBADMSG);
@@ -16,7 +16,7 @@ const REFUSED: Failure = Failure::errno(libc::EIO);
 
 unsafe fn key(bytes: *const u8) -> Result<Key, Failure> {
     // SAFETY: as the caller promised.
-    unsafe { given::bytes(bytes) }.map(Key::from_bytes)
+    unsafe { args::bytes(bytes) }.map(Key::from_bytes)
 }
 
 /// Seals a frame with a shared key.
@@ -43,17 +43,17 @@ pub unsafe extern "C" fn varta_frame_seal(
     frame: *const u8,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let key = unsafe { self::key(key) }?;
         // SAFETY: the caller gave 8 bytes or NULL.
-        let prefix = unsafe { given::bytes(iv_prefix) }?;
+        let prefix = unsafe { args::bytes(iv_prefix) }?;
         // SAFETY: the caller gave 32 bytes or NULL.
-        let frame = unsafe { given::bytes(frame) }?;
+        let frame = unsafe { args::bytes(frame) }?;
         let iv = Iv { prefix, counter: iv_counter };
         let wire = Cipher::new(&key).seal(iv, &frame).map_err(|_| REFUSED)?;
         // SAFETY: the caller gave room for so many bytes.
-        unsafe { given::write(ret.cast(), wire) };
+        unsafe { args::write(ret.cast(), wire) };
         Ok(0)
     })
 }
@@ -81,17 +81,17 @@ pub unsafe extern "C" fn varta_frame_seal_as(
     frame: *const u8,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let key = unsafe { self::key(key) }?;
         // SAFETY: the caller gave 8 bytes or NULL.
-        let prefix = unsafe { given::bytes(iv_prefix) }?;
+        let prefix = unsafe { args::bytes(iv_prefix) }?;
         // SAFETY: the caller gave 32 bytes or NULL.
-        let frame = unsafe { given::bytes(frame) }?;
+        let frame = unsafe { args::bytes(frame) }?;
         let iv = Iv { prefix, counter: iv_counter };
         let wire = Cipher::new(&key).seal_as(pid, iv, &frame).map_err(|_| REFUSED)?;
         // SAFETY: the caller gave room for so many bytes.
-        unsafe { given::write(ret.cast(), wire) };
+        unsafe { args::write(ret.cast(), wire) };
         Ok(0)
     })
 }
@@ -119,17 +119,17 @@ pub unsafe extern "C" fn varta_frame_open(
     length: usize,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let key = unsafe { self::key(key) }?;
         if !wire.is_null() && length != SHARED_BYTES {
             return Err(NOT_OPENED);
         }
         // SAFETY: the caller gave so many bytes, or NULL.
-        let wire = unsafe { given::bytes(wire) }?;
+        let wire = unsafe { args::bytes(wire) }?;
         let frame = Cipher::new(&key).open(&wire).map_err(|_| NOT_OPENED)?;
         // SAFETY: the caller gave room for so many bytes.
-        unsafe { given::write(ret.cast(), frame) };
+        unsafe { args::write(ret.cast(), frame) };
         Ok(0)
     })
 }
@@ -159,17 +159,17 @@ pub unsafe extern "C" fn varta_frame_open_from(
     length: usize,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let key = unsafe { self::key(key) }?;
         if !wire.is_null() && length != MASTER_BYTES {
             return Err(NOT_OPENED);
         }
         // SAFETY: the caller gave so many bytes, or NULL.
-        let wire = unsafe { given::bytes(wire) }?;
+        let wire = unsafe { args::bytes(wire) }?;
         let frame = Cipher::new(&key).open_from(&wire).map_err(|_| NOT_OPENED)?;
         // SAFETY: the caller gave room for so many bytes.
-        unsafe { given::write(ret.cast(), frame) };
+        unsafe { args::write(ret.cast(), frame) };
         Ok(0)
     })
 }
@@ -193,12 +193,12 @@ pub unsafe extern "C" fn varta_derive_agent_key(
     pid: u32,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let master = unsafe { key(master) }?;
         let derived = derive_agent_key(&master, pid).map_err(|_| REFUSED)?;
         // SAFETY: the caller gave room for so many bytes.
-        unsafe { given::write(ret.cast(), *derived.as_bytes()) };
+        unsafe { args::write(ret.cast(), *derived.as_bytes()) };
         Ok(0)
     })
 }
@@ -222,12 +222,12 @@ pub unsafe extern "C" fn varta_derive_iv_prefix(
     index: u32,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave 16 bytes or NULL.
-        let salt = unsafe { given::bytes(salt) }?;
+        let salt = unsafe { args::bytes(salt) }?;
         let prefix = derive_iv_prefix(&salt, index).map_err(|_| REFUSED)?;
         // SAFETY: the caller gave room for so many bytes.
-        unsafe { given::write(ret.cast(), prefix) };
+        unsafe { args::write(ret.cast(), prefix) };
         Ok(0)
     })
 }
@@ -251,12 +251,12 @@ pub unsafe extern "C" fn varta_derive_epoch_key(
     epoch: u64,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let agent_key = unsafe { key(agent_key) }?;
         let derived = derive_epoch_key(&agent_key, epoch).map_err(|_| REFUSED)?;
         // SAFETY: the caller gave room for so many bytes.
-        unsafe { given::write(ret.cast(), *derived.as_bytes()) };
+        unsafe { args::write(ret.cast(), *derived.as_bytes()) };
         Ok(0)
     })
 }

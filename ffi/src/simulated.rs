@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use ::varta_observer::ExitCause;
 use ::varta_observer::judge::{Datagram, Namespace, Sender};
 
+use crate::args;
+use crate::constants::{VARTA_EXIT_CODE, VARTA_EXIT_SIGNAL, VARTA_EXIT_UNKNOWN};
 use crate::errors::Failure;
-use crate::given;
 use crate::guard::{self, Code};
-use crate::names::{VARTA_EXIT_CODE, VARTA_EXIT_SIGNAL, VARTA_EXIT_UNKNOWN};
 use crate::observer::options::varta_observer_options;
 use crate::observer::{self, Watcher, varta_observer};
 use crate::sized::{self, Sized};
@@ -140,7 +140,7 @@ impl varta_datagram {
         }
         let listener = u16::try_from(self.listener).map_err(|_| Failure::INVALID)?;
         // SAFETY: as the caller promised.
-        let bytes = unsafe { given::values(self.bytes, self.length) }?;
+        let bytes = unsafe { args::values(self.bytes, self.length) }?;
         // SAFETY: as the caller promised.
         let mut datagram = Datagram::new(listener, unsafe { self.sender() }?, bytes);
         datagram.truncated = self.flags & VARTA_DATAGRAM_TRUNCATED != 0;

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use super::support::{Agent, Child, Ended, Observer, Place, alone, patient};
+use crate::constants::*;
 use crate::crash::{VARTA_CRASH_SIGTERM, varta_install_crash_handler};
 use crate::event::varta_event;
-use crate::names::*;
 use crate::observer::options::VARTA_OBSERVER_NO_EXITS;
 
 struct Scene {

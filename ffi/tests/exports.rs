@@ -30,7 +30,7 @@ fn bodies() -> Vec<(String, String)> {
 /// The functions that C can call: all but the faults that tests plant.
 pub(super) fn names() -> Vec<String> {
     let names = bodies().into_iter().map(|(name, _)| name);
-    names.filter(|name| !name.starts_with("varta_planted_")).collect()
+    names.filter(|name| !name.starts_with("varta_fault_")).collect()
 }
 
 #[test]

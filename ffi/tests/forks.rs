@@ -6,8 +6,8 @@ use std::thread;
 
 use super::support::{Agent, Child, Ended, Observer, Place, init};
 use crate::agent::*;
+use crate::constants::*;
 use crate::handle::Handle;
-use crate::names::*;
 use crate::observer::options::{VARTA_OBSERVER_NO_EXITS, varta_observer_options};
 use crate::observer::polling::*;
 use crate::observer::{varta_observer_listen, varta_observer_set_threshold};

@@ -3,8 +3,8 @@
 use varta::{Frame, Status};
 
 use super::support::{Observer, init};
+use crate::constants::*;
 use crate::event::varta_event;
-use crate::names::*;
 use crate::observer::options::varta_observer_options;
 use crate::simulated::*;
 

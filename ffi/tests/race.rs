@@ -43,23 +43,23 @@ fn eight_threads_race_for_nothing() {
 }
 
 /// The fault that the detector has to find before its word counts.
-#[cfg(feature = "planted")]
+#[cfg(feature = "faults")]
 #[test]
 #[ignore = "it is a race; ffi/race/run wants it found"]
 fn planted() {
     let place = Place::new();
     let _observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
-    eight(|_| _ = unsafe { crate::planted::varta_planted_race(agent.raw()) });
+    eight(|_| _ = unsafe { crate::faults::varta_fault_race(agent.raw()) });
 }
 
 /// The hook of the C side: a panic in the built library.
-#[cfg(feature = "planted")]
+#[cfg(feature = "faults")]
 #[test]
 fn a_planted_panic_is_contained() {
     let place = Place::new();
     let agent = Agent::connect(&place.socket());
-    let code = unsafe { crate::planted::varta_planted_panic(agent.0) };
+    let code = unsafe { crate::faults::varta_fault_panic(agent.0) };
     assert_eq!(code.number(), crate::errors::VARTA_EPANIC);
     assert_eq!(agent.beat(0, 0), crate::errors::VARTA_EPANIC);
 }

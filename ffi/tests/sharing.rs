@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use super::support::{Agent, Ended, Observer, PATIENCE, Place};
 use crate::agent::{varta_agent, varta_beat};
+use crate::constants::*;
 use crate::handle::Handle;
-use crate::names::*;
 use crate::observer::polling::varta_observer_poll;
 
 const BUSY: i32 = -libc::EBUSY;

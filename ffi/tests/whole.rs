@@ -5,7 +5,7 @@ use std::thread;
 
 use super::support::{Agent, Observer, Place, alone, init, patient, text};
 use crate::agent::{varta_agent_counters, varta_agent_stats, varta_reconnect};
-use crate::names::*;
+use crate::constants::*;
 use crate::observer::agents::{VARTA_AGENT_STALLED, varta_agent_info, varta_observer_agents};
 use crate::observer::counters::{varta_observer_counters, varta_observer_stats};
 use crate::observer::options::{VARTA_OBSERVER_NO_EXITS, varta_observer_options};
@@ -206,10 +206,10 @@ fn version_numbers_are_those_of_the_package() {
         env!("CARGO_PKG_VERSION_PATCH"),
     ]
     .map(|part| part.parse::<i32>().unwrap());
-    assert_eq!(crate::about::VARTA_VERSION, major << 16 | minor << 8 | patch);
-    assert_eq!(crate::about::varta_version().number(), crate::about::VARTA_VERSION);
-    assert_eq!(crate::about::varta_version_string().words(), env!("CARGO_PKG_VERSION"));
-    assert_eq!(crate::about::varta_abi_version().number(), 0);
+    assert_eq!(crate::version::VARTA_VERSION, major << 16 | minor << 8 | patch);
+    assert_eq!(crate::version::varta_version().number(), crate::version::VARTA_VERSION);
+    assert_eq!(crate::version::varta_version_string().words(), env!("CARGO_PKG_VERSION"));
+    assert_eq!(crate::version::varta_abi_version().number(), 0);
 }
 
 #[test]

@@ -432,7 +432,7 @@ fn name_capacity(error: io::Error, capacity: usize) -> io::Error {
     let what = format!(
         "cannot bind: there is not enough memory for {capacity} agents; lower the capacity"
     );
-    varta::within::in_words(&error, what)
+    varta::internal::with_message(&error, what)
 }
 
 impl Observer {

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 
 use crate::clock::Stamps;
-use crate::fork::{Memory, Process};
+use crate::fork::{ForkGuard, Process};
 use crate::frame::{FRAME_BYTES, Frame};
 use crate::nonce::Nonces;
 use crate::outcome::{BeatError, BeatOutcome, DropReason, classify_send_error, is_absence};
@@ -57,7 +57,7 @@ impl Version for V2 {
 
 pub(super) struct Engine<T> {
     transport: T,
-    memory: &'static Memory,
+    fork_guard: &'static ForkGuard,
     /// Whose session, clock and run these are.
     process: Process,
     nonces: Nonces,
@@ -83,7 +83,7 @@ enum Link {
     /// Followed, and lost.
     Lost,
     /// Followed, and never met.
-    Unmet,
+    NeverConnected,
 }
 
 impl<T: BeatTransport> Engine<T> {
@@ -92,15 +92,15 @@ impl<T: BeatTransport> Engine<T> {
     }
 
     pub(super) fn following(transport: T, met: bool) -> io::Result<Self> {
-        Self::linked(transport, if met { Link::Up } else { Link::Unmet })
+        Self::linked(transport, if met { Link::Up } else { Link::NeverConnected })
     }
 
     fn linked(transport: T, link: Link) -> io::Result<Self> {
-        let memory = Memory::of_process()?;
+        let fork_guard = ForkGuard::of_process()?;
         let now = monotonic_ns();
         Ok(Self {
-            memory,
-            process: memory.process().ok_or(io::ErrorKind::WouldBlock)?,
+            fork_guard,
+            process: fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?,
             nonces: Nonces::of(transport.endpoint())?,
             stamps: Stamps::from(now),
             link,
@@ -123,13 +123,13 @@ impl<T: BeatTransport> Engine<T> {
             return BeatOutcome::Failed(BeatError::of_kind(io::ErrorKind::InvalidInput));
         }
         let now = monotonic_ns();
-        if !self.memory.is_still(self.process) {
+        if !self.fork_guard.is_still(self.process) {
             match self.settle_in_child(now) {
                 Ok(()) => self.fork_recoveries = self.fork_recoveries.saturating_add(1),
                 Err(error) => return BeatOutcome::Failed(BeatError::from_io(&error)),
             }
         }
-        if let Link::Lost | Link::Unmet = self.link {
+        if let Link::Lost | Link::NeverConnected = self.link {
             if let Some(outcome) = self.look_for_observer(now) {
                 return outcome;
             }
@@ -140,7 +140,7 @@ impl<T: BeatTransport> Engine<T> {
             BeatOutcome::Dropped(reason) => self.after_drop(&frame, reason),
             other => {
                 self.run = 0;
-                self.met();
+                self.mark_connected();
                 other
             }
         }
@@ -148,10 +148,10 @@ impl<T: BeatTransport> Engine<T> {
 
     pub(super) fn reconnect(&mut self) -> io::Result<()> {
         self.transport.reconnect()?;
-        if self.memory.process() != Some(self.process) {
+        if self.fork_guard.process() != Some(self.process) {
             self.start_anew(monotonic_ns())?;
         }
-        self.met();
+        self.mark_connected();
         Ok(())
     }
 
@@ -181,15 +181,15 @@ impl<T: BeatTransport> Engine<T> {
     #[cold]
     fn settle_in_child(&mut self, now: u64) -> io::Result<()> {
         match self.transport.reconnect() {
-            Ok(()) => self.met(),
-            Err(error) if self.link == Link::Unmet && is_absence(&error) => {}
+            Ok(()) => self.mark_connected(),
+            Err(error) if self.link == Link::NeverConnected && is_absence(&error) => {}
             Err(error) => return Err(error),
         }
         self.start_anew(now)
     }
 
     fn start_anew(&mut self, now: u64) -> io::Result<()> {
-        self.process = self.memory.process().ok_or(io::ErrorKind::WouldBlock)?;
+        self.process = self.fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?;
         self.nonces.start_anew_in_child();
         self.stamps.restart(now);
         self.run = 0;
@@ -197,7 +197,7 @@ impl<T: BeatTransport> Engine<T> {
     }
 
     #[inline]
-    fn met(&mut self) {
+    fn mark_connected(&mut self) {
         if self.link != Link::Fixed {
             self.link = Link::Up;
         }
@@ -218,13 +218,13 @@ impl<T: BeatTransport> Engine<T> {
             self.look_at = now.saturating_add(BETWEEN_LOOKS_NS);
             match self.transport.reconnect() {
                 Ok(()) => {
-                    self.met();
+                    self.mark_connected();
                     return None;
                 }
                 Err(error) => outcome = classify_send_error(&error),
             }
         }
-        (self.link == Link::Unmet).then_some(outcome)
+        (self.link == Link::NeverConnected).then_some(outcome)
     }
 
     #[inline]
@@ -248,7 +248,7 @@ impl<T: BeatTransport> Engine<T> {
             BeatOutcome::Dropped(reason) => self.link_after(reason),
             BeatOutcome::Sent | BeatOutcome::Failed(_) => {
                 self.run = 0;
-                self.met();
+                self.mark_connected();
             }
         }
         outcome
@@ -258,12 +258,12 @@ impl<T: BeatTransport> Engine<T> {
     fn link_after(&mut self, reason: DropReason) {
         match reason {
             DropReason::NoObserver | DropReason::PeerGone => self.lost(),
-            DropReason::KernelQueueFull | DropReason::StorageFull => self.met(),
+            DropReason::KernelQueueFull | DropReason::StorageFull => self.mark_connected(),
         }
     }
 
     pub(super) fn describe(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fork_detection = match self.memory.wiping() {
+        let fork_detection = match self.fork_guard.wiping() {
             Wiping::Kernel => "wipe-on-fork",
             Wiping::Hook => "at-fork hook",
             Wiping::Nobody => "getpid",

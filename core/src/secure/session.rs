@@ -7,7 +7,7 @@ use super::{
     Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_bytes, derive_iv_prefix,
     wipe_stack,
 };
-use crate::fork::{Memory, Process};
+use crate::fork::{ForkGuard, Process};
 use crate::frame::FRAME_BYTES;
 use crate::sys;
 
@@ -70,7 +70,7 @@ impl Sealed {
 /// One session of one process. It seals nothing in a child of that process.
 #[derive(Debug)]
 pub(crate) struct Session {
-    memory: &'static Memory,
+    fork_guard: &'static ForkGuard,
     process: Process,
     cipher: Box<Cipher>,
     salt: [u8; 16],
@@ -81,16 +81,16 @@ pub(crate) struct Session {
 impl Session {
     /// Asks for entropy once.
     pub(crate) fn new(secret: &Secret) -> io::Result<Self> {
-        let memory = Memory::of_process()?;
-        let (process, salt, next) = begin(memory)?;
+        let fork_guard = ForkGuard::of_process()?;
+        let (process, salt, next) = begin(fork_guard)?;
         let cipher = secret.with_key(process.pid(), Cipher::boxed)?;
-        Ok(Self { memory, process, cipher, salt, prefix_index: 0, next })
+        Ok(Self { fork_guard, process, cipher, salt, prefix_index: 0, next })
     }
 
     /// Becomes a new session of this process, and allocates nothing: a forked child may be
     /// in a state in which it must not. If it fails, the session stays as it is.
     pub(crate) fn renew(&mut self, secret: &Secret) -> io::Result<()> {
-        let (process, salt, next) = begin(self.memory)?;
+        let (process, salt, next) = begin(self.fork_guard)?;
         secret.with_key(process.pid(), |key| self.cipher.replace(key))?;
         (self.process, self.salt, self.prefix_index, self.next) = (process, salt, 0, next);
         Ok(())
@@ -99,7 +99,7 @@ impl Session {
     /// Whether this process is the one whose session it is.
     #[inline]
     pub(crate) fn is_ours(&self) -> bool {
-        self.memory.is_still(self.process)
+        self.fork_guard.is_still(self.process)
     }
 
     /// Seals with an AEAD nonce that no other seal has or will have.
@@ -134,8 +134,8 @@ impl Session {
 }
 
 /// What a new session of this process has of its own.
-fn begin(memory: &Memory) -> io::Result<(Process, [u8; 16], Iv)> {
-    let process = memory.process().ok_or(io::ErrorKind::WouldBlock)?;
+fn begin(fork_guard: &ForkGuard) -> io::Result<(Process, [u8; 16], Iv)> {
+    let process = fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?;
     let mut salt = [0; 16];
     sys::entropy(&mut salt)?;
     Ok((process, salt, Iv { prefix: prefix(&salt, 0)?, counter: 1 }))

@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use varta::LastWords;
 
+use crate::args;
 use crate::errors::Failure;
-use crate::given;
 use crate::guard::{self, Code};
 
 /// Crash handler flag: SIGTERM too.
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn varta_install_crash_handler(
             Some(installed) => installed,
             None => {
                 // SAFETY: the caller gave a text or NULL.
-                let endpoint = unsafe { given::endpoint(endpoint) }?;
+                let endpoint = unsafe { args::endpoint(endpoint) }?;
                 add(LastWords::open_at(&endpoint)?, name)
             }
         };

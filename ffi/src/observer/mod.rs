@@ -12,9 +12,9 @@ use std::time::Duration;
 use ::varta_observer::{Observer, Simulated};
 
 use self::options::varta_observer_options;
-use crate::agent::in_words;
+use crate::agent::failure_with_message;
+use crate::args::{self, Words};
 use crate::errors::Failure;
-use crate::given::{self, Words};
 use crate::guard::{self, Code};
 use crate::handle::Handle;
 use crate::sized;
@@ -77,7 +77,7 @@ pub(crate) unsafe fn make(
     opt: *const varta_observer_options,
     make: impl FnOnce(&varta_observer_options) -> Result<Watcher, Refused>,
 ) -> Result<c_int, Failure> {
-    let ret = given::room(ret)?;
+    let ret = args::room(ret)?;
     // SAFETY: as the caller promised.
     let options = unsafe { sized::read(opt) }?;
     let words = Words { to: options.message, size: options.message_size };
@@ -89,7 +89,7 @@ pub(crate) unsafe fn make(
                 io::ErrorKind::InvalidInput.into()
             }
             Refused::Io(error) => {
-                failure = in_words(&error, words);
+                failure = failure_with_message(&error, words);
                 error
             }
         })
@@ -97,7 +97,7 @@ pub(crate) unsafe fn make(
     match handle {
         Ok(handle) => {
             // SAFETY: there is room, as was checked.
-            unsafe { given::write(ret, handle.cast()) };
+            unsafe { args::write(ret, handle.cast()) };
             Ok(0)
         }
         Err(error) => Err(error.into()),
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn varta_observer_bind(
             let mut builder = unsafe { options.builder() }?;
             if !endpoint.is_null() || options.inherit == 0 {
                 // SAFETY: the caller gave a text or NULL.
-                builder = builder.listen(unsafe { given::endpoint(endpoint) }?);
+                builder = builder.listen(unsafe { args::endpoint(endpoint) }?);
             }
             Ok(Watcher::Bound(builder.bind()?))
         };
@@ -200,7 +200,7 @@ pub unsafe extern "C" fn varta_observer_listen(
         }
         let listen = |watcher: &mut Watcher| {
             // SAFETY: the caller gave a text.
-            let endpoint = unsafe { given::endpoint(endpoint) }?;
+            let endpoint = unsafe { args::endpoint(endpoint) }?;
             watcher.bound()?.listen(endpoint)?;
             Ok(0)
         };

@@ -10,9 +10,9 @@ use ::varta_observer::{Builder, Rate, Uids};
 use varta::secure::Key;
 
 use super::Refused;
+use crate::args;
 use crate::codec::VARTA_KEY_BYTES;
 use crate::errors::Failure;
-use crate::given;
 use crate::sized::Sized;
 
 /// Observer flag: take frames of version 1 beside those of version 2.
@@ -192,7 +192,7 @@ impl varta_observer_options {
     unsafe fn admitted(&self) -> Result<Option<Uids>, Failure> {
         let any = self.flags & VARTA_OBSERVER_ANY_UID != 0;
         // SAFETY: as the caller promised.
-        match unsafe { given::values(self.uids, self.uid_count) }? {
+        match unsafe { args::values(self.uids, self.uid_count) }? {
             [] if any => Ok(Some(Uids::Any)),
             [] => Ok(None),
             _ if any => Err(Failure::INVALID),
@@ -206,12 +206,12 @@ impl varta_observer_options {
     unsafe fn with_keys(&self, mut builder: Builder) -> Result<Builder, Failure> {
         let first = self.shared_keys.cast::<[u8; VARTA_KEY_BYTES]>();
         // SAFETY: as the caller promised.
-        for key in unsafe { given::values(first, self.shared_key_count) }? {
+        for key in unsafe { args::values(first, self.shared_key_count) }? {
             builder = builder.shared_key(Key::from_bytes(*key));
         }
         if !self.master_key.is_null() {
             // SAFETY: as the caller promised.
-            let key = unsafe { given::bytes(self.master_key) }?;
+            let key = unsafe { args::bytes(self.master_key) }?;
             builder = builder.master_key(Key::from_bytes(key));
         }
         Ok(builder)

@@ -7,9 +7,9 @@ use std::time::Duration;
 use ::varta_observer::{Event, Observer};
 
 use super::{Watcher, varta_observer, with};
+use crate::args::{self, Words};
 use crate::errors::Failure;
 use crate::event::varta_event;
-use crate::given::{self, Words};
 use crate::guard::{self, Code};
 
 /// How long to wait, as poll(2) has it.
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn varta_observer_poll(
     timeout_ms: c_int,
 ) -> Code {
     guard::answer(|| {
-        let ret = given::room(ret)?;
+        let ret = args::room(ret)?;
         let timeout = timeout(timeout_ms)?;
         let poll = |watcher: &mut Watcher| {
             let event = match watcher {
@@ -56,7 +56,7 @@ pub unsafe extern "C" fn varta_observer_poll(
             };
             let Some(event) = event else { return Ok(0) };
             // SAFETY: there is room, as was checked.
-            unsafe { given::write(ret, varta_event::from(&event)) };
+            unsafe { args::write(ret, varta_event::from(&event)) };
             Ok(1)
         };
         // SAFETY: the caller gave an open handle or NULL.
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn varta_observer_poll_many(
     timeout_ms: c_int,
 ) -> Code {
     guard::answer(|| {
-        let mut room = EventRoom { next: given::room(ret)?, left: cap, filled: 0 };
+        let mut room = EventRoom { next: args::room(ret)?, left: cap, filled: 0 };
         if cap == 0 {
             return Err(Failure::INVALID);
         }
@@ -121,7 +121,7 @@ impl EventRoom {
     fn push(&mut self, event: &Event) {
         debug_assert!(self.left > 0);
         // SAFETY: there is room for at least one more.
-        unsafe { given::write(self.next, varta_event::from(event)) };
+        unsafe { args::write(self.next, varta_event::from(event)) };
         // SAFETY: at most the end of the room.
         self.next = unsafe { self.next.add(1) };
         self.filled += 1;
@@ -231,7 +231,7 @@ pub unsafe extern "C" fn varta_observer_advice(
     cap: usize,
 ) -> Code {
     guard::answer(|| {
-        let words = Words { to: given::room(ret)?, size: cap };
+        let words = Words { to: args::room(ret)?, size: cap };
         if cap == 0 {
             return Err(Failure::INVALID);
         }

@@ -33,7 +33,7 @@ impl SecureState {
     pub(crate) fn open(path: &Path, room: usize) -> io::Result<(Self, Vec<SealedSession>)> {
         open(path, room).map_err(|error| {
             let text = format!("cannot use secure state file {}: {error}", path.display());
-            varta::within::in_words(&error, text)
+            varta::internal::with_message(&error, text)
         })
     }
 

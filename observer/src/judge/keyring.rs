@@ -4,8 +4,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use varta::FRAME_BYTES;
+use varta::internal::{Zeroizing, derive_agent_bytes, wipe_stack};
 use varta::secure::{Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES};
-use varta::within::{Zeroizing, derive_agent_bytes, wipe_stack};
 
 /// Of so many agents at most the derived key is kept at hand. To derive one again takes
 /// a microsecond; to make it ready a twentieth of that.

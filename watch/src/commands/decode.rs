@@ -43,7 +43,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let mut all_are_frames = true;
     for bytes in &frames {
-        let (text, is_frame) = in_words(bytes);
+        let (text, is_frame) = describe(bytes);
         all_are_frames &= is_frame;
         if !print(text) {
             break;
@@ -96,7 +96,7 @@ fn from_hex(text: &str) -> Result<Vec<u8>, String> {
 }
 
 /// What some bytes mean, and whether they are a frame.
-fn in_words(bytes: &[u8]) -> (String, bool) {
+fn describe(bytes: &[u8]) -> (String, bool) {
     let Ok(wire) = <&[u8; FRAME_BYTES]>::try_from(bytes) else {
         let what = match bytes.len() {
             SEALED_BYTES => "a sealed frame, which only who holds the key can read".to_owned(),
@@ -151,19 +151,19 @@ mod tests {
     fn frames_of_both_versions_in_words() {
         let said =
             "version 2, degraded, pid 4321, 1.500 s after connecting, nonce 7, payload 42";
-        assert_eq!(in_words(&frame()), (said.to_owned(), true));
+        assert_eq!(describe(&frame()), (said.to_owned(), true));
         let mut wire = [0; FRAME_BYTES];
         v1::Frame::new(Status::Critical, 2, 0, NONCE_TERMINAL, u64::MAX).encode(&mut wire);
-        let (said, is_frame) = in_words(&wire);
+        let (said, is_frame) = describe(&wire);
         assert!(is_frame && said.starts_with("version 1, critical, pid 2"), "{said}");
         assert!(said.ends_with("last words, payload 18446744073709551615"), "{said}");
     }
 
     #[test]
     fn what_is_no_frame_says_why() {
-        assert!(!in_words(&[0; 32]).1);
-        assert_eq!(in_words(&[0; 31]), ("no frame: 31 bytes, not 32".to_owned(), false));
-        assert!(in_words(&[0; 60]).1);
+        assert!(!describe(&[0; 32]).1);
+        assert_eq!(describe(&[0; 31]), ("no frame: 31 bytes, not 32".to_owned(), false));
+        assert!(describe(&[0; 60]).1);
     }
 
     #[test]

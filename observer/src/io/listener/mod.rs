@@ -113,7 +113,7 @@ fn cannot_bind(
     error: impl Into<io::Error>,
     why: impl fmt::Display,
 ) -> io::Error {
-    varta::within::in_words(&error.into(), format!("cannot bind {what}: {why}"))
+    varta::internal::with_message(&error.into(), format!("cannot bind {what}: {why}"))
 }
 
 fn cannot_bind_for(what: impl fmt::Display, error: io::Error) -> io::Error {

@@ -84,7 +84,7 @@ impl UdsListener {
     pub(crate) fn inherit(socket: OwnedFd) -> io::Result<Self> {
         let number = socket.as_raw_fd();
         let fail = |error: io::Error| {
-            varta::within::in_words(
+            varta::internal::with_message(
                 &error,
                 format!("cannot listen on descriptor {number}: {error}"),
             )

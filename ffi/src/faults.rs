@@ -15,7 +15,7 @@ use crate::handle::Handle;
 /// As for varta_beat.
 #[unsafe(no_mangle)]
 #[allow(clippy::panic, reason = "it is what this is for")]
-pub unsafe extern "C" fn varta_planted_panic(agent: *mut varta_agent) -> Code {
+pub unsafe extern "C" fn varta_fault_panic(agent: *mut varta_agent) -> Code {
     guard::answer(|| {
         // SAFETY: the caller gave an open handle or NULL.
         unsafe { Handle::<Agent>::with(agent.cast(), |_| panic!("planted")) }
@@ -30,7 +30,7 @@ pub unsafe extern "C" fn varta_planted_panic(agent: *mut varta_agent) -> Code {
 ///
 /// As for varta_beat; a second call at once is a race.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn varta_planted_race(agent: *mut varta_agent) -> Code {
+pub unsafe extern "C" fn varta_fault_race(agent: *mut varta_agent) -> Code {
     guard::answer(|| {
         // SAFETY: the caller gave an open handle. That it is used without its mark is the fault.
         let agent = unsafe { Handle::<Agent>::without_mark(agent.cast()) };
