@@ -19,7 +19,7 @@ help: ## Say what can be made
 
 .PHONY: demo
 demo: ## Show what it does, in half a minute
-	@demo/run
+	@examples/demo/run
 
 .PHONY: test
 test: lint unit c-abi c python node watch soak-short deploy vectors matrix compat fuzz-short msrv crates docs ## Check everything
@@ -29,7 +29,8 @@ lint: ## Formatting, lints, every set of features, the docs
 	$(CARGO) fmt --all --check
 	$(CARGO) fmt --manifest-path bench/Cargo.toml --check
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
-	packaging/notices --check
+	tools/notices --check
+	tools/judge-is-pure
 	$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	for features in '' udp secure-udp panic-handler udp,panic-handler; do \
 	    $(CARGO) clippy --quiet -p varta --no-default-features --features "$$features" -- -D warnings; \
@@ -54,11 +55,11 @@ c-abi: ## The C library as it is handed out: header, symbols, archive, ABI, race
 
 .PHONY: c
 c: ## Programs in C and C++ against the installed library
-	tests/c/needed
+	ffi/tests/installed/needed
 	$(CARGO) build --quiet --release -p varta-ffi --lib
 	rm -rf target/c/prefix
-	packaging/install --prefix $(CURDIR)/target/c/prefix
-	python3 tests/c/run
+	ffi/packaging/install --prefix $(CURDIR)/target/c/prefix
+	python3 ffi/tests/installed/run
 
 .PHONY: vectors
 vectors: $(PYTHON) ## The shared vectors and stories: that they are what the spec says, and that we meet them
@@ -88,11 +89,11 @@ watch: ## Our daemon in the place of the published one
 
 .PHONY: soak-short
 soak-short:
-	tests/soak/run --seconds 10
+	watch/soak/run --seconds 10
 
 .PHONY: soak
 soak: ## Run the daemon under floods, crashes, kills and reloads for MINUTES
-	tests/soak/run --minutes $(MINUTES)
+	watch/soak/run --minutes $(MINUTES)
 
 .PHONY: deploy
 deploy: ## Units, manifests, rules and alarms, with the real tools
@@ -113,16 +114,16 @@ msrv: ## Compile with the oldest Rust that is promised
 .PHONY: install
 install: ## Install the C and C++ library: PREFIX= LIBDIR= DESTDIR=
 	$(CARGO) build --quiet --release -p varta-ffi --lib
-	packaging/install $(PLACES)
+	ffi/packaging/install $(PLACES)
 
 .PHONY: uninstall
 uninstall: ## Take it away again, with what it was installed with
-	packaging/install --uninstall $(PLACES)
+	ffi/packaging/install --uninstall $(PLACES)
 
 .PHONY: package
 package: ## Make a Debian package of the C and C++ library
 	$(CARGO) build --quiet --release -p varta-ffi --lib
-	packaging/deb
+	ffi/packaging/deb
 
 .PHONY: crates
 crates:
@@ -131,10 +132,10 @@ crates:
 .PHONY: docs
 docs: target/book-tools/bin/mkdocs ## Build the book in target/book, and check its links, examples and named tests
 	tools/named-tests
-	tools/book/examples
-	NO_MKDOCS_2_WARNING=1 $< build --strict
+	docs/book/examples
+	NO_MKDOCS_2_WARNING=1 $< build --strict --config-file docs/book/mkdocs.yml
 
-target/book-tools/bin/mkdocs: tools/book/requirements.txt
+target/book-tools/bin/mkdocs: docs/book/requirements.txt
 	python3 -m venv target/book-tools
 	target/book-tools/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@

@@ -1,6 +1,6 @@
 /*
  * A story, record by record: config, then each step and the events that must be said after it,
- * then the counters. What is common to C and C++ is here and in told.c; each has a simulated
+ * then the counters. What is common to C and C++ is here and in observer.c; each has a simulated
  * observer of its own.
  */
 #ifndef STORY_H
@@ -8,7 +8,7 @@
 
 #include <varta.h>
 
-#include "record.h"
+#include "fields.h"
 
 /* What a config comes to. The keys and uids are kept until the next one. */
 varta_observer_options options_of(struct record *config);

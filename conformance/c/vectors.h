@@ -1,7 +1,7 @@
 #ifndef VECTORS_H
 #define VECTORS_H
 
-#include "record.h"
+#include "fields.h"
 
 /* Checks a vector; false if its kind is unknown. */
 bool check_vector(const char *kind, struct record *vector);

@@ -7,8 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from account import UNKNOWN, Account, Beats, Disagreement
-from place import Place
+from log import UNKNOWN, Account, Beats, Disagreement
+from directory import Place
 
 PATIENCE = 60.0
 THRESHOLD_MS = 1000

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 
 from observing import THRESHOLD_MS, Exporting, Watched
-from place import TRANSPORTS, Place
-from puppet import Child
+from directory import TRANSPORTS, Place
+from agent import Child
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

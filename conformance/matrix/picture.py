@@ -2,7 +2,7 @@
 
 from html import escape
 
-from place import TRANSPORTS
+from directory import TRANSPORTS
 from table import Cell, axes
 
 COLOURS = {"heard": "#2a9d5c", "partly": "#e0a526", "none": "#c9ced6", "failed": "#d43c3c"}

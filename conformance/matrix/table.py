@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from place import TRANSPORTS
+from directory import TRANSPORTS
 
 MARKS = {"heard": "yes", "partly": "but its child", "none": "-", "failed": "FAILED"}
 

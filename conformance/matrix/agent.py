@@ -7,7 +7,7 @@ import subprocess
 import threading
 from enum import Enum
 
-from account import Account, Disagreement
+from log import Account, Disagreement
 
 PATIENCE = 60.0
 CHILD = [("ok", 101), ("degraded", 102)]

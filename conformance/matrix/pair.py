@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from account import Disagreement
+from log import Disagreement
 from observing import Exporting, Watched
-from place import Place
-from puppet import CHILD, Child, Puppet
+from directory import Place
+from agent import CHILD, Child, Puppet
 
 BEFORE = [("ok", 1), ("degraded", 4294967295), ("critical", 7), ("ok", 0)]
 AFTER = [("ok", 8), ("ok", 9)]

@@ -22,7 +22,7 @@ class Programs:
 
 
 class Scenario:
-    """One daemon, disturbed again and again. See tests/soak/README.md."""
+    """One daemon, disturbed again and again. See watch/soak/README.md."""
 
     name = ""
     threshold_ms = 1000

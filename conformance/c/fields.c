@@ -1,4 +1,4 @@
-#include "record.h"
+#include "fields.h"
 
 #include <errno.h>
 #include <inttypes.h>

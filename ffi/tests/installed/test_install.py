@@ -8,7 +8,7 @@ from pathlib import Path
 
 from support import PREFIX, ROOT, TARGET, exported, folder, needs, run
 
-INSTALL = ROOT / "packaging/install"
+INSTALL = ROOT / "ffi/packaging/install"
 MAN = ROOT / "docs/man"
 
 
@@ -95,7 +95,7 @@ class Package(unittest.TestCase):
         """Installed over this system in a layer of its own, the examples build with it alone."""
         needs("dpkg-deb", "this needs Debian")
         needs("unshare", "apt-get install util-linux")
-        run(ROOT / "packaging/deb")
+        run(ROOT / "ffi/packaging/deb")
         [deb] = (TARGET / "deb").glob("*.deb")
         with folder() as place:
             layered = subprocess.run(
