@@ -62,16 +62,6 @@
 /* Generated from ffi/src by ffi/header. Do not edit. */
 
 /**
- * The version of this header: major * 65536 + minor * 256 + patch.
- */
-#define VARTA_VERSION 768
-
-/**
- * The number in the soname. Programs built for one run with any library of the same.
- */
-#define VARTA_ABI_VERSION 0
-
-/**
  * Agent flag: do not follow the observer. Then varta_connect fails if nobody is bound, and
  * an observer that is replaced is found again only by varta_reconnect or reconnect_after.
  */
@@ -101,22 +91,6 @@
  * The nonce that, with VARTA_STATUS_CRITICAL, marks the last words of a process.
  */
 #define VARTA_NONCE_TERMINAL 18446744073709551615ull
-
-/**
- * Crash handler flag: SIGTERM too.
- */
-#define VARTA_CRASH_SIGTERM 1
-
-/**
- * The library has a bug that would have brought down a Rust program. It was contained; the
- * handle it happened on answers so from then on, and can only be closed.
- */
-#define VARTA_EPANIC (-4001)
-
-/**
- * The key file holds no key: it is not a regular file of 64 hex digits.
- */
-#define VARTA_EKEY (-4002)
 
 /**
  * Status: healthy.
@@ -285,6 +259,22 @@
 #define VARTA_DECODE_BAD_NONCE 8
 
 /**
+ * Crash handler flag: SIGTERM too.
+ */
+#define VARTA_CRASH_SIGTERM 1
+
+/**
+ * The library has a bug that would have brought down a Rust program. It was contained; the
+ * handle it happened on answers so from then on, and can only be closed.
+ */
+#define VARTA_EPANIC (-4001)
+
+/**
+ * The key file holds no key: it is not a regular file of 64 hex digits.
+ */
+#define VARTA_EKEY (-4002)
+
+/**
  * The uid of an agent that the kernel does not vouch for.
  */
 #define VARTA_NO_UID 4294967295
@@ -366,6 +356,16 @@
  * Advance flag: the look finds the queue at its length, so that beats may have been refused.
  */
 #define VARTA_ADVANCE_FULL 1
+
+/**
+ * The version of this header: major * 65536 + minor * 256 + patch.
+ */
+#define VARTA_VERSION 768
+
+/**
+ * The number in the soname. Programs built for one run with any library of the same.
+ */
+#define VARTA_ABI_VERSION 0
 
 /**
  * An agent: one connection of this process to one observer. Made by varta_connect, ended
@@ -949,31 +949,6 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The version of the library that is loaded, to be compared with VARTA_VERSION, that of the
- * header.
- *
- * Returns major * 65536 + minor * 256 + patch.
- * Threads: any, at any time. Since 0.3.0.
- */
-int varta_version(void);
-
-/**
- * The version of the library that is loaded, in words, such as "0.3.0".
- *
- * Returns a text of static storage.
- * Threads: any, at any time. Since 0.3.0.
- */
-const char *varta_version_string(void);
-
-/**
- * The version of the interface, which is the number in the soname: libvarta.so.0.
- *
- * Returns VARTA_ABI_VERSION of the library that is loaded.
- * Threads: any, at any time. Since 0.3.0.
- */
-int varta_abi_version(void);
-
-/**
  * Makes an agent.
  *
  * It takes care of itself: it may start before its observer and outlive it. On a Unix
@@ -1121,6 +1096,58 @@ int varta_frame_decode(varta_frame *ret,
 int varta_crc32c(uint32_t *ret, const uint8_t *bytes, size_t length);
 
 /**
+ * Names a status: "ok", "degraded", "critical", "stall".
+ *
+ * status: a VARTA_STATUS_ number.
+ *
+ * Returns a text of static storage, "unknown" for any other number.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_status_name(uint8_t status);
+
+/**
+ * Says what became of a beat: "sent", or why it was dropped, such as "no observer".
+ *
+ * outcome: what varta_beat returned, if it is not negative; varta_strerror is for those.
+ *
+ * Returns a text of static storage, "unknown" for any other number.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_outcome_name(int outcome);
+
+/**
+ * Names a kind of event: "beat", "stall", "recovered", "exit", "decode", "auth-failure",
+ * "io", "paused".
+ *
+ * kind: a VARTA_EVENT_ number.
+ *
+ * Returns a text of static storage, "unknown" for any other number.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_event_name(uint8_t kind);
+
+/**
+ * Names an origin: "kernel-attested", "secure-network", "network".
+ *
+ * origin: a VARTA_ORIGIN_ number.
+ *
+ * Returns a text of static storage, "unknown" for any other number.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_origin_name(uint8_t origin);
+
+/**
+ * Names a decode error as the shared test vectors spell it: "BadMagic", "BadVersion",
+ * "BadCrc", "BadStatus", "StallOnWire", "BadPid", "BadTimestamp", "BadNonce".
+ *
+ * error: a VARTA_DECODE_ number, from varta_frame_decode or an event.
+ *
+ * Returns a text of static storage, "unknown" for any other number.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_decode_error_name(int error);
+
+/**
  * From now on the observer is told when a fatal signal ends this process: SIGSEGV, SIGABRT
  * (and so abort and std::terminate), SIGBUS, SIGILL, SIGFPE, and SIGTERM if asked. It
  * gets VARTA_STATUS_CRITICAL with VARTA_NONCE_TERMINAL, and the signal's number as payload.
@@ -1173,58 +1200,6 @@ int varta_install_crash_handler(const char *endpoint, uint32_t flags);
  * Threads: any, at any time. Since 0.3.0.
  */
 const char *varta_strerror(int code);
-
-/**
- * Names a status: "ok", "degraded", "critical", "stall".
- *
- * status: a VARTA_STATUS_ number.
- *
- * Returns a text of static storage, "unknown" for any other number.
- * Threads: any, at any time. Since 0.3.0.
- */
-const char *varta_status_name(uint8_t status);
-
-/**
- * Says what became of a beat: "sent", or why it was dropped, such as "no observer".
- *
- * outcome: what varta_beat returned, if it is not negative; varta_strerror is for those.
- *
- * Returns a text of static storage, "unknown" for any other number.
- * Threads: any, at any time. Since 0.3.0.
- */
-const char *varta_outcome_name(int outcome);
-
-/**
- * Names a kind of event: "beat", "stall", "recovered", "exit", "decode", "auth-failure",
- * "io", "paused".
- *
- * kind: a VARTA_EVENT_ number.
- *
- * Returns a text of static storage, "unknown" for any other number.
- * Threads: any, at any time. Since 0.3.0.
- */
-const char *varta_event_name(uint8_t kind);
-
-/**
- * Names an origin: "kernel-attested", "secure-network", "network".
- *
- * origin: a VARTA_ORIGIN_ number.
- *
- * Returns a text of static storage, "unknown" for any other number.
- * Threads: any, at any time. Since 0.3.0.
- */
-const char *varta_origin_name(uint8_t origin);
-
-/**
- * Names a decode error as the shared test vectors spell it: "BadMagic", "BadVersion",
- * "BadCrc", "BadStatus", "StallOnWire", "BadPid", "BadTimestamp", "BadNonce".
- *
- * error: a VARTA_DECODE_ number, from varta_frame_decode or an event.
- *
- * Returns a text of static storage, "unknown" for any other number.
- * Threads: any, at any time. Since 0.3.0.
- */
-const char *varta_decode_error_name(int error);
 
 /**
  * Makes an observer that listens at an endpoint.
@@ -1612,6 +1587,31 @@ int varta_observer_feed_suspended(varta_observer *obs, uint64_t at_ns, uint64_t 
  * Threads: one at a time for one observer. Since 0.3.0.
  */
 int varta_observer_advance(varta_observer *obs, uint64_t at_ns, uint32_t flags);
+
+/**
+ * The version of the library that is loaded, to be compared with VARTA_VERSION, that of the
+ * header.
+ *
+ * Returns major * 65536 + minor * 256 + patch.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+int varta_version(void);
+
+/**
+ * The version of the library that is loaded, in words, such as "0.3.0".
+ *
+ * Returns a text of static storage.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_version_string(void);
+
+/**
+ * The version of the interface, which is the number in the soname: libvarta.so.0.
+ *
+ * Returns VARTA_ABI_VERSION of the library that is loaded.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+int varta_abi_version(void);
 
 #ifdef __cplusplus
 }  // extern "C"

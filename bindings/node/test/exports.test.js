@@ -134,7 +134,7 @@ test('counters, fields of agents and kinds of events are those of the crate', ()
   };
   const types = declared();
   assert.deepEqual(types.methodsOf('Stats'), fields('counters.rs', 'Counters'));
-  assert.deepEqual(types.methodsOf('AgentInfo'), fields('tracker/info.rs', 'AgentInfo'));
+  assert.deepEqual(types.methodsOf('AgentInfo'), fields('judge/tracker/info.rs', 'AgentInfo'));
   assert.deepEqual(Object.keys(varta.Observer.simulated().stats()).sort(), types.methodsOf('Stats'));
 
   const names = /pub const fn name.*?pub const fn code/s.exec(source('event.rs').split('impl What')[1])[0];
