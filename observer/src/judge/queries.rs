@@ -4,7 +4,7 @@ use super::{AgentInfo, AgentKey, Exits, Flood, Judge, SealedSession, Slot, UidCo
 use crate::counters::Counters;
 
 impl Judge {
-    /// When [`judge`](Self::judge) is worth calling: never later than the next deadline,
+    /// When [`expire`](Self::expire) is worth calling: never later than the next deadline,
     /// and too early at most four times for a deadline within 18 minutes.
     ///
     /// ```

@@ -11,7 +11,7 @@
 //! - A reader **subscribes** to what is said ([`Shared::subscribe`]): events and decisions of
 //!   recovery, in batches. Behind it is a ring of [`BATCHES`]; who reads too slowly gets
 //!   `Lagged` with the number of batches lost, and goes on with those still there.
-//! - **Tallies** ([`Shared::tallies`]) are atomic counters that other threads (recovery,
+//! - **Counters** ([`Shared::counters`]) are atomic counters that other threads (recovery,
 //!   audit, export, HTTP) add to themselves, and anybody reads.
 //!
 //! A snapshot costs the watching thread about 100 ns an agent.
