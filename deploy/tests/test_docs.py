@@ -39,7 +39,8 @@ def test_panels_that_are_named_exist() -> None:
 
 
 def test_flags_that_are_named_exist() -> None:
-    known = set(re.findall(r"--[a-z0-9-]+", run(WATCH, "--help").stdout))
+    helps = run(WATCH, "--help").stdout + run(WATCH, "audit", "verify", "--help").stdout
+    known = set(re.findall(r"--[a-z0-9-]+", helps))
     inline = " ".join(re.findall(r"`(--[a-z][^`]*)`", TEXT))
     named = set(re.findall(r"--[a-z0-9-]+", inline))
     assert named
