@@ -1,8 +1,8 @@
-//! Beats to an endpoint, to see whether an observer hears it:
+//! Sends beats to an endpoint, to check whether an observer receives them:
 //!
 //! `beat ENDPOINT [--v1] [--panic] [--every MS] [COUNT]`
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is a program")]
 
 use std::process::ExitCode;
 use std::thread;
@@ -12,7 +12,7 @@ use varta::{BeatOutcome, Status, Varta, v1};
 
 const USAGE: &str = "usage: beat ENDPOINT [--v1] [--panic] [--every MS] [COUNT]";
 
-struct Wanted {
+struct Options {
     endpoint: String,
     version_1: bool,
     panic: bool,
@@ -21,11 +21,11 @@ struct Wanted {
 }
 
 fn main() -> ExitCode {
-    let Some(wanted) = wanted() else {
+    let Some(options) = parse() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    match run(&wanted) {
+    match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("beat: {error}");
@@ -34,9 +34,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn wanted() -> Option<Wanted> {
+fn parse() -> Option<Options> {
     let mut arguments = std::env::args().skip(1);
-    let mut wanted = Wanted {
+    let mut options = Options {
         endpoint: arguments.next()?,
         version_1: false,
         panic: false,
@@ -45,33 +45,33 @@ fn wanted() -> Option<Wanted> {
     };
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
-            "--v1" => wanted.version_1 = true,
-            "--panic" => wanted.panic = true,
-            "--every" => wanted.every = Duration::from_millis(arguments.next()?.parse().ok()?),
-            count => wanted.count = count.parse().ok()?,
+            "--v1" => options.version_1 = true,
+            "--panic" => options.panic = true,
+            "--every" => options.every = Duration::from_millis(arguments.next()?.parse().ok()?),
+            count => options.count = count.parse().ok()?,
         }
     }
-    Some(wanted)
+    Some(options)
 }
 
-fn run(wanted: &Wanted) -> std::io::Result<()> {
-    let mut beat: Box<dyn FnMut(Status, u32) -> BeatOutcome> = if wanted.version_1 {
-        let mut agent = v1::Varta::open(&wanted.endpoint)?;
+fn run(options: &Options) -> std::io::Result<()> {
+    let mut beat: Box<dyn FnMut(Status, u32) -> BeatOutcome> = if options.version_1 {
+        let mut agent = v1::Varta::open(&options.endpoint)?;
         Box::new(move |status, payload| agent.beat(status, payload.into()))
     } else {
-        let mut agent = Varta::open(&wanted.endpoint)?;
+        let mut agent = Varta::open(&options.endpoint)?;
         Box::new(move |status, payload| agent.beat(status, payload))
     };
-    if wanted.panic {
-        varta::install_panic_handler(&wanted.endpoint)?;
+    if options.panic {
+        varta::install_panic_handler(&options.endpoint)?;
     }
     let pid = std::process::id();
-    for payload in 1..=wanted.count {
+    for payload in 1..=options.count {
         let status = if payload % 3 == 0 { Status::Degraded } else { Status::Ok };
         let outcome = beat(status, payload);
         println!("agent {pid}: beat {payload}, {status}: {outcome}");
-        thread::sleep(wanted.every);
+        thread::sleep(options.every);
     }
-    assert!(!wanted.panic, "the agent was told to panic after {} beats", wanted.count);
+    assert!(!options.panic, "--panic: panicking after {} beats", options.count);
     Ok(())
 }

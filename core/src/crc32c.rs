@@ -1,10 +1,10 @@
-//! CRC-32C, the checksum of a frame: the CPU's instruction where it has one, a table
-//! elsewhere.
+//! CRC-32C, the checksum of a frame. It uses the CPU's instruction if there is one, and a
+//! table otherwise.
 
 /// Castagnoli's polynomial, reflected.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-/// The CRC-32C of some bytes.
+/// Returns the CRC-32C of the bytes.
 ///
 /// ```
 /// assert_eq!(varta::crc32c(b"123456789"), 0xe306_9283);
@@ -19,17 +19,17 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     by_table(bytes)
 }
 
-/// The CRC-32C of a frame's bytes in front of its checksum: three words and a half one.
+/// The CRC-32C of the bytes of a frame before its checksum: three words and a half word.
 #[inline]
 pub(crate) fn of_words(words: [u64; 3], half: u32) -> u32 {
     #[cfg(all(target_arch = "x86_64", not(bare)))]
     if let Some(crc) = crate::sys::crc::of_words(words, half) {
         return crc;
     }
-    table_of_words(words, half)
+    words_by_table(words, half)
 }
 
-fn table_of_words(words: [u64; 3], half: u32) -> u32 {
+fn words_by_table(words: [u64; 3], half: u32) -> u32 {
     let mut bytes = [0; 28];
     for (place, word) in bytes.chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&word.to_le_bytes());
@@ -38,13 +38,14 @@ fn table_of_words(words: [u64; 3], half: u32) -> u32 {
     by_table(&bytes)
 }
 
-// Not where the instruction is used: unrolled there, the loop is many times its size.
+// Not inlined where the instruction is used: there the unrolled loop would be many times as
+// large.
 #[inline(never)]
 fn by_table(bytes: &[u8]) -> u32 {
     let mut crc = !0;
     for byte in bytes {
         #[allow(clippy::indexing_slicing, reason = "a byte is below 256")]
-        #[allow(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
+        #[allow(clippy::cast_possible_truncation, reason = "the lowest byte is wanted")]
         let entry = TABLE[usize::from(crc as u8 ^ byte)];
         crc = (crc >> 8) ^ entry;
     }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_answers() {
+    fn known_checksums() {
         for (bytes, crc) in [
             (&b""[..], 0),
             (b"123456789", 0xe306_9283),
@@ -101,11 +102,11 @@ mod tests {
         }
 
         #[test]
-        fn words_are_their_bytes(words: [u64; 3], half: u32) {
+        fn words_have_the_checksum_of_their_bytes(words: [u64; 3], half: u32) {
             let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
             bytes.extend(half.to_le_bytes());
             proptest::prop_assert_eq!(of_words(words, half), by_table(&bytes));
-            proptest::prop_assert_eq!(table_of_words(words, half), by_table(&bytes));
+            proptest::prop_assert_eq!(words_by_table(words, half), by_table(&bytes));
         }
     }
 }

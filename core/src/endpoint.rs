@@ -1,4 +1,5 @@
-//! One string that names any transport, in every language and on every command line.
+//! Endpoint strings: one notation for every transport, in every language and on every
+//! command line.
 
 use std::borrow::Cow;
 use std::env;
@@ -11,13 +12,13 @@ use std::str::FromStr;
 
 use crate::sys;
 
-/// The variable that names the endpoint when a program does not.
+/// The environment variable that names the endpoint when a program does not.
 pub const ENDPOINT_VARIABLE: &str = "VARTA_ENDPOINT";
 
-/// Where an observer is when nothing names another place.
+/// The endpoint that is used when none is named.
 pub const DEFAULT_ENDPOINT: &str = "/run/varta/varta.sock";
 
-/// The longest path or abstract name that fits `sun_path`, less its NUL.
+/// The longest path or abstract name that fits `sun_path` with its NUL.
 const LONGEST_NAME: usize = 107;
 
 /// Where an observer listens.
@@ -71,23 +72,16 @@ pub enum KeyFile {
 }
 
 impl Endpoint {
-    /// What `$VARTA_ENDPOINT` names if it is set and not empty, else `/run/varta/varta.sock`.
+    /// The endpoint in `$VARTA_ENDPOINT` if that is set and not empty, else
+    /// `/run/varta/varta.sock`.
     ///
     /// A program that has more rights than the user who started it (set-user-ID, set-group-ID,
     /// or file capabilities) ignores the variable: that user must not choose which sockets and
     /// key files it opens.
     ///
-    /// ```
-    /// use varta::Endpoint;
-    ///
-    /// let endpoint = Endpoint::from_env()?;
-    /// println!("beating to {endpoint}");
-    /// # Ok::<(), varta::EndpointError>(())
-    /// ```
-    ///
     /// # Errors
     ///
-    /// The variable is set to something that is no endpoint.
+    /// The variable does not contain a valid endpoint.
     pub fn from_env() -> Result<Self, EndpointError> {
         let text = match sys::has_raised_rights() {
             true => None,
@@ -104,17 +98,9 @@ impl Endpoint {
 
     /// As [`FromStr`], for paths that need not be UTF-8.
     ///
-    /// ```
-    /// use std::ffi::OsStr;
-    /// use varta::Endpoint;
-    ///
-    /// let endpoint = Endpoint::from_os_str(OsStr::new("/run/varta.sock")).unwrap();
-    /// assert_eq!(endpoint, Endpoint::Path("/run/varta.sock".into()));
-    /// ```
-    ///
     /// # Errors
     ///
-    /// [`EndpointError`] names the part that is wrong.
+    /// [`EndpointError`] if the text is not a valid endpoint.
     pub fn from_os_str(text: &OsStr) -> Result<Self, EndpointError> {
         parse(text).map_err(|problem| EndpointError {
             text: text.to_string_lossy().into_owned(),
@@ -127,8 +113,8 @@ impl Endpoint {
         match self {
             Self::Path(path) => resolve(path).into_os_string(),
             Self::Abstract(_) => self.to_os_string(),
-            // Sealed or not, an observer keeps one nonce for what comes from one process; and
-            // an IPv4 address is the same when it is written as one of IPv6.
+            // An observer keeps one nonce per process, whether its beats are sealed or not;
+            // and an IPv4-mapped IPv6 address is the same as the IPv4 address.
             Self::Udp(address) | Self::SecureUdp { address, .. } => {
                 match address.ip().to_canonical() {
                     IpAddr::V4(v4) => SocketAddr::from((v4, address.port())).to_string().into(),
@@ -174,7 +160,7 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// Why a text is no endpoint: which part of it is wrong, and what would be right.
+/// Why a text is not a valid endpoint: which part is wrong, and how to correct it.
 ///
 /// ```
 /// use varta::Endpoint;
@@ -225,13 +211,12 @@ fn parse(text: &OsStr) -> Result<Endpoint, Problem> {
         },
         Some((b"udp+secure", rest)) => secure(rest),
         Some((scheme, _)) => Err(format!(
-            "scheme {:?} is none of unix, udp, udp+secure",
+            "unknown scheme {:?}; use unix, udp or udp+secure",
             String::from_utf8_lossy(scheme)
         )
         .into()),
         None if has_colon_before_slash(bytes) => {
-            Err("it has no scheme; write udp:// in front of an address, ./ in front of a path"
-                .into())
+            Err("it has no scheme; put udp:// before an address, or ./ before a path".into())
         }
         None => path_of(bytes),
     }
@@ -240,7 +225,7 @@ fn parse(text: &OsStr) -> Result<Endpoint, Problem> {
 fn split_scheme(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     const MARK: &[u8] = b"://";
     let at = bytes.windows(MARK.len()).position(|window| window == MARK)?;
-    // Past a slash it is a directory whose name ends in a colon.
+    // After a slash it is a directory whose name ends in a colon.
     let scheme = bytes.get(..at).filter(|scheme| !scheme.contains(&b'/'))?;
     Some((scheme, bytes.get(at + MARK.len()..)?))
 }
@@ -259,7 +244,7 @@ fn abstract_name(name: &[u8]) -> Result<Endpoint, Problem> {
 
 fn path_of(path: &[u8]) -> Result<Endpoint, Problem> {
     if path.contains(&0) {
-        return Err("the path holds a NUL byte".into());
+        return Err("the path contains a NUL byte".into());
     }
     if path.len() > LONGEST_NAME {
         return Err(too_long("path", path.len()));
@@ -268,7 +253,7 @@ fn path_of(path: &[u8]) -> Result<Endpoint, Problem> {
 }
 
 fn too_long(what: &str, length: usize) -> Problem {
-    format!("the {what} has {length} bytes; a Unix socket's may have {LONGEST_NAME}").into()
+    format!("the {what} has {length} bytes; a Unix socket allows at most {LONGEST_NAME}").into()
 }
 
 fn secure(rest: &[u8]) -> Result<Endpoint, Problem> {
@@ -291,7 +276,7 @@ fn secure(rest: &[u8]) -> Result<Endpoint, Problem> {
             b"master-key-file" => KeyFile::Master,
             _ => {
                 return Err(format!(
-                    "parameter {:?} is none of key-file, master-key-file",
+                    "unknown parameter {:?}; use key-file or master-key-file",
                     String::from_utf8_lossy(name)
                 )
                 .into());
@@ -299,13 +284,13 @@ fn secure(rest: &[u8]) -> Result<Endpoint, Problem> {
         };
         let name = String::from_utf8_lossy(name);
         if value.is_empty() {
-            return Err(format!("{name} names no file").into());
+            return Err(format!("{name} has no value; give the path of a file").into());
         }
         if value.contains(&0) {
-            return Err(format!("the path of {name} holds a NUL byte").into());
+            return Err(format!("the path of {name} contains a NUL byte").into());
         }
         if key.is_some() {
-            return Err("it names more than one key file".into());
+            return Err("it has more than one key file; give exactly one".into());
         }
         key = Some(kind(Path::new(OsStr::from_bytes(value)).to_owned()));
     }
@@ -316,17 +301,17 @@ fn secure(rest: &[u8]) -> Result<Endpoint, Problem> {
 }
 
 fn address(text: &[u8]) -> Result<SocketAddr, Problem> {
-    let text = std::str::from_utf8(text).map_err(|_| "the address is not text")?;
+    let text = std::str::from_utf8(text).map_err(|_| "the address is not valid UTF-8")?;
     match text.strip_prefix('[') {
         Some(rest) => {
             let (host, after) =
-                rest.split_once(']').ok_or("the host's [ has no ] to close it")?;
+                rest.split_once(']').ok_or("the [ before the host has no closing ]")?;
             let (host, scope) = host_v6(host)?;
             let port = port(after.strip_prefix(':'))?;
             Ok(SocketAddrV6::new(host, port, 0, scope).into())
         }
         None if text.matches(':').count() > 1 => {
-            Err("an IPv6 host stands in brackets, as in [::1]:9000".into())
+            Err("an IPv6 host must be in brackets, as in [::1]:9000".into())
         }
         None => {
             let (host, digits) = match text.split_once(':') {
@@ -347,7 +332,7 @@ fn port(digits: Option<&str>) -> Result<u16, Problem> {
         .ok_or("the port must be a number from 1 to 65535, after a colon".into())
 }
 
-/// The host, and the index of the interface that it is reached by; 0 for any.
+/// The host, and the index of the interface through which it is reached; 0 for any.
 fn host_v6(text: &str) -> Result<(Ipv6Addr, u32), Problem> {
     let (host, scope) = match text.split_once('%') {
         None => (text, 0),
@@ -377,8 +362,8 @@ fn not_numeric(host: &str) -> Problem {
     format!("host {host:?} is not a numeric address; names are not looked up").into()
 }
 
-/// The path without symlinks and dots, as far as it exists: two spellings of one socket
-/// must be counted as one, also before the socket is there.
+/// The path without symlinks and dots, as far as it exists. Two spellings of one socket must
+/// share a counter even before the socket exists.
 fn resolve(path: &Path) -> PathBuf {
     const LINKS_FOLLOWED: usize = 40;
     let mut path = path.to_owned();

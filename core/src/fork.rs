@@ -1,5 +1,5 @@
-//! Knowing without asking that this process is a forked child, and what a child must
-//! find blank: who it is, and how far its nonces have come.
+//! Detects without a system call that this process is a forked child, and holds the state
+//! that must be zero in a child: its identity and its nonce counters.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::sys::{List, Page, SLOTS, Wiping};
 
-/// A process: its pid, and an incarnation that no ancestor of it has. A grandchild that
-/// was given its grandparent's pid is another process all the same. Where nothing is wiped
-/// ([`Wiping::Nobody`]) the pid is all that there is to go by: such a grandchild is taken for
-/// its grandparent, unless its parent has asked in between.
+/// A process: its pid, and an incarnation that none of its ancestors has. A grandchild that
+/// reuses its grandparent's pid is still a different process. Where nothing is wiped
+/// ([`Wiping::Nobody`]) only the pid is known: such a grandchild is mistaken for its
+/// grandparent, unless its parent called [`ForkGuard::process`] in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Process(u64);
 
@@ -23,25 +23,25 @@ impl Process {
 
     #[inline]
     pub(crate) fn pid(self) -> u32 {
-        #[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+        #[allow(clippy::cast_possible_truncation, reason = "the lower half is wanted")]
         let pid = self.0 as u32;
         pid
     }
 
-    /// One whose identity is being established carries no incarnation yet.
+    /// While its identity is being established, a process has no incarnation yet.
     fn is_settled(self) -> bool {
         self.0 >> 32 != 0
     }
 }
 
-/// Memory that a child finds blank. There is one for the process, and nothing in it
-/// takes a lock, so that a fork in the middle of anything leaves a child nothing held.
+/// Memory that is zero in a child. The process has one, and nothing in it takes a lock, so
+/// that a fork at any moment leaves no lock held in the child.
 pub(crate) struct ForkGuard {
-    /// Its first slot is the process.
+    /// Its first slot holds the process.
     first: CounterPage,
     more: List<CounterPage>,
     counters: List<Counter>,
-    /// In ordinary memory: a child inherits it and counts on from there.
+    /// In ordinary memory: a child inherits it and continues counting.
     incarnations: AtomicU32,
 }
 
@@ -70,10 +70,10 @@ struct Counter {
 }
 
 impl ForkGuard {
-    /// The one of this process.
+    /// The guard of this process.
     pub(crate) fn of_process() -> io::Result<&'static Self> {
-        static MEMORY: List<ForkGuard> = List::new();
-        MEMORY.find_or_add(|_| true, || Page::new().map(Self::on))
+        static GUARD: List<ForkGuard> = List::new();
+        GUARD.find_or_add(|_| true, || Page::new().map(Self::on))
     }
 
     fn on(page: Page) -> Self {
@@ -96,13 +96,13 @@ impl ForkGuard {
         process
     }
 
-    /// This process; None while another thread of a child is wiping what nobody else
-    /// wipes, which a later call finds done.
+    /// This process. None while another thread of a child is wiping the counters, where
+    /// neither the kernel nor a hook does it; a later call succeeds.
     #[inline]
     pub(crate) fn process(&self) -> Option<Process> {
         let seen = Process(self.word().load(Ordering::Acquire));
         if self.wiping() == Wiping::Nobody {
-            return self.ask_for_process(seen);
+            return self.process_by_pid(seen);
         }
         if seen.is_settled() {
             return Some(seen);
@@ -110,7 +110,7 @@ impl ForkGuard {
         Some(self.settle(seen))
     }
 
-    /// Whether this is still that process.
+    /// Whether the calling process is still `process`.
     #[inline]
     pub(crate) fn is_still(&self, process: Process) -> bool {
         if self.wiping() == Wiping::Nobody {
@@ -119,7 +119,7 @@ impl ForkGuard {
         self.word().load(Ordering::Acquire) == process.0
     }
 
-    /// The counter of the nonces to an endpoint, the same one for all who ask.
+    /// The nonce counter of an endpoint; every caller gets the same one.
     pub(crate) fn counter(&'static self, endpoint: &OsStr) -> io::Result<&'static AtomicU64> {
         self.counters
             .find_or_add(
@@ -155,7 +155,7 @@ impl ForkGuard {
     }
 
     #[cold]
-    fn ask_for_process(&self, seen: Process) -> Option<Process> {
+    fn process_by_pid(&self, seen: Process) -> Option<Process> {
         let wiping = Process::new(0, process::id());
         if seen.pid() == wiping.pid() {
             return seen.is_settled().then_some(seen);
@@ -172,27 +172,27 @@ impl ForkGuard {
 
 impl fmt::Debug for ForkGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Memory").field("wiping", &self.wiping()).finish_non_exhaustive()
+        f.debug_struct("ForkGuard").field("wiping", &self.wiping()).finish_non_exhaustive()
     }
 }
 
-/// Which process this is, for those who keep marks that must not outlive a fork.
+/// Identifies the calling process, for state that must not survive a fork.
 #[derive(Debug, Clone, Copy)]
 pub struct ProcessToken(&'static ForkGuard);
 
 impl ProcessToken {
-    /// Makes sure that it can be known from now on.
+    /// Prepares the detection of forks.
     ///
     /// # Errors
     ///
-    /// There is no memory for what notices a fork.
+    /// There is no memory for detecting forks.
     pub fn find() -> io::Result<Self> {
         ForkGuard::of_process().map(Self)
     }
 
-    /// A number, not 0, that this process has and no ancestor of it had. A signal handler
-    /// may ask. None while another thread is finding out that this is a child, which only
-    /// happens where nothing tells it.
+    /// A nonzero number that this process has and none of its ancestors had. May be called
+    /// from a signal handler. None while another thread is detecting that this is a child,
+    /// which only happens where neither the kernel nor a hook wipes the memory.
     #[must_use]
     #[inline]
     pub fn number(self) -> Option<u64> {
@@ -211,13 +211,13 @@ mod tests {
 
     /// Runs `check` in a forked child and panics unless it is true there.
     fn in_child(check: impl FnOnce() -> bool) {
-        // SAFETY: the child only checks numbers and leaves.
+        // SAFETY: the child only checks numbers and exits.
         match unsafe { libc::fork() } {
-            // SAFETY: ends the child without running what is the parent's to run.
+            // SAFETY: ends the child without running the parent's exit handlers.
             0 => unsafe { libc::_exit(if check() { 0 } else { 1 }) },
             pid => {
                 let mut status = 0;
-                // SAFETY: `status` is ours to be written.
+                // SAFETY: `status` is a local variable.
                 assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
                 assert!(libc::WIFEXITED(status), "the child was killed: {status:#x}");
                 assert_eq!(libc::WEXITSTATUS(status), 0);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_starts_blank_however_it_is_wiped() {
+    fn a_child_starts_at_zero_with_every_kind_of_wiping() {
         for wiping in [Wiping::Kernel, Wiping::Hook, Wiping::Nobody] {
             let fork_guard = fork_guard(wiping);
             assert_eq!(fork_guard.wiping(), wiping);
@@ -253,15 +253,15 @@ mod tests {
         }
     }
 
-    /// As of two threads that ask at once, of whom one makes it in vain.
+    /// When two threads create a guard at the same time, one of the two is not needed.
     #[test]
-    fn memory_that_nobody_uses_is_unmapped() {
-        // In a child, where no other thread maps anything in its place.
+    fn the_memory_of_an_unused_guard_is_unmapped() {
+        // In a child, where no other thread can map something else at the same address.
         in_child(|| {
             [Wiping::Kernel, Wiping::Nobody].into_iter().all(|wiping| {
                 let fork_guard = ForkGuard::on(Page::wiped_by(wiping).unwrap());
                 let at = std::ptr::from_ref(fork_guard.word()).cast_mut().cast();
-                // SAFETY: asks of an address whether something is mapped there.
+                // SAFETY: only checks whether something is mapped at the address.
                 let is_mapped = || unsafe { libc::msync(at, 1, libc::MS_ASYNC) } == 0;
                 let before = is_mapped();
                 drop(fork_guard);
@@ -271,12 +271,12 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_wipes_here() {
+    fn the_kernel_does_the_wiping_here() {
         assert_eq!(ForkGuard::of_process().unwrap().wiping(), Wiping::Kernel);
     }
 
     #[test]
-    fn one_counter_for_an_endpoint_and_room_for_many() {
+    fn an_endpoint_has_one_counter_and_there_is_room_for_many() {
         let fork_guard = fork_guard(Wiping::Kernel);
         let names: Vec<OsString> = (0..3 * SLOTS).map(|n| format!("/{n}").into()).collect();
         let counters: Vec<_> =
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wipe_that_died_with_its_process_is_done_again() {
+    fn a_wipe_that_was_cut_short_is_done_again() {
         let fork_guard = fork_guard(Wiping::Nobody);
         let counter = fork_guard.counter(OsStr::new("/a")).unwrap();
         counter.store(9, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! The 32 bytes of one beat, version 2.
+//! The 32 bytes of a beat, version 2.
 
 use core::fmt;
 
@@ -11,10 +11,10 @@ pub const MAGIC: [u8; 2] = *b"VA";
 /// The version byte that [`Frame`] writes and accepts.
 pub const VERSION: u8 = 2;
 
-/// The length of a frame, whatever its version. A datagram of another length is none.
+/// The length of a frame of either version. A datagram of any other length is not a frame.
 pub const FRAME_BYTES: usize = 32;
 
-/// The nonce that, with [`Status::Critical`], marks a process's last words.
+/// The nonce that, together with [`Status::Critical`], marks the last words of a process.
 pub const NONCE_TERMINAL: u64 = u64::MAX;
 
 /// One beat.
@@ -30,25 +30,20 @@ pub const NONCE_TERMINAL: u64 = u64::MAX;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Frame {
-    /// What the agent says of itself.
+    /// The state that the agent reports.
     pub status: Status,
-    /// The sender's process id when it sent.
+    /// The process id of the sender at the time of the beat.
     pub pid: u32,
     /// Nanoseconds since the sender connected, on its own monotonic clock.
     pub timestamp: u64,
     /// Counts the beats of a process to an endpoint, from 1.
     pub nonce: u64,
-    /// The application's, carried untouched.
+    /// A number chosen by the application.
     pub payload: u32,
 }
 
 impl Frame {
-    /// Puts a frame together. Nothing is checked: [`decode`](Self::decode) is the judge.
-    ///
-    /// ```
-    /// let frame = varta::Frame::new(varta::Status::Degraded, 4321, 1_000, 7, 42);
-    /// assert_eq!(frame.nonce, 7);
-    /// ```
+    /// Makes a frame. The values are not checked; [`decode`](Self::decode) checks them.
     #[must_use]
     pub const fn new(
         status: Status,
@@ -60,35 +55,22 @@ impl Frame {
         Self { status, pid, timestamp, nonce, payload }
     }
 
-    /// Writes the frame as it travels.
-    ///
-    /// ```
-    /// let mut wire = [0; 32];
-    /// varta::Frame::new(varta::Status::Ok, 2, 0, 1, 0).encode(&mut wire);
-    /// assert_eq!(wire[28..], [0xe4, 0x11, 0x6b, 0xaa]);
-    /// ```
+    /// Writes the frame in its wire format.
     #[inline]
     pub fn encode(&self, out: &mut [u8; FRAME_BYTES]) {
-        // Whole words: what is written in small pieces and read again as words, by the
-        // checksum or by the kernel, waits for the pieces to reach the cache.
+        // Whole words are written because the checksum and the kernel read whole words: a
+        // word written in pieces can only be read once all pieces have reached the cache.
         let head = head(VERSION, self.status, self.pid, self.timestamp, self.nonce);
         let crc = crc32c::of_words(head, self.payload);
         let last = u64::from(crc) << 32 | u64::from(self.payload);
         write_words(head, last, out);
     }
 
-    /// Reads a frame; the first thing wrong with it, in the order of
-    /// [`DecodeError`]'s variants, is the error.
-    ///
-    /// ```
-    /// use varta::{DecodeError, Frame};
-    ///
-    /// assert_eq!(Frame::decode(&[0; 32]), Err(DecodeError::BadMagic));
-    /// ```
+    /// Reads a frame.
     ///
     /// # Errors
     ///
-    /// The first [`DecodeError`] that applies.
+    /// The first [`DecodeError`] that applies, in the order of its variants.
     pub fn decode(wire: &[u8; FRAME_BYTES]) -> Result<Self, DecodeError> {
         check_version(wire, VERSION)?;
         let computed = checksum(wire);
@@ -102,52 +84,48 @@ impl Frame {
     }
 }
 
-/// Why 32 bytes are not a frame. The variants stand in the order in which they are
-/// looked for, and their numbers are the same in every language.
+/// Why 32 bytes are not a valid frame. The variants are listed in the order of the checks,
+/// and their numbers are the same in every language.
 ///
 /// ```
 /// use varta::DecodeError;
 ///
 /// let error = DecodeError::BadStatus(9);
 /// assert_eq!((error.name(), error.code()), ("BadStatus", 4));
-/// assert_eq!(error.to_string(), "bad status: 9 is none of 0, 1, 2");
+/// assert_eq!(error.to_string(), "bad status: 9 is not 0, 1 or 2");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DecodeError {
-    /// The first two bytes are not "VA": not this protocol.
+    /// The first two bytes are not "VA", so this is another protocol.
     BadMagic,
-    /// This protocol, in a version the decoder was not asked to take.
+    /// The decoder does not accept this version of the protocol.
     BadVersion,
-    /// The bytes were damaged on the way.
+    /// The bytes were damaged in transit.
     BadCrc {
-        /// The checksum of the bytes that came.
+        /// The checksum computed from the bytes.
         expected: u32,
-        /// The checksum that came with them.
+        /// The checksum in the frame.
         actual: u32,
     },
-    /// The status byte means nothing.
+    /// The status byte is not a valid status.
     BadStatus(u8),
-    /// A Stall from an agent; only an observer may say that.
+    /// The status is Stall, which only an observer may report.
     StallOnWire,
-    /// Process ids 0 and 1 are no agents.
+    /// The process id is 0 or 1, which an agent cannot have.
     BadPid(u32),
     /// The timestamp is all ones.
     BadTimestamp(u64),
-    /// The terminal nonce with a status other than Critical.
+    /// The terminal nonce is used with a status other than Critical.
     BadNonce {
-        /// The nonce that came.
+        /// The nonce in the frame.
         nonce: u64,
-        /// The status that came with it.
+        /// The status in the frame.
         status: Status,
     },
 }
 
 impl DecodeError {
     /// The variant's name, as the shared test vectors spell it.
-    ///
-    /// ```
-    /// assert_eq!(varta::DecodeError::StallOnWire.name(), "StallOnWire");
-    /// ```
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -163,10 +141,6 @@ impl DecodeError {
     }
 
     /// The variant's number, 1 to 8 in the order of decoding.
-    ///
-    /// ```
-    /// assert_eq!(varta::DecodeError::BadMagic.code(), 1);
-    /// ```
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
@@ -186,17 +160,18 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BadMagic => f.write_str("bad magic: the bytes do not begin with 56 41"),
-            Self::BadVersion => f.write_str("bad version: not one this decoder takes"),
-            Self::BadCrc { expected, actual } => write!(
-                f,
-                "bad checksum: the bytes give {expected:08x}, the frame says {actual:08x}"
-            ),
-            Self::BadStatus(byte) => write!(f, "bad status: {byte} is none of 0, 1, 2"),
-            Self::StallOnWire => f.write_str("stall on wire: only an observer makes a stall"),
+            Self::BadVersion => f.write_str("bad version: this decoder does not accept it"),
+            Self::BadCrc { expected, actual } => {
+                write!(f, "bad checksum: computed {expected:08x}, the frame has {actual:08x}")
+            }
+            Self::BadStatus(byte) => write!(f, "bad status: {byte} is not 0, 1 or 2"),
+            Self::StallOnWire => {
+                f.write_str("stall on wire: only an observer may report a stall")
+            }
             Self::BadPid(pid) => write!(f, "bad pid: {pid} is reserved"),
             Self::BadTimestamp(_) => f.write_str("bad timestamp: all ones"),
             Self::BadNonce { status, .. } => {
-                write!(f, "bad nonce: the terminal nonce goes with critical, not {status}")
+                write!(f, "bad nonce: terminal nonce requires status critical, got {status}")
             }
         }
     }
@@ -204,7 +179,7 @@ impl fmt::Display for DecodeError {
 
 impl core::error::Error for DecodeError {}
 
-/// The fields that both versions keep at the same place, bytes 3 to 24.
+/// The fields that both versions have at the same offsets, bytes 3 to 24.
 pub(crate) struct Head {
     pub(crate) status: Status,
     pub(crate) pid: u32,
@@ -239,7 +214,7 @@ impl Head {
     }
 }
 
-/// The first 24 bytes, which both versions lay out alike, as little-endian words.
+/// The first 24 bytes, which have the same layout in both versions, as little-endian words.
 #[inline]
 pub(crate) fn head(
     version: u8,
@@ -271,7 +246,7 @@ pub(crate) fn check_version(wire: &[u8; FRAME_BYTES], version: u8) -> Result<(),
     Ok(())
 }
 
-/// The CRC-32C of the 28 bytes in front of the checksum.
+/// The CRC-32C of the 28 bytes before the checksum.
 #[inline]
 fn checksum(wire: &[u8; FRAME_BYTES]) -> u32 {
     let mut words = [0; 3];
@@ -299,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn golden_frames_go_both_ways() {
+    fn known_frames_encode_and_decode() {
         for (hex, frame) in [
             (OK, Frame::new(Status::Ok, 2, 0, 1, 0)),
             (LAST, Frame::new(Status::Critical, 2, 999, NONCE_TERMINAL, 0)),
@@ -312,11 +287,11 @@ mod tests {
     }
 
     #[test]
-    fn errors_carry_what_was_found() {
+    fn a_checksum_error_has_both_checksums() {
         let mut wire = bytes(OK);
         wire[24] ^= 1;
         let Err(DecodeError::BadCrc { expected, actual }) = Frame::decode(&wire) else {
-            panic!("damage must be seen");
+            panic!("the damage must be detected");
         };
         assert_eq!(actual, 0xaa6b_11e4);
         assert_eq!(expected, crc32c(&wire[..28]));
@@ -324,7 +299,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(
+        fn an_encoded_frame_decodes_to_itself(
             status in 0u8..3, pid in 2u32.., timestamp in 0..u64::MAX,
             nonce in 0..u64::MAX, payload: u32,
         ) {
@@ -336,7 +311,7 @@ mod tests {
         }
 
         #[test]
-        fn what_decodes_encodes_to_the_same_bytes(mut wire: [u8; 32]) {
+        fn a_decoded_frame_encodes_to_the_same_bytes(mut wire: [u8; 32]) {
             wire[..3].copy_from_slice(&[0x56, 0x41, 2]);
             wire[3] %= 4;
             let crc = checksum(&wire);

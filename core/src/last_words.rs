@@ -1,4 +1,4 @@
-//! The beat of a process that is dying, over a socket opened while it was well.
+//! The final beat of a dying process, over a socket that was opened earlier.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -26,12 +26,12 @@ use crate::transport::any::secret;
 use crate::transport::udp;
 use crate::transport::uds::{self, cannot_connect};
 
-/// What a process says when it dies: Critical with the terminal nonce, after which
-/// silence surprises nobody.
+/// Sends the last words of a dying process: a beat with status Critical and the terminal
+/// nonce.
 ///
-/// [`install_panic_handler`](crate::install_panic_handler) says it from a panic; this is
-/// for other ends. Saying it allocates nothing, takes no lock and asks for no entropy, so
-/// that a signal handler may.
+/// [`install_panic_handler`](crate::install_panic_handler) sends them from a panic; this type
+/// is for other ways to end. [`say`](Self::say) allocates nothing, takes no lock and reads no
+/// entropy, so it can be called in a signal handler.
 ///
 /// ```
 /// use varta::{BeatOutcome, Frame, LastWords, NONCE_TERMINAL};
@@ -54,7 +54,7 @@ pub struct LastWords {
     opened: u64,
 }
 
-/// Where a new connection would go.
+/// The address for a new connection.
 enum Peer {
     Uds(net::SocketAddr),
     #[cfg(feature = "udp")]
@@ -71,12 +71,12 @@ impl Peer {
     }
 }
 
-/// What it takes to seal in a dying process.
+/// The state for sealing in a dying process.
 #[cfg(feature = "secure-udp")]
 struct Sealing {
     secret: Secret,
     salt: [u8; 16],
-    said: AtomicU32,
+    count: AtomicU32,
 }
 
 #[cfg(feature = "secure-udp")]
@@ -84,14 +84,14 @@ impl Sealing {
     fn new(secret: Secret) -> io::Result<Self> {
         let mut salt = [0; 16];
         sys::entropy(&mut salt)?;
-        // Whatever the cipher finds out about the CPU, it finds out now.
+        // The cipher detects the CPU's features on first use, which must not be in `say`.
         secret.cipher(std::process::id())?;
-        Ok(Self { secret, salt, said: AtomicU32::new(0) })
+        Ok(Self { secret, salt, count: AtomicU32::new(0) })
     }
 
-    /// Seals under a prefix that no beat and no other word has.
+    /// Seals with a prefix that no beat and no other last words use.
     fn seal(&self, frame: &[u8; FRAME_BYTES], pid: u32) -> io::Result<Sealed> {
-        let count = self.said.fetch_add(1, Ordering::Relaxed);
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
         let prefix = last_words_prefix(&self.salt, pid, sys::monotonic_ns(), count)
             .map_err(|_| io::ErrorKind::Other)?;
         let cipher = self.secret.cipher(pid)?;
@@ -100,27 +100,18 @@ impl Sealing {
 }
 
 impl LastWords {
-    /// Opens the socket and reads the key, if there is one. Somebody must be bound there.
-    ///
-    /// ```
-    /// let error = varta::LastWords::open("/nonexistent/varta.sock").unwrap_err();
-    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-    /// ```
+    /// Opens the socket and reads the key, if there is one. On a Unix socket, an observer
+    /// must be bound there.
     ///
     /// # Errors
     ///
-    /// The endpoint or its key file is no good, nobody is bound there, or there is no
+    /// The endpoint or its key file is invalid, no observer is bound there, or there is no
     /// entropy for sealing.
     pub fn open(endpoint: impl AsRef<OsStr>) -> io::Result<Self> {
         Self::open_at(&Endpoint::from_os_str(endpoint.as_ref())?)
     }
 
-    /// As [`open`](Self::open), to an endpoint that has been read already.
-    ///
-    /// ```
-    /// let endpoint = varta::Endpoint::Path("/nonexistent/varta.sock".into());
-    /// assert!(varta::LastWords::open_at(&endpoint).is_err());
-    /// ```
+    /// As [`open`](Self::open), for a parsed endpoint.
     ///
     /// # Errors
     ///
@@ -156,57 +147,29 @@ impl LastWords {
         Ok(Self { sealing, ..Self::plain(Peer::Udp(address))? })
     }
 
-    /// Prepares them for plain UDP.
-    ///
-    /// ```
-    /// use varta::{BeatOutcome, LastWords};
-    ///
-    /// let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// let last_words = LastWords::open_udp(observer.local_addr()?)?;
-    /// assert_eq!(last_words.say(0), BeatOutcome::Sent);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Prepares last words over plain UDP.
     ///
     /// # Errors
     ///
-    /// There is no way to the address, or no descriptor for the socket.
+    /// The address is unreachable, or the process is out of descriptors.
     #[cfg(feature = "udp")]
     pub fn open_udp(address: SocketAddr) -> io::Result<Self> {
         Self::open_at(&Endpoint::Udp(address))
     }
 
-    /// Prepares them for UDP sealed with a shared key.
-    ///
-    /// ```
-    /// use varta::{BeatOutcome, LastWords, secure::Key};
-    ///
-    /// let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// let last_words =
-    ///     LastWords::open_secure_udp(observer.local_addr()?, Key::from_bytes([7; 32]))?;
-    /// assert_eq!(last_words.say(0), BeatOutcome::Sent);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Prepares last words over UDP, sealed with a shared key.
     ///
     /// # Errors
     ///
-    /// There is no way to the address, no descriptor for the socket, or no entropy.
+    /// The address is unreachable, the process is out of descriptors, or there is no entropy.
     #[cfg(feature = "secure-udp")]
     pub fn open_secure_udp(address: SocketAddr, key: Key) -> io::Result<Self> {
         Self::sealed(address, Secret::Shared(key))
             .map_err(|error| cannot_connect(&error, format_args!("udp+secure://{address}")))
     }
 
-    /// Says it. When the socket is refused because the observer was replaced, one new
-    /// connection is tried.
-    ///
-    /// ```
-    /// # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// # let endpoint = format!("udp://{}", observer.local_addr()?);
-    /// let last_words = varta::LastWords::open(&endpoint)?;
-    /// // ... much later, where the program ends in disorder:
-    /// println!("{}", last_words.say(0));
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Sends the last words. If that fails because the observer was replaced, it tries once
+    /// more over a new connection.
     pub fn say(&self, payload: u32) -> BeatOutcome {
         let now = sys::monotonic_ns();
         let pid = std::process::id();

@@ -1,5 +1,5 @@
-//! Process liveness: a program beats a few times a second, an observer says who has gone
-//! silent.
+//! Process liveness: a program sends a heartbeat a few times a second, and an observer
+//! reports the processes that have gone silent.
 //!
 //! ```
 //! use varta::{Status, Varta};
@@ -15,9 +15,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! [`Varta`] is the agent, [`Frame`] the wire. [`secure`] seals frames for a network, and
-//! [`v1`] speaks to observers that know nothing newer. On a target without an operating
-//! system the crate is `no_std` and consists of the wire alone.
+//! [`Varta`] is the agent, and [`Frame`] is the wire format. [`secure`] seals frames for a
+//! network, and [`v1`] is for observers that only know version 1. On a target without an
+//! operating system the crate is `no_std` and contains only the wire format.
 
 #![cfg_attr(any(not(unix), bare), no_std)]
 
@@ -48,8 +48,8 @@ mod sys;
 mod transport;
 pub mod v1;
 
-/// Which process this is, and errors in better words: for the libraries that are made of
-/// this crate. Not for programs, and no promise to them.
+/// Helpers for the libraries built on this crate. Not part of the stable API: programs must
+/// not use them.
 #[cfg(all(unix, not(bare)))]
 #[doc(hidden)]
 pub mod internal {

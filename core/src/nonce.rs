@@ -1,4 +1,4 @@
-//! Where the nonces of beats come from: one counter per process and endpoint.
+//! Allocates the nonces of beats: one counter per process and endpoint.
 
 use std::ffi::OsStr;
 use std::io;
@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::fork::ForkGuard;
 use crate::frame::NONCE_TERMINAL;
 
-/// The last nonce that was taken.
+/// The last nonce that was used.
 #[derive(Debug)]
 pub(crate) enum Nonces {
-    /// Of all the handles of this process that talk to one endpoint. A child finds it 0.
+    /// Shared by all agents of this process with the same endpoint. It is 0 in a child.
     Shared(&'static AtomicU64),
-    /// Of one handle, over a transport that does not say where it leads.
+    /// Used by a single agent, whose transport does not name its endpoint.
     Own(AtomicU64),
 }
 
@@ -24,7 +24,7 @@ impl Nonces {
         }
     }
 
-    /// The next number of version 2, which wraps to 0 and leaves out the terminal one.
+    /// The next nonce of version 2, which wraps to 0 and skips the terminal nonce.
     #[inline]
     pub(crate) fn take_wrapping(&self) -> u64 {
         loop {
@@ -35,7 +35,7 @@ impl Nonces {
         }
     }
 
-    /// The next number of version 1, which stays at the one before the terminal.
+    /// The next nonce of version 1, which stays at the one before the terminal nonce.
     pub(crate) fn take_stopping(&self) -> u64 {
         let next = |last: u64| last.saturating_add(1).min(NONCE_TERMINAL - 1);
         let mut last = self.last().load(Ordering::Relaxed);
@@ -50,8 +50,8 @@ impl Nonces {
         next(last)
     }
 
-    /// What a child does; where the kernel or the hook has done it, there is nothing to do.
-    pub(crate) fn start_anew_in_child(&self) {
+    /// Resets the nonces in a child. A shared counter has been wiped already.
+    pub(crate) fn reset_in_child(&self) {
         if let Self::Own(last) = self {
             last.store(0, Ordering::Relaxed);
         }
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn version_2_wraps_around_the_terminal_nonce() {
+    fn version_2_wraps_and_skips_the_terminal_nonce() {
         let nonces = after(NONCE_TERMINAL - 3);
         let taken: Vec<_> = (0..4).map(|_| nonces.take_wrapping()).collect();
         assert_eq!(taken, [NONCE_TERMINAL - 2, NONCE_TERMINAL - 1, 0, 1]);

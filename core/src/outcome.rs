@@ -1,10 +1,10 @@
-//! What became of a beat.
+//! The outcome of a beat.
 
 use std::error::Error;
 use std::fmt;
 use std::io::{self, ErrorKind};
 
-/// What became of a beat.
+/// The outcome of a beat.
 ///
 /// ```
 /// use varta::{BeatOutcome, DropReason};
@@ -19,13 +19,13 @@ use std::io::{self, ErrorKind};
 /// assert!(!worth_a_log_line(BeatOutcome::Dropped(DropReason::NoObserver)));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "a beat that was not sent tells so here and nowhere else"]
+#[must_use = "this is the only place where a dropped or failed beat is reported"]
 pub enum BeatOutcome {
-    /// The kernel took the datagram.
+    /// The kernel accepted the datagram.
     Sent,
-    /// Nobody has heard it, for a reason that passes. The work goes on.
+    /// The beat was not delivered, for a temporary reason. Continue with the work.
     Dropped(DropReason),
-    /// Something is wrong that waiting does not mend.
+    /// The beat was not sent, for a reason that waiting does not fix.
     Failed(BeatError),
 }
 
@@ -50,11 +50,11 @@ impl fmt::Display for BeatOutcome {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum DropReason {
-    /// The observer is there, its queue is full.
+    /// The observer's receive queue is full.
     KernelQueueFull = 1,
-    /// Nobody is bound there.
+    /// No observer is bound there.
     NoObserver = 2,
-    /// Somebody was there and went away.
+    /// The observer closed its socket.
     PeerGone = 3,
     /// The file system is full.
     StorageFull = 4,
@@ -71,7 +71,7 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// Why a beat failed: small, copied freely, and never allocating.
+/// Why a beat failed. It is small, implements `Copy`, and never allocates.
 ///
 /// ```
 /// use std::io;
@@ -83,23 +83,18 @@ impl fmt::Display for DropReason {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BeatError {
-    /// The operating system's number, or [`UNKNOWN_ERRNO`](Self::UNKNOWN_ERRNO).
+    /// The operating system's error number, or [`UNKNOWN_ERRNO`](Self::UNKNOWN_ERRNO).
     pub errno: i32,
-    /// The kind, always there.
+    /// The kind, which is always set.
     pub kind: ErrorKind,
 }
 
 impl BeatError {
-    /// Stands where the error did not come from the operating system.
-    ///
-    /// ```
-    /// let error = varta::BeatError::from_io(&std::io::ErrorKind::InvalidInput.into());
-    /// assert_eq!(error.errno, varta::BeatError::UNKNOWN_ERRNO);
-    /// ```
+    /// The errno of an error that did not come from the operating system.
     pub const UNKNOWN_ERRNO: i32 = 0;
 
-    /// Keeps of an error what a beat can carry. An errno is found also in the errors
-    /// that this crate has put into words.
+    /// Converts an error. The errno is also found in errors to which this crate has added
+    /// a message.
     ///
     /// ```
     /// use varta::{BeatError, Varta};
@@ -112,14 +107,7 @@ impl BeatError {
         Self { errno: errno(error).unwrap_or(Self::UNKNOWN_ERRNO), kind: error.kind() }
     }
 
-    /// An [`io::Error`] of the same errno, or else of the same kind.
-    ///
-    /// ```
-    /// use std::io::ErrorKind;
-    ///
-    /// let error = varta::BeatError { errno: 0, kind: ErrorKind::InvalidInput };
-    /// assert_eq!(error.to_io_error().kind(), ErrorKind::InvalidInput);
-    /// ```
+    /// An [`io::Error`] with the same errno, or else the same kind.
     #[must_use]
     pub fn to_io_error(self) -> io::Error {
         match self.errno {
@@ -141,7 +129,8 @@ impl fmt::Display for BeatError {
 
 impl Error for BeatError {}
 
-/// The outcome that a send's error stands for. By errno where there is one, else by kind.
+/// The outcome of a send that returned this error: by its errno if it has one, else by its
+/// kind.
 ///
 /// ```
 /// use std::io;
@@ -152,20 +141,20 @@ impl Error for BeatError {}
 /// ```
 #[inline]
 pub fn classify_send_error(error: &io::Error) -> BeatOutcome {
-    // What a send that fails tells almost always; the rest may take its time.
+    // This is the case for almost every failed send; the others may be slower.
     match error.raw_os_error().and_then(reason_of_errno) {
         Some(reason) => BeatOutcome::Dropped(reason),
-        None => classify_with_care(error),
+        None => classify_other_error(error),
     }
 }
 
-/// Whether an error only means that nobody is there.
+/// Whether an error only means that no observer is there.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     classify_send_error(error) == BeatOutcome::Dropped(DropReason::NoObserver)
 }
 
 #[cold]
-fn classify_with_care(error: &io::Error) -> BeatOutcome {
+fn classify_other_error(error: &io::Error) -> BeatOutcome {
     let reason = match errno(error) {
         Some(errno) => reason_of_errno(errno),
         None => reason_of_kind(error.kind()),
@@ -178,7 +167,7 @@ fn classify_with_care(error: &io::Error) -> BeatOutcome {
 
 #[inline]
 fn reason_of_errno(errno: i32) -> Option<DropReason> {
-    // EWOULDBLOCK is EAGAIN wherever this builds, and a pattern may not say it twice.
+    // EWOULDBLOCK equals EAGAIN on every supported platform, so it needs no pattern.
     match errno {
         libc::EAGAIN | libc::ENOBUFS => Some(DropReason::KernelQueueFull),
         libc::ENOENT | libc::ECONNREFUSED => Some(DropReason::NoObserver),
@@ -200,40 +189,40 @@ fn reason_of_kind(kind: ErrorKind) -> Option<DropReason> {
     }
 }
 
-/// An error that says what was tried, and keeps the errno.
+/// An error with a message of our own that keeps the errno.
 #[derive(Debug)]
-struct InWords {
+struct WithMessage {
     text: String,
     errno: Option<i32>,
 }
 
-impl fmt::Display for InWords {
+impl fmt::Display for WithMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
 }
 
-impl Error for InWords {}
+impl Error for WithMessage {}
 
-/// Puts what was tried in front of an error.
-pub(crate) fn with_context(error: &io::Error, tried: impl fmt::Display) -> io::Error {
-    with_message(error, format!("{tried}: {error}"))
+/// Puts a description of the failed operation in front of an error.
+pub(crate) fn with_context(error: &io::Error, context: impl fmt::Display) -> io::Error {
+    with_message(error, format!("{context}: {error}"))
 }
 
-/// The same error in better words, with its errno for [`BeatError::from_io`] to find.
+/// The same error with another message. [`BeatError::from_io`] still finds its errno.
 pub fn with_message(error: &io::Error, text: String) -> io::Error {
-    io::Error::new(error.kind(), InWords { text, errno: errno(error) })
+    io::Error::new(error.kind(), WithMessage { text, errno: errno(error) })
 }
 
 fn errno(error: &io::Error) -> Option<i32> {
-    error.raw_os_error().or_else(|| error.get_ref()?.downcast_ref::<InWords>()?.errno)
+    error.raw_os_error().or_else(|| error.get_ref()?.downcast_ref::<WithMessage>()?.errno)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(errno: i32) -> BeatOutcome {
+    fn outcome(errno: i32) -> BeatOutcome {
         classify_send_error(&io::Error::from_raw_os_error(errno))
     }
 
@@ -253,17 +242,17 @@ mod tests {
             (libc::EPIPE, PeerGone),
             (libc::ENOSPC, StorageFull),
         ] {
-            assert_eq!(of(errno), Dropped(reason), "errno {errno}");
+            assert_eq!(outcome(errno), Dropped(reason), "errno {errno}");
         }
         for errno in (1..134).filter(|errno| reason_of_errno(*errno).is_none()) {
             let kind = io::Error::from_raw_os_error(errno).kind();
-            assert_eq!(of(errno), BeatOutcome::Failed(BeatError { errno, kind }));
+            assert_eq!(outcome(errno), BeatOutcome::Failed(BeatError { errno, kind }));
         }
-        assert!(matches!(of(libc::ENOMEM), BeatOutcome::Failed(_)));
+        assert!(matches!(outcome(libc::ENOMEM), BeatOutcome::Failed(_)));
     }
 
     #[test]
-    fn errno_and_kind_agree_where_both_know() {
+    fn errno_and_kind_give_the_same_reason() {
         for errno in 1..134 {
             let kind = io::Error::from_raw_os_error(errno).kind();
             if let (Some(by_errno), Some(by_kind)) =
@@ -279,14 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn small_and_in_words() {
+    fn an_outcome_is_small_and_an_error_keeps_its_errno_and_context() {
         assert_eq!(size_of::<DropReason>(), 1);
         assert_eq!(size_of::<BeatOutcome>(), 8);
-        assert_eq!(of(libc::EPIPE).to_string(), "dropped: peer gone");
-        assert_eq!(of(libc::EPERM).to_string(), "failed: Operation not permitted (os error 1)");
-        let told = with_context(&io::Error::from_raw_os_error(libc::EPERM), "cannot sing");
-        assert_eq!(told.to_string(), "cannot sing: Operation not permitted (os error 1)");
-        assert_eq!(with_context(&told, "cannot").kind(), ErrorKind::PermissionDenied);
-        assert_eq!(BeatError::from_io(&with_context(&told, "cannot")).errno, libc::EPERM);
+        assert_eq!(outcome(libc::EPIPE).to_string(), "dropped: peer gone");
+        let failed = outcome(libc::EPERM).to_string();
+        assert_eq!(failed, "failed: Operation not permitted (os error 1)");
+        let error = with_context(&io::Error::from_raw_os_error(libc::EPERM), "cannot sing");
+        assert_eq!(error.to_string(), "cannot sing: Operation not permitted (os error 1)");
+        assert_eq!(with_context(&error, "cannot").kind(), ErrorKind::PermissionDenied);
+        assert_eq!(BeatError::from_io(&with_context(&error, "cannot")).errno, libc::EPERM);
     }
 }

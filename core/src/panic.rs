@@ -10,9 +10,9 @@ use crate::last_words::LastWords;
 #[cfg(feature = "secure-udp")]
 use crate::secure::Key;
 
-/// From now on a panic is told to the observer at this endpoint, before it takes its
-/// course: the hook that was there runs next, then the unwinding. A process that survives
-/// goes on beating.
+/// Installs a panic hook that sends last words to the observer at this endpoint. The
+/// previous hook runs next, and then the panic unwinds as usual. A process that survives
+/// the panic can continue beating.
 ///
 /// ```
 /// # let folder = std::env::temp_dir().join(format!("varta-doc-panic-{}", std::process::id()));
@@ -31,7 +31,7 @@ use crate::secure::Key;
 ///
 /// # Errors
 ///
-/// The endpoint or its key file is no good, or nobody is bound there.
+/// The endpoint or its key file is invalid, or no observer is bound there.
 pub fn install_panic_handler(endpoint: impl AsRef<OsStr>) -> io::Result<()> {
     install(LastWords::open(endpoint)?);
     Ok(())
@@ -39,35 +39,21 @@ pub fn install_panic_handler(endpoint: impl AsRef<OsStr>) -> io::Result<()> {
 
 /// As [`install_panic_handler`], over plain UDP.
 ///
-/// ```
-/// let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-/// varta::install_panic_handler_udp(observer.local_addr()?)?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
-///
 /// # Errors
 ///
-/// There is no way to the address, or no descriptor for the socket.
+/// The address is unreachable, or the process is out of descriptors.
 #[cfg(feature = "udp")]
 pub fn install_panic_handler_udp(address: SocketAddr) -> io::Result<()> {
     install(LastWords::open_udp(address)?);
     Ok(())
 }
 
-/// As [`install_panic_handler`], over UDP sealed with a shared key. Each panic's words
-/// have an AEAD nonce of their own, also the second panic's and a forked child's.
-///
-/// ```
-/// use varta::secure::Key;
-///
-/// let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-/// varta::install_panic_handler_secure_udp(observer.local_addr()?, Key::from_bytes([7; 32]))?;
-/// # Ok::<(), std::io::Error>(())
-/// ```
+/// As [`install_panic_handler`], over UDP sealed with a shared key. Each panic's last words
+/// have their own AEAD nonce, including those of a second panic and of a forked child.
 ///
 /// # Errors
 ///
-/// There is no way to the address, no descriptor for the socket, or no entropy.
+/// The address is unreachable, the process is out of descriptors, or there is no entropy.
 #[cfg(feature = "secure-udp")]
 pub fn install_panic_handler_secure_udp(address: SocketAddr, key: Key) -> io::Result<()> {
     install(LastWords::open_secure_udp(address, key)?);
@@ -75,10 +61,10 @@ pub fn install_panic_handler_secure_udp(address: SocketAddr, key: Key) -> io::Re
 }
 
 fn install(last_words: LastWords) {
-    let before = panic::take_hook();
-    panic::set_hook(Box::new(move |about| {
-        // Whether they were heard changes nothing for a process that is panicking.
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        // A panicking process can do nothing about a failed send.
         let _ = last_words.say(0);
-        before(about);
+        previous(info);
     }));
 }

@@ -1,9 +1,9 @@
-//! What an agent says of itself.
+//! The status that an agent reports.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// The state an agent reports with each beat. The numbers are the wire's.
+/// The state that an agent reports with each beat. The numbers are those on the wire.
 ///
 /// ```
 /// use varta::Status;
@@ -17,20 +17,16 @@ use core::str::FromStr;
 pub enum Status {
     /// Healthy.
     Ok = 0,
-    /// Working, with trouble.
+    /// Working, but with problems.
     Degraded = 1,
-    /// In grave trouble; with [`NONCE_TERMINAL`](crate::NONCE_TERMINAL), the last words.
+    /// In serious trouble; with [`NONCE_TERMINAL`](crate::NONCE_TERMINAL), the last words.
     Critical = 2,
-    /// Silent. Only an observer says this; it never travels.
+    /// Silent. Only an observer reports this; it is never sent.
     Stall = 3,
 }
 
 impl Status {
-    /// The status a wire byte stands for.
-    ///
-    /// ```
-    /// assert_eq!(varta::Status::from_wire(4), None);
-    /// ```
+    /// The status with this number on the wire.
     #[must_use]
     pub const fn from_wire(byte: u8) -> Option<Self> {
         match byte {
@@ -42,11 +38,7 @@ impl Status {
         }
     }
 
-    /// The lower-case word for it, the same in every language and log.
-    ///
-    /// ```
-    /// assert_eq!(varta::Status::Degraded.name(), "degraded");
-    /// ```
+    /// Its lower-case name, which is the same in every language and log.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -64,7 +56,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// The word given is no status.
+/// The text is not the name of a status.
 ///
 /// ```
 /// let error = "fine".parse::<varta::Status>().unwrap_err();

@@ -1,5 +1,5 @@
-//! Version 1 of the wire: a 64-bit payload, no checksum, and a nonce that stops where
-//! version 2 wraps. For observers that know nothing newer.
+//! Version 1 of the wire format, for observers that know nothing newer. It has a 64-bit
+//! payload, no checksum, and a nonce that stops where that of version 2 wraps.
 
 use crate::frame::{DecodeError, FRAME_BYTES, Head, check_version, head, write_words};
 use crate::status::Status;
@@ -23,25 +23,20 @@ pub const VERSION: u8 = 1;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Frame {
-    /// What the agent says of itself.
+    /// The state that the agent reports.
     pub status: Status,
-    /// The sender's process id when it sent.
+    /// The process id of the sender at the time of the beat.
     pub pid: u32,
     /// Nanoseconds since the sender connected, on its own monotonic clock.
     pub timestamp: u64,
     /// Counts the beats of a process to an endpoint, from 1.
     pub nonce: u64,
-    /// The application's, carried untouched.
+    /// A number chosen by the application.
     pub payload: u64,
 }
 
 impl Frame {
-    /// Puts a frame together. Nothing is checked: [`decode`](Self::decode) is the judge.
-    ///
-    /// ```
-    /// let frame = varta::v1::Frame::new(varta::Status::Ok, 4321, 0, 1, 1 << 40);
-    /// assert_eq!(frame.payload, 1 << 40);
-    /// ```
+    /// Makes a frame. The values are not checked; [`decode`](Self::decode) checks them.
     #[must_use]
     pub const fn new(
         status: Status,
@@ -53,30 +48,17 @@ impl Frame {
         Self { status, pid, timestamp, nonce, payload }
     }
 
-    /// Writes the frame as it travels.
-    ///
-    /// ```
-    /// let mut wire = [0; 32];
-    /// varta::v1::Frame::new(varta::Status::Ok, 2, 0, 1, 5).encode(&mut wire);
-    /// assert_eq!((wire[2], wire[24]), (1, 5));
-    /// ```
+    /// Writes the frame in its wire format.
     pub fn encode(&self, out: &mut [u8; FRAME_BYTES]) {
         let head = head(VERSION, self.status, self.pid, self.timestamp, self.nonce);
         write_words(head, self.payload, out);
     }
 
-    /// Reads a frame; the first thing wrong with it is the error, in the order of
-    /// version 2 less its checksum.
-    ///
-    /// ```
-    /// use varta::{DecodeError, v1};
-    ///
-    /// assert_eq!(v1::Frame::decode(&[0; 32]), Err(DecodeError::BadMagic));
-    /// ```
+    /// Reads a frame.
     ///
     /// # Errors
     ///
-    /// The first [`DecodeError`] that applies.
+    /// The first [`DecodeError`] that applies, in the order of its variants.
     pub fn decode(wire: &[u8; FRAME_BYTES]) -> Result<Self, DecodeError> {
         check_version(wire, VERSION)?;
         let Head { status, pid, timestamp, nonce } = Head::decode(wire)?;

@@ -1,11 +1,11 @@
-//! Endpoint strings: every endpoint has one that leads back to it, nothing makes the
-//! parser panic, and every error names the part that is wrong.
+//! Endpoint strings: every endpoint is parsed back from its string, no input makes the parser
+//! panic, and every error names the part that is wrong.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 use std::ffi::OsStr;
@@ -20,7 +20,7 @@ use varta::{Endpoint, KeyFile, Varta};
 
 // ------------------------------------------------------------------------ properties
 
-/// What fits a Unix socket's address.
+/// The text if it fits the address of a Unix socket.
 fn short(text: String) -> Option<String> {
     (text.len() <= 107).then_some(text)
 }
@@ -29,7 +29,7 @@ fn path() -> impl Strategy<Value = String> {
     prop_oneof![
         "/[^\0]{0,40}",
         "\\.{1,2}/[^\0]{0,40}",
-        // Relative ones, as far as they cannot be taken for anything else.
+        // Relative paths that cannot be mistaken for something else.
         "[^\0@:/][^\0:/]{0,20}(/[^\0]{0,20})?",
         Just("/run/a://b".to_owned()),
         Just("a/udp://b".to_owned()),
@@ -67,7 +67,7 @@ fn endpoint() -> impl Strategy<Value = Endpoint> {
     ]
 }
 
-/// Bytes that look like an endpoint here and there.
+/// Bytes that partly look like an endpoint.
 fn near_miss() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         4 => proptest::sample::select(vec![
@@ -81,20 +81,20 @@ fn near_miss() -> impl Strategy<Value = Vec<u8>> {
     vec(part, 0..10).prop_map(|parts| parts.concat())
 }
 
-/// What must hold whatever is parsed.
+/// Checks what must hold for any input.
 #[track_caller]
 fn check(bytes: &[u8]) {
     let text = OsStr::from_bytes(bytes);
     match Endpoint::from_os_str(text) {
-        // Spelled the usual way it is the same.
+        // Its canonical form parses to the same endpoint.
         Ok(endpoint) if text.to_str().is_some() => {
             assert_eq!(endpoint.to_string().parse(), Ok(endpoint));
         }
         Ok(_) => {}
         Err(error) => {
             let quoted = format!("bad endpoint {:?}: ", text.to_string_lossy());
-            let said = error.to_string();
-            assert!(said.len() > quoted.len() && said.starts_with(&quoted), "{said}");
+            let message = error.to_string();
+            assert!(message.len() > quoted.len() && message.starts_with(&quoted), "{message}");
         }
     }
 }
@@ -103,7 +103,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..Default::default() })]
 
     #[test]
-    fn what_is_displayed_parses_to_the_same(endpoint in endpoint()) {
+    fn a_displayed_endpoint_parses_to_the_same_endpoint(endpoint in endpoint()) {
         let text = endpoint.to_string();
         prop_assert_eq!(text.parse(), Ok(endpoint.clone()));
         prop_assert_eq!(Endpoint::from_os_str(OsStr::new(&text)), Ok(endpoint.clone()));
@@ -115,7 +115,7 @@ proptest! {
     }
 
     #[test]
-    fn a_path_or_a_name_need_not_be_text(bytes in vec(1_u8.., 1..107)) {
+    fn a_path_or_a_name_need_not_be_utf_8(bytes in vec(1_u8.., 1..107)) {
         let path = [b"/", &bytes[..]].concat();
         prop_assert_eq!(
             Endpoint::from_os_str(OsStr::from_bytes(&path)),
@@ -136,17 +136,17 @@ proptest! {
     }
 
     #[test]
-    fn nothing_makes_it_panic(bytes in vec(any::<u8>(), 0..150)) {
+    fn random_bytes_do_not_make_the_parser_panic(bytes in vec(any::<u8>(), 0..150)) {
         check(&bytes);
     }
 
     #[test]
-    fn nothing_that_is_nearly_an_endpoint_makes_it_panic(bytes in near_miss()) {
+    fn near_misses_do_not_make_the_parser_panic(bytes in near_miss()) {
         check(&bytes);
     }
 
     #[test]
-    fn nor_does_an_endpoint_with_one_byte_more_or_less_or_changed(
+    fn a_changed_added_or_removed_byte_does_not_make_the_parser_panic(
         endpoint in endpoint(), place: prop::sample::Index, byte: u8,
     ) {
         let bytes = endpoint.to_string().into_bytes();
@@ -162,7 +162,7 @@ proptest! {
 // ---------------------------------------------------------------------------- tables
 
 #[test]
-fn each_part_is_read_as_it_stands() {
+fn each_part_is_parsed_verbatim() {
     let v4 = |port| SocketAddr::from(([10, 0, 0, 5], port));
     let v6 = |scope| SocketAddrV6::new("fe80::1".parse().unwrap(), 9000, 0, scope);
     let shared = |path: &str| KeyFile::Shared(path.into());
@@ -206,23 +206,26 @@ fn each_part_is_read_as_it_stands() {
 #[test]
 fn an_error_names_the_part_that_is_wrong() {
     const NO_SCHEME: &str =
-        "it has no scheme; write udp:// in front of an address, ./ in front of a path";
+        "it has no scheme; put udp:// before an address, or ./ before a path";
     const ABSOLUTE: &str = "the path after unix:// must begin with /";
     const PORT: &str = "the port must be a number from 1 to 65535, after a colon";
     const NO_HOST: &str = "the host is missing";
-    const OPEN: &str = "the host's [ has no ] to close it";
-    const BRACKETS: &str = "an IPv6 host stands in brackets, as in [::1]:9000";
+    const OPEN: &str = "the [ before the host has no closing ]";
+    const BRACKETS: &str = "an IPv6 host must be in brackets, as in [::1]:9000";
     const PARAMETERS: &str = "udp:// takes no parameters; for a key use udp+secure://";
     const NEEDS_KEY: &str = "udp+secure:// needs ?key-file=PATH or ?master-key-file=PATH";
-    const TWO_KEYS: &str = "it names more than one key file";
+    const TWO_KEYS: &str = "it has more than one key file; give exactly one";
+    const NO_FILE: &str = "key-file has no value; give the path of a file";
+    const NO_MASTER_FILE: &str = "master-key-file has no value; give the path of a file";
 
     let host =
         |host| format!("host {host:?} is not a numeric address; names are not looked up");
     let scope =
         |scope| format!("IPv6 scope {scope:?} is not a number; use the index of the interface");
-    let scheme = |scheme| format!("scheme {scheme:?} is none of unix, udp, udp+secure");
-    let parameter = |name| format!("parameter {name:?} is none of key-file, master-key-file");
-    let long = |what| format!("the {what} has 108 bytes; a Unix socket's may have 107");
+    let scheme = |scheme| format!("unknown scheme {scheme:?}; use unix, udp or udp+secure");
+    let parameter =
+        |name| format!("unknown parameter {name:?}; use key-file or master-key-file");
+    let long = |what| format!("the {what} has 108 bytes; a Unix socket allows at most 107");
     let path_of = |length: usize| format!("/{}", "x".repeat(length - 1));
     let name_of = |length| format!("@{}", "x".repeat(length));
 
@@ -233,9 +236,9 @@ fn an_error_names_the_part_that_is_wrong() {
         (&name_of(108), &long("name")),
         (&path_of(108), &long("path")),
         (&format!("unix://{}", path_of(108)), &long("path")),
-        ("/run/\0", "the path holds a NUL byte"),
-        ("a\0b", "the path holds a NUL byte"),
-        ("unix:///a\0b", "the path holds a NUL byte"),
+        ("/run/\0", "the path contains a NUL byte"),
+        ("a\0b", "the path contains a NUL byte"),
+        ("unix:///a\0b", "the path contains a NUL byte"),
         ("unix://", ABSOLUTE),
         ("unix://relative", ABSOLUTE),
         ("unix://./relative", ABSOLUTE),
@@ -298,13 +301,13 @@ fn an_error_names_the_part_that_is_wrong() {
         ("udp+secure://127.0.0.1:9000?key-file=/key&epoch=1", &parameter("epoch")),
         ("udp+secure://127.0.0.1:9000?key-file=/key&", &parameter("")),
         ("udp+secure://127.0.0.1:9000?=/key", &parameter("")),
-        ("udp+secure://127.0.0.1:9000?key-file", "key-file names no file"),
-        ("udp+secure://127.0.0.1:9000?key-file=", "key-file names no file"),
-        ("udp+secure://127.0.0.1:9000?master-key-file=", "master-key-file names no file"),
-        ("udp+secure://127.0.0.1:9000?key-file=\0", "the path of key-file holds a NUL byte"),
+        ("udp+secure://127.0.0.1:9000?key-file", NO_FILE),
+        ("udp+secure://127.0.0.1:9000?key-file=", NO_FILE),
+        ("udp+secure://127.0.0.1:9000?master-key-file=", NO_MASTER_FILE),
+        ("udp+secure://127.0.0.1:9000?key-file=\0", "the path of key-file contains a NUL byte"),
         ("udp+secure://127.0.0.1:9000?key-file=/a&key-file=/a", TWO_KEYS),
         ("udp+secure://127.0.0.1:9000?key-file=/a&master-key-file=/b", TWO_KEYS),
-        // The address is as with plain UDP.
+        // The address is parsed as for plain UDP.
         ("udp+secure://localhost:9000?key-file=/key", &host("localhost")),
         ("udp+secure://127.0.0.1?key-file=/key", PORT),
         ("udp+secure://127.0.0.1:0?key-file=/key", PORT),
@@ -313,7 +316,7 @@ fn an_error_names_the_part_that_is_wrong() {
         let error = text.parse::<Endpoint>().expect_err(text);
         assert_eq!(error.to_string(), format!("bad endpoint {text:?}: {problem}"));
 
-        // Whoever opens one is told the same.
+        // Opening an agent returns the same error.
         let opened = Varta::open(text).unwrap_err();
         assert_eq!(opened.to_string(), error.to_string());
         assert_eq!(opened.kind(), io::ErrorKind::InvalidInput);
@@ -325,8 +328,8 @@ fn an_error_names_the_part_that_is_wrong() {
 }
 
 #[test]
-fn the_longest_names_can_be_bound_too() {
-    // What the parser lets through is not too long for the system: nobody is there.
+fn the_longest_names_are_accepted_by_the_system() {
+    // The only error is that no observer is there.
     for text in [format!("/{}", "x".repeat(106)), format!("@{}", "x".repeat(107))] {
         let endpoint = text.parse().unwrap();
         let error = varta::AnyTransport::connect(&endpoint).unwrap_err();

@@ -1,8 +1,8 @@
-//! Shows that a child is known for one also when its pid is the very one that the agent
-//! was made under: the first process is gone, and its grandchild has got its pid back.
+//! A child is detected even if it has the pid of the process that made the agent: the first
+//! process has exited, and its grandchild reuses the pid.
 //!
-//! Pids are chosen in a pid namespace, which needs root. Without it this is skipped, but
-//! not where `CI=true`.
+//! Choosing a pid takes a pid namespace, which needs root. Otherwise these tests are skipped,
+//! but not with `CI=true`.
 
 #![cfg(all(target_os = "linux", feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "forking")]
@@ -20,36 +20,36 @@ use varta::BeatOutcome::Sent;
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{BeatTransport, Status, Varta};
 
-/// How a child says that it may not make a namespace.
+/// The exit code of a child that is not permitted to make a namespace.
 const FORBIDDEN: i32 = 77;
 
 fn key() -> Key {
     Key::from_bytes([7; 32])
 }
 
-/// Runs three generations in a pid namespace of their own. The first one is given an agent
-/// and beats three times; the second one beats as often as told; the third one, whose pid
-/// is the first one's again, beats twice. Tells how old that one was, in nanoseconds,
-/// after its first beat; None if the namespace is forbidden.
+/// Runs three generations of processes in a new pid namespace. The first one makes an agent
+/// and beats three times, the second one beats `beats_between` times, and the third one,
+/// which has the pid of the first one, beats twice. Returns the age of the third one in
+/// nanoseconds after its first beat, or None if the namespace is not permitted.
 fn three_generations<T: BeatTransport>(
     connect: impl Fn() -> Varta<T>,
     beats_between: u64,
 ) -> Option<u64> {
     let [age] = shared_numbers();
     let mut outside = Child::start(|| {
-        // SAFETY: takes numbers alone; only children of this process will notice.
+        // SAFETY: the argument is a number; only children of this process are affected.
         if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
             assert_eq!(Error::last_os_error().kind(), ErrorKind::PermissionDenied);
             // SAFETY: ends this child at once.
             unsafe { libc::_exit(FORBIDDEN) };
         }
-        // The namespace's first process, to whom orphans fall.
+        // The first process of the namespace, which adopts orphans.
         Child::start(|| {
-            // SAFETY: takes numbers alone. Such a process is deaf to its own alarm.
+            // SAFETY: all arguments are numbers. Its own alarm does not end such a process.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             Child::start(|| first(connect(), beats_between, age)).finish();
             let mut status = 0;
-            // SAFETY: `status` is ours to be written.
+            // SAFETY: `status` is a local variable.
             let orphan = unsafe { libc::waitpid(-1, &raw mut status, 0) };
             assert!(orphan > 0 && status == 0, "the second generation: {status:#x}");
         })
@@ -77,7 +77,7 @@ fn first<T: BeatTransport>(mut agent: Varta<T>, beats_between: u64, age: &Atomic
         let third = || third(&mut agent, first_pid, recoveries, age);
         Child::start_by(|| fork_as(first_pid), third).finish();
     });
-    // It outlives this process.
+    // The second generation outlives this process.
     std::mem::forget(second);
 }
 
@@ -90,10 +90,10 @@ fn third<T: BeatTransport>(agent: &mut Varta<T>, pid: u32, recoveries: u64, age:
     assert_eq!(agent.fork_recoveries(), recoveries);
 }
 
-/// Forks a child with a pid of the caller's choice, as soon as that is free.
+/// Forks a child with the given pid, as soon as that pid is free.
 fn fork_as(pid: u32) -> libc::pid_t {
     let mut pids = [libc::pid_t::try_from(pid).unwrap()];
-    // struct clone_args, up to what this needs of it.
+    // The beginning of struct clone_args.
     let [flags, pidfd, child_tid, parent_tid, stack, stack_size, tls] = [0; 7];
     let exit_signal = u64::try_from(libc::SIGCHLD).unwrap();
     let set_tid = pids.as_mut_ptr().expose_provenance() as u64;
@@ -101,9 +101,9 @@ fn fork_as(pid: u32) -> libc::pid_t {
         [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, 1];
     loop {
         let size = size_of_val(&arguments);
-        // SAFETY: like a fork, with nothing shared; the arguments live until it returns.
+        // SAFETY: like a fork, with nothing shared; the arguments outlive the call.
         let forked = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size) };
-        // Until the one who had it is reaped.
+        // The pid is taken until the first process is reaped.
         if forked != -1 || Error::last_os_error().raw_os_error() != Some(libc::EEXIST) {
             return forked.try_into().unwrap();
         }
@@ -111,19 +111,19 @@ fn fork_as(pid: u32) -> libc::pid_t {
     }
 }
 
-/// What a skipped test says.
+/// Reports that a test is skipped.
 fn skipped() {
     assert!(
         std::env::var_os("CI").is_none_or(|ci| ci != "true"),
         "a pid namespace needs root, and CI=true allows no skipping"
     );
-    // Past the harness, which keeps what a passed test prints.
+    // Not with eprintln!, because the test harness hides the output of a test that passes.
     let text = "SKIPPED: a pid namespace needs root; run this as root\n";
     std::io::stderr().write_all(text.as_bytes()).unwrap();
 }
 
 #[test]
-fn it_counts_from_one_on_a_clock_of_its_own() {
+fn a_grandchild_with_the_same_pid_counts_from_one_on_its_own_clock() {
     for beats_between in [0, 2] {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
@@ -147,9 +147,9 @@ fn it_counts_from_one_on_a_clock_of_its_own() {
     }
 }
 
-/// The key is derived from the pid, so it is the same again; the IVs must not be.
+/// The key is derived from the pid, so it is the same; the IVs must differ.
 #[test]
-fn it_seals_with_a_salt_of_its_own() {
+fn a_grandchild_with_the_same_pid_seals_with_its_own_salt() {
     let receiver = Receiver::udp();
     let connect = || Varta::connect_secure_udp_with_master(receiver.address(), key()).unwrap();
     if three_generations(connect, 0).is_none() {

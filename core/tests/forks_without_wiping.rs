@@ -1,8 +1,8 @@
-//! Shows that a fork is noticed also where the kernel does not wipe memory on fork: when
-//! it says so, and when it, or an emulator in its place, only claims to.
+//! A fork is detected even if the kernel does not wipe memory on fork, whether it reports
+//! that or, like some emulators, accepts the advice and ignores it.
 //!
-//! A process finds out once for all its agents. So these tests make agents in children
-//! only, and are a program of their own.
+//! A process checks this once for all its agents. So these tests make agents in children
+//! only, and are in a program of their own.
 
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
@@ -15,9 +15,8 @@ use support::{Folder, Receiver, forge, in_child};
 use varta::BeatOutcome::Sent;
 use varta::{Frame, Status, Varta};
 
-/// Beats in a process, its child and its grandchild, under a kernel that answers all
-/// advice about memory with this errno.
-fn assert_forks_noticed(errno: libc::c_int) {
+/// Beats in a process, its child and its grandchild, while every `madvise` returns this errno.
+fn assert_forks_detected(errno: libc::c_int) {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);
@@ -44,18 +43,18 @@ fn assert_forks_noticed(errno: libc::c_int) {
 }
 
 #[test]
-fn where_the_kernel_does_not_know_the_advice() {
-    assert_forks_noticed(libc::EINVAL);
+fn forks_are_detected_if_the_kernel_does_not_know_the_advice() {
+    assert_forks_detected(libc::EINVAL);
 }
 
 #[test]
-fn where_every_advice_is_a_success() {
-    assert_forks_noticed(0);
+fn forks_are_detected_if_every_advice_succeeds() {
+    assert_forks_detected(0);
 }
 
-/// So that the tests above are about something.
+/// Makes sure that the tests above test something else than the default.
 #[test]
-fn otherwise_the_kernel_wipes() {
+fn the_kernel_wipes_by_default() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let _receiver = Receiver::uds(&path);

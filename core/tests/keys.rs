@@ -1,5 +1,5 @@
-//! Key files: which are taken, and that what is wrong with one is said, with the file's
-//! name and without any of its digits.
+//! Key files: which ones are accepted, and that an error names the file and the problem but
+//! none of the key's digits.
 
 #![cfg(all(feature = "panic-handler", feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "making a FIFO")]
@@ -8,7 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod support;
@@ -25,7 +25,7 @@ use support::{Folder, in_child};
 use varta::secure::{Cipher, Key, derive_agent_key};
 use varta::{BeatError, LastWords, Varta};
 
-/// Digits that no message has by chance.
+/// Digits that do not occur in a message by chance.
 const DIGITS: &str = "c0ffee5eedfacade0123456789abcdefC0FFEE5EEDFACADE0123456789ABCDEF";
 
 const BYTES: [u8; 32] = [
@@ -38,7 +38,7 @@ fn allow(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// A file for its owner alone.
+/// A file that only its owner can access.
 fn file(folder: &Folder, content: impl AsRef<[u8]>) -> PathBuf {
     let path = folder.join("key");
     fs::write(&path, content).unwrap();
@@ -47,34 +47,34 @@ fn file(folder: &Folder, content: impl AsRef<[u8]>) -> PathBuf {
 }
 
 #[track_caller]
-fn assert_taken(path: &Path) {
+fn assert_accepted(path: &Path) {
     assert_eq!(Key::from_file(path).unwrap().as_bytes(), &BYTES);
 }
 
-/// Nobody takes it, and everybody says so in the same words.
+/// Every function that reads the file refuses it with the same message.
 #[track_caller]
 fn assert_refused(path: &Path, kind: ErrorKind, cause: &str) -> io::Error {
-    let words = format!("cannot read key file {}: {cause}", path.display());
+    let message = format!("cannot read key file {}: {cause}", path.display());
     let error = Key::from_file(path).unwrap_err();
-    assert_eq!(error.to_string(), words);
+    assert_eq!(error.to_string(), message);
     assert_eq!(error.kind(), kind, "{error}");
-    assert_keeps_quiet(&format!("{error} {error:?}"));
+    assert_contains_no_digits(&format!("{error} {error:?}"));
     for parameter in ["key-file", "master-key-file"] {
         let endpoint = format!("udp+secure://127.0.0.1:9?{parameter}={}", path.display());
         for error in
             [Varta::open(&endpoint).unwrap_err(), LastWords::open(&endpoint).unwrap_err()]
         {
-            assert_eq!(error.to_string(), format!("cannot connect to {endpoint}: {words}"));
+            assert_eq!(error.to_string(), format!("cannot connect to {endpoint}: {message}"));
             assert_eq!(error.kind(), kind, "{error}");
-            assert_keeps_quiet(&format!("{error} {error:?}"));
+            assert_contains_no_digits(&format!("{error} {error:?}"));
         }
     }
     error
 }
 
-/// No eight digits of the key stand in a text.
+/// The text contains no eight digits of the key in a row.
 #[track_caller]
-fn assert_keeps_quiet(text: &str) {
+fn assert_contains_no_digits(text: &str) {
     let text = text.to_lowercase();
     let digits = DIGITS.to_lowercase();
     for at in 0..=digits.len() - 8 {
@@ -83,7 +83,7 @@ fn assert_keeps_quiet(text: &str) {
 }
 
 #[test]
-fn sixty_four_digits_are_a_key_with_or_without_an_end_of_line() {
+fn sixty_four_digits_are_a_key_with_or_without_a_line_ending() {
     let folder = Folder::new();
     for content in [
         DIGITS.to_owned(),
@@ -92,16 +92,16 @@ fn sixty_four_digits_are_a_key_with_or_without_an_end_of_line() {
         format!("{DIGITS}\n"),
         format!("{DIGITS}\r\n"),
     ] {
-        assert_taken(&file(&folder, content));
+        assert_accepted(&file(&folder, content));
     }
     for mode in [0o600, 0o400, 0o700] {
         allow(&folder.join("key"), mode);
-        assert_taken(&folder.join("key"));
+        assert_accepted(&folder.join("key"));
     }
 }
 
 #[test]
-fn a_symlink_is_followed_to_the_file_it_means() {
+fn a_symlink_is_followed_to_its_target() {
     let folder = Folder::new();
     let path = file(&folder, DIGITS);
     let [one, two, nowhere, open] =
@@ -109,7 +109,7 @@ fn a_symlink_is_followed_to_the_file_it_means() {
     // As Kubernetes does it: a link to a link, and relative.
     symlink("one", &two).unwrap();
     symlink("key", &one).unwrap();
-    assert_taken(&two);
+    assert_accepted(&two);
 
     symlink("absent", &nowhere).unwrap();
     assert_refused(&nowhere, ErrorKind::NotFound, "No such file or directory (os error 2)");
@@ -117,14 +117,14 @@ fn a_symlink_is_followed_to_the_file_it_means() {
     let error = Key::from_file(&open).unwrap_err();
     assert_eq!(BeatError::from_io(&error).errno, libc::ELOOP);
 
-    // It is the file's mode that counts.
+    // The mode of the target counts.
     allow(&path, 0o644);
     let cause = "its mode 0644 lets other users access it; run chmod 0600";
     assert_refused(&two, ErrorKind::PermissionDenied, cause);
 }
 
 #[test]
-fn what_is_no_file_is_no_key() {
+fn a_path_that_is_not_a_regular_file_is_refused() {
     let folder = Folder::new();
     let absent = folder.join("absent");
     let error =
@@ -133,21 +133,21 @@ fn what_is_no_file_is_no_key() {
     let beneath = file(&folder, DIGITS).join("beneath");
     assert_refused(&beneath, ErrorKind::NotADirectory, "Not a directory (os error 20)");
 
-    let no_file = "it is not a regular file";
+    let not_regular = "it is not a regular file";
     allow(folder.path(), 0o700);
-    assert_refused(folder.path(), ErrorKind::InvalidData, no_file);
-    assert_refused(Path::new("/dev/zero"), ErrorKind::InvalidData, no_file);
-    assert_refused(Path::new("/dev/null"), ErrorKind::InvalidData, no_file);
+    assert_refused(folder.path(), ErrorKind::InvalidData, not_regular);
+    assert_refused(Path::new("/dev/zero"), ErrorKind::InvalidData, not_regular);
+    assert_refused(Path::new("/dev/null"), ErrorKind::InvalidData, not_regular);
 }
 
 #[test]
-fn a_fifo_is_refused_and_not_waited_for() {
+fn a_fifo_is_refused_without_waiting_for_a_writer() {
     let folder = Folder::new();
     let path = folder.join("fifo");
     let name = CString::new(path.as_os_str().as_bytes()).unwrap();
-    // SAFETY: `name` is a C string that lives through the call.
+    // SAFETY: `name` is a C string that outlives the call.
     assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
-    // In a child: one that waits is ended by its alarm.
+    // In a child, whose alarm ends it if it waits.
     in_child(|| {
         assert_refused(&path, ErrorKind::InvalidData, "it is not a regular file");
     });
@@ -164,7 +164,7 @@ fn a_socket_is_refused() {
 }
 
 #[test]
-fn whoever_else_may_get_at_it_is_a_reason_to_refuse() {
+fn a_file_that_others_can_access_is_refused() {
     let folder = Folder::new();
     let path = file(&folder, DIGITS);
     for mode in [0o640, 0o620, 0o610, 0o604, 0o602, 0o601, 0o644, 0o666, 0o4640, 0o2777] {
@@ -172,8 +172,8 @@ fn whoever_else_may_get_at_it_is_a_reason_to_refuse() {
         let cause = format!("its mode {mode:04o} lets other users access it; run chmod 0600");
         assert_refused(&path, ErrorKind::PermissionDenied, &cause);
     }
-    // Before anything else is said of it.
-    fs::write(&path, "no key at all").unwrap();
+    // The mode is checked before the content.
+    fs::write(&path, "not a key").unwrap();
     allow(&path, 0o640);
     let cause = "its mode 0640 lets other users access it; run chmod 0600";
     assert_refused(&path, ErrorKind::PermissionDenied, cause);
@@ -181,9 +181,9 @@ fn whoever_else_may_get_at_it_is_a_reason_to_refuse() {
 
 #[test]
 fn a_file_of_another_user_is_refused() {
-    // SAFETY: takes nothing.
+    // SAFETY: has no arguments and cannot fail.
     if unsafe { libc::geteuid() } != 0 {
-        assert!(std::env::var_os("CI").is_none(), "it needs root");
+        assert!(std::env::var_os("CI").is_none(), "this test needs root");
         return;
     }
     let folder = Folder::new();
@@ -196,18 +196,18 @@ fn a_file_of_another_user_is_refused() {
 #[test]
 fn a_file_of_another_length_is_refused() {
     let folder = Folder::new();
-    let longer = "a key is 64 hex digits; this is longer";
+    let longer = "a key is 64 hex digits; got more";
     for (content, cause) in [
-        (String::new(), "a key is 64 hex digits; here are 0"),
-        ("\n".to_owned(), "a key is 64 hex digits; here are 0"),
-        (DIGITS[..1].to_owned(), "a key is 64 hex digits; here are 1"),
-        (DIGITS[..63].to_owned(), "a key is 64 hex digits; here are 63"),
-        (format!("{}\n", &DIGITS[..62]), "a key is 64 hex digits; here are 62"),
+        (String::new(), "a key is 64 hex digits; got 0"),
+        ("\n".to_owned(), "a key is 64 hex digits; got 0"),
+        (DIGITS[..1].to_owned(), "a key is 64 hex digits; got 1"),
+        (DIGITS[..63].to_owned(), "a key is 64 hex digits; got 63"),
+        (format!("{}\n", &DIGITS[..62]), "a key is 64 hex digits; got 62"),
         (format!("{DIGITS}0"), longer),
         (format!(" {DIGITS}"), longer),
         (format!("0x{DIGITS}"), longer),
         (format!("{DIGITS}{DIGITS}"), longer),
-        // Two keys, as when a new one was appended.
+        // Two keys, as if a new one had been appended.
         (format!("{DIGITS}\n{DIGITS}\n"), longer),
         (format!("{DIGITS}\n\n\n\n{DIGITS}\n"), longer),
         (format!("{DIGITS}{}", " ".repeat(1_000)), longer),
@@ -219,12 +219,12 @@ fn a_file_of_another_length_is_refused() {
 }
 
 #[test]
-fn what_is_not_hex_is_refused_with_its_place() {
+fn a_character_that_is_not_a_hex_digit_is_refused_with_its_place() {
     let folder = Folder::new();
     for place in [1, 2, 33, 63, 64] {
         for wrong in [b'g', b'G', b' ', b'-', b'\n', 0, 0xff, b'/', b':', b'@', b'`'] {
             if place == 64 && wrong.is_ascii_whitespace() {
-                // That is an end of line, and the digits before it are 63.
+                // This is a line ending after 63 digits.
                 continue;
             }
             let mut content = DIGITS.as_bytes().to_vec();
@@ -233,13 +233,13 @@ fn what_is_not_hex_is_refused_with_its_place() {
             assert_refused(&file(&folder, content), ErrorKind::InvalidData, &cause);
         }
     }
-    // The key as it is, not in digits.
-    let cause = "a key is 64 hex digits; here are 32";
+    // The key in binary.
+    let cause = "a key is 64 hex digits; got 32";
     assert_refused(&file(&folder, BYTES), ErrorKind::InvalidData, cause);
 }
 
 #[test]
-fn a_key_and_all_that_holds_one_print_nothing_of_it() {
+fn no_debug_output_contains_a_key() {
     let folder = Folder::new();
     let key = Key::from_file(file(&folder, DIGITS)).unwrap();
     let agent_key = derive_agent_key(&key, 42).unwrap();
@@ -249,18 +249,18 @@ fn a_key_and_all_that_holds_one_print_nothing_of_it() {
     assert_eq!(format!("{:#?}", Cipher::new(&key)), "Cipher(..)");
 
     let address = ([127, 0, 0, 1], 9).into();
-    let again = || Key::from_file(folder.join("key")).unwrap();
+    let read_again = || Key::from_file(folder.join("key")).unwrap();
     let endpoint = format!("udp+secure://{address}?key-file={}", folder.join("key").display());
-    for shown in [
-        format!("{:?}", varta::SecureUdpTransport::connect(address, again()).unwrap()),
-        format!("{:#?}", Varta::connect_secure_udp(address, again()).unwrap()),
-        format!("{:?}", Varta::connect_secure_udp_with_master(address, again()).unwrap()),
+    for output in [
+        format!("{:?}", varta::SecureUdpTransport::connect(address, read_again()).unwrap()),
+        format!("{:#?}", Varta::connect_secure_udp(address, read_again()).unwrap()),
+        format!("{:?}", Varta::connect_secure_udp_with_master(address, read_again()).unwrap()),
         format!("{:?}", varta::AnyTransport::connect(&endpoint.parse().unwrap()).unwrap()),
         format!("{:?}", LastWords::open(&endpoint).unwrap()),
     ] {
-        assert_keeps_quiet(&shown);
-        // Nor as a list of numbers.
-        assert!(!shown.contains("192, 255, 238"), "{shown}");
-        assert!(!shown.contains("192,\n"), "{shown}");
+        assert_contains_no_digits(&output);
+        // It must not be printed as a list of numbers either.
+        assert!(!output.contains("192, 255, 238"), "{output}");
+        assert!(!output.contains("192,\n"), "{output}");
     }
 }

@@ -8,7 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 #[path = "support/peers.rs"]
@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use peers::{
-    MASTER_KEY, Opened, Opener, SHARED_KEY, connects, forking, run_again, udp_to_come_back_to,
+    MASTER_KEY, Opened, Opener, SHARED_KEY, connects, forking, run_again, udp_on_reusable_port,
 };
 use support::{Child, Ended, Folder, PATIENCE, Receiver, in_child, wait_until};
 use varta::BeatOutcome::{Dropped, Sent};
@@ -412,7 +412,7 @@ fn words_sealed_with_a_master_key_have_nonces_of_their_own() {
 fn refused_words_go_over_a_new_connection_with_a_nonce_of_their_own() {
     let _guard = forking();
     let key = Key::from_bytes(SHARED_KEY);
-    let observer = udp_to_come_back_to();
+    let observer = udp_on_reusable_port();
     let address = observer.local_addr().unwrap();
     let folder = Folder::new();
     let file = folder.key_file("key", key.as_bytes());

@@ -8,7 +8,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod support;

@@ -8,7 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 #[path = "support/peers.rs"]
@@ -22,7 +22,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
-use peers::{Scripted, Step, forking, nobody_forks};
+use peers::{Scripted, Step, forking, without_forks};
 use support::{Folder, PATIENCE, Receiver, in_child, wait_until};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone, StorageFull};
@@ -63,7 +63,7 @@ fn what_is_sent_arrives() {
 #[cfg(target_os = "linux")]
 #[test]
 fn an_abstract_name_needs_no_file() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     use std::os::linux::net::SocketAddrExt;
 
     let name = format!("varta-outcomes-{}", std::process::id());
@@ -97,7 +97,7 @@ fn a_full_queue_refuses_and_the_beat_still_has_its_number() {
 
 #[test]
 fn version_1_fills_a_queue_too() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -140,7 +140,7 @@ fn a_removed_socket_file_alone_changes_nothing() {
 
 #[test]
 fn an_observer_that_died_is_first_absent_then_gone() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -391,7 +391,7 @@ fn an_observer_that_may_not_be_reached_when_it_comes_fails_the_beat() {
 
 #[test]
 fn an_error_of_connect_names_the_path_and_the_cause() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let stale = folder.join("stale");
     drop(Receiver::uds(&stale));
@@ -401,7 +401,7 @@ fn an_error_of_connect_names_the_path_and_the_cause() {
     let _stream = UnixListener::bind(&stream).unwrap();
     let long = folder.join(&"x".repeat(108));
     let absence = |errno| match errno {
-        libc::ENOENT | libc::ECONNREFUSED => ", where no observer listens",
+        libc::ENOENT | libc::ECONNREFUSED => ", where no observer is listening",
         _ => "",
     };
 

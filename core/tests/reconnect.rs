@@ -8,7 +8,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 #[path = "support/peers.rs"]
@@ -28,8 +28,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use peers::{
-    MASTER_KEY, Opener, SHARED_KEY, Scripted, connects, forking, nobody_forks, run_again,
-    run_program_again,
+    MASTER_KEY, Opener, SHARED_KEY, Scripted, connects, forking, run_again, run_program_again,
+    without_forks,
 };
 use support::{Folder, PATIENCE, Receiver, in_child, wait_until};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
@@ -55,7 +55,7 @@ fn replace(receiver: Receiver, path: &Path) -> Receiver {
 
 #[test]
 fn a_connected_agent_finds_a_new_observer_only_when_told_to() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -236,7 +236,7 @@ fn setting_it_begins_a_new_run_and_zero_turns_it_off() {
 
 #[test]
 fn a_new_observer_hears_the_beat_that_found_it() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -329,7 +329,7 @@ fn an_agent_may_start_before_its_observer_and_looks_ten_times_a_second() {
 
 #[test]
 fn version_1_follows_too() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let mut agent = v1::Varta::open(&path).unwrap();
@@ -346,7 +346,7 @@ fn version_1_follows_too() {
 
 #[test]
 fn the_beat_after_the_one_that_found_nobody_finds_the_new_observer() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -362,7 +362,7 @@ fn the_beat_after_the_one_that_found_nobody_finds_the_new_observer() {
 
 #[test]
 fn an_observer_that_stays_away_is_looked_for_ten_times_a_second() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -401,7 +401,7 @@ fn an_observer_that_takes_connections_and_no_beats_is_not_courted_more_often() {
 
 #[test]
 fn a_removed_socket_file_is_missed_only_when_the_observer_goes() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let old = Receiver::uds(&path);
@@ -483,7 +483,7 @@ fn hear(observer: &UdpSocket) -> (SocketAddr, Vec<u8>) {
 
 #[test]
 fn without_following_open_does_as_connect_does() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let endpoint = Endpoint::from_os_str(path.as_os_str()).unwrap();
@@ -518,7 +518,7 @@ fn without_following_open_does_as_connect_does() {
 
 #[test]
 fn an_agent_that_follows_can_be_told_and_ruled_too() {
-    let _guard = nobody_forks();
+    let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let mut agent = Varta::open(&path).unwrap();

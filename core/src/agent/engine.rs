@@ -1,4 +1,4 @@
-//! What both versions' agents do with each beat.
+//! Sends the beats of the agents of both wire versions.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,10 +15,10 @@ use crate::status::Status;
 use crate::sys::{Wiping, monotonic_ns};
 use crate::transport::BeatTransport;
 
-/// A new session is looked for at most this often.
-const BETWEEN_LOOKS_NS: u64 = 100_000_000;
+/// The minimum time between two attempts to reconnect to an absent observer.
+const RETRY_INTERVAL_NS: u64 = 100_000_000;
 
-/// What the versions of the wire do differently.
+/// What differs between the wire versions.
 pub(super) trait Version {
     type Payload;
     fn take_nonce(nonces: &Nonces) -> u64;
@@ -58,44 +58,44 @@ impl Version for V2 {
 pub(super) struct Engine<T> {
     transport: T,
     fork_guard: &'static ForkGuard,
-    /// Whose session, clock and run these are.
+    /// The process that the session, the clock and the count of drops belong to.
     process: Process,
     nonces: Nonces,
     stamps: Stamps,
     link: Link,
-    /// When the next look for a lost observer is due, whatever became of the last one.
-    look_at: u64,
+    /// The earliest time of the next attempt to reconnect to a lost observer.
+    retry_at: u64,
     /// Dropped beats in a row.
-    run: u32,
-    /// The run at which a beat reconnects; 0 for never.
+    drops: u32,
+    /// The number of drops after which a beat reconnects; 0 for never.
     reconnect_after: u32,
     fork_recoveries: u64,
     not_sync: PhantomData<Cell<()>>,
 }
 
-/// How an agent stands to its observer.
+/// The state of the connection to the observer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Link {
-    /// As connected; found again only when told to.
+    /// Does not reconnect by itself.
     Fixed,
-    /// Followed, and there when last heard of.
+    /// Reconnects by itself; the last send reached the observer's socket.
     Up,
-    /// Followed, and lost.
+    /// Reconnects by itself; the observer was lost.
     Lost,
-    /// Followed, and never met.
+    /// Reconnects by itself; has never been connected.
     NeverConnected,
 }
 
 impl<T: BeatTransport> Engine<T> {
     pub(super) fn new(transport: T) -> io::Result<Self> {
-        Self::linked(transport, Link::Fixed)
+        Self::with_link(transport, Link::Fixed)
     }
 
-    pub(super) fn following(transport: T, met: bool) -> io::Result<Self> {
-        Self::linked(transport, if met { Link::Up } else { Link::NeverConnected })
+    pub(super) fn following(transport: T, connected: bool) -> io::Result<Self> {
+        Self::with_link(transport, if connected { Link::Up } else { Link::NeverConnected })
     }
 
-    fn linked(transport: T, link: Link) -> io::Result<Self> {
+    fn with_link(transport: T, link: Link) -> io::Result<Self> {
         let fork_guard = ForkGuard::of_process()?;
         let now = monotonic_ns();
         Ok(Self {
@@ -104,8 +104,8 @@ impl<T: BeatTransport> Engine<T> {
             nonces: Nonces::of(transport.endpoint())?,
             stamps: Stamps::from(now),
             link,
-            look_at: now.saturating_add(BETWEEN_LOOKS_NS),
-            run: 0,
+            retry_at: now.saturating_add(RETRY_INTERVAL_NS),
+            drops: 0,
             reconnect_after: 0,
             fork_recoveries: 0,
             not_sync: PhantomData,
@@ -130,7 +130,7 @@ impl<T: BeatTransport> Engine<T> {
             }
         }
         if let Link::Lost | Link::NeverConnected = self.link {
-            if let Some(outcome) = self.look_for_observer(now) {
+            if let Some(outcome) = self.retry_connection(now) {
                 return outcome;
             }
         }
@@ -139,7 +139,7 @@ impl<T: BeatTransport> Engine<T> {
         match self.send(&frame) {
             BeatOutcome::Dropped(reason) => self.after_drop(&frame, reason),
             other => {
-                self.run = 0;
+                self.drops = 0;
                 self.mark_connected();
                 other
             }
@@ -149,7 +149,7 @@ impl<T: BeatTransport> Engine<T> {
     pub(super) fn reconnect(&mut self) -> io::Result<()> {
         self.transport.reconnect()?;
         if self.fork_guard.process() != Some(self.process) {
-            self.start_anew(monotonic_ns())?;
+            self.start_again(monotonic_ns())?;
         }
         self.mark_connected();
         Ok(())
@@ -157,7 +157,7 @@ impl<T: BeatTransport> Engine<T> {
 
     pub(super) fn set_reconnect_after(&mut self, drops: u32) {
         self.reconnect_after = drops;
-        self.run = 0;
+        self.drops = 0;
     }
 
     pub(super) fn clock_regressions(&self) -> u64 {
@@ -177,7 +177,7 @@ impl<T: BeatTransport> Engine<T> {
         }
     }
 
-    /// A child's own session comes first: what was inherited must not send anything.
+    /// Makes the child's own session first: the inherited one must not send anything.
     #[cold]
     fn settle_in_child(&mut self, now: u64) -> io::Result<()> {
         match self.transport.reconnect() {
@@ -185,14 +185,14 @@ impl<T: BeatTransport> Engine<T> {
             Err(error) if self.link == Link::NeverConnected && is_absence(&error) => {}
             Err(error) => return Err(error),
         }
-        self.start_anew(now)
+        self.start_again(now)
     }
 
-    fn start_anew(&mut self, now: u64) -> io::Result<()> {
+    fn start_again(&mut self, now: u64) -> io::Result<()> {
         self.process = self.fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?;
-        self.nonces.start_anew_in_child();
+        self.nonces.reset_in_child();
         self.stamps.restart(now);
-        self.run = 0;
+        self.drops = 0;
         Ok(())
     }
 
@@ -204,18 +204,19 @@ impl<T: BeatTransport> Engine<T> {
     }
 
     #[inline]
-    fn lost(&mut self) {
+    fn mark_lost(&mut self) {
         if self.link == Link::Up {
             self.link = Link::Lost;
         }
     }
 
-    /// Tries a new session, if it is time to. Without any session the beat ends here.
+    /// Makes a new session, if an attempt is due. Returns the beat's outcome if there has
+    /// never been a session to send it on.
     #[cold]
-    fn look_for_observer(&mut self, now: u64) -> Option<BeatOutcome> {
+    fn retry_connection(&mut self, now: u64) -> Option<BeatOutcome> {
         let mut outcome = BeatOutcome::Dropped(DropReason::NoObserver);
-        if now >= self.look_at {
-            self.look_at = now.saturating_add(BETWEEN_LOOKS_NS);
+        if now >= self.retry_at {
+            self.retry_at = now.saturating_add(RETRY_INTERVAL_NS);
             match self.transport.reconnect() {
                 Ok(()) => {
                     self.mark_connected();
@@ -229,15 +230,15 @@ impl<T: BeatTransport> Engine<T> {
 
     #[inline]
     fn after_drop(&mut self, frame: &[u8; FRAME_BYTES], reason: DropReason) -> BeatOutcome {
-        self.run = self.run.saturating_add(1);
-        if self.reconnect_after != 0 && self.run >= self.reconnect_after {
+        self.drops = self.drops.saturating_add(1);
+        if self.reconnect_after != 0 && self.drops >= self.reconnect_after {
             return self.send_again(frame, reason);
         }
-        self.link_after(reason);
+        self.update_link(reason);
         BeatOutcome::Dropped(reason)
     }
 
-    /// Over a new session, if there is one to be had.
+    /// Sends the frame again over a new session, if one can be made.
     #[cold]
     fn send_again(&mut self, frame: &[u8; FRAME_BYTES], reason: DropReason) -> BeatOutcome {
         let outcome = match self.transport.reconnect() {
@@ -245,9 +246,9 @@ impl<T: BeatTransport> Engine<T> {
             Err(_) => BeatOutcome::Dropped(reason),
         };
         match outcome {
-            BeatOutcome::Dropped(reason) => self.link_after(reason),
+            BeatOutcome::Dropped(reason) => self.update_link(reason),
             BeatOutcome::Sent | BeatOutcome::Failed(_) => {
-                self.run = 0;
+                self.drops = 0;
                 self.mark_connected();
             }
         }
@@ -255,9 +256,9 @@ impl<T: BeatTransport> Engine<T> {
     }
 
     #[inline]
-    fn link_after(&mut self, reason: DropReason) {
+    fn update_link(&mut self, reason: DropReason) {
         match reason {
-            DropReason::NoObserver | DropReason::PeerGone => self.lost(),
+            DropReason::NoObserver | DropReason::PeerGone => self.mark_lost(),
             DropReason::KernelQueueFull | DropReason::StorageFull => self.mark_connected(),
         }
     }

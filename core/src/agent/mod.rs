@@ -1,4 +1,4 @@
-//! The agent: one connection of one process to one observer.
+//! The agent: a connection from this process to an observer.
 
 mod engine;
 mod open;
@@ -26,11 +26,12 @@ use crate::transport::SecureUdpTransport;
 use crate::transport::UdpTransport;
 use crate::transport::{AnyTransport, BeatTransport, UdsTransport};
 
-/// An agent. Making one may allocate and may fail; after that a beat never blocks,
-/// allocates, locks, logs or panics, and costs one system call.
+/// An agent: sends the beats of this process to an observer. Creating one may allocate and
+/// may fail. After that, a beat never blocks, allocates, locks, logs or panics, and makes
+/// one system call.
 ///
-/// Beat from the loop that does the work, not from a helper thread that lives on when
-/// the work is dead.
+/// Beat from the loop that does the work, not from a helper thread that keeps running when
+/// the work has stopped.
 ///
 /// ```
 /// use varta::{BeatOutcome, Status, Varta};
@@ -48,9 +49,8 @@ use crate::transport::{AnyTransport, BeatTransport, UdsTransport};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// It may be moved to another thread, and is not to be shared: a thread that beats has
-/// its own. However many there are, the beats of a process to an endpoint are counted
-/// together.
+/// An agent can be moved to another thread but not shared: each thread that beats needs its
+/// own. All agents of a process with the same endpoint share one nonce counter.
 ///
 /// ```compile_fail
 /// fn shared<T: Sync>() {}
@@ -59,9 +59,9 @@ use crate::transport::{AnyTransport, BeatTransport, UdsTransport};
 pub struct Varta<T: BeatTransport = UdsTransport>(Engine<T>);
 
 impl Varta<UdsTransport> {
-    /// Connects to the observer bound at a path. It is not followed when it is replaced,
-    /// unless [`set_reconnect_after`](Self::set_reconnect_after) says so;
-    /// [`open`](Varta::open) makes an agent that follows.
+    /// Connects to the observer bound at a path. The agent does not reconnect to an observer
+    /// that was replaced, unless [`set_reconnect_after`](Self::set_reconnect_after) is set;
+    /// an agent made by [`open`](Varta::open) does.
     ///
     /// ```
     /// let error = varta::Varta::connect("/nonexistent/varta.sock").unwrap_err();
@@ -70,7 +70,7 @@ impl Varta<UdsTransport> {
     ///
     /// # Errors
     ///
-    /// Nobody is bound there, the path is too long for a socket, or permission is denied.
+    /// No observer is bound there, the path is too long for a socket, or permission is denied.
     pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         Self::with_transport(UdsTransport::connect(path)?)
     }
@@ -78,7 +78,7 @@ impl Varta<UdsTransport> {
 
 #[cfg(feature = "udp")]
 impl Varta<UdpTransport> {
-    /// Beats to a UDP address.
+    /// Connects to a UDP address.
     ///
     /// ```
     /// use varta::{BeatOutcome, Status, Varta};
@@ -91,7 +91,7 @@ impl Varta<UdpTransport> {
     ///
     /// # Errors
     ///
-    /// There is no way to the address, or no descriptor for the socket.
+    /// The address is unreachable, or the process is out of descriptors.
     pub fn connect_udp(address: SocketAddr) -> io::Result<Self> {
         Self::with_transport(UdpTransport::connect(address)?)
     }
@@ -99,7 +99,7 @@ impl Varta<UdpTransport> {
 
 #[cfg(feature = "secure-udp")]
 impl Varta<SecureUdpTransport> {
-    /// Beats to a UDP address, sealed with a key that agents and observer share.
+    /// Connects to a UDP address; beats are sealed with a key that agents and observer share.
     ///
     /// ```
     /// use varta::{BeatOutcome, Status, Varta, secure::Key};
@@ -112,13 +112,13 @@ impl Varta<SecureUdpTransport> {
     ///
     /// # Errors
     ///
-    /// There is no way to the address, no descriptor for the socket, or no entropy.
+    /// The address is unreachable, the process is out of descriptors, or there is no entropy.
     pub fn connect_secure_udp(address: SocketAddr, key: Key) -> io::Result<Self> {
         Self::with_transport(SecureUdpTransport::connect(address, key)?)
     }
 
-    /// Beats to a UDP address, sealed with this process's own key, which is derived from
-    /// a master key. A forked child derives its own.
+    /// Connects to a UDP address; beats are sealed with this process's own key, which is
+    /// derived from a master key. A forked child derives its own.
     ///
     /// ```
     /// use varta::{BeatOutcome, Status, Varta, secure::Key};
@@ -132,7 +132,7 @@ impl Varta<SecureUdpTransport> {
     ///
     /// # Errors
     ///
-    /// There is no way to the address, no descriptor for the socket, or no entropy.
+    /// The address is unreachable, the process is out of descriptors, or there is no entropy.
     pub fn connect_secure_udp_with_master(
         address: SocketAddr,
         master: Key,
@@ -142,9 +142,9 @@ impl Varta<SecureUdpTransport> {
 }
 
 impl Varta<AnyTransport> {
-    /// Beats to an [`Endpoint`](crate::Endpoint) given as a string, and takes care of
-    /// itself: it may start before its observer and outlive it. On a Unix socket, the
-    /// beat after one that found nobody first tries a new session, at most ten times a
+    /// Opens an agent for an [`Endpoint`](crate::Endpoint) given as a string. The agent may
+    /// start before its observer and outlive it. On a Unix socket, after a beat was dropped
+    /// because no observer was there, the next beat first reconnects, at most ten times a
     /// second; over UDP the session is kept.
     ///
     /// ```
@@ -155,11 +155,11 @@ impl Varta<AnyTransport> {
     /// # let path = folder.join("varta.sock");
     /// # let path = path.to_str().unwrap();
     /// let mut agent = Varta::open(path)?;
-    /// let nobody = BeatOutcome::Dropped(DropReason::NoObserver);
-    /// assert_eq!(agent.beat(Status::Ok, 0), nobody);
+    /// let no_observer = BeatOutcome::Dropped(DropReason::NoObserver);
+    /// assert_eq!(agent.beat(Status::Ok, 0), no_observer);
     ///
     /// let observer = std::os::unix::net::UnixDatagram::bind(path)?;
-    /// while agent.beat(Status::Ok, 0) == nobody {
+    /// while agent.beat(Status::Ok, 0) == no_observer {
     ///     std::thread::yield_now(); // the work
     /// }
     /// # std::fs::remove_dir_all(&folder)?;
@@ -168,22 +168,14 @@ impl Varta<AnyTransport> {
     ///
     /// # Errors
     ///
-    /// The endpoint or its key file is no good, or permission is denied. An absent
-    /// observer is no error.
+    /// The endpoint or its key file is invalid, or permission is denied. An absent observer
+    /// is not an error.
     pub fn open(endpoint: impl AsRef<OsStr>) -> io::Result<Self> {
         Self::open_with(&Endpoint::from_os_str(endpoint.as_ref())?, Options::default())
     }
 
     /// As [`open`](Self::open), to the endpoint in `$VARTA_ENDPOINT`, or else to
     /// `/run/varta/varta.sock`.
-    ///
-    /// ```
-    /// use varta::{Status, Varta};
-    ///
-    /// let mut agent = Varta::open_default()?;
-    /// println!("{}", agent.beat(Status::Ok, 0));
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
     ///
     /// # Errors
     ///
@@ -204,35 +196,25 @@ impl Varta<AnyTransport> {
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open); when told not to follow, an absent observer is an error.
+    /// As [`open`](Self::open). If [`Options::follow`] is false, an absent observer is an
+    /// error too.
     pub fn open_with(endpoint: &Endpoint, options: Options) -> io::Result<Self> {
         open::engine(endpoint, options).map(Self)
     }
 }
 
 impl<T: BeatTransport> Varta<T> {
-    /// Beats over a transport of the user's own.
-    ///
-    /// ```
-    /// use varta::{UdsTransport, Varta};
-    ///
-    /// # let folder = std::env::temp_dir().join(format!("varta-doc-with-{}", std::process::id()));
-    /// # std::fs::create_dir_all(&folder)?;
-    /// # let path = folder.join("varta.sock");
-    /// # let observer = std::os::unix::net::UnixDatagram::bind(&path)?;
-    /// let agent = Varta::with_transport(UdsTransport::connect(&path)?)?;
-    /// # std::fs::remove_dir_all(&folder)?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Makes an agent that sends over the given transport, which may be a custom one:
+    /// see [`BeatTransport`].
     ///
     /// # Errors
     ///
-    /// There is no memory for what notices a fork.
+    /// There is no memory for detecting forks.
     pub fn with_transport(transport: T) -> io::Result<Self> {
         Engine::new(transport).map(Self)
     }
 
-    /// Says that this process lives, with a status and a number of the application's own.
+    /// Sends a beat, with a status and a number chosen by the application.
     ///
     /// ```
     /// use varta::{BeatOutcome, Status, Varta};
@@ -241,79 +223,50 @@ impl<T: BeatTransport> Varta<T> {
     /// # let mut agent = Varta::connect_udp(observer.local_addr()?)?;
     /// match agent.beat(Status::Degraded, 42) {
     ///     BeatOutcome::Sent => {}
-    ///     BeatOutcome::Dropped(reason) => eprintln!("nobody heard it: {reason}"),
-    ///     BeatOutcome::Failed(error) => eprintln!("look into this: {error}"),
+    ///     BeatOutcome::Dropped(reason) => eprintln!("beat dropped: {reason}"),
+    ///     BeatOutcome::Failed(error) => eprintln!("beat failed: {error}"),
     /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// [`Status::Stall`] is what an observer says of the silent; beating it fails with
-    /// `InvalidInput`.
+    /// [`Status::Stall`] is reserved for observers; a beat with it fails with `InvalidInput`.
     #[inline]
     pub fn beat(&mut self, status: Status, payload: u32) -> BeatOutcome {
         self.0.beat::<V2>(status, payload)
     }
 
-    /// Makes a new session to the same place. Nonce and clock go on; in a forked child
-    /// they start anew.
-    ///
-    /// ```
-    /// # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// let mut agent = varta::Varta::connect_udp(observer.local_addr()?)?;
-    /// agent.reconnect()?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Makes a new session to the same endpoint. The nonce and the clock continue; in a
+    /// forked child they start again.
     ///
     /// # Errors
     ///
-    /// Why there is no new session; the old one stays as it was.
+    /// No new session could be made; the old one is unchanged.
     pub fn reconnect(&mut self) -> io::Result<()> {
         self.0.reconnect()
     }
 
-    /// After `drops` dropped beats in a row, a beat reconnects by itself and sends the
-    /// same frame once more; while that does not help, every later beat tries again.
-    /// 0, the default, turns it off. Setting it begins a new count.
-    ///
-    /// ```
-    /// # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// let mut agent = varta::Varta::connect_udp(observer.local_addr()?)?;
-    /// agent.set_reconnect_after(3);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// After this many dropped beats in a row, the beat reconnects and sends the same frame
+    /// once more. As long as that fails, every later beat tries again. 0, the default, turns
+    /// this off. Setting it resets the count of drops.
     pub fn set_reconnect_after(&mut self, drops: u32) {
         self.0.set_reconnect_after(drops);
     }
 
-    /// How often the clock went back, for `varta_client_clock_regression_total`.
-    ///
-    /// ```
-    /// # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// let agent = varta::Varta::connect_udp(observer.local_addr()?)?;
-    /// assert_eq!(agent.clock_regressions(), 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// How many times the clock went back, for `varta_client_clock_regression_total`.
     #[must_use]
     pub fn clock_regressions(&self) -> u64 {
         self.0.clock_regressions()
     }
 
     /// How many forks lie between the process that made this agent and the one that uses
-    /// it, as its beats have noticed, for `varta_client_fork_recoveries_total`.
-    ///
-    /// ```
-    /// # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
-    /// let agent = varta::Varta::connect_udp(observer.local_addr()?)?;
-    /// assert_eq!(agent.fork_recoveries(), 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// it, as detected by its beats, for `varta_client_fork_recoveries_total`.
     #[must_use]
     pub fn fork_recoveries(&self) -> u64 {
         self.0.fork_recoveries()
     }
 }
 
-/// Says where it leads, what it has counted, and how a fork is noticed: `wipe-on-fork`,
+/// Shows the endpoint, the counters, and how forks are detected: `wipe-on-fork`,
 /// `at-fork hook` or `getpid`.
 impl<T: BeatTransport> fmt::Debug for Varta<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

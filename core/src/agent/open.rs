@@ -27,22 +27,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// Whether the agent looks for its observer by itself, which is the default. If not,
-    /// the observer must be there when the agent is made.
-    ///
-    /// ```
-    /// let options = varta::Options::default().follow(false);
-    /// ```
+    /// Whether the agent reconnects to its observer by itself, which is the default. If
+    /// false, the observer must be bound when the agent is opened.
     #[must_use]
     pub fn follow(self, follow: bool) -> Self {
         Self { follow, ..self }
     }
 
     /// As [`Varta::set_reconnect_after`](crate::Varta::set_reconnect_after).
-    ///
-    /// ```
-    /// let options = varta::Options::default().reconnect_after(3);
-    /// ```
     #[must_use]
     pub fn reconnect_after(self, drops: u32) -> Self {
         Self { reconnect_after: drops, ..self }

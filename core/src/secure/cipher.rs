@@ -1,4 +1,4 @@
-//! Sealing a frame and opening it again.
+//! Seals frames and opens sealed ones.
 
 use core::fmt;
 
@@ -18,27 +18,17 @@ pub const MASTER_BYTES: usize = 64;
 const TAG_BYTES: usize = 16;
 const PID_BYTES: usize = MASTER_BYTES - SHARED_BYTES;
 
-/// The AEAD nonce of one seal. No two seals under one key may ever share one.
-///
-/// ```
-/// let iv = varta::secure::Iv { prefix: [7; 8], counter: 1 };
-/// assert_eq!(iv.to_bytes()[8..], [1, 0, 0, 0]);
-/// ```
+/// The AEAD nonce of a sealed frame. It must never be used twice with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Iv {
-    /// Random to the session, derived from its salt.
+    /// The prefix of the session, derived from its random salt.
     pub prefix: [u8; 8],
-    /// Moves with every seal.
+    /// Counts the frames sealed with this prefix.
     pub counter: u32,
 }
 
 impl Iv {
-    /// The twelve bytes as they travel.
-    ///
-    /// ```
-    /// let iv = varta::secure::Iv { prefix: [0xab; 8], counter: 0x0102 };
-    /// assert_eq!(iv.to_bytes()[7..], [0xab, 2, 1, 0, 0]);
-    /// ```
+    /// The twelve bytes on the wire.
     #[must_use]
     pub fn to_bytes(self) -> [u8; 12] {
         let mut bytes = [0; 12];
@@ -47,7 +37,7 @@ impl Iv {
         bytes
     }
 
-    /// Reads the twelve bytes.
+    /// Reads the twelve bytes on the wire.
     ///
     /// ```
     /// use varta::secure::Iv;
@@ -65,7 +55,7 @@ impl Iv {
     }
 }
 
-/// A key made ready to seal and open. Wiped when dropped, never printed.
+/// A key that is ready for sealing and opening. It is wiped when dropped and never printed.
 ///
 /// ```
 /// use varta::secure::{AuthError, Cipher, Iv, Key};
@@ -81,32 +71,24 @@ impl Iv {
 pub struct Cipher(Wiped<LessSafeKey>);
 
 impl Cipher {
-    /// Makes a key ready.
-    ///
-    /// ```
-    /// use varta::secure::{Cipher, Key};
-    ///
-    /// let cipher = Cipher::new(&Key::from_bytes([9; 32]));
-    /// assert_eq!(format!("{cipher:?}"), "Cipher(..)");
-    /// ```
+    /// Prepares a key.
     #[must_use]
     pub fn new(key: &Key) -> Self {
         Self::of_bytes(key.as_bytes())
     }
 
-    /// As [`new`](Self::new), of bytes that are no key of their own.
+    /// As [`new`](Self::new), from the bytes of a key.
     #[doc(hidden)]
     #[must_use]
     pub fn of_bytes(key: &[u8; 32]) -> Self {
         match UnboundKey::new(&CHACHA20_POLY1305, key) {
             Ok(key) => Self(Wiped::new(LessSafeKey::new(key))),
-            // It fails for keys that are not 32 bytes long; this one is, by its type.
+            // This fails only for keys that are not 32 bytes long.
             Err(ring::error::Unspecified) => unreachable!("a key has 32 bytes"),
         }
     }
 
-    /// Makes a key ready in a place of its own, for one that is kept: nothing of it is left
-    /// on the stack.
+    /// Prepares a key on the heap and leaves no trace of it on the stack.
     #[doc(hidden)]
     #[must_use]
     pub fn boxed(key: &[u8; 32]) -> Box<Self> {
@@ -114,12 +96,12 @@ impl Cipher {
         fn boxed(key: &[u8; 32]) -> Box<Cipher> {
             Box::new(Cipher::of_bytes(key))
         }
-        let made = boxed(key);
+        let cipher = boxed(key);
         wipe_stack();
-        made
+        cipher
     }
 
-    /// Takes another key, at the same place in memory and without traces on the stack.
+    /// Replaces the key at the same place in memory and leaves no trace of it on the stack.
     pub(crate) fn replace(&mut self, key: &[u8; 32]) {
         #[inline(never)]
         fn replace(old: &mut Cipher, key: &[u8; 32]) {
@@ -131,17 +113,9 @@ impl Cipher {
 
     /// Seals a frame with a shared key: `iv | ciphertext | tag`.
     ///
-    /// ```
-    /// use varta::secure::{Cipher, Iv, Key};
-    ///
-    /// let cipher = Cipher::new(&Key::from_bytes([9; 32]));
-    /// let wire = cipher.seal(Iv { prefix: [3; 8], counter: 1 }, &[0; 32]).unwrap();
-    /// assert_eq!(wire[..12], [3, 3, 3, 3, 3, 3, 3, 3, 1, 0, 0, 0]);
-    /// ```
-    ///
     /// # Errors
     ///
-    /// [`SealError`] if the cipher refuses, which it never does for 32 bytes.
+    /// [`SealError`] if the cipher fails, which never happens for 32 bytes.
     pub fn seal(
         &self,
         iv: Iv,
@@ -169,7 +143,7 @@ impl Cipher {
     ///
     /// # Errors
     ///
-    /// [`SealError`] if the cipher refuses, which it never does for 32 bytes.
+    /// [`SealError`] if the cipher fails, which never happens for 32 bytes.
     pub fn seal_as(
         &self,
         pid: u32,
@@ -185,35 +159,21 @@ impl Cipher {
         Ok(wire)
     }
 
-    /// Opens what [`seal`](Self::seal) made.
-    ///
-    /// ```
-    /// use varta::secure::{AuthError, Cipher, Key};
-    ///
-    /// let cipher = Cipher::new(&Key::from_bytes([9; 32]));
-    /// assert_eq!(cipher.open(&[0; 60]), Err(AuthError));
-    /// ```
+    /// Opens a datagram made by [`seal`](Self::seal).
     ///
     /// # Errors
     ///
-    /// [`AuthError`] for a wrong key and for any byte that was changed.
+    /// [`AuthError`] if the key is wrong or any byte was changed.
     pub fn open(&self, wire: &[u8; SHARED_BYTES]) -> Result<[u8; FRAME_BYTES], AuthError> {
         self.open_with(wire, &[])
     }
 
-    /// Opens what [`seal_as`](Self::seal_as) made, with the key derived for the pid that
-    /// the first four bytes name; the frame inside must name the same.
-    ///
-    /// ```
-    /// use varta::secure::{AuthError, Cipher, Key};
-    ///
-    /// let cipher = Cipher::new(&Key::from_bytes([9; 32]));
-    /// assert_eq!(cipher.open_from(&[0; 64]), Err(AuthError));
-    /// ```
+    /// Opens a datagram made by [`seal_as`](Self::seal_as). This must be the cipher of the
+    /// pid in the first four bytes, and the frame inside must have the same pid.
     ///
     /// # Errors
     ///
-    /// [`AuthError`] for a wrong key, any byte that was changed, or another pid inside.
+    /// [`AuthError`] if the key is wrong, any byte was changed, or the pid inside differs.
     pub fn open_from(&self, wire: &[u8; MASTER_BYTES]) -> Result<[u8; FRAME_BYTES], AuthError> {
         let (pid, sealed) = wire.split_at(PID_BYTES);
         let frame = self.open_with(sealed.first_chunk().ok_or(AuthError)?, pid)?;
@@ -269,14 +229,14 @@ impl Cipher {
     }
 }
 
-/// Overwrites what calls that have returned left on the stack: ciphers move keys through it,
-/// and work on them there. To be called where a key is dropped, from a frame that is not
-/// deeper than those that used it.
+/// Overwrites the part of the stack that earlier calls have used, because ciphers move and
+/// process keys there. Call it where a key is dropped, from a stack frame that is not deeper
+/// than the ones that used the key.
 #[inline(never)]
 pub fn wipe_stack() {
     const BYTES: usize = 16 * 1024;
-    let mut left = [0_u8; BYTES];
-    core::hint::black_box(&mut left).zeroize();
+    let mut stack = [0_u8; BYTES];
+    core::hint::black_box(&mut stack).zeroize();
 }
 
 impl fmt::Debug for Cipher {
@@ -285,33 +245,25 @@ impl fmt::Debug for Cipher {
     }
 }
 
-/// The bytes were not sealed with this key, or were changed since.
-///
-/// ```
-/// assert_eq!(varta::secure::AuthError.to_string(), "not sealed with this key, or changed on the way");
-/// ```
+/// The bytes were not sealed with this key, or were changed in transit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AuthError;
 
 impl fmt::Display for AuthError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not sealed with this key, or changed on the way")
+        f.write_str("not sealed with this key, or changed in transit")
     }
 }
 
 impl core::error::Error for AuthError {}
 
-/// The cipher refused to seal.
-///
-/// ```
-/// assert_eq!(varta::secure::SealError.to_string(), "the cipher refused to seal");
-/// ```
+/// The cipher failed to seal the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealError;
 
 impl fmt::Display for SealError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the cipher refused to seal")
+        f.write_str("the cipher failed to seal the frame")
     }
 }
 

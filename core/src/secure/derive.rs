@@ -1,4 +1,4 @@
-//! HKDF-SHA256 with an empty salt, for agents' keys, IV prefixes and epoch keys.
+//! Derives agents' keys, IV prefixes and epoch keys by HKDF-SHA256 with an empty salt.
 
 use core::fmt;
 
@@ -19,7 +19,7 @@ use super::key::Key;
 ///
 /// # Errors
 ///
-/// [`KdfError`] if the derivation refuses, which it never does for these lengths.
+/// [`KdfError`] if the derivation fails, which never happens for these lengths.
 pub fn derive_agent_key(master: &Key, pid: u32) -> Result<Key, KdfError> {
     Ok(Key::from_bytes(*derive_agent_bytes(master.as_bytes(), pid)?))
 }
@@ -44,12 +44,12 @@ pub fn derive_agent_bytes(
 ///
 /// # Errors
 ///
-/// [`KdfError`] if the derivation refuses, which it never does for these lengths.
+/// [`KdfError`] if the derivation fails, which never happens for these lengths.
 pub fn derive_iv_prefix(salt: &[u8; 16], index: u32) -> Result<[u8; 8], KdfError> {
     Ok(*expand(salt, &[b"varta-iv-prefix-v1\0", &index.to_le_bytes()])?)
 }
 
-/// The key of an epoch, from an agent's key. Reserved: nothing on the wire uses it yet.
+/// The key of an epoch, from an agent's key. Reserved: the wire format does not use it yet.
 ///
 /// ```
 /// use varta::secure::{Key, derive_epoch_key};
@@ -61,15 +61,15 @@ pub fn derive_iv_prefix(salt: &[u8; 16], index: u32) -> Result<[u8; 8], KdfError
 ///
 /// # Errors
 ///
-/// [`KdfError`] if the derivation refuses, which it never does for these lengths.
+/// [`KdfError`] if the derivation fails, which never happens for these lengths.
 pub fn derive_epoch_key(agent: &Key, epoch: u64) -> Result<Key, KdfError> {
     let key = expand(agent.as_bytes(), &[b"varta-epoch-v1\0", &epoch.to_le_bytes()])?;
     Ok(Key::from_bytes(*key))
 }
 
-/// The IV prefix of one last word. Its label keeps it apart from every beat's prefix;
-/// the pid, the time (monotonic nanoseconds) and the count keep it apart from every
-/// other last word, without asking for entropy in a dying process.
+/// The IV prefix of one last-words datagram. The label makes it different from the prefix of
+/// every beat. The pid, the time (monotonic nanoseconds) and the count make it different from
+/// all other last words, without reading entropy in a dying process.
 #[cfg(feature = "panic-handler")]
 pub(crate) fn last_words_prefix(
     salt: &[u8; 16],
@@ -100,17 +100,13 @@ fn expand<const N: usize>(
     Ok(output)
 }
 
-/// The derivation refused.
-///
-/// ```
-/// assert_eq!(varta::secure::KdfError.to_string(), "the key derivation refused");
-/// ```
+/// The key derivation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KdfError;
 
 impl fmt::Display for KdfError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the key derivation refused")
+        f.write_str("the key derivation failed")
     }
 }
 

@@ -1,4 +1,4 @@
-//! A 32-byte key: where it comes from, and that it leaves no trace.
+//! 32-byte keys: how they are read, and how they are wiped.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -12,8 +12,8 @@ use crate::sys;
 
 const HEX_DIGITS: usize = 64;
 
-/// A shared key, a master key or an agent's key. Wiped from memory when dropped, never
-/// printed, and not to be cloned by accident.
+/// A shared key, a master key or an agent's key. It is wiped from memory when dropped, never
+/// printed, and cannot be cloned.
 ///
 /// ```
 /// use varta::secure::Key;
@@ -22,16 +22,11 @@ const HEX_DIGITS: usize = 64;
 /// assert_eq!(format!("{key:?}"), "Key(..)");
 /// ```
 ///
-/// The bytes have one place in memory; moving a key copies no byte of it.
+/// The bytes are on the heap; moving a key does not copy them.
 pub struct Key(Box<[u8; 32]>);
 
 impl Key {
-    /// Takes 32 bytes as a key.
-    ///
-    /// ```
-    /// let key = varta::secure::Key::from_bytes([7; 32]);
-    /// assert_eq!(key.as_bytes(), &[7; 32]);
-    /// ```
+    /// Makes a key from 32 bytes.
     #[must_use]
     pub fn from_bytes(mut bytes: [u8; 32]) -> Self {
         let mut key = Self::empty();
@@ -44,7 +39,7 @@ impl Key {
         Self(Box::new([0; 32]))
     }
 
-    /// Reads 64 hex digits, of either case.
+    /// Reads 64 hex digits, in upper or lower case.
     ///
     /// ```
     /// use varta::secure::{Key, KeyError};
@@ -56,14 +51,14 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// [`KeyError`] says what is wrong, without repeating any digit.
+    /// [`KeyError`] describes what is wrong, without repeating any digit.
     pub fn from_hex(hex: &str) -> Result<Self, KeyError> {
         Self::from_digits(hex.as_bytes())
     }
 
-    /// Reads a file of 64 hex digits and perhaps a newline. A symlink is followed; what
-    /// it leads to must be a regular file that belongs to the effective user or to root,
-    /// and that neither group nor others can read or write.
+    /// Reads a file of 64 hex digits and an optional newline. A symlink is followed. The
+    /// file must be a regular one that belongs to the effective user or to root, and neither
+    /// its group nor others may have any access.
     ///
     /// ```
     /// let error = varta::secure::Key::from_file("/nonexistent/key").unwrap_err();
@@ -72,10 +67,9 @@ impl Key {
     ///
     /// # Errors
     ///
-    /// Names the file and what to do about it. The kind tells the cases apart:
-    /// `NotFound`, `PermissionDenied` (also for a file of another user or that others can
-    /// read), and
-    /// `InvalidData` for everything that is no key.
+    /// The error names the file and the remedy. Its kind is `NotFound`, `PermissionDenied`
+    /// (also for a file that belongs to another user or that others can access), or
+    /// `InvalidData` for a file that does not contain a key.
     pub fn from_file(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         Self::read(path).map_err(|error| {
@@ -87,10 +81,6 @@ impl Key {
     }
 
     /// The bytes, for a cipher or a derivation.
-    ///
-    /// ```
-    /// assert_eq!(varta::secure::Key::from_bytes([1; 32]).as_bytes().len(), 32);
-    /// ```
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -120,7 +110,7 @@ impl Key {
                 format!("it belongs to uid {owner}; run chown {own} on it"),
             ));
         }
-        // Room for a line ending, and one byte more, which only what is too long fills.
+        // Room for a line ending, and one more byte to detect a file that is too long.
         let mut text = Zeroizing::new([0; HEX_DIGITS + 3]);
         let mut length = 0;
         while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
@@ -182,7 +172,7 @@ impl fmt::Debug for Key {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KeyError {
-    /// Not 64 digits, but this many bytes.
+    /// The text has this many bytes instead of 64.
     Length(usize),
     /// The character at this place, counted from 1, is not a hex digit.
     NotHex(usize),
@@ -191,11 +181,11 @@ pub enum KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // A file is read only as far as it takes to see that it is too long.
+            // Not the length: a file that is too long is not read to its end.
             Self::Length(length) if *length > HEX_DIGITS => {
-                f.write_str("a key is 64 hex digits; this is longer")
+                f.write_str("a key is 64 hex digits; got more")
             }
-            Self::Length(length) => write!(f, "a key is 64 hex digits; here are {length}"),
+            Self::Length(length) => write!(f, "a key is 64 hex digits; got {length}"),
             Self::NotHex(place) => write!(f, "character {place} is not a hex digit"),
         }
     }

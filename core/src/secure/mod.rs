@@ -1,5 +1,5 @@
-//! The secure wrapping: a frame sealed with ChaCha20-Poly1305 for a network, and the
-//! derivations of its keys.
+//! Frames sealed with ChaCha20-Poly1305 for use over a network, and the derivation of their
+//! keys.
 
 mod cipher;
 mod derive;

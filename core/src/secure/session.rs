@@ -1,5 +1,5 @@
-//! What keeps AEAD nonces from repeating: a salt per session, a prefix derived from it,
-//! and a counter.
+//! Makes sure that no AEAD nonce repeats: each session has a random salt, a prefix derived
+//! from the salt, and a counter.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use crate::fork::{ForkGuard, Process};
 use crate::frame::FRAME_BYTES;
 use crate::sys;
 
-/// The key an agent was given.
+/// The key that an agent was given.
 #[derive(Debug)]
 pub(crate) enum Secret {
     Shared(Key),
@@ -19,14 +19,14 @@ pub(crate) enum Secret {
 }
 
 impl Secret {
-    /// The cipher for what a process sends. It allocates nothing, and leaves traces of the
-    /// key on the stack.
+    /// The cipher for the datagrams of a process. Making it allocates nothing but leaves
+    /// traces of the key on the stack.
     #[cfg(feature = "panic-handler")]
     pub(crate) fn cipher(&self, pid: u32) -> io::Result<Cipher> {
         self.with_key(pid, Cipher::of_bytes)
     }
 
-    /// Does something with the key of a process. With a master key each has its own.
+    /// Calls `work` with the key of a process. With a master key, each process has its own.
     fn with_key<T>(&self, pid: u32, work: impl FnOnce(&[u8; 32]) -> T) -> io::Result<T> {
         match self {
             Self::Shared(key) => Ok(work(key.as_bytes())),
@@ -67,7 +67,7 @@ impl Sealed {
     }
 }
 
-/// One session of one process. It seals nothing in a child of that process.
+/// The sealing session of one process. A child of that process must not use it.
 #[derive(Debug)]
 pub(crate) struct Session {
     fork_guard: &'static ForkGuard,
@@ -79,7 +79,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Asks for entropy once.
+    /// Reads entropy once.
     pub(crate) fn new(secret: &Secret) -> io::Result<Self> {
         let fork_guard = ForkGuard::of_process()?;
         let (process, salt, next) = begin(fork_guard)?;
@@ -87,8 +87,8 @@ impl Session {
         Ok(Self { fork_guard, process, cipher, salt, prefix_index: 0, next })
     }
 
-    /// Becomes a new session of this process, and allocates nothing: a forked child may be
-    /// in a state in which it must not. If it fails, the session stays as it is.
+    /// Turns this into a new session of the calling process. It allocates nothing, because
+    /// allocating may not be safe in a forked child. If it fails, the session is unchanged.
     pub(crate) fn renew(&mut self, secret: &Secret) -> io::Result<()> {
         let (process, salt, next) = begin(self.fork_guard)?;
         secret.with_key(process.pid(), |key| self.cipher.replace(key))?;
@@ -96,13 +96,13 @@ impl Session {
         Ok(())
     }
 
-    /// Whether this process is the one whose session it is.
+    /// Whether the session belongs to the calling process.
     #[inline]
     pub(crate) fn is_ours(&self) -> bool {
         self.fork_guard.is_still(self.process)
     }
 
-    /// Seals with an AEAD nonce that no other seal has or will have.
+    /// Seals a frame with an AEAD nonce that is never used again.
     pub(crate) fn seal(
         &mut self,
         secret: &Secret,
@@ -112,14 +112,14 @@ impl Session {
         Sealed::seal(secret, &self.cipher, self.process.pid(), iv, frame)
     }
 
-    /// The step to the next one is made before this one is used: whatever goes wrong
-    /// afterwards costs a gap and never a repetition.
+    /// Advances the counter before the IV is used: an error afterwards leaves a gap and never
+    /// a repetition.
     fn take_iv(&mut self) -> io::Result<Iv> {
         let taken = self.next;
         self.next = match taken.counter.checked_add(1) {
             Some(counter) => Iv { counter, ..taken },
             None => {
-                // After 2^32 prefixes of 2^32 seals each there is no next session here.
+                // All 2^32 prefixes, each with 2^32 - 1 counters, are used up.
                 let index = self
                     .prefix_index
                     .checked_add(1)
@@ -133,7 +133,7 @@ impl Session {
     }
 }
 
-/// What a new session of this process has of its own.
+/// The process, the salt and the first IV of a new session.
 fn begin(fork_guard: &ForkGuard) -> io::Result<(Process, [u8; 16], Iv)> {
     let process = fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?;
     let mut salt = [0; 16];
@@ -143,7 +143,7 @@ fn begin(fork_guard: &ForkGuard) -> io::Result<(Process, [u8; 16], Iv)> {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Each seal has worked with the key.
+        // Sealing has left traces of the key on the stack.
         wipe_stack();
     }
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_from_one() {
+    fn the_counter_starts_at_one() {
         let secret = Secret::Shared(Key::from_bytes([1; 32]));
         let mut session = Session::new(&secret).unwrap();
         let ivs: Vec<_> =
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_about_to_wrap_takes_a_new_prefix() {
+    fn a_counter_that_would_wrap_starts_a_new_prefix() {
         for secret in
             [Secret::Shared(Key::from_bytes([1; 32])), Secret::Master(Key::from_bytes([1; 32]))]
         {
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_prefix_is_the_end() {
+    fn sealing_fails_after_the_last_prefix() {
         let secret = Secret::Shared(Key::from_bytes([1; 32]));
         let mut session = Session::new(&secret).unwrap();
         session.prefix_index = u32::MAX;

@@ -3,7 +3,7 @@
 use std::arch::is_x86_feature_detected;
 use std::arch::x86_64::{_mm_crc32_u8, _mm_crc32_u32, _mm_crc32_u64};
 
-/// The CRC-32C by the CPU's own instruction, or None where the CPU has none.
+/// The CRC-32C, computed by the CPU's instruction; None if the CPU does not have it.
 #[inline]
 pub(crate) fn crc32c(bytes: &[u8]) -> Option<u32> {
     if !is_x86_feature_detected!("sse4.2") {
@@ -21,7 +21,7 @@ unsafe fn with_sse42(bytes: &[u8]) -> u32 {
     for word in words.chunks_exact(8) {
         let mut eight = [0; 8];
         eight.copy_from_slice(word);
-        // SAFETY: the caller saw to it that the CPU has SSE 4.2.
+        // SAFETY: the caller checked that the CPU has SSE 4.2.
         crc = unsafe { _mm_crc32_u64(crc, u64::from_le_bytes(eight)) };
     }
     #[allow(clippy::cast_possible_truncation, reason = "the instruction zeroes the rest")]
@@ -33,7 +33,7 @@ unsafe fn with_sse42(bytes: &[u8]) -> u32 {
     !crc
 }
 
-/// As [`crc32c`], of three words and a half one as they lie in memory, lowest byte first.
+/// As [`crc32c`], of three words and a half word in little-endian byte order.
 #[inline]
 pub(crate) fn of_words([a, b, c]: [u64; 3], half: u32) -> Option<u32> {
     if !is_x86_feature_detected!("sse4.2") {
@@ -48,7 +48,7 @@ pub(crate) fn of_words([a, b, c]: [u64; 3], half: u32) -> Option<u32> {
 unsafe fn words_with_sse42(a: u64, b: u64, c: u64, half: u32) -> u32 {
     let mut crc = u64::from(u32::MAX);
     for word in [a, b, c] {
-        // SAFETY: the caller saw to it that the CPU has SSE 4.2.
+        // SAFETY: the caller checked that the CPU has SSE 4.2.
         crc = unsafe { _mm_crc32_u64(crc, word) };
     }
     #[allow(clippy::cast_possible_truncation, reason = "the instruction zeroes the rest")]

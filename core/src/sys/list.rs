@@ -1,10 +1,10 @@
-//! A list that only grows and takes no lock, so that a fork in the middle of anything
-//! leaves the child a whole one.
+//! A list that only grows and takes no lock, so that a fork at any moment leaves the child
+//! a consistent list.
 
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-/// Its items live as long as the process.
+/// The items live as long as the process.
 pub(crate) struct List<T: 'static> {
     head: AtomicPtr<Node<T>>,
 }
@@ -19,13 +19,13 @@ impl<T: Sync> List<T> {
         Self { head: AtomicPtr::new(ptr::null_mut()) }
     }
 
-    /// The items, the latest first.
+    /// The items, newest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &'static T> + use<T> {
         std::iter::successors(self.head(), |node| node.next).map(|node| &node.item)
     }
 
-    /// The item that `wanted` picks, or else the one that `make` makes, added. Whoever
-    /// asks at the same moment gets the same item.
+    /// Returns the item for which `wanted` is true, or else adds the one that `make` makes.
+    /// Concurrent callers get the same item.
     pub(crate) fn find_or_add<E>(
         &self,
         wanted: impl Fn(&T) -> bool,
@@ -48,15 +48,15 @@ impl<T: Sync> List<T> {
             match self.head.compare_exchange(seen, new, Ordering::AcqRel, Ordering::Acquire) {
                 // SAFETY: the node was leaked into the list and is never freed.
                 Ok(_) => return Ok(unsafe { &(*new).item }),
-                // SAFETY: `new` came from `into_raw` just above and nobody else saw it.
+                // SAFETY: `new` came from `into_raw` just above, and no other thread saw it.
                 Err(_) => node = unsafe { Box::from_raw(new) },
             }
         }
     }
 
     fn head(&self) -> Option<&'static Node<T>> {
-        // SAFETY: the head is null or a node that was leaked, whole, before it was
-        // published with Release, and is never freed or changed.
+        // SAFETY: the head is null or a leaked node that was complete when it was published
+        // with Release, and is never freed or changed.
         unsafe { self.head.load(Ordering::Acquire).as_ref() }
     }
 }
@@ -66,19 +66,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_item_for_all_who_ask() {
+    fn all_threads_get_the_same_items() {
         static LIST: List<(u32, std::thread::ThreadId)> = List::new();
-        let ask = || {
+        let find = || {
             (0..500_u32).map(|wanted| {
                 let made = || Ok::<_, ()>((wanted, std::thread::current().id()));
                 *LIST.find_or_add(|item| item.0 == wanted, made).unwrap()
             })
         };
-        let answers: Vec<Vec<_>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| ask().collect())).collect();
+        let found: Vec<Vec<_>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(|| find().collect())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
-        assert!(answers.windows(2).all(|pair| pair[0] == pair[1]));
+        assert!(found.windows(2).all(|pair| pair[0] == pair[1]));
         assert_eq!(LIST.iter().count(), 500);
     }
 }

@@ -1,7 +1,7 @@
-//! What only the platform gives: the clock, the process, entropy, and memory with
-//! properties of its own. All of the crate's `unsafe` is in this folder.
+//! Access to the platform: the clock, the process, entropy, sockets and special memory. All
+//! of the crate's `unsafe` code is in this folder.
 
-#![allow(unsafe_code, reason = "this folder is where it lives")]
+#![allow(unsafe_code, reason = "all of the crate's unsafe code is in this folder")]
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod crc;
@@ -23,33 +23,33 @@ pub(crate) use wiped::Wiped;
 #[inline]
 pub(crate) fn monotonic_ns() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a timespec of ours to be written. With this clock and a good
-    // pointer the call cannot fail.
+    // SAFETY: `now` is a local timespec. With this clock and a valid pointer the call
+    // cannot fail.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
-    #[allow(clippy::cast_sign_loss, reason = "this clock never shows less than zero")]
+    #[allow(clippy::cast_sign_loss, reason = "this clock is never negative")]
     let (seconds, nanoseconds) = (now.tv_sec as u64, now.tv_nsec as u64);
     seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
 }
 
-/// The user whose rights this process has.
+/// The effective user id of this process.
 #[cfg(feature = "secure-udp")]
 pub(crate) fn effective_uid() -> u32 {
-    // SAFETY: takes nothing and cannot fail.
+    // SAFETY: has no arguments and cannot fail.
     unsafe { libc::geteuid() }
 }
 
-/// Takes a new descriptor out of the places of the three standard streams, should the
-/// program have closed those: what it prints must not go to an observer, and whoever opens
-/// them again must not cut an agent off.
+/// Moves a new descriptor away from the numbers of the three standard streams, in case the
+/// program has closed those: what the program prints must not go to an observer, and opening
+/// a standard stream again must not close an agent's socket.
 pub(crate) fn past_the_standard_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
     const FIRST: libc::c_int = 3;
     if fd.as_raw_fd() >= FIRST {
         return Ok(fd);
     }
-    // SAFETY: takes numbers alone, of which one is an open descriptor.
+    // SAFETY: the arguments are numbers, and the first is an open descriptor.
     match unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, FIRST) } {
         -1 => Err(io::Error::last_os_error()),
-        // SAFETY: made just now.
+        // SAFETY: the descriptor was just created and has no other owner.
         moved => Ok(unsafe { OwnedFd::from_raw_fd(moved) }),
     }
 }
@@ -57,7 +57,7 @@ pub(crate) fn past_the_standard_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
 /// Sends one datagram on a connected socket, at once or not at all.
 #[inline]
 pub(crate) fn send(socket: BorrowedFd<'_>, datagram: &[u8]) -> io::Result<usize> {
-    // SAFETY: pointer and length are those of a live slice, which is only read.
+    // SAFETY: pointer and length describe a live slice, which is only read.
     let sent = unsafe {
         libc::send(
             socket.as_raw_fd(),
@@ -69,27 +69,27 @@ pub(crate) fn send(socket: BorrowedFd<'_>, datagram: &[u8]) -> io::Result<usize>
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
-/// Whether this program has more rights than whoever started it, who chose its environment:
-/// what `secure_getenv` goes by.
+/// Whether this program has more rights than the user who started it and chose its
+/// environment. This is the condition that `secure_getenv` checks.
 pub(crate) fn has_raised_rights() -> bool {
-    // SAFETY: takes a number and reads what the kernel gave this program at its start.
+    // SAFETY: reads a value that the kernel passed to this program when it started.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
 }
 
-/// What tells one socket from all others, as long as it is open.
+/// A number that no other socket has as long as this one is open.
 pub(crate) fn inode(socket: BorrowedFd<'_>) -> io::Result<u64> {
     let mut about = std::mem::MaybeUninit::<libc::stat>::uninit();
-    // SAFETY: `about` is ours to be written.
+    // SAFETY: `about` is a local variable.
     if unsafe { libc::fstat(socket.as_raw_fd(), about.as_mut_ptr()) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: a call that succeeds has filled it.
+    // SAFETY: the call succeeded, so it has filled the struct.
     Ok(unsafe { about.assume_init_ref() }.st_ino)
 }
 
-/// Closes a descriptor in the drop of who holds it.
+/// Closes a descriptor while its owner is being dropped.
 pub(crate) fn close(descriptor: &mut ManuallyDrop<OwnedFd>) {
-    // SAFETY: its holder is being dropped, and with it the last one who could use it.
+    // SAFETY: the owner is being dropped, so nothing uses the descriptor afterwards.
     unsafe { ManuallyDrop::drop(descriptor) };
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn close(descriptor: &mut ManuallyDrop<OwnedFd>) {
 pub(crate) fn entropy(buffer: &mut [u8]) -> io::Result<()> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        // SAFETY: pointer and length are those of a live slice of ours.
+        // SAFETY: pointer and length describe a live slice that is borrowed mutably.
         let got = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
         match usize::try_from(got) {
             Ok(got) => filled += got,

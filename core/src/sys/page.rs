@@ -1,4 +1,4 @@
-//! Numbers that a forked child finds to be zero.
+//! Memory pages whose numbers are zero in a forked child.
 
 use std::io;
 use std::ptr::{self, NonNull};
@@ -11,18 +11,19 @@ pub(crate) const SLOTS: usize = 512;
 
 const BYTES: usize = size_of::<[AtomicU64; SLOTS]>();
 
-/// Who zeroes the numbers in a child.
+/// What zeroes the numbers in a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wiping {
-    /// The kernel, for every kind of child with memory of its own.
+    /// The kernel, for every kind of child with its own memory.
     Kernel,
-    /// A hook of the C library, for children made through it.
+    /// A `pthread_atfork` hook, for children forked through the C library.
     Hook,
-    /// Nobody: the process id has to be asked for.
+    /// Nothing: a fork is detected by calling `getpid`.
     Nobody,
 }
 
-/// A page of numbers. What a thread made in vain, because another was faster, is unmapped.
+/// A page of numbers. A page that turns out not to be needed, because another thread was
+/// faster, is unmapped when it is dropped.
 pub(crate) struct Page {
     slots: NonNull<[AtomicU64; SLOTS]>,
     pub(crate) wiping: Wiping,
@@ -34,14 +35,14 @@ unsafe impl Send for Page {}
 unsafe impl Sync for Page {}
 
 impl Page {
-    /// Maps a page that is wiped in the best way there is.
+    /// Maps a page that is wiped in the best way available.
     pub(crate) fn new() -> io::Result<Self> {
         Self::wiped_by(Wiping::Kernel)
             .or_else(|_| Self::wiped_by(Wiping::Hook))
             .or_else(|_| Self::wiped_by(Wiping::Nobody))
     }
 
-    /// Maps a page that is wiped in this way, or says why it can't be had.
+    /// Maps a page that is wiped in the given way.
     pub(crate) fn wiped_by(wiping: Wiping) -> io::Result<Self> {
         let slots = map()?;
         let armed = match wiping {
@@ -52,7 +53,7 @@ impl Page {
         match armed {
             Ok(()) => Ok(Self { slots, wiping }),
             Err(error) => {
-                // SAFETY: the mapping was made above and nobody else knows of it.
+                // SAFETY: the mapping was made above and nothing else refers to it.
                 unsafe { libc::munmap(slots.as_ptr().cast(), BYTES) };
                 Err(error)
             }
@@ -61,14 +62,14 @@ impl Page {
 
     #[inline]
     pub(crate) fn slots(&self) -> &[AtomicU64; SLOTS] {
-        // SAFETY: mapped readable and writable, zeroed, aligned to a page, until it is dropped.
+        // SAFETY: mapped readable and writable, zeroed, aligned to a page, until dropped.
         unsafe { self.slots.as_ref() }
     }
 }
 
 impl Drop for Page {
     fn drop(&mut self) {
-        // The hook goes on to wipe one that it knows.
+        // The hook keeps wiping the pages in its list.
         if self.wiping != Wiping::Hook {
             // SAFETY: `map` made it, and nothing borrows from the page any more.
             unsafe { libc::munmap(self.slots.as_ptr().cast(), BYTES) };
@@ -77,7 +78,7 @@ impl Drop for Page {
 }
 
 fn map() -> io::Result<NonNull<[AtomicU64; SLOTS]>> {
-    // SAFETY: asks for new memory at a place of the kernel's choosing.
+    // SAFETY: maps new memory at an address that the kernel chooses.
     let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -97,10 +98,10 @@ fn map() -> io::Result<NonNull<[AtomicU64; SLOTS]>> {
 #[cfg(target_os = "linux")]
 fn ask_kernel(slots: NonNull<[AtomicU64; SLOTS]>) -> io::Result<()> {
     let advise = |advice| {
-        // SAFETY: the range is a mapping of ours; a wipe in a child is what it is for.
+        // SAFETY: the range is our own mapping, and is meant to be wiped in a child.
         unsafe { libc::madvise(slots.as_ptr().cast(), BYTES, advice) }
     };
-    // A user-mode emulator may say yes to any advice; such a yes is worth nothing.
+    // A user-mode emulator may accept any advice and ignore it.
     const NO_SUCH_ADVICE: libc::c_int = -1;
     if advise(NO_SUCH_ADVICE) == 0 {
         return Err(io::ErrorKind::Unsupported.into());
@@ -130,8 +131,8 @@ fn hook(slots: NonNull<[AtomicU64; SLOTS]>) -> io::Result<()> {
     }
 
     if !REGISTERED.load(Ordering::Acquire) {
-        // SAFETY: the function stays as long as the library does. Should two threads
-        // register it at once, it wipes twice.
+        // SAFETY: the function exists as long as the library is loaded. If two threads
+        // register it at the same time, it wipes twice, which is harmless.
         match unsafe { libc::pthread_atfork(None, None, Some(wipe)) } {
             0 => REGISTERED.store(true, Ordering::Release),
             errno => return Err(io::Error::from_raw_os_error(errno)),

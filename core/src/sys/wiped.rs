@@ -5,8 +5,8 @@ use std::ops::Deref;
 
 use zeroize::Zeroize;
 
-/// Holds a value of a type that cannot wipe itself. The type must own nothing outside
-/// of its own bytes, which is checked when the code is compiled.
+/// Holds a value of a type that cannot wipe itself. The type must own nothing outside its
+/// own bytes; this is checked at compile time.
 pub(crate) struct Wiped<T>(MaybeUninit<T>);
 
 impl<T> Wiped<T> {
@@ -38,15 +38,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left() {
-        let mut home = std::mem::ManuallyDrop::new(Wiped::new([0x5a_u8; 64]));
-        let bytes = home.as_ptr();
+    fn dropping_zeroes_every_byte() {
+        let mut wiped = std::mem::ManuallyDrop::new(Wiped::new([0x5a_u8; 64]));
+        let bytes = wiped.as_ptr();
         // SAFETY: dropped once, and not used as a Wiped after that.
-        unsafe { std::mem::ManuallyDrop::drop(&mut home) };
+        unsafe { std::mem::ManuallyDrop::drop(&mut wiped) };
         for index in 0..64 {
             // SAFETY: the index is within the 64 bytes.
             let byte = unsafe { bytes.add(index) };
-            // SAFETY: the memory is still `home`'s, and zeroize wrote each byte of it.
+            // SAFETY: the memory still belongs to `wiped`, and zeroize wrote each byte of it.
             assert_eq!(unsafe { byte.read_volatile() }, 0);
         }
     }

@@ -16,7 +16,7 @@ use crate::frame::FRAME_BYTES;
 #[cfg(feature = "secure-udp")]
 use crate::secure::{Key, session::Secret};
 
-/// The transport of [`Varta::open`](crate::Varta::open): whichever its endpoint names.
+/// The transport of [`Varta::open`](crate::Varta::open), which its endpoint selects.
 ///
 /// ```
 /// use varta::{AnyTransport, BeatTransport};
@@ -29,7 +29,7 @@ use crate::secure::{Key, session::Secret};
 #[derive(Debug)]
 pub struct AnyTransport(Kind);
 
-// The sealed kind is the largest by far; all are moved once and then stay where they are.
+// The sealed kind is by far the largest, but a transport is moved only once.
 #[derive(Debug)]
 #[allow(clippy::large_enum_variant, reason = "a box would cost every sealed beat a jump")]
 enum Kind {
@@ -41,20 +41,12 @@ enum Kind {
 }
 
 impl AnyTransport {
-    /// Connects to an endpoint; on a Unix socket somebody must be bound there.
-    ///
-    /// ```
-    /// use varta::AnyTransport;
-    ///
-    /// let error = AnyTransport::connect(&"/nonexistent/varta.sock".parse()?).unwrap_err();
-    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-    /// # Ok::<(), varta::EndpointError>(())
-    /// ```
+    /// Connects to an endpoint. On a Unix socket, an observer must be bound there.
     ///
     /// # Errors
     ///
-    /// As the `connect` of the transport that the endpoint names, a key file that is no
-    /// good, or a transport that this build was made without.
+    /// The errors of the selected transport's `connect`, an invalid key file, or a transport
+    /// that this build does not include.
     pub fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         let mut transport = Self::unconnected(endpoint)?;
         if transport.is_local() {
@@ -63,7 +55,7 @@ impl AnyTransport {
         Ok(transport)
     }
 
-    /// One that on a Unix socket has no session yet.
+    /// A transport that on a Unix socket has no session yet.
     pub(crate) fn unconnected(endpoint: &Endpoint) -> io::Result<Self> {
         match endpoint {
             Endpoint::Path(_) | Endpoint::Abstract(_) => {
@@ -79,7 +71,7 @@ impl AnyTransport {
             #[cfg(not(feature = "secure-udp"))]
             _ => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                format!("cannot connect to {endpoint}: this build has no such transport"),
+                format!("cannot connect to {endpoint}: this build lacks the transport"),
             )),
         }
         .map(Self)

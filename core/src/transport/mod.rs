@@ -1,4 +1,4 @@
-//! What carries a beat.
+//! The transports that carry beats.
 
 pub(crate) mod any;
 #[cfg(feature = "secure-udp")]
@@ -20,7 +20,7 @@ pub use uds::UdsTransport;
 
 use crate::frame::FRAME_BYTES;
 
-/// Carries beats to one observer. A program may bring its own.
+/// Carries beats to one observer. A program may implement its own.
 ///
 /// ```
 /// use std::io;
@@ -45,26 +45,26 @@ use crate::frame::FRAME_BYTES;
 /// # Ok::<(), io::Error>(())
 /// ```
 pub trait BeatTransport: Send + 'static {
-    /// Hands one frame over, at once or not at all: it must not block and not allocate.
-    /// Says how many bytes of the frame were taken; fewer than all is a failed beat.
+    /// Sends one frame at once or not at all; it must neither block nor allocate. Returns how
+    /// many bytes of the frame were accepted; fewer than all is a failed beat.
     ///
     /// # Errors
     ///
-    /// [`classify_send_error`](crate::classify_send_error) says which errors drop a beat
-    /// and which fail it.
+    /// [`classify_send_error`](crate::classify_send_error) decides whether the beat counts as
+    /// dropped or failed.
     fn send(&mut self, frame: &[u8; FRAME_BYTES]) -> io::Result<usize>;
 
-    /// Makes a new session to the same place. In a forked child this is called before
-    /// anything is sent, and what the parent's session must not share is made anew. When
-    /// it fails, the old session stays as it was.
+    /// Makes a new session to the same endpoint. In a forked child this is called before
+    /// anything is sent, and must replace everything that must not be shared with the
+    /// parent. If it fails, the old session must be unchanged.
     ///
     /// # Errors
     ///
-    /// Why there is no new session.
+    /// No new session could be made.
     fn reconnect(&mut self) -> io::Result<()>;
 
-    /// Where it leads. All agents of a process whose transports give the same answer
-    /// count their beats together; without an answer an agent counts alone.
+    /// The endpoint that the transport sends to. All agents of a process whose transports
+    /// return the same endpoint share a nonce counter; with None, an agent has its own.
     fn endpoint(&self) -> Option<&OsStr> {
         None
     }

@@ -44,40 +44,25 @@ pub struct SecureUdpTransport {
 impl SecureUdpTransport {
     /// Connects with a key that agents and observer share.
     ///
-    /// ```
-    /// use varta::{SecureUdpTransport, secure::Key};
-    ///
-    /// let transport = SecureUdpTransport::connect(([127, 0, 0, 1], 9).into(), Key::from_bytes([7; 32]))?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
     /// # Errors
     ///
-    /// There is no way to the address, no descriptor for the socket, or no entropy.
+    /// The address is unreachable, the process is out of descriptors, or there is no entropy.
     pub fn connect(address: SocketAddr, key: Key) -> io::Result<Self> {
         Self::with_secret(address, Secret::Shared(key))
     }
 
     /// Connects with a master key, from which this process's own key is derived.
     ///
-    /// ```
-    /// use varta::{SecureUdpTransport, secure::Key};
-    ///
-    /// let master = Key::from_bytes([7; 32]);
-    /// let transport = SecureUdpTransport::connect_with_master(([127, 0, 0, 1], 9).into(), master)?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    ///
     /// # Errors
     ///
-    /// There is no way to the address, no descriptor for the socket, or no entropy.
+    /// The address is unreachable, the process is out of descriptors, or there is no entropy.
     pub fn connect_with_master(address: SocketAddr, master: Key) -> io::Result<Self> {
         Self::with_secret(address, Secret::Master(master))
     }
 
     pub(crate) fn with_secret(address: SocketAddr, secret: Secret) -> io::Result<Self> {
-        let made = || Ok((Socket::new(connected(address)?)?, Session::new(&secret)?));
-        let (socket, session) = made()
+        let open = || Ok((Socket::new(connected(address)?)?, Session::new(&secret)?));
+        let (socket, session) = open()
             .map_err(|error| cannot_connect(&error, format_args!("udp+secure://{address}")))?;
         let endpoint = Endpoint::Udp(address).counted_as();
         Ok(Self { socket, address, secret, session, endpoint })
@@ -85,10 +70,10 @@ impl SecureUdpTransport {
 }
 
 impl BeatTransport for SecureUdpTransport {
-    // Inlined, the frame of its stack would be that of every beat that goes elsewhere.
+    // If it were inlined, beats over other transports would pay for its large stack frame.
     #[inline(never)]
     fn send(&mut self, frame: &[u8; FRAME_BYTES]) -> io::Result<usize> {
-        // An agent has reconnected by now; this is for those who hold the transport itself.
+        // An agent has reconnected already; this is for a transport used without an agent.
         if !self.session.is_ours() {
             self.reconnect()?;
         }
@@ -100,7 +85,7 @@ impl BeatTransport for SecureUdpTransport {
     fn reconnect(&mut self) -> io::Result<()> {
         let socket = Socket::new(connected(self.address)?)?;
         self.session.renew(&self.secret)?;
-        // As over a Unix socket: in its place before the old one is closed.
+        // As over a Unix socket: replace the old socket before closing it.
         let old = mem::replace(&mut self.socket, socket);
         drop(old);
         Ok(())

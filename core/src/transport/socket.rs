@@ -1,4 +1,4 @@
-//! A socket that is closed by nobody but its owner.
+//! A socket that only its owner can close.
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::sys;
 
-/// A fork copies the table of descriptors first and the memory later, while the other
-/// threads go on. When one of them makes a new session in between, the child has the number
-/// of a descriptor that it does not have: it may be free there, or another file's by the time
-/// the child makes a session of its own. So a socket is closed only if it is still the one
-/// that was opened.
+/// A fork copies the descriptor table first and the memory later, while the other threads
+/// keep running. If one of them makes a new session in between, the child has the number of a
+/// descriptor that is not in its table. By the time the child makes its own session, that
+/// number may be free or belong to another file. So a socket is closed only if it is still
+/// the one that was opened.
 #[derive(Debug)]
 pub(super) struct Socket {
     descriptor: ManuallyDrop<OwnedFd>,

@@ -13,7 +13,7 @@ use crate::endpoint::Endpoint;
 use crate::frame::FRAME_BYTES;
 use crate::sys;
 
-/// Beats over plain UDP, which anyone on the way can read and forge.
+/// Beats over plain UDP. Anyone on the network path can read and forge them.
 ///
 /// ```
 /// use varta::{BeatTransport, UdpTransport};
@@ -31,16 +31,11 @@ pub struct UdpTransport {
 }
 
 impl UdpTransport {
-    /// Connects a socket to an address. Whether anybody listens there shows only later.
-    ///
-    /// ```
-    /// let transport = varta::UdpTransport::connect(([127, 0, 0, 1], 9).into())?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Connects a socket to an address. It does not check whether an observer listens there.
     ///
     /// # Errors
     ///
-    /// There is no way to the address, or no descriptor for the socket.
+    /// The address is unreachable, or the process is out of descriptors.
     pub fn connect(address: SocketAddr) -> io::Result<Self> {
         let endpoint = Endpoint::Udp(address);
         let socket = connected(address)
@@ -50,7 +45,7 @@ impl UdpTransport {
     }
 }
 
-/// A socket of its own port, connected to an address.
+/// A socket with its own port, connected to an address.
 pub(crate) fn connected(address: SocketAddr) -> io::Result<OwnedFd> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -68,7 +63,7 @@ impl BeatTransport for UdpTransport {
     }
 
     fn reconnect(&mut self) -> io::Result<()> {
-        // As over a Unix socket: in its place before the old one is closed.
+        // As over a Unix socket: replace the old socket before closing it.
         let old = mem::replace(&mut self.socket, Socket::new(connected(self.address)?)?);
         drop(old);
         Ok(())

@@ -40,14 +40,9 @@ pub struct UdsTransport {
 impl UdsTransport {
     /// Connects to the socket at a path.
     ///
-    /// ```
-    /// let error = varta::UdsTransport::connect("/nonexistent/varta.sock").unwrap_err();
-    /// assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
-    /// ```
-    ///
     /// # Errors
     ///
-    /// Nobody is bound there, the path is too long for a socket, or permission is denied.
+    /// No observer is bound there, the path is too long for a socket, or permission is denied.
     pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
         let path = path.as_ref();
         let mut transport = Self::unconnected(&Endpoint::Path(path.to_owned()))?;
@@ -55,7 +50,7 @@ impl UdsTransport {
         Ok(transport)
     }
 
-    /// One that has no session yet.
+    /// A transport that has no session yet.
     pub(crate) fn unconnected(endpoint: &Endpoint) -> io::Result<Self> {
         let address = address(endpoint).map_err(|error| cannot_connect(&error, endpoint))?;
         Ok(Self { socket: None, address, endpoint: endpoint.counted_as() })
@@ -79,14 +74,14 @@ pub(crate) fn connected(address: &SocketAddr) -> io::Result<OwnedFd> {
     Ok(socket.into())
 }
 
-/// Says where a connection was to go, and what it means that nobody was found.
+/// Adds the endpoint to an error, and a hint if no observer was found there.
 pub(crate) fn cannot_connect(error: &io::Error, to: impl std::fmt::Display) -> io::Error {
     match outcome::classify_send_error(error) {
-        // An error that is in words already is of something else, such as a key file.
+        // An error that has a message already is about something else, such as a key file.
         BeatOutcome::Dropped(DropReason::NoObserver) if error.raw_os_error().is_some() => {
             outcome::with_context(
                 error,
-                format_args!("cannot connect to {to}, where no observer listens"),
+                format_args!("cannot connect to {to}, where no observer is listening"),
             )
         }
         _ => outcome::with_context(error, format_args!("cannot connect to {to}")),
@@ -103,8 +98,8 @@ impl BeatTransport for UdsTransport {
     }
 
     fn reconnect(&mut self) -> io::Result<()> {
-        // Put in its place before the old one is closed: a child forked from another thread
-        // in between must not find a descriptor that is closed already.
+        // The old socket is replaced before it is closed: a child forked from another thread
+        // in between must not have a descriptor that is closed already.
         let old = self.socket.replace(Socket::new(connected(&self.address)?)?);
         drop(old);
         Ok(())

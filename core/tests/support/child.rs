@@ -1,4 +1,4 @@
-//! Forked children that tell how they ended.
+//! Forked children whose exit is checked.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -8,23 +8,23 @@ use std::panic::{self, AssertUnwindSafe};
 
 use super::PATIENCE;
 
-/// Runs `run` in a forked child and waits; panics unless it came to its end there.
+/// Runs `run` in a forked child and waits for it; panics unless it returned there.
 #[track_caller]
 pub(crate) fn in_child(run: impl FnOnce()) {
     Child::start(run).finish();
 }
 
-/// A forked child that runs a closure. It exits with 0 when that returns and with 101
-/// when it panics; one that hangs is killed by its alarm.
+/// A forked child that runs a closure. It exits with 0 when the closure returns and with
+/// 101 when it panics. If it hangs, its alarm kills it.
 ///
-/// It has all descriptors of the process that it was forked from, those of other tests'
-/// receivers too, and keeps them open. In a file that forks, a test that drops a receiver
-/// and expects it gone does so in a child, where nobody else forks.
+/// It inherits all descriptors of its parent, including those of other tests' receivers, and
+/// keeps them open. So in a file that forks, a test that needs a dropped receiver to be
+/// closed must drop it in a child, where no other test forks.
 pub(crate) struct Child {
     pub(super) pid: libc::pid_t,
     ended: Option<Ended>,
-    /// What it said when it panicked.
-    said: UnixStream,
+    /// Receives the message of a panic.
+    message: UnixStream,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,16 +36,16 @@ pub(crate) enum Ended {
 impl Child {
     #[track_caller]
     pub(crate) fn start(run: impl FnOnce()) -> Self {
-        // SAFETY: glibc and musl leave a child of a threaded program with a working
-        // allocator; of other threads' locks the child takes none.
+        // SAFETY: glibc and musl keep the allocator usable in a child of a threaded program,
+        // and the child takes no other lock that another thread may hold.
         Self::start_by(|| unsafe { libc::fork() }, run)
     }
 
-    /// As `start`, with a way of forking of the caller's own. If that is not the C
-    /// library's, the closure must not allocate while other threads do.
+    /// As `start`, with a custom way of forking. If that is not the C library's `fork`, the
+    /// closure must not allocate while other threads do.
     #[track_caller]
     pub(crate) fn start_by(fork: impl FnOnce() -> libc::pid_t, run: impl FnOnce()) -> Self {
-        let (said, mut saying) = UnixStream::pair().unwrap();
+        let (message, mut sender) = UnixStream::pair().unwrap();
         match fork() {
             -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
             0 => {
@@ -57,14 +57,14 @@ impl Child {
                     Err(payload) => {
                         let text = payload.downcast_ref::<String>().map(String::as_str);
                         let text = text.or_else(|| payload.downcast_ref().copied());
-                        let _ = saying.write_all(text.unwrap_or("(no text)").as_bytes());
+                        let _ = sender.write_all(text.unwrap_or("(no text)").as_bytes());
                         101
                     }
                 };
-                // SAFETY: ends the child without running what is the parent's to run.
+                // SAFETY: ends the child without running the parent's exit handlers.
                 unsafe { libc::_exit(code) }
             }
-            pid => Self { pid, ended: None, said },
+            pid => Self { pid, ended: None, message },
         }
     }
 
@@ -72,30 +72,30 @@ impl Child {
         self.pid.unsigned_abs()
     }
 
-    /// How it ended, if it has.
+    /// How the child ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<Ended> {
         self.reap(libc::WNOHANG)
     }
 
-    /// Waits for its end.
+    /// Waits until the child ends.
     pub(crate) fn wait(&mut self) -> Ended {
         self.reap(0).expect("waitpid waits")
     }
 
-    /// Waits for its end and panics unless that was a clean one.
+    /// Waits until the child ends and panics unless it exited with 0.
     #[track_caller]
     pub(crate) fn finish(mut self) {
         let ended = self.wait();
-        assert!(ended == Ended::Exited(0), "the child {ended}{}", self.last_words());
+        assert!(ended == Ended::Exited(0), "the child {ended}{}", self.panic_message());
     }
 
-    /// Waits until it is stopped, as its tracer, and tells the signal.
+    /// Waits, as its tracer, until the child is stopped, and returns the signal.
     #[track_caller]
     pub(crate) fn wait_for_stop(&mut self) -> libc::c_int {
         let status = wait_for(self.pid, 0).expect("waitpid waits");
         if !libc::WIFSTOPPED(status) {
             let ended = *self.ended.insert(Ended::of(status));
-            panic!("the child {ended}{}", self.last_words());
+            panic!("the child {ended}{}", self.panic_message());
         }
         libc::WSTOPSIG(status)
     }
@@ -108,11 +108,11 @@ impl Child {
         self.ended
     }
 
-    fn last_words(&mut self) -> String {
+    fn panic_message(&mut self) -> String {
         let mut text = Vec::new();
-        // Whoever holds the other end still must not be waited for.
-        self.said.set_nonblocking(true).unwrap();
-        let _ = self.said.read_to_end(&mut text);
+        // Another process may still have the other end open.
+        self.message.set_nonblocking(true).unwrap();
+        let _ = self.message.read_to_end(&mut text);
         match text.is_empty() {
             true => String::new(),
             false => format!(": {}", String::from_utf8_lossy(&text)),
@@ -129,11 +129,11 @@ impl Ended {
     }
 }
 
-/// The status of a child that has changed, if it has or may be waited for.
+/// The wait status of a child; None with WNOHANG if it has not changed.
 #[track_caller]
 fn wait_for(pid: libc::pid_t, flags: libc::c_int) -> Option<libc::c_int> {
     let mut status = 0;
-    // SAFETY: `status` is ours to be written.
+    // SAFETY: `status` is a local variable.
     match unsafe { libc::waitpid(pid, &raw mut status, flags) } {
         0 => None,
         -1 => panic!("cannot wait: {}", std::io::Error::last_os_error()),
@@ -146,7 +146,7 @@ impl Drop for Child {
         if self.ended.is_none() {
             // SAFETY: not reaped yet, so the pid is still this child's.
             unsafe { libc::kill(self.pid, libc::SIGKILL) };
-            // SAFETY: waits for a child of ours; null means that nobody asks how.
+            // SAFETY: waits for our own child; null means that the status is not wanted.
             unsafe { libc::waitpid(self.pid, std::ptr::null_mut(), 0) };
         }
     }
@@ -158,9 +158,9 @@ impl fmt::Display for Ended {
             Self::Exited(101) => f.write_str("panicked"),
             Self::Exited(code) => write!(f, "exited with {code}"),
             Self::Killed(signal) => {
-                // SAFETY: answers with a static or thread-local text for any number.
+                // SAFETY: returns a static or thread-local string for any number.
                 let name = unsafe { libc::strsignal(*signal) };
-                // SAFETY: it is a C string, and is copied before anyone asks again.
+                // SAFETY: it is a C string, and is copied before the next call.
                 let name = unsafe { CStr::from_ptr(name) };
                 write!(f, "was killed by signal {signal}, {}", name.to_string_lossy())
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Empty when made, gone when dropped.
+/// A new empty folder, which is removed when it is dropped.
 pub(crate) struct Folder {
     path: PathBuf,
     owner: u32,
@@ -17,15 +17,15 @@ impl Folder {
     #[track_caller]
     pub(crate) fn new() -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
-        // A killed process may have left one of the same name.
+        // A killed process may have left a folder of the same name.
         loop {
             let number = MADE.fetch_add(1, Ordering::Relaxed);
-            // Short, because a socket's path may be no longer than 107 bytes.
+            // The name is short, because a socket's path has at most 107 bytes.
             let name = format!("varta-{}-{number}", process::id());
             let path = std::env::temp_dir().join(name);
             match fs::create_dir(&path) {
                 Ok(()) => {
-                    // As the endpoints resolve it, should the temporary folder be a link.
+                    // Endpoints resolve it too, in case the temporary folder is a link.
                     let path = path.canonicalize().unwrap();
                     return Self { path, owner: process::id() };
                 }
@@ -39,12 +39,12 @@ impl Folder {
         &self.path
     }
 
-    /// The path of something in it.
+    /// The path of a file in the folder.
     pub(crate) fn join(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// A key file as `Key::from_file` wants it, with the given bytes.
+    /// Makes a key file for `Key::from_file`, with the given bytes.
     #[track_caller]
     pub(crate) fn key_file(&self, name: &str, key: &[u8; 32]) -> PathBuf {
         let path = self.join(name);
@@ -59,7 +59,7 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // A forked child that unwinds must leave it to its parent.
+        // A forked child that unwinds must not remove it.
         if self.owner == process::id() {
             let _ = fs::remove_dir_all(&self.path);
         }

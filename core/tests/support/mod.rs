@@ -1,4 +1,4 @@
-//! What the tests of this folder share: folders, receivers, children, patience.
+//! Shared by the tests of this folder: folders, receivers, forked children, deadlines.
 
 #![allow(dead_code, unused_imports, reason = "each test file uses a part of it")]
 #![allow(unsafe_code, reason = "forking")]
@@ -7,7 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod child;
@@ -29,10 +29,10 @@ pub(crate) use seccomp::{confine, forge};
 #[cfg(target_os = "linux")]
 pub(crate) use trace::system_calls_of;
 
-/// How long anything is waited for. Reached only when something is wrong.
+/// The longest time to wait for anything. It is reached only if something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks until the condition holds; panics when it has not within `deadline`.
+/// Waits until the condition holds; panics if it does not within `deadline`.
 #[track_caller]
 pub(crate) fn wait_until(deadline: Duration, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -42,9 +42,9 @@ pub(crate) fn wait_until(deadline: Duration, mut condition: impl FnMut() -> bool
     }
 }
 
-/// Numbers that parent and children see alike, zero at first. They are never unmapped.
+/// Numbers in memory that parent and children share, initially zero. They are never unmapped.
 pub(crate) fn shared_numbers<const N: usize>() -> &'static [AtomicU64; N] {
-    // SAFETY: asks for new memory at a place of the kernel's choosing.
+    // SAFETY: maps new memory at an address that the kernel chooses.
     let memory = unsafe {
         libc::mmap(
             std::ptr::null_mut(),

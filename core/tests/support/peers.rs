@@ -1,14 +1,14 @@
-//! More of what tests share: a transport with a script, the number of connections tried,
-//! keys to open sealed datagrams with, tests that keep out of each other's way, a test
-//! run again in a process of its own.
+//! Shared by some tests: a scripted transport, a count of calls to `connect`, keys for
+//! opening sealed datagrams, locks between tests, and running a test again in its own
+//! process.
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
-#![allow(unsafe_code, reason = "standing in front of the C library's connect")]
+#![allow(unsafe_code, reason = "wrapping the C library's connect")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 use std::cell::Cell;
@@ -22,18 +22,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{BeatTransport, FRAME_BYTES, Frame};
 
-/// One call that a scripted transport expects, and its answer.
+/// One call that a scripted transport expects, and its result.
 #[derive(Debug)]
 pub(crate) enum Step {
     Send(io::Result<usize>),
     Reconnect(io::Result<()>),
 }
 
-/// A transport that is asked exactly for what its script says, in that order, and
-/// answers as written there. Any other call panics.
+/// A transport that expects exactly the calls of its script, in that order, and returns the
+/// results given there. Any other call panics.
 pub(crate) struct Scripted(Script);
 
-/// What the test keeps of it.
+/// The test's handle of the script.
 #[derive(Clone)]
 pub(crate) struct Script(Arc<Mutex<State>>);
 
@@ -43,9 +43,9 @@ struct State {
 }
 
 impl Scripted {
-    /// A script in letters, spaces aside: `.` a send that is taken, `d` one that is
-    /// dropped, `q` one that finds the queue full, `f` one that fails; `R` a new session,
-    /// `x` none.
+    /// A script in letters; spaces are ignored. A send is `.` if it is accepted, `d` if it is
+    /// dropped, `q` if the queue is full and `f` if it fails. A reconnect is `R` if it
+    /// succeeds and `x` if it fails.
     #[track_caller]
     pub(crate) fn spelled(letters: &str) -> (Self, Script) {
         let errno = |errno| io::Error::from_raw_os_error(errno);
@@ -56,7 +56,7 @@ impl Scripted {
             'f' => Step::Send(Err(errno(libc::EACCES))),
             'R' => Step::Reconnect(Ok(())),
             'x' => Step::Reconnect(Err(errno(libc::ENOENT))),
-            other => panic!("{other} is no letter of a script"),
+            other => panic!("{other} is not a letter of a script"),
         }))
     }
 
@@ -68,22 +68,22 @@ impl Scripted {
 }
 
 impl Script {
-    /// What was sent, taken or not.
+    /// All datagrams sent, whether accepted or not.
     pub(crate) fn wires(&self) -> Vec<[u8; FRAME_BYTES]> {
         self.0.lock().unwrap().sent.clone()
     }
 
-    /// The nonces of what was sent, taken or not.
+    /// The nonces of all frames sent, whether accepted or not.
     #[track_caller]
     pub(crate) fn nonces(&self) -> Vec<u64> {
         self.wires().iter().map(|wire| Frame::decode(wire).unwrap().nonce).collect()
     }
 
-    /// Panics if a call is still to come.
+    /// Panics if an expected call was not made.
     #[track_caller]
     pub(crate) fn assert_done(&self) {
         let state = self.0.lock().unwrap();
-        assert!(state.steps.is_empty(), "not asked for: {:?}", state.steps);
+        assert!(state.steps.is_empty(), "not called: {:?}", state.steps);
     }
 }
 
@@ -92,30 +92,30 @@ impl BeatTransport for Scripted {
         let mut state = self.0.0.lock().unwrap();
         state.sent.push(*frame);
         match state.steps.pop_front() {
-            Some(Step::Send(answer)) => answer,
-            other => panic!("asked to send, but next is {other:?}"),
+            Some(Step::Send(result)) => result,
+            other => panic!("send was called, but expected {other:?}"),
         }
     }
 
     fn reconnect(&mut self) -> io::Result<()> {
         match self.0.0.lock().unwrap().steps.pop_front() {
-            Some(Step::Reconnect(answer)) => answer,
-            other => panic!("asked to reconnect, but next is {other:?}"),
+            Some(Step::Reconnect(result)) => result,
+            other => panic!("reconnect was called, but expected {other:?}"),
         }
     }
 }
 
 static FORKS: RwLock<()> = RwLock::new(());
 
-/// Held by a test to which a socket that it closes must be gone: a child that another
-/// test forks meanwhile would keep it open.
-pub(crate) fn nobody_forks() -> RwLockReadGuard<'static, ()> {
+/// Held by a test that closes a socket and needs it to be closed for good: a child forked by
+/// another test at the same time would keep it open.
+pub(crate) fn without_forks() -> RwLockReadGuard<'static, ()> {
     FORKS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Held by a test that forks, in a program where others hold `nobody_forks`, or where
-/// children change the panic hook: they could not if they were forked while another test
-/// runs it, which is when that test has failed.
+/// Held by a test that forks, in a program where other tests hold `without_forks`, or where
+/// children change the panic hook: they could not if they were forked while another test is
+/// running the hook, which happens when that test has failed.
 pub(crate) fn forking() -> RwLockWriteGuard<'static, ()> {
     FORKS.write().unwrap_or_else(PoisonError::into_inner)
 }
@@ -124,14 +124,14 @@ thread_local! {
     static CONNECTS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// How often this thread has called `connect`.
+/// How many times this thread has called `connect`.
 pub(crate) fn connects() -> u64 {
     CONNECTS.get()
 }
 
-/// A test program's own `connect` goes before the C library's, for the standard library
-/// too. It counts and passes on.
-// SAFETY: the same signature and meaning as the function it stands for.
+/// Replaces the C library's `connect`, for the standard library too. It counts the calls and
+/// passes them on.
+// SAFETY: it has the same signature and meaning as the function it replaces.
 #[unsafe(no_mangle)]
 extern "C" fn connect(
     socket: libc::c_int,
@@ -139,15 +139,15 @@ extern "C" fn connect(
     length: libc::socklen_t,
 ) -> libc::c_int {
     CONNECTS.set(CONNECTS.get() + 1);
-    // SAFETY: the caller's arguments, to the call that the caller meant.
-    let answer = unsafe { libc::syscall(libc::SYS_connect, socket, address, length) };
-    if answer == 0 { 0 } else { -1 }
+    // SAFETY: passes the caller's arguments to the system call unchanged.
+    let result = unsafe { libc::syscall(libc::SYS_connect, socket, address, length) };
+    if result == 0 { 0 } else { -1 }
 }
 
-/// A UDP port of 127.0.0.1 that stays free while nobody is bound to it: no system hands
-/// out one of these by itself.
+/// A UDP socket on a port of 127.0.0.1 that can be bound again later: no system assigns
+/// these ports by itself.
 #[track_caller]
-pub(crate) fn udp_to_come_back_to() -> UdpSocket {
+pub(crate) fn udp_on_reusable_port() -> UdpSocket {
     let start = std::process::id() % 8_000;
     (0..8_000_u32)
         .map(|step| 20_000 + (start + step) % 8_000)
@@ -155,23 +155,23 @@ pub(crate) fn udp_to_come_back_to() -> UdpSocket {
         .expect("a free port")
 }
 
-/// The key that agents and observers of these tests share.
+/// The shared key of these tests.
 pub(crate) const SHARED_KEY: [u8; 32] = [0x5a; 32];
 
-/// The key from which the agents of these tests have theirs.
+/// The master key of these tests.
 pub(crate) const MASTER_KEY: [u8; 32] = [0xa5; 32];
 
-/// Opens what was sealed with the two keys.
+/// Opens datagrams that were sealed with the two keys.
 pub(crate) struct Opener {
     shared: Cipher,
     master: Key,
     agents: HashMap<u32, Cipher>,
 }
 
-/// A sealed datagram, opened.
+/// An opened datagram.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Opened {
-    /// Whose key it was; None for the shared one.
+    /// The agent whose key was used; None for the shared key.
     pub(crate) agent: Option<u32>,
     pub(crate) iv: Iv,
     pub(crate) frame: Frame,
@@ -199,7 +199,7 @@ impl Opener {
                     .or_insert_with(|| Cipher::new(&derive_agent_key(master, pid).unwrap()));
                 (Some(pid), cipher.open_from(datagram.try_into().unwrap()))
             }
-            length => panic!("{length} bytes are no sealed frame"),
+            length => panic!("{length} bytes are not a sealed frame"),
         };
         let frame = Frame::decode(&frame.expect("it opens with its key")).unwrap();
         assert!(agent.is_none_or(|pid| pid == frame.pid));
@@ -208,17 +208,17 @@ impl Opener {
     }
 }
 
-/// Names the part that a test plays when it is run again.
+/// The variable that names the part of a test that is run again.
 const PART: &str = "VARTA_TEST_PART";
 
-/// The part to play, if this process is one that `run_again` made.
+/// The part to run, if this process was started by `run_again`.
 pub(crate) fn part() -> Option<String> {
     std::env::var(PART).ok()
 }
 
-/// Runs a test of this program again in a process of its own, where `part()` is the one
-/// given and the environment may be changed; panics unless it passes there. Returns what
-/// was printed.
+/// Runs a test of this program again in its own process, where `part()` returns the given
+/// part; `change` may change the command. Panics unless the test passes there. Returns the
+/// output.
 #[track_caller]
 pub(crate) fn run_again(
     test: &str,
@@ -228,7 +228,7 @@ pub(crate) fn run_again(
     run_program_again(std::env::current_exe().unwrap(), test, part, change)
 }
 
-/// As `run_again`, by a copy of this program.
+/// As `run_again`, with a copy of this program.
 #[track_caller]
 pub(crate) fn run_program_again(
     program: PathBuf,
@@ -239,10 +239,10 @@ pub(crate) fn run_program_again(
     let mut command = Command::new(program);
     command.args(["--exact", test, "--nocapture"]).env(PART, part);
     let output = change(&mut command).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(output.status.success(), "{part}: {said}");
-    // A wrong name would run no test, and that would pass.
-    assert!(said.contains("1 passed"), "{part}: no test is called {test}");
-    said
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text).into_owned();
+    assert!(output.status.success(), "{part}: {text}");
+    // With a wrong name no test would run, and that would pass.
+    assert!(text.contains("1 passed"), "{part}: there is no test {test}");
+    text
 }

@@ -1,4 +1,4 @@
-//! An observer's ear: takes datagrams, decides nothing.
+//! A bound socket that receives the datagrams of the agents under test.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,28 +15,28 @@ const ROOM: usize = 128;
 
 /// A bound socket, Unix or UDP.
 pub(crate) struct Receiver {
-    /// Only `recv` is asked of it, which is the same for both.
+    /// Used for `recv` only, which is the same for both kinds.
     socket: UdpSocket,
 }
 
 impl Receiver {
-    /// On a Unix socket. The file stays when the receiver goes, as an observer's that
-    /// was killed; whoever follows removes it.
+    /// Binds a Unix socket. The file stays when the receiver is dropped, as that of a killed
+    /// observer does; the next one to bind has to remove it.
     #[track_caller]
     pub(crate) fn uds(path: impl AsRef<Path>) -> Self {
         Self::of(UnixDatagram::bind(path).unwrap())
     }
 
-    /// On a UDP port of 127.0.0.1 that no receiver of this process had before: an address
-    /// is counted for as long as the process lives.
+    /// Binds a UDP port of 127.0.0.1 that no receiver of this process had before, because the
+    /// nonce counter of an address is kept as long as the process lives.
     #[track_caller]
     pub(crate) fn udp() -> Self {
-        static HAD: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
+        static USED: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
         let mut others = Vec::new();
         loop {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             let port = socket.local_addr().unwrap().port();
-            let (word, bit) = (&HAD[usize::from(port) / 64], 1 << (port % 64));
+            let (word, bit) = (&USED[usize::from(port) / 64], 1 << (port % 64));
             if word.fetch_or(bit, Ordering::Relaxed) & bit == 0 {
                 return Self::of(socket);
             }
@@ -44,20 +44,20 @@ impl Receiver {
         }
     }
 
-    /// On any bound socket.
+    /// Uses a bound socket of any kind.
     pub(crate) fn of(socket: impl Into<OwnedFd>) -> Self {
         let socket = UdpSocket::from(socket.into());
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { socket }
     }
 
-    /// Where a UDP receiver listens.
+    /// The address of a UDP receiver.
     #[track_caller]
     pub(crate) fn address(&self) -> SocketAddr {
         self.socket.local_addr().unwrap()
     }
 
-    /// The next datagram, waited for.
+    /// Waits for the next datagram.
     #[track_caller]
     pub(crate) fn next_datagram(&self) -> Vec<u8> {
         let mut room = [0; ROOM];
@@ -65,17 +65,17 @@ impl Receiver {
         room.iter().copied().take(length).collect()
     }
 
-    /// The next frame, waited for.
+    /// Waits for the next frame.
     #[track_caller]
     pub(crate) fn next_frame(&self) -> Frame {
         decode(&self.next_datagram())
     }
 
-    /// A datagram that is there now. One sent over a Unix socket is there once it is
-    /// sent; over UDP it may take a moment.
+    /// The first datagram in the queue. A datagram is in the queue of a Unix socket as soon
+    /// as it is sent; over UDP that may take a moment.
     pub(crate) fn queued_datagram(&self) -> Option<Vec<u8>> {
         let mut room = [0_u8; ROOM];
-        // SAFETY: pointer and length are those of a live array of ours.
+        // SAFETY: pointer and length describe a local array.
         let length = unsafe {
             libc::recv(
                 self.socket.as_raw_fd(),
@@ -88,19 +88,19 @@ impl Receiver {
         Some(room.iter().copied().take(length).collect())
     }
 
-    /// All datagrams that are there now.
+    /// All datagrams in the queue.
     pub(crate) fn queued_datagrams(&self) -> Vec<Vec<u8>> {
         std::iter::from_fn(|| self.queued_datagram()).collect()
     }
 
-    /// All frames that are there now.
+    /// All frames in the queue.
     #[track_caller]
     pub(crate) fn queued_frames(&self) -> Vec<Frame> {
         self.queued_datagrams().iter().map(|datagram| decode(datagram)).collect()
     }
 
-    /// All datagrams that come until the child has ended, which must be cleanly. Keeps
-    /// the queue short meanwhile.
+    /// All datagrams received until the child exits, which must be with 0. They are read as
+    /// they arrive, so that the queue stays short.
     #[track_caller]
     pub(crate) fn datagrams_until_finished(&self, mut child: Child) -> Vec<Vec<u8>> {
         let mut datagrams = Vec::new();
@@ -115,7 +115,7 @@ impl Receiver {
         datagrams
     }
 
-    /// All frames that come until the child has ended, which must be cleanly.
+    /// All frames received until the child exits, which must be with 0.
     #[track_caller]
     pub(crate) fn frames_until_finished(&self, child: Child) -> Vec<Frame> {
         let datagrams = self.datagrams_until_finished(child);
@@ -123,8 +123,8 @@ impl Receiver {
     }
 }
 
-/// A UDP port that refuses what is sent there. It is bound, so that it is nobody else's,
-/// and connected, so that it takes nothing from others.
+/// A UDP socket whose port refuses datagrams. It is bound, so that no other process has the
+/// port, and connected, so that it accepts nothing from other senders.
 #[track_caller]
 pub(crate) fn refusing_port() -> UdpSocket {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -132,7 +132,7 @@ pub(crate) fn refusing_port() -> UdpSocket {
     socket
 }
 
-/// The version 2 frame that a datagram is.
+/// Decodes a datagram as a version 2 frame.
 #[track_caller]
 pub(crate) fn decode(datagram: &[u8]) -> Frame {
     let wire: &[u8; FRAME_BYTES] = datagram.try_into().expect("32 bytes");

@@ -1,4 +1,4 @@
-//! Filters that forbid a process system calls, or answer in the kernel's stead.
+//! Filters that forbid system calls to a process, or replace their result.
 
 use std::io::Error;
 
@@ -10,7 +10,7 @@ const ARCHITECTURE: u32 = 0xC000_003E; // AUDIT_ARCH_X86_64
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xC000_00B7; // AUDIT_ARCH_AARCH64
 
-// Where `struct seccomp_data` has them.
+// Offsets in `struct seccomp_data`.
 const NUMBER_OFFSET: u32 = 0;
 const ARCHITECTURE_OFFSET: u32 = 4;
 /// The lower half of the third argument.
@@ -18,21 +18,20 @@ const OPTION_OFFSET: u32 = if cfg!(target_endian = "little") { 32 } else { 36 };
 
 const LONGEST: usize = 32;
 
-/// From now on any system call but the allowed ones kills this process with SIGSYS.
+/// Makes every system call except the allowed ones kill this process with SIGSYS.
 pub(crate) fn confine(allowed: &[libc::c_long]) {
     let allow =
-        allowed.iter().flat_map(|call| [jump(number(*call), 0, 1), answer(SECCOMP_RET_ALLOW)]);
-    install(allow.chain([answer(SECCOMP_RET_KILL_PROCESS)]));
+        allowed.iter().flat_map(|call| [jump(number(*call), 0, 1), result(SECCOMP_RET_ALLOW)]);
+    install(allow.chain([result(SECCOMP_RET_KILL_PROCESS)]));
 }
 
-/// From now on this system call does nothing and fails with the errno, or with 0 claims
-/// that it has done it.
+/// Makes this system call do nothing and fail with the errno, or pretend to succeed if the
+/// errno is 0.
 pub(crate) fn forge(call: libc::c_long, errno: libc::c_int) {
-    install([jump(number(call), 0, 1), refusal(errno), answer(SECCOMP_RET_ALLOW)].into_iter());
+    install([jump(number(call), 0, 1), refusal(errno), result(SECCOMP_RET_ALLOW)].into_iter());
 }
 
-/// From now on the kernel does not know this socket option, for this thread and those that
-/// it starts.
+/// Makes this socket option unknown, for this thread and those that it starts.
 pub(crate) fn forget_socket_option(option: libc::c_int) {
     install(
         [
@@ -40,23 +39,23 @@ pub(crate) fn forget_socket_option(option: libc::c_int) {
             load(OPTION_OFFSET),
             jump(option.unsigned_abs(), 0, 1),
             refusal(libc::ENOPROTOOPT),
-            answer(SECCOMP_RET_ALLOW),
+            result(SECCOMP_RET_ALLOW),
         ]
         .into_iter(),
     );
 }
 
-/// Installs a filter that begins with the number of the call loaded.
+/// Installs a filter, which is run with the number of the call loaded.
 fn install(filter: impl Iterator<Item = sock_filter>) {
-    // On the stack, so that nothing is left to be freed under the filter.
-    let mut program = [answer(SECCOMP_RET_KILL_PROCESS); LONGEST];
+    // On the stack, so that nothing has to be freed once the filter is active.
+    let mut program = [result(SECCOMP_RET_KILL_PROCESS); LONGEST];
     let mut places = program.iter_mut();
     let mut length = 0;
-    // Each architecture numbers its calls in its own way.
+    // System call numbers depend on the architecture.
     let beginning = [
         load(ARCHITECTURE_OFFSET),
         jump(ARCHITECTURE, 1, 0),
-        answer(SECCOMP_RET_KILL_PROCESS),
+        result(SECCOMP_RET_KILL_PROCESS),
         load(NUMBER_OFFSET),
     ];
     for instruction in beginning.into_iter().chain(filter) {
@@ -65,10 +64,10 @@ fn install(filter: impl Iterator<Item = sock_filter>) {
     }
 
     let program = libc::sock_fprog { len: length, filter: program.as_mut_ptr() };
-    // SAFETY: takes numbers alone.
-    let promised = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
-    assert_eq!(promised, 0, "no_new_privs: {}", Error::last_os_error());
-    // SAFETY: points to a program of the given length that lives until the call returns.
+    // SAFETY: all arguments are numbers.
+    let set = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    assert_eq!(set, 0, "no_new_privs: {}", Error::last_os_error());
+    // SAFETY: points to a program of the given length that outlives the call.
     let set = unsafe {
         libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program)
     };
@@ -80,19 +79,19 @@ fn number(call: libc::c_long) -> u32 {
 }
 
 fn refusal(errno: libc::c_int) -> sock_filter {
-    answer(SECCOMP_RET_ERRNO | errno.unsigned_abs())
+    result(SECCOMP_RET_ERRNO | errno.unsigned_abs())
 }
 
 fn load(offset: u32) -> sock_filter {
     instruction(BPF_LD | BPF_W | BPF_ABS, offset, 0, 0)
 }
 
-/// Skips as many instructions as are given for either case.
+/// Skips `if_equal` or `if_not` instructions.
 fn jump(value: u32, if_equal: u8, if_not: u8) -> sock_filter {
     instruction(BPF_JMP | BPF_JEQ | BPF_K, value, if_equal, if_not)
 }
 
-fn answer(value: u32) -> sock_filter {
+fn result(value: u32) -> sock_filter {
     instruction(BPF_RET | BPF_K, value, 0, 0)
 }
 

@@ -1,13 +1,13 @@
-//! Counting the system calls of a child, by tracing it.
+//! Counts the system calls of a child by tracing it.
 
 use std::collections::BTreeMap;
 use std::io::Error;
 
 use super::Child;
 
-/// Of `struct ptrace_syscall_info` only the beginning: what kind of stop it is, three
-/// numbers on, and which call.
-type About = [u64; 11];
+/// The beginning of `struct ptrace_syscall_info`. The first word has the kind of the stop,
+/// and the fourth the number of the call.
+type SyscallInfo = [u64; 11];
 
 #[cfg(target_env = "musl")]
 type Request = libc::c_int;
@@ -17,24 +17,24 @@ type Request = libc::c_uint;
 const GET_SYSCALL_INFO: Request = 0x420e;
 const ENTRY: u8 = 1;
 
-/// Not made by anything under test.
+/// A system call that the code under test never makes.
 const MARK: libc::c_long = libc::SYS_getppid;
 
-/// How often each system call is made by what `prepare` returns, both run in a forked
-/// child. `meanwhile` is called between any two.
+/// Counts the system calls of the closure that `prepare` returns. Both run in a forked child.
+/// `meanwhile` is called between any two calls.
 #[track_caller]
 pub(crate) fn system_calls_of<R: FnMut()>(
     prepare: impl FnOnce() -> R,
     mut meanwhile: impl FnMut(),
 ) -> BTreeMap<libc::c_long, usize> {
     let mark = || {
-        // SAFETY: takes nothing and cannot fail.
+        // SAFETY: has no arguments and cannot fail.
         unsafe { libc::syscall(MARK) };
     };
     let mut child = Child::start(|| {
-        // SAFETY: lets the parent trace this process; the arguments are not looked at.
+        // SAFETY: lets the parent trace this process; the arguments are ignored.
         assert_eq!(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) }, 0);
-        // SAFETY: stops this process until the parent goes on with it.
+        // SAFETY: stops this process until the parent resumes it.
         unsafe { libc::raise(libc::SIGSTOP) };
         let mut run = prepare();
         mark();
@@ -43,8 +43,8 @@ pub(crate) fn system_calls_of<R: FnMut()>(
     });
 
     assert_eq!(child.wait_for_stop(), libc::SIGSTOP);
-    let tell_calls = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
-    trace(libc::PTRACE_SETOPTIONS, &child, 0, tell_calls.unsigned_abs() as usize);
+    let options = libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_EXITKILL;
+    trace(libc::PTRACE_SETOPTIONS, &child, 0, options.unsigned_abs() as usize);
     let (mut calls, mut marks) = (BTreeMap::new(), 0);
     let mut signal = 0;
     while marks < 2 {
@@ -54,14 +54,14 @@ pub(crate) fn system_calls_of<R: FnMut()>(
             signal => signal.unsigned_abs() as usize,
         };
         if signal == 0 {
-            let mut about: About = [0; 11];
+            let mut info: SyscallInfo = [0; 11];
             trace(
                 GET_SYSCALL_INFO,
                 &child,
-                size_of::<About>(),
-                (&raw mut about).expose_provenance(),
+                size_of::<SyscallInfo>(),
+                (&raw mut info).expose_provenance(),
             );
-            let [kind, _, _, call, ..] = about;
+            let [kind, _, _, call, ..] = info;
             if kind.to_ne_bytes()[0] == ENTRY {
                 match libc::c_long::try_from(call).unwrap() {
                     MARK => marks += 1,
@@ -79,7 +79,7 @@ pub(crate) fn system_calls_of<R: FnMut()>(
 
 #[track_caller]
 fn trace(request: Request, child: &Child, address: usize, data: usize) {
-    // SAFETY: `data` is a number, or for GET_SYSCALL_INFO a place of `address` bytes.
+    // SAFETY: `data` is a number, or for GET_SYSCALL_INFO a buffer of `address` bytes.
     let done = unsafe { libc::ptrace(request, child.pid, address, data) };
     assert!(done >= 0, "ptrace({request:#x}): {}", Error::last_os_error());
 }
