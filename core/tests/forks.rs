@@ -1,5 +1,5 @@
-//! Shows what a forked child finds in the agents it inherited, however it was forked: its
-//! own pid, nonces from 1, a clock and a session of its own, and before that nothing sent.
+//! An agent that a forked child inherited uses the child's pid, nonces from 1, and its own
+//! clock and session, whatever call made the fork. It sends nothing before it has these.
 
 #![cfg(all(unix, feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "forking")]
@@ -26,13 +26,13 @@ fn send<T: BeatTransport>(agent: &mut Varta<T>) {
     assert_eq!(agent.beat(Status::Ok, 0), Sent);
 }
 
-/// Who sent what number.
+/// The pid and the nonce of each frame.
 fn numbers(frames: &[Frame]) -> Vec<(u32, u64)> {
     frames.iter().map(|frame| (frame.pid, frame.nonce)).collect()
 }
 
 #[track_caller]
-fn assert_child_starts_anew(fork: impl FnOnce() -> libc::pid_t) {
+fn assert_child_starts_again(fork: impl FnOnce() -> libc::pid_t) {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);
@@ -41,7 +41,7 @@ fn assert_child_starts_anew(fork: impl FnOnce() -> libc::pid_t) {
         send(&mut agent);
     }
 
-    // A raw clone leaves the allocator as it was; nothing in here asks it.
+    // After a raw clone the allocator may be locked; nothing in here allocates.
     let child = Child::start_by(fork, || {
         for _ in 0..2 {
             send(&mut agent);
@@ -61,24 +61,24 @@ fn assert_child_starts_anew(fork: impl FnOnce() -> libc::pid_t) {
 }
 
 #[test]
-fn fork() {
-    // SAFETY: the child beats and leaves.
-    assert_child_starts_anew(|| unsafe { libc::fork() });
+fn a_child_of_fork_starts_again() {
+    // SAFETY: the child beats and exits.
+    assert_child_starts_again(|| unsafe { libc::fork() });
 }
 
-/// No library knows of this child, and no hook runs.
+/// The C library does not know of this child, and no hook runs.
 #[test]
 #[cfg(target_os = "linux")]
-fn raw_clone() {
-    assert_child_starts_anew(|| {
-        // SAFETY: like a fork, with nothing shared; the child beats and leaves.
+fn a_child_of_a_raw_clone_starts_again() {
+    assert_child_starts_again(|| {
+        // SAFETY: like a fork, with nothing shared; the child beats and exits.
         let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
         pid.try_into().unwrap()
     });
 }
 
 #[test]
-fn a_fork_of_a_fork() {
+fn a_grandchild_starts_again() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);
@@ -113,7 +113,7 @@ fn a_fork_of_a_fork() {
     assert_eq!((pids.len(), distinct.len()), (4, 4));
 }
 
-/// Such a child shares its parent's memory until it is another program.
+/// Such a child shares its parent's memory until it executes another program.
 #[test]
 #[cfg(target_os = "linux")]
 fn vfork_and_exec_leave_the_parent_alone() {
@@ -142,34 +142,34 @@ fn iv(shared: &[u8]) -> Iv {
     Iv::from_bytes(*shared.first_chunk().unwrap())
 }
 
-/// What `vfork` does, but on a stack of the child's own, as a function that returns twice
-/// is nothing a Rust program may call.
+/// Does what `vfork` does, but on a separate stack for the child, because a Rust program must
+/// not call a function that returns twice.
 #[cfg(target_os = "linux")]
 fn vfork_and_exec(program: &std::ffi::CStr) {
     extern "C" fn exec(program: *mut libc::c_void) -> libc::c_int {
         let arguments = [program.cast_const().cast(), std::ptr::null()];
-        // SAFETY: a C string, and an array of such with a null at its end.
+        // SAFETY: a C string, and an array of C strings that ends with a null pointer.
         unsafe { libc::execv(arguments[0], arguments.as_ptr()) };
         127
     }
 
     let mut stack = [0_u128; 4096];
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
-    // SAFETY: the stack grows down from its end, and is there until this call returns,
-    // which is when the child has become another program.
+    // SAFETY: the stack grows down from its end. It exists until this call returns, and by
+    // then the child executes another program.
     let pid = unsafe {
         let top = stack.as_mut_ptr_range().end;
         libc::clone(exec, top.cast(), flags, program.as_ptr().cast_mut().cast())
     };
     assert!(pid > 0);
     let mut status = 0;
-    // SAFETY: `status` is ours to be written.
+    // SAFETY: `status` is a local variable.
     assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
     assert_eq!(status, 0);
 }
 
 #[test]
-fn two_inherited_agents_and_a_new_one_count_together() {
+fn two_inherited_agents_and_a_new_one_share_a_counter() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);
@@ -192,14 +192,14 @@ fn two_inherited_agents_and_a_new_one_count_together() {
     child.finish();
     send(&mut one);
 
-    let childs = (1..=6).map(|nonce| (pid, nonce));
+    let of_child = (1..=6).map(|nonce| (pid, nonce));
     let expected: Vec<_> =
-        [(own, 1), (own, 2)].into_iter().chain(childs).chain([(own, 3)]).collect();
+        [(own, 1), (own, 2)].into_iter().chain(of_child).chain([(own, 3)]).collect();
     assert_eq!(numbers(&receiver.queued_frames()), expected);
 }
 
 #[test]
-fn an_agent_made_in_the_child_leaves_inherited_ones_to_recover() {
+fn an_inherited_agent_recovers_after_the_child_made_its_own() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);
@@ -217,9 +217,9 @@ fn an_agent_made_in_the_child_leaves_inherited_ones_to_recover() {
     assert_eq!(numbers(&receiver.queued_frames()), [(process::id(), 1), (pid, 1), (pid, 2)]);
 }
 
-/// Either way, what the child's first frame says of time is the child's.
+/// The first timestamp is the child's own, whether it reconnects explicitly or not.
 #[test]
-fn the_clock_starts_anew() {
+fn the_clock_starts_again_in_a_child() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);
@@ -237,14 +237,14 @@ fn the_clock_starts_anew() {
             let frame = receiver.next_frame();
             assert_eq!((frame.pid, frame.nonce), (process::id(), 1));
             assert!(u128::from(frame.timestamp) <= start.elapsed().as_nanos());
-            // Only what a beat does by itself is counted.
+            // Only recoveries by a beat are counted.
             assert_eq!(agent.fork_recoveries(), u64::from(!reconnects));
         });
     }
 }
 
 #[test]
-fn without_a_session_nothing_is_sent_and_no_number_taken() {
+fn a_child_without_a_session_sends_nothing_and_uses_no_nonce() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let lost = Receiver::uds(&path);
@@ -253,7 +253,7 @@ fn without_a_session_nothing_is_sent_and_no_number_taken() {
     send(&mut connected);
     send(&mut opened);
     assert_eq!(lost.queued_frames().len(), 2);
-    // Those who are connected may still send there; those who come now may not.
+    // Connected sockets can still send there, but new ones cannot connect.
     fs::remove_file(&path).unwrap();
 
     in_child(|| {
@@ -276,7 +276,7 @@ fn without_a_session_nothing_is_sent_and_no_number_taken() {
 }
 
 #[test]
-fn an_agent_that_never_met_its_observer() {
+fn a_child_inherits_an_agent_that_was_never_connected() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut agent = Varta::open(&path).unwrap();
@@ -297,7 +297,7 @@ fn an_agent_that_never_met_its_observer() {
 }
 
 #[test]
-fn a_version_1_agent() {
+fn a_version_1_agent_starts_again_in_a_child() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);

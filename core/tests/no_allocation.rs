@@ -1,5 +1,5 @@
-//! Shows that beats allocate nothing, whatever becomes of them: a million of them, under
-//! an allocator that counts.
+//! Beats allocate nothing, whatever their outcome. A million of them run with an allocator
+//! that counts its calls.
 
 #![cfg(all(unix, feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "an allocator")]
@@ -20,30 +20,30 @@ use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
 use varta::secure::Key;
 use varta::{BeatOutcome, BeatTransport, Status, Varta, classify_send_error, v1};
 
-/// How long each of the runs is; the twenty together are a million beats.
+/// The number of beats in each run; the twenty runs together are a million beats.
 const BEATS: u32 = 50_000;
 
-/// How often an agent that follows looks for its observer.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// The minimum time between two attempts to reconnect.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 thread_local! {
-    /// Of this thread, because the harness allocates on its own ones.
+    /// Per thread, because the test harness allocates on its own threads.
     static CALLS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// The system's allocator, with every call counted.
+/// The system's allocator, counting every call.
 struct Counting;
 
 fn count() {
     CALLS.with(|calls| calls.set(calls.get() + 1));
 }
 
-// SAFETY: all is the system allocator's doing. The counter needs no memory of its own: it
-// is constant at first and nothing is to be dropped.
+// SAFETY: every call is passed to the system's allocator. The counter itself allocates
+// nothing: its initial value is constant and it needs no destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();
-        // SAFETY: what the caller has promised is passed on.
+        // SAFETY: the caller's guarantees are passed on.
         unsafe { System.alloc(layout) }
     }
 
@@ -69,10 +69,10 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What a transport of the test's own answers, in turn.
-struct Answering<F>(F);
+/// A transport whose results come from a closure.
+struct Returning<F>(F);
 
-impl<F: FnMut() -> io::Result<usize> + Send + 'static> BeatTransport for Answering<F> {
+impl<F: FnMut() -> io::Result<usize> + Send + 'static> BeatTransport for Returning<F> {
     fn send(&mut self, _: &[u8; 32]) -> io::Result<usize> {
         (self.0)()
     }
@@ -91,7 +91,7 @@ fn assert_nothing_allocated<R>(run: impl FnOnce() -> R) -> R {
     result
 }
 
-/// Runs that many beats, each of which must come out as expected.
+/// Runs `BEATS` beats, each of which must have an expected outcome.
 #[track_caller]
 fn assert_beats(
     mut beat: impl FnMut() -> BeatOutcome,
@@ -108,14 +108,14 @@ fn key() -> Key {
 }
 
 #[test]
-fn the_counter_counts() {
+fn the_allocator_counts_its_calls() {
     let before = CALLS.get();
     drop(std::hint::black_box(Box::new(before)));
     assert_eq!(CALLS.get() - before, 2);
 }
 
 #[test]
-fn sent_over_a_unix_socket() {
+fn beats_sent_over_a_unix_socket_allocate_nothing() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = UnixDatagram::bind(&path).unwrap();
@@ -130,8 +130,8 @@ fn sent_over_a_unix_socket() {
 }
 
 #[test]
-fn sent_over_udp() {
-    // Nobody empties its queue; over UDP that is not told to the sender.
+fn beats_sent_over_udp_allocate_nothing() {
+    // Its queue is never emptied, which is not reported to a sender over UDP.
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = receiver.local_addr().unwrap();
 
@@ -144,10 +144,10 @@ fn sent_over_udp() {
 }
 
 #[test]
-fn dropped_at_a_full_queue() {
+fn beats_dropped_at_a_full_queue_allocate_nothing() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let _deaf = UnixDatagram::bind(&path).unwrap();
+    let _receiver = UnixDatagram::bind(&path).unwrap();
     let mut agent = Varta::connect(&path).unwrap();
     while agent.beat(Status::Ok, 1) == Sent {}
 
@@ -159,8 +159,8 @@ fn dropped_at_a_full_queue() {
 }
 
 #[test]
-fn dropped_when_nobody_is_there() {
-    // What is closed here is open in no other test's child.
+fn beats_dropped_without_an_observer_allocate_nothing() {
+    // In a child, so that no child of another test keeps the closed socket open.
     in_child(|| {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
@@ -170,7 +170,7 @@ fn dropped_when_nobody_is_there() {
 
         let absent = |outcome| matches!(outcome, Dropped(NoObserver | PeerGone));
         assert_beats(|| agent.beat(Status::Ok, 1), absent);
-        // Each beat tries a new session in vain; first the socket is dead, then it is gone.
+        // Each beat fails to reconnect: first the socket is closed, then its file is gone too.
         agent.set_reconnect_after(1);
         assert_beats(|| agent.beat(Status::Ok, 1), absent);
         std::fs::remove_file(&path).unwrap();
@@ -179,7 +179,7 @@ fn dropped_when_nobody_is_there() {
 }
 
 #[test]
-fn new_sealed_sessions() {
+fn new_sealed_sessions_allocate_nothing() {
     let refusing = refusing_port();
     let address = refusing.local_addr().unwrap();
     let expected = |outcome| matches!(outcome, Sent | Dropped(NoObserver));
@@ -193,13 +193,13 @@ fn new_sealed_sessions() {
 }
 
 #[test]
-fn following_an_observer_that_comes_and_goes() {
-    // What is closed here is open in no other test's child.
+fn following_an_observer_that_restarts_allocates_nothing() {
+    // In a child, so that no child of another test keeps the closed socket open.
     in_child(|| {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
         let mut agent = Varta::open(&path).unwrap();
-        // Never met at first, then lost.
+        // Never connected at first, then lost.
         for nth in 0..3 {
             let absent = |outcome| match outcome {
                 Dropped(NoObserver) => true,
@@ -208,9 +208,9 @@ fn following_an_observer_that_comes_and_goes() {
             };
             assert_beats(|| agent.beat(Status::Ok, 1), absent);
             assert_nothing_allocated(|| {
-                // Long enough for a look in vain, however few beats fit in.
+                // Long enough for a failed attempt, even with few beats.
                 let start = Instant::now();
-                while start.elapsed() < 2 * BETWEEN_LOOKS {
+                while start.elapsed() < 2 * RETRY_INTERVAL {
                     assert!(absent(agent.beat(Status::Ok, 1)));
                 }
                 assert!(absent(agent.beat(Status::Ok, 1)));
@@ -220,7 +220,7 @@ fn following_an_observer_that_comes_and_goes() {
             assert_nothing_allocated(|| {
                 let start = Instant::now();
                 while agent.beat(Status::Ok, 1) != Sent {
-                    assert!(start.elapsed() < PATIENCE, "the observer is not found");
+                    assert!(start.elapsed() < PATIENCE, "the agent does not reconnect");
                 }
             });
             drop(receiver);
@@ -230,41 +230,41 @@ fn following_an_observer_that_comes_and_goes() {
 }
 
 #[test]
-fn failed_and_dropped_with_every_errno() {
-    let answers = || (1..134).cycle().map(io::Error::from_raw_os_error);
-    let (mut answer, mut expected) = (answers(), answers());
+fn beats_with_every_errno_allocate_nothing() {
+    let errors = || (1..134).cycle().map(io::Error::from_raw_os_error);
+    let (mut error, mut expected) = (errors(), errors());
 
-    let failing = Answering(move || Err(answer.next().unwrap()));
+    let failing = Returning(move || Err(error.next().unwrap()));
     let mut agent = Varta::with_transport(failing).unwrap();
     assert_beats(
         || agent.beat(Status::Ok, 1),
         |outcome| expected.next().is_some_and(|error| outcome == classify_send_error(&error)),
     );
-    // Now the errors are the reconnections' as well.
+    // Now reconnecting fails with these errors too.
     agent.set_reconnect_after(1);
     assert_beats(|| agent.beat(Status::Ok, 1), |outcome| outcome != Sent);
 }
 
 #[test]
-fn failed_without_an_errno() {
-    let mut agent = Varta::with_transport(Answering(|| Ok(31))).unwrap();
+fn beats_that_fail_without_an_errno_allocate_nothing() {
+    let mut agent = Varta::with_transport(Returning(|| Ok(31))).unwrap();
     let short = |outcome| matches!(outcome, Failed(error) if error.kind == WriteZero);
     assert_beats(|| agent.beat(Status::Ok, 1), short);
 
-    let mut agent = v1::Varta::with_transport(Answering(|| Err(Unsupported.into()))).unwrap();
+    let mut agent = v1::Varta::with_transport(Returning(|| Err(Unsupported.into()))).unwrap();
     let failed = |outcome| matches!(outcome, Failed(error) if error.kind == Unsupported);
     assert_beats(|| agent.beat(Status::Ok, 1), failed);
 }
 
 #[test]
-fn a_refused_stall() {
-    let mut agent = Varta::with_transport(Answering(|| Ok(32))).unwrap();
+fn beats_with_status_stall_allocate_nothing() {
+    let mut agent = Varta::with_transport(Returning(|| Ok(32))).unwrap();
     let refused = |outcome| matches!(outcome, Failed(error) if error.kind == InvalidInput);
     assert_beats(|| agent.beat(Status::Stall, 1), refused);
 }
 
 #[test]
-fn a_childs_first_beat() {
+fn the_first_beat_of_a_child_allocates_nothing() {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = receiver.local_addr().unwrap();
     let mut agent = Varta::connect_secure_udp_with_master(address, key()).unwrap();

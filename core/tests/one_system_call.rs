@@ -1,10 +1,10 @@
-//! Shows that a beat is one `send` and nothing else, over every transport and whatever
-//! becomes of it: under a filter that kills at any other system call, and counted by a
-//! tracer.
+//! A beat makes exactly one system call, `send`, over every transport and with every outcome.
+//! This is checked by a filter that kills on any other system call, and by a tracer that
+//! counts.
 
 #![cfg(feature = "secure-udp")]
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-#![allow(unsafe_code, reason = "system calls for their own sake")]
+#![allow(unsafe_code, reason = "making system calls directly")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -45,8 +45,8 @@ impl<T: BeatTransport> Beating for v1::Varta<T> {
     }
 }
 
-/// Connects an agent to the receiver at a path or address; the folder holds a key file.
-/// Called in the child that beats: one that inherited its agent has more to do at first.
+/// Connects an agent to the receiver at a path or address; the folder contains a key file.
+/// Called in the child that beats, because the first beat of an inherited agent does more.
 type Connect = fn(to: &str, folder: &Folder) -> Box<dyn Beating>;
 
 fn boxed<A: Beating + 'static>(agent: io::Result<A>) -> Box<dyn Beating> {
@@ -85,58 +85,59 @@ fn key() -> Key {
     Key::from_bytes(KEY)
 }
 
-/// A receiver, and the agent that will beat to it.
-struct Way<'a> {
+/// A receiver, and a way to connect an agent to it.
+struct Connection<'a> {
     name: &'a str,
     receiver: Receiver,
     connect: &'a dyn Fn() -> Box<dyn Beating>,
 }
 
-fn for_each_way(mut test: impl FnMut(Way<'_>)) {
+fn for_each_connection(mut test: impl FnMut(Connection<'_>)) {
     let folder = Folder::new();
     folder.key_file("key", &KEY);
     for (name, connect) in ON_UNIX_SOCKETS {
         let path = folder.join(name);
         let (receiver, to) = (Receiver::uds(&path), path.display().to_string());
-        test(Way { name, receiver, connect: &|| connect(&to, &folder) });
+        test(Connection { name, receiver, connect: &|| connect(&to, &folder) });
     }
     for (name, connect) in ON_UDP {
         let receiver = Receiver::udp();
         let to = receiver.address().to_string();
-        test(Way { name, receiver, connect: &|| connect(&to, &folder) });
+        test(Connection { name, receiver, connect: &|| connect(&to, &folder) });
     }
     let to = format!("@varta-one-system-call-{}", folder.path().display());
     let bound =
         SocketAddr::from_abstract_name(&to[1..]).and_then(|a| UnixDatagram::bind_addr(&a));
     let receiver = Receiver::of(bound.unwrap());
-    test(Way { name: "open @name", receiver, connect: &|| boxed(Varta::open(&to)) });
+    test(Connection { name: "open @name", receiver, connect: &|| boxed(Varta::open(&to)) });
 }
 
-/// What a beat may call. Where the clock is served without the kernel, it may not ask it.
+/// The system calls that a beat may make. Reading the clock is one of them only if that is
+/// not served by the vDSO.
 fn allowed() -> Vec<libc::c_long> {
     let mut clock = Child::start(|| {
         confine(&[libc::SYS_exit, libc::SYS_exit_group]);
         let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `now` is ours to be written.
+        // SAFETY: `now` is a local variable.
         unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     });
     let mut allowed = vec![libc::SYS_sendto, libc::SYS_exit, libc::SYS_exit_group];
     match clock.wait() {
         Ended::Exited(0) => {}
         Ended::Killed(libc::SIGSYS) => allowed.push(libc::SYS_clock_gettime),
-        other => panic!("the clock's reader {other}"),
+        other => panic!("the child that reads the clock {other}"),
     }
     allowed
 }
 
 #[test]
-fn the_filter_kills_and_spares() {
-    let mut asks_pid = Child::start(|| {
+fn the_filter_kills_on_other_calls_and_permits_the_allowed_ones() {
+    let mut gets_pid = Child::start(|| {
         confine(&allowed());
-        // SAFETY: takes nothing and cannot fail.
+        // SAFETY: has no arguments and cannot fail.
         unsafe { libc::syscall(libc::SYS_getpid) };
     });
-    assert_eq!(asks_pid.wait(), Ended::Killed(libc::SIGSYS));
+    assert_eq!(gets_pid.wait(), Ended::Killed(libc::SIGSYS));
 
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut changes_a_socket = Child::start(|| {
@@ -145,28 +146,28 @@ fn the_filter_kills_and_spares() {
     });
     assert_eq!(changes_a_socket.wait(), Ended::Killed(libc::SIGSYS));
 
-    let mut leaves = Child::start(|| confine(&allowed()));
-    assert_eq!(leaves.wait(), Ended::Exited(0));
+    let mut exits = Child::start(|| confine(&allowed()));
+    assert_eq!(exits.wait(), Ended::Exited(0));
 }
 
 #[test]
-fn a_thousand_beats_under_the_filter() {
+fn a_thousand_beats_make_no_call_that_the_filter_forbids() {
     let allowed = allowed();
-    for_each_way(|Way { name, receiver, connect }| {
+    for_each_connection(|Connection { name, receiver, connect }| {
         let mut child = Child::start(|| {
             let mut agent = connect();
             confine(&allowed);
-            // From the first beat on. When the queue is full, there is another.
+            // A beat to a full queue does not count, so another one is made.
             let mut sent = 0;
             while sent < BEATS {
                 match agent.beat() {
                     Sent => sent += 1,
                     Dropped(KernelQueueFull) => {}
-                    // Whatever this calls, it kills.
+                    // The panic's system calls kill this child.
                     other => panic!("{other}"),
                 }
             }
-            // Closing would kill.
+            // Closing the socket would kill this child.
             std::mem::forget(agent);
         });
         while child.ended().is_none() {
@@ -177,8 +178,8 @@ fn a_thousand_beats_under_the_filter() {
 }
 
 #[test]
-fn as_many_calls_as_beats() {
-    for_each_way(|Way { name, receiver, connect }| {
+fn a_sent_beat_makes_one_call() {
+    for_each_connection(|Connection { name, receiver, connect }| {
         let beats = || {
             let mut agent = connect();
             move || (0..BEATS).for_each(|_| assert_eq!(agent.beat(), Sent))
@@ -191,7 +192,7 @@ fn as_many_calls_as_beats() {
 }
 
 #[test]
-fn a_beat_that_nobody_takes_is_one_call_too() {
+fn a_dropped_beat_makes_one_call() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
 
@@ -199,7 +200,7 @@ fn a_beat_that_nobody_takes_is_one_call_too() {
         let receiver = Receiver::uds(&path);
         let mut agent = boxed(Varta::connect(&path));
         drop(receiver);
-        // The kernel forgets the connection when the first send finds nobody.
+        // The kernel disconnects the socket when the first send is refused.
         let mut expected = NoObserver;
         move || {
             for _ in 0..BEATS {
@@ -225,7 +226,7 @@ fn a_beat_that_nobody_takes_is_one_call_too() {
     let address = refusing.local_addr().unwrap();
     let refused = || {
         let mut agent = boxed(Varta::connect_secure_udp(address, key()));
-        // A refusal of one beat is told to the next.
+        // The refusal of one beat is reported by the next one.
         move || {
             for _ in 0..BEATS {
                 assert!(matches!(agent.beat(), Sent | Dropped(NoObserver)));

@@ -1,5 +1,5 @@
-//! Each outcome of a beat and each drop reason: from the kernel where it can be had,
-//! from a scripted transport where not.
+//! Every outcome of a beat and every drop reason: from the kernel where possible, otherwise
+//! from a scripted transport.
 
 #![cfg(all(feature = "panic-handler", feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "becoming another user in a forked child")]
@@ -33,7 +33,7 @@ fn beat<T: BeatTransport>(agent: &mut Varta<T>) -> BeatOutcome {
 }
 
 #[test]
-fn what_is_sent_arrives() {
+fn a_sent_beat_arrives() {
     fn check<T: BeatTransport>(mut agent: Varta<T>, receiver: &Receiver) {
         let sent = [(Status::Ok, 0), (Status::Degraded, 7), (Status::Critical, u32::MAX)];
         for (status, payload) in sent {
@@ -62,7 +62,7 @@ fn what_is_sent_arrives() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_abstract_name_needs_no_file() {
+fn a_beat_to_an_abstract_name_needs_no_file() {
     let _guard = without_forks();
     use std::os::linux::net::SocketAddrExt;
 
@@ -76,27 +76,27 @@ fn an_abstract_name_needs_no_file() {
 }
 
 #[test]
-fn a_full_queue_refuses_and_the_beat_still_has_its_number() {
+fn a_beat_to_a_full_queue_is_dropped_and_uses_a_nonce() {
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
     let mut agent = Varta::connect(&path).unwrap();
 
-    let taken = (1..).find(|_| beat(&mut agent) != Sent).unwrap() - 1;
-    assert!(taken > 0);
-    // The one that ended the search was refused; so are these.
+    let accepted = (1..).find(|_| beat(&mut agent) != Sent).unwrap() - 1;
+    assert!(accepted > 0);
+    // The beat that ended the loop was dropped, and so are these.
     for _ in 0..3 {
         assert_eq!(beat(&mut agent), Dropped(KernelQueueFull));
     }
     let nonces: Vec<u64> = receiver.queued_frames().iter().map(|frame| frame.nonce).collect();
-    assert_eq!(nonces, (1..=taken).collect::<Vec<_>>());
+    assert_eq!(nonces, (1..=accepted).collect::<Vec<_>>());
 
     assert_eq!(beat(&mut agent), Sent);
-    assert_eq!(receiver.next_frame().nonce, taken + 5);
+    assert_eq!(receiver.next_frame().nonce, accepted + 5);
 }
 
 #[test]
-fn version_1_fills_a_queue_too() {
+fn a_version_1_beat_to_a_full_queue_is_dropped() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
@@ -104,10 +104,10 @@ fn version_1_fills_a_queue_too() {
     let mut agent = v1::Varta::connect(&path).unwrap();
 
     let mut outcome = Sent;
-    let mut taken = 0;
+    let mut accepted = 0;
     while outcome == Sent {
-        outcome = agent.beat(Status::Ok, u64::MAX - taken);
-        taken += u64::from(outcome == Sent);
+        outcome = agent.beat(Status::Ok, u64::MAX - accepted);
+        accepted += u64::from(outcome == Sent);
     }
     assert_eq!(outcome, Dropped(KernelQueueFull));
 
@@ -120,7 +120,7 @@ fn version_1_fills_a_queue_too() {
         assert_eq!((frame.nonce, frame.payload), (place + 1, u64::MAX - place));
         assert_eq!((frame.status, frame.pid), (Status::Ok, std::process::id()));
     }
-    assert_eq!(frames.len() as u64, taken);
+    assert_eq!(frames.len() as u64, accepted);
 
     drop(receiver);
     assert_eq!(agent.beat(Status::Ok, 0), Dropped(NoObserver));
@@ -128,7 +128,7 @@ fn version_1_fills_a_queue_too() {
 }
 
 #[test]
-fn a_removed_socket_file_alone_changes_nothing() {
+fn a_removed_socket_file_does_not_affect_a_connected_agent() {
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -139,7 +139,7 @@ fn a_removed_socket_file_alone_changes_nothing() {
 }
 
 #[test]
-fn an_observer_that_died_is_first_absent_then_gone() {
+fn beats_to_a_closed_socket_report_no_observer_and_then_peer_gone() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
@@ -149,7 +149,7 @@ fn an_observer_that_died_is_first_absent_then_gone() {
     drop(receiver);
 
     assert_eq!(beat(&mut agent), Dropped(NoObserver));
-    // On the first refusal Linux takes the connection apart; other kernels repeat it.
+    // Linux disconnects the socket on the first refusal; other kernels repeat the refusal.
     let later = if cfg!(target_os = "linux") { PeerGone } else { NoObserver };
     for _ in 0..3 {
         assert_eq!(beat(&mut agent), Dropped(later));
@@ -158,7 +158,7 @@ fn an_observer_that_died_is_first_absent_then_gone() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_observer_that_stopped_listening_is_gone() {
+fn beats_to_a_socket_that_was_shut_down_report_peer_gone() {
     let folder = Folder::new();
     let path = folder.join("observer");
     let observer = UnixDatagram::bind(&path).unwrap();
@@ -170,16 +170,17 @@ fn an_observer_that_stopped_listening_is_gone() {
     }
 }
 
-/// A UDP observer that can close its ears and keep its port, which nobody else must get
-/// in between: connected to somebody else, a socket is not there for this agent.
+/// A UDP observer that can refuse an agent and still keep its port, which no other process
+/// must get in between: while the socket is connected to another address, it refuses the
+/// agent's datagrams.
 struct Closable {
     socket: UdpSocket,
     agent: SocketAddr,
 }
 
 impl Closable {
-    /// Hears one beat first, to know the agent.
-    fn hearing<T: BeatTransport>(socket: UdpSocket, agent: &mut Varta<T>) -> Self {
+    /// Receives one beat to learn the agent's address.
+    fn new<T: BeatTransport>(socket: UdpSocket, agent: &mut Varta<T>) -> Self {
         assert_eq!(beat(agent), Sent);
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let (_, agent) = socket.recv_from(&mut [0; 64]).unwrap();
@@ -196,14 +197,13 @@ impl Closable {
 }
 
 #[test]
-fn a_closed_udp_port_is_no_observer() {
+fn beats_to_a_closed_udp_port_report_no_observer() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut agent = Varta::connect_udp(socket.local_addr().unwrap()).unwrap();
-    let observer = Closable::hearing(socket, &mut agent);
+    let observer = Closable::new(socket, &mut agent);
     observer.close();
 
-    // A beat into the closed port is Sent; the news that it was for nothing comes back
-    // and meets a later one.
+    // The first beat to the closed port is Sent; the refusal is reported by a later one.
     let mut beats = 1;
     wait_until(PATIENCE, || {
         beats += 1;
@@ -226,11 +226,11 @@ fn a_closed_udp_port_is_no_observer() {
 }
 
 #[test]
-fn what_a_transport_answers_is_the_outcome_and_every_send_takes_a_number() {
+fn a_transports_result_is_the_outcome_and_every_send_uses_a_nonce() {
     let os = io::Error::from_raw_os_error;
     let failed = |errno| Failed(BeatError { errno, kind: os(errno).kind() });
     let of_kind = |kind| Failed(BeatError { errno: BeatError::UNKNOWN_ERRNO, kind });
-    let answers: Vec<(io::Result<usize>, BeatOutcome)> = vec![
+    let results: Vec<(io::Result<usize>, BeatOutcome)> = vec![
         (Ok(32), Sent),
         (Err(os(libc::EAGAIN)), Dropped(KernelQueueFull)),
         (Err(os(libc::EWOULDBLOCK)), Dropped(KernelQueueFull)),
@@ -248,20 +248,20 @@ fn what_a_transport_answers_is_the_outcome_and_every_send_takes_a_number() {
         (Err(os(libc::EBADF)), failed(libc::EBADF)),
         (Err(os(libc::EINTR)), failed(libc::EINTR)),
         (Err(os(libc::EDQUOT)), failed(libc::EDQUOT)),
-        // Errors of a transport's own carry a kind and no number.
+        // A custom transport's own errors have a kind and no errno.
         (Err(ErrorKind::WouldBlock.into()), Dropped(KernelQueueFull)),
         (Err(ErrorKind::NotFound.into()), Dropped(NoObserver)),
         (Err(ErrorKind::BrokenPipe.into()), Dropped(PeerGone)),
         (Err(ErrorKind::StorageFull.into()), Dropped(StorageFull)),
         (Err(ErrorKind::OutOfMemory.into()), of_kind(ErrorKind::OutOfMemory)),
         (Err(io::Error::other("a transport's own")), of_kind(ErrorKind::Other)),
-        // Less than a frame was taken.
+        // Less than a whole frame was accepted.
         (Ok(31), of_kind(ErrorKind::WriteZero)),
         (Ok(0), of_kind(ErrorKind::WriteZero)),
         (Ok(32), Sent),
     ];
-    let (answers, outcomes): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
-    let (transport, script) = Scripted::of(answers.into_iter().map(Step::Send));
+    let (results, outcomes): (Vec<_>, Vec<_>) = results.into_iter().unzip();
+    let (transport, script) = Scripted::of(results.into_iter().map(Step::Send));
     let mut agent = Varta::with_transport(transport).unwrap();
     for (number, outcome) in (1..).zip(outcomes) {
         assert_eq!(beat(&mut agent), outcome, "beat {number}");
@@ -289,9 +289,9 @@ fn invalid_input() -> BeatError {
 }
 
 #[test]
-fn a_stall_is_refused_and_leaves_no_trace() {
-    // Two drops and a stall between them: the stall neither ends the run nor adds to it,
-    // so that the second drop is the one that reconnects. Nothing else is asked for.
+fn a_beat_with_status_stall_fails_without_side_effects() {
+    // A stall between two drops neither resets the count of drops nor adds to it, so the
+    // second drop reconnects. The transport gets no other calls.
     let (transport, script) = Scripted::spelled("d d R . .");
     let mut agent = Varta::with_transport(transport).unwrap();
     agent.set_reconnect_after(2);
@@ -306,7 +306,7 @@ fn a_stall_is_refused_and_leaves_no_trace() {
 }
 
 #[test]
-fn before_the_first_session_there_is_no_observer_and_no_number() {
+fn beats_before_the_first_session_report_no_observer_and_use_no_nonce() {
     let folder = Folder::new();
     let path = folder.join("observer");
     let mut agent = Varta::open(&path).unwrap();
@@ -316,29 +316,29 @@ fn before_the_first_session_there_is_no_observer_and_no_number() {
     }
     let receiver = Receiver::uds(&path);
     wait_until(PATIENCE, || beat(&mut agent) == Sent);
-    // None of the others reached a socket.
+    // The earlier beats did not reach a socket.
     assert_eq!(receiver.next_frame().nonce, 1);
 
     let mut agent = v1::Varta::open(folder.join("nobody")).unwrap();
     assert_eq!(agent.beat(Status::Ok, 0), Dropped(NoObserver));
 }
 
-/// Runs a test's part as a user who may nothing, in a child and in the folder, so that
-/// the way there need not be open to everyone. Only root can become another.
-fn as_somebody_else(folder: &Folder, run: impl FnOnce()) {
+/// Runs a part of a test as an unprivileged user, in a child. Its working directory is the
+/// folder, whose parents may be closed to that user. Only root can become another user.
+fn as_another_user(folder: &Folder, run: impl FnOnce()) {
     const NOBODY: libc::uid_t = 65_534;
-    // SAFETY: asks who this process is.
+    // SAFETY: has no arguments and cannot fail.
     if unsafe { libc::geteuid() } != 0 {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "in CI this needs root");
-        // Not by a macro, whose text the harness would keep to itself.
+        // Not with eprintln!, because the test harness would hide its output.
         io::stderr().write_all(b"SKIPPED: only root can become another user\n").unwrap();
         return;
     }
     in_child(|| {
         std::env::set_current_dir(folder.path()).unwrap();
-        // SAFETY: changes this child's group ids.
+        // SAFETY: changes the group ids of this child.
         assert_eq!(unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) }, 0);
-        // SAFETY: changes this child's user ids.
+        // SAFETY: changes the user ids of this child.
         assert_eq!(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) }, 0);
         run();
     });
@@ -349,19 +349,19 @@ fn allow(path: &Path, mode: u32) {
 }
 
 #[test]
-fn a_forbidden_socket_is_an_error_at_once_and_absence_is_not() {
+fn opening_fails_if_permission_is_denied_but_not_if_the_observer_is_absent() {
     let _guard = forking();
     let folder = Folder::new();
     allow(folder.path(), 0o755);
     let _receiver = Receiver::uds(folder.join("observer"));
     allow(&folder.join("observer"), 0o700);
     let denied = |error: &io::Error| {
-        let wanted = BeatError { errno: libc::EACCES, kind: ErrorKind::PermissionDenied };
-        assert_eq!(BeatError::from_io(error), wanted);
+        let expected = BeatError { errno: libc::EACCES, kind: ErrorKind::PermissionDenied };
+        assert_eq!(BeatError::from_io(error), expected);
         let text = "cannot connect to observer: Permission denied (os error 13)";
         assert_eq!(error.to_string(), text);
     };
-    as_somebody_else(&folder, || {
+    as_another_user(&folder, || {
         denied(&Varta::connect("observer").unwrap_err());
         denied(&Varta::open("observer").unwrap_err());
         denied(&v1::Varta::open("observer").unwrap_err());
@@ -371,12 +371,12 @@ fn a_forbidden_socket_is_an_error_at_once_and_absence_is_not() {
 }
 
 #[test]
-fn an_observer_that_may_not_be_reached_when_it_comes_fails_the_beat() {
+fn a_beat_fails_if_permission_to_a_new_observer_is_denied() {
     let _guard = forking();
     let folder = Folder::new();
     allow(folder.path(), 0o777);
     let path = Path::new("observer");
-    as_somebody_else(&folder, || {
+    as_another_user(&folder, || {
         let mut agent = Varta::open(path).unwrap();
         assert_eq!(beat(&mut agent), Dropped(NoObserver));
         let receiver = Receiver::uds(path);
@@ -390,7 +390,7 @@ fn an_observer_that_may_not_be_reached_when_it_comes_fails_the_beat() {
 }
 
 #[test]
-fn an_error_of_connect_names_the_path_and_the_cause() {
+fn a_connect_error_names_the_path_and_the_cause() {
     let _guard = without_forks();
     let folder = Folder::new();
     let stale = folder.join("stale");
@@ -416,10 +416,10 @@ fn an_error_of_connect_names_the_path_and_the_cause() {
     ] {
         let cause = io::Error::from_raw_os_error(errno);
         let text = format!("cannot connect to {}{}: {cause}", path.display(), absence(errno));
-        let wanted = BeatError { errno, kind: cause.kind() };
+        let expected = BeatError { errno, kind: cause.kind() };
         for error in every_error(&path) {
             assert_eq!(error.to_string(), text);
-            assert_eq!(BeatError::from_io(&error), wanted, "{error}");
+            assert_eq!(BeatError::from_io(&error), expected, "{error}");
         }
     }
 
@@ -427,18 +427,18 @@ fn an_error_of_connect_names_the_path_and_the_cause() {
         let error = Varta::connect(&path).unwrap_err().to_string();
         assert!(error.contains(&path.display().to_string()), "{error}");
         assert!(error.contains(cause), "{error}");
-        // As endpoints they are refused before anything is tried.
+        // As endpoints they are refused before a connection is attempted.
         for error in every_error(&path) {
             assert_eq!(BeatError::from_io(&error), invalid_input(), "{error}");
         }
     }
 }
 
-/// The errors of all the ways to connect to a path.
+/// The errors of all functions that connect to a path.
 fn every_error(path: &Path) -> Vec<io::Error> {
-    let to_be_met = Options::default().follow(false);
+    let options = Options::default().follow(false);
     let open_with =
-        || Varta::open_with(&varta::Endpoint::from_os_str(path.as_os_str())?, to_be_met);
+        || Varta::open_with(&varta::Endpoint::from_os_str(path.as_os_str())?, options);
     vec![
         Varta::connect(path).unwrap_err(),
         v1::Varta::connect(path).unwrap_err(),

@@ -1,8 +1,8 @@
-//! Finding an observer again: told to (`reconnect`), by rule (`set_reconnect_after`), and
-//! by itself (`open`).
+//! The three ways to reconnect to an observer: on request (`reconnect`), after a number of
+//! drops (`set_reconnect_after`), and automatically (`open`).
 
 #![cfg(feature = "secure-udp")]
-#![allow(unsafe_code, reason = "taking the descriptors away from a forked child")]
+#![allow(unsafe_code, reason = "limiting the descriptors of a forked child")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -44,17 +44,17 @@ fn beat<T: BeatTransport>(agent: &mut Varta<T>) -> BeatOutcome {
     agent.beat(Status::Ok, 0)
 }
 
-/// Somebody else takes the place of whoever is bound to a path.
+/// Replaces the receiver at a path by a new one.
 fn replace(receiver: Receiver, path: &Path) -> Receiver {
     drop(receiver);
     fs::remove_file(path).unwrap();
     Receiver::uds(path)
 }
 
-// ------------------------------------------------------------------ told to: reconnect
+// --------------------------------------------------------------- on request: reconnect
 
 #[test]
-fn a_connected_agent_finds_a_new_observer_only_when_told_to() {
+fn a_connected_agent_reaches_a_new_observer_only_after_reconnect() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
@@ -64,7 +64,7 @@ fn a_connected_agent_finds_a_new_observer_only_when_told_to() {
     let before = receiver.next_frame();
     let receiver = replace(receiver, &path);
 
-    // Longer than the time between two looks of an agent that does follow.
+    // Longer than the retry interval of an agent that reconnects by itself.
     let start = Instant::now();
     let mut beats = 1;
     while beats < 10 || start.elapsed() < Duration::from_millis(250) {
@@ -76,9 +76,9 @@ fn a_connected_agent_finds_a_new_observer_only_when_told_to() {
     agent.reconnect().unwrap();
     assert_eq!(beat(&mut agent), Sent);
     let after = receiver.next_frame();
-    // The nonce goes on, and the gap tells of the beats that were dropped.
+    // The nonce continues, and the gap shows the dropped beats.
     assert_eq!(after.nonce, beats + 1);
-    // The clock goes on too: more has passed than since the reconnect.
+    // The clock continues too.
     let passed = after.timestamp - before.timestamp;
     assert!(Duration::from_nanos(passed) >= Duration::from_millis(250));
 }
@@ -88,20 +88,20 @@ fn reconnecting_over_udp_makes_a_new_session() {
     let observer = UdpSocket::bind("127.0.0.1:0").unwrap();
     observer.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut agent = Varta::connect_udp(observer.local_addr().unwrap()).unwrap();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for _ in 0..3 {
         assert_eq!(beat(&mut agent), Sent);
         agent.reconnect().unwrap();
         let mut wire = [0; 32];
         let (_, from) = observer.recv_from(&mut wire).unwrap();
-        heard.push((from.port(), Frame::decode(&wire).unwrap()));
+        received.push((from.port(), Frame::decode(&wire).unwrap()));
     }
     // The new socket is made while the old one still has its port.
-    assert_ne!(heard[0].0, heard[1].0);
-    assert_ne!(heard[1].0, heard[2].0);
-    assert_eq!([0, 1, 2].map(|place: usize| heard[place].1.nonce), [1, 2, 3]);
-    assert!(heard.is_sorted_by_key(|(_, frame)| frame.timestamp));
-    assert!(heard[2].1.timestamp > heard[0].1.timestamp);
+    assert_ne!(received[0].0, received[1].0);
+    assert_ne!(received[1].0, received[2].0);
+    assert_eq!([0, 1, 2].map(|place: usize| received[place].1.nonce), [1, 2, 3]);
+    assert!(received.is_sorted_by_key(|(_, frame)| frame.timestamp));
+    assert!(received[2].1.timestamp > received[0].1.timestamp);
 }
 
 #[test]
@@ -113,13 +113,13 @@ fn reconnecting_a_sealed_agent_takes_a_new_salt() {
         Varta::connect_secure_udp_with_master(receiver.address(), Key::from_bytes(MASTER_KEY)),
     ] {
         let mut agent = sealed.unwrap();
-        let mut hear = |agent: &mut Varta<_>| {
+        let mut send = |agent: &mut Varta<_>| {
             assert_eq!(beat(agent), Sent);
             opener.open(&receiver.next_datagram())
         };
-        let before = [hear(&mut agent), hear(&mut agent)];
+        let before = [send(&mut agent), send(&mut agent)];
         agent.reconnect().unwrap();
-        let after = [hear(&mut agent), hear(&mut agent)];
+        let after = [send(&mut agent), send(&mut agent)];
         assert_eq!(before.map(|sealed| sealed.iv.counter), [1, 2]);
         assert_eq!(after.map(|sealed| sealed.iv.counter), [1, 2]);
         assert_eq!(after[0].iv.prefix, after[1].iv.prefix);
@@ -130,7 +130,7 @@ fn reconnecting_a_sealed_agent_takes_a_new_salt() {
 }
 
 #[test]
-fn a_failed_reconnect_leaves_the_old_session() {
+fn a_failed_reconnect_keeps_the_old_session() {
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
@@ -144,7 +144,7 @@ fn a_failed_reconnect_leaves_the_old_session() {
 }
 
 #[test]
-fn a_failed_reconnect_leaves_a_sealed_session_with_its_counter() {
+fn a_failed_reconnect_keeps_the_old_sealed_session_and_its_counter() {
     let _guard = forking();
     let receiver = Receiver::udp();
     let key = Key::from_bytes(SHARED_KEY);
@@ -152,7 +152,7 @@ fn a_failed_reconnect_leaves_a_sealed_session_with_its_counter() {
         let mut agent = Varta::connect_secure_udp(receiver.address(), key).unwrap();
         assert_eq!(beat(&mut agent), Sent);
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: reads a limit of ours. From now on this child gets no new descriptor.
+        // SAFETY: reads a local variable. From now on this child cannot open a descriptor.
         assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const none) }, 0);
         let error = agent.reconnect().unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::EMFILE));
@@ -165,68 +165,68 @@ fn a_failed_reconnect_leaves_a_sealed_session_with_its_counter() {
     assert_eq!(sealed.map(|sealed| sealed.frame.nonce), [1, 2]);
 }
 
-// ------------------------------------------------------ by rule: set_reconnect_after
+// ----------------------------------------------- after some drops: set_reconnect_after
 
-/// Beats over a transport that expects exactly these calls. `course` says what is done
-/// and what comes of it: a digit sets `reconnect_after`; `s`, `d` and `f` stand for a beat
-/// that is sent, dropped, failed. Returns the nonces of the calls.
+/// Beats over a transport that expects exactly these calls. Each letter of `steps` is one
+/// step: a digit sets `reconnect_after`; `s`, `d` and `f` are beats that must be sent, be
+/// dropped or fail. Returns the nonces of the sends.
 #[track_caller]
-fn play(calls: &str, course: &str) -> Vec<u64> {
+fn play(calls: &str, steps: &str) -> Vec<u64> {
     let (transport, script) = Scripted::spelled(calls);
     let mut agent = Varta::with_transport(transport).unwrap();
-    for (place, letter) in course.chars().enumerate() {
+    for (place, letter) in steps.chars().enumerate() {
         if let Some(drops) = letter.to_digit(10) {
             agent.set_reconnect_after(drops);
         } else if letter != ' ' {
-            let came = match beat(&mut agent) {
+            let outcome = match beat(&mut agent) {
                 Sent => 's',
                 Dropped(_) => 'd',
                 Failed(_) => 'f',
             };
-            assert_eq!(came, letter, "at {place} of {course:?} with {calls:?}");
+            assert_eq!(outcome, letter, "at {place} of {steps:?} with {calls:?}");
         }
     }
     script.assert_done();
     let (nonces, wires) = (script.nonces(), script.wires());
     for (nonce, wire) in nonces.windows(2).zip(wires.windows(2)) {
-        assert!(nonce[0] != nonce[1] || wire[0] == wire[1], "not the same frame once more");
+        assert!(nonce[0] != nonce[1] || wire[0] == wire[1], "another frame was sent again");
     }
     nonces
 }
 
 #[test]
-fn after_so_many_drops_in_a_row_the_same_frame_is_sent_once_more() {
+fn after_n_drops_in_a_row_the_agent_reconnects_and_sends_the_same_frame_again() {
     assert_eq!(play("dR. .", "1 s s"), [1, 1, 2]);
     assert_eq!(play("d dR. .", "2 d s s"), [1, 2, 2, 3]);
     let twice = play(". d d dR. . d d dR. .", "3 s d d s s d d s s");
     assert_eq!(twice, [1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 9]);
-    // Whatever they were dropped for.
+    // The reason of the drops does not matter.
     assert_eq!(play("q d qR.", "3 d d s"), [1, 2, 3, 3]);
 }
 
 #[test]
-fn while_it_does_not_help_every_later_beat_tries_again() {
-    // New sessions, and nobody hears them either.
-    let unheard = play("d dRd dRd dRq dR. .", "2 d d d d s s");
-    assert_eq!(unheard, [1, 2, 2, 3, 3, 4, 4, 5, 5, 6]);
-    // No new session, and so nothing to send on once more.
+fn every_later_beat_tries_again_until_one_is_sent() {
+    // New sessions, but the frame is dropped on them too.
+    let nonces = play("d dRd dRd dRq dR. .", "2 d d d d s s");
+    assert_eq!(nonces, [1, 2, 2, 3, 3, 4, 4, 5, 5, 6]);
+    // No new session, so the frame is not sent again.
     assert_eq!(play("d dx dx dx dR. .", "2 d d d d s s"), [1, 2, 3, 4, 5, 5, 6]);
-    // The observer may also come back to the old session.
+    // The old session may work again.
     assert_eq!(play("d dx dx . d dR.", "2 d d d s d s"), [1, 2, 3, 4, 5, 6, 6]);
-    // After a success a run has its full length again.
+    // After a success the count of drops starts again.
     assert_eq!(play("d dx dR. d dR.", "2 d d s d s"), [1, 2, 3, 3, 4, 5, 5]);
 }
 
 #[test]
-fn a_run_ends_with_what_is_sent_and_with_what_fails() {
+fn a_sent_or_failed_beat_resets_the_count_of_drops() {
     assert_eq!(play("d . d . d dR.", "2 d s d s d s"), [1, 2, 3, 4, 5, 6, 6]);
     assert_eq!(play("d f d f d dR.", "2 d f d f d s"), [1, 2, 3, 4, 5, 6, 6]);
-    // Also with a frame that fails when it is sent once more.
+    // So does a frame that fails when it is sent again.
     assert_eq!(play("d dRf d dR.", "2 d f d s"), [1, 2, 2, 3, 4, 4]);
 }
 
 #[test]
-fn setting_it_begins_a_new_run_and_zero_turns_it_off() {
+fn setting_it_resets_the_count_of_drops_and_zero_turns_it_off() {
     assert_eq!(play("d d dR.", "2 d 2 d s"), [1, 2, 3, 3]);
     assert_eq!(play("d d d dR.", "9 d d d 1 s"), [1, 2, 3, 4, 4]);
     assert_eq!(play("d dx d d d .", "2 d d 0 d d d s"), [1, 2, 3, 4, 5, 6]);
@@ -235,7 +235,7 @@ fn setting_it_begins_a_new_run_and_zero_turns_it_off() {
 }
 
 #[test]
-fn a_new_observer_hears_the_beat_that_found_it() {
+fn a_new_observer_receives_the_beat_that_reconnected() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
@@ -251,84 +251,84 @@ fn a_new_observer_hears_the_beat_that_found_it() {
     assert_eq!(nonces, [4]);
 }
 
-// ------------------------------------------------------------------- by itself: open
+// ---------------------------------------------------------------- automatically: open
 
-/// The least time between two looks for an observer.
-const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// The minimum time between two attempts to reconnect.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// An agent's looks for its observer, as seen from outside: by the connections it tries.
-struct Looks {
-    /// Before and after the call in which the last one was.
+/// An agent's attempts to reconnect, counted by its calls to `connect`.
+struct Attempts {
+    /// Before and after the call that made the last attempt.
     last: (Instant, Instant),
-    /// How many connections this thread has tried, up to now.
+    /// How many times this thread has called `connect` so far.
     seen: u64,
 }
 
-impl Looks {
-    /// Opens an agent, which is the first look.
+impl Attempts {
+    /// Opens an agent, which is the first attempt.
     fn opening(path: &Path) -> (Self, Varta<AnyTransport>) {
         let before = Instant::now();
         let agent = Varta::open(path).unwrap();
         (Self { last: (before, Instant::now()), seen: connects() }, agent)
     }
 
-    /// Watches one beat of an agent that has lost its observer, or never met it; says
-    /// whether it looked.
+    /// Checks one beat of an agent that is not connected. Returns its outcome, and whether it
+    /// made an attempt.
     #[track_caller]
     fn during(&mut self, beat: impl FnOnce() -> BeatOutcome) -> (BeatOutcome, bool) {
         let before = Instant::now();
         let outcome = beat();
         let after = Instant::now();
         let (last_before, last_after) = self.last;
-        // However slow this machine is: the agent has read its clock between `before` and
-        // `after`, this time and the last.
+        // This holds on a slow machine too: each time, the agent has read its clock between
+        // `before` and `after`.
         match connects() - self.seen {
-            0 => assert!(before - last_after < BETWEEN_LOOKS, "it has stopped looking"),
+            0 => assert!(before - last_after < RETRY_INTERVAL, "no attempt, but one was due"),
             1 => {
-                assert!(after - last_before >= BETWEEN_LOOKS, "looks follow too closely");
+                assert!(after - last_before >= RETRY_INTERVAL, "an attempt too early");
                 self.last = (before, after);
                 self.seen += 1;
             }
-            looks => panic!("{looks} looks in one beat"),
+            attempts => panic!("{attempts} attempts in one beat"),
         }
         (outcome, self.last.0 == before)
     }
 
-    /// Watches beat after beat until there were so many looks.
+    /// Beats until this many attempts were made; each beat must have the given outcome.
     #[track_caller]
     fn watch(
         &mut self,
-        looks: u64,
+        attempts: u64,
         mut beat: impl FnMut() -> BeatOutcome,
-        wanted: BeatOutcome,
+        expected: BeatOutcome,
     ) {
-        let end = self.seen + looks;
+        let end = self.seen + attempts;
         wait_until(PATIENCE, || {
-            // Far more beats than looks.
-            (0..100).for_each(|_| assert_eq!(self.during(&mut beat).0, wanted));
+            // Far more beats than attempts.
+            (0..100).for_each(|_| assert_eq!(self.during(&mut beat).0, expected));
             self.seen >= end
         });
     }
 }
 
 #[test]
-fn an_agent_may_start_before_its_observer_and_looks_ten_times_a_second() {
+fn an_agent_that_starts_before_its_observer_tries_to_connect_ten_times_a_second() {
     let folder = Folder::new();
     let path = folder.join("observer");
     let connects_before = connects();
-    let (mut looks, mut agent) = Looks::opening(&path);
-    assert_eq!(looks.seen, connects_before + 1);
-    looks.watch(5, || beat(&mut agent), Dropped(NoObserver));
+    let (mut attempts, mut agent) = Attempts::opening(&path);
+    assert_eq!(attempts.seen, connects_before + 1);
+    attempts.watch(5, || beat(&mut agent), Dropped(NoObserver));
 
     let receiver = Receiver::uds(&path);
-    wait_until(PATIENCE, || looks.during(|| beat(&mut agent)) == (Sent, true));
+    wait_until(PATIENCE, || attempts.during(|| beat(&mut agent)) == (Sent, true));
     assert_eq!(receiver.next_frame().nonce, 1);
     assert_eq!(beat(&mut agent), Sent);
-    assert_eq!(connects(), looks.seen);
+    assert_eq!(connects(), attempts.seen);
 }
 
 #[test]
-fn version_1_follows_too() {
+fn a_version_1_agent_reconnects_too() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
@@ -345,15 +345,15 @@ fn version_1_follows_too() {
 }
 
 #[test]
-fn the_beat_after_the_one_that_found_nobody_finds_the_new_observer() {
+fn the_beat_after_the_dropped_one_reaches_the_new_observer() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
     let mut agent = Varta::open(&path).unwrap();
     assert_eq!(beat(&mut agent), Sent);
-    // Opening was a look too.
-    thread::sleep(BETWEEN_LOOKS);
+    // Opening was an attempt too.
+    thread::sleep(RETRY_INTERVAL);
     let receiver = replace(receiver, &path);
     assert_eq!(beat(&mut agent), Dropped(NoObserver));
     assert_eq!(beat(&mut agent), Sent);
@@ -361,38 +361,38 @@ fn the_beat_after_the_one_that_found_nobody_finds_the_new_observer() {
 }
 
 #[test]
-fn an_observer_that_stays_away_is_looked_for_ten_times_a_second() {
+fn an_agent_tries_to_reconnect_to_an_absent_observer_ten_times_a_second() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
-    let (mut looks, mut agent) = Looks::opening(&path);
+    let (mut attempts, mut agent) = Attempts::opening(&path);
     drop(receiver);
 
-    // Nobody looks until a beat has been lost.
+    // There is no attempt until a beat was dropped.
     assert_eq!(beat(&mut agent), Dropped(NoObserver));
-    assert_eq!(connects(), looks.seen);
+    assert_eq!(connects(), attempts.seen);
     let gone = if cfg!(target_os = "linux") { PeerGone } else { NoObserver };
-    looks.watch(5, || beat(&mut agent), Dropped(gone));
+    attempts.watch(5, || beat(&mut agent), Dropped(gone));
 
     fs::remove_file(&path).unwrap();
-    looks.watch(2, || beat(&mut agent), Dropped(gone));
+    attempts.watch(2, || beat(&mut agent), Dropped(gone));
     let receiver = Receiver::uds(&path);
-    wait_until(PATIENCE, || looks.during(|| beat(&mut agent)) == (Sent, true));
+    wait_until(PATIENCE, || attempts.during(|| beat(&mut agent)) == (Sent, true));
     assert_eq!(receiver.queued_frames().len(), 1);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_observer_that_takes_connections_and_no_beats_is_not_courted_more_often() {
+fn an_observer_that_accepts_connections_but_no_beats_gets_no_more_attempts() {
     let folder = Folder::new();
     let path = folder.join("observer");
     let observer = UnixDatagram::bind(&path).unwrap();
-    let (mut looks, mut agent) = Looks::opening(&path);
+    let (mut attempts, mut agent) = Attempts::opening(&path);
     observer.shutdown(Shutdown::Read).unwrap();
     assert_eq!(beat(&mut agent), Dropped(PeerGone));
-    assert_eq!(connects(), looks.seen);
-    looks.watch(5, || beat(&mut agent), Dropped(PeerGone));
+    assert_eq!(connects(), attempts.seen);
+    attempts.watch(5, || beat(&mut agent), Dropped(PeerGone));
 
     let receiver = replace(Receiver::of(observer), &path);
     wait_until(PATIENCE, || beat(&mut agent) == Sent);
@@ -400,7 +400,7 @@ fn an_observer_that_takes_connections_and_no_beats_is_not_courted_more_often() {
 }
 
 #[test]
-fn a_removed_socket_file_is_missed_only_when_the_observer_goes() {
+fn a_removed_socket_file_matters_only_when_the_observer_closes_its_socket() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
@@ -417,13 +417,13 @@ fn a_removed_socket_file_is_missed_only_when_the_observer_goes() {
 }
 
 #[test]
-fn a_full_queue_is_no_reason_to_look() {
+fn a_full_queue_does_not_cause_a_reconnect() {
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
     let mut agent = Varta::open(&path).unwrap();
-    // A look would be due.
-    thread::sleep(BETWEEN_LOOKS);
+    // An attempt would be due.
+    thread::sleep(RETRY_INTERVAL);
     let connects_before = connects();
     while beat(&mut agent) == Sent {}
     for _ in 0..10 {
@@ -435,7 +435,7 @@ fn a_full_queue_is_no_reason_to_look() {
 }
 
 #[test]
-fn over_udp_the_session_is_kept() {
+fn the_session_is_kept_over_udp() {
     let folder = Folder::new();
     let key = folder.key_file("key", &SHARED_KEY);
     for (scheme, parameter) in
@@ -447,11 +447,11 @@ fn over_udp_the_session_is_kept() {
         let mut agent = Varta::open(format!("{scheme}://{address}{parameter}")).unwrap();
         let connects_before = connects();
         assert_eq!(beat(&mut agent), Sent);
-        let (port, wire) = hear(&observer);
-        // Looks would be due, were there any.
-        thread::sleep(BETWEEN_LOOKS);
+        let (port, wire) = receive(&observer);
+        // An attempt would be due, if any were made over UDP.
+        thread::sleep(RETRY_INTERVAL);
 
-        // Connected to somebody else it is not there for this agent, and keeps its port.
+        // A socket that is connected to another address refuses this agent and keeps its port.
         observer.connect("127.0.0.1:9").unwrap();
         let mut refused = 0;
         wait_until(PATIENCE, || {
@@ -462,27 +462,27 @@ fn over_udp_the_session_is_kept() {
         });
         observer.connect(port).unwrap();
         wait_until(PATIENCE, || beat(&mut agent) == Sent);
-        let (port_after, wire_after) = hear(&observer);
+        let (port_after, wire_after) = receive(&observer);
         assert_eq!(port, port_after);
         if scheme == "udp+secure" {
             let [before, after] = [wire, wire_after].map(|wire| Opener::new().open(&wire).iv);
             assert_eq!(before.prefix, after.prefix);
             assert!(after.counter > before.counter + 3);
         }
-        // The observer itself has connected twice, and nobody else.
+        // The observer itself has connected twice, and the agent not at all.
         assert_eq!(connects(), connects_before + 2);
     }
 }
 
-/// The next datagram and where it came from.
-fn hear(observer: &UdpSocket) -> (SocketAddr, Vec<u8>) {
+/// The next datagram and its sender.
+fn receive(observer: &UdpSocket) -> (SocketAddr, Vec<u8>) {
     let mut room = [0; 128];
     let (length, from) = observer.recv_from(&mut room).unwrap();
     (from, room[..length].to_vec())
 }
 
 #[test]
-fn without_following_open_does_as_connect_does() {
+fn open_without_follow_behaves_like_connect() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
@@ -500,10 +500,10 @@ fn without_following_open_does_as_connect_does() {
 
     let receiver = Receiver::uds(&path);
     let mut agent = Varta::open_with(&endpoint, options).unwrap();
-    let mut by_rule = Varta::open_with(&endpoint, options.reconnect_after(2)).unwrap();
+    let mut reconnecting = Varta::open_with(&endpoint, options.reconnect_after(2)).unwrap();
     let receiver = replace(receiver, &path);
-    // A look would be due, were there any.
-    thread::sleep(BETWEEN_LOOKS);
+    // An attempt would be due, if the agent made any.
+    thread::sleep(RETRY_INTERVAL);
     let connects_before = connects();
     for _ in 0..10 {
         assert!(matches!(beat(&mut agent), Dropped(NoObserver | PeerGone)));
@@ -511,13 +511,13 @@ fn without_following_open_does_as_connect_does() {
     assert_eq!(connects(), connects_before);
     assert_eq!(receiver.queued_frames(), []);
 
-    assert_eq!(beat(&mut by_rule), Dropped(NoObserver));
-    assert_eq!(beat(&mut by_rule), Sent);
+    assert_eq!(beat(&mut reconnecting), Dropped(NoObserver));
+    assert_eq!(beat(&mut reconnecting), Sent);
     assert_eq!(receiver.queued_frames().len(), 1);
 }
 
 #[test]
-fn an_agent_that_follows_can_be_told_and_ruled_too() {
+fn an_agent_that_follows_also_supports_reconnect_and_reconnect_after() {
     let _guard = without_forks();
     let folder = Folder::new();
     let path = folder.join("observer");
@@ -545,7 +545,7 @@ fn the_environment_names_the_endpoint() {
         None => {
             let _guard = forking();
             let folder = Folder::new();
-            // Paths need not be text.
+            // Paths need not be UTF-8.
             for name in [OsStr::new("observer"), OsStr::from_bytes(b"\xff\xfe")] {
                 let path: PathBuf = folder.path().join(name);
                 let receiver = Receiver::uds(&path);
@@ -570,29 +570,31 @@ fn the_environment_names_the_endpoint() {
             assert_eq!(error.to_string(), Endpoint::from_env().unwrap_err().to_string());
             assert!(error.to_string().contains("host \"observer.example\""), "{error}");
         }
-        Some(other) => panic!("no part is called {other}"),
+        Some(other) => panic!("there is no part {other}"),
     }
 }
 
-/// Set-user-ID programs are started by users who must not choose what they open.
+/// A user who starts a set-user-ID program must not choose what it opens.
 #[test]
 fn a_program_with_raised_rights_ignores_the_environment() {
     const THIS: &str = "a_program_with_raised_rights_ignores_the_environment";
     const NOBODY: u32 = 65_534;
 
     if peers::part().is_some() {
-        // SAFETY: asks who has started this process.
+        // SAFETY: has no arguments and cannot fail.
         assert_eq!(unsafe { libc::getuid() }, NOBODY);
-        // SAFETY: asks whose rights it has.
+        // SAFETY: as above.
         assert_eq!(unsafe { libc::geteuid() }, 0);
         assert!(std::env::var_os(ENDPOINT_VARIABLE).is_some());
         assert_eq!(Endpoint::from_env(), DEFAULT_ENDPOINT.parse());
         return;
     }
-    // SAFETY: asks who this process is.
+    // SAFETY: has no arguments and cannot fail.
     if unsafe { libc::geteuid() } != 0 {
         assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "in CI this needs root");
-        io::stderr().write_all(b"SKIPPED: only root can give a program its rights\n").unwrap();
+        io::stderr()
+            .write_all(b"SKIPPED: only root can give a program root's rights\n")
+            .unwrap();
         return;
     }
     let _guard = forking();
