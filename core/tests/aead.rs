@@ -1,8 +1,8 @@
-//! That no AEAD nonce ever seals twice under one key: over many beats, reconnects, forks,
-//! panics and threads, and when sending fails.
+//! No AEAD nonce is ever used twice with one key: over many beats, reconnects, forks, panics
+//! and threads, and when sending fails.
 
 #![cfg(all(feature = "panic-handler", feature = "secure-udp"))]
-#![allow(unsafe_code, reason = "taking the descriptors away from a forked child")]
+#![allow(unsafe_code, reason = "limiting the descriptors of a forked child")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -41,23 +41,23 @@ fn connect(shared: bool, address: SocketAddr) -> Varta<SecureUdpTransport> {
 
 // ---------------------------------------------------------------------- the long run
 
-/// What all processes of the long run count together.
+/// Counters that all processes of the long run share.
 #[derive(Clone, Copy)]
 struct Counts {
     sent: &'static AtomicU64,
-    heard: &'static AtomicU64,
-    words: &'static AtomicU64,
+    received: &'static AtomicU64,
+    last_words: &'static AtomicU64,
     /// Sessions that have sealed a beat.
     sessions: &'static AtomicU64,
     processes: &'static AtomicU64,
-    /// The number of this process; a pid might be given out again.
+    /// The number of this process; a pid might be reused.
     process: u32,
 }
 
 impl Counts {
     fn new() -> Self {
-        let [sent, heard, words, sessions, processes] = shared_numbers();
-        Self { sent, heard, words, sessions, processes, process: 0 }.in_new_process()
+        let [sent, received, last_words, sessions, processes] = shared_numbers();
+        Self { sent, received, last_words, sessions, processes, process: 0 }.in_new_process()
     }
 
     fn in_new_process(self) -> Self {
@@ -65,15 +65,15 @@ impl Counts {
         Self { process: process.try_into().unwrap(), ..self }
     }
 
-    /// Waits until there is room in the observer's queue, where nothing may be lost.
-    fn make_way(self) {
+    /// Waits until there is room in the observer's queue, so that nothing is lost.
+    fn wait_for_room(self) {
         const IN_FLIGHT: u64 = 64;
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
-        wait_until(PATIENCE, || number < self.heard.load(Ordering::Relaxed) + IN_FLIGHT);
+        wait_until(PATIENCE, || number < self.received.load(Ordering::Relaxed) + IN_FLIGHT);
     }
 }
 
-/// A handle, and the process in whose session it is.
+/// An agent, and the process that its session belongs to.
 struct Agent<T: BeatTransport> {
     varta: Varta<T>,
     session_of: Option<u32>,
@@ -89,7 +89,7 @@ impl<T: BeatTransport> Agent<T> {
             counts.sessions.fetch_add(1, Ordering::Relaxed);
         }
         for _ in 0..times {
-            counts.make_way();
+            counts.wait_for_room();
             assert_eq!(self.varta.beat(Status::Ok, counts.process), Sent);
         }
     }
@@ -100,16 +100,16 @@ impl<T: BeatTransport> Agent<T> {
     }
 }
 
-/// All that a process has which seals. A forked child has it all from its parent.
+/// Everything in a process that seals. A forked child inherits all of it.
 struct Sealers {
     connected: Vec<Agent<SecureUdpTransport>>,
     opened: Vec<Agent<AnyTransport>>,
-    words: Vec<LastWords>,
+    last_words: Vec<LastWords>,
     counts: Counts,
 }
 
 impl Sealers {
-    /// Installs the panic hook too.
+    /// Also installs the panic handlers.
     fn new(address: SocketAddr, folder: &Folder, counts: Counts) -> Self {
         let shared = folder.key_file("shared", &SHARED_KEY);
         let master = folder.key_file("master", &MASTER_KEY);
@@ -126,7 +126,7 @@ impl Sealers {
                 .map(|shared| Agent::new(connect(shared, address)))
                 .into(),
             opened: endpoints.iter().map(|it| Agent::new(Varta::open(it).unwrap())).collect(),
-            words: endpoints.iter().map(|it| LastWords::open(it).unwrap()).collect(),
+            last_words: endpoints.iter().map(|it| LastWords::open(it).unwrap()).collect(),
             counts,
         }
     }
@@ -141,15 +141,15 @@ impl Sealers {
     }
 
     fn say_last_words(&self) {
-        for words in &self.words {
-            self.counts.make_way();
-            self.counts.words.fetch_add(1, Ordering::Relaxed);
-            assert_eq!(words.say(1), Sent);
+        for last_words in &self.last_words {
+            self.counts.wait_for_room();
+            self.counts.last_words.fetch_add(1, Ordering::Relaxed);
+            assert_eq!(last_words.say(1), Sent);
         }
     }
 
-    /// Beats, reconnects, speaks, panics and forks, `generations` deep.
-    fn live(&mut self, generations: u32) {
+    /// Beats, reconnects, sends last words, panics and forks, `generations` deep.
+    fn run(&mut self, generations: u32) {
         for round in 0..3 * generations + 2 {
             self.beat(10);
             let place = round as usize % self.connected.len();
@@ -161,9 +161,9 @@ impl Sealers {
                 let counts = self.counts;
                 let child = Child::start(|| {
                     self.counts = counts.in_new_process();
-                    self.live(generations);
+                    self.run(generations);
                 });
-                // Both at the same time, with what they both have.
+                // Parent and child run at the same time, with the same agents.
                 self.beat(10);
                 survive_a_panic(counts);
                 child.finish();
@@ -172,17 +172,17 @@ impl Sealers {
     }
 }
 
-/// Both forms of the hook speak.
+/// Both panic handlers send last words.
 fn survive_a_panic(counts: Counts) {
     for _ in 0..2 {
-        counts.make_way();
-        counts.words.fetch_add(1, Ordering::Relaxed);
+        counts.wait_for_room();
+        counts.last_words.fetch_add(1, Ordering::Relaxed);
     }
     panic::catch_unwind(|| panic!("on purpose")).unwrap_err();
 }
 
-/// Threads that connect, beat and panic all at once.
-fn live_in_threads(address: SocketAddr, counts: Counts) {
+/// Several threads connect, beat and panic at the same time.
+fn run_in_threads(address: SocketAddr, counts: Counts) {
     thread::scope(|scope| {
         for number in 0..4 {
             scope.spawn(move || {
@@ -199,31 +199,31 @@ fn live_in_threads(address: SocketAddr, counts: Counts) {
     });
 }
 
-/// Keeps all that comes until the long run is over and everything sent is here.
-fn hear_all(receiver: &Receiver, counts: Counts, over: &AtomicBool) -> Vec<Vec<u8>> {
-    let mut heard = Vec::new();
+/// Receives everything until the long run is done and all that was sent has arrived.
+fn receive_all(receiver: &Receiver, counts: Counts, done: &AtomicBool) -> Vec<Vec<u8>> {
+    let mut received = Vec::new();
     let mut drain = || {
         while let Some(datagram) = receiver.queued_datagram() {
-            counts.heard.fetch_add(1, Ordering::Relaxed);
-            heard.push(datagram);
+            counts.received.fetch_add(1, Ordering::Relaxed);
+            received.push(datagram);
         }
     };
-    while !over.load(Ordering::Acquire) {
+    while !done.load(Ordering::Acquire) {
         drain();
         thread::yield_now();
     }
     wait_until(PATIENCE, || {
         drain();
-        counts.heard.load(Ordering::Relaxed) == counts.sent.load(Ordering::Relaxed)
+        counts.received.load(Ordering::Relaxed) == counts.sent.load(Ordering::Relaxed)
     });
-    heard
+    received
 }
 
 #[test]
 fn no_nonce_repeats_over_100_000_beats_forks_panics_and_reconnects() {
     const THIS: &str = "no_nonce_repeats_over_100_000_beats_forks_panics_and_reconnects";
 
-    // In a process of its own, whose panic hook is nobody else's.
+    // In its own process, so that no other test uses the panic hook.
     if peers::part().is_none() {
         run_again(THIS, "all", |it| it);
         return;
@@ -232,36 +232,36 @@ fn no_nonce_repeats_over_100_000_beats_forks_panics_and_reconnects() {
     let receiver = Receiver::udp();
     let address = receiver.address();
     let counts = Counts::new();
-    let over = Arc::new(AtomicBool::new(false));
-    let is_over = over.clone();
-    let hearing = thread::spawn(move || hear_all(&receiver, counts, &is_over));
+    let done = Arc::new(AtomicBool::new(false));
+    let is_done = done.clone();
+    let receiving = thread::spawn(move || receive_all(&receiver, counts, &is_done));
 
     let mut sealers = Sealers::new(address, &folder, counts);
-    sealers.live(3);
-    live_in_threads(address, counts);
-    sealers.live(0);
+    sealers.run(3);
+    run_in_threads(address, counts);
+    sealers.run(0);
 
-    over.store(true, Ordering::Release);
+    done.store(true, Ordering::Release);
     let mut opener = Opener::new();
-    let heard = hearing.join().unwrap();
-    let heard: Vec<_> = heard.iter().map(|datagram| opener.open(datagram)).collect();
-    check(&heard, counts);
+    let received = receiving.join().unwrap();
+    let opened: Vec<_> = received.iter().map(|datagram| opener.open(datagram)).collect();
+    check(&opened, counts);
 }
 
-fn check(heard: &[Opened], counts: Counts) {
-    assert!(heard.len() >= 100_000, "only {} were heard", heard.len());
+fn check(opened: &[Opened], counts: Counts) {
+    assert!(opened.len() >= 100_000, "only {} were received", opened.len());
     let mut seen = HashSet::new();
-    for sealed in heard {
+    for sealed in opened {
         assert!(seen.insert((sealed.agent, sealed.iv)), "a nonce repeats: {sealed:?}");
     }
-    let shared = heard.iter().filter(|sealed| sealed.agent.is_none()).count();
-    assert!(shared.min(heard.len() - shared) > 30_000, "{shared} with the shared key");
+    let shared = opened.iter().filter(|sealed| sealed.agent.is_none()).count();
+    assert!(shared.min(opened.len() - shared) > 30_000, "{shared} with the shared key");
 
-    let (words, beats): (Vec<&Opened>, Vec<_>) =
-        heard.iter().partition(|sealed| sealed.frame.nonce == NONCE_TERMINAL);
-    assert_eq!(words.len() as u64, counts.words.load(Ordering::Relaxed));
+    let (last_words, beats): (Vec<&Opened>, Vec<_>) =
+        opened.iter().partition(|sealed| sealed.frame.nonce == NONCE_TERMINAL);
+    assert_eq!(last_words.len() as u64, counts.last_words.load(Ordering::Relaxed));
 
-    // A session has a prefix of its own and counts from 1, leaving nothing out.
+    // Each session has its own prefix and counts from 1 without gaps.
     let mut sessions: HashMap<_, Vec<u32>> = HashMap::new();
     for beat in &beats {
         sessions.entry(beat.iv.prefix).or_default().push(beat.iv.counter);
@@ -271,12 +271,12 @@ fn check(heard: &[Opened], counts: Counts) {
         counters.sort_unstable();
         assert!(counters.iter().copied().eq((1..).take(counters.len())));
     }
-    // So has each last word.
-    let prefixes: HashSet<_> = words.iter().map(|word| word.iv.prefix).collect();
-    assert_eq!(prefixes.len(), words.len());
+    // So do all last words.
+    let prefixes: HashSet<_> = last_words.iter().map(|sealed| sealed.iv.prefix).collect();
+    assert_eq!(prefixes.len(), last_words.len());
     assert!(prefixes.iter().all(|prefix| !sessions.contains_key(prefix)));
 
-    // And what is inside is counted by process, whichever key and handle it went through.
+    // The frames inside have one counter per process, for all its keys and agents.
     let mut processes: HashMap<u32, Vec<u64>> = HashMap::new();
     for beat in &beats {
         processes.entry(beat.frame.payload).or_default().push(beat.frame.nonce);
@@ -292,7 +292,7 @@ fn check(heard: &[Opened], counts: Counts) {
 // ------------------------------------------------------------- when something fails
 
 #[test]
-fn a_refused_send_uses_up_its_nonce() {
+fn a_refused_send_uses_a_nonce() {
     for shared in [true, false] {
         let observer = UdpSocket::bind("127.0.0.1:0").unwrap();
         observer.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -303,15 +303,15 @@ fn a_refused_send_uses_up_its_nonce() {
             (agent.beat(Status::Ok, 0), beats)
         };
         let mut wire = [0; 128];
-        let mut hear = || {
+        let mut receive = || {
             let (length, from) = observer.recv_from(&mut wire).unwrap();
             (Opener::new().open(&wire[..length]), from)
         };
         assert_eq!(beat(), (Sent, 1));
-        let (first, from) = hear();
+        let (first, from) = receive();
         assert_eq!(first.iv.counter, 1);
 
-        // Connected to somebody else it is not there for this agent, and keeps its port.
+        // A socket that is connected to another address refuses this agent and keeps its port.
         observer.connect("127.0.0.1:9").unwrap();
         let mut refused = 0;
         wait_until(PATIENCE, || {
@@ -327,30 +327,31 @@ fn a_refused_send_uses_up_its_nonce() {
             number = beats;
             outcome == Sent
         });
-        let (last, _) = hear();
-        // Every beat has sealed once, heard or not, refused or not.
+        let (last, _) = receive();
+        // Every beat has sealed once, whether it arrived or not.
         assert_eq!((last.iv.prefix, last.iv.counter), (first.iv.prefix, number));
         assert_eq!(last.frame.nonce, u64::from(number));
         assert!(number >= 7);
     }
 }
 
-/// Runs something while this child can have no new descriptor, and so no new session.
+/// Runs a closure while this child cannot open a descriptor, so that it cannot make a new
+/// session.
 fn without_descriptors<R>(run: impl FnOnce() -> R) -> R {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is ours to be written.
+    // SAFETY: `limit` is a local variable.
     assert_eq!(unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) }, 0);
     let none = libc::rlimit { rlim_cur: 0, ..limit };
-    // SAFETY: `none` is ours to be read.
+    // SAFETY: `none` is a local variable.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const none) }, 0);
     let result = run();
-    // SAFETY: `limit` is ours to be read.
+    // SAFETY: as above.
     assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) }, 0);
     result
 }
 
 #[test]
-fn a_child_that_can_have_no_session_sends_nothing() {
+fn a_child_that_cannot_make_a_session_sends_nothing() {
     for shared in [true, false] {
         let receiver = Receiver::udp();
         let mut agent = connect(shared, receiver.address());
@@ -376,7 +377,7 @@ fn a_child_that_can_have_no_session_sends_nothing() {
 }
 
 #[test]
-fn a_bare_transport_notices_a_fork_by_itself() {
+fn a_transport_without_an_agent_detects_a_fork_by_itself() {
     let receiver = Receiver::udp();
     let key = Key::from_bytes(SHARED_KEY);
     let mut transport = SecureUdpTransport::connect(receiver.address(), key).unwrap();

@@ -1,5 +1,5 @@
-//! Shows that forks and threads get along: nothing that another thread is in the middle of
-//! when a process forks holds up the child, and the child's own threads share one count.
+//! Forks in programs with threads: the child never waits for anything that another thread was
+//! doing at the time of the fork, and the child's own threads share a counter.
 
 #![cfg(unix)]
 #![allow(unsafe_code, reason = "forking")]
@@ -28,10 +28,10 @@ use varta::{BeatTransport, Frame, Status, Varta};
 
 const FORKS: usize = 200;
 
-/// The payload of frames that are no child's.
-const NOBODYS: u32 = u32::MAX;
+/// The payload of frames that do not come from a child.
+const FROM_PARENT: u32 = u32::MAX;
 
-/// Beats until one is sent, and says how many beats that took.
+/// Beats until a beat is sent, and returns how many beats that took.
 fn send<T: BeatTransport>(agent: &mut Varta<T>, payload: u32) -> u64 {
     for tries in 1.. {
         match agent.beat(Status::Ok, payload) {
@@ -40,13 +40,13 @@ fn send<T: BeatTransport>(agent: &mut Varta<T>, payload: u32) -> u64 {
             other => panic!("{other}"),
         }
     }
-    unreachable!("the alarm rings first")
+    unreachable!("the alarm ends this process first")
 }
 
-/// Somewhere new, so that connecting grows what the process remembers of endpoints.
-struct Elsewhere(OsString);
+/// A transport to a new endpoint, for which the process adds a counter to its list.
+struct NewEndpoint(OsString);
 
-impl BeatTransport for Elsewhere {
+impl BeatTransport for NewEndpoint {
     fn send(&mut self, frame: &[u8; 32]) -> io::Result<usize> {
         Ok(frame.len())
     }
@@ -60,8 +60,8 @@ impl BeatTransport for Elsewhere {
     }
 }
 
-/// Runs `forks` while one thread beats, one connects to the same place, one connects to
-/// ever new places, and one takes what is received. The answer is what the children sent.
+/// Runs `forks` while one thread beats, one connects to the same endpoint, one connects to
+/// new endpoints, and one receives. Returns the frames that the children sent.
 fn amid_busy_threads(path: &Path, forks: impl FnOnce()) -> Vec<Frame> {
     let receiver = Receiver::uds(path);
     let done = AtomicBool::new(false);
@@ -74,32 +74,32 @@ fn amid_busy_threads(path: &Path, forks: impl FnOnce()) -> Vec<Frame> {
         scope.spawn(|| {
             let mut agent = Varta::connect(path).unwrap();
             until_done(&mut || {
-                let _ = agent.beat(Status::Ok, NOBODYS);
+                let _ = agent.beat(Status::Ok, FROM_PARENT);
             });
         });
         scope.spawn(|| until_done(&mut || drop(Varta::connect(path).unwrap())));
         scope.spawn(|| {
-            // They are remembered for life, which is why they are not without number.
-            let mut places = (0..20_000).map(|n| format!("forks_in_threads.rs: {n}"));
-            until_done(&mut || match places.next() {
-                Some(place) => drop(Varta::with_transport(Elsewhere(place.into())).unwrap()),
+            // Their number is limited, because their counters are never freed.
+            let mut names = (0..20_000).map(|n| format!("forks_in_threads.rs: {n}"));
+            until_done(&mut || match names.next() {
+                Some(name) => drop(Varta::with_transport(NewEndpoint(name.into())).unwrap()),
                 None => thread::yield_now(),
             });
         });
-        let taking = scope.spawn(|| {
+        let receiving = scope.spawn(|| {
             let mut frames = Vec::new();
             until_done(&mut || match receiver.queued_frames() {
                 none if none.is_empty() => thread::yield_now(),
                 some => frames.extend(some),
             });
             frames.extend(receiver.queued_frames());
-            frames.retain(|frame| frame.payload != NOBODYS);
+            frames.retain(|frame| frame.payload != FROM_PARENT);
             frames
         });
-        // When it panics, the threads must not go on for ever.
+        // If it panics, the threads must be stopped.
         let forked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(forks));
         done.store(true, Relaxed);
-        let frames = taking.join().unwrap();
+        let frames = receiving.join().unwrap();
         if let Err(panic) = forked {
             std::panic::resume_unwind(panic);
         }
@@ -107,7 +107,7 @@ fn amid_busy_threads(path: &Path, forks: impl FnOnce()) -> Vec<Frame> {
     })
 }
 
-/// Which nonces came with which payload; a payload is one child's.
+/// The nonces received with each payload; each child has its own payload.
 fn nonces_by_payload(frames: &[Frame]) -> BTreeMap<u32, Vec<u64>> {
     let (mut pids, mut nonces) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
     for frame in frames {
@@ -118,7 +118,7 @@ fn nonces_by_payload(frames: &[Frame]) -> BTreeMap<u32, Vec<u64>> {
 }
 
 #[test]
-fn a_forked_child_beats_and_connects() {
+fn a_child_forked_amid_busy_threads_beats_and_connects() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let tries = shared_numbers::<{ 2 * FORKS }>();
@@ -133,7 +133,7 @@ fn a_forked_child_beats_and_connects() {
             });
         }
     });
-    // Each try took a number, the first one 1.
+    // Each try used a nonce, beginning with 1.
     let expected = (0..).zip(tries.chunks(2)).map(|(child, tries)| {
         let [first, second] = [0, 1].map(|n| tries[n].load(Relaxed));
         (child, vec![first, first + second])
@@ -141,11 +141,11 @@ fn a_forked_child_beats_and_connects() {
     assert_eq!(nonces_by_payload(&frames), expected.collect());
 }
 
-/// The C library knows nothing of such a child, so its allocator may be locked there for
-/// ever. A beat does not mind.
+/// The C library does not know of such a child, so its allocator may stay locked there. A
+/// beat does not need it.
 #[test]
 #[cfg(target_os = "linux")]
-fn a_cloned_child_beats() {
+fn a_child_cloned_amid_busy_threads_beats() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let tries = shared_numbers::<FORKS>();
@@ -153,7 +153,7 @@ fn a_cloned_child_beats() {
         let mut inherited = Varta::connect(&path).unwrap();
         for (child, tries) in (0..).zip(tries) {
             let clone = || {
-                // SAFETY: like a fork, with nothing shared; the child beats and leaves.
+                // SAFETY: like a fork, with nothing shared; the child beats and exits.
                 let pid = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
                 pid.try_into().unwrap()
             };
@@ -166,7 +166,7 @@ fn a_cloned_child_beats() {
 }
 
 #[test]
-fn several_threads_fork_at_once() {
+fn children_of_several_threads_that_fork_at_once_beat() {
     const THREADS: u32 = 4;
     let folder = Folder::new();
     let path = folder.join("varta.sock");
@@ -190,17 +190,18 @@ fn several_threads_fork_at_once() {
     assert_eq!(nonces_by_payload(&frames), expected.collect());
 }
 
-/// That it is a child, each thread finds out for itself, and all of them find the same.
+/// Each thread detects the fork for itself, and all of them agree on the process.
 #[test]
-fn the_childs_threads_recover_once() {
+fn each_agent_in_the_childs_threads_recovers_once() {
     let arrived = shared_numbers::<1>();
-    let mut agents = [(); 2].map(|()| Varta::with_transport(Elsewhere("here".into())).unwrap());
+    let mut agents =
+        [(); 2].map(|()| Varta::with_transport(NewEndpoint("one".into())).unwrap());
     for fork in 1..=500 {
         in_child(|| {
             thread::scope(|scope| {
                 for agent in &mut agents {
                     scope.spawn(|| {
-                        // Whoever waits here does not sleep.
+                        // A spin loop, so that both threads continue at the same moment.
                         arrived[0].fetch_add(1, Relaxed);
                         while arrived[0].load(Relaxed) < 2 * fork {
                             std::hint::spin_loop();
@@ -217,20 +218,20 @@ fn the_childs_threads_recover_once() {
 }
 
 #[test]
-fn the_childs_own_threads_share_one_count() {
+fn the_threads_of_a_child_share_a_counter() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);
     let mut agents = [(); 4].map(|()| Varta::connect(&path).unwrap());
     for _ in 0..FORKS / 4 {
         let child = Child::start(|| {
-            // All at once, so that they meet where the child finds out that it is one.
+            // All at once, so that they detect the fork at the same time.
             let start = Barrier::new(agents.len());
             thread::scope(|scope| {
                 for agent in &mut agents {
                     scope.spawn(|| {
                         start.wait();
-                        // Together as many as an empty queue takes.
+                        // Together as many as fit into an empty queue.
                         for _ in 0..2 {
                             assert_eq!(agent.beat(Status::Ok, 0), Sent);
                         }

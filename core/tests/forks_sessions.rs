@@ -1,6 +1,6 @@
-//! Shows that a forked child has a new session before it sends anything: on secure UDP a
-//! new salt, with a master key also its own key, and on a transport of the user's own
-//! whatever that does to reconnect.
+//! A forked child makes a new session before it sends anything. Over sealed UDP that is a new
+//! salt and, with a master key, its own key. With a custom transport it is whatever
+//! `reconnect` does.
 
 #![cfg(all(unix, feature = "secure-udp"))]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
@@ -22,8 +22,8 @@ fn key() -> Key {
     Key::from_bytes([7; 32])
 }
 
-/// The IV of a sealed datagram, and the frame in it. One sealed by a master key's agent
-/// is opened with the key of that agent.
+/// The IV of a sealed datagram and the frame in it. If an agent is given, its own key is
+/// derived from the master key.
 fn opened(wire: &[u8], agent: Option<u32>) -> (Iv, Frame) {
     let (iv, frame) = match agent {
         None => (&wire[..12], Cipher::new(&key()).open(wire.try_into().unwrap())),
@@ -49,35 +49,34 @@ fn assert_new_session(connect: impl Fn(&Receiver) -> Varta<SecureUdpTransport>, 
         assert_eq!(u64::from(iv.counter), nonce);
         iv.prefix
     };
-    let parents = beat(1, 0);
+    let of_parent = beat(1, 0);
     in_child(|| {
-        let childs = beat(1, 1);
-        assert_ne!(childs, parents);
+        let of_child = beat(1, 1);
+        assert_ne!(of_child, of_parent);
         in_child(|| {
-            let grandchilds = beat(1, 2);
-            assert!(grandchilds != parents && grandchilds != childs);
+            let of_grandchild = beat(1, 2);
+            assert!(of_grandchild != of_parent && of_grandchild != of_child);
         });
-        assert_eq!(beat(2, 1), childs);
+        assert_eq!(beat(2, 1), of_child);
     });
-    assert_eq!(beat(2, 0), parents);
+    assert_eq!(beat(2, 0), of_parent);
 }
 
 #[test]
-fn with_a_shared_key() {
+fn a_child_with_a_shared_key_makes_a_new_session() {
     let connect = |receiver: &Receiver| Varta::connect_secure_udp(receiver.address(), key());
     assert_new_session(|receiver| connect(receiver).unwrap(), false);
 }
 
 #[test]
-fn with_a_master_key() {
+fn a_child_with_a_master_key_makes_a_new_session() {
     let connect =
         |receiver: &Receiver| Varta::connect_secure_udp_with_master(receiver.address(), key());
     assert_new_session(|receiver| connect(receiver).unwrap(), true);
 }
 
-/// A transport that somebody uses without an agent looks after itself.
 #[test]
-fn with_a_transport_alone() {
+fn a_transport_without_an_agent_makes_a_new_session_in_a_child() {
     let receiver = Receiver::udp();
     let mut transport =
         SecureUdpTransport::connect_with_master(receiver.address(), key()).unwrap();
@@ -89,13 +88,13 @@ fn with_a_transport_alone() {
         assert_eq!(frame.nonce, nonce);
         iv
     };
-    let parents = send(1);
+    let of_parent = send(1);
     in_child(|| {
-        let childs = send(1);
-        assert_ne!(childs.prefix, parents.prefix);
-        assert_eq!(childs.counter, 1);
+        let of_child = send(1);
+        assert_ne!(of_child.prefix, of_parent.prefix);
+        assert_eq!(of_child.counter, 1);
     });
-    assert_eq!(send(2), Iv { counter: 2, ..parents });
+    assert_eq!(send(2), Iv { counter: 2, ..of_parent });
 }
 
 #[derive(Debug, PartialEq)]
@@ -105,7 +104,7 @@ enum Event {
     Sent(u32, u64),
 }
 
-/// Writes down what it is asked for.
+/// The calls of a transport.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<Event>>>);
 
@@ -145,7 +144,7 @@ impl BeatTransport for Logging {
 }
 
 #[test]
-fn reconnecting_comes_first_and_is_tried_until_it_succeeds() {
+fn a_child_reconnects_before_it_sends_and_retries_until_that_succeeds() {
     let log = Log::default();
     let transport = Logging { log: log.clone(), refusals: 2, full: false };
     let mut agent = Varta::with_transport(transport).unwrap();
@@ -171,7 +170,7 @@ fn reconnecting_comes_first_and_is_tried_until_it_succeeds() {
 }
 
 #[test]
-fn a_refused_stall_is_no_first_beat() {
+fn a_beat_with_status_stall_does_not_reconnect_in_a_child() {
     let log = Log::default();
     let transport = Logging { log: log.clone(), refusals: 0, full: false };
     let mut agent = Varta::with_transport(transport).unwrap();
@@ -182,7 +181,7 @@ fn a_refused_stall_is_no_first_beat() {
 }
 
 #[test]
-fn the_run_of_drops_starts_anew() {
+fn the_count_of_drops_starts_again_in_a_child() {
     let log = Log::default();
     let transport = Logging { log: log.clone(), refusals: 0, full: true };
     let mut agent = Varta::with_transport(transport).unwrap();
@@ -195,7 +194,7 @@ fn the_run_of_drops_starts_anew() {
     assert_eq!(beat(), [Event::Sent(own, 1)]);
     assert_eq!(beat(), [Event::Sent(own, 2)]);
 
-    // As many in a row as if the parent's two had not been.
+    // The parent's two drops do not count.
     in_child(|| {
         let pid = process::id();
         assert_eq!(beat(), [Event::Reconnected, Event::Sent(pid, 1)]);
@@ -207,7 +206,7 @@ fn the_run_of_drops_starts_anew() {
     assert_eq!(beat(), [third(), Event::Reconnected, third()]);
 }
 
-/// Salts are the kernel's entropy, not the parent's state gone on.
+/// Salts are entropy from the kernel, not a continuation of the parent's state.
 #[test]
 fn siblings_have_different_salts() {
     let receiver = Receiver::udp();

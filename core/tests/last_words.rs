@@ -1,5 +1,5 @@
-//! Last words: what a panic tells the observer, what it leaves as it was, and that sealed
-//! words share no AEAD nonce with anything.
+//! Last words: what a panic sends to the observer, what it does not change, and that sealed
+//! last words share no AEAD nonce with any other datagram.
 
 #![cfg(all(feature = "panic-handler", feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "redirecting standard error in a forked child")]
@@ -36,7 +36,7 @@ use varta::{
     install_panic_handler_secure_udp, install_panic_handler_udp,
 };
 
-/// From now on this child's panics print nothing.
+/// Makes panics of this child print nothing.
 fn be_quiet() {
     panic::set_hook(Box::new(|_| ()));
 }
@@ -44,8 +44,8 @@ fn be_quiet() {
 /// Panics and survives it.
 #[track_caller]
 fn survive_a_panic() {
-    let told = panic::catch_unwind(|| panic!("enough")).unwrap_err();
-    assert_eq!(told.downcast_ref(), Some(&"enough"));
+    let payload = panic::catch_unwind(|| panic!("enough")).unwrap_err();
+    assert_eq!(payload.downcast_ref(), Some(&"enough"));
 }
 
 #[track_caller]
@@ -55,8 +55,8 @@ fn assert_last_words(frame: Frame, pid: u32) {
 }
 
 #[test]
-fn a_panic_is_told_first_then_the_earlier_hook_runs_then_it_unwinds() {
-    /// Says that it was dropped.
+fn a_panic_sends_last_words_then_runs_the_previous_hook_then_unwinds() {
+    /// Logs that it was dropped.
     struct Unwound(Arc<Mutex<Vec<&'static str>>>);
     impl Drop for Unwound {
         fn drop(&mut self) {
@@ -70,31 +70,31 @@ fn a_panic_is_told_first_then_the_earlier_hook_runs_then_it_unwinds() {
     let receiver = Receiver::uds(&path);
     in_child(|| {
         let log = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::new(Mutex::new(Vec::new()));
-        let (logged, hearing) = (log.clone(), heard.clone());
-        panic::set_hook(Box::new(move |about| {
-            hearing.lock().unwrap().extend(receiver.queued_frames());
-            logged.lock().unwrap().push(*about.payload().downcast_ref().unwrap());
+        let received = Arc::new(Mutex::new(Vec::new()));
+        let (log_of_hook, received_by_hook) = (log.clone(), received.clone());
+        panic::set_hook(Box::new(move |info| {
+            received_by_hook.lock().unwrap().extend(receiver.queued_frames());
+            log_of_hook.lock().unwrap().push(*info.payload().downcast_ref().unwrap());
         }));
         install_panic_handler(&path).unwrap();
 
         let unwound = Unwound(log.clone());
-        let told = panic::catch_unwind(AssertUnwindSafe(move || {
+        let result = panic::catch_unwind(AssertUnwindSafe(move || {
             let _unwound = unwound;
             panic!("enough");
         }));
-        assert_eq!(told.unwrap_err().downcast_ref(), Some(&"enough"));
+        assert_eq!(result.unwrap_err().downcast_ref(), Some(&"enough"));
         assert_eq!(*log.lock().unwrap(), ["enough", "unwound"]);
-        // The hook found them there when it ran.
-        let heard = heard.lock().unwrap();
-        assert_eq!(heard.len(), 1);
-        assert_last_words(heard[0], std::process::id());
+        // The last words had been sent when the previous hook ran.
+        let received = received.lock().unwrap();
+        assert_eq!(received.len(), 1);
+        assert_last_words(received[0], std::process::id());
     });
 }
 
 #[test]
-fn who_survives_a_panic_goes_on_beating() {
-    const THIS: &str = "who_survives_a_panic_goes_on_beating";
+fn a_process_that_survives_a_panic_continues_beating() {
+    const THIS: &str = "a_process_that_survives_a_panic_continues_beating";
 
     let _guard = forking();
     if let Some(path) = peers::part() {
@@ -111,9 +111,9 @@ fn who_survives_a_panic_goes_on_beating() {
     let folder = Folder::new();
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
-    let said = run_again(THIS, path.to_str().unwrap(), |it| it);
-    // The hook that every program has from the start was not lost either.
-    assert_eq!(said.matches("enough of this").count(), 2, "{said}");
+    let output = run_again(THIS, path.to_str().unwrap(), |it| it);
+    // The default hook still runs.
+    assert_eq!(output.matches("enough of this").count(), 2, "{output}");
 
     let frames = receiver.queued_frames();
     let nonces: Vec<u64> = frames.iter().map(|frame| frame.nonce).collect();
@@ -124,7 +124,7 @@ fn who_survives_a_panic_goes_on_beating() {
 }
 
 #[test]
-fn a_panic_within_a_panic_has_words_too_and_still_aborts() {
+fn a_panic_within_a_panic_sends_last_words_too_and_still_aborts() {
     struct PanicsAgain;
     impl Drop for PanicsAgain {
         fn drop(&mut self) {
@@ -137,11 +137,11 @@ fn a_panic_within_a_panic_has_words_too_and_still_aborts() {
     let path = folder.join("observer");
     let receiver = Receiver::uds(&path);
     let mut child = Child::start(|| {
-        // An abort that is meant needs no core file and no message.
+        // The abort is expected: its core file goes to the folder, its message nowhere.
         std::env::set_current_dir(folder.path()).unwrap();
-        let nowhere = fs::File::create("/dev/null").unwrap();
-        // SAFETY: from now on this child's standard error is another file.
-        assert_eq!(unsafe { libc::dup2(nowhere.as_raw_fd(), 2) }, 2);
+        let null = fs::File::create("/dev/null").unwrap();
+        // SAFETY: replaces the standard error of this child by another file.
+        assert_eq!(unsafe { libc::dup2(null.as_raw_fd(), 2) }, 2);
         be_quiet();
         install_panic_handler(&path).unwrap();
         let _again = PanicsAgain;
@@ -149,7 +149,7 @@ fn a_panic_within_a_panic_has_words_too_and_still_aborts() {
     });
     assert_eq!(child.wait(), Ended::Killed(6));
     let frames = receiver.queued_frames();
-    // Rust may count its own decision to abort as a panic too.
+    // Rust may run the hook for the abort too.
     assert!(frames.len() >= 2, "{frames:?}");
     for frame in frames {
         assert_last_words(frame, child.pid());
@@ -157,7 +157,7 @@ fn a_panic_within_a_panic_has_words_too_and_still_aborts() {
 }
 
 #[test]
-fn a_forked_child_speaks_for_itself() {
+fn a_forked_child_sends_its_own_last_words() {
     let _guard = forking();
     let folder = Folder::new();
     let path = folder.join("observer");
@@ -176,19 +176,19 @@ fn a_forked_child_speaks_for_itself() {
 }
 
 #[test]
-fn after_the_observer_was_replaced_one_new_connection_is_made() {
+fn last_words_reach_an_observer_that_was_replaced() {
     let _guard = forking();
     let folder = Folder::new();
     let path = folder.join("observer");
     in_child(|| {
         be_quiet();
-        // Bound in here, so that it is gone when this process closes it.
+        // Bound in this child, so that no other child keeps it open.
         let old = Receiver::uds(&path);
         install_panic_handler(&path).unwrap();
         drop(old);
         fs::remove_file(&path).unwrap();
         let new = Receiver::uds(&path);
-        // Each panic for itself: what the first one opened was gone with it.
+        // Each panic makes its own new connection, which is closed afterwards.
         for _ in 0..3 {
             survive_a_panic();
             assert_last_words(new.next_frame(), std::process::id());
@@ -198,33 +198,33 @@ fn after_the_observer_was_replaced_one_new_connection_is_made() {
 }
 
 #[test]
-fn words_that_nobody_hears_cost_one_connection_and_change_nothing() {
+fn last_words_without_an_observer_make_one_attempt_to_connect() {
     let _guard = forking();
     let folder = Folder::new();
     let path = folder.join("observer");
     in_child(|| {
         let receiver = Receiver::uds(&path);
         let last_words = LastWords::open(&path).unwrap();
-        let tried = |wanted| {
+        let attempts = |expected| {
             let connects_before = connects();
-            assert_eq!(last_words.say(5), wanted);
+            assert_eq!(last_words.say(5), expected);
             connects() - connects_before
         };
-        assert_eq!(tried(Sent), 0);
-        // A full queue is no reason for a new connection.
+        assert_eq!(attempts(Sent), 0);
+        // A full queue does not cause a new connection.
         while last_words.say(5) == Sent {}
-        assert_eq!(tried(Dropped(KernelQueueFull)), 0);
+        assert_eq!(attempts(Dropped(KernelQueueFull)), 0);
         let frame = receiver.next_frame();
         assert_eq!((frame.nonce, frame.payload), (NONCE_TERMINAL, 5));
 
         drop(receiver);
-        assert_eq!(tried(Dropped(NoObserver)), 1);
+        assert_eq!(attempts(Dropped(NoObserver)), 1);
         let gone = if cfg!(target_os = "linux") { PeerGone } else { NoObserver };
-        assert_eq!(tried(Dropped(gone)), 1);
+        assert_eq!(attempts(Dropped(gone)), 1);
         fs::remove_file(&path).unwrap();
-        assert_eq!(tried(Dropped(gone)), 1);
+        assert_eq!(attempts(Dropped(gone)), 1);
         let receiver = Receiver::uds(&path);
-        assert_eq!(tried(Sent), 1);
+        assert_eq!(attempts(Sent), 1);
         assert_eq!(receiver.queued_frames().len(), 1);
 
         be_quiet();
@@ -235,15 +235,15 @@ fn words_that_nobody_hears_cost_one_connection_and_change_nothing() {
 }
 
 #[test]
-fn installing_fails_when_nobody_is_bound_and_leaves_the_hook() {
+fn installing_fails_without_an_observer_and_keeps_the_hook() {
     let _guard = forking();
     let folder = Folder::new();
     let stale = folder.join("stale");
     drop(Receiver::uds(&stale));
     in_child(|| {
-        let ran = Arc::new(Mutex::new(0));
-        let running = ran.clone();
-        panic::set_hook(Box::new(move |_| *running.lock().unwrap() += 1));
+        let runs = Arc::new(Mutex::new(0));
+        let runs_of_hook = runs.clone();
+        panic::set_hook(Box::new(move |_| *runs_of_hook.lock().unwrap() += 1));
         for (path, errno) in
             [(folder.join("absent"), libc::ENOENT), (stale, libc::ECONNREFUSED)]
         {
@@ -258,12 +258,12 @@ fn installing_fails_when_nobody_is_bound_and_leaves_the_hook() {
         let error = install_panic_handler("udp://observer.example:9000").unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         survive_a_panic();
-        assert_eq!(*ran.lock().unwrap(), 1);
+        assert_eq!(*runs.lock().unwrap(), 1);
     });
 }
 
 #[test]
-fn who_installs_twice_tells_both() {
+fn two_installed_handlers_both_send_last_words() {
     let _guard = forking();
     let folder = Folder::new();
     let receivers = ["one", "two"].map(|name| Receiver::uds(folder.join(name)));
@@ -279,7 +279,7 @@ fn who_installs_twice_tells_both() {
 }
 
 #[test]
-fn every_spelling_of_an_endpoint_will_do() {
+fn a_panic_handler_accepts_every_kind_of_endpoint() {
     let _guard = forking();
     let folder = Folder::new();
     let uds = Receiver::uds(folder.join("observer"));
@@ -294,18 +294,18 @@ fn every_spelling_of_an_endpoint_will_do() {
         (format!("udp+secure://{address}?key-file={}", key.display()), &udp, 60),
         (format!("udp+secure://{address}?master-key-file={}", key.display()), &udp, 64),
     ] {
-        say_in_child(|| install_panic_handler(&endpoint).unwrap());
+        panic_in_child(|| install_panic_handler(&endpoint).unwrap());
         assert_eq!(receiver.next_datagram().len(), length, "{endpoint}");
     }
-    say_in_child(|| install_panic_handler(folder.join("observer")).unwrap());
+    panic_in_child(|| install_panic_handler(folder.join("observer")).unwrap());
     assert_eq!(uds.next_datagram().len(), 32);
-    say_in_child(|| install_panic_handler_udp(address).unwrap());
+    panic_in_child(|| install_panic_handler_udp(address).unwrap());
     assert_eq!(udp.next_datagram().len(), 32);
 }
 
 #[cfg(target_os = "linux")]
 #[test]
-fn an_abstract_name_will_do_too() {
+fn a_panic_handler_accepts_an_abstract_name() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
@@ -313,13 +313,13 @@ fn an_abstract_name_will_do_too() {
     let name = format!("varta-last-words-{}", std::process::id());
     let address = SocketAddr::from_abstract_name(&name).unwrap();
     let receiver = Receiver::of(UnixDatagram::bind_addr(&address).unwrap());
-    say_in_child(|| install_panic_handler(format!("@{name}")).unwrap());
+    panic_in_child(|| install_panic_handler(format!("@{name}")).unwrap());
     assert_eq!(receiver.queued_frames().len(), 1);
 }
 
 /// Installs a hook in a child and panics there.
 #[track_caller]
-fn say_in_child(install: impl FnOnce()) {
+fn panic_in_child(install: impl FnOnce()) {
     in_child(|| {
         be_quiet();
         install();
@@ -329,8 +329,8 @@ fn say_in_child(install: impl FnOnce()) {
 
 // ---------------------------------------------------------------------------- sealed
 
-/// What comes when a process and its child beat and panic, both of them twice, sealed.
-fn heard_sealed(
+/// The sealed datagrams of a process and its child that both beat and panic twice.
+fn receive_sealed(
     install: impl FnOnce(&Receiver),
     connect: impl FnOnce(&Receiver) -> Varta<varta::SecureUdpTransport>,
 ) -> (u32, Vec<Opened>) {
@@ -360,39 +360,39 @@ fn heard_sealed(
 
 #[track_caller]
 fn check_sealed((pid, opened): (u32, Vec<Opened>)) {
-    let (words, beats): (Vec<_>, Vec<_>) =
+    let (last_words, beats): (Vec<_>, Vec<_>) =
         opened.into_iter().partition(|opened| opened.frame.nonce == NONCE_TERMINAL);
-    assert_eq!((words.len(), beats.len()), (6, 12));
-    for word in &words {
-        assert_eq!((word.frame.status, word.frame.payload), (Status::Critical, 0));
+    assert_eq!((last_words.len(), beats.len()), (6, 12));
+    for sealed in &last_words {
+        assert_eq!((sealed.frame.status, sealed.frame.payload), (Status::Critical, 0));
     }
-    for kind in [&words, &beats] {
+    for kind in [&last_words, &beats] {
         let own = kind.iter().filter(|opened| opened.frame.pid == pid).count();
-        assert_eq!(3 * own, 2 * kind.len(), "a third of them is the child's");
+        assert_eq!(3 * own, 2 * kind.len(), "a third of them must be from the child");
     }
     let prefixes = |opened: &[Opened]| -> HashSet<[u8; 8]> {
         opened.iter().map(|opened| opened.iv.prefix).collect()
     };
-    assert_eq!(prefixes(&words).len(), words.len(), "every word has a prefix of its own");
-    assert!(prefixes(&words).is_disjoint(&prefixes(&beats)));
+    assert_eq!(prefixes(&last_words).len(), last_words.len(), "a prefix repeats");
+    assert!(prefixes(&last_words).is_disjoint(&prefixes(&beats)));
 }
 
 #[test]
-fn words_sealed_with_a_shared_key_have_nonces_of_their_own() {
+fn last_words_sealed_with_a_shared_key_have_their_own_nonces() {
     let _guard = forking();
     let key = || Key::from_bytes(SHARED_KEY);
-    check_sealed(heard_sealed(
+    check_sealed(receive_sealed(
         |receiver| install_panic_handler_secure_udp(receiver.address(), key()).unwrap(),
         |receiver| Varta::connect_secure_udp(receiver.address(), key()).unwrap(),
     ));
 }
 
 #[test]
-fn words_sealed_with_a_master_key_have_nonces_of_their_own() {
+fn last_words_sealed_with_a_master_key_have_their_own_nonces() {
     let _guard = forking();
     let folder = Folder::new();
     let file = folder.key_file("master", &MASTER_KEY);
-    let heard = heard_sealed(
+    let received = receive_sealed(
         |receiver| {
             let (address, file) = (receiver.address(), file.display());
             let endpoint = format!("udp+secure://{address}?master-key-file={file}");
@@ -403,13 +403,13 @@ fn words_sealed_with_a_master_key_have_nonces_of_their_own() {
             Varta::connect_secure_udp_with_master(receiver.address(), master).unwrap()
         },
     );
-    // Each process seals with the key of its own pid, words and beats alike.
-    assert!(heard.1.iter().all(|opened| opened.agent == Some(opened.frame.pid)));
-    check_sealed(heard);
+    // Each process seals beats and last words with the key of its own pid.
+    assert!(received.1.iter().all(|opened| opened.agent == Some(opened.frame.pid)));
+    check_sealed(received);
 }
 
 #[test]
-fn refused_words_go_over_a_new_connection_with_a_nonce_of_their_own() {
+fn refused_last_words_are_sent_again_over_a_new_connection_with_a_new_nonce() {
     let _guard = forking();
     let key = Key::from_bytes(SHARED_KEY);
     let observer = udp_on_reusable_port();
@@ -420,7 +420,7 @@ fn refused_words_go_over_a_new_connection_with_a_nonce_of_their_own() {
         LastWords::open(format!("udp+secure://{address}?key-file={}", file.display())).unwrap();
     let mut opener = Opener::new();
     let mut prefixes = HashSet::new();
-    let mut hear = |observer: &UdpSocket| {
+    let mut receive = |observer: &UdpSocket| {
         observer.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut wire = [0; 60];
         let (length, from) = observer.recv_from(&mut wire).unwrap();
@@ -428,16 +428,16 @@ fn refused_words_go_over_a_new_connection_with_a_nonce_of_their_own() {
         from
     };
     assert_eq!(last_words.say(1), Sent);
-    let first = hear(&observer);
+    let first = receive(&observer);
     drop(observer);
 
-    // The first word into the closed port is lost, and the news of that meets the next.
+    // The first datagram to the closed port is lost, and its refusal is reported by the next.
     wait_until(PATIENCE, || {
         assert_eq!(last_words.say(2), Sent);
-        // Somebody else may have looked for a port of this kind just now.
+        // Another test may have taken the port in the meantime.
         let Ok(observer) = UdpSocket::bind(address) else { return false };
         assert_eq!(last_words.say(3), Sent);
-        let again = hear(&observer);
+        let again = receive(&observer);
         again != first
     });
 }

@@ -1,6 +1,6 @@
-//! Shows that a process has one count for an endpoint: however many agents, threads and
-//! spellings, no number is sent twice, each agent's numbers grow, and every beat that
-//! reaches `send` takes one.
+//! A process has one nonce counter per endpoint. With any number of agents, threads and
+//! spellings of the endpoint, no nonce is sent twice, the nonces of each agent increase, and
+//! every beat that reaches `send` uses one.
 
 #![cfg(all(unix, feature = "secure-udp"))]
 #![allow(
@@ -32,7 +32,7 @@ fn send<T: BeatTransport>(agent: &mut Varta<T>) {
     assert_eq!(agent.beat(Status::Ok, 0), Sent);
 }
 
-/// The nonces of all that is queued, of either version.
+/// The nonces of all queued frames, of either version.
 fn nonces(receiver: &Receiver) -> Vec<u64> {
     receiver.queued_datagrams().iter().map(|wire| nonce(wire)).collect()
 }
@@ -42,7 +42,7 @@ fn nonce(wire: &[u8]) -> u64 {
     Frame::decode(wire).map_or_else(|_| v1::Frame::decode(wire).unwrap().nonce, |f| f.nonce)
 }
 
-/// Everything that is received until the threads have done their work.
+/// All frames received until the threads are done.
 fn received_during(receiver: &Receiver, threads: impl FnOnce() + Send) -> Vec<Frame> {
     thread::scope(|scope| {
         let working = scope.spawn(threads);
@@ -60,7 +60,7 @@ fn received_during(receiver: &Receiver, threads: impl FnOnce() + Send) -> Vec<Fr
 }
 
 #[test]
-fn many_threads_and_agents_that_come_and_go() {
+fn many_threads_and_short_lived_agents_share_a_counter() {
     const THREADS: u64 = 8;
     const AGENTS: u64 = 40;
     const BEATS: u64 = 100;
@@ -69,7 +69,7 @@ fn many_threads_and_agents_that_come_and_go() {
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);
     let (made, dropped) = (AtomicU32::new(0), AtomicU64::new(0));
-    let name = || made.fetch_add(1, Relaxed);
+    let number_agent = || made.fetch_add(1, Relaxed);
     let count = |outcome| match outcome {
         Sent => {}
         Dropped(KernelQueueFull) => drop(dropped.fetch_add(1, Relaxed)),
@@ -79,12 +79,14 @@ fn many_threads_and_agents_that_come_and_go() {
         thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
-                    let (mut lasting, lastings_name) = (Varta::connect(&path).unwrap(), name());
+                    let (mut permanent, number) =
+                        (Varta::connect(&path).unwrap(), number_agent());
                     for _ in 0..AGENTS {
-                        let (mut brief, briefs_name) = (Varta::open(&path).unwrap(), name());
+                        let (mut brief, brief_number) =
+                            (Varta::open(&path).unwrap(), number_agent());
                         for _ in 0..BEATS {
-                            count(lasting.beat(Status::Ok, lastings_name));
-                            count(brief.beat(Status::Ok, briefs_name));
+                            count(permanent.beat(Status::Ok, number));
+                            count(brief.beat(Status::Ok, brief_number));
                         }
                     }
                 });
@@ -101,15 +103,15 @@ fn many_threads_and_agents_that_come_and_go() {
     let distinct: BTreeSet<_> = frames.iter().map(|frame| frame.nonce).collect();
     assert_eq!(distinct.len(), frames.len());
     assert_eq!(distinct.len() as u64 + dropped.into_inner(), beats);
-    // No number was left out either: the next one is one more than there were beats.
+    // No nonce was skipped: the next one is one more than the number of beats.
     send(&mut Varta::connect(&path).unwrap());
     assert_eq!(nonces(&receiver), [beats + 1]);
 }
 
 #[test]
-fn one_path_in_many_spellings() {
+fn all_spellings_of_a_path_share_a_counter() {
     let folder = Folder::new();
-    // In a child, because a relative path needs a working folder.
+    // In a child, because relative paths need another working directory.
     in_child(|| {
         std::env::set_current_dir(folder.path()).unwrap();
         fs::create_dir("sockets").unwrap();
@@ -127,7 +129,7 @@ fn one_path_in_many_spellings() {
             "link-to-link",
         ];
 
-        // Half of them are opened before there is anything at the path.
+        // Half of the agents are opened before the socket exists.
         let early = spellings.map(|spelling| Varta::open(spelling).unwrap());
         let receiver = Receiver::uds("link-to-folder/varta.sock");
         let late = spellings.map(|spelling| Varta::open(spelling).unwrap());
@@ -141,7 +143,7 @@ fn one_path_in_many_spellings() {
 }
 
 #[test]
-fn different_endpoints_count_apart() {
+fn different_endpoints_have_different_counters() {
     let folder = Folder::new();
     let paths = [folder.join("one.sock"), folder.join("two.sock")];
     let on_paths = paths.each_ref().map(Receiver::uds);
@@ -158,10 +160,10 @@ fn different_endpoints_count_apart() {
     }
 }
 
-/// A name is not the path that is spelled like it.
+/// A name is different from the path with the same spelling.
 #[test]
 #[cfg(target_os = "linux")]
-fn an_abstract_name_counts_apart() {
+fn an_abstract_name_has_its_own_counter() {
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixDatagram};
 
@@ -177,9 +179,9 @@ fn an_abstract_name_counts_apart() {
     }
 }
 
-/// An observer has one nonce for a process, whether it seals or not.
+/// An observer keeps one nonce per process, whether its beats are sealed or not.
 #[test]
-fn one_address_sealed_or_not() {
+fn sealed_and_plain_agents_of_an_address_share_a_counter() {
     let key = || Key::from_bytes([7; 32]);
     let receiver = Receiver::udp();
     let address = receiver.address();
@@ -202,7 +204,7 @@ fn one_address_sealed_or_not() {
 }
 
 #[test]
-fn both_versions_and_agents_made_anew_go_on() {
+fn both_versions_and_new_agents_continue_the_counter() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let receiver = Receiver::uds(&path);
@@ -214,28 +216,28 @@ fn both_versions_and_agents_made_anew_go_on() {
 }
 
 #[test]
-fn a_dropped_beat_takes_a_number_and_a_stall_none() {
-    // What is closed here is open in no other test's child.
+fn a_dropped_beat_uses_a_nonce_and_a_stall_does_not() {
+    // In a child, so that no child of another test keeps the closed socket open.
     in_child(|| {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
         let receiver = Receiver::uds(&path);
         let mut agent = Varta::connect(&path).unwrap();
-        let mut taken = 0;
+        let mut used = 0;
         loop {
-            taken += 1;
+            used += 1;
             match agent.beat(Status::Ok, 0) {
                 Sent => {}
                 outcome => break assert_eq!(outcome, Dropped(KernelQueueFull)),
             }
         }
-        assert_eq!(nonces(&receiver), (1..taken).collect::<Vec<_>>());
+        assert_eq!(nonces(&receiver), (1..used).collect::<Vec<_>>());
 
         for _ in 0..5 {
             assert!(matches!(agent.beat(Status::Stall, 0), Failed(_)));
         }
         send(&mut agent);
-        assert_eq!(nonces(&receiver), [taken + 1]);
+        assert_eq!(nonces(&receiver), [used + 1]);
 
         drop(receiver);
         fs::remove_file(&path).unwrap();
@@ -245,13 +247,13 @@ fn a_dropped_beat_takes_a_number_and_a_stall_none() {
         let receiver = Receiver::uds(&path);
         agent.reconnect().unwrap();
         send(&mut agent);
-        assert_eq!(nonces(&receiver), [taken + 5]);
+        assert_eq!(nonces(&receiver), [used + 5]);
     });
 }
 
-/// Without any session nothing reaches `send`.
+/// Without a session, a beat does not reach `send`.
 #[test]
-fn an_observer_never_met_takes_none() {
+fn beats_before_the_first_session_use_no_nonce() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut agent = Varta::open(&path).unwrap();
@@ -263,14 +265,14 @@ fn an_observer_never_met_takes_none() {
     assert_eq!(nonces(&receiver), [1]);
 }
 
-/// Keeps the last nonce; fails every other time.
-struct Keeping {
+/// Stores the last nonce, and fails every other time.
+struct LastNonce {
     last: Arc<AtomicU64>,
     fails: bool,
     endpoint: Option<&'static OsStr>,
 }
 
-impl BeatTransport for Keeping {
+impl BeatTransport for LastNonce {
     fn send(&mut self, frame: &[u8; 32]) -> io::Result<usize> {
         self.last.store(nonce(frame), Relaxed);
         self.fails = !self.fails;
@@ -290,31 +292,31 @@ impl BeatTransport for Keeping {
 }
 
 #[test]
-fn a_transport_of_ones_own_counts_as_its_endpoint_says() {
-    let beating = |endpoint: Option<&'static str>| {
+fn a_custom_transport_uses_the_counter_of_its_endpoint() {
+    let agent = |endpoint: Option<&'static str>| {
         let last = Arc::new(AtomicU64::new(0));
         let endpoint = endpoint.map(OsStr::new);
-        let transport = Keeping { last: Arc::clone(&last), fails: false, endpoint };
+        let transport = LastNonce { last: Arc::clone(&last), fails: false, endpoint };
         let mut agent = Varta::with_transport(transport).unwrap();
-        // A beat that failed in `send` has taken a number, too.
+        // A beat that fails in `send` uses a nonce too.
         move || {
             assert!(matches!(agent.beat(Status::Ok, 0), Failed(_)));
             send(&mut agent);
             last.load(Relaxed)
         }
     };
-    let (mut alone, mut also_alone) = (beating(None), beating(None));
-    let (mut one, mut two) = (beating(Some("nonces.rs: a")), beating(Some("nonces.rs: a")));
-    let mut other = beating(Some("nonces.rs: b"));
+    let (mut alone, mut also_alone) = (agent(None), agent(None));
+    let (mut one, mut two) = (agent(Some("nonces.rs: a")), agent(Some("nonces.rs: a")));
+    let mut other = agent(Some("nonces.rs: b"));
     assert_eq!((alone(), also_alone(), alone()), (2, 2, 4));
     assert_eq!((one(), two(), one()), (2, 4, 6));
     assert_eq!((other(), two()), (2, 8));
 }
 
-/// Writes down all nonces.
-struct Listing(Arc<Mutex<Vec<u64>>>);
+/// Stores all nonces.
+struct AllNonces(Arc<Mutex<Vec<u64>>>);
 
-impl BeatTransport for Listing {
+impl BeatTransport for AllNonces {
     fn send(&mut self, frame: &[u8; 32]) -> io::Result<usize> {
         let nonce = frame[16..24].try_into().unwrap();
         self.0.lock().unwrap().push(u64::from_le_bytes(nonce));
@@ -326,21 +328,21 @@ impl BeatTransport for Listing {
     }
 
     fn endpoint(&self) -> Option<&OsStr> {
-        Some(OsStr::new("nonces.rs: listing"))
+        Some(OsStr::new("nonces.rs: all"))
     }
 }
 
-/// Where sending takes no time, threads are at the count all the time.
+/// Sending takes almost no time here, so the threads use the counter all the time.
 #[test]
-fn a_crowd_at_the_count() {
+fn no_nonce_is_lost_or_repeated_when_threads_compete_for_the_counter() {
     const THREADS: usize = 4;
     const BEATS: u64 = 50_000;
 
     let lists = thread::scope(|scope| {
-        let beating = [(); THREADS].map(|()| {
+        let threads = [(); THREADS].map(|()| {
             scope.spawn(|| {
                 let list = Arc::new(Mutex::new(Vec::new()));
-                let transport = || Listing(Arc::clone(&list));
+                let transport = || AllNonces(Arc::clone(&list));
                 let mut new = Varta::with_transport(transport()).unwrap();
                 let mut old = v1::Varta::with_transport(transport()).unwrap();
                 for _ in 0..BEATS / 2 {
@@ -350,7 +352,7 @@ fn a_crowd_at_the_count() {
                 std::mem::take(&mut *list.lock().unwrap())
             })
         });
-        beating.map(|thread| thread.join().unwrap())
+        threads.map(|thread| thread.join().unwrap())
     });
     assert!(lists.iter().all(|list| list.is_sorted_by(|a, b| a < b)));
     let mut all = lists.concat();

@@ -1,4 +1,4 @@
-//! Control messages of any shape are read without reaching past their end.
+//! Control messages of any shape are read without reading past their end.
 
 #![no_main]
 

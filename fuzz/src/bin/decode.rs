@@ -1,5 +1,5 @@
-//! A frame of either version decodes to what the wire says, or fails with the first thing
-//! that is wrong with it.
+//! A frame of either version decodes to the fields on the wire, or fails with the first error
+//! that applies.
 
 #![no_main]
 
@@ -10,7 +10,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(wire) = data.first_chunk() else { return };
     decode(wire);
     decode_v1(wire);
-    // Few mutations keep front and checksum; what lies behind them is reached by repair.
+    // Few mutations keep the first bytes and the checksum valid, so these are repaired.
     let mut repaired = *wire;
     repaired[..3].copy_from_slice(b"VA\x01");
     decode_v1(&repaired);
@@ -23,31 +23,31 @@ fuzz_target!(|data: &[u8]| {
 fn decode(wire: &[u8; 32]) {
     match Frame::decode(wire) {
         Ok(frame) => {
-            assert_eq!(first_wrong(wire, 2), None);
+            assert_eq!(first_error(wire, 2), None);
             let mut again = [0; 32];
             frame.encode(&mut again);
             assert_eq!(again, *wire);
         }
-        Err(error) => is_right(&error, wire, 2),
+        Err(error) => check_error(&error, wire, 2),
     }
 }
 
 fn decode_v1(wire: &[u8; 32]) {
     match v1::Frame::decode(wire) {
         Ok(frame) => {
-            assert_eq!(first_wrong(wire, 1), None);
+            assert_eq!(first_error(wire, 1), None);
             let mut again = [0; 32];
             frame.encode(&mut again);
             assert_eq!(again, *wire);
         }
-        Err(error) => is_right(&error, wire, 1),
+        Err(error) => check_error(&error, wire, 1),
     }
 }
 
-fn is_right(error: &DecodeError, wire: &[u8; 32], version: u8) {
-    assert_eq!(Some((error.code(), error.name())), first_wrong(wire, version));
+fn check_error(error: &DecodeError, wire: &[u8; 32], version: u8) {
+    assert_eq!(Some((error.code(), error.name())), first_error(wire, version));
     assert!(!error.to_string().is_empty());
-    let carried = match *error {
+    let values_match = match *error {
         DecodeError::BadCrc { expected, actual } => {
             expected == crc32c(&wire[..28]) && actual.to_le_bytes() == wire[28..]
         }
@@ -59,11 +59,11 @@ fn is_right(error: &DecodeError, wire: &[u8; 32], version: u8) {
         }
         _ => true,
     };
-    assert!(carried, "{error:?} carries something else than {wire:02x?}");
+    assert!(values_match, "{error:?} has other values than {wire:02x?}");
 }
 
-/// The errors in the order of the contract, each looked for without regard to the others.
-fn first_wrong(wire: &[u8; 32], version: u8) -> Option<(u8, &'static str)> {
+/// The first error that applies. Each one is checked independently of the others.
+fn first_error(wire: &[u8; 32], version: u8) -> Option<(u8, &'static str)> {
     let crc = crc32c(&wire[..28]).to_le_bytes();
     (1..)
         .zip([

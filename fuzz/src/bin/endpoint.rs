@@ -1,4 +1,5 @@
-//! Any text is an endpoint that says the same, or an error fit for a log.
+//! Any text is parsed as an endpoint with the same parts, or returns an error that is safe to
+//! log.
 
 #![no_main]
 
@@ -19,9 +20,9 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(plain, data.strip_prefix(b"udp://").and_then(address));
     match endpoint {
         Ok(endpoint) => {
-            says_the_same(&endpoint, data);
+            check_parts(&endpoint, data);
             let written = endpoint.to_string();
-            // What is not text is written with marks where bytes were.
+            // Bytes that are not UTF-8 are displayed as replacement characters.
             if str::from_utf8(data).is_ok() {
                 assert_eq!(written.parse(), Ok(endpoint));
             }
@@ -35,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn says_the_same(endpoint: &Endpoint, data: &[u8]) {
+fn check_parts(endpoint: &Endpoint, data: &[u8]) {
     match endpoint {
         Endpoint::Path(path) => {
             let path = path.as_os_str().as_bytes();
@@ -62,7 +63,7 @@ fn says_the_same(endpoint: &Endpoint, data: &[u8]) {
     }
 }
 
-/// An address that one can send to, as the standard library reads it.
+/// An address that can be sent to, parsed by the standard library.
 fn address(text: &[u8]) -> Option<SocketAddr> {
     let address: SocketAddr = str::from_utf8(text).ok()?.parse().ok()?;
     (address.port() != 0).then_some(address)

@@ -1,4 +1,4 @@
-//! A key is 64 hex digits and nothing else, and it is never told.
+//! A key is exactly 64 hex digits, and it is never printed.
 
 #![no_main]
 

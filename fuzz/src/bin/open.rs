@@ -1,12 +1,12 @@
-//! A sealed frame opens if nobody touched it, and never otherwise.
+//! A sealed frame can be opened if it was not changed, and never otherwise.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use varta::secure::{AuthError, Cipher, Iv, Key, derive_agent_key};
 
-// A key, then what came from the network. The same bytes also stand for an IV, a frame to
-// be sealed, how the sealer's pid differs from the frame's, and what is changed on the way.
+// The input is a key and a datagram. The bytes of the datagram are also used as an IV, a frame
+// to seal, the difference between the sealer's pid and the frame's, and changes in transit.
 fuzz_target!(|data: &[u8]| {
     let Some((key, wire)) = data.split_first_chunk() else { return };
     let key = Key::from_bytes(*key);
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// What opens is what would be sealed from what is in it.
+/// If a datagram can be opened, sealing its frame again gives the same bytes.
 fn open(key: &Key, wire: &[u8; 60]) {
     let cipher = Cipher::new(key);
     if let Ok(frame) = cipher.open(wire) {
@@ -65,13 +65,13 @@ fn seal_as_and_change(master: &Key, iv: Iv, frame: &[u8; 32], other: [u8; 4], ch
     assert_eq!(agent(master, named).open_from(&wire), expected);
 }
 
-/// The agent's cipher, as an observer makes it for the pid on the wire.
+/// The agent's cipher, made as an observer does for the pid on the wire.
 fn agent(master: &Key, pid: &[u8; 4]) -> Cipher {
     let key = derive_agent_key(master, u32::from_le_bytes(*pid));
     Cipher::new(&key.expect("any pid has a key"))
 }
 
-/// Whether anything was changed.
+/// Changes the bytes, and returns whether that made a difference.
 fn change(wire: &mut [u8], changes: &[u8]) -> bool {
     for (byte, change) in wire.iter_mut().zip(changes) {
         *byte ^= change;
