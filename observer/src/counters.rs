@@ -1,12 +1,11 @@
-//! Where each datagram ended.
+//! Counters of datagrams and events.
 
 use varta::DecodeError;
 
-/// What an observer has counted since it began.
+/// What an observer has counted since it started.
 ///
-/// Each datagram received ends in exactly one of the fields down to `probes`, so that
-/// their sum, [`settled`](Self::settled), is `received`. The others count what datagrams
-/// led to.
+/// Each received datagram is counted in exactly one of the fields down to `probes`, so their
+/// sum, [`settled`](Self::settled), equals `received`. The other fields count other things.
 ///
 /// ```
 /// let counters = varta_observer::Counters::default();
@@ -15,52 +14,51 @@ use varta::DecodeError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Accepted, and said as a Beat.
+    /// Accepted and reported as a Beat.
     pub beats: u64,
-    /// 32 bytes that do not begin as a frame does.
+    /// 32 bytes that do not begin with the magic bytes.
     pub bad_magic: u64,
-    /// A version that is not taken.
+    /// A version that is not accepted.
     pub bad_version: u64,
-    /// Damaged on the way.
+    /// A wrong checksum.
     pub bad_crc: u64,
-    /// A status that means nothing.
+    /// An undefined status.
     pub bad_status: u64,
-    /// A Stall from an agent.
+    /// The status Stall, which only an observer may report.
     pub stall_on_wire: u64,
-    /// A process id that is no agent's.
+    /// A process id that no agent can have.
     pub bad_pid: u64,
     /// A timestamp of all ones.
     pub bad_timestamp: u64,
-    /// The terminal nonce with a status that does not go with it.
+    /// The terminal nonce with a status that it does not allow.
     pub bad_nonce: u64,
-    /// Of a length that no frame has.
+    /// A length that no frame has.
     pub wrong_length: u64,
     /// The frame named another process than the one that sent it.
     pub auth_failures: u64,
-    /// Not sealed with a key that is held.
+    /// Not sealed with any of the observer's keys.
     pub decrypt_failures: u64,
-    /// Over a network, and not forward of what was heard.
+    /// Over a network, with a nonce or counter that is not above the last one.
     pub replays: u64,
-    /// More than the agent's share. It proved life all the same.
+    /// Over the rate limit of the agent. Such a beat still counts as a sign of life.
     pub rate_limited_agent: u64,
-    /// More than everyone's share. From an agent that is followed, it proved life all the
-    /// same.
+    /// Over the global rate limit. From a tracked agent, such a beat still counts as a sign of
+    /// life.
     pub rate_limited_global: u64,
-    /// From a newcomer for whom there was no room.
+    /// From a new agent for which there was no room.
     pub capacity_exceeded: u64,
-    /// From a newcomer over secure UDP whose prefixes could not be remembered.
+    /// A new session over secure UDP for which there was no room.
     pub sender_memory_full: u64,
-    /// From a user whose beats do not count.
+    /// From a user that is not admitted.
     pub uid_refused: u64,
-    /// From another pid namespace, which is not allowed or cannot be followed.
+    /// From another pid namespace, if that is not allowed or the process cannot be tracked.
     pub namespace_refused: u64,
-    /// Over the network from this host, naming a process that is followed by what the
-    /// kernel says of it.
+    /// Over the network from this host, with the pid of an agent that the kernel attests.
     pub origin_conflicts: u64,
-    /// Came without the whole of what the kernel has to say about it, as datagrams do that were
-    /// queued at an inherited socket before it passed credentials.
+    /// Arrived without all of the kernel's information about it, as happens to datagrams that
+    /// were queued at an inherited socket before it passed credentials.
     pub control_truncated: u64,
-    /// Empty: another observer asking whether someone is there.
+    /// Empty: a probe of another observer that checks whether the socket is in use.
     pub probes: u64,
 
     /// Datagrams received.
@@ -69,31 +67,32 @@ pub struct Counters {
     pub kernel_drops: u64,
     /// Times that a socket failed.
     pub io_errors: u64,
-    /// Tries to open a sealed datagram, one for each key that was tried on it. They are the
-    /// dearest thing that a stranger can have done here.
+    /// Attempts to open a sealed datagram, one for each key that was tried. This is the most
+    /// expensive work that a stranger can cause.
     pub open_attempts: u64,
-    /// Agents that were gone and made room.
+    /// Agents that were evicted to make room.
     pub evictions: u64,
-    /// Beats that never came, by their nonces. Who may beat may make this any number.
+    /// Beats that never arrived, by their nonces. Any sender can drive this to an arbitrary
+    /// value.
     pub missed: u64,
     /// Accepted beats whose nonce did not move forward.
     pub not_forward: u64,
-    /// Stalls said.
+    /// Stalls reported.
     pub stalls: u64,
-    /// Stalls said, of those, that are marked as deaf: the observer may have missed beats.
+    /// Stalls among those that are marked as deaf: the observer may have missed beats.
     pub stalls_deaf: u64,
-    /// Looks at a Unix socket that found its queue at its length.
+    /// Looks at a Unix socket that found its queue full.
     pub full_looks: u64,
-    /// Recoveries said.
+    /// Recoveries reported.
     pub recoveries: u64,
-    /// Exits said.
+    /// Exits reported.
     pub exits: u64,
-    /// Pauses said.
+    /// Pauses reported.
     pub pauses: u64,
 }
 
 impl Counters {
-    /// How many datagrams have found their one counter.
+    /// How many datagrams have been counted in one of the fields down to `probes`.
     ///
     /// ```
     /// let mut counters = varta_observer::Counters::default();
@@ -119,13 +118,7 @@ impl Counters {
             + self.probes
     }
 
-    /// Datagrams of the right length that were no frame, for whatever reason.
-    ///
-    /// ```
-    /// let mut counters = varta_observer::Counters::default();
-    /// counters.bad_crc = 3;
-    /// assert_eq!(counters.decode_errors(), 3);
-    /// ```
+    /// Datagrams of the right length that were not a valid frame, for any reason.
     #[must_use]
     pub const fn decode_errors(&self) -> u64 {
         self.bad_magic

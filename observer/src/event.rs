@@ -1,10 +1,10 @@
-//! What an observer says.
+//! The events of an observer.
 
 use std::fmt;
 
 use varta::{DecodeError, Status};
 
-/// One thing an observer has to say, about one agent or about itself.
+/// An event: something that happened to one agent or to the observer itself.
 ///
 /// ```
 /// use varta_observer::{About, Event, Origin, What};
@@ -23,17 +23,17 @@ use varta::{DecodeError, Status};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Event {
-    /// Nanoseconds since the observer started, on a clock that also counts suspend. From
-    /// one event to the next it never falls.
+    /// Nanoseconds since the observer started, on a clock that includes suspend. It never
+    /// decreases from one event to the next.
     pub observer_ns: u64,
-    /// Whom it is about, where it is about an agent that is followed.
+    /// The agent it is about, if it is about a tracked agent.
     pub about: Option<About>,
     /// What happened.
     pub what: What,
 }
 
 impl Event {
-    /// To fill a buffer with, before a poll does.
+    /// A placeholder to initialize a buffer for a poll.
     ///
     /// ```
     /// let buffer = [varta_observer::Event::NOTHING; 64];
@@ -43,7 +43,7 @@ impl Event {
         Self { observer_ns: 0, about: None, what: What::Paused { ns: 0 } };
 }
 
-/// An agent, as every event about it names it.
+/// The agent that an event is about.
 ///
 /// ```
 /// use varta_observer::{About, Origin};
@@ -53,19 +53,19 @@ impl Event {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct About {
-    /// The agent's number, from 1, never given twice by one observer.
+    /// The agent's number, from 1. An observer never reuses a number.
     pub agent: u64,
-    /// Its process id in the observer's namespace; 0 where it has none there.
+    /// Its process id in the observer's namespace; 0 if it has none there.
     pub pid: u32,
-    /// The process id its frames name.
+    /// The process id in its frames.
     pub claimed_pid: u32,
-    /// How it is known who it is.
+    /// How its identity is known.
     pub origin: Origin,
 }
 
-/// How it is known who an agent is. Only [`KernelAttested`](Self::KernelAttested) is fit
-/// to act on; the others need the operator's explicit word. The numbers are the same in
-/// every language.
+/// How the identity of an agent is known. Only [`KernelAttested`](Self::KernelAttested) is
+/// safe to act on; for the others the operator must allow it explicitly. The numbers are the
+/// same in every language.
 ///
 /// ```
 /// use varta_observer::Origin;
@@ -78,18 +78,14 @@ pub struct About {
 pub enum Origin {
     /// The kernel named the sender.
     KernelAttested = 1,
-    /// Whoever sent it held a key.
+    /// The sender has a key.
     SecureNetwork = 2,
     /// Anyone may have sent it.
     Network = 3,
 }
 
 impl Origin {
-    /// The word for it, the same in every language and log.
-    ///
-    /// ```
-    /// assert_eq!(varta_observer::Origin::KernelAttested.name(), "kernel-attested");
-    /// ```
+    /// Its name, the same in every language and log.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -122,45 +118,45 @@ impl fmt::Display for Origin {
 pub enum What {
     /// A beat was accepted.
     Beat {
-        /// What the agent says of itself.
+        /// The status that the agent reports.
         status: Status,
-        /// The application's, carried untouched.
+        /// The application's payload, unchanged.
         payload: u64,
-        /// The frame's.
+        /// The nonce of the frame.
         nonce: u64,
-        /// How many beats between the last one and this one never came; 0 on a first, a
+        /// How many beats between the last one and this one never arrived; 0 for a first, a
         /// backward and a terminal beat.
         missed: u64,
     },
-    /// The agent has been silent for its threshold. Said once per silence.
+    /// The agent has been silent for its threshold. Reported once per silence.
     Stall {
         /// The last nonce that was not terminal; 0 if there was none.
         last_nonce: u64,
-        /// When it was last heard.
+        /// When its last beat was received.
         last_ns: u64,
-        /// Whether the observer may have missed its beats, because its queue was full each
-        /// time that it looked. Such a Stall is not fit to act on.
+        /// Whether the observer may have missed beats of the agent, because its queue was full
+        /// at every look. Such a Stall is not safe to act on.
         deaf: bool,
     },
     /// A stalled agent is back; its beat is the next event.
     Recovered {
-        /// How long nothing was heard.
+        /// How long the agent was silent.
         silent_ns: u64,
     },
-    /// The process is gone, and no longer followed.
+    /// The process has ended, and its agent is no longer tracked.
     Exit {
         /// How it ended.
         cause: ExitCause,
-        /// What it said of itself last.
+        /// The status in its last beat.
         last_status: Status,
     },
-    /// 32 bytes came that are no frame.
+    /// 32 bytes arrived that are not a valid frame.
     Decode(DecodeError),
     /// A frame named another process than the one that sent it.
     AuthFailure {
         /// The pid in the frame.
         claimed_pid: u32,
-        /// The pid the kernel names.
+        /// The pid that the kernel reports.
         true_pid: u32,
     },
     /// A socket failed.
@@ -168,20 +164,16 @@ pub enum What {
         /// The operating system's error number.
         errno: i32,
     },
-    /// The observer itself came late: it was stopped, suspended or starved. Silences that
-    /// began before are forgiven for as long.
+    /// The observer itself was late: it was stopped, suspended or starved. The deadlines of
+    /// silences that began before are extended by this time.
     Paused {
-        /// For how long.
+        /// How long it was away.
         ns: u64,
     },
 }
 
 impl What {
-    /// The word for it.
-    ///
-    /// ```
-    /// assert_eq!(varta_observer::What::Paused { ns: 1 }.name(), "paused");
-    /// ```
+    /// The name of the event.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -196,11 +188,7 @@ impl What {
         }
     }
 
-    /// The number for it, from 1 in the order of the variants.
-    ///
-    /// ```
-    /// assert_eq!(varta_observer::What::Io { errno: 104 }.code(), 7);
-    /// ```
+    /// The number of the event, from 1 in the order of the variants.
     #[must_use]
     pub const fn code(&self) -> u8 {
         match self {
@@ -226,7 +214,7 @@ impl What {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExitCause {
-    /// Nobody could tell.
+    /// The cause is not known.
     Unknown,
     /// It ended with this exit code.
     Code(i32),
@@ -236,10 +224,6 @@ pub enum ExitCause {
 
 impl ExitCause {
     /// The variant's number: 0 unknown, 1 code, 2 signal.
-    ///
-    /// ```
-    /// assert_eq!(varta_observer::ExitCause::Unknown.kind(), 0);
-    /// ```
     #[must_use]
     pub const fn kind(self) -> u8 {
         match self {
@@ -320,7 +304,7 @@ impl fmt::Display for What {
     }
 }
 
-/// Nanoseconds, for reading.
+/// Nanoseconds, displayed as seconds.
 struct Seconds(u64);
 
 impl fmt::Display for Seconds {

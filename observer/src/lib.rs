@@ -1,5 +1,6 @@
-//! The observer: hears the beats of thousands of processes, follows each one by what the
-//! kernel says of it, and says who is silent, gone or back.
+//! Receives the heartbeats of thousands of processes and reports which of them stall, exit or
+//! recover. [`Observer`] is the entry point; [`Simulated`] is an observer for tests, without
+//! sockets; [`judge`] holds the decisions alone, without I/O.
 
 mod builder;
 mod counters;
@@ -23,10 +24,10 @@ pub use policy::{Policy, Rate, Uids};
 pub use program_name::ProgramName;
 pub use simulated::Simulated;
 
-/// What only fuzzing reaches from outside.
+/// Internal functions for fuzzing.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    /// Takes control data apart, as from the kernel.
+    /// Parses control data as if it came from the kernel.
     pub fn read_control(data: &[u8]) {
         for item in crate::sys::control_items(data) {
             if let crate::sys::Item::Rights(descriptors) = item {
@@ -36,7 +37,7 @@ pub mod fuzzing {
     }
 }
 
-/// Examples outside the crates are compiled and run with those in them.
+/// The examples in these pages are compiled and run as doc tests.
 #[cfg(doctest)]
 mod outside {
     #[doc = include_str!("../../README.md")]

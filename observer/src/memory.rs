@@ -1,4 +1,4 @@
-//! Memory that is reserved at bind, so that none is needed later.
+//! Memory that is allocated at bind, so that none is needed later.
 
 use std::collections::{TryReserveError, VecDeque};
 use std::error::Error;
@@ -7,12 +7,7 @@ use std::io;
 
 use crate::sys;
 
-/// There is not enough memory for the capacity that was asked for.
-///
-/// ```
-/// let error = varta_observer::judge::OutOfMemory;
-/// assert_eq!(error.to_string(), "not enough memory for this capacity");
-/// ```
+/// There is not enough memory for the requested capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfMemory;
 
@@ -50,7 +45,7 @@ pub(crate) fn queue<T>(capacity: usize) -> Result<VecDeque<T>, OutOfMemory> {
     Ok(queue)
 }
 
-/// This many zeros. Memory that is never used is never touched.
+/// A slice of this many zeros. Pages that are never used are never touched.
 pub(crate) fn zeros(count: usize) -> Result<Box<[u64]>, OutOfMemory> {
     sys::zeros(count).ok_or(OutOfMemory)
 }

@@ -1,6 +1,6 @@
-//! Whose beats count, and how many of them.
+//! Which beats are accepted, and how many of them become events.
 
-/// What an observer admits.
+/// What an observer accepts.
 ///
 /// ```
 /// use varta_observer::{Policy, Rate, Uids};
@@ -13,11 +13,11 @@
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Policy {
-    /// Whose beats count over a Unix socket.
+    /// The users whose beats are accepted over a Unix socket.
     pub uids: Uids,
     /// Whether senders in another pid namespace are admitted.
     pub namespaces: bool,
-    /// Whether frames of version 1 are taken beside those of version 2.
+    /// Whether frames of version 1 are accepted in addition to version 2.
     pub version1: bool,
     /// How many beats of one agent become events.
     pub per_agent: Option<Rate>,
@@ -26,12 +26,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// One uid, one pid namespace, version 2, no limits: the default, for the uid that the
-    /// observer runs as.
-    ///
-    /// ```
-    /// assert!(!varta_observer::Policy::same_uid(0).namespaces);
-    /// ```
+    /// Accepts one uid, the observer's pid namespace and version 2, without limits. This is
+    /// the default, with the uid that the observer runs as.
     #[must_use]
     pub const fn same_uid(uid: u32) -> Self {
         Self {
@@ -44,7 +40,7 @@ impl Policy {
     }
 }
 
-/// The users whose beats count.
+/// The users whose beats are accepted over a Unix socket.
 ///
 /// ```
 /// use varta_observer::Uids;
@@ -54,16 +50,16 @@ impl Policy {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Uids {
-    /// This one's.
+    /// Only this user.
     Only(u32),
-    /// Everyone's.
+    /// Every user.
     Any,
-    /// These ones'.
+    /// These users.
     List(Box<[u32]>),
 }
 
 impl Uids {
-    /// How many users there can be.
+    /// How many users can be admitted.
     pub(crate) fn most(&self) -> usize {
         match self {
             Self::Only(_) => 1,
@@ -72,11 +68,7 @@ impl Uids {
         }
     }
 
-    /// Whether this user's beats count.
-    ///
-    /// ```
-    /// assert!(varta_observer::Uids::Any.admit(65_534));
-    /// ```
+    /// Whether this user's beats are accepted.
     #[must_use]
     pub fn admit(&self, uid: u32) -> bool {
         match self {
@@ -87,45 +79,41 @@ impl Uids {
     }
 }
 
-/// So many a second, and so many at once after a quiet time.
-///
-/// ```
-/// let rate = varta_observer::Rate { per_second: 10, burst: 20 };
-/// assert_eq!(rate.per_second, 10);
-/// ```
+/// A rate limit: an average rate, and a burst after a quiet time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
-    /// In the long run; 0 is taken as 1.
+    /// The average rate per second; 0 counts as 1.
     pub per_second: u32,
-    /// At once; 0 is taken as 1.
+    /// The most that are let through at once; 0 counts as 1.
     pub burst: u32,
 }
 
-/// A rate ready to be applied (GCRA). The state is one number, the time at which
-/// everything let through so far would have been due at an even pace.
+/// A rate in the form in which it is applied (GCRA). The state is one number: the time at
+/// which everything let through so far would have been due at an even pace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limit {
     interval: u64,
-    ahead: u64,
+    tolerance: u64,
 }
 
 impl Limit {
     pub(crate) fn new(rate: Rate) -> Self {
         let interval = 1_000_000_000 / u64::from(rate.per_second.max(1));
         let interval = interval.max(1);
-        Self { interval, ahead: interval.saturating_mul(u64::from(rate.burst.max(1)) - 1) }
+        Self { interval, tolerance: interval.saturating_mul(u64::from(rate.burst.max(1)) - 1) }
     }
 
-    /// The state after one more, or `None` if that is one too many. `paced` starts at 0.
+    /// The state after letting one more through, or `None` if that exceeds the rate. The state
+    /// starts at 0.
     #[inline]
-    pub(crate) fn take(self, paced: u64, now: u64) -> Option<u64> {
-        (paced.saturating_sub(self.ahead) <= now).then(|| self.force(paced, now))
+    pub(crate) fn take(self, state: u64, now: u64) -> Option<u64> {
+        (state.saturating_sub(self.tolerance) <= now).then(|| self.force(state, now))
     }
 
-    /// The state after one more that is let through whatever the limit.
+    /// The state after letting one more through regardless of the limit.
     #[inline]
-    pub(crate) fn force(self, paced: u64, now: u64) -> u64 {
-        paced.max(now).saturating_add(self.interval)
+    pub(crate) fn force(self, state: u64, now: u64) -> u64 {
+        state.max(now).saturating_add(self.interval)
     }
 }
 

@@ -8,14 +8,6 @@ use std::fmt::{self, Write};
 /// Formatting is safe for a terminal and for a format of lines: control characters, line and
 /// paragraph separators and marks of the writing direction come out as `\u{..}`, and bytes that
 /// are not UTF-8 as U+FFFD. [`as_bytes`](Self::as_bytes) returns the name unchanged.
-///
-/// ```
-/// use varta_observer::ProgramName;
-///
-/// let unknown = ProgramName::default();
-/// assert_eq!(unknown.to_string(), "");
-/// assert!(unknown.as_bytes().is_empty());
-/// ```
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ProgramName {
     bytes: [u8; 15],
@@ -25,7 +17,7 @@ pub struct ProgramName {
 impl ProgramName {
     pub(crate) const UNKNOWN: Self = Self { bytes: [0; 15], length: 0 };
 
-    /// The program name with these bytes; those beyond the 15th are left out.
+    /// A program name with these bytes; those after the 15th are ignored.
     ///
     /// ```
     /// let name = varta_observer::ProgramName::from_bytes(b"varta-watch");
@@ -42,11 +34,8 @@ impl ProgramName {
         Self { bytes, length }
     }
 
-    /// As the kernel has it. It need not be text; escape it before you print it.
-    ///
-    /// ```
-    /// assert_eq!(varta_observer::ProgramName::default().as_bytes(), b"");
-    /// ```
+    /// The bytes as the kernel stores them. They need not be UTF-8; escape them before you
+    /// print them.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length.into()).unwrap_or_default()
@@ -71,7 +60,8 @@ impl fmt::Display for ProgramName {
     }
 }
 
-/// Whether a terminal or a reader of lines does something else with it than show it.
+/// Whether a terminal or a line-based reader interprets this character instead of displaying
+/// it.
 const fn changes_how_text_is_shown(character: char) -> bool {
     matches!(
     character,

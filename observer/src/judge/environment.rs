@@ -1,4 +1,4 @@
-//! What is handed to a judge, and what it asks of its surroundings.
+//! The input of a judge, and the questions that it asks the host.
 
 use std::net::IpAddr;
 
@@ -7,30 +7,22 @@ use crate::event::ExitCause;
 use crate::judge::tracker::{Exits, Slot};
 
 /// A datagram as it was received.
-///
-/// ```
-/// use varta_observer::judge::{Datagram, Sender};
-///
-/// let sender = Sender::Kernel { pid: 4321, uid: 1000, process: None };
-/// let probe = Datagram::new(0, sender, b"");
-/// assert!(probe.bytes.is_empty());
-/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Datagram<'a> {
-    /// Which of the observer's listeners it came to.
+    /// The number of the listener that received it.
     pub listener: u16,
-    /// Who sent it.
+    /// Its sender.
     pub sender: Sender,
-    /// What it holds.
+    /// Its content.
     pub bytes: &'a [u8],
     /// Whether it was longer than the buffer.
     pub truncated: bool,
-    /// Whether not all that the kernel says of it could be received.
+    /// Whether part of its control data (the kernel's information about the sender) was lost.
     pub control_truncated: bool,
 }
 
 impl<'a> Datagram<'a> {
-    /// A datagram that came whole.
+    /// A datagram that was received completely.
     ///
     /// ```
     /// use varta_observer::judge::{Datagram, Sender};
@@ -44,72 +36,53 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// Who sent a datagram, and how that is known.
-///
-/// ```
-/// use varta_observer::judge::Sender;
-///
-/// let sender = Sender::Kernel { pid: 0, uid: 1000, process: Some(77) };
-/// assert!(matches!(sender, Sender::Kernel { pid: 0, .. }));
-/// ```
+/// The sender of a datagram, and how it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sender {
-    /// The kernel says so.
+    /// Named by the kernel.
     Kernel {
-        /// In the observer's namespace; 0 where it has none there.
+        /// The pid in the observer's namespace; 0 if it has none there.
         pid: u32,
         /// The user.
         uid: u32,
-        /// A number that no other process has or had, if one came with the datagram: the
-        /// inode of a pidfd, where the kernel numbers them so.
+        /// A number that no other process has or had, if one came with the datagram: the inode
+        /// of its pidfd, on kernels that number processes this way.
         process: Option<u64>,
     },
-    /// The address says so.
+    /// Known by its address only.
     Network {
-        /// Where it came from, without the port.
+        /// The source address, without the port.
         address: IpAddr,
-        /// Whether it came to a listener that takes sealed frames only.
+        /// Whether the listener accepts sealed frames only.
         sealed: bool,
     },
 }
 
 /// Whether a process is in the observer's pid namespace.
-///
-/// ```
-/// use varta_observer::judge::Namespace;
-///
-/// assert_ne!(Namespace::Same, Namespace::Other);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Namespace {
     /// It is.
     Same,
-    /// It is in another, where it has another pid.
+    /// It is in another namespace, where it has another pid.
     Other,
-    /// Nobody could tell.
+    /// This could not be determined.
     Unknown,
 }
 
-/// A process that was looked for and is gone.
-///
-/// ```
-/// use varta_observer::{ExitCause, judge::Missing};
-///
-/// let missing = Missing { seen_ns: 5_000_000, cause: ExitCause::Unknown };
-/// assert_eq!(missing.cause.kind(), 0);
-/// ```
+/// A process that was looked up and has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Missing {
-    /// When that was seen, in the observer's time. What arrived until then may be from it.
+    /// When the host saw that, in the observer's time. Datagrams that arrived before may still
+    /// be from it.
     pub seen_ns: u64,
     /// How it ended.
     pub cause: ExitCause,
 }
 
-/// What surrounds a judge: it answers questions that cost system calls, so that they are
-/// asked only when needed, and learns who is followed. An ordinary beat of an agent whose
-/// end will be reported calls none of it.
-/// Every method has an answer for where there is no operating system to ask.
+/// The host of a judge. It answers questions that cost system calls, so they are asked only
+/// when needed, and it learns which agents are tracked. An ordinary beat of an agent whose end
+/// will be reported calls no method. Each method has a default that fits a host without an
+/// operating system.
 ///
 /// ```
 /// use varta_observer::judge::{Environment, Exits, Slot};
@@ -126,74 +99,73 @@ pub struct Missing {
 /// }
 /// ```
 pub trait Environment {
-    /// Where the sender of the datagram being heard is. Asked if its frame names another
-    /// pid than the kernel does; a sender elsewhere has that pid there.
+    /// The namespace of the sender of the current datagram. Called if its frame claims another
+    /// pid than the kernel reports; a sender in another namespace has that pid there.
     fn namespace(&mut self, pid: u32, claimed_pid: u32) -> Namespace {
         let _ = (pid, claimed_pid);
         Namespace::Same
     }
 
-    /// The process in this slot is gone, because its pid has a new owner. How did it end?
+    /// How the process in this slot ended. Called because its pid has a new owner.
     fn cause(&mut self, slot: Slot) -> ExitCause {
         let _ = slot;
         ExitCause::Unknown
     }
 
-    /// Whether the agent's pid is another process's by now. Asked for a beat that no
-    /// number shows to be the agent's: if the agent has none and the datagram brings one, if
-    /// the agent's end is [looked up](Exits::LookedUp), or if it seems to begin `anew`,
-    /// because its nonce does not go on from the last one.
-    fn replaced(&mut self, slot: Slot, pid: u32, anew: bool) -> bool {
-        let _ = (slot, pid, anew);
+    /// Whether the agent's pid belongs to another process by now. Called for a beat that no
+    /// process number attributes to the agent: if the agent has no number and the datagram
+    /// carries one, if the agent's end is [looked up](Exits::LookedUp), or if the beat seems
+    /// to be `restarted`, that is, its nonce does not continue from the last one.
+    fn replaced(&mut self, slot: Slot, pid: u32, restarted: bool) -> bool {
+        let _ = (slot, pid, restarted);
         false
     }
 
-    /// Whether a process is gone. Asked for an agent of [`Exits::LookedUp`] that has been
-    /// silent too long; its Exit is said once all has been heard that arrived until that was
-    /// seen.
+    /// Whether a process has ended. Called for an agent of [`Exits::LookedUp`] that has been
+    /// silent for too long. Its Exit is emitted once everything that arrived before
+    /// [`Missing::seen_ns`] has been processed.
     fn look_up(&mut self, slot: Slot, pid: u32) -> Option<Missing> {
         let _ = (slot, pid);
         None
     }
 
-    /// The sender of the datagram being heard is followed from now on, as `agent`, by
-    /// what the kernel says of it. How will its end be known?
+    /// The sender of the current datagram is tracked from now on, as `agent`, by what the
+    /// kernel reports about it. Returns how its end will become known.
     fn admitted(&mut self, slot: Slot, agent: u64, pid: u32, process: Option<u64>) -> Exits {
         let _ = (slot, agent, pid, process);
         Exits::Reported
     }
 
-    /// An agent whose process had no number yet has one by the datagram being heard. How
-    /// will its end be known?
+    /// The current datagram carries the process number of an agent that had none. Returns how
+    /// its end will become known.
     fn identified(&mut self, slot: Slot, process: u64) -> Exits {
         let _ = (slot, process);
         Exits::Reported
     }
 
-    /// Records a sealed session at its place, a number from 0 that it keeps for good, over
-    /// what was recorded there before. Asked, if [`Settings::recalled`] is given, before a
-    /// frame is accepted whose counter is above the recorded one.
+    /// Records a sealed session at its place, over what was recorded there before. The place
+    /// is a number from 0 that never changes for a session. If [`Settings::recalled`] is set,
+    /// this is called before a frame is accepted whose counter is above the recorded one.
     ///
     /// [`Settings::recalled`]: super::Settings::recalled
     ///
     /// # Errors
     ///
-    /// The number of the system's error. A session that is known goes on, and this is asked
-    /// again; a new one is refused.
+    /// Returns the error number of the system. A known session continues, and this is called
+    /// again for its next frame; a new session is refused.
     fn record(&mut self, place: usize, session: &SealedSession) -> Result<(), i32> {
         let _ = (place, session);
         Ok(())
     }
 
-    /// The agent in this slot, local or not, is followed no longer. The slot will be
-    /// given to another.
+    /// The agent in this slot, local or not, is no longer tracked. The slot will be reused.
     fn released(&mut self, slot: Slot, agent: u64) {
         let _ = (slot, agent);
     }
 }
 
-/// A host without an operating system: every process is in the same namespace, and ends
-/// only when that is said.
+/// A host without an operating system: every process is in the same namespace, and ends only
+/// when the caller reports it.
 ///
 /// ```
 /// use varta_observer::judge::{Environment, Namespace, NoEnvironment};

@@ -1,4 +1,4 @@
-//! The keys an observer holds, and opening what was sealed with one of them.
+//! The keys of an observer, and opening what was sealed with one of them.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,11 +7,11 @@ use varta::FRAME_BYTES;
 use varta::internal::{Zeroizing, derive_agent_bytes, wipe_stack};
 use varta::secure::{Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES};
 
-/// Of so many agents at most the derived key is kept at hand. To derive one again takes
-/// a microsecond; to make it ready a twentieth of that.
-const DERIVED_AT_HAND: usize = 4096;
+/// The derived keys of at most this many agents are cached. Deriving a key takes a
+/// microsecond; preparing a cached one takes a twentieth of that.
+const MOST_CACHED_KEYS: usize = 4096;
 
-/// Why nothing was opened.
+/// Why a datagram could not be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unopened {
     WrongLength,
@@ -26,17 +26,17 @@ struct Derived {
 }
 
 pub(crate) struct Keyring {
-    #[allow(clippy::vec_box, reason = "a list that grows would leave copies of the keys")]
+    #[allow(clippy::vec_box, reason = "a growing list would leave copies of the keys")]
     shared: Vec<Box<Cipher>>,
-    /// Which shared key opened the last frame from an address, by its last bits: while
-    /// keys are rotated each sender stays with one for long.
+    /// Which shared key opened the last frame from an address, by the last byte of the
+    /// address: while keys are rotated, each sender keeps using one key for a long time.
     fitted: Box<[u8; 256]>,
     master: Option<Key>,
-    /// By the last bits of the pid. Only a frame that opened puts a key here, so that
-    /// nobody without one can push out another's.
+    /// By the last bits of the pid. Only a frame that was opened puts a key here, so a sender
+    /// without a key cannot push out another agent's.
     derived: Vec<Derived>,
-    /// Of how many agents the derived key is kept, if there is a master key.
-    at_hand: usize,
+    /// How many derived keys are cached, if there is a master key.
+    cached_keys: usize,
 }
 
 impl Keyring {
@@ -46,7 +46,7 @@ impl Keyring {
             fitted: Box::new([0; 256]),
             master: None,
             derived: Vec::new(),
-            at_hand: agents.clamp(1, DERIVED_AT_HAND),
+            cached_keys: agents.clamp(1, MOST_CACHED_KEYS),
         };
         if let Some(master) = master {
             made.set_master(master);
@@ -54,9 +54,9 @@ impl Keyring {
         made
     }
 
-    /// Holds these keys and no others.
+    /// Replaces all keys.
     pub(crate) fn replace(&mut self, shared: &[Key], master: Option<Key>) {
-        *self = Self::new(shared, master, self.at_hand);
+        *self = Self::new(shared, master, self.cached_keys);
     }
 
     pub(crate) fn add_shared(&mut self, key: &Key) {
@@ -66,7 +66,7 @@ impl Keyring {
     pub(crate) fn set_master(&mut self, key: Key) {
         self.master = Some(key);
         self.derived.clear();
-        self.derived.resize_with(self.at_hand, Derived::default);
+        self.derived.resize_with(self.cached_keys, Derived::default);
     }
 
     pub(crate) fn has_master(&self) -> bool {
@@ -77,7 +77,7 @@ impl Keyring {
         !self.shared.is_empty() || self.has_master()
     }
 
-    /// Opens a datagram of either form, and counts the keys that are tried.
+    /// Opens a datagram of either form, and counts the keys that were tried.
     pub(crate) fn open(
         &mut self,
         bytes: &[u8],
@@ -121,10 +121,10 @@ impl Keyring {
         *tried += 1;
         let pid = u32::from_le_bytes(*wire.first_chunk()?);
         if pid == 0 {
-            return None; // no process has it, and no place with it has a key
+            return None; // no process has pid 0; it marks an unused cache entry
         }
-        let at_hand = self.derived.len();
-        let place = self.derived.get_mut(pid as usize % at_hand)?;
+        let cached_keys = self.derived.len();
+        let place = self.derived.get_mut(pid as usize % cached_keys)?;
         if place.pid == pid {
             return Cipher::of_bytes(&place.key).open_from(wire).ok();
         }
@@ -138,7 +138,7 @@ impl Keyring {
 
 impl Drop for Keyring {
     fn drop(&mut self) {
-        // Each frame was opened with one of the keys.
+        // Opening a frame leaves key material on the stack.
         wipe_stack();
     }
 }

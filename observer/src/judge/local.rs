@@ -6,7 +6,7 @@ use super::{AgentKey, Datagram, Environment, Judge, Kind, Namespace, Slot};
 use crate::event::What;
 use crate::judge::tracker::{Beat, Cold, Flags};
 
-/// What the kernel says of a sender.
+/// What the kernel reports about a sender.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Process {
     pub(super) pid: u32,
@@ -15,7 +15,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// By what it is followed; nothing if it can't be told from others.
+    /// The key that identifies it; `None` if it cannot be told from other processes.
     #[inline]
     fn key(&self) -> Option<AgentKey> {
         match self.pid {
@@ -53,8 +53,8 @@ impl Judge {
         let known = self
             .tracker
             .find(&key, tag)
-            .filter(|slot| self.is_still_the_same(*slot, sender, beat.nonce, environment));
-        if !self.names_itself(known, &beat, sender, environment) {
+            .filter(|slot| self.is_same_process(*slot, sender, beat.nonce, environment));
+        if !self.claims_its_own_pid(known, &beat, sender, environment) {
             return;
         }
         let slot = match known {
@@ -70,10 +70,10 @@ impl Judge {
         self.accept(slot, &beat);
     }
 
-    /// A pid is not an identity: if it has another owner now, the agent that was followed
-    /// by it is gone.
+    /// Whether the sender is still the process that is tracked under its pid. If another
+    /// process has the pid now, the tracked agent has exited.
     #[inline]
-    fn is_still_the_same<E: Environment>(
+    fn is_same_process<E: Environment>(
         &mut self,
         slot: Slot,
         sender: Process,
@@ -84,12 +84,12 @@ impl Judge {
             (Some(known), Some(process)) => known == process,
             _ if self.tracker.has(slot, Flags::EXITING) => false,
             (_, process) => {
-                // A process counts from 1, so that most who inherit a pid give themselves
-                // away by their first beat.
-                let anew = !self.tracker.goes_on(slot, nonce);
+                // A process counts from 1, so most processes that inherit a pid can be
+                // recognized by their first beat.
+                let restarted = !self.tracker.continues(slot, nonce);
                 let in_doubt =
-                    anew || process.is_some() || self.tracker.has(slot, Flags::LOOKED_UP);
-                !(in_doubt && environment.replaced(slot, sender.pid, anew))
+                    restarted || process.is_some() || self.tracker.has(slot, Flags::LOOKED_UP);
+                !(in_doubt && environment.replaced(slot, sender.pid, restarted))
             }
         };
         if !same {
@@ -99,35 +99,36 @@ impl Judge {
         same
     }
 
-    /// Whether the frame names the process that sent it, by the pid that it has here or,
-    /// if that is allowed, by the one that it has in its own namespace.
+    /// Whether the frame names the process that sent it: by the pid that it has in the
+    /// observer's namespace or, if that is allowed, by the one that it has in its own
+    /// namespace.
     #[inline]
-    fn names_itself<E: Environment>(
+    fn claims_its_own_pid<E: Environment>(
         &mut self,
         known: Option<Slot>,
         beat: &Beat,
         sender: Process,
         environment: &mut E,
     ) -> bool {
-        let named = match known {
+        let expected = match known {
             Some(slot) => self.tracker.about(slot).claimed_pid,
             None => sender.pid,
         };
-        if beat.pid == named {
+        if beat.pid == expected {
             return true;
         }
-        // The namespace of a process that is followed is known by the pid it named first.
-        let elsewhere = known.is_none()
+        // The namespace of a tracked process is known by the pid that it claimed first.
+        let in_other_namespace = known.is_none()
             && (sender.pid == 0
                 || environment.namespace(sender.pid, beat.pid) == Namespace::Other);
-        if elsewhere && self.policy.namespaces {
+        if in_other_namespace && self.policy.namespaces {
             return true;
         }
-        if elsewhere {
+        if in_other_namespace {
             self.counters.namespace_refused += 1;
         } else {
             self.counters.auth_failures += 1;
-            self.say(What::AuthFailure { claimed_pid: beat.pid, true_pid: sender.pid });
+            self.emit(What::AuthFailure { claimed_pid: beat.pid, true_pid: sender.pid });
         }
         false
     }

@@ -1,9 +1,9 @@
-//! Datagrams and a time in, events out.
+//! Turns datagrams and the time into events.
 //!
-//! [`Judge`] decides whose beats count, whom to follow and who is silent. It has no
-//! sockets, no clock and no thread, makes no system call and allocates nothing after it
-//! was made; the observer is a shell around it, and so may be a test, a simulation or a
-//! benchmark.
+//! [`Judge`] decides whose beats count, which agents to track and which of them are silent. It
+//! has no sockets, no clock and no thread, makes no system call, and allocates nothing after
+//! it is created. The observer is a shell around it; a test, a simulation or a benchmark can
+//! be one too.
 
 pub(crate) mod deadline;
 mod environment;
@@ -38,8 +38,34 @@ use crate::event::{Event, ExitCause, What};
 pub use crate::memory::OutOfMemory;
 use crate::policy::{Limit, Policy};
 
-/// Decides what is an event. Times are nanoseconds since the observer started; one
-/// that falls is taken for the one before.
+/// Decides which beats count, and which agents are stalled or gone, without any I/O.
+///
+/// The caller (the host) does the I/O: it reads sockets and clocks, passes what it finds to
+/// the judge, and fetches the events that follow.
+///
+/// - **Input.** Datagrams enter through [`hear`](Self::hear). What else the host observes
+///   enters through [`looked`](Self::looked), [`kernel_dropped`](Self::kernel_dropped),
+///   [`exiting`](Self::exiting), [`exited`](Self::exited), [`pause`](Self::pause) and
+///   [`io`](Self::io). The judge asks the host through an [`Environment`] when it needs an
+///   answer that costs a system call, and only during the call it was passed to.
+/// - **Time.** Every time is in nanoseconds since the observer started. A time earlier than
+///   the latest one seen counts as that one. [`next_deadline`](Self::next_deadline) returns
+///   when to call [`expire`](Self::expire); any other call may change it.
+/// - **Output.** [`next_event`](Self::next_event) returns the events of the last call. Fetch
+///   them all before the next call: there is only room for the events of one.
+/// - **Queries.** All methods that take `&self` are cheap and change nothing.
+///
+/// One turn of a host, in this order:
+///
+/// 1. If the host came late or the system was suspended, call [`pause`](Self::pause).
+/// 2. Pass every datagram that has arrived to [`hear`](Self::hear), and fetch events after
+///    each. When a Unix socket has been read to the end, call [`looked`](Self::looked).
+/// 3. Report the processes that have ended with [`exited`](Self::exited), or with
+///    [`exiting`](Self::exiting) if the cause is not known yet. All datagrams that they sent
+///    must have been passed before.
+/// 4. Call [`expire`](Self::expire) until it returns false, and fetch the event after each
+///    call.
+/// 5. Wait for a datagram, the end of a process or the next deadline.
 ///
 /// ```
 /// use varta::{Frame, Status};
@@ -66,57 +92,44 @@ pub struct Judge {
     per_agent: Option<Limit>,
     global: Option<Limit>,
     /// The state of the global limit.
-    paced: u64,
+    rate_state: u64,
     keyring: Keyring,
     sessions: Sessions,
     /// How many sealed sessions are remembered once there is a key.
     most_sessions: usize,
     /// Whether the host records sessions.
     records_sessions: bool,
-    /// Whether it had some from before.
+    /// Whether the host passed in sessions from an earlier run.
     recalls_sessions: bool,
     /// Whether the last session could not be recorded.
     recording_fails: bool,
     counters: Counters,
     events: Queue,
-    /// Whether the last look at a Unix socket found its queue at its length.
+    /// Whether the last look at a Unix socket found its queue full.
     full: bool,
     flood: Flood,
-    /// The newcomers for whom there was no room.
+    /// New agents for which there was no room, by user.
     refused: UidCounts,
     evictions_seen: u64,
     capacity_exceeded_seen: u64,
 }
 
 impl Judge {
-    /// Everything is allocated here; memory is touched as agents come. Aborts when there is
-    /// not enough memory; [`try_new`](Self::try_new) returns an error.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// let judge = Judge::new(Settings::new(Policy::same_uid(1000)));
-    /// assert_eq!(judge.followed(), 0);
-    /// ```
+    /// Creates a judge and allocates everything that it will need. Memory is touched only as
+    /// agents arrive. Aborts if there is not enough memory; [`try_new`](Self::try_new) returns
+    /// an error instead.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         let made = Self::try_new(settings);
         made.unwrap_or_else(|_: OutOfMemory| handle_alloc_error(Layout::new::<Self>()))
     }
 
-    /// As [`new`](Self::new), for a capacity that memory may not hold.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// let judge = Judge::try_new(Settings::new(Policy::same_uid(1000)))?;
-    /// assert_eq!(judge.followed(), 0);
-    /// # Ok::<(), varta_observer::judge::OutOfMemory>(())
-    /// ```
+    /// As [`new`](Self::new), but returns an error if there is not enough memory for the
+    /// capacity.
     ///
     /// # Errors
     ///
-    /// There is not enough memory for this capacity.
+    /// If there is not enough memory for this capacity.
     pub fn try_new(settings: Settings) -> Result<Self, OutOfMemory> {
         let Settings {
             capacity,
@@ -138,7 +151,7 @@ impl Judge {
             now: 0,
             per_agent: policy.per_agent.map(Limit::new),
             global: policy.global.map(Limit::new),
-            paced: 0,
+            rate_state: 0,
             sessions: Sessions::new(bound, &recalled, tracker.random())?,
             most_sessions,
             records_sessions,
@@ -157,8 +170,8 @@ impl Judge {
         })
     }
 
-    /// Takes in a datagram. It leads to two events at most, which are to be fetched
-    /// before the next step.
+    /// Processes a datagram. It causes at most three events, which must be fetched before the
+    /// next call.
     ///
     /// ```
     /// use varta_observer::{Policy, judge::*};
@@ -200,8 +213,8 @@ impl Judge {
         }
     }
 
-    /// Whether a datagram from this user can be a beat. If not, whatever else is known of its
-    /// sender makes no difference.
+    /// Whether a datagram from this user can be a beat. If not, nothing else about its sender
+    /// matters.
     ///
     /// ```
     /// use varta_observer::{Policy, judge::{Judge, Settings}};
@@ -220,16 +233,10 @@ impl Judge {
         }
     }
 
-    /// Says the next Stall or Exit that silence has led to. `horizon` is a time before
-    /// which everything that arrived has been heard. Answers whether something was said;
-    /// if so, there may be more.
+    /// Emits the next Stall or Exit that is due by `horizon`, because an agent has been silent
+    /// for too long. Returns whether it emitted one; if so, there may be more.
     ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, NoEnvironment, Settings}};
-    ///
-    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(1000)));
-    /// assert!(!judge.expire(60_000_000_000, &mut NoEnvironment));
-    /// ```
+    /// Everything that arrived before `horizon` must have been passed to [`hear`](Self::hear).
     pub fn expire<E: Environment>(&mut self, horizon: u64, environment: &mut E) -> bool {
         self.now = self.now.max(horizon);
         while let Some(slot) = self.tracker.next_due(horizon) {
@@ -271,14 +278,14 @@ impl Judge {
         false
     }
 
-    /// A look at a Unix socket has emptied its queue, or has read as many datagrams as it
-    /// holds: whether it was `full` then.
+    /// Reports the end of a look at a Unix socket: its queue has been emptied, or as many
+    /// datagrams as it holds have been read. `full` is whether the queue was at its length.
     ///
-    /// While a queue is full the kernel refuses beats. The time before a look that found it so
-    /// may have been lost; when that is a sixteenth of recent time or more, the observer is
-    /// half deaf. A Stall that is due is then put off until one threshold after the last such
-    /// look, at most for ten thresholds. If there was such a look when it was due or later, it
-    /// is marked as deaf.
+    /// While a queue is full the kernel refuses beats, so beats sent before a look that found
+    /// it full may be lost. If that is true of a sixteenth of recent time or more, the
+    /// observer is half deaf. A Stall that is due is then put off until one threshold after
+    /// the last such look, but for ten thresholds at most. If there was such a look when the
+    /// Stall was due or later, it is marked as `deaf`.
     ///
     /// ```
     /// use varta_observer::{Policy, judge::{Judge, Settings}};
@@ -297,31 +304,17 @@ impl Judge {
         self.flood.half_deaf |= self.tracker.looked(self.now, full);
     }
 
-    /// The process in this slot is gone and all that it sent has been heard; only how it
-    /// ended is not known yet. From now on it can't stall, and a beat with its pid is
-    /// another process's.
-    ///
-    /// ```
-    /// # use varta_observer::judge::{Judge, Slot};
-    /// # fn shown(judge: &mut Judge, slot: Slot) {
-    /// judge.exiting(slot);
-    /// # }
-    /// ```
+    /// Reports that the process in this slot has ended and that all it sent has been passed to
+    /// [`hear`](Self::hear), but that it is not yet known how it ended. From now on the agent
+    /// cannot stall, and a beat with its pid comes from another process.
     pub fn exiting(&mut self, slot: Slot) {
         if self.tracker.is_followed(slot) {
             self.tracker.exiting(slot);
         }
     }
 
-    /// Says the Exit of the agent in this slot, and follows it no longer. In a slot that is
-    /// free nobody exits.
-    ///
-    /// ```
-    /// # use varta_observer::{ExitCause, judge::{Judge, NoEnvironment, Slot}};
-    /// # fn shown(judge: &mut Judge, slot: Slot) {
-    /// judge.exited(3_000_000, slot, ExitCause::Signal(9), &mut NoEnvironment);
-    /// # }
-    /// ```
+    /// Emits the Exit of the agent in this slot and stops tracking it. Does nothing if the
+    /// slot is free.
     pub fn exited<E: Environment>(
         &mut self,
         now: u64,
@@ -344,8 +337,9 @@ impl Judge {
         self.release(slot, environment);
     }
 
-    /// Says that the observer was away for `amount` until `ended_at`. Who was silent all
-    /// the while is given it back, once.
+    /// Reports that the observer was away for `amount` until `ended_at`. The deadline of every
+    /// agent that was silent during the whole pause is extended by that time, once per
+    /// silence.
     ///
     /// ```
     /// use varta_observer::{Policy, What, judge::{Judge, Settings}};
@@ -358,10 +352,10 @@ impl Judge {
         self.now = self.now.max(ended_at);
         self.tracker.pause(ended_at, amount);
         self.counters.pauses += 1;
-        self.say(What::Paused { ns: amount });
+        self.emit(What::Paused { ns: amount });
     }
 
-    /// Says that a socket failed.
+    /// Reports that a socket failed.
     ///
     /// ```
     /// use varta_observer::{Policy, What, judge::{Judge, Settings}};
@@ -373,104 +367,93 @@ impl Judge {
     pub fn io(&mut self, now: u64, errno: i32) {
         self.now = self.now.max(now);
         self.counters.io_errors += 1;
-        self.say(What::Io { errno });
+        self.emit(What::Io { errno });
     }
 
-    /// The next thing to say.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// assert_eq!(Judge::new(Settings::new(Policy::same_uid(1000))).next_event(), None);
-    /// ```
+    /// The next event that has not been fetched yet.
     #[inline]
     pub fn next_event(&mut self) -> Option<Event> {
         let mut event = Event::NOTHING;
         self.next_event_into(&mut event).then_some(event)
     }
 
-    /// As [`next_event`](Self::next_event), put where it is wanted.
+    /// As [`next_event`](Self::next_event), but writes the event to `place`.
     #[inline]
     pub(crate) fn next_event_into(&mut self, place: &mut Event) -> bool {
         self.events.pop_into(place)
     }
 
-    /// Whether an event waits to be fetched.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// assert!(!Judge::new(Settings::new(Policy::same_uid(1000))).has_events());
-    /// ```
+    /// Whether there is an event that has not been fetched yet.
     #[must_use]
     pub const fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
 
-    /// Accepts a beat of an agent that is followed.
+    /// Accepts a beat of a tracked agent.
     #[inline]
     fn accept(&mut self, slot: Slot, beat: &Beat) {
-        let withheld = self.take_share(slot);
-        let heard = self.tracker.beat(slot, self.now, beat);
-        self.counters.missed = self.counters.missed.saturating_add(heard.missed);
-        self.counters.not_forward += u64::from(!heard.forward);
-        match withheld {
+        let limited_by = self.charge_rate_limits(slot);
+        let outcome = self.tracker.beat(slot, self.now, beat);
+        self.counters.missed = self.counters.missed.saturating_add(outcome.missed);
+        self.counters.not_forward += u64::from(!outcome.forward);
+        match limited_by {
             None => {}
-            Some(Withheld::ByItsOwnLimit) => {
+            Some(RateLimit::PerAgent) => {
                 self.counters.rate_limited_agent += 1;
                 return;
             }
-            Some(Withheld::ByTheGlobalLimit) => {
+            Some(RateLimit::Global) => {
                 self.counters.rate_limited_global += 1;
                 return;
             }
         }
         let about = Some(self.tracker.about(slot));
         let observer_ns = self.now;
-        if let Some(silent_ns) = heard.silent_ns {
+        if let Some(silent_ns) = outcome.silent_ns {
             self.counters.recoveries += 1;
             let what = What::Recovered { silent_ns };
             self.events.push(Event { observer_ns, about, what });
         }
         self.counters.beats += 1;
         let Beat { status, payload, nonce, .. } = *beat;
-        let what = What::Beat { status, payload, nonce, missed: heard.missed };
+        let what = What::Beat { status, payload, nonce, missed: outcome.missed };
         self.events.push(Event { observer_ns, about, what });
     }
 
-    /// Whether a limit keeps this beat from becoming an event. A recovery is always told,
-    /// and so is the first beat of an agent, which nothing withheld before.
+    /// Charges this beat to the rate limits, and returns the one that keeps it from becoming
+    /// an event. A recovery is always reported, and so is the first beat of an agent.
     #[inline]
-    fn take_share(&mut self, slot: Slot) -> Option<Withheld> {
+    fn charge_rate_limits(&mut self, slot: Slot) -> Option<RateLimit> {
         if self.per_agent.is_none() && self.global.is_none() {
             return None;
         }
         let now = self.now;
-        let paced = *self.tracker.paced(slot);
+        let rate_state = *self.tracker.rate_state(slot);
         let exempt = self.tracker.has(slot, Flags::STALLED) || self.tracker.is_new(slot);
-        let take = |limit: Option<Limit>, paced| match limit {
-            None => Some(paced),
-            Some(limit) if exempt => Some(limit.force(paced, now)),
-            Some(limit) => limit.take(paced, now),
+        let take = |limit: Option<Limit>, rate_state| match limit {
+            None => Some(rate_state),
+            Some(limit) if exempt => Some(limit.force(rate_state, now)),
+            Some(limit) => limit.take(rate_state, now),
         };
-        let Some(own) = take(self.per_agent, paced) else {
-            return Some(Withheld::ByItsOwnLimit);
+        let Some(own) = take(self.per_agent, rate_state) else {
+            return Some(RateLimit::PerAgent);
         };
-        let Some(all) = take(self.global, self.paced) else {
-            return Some(Withheld::ByTheGlobalLimit);
+        let Some(all) = take(self.global, self.rate_state) else {
+            return Some(RateLimit::Global);
         };
-        *self.tracker.paced(slot) = own;
-        self.paced = all;
+        *self.tracker.rate_state(slot) = own;
+        self.rate_state = all;
         None
     }
 
-    /// Makes room for a newcomer of this user, or over a network, or counts that there is none.
+    /// Makes room for a new agent of this user (over a network: `None`), or counts that there
+    /// is none.
     fn make_room<E: Environment>(&mut self, uid: Option<u32>, environment: &mut E) -> bool {
         match self.tracker.room(uid) {
             Room::Free => true,
-            Room::Instead(gone) => {
+            Room::Instead(evicted) => {
                 self.counters.evictions += 1;
-                self.release(gone, environment);
+                self.release(evicted, environment);
                 true
             }
             Room::None => {
@@ -489,7 +472,7 @@ impl Judge {
         environment.released(slot, agent);
     }
 
-    /// Reads 32 bytes, and counts and says it if they are no frame.
+    /// Decodes 32 bytes. If they are not a valid frame, counts and reports that.
     #[inline]
     fn decode(&mut self, wire: &[u8; 32]) -> Option<Beat> {
         let decoded = if wire[2] == v1::VERSION && self.policy.version1 {
@@ -512,19 +495,19 @@ impl Judge {
         decoded
             .map_err(|error| {
                 self.counters.decode_error(&error);
-                self.say(What::Decode(error));
+                self.emit(What::Decode(error));
             })
             .ok()
     }
 
-    fn say(&mut self, what: What) {
+    fn emit(&mut self, what: What) {
         self.events.push(Event { observer_ns: self.now, about: None, what });
     }
 }
 
-/// Why a beat became no event.
+/// The rate limit that keeps a beat from becoming an event.
 #[derive(Debug, Clone, Copy)]
-enum Withheld {
-    ByItsOwnLimit,
-    ByTheGlobalLimit,
+enum RateLimit {
+    PerAgent,
+    Global,
 }

@@ -1,4 +1,5 @@
-//! Beats over a network, where only moving forward tells a sender from an echo.
+//! Beats over a network, where only a nonce that moves forward distinguishes a sender from a
+//! replay.
 
 use std::net::IpAddr;
 
@@ -49,7 +50,7 @@ impl Judge {
         }
         let slot = match known {
             Some(slot) => slot,
-            None if self.has_share() && self.make_room(None, environment) => {
+            None if self.admits_new_agent() && self.make_room(None, environment) => {
                 self.follow_network(from, Origin::Network)
             }
             None => return,
@@ -57,8 +58,9 @@ impl Judge {
         self.accept(slot, beat);
     }
 
-    /// A session says whose frame it is. Its counter must go up, wherever the datagram came
-    /// from. Only of a new session the address tells whose it is.
+    /// Processes a sealed frame. Its session determines which agent it belongs to, wherever
+    /// the datagram came from, and its counter must increase. Only for a new session does the
+    /// address determine the agent.
     fn hear_sealed<E: Environment>(
         &mut self,
         from: &From,
@@ -81,7 +83,7 @@ impl Judge {
             self.counters.replays += 1;
             return;
         }
-        if known.is_none() && !self.has_share() {
+        if known.is_none() && !self.admits_new_agent() {
             return;
         }
         if place.is_none() && self.sessions.is_full() {
@@ -110,9 +112,9 @@ impl Judge {
         self.accept(slot, beat);
     }
 
-    /// Remembers a frame that is about to be accepted, first outside if sessions are
-    /// recorded there. A session that is known goes on if that fails, a new one does not
-    /// begin.
+    /// Remembers a frame that is about to be accepted. If the host records sessions, it
+    /// records this one first. If that fails, a known session continues, but a new one is
+    /// refused.
     fn remember<E: Environment>(
         &mut self,
         place: Option<usize>,
@@ -147,7 +149,8 @@ impl Judge {
         Some(at)
     }
 
-    /// Has a session recorded outside. The first of several failures is reported.
+    /// Asks the host to record a session. Only the first of several failures in a row is
+    /// reported.
     fn record<E: Environment>(
         &mut self,
         place: usize,
@@ -164,7 +167,7 @@ impl Judge {
         recorded.is_ok()
     }
 
-    /// The frame, and of a sealed one its place in the sender's sessions.
+    /// The frame and, if it was sealed, its place in the sender's session.
     fn open(
         &mut self,
         datagram: &Datagram<'_>,
@@ -191,10 +194,11 @@ impl Judge {
         None
     }
 
-    /// Whether the global limit lets a newcomer in: nobody may be forced out by newcomers
-    /// of whom nothing is known yet.
-    fn has_share(&mut self) -> bool {
-        let refused = self.global.is_some_and(|all| all.take(self.paced, self.now).is_none());
+    /// Whether the global limit admits a new agent. Without this check, new agents of which
+    /// nothing is known could force out others.
+    fn admits_new_agent(&mut self) -> bool {
+        let refused =
+            self.global.is_some_and(|all| all.take(self.rate_state, self.now).is_none());
         self.counters.rate_limited_global += u64::from(refused);
         !refused
     }

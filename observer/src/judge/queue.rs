@@ -1,8 +1,8 @@
-//! Events that wait to be fetched.
+//! Events that have not been fetched yet.
 
 use crate::event::Event;
 
-/// More than one step of a judge ever says.
+/// More events than one call of a judge ever emits.
 const ROOM: usize = 4;
 
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Default for Queue {
 impl Queue {
     #[inline]
     pub(crate) fn push(&mut self, event: Event) {
-        debug_assert!(self.free < ROOM, "events are fetched before the next step");
+        debug_assert!(self.free < ROOM, "events must be fetched before the next call");
         if let Some(free) = self.events.get_mut(self.free) {
             *free = event;
             self.free += 1;
@@ -33,8 +33,8 @@ impl Queue {
         self.next == self.free
     }
 
-    /// Puts the next event where it is wanted, if there is one. Handed from function to
-    /// function it would be copied in each, which costs more than making it.
+    /// Writes the next event to `place`, if there is one. Returning it through several
+    /// functions would copy it in each, which costs more than creating it.
     #[inline]
     pub(crate) fn pop_into(&mut self, place: &mut Event) -> bool {
         if self.is_empty() {

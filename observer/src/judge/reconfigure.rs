@@ -1,4 +1,4 @@
-//! What can be changed of a judge while it judges. Nobody who is followed is lost by it.
+//! Changing a judge while it runs. No agent is lost by it.
 
 use varta::secure::Key;
 
@@ -7,15 +7,8 @@ use super::sessions::Sessions;
 use crate::policy::{Limit, Rate};
 
 impl Judge {
-    /// Gives an agent a threshold of its own, counted from when it was last heard. Answers
-    /// whether there is such an agent.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(0)));
-    /// assert!(!judge.set_threshold(1, 50_000_000));
-    /// ```
+    /// Sets the threshold of one agent, counted from its last beat. Returns whether there is
+    /// such an agent.
     pub fn set_threshold(&mut self, agent: u64, threshold_ns: u64) -> bool {
         let slot = self.find(agent);
         if let Some(slot) = slot {
@@ -24,8 +17,8 @@ impl Judge {
         slot.is_some()
     }
 
-    /// Changes the threshold of all agents that have none of their own, counted from when
-    /// each was last heard, and of those to come. Visits every agent.
+    /// Changes the threshold of all agents that have none of their own, counted from the last
+    /// beat of each, and of future agents. Visits every agent.
     ///
     /// ```
     /// use varta_observer::{Policy, judge::{Judge, Settings}};
@@ -38,8 +31,7 @@ impl Judge {
         self.tracker.set_default_threshold(threshold_ns);
     }
 
-    /// Holds these keys from now on, and no others. What was remembered of sessions against
-    /// replays stays.
+    /// Replaces all keys. The sessions that were remembered to detect replays are kept.
     ///
     /// ```
     /// use varta::secure::Key;
@@ -67,27 +59,21 @@ impl Judge {
         self.keyring.has_master()
     }
 
-    /// Changes how many beats of one agent, and of all together, become events. What was
-    /// used up of the rates before is forgotten. Visits every agent.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, Rate, judge::{Judge, Settings}};
-    ///
-    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(0)));
-    /// judge.set_rates(Some(Rate { per_second: 100, burst: 20 }), None);
-    /// ```
+    /// Changes how many beats of one agent, and of all agents together, become events. What
+    /// was used of the former rates is forgotten. Visits every agent.
     pub fn set_rates(&mut self, per_agent: Option<Rate>, all: Option<Rate>) {
         self.per_agent = per_agent.map(Limit::new);
         self.global = all.map(Limit::new);
-        // By a slow rate it may take long to get even, and that is no debt by a faster one.
-        self.paced = 0;
+        // Under a slow rate it may take long to make up for a burst; a new rate does not
+        // inherit that.
+        self.rate_state = 0;
         for slot in self.tracker.slots() {
-            *self.tracker.paced(slot) = 0;
+            *self.tracker.rate_state(slot) = 0;
         }
     }
 
-    /// A judge without keys has no room for sessions until it gets one. Where there is not
-    /// enough memory, each sealed beat is refused and counted (`sender_memory_full`).
+    /// A judge without keys has no room for sessions until it gets a key. If there is not
+    /// enough memory then, each sealed beat is refused and counted (`sender_memory_full`).
     fn make_room_for_sessions(&mut self) {
         if self.sessions.bound() == 0 && self.keyring.holds_any() {
             if let Ok(sessions) = Sessions::new(self.most_sessions, &[], self.tracker.random())

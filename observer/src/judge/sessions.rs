@@ -1,8 +1,8 @@
 //! The sessions of sealed beats, so that nothing that was accepted counts twice.
 //!
-//! A session is known by its prefix and the pid in its frames, both of which are sealed;
-//! the address that a datagram came from is not, and plays no part. No session is ever
-//! forgotten: when the table is full, new ones are refused.
+//! A session is identified by its prefix and the pid in its frames, both of which are
+//! authenticated. The address that a datagram came from is not, and plays no part. No session
+//! is ever forgotten: when the table is full, new ones are refused.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -11,19 +11,19 @@ use varta::secure::Iv;
 use crate::judge::tracker::Index;
 use crate::memory::{self, OutOfMemory};
 
-/// Counters are recorded this many at a time, so that not every beat costs a write. After
-/// a crash, up to this many beats of each session less one are refused.
+/// Counters are recorded this many at a time, so that not every beat costs a write. After a
+/// crash, up to one less than this many beats of each session are refused.
 const STEP: u32 = 8;
 
-/// How many sessions are remembered unless the settings give another number.
+/// How many sessions are remembered unless the settings specify another number.
 pub(crate) fn most_sessions(capacity: usize) -> usize {
     capacity.max(1 << 18)
 }
 
-/// Places in a table half as large again fit into 32 bits.
+/// Places in a table 1.5 times this large fit into 32 bits.
 const MOST: u32 = 1 << 28;
 
-/// A sealed session and how far it has come, in the form that outlives an observer.
+/// A sealed session and its last counter, in the form that outlives an observer.
 ///
 /// ```
 /// use varta_observer::judge::SealedSession;
@@ -37,11 +37,11 @@ pub struct SealedSession {
     pub pid: u32,
     /// The random part of its AEAD nonces.
     pub prefix: [u8; 8],
-    /// No frame of the session with this counter or a lower one counts any more.
+    /// Frames of the session with this counter or a lower one are no longer accepted.
     pub counter: u32,
 }
 
-/// A bounded table of sessions, of which each keeps its place for good.
+/// A bounded table of sessions. Each session keeps its place for good.
 #[derive(Debug)]
 pub(super) struct Sessions {
     known: Vec<Session>,
@@ -54,34 +54,34 @@ pub(super) struct Sessions {
 pub(super) struct Session {
     pid: u32,
     prefix: [u8; 8],
-    /// The highest that was accepted.
+    /// The highest counter that was accepted.
     pub(super) counter: u32,
-    /// The highest that is recorded outside, if sessions are.
+    /// The highest counter that the host has recorded, if it records sessions.
     pub(super) recorded: u32,
     /// The agent that its last frame was counted for.
     pub(super) agent: u64,
     pub(super) age: Age,
 }
 
-/// Whether a session began while somebody kept a record of sessions.
+/// Whether a session began while an observer was there to see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Age {
-    /// It did, as far as anybody can tell.
+    /// It did, as far as can be known.
     Confirmed,
-    /// It began before, so that it may be a recording of one that is over.
+    /// It began earlier, so it may be a recording of a session that is over.
     Earlier,
-    /// Its last frame, by the observer's clock and by the sender's.
+    /// Not known yet. The time of its last frame, by the observer's clock and by the sender's.
     Open { heard_ns: u64, timestamp: u64 },
 }
 
 impl Age {
-    /// The age that the first frame shows.
+    /// The age that a first frame shows.
     pub(super) const fn first(heard_ns: u64, timestamp: u64) -> Self {
         if timestamp > heard_ns { Self::Earlier } else { Self::Open { heard_ns, timestamp } }
     }
 
-    /// The age after another frame. A recording that is sent faster or slower than it was
-    /// made gives itself away: a sender's clock keeps pace with the observer's.
+    /// The age after another frame. A recording that is played back faster or slower than it
+    /// was made can be recognized: a real sender's clock keeps pace with the observer's.
     pub(super) fn next(self, now: u64, sent: u64) -> Self {
         match (self, Self::first(now, sent)) {
             (Self::Open { heard_ns, timestamp }, Self::Open { .. })
@@ -96,7 +96,7 @@ impl Age {
 }
 
 impl SealedSession {
-    /// What to record before a frame with this counter is accepted.
+    /// The session to record before a frame with this counter is accepted.
     pub(super) const fn ahead_of(pid: u32, iv: Iv) -> Self {
         Self { pid, prefix: iv.prefix, counter: iv.counter.saturating_add(STEP - 1) }
     }
@@ -108,7 +108,7 @@ const fn keeps_pace(here: u64, there: u64) -> bool {
 }
 
 impl Sessions {
-    /// Starts with the sessions that were accepted in an earlier life, in their places.
+    /// Starts with the sessions that were accepted in an earlier run, in their places.
     pub(super) fn new(
         bound: usize,
         recalled: &[SealedSession],
@@ -158,14 +158,14 @@ impl Sessions {
         self.known.len()
     }
 
-    /// Adds a session that is not known, if there is room.
+    /// Adds a session that is not in the table, if there is room.
     pub(super) fn add(&mut self, pid: u32, iv: Iv, age: Age) -> Option<&mut Session> {
         if self.is_full() {
             return None;
         }
         let place = u32::try_from(self.known.len()).ok()?;
         let Iv { prefix, counter } = iv;
-        // A place without a session has no pid.
+        // A place without a session has pid 0.
         if pid != 0 {
             self.index.insert(self.tag(pid, prefix), place);
         }
@@ -173,7 +173,7 @@ impl Sessions {
         self.known.last_mut()
     }
 
-    /// The sessions of which more is recorded than was accepted, with their places.
+    /// The sessions whose recorded counter is higher than the accepted one, with their places.
     pub(super) fn ahead(&self) -> impl Iterator<Item = (usize, SealedSession)> + '_ {
         let ahead = |(_, session): &(usize, &Session)| session.recorded > session.counter;
         self.known.iter().enumerate().filter(ahead).map(|(place, session)| {
@@ -182,7 +182,7 @@ impl Sessions {
         })
     }
 
-    #[allow(clippy::cast_possible_truncation, reason = "a part of a hash is one too")]
+    #[allow(clippy::cast_possible_truncation, reason = "part of a hash is still a hash")]
     fn tag(&self, pid: u32, prefix: [u8; 8]) -> u32 {
         self.random.hash_one((pid, prefix)) as u32
     }

@@ -1,10 +1,10 @@
-//! With what a judge is made.
+//! The settings of a judge.
 
 use varta::secure::Key;
 
 use crate::policy::Policy;
 
-/// With what a judge is made.
+/// The settings of a [`Judge`](super::Judge).
 ///
 /// ```
 /// use varta_observer::{Policy, judge::Settings};
@@ -16,34 +16,29 @@ use crate::policy::Policy;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// How many agents are followed at most, half of them over a network. From 1 to 2^28.
+    /// How many agents are tracked at most, of which at most half over a network. From 1 to
+    /// 2^28.
     pub capacity: usize,
     /// After how many nanoseconds of silence an agent is stalled.
     pub threshold_ns: u64,
     /// Whose beats count.
     pub policy: Policy,
-    /// Keys that many agents share.
+    /// Keys that several agents share.
     pub shared_keys: Vec<Key>,
-    /// The key from which each agent's own is derived.
+    /// The key from which each agent's own key is derived.
     pub master_key: Option<Key>,
-    /// How many sealed sessions are remembered against replays. Each process that connects
+    /// How many sealed sessions are remembered to detect replays. Each process that connects
     /// begins one, and none is forgotten: when this many are known, new ones are refused.
-    /// 262,144 or the capacity, whichever is more, if `None`.
+    /// `None` means 262,144 or the capacity, whichever is larger.
     pub senders: Option<usize>,
-    /// The sealed sessions that were recorded in an earlier life; `None` if nobody records
-    /// them. If this is given, even empty, the host is asked to
+    /// The sealed sessions that were recorded in an earlier run; `None` if the host does not
+    /// record sessions. If this is set, even to an empty list, the host is asked to
     /// [record](super::Environment::record) sessions.
     pub recalled: Option<Vec<super::SealedSession>>,
 }
 
 impl Settings {
     /// Capacity 4,096, threshold 2 s, no keys.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::Settings};
-    ///
-    /// assert_eq!(Settings::new(Policy::same_uid(0)).capacity, 4096);
-    /// ```
     #[must_use]
     pub const fn new(policy: Policy) -> Self {
         Self {

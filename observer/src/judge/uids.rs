@@ -1,15 +1,10 @@
-//! Counts by user, for the users that have most.
+//! Counts by user, for the users with the highest counts.
 
-/// How many users are counted apart.
+/// How many users are counted separately.
 const ROOM: usize = 8;
 
-/// How many datagrams came from which users, for the eight users who sent most. When there
+/// How many datagrams came from which users, for the eight users that sent the most. If there
 /// are more users, the counts are upper bounds.
-///
-/// ```
-/// let none = varta_observer::UidCounts::default();
-/// assert!(none.is_empty() && none.iter().next().is_none());
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct UidCounts {
     counts: [(u32, u64); ROOM],
@@ -18,21 +13,17 @@ pub struct UidCounts {
 
 impl UidCounts {
     /// Whether no datagram was counted.
-    ///
-    /// ```
-    /// assert!(varta_observer::UidCounts::default().is_empty());
-    /// ```
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.used == 0
     }
 
-    /// The users and their counts, the largest first.
+    /// The users and their counts, largest count first.
     ///
     /// ```
-    /// fn line(counts: &varta_observer::UidCounts) -> String {
-    ///     let each = counts.iter().map(|(uid, count)| format!("uid {uid} ({count})"));
-    ///     each.collect::<Vec<_>>().join(", ")
+    /// let counts = varta_observer::UidCounts::default();
+    /// for (uid, count) in counts.iter() {
+    ///     println!("uid {uid}: {count}");
     /// }
     /// ```
     pub fn iter(&self) -> impl Iterator<Item = (u32, u64)> + use<> {
@@ -43,8 +34,9 @@ impl UidCounts {
         counts.into_iter().take(self.used)
     }
 
-    /// Counts one more. A user for whom there is no room takes the place of the one with
-    /// least and goes on from its count, so that whoever sends most is always among them.
+    /// Counts one more datagram. A user for which there is no room replaces the one with the
+    /// lowest count and continues from that count, so the users that send the most are always
+    /// included.
     pub(crate) fn add(&mut self, uid: u32) {
         let used = self.counts.get_mut(..self.used).unwrap_or_default();
         if let Some((_, count)) = used.iter_mut().find(|(known, _)| *known == uid) {
@@ -58,20 +50,15 @@ impl UidCounts {
     }
 }
 
-/// What has filled the queues of an observer's Unix sockets, since this was last asked.
-///
-/// ```
-/// let flood = varta_observer::Flood::default();
-/// assert_eq!(flood.full_looks, 0);
-/// ```
+/// What has filled the queues of an observer's Unix sockets since the last call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Flood {
-    /// How often a look found a queue at its length.
+    /// How many looks found a queue full.
     pub full_looks: u64,
     /// Whether that was often enough to put Stalls off.
     pub half_deaf: bool,
-    /// Who sent while the last look had found a queue at its length.
+    /// The users that sent datagrams after a look that found a queue full.
     pub senders: UidCounts,
 }
 

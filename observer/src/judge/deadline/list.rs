@@ -1,10 +1,10 @@
-//! Lists threaded through the entries of a table: nothing to allocate, and an entry is
-//! taken out as easily from the middle as from an end.
+//! Linked lists whose links are stored in the entries of a table: they need no allocation, and
+//! an entry can be removed from anywhere at the same cost.
 
 /// No entry.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// What lists and the wheel keep in each entry.
+/// The links that lists and the wheel keep in each entry.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Links {
     /// When the entry is due, while it is in the wheel.
@@ -25,13 +25,13 @@ pub(crate) trait Linked {
 
 /// The entry at an index that came from the table itself.
 #[inline]
-#[allow(clippy::indexing_slicing, reason = "a wrong index must not pass for an empty list")]
+#[allow(clippy::indexing_slicing, reason = "a wrong index must not look like an empty list")]
 pub(super) fn at<E>(entries: &[E], index: u32) -> &E {
     &entries[index as usize]
 }
 
 #[inline]
-#[allow(clippy::indexing_slicing, reason = "a wrong index must not pass for an empty list")]
+#[allow(clippy::indexing_slicing, reason = "a wrong index must not look like an empty list")]
 pub(super) fn at_mut<E>(entries: &mut [E], index: u32) -> &mut E {
     &mut entries[index as usize]
 }

@@ -1,11 +1,11 @@
-//! Deadlines by the million: a hierarchical timing wheel over entries that live in a
-//! table of their owner's.
+//! Deadlines of millions of entries: a hierarchical timing wheel whose entries are stored in a
+//! table that its owner provides.
 //!
-//! Eight levels of 64 slots each cover all of time: a slot is 2^16 ns wide on level 0
-//! and 64 times wider on each further level. An entry waits in the finest level whose 64
-//! slots reach as far as its deadline, and moves to finer ones as the time comes near. A
-//! slot is a list threaded through the entries, so that whatever happens to one entry
-//! costs the same among any number of others.
+//! Eight levels of 64 slots each cover all of time: a slot is 2^16 ns wide on level 0 and 64
+//! times wider on each further level. An entry waits in the finest level whose 64 slots reach
+//! as far as its deadline, and moves to finer levels as the time approaches. A slot is a
+//! linked list of entries, so any operation on one entry costs the same however many others
+//! there are.
 
 mod list;
 
@@ -27,12 +27,12 @@ pub(crate) struct WheelSlot(u16);
 impl WheelSlot {
     /// In no list.
     pub(crate) const NOWHERE: Self = Self(u16::MAX);
-    /// Taken out of its slot, because the time of that slot has come.
+    /// Removed from its slot, because the time of that slot has come.
     const DUE: Self = Self(u16::MAX - 1);
-    /// In a list of the owner's.
+    /// In a list that the owner keeps.
     pub(crate) const ELSEWHERE: Self = Self(u16::MAX - 2);
 
-    /// Only places in a slot are below this.
+    /// Values below this are slots.
     const SLOTS: u16 = 512;
 
     #[allow(clippy::cast_possible_truncation, reason = "level < 8 and slot < 64")]
@@ -47,7 +47,7 @@ impl WheelSlot {
 
 /// An entry of a table that can have a deadline.
 pub(crate) trait Entry: Linked {
-    /// Of several entries that are due at the same time, the least comes first.
+    /// Of several entries with the same deadline, the one with the lowest rank comes first.
     type Rank: Ord;
 
     fn place(&self) -> WheelSlot;
@@ -55,20 +55,20 @@ pub(crate) trait Entry: Linked {
     fn rank(&self) -> Self::Rank;
 }
 
-/// The wheel. It has come as far as `reached`; slots before that are empty.
+/// A timing wheel. It has advanced to `reached`; slots before that are empty.
 pub(crate) struct Wheel {
     reached: u64,
-    /// Which slots have an entry, level by level.
+    /// Which slots have an entry, for each level.
     occupied: [u64; LEVELS],
     slots: Box<[List; 512]>,
-    /// What was in the slot of level 0 that time has come to, in order; those before
-    /// `handed_out` are gone from it. Some may have left in other ways since.
+    /// The entries of the level 0 slot whose time has come, in order. Those before
+    /// `handed_out` have been returned; some of the others may have been removed since.
     due: Vec<u32>,
     handed_out: usize,
 }
 
 impl Wheel {
-    /// For a table of so many entries, so that nothing is allocated later.
+    /// For a table of this many entries. Nothing is allocated later.
     pub(crate) fn new(capacity: usize) -> Result<Self, OutOfMemory> {
         Ok(Self {
             reached: 0,
@@ -79,7 +79,7 @@ impl Wheel {
         })
     }
 
-    /// Gives an entry a deadline, whether it had one before or not.
+    /// Sets the deadline of an entry, whether it had one before or not.
     #[inline]
     pub(crate) fn set<E: Entry>(&mut self, entries: &mut [E], index: u32, deadline: u64) {
         let place = self.place_for(deadline);
@@ -91,15 +91,15 @@ impl Wheel {
         }
     }
 
-    /// Takes an entry's deadline away, if it has one.
+    /// Removes the deadline of an entry, if it has one.
     pub(crate) fn clear<E: Entry>(&mut self, entries: &mut [E], index: u32) {
         self.take_out(entries, index);
         at_mut(entries, index).set_place(WheelSlot::NOWHERE);
     }
 
-    /// Hands out the next entry whose deadline has come by `horizon`, by deadline and
-    /// then by rank. It has no deadline any more. Each is shown to `extend` first, which
-    /// may put its deadline off.
+    /// Returns the next entry whose deadline is `horizon` or earlier, ordered by deadline and
+    /// then by rank, and removes its deadline. Each entry is passed to `extend` first, which
+    /// may return a later deadline.
     pub(crate) fn next_due<E: Entry>(
         &mut self,
         entries: &mut [E],
@@ -136,10 +136,10 @@ impl Wheel {
         None
     }
 
-    /// The time before which nothing is due: exact where the next deadline's slot on level
-    /// 0 has come, else the start of the slot where it waits. So whoever wakes then may
-    /// find nothing to do, at most four times for a deadline within 18 minutes and eight
-    /// for any.
+    /// The time before which nothing is due. It is exact if the slot of the next deadline on
+    /// level 0 has been reached; otherwise it is the start of the slot where the entry waits.
+    /// A caller that wakes then may find nothing due, at most four times for a deadline within
+    /// 18 minutes and eight times for any.
     pub(crate) fn next_deadline<E: Entry>(&self, entries: &[E]) -> Option<u64> {
         let waiting = self.due.get(self.handed_out..).unwrap_or_default().iter();
         let due = waiting
@@ -156,16 +156,16 @@ impl Wheel {
         let ticks = (deadline >> FINEST) - (self.reached >> FINEST);
         let mut level = (ticks | 1).ilog2() / LEVEL_BITS;
         let shift = FINEST + LEVEL_BITS * level;
-        // 64 slots on is this slot again: the next level has a place.
+        // 64 slots ahead is this slot again; the next level has a place for it.
         if (deadline >> shift) - (self.reached >> shift) >= SLOTS {
             level += 1;
         }
         WheelSlot::in_slot(level, (deadline >> (FINEST + LEVEL_BITS * level)) % SLOTS)
     }
 
-    /// The level of the slot that comes first, and when it starts. Of a coarse slot and a
-    /// fine one that start together the coarse one, because it may hold what comes before
-    /// anything in the fine one.
+    /// The level and start of the earliest slot. If a coarse slot and a fine one start
+    /// together, returns the coarse one, because its entries may be due before those in the
+    /// fine one.
     fn earliest(&self) -> Option<(u32, u64)> {
         let mut earliest = None;
         for (level, occupied) in (0..).zip(self.occupied) {
@@ -184,7 +184,8 @@ impl Wheel {
         earliest
     }
 
-    /// Goes on to the next slot, if it starts by `horizon`. All before it were handed out.
+    /// Advances to the next slot, if it starts by `horizon`. All entries before it have been
+    /// returned.
     fn advance<E: Entry>(&mut self, entries: &mut [E], horizon: u64) -> bool {
         let Some((level, start)) = self.earliest().filter(|(_, start)| *start <= horizon)
         else {
@@ -198,7 +199,7 @@ impl Wheel {
         true
     }
 
-    /// The slot of level 0 that time has come to.
+    /// The current slot of level 0.
     fn here(&self) -> WheelSlot {
         WheelSlot::in_slot(0, (self.reached >> FINEST) % SLOTS)
     }
@@ -215,12 +216,12 @@ impl Wheel {
         }
     }
 
-    /// Takes everything out of the slot that time has come to, and puts it in order with
-    /// what came from there before.
+    /// Moves everything from the current slot to `due`, and sorts it together with the entries
+    /// that are still there.
     fn collect<E: Entry>(&mut self, entries: &mut [E]) {
         self.due.drain(..self.handed_out);
         self.handed_out = 0;
-        // Without those that left, there is one for each entry at most, and so room.
+        // Without the removed ones there is at most one for each entry, so there is room.
         self.due.retain(|index| at(entries, *index).place() == WheelSlot::DUE);
         let mut next = self.slot(self.here()).first;
         self.empty(self.here());
@@ -246,7 +247,7 @@ impl Wheel {
         }
     }
 
-    /// Takes an entry out of its slot, if it is in one.
+    /// Removes an entry from its slot, if it is in one.
     #[inline]
     fn take_out<E: Entry>(&mut self, entries: &mut [E], index: u32) {
         let place = at(entries, index).place();
@@ -271,13 +272,13 @@ impl Wheel {
     }
 
     #[inline]
-    #[allow(clippy::indexing_slicing, reason = "asked only for places that are slots")]
+    #[allow(clippy::indexing_slicing, reason = "called only for places that are slots")]
     fn slot(&self, place: WheelSlot) -> &List {
         &self.slots[usize::from(place.0)]
     }
 
     #[inline]
-    #[allow(clippy::indexing_slicing, reason = "asked only for places that are slots")]
+    #[allow(clippy::indexing_slicing, reason = "called only for places that are slots")]
     fn slot_mut(&mut self, place: WheelSlot) -> &mut List {
         &mut self.slots[usize::from(place.0)]
     }

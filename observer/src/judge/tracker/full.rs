@@ -1,33 +1,33 @@
-//! Queues that were found full: beats may have been lost, so a silence proves less.
+//! Handling of full queues: beats may have been lost, so silence proves less.
 
 use super::record::Flags;
 use super::{Slot, Tracker};
 
-/// The unit of a share.
+/// A share of 100%, in fixed point.
 const WHOLE: u64 = 1 << 32;
 
-/// From this share of recent time on, an observer is half deaf. An agent beats at least three
+/// From this share of recent time on, the observer is half deaf. An agent beats at least three
 /// times per threshold, and is falsely silent only if all of its beats fall into that share.
 const HALF_DEAF: u64 = WHOLE / 16;
 
-/// For how many thresholds a Stall is put off at most.
+/// The most thresholds for which a Stall is put off.
 const PUT_OFF_FOR: u64 = 10;
 
-/// A queue that refuses beats while it is full.
+/// When the queues were full.
 #[derive(Debug, Default)]
 pub(super) struct Full {
-    /// The share of recent time in which the queue of a Unix socket may have been full: that
-    /// before each look which found it so.
+    /// The share of recent time in which the queue of a Unix socket may have been full: the
+    /// time before each look that found it full.
     share: u64,
     looked_at: u64,
-    /// When the observer was last half deaf, for local agents and for those over a network.
+    /// When the observer was last half deaf, for local agents and for network agents.
     local: u64,
     network: u64,
 }
 
 impl Full {
-    /// Takes in what a look has found, and answers whether the observer is half deaf. Recent
-    /// is what lies within about a `while_ns`.
+    /// Records the result of a look, and returns whether the observer is half deaf. Recent
+    /// time is about the last `while_ns`.
     fn look(&mut self, now: u64, full: bool, while_ns: u64) -> bool {
         let since = now.saturating_sub(self.looked_at);
         self.looked_at = now;
@@ -44,20 +44,20 @@ impl Full {
 }
 
 impl Tracker {
-    /// A look at a Unix socket has found its queue full or not. Answers whether the observer
-    /// is half deaf.
+    /// Records whether a look at a Unix socket found its queue full. Returns whether the
+    /// observer is half deaf.
     pub(crate) fn looked(&mut self, now: u64, full: bool) -> bool {
         self.full.look(now, full, self.threshold_ns / 4)
     }
 
-    /// Datagrams over a network were dropped.
+    /// Records that datagrams over a network were dropped.
     pub(crate) fn dropped(&mut self, now: u64) {
         self.full.network = now;
     }
 
     /// Puts off the Stall of an agent that is due until the observer has not been half deaf
-    /// for a threshold, but no longer than ten thresholds. Answers whether that is later
-    /// than `horizon`.
+    /// for one threshold, but for ten thresholds at most. Returns whether that is later than
+    /// `horizon`.
     pub(crate) fn defer(&mut self, slot: Slot, horizon: u64) -> bool {
         let flags = self.hot(slot).flags;
         if flags.has(Flags::STALLED)
@@ -76,7 +76,7 @@ impl Tracker {
         true
     }
 
-    /// Whether the observer was half deaf when its Stall was due, or has been since.
+    /// Whether the observer was half deaf when the agent's Stall was due, or has been since.
     pub(super) fn is_deaf_to(&self, slot: Slot) -> bool {
         self.deaf_at(slot) >= self.due(slot)
     }

@@ -1,30 +1,30 @@
-//! From a tag to a slot: one flat table with linear probing.
+//! A map from tags to slots: one flat table with linear probing.
 
 use std::hash::{BuildHasher, RandomState};
 
 use crate::memory::{self, OutOfMemory};
 
-/// Tags that differ in these bits only are neighbours in the table: processes started
-/// one after the other share cache lines.
+/// Tags that differ only in their lowest bits, below this number, are neighbours in the table,
+/// so processes started one after the other share cache lines.
 const BLOCK: u32 = 8;
 
-/// A tag is the pid of a local agent or a hash of what else names one. Several slots may
-/// have the same tag; who asks can tell them apart.
+/// Finds slots by tag. A tag is the pid of a local agent, or a hash of whatever else
+/// identifies one. Several slots may have the same tag; the caller can tell them apart.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// `slot + 1` above the tag; 0 is free.
+    /// `slot + 1` in the upper half and the tag in the lower half; 0 is free.
     entries: Box<[u64]>,
     blocks: u32,
-    /// Nobody outside knows which tags fall on the same place.
+    /// A secret, so that no sender can choose tags that collide.
     key: u32,
 }
 
 impl Index {
-    /// For so many slots. The table is half as large again, and memory that is never
+    /// For this many slots. The table has 1.5 entries for each slot, and memory that is never
     /// used is never touched.
     pub(crate) fn new(capacity: u32, random: &RandomState) -> Result<Self, OutOfMemory> {
         let blocks = (capacity.div_ceil(2).saturating_mul(3)).div_ceil(BLOCK).max(1);
-        #[allow(clippy::cast_possible_truncation, reason = "a part of a hash is one too")]
+        #[allow(clippy::cast_possible_truncation, reason = "part of a hash is still a hash")]
         let key = random.hash_one(blocks) as u32;
         let entries = memory::zeros((blocks as usize).saturating_mul(BLOCK as usize))?;
         Ok(Self { entries, blocks, key })
@@ -46,8 +46,8 @@ impl Index {
         }
     }
 
-    /// Adds a slot that is not in the table. There is room: no table is given more slots
-    /// than it was made for.
+    /// Adds a slot that is not in the table. There is room, because a table never gets more
+    /// slots than it was created for.
     pub(crate) fn insert(&mut self, tag: u32, slot: u32) {
         let mut place = self.home(tag);
         while self.at(place) != 0 {
@@ -56,7 +56,7 @@ impl Index {
         self.put(place, u64::from(slot + 1) << 32 | u64::from(tag));
     }
 
-    /// Takes a slot out, and closes the gap so that no search ever ends too early.
+    /// Removes a slot, and closes the gap so that no search ends too early.
     pub(crate) fn remove(&mut self, tag: u32, slot: u32) {
         let sought = u64::from(slot + 1) << 32 | u64::from(tag);
         let mut gap = self.home(tag);
@@ -72,7 +72,7 @@ impl Index {
             if entry == 0 {
                 break;
             }
-            // It may fill the gap unless its search begins behind the gap.
+            // It may fill the gap unless its own search begins after the gap.
             let home = self.home(tag_of(entry));
             if self.distance(home, place) >= self.distance(gap, place) {
                 self.put(gap, entry);
@@ -83,7 +83,8 @@ impl Index {
         self.put(gap, 0);
     }
 
-    /// Where the search for a tag begins: blocks are strewn, tags within one are not.
+    /// Where the search for a tag begins: blocks are scattered, the tags of a block stay
+    /// together.
     #[inline]
     fn home(&self, tag: u32) -> usize {
         let mut mixed = (tag / BLOCK) ^ self.key;
@@ -118,7 +119,7 @@ impl Index {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "the lower half is meant")]
+#[allow(clippy::cast_possible_truncation, reason = "only the lower half is needed")]
 const fn tag_of(entry: u64) -> u32 {
     entry as u32
 }

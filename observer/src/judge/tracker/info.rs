@@ -1,4 +1,4 @@
-//! What a snapshot says of an agent.
+//! What a snapshot contains about an agent.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,7 @@ use super::{Slot, Tracker};
 use crate::event::Origin;
 use crate::program_name::ProgramName;
 
-/// An agent that is followed, as it stands.
+/// A tracked agent at one point in time.
 ///
 /// ```
 /// use varta_observer::AgentInfo;
@@ -21,42 +21,42 @@ use crate::program_name::ProgramName;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AgentInfo {
-    /// The agent's number, from 1, never given twice by one observer.
+    /// The agent's number, from 1. An observer never reuses a number.
     pub agent: u64,
-    /// The name of its program; empty where that cannot be known.
+    /// The name of its program; empty if it cannot be known.
     pub name: ProgramName,
-    /// Its process id in the observer's namespace; 0 where it has none there.
+    /// Its process id in the observer's namespace; 0 if it has none there.
     pub pid: u32,
-    /// The process id its frames name.
+    /// The process id in its frames.
     pub claimed_pid: u32,
-    /// How it is known who it is.
+    /// How its identity is known.
     pub origin: Origin,
-    /// Whose process it is, if the kernel says so.
+    /// The user of its process, if the kernel reports it.
     pub uid: Option<u32>,
-    /// Where it beats from, over a network.
+    /// The source address of its beats, over a network.
     pub address: Option<IpAddr>,
-    /// What it said of itself last.
+    /// The status in its last beat.
     pub status: Status,
-    /// When it was last heard.
+    /// When its last beat was received.
     pub last_ns: u64,
-    /// How long ago that is.
+    /// How long ago that was.
     pub age_ns: u64,
-    /// Beats heard of it, also those that a rate limit kept from becoming events.
+    /// Beats received, including those that a rate limit kept from becoming events.
     pub beats: u64,
-    /// Beats that never came, by its nonces; stays at 2^32 - 1.
+    /// Beats that never arrived, by its nonces. Stops at 2^32 - 1.
     pub missed: u64,
-    /// How long it may be silent.
+    /// How long it may be silent before it is stalled.
     pub threshold_ns: u64,
-    /// Whether a Stall was said and it is not back.
+    /// Whether a Stall was reported and no beat has arrived since.
     pub stalled: bool,
-    /// Whether it may be another than the process that is meant: a local one that has
-    /// taken over its pid, or over sealed UDP a recording of a session from before the
-    /// observer started.
+    /// Whether it may be a different process than the one it seems to be: locally, one that
+    /// reused the pid; over sealed UDP, a recording of a session from before the observer
+    /// started.
     pub unconfirmed: bool,
 }
 
 impl AgentInfo {
-    /// To fill a buffer with, before a snapshot does.
+    /// A placeholder to initialize a buffer for a snapshot.
     ///
     /// ```
     /// let buffer = [varta_observer::AgentInfo::NOBODY; 8];

@@ -1,4 +1,4 @@
-//! Beats and silences: what each changes in an agent's record.
+//! How beats and silence change an agent's record.
 
 use varta::{NONCE_TERMINAL, Status};
 
@@ -18,14 +18,14 @@ pub(crate) struct Beat {
 
 /// What a beat changed.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Heard {
-    /// How long it had been silent, if a Stall was said.
+pub(crate) struct BeatOutcome {
+    /// How long the agent had been silent, if it was stalled.
     pub(crate) silent_ns: Option<u64>,
     pub(crate) missed: u64,
     pub(crate) forward: bool,
 }
 
-/// What a silence has come to.
+/// What follows from a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Silence {
     Stall {
@@ -34,11 +34,11 @@ pub(crate) enum Silence {
         deaf: bool,
     },
     Exit,
-    /// Stalled long ago; there is nothing new to say.
+    /// The Stall was reported earlier; there is nothing new to report.
     Stale,
 }
 
-/// The forward distance of two nonces. They count modulo 2^64 - 1, because the terminal
+/// The forward distance between two nonces. They count modulo 2^64 - 1, because the terminal
 /// nonce is left out.
 #[inline]
 const fn distance(from: u64, to: u64) -> u64 {
@@ -51,12 +51,12 @@ const fn is_forward(distance: u64) -> bool {
     1 <= distance && distance < 1 << 63
 }
 
-/// How many thresholds of silence make an agent gone whose end can't be seen.
+/// After this many thresholds of silence, an agent whose end cannot be seen counts as gone.
 const GONE_AFTER: u64 = 10;
 
 impl Tracker {
-    /// Whether a beat over a network moves forward. The last words have no place in the
-    /// order, and after a Stall any nonce begins anew.
+    /// Whether a beat over a network moves forward. A terminal nonce has no place in the
+    /// order, and after a Stall any nonce starts a new sequence.
     pub(crate) fn moves_forward(&self, slot: Slot, nonce: u64) -> bool {
         let hot = self.hot(slot);
         nonce == NONCE_TERMINAL
@@ -65,53 +65,54 @@ impl Tracker {
             || is_forward(distance(hot.last_nonce, nonce))
     }
 
-    /// Whether a beat goes on from the last one. Last words do not, and who said them says
-    /// no more.
+    /// Whether a beat continues from the last one. A terminal beat does not, and nothing
+    /// follows it.
     #[inline]
-    pub(crate) fn goes_on(&self, slot: Slot, nonce: u64) -> bool {
+    pub(crate) fn continues(&self, slot: Slot, nonce: u64) -> bool {
         let hot = self.hot(slot);
         nonce != NONCE_TERMINAL
             && hot.flags.has(Flags::COUNTED)
             && is_forward(distance(hot.last_nonce, nonce))
     }
 
-    /// A beat was accepted.
+    /// Records an accepted beat.
     #[inline]
-    pub(crate) fn beat(&mut self, slot: Slot, now: u64, beat: &Beat) -> Heard {
+    pub(crate) fn beat(&mut self, slot: Slot, now: u64, beat: &Beat) -> BeatOutcome {
         let hot = self.hot(slot);
         if hot.flags.has(Flags::STALLED) {
-            self.comes_back(slot);
+            self.mark_recovered(slot);
         }
         let threshold = self.threshold(slot);
         let hot = self.hot_mut(slot);
         let terminal = beat.nonce == NONCE_TERMINAL;
-        let mut heard = Heard { silent_ns: None, missed: 0, forward: true };
+        let mut outcome = BeatOutcome { silent_ns: None, missed: 0, forward: true };
         if !terminal {
             if hot.flags.has(Flags::COUNTED) {
                 let distance = distance(hot.last_nonce, beat.nonce);
-                heard.forward = is_forward(distance);
-                heard.missed = if heard.forward { distance - 1 } else { 0 };
+                outcome.forward = is_forward(distance);
+                outcome.missed = if outcome.forward { distance - 1 } else { 0 };
             }
             hot.last_nonce = beat.nonce;
             hot.flags.set(Flags::COUNTED, true);
         }
         if hot.flags.has(Flags::STALLED) {
-            heard.silent_ns = Some(now.saturating_sub(hot.last_ns));
+            outcome.silent_ns = Some(now.saturating_sub(hot.last_ns));
         }
         hot.flags.set(Flags::TERMINAL, terminal);
-        hot.flags.set(Flags::OF_A_SILENCE, false);
+        hot.flags.set(Flags::PER_SILENCE, false);
         hot.last_ns = now;
         hot.status = beat.status;
         hot.beats += 1;
-        hot.missed = hot.missed.saturating_add(u32::try_from(heard.missed).unwrap_or(u32::MAX));
+        hot.missed =
+            hot.missed.saturating_add(u32::try_from(outcome.missed).unwrap_or(u32::MAX));
         if !hot.flags.has(Flags::DEAD) {
             self.wheel.set(&mut self.hot, slot.0, now.saturating_add(threshold));
         }
-        heard
+        outcome
     }
 
-    /// The next agent whose deadline has come by `horizon`. What became of it must be
-    /// said with [`silence`](Self::silence) or [`forget`](Self::forget).
+    /// The next agent whose deadline is `horizon` or earlier. The caller must then call
+    /// [`silence`](Self::silence) or [`forget`](Self::forget) for it.
     pub(crate) fn next_due(&mut self, horizon: u64) -> Option<Slot> {
         let pauses = &self.pauses;
         let pardon = |hot: &mut Hot| {
@@ -125,7 +126,7 @@ impl Tracker {
         self.wheel.next_due(&mut self.hot, horizon, pardon).map(Slot)
     }
 
-    /// Judges the silence of an agent that was due and is not known to be gone.
+    /// Decides what follows from the silence of an agent that is due and not known to be gone.
     pub(crate) fn silence(&mut self, slot: Slot, now: u64) -> Silence {
         let gone_after = self.gone_after(slot);
         let deaf = self.is_deaf_to(slot);
@@ -136,7 +137,7 @@ impl Tracker {
                 return Silence::Exit;
             }
             let Hot { last_nonce, last_ns, .. } = *hot;
-            self.falls_silent(slot);
+            self.mark_stalled(slot);
             return Silence::Stall { last_nonce, last_ns, deaf };
         }
         if flags.has(Flags::LOOKED_UP) {
@@ -150,13 +151,14 @@ impl Tracker {
         Silence::Stale
     }
 
-    /// Every silence that lasts gets this back, once.
+    /// Extends every current silence by this pause, once.
     pub(crate) fn pause(&mut self, ended_at: u64, amount: u64) {
         self.pauses.add(ended_at, amount);
     }
 
-    /// A Stall is said. Its number is not asked for any more: it may never beat again.
-    fn falls_silent(&mut self, slot: Slot) {
+    /// Marks an agent as stalled. It no longer counts as waiting for its process number,
+    /// because it may never beat again.
+    fn mark_stalled(&mut self, slot: Slot) {
         self.awaiting_number -= usize::from(is_unnumbered(self.hot(slot)));
         let (several, uid) = (self.users.several(), self.cold(slot).uid());
         let hot = self.hot_mut(slot);
@@ -165,10 +167,10 @@ impl Tracker {
             hot.flags.set(Flags::LISTED, true);
             self.users.add_stalled(uid, slot.0);
         }
-        self.wait_until_gone(slot);
+        self.schedule_gone(slot);
     }
 
-    fn comes_back(&mut self, slot: Slot) {
+    fn mark_recovered(&mut self, slot: Slot) {
         if self.has(slot, Flags::GONE) {
             self.leave_lists(slot);
         }
@@ -176,7 +178,7 @@ impl Tracker {
         self.awaiting_number += usize::from(is_unnumbered(self.hot(slot)));
     }
 
-    /// Takes it from the stalled agents of its user.
+    /// Removes it from the stalled agents of its user.
     pub(super) fn unlist(&mut self, slot: Slot) {
         if self.has(slot, Flags::LISTED) {
             self.hot_mut(slot).flags.set(Flags::LISTED, false);
@@ -184,15 +186,15 @@ impl Tracker {
         }
     }
 
-    /// Nothing more will be heard of it, and its silence is no Stall.
+    /// Records that it has exited: no beat of it will follow, and its silence is not a Stall.
     pub(crate) fn exiting(&mut self, slot: Slot) {
         self.unlist(slot);
         self.leave_lists(slot);
         self.hot_mut(slot).flags.set(Flags::EXITING, true);
     }
 
-    /// It was looked for and is dead. Its deadline is when all that arrived until that was
-    /// seen has been heard.
+    /// Records that it was looked up and has exited. It is due again when everything that
+    /// arrived before `seen_ns` has been processed.
     pub(crate) fn missing(&mut self, slot: Slot, seen_ns: u64) {
         self.hot_mut(slot).flags.set(Flags::MISSING, true);
         self.wheel.set(&mut self.hot, slot.0, seen_ns);
@@ -204,7 +206,7 @@ impl Tracker {
         hot.flags.set(Flags::LOOKED_UP, exits == Exits::LookedUp);
         hot.flags.set(Flags::UNSEEN, exits == Exits::Unseen);
         if hot.flags.has(Flags::STALLED) && !hot.flags.has(Flags::EXITING) {
-            self.wait_until_gone(slot);
+            self.schedule_gone(slot);
         }
     }
 
@@ -214,10 +216,10 @@ impl Tracker {
         self.cold_mut(slot).threshold_ns = threshold_ns;
         self.shortest_ns = self.shortest_ns.min(threshold_ns);
         self.hot_mut(slot).flags.set(Flags::OWN_THRESHOLD, true);
-        self.follow_threshold(slot, before);
+        self.move_deadline(slot, before);
     }
 
-    /// Changes the threshold of all that have none of their own.
+    /// Changes the threshold of all agents that have none of their own.
     pub(crate) fn set_default_threshold(&mut self, threshold_ns: u64) {
         let before = std::mem::replace(&mut self.threshold_ns, threshold_ns.max(1));
         self.shortest_ns = self.threshold_ns;
@@ -228,26 +230,26 @@ impl Tracker {
             if self.has(slot, Flags::OWN_THRESHOLD) {
                 self.shortest_ns = self.shortest_ns.min(self.threshold(slot));
             } else {
-                self.follow_threshold(slot, before);
+                self.move_deadline(slot, before);
             }
         }
     }
 
     /// Moves an agent's deadline from where its former threshold had put it.
-    fn follow_threshold(&mut self, slot: Slot, before: u64) {
+    fn move_deadline(&mut self, slot: Slot, before: u64) {
         let threshold = self.threshold(slot);
         let hot = self.hot_mut(slot);
         if hot.flags.has(Flags::DEAD) {
             return;
         }
         if hot.flags.has(Flags::STALLED) {
-            return self.wait_until_gone(slot);
+            return self.schedule_gone(slot);
         }
         if hot.flags.has(Flags::DEFERRED) {
             let due = self.due(slot);
             return self.wheel.set(&mut self.hot, slot.0, due);
         }
-        // What lies between is a pause that was given back.
+        // The difference is a pause by which the deadline was extended.
         let pardon = hot.links.deadline.saturating_sub(hot.last_ns.saturating_add(before));
         let deadline = hot.last_ns.saturating_add(threshold).saturating_add(pardon);
         self.wheel.set(&mut self.hot, slot.0, deadline);
@@ -257,7 +259,7 @@ impl Tracker {
         self.wheel.next_deadline(&self.hot)
     }
 
-    /// The shortest threshold that any agent was given since the default was set.
+    /// The shortest threshold of any agent since the default was set.
     pub(crate) const fn shortest_threshold(&self) -> u64 {
         self.shortest_ns
     }
@@ -275,9 +277,9 @@ impl Tracker {
         self.threshold(slot).saturating_mul(GONE_AFTER)
     }
 
-    /// A stalled agent whose exit nobody reports is looked at once more. A pause that its
-    /// silence was given back is no part of ten thresholds.
-    fn wait_until_gone(&mut self, slot: Slot) {
+    /// Sets a deadline for a stalled agent whose exit is not reported, so that it is checked
+    /// once more. A pause that extended its silence does not count towards the ten thresholds.
+    fn schedule_gone(&mut self, slot: Slot) {
         self.leave_lists(slot);
         let flags = self.hot(slot).flags;
         let deadline = self.silent_for(slot, self.gone_after(slot));
@@ -286,12 +288,12 @@ impl Tracker {
         }
     }
 
-    /// When its silence has come to its threshold.
+    /// When its silence reaches its threshold.
     pub(super) fn due(&self, slot: Slot) -> u64 {
         self.silent_for(slot, self.threshold(slot))
     }
 
-    /// When its silence has lasted for so long, less the pause that it was given back.
+    /// When its silence has lasted for `time`, not counting a pause that extended it.
     fn silent_for(&self, slot: Slot, time: u64) -> u64 {
         let Hot { last_ns, flags, .. } = *self.hot(slot);
         let pardon = match flags.has(Flags::PARDONED) {

@@ -1,4 +1,4 @@
-//! Who is followed, and what is known of each: time and beats in, verdicts out.
+//! The tracked agents and the state of each.
 
 mod full;
 mod index;
@@ -28,19 +28,20 @@ use crate::event::About;
 use crate::judge::deadline::{List, Wheel};
 use crate::memory::{self, OutOfMemory};
 
-/// Whether there is a slot for a newcomer.
+/// Whether there is a slot for a new agent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Room {
     Free,
-    /// If this one, which is gone, makes room.
+    /// Only if the agent in this slot is evicted.
     Instead(Slot),
     None,
 }
 
-/// Indexes of slots, and of places in a table half as large again, fit into 32 bits.
+/// Indexes of slots, and of places in a table 1.5 times as large, fit into 32 bits.
 pub(crate) const MOST: u32 = 1 << 28;
 
-/// Where several users are admitted, one alone leaves this part of the capacity to others.
+/// If several users are admitted, one of them must leave this part of the capacity to the
+/// others.
 const RESERVE: usize = 8;
 
 pub(crate) struct Tracker {
@@ -54,7 +55,7 @@ pub(crate) struct Tracker {
     full: Full,
     users: Users,
     free: List,
-    /// Those that may be evicted, longest gone first.
+    /// The agents that may be evicted, longest gone first.
     gone_local: List,
     gone_network: List,
     capacity: usize,
@@ -68,7 +69,7 @@ pub(crate) struct Tracker {
 }
 
 impl Tracker {
-    /// For at most this many agents, of at most this many users.
+    /// For at most this many agents of at most this many users.
     pub(crate) fn new(
         capacity: usize,
         users: usize,
@@ -103,10 +104,10 @@ impl Tracker {
         })
     }
 
-    /// What an agent is found by, made short.
+    /// The index tag of a key.
     #[inline]
     pub(crate) fn tag(&self, key: &Key) -> u32 {
-        #[allow(clippy::cast_possible_truncation, reason = "a part of a hash is one too")]
+        #[allow(clippy::cast_possible_truncation, reason = "part of a hash is still a hash")]
         match key {
             Key::Pid(pid) => *pid,
             Key::Process(_) | Key::Network { .. } => self.random.hash_one(key) as u32,
@@ -123,10 +124,10 @@ impl Tracker {
         self.by_agent.find(agent_tag(agent), is_it).map(Slot)
     }
 
-    /// For an agent of this user, or over a network.
+    /// Whether there is room for an agent of this user, or (`None`) over a network.
     pub(crate) fn room(&self, uid: Option<u32>) -> Room {
         let full = self.followed >= self.capacity;
-        let gives_way = match uid {
+        let evicted = match uid {
             None if self.network >= self.most_network => self.gone_network.first(),
             Some(uid)
                 if self.users.several() && self.users.agents(uid) >= self.most_of_one() =>
@@ -136,9 +137,9 @@ impl Tracker {
             }
             _ if !full => return Room::Free,
             None => self.longest_gone(),
-            Some(uid) => self.longest_gone().or_else(|| self.beyond_its_share(uid)),
+            Some(uid) => self.longest_gone().or_else(|| self.from_user_over_share(uid)),
         };
-        gives_way.map_or(Room::None, |slot| Room::Instead(Slot(slot)))
+        evicted.map_or(Room::None, |slot| Room::Instead(Slot(slot)))
     }
 
     /// How many agents one user may have.
@@ -146,14 +147,14 @@ impl Tracker {
         self.capacity - self.capacity / RESERVE
     }
 
-    /// A stalled agent of a user who has more than an equal share, if this one has less.
-    fn beyond_its_share(&self, uid: u32) -> Option<u32> {
+    /// A stalled agent of a user that has more than an equal share, if this user has less.
+    fn from_user_over_share(&self, uid: u32) -> Option<u32> {
         let share = self.capacity / self.users.count_with(uid);
         let below = self.users.several() && self.users.agents(uid) < share;
-        below.then(|| self.users.stalled_beyond(share)).flatten()
+        below.then(|| self.users.longest_stalled_over(share)).flatten()
     }
 
-    /// Follows a newcomer, who has not beaten yet. There must be room.
+    /// Tracks a new agent, which has not beaten yet. There must be room.
     pub(crate) fn follow(&mut self, key: &Key, tag: u32, kind: Kind, cold: Cold) -> Slot {
         let slot = self.take_free();
         let agent = self.next_agent;
@@ -181,19 +182,19 @@ impl Tracker {
         *self.hot_mut(slot) = Hot { agent, pid, listener, flags, kind, ..Hot::FREE };
         *self.cold_mut(slot) = cold;
         if !matches!(kind, Kind::Network(_)) {
-            self.users.came(cold.uid());
+            self.users.add_agent(cold.uid());
         }
         self.by_key.insert(tag, slot.0);
         self.by_agent.insert(agent_tag(agent), slot.0);
         slot
     }
 
-    /// Follows an agent no longer.
+    /// Stops tracking an agent.
     pub(crate) fn forget(&mut self, slot: Slot) {
         self.leave_lists(slot);
         self.unlist(slot);
         if !self.hot(slot).is_network() {
-            self.users.left(self.cold(slot).uid());
+            self.users.remove_agent(self.cold(slot).uid());
         }
         let key = self.key(slot);
         let hot = *self.hot(slot);
@@ -206,7 +207,7 @@ impl Tracker {
         self.free.append(&mut self.hot, slot.0);
     }
 
-    /// Finds a network agent by another key from now on, unless another agent has that one.
+    /// Changes the key of a network agent, unless another agent has the new key.
     pub(crate) fn relocate(&mut self, slot: Slot, key: &Key, tag: u32, address: IpAddr) {
         let Key::Network { listener, .. } = *key else { return };
         if self.find(key, tag).is_some() {
@@ -219,7 +220,7 @@ impl Tracker {
         self.by_key.insert(tag, slot.0);
     }
 
-    /// Says whether it may not be the process that is meant.
+    /// Sets whether it may be a different process than it seems to be.
     pub(crate) fn set_unconfirmed(&mut self, slot: Slot, unconfirmed: bool) {
         self.hot_mut(slot).flags.set(Flags::UNCONFIRMED, unconfirmed);
     }
@@ -228,7 +229,7 @@ impl Tracker {
         self.hot(slot).about(self.cold(slot))
     }
 
-    /// Learns the number of an agent's process.
+    /// Sets the number of an agent's process.
     pub(crate) fn set_process(&mut self, slot: Slot, process: u64, confirmed: bool) {
         self.cold_mut(slot).set_process(process);
         self.awaiting_number -= usize::from(awaits_number(self.hot(slot)));
@@ -260,8 +261,8 @@ impl Tracker {
     }
 
     /// The state of its rate limit.
-    pub(crate) fn paced(&mut self, slot: Slot) -> &mut u64 {
-        &mut self.cold_mut(slot).paced
+    pub(crate) fn rate_state(&mut self, slot: Slot) -> &mut u64 {
+        &mut self.cold_mut(slot).rate_state
     }
 
     pub(crate) const fn followed(&self) -> usize {
@@ -312,7 +313,7 @@ impl Tracker {
         both.into_iter().flatten().min_by_key(since)
     }
 
-    /// The slot that was used last, whose memory is warm, or one that never was.
+    /// The slot that was used last, whose memory is still cached, or one that was never used.
     fn take_free(&mut self) -> Slot {
         if let Some(slot) = self.free.last() {
             self.free.remove(&mut self.hot, slot);
@@ -325,25 +326,25 @@ impl Tracker {
     }
 
     #[inline]
-    #[allow(clippy::indexing_slicing, reason = "a slot number comes from this table")]
+    #[allow(clippy::indexing_slicing, reason = "slot numbers come from this table")]
     fn hot(&self, slot: Slot) -> &Hot {
         &self.hot[slot.index()]
     }
 
     #[inline]
-    #[allow(clippy::indexing_slicing, reason = "a slot number comes from this table")]
+    #[allow(clippy::indexing_slicing, reason = "slot numbers come from this table")]
     fn hot_mut(&mut self, slot: Slot) -> &mut Hot {
         &mut self.hot[slot.index()]
     }
 
     #[inline]
-    #[allow(clippy::indexing_slicing, reason = "a slot number comes from this table")]
+    #[allow(clippy::indexing_slicing, reason = "slot numbers come from this table")]
     fn cold(&self, slot: Slot) -> &Cold {
         &self.cold[slot.index()]
     }
 
     #[inline]
-    #[allow(clippy::indexing_slicing, reason = "a slot number comes from this table")]
+    #[allow(clippy::indexing_slicing, reason = "slot numbers come from this table")]
     fn cold_mut(&mut self, slot: Slot) -> &mut Cold {
         &mut self.cold[slot.index()]
     }
@@ -354,12 +355,12 @@ const fn is_unnumbered(hot: &Hot) -> bool {
     matches!(hot.kind, Kind::Pid) && !hot.flags.has(Flags::NUMBERED)
 }
 
-/// Whether a number is waited for: one that is stalled may never beat again.
+/// Whether its process number is still to come: an agent that is stalled may never beat again.
 const fn awaits_number(hot: &Hot) -> bool {
     is_unnumbered(hot) && !hot.flags.has(Flags::STALLED)
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "a part that differs is enough")]
+#[allow(clippy::cast_possible_truncation, reason = "the lower half differs often enough")]
 const fn agent_tag(agent: u64) -> u32 {
     agent as u32
 }

@@ -1,12 +1,13 @@
-//! The times in which the observer itself was away.
+//! The pauses of the observer itself.
 
-/// Remembers pauses, so that a silence is given back the one that fell into it when its
-/// deadline comes, and nobody has to visit every agent when a pause ends.
+/// Remembers pauses, so that an agent's deadline can be extended by the pause that fell into
+/// its silence when the deadline comes. This way a pause does not have to visit every agent
+/// when it ends.
 #[derive(Debug, Default)]
 pub(crate) struct Pauses {
-    /// When each ended and how long it was, in the order of time. A later one is always
-    /// shorter: whoever was silent through a longer later one was so before a shorter
-    /// earlier one too, and has no use for that.
+    /// When each pause ended and how long it was, in the order of time. A later pause is
+    /// always shorter: a silence that contains a longer later pause has no use for a shorter
+    /// earlier one, so that one is dropped.
     known: [(u64, u64); 16],
     count: usize,
 }
@@ -17,8 +18,8 @@ impl Pauses {
             self.count -= 1;
         }
         if self.count == self.known.len() {
-            // The next oldest stands in for the oldest, at the length of the oldest: it
-            // forgives too much rather than too little.
+            // The oldest two are merged, with the end of the later and the length of the
+            // earlier one: this extends deadlines too much rather than too little.
             let (_, longest) = self.known[0];
             self.known.copy_within(1.., 0);
             self.known[0].1 = longest;

@@ -1,5 +1,5 @@
-//! What is kept of one agent, in two parts: what every beat touches, in one cache line,
-//! and the rest.
+//! The record of one agent, in two parts: the fields that every beat touches, in one cache
+//! line, and the rest.
 
 use std::net::IpAddr;
 
@@ -8,63 +8,65 @@ use varta::Status;
 use crate::event::{About, Origin};
 use crate::judge::deadline::{Entry, Linked, Links, WheelSlot};
 
-/// By what an agent is found again.
+/// What identifies an agent when its next datagram arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Key {
     /// A process with a pid in the observer's namespace.
     Pid(u32),
     /// A process of another namespace, by the number that no other process shares.
     Process(u64),
-    /// Whoever claims this pid from this address. The address is in canonical form.
+    /// A sender that claims this pid from this address. The address is in canonical form.
     Network { listener: u16, address: IpAddr, claimed_pid: u32 },
 }
 
-/// What is true of an agent, bit by bit.
+/// The flags of an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flags(u16);
 
 impl Flags {
     pub(crate) const NONE: Self = Self(0);
-    /// A Stall was said and no beat came since.
+    /// A Stall was reported and no beat has arrived since.
     pub(crate) const STALLED: Self = Self(1);
-    /// This silence was given a pause back.
+    /// The deadline of this silence was extended by a pause.
     pub(crate) const PARDONED: Self = Self(1 << 1);
-    /// Its last frame was its last words.
+    /// Its last frame had the terminal nonce.
     pub(crate) const TERMINAL: Self = Self(1 << 2);
-    /// There is a nonce to compare with.
+    /// There is a last nonce to compare with.
     pub(crate) const COUNTED: Self = Self(1 << 3);
     /// It has a threshold of its own.
     pub(crate) const OWN_THRESHOLD: Self = Self(1 << 4);
-    /// It may be another process than the one that sent, if the pid changed hands; or a
-    /// recording of a sealed session that is over.
+    /// It may be another process that reused the pid, or a recording of a sealed session that
+    /// is over.
     pub(crate) const UNCONFIRMED: Self = Self(1 << 5);
     /// The number of its process is known.
     pub(crate) const NUMBERED: Self = Self(1 << 6);
-    /// It is known to be dead and has said all that it will say.
+    /// It is known to have exited, and all that it sent has been processed.
     pub(crate) const EXITING: Self = Self(1 << 7);
-    /// Its claimed pid is not its pid.
+    /// Its claimed pid differs from its pid.
     pub(crate) const ALIASED: Self = Self(1 << 8);
-    /// Its end can be looked up and is told by nobody.
+    /// Its end is not reported but can be looked up.
     pub(crate) const LOOKED_UP: Self = Self(1 << 9);
-    /// Its end can't be seen but by its silence.
+    /// Its end can be seen only by its silence.
     pub(crate) const UNSEEN: Self = Self(1 << 10);
-    /// Silent for ten thresholds, and unseen: the owner's list has it.
+    /// It has been silent for ten thresholds and its end cannot be seen: it is in one of the
+    /// tracker's lists of gone agents.
     pub(crate) const GONE: Self = Self(1 << 11);
-    /// It was looked for and is dead; what it has said may not all have been heard.
+    /// It was looked up and has exited; some of what it sent may not have been processed.
     pub(crate) const MISSING: Self = Self(1 << 12);
-    /// Its Stall was put off, because beats may have been lost.
+    /// Its Stall was put off because beats may have been lost.
     pub(crate) const DEFERRED: Self = Self(1 << 13);
-    /// It is among the stalled agents of its user.
+    /// It is in the list of its user's stalled agents.
     pub(crate) const LISTED: Self = Self(1 << 14);
-    /// A pause makes no difference: it was given one, or there is nothing to put off.
+    /// A pause does not extend its deadline: either one already did, or there is nothing to
+    /// put off.
     pub(crate) const NO_PARDON: Self = Self(Self::PARDONED.0 | Self::MISSING.0);
-    /// No silence will be held against it.
+    /// Its silence no longer matters.
     pub(crate) const DEAD: Self = Self(Self::EXITING.0 | Self::MISSING.0);
-    /// What is true of one silence.
-    pub(crate) const OF_A_SILENCE: Self =
+    /// The flags that belong to one silence.
+    pub(crate) const PER_SILENCE: Self =
         Self(Self::STALLED.0 | Self::PARDONED.0 | Self::DEFERRED.0);
 
-    /// Whether any of these.
+    /// Whether any of these flags is set.
     #[inline]
     pub(crate) const fn has(self, flag: Self) -> bool {
         self.0 & flag.0 != 0
@@ -80,10 +82,10 @@ impl Flags {
     }
 }
 
-/// What kind of key an agent has; for those of the network, its origin too.
+/// The kind of an agent's key; for network agents, their origin too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// The record belongs to nobody.
+    /// The record is not in use.
     Free,
     Pid,
     Process,
@@ -98,9 +100,10 @@ pub(crate) struct Hot {
     pub(crate) last_nonce: u64,
     pub(crate) beats: u64,
     pub(crate) links: Links,
-    /// The pid of an agent that has one here, else the one it claims.
+    /// The pid of an agent that has one in the observer's namespace, otherwise the one it
+    /// claims.
     pub(crate) pid: u32,
-    /// Stays at the highest number there is.
+    /// Stops at the highest number there is.
     pub(crate) missed: u32,
     pub(crate) place: WheelSlot,
     pub(crate) flags: Flags,
@@ -111,13 +114,13 @@ pub(crate) struct Hot {
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Cold {
-    /// The IPv6 form of a network agent's address, or a process's number, and above it
-    /// its uid and the pid it claims.
+    /// For a network agent, the IPv6 form of its address. For a local one, the process number,
+    /// and above it its uid and the pid it claims.
     identity: u128,
-    /// Its own, or else the one that all have.
+    /// Its own threshold, if it has one.
     pub(crate) threshold_ns: u64,
     /// The state of its rate limit.
-    pub(crate) paced: u64,
+    pub(crate) rate_state: u64,
 }
 
 const _: () = assert!(size_of::<Hot>() == 64 && size_of::<Cold>() == 32);
@@ -177,7 +180,7 @@ impl Linked for Hot {
 }
 
 impl Entry for Hot {
-    /// Who was heard first; then who came first.
+    /// The agent whose last beat is older comes first, then the one with the lower number.
     type Rank = (u64, u64);
 
     #[inline]
@@ -196,9 +199,9 @@ impl Entry for Hot {
     }
 }
 
-#[allow(clippy::cast_possible_truncation, reason = "parts of a number are meant")]
+#[allow(clippy::cast_possible_truncation, reason = "only parts of the number are needed")]
 impl Cold {
-    pub(crate) const NONE: Self = Self { identity: 0, threshold_ns: 0, paced: 0 };
+    pub(crate) const NONE: Self = Self { identity: 0, threshold_ns: 0, rate_state: 0 };
 
     pub(crate) fn network(address: IpAddr) -> Self {
         Self { identity: bits(address), ..Self::NONE }
@@ -209,7 +212,7 @@ impl Cold {
         Self { identity: above | u128::from(process), ..Self::NONE }
     }
 
-    /// Of a network agent.
+    /// For a network agent.
     pub(crate) fn is_from(&self, address: IpAddr) -> bool {
         self.identity == bits(address)
     }
@@ -222,7 +225,7 @@ impl Cold {
         IpAddr::from(self.identity.to_be_bytes()).to_canonical()
     }
 
-    /// Of a local agent, if it is known.
+    /// For a local agent, if its number is known.
     pub(crate) const fn process(&self) -> u64 {
         self.identity as u64
     }

@@ -1,7 +1,7 @@
-//! Where an agent is kept, and how its end will be known.
+//! Slots, and how the end of an agent will become known.
 
-/// Where an agent is kept while it is followed: a small number, given again to another
-/// agent later. It indexes tables that are kept beside the observer's own.
+/// The place of an agent while it is tracked: a small number that is reused for another agent
+/// later. Use it as an index into tables that are kept beside the observer's own.
 ///
 /// ```
 /// use varta_observer::judge::Slot;
@@ -14,33 +14,22 @@
 pub struct Slot(pub(super) u32);
 
 impl Slot {
-    /// Below the capacity.
-    ///
-    /// ```
-    /// # fn shown(slot: varta_observer::judge::Slot) -> usize {
-    /// slot.index()
-    /// # }
-    /// ```
+    /// The index, which is below the capacity.
     #[must_use]
     pub const fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// How the end of a local agent will be known.
-///
-/// ```
-/// use varta_observer::judge::Exits;
-///
-/// assert_eq!(Exits::default(), Exits::Reported);
-/// ```
+/// How the end of a local agent will become known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Exits {
-    /// The kernel will tell: a pidfd is held.
+    /// The kernel reports it: a pidfd is held.
     #[default]
     Reported,
-    /// No descriptor could be spared: it is looked for when it has been silent too long.
+    /// There is no descriptor for it: the process is looked up when the agent has been silent
+    /// for too long.
     LookedUp,
-    /// It will not: silence does the work.
+    /// It cannot be seen, except by the agent's silence.
     Unseen,
 }

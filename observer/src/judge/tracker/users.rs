@@ -1,5 +1,5 @@
-//! How many agents each user has, and which of them are stalled: so that one user cannot keep
-//! all others out.
+//! How many agents each user has, and which of them are stalled, so that one user cannot keep
+//! out all others.
 
 use std::cmp::Reverse;
 use std::hash::RandomState;
@@ -13,10 +13,10 @@ use crate::memory::{self, OutOfMemory};
 pub(super) struct Users {
     users: Vec<User>,
     by_uid: Index,
-    /// Entries of `users` that belong to nobody.
+    /// Unused entries of `users`.
     free: List,
     count: usize,
-    /// By slot: neighbours among the stalled agents of one user.
+    /// By slot: the links in the list of a user's stalled agents.
     stalled: Vec<Stalled>,
     /// How many users there may be.
     most: u32,
@@ -55,7 +55,7 @@ impl Linked for User {
 }
 
 impl Users {
-    /// For at most `most` users, who together have as many agents as there are slots.
+    /// For at most `most` users, which together have as many agents as there are slots.
     pub(super) fn new(
         slots: u32,
         most: u32,
@@ -72,7 +72,7 @@ impl Users {
         })
     }
 
-    /// Whether there can be more than one.
+    /// Whether there can be more than one user.
     pub(super) const fn several(&self) -> bool {
         self.most > 1
     }
@@ -81,29 +81,30 @@ impl Users {
         self.find(uid).map_or(0, |user| user.agents)
     }
 
-    /// How many users have agents once this one has.
+    /// How many users have agents, counting this one in.
     pub(super) fn count_with(&self, uid: u32) -> usize {
         self.count + usize::from(self.find(uid).is_none())
     }
 
-    /// Of the users that have more agents than `share`, the longest stalled agent of the one
-    /// that has most, leaving out those without a stalled agent. Of equal ones the lowest uid.
-    pub(super) fn stalled_beyond(&self, share: usize) -> Option<u32> {
-        let beyond = |user: &&User| user.agents > share && user.stalled.first().is_some();
+    /// Among the users that have more agents than `share` and at least one stalled agent,
+    /// picks the one with the most agents (the lowest uid if several have as many), and
+    /// returns its longest stalled agent.
+    pub(super) fn longest_stalled_over(&self, share: usize) -> Option<u32> {
+        let qualifies = |user: &&User| user.agents > share && user.stalled.first().is_some();
         self.users
             .iter()
-            .filter(beyond)
+            .filter(qualifies)
             .max_by_key(|user| (user.agents, Reverse(user.uid)))?
             .stalled
             .first()
     }
 
-    /// The user's agent that has been stalled for longest.
+    /// The user's agent that has been stalled for the longest time.
     pub(super) fn longest_stalled(&self, uid: u32) -> Option<u32> {
         self.find(uid)?.stalled.first()
     }
 
-    pub(super) fn came(&mut self, uid: u32) {
+    pub(super) fn add_agent(&mut self, uid: u32) {
         if !self.several() {
             return;
         }
@@ -129,7 +130,7 @@ impl Users {
         self.count += 1;
     }
 
-    pub(super) fn left(&mut self, uid: u32) {
+    pub(super) fn remove_agent(&mut self, uid: u32) {
         let Some(place) = self.place(uid) else { return };
         let Some(user) = self.users.get_mut(place) else { return };
         user.agents -= 1;
