@@ -1,4 +1,4 @@
-//! Making an observer.
+//! Building an observer.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,13 +21,13 @@ use crate::policy::{Policy, Rate, Uids};
 use crate::simulated::Simulated;
 use crate::sys;
 
-/// The threshold of an observer that is not told another.
+/// The default threshold: how long an agent may be silent.
 pub const DEFAULT_THRESHOLD: Duration = Duration::from_secs(2);
 
-/// How many agents an observer follows that is not told another number.
+/// The default capacity: how many agents an observer tracks at most.
 pub const DEFAULT_CAPACITY: usize = 4096;
 
-/// Says how an observer is to be, then makes it.
+/// Configures and creates an [`Observer`].
 ///
 /// ```
 /// use std::time::Duration;
@@ -73,12 +73,7 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// One that listens nowhere yet, with everything at its default.
-    ///
-    /// ```
-    /// let error = varta_observer::Builder::new().bind().unwrap_err();
-    /// assert_eq!(error.to_string(), "cannot bind: no endpoint was given");
-    /// ```
+    /// A builder with default settings and no endpoint.
     pub fn new() -> Self {
         Self {
             listen_at: Vec::new(),
@@ -97,182 +92,116 @@ impl Builder {
         }
     }
 
-    /// Listens at an endpoint too. A `udp+secure` endpoint's key file is read by [`bind`](Self::bind).
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().listen("/run/varta.sock".parse().unwrap());
-    /// ```
+    /// Adds an endpoint to listen at. [`bind`](Self::bind) reads the key file of a
+    /// `udp+secure` endpoint.
     pub fn listen(mut self, endpoint: Endpoint) -> Self {
         self.listen_at.push(ListenAt::Endpoint(endpoint));
         self
     }
 
-    /// Listens at a UDP address too; port 0 is one of the kernel's choosing, which
-    /// [`Observer::udp_addresses`] names.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into());
-    /// ```
+    /// Adds a UDP address to listen at. With port 0 the kernel chooses the port;
+    /// [`Observer::udp_addresses`] returns it.
     pub fn udp(mut self, address: SocketAddr) -> Self {
         self.listen_at.push(ListenAt::Udp(address));
         self
     }
 
-    /// Listens at a UDP address for sealed beats; the keys are given apart.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new()
-    ///     .secure_udp(([127, 0, 0, 1], 0).into())
-    ///     .shared_key(varta::secure::Key::from_bytes([7; 32]));
-    /// ```
+    /// Adds a UDP address to listen at for sealed beats. Pass the keys with
+    /// [`shared_key`](Self::shared_key) or [`master_key`](Self::master_key).
     pub fn secure_udp(mut self, address: SocketAddr) -> Self {
         self.listen_at.push(ListenAt::SecureUdp(address));
         self
     }
 
-    /// Listens at a bound Unix datagram socket that was handed over, as by a service
-    /// manager. It is used as it is and its file is never removed.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new()
-    ///     .inherit(std::os::unix::net::UnixDatagram::unbound()?.into());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Adds a bound Unix datagram socket from elsewhere, for example from a service manager.
+    /// Its file is never removed.
     pub fn inherit(mut self, socket: OwnedFd) -> Self {
         self.listen_at.push(ListenAt::Inherited(socket));
         self
     }
 
-    /// How long an agent may be silent. The default is 2 s.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().threshold(std::time::Duration::from_millis(500));
-    /// ```
+    /// How long an agent may be silent before it is stalled. The default is 2 s.
     pub fn threshold(mut self, threshold: Duration) -> Self {
         self.threshold = threshold;
         self
     }
 
-    /// How late the observer itself may come before that counts as a pause, which every
-    /// agent is given back. The default is half the shortest threshold, at least 50 ms.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().pause_after(std::time::Duration::from_secs(1));
-    /// ```
+    /// How late the observer itself may be before that counts as a pause, by which the
+    /// deadlines of all agents are extended. The default is half the shortest threshold, but
+    /// at least 50 ms.
     pub fn pause_after(mut self, lateness: Duration) -> Self {
         self.pause_after = Some(lateness);
         self
     }
 
-    /// How many agents are followed at most: up to 2^28. The default is 4,096.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().capacity(100_000);
-    /// ```
+    /// How many agents are tracked at most, up to 2^28. The default is 4,096.
     pub fn capacity(mut self, agents: usize) -> Self {
         self.capacity = agents;
         self
     }
 
-    /// The mode of the socket's file. The default is 0600.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().socket_mode(0o660);
-    /// ```
+    /// The file mode of Unix sockets. The default is 0600.
     pub fn socket_mode(mut self, mode: u32) -> Self {
         self.socket_mode = mode;
         self
     }
 
-    /// How large the kernel's receive buffers are asked to be. The default is 1 MiB; what
-    /// is not allowed is cut down to what is.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().receive_buffer(1 << 22);
-    /// ```
+    /// The size of the kernel's receive buffers. The default is 1 MiB. Without the privilege
+    /// for more, the system's limit applies.
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);
         self
     }
 
-    /// Whose beats count over a Unix socket. The default is the observer's own uid.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().uids(varta_observer::Uids::Any);
-    /// ```
+    /// The users whose beats are accepted over a Unix socket. The default is the observer's
+    /// own uid.
     pub fn uids(mut self, uids: Uids) -> Self {
         self.policy.uids = uids;
         self
     }
 
-    /// Whether senders in another pid namespace are admitted. By default they are not.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().namespaces(true);
-    /// ```
+    /// Whether senders in another pid namespace are admitted. The default is false.
     pub fn namespaces(mut self, admitted: bool) -> Self {
         self.policy.namespaces = admitted;
         self
     }
 
-    /// Whether frames of version 1 are taken too. By default they are not.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().version1(true);
-    /// ```
-    pub fn version1(mut self, taken: bool) -> Self {
-        self.policy.version1 = taken;
+    /// Whether frames of version 1 are accepted too. The default is false.
+    pub fn version1(mut self, accepted: bool) -> Self {
+        self.policy.version1 = accepted;
         self
     }
 
-    /// How many beats of one agent become events. By default all do. A beat over the rate
-    /// still shows that its agent lives.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new()
-    ///     .rate_per_agent(varta_observer::Rate { per_second: 100, burst: 20 });
-    /// ```
+    /// Limits how many beats of one agent become events. The default is no limit. A beat over
+    /// the limit still counts as a sign of life.
     pub fn rate_per_agent(mut self, rate: Rate) -> Self {
         self.policy.per_agent = Some(rate);
         self
     }
 
-    /// How many beats of all agents together become events. By default all do.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().rate(varta_observer::Rate { per_second: 5_000, burst: 10_000 });
-    /// ```
+    /// Limits how many beats of all agents together become events. The default is no limit.
     pub fn rate(mut self, rate: Rate) -> Self {
         self.policy.global = Some(rate);
         self
     }
 
-    /// A key that sealed beats may have, beside those of the endpoints: several at once
-    /// while keys are being changed.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().shared_key(varta::secure::Key::from_bytes([7; 32]));
-    /// ```
+    /// Adds a key for sealed beats, in addition to those of the endpoints. There may be
+    /// several while keys are being rotated.
     pub fn shared_key(mut self, key: Key) -> Self {
         self.shared_keys.push(key);
         self
     }
 
-    /// The key from which each agent's own is derived.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().master_key(varta::secure::Key::from_bytes([7; 32]));
-    /// ```
+    /// Sets the key from which each agent's own key is derived.
     pub fn master_key(mut self, key: Key) -> Self {
         self.master_key = Some(key);
         self
     }
 
-    /// A file in which sealed sessions outlive the observer, so that a beat that was
-    /// accepted once is refused by the next observer too. It is made with mode 0600 if it is
-    /// not there; make it together with the key. Without it, a sealed agent whose session
-    /// began before the observer is listed as
-    /// [unconfirmed](crate::AgentInfo::unconfirmed).
+    /// A file that keeps sealed sessions across restarts, so that a beat that was accepted
+    /// once is also refused by the next observer. It is created with mode 0600 if it does not
+    /// exist; create it together with the key. Without it, a sealed agent whose session began
+    /// before the observer is listed as [unconfirmed](crate::AgentInfo::unconfirmed).
     ///
     /// ```
     /// # let path = std::env::temp_dir().join(format!("varta-doc-state-{}", std::process::id()));
@@ -286,47 +215,38 @@ impl Builder {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
-    /// A process that is killed loses nothing of it. So that not every beat costs a write,
-    /// counters are recorded eight at a time: after an observer was killed, the next one
-    /// refuses up to seven beats of each agent. The file has room for 262,144 sessions, or
-    /// as many as the capacity; each process that connects begins one and none is
-    /// forgotten. When it is full, new sessions are refused: then replace the keys and
-    /// remove the file.
+    /// A killed process loses nothing that it wrote. To avoid a write for every beat, counters
+    /// are recorded eight at a time: after an observer was killed, the next one refuses up to
+    /// seven beats of each agent. The file has room for 262,144 sessions, or as many as the
+    /// capacity if that is more; each process that connects begins one, and none is forgotten.
+    /// When it is full, new sessions are refused: then replace the keys and remove the file.
     pub fn secure_state_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.secure_state_file = Some(path.into());
         self
     }
 
-    /// Whether processes are followed to their end, which is the default. If not, silence
-    /// does the work.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().detect_exits(false);
-    /// ```
+    /// Whether the ends of processes are detected. The default is true. If false, an agent
+    /// that ends stalls like one that hangs.
     pub fn detect_exits(mut self, detect: bool) -> Self {
         self.detect_exits = detect;
         self
     }
 
-    /// How many descriptors may be held to follow processes. The default is half the soft
-    /// limit. An agent beyond is looked up when its deadline passes.
-    ///
-    /// ```
-    /// let builder = varta_observer::Builder::new().descriptors(1_000);
-    /// ```
+    /// How many descriptors may be held to track processes. The default is half of the soft
+    /// limit. Without a descriptor, a process is looked up when its deadline passes.
     pub fn descriptors(mut self, at_most: usize) -> Self {
         self.descriptors = Some(at_most);
         self
     }
 
-    /// Follows processes as on another kernel than this one.
+    /// Tracks processes as if this were another kernel.
     #[cfg(test)]
     pub(crate) fn kernel_features(mut self, features: KernelFeatures) -> Self {
         self.kernel_features = Some(features);
         self
     }
 
-    /// Makes the observer.
+    /// Creates the observer: reads key files, allocates all memory and binds all sockets.
     ///
     /// ```
     /// let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
@@ -336,10 +256,10 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// Names the endpoint or the key file and what is wrong with it. `AddrInUse`: an
-    /// observer is listening there already, and still is after 100 ms. (A process that a killed
-    /// observer was starting holds its sockets for a moment.) `OutOfMemory`: the capacity is too
-    /// large.
+    /// The error names the endpoint or the key file and the cause. `AddrInUse` means that
+    /// another observer is listening there and still was after 100 ms. (If an observer is
+    /// killed while it starts a process, that process holds its sockets for a moment.)
+    /// `OutOfMemory` means that the capacity is too large.
     pub fn bind(mut self) -> io::Result<Observer> {
         if self.listen_at.is_empty() {
             return Err(invalid("cannot bind: no endpoint was given"));
@@ -389,17 +309,13 @@ impl Builder {
         )
     }
 
-    /// Makes an observer without sockets, fed and advanced by hand in a time of the
-    /// caller's own. Endpoints and files count for nothing.
-    ///
-    /// ```
-    /// let simulated = varta_observer::Builder::new().capacity(3).simulate()?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Creates an observer without sockets, which the caller feeds by hand in simulated time.
+    /// Endpoints and files are ignored.
     ///
     /// # Errors
     ///
-    /// A threshold or a capacity of 0, and a capacity that memory does not hold.
+    /// If the threshold or the capacity is 0, or if there is not enough memory for the
+    /// capacity.
     pub fn simulate(self) -> io::Result<Simulated> {
         let pause_after = self.pause_after;
         let exits = if self.detect_exits { Exits::Reported } else { Exits::Unseen };
@@ -424,7 +340,7 @@ impl Builder {
     }
 }
 
-/// Names the capacity where there is not enough memory for it.
+/// Adds the capacity to an out-of-memory error.
 fn name_capacity(error: io::Error, capacity: usize) -> io::Error {
     if error.kind() != io::ErrorKind::OutOfMemory {
         return error;
@@ -437,7 +353,7 @@ fn name_capacity(error: io::Error, capacity: usize) -> io::Error {
 
 impl Observer {
     /// Listens at a path for agents of the same user, each of which may be silent for
-    /// `threshold`. [`builder`](Self::builder) is for all the rest.
+    /// `threshold`. For all other settings use [`builder`](Self::builder).
     ///
     /// ```
     /// use std::time::Duration;
@@ -449,7 +365,7 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// As [`Builder::bind`].
+    /// See [`Builder::bind`].
     pub fn bind(
         path: impl AsRef<Path>,
         threshold: Duration,
@@ -462,21 +378,13 @@ impl Observer {
             .bind()
     }
 
-    /// Begins to say how an observer is to be.
-    ///
-    /// ```
-    /// let builder = varta_observer::Observer::builder().version1(true);
-    /// ```
+    /// A [`Builder`] with default settings.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// An observer without sockets, fed and advanced by hand in invented time, with
-    /// everything at its default.
-    ///
-    /// ```
-    /// let simulated = varta_observer::Observer::simulated();
-    /// ```
+    /// An observer without sockets and with default settings, which the caller feeds by hand
+    /// in simulated time. See [`Simulated`].
     #[must_use]
     pub fn simulated() -> Simulated {
         Simulated::default()

@@ -1,4 +1,4 @@
-//! An observer without sockets, in invented time: for the shared stories, and for users'
+//! An observer without sockets in simulated time: for the conformance stories and for users'
 //! own tests.
 
 use std::collections::{HashMap, VecDeque};
@@ -14,8 +14,8 @@ use crate::judge::tracker::AgentInfo;
 use crate::judge::{Datagram, Environment, Exits, Judge, Namespace, Settings, Slot};
 use crate::policy::{Policy, Rate};
 
-/// Decides as an [`Observer`](crate::Observer) does, of what it is told instead of what it
-/// hears. Time is what the caller says; it never goes back.
+/// An observer for tests: the caller supplies the datagrams, the exits and the time. It makes
+/// the same decisions as an [`Observer`](crate::Observer). Time never goes back.
 ///
 /// ```
 /// use varta::{Frame, Status};
@@ -36,27 +36,27 @@ use crate::policy::{Policy, Rate};
 /// assert_eq!(stall.what, What::Stall { last_nonce: 1, last_ns: 1_000_000_000, deaf: false });
 /// ```
 ///
-/// The policy by default admits uid 0; [`Builder::simulate`](crate::Builder::simulate)
-/// makes one with any other settings.
+/// By default it admits uid 0; [`Builder::simulate`](crate::Builder::simulate) creates one
+/// with other settings.
 #[derive(Debug)]
 pub struct Simulated {
     judge: Judge,
-    host: Told,
-    /// What was said and not yet polled.
-    said: VecDeque<Event>,
+    environment: SimulatedEnvironment,
+    /// Events that have not been polled yet.
+    events: VecDeque<Event>,
     pause_detector: PauseDetector,
     now: u64,
     asleep: u64,
 }
 
-/// What the operating system would say.
+/// The answers that the operating system would give.
 #[derive(Debug)]
-struct Told {
+struct SimulatedEnvironment {
     exits: Exits,
     namespaces: HashMap<u32, Namespace>,
 }
 
-impl Environment for Told {
+impl Environment for SimulatedEnvironment {
     fn namespace(&mut self, pid: u32, _claimed_pid: u32) -> Namespace {
         self.namespaces.get(&pid).copied().unwrap_or(Namespace::Same)
     }
@@ -82,14 +82,14 @@ impl Simulated {
         Self {
             pause_detector: PauseDetector::new(pause_after, judge.shortest_threshold(), 0),
             judge,
-            host: Told { exits, namespaces: HashMap::new() },
-            said: VecDeque::new(),
+            environment: SimulatedEnvironment { exits, namespaces: HashMap::new() },
+            events: VecDeque::new(),
             now: 0,
             asleep: 0,
         }
     }
 
-    /// A datagram arrives.
+    /// Passes in a datagram that arrives at this time.
     ///
     /// ```
     /// use varta_observer::Observer;
@@ -101,24 +101,19 @@ impl Simulated {
     /// assert_eq!(observer.stats().wrong_length, 1);
     /// ```
     pub fn feed(&mut self, at_ns: u64, datagram: &Datagram<'_>) {
-        self.reach(at_ns);
-        self.judge.hear(self.now, datagram, &mut self.host);
-        self.gather();
+        self.set_time(at_ns);
+        self.judge.hear(self.now, datagram, &mut self.environment);
+        self.collect_events();
     }
 
-    /// Everything that arrived by then has been fed, and deadlines are looked at.
-    ///
-    /// ```
-    /// let mut observer = varta_observer::Observer::simulated();
-    /// observer.advance(1_000_000_000);
-    /// assert_eq!(observer.poll(), None);
-    /// ```
+    /// Advances the time: all that arrived by then has been fed, and due deadlines are
+    /// handled.
     pub fn advance(&mut self, at_ns: u64) {
         self.look_at_queue(at_ns, false);
     }
 
-    /// As [`advance`](Self::advance), but the queue is at its length, so that beats may have
-    /// been refused.
+    /// As [`advance`](Self::advance), but the queue is found full, so beats may have been
+    /// refused.
     ///
     /// ```
     /// let mut observer = varta_observer::Observer::simulated();
@@ -130,33 +125,27 @@ impl Simulated {
     }
 
     fn look_at_queue(&mut self, at_ns: u64, full: bool) {
-        self.reach(at_ns);
+        self.set_time(at_ns);
         self.judge.looked(self.now, full);
-        while self.judge.expire(self.now, &mut self.host) {
-            self.gather();
+        while self.judge.expire(self.now, &mut self.environment) {
+            self.collect_events();
         }
     }
 
-    /// A process has ended, and this is how. False if no agent has that pid, or if
-    /// [exits are not detected](crate::Builder::detect_exits).
-    ///
-    /// ```
-    /// use varta_observer::{ExitCause, Observer};
-    ///
-    /// assert!(!Observer::simulated().exit(0, 4321, ExitCause::Code(1)));
-    /// ```
+    /// Reports that a process has ended, and how. Returns false if no agent has that pid, or
+    /// if [exits are not detected](crate::Builder::detect_exits).
     pub fn exit(&mut self, at_ns: u64, pid: u32, cause: ExitCause) -> bool {
-        self.reach(at_ns);
-        if self.host.exits == Exits::Unseen {
+        self.set_time(at_ns);
+        if self.environment.exits == Exits::Unseen {
             return false;
         }
         let Some(slot) = self.judge.find_pid(pid) else { return false };
-        self.judge.exited(self.now, slot, cause, &mut self.host);
-        self.gather();
+        self.judge.exited(self.now, slot, cause, &mut self.environment);
+        self.collect_events();
         true
     }
 
-    /// The observer comes to look only now, and was due at `due_ns`.
+    /// Simulates an observer that is late: it was due at `due_ns` and runs only at `at_ns`.
     ///
     /// ```
     /// use varta_observer::{Observer, What};
@@ -171,7 +160,7 @@ impl Simulated {
         self.look(at_ns);
     }
 
-    /// The system has just been suspended for so long.
+    /// Simulates a suspend of this length that has just ended.
     ///
     /// ```
     /// use varta_observer::{Observer, What};
@@ -182,16 +171,12 @@ impl Simulated {
     /// ```
     pub fn suspended(&mut self, at_ns: u64, ns: u64) {
         self.asleep = self.asleep.saturating_add(ns);
-        // Whatever was looked at last was so before the suspend.
+        // The last look was before the suspend.
         self.pause_detector.has_looked(at_ns.saturating_sub(ns));
         self.look(at_ns);
     }
 
     /// As [`Observer::set_threshold`](crate::Observer::set_threshold), in nanoseconds.
-    ///
-    /// ```
-    /// assert!(!varta_observer::Observer::simulated().set_threshold(7, 1_000_000));
-    /// ```
     pub fn set_threshold(&mut self, agent: u64, threshold_ns: u64) -> bool {
         let known = self.judge.set_threshold(agent, threshold_ns);
         self.pause_detector.set_shortest_threshold(self.judge.shortest_threshold());
@@ -199,39 +184,24 @@ impl Simulated {
     }
 
     /// As [`Observer::set_default_threshold`](crate::Observer::set_default_threshold), in
-    /// nanoseconds; 0 is taken as 1.
-    ///
-    /// ```
-    /// varta_observer::Observer::simulated().set_default_threshold(1_000_000);
-    /// ```
+    /// nanoseconds; 0 counts as 1.
     pub fn set_default_threshold(&mut self, threshold_ns: u64) {
         self.judge.set_default_threshold(threshold_ns);
         self.pause_detector.set_shortest_threshold(self.judge.shortest_threshold());
     }
 
     /// As [`Observer::set_rates`](crate::Observer::set_rates).
-    ///
-    /// ```
-    /// varta_observer::Observer::simulated().set_rates(None, None);
-    /// ```
     pub fn set_rates(&mut self, per_agent: Option<Rate>, all: Option<Rate>) {
         self.judge.set_rates(per_agent, all);
     }
 
     /// As [`Observer::set_keys`](crate::Observer::set_keys).
-    ///
-    /// ```
-    /// use varta::secure::Key;
-    ///
-    /// let mut observer = varta_observer::Observer::simulated();
-    /// observer.set_keys(vec![Key::from_bytes([7; 32])], None);
-    /// ```
     pub fn set_keys(&mut self, shared: Vec<Key>, master: Option<Key>) {
         self.judge.set_keys(&shared, master);
     }
 
-    /// From now on the process with this pid counts as one in that pid namespace; before,
-    /// every process is in the observer's.
+    /// Sets the pid namespace of the process with this pid. By default every process is in the
+    /// observer's namespace.
     ///
     /// ```
     /// use varta::{Frame, Status};
@@ -246,64 +216,48 @@ impl Simulated {
     /// assert_eq!(observer.stats().namespace_refused, 1);
     /// ```
     pub fn set_namespace(&mut self, pid: u32, namespace: Namespace) {
-        self.host.namespaces.insert(pid, namespace);
+        self.environment.namespaces.insert(pid, namespace);
     }
 
-    /// The next of what has been said so far.
-    ///
-    /// ```
-    /// assert_eq!(varta_observer::Observer::simulated().poll(), None);
-    /// ```
+    /// The next event.
     pub fn poll(&mut self) -> Option<Event> {
-        self.said.pop_front()
+        self.events.pop_front()
     }
 
-    /// The agents that are followed.
-    ///
-    /// ```
-    /// assert!(varta_observer::Observer::simulated().snapshot().is_empty());
-    /// ```
+    /// All tracked agents.
     #[must_use]
     pub fn snapshot(&self) -> Vec<AgentInfo> {
         self.judge.agents(self.now).map(|(_, info)| info).collect()
     }
 
-    /// One of them.
-    ///
-    /// ```
-    /// assert_eq!(varta_observer::Observer::simulated().agent(1), None);
-    /// ```
+    /// A tracked agent by its number, if there is one.
     #[must_use]
     pub fn agent(&self, agent: u64) -> Option<AgentInfo> {
         self.judge.agent(self.judge.find(agent)?, self.now)
     }
 
-    /// What has been counted.
-    ///
-    /// ```
-    /// assert_eq!(varta_observer::Observer::simulated().stats().received, 0);
-    /// ```
+    /// All counters.
     #[must_use]
     pub fn stats(&self) -> Counters {
         *self.judge.counters()
     }
 
-    fn reach(&mut self, at_ns: u64) {
+    fn set_time(&mut self, at_ns: u64) {
         self.now = self.now.max(at_ns);
     }
 
     fn look(&mut self, at_ns: u64) {
-        self.reach(at_ns);
+        self.set_time(at_ns);
         let asleep = self.asleep;
         if let Some(pause) = self.pause_detector.look(self.now, || asleep) {
             self.judge.pause(self.now, pause);
-            self.gather();
+            self.collect_events();
         }
     }
 
-    fn gather(&mut self) {
+    fn collect_events(&mut self) {
         while let Some(event) = self.judge.next_event() {
-            self.said.push_back(event);
+            self.events.push_back(event);
         }
     }
 }
@@ -321,6 +275,6 @@ mod tests {
             observer.feed(at, &Datagram::new(0, sender, &[0; 32]));
             assert!(observer.poll().is_some());
         }
-        assert!(observer.said.capacity() < 100);
+        assert!(observer.events.capacity() < 100);
     }
 }

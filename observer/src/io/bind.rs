@@ -1,4 +1,4 @@
-//! SocketOptions the sockets that an observer reads, at bind and later.
+//! Opening the sockets that an observer reads, at bind and later.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use varta::{Endpoint, KeyFile};
 
 use crate::io::listener::{Listener, UdpListener, UdsListener};
 
-/// Where an observer listens.
+/// A place where an observer listens.
 #[derive(Debug)]
 pub(crate) enum ListenAt {
     Endpoint(Endpoint),
@@ -26,12 +26,12 @@ pub(crate) enum NamedKey {
 }
 
 impl ListenAt {
-    /// Whether only sealed frames are taken there.
+    /// Whether only sealed frames are accepted there.
     pub(crate) const fn is_sealed(&self) -> bool {
         matches!(self, Self::SecureUdp(_) | Self::Endpoint(Endpoint::SecureUdp { .. }))
     }
 
-    /// The key that it names, from its file.
+    /// Reads the key that it names from its file.
     pub(crate) fn key(&self) -> io::Result<Option<NamedKey>> {
         let Self::Endpoint(Endpoint::SecureUdp { key, .. }) = self else { return Ok(None) };
         match key {
@@ -42,7 +42,7 @@ impl ListenAt {
     }
 }
 
-/// How sockets are opened.
+/// The options with which sockets are opened.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SocketOptions {
     pub(crate) socket_mode: u32,
@@ -72,7 +72,8 @@ impl SocketOptions {
     }
 }
 
-/// An observer has one master key: a frame does not say which it was sealed with.
+/// An observer has at most one master key, because a frame does not identify the key it was
+/// sealed with.
 pub(crate) fn second_master_key() -> io::Error {
     invalid("cannot bind: more than one master key was given")
 }

@@ -2,14 +2,14 @@
 
 use crate::sys;
 
-/// The observer's time: nanoseconds since it started, suspend included.
+/// The observer's time: nanoseconds since it started, including suspend.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock {
     start: u64,
 }
 
 impl Clock {
-    /// Starts now.
+    /// A clock that starts now.
     pub(crate) fn start() -> Self {
         Self { start: sys::boottime_ns() }
     }
@@ -20,7 +20,7 @@ impl Clock {
         sys::boottime_ns().saturating_sub(self.start)
     }
 
-    /// The same time on the clock that counts from boot.
+    /// The same time on the clock that starts at boot.
     pub(crate) const fn since_boot(self, ns: u64) -> u64 {
         self.start.saturating_add(ns)
     }
@@ -31,7 +31,7 @@ impl Clock {
             let before = sys::monotonic_ns();
             sys::boottime_ns().saturating_sub(before)
         };
-        // Who is held up between the two readings seems to have slept.
+        // A delay between the two readings would look like a suspend.
         apart().min(apart()).min(apart())
     }
 }

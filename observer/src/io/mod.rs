@@ -1,4 +1,4 @@
-//! The observer: sockets and processes around the part that decides.
+//! The observer: sockets, timers and processes around the [`Judge`].
 
 pub(crate) mod bind;
 mod clock;
@@ -36,14 +36,33 @@ const POLL: Duration = Duration::from_millis(100);
 /// The timer's token; sockets have small ones, pidfds large ones.
 const TIMER: u64 = u32::MAX as u64;
 
-/// The token of whatever the host wants to be woken by.
+/// The token of the descriptors that the host added with [`Observer::wake_by`].
 const WAKER: u64 = TIMER - 1;
 
-/// Hears agents and says what becomes of them.
+/// Receives the beats of agents and reports what happens to each: a stall, a recovery, an
+/// exit.
 ///
-/// It is used by one thread at a time and may move between threads. Block in
-/// [`poll`](Self::poll); or wait until [`as_fd`](Self#impl-AsFd-for-Observer) is readable;
-/// or wait for [`next_deadline`](Self::next_deadline) beside the sockets.
+/// - **Input.** The observer reads the sockets that its [`Builder`](crate::Builder) bound or
+///   [`listen`](Self::listen) added, and watches the processes of local agents. It does so
+///   only inside the poll methods; nothing runs in the background.
+/// - **Time.** Times are in nanoseconds since the observer started, on a clock that includes
+///   suspend ([`now_ns`](Self::now_ns)). The observer expects to be polled again when it asked
+///   for it: at [`next_deadline`](Self::next_deadline), when its descriptor is readable, or at
+///   once after an event. If the host is late, it reports a [pause](crate::What::Paused) and
+///   extends the deadlines of all agents.
+/// - **Output.** [`poll`](Self::poll), [`poll_timeout`](Self::poll_timeout),
+///   [`poll_interruptible`](Self::poll_interruptible) and [`poll_many`](Self::poll_many)
+///   return events in the order of time. All other methods return at once and read no socket.
+///
+/// After `bind`, poll until there is no event, wait, and poll again. There are three ways to
+/// wait: block in [`poll`](Self::poll); wait until [`as_fd`](Self#impl-AsFd-for-Observer) is
+/// readable, which includes deadlines; or wait for the [sockets](Self::sockets) and for
+/// [`next_deadline`](Self::next_deadline). Queries and changes of settings are allowed between
+/// any two polls.
+///
+/// An observer may move between threads, but only one thread uses it at a time. In a forked
+/// child, every method that can fail returns an error (ECHILD), and dropping the observer
+/// there leaves the parent's sockets alone.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,23 +76,20 @@ const WAKER: u64 = TIMER - 1;
 ///
 /// let mut agent = Varta::connect(&path)?;
 /// let _ = agent.beat(Status::Ok, 7);
-/// drop(agent); // and nothing more is heard of it
+/// drop(agent); // from now on the agent is silent
 ///
-/// let mut said = Vec::new();
-/// while said.last() != Some(&"stall") {
+/// let mut events = Vec::new();
+/// while events.last() != Some(&"stall") {
 ///     if let Some(event) = observer.poll()? {
 ///         println!("{event}");
-///         said.push(event.what.name());
+///         events.push(event.what.name());
 ///     }
 /// }
-/// assert_eq!(said, ["beat", "stall"]);
+/// assert_eq!(events, ["beat", "stall"]);
 /// # drop(observer);
 /// # std::fs::remove_dir_all(&folder)?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
-///
-/// In a forked child every call on it that can fail does (ECHILD), and dropping it there
-/// leaves the parent's socket alone.
 pub struct Observer {
     judge: Judge,
     sockets: Sockets,
@@ -83,20 +99,20 @@ pub struct Observer {
     socket_options: SocketOptions,
     capacity: usize,
     ready: Ready,
-    /// When the descriptors were last looked at, to the last one.
+    /// When all descriptors were last checked, including the last one.
     waited: u64,
     /// Whether the kernel sends a pidfd with each datagram.
     passing_pidfds: bool,
-    /// The time of the last look at the sockets, at which what was read then was heard.
+    /// The time of the last read of the sockets.
     now: u64,
-    /// Wakes a host that waits for the descriptor.
+    /// Makes the observer's descriptor readable when a deadline passes.
     timer: Timer,
     armed: Cell<Option<u64>>,
-    /// Whether somebody waits for the descriptor.
+    /// Whether the host waits for the observer's descriptor.
     embedded: Cell<bool>,
-    /// The deadline that the host has asked for since it polled last.
+    /// The deadline that the host has asked for since its last poll.
     asked: Cell<Option<Option<u64>>>,
-    /// A descriptor of the host's own was ready.
+    /// Whether a descriptor of the host was ready.
     woken: bool,
     owner: Owner,
 }
@@ -137,7 +153,7 @@ impl Observer {
         })
     }
 
-    /// The next event, waiting for it at most 100 ms.
+    /// Returns the next event, waiting up to 100 ms for it.
     ///
     /// ```
     /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
@@ -149,45 +165,31 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// As [`poll_timeout`](Self::poll_timeout).
+    /// See [`poll_timeout`](Self::poll_timeout).
     pub fn poll(&mut self) -> io::Result<Option<Event>> {
         self.poll_timeout(POLL)
     }
 
-    /// The next event, waiting for it as long as told; [`Duration::ZERO`] does not wait,
-    /// [`Duration::MAX`] waits for ever. A signal may end the wait early, without an event.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.poll_timeout(Duration::ZERO)?, None);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Returns the next event, waiting up to `timeout` for it. [`Duration::ZERO`] does not
+    /// wait, [`Duration::MAX`] waits forever. A signal may end the wait early, without an
+    /// event.
     ///
     /// # Errors
     ///
-    /// Only what cannot be an event: that this is a forked child (ECHILD), or that the
-    /// kernel will not wait.
+    /// If this is a forked child (ECHILD), or if the kernel cannot wait. Everything else that
+    /// fails is reported as an event.
     pub fn poll_timeout(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
         let mut event = Event::NOTHING;
         Ok(self.poll_into(&mut event, timeout)?.then_some(event))
     }
 
-    /// As [`poll_timeout`](Self::poll_timeout), for a host that has to look after a signal:
-    /// one that ends the wait is an error of the kind [`Interrupted`](io::ErrorKind::Interrupted).
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.poll_interruptible(Duration::from_millis(1))?, None);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// As [`poll_timeout`](Self::poll_timeout), but a signal that ends the wait is an error of
+    /// the kind [`Interrupted`](io::ErrorKind::Interrupted), for hosts that handle signals
+    /// after the wait.
     ///
     /// # Errors
     ///
-    /// As [`poll_timeout`](Self::poll_timeout), and a signal.
+    /// See [`poll_timeout`](Self::poll_timeout); and if a signal ended the wait.
     pub fn poll_interruptible(&mut self, timeout: Duration) -> io::Result<Option<Event>> {
         let mut event = Event::NOTHING;
         Ok(self.poll_interruptible_into(&mut event, timeout)?.then_some(event))
@@ -200,11 +202,11 @@ impl Observer {
     ) -> io::Result<bool> {
         self.owner.check()?;
         let polled = self.next_event(place, timeout);
-        self.leave(matches!(polled, Ok(true)), timeout)?;
+        self.end_poll(matches!(polled, Ok(true)), timeout)?;
         polled
     }
 
-    /// A signal is none of this host's business.
+    /// Treats a signal that ends the wait as a timeout.
     fn poll_into(&mut self, place: &mut Event, timeout: Duration) -> io::Result<bool> {
         match self.poll_interruptible_into(place, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
@@ -212,22 +214,12 @@ impl Observer {
         }
     }
 
-    /// Fills a slice with events, waiting only for the first, as long as told. Says how
-    /// many there are.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use varta_observer::Event;
-    ///
-    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// let mut events = [Event::NOTHING; 64];
-    /// assert_eq!(observer.poll_many(&mut events, Duration::ZERO)?, 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Fills a slice with events and returns how many there are. Waits up to `timeout` for the
+    /// first event, and not at all for the others.
     ///
     /// # Errors
     ///
-    /// As [`poll_timeout`](Self::poll_timeout).
+    /// See [`poll_timeout`](Self::poll_timeout).
     pub fn poll_many(&mut self, events: &mut [Event], timeout: Duration) -> io::Result<usize> {
         self.owner.check()?;
         let Some((first, rest)) = events.split_first_mut() else { return Ok(0) };
@@ -236,29 +228,29 @@ impl Observer {
         }
         let (mut filled, mut until) = (1, Some(self.now));
         for place in rest {
-            // What fails now fails again in the next poll, which has no events to lose.
-            let Ok(true) = self.at_hand(place, Duration::ZERO, &mut until) else { break };
+            // What fails now fails again in the next poll, where no events are lost by the
+            // error.
+            let Ok(true) = self.event_without_waiting(place, Duration::ZERO, &mut until) else {
+                break;
+            };
             filled += 1;
         }
-        self.leave(true, timeout)?;
+        self.end_poll(true, timeout)?;
         Ok(filled)
     }
 
-    /// When a poll has something to say though nothing arrives: from now, and zero if it
-    /// has already. Whoever asks is expected to poll by then: coming later counts as a
-    /// pause.
+    /// How long until the next poll has something to report even if nothing arrives; zero if
+    /// it already has. The caller must poll by then: coming later counts as a pause.
     ///
     /// ```
     /// use std::time::{Duration, Instant};
     ///
     /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.next_deadline()?, None); // nobody is followed
-    ///
-    /// // A loop with something to do of its own, now and then:
-    /// let own_turn = Instant::now() + Duration::from_millis(20);
-    /// while Instant::now() < own_turn {
-    ///     let own = own_turn.saturating_duration_since(Instant::now());
-    ///     let wait = observer.next_deadline()?.unwrap_or(own).min(own);
+    /// // A loop that also has work of its own to do at a certain time:
+    /// let work_at = Instant::now() + Duration::from_millis(20);
+    /// while Instant::now() < work_at {
+    ///     let until_work = work_at.saturating_duration_since(Instant::now());
+    ///     let wait = observer.next_deadline()?.unwrap_or(until_work).min(until_work);
     ///     if let Some(event) = observer.poll_timeout(wait)? {
     ///         println!("{event}");
     ///     }
@@ -268,7 +260,7 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn next_deadline(&self) -> io::Result<Option<Duration>> {
         self.owner.check()?;
         let due = self.due();
@@ -276,7 +268,7 @@ impl Observer {
         Ok(due.map(|due| Duration::from_nanos(due.saturating_sub(self.clock.now()))))
     }
 
-    /// The agents that are followed.
+    /// All tracked agents.
     ///
     /// ```
     /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
@@ -288,27 +280,18 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn snapshot(&self) -> io::Result<Vec<AgentInfo>> {
         self.owner.check()?;
         Ok(self.agents().collect())
     }
 
-    /// As [`snapshot`](Self::snapshot), without allocating: fills a slice as far as it
-    /// goes, and says how many agents there are.
-    ///
-    /// ```
-    /// use varta_observer::AgentInfo;
-    ///
-    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// let mut agents = [AgentInfo::NOBODY; 100];
-    /// assert_eq!(observer.snapshot_into(&mut agents)?, 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// As [`snapshot`](Self::snapshot), but without allocating: fills a slice as far as it
+    /// goes, and returns how many agents there are in total.
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn snapshot_into(&self, agents: &mut [AgentInfo]) -> io::Result<usize> {
         self.owner.check()?;
         for (place, agent) in agents.iter_mut().zip(self.agents()) {
@@ -317,67 +300,49 @@ impl Observer {
         Ok(self.judge.followed())
     }
 
-    /// Ends a poll's wait whenever this descriptor is readable too: an eventfd, a pipe, a
-    /// socket of the host's own. The host reads it empty itself. Several may be added; one
-    /// that is closed counts no more.
+    /// Makes a poll's wait end when this descriptor becomes readable too: for example an
+    /// eventfd, a pipe or a socket of the host. The host must read from it itself. Several
+    /// descriptors may be added; one that is closed no longer counts.
     ///
     /// ```
     /// use std::io::Write;
     /// use std::time::Duration;
     ///
     /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// let (bell, mut rope) = std::io::pipe()?;
-    /// observer.wake_by(&bell)?;
-    /// rope.write_all(b"!")?;
-    /// assert_eq!(observer.poll_timeout(Duration::MAX)?, None); // it does not wait for ever
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// observer.wake_by(&reader)?;
+    /// writer.write_all(b"!")?;
+    /// assert_eq!(observer.poll_timeout(Duration::MAX)?, None); // it does not wait forever
     /// assert!(observer.take_woken());
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// That it cannot be waited for, and that this is a forked child (ECHILD).
+    /// If the kernel cannot wait for it, or if this is a forked child (ECHILD).
     pub fn wake_by(&mut self, descriptor: impl AsFd) -> io::Result<()> {
         self.owner.check()?;
         self.processes.epoll().add(descriptor.as_fd(), WAKER, Interest::Readable)
     }
 
-    /// Whether such a descriptor has been ready since this was last asked. Also while there
-    /// is no end of events, it is looked at a thousand times a second.
-    ///
-    /// ```
-    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert!(!observer.take_woken());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Whether a descriptor added by [`wake_by`](Self::wake_by) has been ready since the last
+    /// call. The descriptors are checked a thousand times a second even while there are always
+    /// more events.
     pub fn take_woken(&mut self) -> bool {
         std::mem::take(&mut self.woken)
     }
 
     /// Nanoseconds since the observer started, on the clock of its events.
-    ///
-    /// ```
-    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// let before = observer.now_ns();
-    /// assert!(observer.now_ns() >= before);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
     #[must_use]
     pub fn now_ns(&self) -> u64 {
         self.clock.now()
     }
 
-    /// One of the agents that are followed.
-    ///
-    /// ```
-    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.agent(1)?, None); // nobody is followed
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// A tracked agent by its number, if there is one.
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn agent(&self, agent: u64) -> io::Result<Option<AgentInfo>> {
         self.owner.check()?;
         let Some(slot) = self.judge.find(agent) else { return Ok(None) };
@@ -385,22 +350,16 @@ impl Observer {
         Ok(info.map(|info| self.named(slot, info)))
     }
 
-    /// A pidfd of an agent's process, for the caller to keep: a signal that is sent by it
-    /// hits this process or none. It is the one that the observer follows; of an agent that
-    /// is [unconfirmed](AgentInfo::unconfirmed) it may be another process's.
+    /// Returns a pidfd of an agent's process, which the caller owns. A signal sent through it
+    /// reaches this process or none. It refers to the process that the observer tracks; for an
+    /// agent that is [unconfirmed](AgentInfo::unconfirmed), that may be the wrong one.
     ///
-    /// None where there is none to have: of an agent over a network, of one that has
-    /// exited, and where exits are not detected.
-    ///
-    /// ```
-    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert!(observer.pidfd(1)?.is_none()); // nobody is followed
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// `None` if the agent is not tracked, beats over a network or has exited, or if exits are
+    /// not detected.
     ///
     /// # Errors
     ///
-    /// That there is no descriptor left, and that this is a forked child (ECHILD).
+    /// If there is no free descriptor, or if this is a forked child (ECHILD).
     pub fn pidfd(&self, agent: u64) -> io::Result<Option<OwnedFd>> {
         self.owner.check()?;
         let Some(slot) = self.judge.find(agent) else { return Ok(None) };
@@ -417,57 +376,40 @@ impl Observer {
         AgentInfo { name: self.processes.name(slot).unwrap_or_default(), ..info }
     }
 
-    /// What has been counted since the observer started.
-    ///
-    /// ```
-    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.stats()?.beats, 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// All counters since the observer started.
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn stats(&self) -> io::Result<Counters> {
         self.owner.check()?;
         Ok(*self.judge.counters())
     }
 
-    /// How many agents have made room since this was last asked.
-    ///
-    /// ```
-    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.drain_evictions()?, 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// How many agents were evicted since the last call.
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn drain_evictions(&mut self) -> io::Result<u64> {
         self.owner.check()?;
         Ok(self.judge.drain_evictions())
     }
 
-    /// How many beats of newcomers have found no room since this was last asked.
-    ///
-    /// ```
-    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.drain_capacity_exceeded()?, 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// How many beats of new agents were refused since the last call because there was no
+    /// room.
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn drain_capacity_exceeded(&mut self) -> io::Result<u64> {
         self.owner.check()?;
         Ok(self.judge.drain_capacity_exceeded())
     }
 
-    /// What has filled the queues of its Unix sockets since this was last asked, and which
-    /// users sent it. While a queue is full the kernel refuses beats, and the observer
-    /// [puts Stalls off](crate::judge::Judge::looked).
+    /// What has filled the queues of the Unix sockets since the last call, and which users
+    /// sent it. While a queue is full the kernel refuses beats, and the observer [puts Stalls
+    /// off](crate::judge::Judge::looked).
     ///
     /// ```
     /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
@@ -480,90 +422,60 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn drain_flood(&mut self) -> io::Result<Flood> {
         self.owner.check()?;
         Ok(self.judge.drain_flood())
     }
 
-    /// The users whose newcomers have found no room since this was last asked, with the
-    /// number of their datagrams.
-    ///
-    /// ```
-    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert!(observer.drain_refused()?.is_empty());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// The users whose new agents were refused since the last call because there was no room,
+    /// with the number of their datagrams.
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn drain_refused(&mut self) -> io::Result<UidCounts> {
         self.owner.check()?;
         Ok(self.judge.drain_refused())
     }
 
-    /// How many datagrams the kernel queues at the Unix socket with the shortest queue, as
-    /// far as is known: an inherited socket may have been made with another length.
-    ///
-    /// ```
-    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.queue_length(), None);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// How many datagrams the kernel queues at the Unix socket with the shortest queue, as far
+    /// as is known: an inherited socket may have been created with another length. `None`
+    /// without a Unix socket.
     #[must_use]
     pub fn queue_length(&self) -> Option<usize> {
         let local = self.sockets.listeners().filter(|listener| listener.is_local());
         local.map(Listener::queue_bound).min()
     }
 
-    /// The UDP addresses it listens at.
-    ///
-    /// ```
-    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_ne!(observer.udp_addresses().next().unwrap().port(), 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// The UDP addresses that the observer listens at.
     pub fn udp_addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
         self.sockets.listeners().filter_map(Listener::udp_address)
     }
 
-    /// The sockets it reads, in the order in which they were given: to be asked what the
-    /// kernel knows of them, such as their buffers. Whoever reads from one takes its beats.
-    ///
-    /// ```
-    /// use varta_observer::Builder;
-    ///
-    /// let here = ([127, 0, 0, 1], 0).into();
-    /// let observer = Builder::new().udp(here).udp(here).bind()?;
-    /// assert_eq!(observer.sockets().count(), 2);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// The sockets that the observer reads, in the order in which they were added, for example
+    /// to query their buffer sizes. Do not read from them: that takes beats away from the
+    /// observer.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         self.sockets.listeners().map(AsFd::as_fd)
     }
 
-    /// What the operator should know: that the kernel's queue is short for so many agents.
-    ///
-    /// ```
-    /// # let observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert_eq!(observer.advice(), None);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// A warning for the operator if the kernel's queue is too short for the capacity.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         let capacity = self.capacity;
         let queue = self.queue_length()?;
         (queue < capacity).then(|| {
             format!(
-                "the kernel queues {queue} beats at a time for up to {capacity} agents; a larger \
-                 sysctl net.unix.max_dgram_qlen, set before the observer starts, spares them drops"
+                "the kernel queues only {queue} beats at a time for up to {capacity} agents; set a \
+                 larger sysctl net.unix.max_dgram_qlen before the observer starts to avoid drops"
             )
         })
     }
 }
 
-/// Readable whenever a poll has something to say, a Stall included. It is level-triggered.
+/// The descriptor is readable whenever a poll has something to report, including a Stall. It
+/// is level-triggered.
 ///
 /// ```
 /// use std::os::fd::AsRawFd;
@@ -587,17 +499,17 @@ impl Observer {
 /// ```
 impl AsFd for Observer {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // A child must not set the timer, which is its parent's too.
+        // A forked child must not set the timer, which it shares with its parent.
         if self.owner.is_here() {
             self.embedded.set(true);
-            // If the timer cannot be set now, the next poll tries again and says so.
+            // If the timer cannot be set now, the next poll tries again and returns the error.
             let _ = self.arm();
         }
         self.processes.epoll().as_fd()
     }
 }
 
-/// As [`AsFd`], for those who ask for the number.
+/// As [`AsFd`], for callers that need the raw number.
 impl AsRawFd for Observer {
     fn as_raw_fd(&self) -> RawFd {
         self.as_fd().as_raw_fd()
@@ -606,7 +518,7 @@ impl AsRawFd for Observer {
 
 impl Drop for Observer {
     fn drop(&mut self) {
-        // In a forked child the file is its parent's.
+        // In a forked child the state file belongs to the parent.
         if self.owner.is_here() {
             self.processes.close(self.judge.sessions_ahead());
         }

@@ -1,51 +1,52 @@
-//! Whether the observer itself came late: stopped, starved or suspended.
+//! Detects that the observer itself was late: stopped, starved or suspended.
 
-/// Watches the observer's own looks at the world.
+/// Tracks when the observer was due and when it ran.
 #[derive(Debug)]
 pub(crate) struct PauseDetector {
-    /// The least lateness that counts as a pause, if the host has said.
-    told: Option<u64>,
-    /// What counts by that, or else by the shortest threshold.
+    /// The shortest delay that counts as a pause, if the host has set it.
+    configured: Option<u64>,
+    /// The shortest delay that counts: that one, or one derived from the shortest threshold.
     pause_after: u64,
-    /// When the observer is due to look next, as far as it knows.
+    /// When the observer is due to run next, as far as it knows.
     due: Option<u64>,
-    /// The boot clock less the monotonic clock, at the last look: the time spent suspended.
+    /// The boot clock minus the monotonic clock at the last look: the time spent suspended.
     asleep: u64,
-    /// The last look.
+    /// When the observer last ran (a look).
     looked: u64,
 }
 
-/// The two clocks run apart only in suspend; a reading of both is not taken at one instant.
+/// The two clocks diverge only during suspend, but they are not read at the same instant.
 const SUSPENDED_NS: u64 = 1_000_000;
 
-/// Unless the host says otherwise, less than this is no pause.
+/// Unless the host sets it, no shorter delay counts as a pause.
 const LEAST_PAUSE_NS: u64 = 50_000_000;
 
 impl PauseDetector {
-    pub(crate) fn new(told: Option<u64>, shortest_threshold: u64, asleep: u64) -> Self {
-        let mut made = Self { told, pause_after: 0, due: None, asleep, looked: 0 };
+    pub(crate) fn new(configured: Option<u64>, shortest_threshold: u64, asleep: u64) -> Self {
+        let mut made = Self { configured, pause_after: 0, due: None, asleep, looked: 0 };
         made.set_shortest_threshold(shortest_threshold);
         made
     }
 
-    /// Says when the next look is due. None: whenever the host likes.
+    /// Sets when the next look is due. `None` means whenever the host likes.
     pub(crate) fn expect(&mut self, due: Option<u64>) {
         self.due = due;
     }
 
-    /// Notes a look, and says how long a pause it ends, if any. `asleep` compares the
-    /// clocks.
+    /// Records a look, and returns the length of the pause that it ends, if there was one.
+    /// `asleep` compares the clocks.
     ///
-    /// Whether it is one depends on how late it is. But a stop may have begun at any time
-    /// since the last look, and nobody could be heard from then on: so long is the pause.
+    /// How late the look is determines whether there was a pause. But the stop may have begun
+    /// at any time since the last look, and nothing could be received from then on. So the
+    /// pause is as long as the time since the last look.
     pub(crate) fn look(&mut self, now: u64, asleep: impl FnOnce() -> u64) -> Option<u64> {
         let away = now.saturating_sub(self.looked);
-        // In less time than a suspend takes, there was none.
+        // A suspend takes longer than this.
         let asleep = match away {
             ..SUSPENDED_NS => self.asleep,
             _ => asleep(),
         };
-        // By what was due before the last look, that look was late.
+        // If it was due before the last look, it was that look which was late.
         let late = self.due.map_or(0, |due| now.saturating_sub(due.max(self.looked)));
         let suspended = asleep.saturating_sub(self.asleep);
         self.asleep = asleep;
@@ -53,17 +54,17 @@ impl PauseDetector {
         self.due = None;
         let stopped = if late > self.pause_after { away } else { 0 };
         let suspended = if suspended > SUSPENDED_NS { suspended } else { 0 };
-        // Who was due in mid-suspend is late by part of it.
+        // If it was due during the suspend, it is late by only part of it.
         Some(stopped.max(suspended)).filter(|pause| *pause != 0)
     }
 
-    /// Takes it that the observer has looked then.
+    /// Sets the time of the last look.
     pub(crate) fn has_looked(&mut self, at: u64) {
         self.looked = at;
     }
 
     pub(crate) fn set_shortest_threshold(&mut self, ns: u64) {
-        self.pause_after = self.told.unwrap_or((ns / 2).max(LEAST_PAUSE_NS));
+        self.pause_after = self.configured.unwrap_or((ns / 2).max(LEAST_PAUSE_NS));
     }
 }
 

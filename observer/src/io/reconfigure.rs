@@ -1,4 +1,4 @@
-//! What can be changed of an observer while it runs.
+//! Changing an observer while it runs.
 
 use std::io;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use crate::io::bind::{ListenAt, NamedKey, invalid, second_master_key};
 use crate::policy::Rate;
 
 impl Observer {
-    /// Listens at an endpoint too, as if it had been among the builder's: with the same
-    /// mode and buffer, and for `udp+secure` with its key beside those that are held.
+    /// Adds an endpoint to listen at, with the same settings as if it had been passed to the
+    /// builder. The key of a `udp+secure` endpoint is added to the keys in use.
     ///
     /// ```
     /// let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
@@ -23,8 +23,8 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// As [`Builder::bind`](crate::Builder::bind), and that this is a forked child
-    /// (ECHILD). Nothing has changed then.
+    /// See [`Builder::bind`](crate::Builder::bind); and if this is a forked child (ECHILD).
+    /// After an error nothing has changed.
     pub fn listen(&mut self, endpoint: Endpoint) -> io::Result<()> {
         self.owner.check()?;
         let place = ListenAt::Endpoint(endpoint);
@@ -42,8 +42,8 @@ impl Observer {
         Ok(())
     }
 
-    /// Holds these keys for sealed beats from now on, and no others: not those of the
-    /// endpoints' files either. No agent is lost, and what was heard once stays a replay.
+    /// Replaces all keys for sealed beats, including those of the endpoints' files. No agent
+    /// is lost, and what was accepted once is still a replay.
     ///
     /// ```
     /// use varta::secure::Key;
@@ -52,34 +52,26 @@ impl Observer {
     ///     .secure_udp(([127, 0, 0, 1], 0).into())
     ///     .shared_key(Key::from_bytes([7; 32]))
     ///     .bind()?;
-    /// // While agents go over to a new key, both are held.
+    /// // While agents move to a new key, both are accepted.
     /// observer.set_keys(vec![Key::from_bytes([8; 32]), Key::from_bytes([7; 32])], None)?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn set_keys(&mut self, shared: Vec<Key>, master: Option<Key>) -> io::Result<()> {
         self.owner.check()?;
         self.judge.set_keys(&shared, master);
         Ok(())
     }
 
-    /// Gives an agent a threshold of its own; its silence so far counts. False if there is
+    /// Sets the threshold of one agent; its silence so far counts. Returns false if there is
     /// no such agent.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
-    /// assert!(!observer.set_threshold(1, Duration::from_secs(30))?);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn set_threshold(&mut self, agent: u64, threshold: Duration) -> io::Result<bool> {
         self.owner.check()?;
         let known = self.judge.set_threshold(agent, nanoseconds(threshold));
@@ -87,21 +79,20 @@ impl Observer {
         Ok(known)
     }
 
-    /// Changes how long an agent may be silent that has no threshold of its own; its
-    /// silence so far counts. What counts as a pause follows, unless the builder was told.
+    /// Changes the threshold of all agents that have none of their own; their silence so far
+    /// counts. Unless the builder set `pause_after`, that changes too.
     ///
     /// ```
     /// use std::time::Duration;
     ///
     /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
     /// observer.set_default_threshold(Duration::from_secs(5))?;
-    /// assert!(observer.set_default_threshold(Duration::ZERO).is_err());
     /// # Ok::<(), std::io::Error>(())
     /// ```
     ///
     /// # Errors
     ///
-    /// A threshold of 0, and that this is a forked child (ECHILD).
+    /// If the threshold is 0, or if this is a forked child (ECHILD).
     pub fn set_default_threshold(&mut self, threshold: Duration) -> io::Result<()> {
         self.owner.check()?;
         if threshold.is_zero() {
@@ -111,8 +102,8 @@ impl Observer {
         self.thresholds_changed()
     }
 
-    /// Changes how many beats of one agent, and of all together, become events; `None` is
-    /// all of them. What was used up of the rates before is forgotten.
+    /// Changes how many beats of one agent, and of all agents together, become events; `None`
+    /// means no limit. What was used of the former rates is forgotten.
     ///
     /// ```
     /// use varta_observer::Rate;
@@ -124,7 +115,7 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// That this is a forked child (ECHILD).
+    /// If this is a forked child (ECHILD).
     pub fn set_rates(&mut self, per_agent: Option<Rate>, all: Option<Rate>) -> io::Result<()> {
         self.owner.check()?;
         self.judge.set_rates(per_agent, all);
@@ -133,7 +124,7 @@ impl Observer {
 
     fn thresholds_changed(&mut self) -> io::Result<()> {
         self.pause_detector.set_shortest_threshold(self.judge.shortest_threshold());
-        // Whoever waits for the descriptor does not ask for it again.
+        // A host that waits for the descriptor does not ask for it again.
         if self.embedded.get() {
             self.arm()?;
             self.pause_detector.expect(self.armed.get());

@@ -1,10 +1,10 @@
-//! The file in which sealed sessions outlive the observer.
+//! The file that keeps sealed sessions across restarts.
 //!
-//! It has a header and records of 32 bytes each, all of which are written when it is made,
-//! so that a full disk cannot refuse one later. A record never crosses a block of the disk
-//! and has a checksum; records are written over in place. What was written survives the end
-//! of the process, however it ends. When the host itself goes down, it may lose what the
-//! kernel had not written back yet.
+//! It consists of a header and records of 32 bytes each. All of them are written when the file
+//! is created, so that a full disk cannot refuse a record later. A record never crosses a disk
+//! block and has a checksum; records are overwritten in place. Everything that was written
+//! survives the end of the process, however it ends. If the host itself goes down, data that
+//! the kernel had not written back yet may be lost.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -19,7 +19,7 @@ use crate::sys;
 
 const RECORD: usize = 32;
 
-/// A child of an observer that was killed may hold the lock until it has called exec.
+/// A child of a killed observer may hold the lock until it calls exec.
 const FOR_THE_LOCK: Duration = Duration::from_secs(1);
 const MAGIC: [u8; 16] = *b"varta sessions 1";
 
@@ -28,8 +28,8 @@ pub(crate) struct SecureState {
 }
 
 impl SecureState {
-    /// Opens the file, or makes it with room for so many sessions. Answers with the
-    /// sessions in it, in their places.
+    /// Opens the file, or creates it with room for this many sessions. Returns the sessions in
+    /// it, in their places.
     pub(crate) fn open(path: &Path, room: usize) -> io::Result<(Self, Vec<SealedSession>)> {
         open(path, room).map_err(|error| {
             let text = format!("cannot use secure state file {}: {error}", path.display());
@@ -43,8 +43,8 @@ impl SecureState {
         self.file.write_all_at(&encode(session), offset)
     }
 
-    /// Writes the sessions as far as they have come, and lets another observer have the
-    /// file. What fails costs the sessions some beats and no more.
+    /// Writes the last accepted counters of these sessions and releases the file for another
+    /// observer. If that fails, the sessions only lose some beats.
     pub(crate) fn close(&self, sessions: impl Iterator<Item = (usize, SealedSession)>) {
         for (place, session) in sessions {
             let _ = self.record(place, &session);
@@ -79,7 +79,7 @@ fn open(path: &Path, room: usize) -> io::Result<(SecureState, Vec<SealedSession>
         grow(&mut file, wanted - bytes.len())?;
     }
     if bytes.first().is_none_or(|byte| *byte == 0) {
-        // It comes last: a file without a header is as good as new.
+        // The header is written last: a file without one counts as new.
         file.write_all_at(&header(), 0)?;
         file.sync_all()?;
         sync_folder(path)?;
@@ -87,7 +87,7 @@ fn open(path: &Path, room: usize) -> io::Result<(SecureState, Vec<SealedSession>
     Ok((SecureState { file }, sessions))
 }
 
-/// Writes so many zeros at the end, so that there is room on the disk for what comes there.
+/// Appends this many zeros, so that the disk has room for what is written there later.
 fn grow(file: &mut File, bytes: usize) -> io::Result<()> {
     io::copy(&mut io::repeat(0).take(bytes as u64), file)?;
     file.sync_all()
@@ -98,7 +98,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
 
-/// Nobody else may have written it, or may write it.
+/// Checks that no other user can have written the file, or can write it.
 fn check(file: &File) -> io::Result<()> {
     let about = file.metadata()?;
     if !about.is_file() {
@@ -111,7 +111,8 @@ fn check(file: &File) -> io::Result<()> {
     }
     let mode = about.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        let why = format!("file mode {mode:04o} lets other users at it; run chmod 600 on it");
+        let why =
+            format!("file mode {mode:04o} lets other users access it; run chmod 0600 on it");
         return Err(io::Error::new(ErrorKind::PermissionDenied, why));
     }
     Ok(())
@@ -133,7 +134,8 @@ fn encode(session: &SealedSession) -> [u8; RECORD] {
     record
 }
 
-/// The sessions up to the last. A place that was never written has none, and pid 0.
+/// The sessions up to the last one. A place that was never written is an empty session with
+/// pid 0.
 fn decode(bytes: &[u8]) -> io::Result<Vec<SealedSession>> {
     let records: Vec<&[u8; RECORD]> =
         bytes.chunks_exact(RECORD).filter_map(|record| record.try_into().ok()).collect();
@@ -141,7 +143,7 @@ fn decode(bytes: &[u8]) -> io::Result<Vec<SealedSession>> {
     let last = records.iter().rposition(|record| **record != [0; RECORD]);
     let used = last.map_or(0, |last| last + 1);
     if **first != header() && (**first != [0; RECORD] || used > 0) {
-        return Err(invalid("it does not hold sealed sessions".to_owned()));
+        return Err(invalid("it is not a secure state file".to_owned()));
     }
     let used = records.iter().take(used).enumerate();
     used.map(|(place, record)| {

@@ -1,4 +1,4 @@
-//! The sockets an observer reads, in turn, and how far each has been read.
+//! The sockets that an observer reads in turn, and how far each has been read.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -6,48 +6,49 @@ use std::os::fd::AsFd;
 use crate::io::listener::Listener;
 use crate::sys::{BATCH, Epoll, Interest, Message};
 
-/// A socket that failed is left alone for so long.
+/// A socket that failed is tried again after this time.
 const REST_NS: u64 = 1_000_000_000;
 
 /// All of an observer's sockets.
 pub(crate) struct Sockets {
-    sockets: Vec<Lane>,
-    /// Whose turn it is.
+    sockets: Vec<SocketState>,
+    /// The socket that was read last.
     turn: usize,
-    /// Whether the last look at a Unix socket that came to its end found the queue full.
-    /// Nothing until one has.
+    /// Whether a look at a Unix socket that has ended found the queue full; `None` if none has
+    /// ended.
     full: Option<bool>,
 }
 
-struct Lane {
+struct SocketState {
     listener: Listener,
-    /// Whether it takes sealed frames only.
+    /// Whether it accepts sealed frames only.
     sealed: bool,
     /// Whether there may be something to read.
     ready: bool,
-    /// Whether the kernel says that no more will come; if so, it is readable for ever.
+    /// Whether the kernel reports that no more will arrive; the socket then stays readable
+    /// forever.
     hung_up: bool,
     /// When a socket that failed is tried again.
     rests_until: Option<u64>,
-    /// The datagrams of the last read that have not been taken yet: next and end.
+    /// The range of datagrams of the last read that have not been taken yet.
     next: usize,
     end: usize,
-    /// All that arrived before this time has been read.
+    /// Everything that arrived before this time has been read.
     read_until: u64,
-    /// Under a flood a queue is never seen empty. But once as many datagrams have been
-    /// read as fit into it, all that lay in it at this time has been read.
+    /// Under a flood a queue is never seen empty. But once as many datagrams have been read as
+    /// fit into it, everything that was in it at this time has been read.
     mark: u64,
     read_since_mark: usize,
-    /// Whether the queue was found at its length, if the last read has ended a look. That
-    /// many datagrams were then read without finding it empty. Fewer were never in it.
+    /// Whether the queue was found full, if the last read ended a look: it is full if at least
+    /// as many datagrams as fit into it were read without finding it empty.
     full: Option<bool>,
-    /// What the kernel said last of datagrams it dropped; it wraps.
+    /// The number of dropped datagrams that the kernel reported last; it wraps.
     overflow: u32,
 }
 
-/// What came of looking for more to read.
+/// The result of a read.
 pub(crate) enum Read {
-    /// A batch, read at this time.
+    /// A batch was read at this time.
     Some(u64),
     Nothing,
     Failed(io::Error),
@@ -58,7 +59,7 @@ impl Sockets {
         Self { sockets: Vec::new(), turn: 0, full: None }
     }
 
-    /// Adds a socket, under the token that is its place in the list.
+    /// Adds a socket. Its token is its index in the list.
     pub(crate) fn add(
         &mut self,
         listener: Listener,
@@ -66,7 +67,7 @@ impl Sockets {
         epoll: &Epoll,
     ) -> io::Result<()> {
         epoll.add(listener.as_fd(), self.sockets.len() as u64, Interest::Readable)?;
-        self.sockets.push(Lane {
+        self.sockets.push(SocketState {
             listener,
             sealed,
             ready: true,
@@ -88,61 +89,63 @@ impl Sockets {
     }
 
     pub(crate) fn listeners(&self) -> impl Iterator<Item = &Listener> {
-        self.sockets.iter().map(|lane| &lane.listener)
+        self.sockets.iter().map(|socket| &socket.listener)
     }
 
     pub(crate) fn set_ready(&mut self, token: u64, hung_up: bool) {
-        if let Some(lane) = usize::try_from(token).ok().and_then(|at| self.sockets.get_mut(at))
+        if let Some(socket) =
+            usize::try_from(token).ok().and_then(|at| self.sockets.get_mut(at))
         {
-            lane.ready = true;
-            lane.hung_up = hung_up;
+            socket.ready = true;
+            socket.hung_up = hung_up;
         }
     }
 
     /// Whether a socket may have something to read.
     pub(crate) fn is_ready(&self) -> bool {
-        self.sockets.iter().any(|lane| lane.ready)
+        self.sockets.iter().any(|socket| socket.ready)
     }
 
     /// Whether datagrams that were read have not been taken yet.
     pub(crate) fn has_backlog(&self) -> bool {
-        self.sockets.iter().any(|lane| lane.next < lane.end)
+        self.sockets.iter().any(|socket| socket.next < socket.end)
     }
 
-    /// The next datagram that was read: to which socket it came, whether that takes sealed
-    /// frames only, and the datagram.
+    /// Takes the next datagram that was read. Returns the index of its socket, whether that
+    /// socket accepts sealed frames only, and the datagram.
     pub(crate) fn take(&mut self) -> Option<(u16, bool, Message<'_>)> {
-        let lane = self.sockets.get_mut(self.turn)?;
-        if lane.next >= lane.end {
+        let socket = self.sockets.get_mut(self.turn)?;
+        if socket.next >= socket.end {
             return None;
         }
-        let at = lane.next;
-        lane.next += 1;
-        let message = lane.listener.take(at)?;
-        Some((u16::try_from(self.turn).unwrap_or(u16::MAX), lane.sealed, message))
+        let at = socket.next;
+        socket.next += 1;
+        let message = socket.listener.take(at)?;
+        Some((u16::try_from(self.turn).unwrap_or(u16::MAX), socket.sealed, message))
     }
 
-    /// Notes what the kernel says it has dropped so far; answers how many of them are new.
+    /// Records the number of datagrams that the kernel has dropped so far, and returns how
+    /// many of them are new.
     pub(crate) fn overflowed(&mut self, listener: u16, total: u32) -> u64 {
-        let Some(lane) = self.sockets.get_mut(usize::from(listener)) else { return 0 };
-        let new = total.wrapping_sub(lane.overflow);
-        lane.overflow = total;
+        let Some(socket) = self.sockets.get_mut(usize::from(listener)) else { return 0 };
+        let new = total.wrapping_sub(socket.overflow);
+        socket.overflow = total;
         new.into()
     }
 
-    /// Reads one batch from the next socket that may have something. `now` gives the time,
-    /// taken before the read.
+    /// Reads one batch from the next socket that may have something to read. `now` returns the
+    /// time and is called before the read.
     pub(crate) fn read(&mut self, now: impl Fn() -> u64, epoll: &Epoll) -> Read {
         for step in 1..=self.sockets.len() {
             let at = (self.turn + step) % self.sockets.len();
-            let Some(lane) = self.sockets.get_mut(at) else { continue };
-            if !lane.ready {
+            let Some(socket) = self.sockets.get_mut(at) else { continue };
+            if !socket.ready {
                 continue;
             }
             let now = now();
-            let read = lane.read(now);
-            if lane.listener.is_local() {
-                self.full = match (self.full, lane.full.take()) {
+            let read = socket.read(now);
+            if socket.listener.is_local() {
+                self.full = match (self.full, socket.full.take()) {
                     (Some(true), _) | (_, Some(true)) => Some(true),
                     (before, now) => now.or(before),
                 };
@@ -154,10 +157,10 @@ impl Sockets {
                     return Read::Some(now);
                 }
                 Err(error) => {
-                    // It would be readable at once again, and for ever.
-                    lane.rests_until = Some(now.saturating_add(REST_NS));
-                    lane.ready = false;
-                    return match epoll.remove(lane.listener.as_fd()) {
+                    // It would be readable again at once, forever.
+                    socket.rests_until = Some(now.saturating_add(REST_NS));
+                    socket.ready = false;
+                    return match epoll.remove(socket.listener.as_fd()) {
                         Ok(()) => Read::Failed(error),
                         Err(worse) => Read::Failed(worse),
                     };
@@ -167,61 +170,63 @@ impl Sockets {
         Read::Nothing
     }
 
-    /// Whether looks at Unix sockets that have ended since this was last asked found a queue
-    /// full; nothing if none has ended.
+    /// Whether the looks at Unix sockets that have ended since the last call found a queue
+    /// full; `None` if none has ended.
     pub(crate) fn take_full(&mut self) -> Option<bool> {
         self.full.take()
     }
 
-    /// All that arrived before this time has been read, at every socket that works.
+    /// The time before which everything that arrived has been read, at every socket that
+    /// works.
     pub(crate) fn read_until(&self) -> Option<u64> {
         self.sockets
             .iter()
-            .filter(|lane| lane.rests_until.is_none())
-            .map(|lane| lane.read_until)
+            .filter(|socket| socket.rests_until.is_none())
+            .map(|socket| socket.read_until)
             .min()
     }
 
-    /// Has every socket looked at that was not read up to this time.
+    /// Marks every socket for reading that has not been read up to this time.
     pub(crate) fn look_again(&mut self, until: u64) {
-        for lane in &mut self.sockets {
-            lane.ready |= lane.read_until < until && lane.rests_until.is_none();
+        for socket in &mut self.sockets {
+            socket.ready |= socket.read_until < until && socket.rests_until.is_none();
         }
     }
 
-    /// When the next socket that failed has rested.
-    pub(crate) fn rested_at(&self) -> Option<u64> {
-        self.sockets.iter().filter_map(|lane| lane.rests_until).min()
+    /// When the next failed socket is tried again.
+    pub(crate) fn next_retry(&self) -> Option<u64> {
+        self.sockets.iter().filter_map(|socket| socket.rests_until).min()
     }
 
-    /// Goes back to the sockets that failed and have rested; says when the next one has.
+    /// Resumes the failed sockets whose time has come. Returns when the next one is tried
+    /// again.
     pub(crate) fn resume(&mut self, now: u64, epoll: &Epoll) -> Option<u64> {
-        for (token, lane) in self.sockets.iter_mut().enumerate() {
-            if lane.rests_until.is_none_or(|until| until > now) {
+        for (token, socket) in self.sockets.iter_mut().enumerate() {
+            if socket.rests_until.is_none_or(|until| until > now) {
                 continue;
             }
-            let back = epoll.add(lane.listener.as_fd(), token as u64, Interest::Readable);
-            lane.ready = back.is_ok();
-            lane.rests_until = back.is_err().then(|| now.saturating_add(REST_NS));
+            let back = epoll.add(socket.listener.as_fd(), token as u64, Interest::Readable);
+            socket.ready = back.is_ok();
+            socket.rests_until = back.is_err().then(|| now.saturating_add(REST_NS));
         }
-        self.rested_at()
+        self.next_retry()
     }
 
-    /// Has the kernel send a pidfd with each datagram from now on, or no longer.
+    /// Sets whether the kernel sends a pidfd with each datagram.
     pub(crate) fn pass_pidfds(&mut self, on: bool) {
-        for lane in &mut self.sockets {
-            if let Some(uds) = lane.listener.uds() {
-                // Before Linux 6.5 there is no such thing, and agents are followed by pid.
+        for socket in &mut self.sockets {
+            if let Some(uds) = socket.listener.uds() {
+                // Before Linux 6.5 this fails, and agents are tracked by pid.
                 let _ = uds.pass_pidfds(on);
             }
         }
     }
 }
 
-impl Lane {
+impl SocketState {
     fn read(&mut self, now: u64) -> io::Result<usize> {
         let read = match self.listener.receive() {
-            // Somebody else who holds it has shut it down.
+            // Another process that holds the socket has shut it down.
             Ok(0) if self.hung_up => {
                 return Err(io::Error::from_raw_os_error(libc::ESHUTDOWN));
             }
@@ -230,8 +235,8 @@ impl Lane {
         };
         self.next = 0;
         self.end = read;
-        // A batch that is not full has found the queue empty; to see that again would cost
-        // a system call. What stopped it else, an error, makes the socket readable again.
+        // A batch that is not full has found the queue empty; confirming that would cost a
+        // system call. If an error ended the batch, the socket becomes readable again.
         if self.read_since_mark == 0 {
             self.mark = now;
         }

@@ -1,4 +1,4 @@
-//! The clocks, and a timer on the one that counts while the system is suspended.
+//! The clocks, and a timer on the clock that includes suspend.
 
 use std::io;
 use std::mem;
@@ -9,13 +9,13 @@ use super::{checked, new_fd};
 
 const SECOND: u64 = 1_000_000_000;
 
-/// Nanoseconds since boot, suspended time included.
+/// Nanoseconds since boot, including suspend.
 #[inline]
 pub(crate) fn boottime_ns() -> u64 {
     read(libc::CLOCK_BOOTTIME)
 }
 
-/// Nanoseconds since boot, suspended time left out.
+/// Nanoseconds since boot, excluding suspend.
 #[inline]
 pub(crate) fn monotonic_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC)
@@ -46,14 +46,14 @@ impl Timer {
         unsafe { new_fd(answer) }.map(|fd| Self { fd })
     }
 
-    /// Becomes readable once [`boottime_ns`] has reached this, in place of what was armed
-    /// before; at once if it has.
+    /// Makes it readable once [`boottime_ns`] reaches this time, at once if it already has.
+    /// Replaces the time that was set before.
     pub(crate) fn arm(&self, at_ns: u64) -> io::Result<()> {
-        // A time of zero would disarm it; all are long past that.
+        // A time of zero would disarm it; every real time is past that anyway.
         self.set(at_ns.max(1))
     }
 
-    /// No longer becomes readable, nor is it.
+    /// Makes it unreadable and clears the time.
     pub(crate) fn disarm(&self) -> io::Result<()> {
         self.set(0)
     }
@@ -75,7 +75,7 @@ impl Timer {
         Ok(())
     }
 
-    /// Is no longer readable until it is armed again.
+    /// Makes it unreadable until it is armed again.
     pub(crate) fn drain(&self) {
         let mut expirations = [0_u8; 8];
         // SAFETY: pointer and length are those of a live array of ours. When nothing has

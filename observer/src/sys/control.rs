@@ -1,20 +1,20 @@
-//! The control data that the kernel puts beside a datagram, taken apart. Reads nothing
-//! but the bytes it is given, and is safe on any.
+//! Parses the control data that the kernel sends with a datagram. Reads only the bytes it is
+//! given, and accepts any bytes.
 
-/// What the kernel says of a datagram's sender, in the observer's namespaces.
+/// What the kernel reports about a datagram's sender, in the observer's namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Credentials {
-    /// 0 for a sender whose process can't be seen from here.
+    /// 0 for a sender that is not visible from here.
     pub(crate) pid: u32,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
 }
 
 impl Credentials {
-    /// Whether they are what the kernel gives where it has noted no sender. A process whose
-    /// pid and ids are unknown here looks the same.
+    /// Whether these are the credentials of a datagram whose sender the kernel has not
+    /// recorded. A process whose pid and ids are unknown here looks the same.
     pub(crate) fn is_empty(self) -> bool {
-        /// What an id is called that cannot be said in the observer's namespace.
+        /// The id that replaces ids that do not exist in the observer's namespace.
         const OVERFLOW: u32 = 65_534;
         self == Self { pid: 0, uid: OVERFLOW, gid: OVERFLOW }
     }
@@ -45,20 +45,19 @@ impl Iterator for Descriptors<'_> {
     }
 }
 
-/// The items that matter here; others are passed over.
+/// The relevant items; others are skipped.
 pub(crate) struct Items<'a> {
     rest: &'a [u8],
 }
 
-/// Length, level and type, as the kernel lays them out; the C libraries differ in how
-/// they declare the length.
+/// Length, level and type, in the kernel's layout; C libraries declare the length differently.
 const HEADER: usize = align(size_of::<usize>() + 2 * size_of::<i32>());
 
 const fn align(length: usize) -> usize {
     length.next_multiple_of(size_of::<usize>())
 }
 
-/// The room that an item with this much data takes.
+/// The size of an item with this much data.
 pub(crate) const fn room_of(data: usize) -> usize {
     HEADER + align(data)
 }
@@ -69,7 +68,7 @@ pub(crate) const NUMBER_ROOM: usize = room_of(size_of::<u32>());
 /// Not in libc yet.
 pub(crate) const SCM_PIDFD: i32 = 4;
 
-/// Takes control data apart.
+/// Parses control data.
 pub(crate) fn items(control: &[u8]) -> Items<'_> {
     Items { rest: control }
 }
@@ -81,7 +80,7 @@ impl<'a> Items<'a> {
         let (kind, _) = after.split_first_chunk()?;
         let length = usize::from_ne_bytes(*length);
         let data = self.rest.get(HEADER..length)?;
-        // The last item need not be filled up.
+        // The last item need not be padded.
         self.rest = self
             .rest
             .get(length.checked_next_multiple_of(size_of::<usize>())?..)

@@ -1,11 +1,11 @@
-//! Taking datagrams that carry descriptors off a socket, in threads that may sleep.
+//! Removes datagrams that carry descriptors from a socket, in threads that may sleep.
 //!
 //! Before Linux 6.16 a socket cannot refuse descriptors that a sender attaches. The process
-//! that takes such a datagram drops them, and dropping the last reference to a file may
+//! that receives such a datagram drops them, and dropping the last reference to a file may
 //! sleep: a TCP socket with `SO_LINGER` and unsent data does, for as long as its owner has
-//! chosen. Where there is room for the descriptors they arrive, and closing them sleeps;
-//! where there is none, `recvmsg` itself sleeps when it returns. So neither is done by the
-//! thread that reads beats.
+//! chosen. If there is room for the descriptors, they arrive, and closing them sleeps; if
+//! there is none, `recvmsg` itself sleeps when it returns. So the thread that reads beats does
+//! neither.
 
 use std::ffi::c_void;
 use std::fmt;
@@ -21,25 +21,25 @@ use std::time::Duration;
 use super::control::{self, CREDENTIALS_ROOM, Item, room_of};
 use super::{Owner, checked, length_of};
 
-/// How many threads may exist, and sleep, for one socket.
+/// How many threads may exist (and sleep) for one socket.
 const MOST: usize = 64;
 
-/// A thread ends when this many others wait for work.
+/// A thread ends if this many others wait for work.
 const SPARE: usize = 2;
 
-/// How often the reader looks whether the kernel has taken the datagram, when the thread
-/// that took it sleeps and cannot report that.
+/// How often the reader checks whether the kernel has received the datagram, in case the
+/// thread that receives it sleeps and cannot report it.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// The most descriptors that a datagram carries (the kernel's `SCM_MAX_FD`).
+/// The most descriptors that a datagram can carry (the kernel's `SCM_MAX_FD`).
 const RIGHTS: usize = 253;
 const WORDS: usize =
     (CREDENTIALS_ROOM + room_of(RIGHTS * size_of::<RawFd>())).div_ceil(size_of::<usize>());
 
-/// Descriptors of a sender that a look at a datagram has already brought along.
+/// A sender's descriptors that arrived when the datagram was peeked at.
 pub(crate) type Attached = [Option<OwnedFd>; 2];
 
-/// Takes datagrams off one socket without ever sleeping in what senders attached.
+/// Removes datagrams from one socket without sleeping because of what senders attached.
 pub(crate) struct Discarder {
     shared: Arc<Shared>,
     owner: Owner,
@@ -47,9 +47,9 @@ pub(crate) struct Discarder {
 
 struct Shared {
     state: Mutex<State>,
-    /// Something has been requested, or the end.
+    /// Signals a request, or the end.
     requested: Condvar,
-    /// A datagram has been taken.
+    /// Signals that a datagram has been received.
     taken: Condvar,
 }
 
@@ -63,16 +63,16 @@ struct State {
 enum Work {
     None,
     Requested(RawFd, Attached),
-    /// A thread receives, with this room.
+    /// A thread receives into this buffer.
     Started(Arc<Room>),
 }
 
-/// Room for the control data of one datagram. The kernel fills in the credentials before
-/// it drops any descriptor, so that the first word shows that the datagram was taken.
+/// A buffer for the control data of one datagram. The kernel writes the credentials before it
+/// drops any descriptor, so the first word shows that the datagram was received.
 struct Room([AtomicUsize; WORDS]);
 
 impl Discarder {
-    /// Starts no thread: the first one comes with the first descriptor.
+    /// Starts no thread yet: the first one starts with the first descriptor.
     pub(crate) fn new() -> Self {
         let state = State { work: Work::None, threads: 0, idle: 0, ended: false };
         let shared = Shared {
@@ -83,12 +83,12 @@ impl Discarder {
         Self { shared: Arc::new(shared), owner: Owner::here() }
     }
 
-    /// Takes the next datagram off the socket, and drops the descriptors in it and those
-    /// given. Returns as soon as the datagram is off.
+    /// Removes the next datagram from the socket, and drops its descriptors and those in
+    /// `attached`. Returns as soon as the datagram has been received.
     ///
     /// # Errors
     ///
-    /// EBUSY: every thread sleeps. EAGAIN: no thread can be started.
+    /// EBUSY if every thread sleeps, EAGAIN if no thread can be started.
     pub(crate) fn discard(&self, socket: BorrowedFd<'_>, attached: Attached) -> io::Result<()> {
         let mut state = self.shared.lock();
         if state.idle == 0 {
@@ -115,16 +115,16 @@ impl Discarder {
         }
     }
 
-    /// Whether this process started it. A forked child has none of its threads.
+    /// Whether this process created it. A forked child has none of its threads.
     pub(crate) fn is_here(&self) -> bool {
         self.owner.is_here()
     }
 }
 
 impl Drop for Discarder {
-    /// Threads that sleep end when they wake; nobody waits for them.
+    /// Sleeping threads end when they wake up; nothing waits for them.
     fn drop(&mut self) {
-        // In a forked child the lock may be held by a thread that is not there.
+        // In a forked child the lock may be held by a thread that does not exist there.
         if self.is_here() {
             self.shared.lock().ended = true;
             self.shared.requested.notify_all();
@@ -149,7 +149,7 @@ impl Shared {
             let received = room.receive(socket);
             {
                 let mut state = self.lock();
-                // The reader may have seen it already, and have asked for something else.
+                // The reader may have noticed already, and may have requested something else.
                 if matches!(&state.work, Work::Started(at) if Arc::ptr_eq(at, &room)) {
                     state.work = Work::None;
                     self.taken.notify_one();
@@ -168,7 +168,7 @@ impl Shared {
         }
     }
 
-    /// Waits for a request; None when all is over.
+    /// Waits for a request; `None` when the discarder has been dropped.
     fn next_request(&self, room: &Arc<Room>) -> Option<(RawFd, Attached)> {
         let mut state = self.lock();
         loop {
@@ -201,16 +201,16 @@ impl Room {
         self.0.first().is_some_and(|word| word.load(Ordering::Acquire) != 0)
     }
 
-    /// Takes a datagram off a socket. Answers how much control data has come.
+    /// Receives a datagram. Returns the length of its control data.
     fn receive(&self, socket: RawFd) -> io::Result<usize> {
-        // SAFETY: a header of C's, of numbers and pointers, all of which may be zero.
+        // SAFETY: a C header of numbers and pointers, all of which may be zero.
         let mut message: libc::msghdr = unsafe { mem::zeroed() };
         message.msg_control = self.0.as_ptr().cast_mut().cast();
         message.msg_controllen = size_of_val(&self.0) as _;
         let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-        // SAFETY: the reader keeps the socket open until the kernel has taken the datagram.
-        // The room is as large as is said, is alive for as long, and is of atomics, which
-        // may be written while they are read.
+        // SAFETY: the reader keeps the socket open until the kernel has received the datagram.
+        // The buffer has the given size, lives longer than the call, and consists of atomics,
+        // which may be written while they are read.
         let answer = unsafe { libc::recvmsg(socket, &raw mut message, flags) };
         if answer == -1 {
             return Err(io::Error::last_os_error());
@@ -219,18 +219,18 @@ impl Room {
         Ok(message.msg_controllen as usize)
     }
 
-    /// Closes the descriptors that the last datagram has brought.
+    /// Closes the descriptors of the last datagram.
     fn close_descriptors(&self, length: usize) {
         let mut bytes = [0; WORDS * size_of::<usize>()];
         for (to, from) in bytes.chunks_exact_mut(size_of::<usize>()).zip(&self.0) {
             to.copy_from_slice(&from.load(Ordering::Relaxed).to_ne_bytes());
         }
-        // SAFETY: the kernel has made them for this thread, which has told nobody.
+        // SAFETY: the kernel has made them for this thread, which has not shared them.
         let close = |number| close(unsafe { OwnedFd::from_raw_fd(number) });
         for item in control::items(bytes.get(..length).unwrap_or_default()) {
             match item {
                 Item::Rights(numbers) => numbers.filter(|number| *number >= 0).for_each(close),
-                // The reader may have asked the kernel for them.
+                // The reader may have requested pidfds.
                 Item::Pidfd(number @ 0..) => close(number),
                 Item::Pidfd(_) | Item::Credentials(_) | Item::Overflow(_) => {}
             }
@@ -238,11 +238,11 @@ impl Room {
     }
 }
 
-/// Closes a stranger's descriptor, which may take as long as the stranger likes. That of a
-/// socket that would linger is told not to.
+/// Closes a sender's descriptor, which may take as long as the sender likes. If it is a socket
+/// that would linger, that is turned off first.
 fn close(descriptor: OwnedFd) {
     let linger = libc::linger { l_onoff: 0, l_linger: 0 };
-    // SAFETY: reads a structure of the size that is said. What is not a socket refuses it.
+    // SAFETY: reads a structure of the given size. The call fails if it is not a socket.
     unsafe {
         libc::setsockopt(
             descriptor.as_raw_fd(),
@@ -255,13 +255,13 @@ fn close(descriptor: OwnedFd) {
     drop(descriptor);
 }
 
-/// Starts a thread, by the C library: the standard library's way allocates. No signal of the
-/// host is delivered to it: threads inherit the mask of the one that starts them.
+/// Starts a thread with the C library, because the standard library allocates. The thread gets
+/// no signals of the host: a new thread inherits the signal mask of the one that starts it.
 fn start_thread(shared: &Arc<Shared>) -> io::Result<()> {
     extern "C" fn run(shared: *mut c_void) -> *mut c_void {
         // SAFETY: `start_thread` has given this reference away.
         let shared = unsafe { Arc::from_raw(shared.cast_const().cast::<Shared>()) };
-        // What belongs to a thread keeps the code that it runs from being unloaded.
+        // A thread-local value keeps the library that holds this code from being unloaded.
         let _ = thread::current();
         shared.run();
         ptr::null_mut()
@@ -291,7 +291,7 @@ fn start_thread(shared: &Arc<Shared>) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes the next datagram off a socket; it must carry no descriptors.
+/// Removes the next datagram from a socket. It must not carry descriptors.
 pub(super) fn take_off(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: no room, so that nothing is written.
     let answer =

@@ -9,28 +9,27 @@ use std::time::Duration;
 
 use super::{checked, new_fd};
 
-/// How many descriptors one wait tells of; the others are told of by the next.
+/// How many ready descriptors one wait returns; the next wait returns the others.
 const ROOM: usize = COUNT as usize;
 const COUNT: u8 = 64;
 
-/// A level-triggered set of descriptors, itself readable while any of them is.
+/// A level-triggered set of descriptors, which is itself readable while any of them is.
 ///
-/// A registration belongs to the open file, not to the descriptor: where a forked child
-/// holds a copy, closing ours leaves it, and nothing can remove it any more. So whatever is
-/// added must be removed before it is closed. A child, for its part, must change nothing:
-/// the set is its parent's too.
+/// A registration belongs to the open file, not to the descriptor: if a forked child holds a
+/// copy, it outlives the closing of our descriptor, and nothing can remove it any more. So
+/// remove every descriptor before closing it. A child must not change the set, because it
+/// shares the set with its parent.
 #[derive(Debug)]
 pub(crate) struct Epoll {
     fd: OwnedFd,
-    /// The kernel has no waiting by nanoseconds.
+    /// Whether the kernel cannot wait with nanosecond precision.
     coarse: AtomicBool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interest {
     Readable,
-    /// Nothing but the end. A pidfd hangs up when its process has been reaped, where the
-    /// kernel tells (6.9).
+    /// Only the end. A pidfd hangs up when its process has been reaped (since Linux 6.9).
     HangUp,
 }
 
@@ -75,8 +74,8 @@ impl Epoll {
         Ok(())
     }
 
-    /// Waits until a descriptor is ready, or as long as it is told; without a timeout for
-    /// ever. A signal ends it early, as an error of its own.
+    /// Waits until a descriptor is ready or the timeout has passed; without a timeout it waits
+    /// forever. A signal ends the wait with an error.
     pub(crate) fn wait(
         &self,
         ready: &mut Ready,
@@ -85,7 +84,7 @@ impl Epoll {
         ready.count = 0;
         if !self.coarse.load(Ordering::Relaxed) {
             match self.wait_fine(ready, timeout) {
-                // EPERM is what an old container's filter says to calls it does not know.
+                // The filter of an old container returns EPERM for calls it does not know.
                 Err(error)
                     if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EPERM)) =>
                 {
@@ -103,7 +102,7 @@ impl Epoll {
             [timeout.as_secs().try_into().unwrap_or(i64::MAX), timeout.subsec_nanos().into()]
         });
         let limit = limit.as_ref().map_or(ptr::null(), ptr::from_ref);
-        // SAFETY: the room is as large as said and ours; the limit is null or lives until
+        // SAFETY: the buffer is ours and as large as given; the limit is null or lives until
         // the end of this function; there is no signal mask. The C library's function of
         // this name is younger than the systems this must run on.
         let count = unsafe {
@@ -121,12 +120,12 @@ impl Epoll {
     }
 
     fn wait_coarse(&self, ready: &mut Ready, timeout: Option<Duration>) -> io::Result<usize> {
-        // Rounded up, so that a wait never ends before its time.
+        // Rounded up, so that a wait never ends early.
         let limit = timeout.map_or(-1, |timeout| {
             let limit = timeout.as_nanos().div_ceil(1_000_000);
             limit.try_into().unwrap_or(libc::c_int::MAX)
         });
-        // SAFETY: the room is as large as said and ours.
+        // SAFETY: the buffer is ours and as large as given.
         let count = unsafe {
             libc::epoll_wait(
                 self.fd.as_raw_fd(),
@@ -145,7 +144,7 @@ impl AsFd for Epoll {
     }
 }
 
-/// Room for what a wait finds, made once.
+/// Space for the results of a wait, allocated once.
 pub(crate) struct Ready {
     events: Box<[libc::epoll_event; ROOM]>,
     count: usize,
@@ -163,7 +162,7 @@ impl Ready {
         Self { events: Box::new([libc::epoll_event { events: 0, u64: 0 }; ROOM]), count: 0 }
     }
 
-    /// A descriptor that the last wait has found ready.
+    /// A descriptor that the last wait found ready.
     pub(crate) fn get(&self, index: usize) -> Option<ReadyFd> {
         let event = *self.events.get(..self.count)?.get(index)?;
         let has = |flags: libc::c_int| event.events & flags.unsigned_abs() != 0;

@@ -1,5 +1,5 @@
-//! A directory held open, so that what is done in it stays in it wherever its path leads
-//! later.
+//! A directory that is kept open, so that all operations stay in it even if its path later
+//! leads elsewhere.
 
 use std::ffi::CStr;
 use std::fs::{File, Metadata, OpenOptions};
@@ -16,18 +16,18 @@ use super::{checked, new_fd, past_the_standard_streams};
 #[derive(Debug)]
 pub(crate) struct Folder {
     file: File,
-    /// Where this process may not read it, it can be used but not locked.
+    /// If this process may not read it, it can be used but not locked.
     readable: bool,
 }
 
-/// A file, whatever its name.
+/// The identity of a file, independent of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileId {
     device: u64,
     inode: u64,
 }
 
-/// What is at a name.
+/// What a name refers to.
 #[derive(Debug)]
 pub(crate) struct About {
     pub(crate) id: FileId,
@@ -51,8 +51,8 @@ impl Folder {
         }
     }
 
-    /// Locks it against others who do the same, or says why not; waits for them as long as
-    /// it is told. The lock leaves no file behind and ends with its holder.
+    /// Locks it against other processes that do the same, and waits for them up to `patience`.
+    /// The lock leaves no file behind and ends with its holder.
     pub(crate) fn lock(&self, patience: Duration) -> io::Result<Lock<'_>> {
         if !self.readable {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -61,10 +61,10 @@ impl Folder {
         Ok(Lock { folder: self })
     }
 
-    /// What the file of this name is, be it a symbolic link. Takes no descriptor, of which
-    /// there may be none left.
+    /// Describes the file with this name, without following a symbolic link. Needs no
+    /// descriptor, because there may be none left.
     pub(crate) fn about(&self, name: &CStr) -> io::Result<About> {
-        // SAFETY: a structure of C's, of numbers, all of which may be zero.
+        // SAFETY: a C structure of numbers, all of which may be zero.
         let mut found: libc::stat = unsafe { mem::zeroed() };
         let flags = libc::AT_SYMLINK_NOFOLLOW;
         // SAFETY: `name` is a C string, and `found` is written to.
@@ -78,8 +78,8 @@ impl Folder {
         })
     }
 
-    /// The file of this name itself, be it a symbolic link; what it is can be asked of it,
-    /// but it can't be read.
+    /// Opens the file with this name, without following a symbolic link. The file can be
+    /// queried but not read.
     pub(crate) fn file(&self, name: &CStr) -> io::Result<File> {
         let flags = libc::O_PATH | libc::O_NOFOLLOW | libc::O_CLOEXEC;
         // SAFETY: `name` is a C string.
@@ -88,7 +88,7 @@ impl Folder {
         unsafe { new_fd(answer) }.map(File::from)
     }
 
-    /// Removes a name, unless it is a directory's.
+    /// Removes a name, unless it belongs to a directory.
     pub(crate) fn remove(&self, name: &CStr) -> io::Result<()> {
         // SAFETY: `name` is a C string.
         checked(unsafe { libc::unlinkat(self.file.as_raw_fd(), name.as_ptr(), 0) })?;

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::checked;
 
-/// Locks a file against others who do the same, or says why not; waits for them as long as
-/// it is told.
+/// Locks a file against other processes that do the same, and waits for them up to `patience`.
 pub(crate) fn lock(file: &File, patience: Duration) -> io::Result<()> {
     const LOOK_AGAIN: Duration = Duration::from_millis(1);
     let deadline = Instant::now() + patience;
@@ -22,8 +21,8 @@ pub(crate) fn lock(file: &File, patience: Duration) -> io::Result<()> {
     }
 }
 
-/// Ends a lock, also for processes that were forked meanwhile, which hold copies of the
-/// descriptor and with it the lock.
+/// Releases a lock, even if processes that were forked meanwhile hold copies of the descriptor
+/// and with it the lock.
 pub(crate) fn unlock(file: &File) {
     let _ = flock(file, libc::LOCK_UN);
 }

@@ -1,9 +1,9 @@
-//! Zeroed memory, or the news that there is none: the standard library only aborts.
+//! Zeroed memory, or an error if there is none: the standard library would abort.
 
 use std::alloc::{Layout, alloc_zeroed};
 use std::ptr;
 
-/// This many zeros; None where memory does not hold them.
+/// This many zeros; `None` if there is not enough memory.
 pub(crate) fn zeros(count: usize) -> Option<Box<[u64]>> {
     let layout = Layout::array::<u64>(count).ok().filter(|layout| layout.size() > 0)?;
     // SAFETY: the layout is not empty.

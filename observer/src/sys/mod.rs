@@ -1,7 +1,7 @@
-//! What only the kernel gives: datagrams in batches with what it says of their senders,
-//! readiness, timers, pidfds. All of the crate's `unsafe` is in this folder.
+//! System calls: receiving datagrams in batches with the kernel's information about their
+//! senders, readiness, timers, pidfds. All of the crate's `unsafe` code is in this folder.
 
-#![allow(unsafe_code, reason = "this folder is where it lives")]
+#![allow(unsafe_code, reason = "all unsafe code is in this folder")]
 
 mod batch;
 mod clock;
@@ -41,7 +41,7 @@ pub(crate) use socket::{
     bind_udp, bind_unix, close_on_exec, set_mode, shut_down_reading, unix_socket,
 };
 
-/// The answer of a call that says -1 when it failed.
+/// The result of a call that returns -1 if it failed.
 fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
     match answer {
         -1 => Err(io::Error::last_os_error()),
@@ -49,18 +49,18 @@ fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {
     }
 }
 
-/// The descriptor that a call has just made, or its error.
+/// The descriptor that a call has just created, or its error.
 ///
 /// # Safety
 ///
-/// A descriptor must be new, and nobody else's.
+/// A returned descriptor must be new and not owned by anything else.
 unsafe fn new_fd(answer: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: the caller promises that it is new.
     past_the_standard_streams(unsafe { OwnedFd::from_raw_fd(checked(answer)?) })
 }
 
-/// Takes a new descriptor out of the places of the three standard streams, should the
-/// program have closed those: what is there next must not be taken for what was meant.
+/// Moves a new descriptor out of the range of the three standard streams, in case the program
+/// has closed those: otherwise the descriptor could be mistaken for one of them.
 pub(crate) fn past_the_standard_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
     const FIRST: libc::c_int = 3;
     if fd.as_raw_fd() >= FIRST {
@@ -72,8 +72,8 @@ pub(crate) fn past_the_standard_streams(fd: OwnedFd) -> io::Result<OwnedFd> {
     checked(moved).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// The size of a type as the socket calls take it.
-#[allow(clippy::cast_possible_truncation, reason = "of nothing so large")]
+/// The size of a type, as the socket calls expect it.
+#[allow(clippy::cast_possible_truncation, reason = "no such type is that large")]
 const fn length_of<T>() -> libc::socklen_t {
     size_of::<T>() as libc::socklen_t
 }

@@ -1,4 +1,4 @@
-//! What a socket can be told and asked.
+//! Setting and reading socket options.
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -6,18 +6,19 @@ use std::ptr;
 
 use super::{checked, length_of};
 
-/// Not in libc yet, and not the same numbers on SPARC, where the options stay unknown.
+/// Not in libc yet. The numbers differ on SPARC, where the options count as unknown.
 const NUMBERS_ARE_KNOWN: bool = !cfg!(any(target_arch = "sparc", target_arch = "sparc64"));
 const SO_PASSPIDFD: libc::c_int = 76;
 const SO_PASSRIGHTS: libc::c_int = 83;
 
-/// Each datagram comes with its sender's pid, uid and gid; must be set before the first is
-/// queued.
+/// Makes each datagram carry its sender's pid, uid and gid. Must be set before the first one
+/// is queued.
 pub(crate) fn pass_credentials(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::SO_PASSCRED, 1)
 }
 
-/// Whether each datagram comes with a pidfd of its sender, also those queued already.
+/// Sets whether each datagram carries a pidfd of its sender, including those that are queued
+/// already.
 pub(crate) fn pass_pidfds(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     if !NUMBERS_ARE_KNOWN {
         return Err(io::ErrorKind::Unsupported.into());
@@ -28,45 +29,45 @@ pub(crate) fn pass_pidfds(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     })
 }
 
-/// Has the kernel refuse datagrams with descriptors attached. Returns whether it can (since
+/// Makes the kernel refuse datagrams with attached descriptors. Returns whether it can (since
 /// Linux 6.16); datagrams that are queued already keep theirs.
 pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) -> bool {
     NUMBERS_ARE_KNOWN && set(socket, SO_PASSRIGHTS, 0).is_ok()
 }
 
-/// A socket from elsewhere may have been told to pass things that would take the room of
-/// what is needed here.
+/// Turns off options of an inherited socket whose data would take the room of the data that is
+/// needed here.
 pub(crate) fn pass_only_what_is_asked(socket: BorrowedFd<'_>) {
     for option in
         [libc::SO_PASSSEC, libc::SO_TIMESTAMP, libc::SO_TIMESTAMPNS, libc::SO_TIMESTAMPING]
     {
-        // A kernel that does not know an option does not pass it either.
+        // A kernel without an option does not send its data either.
         let _ = set(socket, option, 0);
     }
 }
 
-/// Datagrams come with the number of those that the queue had to drop.
+/// Makes datagrams carry the number of datagrams that the queue has dropped.
 pub(crate) fn count_overflows(socket: BorrowedFd<'_>) -> io::Result<()> {
     set(socket, libc::SO_RXQ_OVFL, 1)
 }
 
-/// Asks for a receive buffer; beyond the system's limit only a privileged process gets it.
+/// Requests a receive buffer. Only a privileged process gets more than the system's limit.
 pub(crate) fn set_receive_buffer(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     let bytes = bytes.try_into().unwrap_or(libc::c_int::MAX);
     set(socket, libc::SO_RCVBUFFORCE, bytes).or_else(|_| set(socket, libc::SO_RCVBUF, bytes))
 }
 
-/// What the receive buffer holds, the kernel's own bookkeeping included.
+/// The size of the receive buffer, including the kernel's own bookkeeping.
 pub(crate) fn receive_buffer(socket: BorrowedFd<'_>) -> io::Result<usize> {
     get(socket, libc::SO_RCVBUF).map(|bytes| bytes.try_into().unwrap_or(0))
 }
 
-/// Whether this is a socket as [`bind_unix`](super::bind_unix) makes them: datagrams, a
-/// name, and open to all senders.
+/// Whether this is a socket like those of [`bind_unix`](super::bind_unix): a datagram socket
+/// that is bound and accepts all senders.
 pub(crate) fn is_bound_unix_datagram_socket(socket: BorrowedFd<'_>) -> io::Result<bool> {
     let is_one = get(socket, libc::SO_DOMAIN)? == libc::AF_UNIX
         && get(socket, libc::SO_TYPE)? == libc::SOCK_DGRAM;
-    // An unbound one's name is its family alone.
+    // The name of an unbound socket consists of its family only.
     let unnamed = size_of::<libc::sa_family_t>();
     Ok(is_one
         && name_length(socket, libc::getsockname)? > unnamed
@@ -99,7 +100,7 @@ pub(super) fn set_at(
     option: libc::c_int,
     value: libc::c_int,
 ) -> io::Result<()> {
-    // SAFETY: reads a number of the size that is said.
+    // SAFETY: reads a number of the given size.
     checked(unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -115,7 +116,7 @@ pub(super) fn set_at(
 fn get(socket: BorrowedFd<'_>, option: libc::c_int) -> io::Result<libc::c_int> {
     let mut value: libc::c_int = 0;
     let mut length = length_of::<libc::c_int>();
-    // SAFETY: writes a number no larger than the size that is said.
+    // SAFETY: writes a number no larger than the given size.
     checked(unsafe {
         libc::getsockopt(
             socket.as_raw_fd(),

@@ -1,5 +1,5 @@
-//! Knowing, without a system call, that this process is not the one that made a thing
-//! but a forked child of it.
+//! Detects, without a system call, that this process is a forked child of the one that created
+//! an object.
 
 use std::fmt;
 use std::io;
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const BYTES: usize = size_of::<AtomicU64>();
 const HERE: u64 = 1;
 
-/// The process that made this.
+/// The process that created an object.
 pub(crate) struct Owner {
     pid: u32,
-    /// A word that the kernel zeroes in a child. A pid alone does not do: the first child
-    /// in a new pid namespace has the same as its parent when that was the first in its own.
+    /// A word that the kernel zeroes in a forked child. A pid is not enough: the first child
+    /// in a new pid namespace has the same pid as its parent if that was the first in its own.
     mark: Option<NonNull<AtomicU64>>,
 }
 
@@ -38,7 +38,7 @@ impl Owner {
         }
     }
 
-    /// An error (ECHILD) in any other process.
+    /// Returns an error (ECHILD) in any other process.
     pub(crate) fn check(&self) -> io::Result<()> {
         if self.is_here() { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ECHILD)) }
     }
@@ -59,7 +59,7 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// Maps a page of which a child will find only zeros.
+/// Maps a page that is filled with zeros in a forked child.
 fn mark() -> io::Result<NonNull<AtomicU64>> {
     // SAFETY: asks for new memory at a place of the kernel's choosing.
     let page = unsafe {
@@ -76,10 +76,11 @@ fn mark() -> io::Result<NonNull<AtomicU64>> {
         return Err(io::Error::last_os_error());
     }
     let advise = |advice| {
-        // SAFETY: the range is the mapping above; a wipe in a child is what it is for.
+        // SAFETY: the range is the mapping above; it is meant to be wiped in a child.
         unsafe { libc::madvise(page, BYTES, advice) }
     };
-    // A user-mode emulator may say yes to any advice; such a yes is worth nothing.
+    // A user-mode emulator may accept any advice, even invalid advice; then its answer proves
+    // nothing.
     const NO_SUCH_ADVICE: libc::c_int = -1;
     let wiped = advise(NO_SUCH_ADVICE) != 0 && advise(libc::MADV_WIPEONFORK) == 0;
     match NonNull::new(page.cast::<AtomicU64>()) {
@@ -89,7 +90,7 @@ fn mark() -> io::Result<NonNull<AtomicU64>> {
             Ok(mark)
         }
         _ => {
-            // SAFETY: the mapping above, of which nobody else knows.
+            // SAFETY: the mapping above, to which nothing else refers.
             unsafe { libc::munmap(page, BYTES) };
             Err(io::ErrorKind::Unsupported.into())
         }

@@ -1,4 +1,4 @@
-//! Descriptors that stand for a process, whoever has its pid later.
+//! Descriptors that refer to a process, even if its pid is reused later.
 
 use std::io;
 use std::mem;
@@ -8,7 +8,7 @@ use super::{checked, new_fd};
 
 /// Opens the process that has this pid now.
 pub(crate) fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
-    // Larger than any pid, it names no process.
+    // A number larger than any pid refers to no process.
     let pid = libc::pid_t::try_from(pid).unwrap_or(libc::pid_t::MAX);
     // SAFETY: takes numbers alone.
     let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
@@ -16,15 +16,15 @@ pub(crate) fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
     unsafe { new_fd(answer.try_into().unwrap_or(-1)) }
 }
 
-/// The number that the kernel gives a process and never gives another until it reboots;
-/// None where it has no such numbers (before 6.9).
+/// The number that the kernel gives a process and does not reuse until it reboots; `None` if
+/// the kernel has no such numbers (before 6.9).
 pub(crate) fn process_number(pidfd: BorrowedFd<'_>) -> Option<u64> {
     const PIDFS_MAGIC: u64 = 0x5049_4446;
     // SAFETY: numbers, all of which may be zero.
     let mut system: libc::statfs = unsafe { mem::zeroed() };
     // SAFETY: `system` is ours to be written.
     checked(unsafe { libc::fstatfs(pidfd.as_raw_fd(), &raw mut system) }).ok()?;
-    // Before pidfs all pidfds had one inode together.
+    // Before pidfs all pidfds shared one inode.
     if u64::try_from(system.f_type).ok()? != PIDFS_MAGIC {
         return None;
     }
@@ -40,13 +40,13 @@ pub(crate) fn process_number(pidfd: BorrowedFd<'_>) -> Option<u64> {
 pub(crate) enum Life {
     /// At least one of its threads runs.
     Running,
-    /// It has exited. Before 6.9 the kernel does not tell more.
+    /// It has exited. Before 6.9 the kernel reports no more than that.
     Exited,
-    /// It has exited, and its parent has taken note.
+    /// It has exited, and its parent has reaped it.
     Reaped,
 }
 
-/// How far the life of a process has come; None when that can't be told.
+/// The state of a process; `None` if it cannot be determined.
 pub(crate) fn life(pidfd: BorrowedFd<'_>) -> Option<Life> {
     let mut asked = libc::pollfd { fd: pidfd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one entry, which is ours; it does not wait.
@@ -67,7 +67,7 @@ pub(crate) enum ExitStatus {
 }
 
 impl ExitStatus {
-    /// From the form in which `wait` and the kernel's own tables tell it.
+    /// From the format that `wait` and the kernel's own tables use.
     pub(crate) fn from_wait(status: i32) -> Self {
         if libc::WIFEXITED(status) {
             Self::Code(libc::WEXITSTATUS(status))
@@ -77,15 +77,15 @@ impl ExitStatus {
     }
 }
 
-/// What the kernel says of the exit of a process.
+/// What the kernel reports about the exit of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExitInformation {
     Known(ExitStatus),
-    /// Not before it is reaped.
+    /// Not available before the process is reaped.
     NotYet,
 }
 
-/// The beginning of `struct pidfd_info`, in its first published form.
+/// The beginning of `struct pidfd_info`, in its first version.
 #[repr(C)]
 #[derive(Default)]
 struct PidfdInfo {
@@ -100,8 +100,8 @@ const PIDFD_INFO_EXIT: u64 = 1 << 3;
 const PIDFD_GET_INFO: libc::Ioctl = libc::_IOWR::<PidfdInfo>(0xFF, 11);
 const _: () = assert!(size_of::<PidfdInfo>() == 64, "PIDFD_INFO_SIZE_VER0");
 
-/// Asks the pidfd itself (6.15; before that an answer never gets known). An error where
-/// it can't be asked, or the process is not in this pid namespace.
+/// Queries the pidfd itself (6.15; before that the answer never becomes known). An error if
+/// the pidfd cannot be queried, or the process is not in this pid namespace.
 pub(crate) fn exit_information(pidfd: BorrowedFd<'_>) -> io::Result<ExitInformation> {
     let asked = || {
         let mut info = PidfdInfo { mask: PIDFD_INFO_EXIT, ..PidfdInfo::default() };
@@ -114,25 +114,26 @@ pub(crate) fn exit_information(pidfd: BorrowedFd<'_>) -> io::Result<ExitInformat
         })
     };
     match asked() {
-        // The kernel looks for the cause first, then for the process: one that is reaped in
-        // between has no cause yet and is no longer there. Now it has one.
+        // The kernel looks for the cause first, then for the process. A process that is reaped
+        // in between has no cause at the first step and is gone at the second; asking again
+        // returns the cause.
         Err(error) if error.raw_os_error() == Some(libc::ESRCH) => asked(),
         answer => answer,
     }
 }
 
-/// How a child of this process ended, without taking note of it in its place; None when
-/// it is no child, or its exit was taken note of.
+/// How a child of this process ended, without reaping it; `None` if it is not a child or has
+/// been reaped.
 pub(crate) fn status_of_child(pidfd: BorrowedFd<'_>) -> Option<ExitStatus> {
     let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
     let id = pidfd.as_raw_fd().unsigned_abs();
     // SAFETY: numbers and pointers, all of which may be zero.
-    let mut told: libc::siginfo_t = unsafe { mem::zeroed() };
-    // SAFETY: `told` is ours to be written.
-    checked(unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut told, options) }).ok()?;
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: `info` is ours to be written.
+    checked(unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, options) }).ok()?;
     // SAFETY: waitid has filled it in as for SIGCHLD, or left it zero.
-    let status = unsafe { told.si_status() };
-    match told.si_code {
+    let status = unsafe { info.si_status() };
+    match info.si_code {
         libc::CLD_EXITED => Some(ExitStatus::Code(status)),
         libc::CLD_KILLED | libc::CLD_DUMPED => Some(ExitStatus::Signal(status)),
         _ => None,

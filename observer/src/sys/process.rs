@@ -1,6 +1,6 @@
-//! What holds for this process as a whole.
+//! Properties of this process as a whole.
 
-/// The user that this process acts as.
+/// The effective user of this process.
 pub(crate) fn effective_uid() -> u32 {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() }

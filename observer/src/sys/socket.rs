@@ -1,5 +1,5 @@
-//! Sockets made in steps: what must hold of one before others can reach it is said
-//! between making and binding.
+//! Creating sockets in steps: options that must be set before other processes can reach the
+//! socket are set between creating and binding it.
 
 use std::io;
 use std::mem;
@@ -15,13 +15,13 @@ pub(crate) fn unix_socket() -> io::Result<OwnedFd> {
     socket(libc::AF_UNIX)
 }
 
-/// Gives a Unix socket its name: a path, or an abstract name after a zero byte; 107 bytes
-/// at most, that zero not counted.
+/// Binds a Unix socket to a name: a path, or an abstract name after a zero byte; at most 107
+/// bytes without that zero.
 pub(crate) fn bind_unix(socket: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     // SAFETY: a family and bytes, all of which may be zero.
     let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
     address.sun_family = family(libc::AF_UNIX);
-    // A path ends in a zero; of an abstract name all bytes count, and no more.
+    // A path ends with a zero byte; an abstract name does not.
     let end = usize::from(name.first() != Some(&0));
     if name.is_empty() || name.len() + end > address.sun_path.len() {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -36,14 +36,15 @@ pub(crate) fn bind_unix(socket: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Sets the mode that bind will give the socket's file, less the umask.
+/// Sets the mode that bind will give the socket's file, minus the umask.
 pub(crate) fn set_mode(socket: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
     // SAFETY: takes numbers alone.
     checked(unsafe { libc::fchmod(socket.as_raw_fd(), mode) })?;
     Ok(())
 }
 
-/// A UDP socket at an address. One of IPv6 takes IPv6 alone, whatever the system's default.
+/// A UDP socket bound to an address. An IPv6 socket receives IPv6 only, regardless of the
+/// system's default.
 pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<OwnedFd> {
     match address {
         SocketAddr::V4(v4) => {
@@ -73,14 +74,14 @@ pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<OwnedFd> {
     }
 }
 
-/// A descriptor that came from elsewhere is closed where another program takes over.
+/// Closes a descriptor from elsewhere when this process executes another program.
 pub(crate) fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: changes a flag of an open descriptor.
     checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC) })?;
     Ok(())
 }
 
-/// Has a socket refuse all further datagrams; those that are queued can still be read.
+/// Makes a socket refuse all further datagrams; those that are queued can still be read.
 pub(crate) fn shut_down_reading(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes numbers alone.
     checked(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RD) })?;
@@ -102,9 +103,9 @@ fn socket(family: libc::c_int) -> io::Result<OwnedFd> {
 
 /// # Safety
 ///
-/// The name must be one of the C library's addresses.
+/// The name must be one of the C library's socket addresses.
 unsafe fn bind<T>(socket: BorrowedFd<'_>, name: &T) -> io::Result<()> {
-    // SAFETY: reads a name of the size that is said.
+    // SAFETY: reads a name of the given size.
     checked(unsafe {
         libc::bind(socket.as_raw_fd(), ptr::from_ref(name).cast(), length_of::<T>())
     })?;

@@ -1,4 +1,4 @@
-//! Who an agent is, beyond its pid: a pid is given away again, a process is not.
+//! The identity of a process beyond its pid: a pid is reused, a process is not.
 
 mod namespace;
 mod proc;
@@ -14,44 +14,44 @@ pub(crate) use process_handle::{Ending, ProcessHandle};
 
 use crate::sys::{self, Batch, ExitStatus, Life};
 
-/// By what this system lets processes be followed. Found out once, by trying; each part
-/// can be taken away, as on an older kernel.
+/// The kernel's features for tracking processes. They are detected once, by trying; tests can
+/// turn off each one to act as an older kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KernelFeatures {
     pub(crate) descriptors: Descriptors,
-    /// Processes have numbers that are never given away again (6.9).
+    /// Processes have numbers that are never reused (6.9).
     pub(crate) numbers: bool,
-    /// A pidfd can be asked how its process ended (6.15; from 6.13 on it can be asked, and
-    /// never knows).
+    /// A pidfd can be queried for how its process ended (6.15; from 6.13 on the query exists
+    /// but never has an answer).
     pub(crate) exit_information: bool,
-    /// The process table in /proc is that of this pid namespace: in another a pid is
-    /// somebody else's.
+    /// The process table in /proc is that of this pid namespace. In the table of another
+    /// namespace, a pid belongs to a different process.
     pub(crate) table: bool,
 }
 
 /// Where pidfds come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Descriptors {
-    /// With a datagram: of the process that sent it and no other (6.5).
+    /// With a datagram: they refer to the process that sent it (6.5).
     WithDatagram,
-    /// By pid: of the process that has it by then (5.3).
+    /// By pid: they refer to the process that has the pid by then (5.3).
     Opened,
-    /// From nowhere; silence does the work.
+    /// Not available: an exit shows only as silence.
     None,
 }
 
 impl KernelFeatures {
-    /// As of this system, but no process is followed by them.
+    /// The features of this system, but without tracking processes.
     pub(crate) fn unused() -> Self {
         Self {
             descriptors: Descriptors::None,
             numbers: false,
             exit_information: false,
-            table: namespace::is_the_tables(),
+            table: namespace::proc_matches_own(),
         }
     }
 
-    /// Of this system.
+    /// The features of this system.
     pub(crate) fn detect() -> Self {
         let (descriptors, pidfd) = match pidfd_by_datagram() {
             Ok(pidfd) => (Descriptors::WithDatagram, Some(pidfd)),
@@ -60,19 +60,19 @@ impl KernelFeatures {
                 Err(_) => (Descriptors::None, None),
             },
         };
-        let asked = |ask: fn(BorrowedFd<'_>) -> bool| {
+        let supports = |ask: fn(BorrowedFd<'_>) -> bool| {
             pidfd.as_ref().is_some_and(|pidfd| ask(pidfd.as_fd()))
         };
         Self {
             descriptors,
-            numbers: asked(|pidfd| sys::process_number(pidfd).is_some()),
-            exit_information: asked(|pidfd| sys::exit_information(pidfd).is_ok()),
-            table: namespace::is_the_tables(),
+            numbers: supports(|pidfd| sys::process_number(pidfd).is_some()),
+            exit_information: supports(|pidfd| sys::exit_information(pidfd).is_ok()),
+            table: namespace::proc_matches_own(),
         }
     }
 }
 
-/// A pidfd of this process, passed to itself.
+/// A pidfd of this process, received with a datagram that it sent to itself.
 fn pidfd_by_datagram() -> io::Result<std::os::fd::OwnedFd> {
     let (sender, receiver) = UnixDatagram::pair()?;
     sys::pass_credentials(receiver.as_fd())?;
@@ -85,25 +85,25 @@ fn pidfd_by_datagram() -> io::Result<std::os::fd::OwnedFd> {
     pidfd.unwrap_or_else(|| Err(io::ErrorKind::Unsupported.into()))
 }
 
-/// How many pidfds an observer holds unless it is told otherwise: half of what its host
-/// may have open.
+/// How many pidfds an observer holds by default: half of the descriptors that its host may
+/// open.
 pub(crate) fn default_descriptor_bound() -> usize {
     usize::try_from(sys::descriptor_limit() / 2).unwrap_or(usize::MAX)
 }
 
-/// Tells a process from all others that have had its pid or will.
+/// Distinguishes a process from all others that have had its pid or will have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// There was no way to find out.
+    /// It could not be determined.
     Unknown,
     /// The number that the kernel gives each process.
     Number(u64),
-    /// When it started, in ticks since boot. A pid is not given away twice in one tick.
+    /// When it started, in ticks since boot. A pid is not reused within one tick.
     Started(u64),
 }
 
 impl Identity {
-    /// None when that can't be told.
+    /// `None` if that cannot be determined.
     pub(crate) fn same_process(self, other: Self) -> Option<bool> {
         match (self, other) {
             (Self::Number(one), Self::Number(other))
@@ -112,7 +112,7 @@ impl Identity {
         }
     }
 
-    /// Of the process behind a pidfd that has this pid.
+    /// The identity of the process behind a pidfd that has this pid.
     fn of(features: KernelFeatures, pidfd: BorrowedFd<'_>, pid: u32) -> Self {
         if features.numbers {
             return sys::process_number(pidfd).map_or(Self::Unknown, Self::Number);
@@ -121,8 +121,8 @@ impl Identity {
             return Self::Unknown;
         }
         let started = proc::stat(pid).map(|stat| stat.started);
-        // While it runs, its pid is nobody else's; so whose start this was is known only
-        // now.
+        // While it runs, no other process has its pid. So only now is it known whose start
+        // time this was.
         match (started, sys::life(pidfd)) {
             (Some(started), Some(Life::Running)) => Self::Started(started),
             _ => Self::Unknown,
@@ -134,14 +134,14 @@ impl Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Presence {
     There,
-    /// Nobody has its pid.
+    /// No process has its pid.
     Gone,
-    /// Somebody else has.
+    /// Another process has its pid.
     Replaced,
     CannotTell,
 }
 
-/// Looks whether a process is still there that there was no descriptor to spare for.
+/// Checks whether a process still exists for which there was no descriptor.
 pub(crate) fn look_up(features: KernelFeatures, pid: u32, identity: Identity) -> Presence {
     if features.descriptors == Descriptors::None || pid == 0 {
         return Presence::CannotTell;
@@ -152,13 +152,13 @@ pub(crate) fn look_up(features: KernelFeatures, pid: u32, identity: Identity) ->
         }
         Ok(watch) if watch.is_gone() => Presence::Gone,
         Ok(_) => Presence::There,
-        Err(error) if is_nobody(&error) => Presence::Gone,
+        Err(error) if means_no_process(&error) => Presence::Gone,
         Err(_) => Presence::CannotTell,
     }
 }
 
-/// Opens a process that there was no descriptor to spare for. None if it can't be said of
-/// who has its pid now that it is the one.
+/// Opens a process for which there was no descriptor. `None` if the process that has its pid
+/// now cannot be shown to be the same one.
 pub(crate) fn open(
     features: KernelFeatures,
     pid: u32,
@@ -171,14 +171,14 @@ pub(crate) fn open(
         Ok(watch) => {
             Ok((identity.same_process(watch.identity()) == Some(true)).then_some(watch))
         }
-        Err(error) if is_nobody(&error) => Ok(None),
+        Err(error) if means_no_process(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Whether that is why there is no pidfd of a pid.
-fn is_nobody(error: &io::Error) -> bool {
-    // The latter two of a pid that a thread has by now.
+/// Whether this error means that no process has the pid.
+fn means_no_process(error: &io::Error) -> bool {
+    // The latter two occur if a thread has the pid by now.
     matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EINVAL | libc::ENOENT))
 }
 

@@ -1,4 +1,4 @@
-//! In which pid namespace a process is, as seen from here.
+//! The pid namespace of a process, relative to the observer's.
 
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd};
@@ -7,17 +7,17 @@ use super::{ProcessHandle, proc};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Namespace {
-    /// That of the observer.
+    /// The observer's.
     Same,
-    /// One below it, where the process knows itself by another pid.
+    /// One below it, where the process has another pid.
     Within { innermost: u32 },
-    /// One that can't be seen from here: above it, or beside.
+    /// One that is not visible from here: above it, or beside it.
     Outside,
-    /// It is gone, or there is no telling.
+    /// The process has ended, or its namespace cannot be determined.
     Unknown,
 }
 
-/// Where the process behind a pidfd is, whoever has its pid.
+/// The namespace of the process behind a pidfd, regardless of which process has its pid now.
 pub(crate) fn namespace_of(watch: &ProcessHandle) -> Namespace {
     let mut buffer = [0; 1_024];
     let fd = watch.as_fd().as_raw_fd();
@@ -25,7 +25,8 @@ pub(crate) fn namespace_of(watch: &ProcessHandle) -> Namespace {
     text.map_or(Namespace::Unknown, parse)
 }
 
-/// Where the process is that has this pid now, 0 being one that can't be seen.
+/// The namespace of the process that has this pid now. Pid 0 means a process that is not
+/// visible from here.
 pub(crate) fn namespace_of_pid(pid: u32) -> Namespace {
     if pid == 0 {
         return Namespace::Outside;
@@ -35,19 +36,19 @@ pub(crate) fn namespace_of_pid(pid: u32) -> Namespace {
     text.map_or(Namespace::Unknown, parse)
 }
 
-/// Whether the process table in /proc is that of the namespace that this process is in. A
-/// container may have been left the one of its host.
-pub(super) fn is_the_tables() -> bool {
+/// Whether the process table in /proc is that of this process's own pid namespace. A container
+/// may still see that of its host.
+pub(super) fn proc_matches_own() -> bool {
     let pid = std::process::id().to_string();
     let mut buffer = [0; 4_096];
     let own = proc::read(format_args!("/proc/self/status"), &mut buffer).map(parse);
-    // By the pid that it has there, and by having no other.
+    // It has the same pid there, and no other.
     fs::read_link("/proc/self").is_ok_and(|there| there.as_os_str() == pid.as_str())
         && own == Some(Namespace::Same)
 }
 
-/// The line of pids, from this namespace to the process's own. A kernel that has no pid
-/// namespaces has no such line, and then there is but one.
+/// Parses the line of pids, from this namespace down to the process's own. A kernel without
+/// pid namespaces has no such line, and only one namespace.
 fn parse(text: &[u8]) -> Namespace {
     let line_of = |name: &[u8]| {
         text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))
@@ -58,7 +59,7 @@ fn parse(text: &[u8]) -> Namespace {
     let mut pids = std::str::from_utf8(line).unwrap_or_default().split_ascii_whitespace();
     let outermost = pids.next().and_then(|pid| pid.parse::<i64>().ok());
     match (outermost, pids.last()) {
-        // -1 stands for a process that has been reaped.
+        // -1 means a process that has been reaped.
         (None | Some(..0), _) => Namespace::Unknown,
         (Some(0), _) => Namespace::Outside,
         (Some(_), None) => Namespace::Same,

@@ -1,4 +1,4 @@
-//! What the process table in /proc says, read without allocating.
+//! Reading the process table in /proc without allocating.
 
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::program_name::ProgramName;
 use crate::sys::ExitStatus;
 
-/// A path made on the stack.
+/// A path built on the stack.
 struct ProcPath {
     bytes: [u8; 48],
     length: usize,
@@ -38,7 +38,7 @@ impl Write for ProcPath {
     }
 }
 
-/// The beginning of a file, as far as the buffer holds it.
+/// Reads the beginning of a file, as much as fits the buffer.
 pub(super) fn read<'a>(path: fmt::Arguments<'_>, buffer: &'a mut [u8]) -> Option<&'a [u8]> {
     // The standard library opens short paths without allocating.
     let mut file = File::open(ProcPath::new(path)?.as_path()).ok()?;
@@ -53,13 +53,14 @@ pub(super) fn read<'a>(path: fmt::Arguments<'_>, buffer: &'a mut [u8]) -> Option
     }
 }
 
-/// What is needed of /proc/PID/stat.
+/// The fields of /proc/PID/stat that are needed here.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) is_zombie: bool,
-    /// In ticks since boot.
+    /// The start time in ticks since boot.
     pub(super) started: u64,
-    /// Of a zombie; of a living process, and to those who may not see it, a 0.
+    /// The exit status of a zombie. For a running process, and for readers without permission,
+    /// it is 0.
     pub(super) exit_status: Option<ExitStatus>,
 }
 
@@ -69,17 +70,17 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
 }
 
 fn parse_stat(text: &[u8]) -> Option<Stat> {
-    // The name of the program may hold anything, brackets and spaces too.
+    // The program name may contain anything, even brackets and spaces.
     let after_name = text.iter().rposition(|byte| *byte == b')')? + 1;
     let text = std::str::from_utf8(text.get(after_name..)?).ok()?;
-    // The fields are counted from 1, and the first after the name is the third.
+    // Fields are counted from 1, and the first one after the name is the third.
     const NEXT: usize = 3;
     const STARTED: usize = 22;
     const EXIT_CODE: usize = 52;
     let mut fields = text.split_ascii_whitespace();
     let state = fields.next()?;
     let started = fields.nth(STARTED - NEXT - 1)?.parse().ok()?;
-    // Not there before Linux 3.5.
+    // Missing before Linux 3.5.
     let exit_code = fields.nth(EXIT_CODE - STARTED - 1).and_then(|code| code.parse().ok());
     Some(Stat {
         is_zombie: matches!(state, "Z" | "X"),
@@ -88,14 +89,14 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     })
 }
 
-/// Whether this process may see what of that one is not for everybody.
+/// Whether this process may read the protected fields of that one.
 pub(super) fn may_trace(pid: u32) -> bool {
-    // Processes this link takes the same right as the exit code does.
+    // Reading this link requires the same permission as the exit code.
     ProcPath::new(format_args!("/proc/{pid}/ns/pid"))
         .is_some_and(|path| fs::metadata(path.as_path()).is_ok())
 }
 
-/// Of the process that has this pid now.
+/// The program name of the process that has this pid now.
 pub(crate) fn program_name(pid: u32) -> Option<ProgramName> {
     let mut buffer = [0; 64];
     let name = read(format_args!("/proc/{pid}/comm"), &mut buffer)?;

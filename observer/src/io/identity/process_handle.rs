@@ -1,4 +1,4 @@
-//! One process, followed by a pidfd.
+//! One process, tracked by a pidfd.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -6,8 +6,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::{ExitStatus, Identity, KernelFeatures, Life, proc, sys};
 use crate::sys::ExitInformation;
 
-/// A pidfd, and who is behind it. Where it was added to an [`Epoll`](sys::Epoll), it must
-/// be removed from there before it is dropped.
+/// A pidfd and the identity of its process. If it was added to an [`Epoll`](sys::Epoll), it
+/// must be removed from there before it is dropped.
 #[derive(Debug)]
 pub(crate) struct ProcessHandle {
     pidfd: OwnedFd,
@@ -16,28 +16,28 @@ pub(crate) struct ProcessHandle {
     identity: Identity,
 }
 
-/// How far it is with the end of a process.
+/// How far the end of a process has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     Running,
-    /// It has exited, in this way.
+    /// It has exited with this status.
     Exited(ExitStatus),
-    /// It has exited; how, the kernel may tell once its parent has taken note of it.
+    /// It has exited; the kernel may report how once its parent has reaped it.
     Pending,
-    /// It has exited; how, nobody will tell.
+    /// It has exited, and it will not become known how.
     Unknown,
 }
 
 impl ProcessHandle {
-    /// From a pidfd that came with a datagram, whose sender it certainly is. The pid is
+    /// From a pidfd that came with a datagram, which surely refers to the sender. The pid is
     /// the one in this namespace, or 0.
     pub(crate) fn received(features: KernelFeatures, pidfd: OwnedFd, pid: u32) -> Self {
         let identity = Identity::of(features, pidfd.as_fd(), pid);
         Self { pidfd, pid, features, identity }
     }
 
-    /// Of the process that has this pid now, which may have it only since the one that is
-    /// meant has gone.
+    /// Opens the process that has this pid now. It may have reused the pid of the process that
+    /// is wanted.
     pub(crate) fn opened(features: KernelFeatures, pid: u32) -> io::Result<Self> {
         let pidfd = sys::open_pidfd(pid)?;
         let identity = Identity::of(features, pidfd.as_fd(), pid);
@@ -53,7 +53,7 @@ impl ProcessHandle {
         sys::life(self.as_fd()).is_some_and(|life| life != Life::Running)
     }
 
-    /// Whether it has exited, and in which way, as far as that is known by now.
+    /// Whether it has exited, and how, as far as that is known by now.
     pub(crate) fn ending(&self) -> Ending {
         if !self.is_gone() {
             return Ending::Running;
@@ -73,17 +73,17 @@ impl ProcessHandle {
         }
     }
 
-    /// From the process table, where a process that nobody has reaped is still listed, to
-    /// those who may trace it.
+    /// The exit status from the process table, where an unreaped process is still listed. Only
+    /// for processes that this one may trace.
     fn status_of_zombie(&self) -> Option<ExitStatus> {
         let stat = proc::stat(self.pid).filter(|_| self.features.table)?;
         let status = stat.exit_status.filter(|_| stat.is_zombie)?;
-        // Whoever may not see it is told 0.
+        // A reader without permission gets 0.
         if status == ExitStatus::Code(0) && !proc::may_trace(self.pid) {
             return None;
         }
         let still_its_pid = match self.identity {
-            // Looked at after the table was read.
+            // Checked after the table was read.
             Identity::Number(_) => sys::life(self.as_fd()) == Some(Life::Exited),
             Identity::Started(started) => stat.started == started,
             Identity::Unknown => false,

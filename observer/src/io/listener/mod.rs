@@ -16,8 +16,8 @@ pub(crate) use uds::UdsListener;
 
 use crate::sys::{Batch, Message};
 
-/// What a receive buffer is asked to hold, so that a burst fits: it is the kernel's
-/// bookkeeping, some 700 bytes a datagram, that fills it.
+/// The receive buffer that is requested, so that a burst fits. It is filled mostly by the
+/// kernel's own bookkeeping, some 700 bytes per datagram.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
 /// A socket that beats arrive on.
@@ -28,8 +28,8 @@ pub(crate) enum Listener {
 }
 
 impl Listener {
-    /// Receives what is there, at most [`BATCH`](crate::sys::BATCH) datagrams, and forgets what
-    /// was received before. Nothing there is no error.
+    /// Receives the datagrams that are there, at most [`BATCH`](crate::sys::BATCH), and
+    /// discards those of the last receive. An empty queue is not an error.
     pub(crate) fn receive(&mut self) -> io::Result<usize> {
         match self {
             Self::Uds(listener) => listener.receive(),
@@ -37,7 +37,7 @@ impl Listener {
         }
     }
 
-    /// A datagram of the last receive. Its pidfd goes with it.
+    /// A datagram of the last receive, together with its pidfd.
     pub(crate) fn take(&mut self, index: usize) -> Option<Message<'_>> {
         self.batch().take(index)
     }
@@ -49,8 +49,8 @@ impl Listener {
         }
     }
 
-    /// How many datagrams can be waiting at one moment, at most: whoever has received so
-    /// many since then has seen all that were.
+    /// The most datagrams that can be queued at one moment. A reader that has received this
+    /// many since then has seen all of them.
     pub(crate) fn queue_bound(&self) -> usize {
         match self {
             Self::Uds(listener) => listener.queue_bound(),
@@ -58,7 +58,7 @@ impl Listener {
         }
     }
 
-    /// Asks for a receive buffer, and says how large it has become.
+    /// Requests a receive buffer, and returns its actual size.
     pub(crate) fn set_receive_buffer(&mut self, bytes: usize) -> io::Result<usize> {
         match self {
             Self::Uds(listener) => listener.set_receive_buffer(bytes),
@@ -107,7 +107,7 @@ impl AsFd for Listener {
     }
 }
 
-/// Says what could not be bound, and why: in other words than the error's own, or in those.
+/// An error that names what could not be bound, and why: `why` replaces the text of `error`.
 fn cannot_bind(
     what: impl fmt::Display,
     error: impl Into<io::Error>,
@@ -121,14 +121,14 @@ fn cannot_bind_for(what: impl fmt::Display, error: io::Error) -> io::Error {
     cannot_bind(what, error, why)
 }
 
-/// How often it is tried to bind where somebody listens, and how long to wait in between:
-/// 100 ms in all.
+/// How often binding is tried while the address is in use, and the wait in between: 100 ms in
+/// all.
 const TRIES: u32 = 50;
 const WAIT: Duration = Duration::from_millis(2);
 
-/// Binds as soon as nobody else listens there; false if that is not soon. An observer that was
-/// killed may have been starting a process, which holds copies of its sockets from its fork
-/// to its exec.
+/// Binds as soon as the address is free; returns false if that takes too long. An observer
+/// that was killed may have been starting a process, which holds copies of its sockets from
+/// fork to exec.
 fn bind_soon(mut bind: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
     for _ in 0..TRIES {
         if bind()? {
@@ -139,5 +139,5 @@ fn bind_soon(mut bind: impl FnMut() -> io::Result<bool>) -> io::Result<bool> {
     bind()
 }
 
-/// Nobody else can be told from an observer here.
+/// Another kind of listener cannot be distinguished from an observer here.
 const TAKEN: &str = "an observer is already listening there";

@@ -1,4 +1,4 @@
-//! The file of a Unix socket: taking its path, and giving it back.
+//! The file of a Unix socket: creating it at a path, and removing it.
 
 use std::ffi::{CString, OsStr};
 use std::fs::{self, Permissions};
@@ -13,16 +13,16 @@ use std::time::Duration;
 use super::{TAKEN, bind_soon, cannot_bind, cannot_bind_for};
 use crate::sys::{self, FileId, Folder, Owner};
 
-/// How long others may keep the folder locked. An observer needs it for well under a
+/// How long to wait for the lock of the directory. An observer holds it for well under a
 /// millisecond.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A program that ends does not wait so long.
+/// A program that is exiting waits for less time.
 const PATIENCE_AT_THE_END: Duration = Duration::from_millis(100);
 
-/// How often it is tried to bind where somebody was who has gone meanwhile.
+/// How often binding is tried if the socket at the path disappears meanwhile.
 const ATTEMPTS: usize = 100;
 
-/// A path where a socket is to be.
+/// A path at which to create a socket.
 pub(super) struct SocketPath<'a> {
     path: &'a Path,
     name: CString,
@@ -30,13 +30,13 @@ pub(super) struct SocketPath<'a> {
     patience: Duration,
 }
 
-/// Who is at a path.
+/// What is at a path.
 enum Occupant {
-    /// Nobody, by now.
+    /// Nothing any more.
     Nobody,
-    /// A socket that belonged to a process which is gone.
+    /// A socket whose process has ended.
     Dead,
-    /// A socket that somebody listens at.
+    /// A socket that a process listens on.
     Live,
 }
 
@@ -51,7 +51,7 @@ impl<'a> SocketPath<'a> {
             Some(folder) => folder,
             None => Path::new("/"),
         };
-        // A trailing slash, which `file_name` passes over, names a directory too.
+        // A path with a trailing slash, which `file_name` ignores, names a directory too.
         let bytes = path.as_os_str().as_bytes();
         let name = match path.file_name() {
             Some(name) if bytes.ends_with(name.as_bytes()) => name,
@@ -72,19 +72,20 @@ impl<'a> SocketPath<'a> {
         }
     }
 
-    /// Binds a socket here; whoever is here already is left in peace unless it is a dead
+    /// Binds a socket here. Whatever is already here is left alone, unless it is a dead
     /// socket.
     ///
-    /// A socket's file is there a moment before it can be connected to, and then looks
-    /// dead. So binding and burying are done under one lock, that of the folder: of two
-    /// observers that come at once over a dead socket exactly one is bound.
+    /// A socket's file exists a moment before it can be connected to, and looks dead until
+    /// then. So binding and removing a dead file are done under one lock, that of the
+    /// directory: if two observers find a dead socket at the same time, exactly one of them is
+    /// bound.
     pub(super) fn take(self, socket: BorrowedFd<'_>, mode: u32) -> io::Result<SocketFile> {
         let path = self.path;
         let fail = |error: io::Error, why| {
             let why = format!("{why}: {error}");
             cannot_bind(path.display(), error, why)
         };
-        // Before there is a file, so that it never has more than this mode.
+        // Set before the file exists, so that it never has more than this mode.
         sys::set_mode(socket, mode).map_err(|error| fail(error, "its mode cannot be set"))?;
         let mut about = None;
         let bound = bind_soon(|| {
@@ -93,7 +94,7 @@ impl<'a> SocketPath<'a> {
                     let why = "another process keeps its directory locked";
                     return Err(self.cannot(error, why));
                 }
-                // It may not be read, or its file system knows no locks.
+                // The directory cannot be read, or its file system has no locks.
                 lock => lock,
             };
             let bound = self.bind(socket, lock.as_ref().err())?;
@@ -103,14 +104,14 @@ impl<'a> SocketPath<'a> {
         let Some(about) = about.filter(|_| bound) else {
             return Err(self.cannot(ErrorKind::AddrInUse, TAKEN));
         };
-        let about = about.map_err(|error| fail(error, "its file has gone at once"))?;
-        // What has more permissions than were given it is not what was made.
+        let about = about.map_err(|error| fail(error, "its file disappeared at once"))?;
+        // A file with more permissions than that is not the one that was created.
         if !about.is_socket || about.mode & !mode != 0 {
-            let why = "somebody has put something else in its place";
+            let why = "another process has replaced its file";
             return Err(self.cannot(ErrorKind::AlreadyExists, why));
         }
         let Self { name, folder, .. } = self;
-        // From here on it is removed again, should anything fail.
+        // From here on the file is removed again if anything fails.
         let kept = SocketFile { name, folder, id: about.id, owner: Owner::here() };
         if about.mode != mode {
             kept.widen(mode).map_err(|error| fail(error, "its mode cannot be set"))?;
@@ -118,8 +119,8 @@ impl<'a> SocketPath<'a> {
         Ok(kept)
     }
 
-    /// False if somebody listens there.
-    fn bind(&self, socket: BorrowedFd<'_>, no_lock: Option<&io::Error>) -> io::Result<bool> {
+    /// Returns false if a process listens there.
+    fn bind(&self, socket: BorrowedFd<'_>, lock_error: Option<&io::Error>) -> io::Result<bool> {
         for _ in 0..ATTEMPTS {
             match sys::bind_unix(socket, self.path.as_os_str().as_bytes()) {
                 Ok(()) => return Ok(true),
@@ -129,10 +130,10 @@ impl<'a> SocketPath<'a> {
                 }
                 Err(error) => return Err(cannot_bind_for(self.path.display(), error)),
             }
-            match (self.occupant()?, no_lock) {
+            match (self.occupant()?, lock_error) {
                 (Occupant::Live, _) => return Ok(false),
                 (Occupant::Nobody, _) => {}
-                (Occupant::Dead, None) => self.bury()?,
+                (Occupant::Dead, None) => self.remove_dead()?,
                 (Occupant::Dead, Some(error)) => {
                     let why = format!(
                         "a dead socket is in the way, and its directory cannot be locked \
@@ -142,22 +143,22 @@ impl<'a> SocketPath<'a> {
                 }
             }
         }
-        Err(self.cannot(ErrorKind::AddrInUse, "others keep taking it and leaving it"))
+        Err(self.cannot(ErrorKind::AddrInUse, "other processes repeatedly bind and release it"))
     }
 
-    /// Looks who is here without disturbing: a live socket hears nothing of it.
+    /// Checks what is here without side effects: a live socket does not receive anything.
     fn occupant(&self) -> io::Result<Occupant> {
-        let left_alone = |what: &str| {
-            let why = format!("there is {what}, which is left alone");
+        let occupied = |what: &str| {
+            let why = format!("{what} is already there; remove it or use another path");
             Err(self.cannot(ErrorKind::AlreadyExists, why))
         };
         match fs::symlink_metadata(self.path) {
             Ok(about) if about.file_type().is_socket() => {}
             Ok(about) if about.file_type().is_symlink() => {
-                return left_alone("a symbolic link");
+                return occupied("a symbolic link");
             }
-            Ok(about) if about.is_dir() => return left_alone("a directory"),
-            Ok(_) => return left_alone("a file that is no socket"),
+            Ok(about) if about.is_dir() => return occupied("a directory"),
+            Ok(_) => return occupied("a file that is not a socket"),
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Occupant::Nobody),
             Err(error) => return Err(cannot_bind_for(self.path.display(), error)),
         }
@@ -175,14 +176,15 @@ impl<'a> SocketPath<'a> {
             }
             _ => {
                 let why = format!(
-                    "there is a socket that may not be probed ({error}) and is left alone"
+                    "a socket is already there and cannot be probed ({error}); remove it or use \
+                     another path"
                 );
                 Err(self.cannot(error, why))
             }
         }
     }
 
-    fn bury(&self) -> io::Result<()> {
+    fn remove_dead(&self) -> io::Result<()> {
         match self.folder.remove(&self.name) {
             Err(error) if error.kind() != ErrorKind::NotFound => {
                 let why = format!("a dead socket there cannot be removed: {error}");
@@ -201,8 +203,8 @@ fn c_string(name: &OsStr) -> io::Result<CString> {
     CString::new(name.as_bytes()).map_err(|_| ErrorKind::InvalidInput.into())
 }
 
-/// The file of a bound socket. Dropped by the process that bound it, it removes the file,
-/// if that is still the one; dropped by a forked child, it leaves it.
+/// The file of a bound socket. When the process that bound it drops this, the file is removed
+/// if it is still the same one. A forked child leaves it.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     name: CString,
@@ -212,15 +214,15 @@ pub(super) struct SocketFile {
 }
 
 impl SocketFile {
-    /// Sets the mode of this very file, unless its name leads to another by now.
+    /// Sets the mode of this file, unless its name refers to another file by now.
     fn widen(&self, mode: u32) -> io::Result<()> {
         let file = self.folder.file(&self.name)?;
         let about = file.metadata()?;
         if FileId::of(&about) != self.id {
             return Err(ErrorKind::AlreadyExists.into());
         }
-        // A descriptor that only stands for a file can be changed through this link alone,
-        // until fchmodat2 can be counted on (6.6).
+        // The mode of an O_PATH descriptor can be changed only through this link, until
+        // fchmodat2 is available everywhere (Linux 6.6).
         let itself = format!("/proc/self/fd/{}", file.as_raw_fd());
         fs::set_permissions(itself, Permissions::from_mode(mode))
     }
@@ -231,11 +233,11 @@ impl Drop for SocketFile {
         if !self.owner.is_here() {
             return;
         }
-        // So that no observer binds between the look and the removal. That takes somebody
-        // who has removed the file of a live socket first; without a lock it is as good
-        // as one can do.
+        // The lock keeps other observers from binding between the check and the removal. That
+        // can happen only if another process removed the file of a live socket; without a lock
+        // this is the best that can be done.
         let _lock = self.folder.lock(PATIENCE_AT_THE_END);
-        // The number of a removed file is not given away while its socket lives.
+        // The inode number of a removed file is not reused while its socket exists.
         if self.folder.about(&self.name).is_ok_and(|about| about.id == self.id) {
             let _ = self.folder.remove(&self.name);
         }

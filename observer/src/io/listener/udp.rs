@@ -1,4 +1,4 @@
-//! Listening on UDP, for plain and sealed beats alike.
+//! Listening on UDP, for both plain and sealed beats.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use super::{RECEIVE_BUFFER, TAKEN, bind_soon, cannot_bind, cannot_bind_for};
 use crate::sys::{self, Batch};
 
-/// The kernel charges a queued datagram with no less than this, however short it is.
+/// The kernel charges at least this much for a queued datagram, however short it is.
 const LEAST_CHARGE: usize = 512;
 
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct UdpListener {
 }
 
 impl UdpListener {
-    /// Listens at an address; one of IPv6 takes IPv6 alone.
+    /// Listens at an address. An IPv6 address receives IPv6 only.
     pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
         Self::bound(address).map_err(|error| {
             let what = format!("udp://{address}");
@@ -56,12 +56,12 @@ impl UdpListener {
     pub(super) fn set_receive_buffer(&mut self, bytes: usize) -> io::Result<usize> {
         sys::set_receive_buffer(self.as_fd(), bytes)?;
         let bytes = sys::receive_buffer(self.as_fd())?;
-        // It may be exceeded by one datagram. What was queued while it was larger stays.
+        // One datagram may exceed it. What was queued while the buffer was larger stays.
         self.queue_bound = self.queue_bound.max(bytes / LEAST_CHARGE + 1);
         Ok(bytes)
     }
 
-    /// Where it listens, with the port that the system has chosen if it was to.
+    /// The address that it listens at, with the port that the kernel chose if it was 0.
     pub(crate) fn local_address(&self) -> SocketAddr {
         self.local_address
     }

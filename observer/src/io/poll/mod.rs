@@ -1,5 +1,4 @@
-//! One look at the world after another: what there is to hear, who has passed, who is
-//! silent, and what to wait for.
+//! The event loop: reads datagrams, notices exits and silence, and decides what to wait for.
 
 use std::io;
 use std::time::Duration;
@@ -11,32 +10,33 @@ use crate::io::processes::{ExitProgress, Processes};
 use crate::io::sockets::Read;
 use crate::judge::{Datagram, Sender};
 
-/// While agents are followed, the observer looks at least so often whether it came late.
+/// While agents are tracked, the observer checks at least this often whether it is late.
 const TICK_NS: u64 = 1_000_000_000;
 
-/// While there is always more to read, exits are looked for so often.
+/// While there is always more to read, exits are checked this often.
 const UNDER_LOAD_NS: u64 = 1_000_000;
 
 impl Observer {
-    /// Notes when the host is expected back, which has found something or not.
-    pub(super) fn leave(&mut self, found: bool, timeout: Duration) -> io::Result<()> {
+    /// Ends a poll: records when the host is expected back. `found` is whether the poll
+    /// returned an event.
+    pub(super) fn end_poll(&mut self, found: bool, timeout: Duration) -> io::Result<()> {
         self.asked.set(None);
         if self.embedded.get() {
             self.arm()?;
             self.pause_detector.expect(self.armed.get());
         } else {
-            // A host in the middle of its loop is expected back at once. One that has found
-            // nothing without waiting comes when it likes.
+            // A host that got an event is expected back at once. One that got none and did not
+            // wait comes back when it likes.
             let at_once = found || !timeout.is_zero();
             self.pause_detector.expect(at_once.then_some(self.now));
         }
         Ok(())
     }
 
-    /// The next event that there is without waiting, put in its place; or that there is
-    /// none. Whatever is read that leads to none, it ends with what has arrived by `until`,
-    /// which is set if it was not yet.
-    pub(super) fn at_hand(
+    /// Writes the next event that is available without waiting to `place`, and returns whether
+    /// there was one. If it keeps reading datagrams that cause no event, it stops after those
+    /// that had arrived by `until`, which it sets on first use.
+    pub(super) fn event_without_waiting(
         &mut self,
         place: &mut Event,
         timeout: Duration,
@@ -46,7 +46,7 @@ impl Observer {
             if self.judge.next_event_into(place) {
                 return Ok(true);
             }
-            if self.hear() || self.settle_exits() || self.settle_silent() {
+            if self.process_datagram() || self.report_exits() || self.report_silence() {
                 continue;
             }
             if !self.sockets.is_ready() {
@@ -54,14 +54,14 @@ impl Observer {
             }
             let now = self.clock.now();
             let until = *until.get_or_insert_with(|| now.saturating_add(nanoseconds(timeout)));
-            if self.is_settled(until) {
+            if self.is_caught_up(until) {
                 return Ok(false);
             }
             self.read(now)?;
         }
     }
 
-    /// The next event, waited for, put in its place; or that there is none.
+    /// Waits for the next event and writes it to `place`. Returns whether there was one.
     pub(super) fn next_event(
         &mut self,
         place: &mut Event,
@@ -69,46 +69,46 @@ impl Observer {
     ) -> io::Result<bool> {
         let mut until = None;
         loop {
-            if self.at_hand(place, timeout, &mut until)? {
+            if self.event_without_waiting(place, timeout, &mut until)? {
                 return Ok(true);
             }
             let now = self.clock.now();
             // The host may have been stopped between two polls.
-            self.note_look(now);
+            self.record_wakeup(now);
             if self.judge.has_events() {
                 continue;
             }
             let until = *until.get_or_insert_with(|| now.saturating_add(nanoseconds(timeout)));
-            if self.is_settled(until) {
+            if self.is_caught_up(until) {
                 return Ok(false);
             }
             self.wait(now, until)?;
-            // What was ready with it is heard in the host's next poll.
+            // Whatever else was ready is handled in the host's next poll.
             if self.woken || self.now >= until && self.is_idle() {
                 return Ok(false);
             }
         }
     }
 
-    /// Whether all that came by then, beats and ends, has been taken in, though there may
-    /// be no end of what comes after it.
-    pub(super) fn is_settled(&self, until: u64) -> bool {
+    /// Whether everything that arrived by `until`, beats and exits, has been processed, even
+    /// if more keeps arriving.
+    pub(super) fn is_caught_up(&self, until: u64) -> bool {
         self.processes.alive_until(self.waited) >= until
             && self.sockets.read_until().is_some_and(|read| read >= until)
     }
 
-    /// Hears the next datagram of those that were read.
-    fn hear(&mut self) -> bool {
+    /// Passes the next datagram that was read to the judge.
+    fn process_datagram(&mut self) -> bool {
         let Some((listener, sealed, mut message)) = self.sockets.take() else { return false };
         let unnamed = message.is_unnamed();
         let sender = match (message.credentials, message.source) {
             (None, Some(source)) => Sender::Network { address: source.ip(), sealed },
-            (Some(who), _) => {
-                // Of a datagram that is refused nobody asks which process sent it.
+            (Some(credentials), _) => {
+                // For a datagram that is refused it does not matter which process sent it.
                 let pidfd = message.pidfd.take().and_then(Result::ok);
-                let pidfd = pidfd.filter(|_| self.judge.admits(who.uid));
-                let process = self.processes.sent_by(self.now, who.pid, pidfd);
-                Sender::Kernel { pid: who.pid, uid: who.uid, process }
+                let pidfd = pidfd.filter(|_| self.judge.admits(credentials.uid));
+                let process = self.processes.sent_by(self.now, credentials.pid, pidfd);
+                Sender::Kernel { pid: credentials.pid, uid: credentials.uid, process }
             }
             (None, None) => Sender::Kernel { pid: 0, uid: u32::MAX, process: None },
         };
@@ -128,8 +128,8 @@ impl Observer {
         true
     }
 
-    /// Says or notes the next end of a process of which everything has been heard.
-    fn settle_exits(&mut self) -> bool {
+    /// Reports or records the next exit of a process whose datagrams have all been processed.
+    fn report_exits(&mut self) -> bool {
         if let Some(seen) = self.processes.gone_since() {
             self.sockets.look_again(seen);
         }
@@ -147,9 +147,10 @@ impl Observer {
         }
     }
 
-    /// Says the next silence that is over its threshold, once everything has been read that
-    /// could have broken it, and everybody looked at who could have died instead.
-    fn settle_silent(&mut self) -> bool {
+    /// Reports the next silence that has reached its threshold, once everything has been read
+    /// that could have broken it, and all processes have been checked that could have exited
+    /// instead.
+    fn report_silence(&mut self) -> bool {
         let Some(due) = self.judge.next_deadline().filter(|due| *due <= self.now) else {
             return false;
         };
@@ -165,9 +166,9 @@ impl Observer {
     /// Reads a batch, if there is one.
     fn read(&mut self, now: u64) -> io::Result<()> {
         if now.saturating_sub(self.waited) > UNDER_LOAD_NS {
-            self.look_at_descriptors(Some(Duration::ZERO))?;
+            self.wait_for_descriptors(Some(Duration::ZERO))?;
         } else {
-            self.note_look(now);
+            self.record_wakeup(now);
         }
         let (unidentified, followed) = (self.judge.unidentified(), self.judge.followed());
         let wanted = self.processes.wants_pidfds(unidentified, followed);
@@ -189,21 +190,22 @@ impl Observer {
     }
 
     fn wait(&mut self, now: u64, until: u64) -> io::Result<()> {
-        let rested = self.sockets.resume(now, self.processes.epoll());
-        let due = [self.due(), rested, self.tick(now), Some(until)].into_iter().flatten().min();
+        let retry_at = self.sockets.resume(now, self.processes.epoll());
+        let due =
+            [self.due(), retry_at, self.tick(now), Some(until)].into_iter().flatten().min();
         self.pause_detector.expect(due);
         let timeout = due.filter(|due| *due != u64::MAX);
         let timeout = timeout.map(|due| Duration::from_nanos(due.saturating_sub(now)));
-        self.look_at_descriptors(timeout)
+        self.wait_for_descriptors(timeout)
     }
 
-    /// Waits until a descriptor is ready, and takes note of those that are.
-    fn look_at_descriptors(&mut self, mut timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits until a descriptor is ready, and records those that are.
+    fn wait_for_descriptors(&mut self, mut timeout: Option<Duration>) -> io::Result<()> {
         loop {
             let found = self.processes.epoll().wait(&mut self.ready, timeout);
             let now = self.clock.now();
-            self.note_look(now);
-            let mut news = false;
+            self.record_wakeup(now);
+            let mut found_exit = false;
             for at in 0..found? {
                 let Some(ready) = self.ready.get(at) else { break };
                 match ready.token {
@@ -213,13 +215,13 @@ impl Observer {
                     }
                     WAKER => self.woken = true,
                     token if Processes::is_pidfd(token) => {
-                        news |= self.processes.ready(token, now, self.waited);
+                        found_exit |= self.processes.ready(token, now, self.waited);
                     }
                     token => self.sockets.set_ready(token, ready.hung_up),
                 }
             }
-            // When many have died at once, one look does not tell of all.
-            if !news {
+            // When many processes have exited at once, one wait does not return all of them.
+            if !found_exit {
                 self.waited = now;
                 return Ok(());
             }
@@ -227,7 +229,7 @@ impl Observer {
         }
     }
 
-    fn note_look(&mut self, now: u64) {
+    fn record_wakeup(&mut self, now: u64) {
         self.now = now;
         if let Some(due) = self.asked.take() {
             self.pause_detector.expect(due);
@@ -235,11 +237,11 @@ impl Observer {
         if let Some(pause) = self.pause_detector.look(now, Clock::asleep) {
             self.judge.pause(now, pause);
         }
-        // Until it waits again or leaves, it goes on at once.
+        // Until the next wait or the end of the poll, it is due at once.
         self.pause_detector.expect(Some(now));
     }
 
-    /// When there is something to say though nothing arrives.
+    /// When there is something to report even if nothing arrives.
     pub(super) fn due(&self) -> Option<u64> {
         if self.judge.has_events()
             || self.sockets.has_backlog()
@@ -250,7 +252,7 @@ impl Observer {
         [self.judge.next_deadline(), self.processes.next_deadline()].into_iter().flatten().min()
     }
 
-    /// When to look whether the observer comes late.
+    /// When to check whether the observer is late.
     fn tick(&self, now: u64) -> Option<u64> {
         (self.judge.followed() > 0).then(|| now.saturating_add(TICK_NS))
     }
@@ -259,19 +261,20 @@ impl Observer {
         !self.sockets.is_ready() && self.due().is_none_or(|due| due > self.now)
     }
 
-    /// Has the descriptor become readable when there is something to say.
+    /// Sets the timer so that the descriptor becomes readable when there is something to
+    /// report.
     pub(super) fn arm(&self) -> io::Result<()> {
         let now = self.clock.now();
-        let rested = self.sockets.rested_at();
-        let due = [self.due(), rested, self.tick(now)].into_iter().flatten().min();
+        let retry_at = self.sockets.next_retry();
+        let due = [self.due(), retry_at, self.tick(now)].into_iter().flatten().min();
         let armed = self.armed.get();
-        // One that will wake the host too early costs less than setting it for each beat.
-        let serves = armed.is_some_and(|at| at > now && due.is_some_and(|due| at <= due));
-        if serves || armed == due {
+        // A timer that wakes the host too early costs less than setting it for each beat.
+        let good_enough = armed.is_some_and(|at| at > now && due.is_some_and(|due| at <= due));
+        if good_enough || armed == due {
             return Ok(());
         }
         match due {
-            // A timer set for 0 would be off.
+            // A timer set to 0 would be off.
             Some(due) => self.timer.arm(self.clock.since_boot(due).max(1))?,
             None => self.timer.disarm()?,
         }

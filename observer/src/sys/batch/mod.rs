@@ -1,4 +1,4 @@
-//! Receiving datagrams, as many as there are, in one system call.
+//! Receiving all waiting datagrams in one system call.
 
 use std::fmt;
 use std::io;
@@ -11,17 +11,19 @@ use super::control::{self, CREDENTIALS_ROOM, Credentials, Item, NUMBER_ROOM};
 use super::discard::{Attached, Discarder, take_off};
 use super::{length_of, new_fd};
 
-/// How many datagrams are received at a time.
+/// The most datagrams that are received at a time.
 pub(crate) const BATCH: usize = COUNT as usize;
 const COUNT: libc::c_uint = 64;
 
-/// More than the longest datagram of the protocol (64 bytes), so that a longer one shows.
+/// Longer than the longest datagram of the protocol (64 bytes), so that a longer one can be
+/// recognized.
 const DATA_ROOM: usize = 72;
 
-/// Credentials and a pidfd, or an overflow count; nothing a sender attaches fits beside.
+/// Credentials and a pidfd, or an overflow count. Nothing that a sender attaches fits in
+/// addition.
 const CONTROL_ROOM: usize = CREDENTIALS_ROOM + NUMBER_ROOM;
 
-/// For an IPv6 address, the longest that there is.
+/// For an IPv6 address, which is the longest.
 const NAME_ROOM: usize = size_of::<libc::sockaddr_in6>().next_multiple_of(8);
 
 #[derive(Clone, Copy)]
@@ -32,35 +34,35 @@ struct Control([u8; CONTROL_ROOM]);
 #[repr(C, align(8))]
 struct Name([u8; NAME_ROOM]);
 
-/// A datagram and what the kernel says of it.
+/// A datagram and what the kernel reports about it.
 #[derive(Debug)]
 pub(crate) struct Message<'a> {
     /// May be longer than any datagram of the protocol.
     pub(crate) bytes: &'a [u8],
-    /// There was more than `bytes`.
+    /// Whether the datagram was longer than `bytes`.
     pub(crate) data_truncated: bool,
-    /// There was more control data than was asked for. The credentials come first and
-    /// are true when they are there.
+    /// Whether there was more control data than requested. The credentials come first; if
+    /// present, they are correct.
     pub(crate) control_truncated: bool,
     pub(crate) credentials: Option<Credentials>,
-    /// None where none was asked for; an error where the kernel could not give one.
+    /// `None` if none was requested; an error if the kernel could not provide one.
     pub(crate) pidfd: Option<io::Result<OwnedFd>>,
-    /// None on a Unix socket.
+    /// `None` on a Unix socket.
     pub(crate) source: Option<SocketAddr>,
-    /// How many datagrams the socket has dropped so far, modulo 2^32. None is none.
+    /// How many datagrams the socket has dropped so far, modulo 2^32. `None` means 0.
     pub(crate) overflow: Option<u32>,
 }
 
 impl Message<'_> {
-    /// Whether the kernel did not note who sent it, because it was queued at an inherited
-    /// socket before that was asked for.
+    /// Whether the kernel did not record the sender, because the datagram was queued at an
+    /// inherited socket before that was requested.
     pub(crate) fn is_unnamed(&self) -> bool {
         let unnamed = self.credentials.is_none_or(Credentials::is_empty);
         unnamed && self.source.is_none() && !matches!(self.pidfd, Some(Ok(_)))
     }
 }
 
-/// What has been made of the control data of a message.
+/// The parsed control data of a message.
 #[derive(Default)]
 struct Arrived {
     length: usize,
@@ -70,9 +72,9 @@ struct Arrived {
     overflow: Option<u32>,
 }
 
-/// Room for the messages of one receive, made once.
+/// Buffers for the messages of one receive, allocated once.
 pub(crate) struct Batch {
-    /// Points into the four after it, which are never resized.
+    /// Points into the next four vectors, which are never resized.
     headers: Vec<libc::mmsghdr>,
     parts: Vec<libc::iovec>,
     data: Vec<[u8; DATA_ROOM]>,
@@ -85,8 +87,8 @@ pub(crate) struct Batch {
     name_room: libc::socklen_t,
 }
 
-// SAFETY: the pointers in the headers lead to memory that moves along with them, and that
-// nobody else knows of.
+// SAFETY: the pointers in the headers lead to memory that moves along with them, and to which
+// nothing else refers.
 unsafe impl Send for Batch {}
 
 impl Batch {
@@ -117,7 +119,7 @@ impl Batch {
             batch.parts.push(libc::iovec { iov_base: data.cast(), iov_len: DATA_ROOM });
         }
         for index in 0..BATCH {
-            // SAFETY: a header of C's, of numbers and pointers, all of which may be zero.
+            // SAFETY: a C header of numbers and pointers, all of which may be zero.
             let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
             let message = &mut header.msg_hdr;
             message.msg_iov = batch.parts.as_mut_ptr().wrapping_add(index);
@@ -133,9 +135,8 @@ impl Batch {
         batch
     }
 
-    /// Makes room for the pidfds that a socket has begun to pass, or no longer has it: what
-    /// has no room the kernel drops itself, which is cheaper and safer than closing a
-    /// descriptor of a stranger's.
+    /// Adds or removes the space for pidfds. The kernel itself drops what does not fit, which
+    /// is cheaper and safer than closing a descriptor from a stranger.
     pub(crate) fn expect_pidfds(&mut self, expected: bool) {
         let pidfd = if expected { NUMBER_ROOM } else { 0 };
         self.control_room = CREDENTIALS_ROOM + pidfd;
@@ -144,11 +145,11 @@ impl Batch {
         }
     }
 
-    /// Receives what is there, and forgets what was received before: pidfds that nobody
-    /// has taken are closed. Nothing there is no error.
+    /// Receives the datagrams that are there, and discards those of the last receive: pidfds
+    /// that were not taken are closed. An empty queue is not an error.
     pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
-        self.forget();
-        // SAFETY: as many headers as are said, each with an exclusive part of the vectors
+        self.clear();
+        // SAFETY: as many headers as given, each with an exclusive part of the vectors
         // beside them, whose room is what the header says: it was reset after the last
         // receive.
         let count = unsafe {
@@ -179,15 +180,15 @@ impl Batch {
         Ok(count)
     }
 
-    /// As [`receive`](Self::receive), from a Unix socket whose senders may attach
-    /// descriptors. Each datagram is looked at first and taken off the socket after; one
-    /// that carries descriptors is left to the discarder.
+    /// As [`receive`](Self::receive), from a Unix socket whose senders may attach descriptors.
+    /// Each datagram is peeked at first and removed from the socket afterwards; one that
+    /// carries descriptors is left to the discarder.
     pub(crate) fn receive_discarding(
         &mut self,
         socket: BorrowedFd<'_>,
         discarder: &Discarder,
     ) -> io::Result<usize> {
-        self.forget();
+        self.clear();
         let messages = self.headers.iter_mut().zip(&self.controls).zip(&mut self.arrived);
         for ((header, control), arrived) in messages {
             let message = &mut header.msg_hdr;
@@ -195,14 +196,14 @@ impl Batch {
             // SAFETY: a header with an exclusive part of the vectors beside it, whose room
             // is what it says: it was reset after the last receive.
             let length = unsafe { libc::recvmsg(socket.as_raw_fd(), message, flags) };
-            let looked = usize::try_from(length).map_err(|_| io::Error::last_os_error());
-            let taken = looked.and_then(|length| {
+            let peeked = usize::try_from(length).map_err(|_| io::Error::last_os_error());
+            let taken = peeked.and_then(|length| {
                 let mut attached = Attached::default();
                 let mut places = attached.iter_mut();
                 // SAFETY: the kernel has just filled in this header and its control data.
-                let mut looked = unsafe {
+                let mut peeked = unsafe {
                     own(message, control, length, |fd| {
-                        // Beside the credentials there is room for two at most.
+                        // Besides the credentials there is room for at most two.
                         if let Some(place) = places.next() {
                             *place = Some(fd);
                         }
@@ -210,15 +211,16 @@ impl Batch {
                 };
                 message.msg_controllen = self.control_room as _;
                 if attached.iter().any(Option::is_some) {
-                    looked.flags |= libc::MSG_CTRUNC;
+                    peeked.flags |= libc::MSG_CTRUNC;
                 }
-                // There is room for what was asked for, so that only descriptors cut it.
-                if looked.flags & libc::MSG_CTRUNC == 0 {
+                // There is room for everything that was requested, so only descriptors can
+                // truncate it.
+                if peeked.flags & libc::MSG_CTRUNC == 0 {
                     take_off(socket)?;
                 } else {
                     discarder.discard(socket, attached)?;
                 }
-                Ok(looked)
+                Ok(peeked)
             });
             match taken {
                 Ok(taken) => {
@@ -226,7 +228,7 @@ impl Batch {
                     self.count += 1;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // It is met again by the next receive, which has nothing to lose.
+                // It occurs again in the next receive, which has nothing to lose.
                 Err(_) if self.count > 0 => break,
                 Err(error) => return Err(error),
             }
@@ -234,14 +236,14 @@ impl Batch {
         Ok(self.count)
     }
 
-    fn forget(&mut self) {
-        for forgotten in self.arrived.iter_mut().take(self.count) {
-            forgotten.pidfd = None;
+    fn clear(&mut self) {
+        for arrived in self.arrived.iter_mut().take(self.count) {
+            arrived.pidfd = None;
         }
         self.count = 0;
     }
 
-    /// A message of the last receive. Its pidfd goes with it.
+    /// A message of the last receive, together with its pidfd.
     pub(crate) fn take(&mut self, index: usize) -> Option<Message<'_>> {
         let arrived = self.arrived.get_mut(..self.count)?.get_mut(index)?;
         let data = self.data.get(index)?;
@@ -267,13 +269,13 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// Takes over what came with a message: keeps a pidfd, and hands on what a sender has
-/// attached.
+/// Takes ownership of what came with a message: keeps a pidfd, and passes what the sender
+/// attached to `attached`.
 ///
 /// # Safety
 ///
-/// The kernel must have filled in the header and the control data, in a receive whose
-/// control data nobody else has taken or will take over: the descriptors in it become ours.
+/// The kernel must have filled in the header and the control data, in a receive whose control
+/// data is not taken twice: the descriptors in it become ours.
 unsafe fn own(
     header: &libc::msghdr,
     control: &Control,

@@ -11,27 +11,27 @@ use super::socket_path::{SocketFile, SocketPath};
 use super::{RECEIVE_BUFFER, TAKEN, bind_soon, cannot_bind, cannot_bind_for};
 use crate::sys::{self, BATCH, Batch, Discarder};
 
-/// The longest path or abstract name that fits `sun_path`, less its NUL.
+/// The longest path or abstract name that fits `sun_path`, without its NUL.
 const LONGEST_NAME: usize = 107;
 
 #[derive(Debug)]
 pub(crate) struct UdsListener {
-    /// Dropped first: while the socket lives, no other observer takes its file for dead.
+    /// Dropped first: while the socket exists, no other observer takes its file for dead.
     file: Option<SocketFile>,
     socket: OwnedFd,
     queue_bound: usize,
     passes_pidfds: bool,
     batch: Batch,
-    /// While datagrams may carry descriptors.
+    /// Set while datagrams may carry descriptors.
     discarder: Option<Discarder>,
-    /// Whether the kernel refuses further datagrams with descriptors.
+    /// Whether the kernel now refuses datagrams with descriptors.
     refuses: bool,
-    /// Whether this is the only holder of the socket, which ends with it.
+    /// Whether the socket was created here, so that nothing else holds it.
     own: bool,
 }
 
 impl UdsListener {
-    /// Listens at a path, which at no moment can be reached by more than the mode allows.
+    /// Listens at a path. At no moment do others have more access to it than the mode allows.
     pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         let refuse =
             |why: &str| Err(cannot_bind(path.display(), io::ErrorKind::InvalidInput, why));
@@ -41,7 +41,9 @@ impl UdsListener {
             bytes if bytes.contains(&0) => return refuse("the path holds a NUL byte"),
             _ if length > LONGEST_NAME => return refuse(&too_long("path", length)),
             _ if mode > 0o777 => {
-                return refuse(&format!("the mode {mode:#o} has more than permissions in it"));
+                return refuse(&format!(
+                    "the mode {mode:#o} is not a set of permissions; use at most 0o777"
+                ));
             }
             _ => {}
         }
@@ -51,8 +53,8 @@ impl UdsListener {
         Ok(listener)
     }
 
-    /// Listens at a name in Linux's abstract namespace, which has no file and no mode:
-    /// whoever is in this network namespace can reach it.
+    /// Listens at a name in Linux's abstract namespace, which has no file and no mode: every
+    /// process in this network namespace can reach it.
     pub(crate) fn bind_abstract(name: &[u8]) -> io::Result<Self> {
         let what = Path::new(OsStr::from_bytes(name)).display();
         let what = format!("@{what}");
@@ -79,8 +81,8 @@ impl UdsListener {
         }
     }
 
-    /// Listens on a socket that somebody else has bound and will remove, such as a
-    /// service manager.
+    /// Listens on a socket that another program, such as a service manager, has bound and will
+    /// remove.
     pub(crate) fn inherit(socket: OwnedFd) -> io::Result<Self> {
         let number = socket.as_raw_fd();
         let fail = |error: io::Error| {
@@ -94,7 +96,7 @@ impl UdsListener {
             Ok(false) => {
                 return Err(fail(io::Error::new(
                     io::ErrorKind::InvalidInput,
-                    "it is no Unix datagram socket that is bound and not connected",
+                    "it is not a Unix datagram socket that is bound and not connected",
                 )));
             }
             Err(error) => return Err(fail(error)),
@@ -112,12 +114,12 @@ impl UdsListener {
         made().map_err(|error| cannot_bind_for(what, error))
     }
 
-    /// To be called before the first datagram is queued, which keeps of its sender what
-    /// was asked for by then.
+    /// Must be called before the first datagram is queued, because a queued datagram keeps
+    /// only the sender information that was requested by then.
     fn on(socket: OwnedFd, own: bool) -> io::Result<Self> {
         sys::pass_credentials(socket.as_fd())?;
         let refuses = sys::refuse_descriptors(socket.as_fd());
-        // A socket from elsewhere may have taken some before it was told to refuse them.
+        // An inherited socket may have accepted some before it was set to refuse them.
         let discarder = (!refuses || !own).then(Discarder::new);
         Ok(Self {
             file: None,
@@ -131,8 +133,8 @@ impl UdsListener {
         })
     }
 
-    /// Whether datagrams come with pidfds of their senders from now on, also those that
-    /// are queued already. Costs twice the frame. Unsupported before Linux 6.5.
+    /// Sets whether datagrams carry pidfds of their senders from now on, including those that
+    /// are queued already. That doubles the cost of a datagram. Unsupported before Linux 6.5.
     pub(crate) fn pass_pidfds(&mut self, on: bool) -> io::Result<()> {
         if on != self.passes_pidfds {
             sys::pass_pidfds(self.socket.as_fd(), on)?;
@@ -148,7 +150,7 @@ impl UdsListener {
         };
         let read = self.batch.receive_discarding(self.socket.as_fd(), discarder)?;
         if self.refuses && read < BATCH {
-            // All that was queued before it refused them has been read.
+            // Everything that was queued before it refused them has been read.
             self.discarder = None;
         }
         Ok(read)
@@ -162,7 +164,7 @@ impl UdsListener {
         self.queue_bound
     }
 
-    /// Here the queue's length is what counts, and the buffer holds nothing.
+    /// For a Unix socket the length of the queue is the limit; the buffer size has no effect.
     pub(super) fn set_receive_buffer(&mut self, bytes: usize) -> io::Result<usize> {
         sys::set_receive_buffer(self.as_fd(), bytes)?;
         sys::receive_buffer(self.as_fd())
@@ -170,9 +172,10 @@ impl UdsListener {
 }
 
 impl Drop for UdsListener {
-    /// A socket that is closed drops what is queued, in the thread that closes it.
+    /// Reads what is queued first: closing a socket would drop queued descriptors in the
+    /// thread that closes it.
     fn drop(&mut self) {
-        // While the socket lives, no other observer takes its file for dead.
+        // While the socket exists, no other observer takes its file for dead.
         self.file = None;
         if self.own && self.discarder.as_ref().is_some_and(Discarder::is_here) {
             let _ = sys::shut_down_reading(self.socket.as_fd());
@@ -191,9 +194,9 @@ fn too_long(what: &str, length: usize) -> String {
     format!("the {what} has {length} bytes; a Unix socket's may have {LONGEST_NAME}")
 }
 
-/// How many datagrams the kernel queues on a socket made about now.
+/// How many datagrams the kernel queues on a socket that is created now.
 fn queue_bound() -> usize {
-    /// Where that can't be found out: far more than anybody sets.
+    /// If that is unknown: far more than anyone sets.
     const UNKNOWN: usize = 1 << 16;
     let length = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen");
     let length = length.ok().and_then(|length| length.trim().parse::<usize>().ok());

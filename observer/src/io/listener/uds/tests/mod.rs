@@ -221,9 +221,9 @@ fn what_is_no_socket_is_left_alone() {
     let _live = bind(&live);
     die(&target);
     let cases: [(&dyn Fn(), &str); 6] = [
-        (&|| fs::write(&path, b"precious").unwrap(), "a file that is no socket"),
+        (&|| fs::write(&path, b"precious").unwrap(), "a file that is not a socket"),
         (&|| fs::create_dir(&path).unwrap(), "a directory"),
-        (&make_fifo, "a file that is no socket"),
+        (&make_fifo, "a file that is not a socket"),
         (&|| symlink(folder.join("nothing"), &path).unwrap(), "a symbolic link"),
         (&|| symlink(&target, &path).unwrap(), "a symbolic link"),
         (&|| symlink(&live, &path).unwrap(), "a symbolic link"),
@@ -233,7 +233,7 @@ fn what_is_no_socket_is_left_alone() {
         let before = fs::symlink_metadata(&path).unwrap();
         let (kind, why) = refused(&path);
         assert_eq!(kind, ErrorKind::AlreadyExists);
-        assert_eq!(why, format!("there is {what}, which is left alone"));
+        assert_eq!(why, format!("{what} is already there; remove it or use another path"));
         let after = fs::symlink_metadata(&path).unwrap();
         assert_eq!((before.ino(), before.mode()), (after.ino(), after.mode()));
         match before.is_dir() {
@@ -280,7 +280,7 @@ fn a_socket_that_may_not_be_probed_is_left_alone() {
             let (kind, why) = refused(&path);
             assert_eq!(kind, ErrorKind::PermissionDenied);
             assert!(why.starts_with("there is a socket that may not be probed"), "{why}");
-            assert!(why.ends_with("and is left alone"), "{why}");
+            assert!(why.ends_with("; remove it or use another path"), "{why}");
         });
         assert!(path.exists());
     };
@@ -341,7 +341,7 @@ fn a_path_that_cannot_be() {
         assert_eq!(refused(path), (ErrorKind::InvalidInput, reason.into()), "{path:?}");
     }
     let error = UdsListener::bind(&folder.join("a"), 0o4600).unwrap_err();
-    assert!(error.to_string().ends_with(": the mode 0o4600 has more than permissions in it"));
+    assert!(error.to_string().ends_with(": the mode 0o4600 is not a set of permissions; use at most 0o777"));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

@@ -85,7 +85,7 @@ fn a_descriptor_that_is_no_such_socket() {
     ];
     for fd in no_sockets {
         let expected = format!(
-            "cannot listen on descriptor {}: it is no Unix datagram socket that is bound and \
+            "cannot listen on descriptor {}: it is not a Unix datagram socket that is bound and \
              not connected",
             fd.as_raw_fd(),
         );
