@@ -1,5 +1,5 @@
-//! An observer in a loop of mio's, beside a timer of the host's own. Ends at the first
-//! silence or exit: `beside_mio ENDPOINT`
+//! Runs an observer in a mio event loop. Ends at the first stall or exit:
+//! `beside_mio ENDPOINT`
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
@@ -31,7 +31,7 @@ fn main() -> io::Result<()> {
                 return Err(error);
             }
         }
-        // mio reports a descriptor once; whatever there is has to be fetched now.
+        // mio reports readiness only once, so fetch all events now.
         while let Some(event) = observer.poll_timeout(Duration::ZERO)? {
             println!("{event}");
             if let What::Stall { .. } | What::Exit { .. } = event.what {

@@ -1,7 +1,7 @@
-//! An observer in a task of tokio's. Ends at the first silence or exit:
+//! Runs an observer in a tokio task. Ends at the first stall or exit:
 //! `beside_tokio ENDPOINT`
 
-#![allow(unsafe_code, reason = "tokio wants the descriptor's life vouched for")]
+#![allow(unsafe_code, reason = "tokio requires a promise about the descriptor's lifetime")]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
 use std::io;
@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use varta_observer::{Event, Observer, What};
 
-/// The next event, when there is one.
+/// Waits for the next event.
 async fn next(observer: &mut AsyncFd<Observer>) -> io::Result<Event> {
     loop {
         let mut ready = observer.ready_mut(Interest::READABLE).await?;
@@ -31,7 +31,7 @@ async fn main() -> io::Result<()> {
         .bind()?;
     println!("listening");
 
-    // SAFETY: an observer keeps its descriptor from bind to drop, and AsyncFd owns it.
+    // SAFETY: an observer keeps the same descriptor until it is dropped, and AsyncFd owns it.
     let mut observer =
         unsafe { AsyncFd::register_with_interest(observer, Interest::READABLE) }?;
     loop {

@@ -1,8 +1,8 @@
-//! Says what becomes of the agents that beat to an endpoint, blocking in `poll`:
+//! Prints the events of the agents that send beats to an endpoint, blocking in `poll`:
 //!
 //! `watch ENDPOINT... [--threshold MS] [--exits N] [--v1]`
 //!
-//! It ends after so many exits, or never; with `--v1` it takes frames of version 1 too.
+//! It ends after N exits, or never; with `--v1` it also accepts frames of version 1.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use varta_observer::{Builder, Observer, What};
 
-const DEFAULT: Duration = Duration::from_millis(500);
+const DEFAULT_THRESHOLD: Duration = Duration::from_millis(500);
 
 const USAGE: &str = "usage: watch ENDPOINT... [--threshold MS] [--exits N] [--v1]";
 
 fn main() -> ExitCode {
-    let Some((builder, exits)) = wanted() else {
+    let Some((builder, exits)) = parse_arguments() else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
@@ -29,10 +29,11 @@ fn main() -> ExitCode {
     }
 }
 
-fn wanted() -> Option<(Builder, u64)> {
+fn parse_arguments() -> Option<(Builder, u64)> {
     let mut arguments = std::env::args().skip(1);
-    let mut builder =
-        Observer::builder().listen(arguments.next()?.parse().ok()?).threshold(DEFAULT);
+    let mut builder = Observer::builder()
+        .listen(arguments.next()?.parse().ok()?)
+        .threshold(DEFAULT_THRESHOLD);
     let mut exits = u64::MAX;
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
@@ -53,11 +54,11 @@ fn watch(builder: Builder, exits: u64) -> std::io::Result<()> {
     if let Some(advice) = observer.advice() {
         eprintln!("watch: {advice}");
     }
-    let mut gone = 0;
-    while gone < exits {
+    let mut exited = 0;
+    while exited < exits {
         if let Some(event) = observer.poll()? {
             println!("{event}");
-            gone += u64::from(matches!(event.what, What::Exit { .. }));
+            exited += u64::from(matches!(event.what, What::Exit { .. }));
         }
     }
     Ok(())

@@ -44,7 +44,8 @@ const WAKER: u64 = TIMER - 1;
 ///
 /// - **Input.** The observer reads the sockets that its [`Builder`](crate::Builder) bound or
 ///   [`listen`](Self::listen) added, and watches the processes of local agents. It does so
-///   only inside the poll methods; nothing runs in the background.
+///   only inside the poll methods. Nothing runs in the background, except threads that close
+///   the descriptors that senders attach to datagrams (before Linux 6.16).
 /// - **Time.** Times are in nanoseconds since the observer started, on a clock that includes
 ///   suspend ([`now_ns`](Self::now_ns)). The observer expects to be polled again when it asked
 ///   for it: at [`next_deadline`](Self::next_deadline), when its descriptor is readable, or at

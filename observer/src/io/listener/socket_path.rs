@@ -33,7 +33,7 @@ pub(super) struct SocketPath<'a> {
 /// What is at a path.
 enum Occupant {
     /// Nothing any more.
-    Nobody,
+    Nothing,
     /// A socket whose process has ended.
     Dead,
     /// A socket that a process listens on.
@@ -132,7 +132,7 @@ impl<'a> SocketPath<'a> {
             }
             match (self.occupant()?, lock_error) {
                 (Occupant::Live, _) => return Ok(false),
-                (Occupant::Nobody, _) => {}
+                (Occupant::Nothing, _) => {}
                 (Occupant::Dead, None) => self.remove_dead()?,
                 (Occupant::Dead, Some(error)) => {
                     let why = format!(
@@ -159,7 +159,7 @@ impl<'a> SocketPath<'a> {
             }
             Ok(about) if about.is_dir() => return occupied("a directory"),
             Ok(_) => return occupied("a file that is not a socket"),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Occupant::Nobody),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Occupant::Nothing),
             Err(error) => return Err(cannot_bind_for(self.path.display(), error)),
         }
         let probe = UnixDatagram::unbound().and_then(|probe| probe.connect(self.path));
@@ -169,7 +169,7 @@ impl<'a> SocketPath<'a> {
         };
         match error.raw_os_error() {
             Some(libc::ECONNREFUSED) => Ok(Occupant::Dead),
-            Some(libc::ENOENT) => Ok(Occupant::Nobody),
+            Some(libc::ENOENT) => Ok(Occupant::Nothing),
             Some(libc::EPROTOTYPE) => {
                 let why = "a socket of another kind is in use there";
                 Err(self.cannot(ErrorKind::AddrInUse, why))

@@ -337,7 +337,7 @@ impl Processes {
     fn release_pidfd(&mut self, slot: Slot) {
         let Some(followed) = self.followed.get_mut(slot.index()) else { return };
         if let Some(handle) = followed.handle.take() {
-            // A forked child may keep_pidfd a copy of the pidfd, which would keep_pidfd it in the epoll
+            // A forked child may hold a copy of the pidfd, which would keep it in the epoll
             // set. An error because it is not in the set does no harm.
             let _ = self.epoll.remove(handle.as_fd());
             self.held = self.held.saturating_sub(1);

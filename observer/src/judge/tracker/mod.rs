@@ -137,7 +137,7 @@ impl Tracker {
             }
             _ if !full => return Room::Free,
             None => self.longest_gone(),
-            Some(uid) => self.longest_gone().or_else(|| self.from_user_over_share(uid)),
+            Some(uid) => self.longest_gone().or_else(|| self.stalled_of_user_over_share(uid)),
         };
         evicted.map_or(Room::None, |slot| Room::Instead(Slot(slot)))
     }
@@ -148,7 +148,7 @@ impl Tracker {
     }
 
     /// A stalled agent of a user that has more than an equal share, if this user has less.
-    fn from_user_over_share(&self, uid: u32) -> Option<u32> {
+    fn stalled_of_user_over_share(&self, uid: u32) -> Option<u32> {
         let share = self.capacity / self.users.count_with(uid);
         let below = self.users.several() && self.users.agents(uid) < share;
         below.then(|| self.users.longest_stalled_over(share)).flatten()

@@ -341,7 +341,11 @@ fn a_path_that_cannot_be() {
         assert_eq!(refused(path), (ErrorKind::InvalidInput, reason.into()), "{path:?}");
     }
     let error = UdsListener::bind(&folder.join("a"), 0o4600).unwrap_err();
-    assert!(error.to_string().ends_with(": the mode 0o4600 is not a set of permissions; use at most 0o777"));
+    assert!(
+        error
+            .to_string()
+            .ends_with(": the mode 0o4600 is not a set of permissions; use at most 0o777")
+    );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
