@@ -101,18 +101,18 @@ pub struct Observer {
     capacity: usize,
     ready: Ready,
     /// When all descriptors were last checked, including the last one.
-    waited: u64,
+    checked_at: u64,
     /// Whether the kernel sends a pidfd with each datagram.
     passing_pidfds: bool,
     /// The time of the last read of the sockets.
     now: u64,
     /// Makes the observer's descriptor readable when a deadline passes.
     timer: Timer,
-    armed: Cell<Option<u64>>,
+    timer_at: Cell<Option<u64>>,
     /// Whether the host waits for the observer's descriptor.
     embedded: Cell<bool>,
     /// The deadline that the host has asked for since its last poll.
-    asked: Cell<Option<Option<u64>>>,
+    requested_deadline: Cell<Option<Option<u64>>>,
     /// Whether a descriptor of the host was ready.
     woken: bool,
     owner: Owner,
@@ -142,13 +142,13 @@ impl Observer {
             socket_options,
             capacity,
             ready: Ready::new(),
-            waited: 0,
+            checked_at: 0,
             passing_pidfds: false,
             now: 0,
             timer,
-            armed: Cell::new(None),
+            timer_at: Cell::new(None),
             embedded: Cell::new(false),
-            asked: Cell::new(None),
+            requested_deadline: Cell::new(None),
             woken: false,
             owner: Owner::here(),
         })
@@ -265,7 +265,7 @@ impl Observer {
     pub fn next_deadline(&self) -> io::Result<Option<Duration>> {
         self.owner.check()?;
         let due = self.due();
-        self.asked.set(Some(due));
+        self.requested_deadline.set(Some(due));
         Ok(due.map(|due| Duration::from_nanos(due.saturating_sub(self.clock.now()))))
     }
 

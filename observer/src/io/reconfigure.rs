@@ -127,7 +127,7 @@ impl Observer {
         // A host that waits for the descriptor does not ask for it again.
         if self.embedded.get() {
             self.arm()?;
-            self.pause_detector.expect(self.armed.get());
+            self.pause_detector.expect(self.timer_at.get());
         }
         Ok(())
     }

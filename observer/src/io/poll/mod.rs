@@ -20,10 +20,10 @@ impl Observer {
     /// Ends a poll: records when the host is expected back. `found` is whether the poll
     /// returned an event.
     pub(super) fn end_poll(&mut self, found: bool, timeout: Duration) -> io::Result<()> {
-        self.asked.set(None);
+        self.requested_deadline.set(None);
         if self.embedded.get() {
             self.arm()?;
-            self.pause_detector.expect(self.armed.get());
+            self.pause_detector.expect(self.timer_at.get());
         } else {
             // A host that got an event is expected back at once. One that got none and did not
             // wait comes back when it likes.
@@ -93,7 +93,7 @@ impl Observer {
     /// Whether everything that arrived by `until`, beats and exits, has been processed, even
     /// if more keeps arriving.
     pub(super) fn is_caught_up(&self, until: u64) -> bool {
-        self.processes.alive_until(self.waited) >= until
+        self.processes.alive_until(self.checked_at) >= until
             && self.sockets.read_until().is_some_and(|read| read >= until)
     }
 
@@ -155,7 +155,7 @@ impl Observer {
             return false;
         };
         let read_until = self.sockets.read_until().unwrap_or(self.now);
-        let horizon = read_until.min(self.processes.alive_until(self.waited));
+        let horizon = read_until.min(self.processes.alive_until(self.checked_at));
         if horizon < due {
             self.sockets.look_again(due);
             return false;
@@ -165,7 +165,7 @@ impl Observer {
 
     /// Reads a batch, if there is one.
     fn read(&mut self, now: u64) -> io::Result<()> {
-        if now.saturating_sub(self.waited) > UNDER_LOAD_NS {
+        if now.saturating_sub(self.checked_at) > UNDER_LOAD_NS {
             self.wait_for_descriptors(Some(Duration::ZERO))?;
         } else {
             self.record_wakeup(now);
@@ -211,18 +211,18 @@ impl Observer {
                 match ready.token {
                     TIMER => {
                         self.timer.drain();
-                        self.armed.set(None);
+                        self.timer_at.set(None);
                     }
                     WAKER => self.woken = true,
                     token if Processes::is_pidfd(token) => {
-                        found_exit |= self.processes.ready(token, now, self.waited);
+                        found_exit |= self.processes.ready(token, now, self.checked_at);
                     }
                     token => self.sockets.set_ready(token, ready.hung_up),
                 }
             }
             // When many processes have exited at once, one wait does not return all of them.
             if !found_exit {
-                self.waited = now;
+                self.checked_at = now;
                 return Ok(());
             }
             timeout = Some(Duration::ZERO);
@@ -231,7 +231,7 @@ impl Observer {
 
     fn record_wakeup(&mut self, now: u64) {
         self.now = now;
-        if let Some(due) = self.asked.take() {
+        if let Some(due) = self.requested_deadline.take() {
             self.pause_detector.expect(due);
         }
         if let Some(pause) = self.pause_detector.look(now, Clock::asleep) {
@@ -267,7 +267,7 @@ impl Observer {
         let now = self.clock.now();
         let retry_at = self.sockets.next_retry();
         let due = [self.due(), retry_at, self.tick(now)].into_iter().flatten().min();
-        let armed = self.armed.get();
+        let armed = self.timer_at.get();
         // A timer that wakes the host too early costs less than setting it for each beat.
         let good_enough = armed.is_some_and(|at| at > now && due.is_some_and(|due| at <= due));
         if good_enough || armed == due {
@@ -278,7 +278,7 @@ impl Observer {
             Some(due) => self.timer.arm(self.clock.since_boot(due).max(1))?,
             None => self.timer.disarm()?,
         }
-        self.armed.set(due);
+        self.timer_at.set(due);
         Ok(())
     }
 }

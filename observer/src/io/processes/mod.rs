@@ -39,7 +39,7 @@ pub(crate) struct Processes {
     pidless_senders: bool,
     epoll: Epoll,
     /// By slot.
-    followed: Vec<Followed>,
+    followed: Vec<TrackedProcess>,
     held: usize,
     /// How many descriptors may be held.
     bound: usize,
@@ -58,7 +58,7 @@ pub(crate) struct Processes {
 }
 
 #[derive(Default)]
-struct Followed {
+struct TrackedProcess {
     slot: Option<Slot>,
     agent: u64,
     handle: Option<ProcessHandle>,
@@ -403,12 +403,13 @@ impl Environment for Processes {
         self.release_pidfd(slot);
         if self.followed.len() <= slot.index() {
             // Slots are assigned in order, so this stays within the allocated capacity.
-            self.followed.resize_with(slot.index() + 1, Followed::default);
+            self.followed.resize_with(slot.index() + 1, TrackedProcess::default);
         }
         if let Some(followed) = self.followed.get_mut(slot.index()) {
             let name = identity::program_name(pid).filter(|_| self.features.table);
             let (slot, verified_at) = (Some(slot), self.now);
-            *followed = Followed { slot, agent, name, verified_at, ..Followed::default() };
+            *followed =
+                TrackedProcess { slot, agent, name, verified_at, ..TrackedProcess::default() };
         }
         if self.features.descriptors == Descriptors::None {
             return Exits::Unseen;
@@ -436,7 +437,7 @@ impl Environment for Processes {
     fn released(&mut self, slot: Slot, _: u64) {
         self.release_pidfd(slot);
         if let Some(followed) = self.followed.get_mut(slot.index()) {
-            *followed = Followed::default();
+            *followed = TrackedProcess::default();
         }
     }
 }

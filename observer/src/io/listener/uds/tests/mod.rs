@@ -262,7 +262,7 @@ fn a_socket_of_another_kind_is_left_alone() {
     engaged.connect(&other).unwrap();
     let (kind, why) = refused(&path);
     assert_eq!(kind, ErrorKind::PermissionDenied);
-    assert!(why.starts_with("there is a socket that may not be probed"), "{why}");
+    assert!(why.starts_with("a socket is already there and cannot be probed"), "{why}");
     assert!(path.exists());
 }
 
@@ -279,7 +279,7 @@ fn a_socket_that_may_not_be_probed_is_left_alone() {
             become_user(NOBODY);
             let (kind, why) = refused(&path);
             assert_eq!(kind, ErrorKind::PermissionDenied);
-            assert!(why.starts_with("there is a socket that may not be probed"), "{why}");
+            assert!(why.starts_with("a socket is already there and cannot be probed"), "{why}");
             assert!(why.ends_with("; remove it or use another path"), "{why}");
         });
         assert!(path.exists());
