@@ -1,4 +1,4 @@
-"""Writes the conformance vectors and stories, or checks that the files hold exactly them."""
+"""Writes the conformance vectors and stories, or checks that the files are up to date."""
 
 import argparse
 import itertools
@@ -38,7 +38,7 @@ def vectors_document() -> dict:
 
 def stories_document() -> dict:
     return {
-        **header("What an observer of the Varta Lifeline Protocol is told and must say"),
+        **header("What an observer of the Varta Lifeline Protocol receives and must report"),
         "stories": stories(),
     }
 
@@ -50,11 +50,11 @@ DOCUMENTS: dict[str, Callable[[], dict]] = {
 
 
 def checked(document: dict) -> dict:
-    """The same, if no two entries have one id."""
+    """The document, after a check that ids are unique."""
     seen = set()
     for entry in itertools.chain(*(part for part in document.values() if isinstance(part, list))):
         if entry["id"] in seen:
-            raise ValueError(f"two entries are called {entry['id']}")
+            raise ValueError(f"two entries have the id {entry['id']}")
         seen.add(entry["id"])
     return document
 
@@ -62,7 +62,7 @@ def checked(document: dict) -> dict:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="generate", description=__doc__)
     action = parser.add_mutually_exclusive_group(required=True)
-    action.add_argument("--out", type=Path, metavar="FOLDER", help="write the files there")
+    action.add_argument("--out", type=Path, metavar="FOLDER", help="write the files")
     action.add_argument("--check", type=Path, metavar="FOLDER", help="fail if a file differs")
     arguments = parser.parse_args()
 
@@ -82,7 +82,7 @@ def main() -> int:
             print(f"{path}: {wrong}", file=sys.stderr)
             good = False
         else:
-            print(f"{path} is as generated")
+            print(f"{path} is up to date")
     return 0 if good else 1
 
 

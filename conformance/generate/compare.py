@@ -1,4 +1,4 @@
-"""What is wrong with a file, in words."""
+"""Describes how a file differs from what is generated."""
 
 import itertools
 import json
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def difference(there: object, here: object, place: str = "") -> str:
-    """The first thing that differs, in words: in the file, and as it should be."""
+    """Describes the first difference: the value in the file and the generated one."""
     if isinstance(there, dict) and isinstance(here, dict) and has_lists(here):
         for name in [*here, *(name for name in there if name not in here)]:
             if there.get(name) != here.get(name):
@@ -17,9 +17,9 @@ def difference(there: object, here: object, place: str = "") -> str:
                 named = ours.get("id", at) if isinstance(ours, dict) else at
                 return difference(theirs, ours, f"{place}{named}: ")
     if there == here:
-        return "the entries are the same, but not the bytes around them"
+        return "the entries are the same, but the formatting differs"
     return (
-        f"{place}this differs\n"
+        f"{place}differs\n"
         f"  in the file: {json.dumps(there)}\n"
         f"  regenerated: {json.dumps(here)}"
     )
@@ -30,11 +30,11 @@ def has_lists(value: dict) -> bool:
 
 
 def check(path: Path, text: str) -> str | None:
-    """What is wrong with the file, if anything is."""
+    """Describes how the file differs; None if it does not."""
     found = path.read_bytes()
     if found == text.encode():
         return None
     try:
         return difference(json.loads(found), json.loads(text))
     except ValueError as error:
-        return f"it is not JSON: {error}"
+        return f"not valid JSON: {error}"

@@ -6,7 +6,7 @@ from wire import crc32c
 
 def crc_vectors() -> list[dict]:
     known = [
-        _vector("crc32c-check", "the nine digits that catalogues use", b"123456789"),
+        _vector("crc32c-check", "the nine digits of the usual check value", b"123456789"),
         _vector("crc32c-a", "one letter", b"a"),
         _vector("crc32c-zeros", "32 bytes of 00, as in RFC 3720", bytes(32)),
         _vector("crc32c-ones", "32 bytes of ff, as in RFC 3720", b"\xff" * 32),

@@ -1,4 +1,4 @@
-"""Vectors of version 2 frames: what is accepted, what is refused, and why first."""
+"""Vectors of version 2 frames: which are accepted, which are refused, and with which error."""
 
 import itertools
 import struct
@@ -20,8 +20,8 @@ from wire import NONCE_TERMINAL, Beat, Refused
 GOLDEN_OK = Beat("ok", 2, 0, 1, 0)
 GOLDEN_LAST = Beat("critical", 2, 999, NONCE_TERMINAL, 0)
 
-# One way to earn each error, in the order in which a decoder looks for them. A wrong
-# checksum is no field of the head.
+# One way to cause each error, in the order in which a decoder checks them. A wrong
+# checksum is not a field of the head.
 FAULTS: dict[str, dict[str, object]] = {
     "BadMagic": {"magic": b"AV"},
     "BadVersion": {"version": 3},
@@ -71,7 +71,7 @@ def edge_beats(
     for payload in payloads:
         yield f"payload-{payload}", f"payload {payload}", replace(plain, payload=payload)
     largest = Beat("critical", 2**32 - 1, 2**64 - 2, NONCE_TERMINAL, payloads[-1])
-    yield "largest", "every number as large as it may be", largest
+    yield "largest", "every number at its maximum", largest
     for turn in range(16):
         beat = Beat(
             ("ok", "degraded", "critical")[turn % 3],
@@ -84,10 +84,10 @@ def edge_beats(
 
 
 def fault_sets(errors: list[str]) -> Iterator[list[str]]:
-    """Every set of faults that one frame can have at once, each in decoding order."""
+    """Every set of faults that one frame can have at once, in decoding order."""
     for size in range(1, len(errors) + 1):
         for chosen in itertools.combinations(errors, size):
-            # One status byte has one fault.
+            # A status byte has only one fault.
             if not {"BadStatus", "StallOnWire"} <= set(chosen):
                 yield list(chosen)
 
@@ -118,7 +118,7 @@ def _order() -> Iterator[dict]:
         frame = wire.with_crc(head_with(faults, wire.VERSION) + struct.pack("<I", 42))
         if "BadCrc" in faults:
             frame = frame[:-1] + bytes([frame[-1] ^ 0xFF])
-        description = "wrong at once: " + ", ".join(faults)
+        description = "faults: " + ", ".join(faults)
         yield _decode_error("decode-order-" + "-".join(faults), description, frame, faults[0])
 
 
@@ -129,13 +129,13 @@ def _refused() -> Iterator[dict]:
     yield _decode_error("decode-ones", "32 bytes of ff", b"\xff" * 32, "BadMagic")
     yield _decode_error(
         "decode-version-1",
-        "a version 1 frame, which a decoder takes only when told to",
+        "a version 1 frame, which a decoder accepts only if asked to",
         wire.encode_v1(GOLDEN_OK),
         "BadVersion",
     )
     for version in (0, 1, 3, 255):
         frame = wire.with_crc(body[:2] + bytes([version]) + body[3:])
-        description = f"version byte {version}, the checksum right"
+        description = f"version byte {version} with a correct checksum"
         yield _decode_error(f"decode-version-byte-{version}", description, frame, "BadVersion")
     checksums = {
         "big-endian": golden[:27:-1],
@@ -144,7 +144,7 @@ def _refused() -> Iterator[dict]:
         "crc32": struct.pack("<I", zlib.crc32(body)),
     }
     for name, checksum in checksums.items():
-        description = f"the checksum is wrong: {name}"
+        description = f"a wrong checksum: {name}"
         yield _decode_error(f"decode-crc-{name}", description, body + checksum, "BadCrc")
     for byte in (4, 5, 127, 128, 254, 255):
         frame = wire.with_crc(body[:3] + bytes([byte]) + body[4:])
@@ -170,7 +170,7 @@ def _lengths() -> Iterator[dict]:
     for length, data in other_lengths(wire.encode(GOLDEN_OK)):
         yield {
             "id": f"frame-length-{length}",
-            "description": f"{length} bytes that begin as a frame does",
+            "description": f"{length} bytes that begin like a frame",
             "kind": "frame_length",
             "wire_hex": data.hex(),
         }
@@ -196,7 +196,7 @@ def _decode_error(id: str, description: str, frame: bytes, error: str) -> dict:
     except Refused as refused:
         found = str(refused)
     if found != error:
-        raise ValueError(f"{id} was meant to be {error}, and is {found}")
+        raise ValueError(f"{id} should be {error}, but is {found}")
     return {
         "id": id,
         "description": description,

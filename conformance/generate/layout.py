@@ -1,10 +1,10 @@
-"""How the files look."""
+"""The layout of the files."""
 
 import json
 
 
 def text_of(document: dict) -> str:
-    """JSON for reading: each step and each event of a story has a line."""
+    """JSON for human readers: each step and each event of a story is one line."""
     if "stories" not in document:
         return json.dumps(document, indent=2) + "\n"
     *head, last = json.dumps({**document, "stories": None}, indent=2).rpartition("null")

@@ -1,4 +1,4 @@
-"""The secure wrapping and its derivations: written from the specification alone."""
+"""The secure wrapping and its key derivations, written only from the specification."""
 
 import struct
 

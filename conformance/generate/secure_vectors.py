@@ -1,4 +1,4 @@
-"""Vectors of the derivations, of sealing, and of what must not open."""
+"""Vectors of key derivation, of sealing, and of frames that must not open."""
 
 import struct
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ RISING_KEY = bytes(range(32))
 RISING_SALT = bytes(range(1, 17))
 COUNTERS = [0, 1, 255, 256, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1]
 
-# What open_error tampers with; each is also a seal vector, so that both ends are seen.
+# What the open_error vectors modify. Each is also a seal vector.
 PID = 0x01020304
 KEY = derived("open/key", 32)
 MASTER = derived("open/master", 32)
@@ -41,7 +41,7 @@ def _kdf() -> Iterator[dict]:
 
 
 def _shared_seals() -> Iterator[dict]:
-    yield _shared_seal("seal-shared-whole", "what open_error takes apart", KEY, PREFIX, 1, FRAME)
+    yield _shared_seal("seal-shared-whole", "for the open_error vectors", KEY, PREFIX, 1, FRAME)
     for name, frame in _plaintexts():
         id = f"seal-shared-{name}"
         yield _shared_seal(id, name, derived(id, 32), derived(f"{id}/iv", 8), 1, frame)
@@ -56,7 +56,7 @@ def _shared_seals() -> Iterator[dict]:
 
 
 def _master_seals() -> Iterator[dict]:
-    yield _master_seal("seal-master-whole", "what open_error takes apart", MASTER, PID, PREFIX, 1)
+    yield _master_seal("seal-master-whole", "for the open_error vectors", MASTER, PID, PREFIX, 1)
     for pid in U32_EDGES[2:]:
         id = f"seal-master-pid-{pid}"
         yield _master_seal(id, f"pid {pid}", derived(id, 32), pid, derived(f"{id}/iv", 8), 1)
@@ -66,7 +66,7 @@ def _master_seals() -> Iterator[dict]:
 
 
 def _plaintexts() -> Iterator[tuple[str, bytes]]:
-    """What is sealed need not be a frame: that is looked at after opening."""
+    """The plaintext need not be a frame: it is decoded after opening."""
     yield "golden-ok", wire.encode(GOLDEN_OK)
     yield "golden-last-words", wire.encode(GOLDEN_LAST)
     yield "zeros", bytes(32)
@@ -84,9 +84,9 @@ def _shared_errors() -> Iterator[dict]:
     for name, key in _wrong_keys(KEY):
         yield _shared_error(f"open-shared-key-{name}", f"the key is {name}", key, whole)
     bound = secure.seal(KEY, IV, FRAME, secure.pid_bytes(PID))
-    yield _shared_error("open-shared-associated", "associated data where none belongs", KEY, bound)
+    yield _shared_error("open-shared-associated", "unexpected associated data", KEY, bound)
     master = secure.seal_master(KEY, PID, IV, FRAME)
-    yield _shared_error("open-shared-master", "the other form, less its pid", KEY, master[4:])
+    yield _shared_error("open-shared-master", "the master form less its pid", KEY, master[4:])
 
 
 def _master_errors() -> Iterator[dict]:
@@ -105,7 +105,7 @@ def _master_errors() -> Iterator[dict]:
         frame = wire.encode(Beat("ok", inner, 1_000_000, 7, 42))
         yield _master_error(
             f"open-master-inner-pid-{inner}",
-            f"sealed well for pid {PID}, but the frame inside says {inner}",
+            f"correctly sealed for pid {PID}, but the frame has pid {inner}",
             MASTER,
             secure.seal_master(MASTER, PID, IV, frame),
         )
@@ -113,8 +113,8 @@ def _master_errors() -> Iterator[dict]:
         "underived": ("sealed with the master key itself", MASTER, outer),
         "other-agent": ("sealed with another agent's key", secure.agent_key(MASTER, 42), outer),
         "unbound": ("no associated data", key, b""),
-        "bound-backwards": ("the associated pid big-endian", key, outer[::-1]),
-        "bound-elsewhere": ("another pid associated", key, secure.pid_bytes(42)),
+        "bound-backwards": ("the associated pid is big-endian", key, outer[::-1]),
+        "bound-elsewhere": ("another pid as associated data", key, secure.pid_bytes(42)),
     }
     for name, (description, used, associated) in wrong.items():
         data = outer + secure.seal(used, IV, FRAME, associated)

@@ -1,11 +1,11 @@
-"""Where the inputs come from: edges on purpose, and bytes that only look random."""
+"""The inputs: chosen edge cases, and bytes that only look random."""
 
 import hashlib
 from collections.abc import Iterator
 
 U32_EDGES = [0, 1, 2, 42, 255, 256, 65535, 65536, 2**31 - 1, 2**31, 0x01020304, 2**32 - 1]
 
-# A double holds every integer up to 2^53 and not the one after it.
+# A double can represent every integer up to 2^53, but not 2^53 + 1.
 U64_EDGES = [
     *U32_EDGES,
     2**32,
@@ -22,7 +22,7 @@ U64_EDGES = [
 
 
 def derived(name: str, length: int) -> bytes:
-    """The same bytes for the same name, everywhere and for ever."""
+    """Bytes that depend only on the name."""
     blocks = (
         hashlib.sha256(f"{name}/{block}".encode()).digest() for block in range(length // 32 + 1)
     )
@@ -38,7 +38,7 @@ def derived_u64(name: str) -> int:
 
 
 def one_bit_flipped(wire: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each bit's number, counted from the lowest bit of byte 0, and the bytes without it."""
+    """For each bit, counted from the lowest of byte 0: its number, and the flipped bytes."""
     for bit in range(8 * len(wire)):
         flipped = bytearray(wire)
         flipped[bit // 8] ^= 1 << bit % 8
@@ -46,7 +46,7 @@ def one_bit_flipped(wire: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def other_lengths(wire: bytes) -> Iterator[tuple[int, bytes]]:
-    """The bytes cut or, with zeros, grown to every other length from 0 to 100."""
+    """The bytes truncated, or padded with zeros, to every other length from 0 to 100."""
     for length in range(101):
         if length != len(wire):
             yield length, (wire + bytes(100))[:length]

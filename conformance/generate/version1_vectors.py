@@ -1,4 +1,4 @@
-"""Vectors of version 1 frames, for a decoder that was told to accept them."""
+"""Vectors of version 1 frames, for a decoder that accepts them."""
 
 import struct
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def version1_vectors() -> list[dict]:
         ),
         _decode(
             "v1-no-checksum",
-            "a version 2 frame relabelled: what was its checksum is payload",
+            "a version 2 frame with version byte 1: its checksum becomes part of the payload",
             relabelled,
             Beat("ok", 2, 0, 1, struct.unpack("<Q", relabelled[24:])[0]),
             None,
@@ -33,7 +33,7 @@ def version1_vectors() -> list[dict]:
 def _order() -> Iterator[dict]:
     for faults in fault_sets([fault for fault in FAULTS if fault != "BadCrc"]):
         frame = head_with(faults, 1) + struct.pack("<Q", 2**64 - 1)
-        description = "wrong at once: " + ", ".join(faults)
+        description = "faults: " + ", ".join(faults)
         yield _decode("v1-order-" + "-".join(faults), description, frame, None, faults[0])
 
 
@@ -71,7 +71,7 @@ def _decode(
     except Refused as refused:
         found = (None, str(refused))
     if found != (fields, error):
-        raise ValueError(f"{id} was meant to be {fields or error}, and is {found}")
+        raise ValueError(f"{id} should be {fields or error}, but is {found}")
     return {
         "id": id,
         "description": description,

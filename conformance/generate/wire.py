@@ -1,4 +1,4 @@
-"""The frame, both versions, and its checksum: written from the specification alone."""
+"""The frame in both versions, and its checksum, written only from the specification."""
 
 import struct
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Beat:
 
 
 class Refused(Exception):
-    """A frame was not accepted; the message is the error's name."""
+    """A frame was refused; the message is the name of the error."""
 
 
 def crc32c(data: bytes) -> int:

@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_a_number_a_word_and_a_sentence() {
+    fn every_kind_has_a_code_a_name_and_a_text() {
         let all = [
             What::Beat { status: Status::Ok, payload: 0, nonce: u64::MAX, missed: 0 },
             What::Stall { last_nonce: 1, last_ns: 1_500_000_000, deaf: false },
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_is_named_by_what_is_known() {
+    fn an_agent_is_described_by_what_is_known() {
         let about = About { agent: 1, pid: 50, claimed_pid: 7, origin: Origin::KernelAttested };
         assert_eq!(about.to_string(), "agent 1 (pid 50, claims pid 7)");
         let sealed = About { pid: 0, origin: Origin::SecureNetwork, ..about };

@@ -131,21 +131,21 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_and_then_an_even_pace() {
+    fn a_rate_allows_a_burst_and_then_an_even_pace() {
         let rate = Rate { per_second: 10, burst: 3 };
         let through = let_through(rate, (0..500).map(|ms| ms * MS));
         assert_eq!(through, [0, 1, 2, 100, 200, 300, 400].map(|ms| ms * MS));
     }
 
     #[test]
-    fn quiet_earns_no_more_than_the_burst() {
+    fn silence_earns_no_more_than_the_burst() {
         let rate = Rate { per_second: 10, burst: 2 };
         let through = let_through(rate, [0, 0, 0, 60_000 * MS, 60_000 * MS, 60_000 * MS]);
         assert_eq!(through, [0, 0, 60_000 * MS, 60_000 * MS]);
     }
 
     #[test]
-    fn extremes_are_no_traps() {
+    fn extreme_rates_work() {
         let least = Rate { per_second: 0, burst: 0 };
         assert_eq!(let_through(least, [5, 6, 999 * MS, 1001 * MS, u64::MAX]).len(), 3);
         let all = Rate { per_second: u32::MAX, burst: u32::MAX };

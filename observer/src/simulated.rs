@@ -268,7 +268,7 @@ mod tests {
     use crate::judge::Sender;
 
     #[test]
-    fn what_was_polled_is_not_kept() {
+    fn polled_events_are_not_kept() {
         let mut observer = crate::Observer::simulated();
         let sender = Sender::Kernel { pid: 4321, uid: 0, process: None };
         for at in 0..1_000 {

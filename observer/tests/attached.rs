@@ -14,8 +14,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::{
-    Folder, Lingering, NEVER, forget_socket_option, frame, in_child, limit_descriptors, ms,
-    open_descriptors, send_with_descriptors, wait_until,
+    Folder, LingeringSocket, NEVER, forget_socket_option, frame, in_child, limit_descriptors,
+    ms, open_descriptors, send_with_descriptors, wait_until,
 };
 use varta_observer::{Builder, Observer};
 
@@ -66,7 +66,7 @@ impl Pair {
     }
 
     /// Sends a datagram that lingers. Answers what must stay open.
-    fn linger(&mut self, lingering: Lingering, bytes: &[u8]) -> TcpStream {
+    fn linger(&mut self, lingering: LingeringSocket, bytes: &[u8]) -> TcpStream {
         self.sent += 1;
         lingering.send(&self.sender, bytes)
     }
@@ -84,14 +84,14 @@ fn a_lingering_socket_does_not_block_the_observer() {
         // others' descriptors could come; later there is none.
         for round in 0..2 {
             for bytes in [&[][..], &own, &[7; 99]] {
-                peers.push(pair.linger(Lingering::new(), bytes));
+                peers.push(pair.linger(LingeringSocket::new(), bytes));
                 pair.receive();
             }
             let plain = vec![pair.sender.as_fd(); 253];
             send_with_descriptors(&pair.sender, &own, &plain).unwrap();
             pair.sent += 1;
             // All are read in one look.
-            peers.push(pair.linger(Lingering::new(), &own));
+            peers.push(pair.linger(LingeringSocket::new(), &own));
             for nonce in 1..=3 {
                 pair.beat(3 * round + nonce);
             }
@@ -110,7 +110,7 @@ fn a_lingering_socket_does_not_block_the_observer_when_no_descriptor_is_free() {
     in_child(|| {
         let folder = Folder::new();
         let mut pair = Pair::bind(&folder);
-        let lingering: Vec<_> = (0..6).map(|_| Lingering::new()).collect();
+        let lingering: Vec<_> = (0..6).map(|_| LingeringSocket::new()).collect();
         let mut hoard = Vec::new();
         limit_descriptors(File::open("/dev/null").unwrap().as_raw_fd().unsigned_abs().into());
         let mut peers = Vec::new();
@@ -126,11 +126,11 @@ fn a_lingering_socket_does_not_block_the_observer_when_no_descriptor_is_free() {
 }
 
 #[test]
-fn an_observer_is_dropped_at_once_though_a_lingering_socket_is_queued() {
+fn dropping_an_observer_does_not_wait_for_a_queued_lingering_socket() {
     in_child(|| {
         let folder = Folder::new();
         let mut pair = Pair::bind(&folder);
-        let _peer = pair.linger(Lingering::new(), &[7; 32]);
+        let _peer = pair.linger(LingeringSocket::new(), &[7; 32]);
         let Pair { observer, sender, .. } = pair;
         let start = Instant::now();
         // In a forked child, which has none of the observer's threads, and here.
@@ -142,14 +142,15 @@ fn an_observer_is_dropped_at_once_though_a_lingering_socket_is_queued() {
 
 /// Also on kernels that refuse descriptors: these were queued before it could be asked to.
 #[test]
-fn a_lingering_socket_that_an_inherited_socket_has_queued_does_not_block_the_observer() {
+fn a_lingering_socket_queued_before_the_socket_is_inherited_does_not_block_the_observer() {
     in_child(|| {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
         let socket = UnixDatagram::bind(&path).unwrap();
         let early = UnixDatagram::unbound().unwrap();
         early.connect(&path).unwrap();
-        let _peers: Vec<_> = (0..3).map(|_| Lingering::new().send(&early, &[7; 32])).collect();
+        let _peers: Vec<_> =
+            (0..3).map(|_| LingeringSocket::new().send(&early, &[7; 32])).collect();
         let observer = Builder::new().inherit(socket.into()).bind().unwrap();
         let mut pair = Pair::with(observer, &path);
         pair.sent = 3;

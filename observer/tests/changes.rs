@@ -18,8 +18,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use support::{
-    Folder, NEVER, Puppet, agent, assert_accounted, count, frame, hear_all, hear_until,
-    in_child, is, is_about, ms, names, nonce, readable_within, spelled, wait_until,
+    Folder, NEVER, TestAgent, agent_info, assert_accounted, count, frame, in_child, is,
+    is_about, ms, names, nonce, poll_all, poll_until, readable_within, text_of, wait_until,
 };
 use varta::secure::{Cipher, Iv, Key};
 use varta::{Endpoint, KeyFile, Status, Varta};
@@ -55,9 +55,9 @@ fn every_endpoint_can_be_added() {
         .threshold(NEVER)
         .bind()
         .unwrap();
-    let puppet = Puppet::at(&first);
-    puppet.beat(1);
-    hear_until(&mut observer, is("beat"));
+    let agent = TestAgent::at(&first);
+    agent.beat(1);
+    poll_until(&mut observer, is("beat"));
 
     observer.listen(endpoint(&second)).unwrap();
     assert_eq!(fs::metadata(&second).unwrap().permissions().mode() & 0o777, 0o640);
@@ -67,15 +67,15 @@ fn every_endpoint_can_be_added() {
     observer.listen(secure((HERE, 0).into(), KeyFile::Shared(file))).unwrap();
     let [plain, secure] = observer.udp_addresses().collect::<Vec<_>>().try_into().unwrap();
 
-    let elsewhere = Puppet::at(&second);
+    let elsewhere = TestAgent::at(&second);
     elsewhere.beat(1);
-    let heard = hear_until(&mut observer, is("beat"));
-    assert!(is_about(heard.last().unwrap(), elsewhere.pid()), "{}", spelled(&heard));
-    let mut abstract_one = Varta::open(&name).unwrap();
-    let _ = abstract_one.beat(Status::Ok, 0);
-    let heard = hear_until(&mut observer, is("beat"));
-    assert!(is_about(heard.last().unwrap(), std::process::id()));
-    drop(abstract_one);
+    let events = poll_until(&mut observer, is("beat"));
+    assert!(is_about(events.last().unwrap(), elsewhere.pid()), "{}", text_of(&events));
+    let mut abstract_agent = Varta::open(&name).unwrap();
+    let _ = abstract_agent.beat(Status::Ok, 0);
+    let events = poll_until(&mut observer, is("beat"));
+    assert!(is_about(events.last().unwrap(), std::process::id()));
+    drop(abstract_agent);
 
     let network = UdpSocket::bind((HERE, 0)).unwrap();
     for (bytes, to, origin) in [
@@ -83,8 +83,8 @@ fn every_endpoint_can_be_added() {
         (sealed(7, 1, 1, &frame(78, 1)).to_vec(), secure, Origin::SecureNetwork),
     ] {
         network.send_to(&bytes, to).unwrap();
-        let heard = hear_until(&mut observer, is("beat"));
-        assert_eq!(heard.last().unwrap().about.unwrap().origin, origin);
+        let events = poll_until(&mut observer, is("beat"));
+        assert_eq!(events.last().unwrap().about.unwrap().origin, origin);
     }
     assert_eq!(observer.snapshot().unwrap().len(), 5);
     drop(observer);
@@ -93,20 +93,20 @@ fn every_endpoint_can_be_added() {
 
 /// While somebody is awaited the kernel is asked for pidfds, at a new socket too.
 #[test]
-fn who_comes_to_a_new_endpoint_is_known_by_its_first_beat() {
+fn an_agent_at_a_new_endpoint_is_confirmed_by_its_first_beat() {
     let folder = Folder::new();
     let [first, second] = ["first.sock", "second.sock"].map(|name| folder.join(name));
     let mut observer = Observer::bind(&first, NEVER, 0o600).unwrap();
-    assert!(hear_all(&mut observer).is_empty());
+    assert!(poll_all(&mut observer).is_empty());
     observer.listen(endpoint(&second)).unwrap();
-    let puppet = Puppet::at(&second);
-    puppet.beat(1);
-    hear_until(&mut observer, is("beat"));
-    assert!(!agent(&observer, puppet.pid()).unwrap().unconfirmed);
+    let agent = TestAgent::at(&second);
+    agent.beat(1);
+    poll_until(&mut observer, is("beat"));
+    assert!(!agent_info(&observer, agent.pid()).unwrap().unconfirmed);
 }
 
 #[test]
-fn what_cannot_be_added_changes_nothing() {
+fn an_endpoint_that_cannot_be_added_changes_nothing() {
     let folder = Folder::new();
     let [path, taken] = ["own.sock", "taken.sock"].map(|name| folder.join(name));
     let [file, master] =
@@ -139,10 +139,10 @@ fn what_cannot_be_added_changes_nothing() {
     let network = UdpSocket::bind((HERE, 0)).unwrap();
     network.send_to(&sealed(7, 1, 1, &frame(78, 1)), address).unwrap();
     wait_until(|| {
-        hear_all(&mut observer);
+        poll_all(&mut observer);
         observer.stats().unwrap().decrypt_failures == 1
     });
-    assert!(hear_all(&mut other).is_empty());
+    assert!(poll_all(&mut other).is_empty());
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn a_forked_child_changes_nothing() {
 }
 
 #[test]
-fn keys_are_changed_without_losing_anybody() {
+fn keys_are_changed_without_losing_agents() {
     let mut observer = Builder::new()
         .secure_udp((HERE, 0).into())
         .shared_key(key(1))
@@ -177,26 +177,26 @@ fn keys_are_changed_without_losing_anybody() {
     let send = |bytes: &[u8]| socket.send_to(bytes, address).unwrap();
     let recorded = sealed(1, b'a', 1, &frame(4321, 1));
     send(&recorded);
-    let agent = hear_until(&mut observer, is("beat"))[0].about.unwrap().agent;
+    let agent = poll_until(&mut observer, is("beat"))[0].about.unwrap().agent;
 
     // Both, then the new one alone.
     observer.set_keys(vec![key(2), key(1)], None).unwrap();
     send(&sealed(1, b'a', 2, &frame(4321, 2)));
     send(&sealed(2, b'b', 1, &frame(4321, 3)));
-    let heard = hear_until(&mut observer, |event| nonce(event) == Some(3));
-    assert_eq!(names(&heard), ["beat", "beat"]);
+    let events = poll_until(&mut observer, |event| nonce(event) == Some(3));
+    assert_eq!(names(&events), ["beat", "beat"]);
     observer.set_keys(vec![key(2)], None).unwrap();
     send(&sealed(1, b'a', 3, &frame(4321, 4)));
     send(&sealed(2, b'b', 2, &frame(4321, 5)));
-    let heard = hear_until(&mut observer, is("beat"));
-    assert_eq!(heard[0].about.unwrap().agent, agent);
+    let events = poll_until(&mut observer, is("beat"));
+    assert_eq!(events[0].about.unwrap().agent, agent);
     assert_eq!(observer.stats().unwrap().decrypt_failures, 1);
     // Should the old one come back, what was heard under it is not heard again.
     observer.set_keys(vec![key(1)], None).unwrap();
     send(&recorded);
     send(&sealed(1, b'a', 9, &frame(4321, 6)));
-    let heard = hear_until(&mut observer, is("beat"));
-    assert_eq!(heard[0].about.unwrap().agent, agent);
+    let events = poll_until(&mut observer, is("beat"));
+    assert_eq!(events[0].about.unwrap().agent, agent);
     assert_eq!(observer.stats().unwrap().replays, 1);
 
     // A master key in place of all shared ones, and another in its place.
@@ -204,13 +204,13 @@ fn keys_are_changed_without_losing_anybody() {
         observer.set_keys(vec![], Some(key(byte))).unwrap();
         let mut own = Varta::connect_secure_udp_with_master(address, key(byte)).unwrap();
         let _ = own.beat(Status::Ok, 0);
-        let heard = hear_until(&mut observer, is("beat"));
-        assert_eq!(heard[0].about.unwrap().claimed_pid, std::process::id());
+        let events = poll_until(&mut observer, is("beat"));
+        assert_eq!(events[0].about.unwrap().claimed_pid, std::process::id());
     }
     let mut late = Varta::connect_secure_udp_with_master(address, key(8)).unwrap();
     let _ = late.beat(Status::Ok, 0);
     wait_until(|| {
-        assert!(hear_all(&mut observer).is_empty());
+        assert!(poll_all(&mut observer).is_empty());
         observer.stats().unwrap().decrypt_failures == 2
     });
     assert_eq!(observer.snapshot().unwrap().len(), 2);
@@ -219,7 +219,7 @@ fn keys_are_changed_without_losing_anybody() {
 
 /// It remembers its senders from its first key on.
 #[test]
-fn an_observer_that_had_no_key() {
+fn an_observer_remembers_senders_from_its_first_key_on() {
     let mut observer =
         Builder::new().secure_udp((HERE, 0).into()).threshold(NEVER).bind().unwrap();
     let address = observer.udp_addresses().next().unwrap();
@@ -231,49 +231,49 @@ fn an_observer_that_had_no_key() {
     };
     send(1);
     wait_until(|| {
-        hear_all(&mut observer).is_empty() && observer.stats().unwrap().received == 1
+        poll_all(&mut observer).is_empty() && observer.stats().unwrap().received == 1
     });
     observer.set_keys(vec![key(1)], None).unwrap();
     for counter in [2, 2, 3] {
         send(counter);
     }
-    let heard = hear_until(&mut observer, |event| nonce(event) == Some(3));
-    assert_eq!(count(&heard, "beat"), 2);
+    let events = poll_until(&mut observer, |event| nonce(event) == Some(3));
+    assert_eq!(count(&events, "beat"), 2);
     let stats = observer.stats().unwrap();
     assert_eq!((stats.decrypt_failures, stats.replays), (1, 1));
 }
 
 /// Also of a host that waits for the descriptor, and has no reason to ask for it anew.
 #[test]
-fn a_new_default_threshold_is_followed() {
+fn a_new_default_threshold_applies_at_once() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
-    let [follower, own] = [Puppet::at(&path), Puppet::at(&path)];
-    for puppet in [&follower, &own] {
-        puppet.beat(1);
-        hear_until(&mut observer, is("beat"));
+    let [follower, own] = [TestAgent::at(&path), TestAgent::at(&path)];
+    for agent in [&follower, &own] {
+        agent.beat(1);
+        poll_until(&mut observer, is("beat"));
     }
-    let id = agent(&observer, own.pid()).unwrap().agent;
+    let id = agent_info(&observer, own.pid()).unwrap().agent;
     assert!(observer.set_threshold(id, NEVER / 2).unwrap());
     let descriptor = observer.as_fd().try_clone_to_owned().unwrap();
     wait_until(|| {
-        hear_all(&mut observer).is_empty() && !readable_within(descriptor.as_fd(), ms(0))
+        poll_all(&mut observer).is_empty() && !readable_within(descriptor.as_fd(), ms(0))
     });
 
     // Long over by then; and a tick alone would come in a second.
     observer.set_default_threshold(ms(1)).unwrap();
     assert!(readable_within(descriptor.as_fd(), ms(500)));
-    let heard = hear_until(&mut observer, is("stall"));
-    assert_eq!(names(&heard), ["stall"]);
-    assert!(is_about(heard.last().unwrap(), follower.pid()));
-    assert_eq!(agent(&observer, own.pid()).unwrap().threshold_ns, 1_800_000_000_000);
+    let events = poll_until(&mut observer, is("stall"));
+    assert_eq!(names(&events), ["stall"]);
+    assert!(is_about(events.last().unwrap(), follower.pid()));
+    assert_eq!(agent_info(&observer, own.pid()).unwrap().threshold_ns, 1_800_000_000_000);
 
     observer.set_default_threshold(NEVER).unwrap();
     follower.beat(2);
-    let heard = hear_until(&mut observer, is("beat"));
-    assert_eq!(names(&heard), ["recovered", "beat"]);
-    assert_eq!(agent(&observer, follower.pid()).unwrap().threshold_ns, 3_600_000_000_000);
+    let events = poll_until(&mut observer, is("beat"));
+    assert_eq!(names(&events), ["recovered", "beat"]);
+    assert_eq!(agent_info(&observer, follower.pid()).unwrap().threshold_ns, 3_600_000_000_000);
 }
 
 const SECOND: u64 = 1_000_000_000;
@@ -285,7 +285,7 @@ fn feed(observer: &mut varta_observer::Simulated, at: u64, nonce: u64) -> Vec<&'
 }
 
 #[test]
-fn in_invented_time_too() {
+fn a_simulated_observer_can_be_changed_too() {
     let mut observer = Observer::simulated();
     assert_eq!(feed(&mut observer, 0, 1), ["beat"]);
     observer.set_default_threshold(SECOND / 2);
@@ -307,8 +307,8 @@ fn in_invented_time_too() {
     // By a slow rate three beats in advance; by a faster one nobody owes anything for them.
     observer.set_rates(Some(Rate { per_second: 1, burst: 3 }), None);
     let at = 10 * SECOND;
-    let said: Vec<_> = (2..7).map(|nonce| feed(&mut observer, at, nonce).len()).collect();
-    assert_eq!(said, [2, 1, 1, 0, 0], "the first has recovered");
+    let events: Vec<_> = (2..7).map(|nonce| feed(&mut observer, at, nonce).len()).collect();
+    assert_eq!(events, [2, 1, 1, 0, 0], "the first has recovered");
     observer.set_rates(Some(Rate { per_second: 10, burst: 1 }), None);
     assert_eq!(feed(&mut observer, at + 1, 7), ["beat"]);
     assert_eq!(feed(&mut observer, at + 2, 8).len(), 0);
@@ -317,17 +317,17 @@ fn in_invented_time_too() {
 
     let sender = Sender::Network { address: HERE.into(), sealed: true };
     let wire = sealed(7, 1, 1, &frame(77, 1));
-    for (keys, heard) in [(vec![], 0), (vec![key(7)], 1), (vec![key(8)], 0)] {
+    for (keys, count) in [(vec![], 0), (vec![key(7)], 1), (vec![key(8)], 0)] {
         observer.set_keys(keys, None);
         observer.feed(at + 4, &Datagram::new(1, sender, &wire));
-        assert_eq!(std::iter::from_fn(|| observer.poll()).count(), heard);
+        assert_eq!(std::iter::from_fn(|| observer.poll()).count(), count);
     }
     assert_eq!(observer.stats().decrypt_failures, 2);
 }
 
 /// What would have been none is a pause by half of the new threshold.
 #[test]
-fn what_counts_as_a_pause_follows() {
+fn a_new_default_threshold_changes_what_counts_as_a_pause() {
     let folder = Folder::new();
     let mut observer = Observer::bind(folder.join("varta.sock"), NEVER, 0o600).unwrap();
     let late = |observer: &mut Observer| {
@@ -341,5 +341,5 @@ fn what_counts_as_a_pause_follows() {
 }
 
 fn names_of_all(observer: &mut Observer) -> Vec<&'static str> {
-    hear_all(observer).iter().map(|event| event.what.name()).collect()
+    poll_all(observer).iter().map(|event| event.what.name()).collect()
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use support::{
-    Child, Folder, assert_accounted, count, hear_all, ms, shared_numbers, spelled, wait_until,
+    Child, Folder, assert_accounted, count, ms, poll_all, shared_numbers, text_of, wait_until,
 };
 use varta::{BeatOutcome, Status, Varta};
 use varta_observer::Builder;
@@ -48,28 +48,28 @@ fn crowd(agents: u32, apart: Duration) -> (u64, u64, Duration) {
         })
     });
     let crowd: Vec<_> = crowd.collect();
-    let mut heard = Vec::new();
+    let mut events = Vec::new();
     while sent.load(SeqCst) + refused.load(SeqCst) < u64::from(agents * ROUNDS) {
-        heard.extend(observer.poll().unwrap());
+        events.extend(observer.poll().unwrap());
     }
-    heard.extend(hear_all(&mut observer));
+    events.extend(poll_all(&mut observer));
     drop(crowd);
     let [sent, refused, longest] = [sent, refused, longest].map(|number| number.load(SeqCst));
     let longest = Duration::from_nanos(longest);
-    assert_eq!(count(&heard, "beat") as u64, sent, "what the kernel took is heard");
+    assert_eq!(count(&events, "beat") as u64, sent, "each accepted beat is reported");
     assert_accounted(&observer, sent);
     // On a machine that is busy enough nobody is in time.
     if longest < ms(1_500) {
-        let crowd: HashSet<_> = heard.iter().filter_map(|event| event.about).collect();
+        let crowd: HashSet<_> = events.iter().filter_map(|event| event.about).collect();
         assert_eq!(crowd.len(), agents as usize);
-        assert_eq!(observer.stats().unwrap().stalls, 0, "{}", spelled(&heard));
+        assert_eq!(observer.stats().unwrap().stalls, 0, "{}", text_of(&events));
     }
     (sent, refused, longest)
 }
 
 /// "300 agents at 10 Hz with default settings: 69 % of sends refused, 295 false stalls."
 #[test]
-fn three_hundred_ten_times_a_second() {
+fn beats_of_three_hundred_agents_at_ten_hertz_are_received() {
     let (sent, refused, longest) = crowd(300, ms(100) / 300);
     assert!(refused < sent || longest > ms(500), "{refused} refused, {sent} taken");
 }
@@ -77,6 +77,6 @@ fn three_hundred_ten_times_a_second() {
 /// "64 agents beating in the same instant: 14 % of sends refused." What is refused is the
 /// scheduler's doing; what is taken is heard.
 #[test]
-fn sixty_four_in_the_same_instant() {
+fn beats_of_sixty_four_agents_in_the_same_instant_are_received() {
     crowd(64, Duration::ZERO);
 }

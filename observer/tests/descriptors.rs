@@ -17,8 +17,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use support::{
-    Folder, NEVER, Puppet, count, hear_all, hear_for, hear_until, in_child, is, kill,
-    limit_descriptors, ms, open_descriptors, spelled, wait_until,
+    Folder, NEVER, TestAgent, count, in_child, is, kill, limit_descriptors, ms,
+    open_descriptors, poll_all, poll_for, poll_until, text_of, wait_until,
 };
 use varta::BeatError;
 use varta_observer::{Builder, Event, ExitCause, Observer, What};
@@ -28,29 +28,33 @@ fn listening(path: &Path) -> Builder {
 }
 
 /// Processes that have been heard twice, one after the other.
-fn heard_twice(observer: &mut Observer, path: &Path, how_many: usize) -> Vec<Puppet> {
-    let puppets: Vec<_> = (0..how_many).map(|_| Puppet::at(path)).collect();
-    for puppet in &puppets {
+fn agents_with_two_beats(
+    observer: &mut Observer,
+    path: &Path,
+    how_many: usize,
+) -> Vec<TestAgent> {
+    let agents: Vec<_> = (0..how_many).map(|_| TestAgent::at(path)).collect();
+    for agent in &agents {
         for nonce in [1, 2] {
-            puppet.beat(nonce);
-            hear_until(observer, is("beat"));
+            agent.beat(nonce);
+            poll_until(observer, is("beat"));
         }
     }
-    puppets
+    agents
 }
 
-fn end(puppet: &mut Puppet) {
-    kill(puppet.pid(), libc::SIGKILL);
-    puppet.reap();
+fn end(agent: &mut TestAgent) {
+    kill(agent.pid(), libc::SIGKILL);
+    agent.reap();
 }
 
-/// Whose event of this name was heard, by their places among the puppets.
-fn whose(heard: &[Event], name: &str, puppets: &[Puppet]) -> Vec<usize> {
-    let mut whose: Vec<_> = heard
+/// Whose event of this name was heard, by their places among the agents.
+fn whose(events: &[Event], name: &str, agents: &[TestAgent]) -> Vec<usize> {
+    let mut whose: Vec<_> = events
         .iter()
         .filter(|event| event.what.name() == name)
         .filter_map(|event| {
-            puppets.iter().position(|puppet| puppet.pid() == event.about.unwrap().pid)
+            agents.iter().position(|agent| agent.pid() == event.about.unwrap().pid)
         })
         .collect();
     whose.sort_unstable();
@@ -58,52 +62,52 @@ fn whose(heard: &[Event], name: &str, puppets: &[Puppet]) -> Vec<usize> {
 }
 
 #[test]
-fn beyond_the_bound_the_dead_are_looked_for() {
-    the_dead_are_looked_for(3);
+fn exits_beyond_the_descriptor_bound_are_found() {
+    assert_exits_are_found(3);
 }
 
 #[test]
-fn without_any_the_dead_are_looked_for() {
-    the_dead_are_looked_for(0);
+fn exits_are_found_without_descriptors() {
+    assert_exits_are_found(0);
 }
 
-fn the_dead_are_looked_for(bound: usize) {
+fn assert_exits_are_found(bound: usize) {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let threshold = ms(250);
     let mut observer = listening(&path).threshold(threshold).descriptors(bound).bind().unwrap();
-    let mut puppets = heard_twice(&mut observer, &path, 8);
+    let mut agents = agents_with_two_beats(&mut observer, &path, 8);
     assert_eq!(observer.snapshot().unwrap().len(), 8);
-    hear_all(&mut observer);
+    poll_all(&mut observer);
     // Everybody is back, should the machine have been slow.
-    for (nonce, puppet) in (3..).zip(&puppets) {
-        puppet.beat(nonce);
-        hear_until(&mut observer, is("beat"));
+    for (nonce, agent) in (3..).zip(&agents) {
+        agent.beat(nonce);
+        poll_until(&mut observer, is("beat"));
     }
     let gone = [0, 5, 6];
-    gone.into_iter().for_each(|nth| end(&mut puppets[nth]));
-    let mut heard = Vec::new();
-    while count(&heard, "exit") < 3 || count(&heard, "stall") < 5 {
-        assert!(heard.len() < 100, "{}", spelled(&heard));
-        heard.extend(observer.poll().unwrap());
+    gone.into_iter().for_each(|nth| end(&mut agents[nth]));
+    let mut events = Vec::new();
+    while count(&events, "exit") < 3 || count(&events, "stall") < 5 {
+        assert!(events.len() < 100, "{}", text_of(&events));
+        events.extend(observer.poll().unwrap());
     }
-    assert_eq!(whose(&heard, "exit", &puppets), gone);
-    assert_eq!(whose(&heard, "stall", &puppets), [1, 2, 3, 4, 7], "{}", spelled(&heard));
-    for event in heard.iter().filter(|event| event.what.name() == "exit") {
+    assert_eq!(whose(&events, "exit", &agents), gone);
+    assert_eq!(whose(&events, "stall", &agents), [1, 2, 3, 4, 7], "{}", text_of(&events));
+    for event in events.iter().filter(|event| event.what.name() == "exit") {
         let What::Exit { cause, .. } = event.what else { panic!("{event}") };
-        let held = bound > 0 && event.about.unwrap().pid == puppets[0].pid();
+        let held = bound > 0 && event.about.unwrap().pid == agents[0].pid();
         let known = if held { ExitCause::Signal(libc::SIGKILL) } else { ExitCause::Unknown };
         assert_eq!(cause, known);
     }
     // One that dies after its Stall is found too, if late.
-    end(&mut puppets[7]);
-    let heard = hear_until(&mut observer, is("exit"));
-    assert_eq!(whose(&heard, "exit", &puppets), [7], "{}", spelled(&heard));
+    end(&mut agents[7]);
+    let events = poll_until(&mut observer, is("exit"));
+    assert_eq!(whose(&events, "exit", &agents), [7], "{}", text_of(&events));
     assert_eq!(observer.snapshot().unwrap().len(), 4);
 }
 
 #[test]
-fn no_more_are_held_than_allowed_and_none_is_lost() {
+fn no_more_descriptors_are_held_than_allowed_and_none_leaks() {
     in_child(|| {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
@@ -111,22 +115,22 @@ fn no_more_are_held_than_allowed_and_none_is_lost() {
             let mut observer =
                 listening(&path).threshold(NEVER).descriptors(bound).bind().unwrap();
             let before = open_descriptors();
-            let mut puppets: Vec<_> = (0..12).map(|_| Puppet::at(&path)).collect();
+            let mut agents: Vec<_> = (0..12).map(|_| TestAgent::at(&path)).collect();
             let of_puppets = open_descriptors() - before;
-            for puppet in &puppets {
+            for agent in &agents {
                 for nonce in [1, 2, 3] {
-                    puppet.beat(nonce);
-                    hear_until(&mut observer, is("beat"));
+                    agent.beat(nonce);
+                    poll_until(&mut observer, is("beat"));
                 }
             }
-            hear_all(&mut observer);
+            poll_all(&mut observer);
             assert_eq!(open_descriptors(), before + of_puppets + expected);
-            puppets.iter_mut().for_each(end);
+            agents.iter_mut().for_each(end);
             wait_until(|| {
-                hear_all(&mut observer);
+                poll_all(&mut observer);
                 observer.stats().unwrap().exits == expected as u64
             });
-            drop(puppets);
+            drop(agents);
             assert_eq!(open_descriptors(), before);
         }
     });
@@ -134,55 +138,55 @@ fn no_more_are_held_than_allowed_and_none_is_lost() {
 
 /// As when the host has opened all that it may.
 #[test]
-fn when_they_run_out_all_the_same() {
+fn exits_are_found_when_descriptors_run_out() {
     in_child(|| {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
         let threshold = ms(400);
         let mut observer = listening(&path).threshold(threshold).bind().unwrap();
-        let mut puppets: Vec<_> = (0..10).map(|_| Puppet::at(&path)).collect();
+        let mut agents: Vec<_> = (0..10).map(|_| TestAgent::at(&path)).collect();
         let next = File::open("/dev/null").unwrap().as_raw_fd();
         limit_descriptors(u64::try_from(next).unwrap() + 3);
         let hoard: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
         assert!(!hoard.is_empty());
 
-        for puppet in &puppets {
+        for agent in &agents {
             for nonce in [1, 2] {
-                puppet.beat(nonce);
-                hear_until(&mut observer, |event| support::nonce(event) == Some(nonce));
+                agent.beat(nonce);
+                poll_until(&mut observer, |event| support::nonce(event) == Some(nonce));
             }
         }
         assert_eq!(observer.snapshot().unwrap().len(), 10);
-        for (nonce, puppet) in (3..).zip(&puppets) {
-            puppet.beat(nonce);
-            hear_until(&mut observer, is("beat"));
+        for (nonce, agent) in (3..).zip(&agents) {
+            agent.beat(nonce);
+            poll_until(&mut observer, is("beat"));
         }
         let gone = [2, 3];
-        gone.into_iter().for_each(|nth| end(&mut puppets[nth]));
-        let mut heard = Vec::new();
-        while count(&heard, "exit") < 2 || count(&heard, "stall") < 8 {
-            assert!(heard.len() < 100, "{}", spelled(&heard));
-            heard.extend(observer.poll().unwrap());
+        gone.into_iter().for_each(|nth| end(&mut agents[nth]));
+        let mut events = Vec::new();
+        while count(&events, "exit") < 2 || count(&events, "stall") < 8 {
+            assert!(events.len() < 100, "{}", text_of(&events));
+            events.extend(observer.poll().unwrap());
         }
-        assert_eq!(whose(&heard, "exit", &puppets), gone, "{}", spelled(&heard));
+        assert_eq!(whose(&events, "exit", &agents), gone, "{}", text_of(&events));
 
         // Now there are some again. Whoever beats is followed as all are.
         drop(hoard);
         for nonce in [100, 101] {
-            puppets[9].beat(nonce);
-            hear_until(&mut observer, |event| support::nonce(event) == Some(nonce));
+            agents[9].beat(nonce);
+            poll_until(&mut observer, |event| support::nonce(event) == Some(nonce));
         }
-        end(&mut puppets[9]);
-        let heard = hear_until(&mut observer, is("exit"));
-        let What::Exit { cause, .. } = heard.last().unwrap().what else { panic!() };
-        assert_eq!(cause, ExitCause::Signal(libc::SIGKILL), "{}", spelled(&heard));
-        let _ = hear_for(&mut observer, Duration::ZERO);
+        end(&mut agents[9]);
+        let events = poll_until(&mut observer, is("exit"));
+        let What::Exit { cause, .. } = events.last().unwrap().what else { panic!() };
+        assert_eq!(cause, ExitCause::Signal(libc::SIGKILL), "{}", text_of(&events));
+        let _ = poll_for(&mut observer, Duration::ZERO);
     });
 }
 
 /// However many of them are left: the error says so, and no file stays behind.
 #[test]
-fn binding_takes_what_there_is_or_leaves_nothing() {
+fn bind_without_enough_descriptors_fails_and_leaves_no_file() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     for left in 0..12 {

@@ -10,57 +10,57 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use support::{
-    End, Folder, NEVER, PATIENCE, Puppet, hear_all, hear_until, is, kill, ms, names,
+    End, Folder, NEVER, PATIENCE, TestAgent, is, kill, ms, names, poll_all, poll_until,
     readable_within, wait_until,
 };
 use varta_observer::{Builder, Event, Observer};
 
 /// As a host does that has only this descriptor to wait for.
-fn hear_when_readable(
+fn poll_when_readable(
     observer: &mut Observer,
     mut is_it: impl FnMut(&Event) -> bool,
 ) -> Vec<Event> {
-    let mut heard = Vec::new();
-    while !heard.last().is_some_and(&mut is_it) {
-        assert!(readable_within(observer.as_fd(), PATIENCE), "{heard:?}");
-        heard.extend(observer.poll_timeout(Duration::ZERO).unwrap());
+    let mut events = Vec::new();
+    while !events.last().is_some_and(&mut is_it) {
+        assert!(readable_within(observer.as_fd(), PATIENCE), "{events:?}");
+        events.extend(observer.poll_timeout(Duration::ZERO).unwrap());
     }
-    heard
+    events
 }
 
 #[test]
-fn readable_for_each_kind_of_event() {
+fn the_descriptor_is_readable_for_each_kind_of_event() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let threshold = ms(100);
     let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
     // Also when it was asked for before there was anybody.
     assert!(!readable_within(observer.as_fd(), Duration::ZERO));
-    let mut puppet = Puppet::at(&path);
-    puppet.beat(1);
-    let heard = hear_when_readable(&mut observer, is("stall"));
-    assert_eq!(names(&heard), ["beat", "stall"]);
-    puppet.beat(2);
-    let heard = hear_when_readable(&mut observer, is("stall"));
-    assert_eq!(names(&heard), ["recovered", "beat", "stall"]);
-    puppet.send(&[0; 32]);
-    hear_when_readable(&mut observer, is("decode"));
-    kill(puppet.pid(), libc::SIGKILL);
-    hear_when_readable(&mut observer, is("exit"));
-    puppet.reap();
+    let mut agent = TestAgent::at(&path);
+    agent.beat(1);
+    let events = poll_when_readable(&mut observer, is("stall"));
+    assert_eq!(names(&events), ["beat", "stall"]);
+    agent.beat(2);
+    let events = poll_when_readable(&mut observer, is("stall"));
+    assert_eq!(names(&events), ["recovered", "beat", "stall"]);
+    agent.send(&[0; 32]);
+    poll_when_readable(&mut observer, is("decode"));
+    kill(agent.pid(), libc::SIGKILL);
+    poll_when_readable(&mut observer, is("exit"));
+    agent.reap();
     assert!(observer.snapshot().unwrap().is_empty());
 }
 
 #[test]
-fn readable_until_all_is_taken() {
+fn the_descriptor_is_readable_until_all_events_are_taken() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
-    let puppet = Puppet::at(&path);
+    let agent = TestAgent::at(&path);
     let readable = |observer: &Observer| readable_within(observer.as_fd(), Duration::ZERO);
     for round in 0..3 {
         for beat in 1..=8 {
-            puppet.beat(round * 8 + beat);
+            agent.beat(round * 8 + beat);
         }
         for _ in 1..=8 {
             assert!(readable(&observer));
@@ -68,39 +68,39 @@ fn readable_until_all_is_taken() {
             assert_eq!(event.what.name(), "beat");
         }
         // It may be, once more, for a look in vain.
-        wait_until(|| hear_all(&mut observer).is_empty() && !readable(&observer));
+        wait_until(|| poll_all(&mut observer).is_empty() && !readable(&observer));
     }
     // By another way of polling too.
-    puppet.beat(100);
-    puppet.beat(101);
+    agent.beat(100);
+    agent.beat(101);
     assert!(observer.poll_timeout(NEVER).unwrap().is_some());
     assert!(readable(&observer));
     let mut events = [Event::NOTHING; 4];
     assert_eq!(observer.poll_many(&mut events, NEVER).unwrap(), 1);
-    wait_until(|| hear_all(&mut observer).is_empty() && !readable(&observer));
+    wait_until(|| poll_all(&mut observer).is_empty() && !readable(&observer));
 }
 
 /// Silences and ends of many at the same time, each taken alone.
 #[test]
-fn readable_while_there_is_more_to_say() {
+fn the_descriptor_is_readable_while_stalls_and_exits_are_pending() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let threshold = ms(150);
     let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
-    let mut puppets: Vec<_> = (0..30).map(|_| Puppet::at(&path)).collect();
-    for puppet in &puppets {
-        puppet.beat(1);
-        hear_until(&mut observer, is("beat"));
+    let mut agents: Vec<_> = (0..30).map(|_| TestAgent::at(&path)).collect();
+    for agent in &agents {
+        agent.beat(1);
+        poll_until(&mut observer, is("beat"));
     }
     std::thread::sleep(threshold * 2);
     while observer.stats().unwrap().stalls < 30 {
         assert!(readable_within(observer.as_fd(), PATIENCE));
         observer.poll_timeout(Duration::ZERO).unwrap();
     }
-    for puppet in &mut puppets {
-        puppet.beat_and_end(1, End::Exit, 0);
-        puppet.reap();
-        hear_all(&mut observer);
+    for agent in &mut agents {
+        agent.beat_and_end(1, End::Exit, 0);
+        agent.reap();
+        poll_all(&mut observer);
     }
     while observer.stats().unwrap().exits < 30 {
         assert!(readable_within(observer.as_fd(), PATIENCE));
@@ -109,15 +109,15 @@ fn readable_while_there_is_more_to_say() {
 }
 
 #[test]
-fn waiting_for_the_next_deadline() {
+fn a_host_can_sleep_until_the_next_deadline() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let threshold = ms(500);
     let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
     assert_eq!(observer.next_deadline().unwrap(), None);
-    let puppet = Puppet::at(&path);
-    puppet.beat(1);
-    let beat = hear_until(&mut observer, is("beat"))[0];
+    let agent = TestAgent::at(&path);
+    agent.beat(1);
+    let beat = poll_until(&mut observer, is("beat"))[0];
     assert!(observer.next_deadline().unwrap().unwrap() <= threshold);
     let (mut looks, mut paused) = (0, false);
     let stall = loop {
@@ -139,9 +139,9 @@ fn waiting_for_the_next_deadline() {
         None,
         "whoever is stalled, the kernel tells its end"
     );
-    puppet.beat(2);
-    puppet.beat(3);
-    hear_until(&mut observer, is("recovered"));
+    agent.beat(2);
+    agent.beat(3);
+    poll_until(&mut observer, is("recovered"));
     assert_eq!(
         observer.next_deadline().unwrap(),
         Some(Duration::ZERO),
@@ -163,18 +163,18 @@ fn a_quiet_observer_wakes_at_most_once_a_second() {
         let path = folder.join(&format!("{}", threshold.as_millis()));
         let endpoint = path.to_str().unwrap().parse().unwrap();
         let mut observer = Builder::new().listen(endpoint).threshold(threshold).bind().unwrap();
-        let puppets: Vec<_> = (0..5).map(|_| Puppet::at(&path)).collect();
-        for puppet in &puppets {
+        let agents: Vec<_> = (0..5).map(|_| TestAgent::at(&path)).collect();
+        for agent in &agents {
             for nonce in [1, 2] {
-                puppet.beat(nonce);
-                hear_until(&mut observer, is("beat"));
+                agent.beat(nonce);
+                poll_until(&mut observer, is("beat"));
             }
         }
-        (observer, puppets)
+        (observer, agents)
     });
     // Each in a thread of its own, in both ways at once.
     std::thread::scope(|scope| {
-        for (mut observer, puppets) in observers {
+        for (mut observer, agents) in observers {
             scope.spawn(move || {
                 let before = waits();
                 assert_eq!(observer.poll_timeout(ms(3_000)).unwrap(), None);
@@ -182,9 +182,9 @@ fn a_quiet_observer_wakes_at_most_once_a_second() {
                 // Three ticks, the end, and what else makes a thread wait.
                 assert!(blocking <= 6, "{blocking} wakes");
 
-                for (nonce, puppet) in (3..).zip(&puppets) {
-                    puppet.beat(nonce);
-                    hear_until(&mut observer, is("beat"));
+                for (nonce, agent) in (3..).zip(&agents) {
+                    agent.beat(nonce);
+                    poll_until(&mut observer, is("beat"));
                 }
                 let (start, mut wakes) = (Instant::now(), 0);
                 while start.elapsed() < ms(3_000) {
@@ -193,7 +193,7 @@ fn a_quiet_observer_wakes_at_most_once_a_second() {
                     assert_eq!(observer.poll_timeout(Duration::ZERO).unwrap(), None);
                 }
                 assert!(wakes <= 6, "{wakes} wakes");
-                drop(puppets);
+                drop(agents);
             });
         }
     });

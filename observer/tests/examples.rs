@@ -8,7 +8,7 @@ mod support;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use support::{End, Folder, Puppet, wait_until};
+use support::{End, Folder, TestAgent, wait_until};
 
 /// `cargo test` builds the examples beside the tests.
 fn example(name: &str) -> PathBuf {
@@ -30,7 +30,7 @@ fn each_example_follows_an_agent_to_its_end() {
         command.arg(&path).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null());
         let running = command.spawn().unwrap();
         wait_until(|| path.exists());
-        let mut agent = Puppet::at(&path);
+        let mut agent = TestAgent::at(&path);
         agent.beat_and_end(3, End::Exit, 7);
         agent.reap();
         let ended = running.wait_with_output().unwrap();

@@ -9,8 +9,8 @@ mod support;
 use std::time::{Duration, Instant};
 
 use support::{
-    Child, End, Folder, NEVER, PATIENCE, Puppet, agent, assert_accounted, count, hear_all,
-    hear_for, hear_until, is, is_about, kill, ms, names, nonce, shared_numbers, spelled,
+    Child, End, Folder, NEVER, PATIENCE, TestAgent, agent_info, assert_accounted, count, is,
+    is_about, kill, ms, names, nonce, poll_all, poll_for, poll_until, shared_numbers, text_of,
     wait_until,
 };
 use varta::{Status, Varta};
@@ -24,29 +24,29 @@ fn cause(event: &Event) -> ExitCause {
 }
 
 #[test]
-fn each_end_has_its_cause() {
+fn each_exit_has_its_cause() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
-    type Ending = fn(&Puppet);
+    type Ending = fn(&TestAgent);
     let ends: [(Ending, ExitCause); 4] = [
-        (|puppet| kill(puppet.pid(), libc::SIGKILL), ExitCause::Signal(libc::SIGKILL)),
-        (|puppet| puppet.exit(7), ExitCause::Code(7)),
-        (|puppet| puppet.exit(0), ExitCause::Code(0)),
-        (|puppet| puppet.die_of(libc::SIGSEGV), ExitCause::Signal(libc::SIGSEGV)),
+        (|agent| kill(agent.pid(), libc::SIGKILL), ExitCause::Signal(libc::SIGKILL)),
+        (|agent| agent.exit(7), ExitCause::Code(7)),
+        (|agent| agent.exit(0), ExitCause::Code(0)),
+        (|agent| agent.die_of(libc::SIGSEGV), ExitCause::Signal(libc::SIGSEGV)),
     ];
     for reaped_first in [false, true] {
         for (end, expected) in ends {
-            let mut puppet = Puppet::at(&path);
-            puppet.beat(1);
-            let first = hear_until(&mut observer, is("beat"))[0];
-            end(&puppet);
+            let mut agent = TestAgent::at(&path);
+            agent.beat(1);
+            let first = poll_until(&mut observer, is("beat"))[0];
+            end(&agent);
             if reaped_first {
-                puppet.reap();
+                agent.reap();
             }
-            let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
+            let exit = poll_until(&mut observer, is("exit")).pop().unwrap();
             assert_eq!((exit.about, cause(&exit)), (first.about, expected));
-            assert!(agent(&observer, puppet.pid()).is_none());
+            assert!(agent_info(&observer, agent.pid()).is_none());
         }
     }
     assert!(observer.snapshot().unwrap().is_empty());
@@ -55,7 +55,7 @@ fn each_end_has_its_cause() {
 
 /// As under a service manager: the observer is nobody's parent.
 #[test]
-fn of_another_process_child_too() {
+fn the_exit_of_another_process_child_has_its_cause() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
@@ -75,9 +75,9 @@ fn of_another_process_child_too() {
         child.wait();
         wait_until(|| false);
     });
-    hear_until(&mut observer, is("beat"));
+    poll_until(&mut observer, is("beat"));
     go.store(1, std::sync::atomic::Ordering::SeqCst);
-    let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
+    let exit = poll_until(&mut observer, is("exit")).pop().unwrap();
     assert_eq!(
         exit.what,
         What::Exit { cause: ExitCause::Code(7), last_status: Status::Degraded }
@@ -87,75 +87,75 @@ fn of_another_process_child_too() {
 }
 
 #[test]
-fn after_all_that_was_still_queued() {
+fn an_exit_is_reported_after_all_queued_beats() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, ms(300), 0o600).unwrap();
     for already_followed in [false, true] {
         // As many as the kernel queues at least, wherever this runs.
         let beats = 10;
-        let mut puppet = Puppet::at(&path);
-        let pid = puppet.pid();
+        let mut agent = TestAgent::at(&path);
+        let pid = agent.pid();
         if already_followed {
-            puppet.beat(1 << 40);
-            hear_until(&mut observer, is("beat"));
+            agent.beat(1 << 40);
+            poll_until(&mut observer, is("beat"));
         }
         // So that the next look finds the end and the beats together.
-        assert!(names(&hear_all(&mut observer)).is_empty());
-        puppet.beat_and_end(beats, End::Exit, 3);
-        puppet.wait_for_end();
-        let heard = hear_until(&mut observer, is("exit"));
-        let nonces: Vec<_> = heard.iter().filter_map(nonce).collect();
-        assert_eq!(nonces, (1..=beats.into()).collect::<Vec<u64>>(), "{}", spelled(&heard));
-        assert!(heard.iter().all(|event| event.about.is_none() || is_about(event, pid)));
-        assert_eq!(cause(heard.last().unwrap()), ExitCause::Code(3));
-        assert!(agent(&observer, pid).is_none());
-        puppet.reap();
+        assert!(names(&poll_all(&mut observer)).is_empty());
+        agent.beat_and_end(beats, End::Exit, 3);
+        agent.wait_for_end();
+        let events = poll_until(&mut observer, is("exit"));
+        let nonces: Vec<_> = events.iter().filter_map(nonce).collect();
+        assert_eq!(nonces, (1..=beats.into()).collect::<Vec<u64>>(), "{}", text_of(&events));
+        assert!(events.iter().all(|event| event.about.is_none() || is_about(event, pid)));
+        assert_eq!(cause(events.last().unwrap()), ExitCause::Code(3));
+        assert!(agent_info(&observer, pid).is_none());
+        agent.reap();
         // Nothing of it is heard again.
-        let later = hear_for(&mut observer, ms(700));
-        assert!(names(&later).is_empty(), "{}", spelled(&later));
+        let later = poll_for(&mut observer, ms(700));
+        assert!(names(&later).is_empty(), "{}", text_of(&later));
     }
 }
 
 /// More than one look at the descriptors tells of, and all of them past their deadlines.
 #[test]
-fn of_many_at_once_none_is_a_stall() {
+fn many_exits_at_once_cause_no_stall() {
     const MANY: usize = 200;
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let threshold = ms(400);
     let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
-    let mut puppets = Vec::new();
+    let mut agents = Vec::new();
     for _ in 0..MANY {
-        let puppet = Puppet::at(&path);
+        let agent = TestAgent::at(&path);
         // Not for the first time, so that all pidfds have come with datagrams.
         for nonce in [1, 2] {
-            puppet.beat(nonce);
-            hear_until(&mut observer, is("beat"));
+            agent.beat(nonce);
+            poll_until(&mut observer, is("beat"));
         }
-        puppets.push(puppet);
+        agents.push(agent);
     }
     // What has stalled meanwhile, because making them took long, is back.
-    for puppet in &puppets {
-        puppet.beat(3);
-        hear_all(&mut observer);
+    for agent in &agents {
+        agent.beat(3);
+        poll_all(&mut observer);
     }
-    let mut heard = hear_all(&mut observer);
+    let mut events = poll_all(&mut observer);
     let stalled_before = observer.stats().unwrap().stalls;
-    for puppet in &mut puppets {
-        kill(puppet.pid(), libc::SIGKILL);
-        puppet.reap();
+    for agent in &mut agents {
+        kill(agent.pid(), libc::SIGKILL);
+        agent.reap();
     }
     // The host has other things to do.
     std::thread::sleep(threshold * 2);
     let start = Instant::now();
-    while count(&heard, "exit") < MANY {
-        assert!(start.elapsed() < PATIENCE, "{}", spelled(&heard));
-        heard.extend(observer.poll_timeout(Duration::ZERO).unwrap());
+    while count(&events, "exit") < MANY {
+        assert!(start.elapsed() < PATIENCE, "{}", text_of(&events));
+        events.extend(observer.poll_timeout(Duration::ZERO).unwrap());
     }
-    assert_eq!(observer.stats().unwrap().stalls, stalled_before, "{}", spelled(&heard));
+    assert_eq!(observer.stats().unwrap().stalls, stalled_before, "{}", text_of(&events));
     assert!(
-        heard
+        events
             .iter()
             .filter(|event| event.what.name() == "exit")
             .all(|exit| { cause(exit) == ExitCause::Signal(libc::SIGKILL) })
@@ -164,7 +164,7 @@ fn of_many_at_once_none_is_a_stall() {
 }
 
 #[test]
-fn turned_off_silence_does_the_work() {
+fn without_exit_detection_an_exited_agent_stalls() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let endpoint = path.to_str().unwrap().parse().unwrap();
@@ -174,12 +174,12 @@ fn turned_off_silence_does_the_work() {
         .detect_exits(false)
         .bind()
         .unwrap();
-    let mut puppet = Puppet::at(&path);
-    puppet.beat(1);
-    hear_until(&mut observer, is("beat"));
-    puppet.exit(0);
-    puppet.reap();
-    let heard = hear_until(&mut observer, is("stall"));
-    assert_eq!(names(&heard), ["stall"]);
-    assert!(agent(&observer, puppet.pid()).unwrap().stalled);
+    let mut agent = TestAgent::at(&path);
+    agent.beat(1);
+    poll_until(&mut observer, is("beat"));
+    agent.exit(0);
+    agent.reap();
+    let events = poll_until(&mut observer, is("stall"));
+    assert_eq!(names(&events), ["stall"]);
+    assert!(agent_info(&observer, agent.pid()).unwrap().stalled);
 }

@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use support::{
-    Child, Folder, NEVER, PATIENCE, Puppet, hear_until, in_child, is, is_about, ms, names,
+    Child, Folder, NEVER, PATIENCE, TestAgent, in_child, is, is_about, ms, names, poll_until,
     readable_within,
 };
 use varta_observer::{AgentInfo, Event, Observer};
@@ -40,7 +40,7 @@ fn meddle(observer: &mut Observer, agent: u64) {
 }
 
 #[test]
-fn a_child_is_told_so_and_harms_nothing() {
+fn a_child_gets_an_error_and_does_not_affect_the_observer() {
     for embedded in [false, true] {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
@@ -50,29 +50,29 @@ fn a_child_is_told_so_and_harms_nothing() {
             .threshold(ms(400))
             .bind()
             .unwrap();
-        let mut puppets = [(); 3].map(|()| Puppet::at(&path));
-        let agents = puppets.each_ref().map(|puppet| {
-            puppet.beat(1);
-            let heard = hear_until(&mut observer, is("beat"));
-            heard.last().unwrap().about.unwrap().agent
+        let mut agents = [(); 3].map(|()| TestAgent::at(&path));
+        let ids = agents.each_ref().map(|agent| {
+            agent.beat(1);
+            let events = poll_until(&mut observer, is("beat"));
+            events.last().unwrap().about.unwrap().agent
         });
         if embedded {
             let _ = observer.as_fd();
         }
         // Beats are queued in the socket and in the observer, and a silence is near.
         for nonce in [2, 3] {
-            puppets[0].beat(nonce);
+            agents[0].beat(nonce);
         }
-        hear_until(&mut observer, is("beat"));
+        poll_until(&mut observer, is("beat"));
 
         // One that drops it, one that unwinds, and one that just ends.
         let mut theirs = Some(observer);
         in_child(|| {
             let mut observer = theirs.take().unwrap();
-            meddle(&mut observer, agents[0]);
+            meddle(&mut observer, ids[0]);
             drop(observer);
         });
-        in_child(|| meddle(theirs.as_mut().unwrap(), agents[0]));
+        in_child(|| meddle(theirs.as_mut().unwrap(), ids[0]));
         let mut grandchildren = Child::start(|| {
             in_child(|| drop(theirs.take()));
             // SAFETY: ends this child.
@@ -86,18 +86,18 @@ fn a_child_is_told_so_and_harms_nothing() {
 
         // The parent goes on where it was: what is queued, beats, silences, ends.
         assert!(path.exists());
-        let heard = hear_until(&mut observer, |event| support::nonce(event) == Some(3));
-        assert_eq!(names(&heard), ["beat"]);
-        puppets[1].beat(2);
-        hear_until(&mut observer, |event| is_about(event, puppets[1].pid()));
+        let events = poll_until(&mut observer, |event| support::nonce(event) == Some(3));
+        assert_eq!(names(&events), ["beat"]);
+        agents[1].beat(2);
+        poll_until(&mut observer, |event| is_about(event, agents[1].pid()));
         if embedded {
             assert!(readable_within(observer.as_fd(), PATIENCE));
         }
-        hear_until(&mut observer, is("stall"));
-        puppets[2].exit(5);
-        puppets[2].reap();
-        let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
-        assert!(is_about(&exit, puppets[2].pid()));
+        poll_until(&mut observer, is("stall"));
+        agents[2].exit(5);
+        agents[2].reap();
+        let exit = poll_until(&mut observer, is("exit")).pop().unwrap();
+        assert!(is_about(&exit, agents[2].pid()));
         // Its own copy of the pidfd went with the children.
         assert_eq!(observer.snapshot().unwrap().len(), 2);
         let found = Observer::bind(&path, NEVER, 0o600).unwrap_err();
@@ -110,20 +110,20 @@ fn a_child_is_told_so_and_harms_nothing() {
 /// A child that lives on holds copies of all descriptors, those of processes that have
 /// ended too.
 #[test]
-fn a_child_that_lives_on_keeps_nothing_busy() {
+fn a_surviving_child_does_not_keep_the_observer_busy() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
-    let mut puppets: Vec<_> = (0..10).map(|_| Puppet::at(&path)).collect();
-    for puppet in &puppets {
-        puppet.beat(1);
-        hear_until(&mut observer, is("beat"));
+    let mut agents: Vec<_> = (0..10).map(|_| TestAgent::at(&path)).collect();
+    for agent in &agents {
+        agent.beat(1);
+        poll_until(&mut observer, is("beat"));
     }
     let _child = Child::start(|| support::wait_until(|| false));
-    for puppet in &mut puppets {
-        puppet.exit(0);
-        puppet.reap();
-        hear_until(&mut observer, is("exit"));
+    for agent in &mut agents {
+        agent.exit(0);
+        agent.reap();
+        poll_until(&mut observer, is("exit"));
     }
     // A pidfd that could not be taken out of the set would be ready for ever.
     assert_eq!(observer.poll_timeout(Duration::ZERO).unwrap(), None);
@@ -133,23 +133,23 @@ fn a_child_that_lives_on_keeps_nothing_busy() {
 /// An agent's first pidfd is by its pid, while the kernel sends none with the datagrams;
 /// then comes the true one in its place. A child may hold on to the first.
 #[test]
-fn a_child_that_holds_on_to_a_pidfd_keeps_nothing_busy() {
+fn a_child_that_holds_a_replaced_pidfd_does_not_keep_the_observer_busy() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
-    let first = Puppet::at(&path);
+    let first = TestAgent::at(&path);
     first.beat(1);
     first.beat(2);
-    hear_until(&mut observer, |event| support::nonce(event) == Some(2));
-    let mut puppet = Puppet::at(&path);
-    puppet.beat(1);
-    hear_until(&mut observer, is("beat"));
+    poll_until(&mut observer, |event| support::nonce(event) == Some(2));
+    let mut agent = TestAgent::at(&path);
+    agent.beat(1);
+    poll_until(&mut observer, is("beat"));
     let _child = Child::start(|| support::wait_until(|| false));
-    puppet.beat(2);
-    hear_until(&mut observer, is("beat"));
-    puppet.exit(0);
-    puppet.reap();
-    hear_until(&mut observer, is("exit"));
+    agent.beat(2);
+    poll_until(&mut observer, is("beat"));
+    agent.exit(0);
+    agent.reap();
+    poll_until(&mut observer, is("exit"));
     // Once the child has gone it would not be ready any more; that one is in no hurry.
     let start = Instant::now();
     while readable_within(observer.as_fd(), Duration::ZERO) {

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use support::{
-    Folder, NEVER, PATIENCE, Puppet, frame, hear_until, in_child, is, limit_descriptors,
+    Folder, NEVER, PATIENCE, TestAgent, frame, in_child, is, limit_descriptors, poll_until,
     readable_within,
 };
 use varta_observer::{Builder, ExitCause, Observer, What};
@@ -41,64 +41,64 @@ fn kill_by(pidfd: &OwnedFd) -> io::Result<()> {
 }
 
 /// A process that was heard, and its number.
-fn heard(observer: &mut Observer, path: &Path) -> (Puppet, u64) {
-    let puppet = Puppet::at(path);
-    puppet.beat(7);
-    let beat = hear_until(observer, is("beat")).pop().unwrap();
-    (puppet, beat.about.unwrap().agent)
+fn agent_with_beat(observer: &mut Observer, path: &Path) -> (TestAgent, u64) {
+    let agent = TestAgent::at(path);
+    agent.beat(7);
+    let beat = poll_until(observer, is("beat")).pop().unwrap();
+    (agent, beat.about.unwrap().agent)
 }
 
 #[test]
-fn an_agent_by_its_number() {
+fn an_agent_is_found_by_its_number() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = listening(&path).bind().unwrap();
-    let (puppet, number) = heard(&mut observer, &path);
+    let (agent, number) = agent_with_beat(&mut observer, &path);
     let info = observer.agent(number).unwrap().unwrap();
-    assert_eq!((info.agent, info.pid, info.beats), (number, puppet.pid(), 1));
-    let comm = std::fs::read_to_string(format!("/proc/{}/comm", puppet.pid())).unwrap();
+    assert_eq!((info.agent, info.pid, info.beats), (number, agent.pid(), 1));
+    let comm = std::fs::read_to_string(format!("/proc/{}/comm", agent.pid())).unwrap();
     assert_eq!(info.name.to_string(), comm.trim_end());
     assert_eq!(observer.agent(number + 1).unwrap(), None);
-    puppet.exit(0);
-    hear_until(&mut observer, is("exit"));
+    agent.exit(0);
+    poll_until(&mut observer, is("exit"));
     assert_eq!(observer.agent(number).unwrap(), None);
 }
 
 /// Whether the observer holds one itself or has none to spare.
 #[test]
-fn a_pidfd_is_of_this_process_or_there_is_none() {
+fn a_pidfd_refers_to_the_agents_process_or_is_none() {
     let folder = Folder::new();
     for bound in [10, 0] {
         let path = folder.join(&format!("{bound}.sock"));
         let mut observer = listening(&path).descriptors(bound).bind().unwrap();
-        let (mut puppet, number) = heard(&mut observer, &path);
+        let (mut agent, number) = agent_with_beat(&mut observer, &path);
         let pidfd = observer.pidfd(number).unwrap().unwrap();
         assert!(!readable_within(pidfd.as_fd(), std::time::Duration::ZERO), "it lives");
         kill_by(&pidfd).unwrap();
         assert!(readable_within(pidfd.as_fd(), PATIENCE));
         if bound > 0 {
-            let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
+            let exit = poll_until(&mut observer, is("exit")).pop().unwrap();
             let What::Exit { cause, .. } = exit.what else { panic!("{exit}") };
             assert_eq!(cause, ExitCause::Signal(libc::SIGKILL));
         }
-        puppet.reap();
+        agent.reap();
         assert!(observer.pidfd(number).unwrap().is_none(), "its pid is nobody's");
         assert_eq!(kill_by(&pidfd).unwrap_err().raw_os_error(), Some(libc::ESRCH));
     }
 }
 
 #[test]
-fn where_there_is_none_to_have() {
+fn there_is_no_pidfd_without_exit_detection_or_over_a_network() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer =
         listening(&path).udp(([127, 0, 0, 1], 0).into()).detect_exits(false).bind().unwrap();
-    let (_puppet, number) = heard(&mut observer, &path);
+    let (_puppet, number) = agent_with_beat(&mut observer, &path);
     assert!(observer.pidfd(number).unwrap().is_none(), "exits are not detected");
     let address = observer.udp_addresses().next().unwrap();
     let network = UdpSocket::bind("127.0.0.1:0").unwrap();
     network.send_to(&frame(77, 1), address).unwrap();
-    let beat = hear_until(&mut observer, is("beat")).pop().unwrap();
+    let beat = poll_until(&mut observer, is("beat")).pop().unwrap();
     assert!(observer.pidfd(beat.about.unwrap().agent).unwrap().is_none(), "over a network");
     assert!(observer.pidfd(1 << 40).unwrap().is_none(), "nobody");
 
@@ -111,13 +111,13 @@ fn where_there_is_none_to_have() {
 }
 
 #[test]
-fn when_no_descriptor_is_left() {
+fn pidfd_fails_when_no_descriptor_is_left() {
     for bound in [10, 0] {
         in_child(|| {
             let folder = Folder::new();
             let path = folder.join("varta.sock");
             let mut observer = listening(&path).descriptors(bound).bind().unwrap();
-            let (_puppet, number) = heard(&mut observer, &path);
+            let (_puppet, number) = agent_with_beat(&mut observer, &path);
             let next = File::open("/dev/null").unwrap().as_raw_fd();
             limit_descriptors(u64::try_from(next).unwrap());
             let error = observer.pidfd(number).unwrap_err();

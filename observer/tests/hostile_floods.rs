@@ -16,8 +16,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::{
-    Folder, NEVER, PATIENCE, Puppet, Sending, agent, become_user, frame, hear_until, in_child,
-    in_new_network_namespace, is, is_about, kill, ms, needs_root, passes_pidfds,
+    Folder, NEVER, PATIENCE, Sender, TestAgent, agent_info, become_user, frame, in_child,
+    in_new_network_namespace, is, is_about, kill, ms, needs_root, passes_pidfds, poll_until,
     system_calls_of,
 };
 use varta::{BeatOutcome, Status, Varta};
@@ -27,8 +27,8 @@ const THRESHOLD: Duration = Duration::from_millis(500);
 const NOBODY: u32 = 65_534;
 
 /// A process of another user that sends as fast as it can, from several sockets.
-fn flood_by_nobody(path: &Path) -> Sending {
-    Sending::start(|| {
+fn flood_by_nobody(path: &Path) -> Sender {
+    Sender::start(|| {
         become_user(NOBODY);
         let sockets = [(); 8].map(|()| {
             let socket = UnixDatagram::unbound().unwrap();
@@ -46,8 +46,8 @@ fn flood_by_nobody(path: &Path) -> Sending {
 
 /// An agent that tries to beat ten times a second. It notes how long it went without trying,
 /// because a busy machine may keep it from that.
-fn healthy(path: &Path) -> Sending {
-    Sending::start(|| {
+fn healthy(path: &Path) -> Sender {
+    Sender::start(|| {
         let mut agent = Varta::connect(path).unwrap();
         move || {
             let _ = agent.beat(Status::Ok, 0);
@@ -58,8 +58,8 @@ fn healthy(path: &Path) -> Sending {
 }
 
 /// An agent that beats until one beat was taken, and then hangs.
-fn hanging(path: &Path) -> Sending {
-    Sending::start(|| {
+fn hanging(path: &Path) -> Sender {
+    Sender::start(|| {
         let mut agent = Varta::connect(path).unwrap();
         move || {
             while agent.beat(Status::Ok, 0) != BeatOutcome::Sent {
@@ -77,7 +77,7 @@ fn poll(observer: &mut Observer, start: Instant) -> Option<Event> {
 }
 
 #[test]
-fn a_flood_by_another_user_stalls_no_healthy_agent_and_hides_no_silent_one() {
+fn a_flood_by_another_user_neither_stalls_a_healthy_agent_nor_hides_a_hung_one() {
     if !needs_root() {
         return;
     }
@@ -138,7 +138,7 @@ fn flooded() {
 }
 
 #[test]
-fn of_a_refused_datagram_nobody_asks_which_process_sent_it() {
+fn a_refused_datagram_costs_no_lookup_of_its_sender() {
     const DATAGRAMS: u64 = 8;
     let folder = Folder::new();
     let path = folder.join("varta.sock");
@@ -166,28 +166,28 @@ fn of_a_refused_datagram_nobody_asks_which_process_sent_it() {
 
 /// While a pidfd is wanted of one agent, the kernel makes one for every datagram.
 #[test]
-fn an_agent_that_beats_once_and_sits_makes_no_datagram_dearer_for_ever() {
+fn a_stalled_agent_does_not_make_the_kernel_pass_pidfds_for_ever() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, ms(200), 0o600).unwrap();
-    let [known, sitter] = [(); 2].map(|()| Puppet::at(&path));
-    let hear = |observer: &mut Observer, puppet: &Puppet, nonce| {
-        puppet.beat(nonce);
-        hear_until(observer, |event| is_about(event, puppet.pid()) && is("beat")(event));
+    let [known, sitter] = [(); 2].map(|()| TestAgent::at(&path));
+    let beat = |observer: &mut Observer, agent: &TestAgent, nonce| {
+        agent.beat(nonce);
+        poll_until(observer, |event| is_about(event, agent.pid()) && is("beat")(event));
     };
-    hear(&mut observer, &known, 1);
-    if agent(&observer, known.pid()).unwrap().unconfirmed {
+    beat(&mut observer, &known, 1);
+    if agent_info(&observer, known.pid()).unwrap().unconfirmed {
         return support::skipped("Linux 6.5, which passes a pidfd with each datagram");
     }
-    hear(&mut observer, &known, 2);
-    hear(&mut observer, &sitter, 1);
-    assert!(agent(&observer, sitter.pid()).unwrap().unconfirmed);
-    hear_until(&mut observer, |event| is_about(event, sitter.pid()) && is("stall")(event));
-    hear(&mut observer, &known, 3);
+    beat(&mut observer, &known, 2);
+    beat(&mut observer, &sitter, 1);
+    assert!(agent_info(&observer, sitter.pid()).unwrap().unconfirmed);
+    poll_until(&mut observer, |event| is_about(event, sitter.pid()) && is("stall")(event));
+    beat(&mut observer, &known, 3);
     assert!(!passes_pidfds(&observer), "it is not asked for while the agent sits");
     // When it is back, it is asked for again.
     observer.set_default_threshold(NEVER).unwrap();
-    hear(&mut observer, &sitter, 2);
-    hear(&mut observer, &sitter, 3);
-    assert!(!agent(&observer, sitter.pid()).unwrap().unconfirmed);
+    beat(&mut observer, &sitter, 2);
+    beat(&mut observer, &sitter, 3);
+    assert!(!agent_info(&observer, sitter.pid()).unwrap().unconfirmed);
 }

@@ -16,7 +16,7 @@ use std::io::Read;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 
-use support::{Folder, NEVER, hear_until, in_child, is};
+use support::{Folder, NEVER, in_child, is, poll_until};
 use varta::secure::Key;
 use varta::{Status, Varta};
 use varta_observer::Builder;
@@ -90,7 +90,7 @@ fn places_in<'a>(bytes: &'a [u8], masked: &'a [u8; 32]) -> impl Iterator<Item = 
 }
 
 #[test]
-fn a_key_leaves_nothing_when_it_is_replaced() {
+fn a_replaced_key_leaves_no_copy_in_memory() {
     for kind in ["key-file", "master-key-file"] {
         in_child(|| {
             let folder = Folder::new();
@@ -109,7 +109,7 @@ fn a_key_leaves_nothing_when_it_is_replaced() {
             let mut agent = Varta::open(endpoint).unwrap();
             for _ in 0..3 {
                 let _ = agent.beat(Status::Ok, 0);
-                hear_until(&mut observer, is("beat"));
+                poll_until(&mut observer, is("beat"));
             }
             assert!(!copies_of(&key).is_empty(), "the search finds what is there");
             drop(agent);

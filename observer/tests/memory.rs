@@ -19,7 +19,7 @@ fn limit_memory(bytes: u64) {
 }
 
 #[test]
-fn a_capacity_that_memory_does_not_hold_is_an_error() {
+fn a_capacity_that_does_not_fit_into_memory_is_an_error() {
     in_child(|| {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
@@ -41,7 +41,7 @@ fn a_capacity_that_memory_does_not_hold_is_an_error() {
 
 /// Room for the senders of sealed beats is made with the first key.
 #[test]
-fn a_key_that_comes_when_memory_is_short_does_not_end_the_host() {
+fn setting_a_key_when_memory_is_short_does_not_abort_the_host() {
     in_child(|| {
         let mut observer =
             Builder::new().capacity(1 << 22).udp(([127, 0, 0, 1], 0).into()).bind().unwrap();

@@ -15,9 +15,9 @@ use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
 
 use support::{
-    Child, Ended, Folder, NEVER, Puppet, agent, assert_accounted, become_user, frame, hear_all,
-    hear_until, in_new_pid_namespace, is, kill, names, needs_root, shared_numbers, skipped,
-    wait_until,
+    Child, Ended, Folder, NEVER, TestAgent, agent_info, assert_accounted, become_user, frame,
+    in_new_pid_namespace, is, kill, names, needs_root, poll_all, poll_until, shared_numbers,
+    skipped, wait_until,
 };
 use varta_observer::{Builder, ExitCause, Origin, Uids, What};
 
@@ -29,7 +29,7 @@ fn listening(path: &Path) -> Builder {
 }
 
 #[test]
-fn another_user() {
+fn only_beats_of_admitted_users_count() {
     if !needs_root() {
         return;
     }
@@ -46,18 +46,18 @@ fn another_user() {
             builder = builder.uids(uids);
         }
         let mut observer = builder.bind().unwrap();
-        let mut stranger = Puppet::after(&path, || become_user(STRANGER));
+        let mut stranger = TestAgent::after(&path, || become_user(STRANGER));
         stranger.beat(1);
         stranger.send(&frame(1 << 20, 2));
         stranger.send(&[7; 3]);
         stranger.exit(3);
         stranger.reap();
         let stats = if admitted {
-            let heard = hear_until(&mut observer, is("exit"));
-            assert_eq!(names(&heard), ["beat", "auth-failure", "exit"]);
+            let events = poll_until(&mut observer, is("exit"));
+            assert_eq!(names(&events), ["beat", "auth-failure", "exit"]);
             observer.stats().unwrap()
         } else {
-            assert!(names(&hear_all(&mut observer)).is_empty());
+            assert!(names(&poll_all(&mut observer)).is_empty());
             let stats = observer.stats().unwrap();
             assert_eq!(stats.uid_refused, 3);
             stats
@@ -68,22 +68,22 @@ fn another_user() {
 }
 
 #[test]
-fn its_uid_is_told() {
+fn the_uid_of_an_agent_is_reported() {
     if !needs_root() {
         return;
     }
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = listening(&path).socket_mode(0o666).uids(Uids::Any).bind().unwrap();
-    let stranger = Puppet::after(&path, || become_user(STRANGER));
+    let stranger = TestAgent::after(&path, || become_user(STRANGER));
     stranger.beat(1);
-    hear_until(&mut observer, is("beat"));
-    assert_eq!(agent(&observer, stranger.pid()).unwrap().uid, Some(STRANGER));
+    poll_until(&mut observer, is("beat"));
+    assert_eq!(agent_info(&observer, stranger.pid()).unwrap().uid, Some(STRANGER));
 }
 
 /// An observer outside hears a process in a namespace within.
 #[test]
-fn a_sender_in_a_namespace_within() {
+fn a_sender_in_a_nested_namespace_counts_only_if_admitted() {
     if !needs_root() {
         return;
     }
@@ -92,32 +92,33 @@ fn a_sender_in_a_namespace_within() {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).namespaces(admitted).bind().unwrap();
         // Its first process has a number that is no agent's.
-        let (_first, mut inside) =
-            in_new_pid_namespace(|| (Child::start(|| wait_until(|| false)), Puppet::at(&path)));
+        let (_first, mut inside) = in_new_pid_namespace(|| {
+            (Child::start(|| wait_until(|| false)), TestAgent::at(&path))
+        });
         inside.send(&frame(2, 1));
         // A sender outside that claims the same pid lies.
-        let liar = Puppet::at(&path);
+        let liar = TestAgent::at(&path);
         liar.send(&frame(2, 1));
-        let heard = hear_until(&mut observer, is("auth-failure"));
+        let events = poll_until(&mut observer, is("auth-failure"));
         let lie = What::AuthFailure { claimed_pid: 2, true_pid: liar.pid() };
-        assert_eq!(heard.last().unwrap().what, lie);
+        assert_eq!(events.last().unwrap().what, lie);
         if !admitted {
-            assert_eq!(names(&heard), ["auth-failure"]);
+            assert_eq!(names(&events), ["auth-failure"]);
             assert_eq!(observer.stats().unwrap().namespace_refused, 1);
             assert_accounted(&observer, 0);
             continue;
         }
-        assert_eq!(names(&heard), ["beat", "auth-failure"]);
-        let about = heard.iter().find_map(|event| event.about).unwrap();
+        assert_eq!(names(&events), ["beat", "auth-failure"]);
+        let about = events.iter().find_map(|event| event.about).unwrap();
         assert_eq!((about.pid, about.claimed_pid), (inside.pid(), 2));
         assert_eq!(about.origin, Origin::KernelAttested);
         // And so does itself, once it claims another, its true one too.
         inside.send(&frame(inside.pid(), 2));
-        hear_until(&mut observer, is("auth-failure"));
+        poll_until(&mut observer, is("auth-failure"));
         inside.send(&frame(2, 2));
-        assert_eq!(hear_until(&mut observer, is("beat")).pop().unwrap().about, Some(about));
+        assert_eq!(poll_until(&mut observer, is("beat")).pop().unwrap().about, Some(about));
         kill(inside.pid(), libc::SIGKILL);
-        let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
+        let exit = poll_until(&mut observer, is("exit")).pop().unwrap();
         assert_eq!(exit.about, Some(about));
         let What::Exit { cause, .. } = exit.what else { panic!("{exit}") };
         assert_eq!(cause, ExitCause::Signal(libc::SIGKILL));
@@ -128,50 +129,50 @@ fn a_sender_in_a_namespace_within() {
 
 /// An observer in a namespace hears a process outside, which has no pid there.
 #[test]
-fn a_sender_outside_of_the_observers_namespace() {
+fn a_sender_outside_the_observers_namespace_counts_only_if_admitted() {
     if !needs_root() {
         return;
     }
     let folder = Folder::new();
     for admitted in [false, true] {
         let path = folder.join("varta.sock");
-        let [bound, heard] = shared_numbers();
+        let [bound, received] = shared_numbers();
         let mut observing = in_new_pid_namespace(|| {
             Child::start(|| {
                 let mut observer = listening(&path).namespaces(admitted).bind().unwrap();
                 bound.store(1, SeqCst);
                 if !admitted {
                     wait_until(|| {
-                        assert!(names(&hear_all(&mut observer)).is_empty());
+                        assert!(names(&poll_all(&mut observer)).is_empty());
                         observer.stats().unwrap().received == 3
                     });
                     assert_eq!(observer.stats().unwrap().namespace_refused, 3);
-                    heard.store(1, SeqCst);
+                    received.store(1, SeqCst);
                     return;
                 }
-                let first = hear_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
+                let first = poll_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
                 assert_eq!((first.pid, first.origin), (0, Origin::KernelAttested));
                 let second =
-                    hear_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
+                    poll_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
                 assert_eq!(second.pid, 0);
                 assert_ne!(first.claimed_pid, second.claimed_pid);
                 assert_ne!(first.agent, second.agent);
-                let again = hear_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
+                let again = poll_until(&mut observer, is("beat")).pop().unwrap().about.unwrap();
                 assert_eq!(again, first);
                 assert_eq!(observer.snapshot().unwrap().len(), 2);
-                heard.store(1, SeqCst);
-                let exit = hear_until(&mut observer, is("exit")).pop().unwrap();
+                received.store(1, SeqCst);
+                let exit = poll_until(&mut observer, is("exit")).pop().unwrap();
                 assert_eq!(exit.about, Some(first));
                 assert_eq!(observer.snapshot().unwrap().len(), 1);
                 assert_accounted(&observer, 3);
             })
         });
         wait_until(|| bound.load(SeqCst) == 1);
-        let mut outside = [(); 2].map(|()| Puppet::at(&path));
+        let mut outside = [(); 2].map(|()| TestAgent::at(&path));
         outside[0].beat(1);
         outside[1].beat(1);
         outside[0].beat(2);
-        wait_until(|| heard.load(SeqCst) == 1 || observing.ended().is_some());
+        wait_until(|| received.load(SeqCst) == 1 || observing.ended().is_some());
         outside[0].exit(0);
         outside[0].reap();
         observing.finish();
@@ -221,7 +222,7 @@ fn become_root_of_a_namespace() -> bool {
 
 /// The kernel lets the root of a pid namespace name any process in it, and no other.
 #[test]
-fn the_root_of_a_namespace_can_beat_for_its_own_processes_alone() {
+fn the_root_of_a_namespace_can_beat_only_for_its_own_processes() {
     const FORBIDDEN: i32 = 77;
     if !needs_root() {
         return;
@@ -234,7 +235,7 @@ fn the_root_of_a_namespace_can_beat_for_its_own_processes_alone() {
         .namespaces(true)
         .bind()
         .unwrap();
-    let outsider = Puppet::after(&path, || become_user(STRANGER));
+    let outsider = TestAgent::after(&path, || become_user(STRANGER));
     let [step] = shared_numbers();
     let observing = std::process::id();
     let mut user = Child::start(|| {
@@ -262,19 +263,19 @@ fn the_root_of_a_namespace_can_beat_for_its_own_processes_alone() {
         })
         .finish();
     });
-    let mut heard = Vec::new();
+    let mut events = Vec::new();
     wait_until(|| {
-        heard.extend(hear_all(&mut observer));
-        names(&heard).len() == 2 || user.ended().is_some()
+        events.extend(poll_all(&mut observer));
+        names(&events).len() == 2 || user.ended().is_some()
     });
     step.store(2, SeqCst);
     if user.wait() == Ended::Exited(FORBIDDEN) {
         return skipped("user namespaces for everybody: sysctl user.max_user_namespaces");
     }
     user.finish();
-    assert_eq!(names(&heard), ["beat", "beat"]);
+    assert_eq!(names(&events), ["beat", "beat"]);
     // Both are taken for the sibling's, and the second one was not.
-    let about: Vec<_> = heard.iter().filter_map(|event| event.about).collect();
+    let about: Vec<_> = events.iter().filter_map(|event| event.about).collect();
     assert!(about.iter().all(|about| about.origin == Origin::KernelAttested), "{about:?}");
     assert!(about.windows(2).all(|pair| pair.first() == pair.last()), "{about:?}");
 }

@@ -14,8 +14,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use support::{
-    Child, Folder, NEVER, Puppet, agent, assert_accounted, count, frame, hear_all, hear_for,
-    hear_until, in_child, is, is_about, ms, names, nonce, spelled, system_calls_of,
+    Child, Folder, NEVER, TestAgent, agent_info, assert_accounted, count, frame, in_child, is,
+    is_about, ms, names, nonce, poll_all, poll_for, poll_until, system_calls_of, text_of,
 };
 use varta::{BeatOutcome, NONCE_TERMINAL, Status, Varta};
 use varta_observer::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD, Event, Observer, What};
@@ -26,11 +26,11 @@ fn listening(path: &Path) -> Builder {
 
 /// "A second handle, or a restart of the handle, in one process: its beats are ignored."
 #[test]
-fn a_second_handle_and_a_restarted_one() {
+fn beats_of_a_second_and_of_a_restarted_handle_count() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, ms(400), 0o600).unwrap();
-    let puppet = Puppet::at(&path);
+    let agent = TestAgent::at(&path);
     // Two handles that each count for themselves, then each of them anew. Were one of them
     // ignored, the last of these rounds would outlast the threshold.
     let nonces = [[1, 900], [2, 901], [3, 902], [1, 903], [2, 1], [3, 2]];
@@ -38,21 +38,21 @@ fn a_second_handle_and_a_restarted_one() {
     let mut sent = 0;
     while start.elapsed() < ms(1_200) {
         for nonce in nonces.as_flattened() {
-            puppet.beat(*nonce);
+            agent.beat(*nonce);
             sent += 1;
-            let heard = hear_until(&mut observer, is("beat"));
-            assert_eq!(heard.last().and_then(support::nonce), Some(*nonce));
+            let events = poll_until(&mut observer, is("beat"));
+            assert_eq!(events.last().and_then(support::nonce), Some(*nonce));
         }
     }
     let stats = observer.stats().unwrap();
     assert_eq!((stats.beats, stats.stalls), (sent, 0), "{stats:?}");
     assert!(stats.not_forward > 0);
-    assert_eq!(agent(&observer, puppet.pid()).unwrap().beats, sent);
+    assert_eq!(agent_info(&observer, agent.pid()).unwrap().beats, sent);
 }
 
 /// "After a caught panic, a process with more than a million beats is ignored for good."
 #[test]
-fn after_a_caught_panic() {
+fn beats_after_a_caught_panic_count() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
@@ -68,26 +68,26 @@ fn after_a_caught_panic() {
             assert_eq!(agent.beat(Status::Ok, 1), BeatOutcome::Sent);
         }
     });
-    let heard = hear_until(&mut observer, is("exit"));
+    let events = poll_until(&mut observer, is("exit"));
     child.finish();
-    let nonces: Vec<_> = heard.iter().filter_map(nonce).collect();
+    let nonces: Vec<_> = events.iter().filter_map(nonce).collect();
     assert_eq!(nonces, [1, 2, 3, NONCE_TERMINAL, 4, 5, 6]);
-    assert!(heard.iter().all(|event| event.about == heard[0].about || event.about.is_none()));
+    assert!(events.iter().all(|event| event.about == events[0].about || event.about.is_none()));
 
-    let puppet = Puppet::at(&path);
+    let agent = TestAgent::at(&path);
     let mut last = 0;
     for nonce in [4_000_000, NONCE_TERMINAL, 4_000_001, NONCE_TERMINAL, 1, 2] {
-        puppet.beat(nonce);
-        let heard = hear_until(&mut observer, is("beat")).pop().unwrap();
-        let What::Beat { nonce: heard, missed, .. } = heard.what else { panic!("{heard}") };
-        assert_eq!((heard, missed), (nonce, 0), "after {last}");
+        agent.beat(nonce);
+        let event = poll_until(&mut observer, is("beat")).pop().unwrap();
+        let What::Beat { nonce: seen, missed, .. } = event.what else { panic!("{event}") };
+        assert_eq!((seen, missed), (nonce, 0), "after {last}");
         last = nonce;
     }
 }
 
 /// "UDP gets about 10 frames a second while the Unix socket is idle."
 #[test]
-fn udp_beside_an_idle_unix_socket() {
+fn udp_is_read_at_full_speed_while_the_unix_socket_is_idle() {
     const FRAMES: u64 = 500;
     let folder = Folder::new();
     let mut observer =
@@ -97,8 +97,8 @@ fn udp_beside_an_idle_unix_socket() {
     let start = Instant::now();
     for nonce in 1..=FRAMES {
         sender.send_to(&frame(77, nonce), address).unwrap();
-        let heard = hear_until(&mut observer, is("beat"));
-        assert_eq!(heard.last().and_then(support::nonce), Some(nonce));
+        let events = poll_until(&mut observer, is("beat"));
+        assert_eq!(events.last().and_then(support::nonce), Some(nonce));
     }
     // At ten a second it would take fifty.
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
@@ -107,7 +107,7 @@ fn udp_beside_an_idle_unix_socket() {
 
 /// "With two listeners half of the events never reach the exporter."
 #[test]
-fn every_listener_is_heard_to_the_last_event() {
+fn every_listener_is_drained_to_the_last_event() {
     const ROUNDS: u64 = 200;
     let folder = Folder::new();
     let paths = ["one.sock", "two.sock"].map(|name| folder.join(name));
@@ -118,46 +118,46 @@ fn every_listener_is_heard_to_the_last_event() {
         .threshold(NEVER)
         .bind()
         .unwrap();
-    let puppets = [Puppet::at(&paths[0]), Puppet::at(&paths[1])];
+    let agents = [TestAgent::at(&paths[0]), TestAgent::at(&paths[1])];
     let addresses: Vec<_> = observer.udp_addresses().collect();
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut heard = Vec::new();
+    let mut events = Vec::new();
     for nonce in 1..=ROUNDS {
         // All of them, before any is heard.
-        for puppet in &puppets {
-            puppet.beat(nonce);
-            puppet.send(&[0; 32]);
+        for agent in &agents {
+            agent.beat(nonce);
+            agent.send(&[0; 32]);
         }
         for address in &addresses {
             udp.send_to(&frame(77, nonce), address).unwrap();
         }
-        heard.extend(hear_all(&mut observer));
+        events.extend(poll_all(&mut observer));
     }
-    heard.extend(hear_all(&mut observer));
+    events.extend(poll_all(&mut observer));
     let mut about: Vec<_> =
-        heard.iter().filter(|event| nonce(event).is_some()).map(|event| event.about).collect();
-    assert_eq!(about.len() as u64, 4 * ROUNDS, "{}", spelled(&heard));
+        events.iter().filter(|event| nonce(event).is_some()).map(|event| event.about).collect();
+    assert_eq!(about.len() as u64, 4 * ROUNDS, "{}", text_of(&events));
     about.sort_by_key(|about| about.map(|about| about.agent));
     about.dedup();
     assert_eq!(about.len(), 4);
-    assert_eq!(count(&heard, "decode") as u64, 2 * ROUNDS);
+    assert_eq!(count(&events, "decode") as u64, 2 * ROUNDS);
     assert_accounted(&observer, 4 * ROUNDS);
 }
 
 /// "A stall is called up to 108 ms late." How late exactly is measured elsewhere, where
 /// the machine is known.
 #[test]
-fn a_stall_is_called_in_time() {
+fn a_stall_is_reported_in_time() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     for threshold in [ms(60), ms(250), ms(1_000)] {
         let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
-        let puppet = Puppet::at(&path);
+        let agent = TestAgent::at(&path);
         // A busy machine is late sometimes, not always.
         let in_time = (1..=20).any(|nonce| {
-            puppet.beat(nonce);
-            let heard = hear_until(&mut observer, is("stall"));
-            let stall = heard.last().unwrap();
+            agent.beat(nonce);
+            let events = poll_until(&mut observer, is("stall"));
+            let stall = events.last().unwrap();
             let What::Stall { last_ns, .. } = stall.what else { panic!("{stall}") };
             let silent = Duration::from_nanos(stall.observer_ns - last_ns);
             assert!(silent >= threshold);
@@ -180,12 +180,12 @@ fn a_beat_of_a_known_agent_costs_its_share_of_a_batch() {
             let agent = UnixDatagram::unbound().unwrap();
             agent.connect(&path).unwrap();
             let mut round = move |from| {
-                let (mine, mut heard) = (std::process::id(), 0);
+                let (own_pid, mut received) = (std::process::id(), 0);
                 for nonce in from..from + BEATS {
-                    agent.send(&frame(mine, nonce)).unwrap();
+                    agent.send(&frame(own_pid, nonce)).unwrap();
                 }
-                while heard < BEATS {
-                    heard += u64::from(observer.poll_timeout(NEVER).unwrap().is_some());
+                while received < BEATS {
+                    received += u64::from(observer.poll_timeout(NEVER).unwrap().is_some());
                 }
             };
             round(1);
@@ -201,7 +201,7 @@ fn a_beat_of_a_known_agent_costs_its_share_of_a_batch() {
 
 /// "At most 4,096 agents; one global threshold."
 #[test]
-fn more_agents_than_others_bear_and_a_threshold_for_one() {
+fn thousands_of_agents_are_followed_and_one_can_have_its_own_threshold() {
     const AGENTS: u32 = 6_000;
     assert_eq!((DEFAULT_CAPACITY, DEFAULT_THRESHOLD), (4_096, Duration::from_secs(2)));
     let mut observer = Builder::new()
@@ -215,10 +215,10 @@ fn more_agents_than_others_bear_and_a_threshold_for_one() {
     for pid in 2..AGENTS + 2 {
         sender.send_to(&frame(pid, 1), address).unwrap();
         if pid % 100 == 0 {
-            hear_all(&mut observer);
+            poll_all(&mut observer);
         }
     }
-    hear_all(&mut observer);
+    poll_all(&mut observer);
     assert_accounted(&observer, AGENTS.into());
     assert_eq!(observer.snapshot().unwrap().len(), 6_000);
 
@@ -227,34 +227,34 @@ fn more_agents_than_others_bear_and_a_threshold_for_one() {
     let hasty = hasty.unwrap().agent;
     assert!(observer.set_threshold(hasty, ms(50)).unwrap());
     assert!(!observer.set_threshold(u64::MAX, ms(50)).unwrap());
-    let heard = hear_until(&mut observer, is("stall"));
-    assert_eq!(heard.last().unwrap().about.unwrap().agent, hasty);
-    assert!(names(&hear_for(&mut observer, ms(100))).is_empty());
+    let events = poll_until(&mut observer, is("stall"));
+    assert_eq!(events.last().unwrap().about.unwrap().agent, hasty);
+    assert!(names(&poll_for(&mut observer, ms(100))).is_empty());
 }
 
 /// "No event for recovery, exit, missed or refused beats."
 #[test]
-fn all_that_happens_is_said_or_counted() {
+fn everything_that_happens_is_reported_or_counted() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = listening(&path).threshold(ms(80)).bind().unwrap();
-    let puppet = Puppet::at(&path);
-    puppet.beat(1);
-    hear_until(&mut observer, is("stall"));
-    puppet.beat(5);
-    let heard = hear_until(&mut observer, is("beat"));
-    let [.., recovered, beat] = heard.as_slice() else { panic!("{}", spelled(&heard)) };
+    let agent = TestAgent::at(&path);
+    agent.beat(1);
+    poll_until(&mut observer, is("stall"));
+    agent.beat(5);
+    let events = poll_until(&mut observer, is("beat"));
+    let [.., recovered, beat] = events.as_slice() else { panic!("{}", text_of(&events)) };
     let What::Recovered { silent_ns } = recovered.what else { panic!("{recovered}") };
     assert!(Duration::from_nanos(silent_ns) >= ms(80));
     assert!(matches!(beat.what, What::Beat { missed: 3, .. }), "{beat}");
-    assert!(is_about(recovered, puppet.pid()) && recovered.about == beat.about);
+    assert!(is_about(recovered, agent.pid()) && recovered.about == beat.about);
 
-    puppet.send(&frame(2, 6));
-    let forged = hear_until(&mut observer, is("auth-failure")).pop().unwrap();
-    let what = What::AuthFailure { claimed_pid: 2, true_pid: puppet.pid() };
+    agent.send(&frame(2, 6));
+    let forged = poll_until(&mut observer, is("auth-failure")).pop().unwrap();
+    let what = What::AuthFailure { claimed_pid: 2, true_pid: agent.pid() };
     assert_eq!((forged.what, forged.about), (what, None));
-    puppet.exit(0);
-    hear_until(&mut observer, is("exit"));
+    agent.exit(0);
+    poll_until(&mut observer, is("exit"));
     let stats = observer.stats().unwrap();
     assert_eq!((stats.missed, stats.auth_failures, stats.beats), (3, 1, 2));
     assert_eq!((stats.recoveries, stats.exits), (1, 1));
@@ -270,15 +270,15 @@ fn status_payload_and_name_arrive() {
         let mut observer = Observer::bind(&path, NEVER, 0o600).unwrap();
         let mut beating = Varta::connect(&path).unwrap();
         assert_eq!(beating.beat(Status::Degraded, 4_000_000_000), BeatOutcome::Sent);
-        let heard: Event = hear_until(&mut observer, is("beat"))[0];
+        let event: Event = poll_until(&mut observer, is("beat"))[0];
         let what = What::Beat {
             status: Status::Degraded,
             payload: 4_000_000_000,
             nonce: 1,
             missed: 0,
         };
-        assert_eq!(heard.what, what);
-        let known = agent(&observer, std::process::id()).unwrap();
+        assert_eq!(event.what, what);
+        let known = agent_info(&observer, std::process::id()).unwrap();
         assert_eq!((known.status, known.beats), (Status::Degraded, 1));
         assert_eq!(known.name.to_string(), "worker (7)");
         assert_eq!(known.uid, std::fs::metadata("/proc/self").ok().map(|_| uid()));

@@ -10,7 +10,7 @@ mod support;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 
 use support::{
-    assert_accounted, count, frame, hear_all, hear_until, is, ms, names, spelled, wait_until,
+    assert_accounted, count, frame, is, ms, names, poll_all, poll_until, text_of, wait_until,
 };
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{NONCE_TERMINAL, Status, Varta, v1};
@@ -39,7 +39,7 @@ fn sender(to: SocketAddr) -> UdpSocket {
 }
 
 #[test]
-fn what_does_not_move_forward_is_a_replay() {
+fn a_beat_that_does_not_move_forward_is_a_replay() {
     let (mut observer, address) =
         bound(Builder::new().udp((HERE, 0).into()).threshold(ms(60_000)));
     let socket = sender(address);
@@ -50,47 +50,47 @@ fn what_does_not_move_forward_is_a_replay() {
     sender(address).send(&frame(4321, 9)).unwrap();
     sender(address).send(&frame(4322, 1)).unwrap();
 
-    let heard = hear_until(&mut observer, |event| {
+    let events = poll_until(&mut observer, |event| {
         event.about.is_some_and(|about| about.claimed_pid == 4322)
     });
-    let told: Vec<_> = heard
+    let beats: Vec<_> = events
         .iter()
         .filter_map(|event| match event.what {
             What::Beat { nonce, missed, .. } => Some((nonce, missed)),
             _ => None,
         })
         .collect();
-    assert_eq!(told, [(5, 0), (6, 0), (9, 2), (1, 0)], "{}", spelled(&heard));
+    assert_eq!(beats, [(5, 0), (6, 0), (9, 2), (1, 0)], "{}", text_of(&events));
     assert_eq!(observer.stats().unwrap().replays, 3);
-    assert!(heard.iter().all(|event| event.about.unwrap().origin == Origin::Network));
+    assert!(events.iter().all(|event| event.about.unwrap().origin == Origin::Network));
     assert_accounted(&observer, 4);
 }
 
 #[test]
-fn after_a_stall_any_nonce_begins_anew() {
+fn after_a_stall_any_nonce_is_accepted() {
     let (mut observer, address) = bound(Builder::new().udp((HERE, 0).into()).threshold(ms(50)));
     let socket = sender(address);
     socket.send(&frame(4321, 1_000_000)).unwrap();
-    hear_until(&mut observer, is("stall"));
+    poll_until(&mut observer, is("stall"));
     socket.send(&frame(4321, 1)).unwrap();
-    let heard = hear_until(&mut observer, is("beat"));
-    assert_eq!(names(&heard), ["recovered", "beat"]);
+    let events = poll_until(&mut observer, is("beat"));
+    assert_eq!(names(&events), ["recovered", "beat"]);
 }
 
 #[test]
 fn silence_after_last_words_is_an_exit() {
     let (mut observer, address) = bound(Builder::new().udp((HERE, 0).into()).threshold(ms(50)));
     sender(address).send(&frame(4321, NONCE_TERMINAL)).unwrap();
-    let heard = hear_until(&mut observer, |event| event.what.name() != "beat");
+    let events = poll_until(&mut observer, |event| event.what.name() != "beat");
     assert_eq!(
-        heard.last().unwrap().what,
+        events.last().unwrap().what,
         What::Exit { cause: ExitCause::Unknown, last_status: Status::Critical }
     );
     assert!(observer.snapshot().unwrap().is_empty());
 }
 
 #[test]
-fn each_of_several_shared_keys_opens() {
+fn each_of_several_shared_keys_is_accepted() {
     let (mut observer, address) = bound(
         Builder::new()
             .secure_udp((HERE, 0).into())
@@ -105,11 +105,11 @@ fn each_of_several_shared_keys_opens() {
     let _ = old.beat(Status::Ok, 1);
     let _ = new.beat(Status::Degraded, 2);
 
-    let heard = hear_until(&mut observer, |event| {
+    let events = poll_until(&mut observer, |event| {
         matches!(event.what, What::Beat { status: Status::Degraded, payload: 2, .. })
     });
-    assert_eq!(names(&heard), ["beat", "beat"]);
-    assert!(heard.iter().all(|event| event.about.unwrap().origin == Origin::SecureNetwork));
+    assert_eq!(names(&events), ["beat", "beat"]);
+    assert!(events.iter().all(|event| event.about.unwrap().origin == Origin::SecureNetwork));
     assert_eq!(observer.stats().unwrap().decrypt_failures, 1);
     assert_accounted(&observer, 2);
 }
@@ -121,8 +121,8 @@ fn a_master_key_gives_each_process_its_own() {
     );
     let mut agent = Varta::connect_secure_udp_with_master(address, key(9)).unwrap();
     let _ = agent.beat(Status::Ok, 7);
-    let heard = hear_until(&mut observer, is("beat"));
-    assert_eq!(heard[0].about.unwrap().claimed_pid, std::process::id());
+    let events = poll_until(&mut observer, is("beat"));
+    assert_eq!(events[0].about.unwrap().claimed_pid, std::process::id());
 
     // With another's key, or with the right one and another's pid inside, nothing opens.
     let mine = Cipher::new(&derive_agent_key(&key(9), 4321).unwrap());
@@ -131,7 +131,7 @@ fn a_master_key_gives_each_process_its_own() {
     socket.send(&mine.seal_as(4322, iv(1), &frame(4322, 1)).unwrap()).unwrap();
     socket.send(&mine.seal_as(4321, iv(2), &frame(4322, 1)).unwrap()).unwrap();
     socket.send(&mine.seal_as(4321, iv(3), &frame(4321, 1)).unwrap()).unwrap();
-    hear_until(&mut observer, is("beat"));
+    poll_until(&mut observer, is("beat"));
     assert_eq!(observer.stats().unwrap().decrypt_failures, 2);
     assert_accounted(&observer, 2);
 }
@@ -152,15 +152,15 @@ fn a_sealed_beat_counts_once() {
     send(b'b', 1, 2); // a new session that goes back
     send(b'b', 1, 3); // and one that goes on
     send(b'a', 3, 4); // an earlier session that is remembered
-    let heard =
-        hear_until(&mut observer, |event| matches!(event.what, What::Beat { nonce: 4, .. }));
-    assert_eq!(count(&heard, "beat"), 4, "{}", spelled(&heard));
+    let events =
+        poll_until(&mut observer, |event| matches!(event.what, What::Beat { nonce: 4, .. }));
+    assert_eq!(count(&events, "beat"), 4, "{}", text_of(&events));
     assert_eq!(observer.stats().unwrap().replays, 3);
     assert_accounted(&observer, 4);
 }
 
 #[test]
-fn a_recorded_beat_counts_from_no_other_address() {
+fn a_recorded_beat_is_a_replay_from_any_address() {
     let (mut observer, address) = bound(
         Builder::new()
             .secure_udp((Ipv4Addr::UNSPECIFIED, 0).into())
@@ -174,13 +174,13 @@ fn a_recorded_beat_counts_from_no_other_address() {
         .collect();
     let agent = sender(to);
     recorded.iter().for_each(|bytes| assert_eq!(agent.send(bytes).unwrap(), 60));
-    hear_until(&mut observer, |event| matches!(event.what, What::Beat { nonce: 5, .. }));
+    poll_until(&mut observer, |event| matches!(event.what, What::Beat { nonce: 5, .. }));
     for host in 2..81 {
         let elsewhere = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, host), 0)).unwrap();
         elsewhere.send_to(&recorded[0], to).unwrap();
         elsewhere.send_to(&recorded[4], to).unwrap();
         wait_until(|| {
-            assert!(hear_all(&mut observer).is_empty());
+            assert!(poll_all(&mut observer).is_empty());
             observer.stats().unwrap().replays == 2 * u64::from(host - 1)
         });
     }
@@ -188,16 +188,16 @@ fn a_recorded_beat_counts_from_no_other_address() {
     // The agent may move, and a newcomer finds room.
     let moved = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 99), 0)).unwrap();
     moved.send_to(&sealed_by(1, b'a', 6, &frame(4321, 6)), to).unwrap();
-    let heard = hear_until(&mut observer, is("beat"));
-    assert_eq!(heard[0].about.unwrap().agent, 1);
+    let events = poll_until(&mut observer, is("beat"));
+    assert_eq!(events[0].about.unwrap().agent, 1);
     assert_eq!(observer.snapshot().unwrap()[0].address, Some([127, 0, 0, 99].into()));
     agent.send(&sealed_by(1, b'n', 1, &frame(4322, 1))).unwrap();
-    hear_until(&mut observer, is("beat"));
+    poll_until(&mut observer, is("beat"));
     assert_accounted(&observer, 7);
 }
 
 #[test]
-fn a_flood_of_forged_senders_makes_nobody_forgotten() {
+fn a_flood_of_forged_senders_does_not_make_the_observer_forget_an_agent() {
     // Whoever holds the key can name any pid; the memory is for as many as may be followed.
     let (mut observer, address) = bound(
         Builder::new()
@@ -209,12 +209,12 @@ fn a_flood_of_forged_senders_makes_nobody_forgotten() {
     let socket = sender(address);
     let live = sealed_by(1, b'l', 1, &frame(4321, 1));
     socket.send(&live).unwrap();
-    hear_until(&mut observer, is("beat"));
+    poll_until(&mut observer, is("beat"));
 
     let mut beats = 1;
     for pid in 10_000..11_000 {
         socket.send(&sealed_by(1, b'f', pid, &frame(pid, 1))).unwrap();
-        beats += count(&hear_all(&mut observer), "beat") as u64;
+        beats += count(&poll_all(&mut observer), "beat") as u64;
     }
     // At most half of the capacity is for the network.
     assert_eq!(observer.snapshot().unwrap().len(), 16);
@@ -223,17 +223,17 @@ fn a_flood_of_forged_senders_makes_nobody_forgotten() {
 
     socket.send(&live).unwrap();
     socket.send(&sealed_by(1, b'l', 2, &frame(4321, 2))).unwrap();
-    let heard = hear_until(&mut observer, |event| {
+    let events = poll_until(&mut observer, |event| {
         event.about.is_some_and(|about| about.claimed_pid == 4321)
     });
-    beats += count(&heard, "beat") as u64;
+    beats += count(&events, "beat") as u64;
     assert_eq!(observer.stats().unwrap().replays, 1);
     assert_eq!(observer.drain_evictions().unwrap(), 0);
     assert_accounted(&observer, beats);
 }
 
 #[test]
-fn version_1_is_taken_when_asked_for() {
+fn version_1_is_accepted_if_enabled() {
     for (taken, beats, refused) in [(false, 1, 1), (true, 2, 0)] {
         let (mut observer, address) =
             bound(Builder::new().udp((HERE, 0).into()).version1(taken).threshold(ms(60_000)));
@@ -242,13 +242,13 @@ fn version_1_is_taken_when_asked_for() {
         let socket = sender(address);
         socket.send(&wire).unwrap();
         socket.send(&frame(4322, 1)).unwrap();
-        let heard = hear_until(&mut observer, |event| {
+        let events = poll_until(&mut observer, |event| {
             event.about.is_some_and(|about| about.claimed_pid == 4322)
         });
-        assert_eq!(count(&heard, "beat"), beats);
-        assert_eq!(count(&heard, "decode"), refused);
+        assert_eq!(count(&events, "beat"), beats);
+        assert_eq!(count(&events, "decode"), refused);
         if taken {
-            let What::Beat { payload, .. } = heard[0].what else { panic!("{}", heard[0]) };
+            let What::Beat { payload, .. } = events[0].what else { panic!("{}", events[0]) };
             assert_eq!(payload, u64::MAX);
         }
         assert_accounted(&observer, beats as u64);
@@ -256,7 +256,7 @@ fn version_1_is_taken_when_asked_for() {
 }
 
 #[test]
-fn what_is_no_beat_is_counted_and_no_more() {
+fn datagrams_of_a_wrong_length_are_only_counted() {
     let (mut observer, address) =
         bound(Builder::new().udp((HERE, 0).into()).threshold(ms(60_000)));
     let socket = sender(address);
@@ -266,8 +266,8 @@ fn what_is_no_beat_is_counted_and_no_more() {
     }
     socket.send(&[0; 32]).unwrap();
     socket.send(&frame(4321, 1)).unwrap();
-    let heard = hear_until(&mut observer, is("beat"));
-    assert_eq!(names(&heard), ["decode", "beat"]);
+    let events = poll_until(&mut observer, is("beat"));
+    assert_eq!(names(&events), ["decode", "beat"]);
     let counters = observer.stats().unwrap();
     assert_eq!((counters.probes, counters.wrong_length), (1, 118));
     assert_accounted(&observer, 1);

@@ -20,7 +20,7 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use support::{
-    End, Folder, NEVER, PATIENCE, Puppet, forget_socket_option, frame, in_child, ms,
+    End, Folder, NEVER, PATIENCE, TestAgent, forget_socket_option, frame, in_child, ms,
     open_descriptors, send_with_descriptors, wait_until,
 };
 use varta::Endpoint;
@@ -75,21 +75,21 @@ struct Counted {
 
 impl Counted {
     fn poll(&mut self, timeout: Duration) {
-        let mut heard = 0;
+        let mut count = 0;
         self.allocations += allocations(|| {
-            heard = self.observer.poll_many(&mut self.events, timeout).unwrap();
+            count = self.observer.poll_many(&mut self.events, timeout).unwrap();
         });
-        for event in self.events.iter().take(heard) {
+        for event in self.events.iter().take(count) {
             self.exits += usize::from(matches!(event.what, What::Exit { .. }));
             self.stalls += usize::from(matches!(event.what, What::Stall { .. }));
         }
     }
 
-    fn poll_until(&mut self, said: impl Fn(&Self) -> bool) {
+    fn poll_until(&mut self, condition: impl Fn(&Self) -> bool) {
         let start = std::time::Instant::now();
-        while !said(self) {
+        while !condition(self) {
             self.poll(ms(10));
-            assert!(start.elapsed() < PATIENCE, "it was not said");
+            assert!(start.elapsed() < PATIENCE, "waited in vain");
         }
     }
 }
@@ -117,22 +117,22 @@ fn polling_allocates_nothing_whatever_arrives() {
     let network = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let events = [Event::NOTHING; 16];
     let mut counted = Counted { observer, events, allocations: 0, exits: 0, stalls: 0 };
-    let mut agents = [AgentInfo::NOBODY; 64];
+    let mut infos = [AgentInfo::NOBODY; 64];
 
     for round in 1..=40_u32 {
         // Newcomers that end each in its own way, and fit into the queue. Half of them are
         // reaped at once, half after the observer has given up waiting for that.
-        let mut puppets: Vec<_> = (0..3).map(|_| Puppet::at(&path)).collect();
-        for (puppet, (end, how)) in
-            puppets.iter().zip([(End::Exit, 7), (End::Signal, 9), (End::Exit, 0)])
+        let mut agents: Vec<_> = (0..3).map(|_| TestAgent::at(&path)).collect();
+        for (agent, (end, how)) in
+            agents.iter().zip([(End::Exit, 7), (End::Signal, 9), (End::Exit, 0)])
         {
-            puppet.beat_and_end(3, end, how);
-            puppet.wait_for_end();
+            agent.beat_and_end(3, end, how);
+            agent.wait_for_end();
         }
         let reap_at_once = round % 2 == 0;
         if reap_at_once {
-            for puppet in &mut puppets {
-                puppet.reap();
+            for agent in &mut agents {
+                agent.reap();
             }
         }
         // One that beats all the time.
@@ -161,12 +161,12 @@ fn polling_allocates_nothing_whatever_arrives() {
                 && counted.observer.stats().unwrap().auth_failures == u64::from(round)
         });
         if !reap_at_once {
-            for puppet in &mut puppets {
-                puppet.reap();
+            for agent in &mut agents {
+                agent.reap();
             }
         }
         counted.allocations += allocations(|| {
-            let _ = counted.observer.snapshot_into(&mut agents).unwrap();
+            let _ = counted.observer.snapshot_into(&mut infos).unwrap();
             let _ = counted.observer.stats().unwrap();
             let _ = counted.observer.next_deadline().unwrap();
             let _ = counted.observer.as_fd();
@@ -201,12 +201,12 @@ fn let_descriptors_through(socket: &OwnedFd) -> bool {
 /// A sender that attaches descriptors fills no table of the observer's: the kernel refuses
 /// them, or they are closed as they come.
 #[test]
-fn descriptors_that_are_attached_do_not_stay() {
+fn attached_descriptors_do_not_stay_open() {
     attached_descriptors_do_not_stay(|| ());
 }
 
 #[test]
-fn descriptors_that_are_attached_do_not_stay_where_the_kernel_cannot_refuse_them() {
+fn attached_descriptors_do_not_stay_open_where_the_kernel_cannot_refuse_them() {
     attached_descriptors_do_not_stay(|| forget_socket_option(SO_PASSRIGHTS));
 }
 
@@ -250,7 +250,7 @@ fn attached_descriptors_do_not_stay(before: fn()) {
             let stats = counted.observer.stats().unwrap();
             assert_eq!(stats.settled(), sent);
             assert!(stats.beats < nonce, "{stats:?}");
-            // An honest sender is heard all the same, and is confirmed by its second beat.
+            // An honest sender is count all the same, and is confirmed by its second beat.
             for nonce in [nonce, nonce + 1] {
                 mine.send(&frame(me, nonce)).unwrap();
                 counted.poll_until(|counted| counted.observer.stats().unwrap().beats == nonce);

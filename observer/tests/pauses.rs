@@ -20,9 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use support::{
-    Child, Folder, PATIENCE, Puppet, hear_all, hear_until, in_child, is, kill, let_time_pass,
-    ms, names, needs_root, readable_within, shared_numbers, skipped, stop_here, wait_until,
-    wait_until_stopped,
+    Child, Folder, PATIENCE, TestAgent, in_child, is, kill, let_time_pass, ms, names,
+    needs_root, poll_all, poll_until, readable_within, shared_numbers, skipped, stop_here,
+    wait_until, wait_until_stopped,
 };
 use varta::{BeatOutcome, Status, Varta};
 use varta_observer::{Event, Observer, What};
@@ -148,7 +148,7 @@ fn beat_at(paths: &[&Path], start: Instant, [begin, longest, beating]: &[AtomicU
 const SOON: u64 = THRESHOLD.as_nanos() as u64 / 2;
 
 #[test]
-fn stopped_for_ten_thresholds() {
+fn an_observer_stopped_for_ten_thresholds_reports_no_false_stall() {
     let folder = Folder::new();
     let mut hosts = [
         Environment::start(folder.join("blocking"), true, blocking),
@@ -222,22 +222,22 @@ fn stopped_for_ten_thresholds() {
 
 /// Pauses are what nobody could have meant. This one means to come so seldom.
 #[test]
-fn a_host_that_polls_on_a_timer_of_its_own() {
+fn a_host_that_polls_rarely_on_its_own_timer_still_gets_stalls() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let threshold = ms(60);
     let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
     let mut round = || {
         std::thread::sleep(threshold * 5);
-        hear_all(&mut observer)
+        poll_all(&mut observer)
     };
-    let puppet = Puppet::at(&path);
+    let agent = TestAgent::at(&path);
     let mut nonce = 0;
     // Were its absence a pause, each silence would be forgiven once. On a busy machine one
     // may be, for a pause within the round.
     for _ in 0..20 {
         nonce += 1;
-        puppet.beat(nonce);
+        agent.beat(nonce);
         let heard = round();
         assert!(heard.iter().any(is("beat")));
         let silent = round();
@@ -250,22 +250,22 @@ fn a_host_that_polls_on_a_timer_of_its_own() {
 }
 
 #[test]
-fn a_host_that_is_late_in_the_middle_of_its_loop() {
+fn a_host_that_is_late_between_two_polls_is_paused() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let threshold = ms(100);
     let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
-    let puppet = Puppet::at(&path);
+    let agent = TestAgent::at(&path);
     let mut in_time = 0;
     for nonce in 1..=20 {
-        puppet.beat(nonce);
-        hear_until(&mut observer, is("beat"));
+        agent.beat(nonce);
+        poll_until(&mut observer, is("beat"));
         std::thread::sleep(threshold * 10);
         let first = observer.poll().unwrap().unwrap();
         let What::Paused { ns } = first.what else { panic!("{first}") };
         assert!(Duration::from_nanos(ns) >= threshold * 9, "{first}");
         // All is given back, and no more than that; but a busy machine may hold the host again.
-        let stall = hear_until(&mut observer, is("stall")).pop().unwrap();
+        let stall = poll_until(&mut observer, is("stall")).pop().unwrap();
         let late = stall.observer_ns - first.observer_ns;
         in_time += u32::from(late <= (threshold * 2).as_nanos() as u64);
         if in_time == 3 {
@@ -276,14 +276,14 @@ fn a_host_that_is_late_in_the_middle_of_its_loop() {
 }
 
 #[test]
-fn a_host_that_is_late_for_the_deadline_it_asked_for() {
+fn a_host_that_misses_the_next_deadline_is_paused() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let threshold = ms(100);
     let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
-    let puppet = Puppet::at(&path);
-    puppet.beat(1);
-    wait_until(|| hear_all(&mut observer).iter().any(is("beat")));
+    let agent = TestAgent::at(&path);
+    agent.beat(1);
+    wait_until(|| poll_all(&mut observer).iter().any(is("beat")));
     assert!(observer.next_deadline().unwrap().unwrap() <= threshold);
     std::thread::sleep(threshold * 10);
     let first = observer.poll_timeout(Duration::ZERO).unwrap().unwrap();
@@ -304,11 +304,11 @@ fn suspended_time_is_given_back() {
     in_child(|| {
         let threshold = PATIENCE;
         let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
-        let puppet = Puppet::at(&path);
-        puppet.beat(1);
-        let beat = hear_until(&mut observer, is("beat")).pop().unwrap();
+        let agent = TestAgent::at(&path);
+        agent.beat(1);
+        let beat = poll_until(&mut observer, is("beat")).pop().unwrap();
         // From here on it comes when it likes, and is never late.
-        assert!(hear_all(&mut observer).is_empty());
+        assert!(poll_all(&mut observer).is_empty());
         if !let_time_pass(LONG.as_secs(), true) {
             return skipped(TIME_NAMESPACES);
         }
@@ -321,10 +321,10 @@ fn suspended_time_is_given_back() {
         assert!(between >= LONG, "its time counts suspend");
 
         // Silent for many thresholds, it has what it had left.
-        assert!(!hear_all(&mut observer).iter().any(is("stall")));
+        assert!(!poll_all(&mut observer).iter().any(is("stall")));
         assert!(observer.next_deadline().unwrap().unwrap() <= threshold);
-        puppet.beat(2);
-        assert_eq!(names(&hear_until(&mut observer, is("beat"))), ["beat"]);
+        agent.beat(2);
+        assert_eq!(names(&poll_until(&mut observer, is("beat"))), ["beat"]);
         assert_eq!(observer.stats().unwrap().pauses, 1);
     });
 }
@@ -332,7 +332,7 @@ fn suspended_time_is_given_back() {
 /// It was due at a deadline, and may have been deaf since it looked last: who was silent has
 /// what was left then, not what was left at the deadline, which is nothing.
 #[test]
-fn all_the_time_since_the_last_look_is_given_back() {
+fn all_time_since_the_last_poll_is_given_back() {
     if !needs_root() {
         return;
     }
@@ -341,10 +341,10 @@ fn all_the_time_since_the_last_look_is_given_back() {
     in_child(|| {
         let threshold = PATIENCE;
         let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
-        let puppet = Puppet::at(&path);
-        puppet.beat(1);
-        hear_until(&mut observer, is("beat"));
-        assert!(hear_all(&mut observer).is_empty());
+        let agent = TestAgent::at(&path);
+        agent.beat(1);
+        poll_until(&mut observer, is("beat"));
+        assert!(poll_all(&mut observer).is_empty());
         let due = observer.next_deadline().unwrap().unwrap();
         assert!(due <= threshold && due > threshold / 2, "{due:?}");
         if !let_time_pass(LONG.as_secs(), false) {
@@ -353,7 +353,7 @@ fn all_the_time_since_the_last_look_is_given_back() {
         let first = observer.poll().unwrap().unwrap();
         let What::Paused { ns } = first.what else { panic!("{first}") };
         assert!(Duration::from_nanos(ns) >= LONG, "{first}");
-        assert!(hear_all(&mut observer).is_empty());
+        assert!(poll_all(&mut observer).is_empty());
         let left = observer.next_deadline().unwrap().unwrap();
         assert!(left <= threshold && left > threshold / 2, "{left:?}");
     });

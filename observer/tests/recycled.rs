@@ -18,8 +18,8 @@ use std::io::Error;
 use std::path::Path;
 
 use support::{
-    Child, End, Folder, NEVER, Puppet, agent, count, fork_as, hear_all, hear_until,
-    in_new_pid_namespace, is, ms, names, needs_root, nonce, spelled, wait_until,
+    Child, End, Folder, NEVER, TestAgent, agent_info, count, fork_as, in_new_pid_namespace, is,
+    ms, names, needs_root, nonce, poll_all, poll_until, text_of, wait_until,
 };
 use varta_observer::{Builder, Event, ExitCause, Observer, What};
 
@@ -49,24 +49,29 @@ fn listening(path: &Path) -> Builder {
 }
 
 /// A process that is followed, and has been heard with a pidfd beside the datagram.
-fn followed(observer: &mut Observer, path: &Path) -> Puppet {
-    let puppet = Puppet::at(path);
+fn followed(observer: &mut Observer, path: &Path) -> TestAgent {
+    let agent = TestAgent::at(path);
     for nonce in [1_000_000, 1_000_001] {
-        puppet.beat(nonce);
-        hear_until(observer, is("beat"));
+        agent.beat(nonce);
+        poll_until(observer, is("beat"));
     }
-    puppet
+    agent
 }
 
 /// A beat of the first, its Exit, and a clean start of the second.
 #[track_caller]
-fn assert_two_lives(heard: &[Event], pid: u32, last_nonce: u64) {
-    let heard: Vec<_> =
-        heard.iter().filter(|event| event.what.name() != "paused").copied().collect();
-    let [last, exit, first, ..] = heard.as_slice() else { panic!("{}", spelled(&heard)) };
-    assert_eq!((nonce(last), nonce(first)), (Some(last_nonce), Some(1)), "{}", spelled(&heard));
+fn assert_two_lives(events: &[Event], pid: u32, last_nonce: u64) {
+    let events: Vec<_> =
+        events.iter().filter(|event| event.what.name() != "paused").copied().collect();
+    let [last, exit, first, ..] = events.as_slice() else { panic!("{}", text_of(&events)) };
+    assert_eq!(
+        (nonce(last), nonce(first)),
+        (Some(last_nonce), Some(1)),
+        "{}",
+        text_of(&events)
+    );
     assert_eq!(exit.about, last.about);
-    let What::Exit { cause, .. } = exit.what else { panic!("{}", spelled(&heard)) };
+    let What::Exit { cause, .. } = exit.what else { panic!("{}", text_of(&events)) };
     assert_eq!(cause, ExitCause::Code(3));
     let [old, new] = [last, first].map(|event| event.about.unwrap());
     assert_eq!((old.pid, new.pid), (pid, pid));
@@ -75,7 +80,7 @@ fn assert_two_lives(heard: &[Event], pid: u32, last_nonce: u64) {
 }
 
 #[test]
-fn the_exit_is_heard_before_the_newcomer() {
+fn the_exit_is_reported_before_the_new_process() {
     if !needs_root() {
         return;
     }
@@ -87,17 +92,17 @@ fn the_exit_is_heard_before_the_newcomer() {
         old.beat(1_000_002);
         old.exit(3);
         old.reap();
-        let mut heard = hear_until(&mut observer, is("exit"));
-        let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+        let mut events = poll_until(&mut observer, is("exit"));
+        let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
         new.beat(1);
-        heard.extend(hear_until(&mut observer, is("beat")));
-        assert_two_lives(&heard, old.pid(), 1_000_002);
-        assert_eq!(agent(&observer, new.pid()).unwrap().beats, 1);
+        events.extend(poll_until(&mut observer, is("beat")));
+        assert_two_lives(&events, old.pid(), 1_000_002);
+        assert_eq!(agent_info(&observer, new.pid()).unwrap().beats, 1);
     });
 }
 
 #[test]
-fn both_are_read_in_one_batch() {
+fn two_processes_with_one_pid_in_one_batch_are_two_agents() {
     if !needs_root() {
         return;
     }
@@ -107,22 +112,22 @@ fn both_are_read_in_one_batch() {
             let path = folder.join(&format!("{queued}.sock"));
             let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
             let mut old = followed(&mut observer, &path);
-            assert!(hear_all(&mut observer).is_empty());
+            assert!(poll_all(&mut observer).is_empty());
             old.beat_and_end(queued, End::Exit, 3);
             old.reap();
-            let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+            let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
             for nonce in 1..=queued {
                 new.beat(nonce.into());
             }
             let all = usize::from(queued) * 2;
             let mut beats = 0;
-            let heard = hear_until(&mut observer, |event| {
+            let events = poll_until(&mut observer, |event| {
                 beats += usize::from(event.what.name() == "beat");
                 beats == all
             });
-            assert_eq!(count(&heard, "exit"), 1);
-            assert_two_lives(&heard[usize::from(queued) - 1..], old.pid(), queued.into());
-            let known = agent(&observer, new.pid()).unwrap();
+            assert_eq!(count(&events, "exit"), 1);
+            assert_two_lives(&events[usize::from(queued) - 1..], old.pid(), queued.into());
+            let known = agent_info(&observer, new.pid()).unwrap();
             assert_eq!((known.beats, known.unconfirmed), (queued.into(), false));
         }
     });
@@ -130,7 +135,7 @@ fn both_are_read_in_one_batch() {
 
 /// It does not inherit a silence either.
 #[test]
-fn after_the_old_one_has_stalled() {
+fn a_new_process_does_not_inherit_a_stall() {
     if !needs_root() {
         return;
     }
@@ -139,20 +144,20 @@ fn after_the_old_one_has_stalled() {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).threshold(ms(300)).bind().unwrap();
         let mut old = followed(&mut observer, &path);
-        hear_until(&mut observer, is("stall"));
+        poll_until(&mut observer, is("stall"));
         old.exit(3);
         old.reap();
-        let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+        let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
         new.beat(1);
-        let heard = hear_until(&mut observer, is("beat"));
-        assert_eq!(names(&heard), ["exit", "beat"]);
+        let events = poll_until(&mut observer, is("beat"));
+        assert_eq!(names(&events), ["exit", "beat"]);
         assert_eq!(observer.stats().unwrap().recoveries, 0);
     });
 }
 
 /// No descriptor is held of either: the new one gives itself away by its first beat.
 #[test]
-fn beyond_the_bound_who_begins_anew_is_another() {
+fn without_a_descriptor_a_restarted_nonce_is_a_new_agent() {
     if !needs_root() {
         return;
     }
@@ -161,31 +166,31 @@ fn beyond_the_bound_who_begins_anew_is_another() {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).threshold(NEVER).descriptors(0).bind().unwrap();
         let mut old = followed(&mut observer, &path);
-        let number = agent(&observer, old.pid()).unwrap().agent;
+        let number = agent_info(&observer, old.pid()).unwrap().agent;
         old.exit(3);
         old.reap();
         assert!(observer.pidfd(number).unwrap().is_none());
-        let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+        let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
         assert!(observer.pidfd(number).unwrap().is_none(), "its pid is a stranger's");
         new.beat(1);
-        let heard = hear_until(&mut observer, is("beat"));
-        assert_eq!(names(&heard), ["exit", "beat"]);
-        let [exit, beat] = [0, 1].map(|at| heard[at].about.unwrap());
+        let events = poll_until(&mut observer, is("beat"));
+        assert_eq!(names(&events), ["exit", "beat"]);
+        let [exit, beat] = [0, 1].map(|at| events[at].about.unwrap());
         assert_eq!((exit.agent, exit.pid, beat.pid), (number, old.pid(), old.pid()));
         assert!(beat.agent > number);
-        assert_eq!(agent(&observer, new.pid()).unwrap().beats, 1);
+        assert_eq!(agent_info(&observer, new.pid()).unwrap().beats, 1);
         // It may have any number of handles.
         for nonce in [7, 1, 8, 2] {
             new.beat(nonce);
-            let heard = hear_until(&mut observer, is("beat"));
-            assert_eq!(heard.last().unwrap().about, Some(beat));
+            let events = poll_until(&mut observer, is("beat"));
+            assert_eq!(events.last().unwrap().about, Some(beat));
         }
     });
 }
 
 /// And if it goes on counting where the old one was, it is found out all the same.
 #[test]
-fn beyond_the_bound_who_goes_on_counting_is_another() {
+fn without_a_descriptor_a_continued_nonce_is_found_to_be_a_new_agent() {
     if !needs_root() {
         return;
     }
@@ -194,30 +199,30 @@ fn beyond_the_bound_who_goes_on_counting_is_another() {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).threshold(NEVER).descriptors(0).bind().unwrap();
         let mut old = followed(&mut observer, &path);
-        let number = agent(&observer, old.pid()).unwrap().agent;
+        let number = agent_info(&observer, old.pid()).unwrap().agent;
         old.exit(3);
         old.reap();
-        let new = Puppet::forked_by(&path, || fork_as(old.pid()));
+        let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
         let mut nonce = 2_000_000;
-        let mut heard = Vec::new();
+        let mut events = Vec::new();
         wait_until(|| {
             nonce += 1;
             new.beat(nonce);
-            heard.extend(hear_until(&mut observer, is("beat")));
-            count(&heard, "exit") > 0
+            events.extend(poll_until(&mut observer, is("beat")));
+            count(&events, "exit") > 0
         });
-        let [.., exit, beat] = heard.as_slice() else { panic!("{}", spelled(&heard)) };
+        let [.., exit, beat] = events.as_slice() else { panic!("{}", text_of(&events)) };
         assert_eq!((exit.what.name(), exit.about.unwrap().agent), ("exit", number));
         let beat = beat.about.unwrap();
         assert!(beat.agent > number);
-        assert_eq!(agent(&observer, new.pid()).unwrap().agent, beat.agent);
+        assert_eq!(agent_info(&observer, new.pid()).unwrap().agent, beat.agent);
     });
 }
 
 /// Many processes of one pid, some of them not read before they are gone, or before the next
 /// one is: each is an agent of its own.
 #[test]
-fn one_after_the_other() {
+fn each_process_that_reuses_a_pid_is_an_agent() {
     if !needs_root() {
         return;
     }
@@ -226,38 +231,38 @@ fn one_after_the_other() {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
         let mut pid = None;
-        let mut heard = Vec::new();
+        let mut events = Vec::new();
         for life in 1..=20_u8 {
-            let mut puppet = match pid {
-                None => Puppet::at(&path),
-                Some(pid) => Puppet::forked_by(&path, || fork_as(pid)),
+            let mut agent = match pid {
+                None => TestAgent::at(&path),
+                Some(pid) => TestAgent::forked_by(&path, || fork_as(pid)),
             };
-            pid = Some(puppet.pid());
-            puppet.beat_and_end(1 + life % 3, End::Exit, life);
+            pid = Some(agent.pid());
+            agent.beat_and_end(1 + life % 3, End::Exit, life);
             // While it is busy the observer looks for ends once in a millisecond. A pid that
             // comes round twice in that time is more than it can tell.
             std::thread::sleep(ms(2));
             if life % 2 == 0 {
-                heard.extend(hear_until(&mut observer, is("beat")));
+                events.extend(poll_until(&mut observer, is("beat")));
             }
-            puppet.reap();
+            agent.reap();
             if life % 5 == 0 {
-                heard.extend(hear_all(&mut observer));
+                events.extend(poll_all(&mut observer));
             }
         }
         while !observer.snapshot().unwrap().is_empty() {
-            heard.extend(observer.poll().unwrap());
+            events.extend(observer.poll().unwrap());
         }
         let mut causes = Vec::new();
-        for event in &heard {
+        for event in &events {
             if let What::Exit { cause, .. } = event.what {
                 causes.push((event.about.unwrap().agent, cause));
             }
         }
-        assert_eq!(causes.len(), 20, "{}", spelled(&heard));
+        assert_eq!(causes.len(), 20, "{}", text_of(&events));
         for (life, cause) in causes.iter().enumerate() {
             let life = i32::try_from(life).unwrap() + 1;
-            assert_eq!(cause.1, ExitCause::Code(life), "{}", spelled(&heard));
+            assert_eq!(cause.1, ExitCause::Code(life), "{}", text_of(&events));
         }
     });
 }

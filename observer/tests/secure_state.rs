@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use support::{Child, Folder, NEVER, frame, hear_all, hear_until, in_child, kill, wait_until};
+use support::{Child, Folder, NEVER, frame, in_child, kill, poll_all, poll_until, wait_until};
 use varta::secure::{Cipher, Iv, Key};
 use varta_observer::{Builder, Observer, What};
 
@@ -31,10 +31,10 @@ fn beat(counter: u32) -> [u8; 60] {
     Cipher::new(&Key::from_bytes([1; 32])).seal(iv, &frame(4321, counter.into())).unwrap()
 }
 
-fn hear(observer: &mut Observer, nonce: u64) {
-    hear_until(
+fn poll_until_nonce(observer: &mut Observer, nonce: u64) {
+    poll_until(
         observer,
-        |event| matches!(event.what, What::Beat { nonce: heard, .. } if heard == nonce),
+        |event| matches!(event.what, What::Beat { nonce: last, .. } if last == nonce),
     );
 }
 
@@ -47,12 +47,12 @@ fn first_that_counts(state: &Path, last: u32) -> u32 {
     let mut send = |counter| {
         let before = observer.stats().unwrap().received;
         socket.send_to(&beat(counter), to).unwrap();
-        let mut heard = Vec::new();
+        let mut events = Vec::new();
         wait_until(|| {
-            heard.extend(hear_all(&mut observer));
+            events.extend(poll_all(&mut observer));
             observer.stats().unwrap().received > before
         });
-        !heard.is_empty()
+        !events.is_empty()
     };
     for counter in 1..=last {
         assert!(!send(counter), "{counter} counts again");
@@ -63,28 +63,28 @@ fn first_that_counts(state: &Path, last: u32) -> u32 {
 }
 
 #[test]
-fn a_beat_counts_once_though_the_observer_is_killed() {
+fn a_beat_counts_once_even_if_the_observer_is_killed() {
     let folder = Folder::new();
     let state = folder.join("sessions");
-    let (mut told, mut tell) = UnixStream::pair().unwrap();
+    let (mut output, mut input) = UnixStream::pair().unwrap();
     let child = Child::start(|| {
         let mut observer = bind(&state).unwrap();
         let port = observer.udp_addresses().next().unwrap().port();
-        tell.write_all(&port.to_be_bytes()).unwrap();
-        hear(&mut observer, 20);
-        tell.write_all(&[1]).unwrap();
+        input.write_all(&port.to_be_bytes()).unwrap();
+        poll_until_nonce(&mut observer, 20);
+        input.write_all(&[1]).unwrap();
         loop {
             let _ = observer.poll();
         }
     });
     let mut port = [0; 2];
-    told.read_exact(&mut port).unwrap();
+    output.read_exact(&mut port).unwrap();
     let to = SocketAddr::from((HERE, u16::from_be_bytes(port)));
     let socket = UdpSocket::bind((HERE, 0)).unwrap();
     for counter in 1..=20 {
         socket.send_to(&beat(counter), to).unwrap();
     }
-    told.read_exact(&mut [0]).unwrap();
+    output.read_exact(&mut [0]).unwrap();
     let error = bind(&state).unwrap_err().to_string();
     assert!(error.ends_with("another observer is using it"), "{error}");
     kill(child.pid(), libc::SIGKILL);
@@ -94,7 +94,7 @@ fn a_beat_counts_once_though_the_observer_is_killed() {
 }
 
 #[test]
-fn an_observer_that_ends_in_order_costs_no_beat() {
+fn an_observer_that_ends_cleanly_loses_no_beat() {
     in_child(|| {
         let folder = Folder::new();
         let state = folder.join("sessions");
@@ -104,7 +104,7 @@ fn an_observer_that_ends_in_order_costs_no_beat() {
         for counter in 1..=20 {
             socket.send_to(&beat(counter), to).unwrap();
         }
-        hear(&mut observer, 20);
+        poll_until_nonce(&mut observer, 20);
         drop(observer);
         assert_eq!(first_that_counts(&state, 20), 21);
     });

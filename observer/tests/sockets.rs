@@ -13,15 +13,15 @@ use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use support::{
-    Folder, NEVER, PATIENCE, Puppet, agent, assert_accounted, count, frame, hear_all,
-    hear_until, is, is_about, kill, ms, readable_within, wait_until,
+    Folder, NEVER, PATIENCE, TestAgent, agent_info, assert_accounted, count, frame, is,
+    is_about, kill, ms, poll_all, poll_until, readable_within, wait_until,
 };
 use varta::{BeatOutcome, Status, Varta};
 use varta_observer::{Builder, Observer, Uids, What};
 
 /// As a service manager keeps it and hands it over, again and again.
 #[test]
-fn one_that_was_handed_over_is_used_and_never_removed() {
+fn an_inherited_socket_is_used_and_never_removed() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let managers = UnixDatagram::bind(&path).unwrap();
@@ -29,7 +29,7 @@ fn one_that_was_handed_over_is_used_and_never_removed() {
     let early = UnixDatagram::unbound().unwrap();
     early.send_to(&frame(std::process::id(), 1), &path).unwrap();
 
-    let puppet = Puppet::at(&path);
+    let agent = TestAgent::at(&path);
     for round in 1..=2 {
         let handed_over = managers.try_clone().unwrap().into();
         let mut observer = Builder::new()
@@ -38,9 +38,9 @@ fn one_that_was_handed_over_is_used_and_never_removed() {
             .uids(Uids::Any)
             .bind()
             .unwrap();
-        puppet.beat(round);
-        let heard = hear_until(&mut observer, |event| is_about(event, puppet.pid()));
-        assert_eq!(count(&heard, "beat"), 1);
+        agent.beat(round);
+        let events = poll_until(&mut observer, |event| is_about(event, agent.pid()));
+        assert_eq!(count(&events, "beat"), 1);
         let stats = observer.stats().unwrap();
         assert_eq!(stats.received, 1 + u64::from(round == 1));
         assert_accounted(&observer, 1);
@@ -48,10 +48,10 @@ fn one_that_was_handed_over_is_used_and_never_removed() {
         assert!(path.exists());
         // What comes while there is no observer waits for the next.
         if round == 1 {
-            puppet.beat(10);
+            agent.beat(10);
             let handed_over = managers.try_clone().unwrap().into();
             let mut next = Builder::new().inherit(handed_over).bind().unwrap();
-            hear_until(&mut next, |event| is_about(event, puppet.pid()));
+            poll_until(&mut next, |event| is_about(event, agent.pid()));
         }
     }
     // It is alive while the manager has it.
@@ -60,7 +60,7 @@ fn one_that_was_handed_over_is_used_and_never_removed() {
 }
 
 #[test]
-fn what_cannot_be_listened_on_is_refused() {
+fn a_descriptor_that_is_not_a_bound_socket_is_refused() {
     let unbound = UnixDatagram::unbound().unwrap();
     let error = Builder::new().inherit(unbound.into()).bind().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -71,7 +71,7 @@ fn what_cannot_be_listened_on_is_refused() {
 /// Whoever else holds it may shut it down. Then it is readable for ever, and there is
 /// nothing to read.
 #[test]
-fn one_that_is_shut_down_meanwhile() {
+fn a_socket_that_is_shut_down_is_reported_and_tried_again() {
     for how in [Shutdown::Read, Shutdown::Both] {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
@@ -82,40 +82,40 @@ fn one_that_is_shut_down_meanwhile() {
             .threshold(NEVER)
             .bind()
             .unwrap();
-        let mut puppet = Puppet::at(&path);
-        puppet.beat(1);
-        hear_until(&mut observer, is("beat"));
+        let mut agent = TestAgent::at(&path);
+        agent.beat(1);
+        poll_until(&mut observer, is("beat"));
         managers.shutdown(how).unwrap();
-        let failed = hear_until(&mut observer, is("io")).pop().unwrap();
+        let failed = poll_until(&mut observer, is("io")).pop().unwrap();
         assert_eq!(failed.what, What::Io { errno: libc::ESHUTDOWN });
         assert_eq!(observer.stats().unwrap().io_errors, 1);
         if how == Shutdown::Read {
             // Without anybody to look after it is tried again too.
-            puppet.exit(0);
-            puppet.reap();
-            hear_until(&mut observer, is("exit"));
+            agent.exit(0);
+            agent.reap();
+            poll_until(&mut observer, is("exit"));
             assert!(observer.snapshot().unwrap().is_empty());
-            hear_io_when_readable(&mut observer);
+            poll_io_when_readable(&mut observer);
             continue;
         }
         // The other one is heard all the while, and nobody is kept busy.
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         udp.send_to(&frame(77, 1), observer.udp_addresses().next().unwrap()).unwrap();
-        hear_until(&mut observer, is("beat"));
+        poll_until(&mut observer, is("beat"));
         wait_until(|| !readable_within(observer.as_fd(), Duration::ZERO));
-        hear_io_when_readable(&mut observer);
+        poll_io_when_readable(&mut observer);
     }
 }
 
 /// After a while it is tried again, also where the host waits for the descriptor.
-fn hear_io_when_readable(observer: &mut Observer) {
+fn poll_io_when_readable(observer: &mut Observer) {
     while observer.poll_timeout(Duration::ZERO).unwrap().is_none_or(|event| !is("io")(&event)) {
         assert!(readable_within(observer.as_fd(), PATIENCE));
     }
 }
 
 #[test]
-fn an_abstract_name() {
+fn an_observer_listens_on_an_abstract_name() {
     let name = format!("@varta-test-{}", std::process::id());
     let listening = || Builder::new().listen(name.parse().unwrap()).threshold(ms(200));
     let mut observer = listening().bind().unwrap();
@@ -130,18 +130,18 @@ fn an_abstract_name() {
         wait_until(|| agent.beat(Status::Ok, 0) == BeatOutcome::Sent);
         wait_until(|| false);
     });
-    hear_until(&mut observer, is("beat"));
-    assert!(agent(&observer, beating.pid()).is_some());
-    hear_until(&mut observer, is("stall"));
+    poll_until(&mut observer, is("beat"));
+    assert!(agent_info(&observer, beating.pid()).is_some());
+    poll_until(&mut observer, is("stall"));
     kill(beating.pid(), libc::SIGKILL);
-    let heard = hear_until(&mut observer, is("exit"));
-    assert!(is_about(heard.last().unwrap(), beating.pid()));
-    assert!(hear_all(&mut observer).is_empty());
+    let events = poll_until(&mut observer, is("exit"));
+    assert!(is_about(events.last().unwrap(), beating.pid()));
+    assert!(poll_all(&mut observer).is_empty());
 }
 
 /// A socket's queue and its file are as the operator was told.
 #[test]
-fn the_operator_is_told_of_a_short_queue() {
+fn advice_warns_of_a_short_queue() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let endpoint = || path.to_str().unwrap().parse().unwrap();

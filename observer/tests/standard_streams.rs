@@ -12,7 +12,7 @@ use std::fs::File;
 use std::net::UdpSocket;
 use std::os::fd::IntoRawFd;
 
-use support::{Folder, NEVER, Puppet, frame, hear_until, in_child, is};
+use support::{Folder, NEVER, TestAgent, frame, in_child, is, poll_until};
 use varta_observer::Builder;
 
 fn close_the_standard_streams() {
@@ -35,7 +35,7 @@ fn take_their_places() {
 }
 
 #[test]
-fn their_places_stay_free() {
+fn the_numbers_of_closed_standard_streams_stay_free() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     in_child(|| {
@@ -48,23 +48,23 @@ fn their_places_stay_free() {
             .unwrap();
         assert_eq!(free(), [true; 3]);
         take_their_places();
-        let puppets = [(); 2].map(|()| Puppet::at(&path));
+        let agents = [(); 2].map(|()| TestAgent::at(&path));
         close_the_standard_streams();
         // One is followed by a pidfd that came with its beat, one by one that was opened.
         for nonce in [1, 2] {
-            for puppet in &puppets {
-                puppet.beat(nonce);
-                hear_until(&mut observer, is("beat"));
+            for agent in &agents {
+                agent.beat(nonce);
+                poll_until(&mut observer, is("beat"));
                 assert_eq!(free(), [true; 3]);
             }
         }
         take_their_places();
         let network = UdpSocket::bind("127.0.0.1:0").unwrap();
         network.send_to(&frame(77, 1), observer.udp_addresses().next().unwrap()).unwrap();
-        hear_until(&mut observer, is("beat"));
-        for puppet in puppets {
-            puppet.exit(0);
-            hear_until(&mut observer, is("exit"));
+        poll_until(&mut observer, is("beat"));
+        for agent in agents {
+            agent.exit(0);
+            poll_until(&mut observer, is("exit"));
         }
     });
 }

@@ -123,34 +123,34 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn the_counters_add_up(
+    fn every_datagram_is_counted_exactly_once(
         mut world in world(),
         arrivals in prop::collection::vec(arrival(), 0..200),
     ) {
-        let (mut now, mut said) = (0, Vec::new());
+        let (mut now, mut events) = (0, Vec::new());
         for arrival in &arrivals {
             now += arrival.after;
             let Arrival { listener, sender, ref bytes, truncated, control_truncated, .. } = *arrival;
             let datagram = Datagram { listener, sender, bytes, truncated, control_truncated };
             let before = world.judge.counters().settled();
-            said.extend(world.hear(now, &datagram));
+            events.extend(world.receive(now, &datagram));
             prop_assert_eq!(world.judge.counters().settled(), before + 1);
             if arrival.judged {
-                said.extend(world.judge(now));
+                events.extend(world.judge(now));
             }
         }
         let counters = *world.judge.counters();
         prop_assert_eq!(counters.received, arrivals.len() as u64);
         prop_assert_eq!(counters.settled(), counters.received);
         // What was counted was said, and nothing else.
-        let count = |is: fn(&What) -> bool| said.iter().filter(|event| is(&event.what)).count() as u64;
+        let count = |is: fn(&What) -> bool| events.iter().filter(|event| is(&event.what)).count() as u64;
         prop_assert_eq!(counters.beats, count(|what| matches!(what, What::Beat { .. })));
         prop_assert_eq!(counters.decode_errors(), count(|what| matches!(what, What::Decode(_))));
         prop_assert_eq!(counters.auth_failures, count(|what| matches!(what, What::AuthFailure { .. })));
         prop_assert_eq!(counters.stalls, count(|what| matches!(what, What::Stall { .. })));
         prop_assert_eq!(counters.recoveries, count(|what| matches!(what, What::Recovered { .. })));
         prop_assert_eq!(counters.exits, count(|what| matches!(what, What::Exit { .. })));
-        prop_assert!(said.is_sorted_by_key(|event| event.observer_ns));
+        prop_assert!(events.is_sorted_by_key(|event| event.observer_ns));
         // Who is followed was admitted, and who was released is not.
         let admitted = |call: &&String| call.starts_with("admitted");
         let locals = world.judge.agents(now).filter(|(_, agent)| agent.uid.is_some()).count();

@@ -20,7 +20,7 @@ fn of_capacity(capacity: usize) -> World {
 }
 
 #[test]
-fn a_newcomer_is_refused_and_counted() {
+fn an_agent_beyond_the_capacity_is_refused_and_counted() {
     let mut world = of_capacity(3);
     for pid in 10..20 {
         world.local(0, pid, 1);
@@ -31,7 +31,7 @@ fn a_newcomer_is_refused_and_counted() {
     assert_eq!(words(&world.local(1, 12, 2)), ["beat 3"], "who is followed stays so");
     world.exited(2, 2, ExitCause::Code(0));
     assert_eq!(words(&world.local(3, 13, 1)), ["beat 4"], "an exit makes room");
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn a_stalled_agent_whose_exit_would_be_seen_is_not_evicted() {
 }
 
 #[test]
-fn where_exits_are_unseen_ten_thresholds_of_silence_make_room() {
+fn without_exit_detection_ten_thresholds_of_silence_make_room() {
     let mut world = of_capacity(3);
     world.environment.exits = Exits::Unseen;
     world.local(0, 10, 1);
@@ -73,11 +73,11 @@ fn where_exits_are_unseen_ten_thresholds_of_silence_make_room() {
     assert_eq!(world.environment.calls[5], "released 2");
     assert_eq!(world.judge.drain_evictions(), 2);
     assert_eq!(world.judge.drain_evictions(), 0);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn a_pause_is_no_part_of_ten_thresholds() {
+fn a_pause_does_not_count_towards_ten_thresholds() {
     let away = 100 * THRESHOLD;
     // Before the Stall, and after it.
     for paused_at in [1, THRESHOLD] {
@@ -95,7 +95,7 @@ fn a_pause_is_no_part_of_ten_thresholds() {
 }
 
 #[test]
-fn one_that_is_gone_exits_like_any_other() {
+fn an_agent_that_counts_as_gone_can_still_exit() {
     let mut world = of_capacity(2);
     world.environment.exits = Exits::Unseen;
     world.local(0, 10, 1);
@@ -110,7 +110,7 @@ fn one_that_is_gone_exits_like_any_other() {
 }
 
 #[test]
-fn how_an_end_is_seen_may_change_at_any_time() {
+fn the_way_an_exit_is_detected_can_change_at_any_time() {
     let mut world = of_capacity(1);
     world.local(0, 10, 1);
     world.judge(THRESHOLD);
@@ -127,7 +127,7 @@ fn how_an_end_is_seen_may_change_at_any_time() {
 }
 
 #[test]
-fn a_threshold_of_its_own_counts_for_going_too() {
+fn a_threshold_per_agent_decides_when_it_makes_room() {
     let mut world = of_capacity(1);
     world.environment.exits = Exits::Unseen;
     world.local(0, 10, 1);
@@ -140,7 +140,7 @@ fn a_threshold_of_its_own_counts_for_going_too() {
 }
 
 #[test]
-fn a_flood_of_forged_agents_leaves_half_to_local_ones() {
+fn forged_network_agents_leave_half_the_capacity_to_local_agents() {
     let mut world = of_capacity(10);
     for pid in 100..200 {
         world.udp(0, A, pid, 1);
@@ -158,11 +158,11 @@ fn a_flood_of_forged_agents_leaves_half_to_local_ones() {
     assert_eq!(words(&world.local(10 * THRESHOLD, 15, 1)), ["beat 12"]);
     assert_eq!(world.judge.agents(0).filter(|(_, agent)| agent.pid == 0).count(), 4);
     assert_eq!(world.judge.drain_evictions(), 2);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn a_local_agent_that_is_gone_makes_no_room_beyond_the_half() {
+fn a_local_agent_that_is_gone_makes_no_room_for_network_agents_beyond_half() {
     let mut world = of_capacity(2);
     world.environment.exits = Exits::Unseen;
     world.local(0, 10, 1);
@@ -170,11 +170,11 @@ fn a_local_agent_that_is_gone_makes_no_room_beyond_the_half() {
     world.udp(10 * THRESHOLD, A, 50, 1);
     assert_eq!(world.udp(10 * THRESHOLD, A, 51, 1), [], "the half is taken");
     assert_eq!(words(&world.local(10 * THRESHOLD, 11, 1)), ["beat 3"]);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn slots_are_used_again_by_the_thousand() {
+fn slots_are_reused() {
     let mut world = of_capacity(64);
     for round in 0..5_000_u64 {
         let pid = u32::try_from(round).unwrap() + 2;
@@ -192,7 +192,7 @@ fn slots_are_used_again_by_the_thousand() {
 /// A beat of a process of another user than `World::local`'s.
 fn local_of(world: &mut World, uid: u32, now: u64, pid: u32) -> Vec<varta_observer::Event> {
     let sender = Sender::Kernel { pid, uid, process: None };
-    world.hear(now, &Datagram::new(0, sender, &frame(pid, 1)))
+    world.receive(now, &Datagram::new(0, sender, &frame(pid, 1)))
 }
 
 fn for_any_user(capacity: usize) -> World {
@@ -224,7 +224,7 @@ fn stalled_agents_of_one_user_make_room_for_others_up_to_an_equal_share() {
     assert_eq!(local_of(&mut world, SITTER, THRESHOLD, 200), [], "it has more than that");
     assert_eq!(world.judge.drain_refused().iter().collect::<Vec<_>>(), [(0, 2), (SITTER, 1)]);
     assert_eq!(world.judge.drain_evictions(), 6);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
@@ -244,5 +244,5 @@ fn live_agents_of_one_user_leave_an_eighth_to_others() {
     }
     world.judge(20 * THRESHOLD);
     assert_eq!(words(&local_of(&mut world, 65_534, 20 * THRESHOLD, 300)), ["beat 16"]);
-    world.adds_up();
+    world.assert_accounted();
 }

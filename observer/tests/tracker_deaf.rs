@@ -56,7 +56,7 @@ fn a_stall_waits_for_one_threshold_without_a_full_queue_and_for_ten_at_most() {
 }
 
 #[test]
-fn a_beat_that_gets_through_begins_a_silence_that_is_judged_as_ever() {
+fn a_beat_that_gets_through_starts_a_new_silence() {
     let mut world = World::new();
     world.local(0, 10, 1);
     assert_eq!(watch(&mut world, 0, 5 * THRESHOLD, |_| true), []);
@@ -78,7 +78,7 @@ fn an_exit_is_not_put_off() {
 }
 
 #[test]
-fn what_the_kernel_drops_of_udp_puts_off_stalls_over_the_network_alone() {
+fn kernel_drops_of_udp_put_off_only_stalls_of_network_agents() {
     let mut world = World::new();
     world.local(0, 10, 1);
     world.udp(0, "10.0.0.1", 11, 1);
@@ -93,7 +93,7 @@ fn what_the_kernel_drops_of_udp_puts_off_stalls_over_the_network_alone() {
 }
 
 #[test]
-fn the_senders_are_counted_while_the_queue_is_full() {
+fn senders_are_counted_by_uid_while_the_queue_is_full() {
     let mut world = World::new();
     world.local(0, 10, 1);
     assert_eq!(world.judge.drain_flood().full_looks, 0);
@@ -111,7 +111,7 @@ fn the_senders_are_counted_while_the_queue_is_full() {
 
 /// Many agents at a short queue fill it now and then, for a moment.
 #[test]
-fn a_queue_that_is_seldom_full_puts_nothing_off() {
+fn a_queue_that_is_rarely_full_puts_off_no_stall() {
     for (one_in, said_at, deaf) in [(20, 10, false), (10, 110, true)] {
         let mut world = World::new();
         world.local(0, 10, 1);

@@ -72,9 +72,9 @@ impl Trace {
             trace.step = step;
             trace.pass_time();
             trace.act();
-            let said = trace.world.said();
-            assert_eq!(said, trace.naive.said, "seed {seed}, step {step}");
-            trace.naive.said.clear();
+            let events = trace.world.events();
+            assert_eq!(events, trace.naive.events, "seed {seed}, step {step}");
+            trace.naive.events.clear();
             trace.world.environment.calls.clear();
             if step % 1000 == 0 {
                 trace.compare(seed);
@@ -110,7 +110,7 @@ impl Trace {
             97..98 => self.set_threshold(),
             98..99 if self.dice.one_in(20) => self.set_default_threshold(),
             99..100 if self.dice.one_in(20) => self.set_rates(),
-            _ => self.life_or_death(),
+            _ => self.toggle_liveness(),
         }
     }
 
@@ -157,36 +157,36 @@ impl Trace {
             if self.naive.several_users { u64::from(pid) + number.unwrap_or(0) } else { 0 };
         let uid = UID + u32::try_from(user % 7 % 3).unwrap();
         let sender = Sender::Kernel { pid, uid, process: number };
-        self.hear(&Datagram::new(0, sender, &bytes));
-        self.naive.hear_local(self.now, pid, uid, number, &frame);
+        self.receive(&Datagram::new(0, sender, &bytes));
+        self.naive.receive_local(self.now, pid, uid, number, &frame);
     }
 
-    fn place(&mut self) -> [u8; 4] {
+    fn address(&mut self) -> [u8; 4] {
         [[127, 0, 0, 1], [10, 0, 0, 1], [10, 0, 0, 2]]
             [usize::try_from(self.dice.below(3)).unwrap()]
     }
 
     fn plain(&mut self) {
-        let (place, pid) = (self.place(), self.pid());
+        let (address, pid) = (self.address(), self.pid());
         let (frame, bytes) = self.frame(pid);
-        let sender = Sender::Network { address: place.into(), sealed: false };
-        self.hear(&Datagram::new(1, sender, &bytes));
-        self.naive.hear_network(self.now, 1, place, &frame);
+        let sender = Sender::Network { address: address.into(), sealed: false };
+        self.receive(&Datagram::new(1, sender, &bytes));
+        self.naive.receive_network(self.now, 1, address, &frame);
     }
 
     fn sealed(&mut self) {
-        let (place, pid) = (self.place(), 100 + u32::try_from(self.dice.below(6)).unwrap());
+        let (address, pid) = (self.address(), 100 + u32::try_from(self.dice.below(6)).unwrap());
         let (mut frame, bytes) = self.frame(pid);
         let session = u8::try_from(self.dice.below(7)).unwrap();
         let counter = u32::try_from(self.step / 50 + self.dice.below(20)).unwrap();
         frame.iv = Some(([session; 8], counter));
         let bytes = seal(&key(1), session, counter, &bytes);
-        let sender = Sender::Network { address: place.into(), sealed: true };
-        self.hear(&Datagram::new(2, sender, &bytes));
-        self.naive.hear_network(self.now, 2, place, &frame);
+        let sender = Sender::Network { address: address.into(), sealed: true };
+        self.receive(&Datagram::new(2, sender, &bytes));
+        self.naive.receive_network(self.now, 2, address, &frame);
     }
 
-    fn hear(&mut self, datagram: &Datagram<'_>) {
+    fn receive(&mut self, datagram: &Datagram<'_>) {
         self.world.judge.hear(self.now, datagram, &mut self.world.environment);
     }
 
@@ -199,13 +199,13 @@ impl Trace {
     }
 
     fn finish(&mut self, horizon: u64) {
-        let mut said = self.world.said();
+        let mut events = self.world.events();
         while self.world.judge.expire(horizon, &mut self.world.environment) {
-            said.extend(self.world.said());
+            events.extend(self.world.events());
         }
         while self.naive.judge(horizon) {}
-        assert_eq!(said, self.naive.said, "step {}", self.step);
-        self.naive.said.clear();
+        assert_eq!(events, self.naive.events, "step {}", self.step);
+        self.naive.events.clear();
         let (next, exact) = (self.world.judge.next_deadline(), self.naive.next_deadline());
         assert_eq!(next.is_some(), exact.is_some());
         assert!(next.is_none_or(|next| next > horizon), "it would wake for what is done");
@@ -232,7 +232,7 @@ impl Trace {
     }
 
     /// Somebody who is followed.
-    fn someone(&mut self) -> Option<u64> {
+    fn any_agent(&mut self) -> Option<u64> {
         let many = self.naive.agents.len() as u64;
         if many == 0 {
             return None;
@@ -242,7 +242,7 @@ impl Trace {
     }
 
     fn exit(&mut self) {
-        let Some(id) = self.someone() else { return };
+        let Some(id) = self.any_agent() else { return };
         let slot = self.world.slot(id);
         self.world.judge.exited(
             self.now,
@@ -254,28 +254,28 @@ impl Trace {
         self.naive.exit(self.now, at, ExitCause::Code(3));
     }
 
-    fn local_one(&mut self) -> Option<(u64, usize)> {
-        let id = self.someone()?;
+    fn any_local_agent(&mut self) -> Option<(u64, usize)> {
+        let id = self.any_agent()?;
         let at = self.naive.by_id(id);
         let local = !matches!(self.naive.agents[at].key, Key::Network { .. });
         local.then_some((id, at))
     }
 
     fn exiting(&mut self) {
-        let Some((id, at)) = self.local_one() else { return };
+        let Some((id, at)) = self.any_local_agent() else { return };
         self.world.judge.exiting(self.world.slot(id));
         self.naive.exiting(at);
     }
 
     fn set_exits(&mut self) {
-        let Some((id, at)) = self.local_one() else { return };
+        let Some((id, at)) = self.any_local_agent() else { return };
         let exits = EXITS[usize::try_from(self.dice.below(3)).unwrap()];
         self.world.judge.set_exits(self.world.slot(id), exits);
         self.naive.set_exits(at, exits);
     }
 
     fn set_threshold(&mut self) {
-        let Some(id) = self.someone() else { return };
+        let Some(id) = self.any_agent() else { return };
         let threshold = 1 + self.dice.below(3 * self.naive.threshold);
         assert!(self.world.judge.set_threshold(id, threshold));
         let at = self.naive.by_id(id);
@@ -299,7 +299,7 @@ impl Trace {
     }
 
     /// What looking a process up will find.
-    fn life_or_death(&mut self) {
+    fn toggle_liveness(&mut self) {
         let pid = self.pid();
         if self.naive.dead.remove(&pid) {
             self.world.environment.gone.remove(&pid);
@@ -359,11 +359,11 @@ fn run(seeds: std::ops::Range<u64>) {
 }
 
 #[test]
-fn half_a_million_steps() {
+fn the_judge_agrees_with_the_naive_model() {
     run(0..10);
 }
 
 #[test]
-fn and_half_a_million_more() {
+fn the_judge_agrees_with_the_naive_model_for_more_seeds() {
     run(10..20);
 }

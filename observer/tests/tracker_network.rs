@@ -24,24 +24,24 @@ fn nothing() -> [String; 0] {
 #[test]
 fn plain_frames_must_move_forward() {
     let mut world = World::new();
-    let mut heard = |nonce| {
-        let said = world.udp(1, A, 50, nonce);
-        if said.is_empty() { None } else { Some(missed(&said)) }
+    let mut beat = |nonce| {
+        let events = world.udp(1, A, 50, nonce);
+        if events.is_empty() { None } else { Some(missed(&events)) }
     };
-    assert_eq!(heard(7), Some(0));
-    assert_eq!(heard(7), None, "a replay");
-    assert_eq!(heard(6), None, "late");
-    assert_eq!(heard(10), Some(2));
-    assert_eq!(heard(10 + (1 << 63)), None, "half way round is backward");
-    assert_eq!(heard(9 + (1 << 63)), Some((1 << 63) - 2));
-    assert_eq!(heard(NONCE_TERMINAL - 1), Some((1 << 63) - 12));
-    assert_eq!(heard(0), Some(0), "wraps past the terminal nonce");
-    assert_eq!(heard(NONCE_TERMINAL), Some(0));
-    assert_eq!(heard(0), None, "the terminal nonce is not remembered");
-    assert_eq!(heard(1), Some(0));
+    assert_eq!(beat(7), Some(0));
+    assert_eq!(beat(7), None, "a replay");
+    assert_eq!(beat(6), None, "late");
+    assert_eq!(beat(10), Some(2));
+    assert_eq!(beat(10 + (1 << 63)), None, "half way round is backward");
+    assert_eq!(beat(9 + (1 << 63)), Some((1 << 63) - 2));
+    assert_eq!(beat(NONCE_TERMINAL - 1), Some((1 << 63) - 12));
+    assert_eq!(beat(0), Some(0), "wraps past the terminal nonce");
+    assert_eq!(beat(NONCE_TERMINAL), Some(0));
+    assert_eq!(beat(0), None, "the terminal nonce is not remembered");
+    assert_eq!(beat(1), Some(0));
     assert_eq!(world.judge.counters().replays, 4);
     assert_eq!(world.judge.counters().not_forward, 0);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_replay_does_not_prove_life() {
 }
 
 #[test]
-fn after_a_stall_any_nonce_begins_anew() {
+fn after_a_stall_any_nonce_is_accepted() {
     let mut world = World::new();
     world.udp(0, A, 50, 500);
     world.judge(THRESHOLD);
@@ -65,16 +65,16 @@ fn after_a_stall_any_nonce_begins_anew() {
 }
 
 #[test]
-fn an_agent_is_listener_address_and_pid() {
+fn an_agent_is_identified_by_listener_address_and_pid() {
     let mut world = World::new();
-    let said = world.udp(0, A, 50, 1);
-    let about = said[0].about.unwrap();
+    let events = world.udp(0, A, 50, 1);
+    let about = events[0].about.unwrap();
     assert_eq!((about.pid, about.claimed_pid, about.origin), (0, 50, Origin::Network));
     assert_eq!(words(&world.udp(0, B, 50, 1)), ["beat 2"]);
     assert_eq!(words(&world.udp(0, A, 51, 1)), ["beat 3"]);
     let sender = Sender::Network { address: address(A), sealed: false };
     assert_eq!(
-        words(&world.hear(0, &Datagram::new(7, sender, &frame(50, 1)))),
+        words(&world.receive(0, &Datagram::new(7, sender, &frame(50, 1)))),
         ["beat 4"],
         "another listener"
     );
@@ -84,7 +84,7 @@ fn an_agent_is_listener_address_and_pid() {
 }
 
 #[test]
-fn silence_after_the_last_words_is_an_exit() {
+fn silence_after_last_words_is_an_exit() {
     let mut world = World::new();
     world.udp(0, A, 50, 3);
     world.udp(5, A, 50, NONCE_TERMINAL);
@@ -104,7 +104,7 @@ fn silence_after_the_last_words_is_an_exit() {
 }
 
 #[test]
-fn a_frame_from_this_host_does_not_speak_for_a_process_the_kernel_vouches_for() {
+fn a_frame_from_this_host_cannot_beat_for_a_kernel_attested_process() {
     let mut world = World::new();
     world.local(0, 50, 1);
     assert_eq!(world.udp(1, HERE, 50, 2), []);
@@ -117,11 +117,11 @@ fn a_frame_from_this_host_does_not_speak_for_a_process_the_kernel_vouches_for() 
     assert_eq!(words(&world.local(2, 51, 1)), ["beat 4"]);
     assert_eq!(world.udp(2, HERE, 51, 2), []);
     assert_eq!(words(&world.judge(THRESHOLD)), ["stall 1"]);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn a_withheld_frame_is_remembered_and_proves_life() {
+fn a_rate_limited_frame_is_remembered_and_proves_life() {
     let mut world = World::with(|settings| {
         settings.policy.per_agent = Some(Rate { per_second: 10, burst: 1 });
     });
@@ -135,7 +135,7 @@ fn a_withheld_frame_is_remembered_and_proves_life() {
 }
 
 #[test]
-fn newcomers_over_a_network_wait_for_their_share() {
+fn new_network_agents_are_subject_to_the_global_rate() {
     let mut world = World::with(|settings| {
         settings.policy.global = Some(Rate { per_second: 10, burst: 2 });
     });
@@ -145,7 +145,7 @@ fn newcomers_over_a_network_wait_for_their_share() {
     assert_eq!(world.judge.followed(), 2);
     assert_eq!(world.judge.counters().rate_limited_global, 8);
     assert_eq!(words(&world.local(0, 99, 1)), ["beat 3"], "a local one does not");
-    world.adds_up();
+    world.assert_accounted();
 }
 
 fn shared(settings: &mut Settings) {
@@ -153,31 +153,31 @@ fn shared(settings: &mut Settings) {
 }
 
 #[test]
-fn a_sealed_session_counts_up() {
+fn a_sealed_session_must_count_up() {
     let mut world = World::with(shared);
-    let mut heard = |session, counter, nonce| {
+    let mut beat = |session, counter, nonce| {
         let bytes = seal(&key(1), session, counter, &frame(50, nonce));
         words(&world.sealed(1, A, &bytes)).len() == 1
     };
-    assert!(heard(1, 0, 5), "other senders start at 0");
-    assert!(!heard(1, 0, 5), "a replay");
-    assert!(heard(1, 3, 6), "gaps are legal");
-    assert!(!heard(1, 2, 7));
-    assert!(heard(1, 4, 2), "within a session only the counter counts");
-    assert!(!heard(2, 1, 2), "a new session must move forward");
-    assert!(heard(2, 1, 3));
-    assert!(heard(1, 5, 4), "the session before is remembered");
-    assert!(!heard(2, 1, 9));
-    assert!(heard(3, 9, 10) && heard(4, 9, 11) && heard(5, 9, 13));
-    assert!(!heard(1, 5, 20), "no session is ever forgotten");
-    assert!(heard(1, 6, 14));
+    assert!(beat(1, 0, 5), "other senders start at 0");
+    assert!(!beat(1, 0, 5), "a replay");
+    assert!(beat(1, 3, 6), "gaps are legal");
+    assert!(!beat(1, 2, 7));
+    assert!(beat(1, 4, 2), "within a session only the counter counts");
+    assert!(!beat(2, 1, 2), "a new session must move forward");
+    assert!(beat(2, 1, 3));
+    assert!(beat(1, 5, 4), "the session before is remembered");
+    assert!(!beat(2, 1, 9));
+    assert!(beat(3, 9, 10) && beat(4, 9, 11) && beat(5, 9, 13));
+    assert!(!beat(1, 5, 20), "no session is ever forgotten");
+    assert!(beat(1, 6, 14));
     assert_eq!(world.judge.counters().replays, 5);
     assert_eq!(world.judge.counters().decrypt_failures, 0);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn after_a_stall_a_new_session_begins_anew_and_a_known_one_does_not() {
+fn after_a_stall_a_new_session_may_restart_the_nonce_and_a_known_one_may_not() {
     let mut world = World::with(shared);
     let sealed = |session, counter, nonce| seal(&key(1), session, counter, &frame(50, nonce));
     world.sealed(0, A, &sealed(1, 10, 500));
@@ -191,7 +191,7 @@ fn after_a_stall_a_new_session_begins_anew_and_a_known_one_does_not() {
 }
 
 #[test]
-fn a_panic_hook_that_repeats_itself_is_refused() {
+fn repeated_last_words_are_a_replay() {
     let mut world = World::with(shared);
     world.sealed(0, A, &seal(&key(1), 1, 1, &frame(50, 1)));
     let last = seal(&key(1), 9, 0, &frame(50, NONCE_TERMINAL));
@@ -201,7 +201,7 @@ fn a_panic_hook_that_repeats_itself_is_refused() {
 }
 
 #[test]
-fn the_dead_are_not_raised_by_their_own_frames() {
+fn old_frames_of_an_exited_agent_are_replays() {
     let mut world = World::with(shared);
     let first = seal(&key(1), 1, 1, &frame(50, 1));
     let last = seal(&key(1), 1, 2, &frame(50, NONCE_TERMINAL));
@@ -217,7 +217,7 @@ fn the_dead_are_not_raised_by_their_own_frames() {
 }
 
 #[test]
-fn nothing_is_remembered_from_a_frame_that_was_refused() {
+fn nothing_is_remembered_from_a_refused_frame() {
     let mut world = World::with(shared);
     world.sealed(0, A, &seal(&key(1), 1, 5, &frame(50, 5)));
     // Backward in a new session: refused, and the session stays unknown.
@@ -262,11 +262,11 @@ fn a_full_memory_refuses_new_sessions_and_forgets_none() {
     assert_eq!(world.sealed(2, B, &sealed(51, 1)), [], "its beats are still replays");
     assert_eq!(words(&world.sealed(2, A, &sealed(51, 2))), ["beat 3"], "known and back");
     assert_eq!(world.judge.counters().sender_memory_full, 102);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn a_sealed_beat_counts_once_whatever_its_address() {
+fn a_sealed_beat_counts_once_from_any_address() {
     let mut world = World::with(|settings| {
         shared(settings);
         settings.capacity = 100;
@@ -282,7 +282,11 @@ fn a_sealed_beat_counts_once_whatever_its_address() {
         }
     }
     let sender = Sender::Network { address: address(A), sealed: true };
-    assert_eq!(world.hear(30, &Datagram::new(7, sender, &sealed(20))), [], "another listener");
+    assert_eq!(
+        world.receive(30, &Datagram::new(7, sender, &sealed(20))),
+        [],
+        "another listener"
+    );
     assert_eq!(world.judge.followed(), 1);
     assert_eq!(world.judge.counters().replays, 2 * 79 + 1);
     // A newcomer finds room, and the agent goes on from another address.
@@ -291,7 +295,7 @@ fn a_sealed_beat_counts_once_whatever_its_address() {
     let moved = world.judge.agent(world.slot(1), 32).unwrap();
     assert_eq!(moved.address, Some(address(B)));
     assert_eq!(words(&world.judge(33 + THRESHOLD)), ["stall 2", "stall 1"]);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 /// A frame of the agent with this pid that was sent so long after it had connected.
@@ -326,7 +330,7 @@ fn a_session_from_before_the_observer_stays_unconfirmed() {
 }
 
 #[test]
-fn a_new_session_of_a_confirmed_agent_is_confirmed_anew() {
+fn a_new_session_of_a_confirmed_agent_must_be_confirmed_again() {
     let mut world = World::with(shared);
     world.sealed(500 * MS, A, &sealed_at(1, 1, 0));
     world.sealed(550 * MS, A, &sealed_at(1, 2, 50 * MS));
@@ -372,7 +376,7 @@ fn sessions_are_recorded_before_their_beats_are_reported() {
 }
 
 #[test]
-fn a_session_that_cannot_be_recorded_does_not_begin() {
+fn a_session_that_cannot_be_recorded_is_refused() {
     let mut world = World::with(|settings| {
         shared(settings);
         settings.recalled = Some(Vec::new());
@@ -388,11 +392,11 @@ fn a_session_that_cannot_be_recorded_does_not_begin() {
     assert_eq!(words(&world.sealed(0, A, &sealed(51, 1))), ["beat 2"]);
     world.sealed(0, A, &sealed(50, 10));
     assert_eq!(world.environment.recorded[0].counter, 17, "it is tried again with each beat");
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn any_of_the_shared_keys_opens() {
+fn each_of_several_shared_keys_is_accepted() {
     let mut world = World::with(|settings| {
         settings.shared_keys.extend([key(1), key(2), key(3)]);
     });
@@ -427,17 +431,17 @@ fn each_agent_has_its_own_key_under_a_master_key() {
     assert_eq!(world.judge.counters().decrypt_failures, 4);
     assert_eq!(world.judge.counters().open_attempts, 9 + 3, "there is none to try");
     assert_eq!(world.judge.followed(), 3);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn a_sealed_listener_takes_no_open_frame() {
+fn a_sealed_listener_refuses_plain_frames() {
     let mut world = World::with(shared);
     assert_eq!(world.sealed(0, A, &frame(50, 1)), []);
     let bytes = seal(&key(1), 1, 1, &frame(50, 1));
     let sender = Sender::Network { address: address(A), sealed: true };
     let cut = Datagram { truncated: true, ..Datagram::new(2, sender, &bytes) };
-    assert_eq!(world.hear(0, &cut), []);
+    assert_eq!(world.receive(0, &cut), []);
     assert_eq!(world.judge.counters().wrong_length, 2);
     let mut flipped = bytes.clone();
     for bit in 0..bytes.len() * 8 {
@@ -447,5 +451,5 @@ fn a_sealed_listener_takes_no_open_frame() {
     }
     assert_eq!(world.judge.counters().decrypt_failures, 480);
     assert_eq!(words(&world.sealed(0, A, &bytes)), ["beat 1"]);
-    world.adds_up();
+    world.assert_accounted();
 }

@@ -14,7 +14,7 @@ use varta_observer::judge::{Datagram, Exits, Namespace, Sender};
 use varta_observer::{ExitCause, Origin, Rate, Uids, What};
 
 #[test]
-fn a_beat_a_stall_a_recovery() {
+fn a_silent_agent_stalls_once_and_recovers_with_its_next_beat() {
     let mut world = World::new();
     assert_eq!(words(&world.local(10, 50, 1)), ["beat 1"]);
     assert_eq!(world.judge(10 + THRESHOLD - 1), []);
@@ -27,7 +27,7 @@ fn a_beat_a_stall_a_recovery() {
     assert_eq!(words(&back), ["recovered 1", "beat 1"]);
     assert_eq!(back[0].what, What::Recovered { silent_ns: u64::MAX / 2 - 10 });
     assert_eq!(missed(&back), 0);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn a_beat_at_the_last_moment_is_in_time() {
 }
 
 #[test]
-fn stalls_come_by_deadline_and_then_by_who_was_heard_first() {
+fn stalls_are_ordered_by_deadline_and_then_by_last_beat() {
     let mut world = World::new();
     for pid in [10, 11, 12, 13, 14] {
         world.local(0, pid, 1);
@@ -58,14 +58,14 @@ fn stalls_come_by_deadline_and_then_by_who_was_heard_first() {
 }
 
 #[test]
-fn one_that_beats_while_others_are_being_judged_is_not_stalled() {
+fn an_agent_that_beats_between_two_verdicts_is_not_stalled() {
     let mut world = World::new();
     for pid in [10, 11, 12] {
         world.local(0, pid, 1);
     }
     let now = THRESHOLD + 7;
     assert!(world.judge.expire(now, &mut world.environment));
-    assert_eq!(words(&world.said()), ["stall 1"]);
+    assert_eq!(words(&world.events()), ["stall 1"]);
     assert_eq!(words(&world.local(now, 11, 2)), ["beat 2"]);
     assert_eq!(words(&world.judge(now)), ["stall 3"]);
     assert_eq!(words(&world.judge(now + THRESHOLD)), ["stall 2"]);
@@ -73,25 +73,25 @@ fn one_that_beats_while_others_are_being_judged_is_not_stalled() {
 
 // Rule 1, and the first rows of peers.md.
 #[test]
-fn the_kernels_word_outweighs_any_nonce() {
+fn a_kernel_attested_beat_counts_with_any_nonce() {
     let mut world = World::new();
     let max = NONCE_TERMINAL - 1;
-    let mut heard = |nonce| missed(&world.local(1, 50, nonce));
-    assert_eq!(heard(7), 0, "first");
-    assert_eq!(heard(8), 0);
-    assert_eq!(heard(11), 2);
-    assert_eq!(heard(1), 0, "a restarted handle");
-    assert_eq!(heard(2), 0);
-    assert_eq!(heard(2), 0, "a second handle");
-    assert_eq!(heard(5_000_000), 4_999_997);
-    assert_eq!(heard(NONCE_TERMINAL), 0, "a panic that was caught");
-    assert_eq!(heard(5_000_001), 0, "goes on where it was");
-    assert_eq!(heard(1), 0);
-    assert_eq!(heard(0), 0, "backward");
-    assert_eq!(heard(max), 0, "so far that it is backward");
-    assert_eq!(heard(0), 0, "wraps past the terminal nonce");
-    assert_eq!(heard(max - 1), 0, "backward");
-    assert_eq!(heard(3), 4, "max, 0, 1 and 2 never came");
+    let mut beat = |nonce| missed(&world.local(1, 50, nonce));
+    assert_eq!(beat(7), 0, "first");
+    assert_eq!(beat(8), 0);
+    assert_eq!(beat(11), 2);
+    assert_eq!(beat(1), 0, "a restarted handle");
+    assert_eq!(beat(2), 0);
+    assert_eq!(beat(2), 0, "a second handle");
+    assert_eq!(beat(5_000_000), 4_999_997);
+    assert_eq!(beat(NONCE_TERMINAL), 0, "a panic that was caught");
+    assert_eq!(beat(5_000_001), 0, "goes on where it was");
+    assert_eq!(beat(1), 0);
+    assert_eq!(beat(0), 0, "backward");
+    assert_eq!(beat(max), 0, "so far that it is backward");
+    assert_eq!(beat(0), 0, "wraps past the terminal nonce");
+    assert_eq!(beat(max - 1), 0, "backward");
+    assert_eq!(beat(3), 4, "max, 0, 1 and 2 never came");
     let counters = world.judge.counters();
     assert_eq!((counters.beats, counters.replays), (15, 0));
     assert_eq!(counters.missed, 2 + 4_999_997 + 4);
@@ -99,7 +99,7 @@ fn the_kernels_word_outweighs_any_nonce() {
 }
 
 #[test]
-fn forward_is_less_than_half_way_round() {
+fn a_nonce_is_forward_up_to_half_the_range() {
     let half = 1 << 63;
     for (from, to, expected) in [
         (1, half, half - 2),
@@ -119,9 +119,9 @@ fn a_stall_names_the_last_nonce_that_was_not_terminal() {
     world.local(0, 50, 9);
     world.local(1, 50, NONCE_TERMINAL);
     world.local(2, 51, NONCE_TERMINAL);
-    let said = world.judge(THRESHOLD * 2);
-    assert_eq!(said[0].what, What::Stall { last_nonce: 9, last_ns: 1, deaf: false });
-    assert_eq!(said[1].what, What::Stall { last_nonce: 0, last_ns: 2, deaf: false });
+    let events = world.judge(THRESHOLD * 2);
+    assert_eq!(events[0].what, What::Stall { last_nonce: 9, last_ns: 1, deaf: false });
+    assert_eq!(events[1].what, What::Stall { last_nonce: 0, last_ns: 2, deaf: false });
 }
 
 // Rule 3.
@@ -149,14 +149,14 @@ fn a_second_pause_in_one_silence_is_not_given_back() {
     assert_eq!(words(&world.judge(400 * MS)), ["stall 1"]);
     // A beat ends the silence; the next one may be given a pause again.
     world.local(500 * MS, 10, 2);
-    world.said();
+    world.events();
     world.pause(650 * MS, 60 * MS);
     assert_eq!(world.judge(659 * MS), []);
     assert_eq!(words(&world.judge(660 * MS)), ["stall 1"]);
 }
 
 #[test]
-fn of_two_pauses_before_the_deadline_the_longer_counts() {
+fn the_longer_of_two_pauses_before_the_deadline_counts() {
     let mut world = World::new();
     world.local(0, 10, 1);
     world.pause(60 * MS, 50 * MS);
@@ -166,19 +166,19 @@ fn of_two_pauses_before_the_deadline_the_longer_counts() {
 }
 
 #[test]
-fn a_pause_that_is_told_between_two_verdicts_still_counts() {
+fn a_pause_reported_between_two_verdicts_still_counts() {
     let mut world = World::new();
     world.local(0, 10, 1);
     world.local(0, 11, 1);
     assert!(world.judge.expire(THRESHOLD, &mut world.environment));
-    assert_eq!(words(&world.said()), ["stall 1"]);
+    assert_eq!(words(&world.events()), ["stall 1"]);
     world.pause(300 * MS, 250 * MS);
     assert_eq!(world.judge(300 * MS), []);
     assert_eq!(words(&world.judge(350 * MS)), ["stall 2"]);
 }
 
 #[test]
-fn a_thousand_live_agents_survive_a_stopped_observer() {
+fn a_stopped_observer_stalls_none_of_a_thousand_live_agents() {
     let mut world = World::new();
     for pid in 0..1000 {
         world.local(1 + u64::from(pid) * MS / 10, 100 + pid, 1);
@@ -195,15 +195,15 @@ fn a_thousand_live_agents_survive_a_stopped_observer() {
 
 // Rule 4.
 #[test]
-fn a_recycled_pid_ends_one_agent_and_begins_another() {
+fn a_reused_pid_ends_one_agent_and_starts_another() {
     let mut world = World::new();
     world.numbered(0, 50, 777, 900);
     world.environment.causes.insert(0, ExitCause::Code(3));
-    let said = world.numbered(5, 50, 778, 1);
-    assert_eq!(words(&said), ["exit 1", "beat 2"]);
+    let events = world.numbered(5, 50, 778, 1);
+    assert_eq!(words(&events), ["exit 1", "beat 2"]);
     let cause = ExitCause::Code(3);
-    assert_eq!(said[0].what, What::Exit { cause, last_status: Status::Ok });
-    assert_eq!(missed(&said), 0, "a clean start");
+    assert_eq!(events[0].what, What::Exit { cause, last_status: Status::Ok });
+    assert_eq!(missed(&events), 0, "a clean start");
     assert_eq!(
         world.environment.calls,
         [
@@ -216,7 +216,7 @@ fn a_recycled_pid_ends_one_agent_and_begins_another() {
 }
 
 #[test]
-fn an_agent_learns_its_number_and_keeps_it() {
+fn an_agent_keeps_its_process_number() {
     let mut world = World::new();
     world.local(0, 50, 1);
     assert_eq!(world.judge.unidentified(), 1);
@@ -231,7 +231,7 @@ fn an_agent_learns_its_number_and_keeps_it() {
 }
 
 #[test]
-fn a_number_from_elsewhere_is_unconfirmed_until_a_datagram_brings_it() {
+fn a_process_number_is_unconfirmed_until_a_datagram_carries_it() {
     let mut world = World::new();
     world.local(0, 50, 1);
     world.judge.set_process(world.slot(1), 777);
@@ -243,12 +243,12 @@ fn a_number_from_elsewhere_is_unconfirmed_until_a_datagram_brings_it() {
 
 // Rule 5.
 #[test]
-fn an_exit_comes_instead_of_a_stall() {
+fn an_exited_agent_does_not_stall() {
     let mut world = World::new();
     world.local(0, 50, 1);
     world.local(0, 51, 1);
-    let said = world.exited(9, 1, ExitCause::Signal(11));
-    assert_eq!(words(&said), ["exit 1"]);
+    let events = world.exited(9, 1, ExitCause::Signal(11));
+    assert_eq!(words(&events), ["exit 1"]);
     assert_eq!(world.judge.find(1), None);
     assert_eq!(world.judge.followed(), 1);
     assert_eq!(words(&world.judge(THRESHOLD * 2)), ["stall 2"]);
@@ -256,7 +256,7 @@ fn an_exit_comes_instead_of_a_stall() {
 }
 
 #[test]
-fn while_the_exit_code_is_awaited_there_is_no_stall() {
+fn an_agent_that_waits_for_its_exit_code_does_not_stall() {
     let mut world = World::new();
     world.local(0, 50, 1);
     world.judge.exiting(world.slot(1));
@@ -266,7 +266,7 @@ fn while_the_exit_code_is_awaited_there_is_no_stall() {
 }
 
 #[test]
-fn a_beat_after_all_was_heard_is_another_process() {
+fn a_beat_after_the_last_queued_one_is_from_another_process() {
     let mut world = World::new();
     world.numbered(0, 50, 777, 1);
     world.judge.exiting(world.slot(1));
@@ -276,7 +276,7 @@ fn a_beat_after_all_was_heard_is_another_process() {
 }
 
 #[test]
-fn a_slot_that_is_free_has_nobody_to_exit() {
+fn a_free_slot_has_no_agent_to_exit() {
     let mut world = World::new();
     world.local(0, 50, 1);
     let slot = world.slot(1);
@@ -285,13 +285,13 @@ fn a_slot_that_is_free_has_nobody_to_exit() {
     world.judge.set_exits(slot, Exits::LookedUp);
     world.judge.set_process(slot, 7);
     world.judge.exited(2, slot, ExitCause::Unknown, &mut world.environment);
-    assert_eq!(world.said(), []);
+    assert_eq!(world.events(), []);
     assert_eq!((world.judge.followed(), world.judge.counters().exits), (0, 1));
 }
 
 // Rule 6.
 #[test]
-fn without_a_descriptor_it_is_looked_up_when_its_deadline_passes() {
+fn an_agent_without_a_descriptor_is_looked_up_at_its_deadline() {
     let mut world = World::new();
     world.environment.exits = Exits::LookedUp;
     world.local(0, 50, 1);
@@ -311,7 +311,7 @@ fn without_a_descriptor_it_is_looked_up_when_its_deadline_passes() {
 
 /// What it had sent before it was looked for is heard first, and is nobody else's.
 #[test]
-fn looked_up_and_gone_it_is_heard_to_its_end() {
+fn beats_sent_before_a_failed_lookup_still_count() {
     let mut world = World::new();
     world.environment.exits = Exits::LookedUp;
     world.local(0, 50, 1);
@@ -334,20 +334,20 @@ fn looked_up_and_gone_it_is_heard_to_its_end() {
 
 // Rule 4, without a number in each datagram.
 #[test]
-fn who_begins_anew_may_be_another() {
+fn a_restarted_nonce_may_be_another_process() {
     let mut world = World::new();
-    let said = |world: &mut World, nonce| words(&world.local(0, 50, nonce));
-    assert_eq!(said(&mut world, 900), ["beat 1"]);
-    assert_eq!(said(&mut world, 901), ["beat 1"]);
+    let beat = |world: &mut World, nonce| words(&world.local(0, 50, nonce));
+    assert_eq!(beat(&mut world, 900), ["beat 1"]);
+    assert_eq!(beat(&mut world, 901), ["beat 1"]);
     assert_eq!(world.environment.calls.len(), 1, "of what goes on nobody is asked");
-    assert_eq!(said(&mut world, 1), ["beat 1"], "a second handle");
+    assert_eq!(beat(&mut world, 1), ["beat 1"], "a second handle");
     world.environment.replaced.insert(50);
-    assert_eq!(said(&mut world, 2), ["beat 1"]);
-    assert_eq!(said(&mut world, 1), ["exit 1", "beat 2"]);
+    assert_eq!(beat(&mut world, 2), ["beat 1"]);
+    assert_eq!(beat(&mut world, 1), ["exit 1", "beat 2"]);
     world.environment.replaced.insert(50);
-    assert_eq!(said(&mut world, NONCE_TERMINAL), ["exit 2", "beat 3"]);
+    assert_eq!(beat(&mut world, NONCE_TERMINAL), ["exit 2", "beat 3"]);
     world.environment.replaced.insert(50);
-    assert_eq!(said(&mut world, 5), ["exit 3", "beat 4"], "after last words");
+    assert_eq!(beat(&mut world, 5), ["exit 3", "beat 4"], "after last words");
     assert_eq!(
         world.environment.calls.iter().filter(|call| call.starts_with("replaced")).count(),
         4
@@ -355,19 +355,19 @@ fn who_begins_anew_may_be_another() {
     // One whose end nobody reports is asked for each time; it is for the host to be sparing.
     world.judge.set_exits(world.slot(4), Exits::LookedUp);
     world.environment.replaced.insert(50);
-    assert_eq!(said(&mut world, 6), ["exit 4", "beat 5"]);
+    assert_eq!(beat(&mut world, 6), ["exit 4", "beat 5"]);
     assert!(world.environment.calls.iter().any(|call| call == "replaced 50"));
     // And so is one that had no number, when there comes one.
     world.environment.replaced.insert(50);
     assert_eq!(words(&world.numbered(0, 50, 777, 7)), ["exit 5", "beat 6"]);
     world.environment.replaced.insert(50);
     assert_eq!(words(&world.numbered(0, 50, 777, 1)), ["beat 6"], "its number says otherwise");
-    world.adds_up();
+    world.assert_accounted();
 }
 
 // Rule 7.
 #[test]
-fn a_loud_agent_is_held_back_and_lives() {
+fn a_rate_limited_agent_stays_alive() {
     let mut world = World::with(|settings| {
         settings.policy.per_agent = Some(Rate { per_second: 20, burst: 1 });
     });
@@ -384,11 +384,11 @@ fn a_loud_agent_is_held_back_and_lives() {
     assert_eq!(words(&world.judge(160 * MS)), ["stall 1"]);
     let counters = world.judge.counters();
     assert_eq!((counters.rate_limited_agent, counters.beats), (50, 3));
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn a_recovery_is_told_whatever_the_limits() {
+fn a_recovery_is_reported_regardless_of_rate_limits() {
     let mut world = World::with(|settings| {
         settings.policy.per_agent = Some(Rate { per_second: 1, burst: 1 });
         settings.policy.global = Some(Rate { per_second: 1, burst: 1 });
@@ -401,7 +401,7 @@ fn a_recovery_is_told_whatever_the_limits() {
 }
 
 #[test]
-fn the_limit_of_one_comes_before_the_limit_of_all() {
+fn the_limit_per_agent_applies_before_the_global_limit() {
     let mut world = World::with(|settings| {
         settings.policy.per_agent = Some(Rate { per_second: 10, burst: 2 });
         settings.policy.global = Some(Rate { per_second: 10, burst: 4 });
@@ -416,26 +416,26 @@ fn the_limit_of_one_comes_before_the_limit_of_all() {
     world.local(1, 12, 1);
     assert_eq!(world.local(1, 12, 2), []);
     assert_eq!(world.judge.counters().rate_limited_global, 1);
-    world.adds_up();
+    world.assert_accounted();
 }
 
 // Rule 8.
 #[test]
-fn what_is_no_beat_is_counted_and_said_if_there_is_something_to_say() {
+fn an_invalid_datagram_is_counted_and_reported_if_it_has_the_length_of_a_frame() {
     let mut world = World::new();
     let sender = process(50, None);
-    assert_eq!(world.hear(0, &Datagram::new(0, sender, b"")), []);
-    assert_eq!(world.hear(0, &Datagram::new(0, sender, &[0; 31])), []);
+    assert_eq!(world.receive(0, &Datagram::new(0, sender, b"")), []);
+    assert_eq!(world.receive(0, &Datagram::new(0, sender, &[0; 31])), []);
     let good = frame(50, 1);
     let cut = Datagram { truncated: true, ..Datagram::new(0, sender, &good) };
-    assert_eq!(world.hear(0, &cut), []);
-    assert_eq!(world.hear(0, &Datagram { bytes: b"", ..cut }), []);
+    assert_eq!(world.receive(0, &cut), []);
+    assert_eq!(world.receive(0, &Datagram { bytes: b"", ..cut }), []);
     let uncertain = Datagram { control_truncated: true, ..Datagram::new(0, sender, &good) };
-    assert_eq!(world.hear(0, &uncertain), []);
+    assert_eq!(world.receive(0, &uncertain), []);
     let mut bad = good;
     bad[31] ^= 1;
-    assert_eq!(words(&world.hear(0, &Datagram::new(0, sender, &bad))), ["decode"]);
-    let other = world.hear(0, &Datagram::new(0, sender, &frame(51, 1)));
+    assert_eq!(words(&world.receive(0, &Datagram::new(0, sender, &bad))), ["decode"]);
+    let other = world.receive(0, &Datagram::new(0, sender, &frame(51, 1)));
     assert_eq!(other[0].what, What::AuthFailure { claimed_pid: 51, true_pid: 50 });
     assert_eq!(other[0].about, None);
     let counters = *world.judge.counters();
@@ -446,31 +446,31 @@ fn what_is_no_beat_is_counted_and_said_if_there_is_something_to_say() {
 }
 
 #[test]
-fn version_1_is_taken_when_that_is_allowed() {
+fn version_1_is_accepted_if_enabled() {
     let v1 = frame_v1(50, 1, u64::MAX);
     let mut world = World::new();
-    assert_eq!(words(&world.hear(0, &Datagram::new(0, process(50, None), &v1))), ["decode"]);
+    assert_eq!(words(&world.receive(0, &Datagram::new(0, process(50, None), &v1))), ["decode"]);
     let mut world = World::with(|settings| settings.policy.version1 = true);
-    let said = world.hear(0, &Datagram::new(0, process(50, None), &v1));
+    let events = world.receive(0, &Datagram::new(0, process(50, None), &v1));
     let payload = u64::MAX;
-    assert_eq!(said[0].what, What::Beat { status: Status::Ok, payload, nonce: 1, missed: 0 });
+    assert_eq!(events[0].what, What::Beat { status: Status::Ok, payload, nonce: 1, missed: 0 });
     assert_eq!(words(&world.local(1, 50, 2)), ["beat 1"], "the process was upgraded");
 }
 
 // Rule 9.
 #[test]
-fn only_admitted_users_count() {
+fn only_beats_of_admitted_users_count() {
     let with = |uids| World::with(move |settings| settings.policy.uids = uids);
-    let heard = |world: &mut World, uid| {
+    let beat = |world: &mut World, uid| {
         let sender = Sender::Kernel { pid: 50, uid, process: None };
-        words(&world.hear(0, &Datagram::new(0, sender, &frame(50, 1)))).len()
+        words(&world.receive(0, &Datagram::new(0, sender, &frame(50, 1)))).len()
     };
     let mut same = World::new();
-    assert_eq!((heard(&mut same, UID), heard(&mut same, 0)), (1, 0));
+    assert_eq!((beat(&mut same, UID), beat(&mut same, 0)), (1, 0));
     assert_eq!(same.judge.counters().uid_refused, 1);
-    assert_eq!(heard(&mut with(Uids::Any), 77), 1);
+    assert_eq!(beat(&mut with(Uids::Any), 77), 1);
     let mut some = with(Uids::List([5, 6].into()));
-    assert_eq!((heard(&mut some, 6), heard(&mut some, UID)), (1, 0));
+    assert_eq!((beat(&mut some, 6), beat(&mut some, UID)), (1, 0));
 }
 
 fn abroad(pid: u32, process: Option<u64>, claimed: u32, nonce: u64) -> (Sender, [u8; 32]) {
@@ -484,45 +484,45 @@ fn senders_of_another_namespace_are_refused_unless_allowed() {
     world.environment.namespaces.insert(5001, Namespace::Unknown);
     for (pid, process) in [(5000, None), (0, Some(9)), (0, None)] {
         let (sender, bytes) = abroad(pid, process, 7, 1);
-        assert_eq!(world.hear(0, &Datagram::new(0, sender, &bytes)), []);
+        assert_eq!(world.receive(0, &Datagram::new(0, sender, &bytes)), []);
     }
     assert_eq!(world.judge.counters().namespace_refused, 3);
     let (sender, bytes) = abroad(5001, None, 7, 1);
-    assert_eq!(words(&world.hear(0, &Datagram::new(0, sender, &bytes))), ["auth-failure"]);
-    world.adds_up();
+    assert_eq!(words(&world.receive(0, &Datagram::new(0, sender, &bytes))), ["auth-failure"]);
+    world.assert_accounted();
 }
 
 #[test]
 fn senders_of_another_namespace_are_followed_when_allowed() {
     let mut world = World::with(|settings| settings.policy.namespaces = true);
     world.environment.namespaces.insert(5000, Namespace::Other);
-    let mut hear = |pid, process, claimed, nonce| {
+    let mut receive = |pid, process, claimed, nonce| {
         let (sender, bytes) = abroad(pid, process, claimed, nonce);
-        world.hear(0, &Datagram::new(0, sender, &bytes))
+        world.receive(0, &Datagram::new(0, sender, &bytes))
     };
     // With a pid here, and another of its own.
-    let first = hear(5000, None, 7, 1);
+    let first = receive(5000, None, 7, 1);
     let about = first[0].about.unwrap();
     assert_eq!((about.agent, about.pid, about.claimed_pid), (1, 5000, 7));
-    hear(5000, None, 7, 2);
-    assert_eq!(words(&hear(5000, None, 8, 3)), ["auth-failure"], "it named itself 7");
+    receive(5000, None, 7, 2);
+    assert_eq!(words(&receive(5000, None, 8, 3)), ["auth-failure"], "it named itself 7");
     // Without a pid here: two that name themselves alike are told apart by their numbers.
-    let second = hear(0, Some(70), 7, 1);
+    let second = receive(0, Some(70), 7, 1);
     let about = second[0].about.unwrap();
     assert_eq!((about.agent, about.pid, about.claimed_pid), (2, 0, 7));
     assert_eq!(about.origin, Origin::KernelAttested);
-    assert_eq!(words(&hear(0, Some(71), 7, 9)), ["beat 3"]);
-    assert_eq!(missed(&hear(0, Some(70), 7, 2)), 0);
-    assert_eq!(words(&hear(0, None, 7, 3)), [""; 0], "it could be either");
+    assert_eq!(words(&receive(0, Some(71), 7, 9)), ["beat 3"]);
+    assert_eq!(missed(&receive(0, Some(70), 7, 2)), 0);
+    assert_eq!(words(&receive(0, None, 7, 3)), [""; 0], "it could be either");
     assert_eq!(world.judge.counters().namespace_refused, 1);
     let asked =
         world.environment.calls.iter().filter(|call| call.starts_with("namespace")).count();
     assert_eq!(asked, 1, "what is known is not asked again");
-    world.adds_up();
+    world.assert_accounted();
 }
 
 #[test]
-fn an_own_threshold_counts_from_the_last_beat() {
+fn a_threshold_per_agent_counts_from_the_last_beat() {
     let mut world = World::new();
     world.local(10 * MS, 50, 1);
     assert!(world.judge.set_threshold(1, 30 * MS));
@@ -537,7 +537,7 @@ fn an_own_threshold_counts_from_the_last_beat() {
 }
 
 #[test]
-fn an_own_threshold_keeps_the_pause_that_was_given_back() {
+fn a_threshold_per_agent_keeps_the_pause_that_was_given_back() {
     let mut world = World::new();
     world.local(0, 50, 1);
     world.pause(200 * MS, 150 * MS);
@@ -548,7 +548,7 @@ fn an_own_threshold_keeps_the_pause_that_was_given_back() {
 }
 
 #[test]
-fn a_new_default_holds_for_whoever_has_no_threshold_of_its_own() {
+fn a_new_default_threshold_applies_to_agents_without_their_own() {
     let mut world = World::new();
     world.local(10 * MS, 50, 1);
     world.local(20 * MS, 51, 1);
@@ -566,7 +566,7 @@ fn a_new_default_holds_for_whoever_has_no_threshold_of_its_own() {
 }
 
 #[test]
-fn times_at_the_end_of_time_are_no_traps() {
+fn times_near_the_maximum_do_not_overflow() {
     let mut world = World::with(|settings| settings.threshold_ns = u64::MAX);
     world.local(1 << 60, 50, 1);
     assert_eq!(world.judge(u64::MAX - 1), []);
@@ -579,7 +579,7 @@ fn times_at_the_end_of_time_are_no_traps() {
 }
 
 #[test]
-fn a_snapshot_says_how_each_agent_stands() {
+fn a_snapshot_describes_each_agent() {
     let mut world = World::new();
     world.numbered(0, 50, 777, 1);
     world.numbered(5, 50, 777, 4);

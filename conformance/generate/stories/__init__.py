@@ -1,4 +1,4 @@
-"""What an observer is told, and what it must say: each story written from the specification."""
+"""Stories: what an observer receives, and which events it must emit. Written from the spec."""
 
 from . import beats, crowds, deaf, exits, network, pauses, refused, sealed, silence
 from .book import Story

@@ -1,4 +1,4 @@
-"""A kernel-attested beat proves life, whatever its nonce (rule 1); what is missed is said."""
+"""A kernel-attested beat proves life with any nonce, and reports how many were missed."""
 
 from .book import S, Story, story
 from .senders import LAST_WORDS, Local
@@ -9,7 +9,7 @@ CHILD = Local(2, pid=4322)
 
 @story()
 def a_quiet_life(s: Story) -> None:
-    """Beats come in time and in order, and nothing else is said."""
+    """Beats arrive in time and in order, so that there are no other events."""
     s.accepts(0, APP, nonce=1, payload=7)
     s.polls(1 * S)
     s.accepts(1 * S, APP, nonce=2, status="degraded", payload=2**32 - 1)
@@ -20,7 +20,7 @@ def a_quiet_life(s: Story) -> None:
 
 @story()
 def restart(s: Story) -> None:
-    """A handle is made anew in the same process and counts from 1 again. It is heard."""
+    """A process opens a new handle that counts from 1 again. Its beats count."""
     for nonce in (1, 2, 3):
         s.accepts(nonce * S, APP, nonce)
     s.accepts(4 * S, APP, nonce=1, forward=False)
@@ -31,7 +31,7 @@ def restart(s: Story) -> None:
 
 @story()
 def second_handle(s: Story) -> None:
-    """Two handles in one process beat in turn, each with nonces of its own."""
+    """Two handles in one process beat in turn, each with its own nonces."""
     s.accepts(0, APP, nonce=1)
     s.accepts(1, APP, nonce=1, forward=False)
     s.accepts(2, APP, nonce=2)
@@ -41,7 +41,7 @@ def second_handle(s: Story) -> None:
 
 @story()
 def second_handle_far_behind(s: Story) -> None:
-    """A new handle beside one that has counted to 1000: the way back up looks like a loss."""
+    """A new handle beside one at nonce 1000: each return to the higher nonce looks like a loss."""
     s.accepts(0, APP, nonce=1000)
     s.accepts(1, APP, nonce=1, forward=False)
     s.accepts(2, APP, nonce=1001, missed=999)
@@ -50,7 +50,7 @@ def second_handle_far_behind(s: Story) -> None:
 
 @story()
 def the_same_nonce_twice(s: Story) -> None:
-    """A nonce that stays is not forward, is not a loss, and proves life."""
+    """A repeated nonce is not forward and not a loss, but it proves life."""
     s.accepts(0, APP, nonce=9)
     s.accepts(1 * S, APP, nonce=9, forward=False)
     s.polls(3 * S - 1)
@@ -59,7 +59,7 @@ def the_same_nonce_twice(s: Story) -> None:
 
 @story()
 def lost_beats(s: Story) -> None:
-    """Beats that never came are missed, by the nonces on both sides."""
+    """Beats that never arrived are missed; the nonces before and after them give their number."""
     s.accepts(0, APP, nonce=10)
     s.accepts(1, APP, nonce=11)
     s.accepts(2, APP, nonce=14, missed=2)
@@ -69,7 +69,7 @@ def lost_beats(s: Story) -> None:
 
 @story()
 def nonce_wrap(s: Story) -> None:
-    """After NONCE_TERMINAL - 1 comes 0, and that is forward by one."""
+    """0 follows NONCE_TERMINAL - 1, and is forward by one."""
     s.accepts(0, APP, nonce=LAST_WORDS - 2)
     s.accepts(1, APP, nonce=LAST_WORDS - 1)
     s.accepts(2, APP, nonce=0)
@@ -78,7 +78,7 @@ def nonce_wrap(s: Story) -> None:
 
 @story()
 def losses_around_the_wrap(s: Story) -> None:
-    """The terminal nonce is not one of those that were missed."""
+    """The terminal nonce is not counted as missed."""
     s.accepts(0, APP, nonce=LAST_WORDS - 1)
     s.accepts(1, APP, nonce=4, missed=4)
     s.accepts(2, APP, nonce=LAST_WORDS - 1, forward=False)
@@ -87,7 +87,7 @@ def losses_around_the_wrap(s: Story) -> None:
 
 @story()
 def half_way_around(s: Story) -> None:
-    """A distance below 2^63 is forward, 2^63 is not."""
+    """A distance below 2^63 is forward; 2^63 is not."""
     s.accepts(0, APP, nonce=0)
     s.accepts(1, APP, nonce=2**63 - 1, missed=2**63 - 2)
     s.accepts(2, CHILD, nonce=0)
@@ -96,7 +96,7 @@ def half_way_around(s: Story) -> None:
 
 @story()
 def after_a_caught_panic(s: Story) -> None:
-    """Last words after more than a million beats; the panic was caught, and it beats on."""
+    """Last words after more than a million beats; the panic was caught, and the beats go on."""
     s.accepts(0, APP, nonce=2**20 + 5)
     s.accepts(1 * S, APP, nonce=LAST_WORDS)
     s.accepts(2 * S, APP, nonce=2**20 + 6)
@@ -107,7 +107,7 @@ def after_a_caught_panic(s: Story) -> None:
 
 @story()
 def last_words_are_no_exit(s: Story) -> None:
-    """The kernel tells of exits here. Silence after last words is a Stall."""
+    """Silence after last words is a Stall, because the kernel reports exits of local processes."""
     s.accepts(0, APP, nonce=3)
     s.accepts(1 * S, APP, nonce=LAST_WORDS, payload=99)
     s.polls(3 * S, APP.stall(last_nonce=3, last_ns=1 * S))
@@ -132,7 +132,7 @@ def an_alarm_is_no_exit(s: Story) -> None:
 
 @story()
 def a_forked_child(s: Story) -> None:
-    """The child that uses the inherited handle is an agent of its own, as is its silence."""
+    """A child that beats through the inherited handle is an agent of its own."""
     s.accepts(0, APP, nonce=41)
     s.accepts(1 * S, CHILD, nonce=1)
     s.accepts(1 * S, APP, nonce=42)
@@ -143,7 +143,7 @@ def a_forked_child(s: Story) -> None:
 
 @story()
 def timestamps_decide_nothing(s: Story) -> None:
-    """A sender's clock may start anew, stand or run backwards."""
+    """A sender's clock may restart, stop or run backwards."""
     s.accepts(0, APP, nonce=1, timestamp=2**64 - 2)
     s.accepts(1 * S, APP, nonce=2, timestamp=0)
     s.accepts(2 * S, APP, nonce=3, timestamp=0)
@@ -151,7 +151,7 @@ def timestamps_decide_nothing(s: Story) -> None:
 
 @story()
 def numbers_beyond_doubles(s: Story) -> None:
-    """After months of running: times, nonces and silences that no double holds."""
+    """After months of running: times, nonces and silences that a double cannot represent."""
     start, nonce = 2**53 + 1, 2**53 + 3
     s.accepts(start, APP, nonce)
     s.polls(start + 2 * S, APP.stall(last_nonce=nonce, last_ns=start))

@@ -1,6 +1,6 @@
-"""Telling a story: steps, and beside each what the observer must say and count.
+"""Writing a story: its steps, and the events and counters that the observer must produce.
 
-This keeps the books and no more. Each expectation stands in its story.
+This only records them. Each story states its own expectations.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from .senders import UID, Agent, usual_status
 MS = 1_000_000
 S = 1_000 * MS
 
-# Where a datagram may end. Each ends in exactly one.
+# The counters of datagrams. Each datagram is counted in exactly one.
 ENDS = (
     *("beats", "bad_magic", "bad_version", "bad_crc", "bad_status", "stall_on_wire"),
     *("bad_pid", "bad_timestamp", "bad_nonce", "wrong_length", "auth_failures"),
@@ -30,7 +30,12 @@ ERROR_COUNTERS = {
     "BadTimestamp": "bad_timestamp",
     "BadNonce": "bad_nonce",
 }
-SAID = {"stall": "stalls", "recovered": "recoveries", "exit": "exits", "paused": "pauses"}
+EVENT_COUNTERS = {
+    "stall": "stalls",
+    "recovered": "recoveries",
+    "exit": "exits",
+    "paused": "pauses",
+}
 
 
 class Story:
@@ -44,12 +49,12 @@ class Story:
 
     @staticmethod
     def of(chapter: ModuleType) -> Iterator["Story"]:
-        """A chapter's stories, as they stand there."""
-        for tell in vars(chapter).values():
-            if isinstance(told := getattr(tell, "told", None), dict):
-                description = " ".join((tell.__doc__ or "").split())
-                story = Story(tell.__name__.replace("_", "-"), description, told)
-                tell(story)
+        """The stories of a chapter, in its order."""
+        for write in vars(chapter).values():
+            if isinstance(config := getattr(write, "config", None), dict):
+                description = " ".join((write.__doc__ or "").split())
+                story = Story(write.__name__.replace("_", "-"), description, config)
+                write(story)
                 yield story
 
     def accepts(
@@ -62,31 +67,31 @@ class Story:
         after: tuple[dict, ...] = (),
         **frame: object,
     ) -> None:
-        """A beat that counts. `after` is what is said before it."""
-        self._hear(at, agent, agent.frame(nonce, **{"timestamp": at, **frame}), "beats")
-        said = {
+        """A beat that counts. `after` are the events before it."""
+        self._receive(at, agent, agent.frame(nonce, **{"timestamp": at, **frame}), "beats")
+        fields = {
             "status": frame.get("status", usual_status(nonce)),
             "payload": frame.get("payload", 0),
             "nonce": nonce,
             "missed": missed,
         }
-        self._say(at, *after, agent.says("beat", **said))
-        self.also(missed=missed, not_forward=int(not forward))
+        self._expect(at, *after, agent.event("beat", **fields))
+        self.counts(missed=missed, not_forward=int(not forward))
 
     def refuses(self, at: int, agent: Agent, nonce: int, end: str, **frame: object) -> None:
-        """A beat that is counted there, of which nothing is said."""
-        self._hear(at, agent, agent.frame(nonce, **{"timestamp": at, **frame}), end)
+        """A beat that is counted as `end` and causes no event."""
+        self._receive(at, agent, agent.frame(nonce, **{"timestamp": at, **frame}), end)
 
     def ignores(self, at: int, agent: Agent, wire: bytes, end: str, **flags: bool) -> None:
-        """A datagram that is counted there, of which nothing is said."""
-        self._hear(at, agent, wire, end, **flags)
+        """A datagram that is counted as `end` and causes no event."""
+        self._receive(at, agent, wire, end, **flags)
 
     def decodes(self, at: int, agent: Agent, wire: bytes, error: str) -> None:
-        """32 bytes that are no frame."""
-        self._hear(at, agent, wire, ERROR_COUNTERS[error])
-        self._say(at, {"kind": "decode", "error": error})
+        """32 bytes that are not a valid frame."""
+        self._receive(at, agent, wire, ERROR_COUNTERS[error])
+        self._expect(at, {"kind": "decode", "error": error})
 
-    def disbelieves(
+    def rejects_pid(
         self,
         at: int,
         agent: Agent,
@@ -94,28 +99,28 @@ class Story:
         claimed_pid: int,
         after: tuple[dict, ...] = (),
     ) -> None:
-        """A frame that names another process than the one that sent it."""
-        self._hear(at, agent, wire, "auth_failures")
+        """A frame with another pid than that of its sender."""
+        self._receive(at, agent, wire, "auth_failures")
         pids = {"claimed_pid": claimed_pid, "true_pid": agent.known_pid}
-        self._say(at, *after, {"kind": "auth-failure", **pids})
+        self._expect(at, *after, {"kind": "auth-failure", **pids})
 
     def polls(self, at: int, *events: dict) -> None:
         self._step(at, "poll")
-        self._say(at, *events)
+        self._expect(at, *events)
 
     def finds_full(self, at: int, *events: dict) -> None:
-        """As a poll, but the queue is at its length."""
+        """Like a poll, but the queue is full."""
         self._step(at, "full")
-        self.also(full_looks=1)
-        self._say(at, *events)
+        self.counts(full_looks=1)
+        self._expect(at, *events)
 
     def exits(self, at: int, pid: int, *events: dict, **cause: int) -> None:
-        """The process ends. `cause` is code=…, signal=… or nothing."""
+        """The process ends. `cause` is code=…, signal=… or empty."""
         self._step(at, "exit", pid=pid, **cause)
-        self._say(at, *events)
+        self._expect(at, *events)
 
     def comes_late(self, at: int, due: int, pause: int | None) -> None:
-        """The observer looks only now. `pause` is what it says of that, if anything."""
+        """The observer was due earlier. `pause` is the pause that it reports, if any."""
         self._step(at, "late", due_ns=due)
         self._pause(at, pause)
 
@@ -126,8 +131,8 @@ class Story:
     def sets_threshold(self, at: int, agent: int, ns: int) -> None:
         self._step(at, "set_threshold", agent=agent, ns=ns)
 
-    def also(self, **counters: int) -> None:
-        """Counts what no event shows."""
+    def counts(self, **counters: int) -> None:
+        """Adds counts that no event shows."""
         self.counters.update(counters)
 
     def document(self) -> dict:
@@ -143,35 +148,35 @@ class Story:
             "counters": {name: count for name, count in self.counters.items() if count},
         }
 
-    def _hear(self, at: int, agent: Agent, wire: bytes, end: str, **flags: bool) -> None:
+    def _receive(self, at: int, agent: Agent, wire: bytes, end: str, **flags: bool) -> None:
         if end not in ENDS:
             raise ValueError(f"{self.id}: no datagram ends in {end}")
         place = {"listener": agent.listener, "sender": agent.sender}
         self._step(at, "frame", **place, hex=wire.hex(), **flags)
-        self.also(received=1, **{end: 1})
+        self.counts(received=1, **{end: 1})
 
     def _pause(self, at: int, ns: int | None) -> None:
         if ns is not None:
-            self._say(at, {"kind": "paused", "ns": ns})
+            self._expect(at, {"kind": "paused", "ns": ns})
 
     def _step(self, at: int, op: str, **fields: object) -> None:
         if self.steps and at < self.steps[-1]["at_ns"]:
             raise ValueError(f"{self.id}: time goes back to {at}")
         self.steps.append({"at_ns": at, "op": op, **fields})
 
-    def _say(self, at: int, *events: dict) -> None:
+    def _expect(self, at: int, *events: dict) -> None:
         for event in events:
             self.events.append({"step": len(self.steps) - 1, "observer_ns": at, **event})
-            if event["kind"] in SAID:
-                self.also(**{SAID[event["kind"]]: 1})
-            self.also(stalls_deaf=int(event.get("deaf", False)))
+            if event["kind"] in EVENT_COUNTERS:
+                self.counts(**{EVENT_COUNTERS[event["kind"]]: 1})
+            self.counts(stalls_deaf=int(event.get("deaf", False)))
 
 
 def story(**config: object) -> Callable[[Callable], Callable]:
-    """Marks a function that tells one. Its name is the id, its text the description."""
+    """Marks a function as a story. Its name is the id, its doc string the description."""
 
-    def mark(tell: Callable) -> Callable:
-        tell.told = config
-        return tell
+    def mark(write: Callable) -> Callable:
+        write.config = config
+        return write
 
     return mark

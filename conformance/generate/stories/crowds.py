@@ -1,4 +1,4 @@
-"""Full is full (rule 10), and one loud agent cannot starve the rest (rule 7)."""
+"""Capacity and rate limits: one agent cannot take the share of the others."""
 
 from .book import MS, S, Story, story
 from .senders import Local, Remote
@@ -11,7 +11,7 @@ FAR = Remote(1, pid=77)
 
 @story(capacity=2)
 def capacity_reached(s: Story) -> None:
-    """A newcomer is refused and counted; those who are there live on."""
+    """A new agent is refused and counted; the agents that are followed live on."""
     s.accepts(0, FIRST, nonce=1)
     s.accepts(0, SECOND, nonce=1)
     s.refuses(1 * S, NEWCOMER, nonce=1, end="capacity_exceeded")
@@ -23,7 +23,7 @@ def capacity_reached(s: Story) -> None:
 
 @story(capacity=2)
 def an_exit_makes_room(s: Story) -> None:
-    """One that has exited is gone, and its room is free at once."""
+    """The slot of an exited agent is free at once."""
     s.accepts(0, FIRST, nonce=1)
     s.accepts(0, SECOND, nonce=1)
     s.refuses(1, NEWCOMER, nonce=1, end="capacity_exceeded")
@@ -34,7 +34,7 @@ def an_exit_makes_room(s: Story) -> None:
 
 @story(capacity=1)
 def hung_is_not_gone(s: Story) -> None:
-    """A local process that exits would be seen to: however long silent, it keeps its place."""
+    """With exit detection, a silent local process keeps its slot however long it is silent."""
     s.accepts(0, FIRST, nonce=1)
     s.polls(2 * S, FIRST.stall(last_nonce=1, last_ns=0))
     s.polls(200 * S)
@@ -44,20 +44,20 @@ def hung_is_not_gone(s: Story) -> None:
 
 @story(capacity=1, detect_exits=False)
 def gone_makes_room(s: Story) -> None:
-    """Where exits are not seen, ten thresholds of silence are as good as one."""
+    """Without exit detection, an agent that was silent for ten thresholds makes room."""
     s.accepts(0, FIRST, nonce=1)
     s.polls(2 * S, FIRST.stall(last_nonce=1, last_ns=0))
     s.polls(20 * S - 1)
     s.refuses(20 * S - 1, SECOND, nonce=1, end="capacity_exceeded")
     s.polls(20 * S)
     s.accepts(20 * S, SECOND, nonce=2)
-    s.also(evictions=1)
+    s.counts(evictions=1)
     s.refuses(21 * S, FIRST, nonce=2, end="capacity_exceeded")
 
 
 @story(capacity=1, detect_exits=False)
 def ten_of_its_own_thresholds(s: Story) -> None:
-    """An agent with a threshold of its own is gone after ten of those."""
+    """An agent with its own threshold is gone after ten of those."""
     s.accepts(0, FIRST, nonce=1)
     s.sets_threshold(0, agent=1, ns=100 * MS)
     s.polls(100 * MS, FIRST.stall(last_nonce=1, last_ns=0))
@@ -65,12 +65,12 @@ def ten_of_its_own_thresholds(s: Story) -> None:
     s.refuses(999 * MS, SECOND, nonce=1, end="capacity_exceeded")
     s.polls(1 * S)
     s.accepts(1 * S, SECOND, nonce=2)
-    s.also(evictions=1)
+    s.counts(evictions=1)
 
 
 @story(capacity=1, detect_exits=False)
 def a_pause_is_no_part_of_ten_thresholds(s: Story) -> None:
-    """Who was stalled just after a suspend is not taken for gone at once."""
+    """An agent that stalled just after a suspend is not gone at once."""
     s.accepts(0, FIRST, nonce=1)
     s.was_suspended(61 * S, ns=60 * S, pause=60 * S)
     s.polls(62 * S, FIRST.stall(last_nonce=1, last_ns=0))
@@ -78,12 +78,12 @@ def a_pause_is_no_part_of_ten_thresholds(s: Story) -> None:
     s.refuses(80 * S - 1, SECOND, nonce=1, end="capacity_exceeded")
     s.polls(80 * S)
     s.accepts(80 * S, SECOND, nonce=2)
-    s.also(evictions=1)
+    s.counts(evictions=1)
 
 
 @story(capacity=1, detect_exits=False)
 def a_pause_after_the_stall(s: Story) -> None:
-    """Nor is who was stalled before it."""
+    """An agent that stalled before a suspend is not gone at once either."""
     s.accepts(0, FIRST, nonce=1)
     s.polls(2 * S, FIRST.stall(last_nonce=1, last_ns=0))
     s.was_suspended(63 * S, ns=60 * S, pause=60 * S)
@@ -91,12 +91,12 @@ def a_pause_after_the_stall(s: Story) -> None:
     s.refuses(80 * S - 1, SECOND, nonce=1, end="capacity_exceeded")
     s.polls(80 * S)
     s.accepts(80 * S, SECOND, nonce=2)
-    s.also(evictions=1)
+    s.counts(evictions=1)
 
 
 @story(capacity=2, detect_exits=False)
 def gone_but_not_in_the_way(s: Story) -> None:
-    """While nobody needs the room, an agent that was gone for long comes back as itself."""
+    """While the slot is not needed, an agent that was gone returns as the same agent."""
     s.accepts(0, FIRST, nonce=1)
     s.polls(2 * S, FIRST.stall(last_nonce=1, last_ns=0))
     s.polls(50 * S)
@@ -108,7 +108,7 @@ def gone_but_not_in_the_way(s: Story) -> None:
 
 @story(capacity=4)
 def network_agents_may_hold_half(s: Story) -> None:
-    """Two of four places are for local agents, who may also take all."""
+    """Two of four slots are for local agents, which may also take all."""
     s.accepts(0, FAR, nonce=1)
     s.accepts(0, Remote(2, pid=78), nonce=1)
     s.refuses(0, Remote(0, pid=79), nonce=1, end="capacity_exceeded")
@@ -119,7 +119,7 @@ def network_agents_may_hold_half(s: Story) -> None:
 
 @story(capacity=4)
 def local_agents_may_hold_all(s: Story) -> None:
-    """Half is the most for network agents, and kept for nobody."""
+    """Network agents may take at most half of the slots, but no slot is reserved for them."""
     for number in (1, 2, 3, 4):
         s.accepts(number, Local(number, pid=100 + number), nonce=1)
     s.refuses(5, Remote(0, pid=77), nonce=1, end="capacity_exceeded")
@@ -129,7 +129,7 @@ def local_agents_may_hold_all(s: Story) -> None:
 
 @story(capacity=4)
 def forged_crowd(s: Story) -> None:
-    """Twenty forged sources: local agents are not shut out, nor is a live network agent."""
+    """Twenty forged sources shut out neither local agents nor a live network agent."""
     s.accepts(0, FAR, nonce=1)
     s.accepts(1, Remote(2, pid=77, source="198.51.100.1"), nonce=1)
     for host in range(2, 21):
@@ -142,7 +142,7 @@ def forged_crowd(s: Story) -> None:
 
 @story(capacity=2)
 def gone_over_udp(s: Story) -> None:
-    """A network agent's exit is never seen: after ten thresholds it makes room."""
+    """The exit of a network agent is never seen: after ten thresholds it makes room."""
     second = Remote(0, pid=78)
     s.accepts(0, FAR, nonce=1)
     s.refuses(1 * S, second, nonce=1, end="capacity_exceeded")
@@ -150,23 +150,23 @@ def gone_over_udp(s: Story) -> None:
     s.refuses(3 * S, second, nonce=2, end="capacity_exceeded")
     s.polls(20 * S)
     s.accepts(20 * S, Remote(2, pid=78), nonce=3)
-    s.also(evictions=1)
+    s.counts(evictions=1)
     s.polls(22 * S, Remote(2, pid=78).stall(last_nonce=3, last_ns=20 * S))
     s.polls(40 * S)
     s.accepts(40 * S, Remote(3, pid=77), nonce=2)
-    s.also(evictions=1)
+    s.counts(evictions=1)
 
 
 @story(capacity=1)
 def half_of_one(s: Story) -> None:
-    """Half of one place is none."""
+    """Half of one slot is none."""
     s.refuses(0, Remote(0, pid=77), nonce=1, end="capacity_exceeded")
     s.accepts(1, FIRST, nonce=1)
 
 
 @story()
 def a_flood(s: Story) -> None:
-    """Without limits every beat is told, and the quiet neighbour is heard in between."""
+    """Without limits every beat is reported, and those of a quiet agent are too."""
     quiet, loud = Local(1, pid=101), Local(2, pid=102)
     s.accepts(0, quiet, nonce=1)
     for nonce in range(1, 31):
@@ -177,7 +177,7 @@ def a_flood(s: Story) -> None:
 
 @story(rate_per_agent={"per_second": 10, "burst": 2})
 def rate_limit(s: Story) -> None:
-    """Two at once, then ten a second. What is held back was heard, and is not missed."""
+    """Two at once, then ten a second. A beat over the limit does not count as missed."""
     s.accepts(0, FIRST, nonce=1)
     s.accepts(0, FIRST, nonce=2)
     s.refuses(0, FIRST, nonce=3, end="rate_limited_agent")
@@ -192,7 +192,7 @@ def rate_limit(s: Story) -> None:
 
 @story(rate_per_agent={"per_second": 10, "burst": 2})
 def one_loud_agent(s: Story) -> None:
-    """The limit of the loud one is its own; its neighbours lose nothing."""
+    """Each agent has its own limit: one that is too fast takes nothing from the others."""
     s.accepts(0, FIRST, nonce=1)
     s.accepts(0, FIRST, nonce=2)
     for nonce in range(3, 21):
@@ -204,7 +204,7 @@ def one_loud_agent(s: Story) -> None:
 
 @story(rate_per_agent={"per_second": 1, "burst": 1})
 def held_back_but_alive(s: Story) -> None:
-    """A beat over the limit is no event, and proves life all the same."""
+    """A beat over the limit causes no event, but proves life."""
     s.accepts(0, FIRST, nonce=1)
     s.refuses(900 * MS, FIRST, nonce=2, end="rate_limited_agent")
     s.polls(2_900 * MS - 1)
@@ -213,7 +213,7 @@ def held_back_but_alive(s: Story) -> None:
 
 @story(rate={"per_second": 1, "burst": 3})
 def a_limit_for_all(s: Story) -> None:
-    """Three at once from everyone together, then one a second."""
+    """Three at once from all agents together, then one a second."""
     s.accepts(0, FIRST, nonce=1)
     s.accepts(0, SECOND, nonce=1)
     s.accepts(10 * S, FIRST, nonce=2)
@@ -226,7 +226,7 @@ def a_limit_for_all(s: Story) -> None:
 
 @story(rate_per_agent={"per_second": 1, "burst": 1}, rate={"per_second": 1, "burst": 3})
 def its_own_limit_first(s: Story) -> None:
-    """What an agent's own limit holds back takes nothing from the share of all."""
+    """A beat over its agent's limit takes nothing from the global rate."""
     third = Local(3, pid=103)
     for agent in (FIRST, SECOND, third):
         s.accepts(0, agent, nonce=1)
@@ -239,7 +239,7 @@ def its_own_limit_first(s: Story) -> None:
 
 @story(rate={"per_second": 1, "burst": 1})
 def a_recovery_is_always_told(s: Story) -> None:
-    """Who was called stalled is back, whoever has used up the share of all."""
+    """A recovery is reported even if the global rate is used up."""
     s.accepts(0, FIRST, nonce=1)
     s.accepts(1_500 * MS, SECOND, nonce=1)
     s.polls(2 * S, FIRST.stall(last_nonce=1, last_ns=0))
@@ -249,7 +249,7 @@ def a_recovery_is_always_told(s: Story) -> None:
 
 @story(rate={"per_second": 1, "burst": 1})
 def a_limit_keeps_strangers_out(s: Story) -> None:
-    """Over a network a newcomer beyond the share of all is not even followed."""
+    """A new network agent beyond the global rate is not followed."""
     s.accepts(0, FAR, nonce=1)
     s.refuses(0, Remote(0, pid=78), nonce=1, end="rate_limited_global")
     s.accepts(1 * S, Remote(2, pid=79), nonce=1)
@@ -262,7 +262,7 @@ def a_limit_keeps_strangers_out(s: Story) -> None:
 
 @story(capacity=8, uids="any")
 def one_user_leaves_room_for_others(s: Story) -> None:
-    """An eighth is left by one user; and its stalled agents make room up to an equal share."""
+    """One user leaves an eighth to others; its stalled agents make room up to an equal share."""
     sitters = [Local(number, pid=200 + number, uid=65534) for number in range(1, 8)]
     for sitter in sitters:
         s.accepts(0, sitter, nonce=1)
@@ -273,7 +273,7 @@ def one_user_leaves_room_for_others(s: Story) -> None:
     s.polls(2 * S, *stalls, Local(8, pid=101, uid=0).stall(last_nonce=1, last_ns=0))
     for number in range(9, 12):
         s.accepts(2 * S, Local(number, pid=100 + number, uid=0), nonce=1)
-        s.also(evictions=1)
+        s.counts(evictions=1)
     s.refuses(2 * S, Local(0, pid=112, uid=0), nonce=1, end="capacity_exceeded")
     s.refuses(2 * S, sitters[0], nonce=2, end="capacity_exceeded")
     back = sitters[3].recovered(silent_ns=3 * S)

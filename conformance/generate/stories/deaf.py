@@ -1,4 +1,4 @@
-"""A queue that is found full may have cost beats: Stalls are put off, and marked."""
+"""Beats may have been lost while a queue was full: Stalls are put off, and marked."""
 
 from .book import MS, S, Story, story
 from .senders import Local, Remote
@@ -9,7 +9,7 @@ FAR = Remote(2, pid=77)
 
 @story()
 def a_flood_that_ends(s: Story) -> None:
-    """The queue is full at each look until 6 s: the Stall comes one threshold later."""
+    """The queue is full at each poll until 6 s. The Stall follows one threshold later."""
     s.accepts(0, APP, nonce=1)
     for at in range(1, 7):
         s.finds_full(at * S)
@@ -20,7 +20,7 @@ def a_flood_that_ends(s: Story) -> None:
 
 @story()
 def a_flood_without_end(s: Story) -> None:
-    """No silence is hidden for more than ten thresholds after it was due."""
+    """A Stall is put off for at most ten thresholds after it was due."""
     s.accepts(0, APP, nonce=1)
     for at in range(1, 22):
         s.finds_full(at * S)
@@ -30,7 +30,7 @@ def a_flood_without_end(s: Story) -> None:
 
 @story()
 def a_flood_that_is_over_when_it_is_due(s: Story) -> None:
-    """A whole threshold in which nothing can have been lost makes the Stall certain."""
+    """The Stall is certain after a whole threshold in which no beat can have been lost."""
     s.accepts(0, APP, nonce=1)
     s.finds_full(1 * S)
     s.polls(2 * S)
@@ -40,7 +40,7 @@ def a_flood_that_is_over_when_it_is_due(s: Story) -> None:
 
 @story()
 def a_beat_gets_through_the_flood(s: Story) -> None:
-    """Its agent was not silent, and the silence that begins then is judged as ever."""
+    """Its agent was not silent, and the next silence is judged as usual."""
     s.accepts(0, APP, nonce=1)
     for at in range(1, 4):
         s.finds_full(at * S)
@@ -51,7 +51,7 @@ def a_beat_gets_through_the_flood(s: Story) -> None:
 
 @story()
 def a_queue_that_is_full_for_a_moment(s: Story) -> None:
-    """20 ms of the half second that is recent are less than a sixteenth: nothing is put off."""
+    """20 ms of the last half second are less than a sixteenth, so that no Stall is put off."""
     s.accepts(0, APP, nonce=1)
     s.polls(1_900 * MS)
     s.finds_full(1_920 * MS)
@@ -60,7 +60,7 @@ def a_queue_that_is_full_for_a_moment(s: Story) -> None:
 
 @story()
 def an_exit_in_a_flood(s: Story) -> None:
-    """How a process ended is known without its beats."""
+    """An Exit is not put off, because it does not depend on beats."""
     s.accepts(0, APP, nonce=1)
     s.finds_full(1 * S)
     s.finds_full(2 * S)
@@ -69,7 +69,7 @@ def an_exit_in_a_flood(s: Story) -> None:
 
 @story()
 def a_full_unix_socket_and_the_network(s: Story) -> None:
-    """Beats over a network come another way."""
+    """A full Unix socket does not put off the Stall of a network agent."""
     s.accepts(0, APP, nonce=1)
     s.accepts(0, FAR, nonce=1)
     s.finds_full(1 * S)

@@ -1,4 +1,4 @@
-"""A pid is not an identity (rule 4), and exit is not silence (rule 5)."""
+"""Exits, and pids that are used again: neither a silence nor a pid identifies a process."""
 
 from .book import MS, S, Story, story
 from .senders import LAST_WORDS, Local, Remote
@@ -17,7 +17,7 @@ def exit_before_a_stall(s: Story) -> None:
 
 @story()
 def exit_after_a_stall(s: Story) -> None:
-    """One that was stalled first gets its Exit all the same, and no recovery."""
+    """A stalled agent that exits gets its Exit too, and no recovery."""
     s.accepts(0, APP, nonce=1)
     s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
     s.exits(5 * S, 4321, APP.exit("ok", signal=9), signal=9)
@@ -26,7 +26,7 @@ def exit_after_a_stall(s: Story) -> None:
 
 @story()
 def exit_with_zero(s: Story) -> None:
-    """An exit code of 0 is a code; that nobody knows the cause is something else."""
+    """An exit code of 0 is a cause; an unknown cause is something else."""
     s.accepts(0, APP, nonce=1)
     s.accepts(0, OTHER, nonce=1)
     s.exits(1, 4321, APP.exit("ok", code=0), code=0)
@@ -35,7 +35,7 @@ def exit_with_zero(s: Story) -> None:
 
 @story()
 def exit_after_last_words(s: Story) -> None:
-    """A panic that was not caught: last words, then the process aborts."""
+    """The panic was not caught: last words, then the process aborts."""
     s.accepts(0, APP, nonce=1)
     s.accepts(1, APP, nonce=LAST_WORDS, payload=13)
     s.exits(2, 4321, APP.exit("critical", signal=6), signal=6)
@@ -44,7 +44,7 @@ def exit_after_last_words(s: Story) -> None:
 
 @story()
 def exit_after_queued_beats(s: Story) -> None:
-    """What a process still had queued is heard before its Exit is said."""
+    """The beats that a process left in the queue are reported before its Exit."""
     s.accepts(0, APP, nonce=1)
     s.accepts(3 * S, APP, nonce=2)
     s.accepts(3 * S, APP, nonce=3, status="critical")
@@ -54,7 +54,7 @@ def exit_after_queued_beats(s: Story) -> None:
 
 @story()
 def exit_of_a_stranger(s: Story) -> None:
-    """The end of a process that never beat is nothing to say; nor is an end said twice."""
+    """The exit of a process that never beat causes no event, and neither does a second exit."""
     s.accepts(0, APP, nonce=1)
     s.exits(1, 5678, code=1)
     s.exits(2, 4321, APP.exit("ok", code=1), code=1)
@@ -63,7 +63,7 @@ def exit_of_a_stranger(s: Story) -> None:
 
 @story()
 def exit_of_one_of_two(s: Story) -> None:
-    """The other lives on, and stalls when its own time has come."""
+    """The other agent lives on, and stalls at its own deadline."""
     s.accepts(0, APP, nonce=1)
     s.accepts(500 * MS, OTHER, nonce=1)
     s.exits(1 * S, 4321, APP.exit("ok", code=0), code=0)
@@ -74,7 +74,7 @@ def exit_of_one_of_two(s: Story) -> None:
 
 @story()
 def a_pid_is_used_again(s: Story) -> None:
-    """After an Exit the same pid is another agent, which inherits nothing."""
+    """After an Exit, the same pid is a new agent, which inherits nothing."""
     heir = Local(2, pid=4321)
     s.accepts(0, APP, nonce=500, status="critical")
     s.sets_threshold(0, agent=1, ns=100 * MS)
@@ -86,7 +86,7 @@ def a_pid_is_used_again(s: Story) -> None:
 
 @story()
 def recycled_pid(s: Story) -> None:
-    """A pid has a new owner, as the kernel's number for the process shows: the old one is gone."""
+    """The kernel's process number shows that the pid has a new owner: the old agent exits."""
     first = Local(1, pid=4321, process=9001)
     heir = Local(2, pid=4321, process=9002)
     s.accepts(0, first, nonce=1000, status="degraded")
@@ -96,7 +96,7 @@ def recycled_pid(s: Story) -> None:
 
 @story()
 def recycled_pid_after_a_stall(s: Story) -> None:
-    """The new process does not inherit the recovery of the dead one."""
+    """The new process does not get the recovery of the old one."""
     first = Local(1, pid=4321, process=9001)
     heir = Local(2, pid=4321, process=9002)
     s.accepts(0, first, nonce=1)
@@ -107,7 +107,7 @@ def recycled_pid_after_a_stall(s: Story) -> None:
 
 @story(capacity=1)
 def an_heir_needs_no_room(s: Story) -> None:
-    """Full is full, but the old owner of the pid is gone and its place is free."""
+    """The table is full, but the old owner of the pid has exited, so that its slot is free."""
     first = Local(1, pid=4321, process=9001)
     s.accepts(0, first, nonce=1)
     s.refuses(1, Local(0, pid=5678, process=9003), nonce=1, end="capacity_exceeded")
@@ -116,18 +116,18 @@ def an_heir_needs_no_room(s: Story) -> None:
 
 @story(namespaces=True)
 def a_container_leaves_its_pid(s: Story) -> None:
-    """The new owner is in the observer's own namespace, and has to name itself."""
+    """The new owner is in the observer's own namespace, so that it has to claim its true pid."""
     first = Local(1, pid=4321, process=9001, claims=7, namespace="other")
     liar = Local(0, pid=4321, process=9002, claims=7, namespace="same")
     heir = Local(2, pid=4321, process=9002)
     s.accepts(0, first, nonce=1)
-    s.disbelieves(1, liar, liar.frame(2), claimed_pid=7, after=(first.exit("ok"),))
+    s.rejects_pid(1, liar, liar.frame(2), claimed_pid=7, after=(first.exit("ok"),))
     s.accepts(2, heir, nonce=1)
 
 
 @story()
 def a_number_now_and_then(s: Story) -> None:
-    """The kernel's number comes with some datagrams only; the agent is one and the same."""
+    """Only some datagrams carry the process number; all of them belong to one agent."""
     numbered = Local(1, pid=4321, process=2**53 + 1)
     heir = Local(2, pid=4321, process=2**53 + 2)
     s.accepts(0, APP, nonce=1)
@@ -139,7 +139,7 @@ def a_number_now_and_then(s: Story) -> None:
 
 @story(detect_exits=False)
 def exits_are_not_detected(s: Story) -> None:
-    """Exit detection is turned off: silence does the work."""
+    """Exit detection is off: the exited process stalls."""
     s.accepts(0, APP, nonce=1)
     s.exits(1 * S, 4321, code=1)
     s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
@@ -147,7 +147,7 @@ def exits_are_not_detected(s: Story) -> None:
 
 @story()
 def exit_of_a_local_pid_only(s: Story) -> None:
-    """A process on another host that claims the pid has not ended."""
+    """An exit on this host does not end an agent on another host that claims the same pid."""
     away = Remote(1, pid=4321)
     s.accepts(0, away, nonce=1)
     s.exits(1 * S, 4321, code=1)
@@ -156,7 +156,7 @@ def exit_of_a_local_pid_only(s: Story) -> None:
 
 @story()
 def numbers_are_never_used_again(s: Story) -> None:
-    """Agents come and go; each has a number of its own."""
+    """Agents come and go, and each has a new agent number."""
     for number in range(1, 6):
         agent = Local(number, pid=4321)
         s.accepts(number * S, agent, nonce=1)

@@ -1,4 +1,4 @@
-"""Over a network a beat must move forward (rule 2); nobody attests who sent it."""
+"""Plain UDP: a beat must move forward, because nobody attests who sent it."""
 
 from .book import MS, S, Story, story
 from .senders import LAST_WORDS, Local, Remote
@@ -17,7 +17,7 @@ def a_life_over_udp(s: Story) -> None:
 
 @story()
 def two_hosts_with_one_pid(s: Story) -> None:
-    """The same pid at two addresses is two agents, of either family."""
+    """The same pid at two addresses is two agents, over IPv4 and IPv6."""
     second = Remote(2, pid=77, source="192.0.2.2")
     third = Remote(3, pid=77, source="2001:db8::1")
     s.accepts(0, FAR, nonce=100)
@@ -33,7 +33,7 @@ def two_hosts_with_one_pid(s: Story) -> None:
 
 @story()
 def two_pids_at_one_host(s: Story) -> None:
-    """One address, two pids: two agents."""
+    """Two pids at one address are two agents."""
     second = Remote(2, pid=78)
     s.accepts(0, FAR, nonce=100)
     s.accepts(1, second, nonce=1)
@@ -55,7 +55,7 @@ def a_pid_here_and_there(s: Story) -> None:
 
 @story()
 def echoes(s: Story) -> None:
-    """What does not move forward is a replay, and nothing is said of it."""
+    """A beat that does not move forward is a replay, and causes no event."""
     s.accepts(0, FAR, nonce=5)
     s.refuses(1, FAR, nonce=5, end="replays")
     s.refuses(2, FAR, nonce=4, end="replays")
@@ -74,7 +74,7 @@ def echoes_prove_nothing(s: Story) -> None:
 
 @story()
 def half_way_around_over_udp(s: Story) -> None:
-    """Forward is a distance from 1 to below 2^63."""
+    """Forward is a distance of at least 1 and below 2^63."""
     s.accepts(0, FAR, nonce=0)
     s.refuses(1, FAR, nonce=2**63, end="replays")
     s.accepts(2, FAR, nonce=2**63 - 1, missed=2**63 - 2)
@@ -82,7 +82,7 @@ def half_way_around_over_udp(s: Story) -> None:
 
 @story()
 def nonce_wrap_over_udp(s: Story) -> None:
-    """After NONCE_TERMINAL - 1 comes 0, and what came before it is a replay."""
+    """0 follows NONCE_TERMINAL - 1, and older nonces are replays."""
     s.accepts(0, FAR, nonce=LAST_WORDS - 1)
     s.accepts(1, FAR, nonce=0)
     s.refuses(2, FAR, nonce=LAST_WORDS - 1, end="replays")
@@ -91,7 +91,7 @@ def nonce_wrap_over_udp(s: Story) -> None:
 
 @story()
 def restart_over_udp(s: Story) -> None:
-    """A process that starts anew is taken for an echo until its Stall; then any nonce goes."""
+    """The beats of a restarted process are replays until its Stall; then any nonce is accepted."""
     s.accepts(0, FAR, nonce=1000)
     s.refuses(1 * S, FAR, nonce=1, end="replays")
     s.polls(2 * S, FAR.stall(last_nonce=1000, last_ns=0))
@@ -104,7 +104,7 @@ def restart_over_udp(s: Story) -> None:
 
 @story()
 def last_words_over_udp(s: Story) -> None:
-    """Silence after last words is Exit, not Stall: no kernel could tell of the end."""
+    """Silence after last words is an Exit, not a Stall, because no kernel reports the exit."""
     s.accepts(0, FAR, nonce=5)
     s.accepts(1 * S, FAR, nonce=LAST_WORDS, payload=42)
     s.polls(3 * S - 1)
@@ -114,7 +114,7 @@ def last_words_over_udp(s: Story) -> None:
 
 @story()
 def survived_its_last_words(s: Story) -> None:
-    """The panic was caught. The terminal nonce is not remembered: it goes on from 5."""
+    """The panic was caught. The terminal nonce is not remembered: the agent continues from 5."""
     s.accepts(0, FAR, nonce=5)
     s.accepts(1 * S, FAR, nonce=LAST_WORDS)
     s.refuses(1 * S, FAR, nonce=5, end="replays")
@@ -131,7 +131,7 @@ def an_alarm_over_udp(s: Story) -> None:
 
 @story()
 def back_after_its_exit(s: Story) -> None:
-    """Who beats after its Exit is a new agent, and may begin with any nonce."""
+    """A sender that beats after its Exit is a new agent, and may start with any nonce."""
     s.accepts(0, FAR, nonce=5)
     s.accepts(1, FAR, nonce=LAST_WORDS)
     s.polls(2 * S + 1, FAR.exit("critical"))
@@ -140,7 +140,7 @@ def back_after_its_exit(s: Story) -> None:
 
 @story()
 def an_exit_among_stalls(s: Story) -> None:
-    """An Exit that silence has led to comes in its turn, by its deadline."""
+    """An Exit that follows last words is ordered by its deadline, like a Stall."""
     dying, last = Remote(2, pid=78), Remote(3, pid=79)
     s.accepts(0, FAR, nonce=1)
     s.accepts(1, dying, nonce=LAST_WORDS)
@@ -155,7 +155,7 @@ def an_exit_among_stalls(s: Story) -> None:
 
 @story()
 def origin_conflict(s: Story) -> None:
-    """A datagram from this very host that names a process which the kernel attests."""
+    """A datagram from this host may not claim the pid of a kernel-attested process."""
     here = Local(1, pid=4321)
     s.accepts(0, here, nonce=1)
     for source in ("127.0.0.1", "::1"):

@@ -1,4 +1,4 @@
-"""The observer's own lateness (rule 3): every silence is given it back, once."""
+"""Pauses: each silence is extended, once, by the time that the observer was late."""
 
 from .book import MS, S, Story, story
 from .senders import LAST_WORDS, Local, Remote
@@ -10,7 +10,7 @@ THIRD = Local(3, pid=600)
 
 @story()
 def an_observer_that_was_stopped(s: Story) -> None:
-    """It was due at 1 s and looks at 11 s: nobody is stalled for what it slept through."""
+    """It was due at 1 s and polls at 11 s: no agent stalls for the time that it was stopped."""
     s.accepts(0, APP, nonce=1)
     s.accepts(500 * MS, OTHER, nonce=1)
     s.comes_late(11 * S, due=1 * S, pause=10 * S)
@@ -21,7 +21,7 @@ def an_observer_that_was_stopped(s: Story) -> None:
 
 @story()
 def died_while_the_observer_was_stopped(s: Story) -> None:
-    """One that truly fell silent meanwhile is found within one threshold of resuming."""
+    """An agent that fell silent meanwhile is found within one threshold of resuming."""
     s.accepts(0, APP, nonce=1)
     s.comes_late(60 * S, due=1_900 * MS, pause=58_100 * MS)
     s.polls(60 * S)
@@ -31,7 +31,7 @@ def died_while_the_observer_was_stopped(s: Story) -> None:
 
 @story()
 def a_crowd_sleeps_through_nothing(s: Story) -> None:
-    """Thirty live agents, an observer stopped for ten seconds, and not one Stall."""
+    """Thirty live agents and an observer stopped for ten seconds: there is no Stall."""
     crowd = [Local(number, pid=1000 + number) for number in range(1, 31)]
     for agent in crowd:
         s.accepts(0, agent, nonce=1)
@@ -43,7 +43,7 @@ def a_crowd_sleeps_through_nothing(s: Story) -> None:
 
 @story()
 def a_little_late_is_no_pause(s: Story) -> None:
-    """Half the shortest threshold is not yet a pause; a nanosecond more is."""
+    """Half the shortest threshold is not yet a pause; one nanosecond more is."""
     s.accepts(0, APP, nonce=1)
     s.comes_late(1 * S, due=0, pause=None)
     s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
@@ -52,14 +52,14 @@ def a_little_late_is_no_pause(s: Story) -> None:
 
 @story(threshold_ns=10 * MS)
 def at_least_fifty_milliseconds(s: Story) -> None:
-    """With a short threshold, less than 50 ms is no pause."""
+    """With a short threshold, 50 ms or less is not a pause."""
     s.comes_late(50 * MS, due=0, pause=None)
     s.comes_late(100 * MS + 1, due=50 * MS, pause=50 * MS + 1)
 
 
 @story(pause_after_ns=5 * S)
 def a_pause_as_told(s: Story) -> None:
-    """Five seconds late is in order here, and gives nobody time back."""
+    """With a pause_after of 5 s, five seconds late is not a pause and gives nothing back."""
     s.accepts(0, APP, nonce=1)
     s.comes_late(5 * S, due=0, pause=None)
     s.polls(5 * S, APP.stall(last_nonce=1, last_ns=0))
@@ -68,7 +68,7 @@ def a_pause_as_told(s: Story) -> None:
 
 @story()
 def a_pause_by_the_shortest_threshold(s: Story) -> None:
-    """One agent has 200 ms; from then on 100 ms is all that the observer may be late."""
+    """One agent gets a threshold of 200 ms. From then on, more than 100 ms late is a pause."""
     s.accepts(0, APP, nonce=1)
     s.comes_late(101 * MS, due=0, pause=None)
     s.sets_threshold(101 * MS, agent=1, ns=200 * MS)
@@ -79,14 +79,14 @@ def a_pause_by_the_shortest_threshold(s: Story) -> None:
 
 @story()
 def in_time_is_no_pause(s: Story) -> None:
-    """Who looks when due, or before, is not late."""
+    """An observer that polls when it is due, or earlier, is not late."""
     s.comes_late(5 * S, due=5 * S, pause=None)
     s.comes_late(6 * S, due=9 * S, pause=None)
 
 
 @story()
 def suspend(s: Story) -> None:
-    """The system was suspended for a minute; silences are given that minute back."""
+    """The system was suspended for a minute; each silence is given that minute back."""
     s.accepts(0, APP, nonce=1)
     s.was_suspended(61 * S, ns=60 * S, pause=60 * S)
     s.polls(62 * S - 1)
@@ -95,7 +95,7 @@ def suspend(s: Story) -> None:
 
 @story()
 def a_short_suspend(s: Story) -> None:
-    """Suspended is suspended, also for less than the observer may be late."""
+    """A suspend is a pause even if it is shorter than pause_after."""
     s.accepts(0, APP, nonce=1)
     s.was_suspended(1 * S, ns=20 * MS, pause=20 * MS)
     s.polls(2_020 * MS - 1)
@@ -104,7 +104,7 @@ def a_short_suspend(s: Story) -> None:
 
 @story()
 def two_suspends(s: Story) -> None:
-    """Each is told, and each is given to those who were silent through it."""
+    """Each suspend is reported, and is given back to the agents that were silent during it."""
     s.accepts(0, APP, nonce=1)
     s.was_suspended(11 * S, ns=10 * S, pause=10 * S)
     s.accepts(11 * S, APP, nonce=2)
@@ -115,7 +115,7 @@ def two_suspends(s: Story) -> None:
 
 @story()
 def once_per_silence(s: Story) -> None:
-    """A second pause in the same silence gives nothing more; the next silence starts anew."""
+    """A second pause in one silence gives nothing more; the next silence gets one again."""
     s.accepts(0, APP, nonce=1)
     s.comes_late(3 * S, due=1_500 * MS, pause=1_500 * MS)
     s.polls(3_400 * MS)
@@ -129,7 +129,7 @@ def once_per_silence(s: Story) -> None:
 
 @story()
 def a_pause_before_the_silence(s: Story) -> None:
-    """Who beats after the pause has nothing to be given back."""
+    """A pause before the last beat is not given back."""
     s.comes_late(10 * S, due=5 * S, pause=5 * S)
     s.accepts(10 * S, APP, nonce=1)
     s.polls(12 * S, APP.stall(last_nonce=1, last_ns=10 * S))
@@ -137,7 +137,7 @@ def a_pause_before_the_silence(s: Story) -> None:
 
 @story()
 def a_threshold_set_after_a_pause(s: Story) -> None:
-    """What a silence was given back stays with it when its threshold changes."""
+    """A silence keeps the time that it was given back when its threshold changes."""
     s.accepts(0, APP, nonce=1)
     s.comes_late(11 * S, due=1 * S, pause=10 * S)
     s.polls(11 * S)
@@ -148,7 +148,7 @@ def a_threshold_set_after_a_pause(s: Story) -> None:
 
 @story()
 def a_pause_amid_a_stall(s: Story) -> None:
-    """A silence that was told already is not told again, and its length is not cut."""
+    """A silence that was already reported is not reported again, and its length is not reduced."""
     s.accepts(0, APP, nonce=1)
     s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
     s.comes_late(13 * S, due=3 * S, pause=10 * S)
@@ -158,7 +158,7 @@ def a_pause_amid_a_stall(s: Story) -> None:
 
 @story()
 def a_pause_for_everyone(s: Story) -> None:
-    """Agents with thresholds of their own and agents on other hosts get it back too."""
+    """Agents with their own thresholds and agents on other hosts are given the pause back too."""
     away = Remote(3, pid=77)
     s.accepts(0, APP, nonce=1)
     s.accepts(0, OTHER, nonce=1)
@@ -173,7 +173,7 @@ def a_pause_for_everyone(s: Story) -> None:
 
 @story()
 def stalls_after_a_pause(s: Story) -> None:
-    """Stalls come by the deadlines that a pause has moved; of equal ones who was heard first."""
+    """Stalls are ordered by the deadlines that a pause has moved, and then by last beat."""
     s.accepts(0, APP, nonce=1)
     s.comes_late(11 * S, due=1 * S, pause=10 * S)
     s.accepts(11 * S, OTHER, nonce=1)
@@ -190,7 +190,7 @@ def stalls_after_a_pause(s: Story) -> None:
 
 @story()
 def last_words_before_a_pause(s: Story) -> None:
-    """The Exit that silence leads to over a network is put off by it like a Stall."""
+    """Over a network, the Exit that follows last words is put off by a pause like a Stall."""
     away = Remote(1, pid=77)
     s.accepts(0, away, nonce=LAST_WORDS)
     s.comes_late(11 * S, due=1 * S, pause=10 * S)
@@ -200,7 +200,7 @@ def last_words_before_a_pause(s: Story) -> None:
 
 @story()
 def everything_is_due(s: Story) -> None:
-    """The pause comes first, then frames as they arrived, exits after them, then Stalls."""
+    """The pause is reported first, then frames in order of arrival, then exits, then Stalls."""
     s.accepts(0, APP, nonce=1)
     s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
     s.accepts(2 * S, OTHER, nonce=1)

@@ -1,4 +1,4 @@
-"""Nothing vanishes uncounted (rule 8), and whose beats count is a policy (rule 9)."""
+"""Every datagram is counted, and the policy decides whose beats count."""
 
 import wire
 
@@ -10,7 +10,7 @@ GOOD = APP.frame(1)
 
 
 def altered(place: int, with_bytes: bytes) -> bytes:
-    """A frame that is wrong there and nowhere else: its checksum fits."""
+    """A frame with other bytes at `place`, and with the checksum that fits them."""
     body = GOOD[:place] + with_bytes + GOOD[place + len(with_bytes) : 28]
     return wire.with_crc(body)
 
@@ -29,7 +29,7 @@ WRONG = {
 
 @story()
 def no_frames(s: Story) -> None:
-    """Each way in which 32 bytes can be no frame is told and counted."""
+    """Each way in which 32 bytes can fail to be a frame is reported and counted."""
     for at, (error, wrong) in enumerate(WRONG.items()):
         s.decodes(at, APP, wrong, error)
     s.accepts(10, APP, nonce=1)
@@ -37,7 +37,7 @@ def no_frames(s: Story) -> None:
 
 @story()
 def no_frames_over_udp(s: Story) -> None:
-    """The same over a network, where anyone may send anything."""
+    """The same over a network, where anyone can send anything."""
     far = Remote(1, pid=4321)
     for at, (error, wrong) in enumerate(WRONG.items()):
         s.decodes(at, far, wrong, error)
@@ -46,7 +46,7 @@ def no_frames_over_udp(s: Story) -> None:
 
 @story()
 def the_first_thing_wrong(s: Story) -> None:
-    """Of several things that are wrong the first names the error."""
+    """If several things are wrong, the first one determines the error."""
     s.decodes(0, APP, b"\xff" * 32, "BadMagic")
     s.decodes(1, APP, b"VA" + b"\xff" * 30, "BadVersion")
     s.decodes(2, APP, b"VA\x02" + b"\xff" * 29, "BadCrc")
@@ -66,7 +66,7 @@ def damage_proves_nothing(s: Story) -> None:
 
 @story()
 def other_lengths(s: Story) -> None:
-    """A datagram of another length is no frame and no event, whatever it begins with."""
+    """A datagram of another length causes no event, whatever its first bytes are."""
     for length in (1, 31, 33, 60, 64, 1000):
         s.ignores(0, APP, (GOOD + bytes(1000))[:length], end="wrong_length")
         s.ignores(0, Remote(0, pid=4321), (GOOD + bytes(1000))[:length], end="wrong_length")
@@ -75,7 +75,7 @@ def other_lengths(s: Story) -> None:
 
 @story()
 def cut_short(s: Story) -> None:
-    """The first 32 bytes of something longer are no frame."""
+    """The first 32 bytes of a longer datagram are not a frame."""
     s.ignores(0, APP, GOOD, end="wrong_length", truncated=True)
     s.ignores(1, Remote(0, pid=4321), GOOD, end="wrong_length", truncated=True)
     s.polls(60 * S)
@@ -83,7 +83,7 @@ def cut_short(s: Story) -> None:
 
 @story()
 def without_the_kernels_word(s: Story) -> None:
-    """What the kernel says of the sender did not come whole: the frame is not believed."""
+    """The control data about the sender was truncated: the frame does not count."""
     s.accepts(0, APP, nonce=1)
     s.ignores(1 * S, APP, APP.frame(2), end="control_truncated", control_truncated=True)
     s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
@@ -91,7 +91,7 @@ def without_the_kernels_word(s: Story) -> None:
 
 @story(shared_keys_hex=[SHARED_KEY.hex()])
 def probes(s: Story) -> None:
-    """An empty datagram asks whether an observer is there. It is counted and gets no event."""
+    """An empty datagram asks whether an observer is there. It is counted and causes no event."""
     s.ignores(0, APP, b"", end="probes")
     s.ignores(1, Remote(0, pid=77), b"", end="probes")
     s.ignores(2, Sealed(0, pid=77), b"", end="probes")
@@ -100,18 +100,18 @@ def probes(s: Story) -> None:
 
 @story()
 def a_frame_that_names_another(s: Story) -> None:
-    """The pid in a frame is not the kernel's: told, and proof of nobody's life."""
+    """A frame with another pid than the kernel's is reported, and proves nobody's life."""
     victim = Local(1, pid=5678)
     s.accepts(0, victim, nonce=1)
-    s.disbelieves(1_900 * MS, APP, victim.frame(2), claimed_pid=5678)
+    s.rejects_pid(1_900 * MS, APP, victim.frame(2), claimed_pid=5678)
     s.polls(2 * S, victim.stall(last_nonce=1, last_ns=0))
-    s.disbelieves(3 * S, APP, victim.frame(3), claimed_pid=5678)
+    s.rejects_pid(3 * S, APP, victim.frame(3), claimed_pid=5678)
     s.polls(60 * S)
 
 
 @story()
 def a_stranger_by_uid(s: Story) -> None:
-    """Beats of another user do not count, and are no event."""
+    """Beats of another user do not count, and cause no event."""
     s.accepts(0, APP, nonce=1)
     s.refuses(1, Local(0, pid=5678, uid=UID + 1), nonce=1, end="uid_refused")
     s.refuses(2, Local(0, pid=5678, uid=0), nonce=1, end="uid_refused")
@@ -120,7 +120,7 @@ def a_stranger_by_uid(s: Story) -> None:
 
 @story(uids=[0, UID, 2**32 - 1])
 def a_list_of_users(s: Story) -> None:
-    """Those that are named, and nobody else."""
+    """Only the beats of listed users count."""
     s.accepts(0, Local(1, pid=100, uid=0), nonce=1)
     s.accepts(1, Local(2, pid=200, uid=UID), nonce=1)
     s.accepts(2, Local(3, pid=300, uid=2**32 - 1), nonce=1)
@@ -129,7 +129,7 @@ def a_list_of_users(s: Story) -> None:
 
 @story(uids="any")
 def any_user(s: Story) -> None:
-    """Everyone's beats count where that was asked for."""
+    """With uids "any", the beats of every user count."""
     s.accepts(0, Local(1, pid=100, uid=0), nonce=1)
     s.accepts(1, Local(2, pid=200, uid=65_534), nonce=1)
 
@@ -147,18 +147,18 @@ def another_namespace(s: Story) -> None:
 
 @story(namespaces=True)
 def a_container(s: Story) -> None:
-    """Admitted from another namespace: it has a pid here, and claims the one it has there."""
+    """An admitted sender in another namespace has a pid here and claims the one it has there."""
     agent = Local(1, pid=4321, claims=7, namespace="other")
     s.accepts(0, agent, nonce=1)
     s.accepts(1 * S, agent, nonce=2)
-    s.disbelieves(1 * S, agent, Local(0, pid=8).frame(3), claimed_pid=8)
+    s.rejects_pid(1 * S, agent, Local(0, pid=8).frame(3), claimed_pid=8)
     s.polls(3 * S, agent.stall(last_nonce=2, last_ns=1 * S))
     s.exits(4 * S, 4321, agent.exit("ok", code=137), code=137)
 
 
 @story(namespaces=True)
 def two_containers(s: Story) -> None:
-    """They have no pid here and claim the same one; the kernel's numbers tell them apart."""
+    """Both have no pid here and claim the same one; their process numbers distinguish them."""
     first = Local(1, pid=0, claims=7, process=9001)
     second = Local(2, pid=0, claims=7, process=9002)
     s.accepts(0, first, nonce=1)
@@ -170,27 +170,27 @@ def two_containers(s: Story) -> None:
 
 @story(namespaces=True)
 def a_container_that_nothing_tells_apart(s: Story) -> None:
-    """No pid here and no number of the kernel's: it cannot be followed."""
+    """A sender without a pid here and without a process number cannot be followed."""
     s.refuses(0, Local(0, pid=0, claims=7), nonce=1, end="namespace_refused")
 
 
 @story(namespaces=True)
 def a_liar_where_namespaces_are_admitted(s: Story) -> None:
-    """In the observer's own namespace a frame still has to name its sender."""
-    s.disbelieves(0, APP, Local(0, pid=7).frame(1), claimed_pid=7)
+    """In the observer's own namespace a frame still has to claim the pid of its sender."""
+    s.rejects_pid(0, APP, Local(0, pid=7).frame(1), claimed_pid=7)
     s.accepts(1, APP, nonce=1)
 
 
 @story()
 def version_1_by_default(s: Story) -> None:
-    """Nobody asked for version 1."""
+    """Version 1 is refused unless it is enabled."""
     s.decodes(0, APP, APP.frame(1, version=1), "BadVersion")
     s.accepts(1, APP, nonce=1)
 
 
 @story(version1=True)
 def version_1(s: Story) -> None:
-    """Version 1 is taken too, with payloads of 64 bits; a process is upgraded amid its life."""
+    """With version 1 enabled, payloads have 64 bits, and a process may change its version."""
     old = Local(2, pid=5678)
     s.accepts(0, APP, nonce=1, version=1, payload=2**64 - 1)
     s.accepts(1, old, nonce=1, version=1, payload=2**53 + 1)
@@ -201,7 +201,7 @@ def version_1(s: Story) -> None:
 
 @story(version1=True)
 def version_1_last_words(s: Story) -> None:
-    """The terminal nonce means in version 1 what it means in version 2."""
+    """The terminal nonce has the same meaning in version 1 as in version 2."""
     far = Remote(1, pid=77)
     s.accepts(0, far, nonce=LAST_WORDS - 1, version=1)
     s.accepts(1, far, nonce=LAST_WORDS, version=1)
@@ -219,7 +219,7 @@ def version_1_runs_out(s: Story) -> None:
 
 @story(version1=True)
 def version_1_no_frames(s: Story) -> None:
-    """What is wrong in version 1 is named alike; a third version is taken by nobody."""
+    """Version 1 frames fail with the same errors; versions other than 1 and 2 are refused."""
     good = APP.frame(1, version=1)
 
     def changed(place: int, with_bytes: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Secure UDP (rule 2): a session counts up, wherever it is heard, and is never forgotten."""
+"""Secure UDP: a session must count up at any address, and is never forgotten."""
 
 from secure import seal_master
 
@@ -13,7 +13,7 @@ OWN = Sealed(1, pid=77, master=MASTER_KEY)
 
 @story(**KEYS)
 def a_sealed_life(s: Story) -> None:
-    """A key was held: the origin says so."""
+    """The origin of a sealed beat shows that its sender holds a key."""
     s.accepts(0, FAR.at(1), nonce=1, payload=2**32 - 1)
     s.accepts(1 * S, FAR.at(2), nonce=2)
     s.polls(3 * S, FAR.stall(last_nonce=2, last_ns=1 * S))
@@ -31,7 +31,7 @@ def a_key_of_its_own(s: Story) -> None:
 
 @story(shared_keys_hex=[SHARED_KEY.hex(), OTHER_KEY.hex()], **MASTER)
 def keys_are_changed(s: Story) -> None:
-    """While keys are rotated, either is accepted, and an agent may change amid its life."""
+    """During a key rotation both keys are accepted, and an agent may change its key."""
     renewed = Sealed(1, pid=77, key=OTHER_KEY)
     s.accepts(0, FAR.at(1), nonce=1)
     s.accepts(1, renewed.at(1, "renewed"), nonce=2)
@@ -53,7 +53,7 @@ def sealed_echoes(s: Story) -> None:
 
 @story(**KEYS)
 def a_counter_runs_out(s: Story) -> None:
-    """The next prefix is a new session, in which the nonce goes on."""
+    """The next prefix is a new session, in which the nonce continues."""
     s.accepts(0, FAR.at(2**32 - 1), nonce=8)
     s.accepts(1, FAR.at(1, "second"), nonce=9)
     s.refuses(2, FAR.at(2**32 - 1), nonce=8, end="replays")
@@ -62,7 +62,7 @@ def a_counter_runs_out(s: Story) -> None:
 
 @story(**KEYS)
 def a_new_session(s: Story) -> None:
-    """A process starts anew: its session waits for the Stall of the one before."""
+    """A process restarts: its new session is refused until the old one has stalled."""
     s.accepts(0, FAR.at(9), nonce=1000)
     s.refuses(1 * S, FAR.at(1, "second"), nonce=1, end="replays")
     s.polls(2 * S, FAR.stall(last_nonce=1000, last_ns=0))
@@ -79,7 +79,7 @@ def a_new_session(s: Story) -> None:
 
 @story(**KEYS)
 def a_handle_within_a_session(s: Story) -> None:
-    """In a session that is remembered the counter decides, and the nonce may fall."""
+    """Within a known session the counter decides, and the nonce may fall."""
     s.accepts(0, FAR.at(1), nonce=1000)
     s.accepts(1, FAR.at(2), nonce=1, forward=False)
     s.accepts(2, FAR.at(3), nonce=2)
@@ -87,7 +87,7 @@ def a_handle_within_a_session(s: Story) -> None:
 
 @story(**KEYS)
 def an_echo_after_a_stall(s: Story) -> None:
-    """A Stall lets in a new session, but no frame that was seen of a remembered one."""
+    """A Stall admits a new session, but no old frame of a known session."""
     s.accepts(0, FAR.at(1), nonce=1)
     s.accepts(1, FAR.at(2), nonce=2)
     s.polls(2 * S + 1, FAR.stall(last_nonce=2, last_ns=1))
@@ -98,7 +98,7 @@ def an_echo_after_a_stall(s: Story) -> None:
 
 @story(**KEYS)
 def every_session_is_remembered(s: Story) -> None:
-    """However many sessions an agent had, each must count up, out of turn too."""
+    """Each session of an agent must count up, however many there are and in any order."""
     sessions = ("first", "second", "third", "fourth", "fifth", "sixth")
     for nonce, session in enumerate(sessions, start=1):
         s.accepts(nonce, FAR.at(7, session), nonce)
@@ -109,7 +109,7 @@ def every_session_is_remembered(s: Story) -> None:
 
 @story(**KEYS)
 def an_echo_from_another_address(s: Story) -> None:
-    """The address is not sealed: a frame that was accepted is a replay from anywhere."""
+    """The address is not sealed: an accepted frame is a replay from every address."""
     s.accepts(0, FAR.at(1), nonce=1)
     s.accepts(1, FAR.at(2), nonce=2)
     for host in range(2, 80):
@@ -122,8 +122,8 @@ def an_echo_from_another_address(s: Story) -> None:
 
 @story(**KEYS)
 def an_agent_moves(s: Story) -> None:
-    """A session that counts up from another address is the same agent's. A new session is
-    looked for where the agent was heard last."""
+    """A session that counts up from another address belongs to the same agent. A new session
+    belongs to the agent that was last seen at its address."""
     moved = Sealed(1, pid=77, source="198.51.100.7")
     s.accepts(0, FAR.at(1), nonce=1)
     s.accepts(1, moved.at(2), nonce=2)
@@ -136,7 +136,7 @@ def an_agent_moves(s: Story) -> None:
 
 @story(**KEYS)
 def an_agent_moves_to_where_another_is(s: Story) -> None:
-    """Two agents with the same pid stay two, whichever address they are heard from."""
+    """Two agents with the same pid stay two agents at any address."""
     other = Sealed(2, pid=77, source="198.51.100.7")
     s.accepts(0, FAR.at(1), nonce=1)
     s.accepts(1, other.at(1, "second"), nonce=50)
@@ -147,7 +147,7 @@ def an_agent_moves_to_where_another_is(s: Story) -> None:
 
 @story(**KEYS)
 def sealed_last_words(s: Story) -> None:
-    """The panic hook has a session of its own, and may send its frame twice."""
+    """The panic hook has its own session, and may send its frame twice."""
     s.accepts(0, FAR.at(1), nonce=1)
     s.accepts(1, FAR.at(1, "hook"), nonce=LAST_WORDS)
     s.refuses(2, FAR.at(1, "hook"), nonce=LAST_WORDS, end="replays")
@@ -156,7 +156,7 @@ def sealed_last_words(s: Story) -> None:
 
 @story(**KEYS)
 def survived_its_sealed_last_words(s: Story) -> None:
-    """The panic was caught: session and nonce go on where they were."""
+    """The panic was caught: session and nonce continue where they were."""
     s.accepts(0, FAR.at(1), nonce=1)
     s.accepts(1, FAR.at(1, "hook"), nonce=LAST_WORDS)
     s.accepts(2, FAR.at(2), nonce=2)
@@ -165,7 +165,7 @@ def survived_its_sealed_last_words(s: Story) -> None:
 
 @story(**KEYS)
 def an_echo_after_an_exit(s: Story) -> None:
-    """What was seen of a sender outlives its agent: its own old frames do not raise it."""
+    """Sessions outlive their agent: its old frames do not bring it back."""
     s.accepts(0, FAR.at(1), nonce=1)
     s.accepts(1, FAR.at(2), nonce=LAST_WORDS)
     s.polls(2 * S + 1, FAR.exit("critical"))
@@ -176,7 +176,7 @@ def an_echo_after_an_exit(s: Story) -> None:
 
 @story(capacity=4, **KEYS)
 def the_dead_are_not_forgotten(s: Story) -> None:
-    """An agent that is gone makes room for another, but its sessions stay remembered."""
+    """An agent that is gone makes room for another, but its sessions are remembered."""
     for number in (1, 2):
         s.accepts(number, Sealed(number, pid=70 + number), nonce=LAST_WORDS)
     s.polls(
@@ -193,7 +193,7 @@ def the_dead_are_not_forgotten(s: Story) -> None:
 
 @story(**KEYS)
 def forged(s: Story) -> None:
-    """What no key opens is counted, and moves nothing."""
+    """A frame that no key opens is counted and has no other effect."""
     s.accepts(0, FAR.at(1), nonce=1)
     whole = FAR.at(900).frame(900)
     spoilt = whole[:-1] + bytes([whole[-1] ^ 1])
@@ -208,7 +208,7 @@ def forged(s: Story) -> None:
 
 @story(**MASTER)
 def a_key_for_another_pid(s: Story) -> None:
-    """The pid inside must be the one whose key it was sealed with."""
+    """The pid in the frame must be the one whose key sealed it."""
     wire = seal_master(MASTER_KEY, 78, iv("first", 1), Remote(0, pid=77).frame(1))
     s.ignores(0, OWN, wire, end="decrypt_failures")
     s.accepts(1, OWN.at(1), nonce=1)
@@ -216,7 +216,7 @@ def a_key_for_another_pid(s: Story) -> None:
 
 @story(**KEYS)
 def sealed_but_no_frame(s: Story) -> None:
-    """What opens is decoded like any frame."""
+    """A frame that opens is decoded like any other."""
     plain = Remote(0, pid=77)
     damaged = plain.frame(1)[:28] + bytes(4)
     s.decodes(0, FAR, FAR.at(1).seal(damaged), "BadCrc")
@@ -226,7 +226,7 @@ def sealed_but_no_frame(s: Story) -> None:
 
 @story(**KEYS)
 def in_the_clear(s: Story) -> None:
-    """Where sealed frames are heard a plain one is of the wrong length, and so is any other."""
+    """A secure listener counts a plain frame, like any other wrong length, as wrong_length."""
     plain = Remote(0, pid=77)
     s.ignores(0, FAR, plain.frame(1), end="wrong_length")
     for length in (1, 59, 61, 63, 65):
@@ -238,7 +238,7 @@ def in_the_clear(s: Story) -> None:
 
 @story(**KEYS)
 def plain_and_sealed(s: Story) -> None:
-    """One address and one pid at two listeners are two agents, of two origins."""
+    """One address and one pid at two listeners are two agents with two origins."""
     plain = Remote(2, pid=77)
     s.accepts(0, FAR.at(1), nonce=9)
     s.accepts(1, plain, nonce=1)

@@ -1,6 +1,6 @@
-"""Who beats: how its datagrams look, and how events name it.
+"""The senders: their datagrams, and how events describe them.
 
-Nothing here decides anything. What an observer makes of a beat is written in each story.
+Nothing is decided here. What an observer must do with a beat is stated in each story.
 """
 
 import struct
@@ -19,18 +19,18 @@ MASTER_KEY = derived("stories/master", 32)
 
 
 def iv(session: str, counter: int) -> bytes:
-    """The AEAD nonce at that place of a session."""
+    """The AEAD nonce for this counter of a session."""
     return derived(f"stories/session/{session}", 8) + struct.pack("<I", counter)
 
 
 def usual_status(nonce: int) -> str:
-    """What a beat says if a story doesn't."""
+    """The status of a beat for which the story gives none."""
     return "critical" if nonce == LAST_WORDS else "ok"
 
 
 @dataclass(frozen=True)
 class Agent:
-    """`number` is the one that the observer gives it: the first it follows is 1."""
+    """`number` is its agent number: the first agent that an observer follows is 1."""
 
     number: int
     pid: int
@@ -58,10 +58,10 @@ class Agent:
 
     @property
     def known_pid(self) -> int:
-        """The pid that it has for the observer."""
+        """Its pid as the observer knows it."""
         return self.pid
 
-    def says(self, kind: str, **fields: object) -> dict:
+    def event(self, kind: str, **fields: object) -> dict:
         """An event about it."""
         about = {
             "agent": self.number,
@@ -73,19 +73,19 @@ class Agent:
 
     def stall(self, last_nonce: int, last_ns: int, deaf: bool = False) -> dict:
         mark = {"deaf": True} if deaf else {}
-        return self.says("stall", last_nonce=last_nonce, last_ns=last_ns, **mark)
+        return self.event("stall", last_nonce=last_nonce, last_ns=last_ns, **mark)
 
     def recovered(self, silent_ns: int) -> dict:
-        return self.says("recovered", silent_ns=silent_ns)
+        return self.event("recovered", silent_ns=silent_ns)
 
     def exit(self, last_status: str = "ok", **cause: int) -> dict:
-        """`cause` is code=…, signal=… or nothing, if nobody could tell."""
-        return self.says("exit", last_status=last_status, **cause)
+        """`cause` is code=…, signal=… or empty if it is unknown."""
+        return self.event("exit", last_status=last_status, **cause)
 
 
 @dataclass(frozen=True)
 class Local(Agent):
-    """A process on this host, which beats over a Unix socket. The kernel names it."""
+    """A process on this host that beats over a Unix socket. The kernel attests its pid."""
 
     uid: int = UID
     process: int | None = None
@@ -107,7 +107,7 @@ class Local(Agent):
 
 @dataclass(frozen=True)
 class Remote(Agent):
-    """A process somewhere, which beats over UDP. All that is known is an address."""
+    """A process that beats over UDP. Only its address is known."""
 
     source: str = "192.0.2.1"
 
@@ -125,7 +125,7 @@ class Remote(Agent):
 
 @dataclass(frozen=True)
 class Sealed(Remote):
-    """A process that beats over secure UDP: with the key that all share, or its own."""
+    """A process that beats over secure UDP, with the shared key or with its own."""
 
     key: bytes = SHARED_KEY
     master: bytes | None = None
@@ -136,7 +136,7 @@ class Sealed(Remote):
     origin = "secure-network"
 
     def at(self, counter: int, session: str | None = None) -> "Sealed":
-        """The same, at that place of a session."""
+        """The same agent at another counter, and session if given."""
         return replace(self, counter=counter, session=session or self.session)
 
     def wire(self, beat: Beat, version: int = 2) -> bytes:

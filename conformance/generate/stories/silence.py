@@ -1,4 +1,4 @@
-"""Drain first, judge after (rule 3): when silence is a Stall, and in which order."""
+"""When silence is a Stall, and in which order. Queues are drained before silence is judged."""
 
 from .book import MS, S, Story, story
 from .senders import Local
@@ -10,7 +10,7 @@ THIRD = Local(3, pid=600)
 
 @story()
 def stall_and_recovery(s: Story) -> None:
-    """Silent for the threshold is stalled, said once; the next beat is told as a recovery."""
+    """A silence as long as the threshold is one Stall; the next beat is a recovery."""
     s.accepts(1 * S, APP, nonce=1)
     s.polls(3 * S - 1)
     s.polls(3 * S, APP.stall(last_nonce=1, last_ns=1 * S))
@@ -21,7 +21,7 @@ def stall_and_recovery(s: Story) -> None:
 
 @story()
 def stalled_again(s: Story) -> None:
-    """Once per silence: after a recovery the next silence is told again."""
+    """Once per silence: after a recovery the next silence is reported again."""
     s.accepts(0, APP, nonce=1)
     s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
     s.accepts(3 * S, APP, nonce=2, after=(APP.recovered(silent_ns=3 * S),))
@@ -32,7 +32,7 @@ def stalled_again(s: Story) -> None:
 
 @story()
 def late_beat(s: Story) -> None:
-    """A beat that waits to be read is read before anyone is judged."""
+    """A beat that is queued is read before silence is judged."""
     s.accepts(0, APP, nonce=1)
     s.accepts(3 * S, APP, nonce=2)
     s.polls(3 * S)
@@ -42,26 +42,26 @@ def late_beat(s: Story) -> None:
 
 @story()
 def seldom_polled(s: Story) -> None:
-    """A host that polls on a timer of its own gets its Stalls, and is not told it paused."""
+    """A host that polls on its own timer gets its Stalls, and no pause is reported."""
     s.accepts(0, APP, nonce=1)
     s.polls(60 * S, APP.stall(last_nonce=1, last_ns=0))
 
 
 @story()
 def one_of_three_is_silent(s: Story) -> None:
-    """Only the silent one is stalled."""
+    """Only the silent agent stalls."""
     for agent in (APP, OTHER, THIRD):
         s.accepts(0, agent, nonce=1)
     for second in (1, 2, 3):
         s.accepts(second * S, APP, nonce=1 + second)
         s.accepts(second * S, THIRD, nonce=1 + second)
-        said = [OTHER.stall(last_nonce=1, last_ns=0)] if second == 2 else []
-        s.polls(second * S, *said)
+        stalls = [OTHER.stall(last_nonce=1, last_ns=0)] if second == 2 else []
+        s.polls(second * S, *stalls)
 
 
 @story()
 def stalls_by_deadline(s: Story) -> None:
-    """Stalls that are due together come by their deadlines, not by who was heard first."""
+    """Stalls that are due together are ordered by deadline, not by last beat."""
     s.accepts(0, APP, nonce=1)
     s.accepts(500 * MS, OTHER, nonce=1)
     s.accepts(600 * MS, THIRD, nonce=1)
@@ -76,7 +76,7 @@ def stalls_by_deadline(s: Story) -> None:
 
 @story()
 def stalls_of_one_deadline(s: Story) -> None:
-    """Of those with one deadline, the one that has been silent longer comes first."""
+    """Of agents with one deadline, the one that has been silent longer is first."""
     s.accepts(0, APP, nonce=1)
     s.sets_threshold(0, agent=1, ns=1 * S)
     s.accepts(1 * S, OTHER, nonce=1)
@@ -90,7 +90,7 @@ def stalls_of_one_deadline(s: Story) -> None:
 
 @story()
 def stalls_of_one_instant(s: Story) -> None:
-    """Twenty that were heard in one instant stall in the order in which they were heard."""
+    """Twenty agents that beat in one instant stall in the order of their beats."""
     crowd = [Local(number, pid=9000 - number) for number in range(1, 21)]
     for agent in crowd:
         s.accepts(5, agent, nonce=agent.number)
@@ -99,7 +99,7 @@ def stalls_of_one_instant(s: Story) -> None:
 
 @story()
 def frames_in_the_order_of_arrival(s: Story) -> None:
-    """Each recovery is told just before its own beat."""
+    """Each recovery is reported just before its own beat."""
     s.accepts(0, APP, nonce=1)
     s.accepts(1, OTHER, nonce=1)
     s.polls(
@@ -115,7 +115,7 @@ def frames_in_the_order_of_arrival(s: Story) -> None:
 
 @story()
 def two_thresholds(s: Story) -> None:
-    """One agent is given less time than all, another more."""
+    """One agent has a shorter threshold than the default, another a longer one."""
     for agent in (APP, OTHER, THIRD):
         s.accepts(0, agent, nonce=1)
     s.sets_threshold(0, agent=1, ns=500 * MS)
@@ -129,7 +129,7 @@ def two_thresholds(s: Story) -> None:
 
 @story()
 def a_threshold_of_its_own_stays(s: Story) -> None:
-    """It holds for the silences to come, also after a recovery."""
+    """It holds for later silences, after a recovery too."""
     s.accepts(0, APP, nonce=1)
     s.sets_threshold(0, agent=1, ns=500 * MS)
     s.accepts(400 * MS, APP, nonce=2)
@@ -142,7 +142,7 @@ def a_threshold_of_its_own_stays(s: Story) -> None:
 
 @story()
 def a_threshold_set_amid_silence(s: Story) -> None:
-    """It counts from when the agent was last heard, whether that is shorter or longer."""
+    """It counts from the last beat, whether it is shorter or longer than the old one."""
     s.accepts(0, APP, nonce=1)
     s.accepts(0, OTHER, nonce=1)
     s.sets_threshold(1 * S, agent=1, ns=500 * MS)
@@ -154,7 +154,7 @@ def a_threshold_set_amid_silence(s: Story) -> None:
 
 @story()
 def a_threshold_set_while_stalled(s: Story) -> None:
-    """The silence was told already; the threshold is for the next."""
+    """The silence was already reported; the threshold applies to the next one."""
     s.accepts(0, APP, nonce=1)
     s.polls(2 * S, APP.stall(last_nonce=1, last_ns=0))
     s.sets_threshold(3 * S, agent=1, ns=5 * S)
@@ -166,7 +166,7 @@ def a_threshold_set_while_stalled(s: Story) -> None:
 
 @story()
 def a_threshold_for_nobody(s: Story) -> None:
-    """An agent that is not followed is given none, nor is whoever gets the number later."""
+    """Setting one for an unknown agent has no effect, even once an agent gets the number."""
     s.sets_threshold(0, agent=1, ns=500 * MS)
     s.accepts(0, APP, nonce=1)
     s.polls(2 * S - 1)

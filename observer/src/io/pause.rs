@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn half_the_shortest_threshold_is_the_least_pause() {
+    fn the_shortest_pause_is_half_the_shortest_threshold() {
         let mut pause_detector = PauseDetector::new(None, 1_000 * MS, 0);
         for (shortest, least) in [(1_000, 500), (200, 100), (10, 50), (3_000, 1_500)] {
             pause_detector.set_shortest_threshold(shortest * MS);
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_in_time_is_no_pause() {
+    fn a_poll_in_time_is_not_a_pause() {
         let mut pause_detector = after(50 * MS);
         pause_detector.expect(Some(100 * MS));
         assert_eq!(pause_detector.look(90 * MS, || 0), None);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_late_look_is_a_pause_once() {
+    fn a_late_poll_is_reported_as_a_pause_once() {
         let mut pause_detector = after(50 * MS);
         pause_detector.has_looked(80 * MS);
         pause_detector.expect(Some(100 * MS));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_due_before_the_last_look_makes_none_late_again() {
+    fn a_deadline_before_the_last_poll_does_not_make_the_next_one_late() {
         let mut pause_detector = after(50 * MS);
         pause_detector.expect(Some(100 * MS));
         assert_eq!(pause_detector.look(400 * MS, || 0), Some(400 * MS));
@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn who_expects_nothing_is_never_late() {
+    fn an_observer_without_a_deadline_is_never_late() {
         let mut pause_detector = after(50 * MS);
         pause_detector.expect(None);
         assert_eq!(pause_detector.look(5_000 * MS, || 0), None);
     }
 
     #[test]
-    fn suspended_time_is_a_pause_however_short() {
+    fn suspended_time_of_any_length_is_a_pause() {
         let mut pause_detector = after(50 * MS);
         assert_eq!(pause_detector.look(30 * MS, || 20 * MS), Some(20 * MS));
         assert_eq!(pause_detector.look(60 * MS, || 20 * MS), None);

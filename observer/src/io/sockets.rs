@@ -265,7 +265,7 @@ mod tests {
     use crate::testing::Folder;
 
     #[test]
-    fn a_socket_that_cannot_be_gone_back_to_rests_again() {
+    fn a_socket_that_cannot_be_resumed_rests_again() {
         let epoll = Epoll::new().unwrap();
         let mut sockets = Sockets::new();
         let listener = UdpListener::bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_look_that_reads_as_many_as_the_queue_holds_has_found_it_full() {
+    fn a_read_of_as_many_datagrams_as_the_queue_holds_found_it_full() {
         let folder = Folder::new();
         let path = folder.join("queue.sock");
         let epoll = Epoll::new().unwrap();

@@ -82,7 +82,7 @@ fn cause(heard: &[Event]) -> ExitCause {
 }
 
 #[test]
-fn a_process_that_another_reaps_has_its_cause_where_the_kernel_tells() {
+fn the_exit_of_another_process_child_has_its_cause_if_the_kernel_reports_it() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     for (features, told) in older() {
@@ -115,7 +115,7 @@ fn a_process_that_another_reaps_has_its_cause_where_the_kernel_tells() {
 }
 
 #[test]
-fn the_observers_own_child_has_its_cause_on_every_kernel() {
+fn the_exit_of_an_own_child_has_its_cause_on_every_kernel() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     for (features, _) in older() {
@@ -145,7 +145,7 @@ fn an_agent_that_was_found_by_pid_is_unconfirmed() {
 }
 
 #[test]
-fn without_pidfds_silence_does_the_work() {
+fn without_pidfds_an_exited_agent_stalls() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = observer(&path, KernelFeatures::unused(), Duration::from_millis(100));
@@ -162,7 +162,7 @@ fn without_pidfds_silence_does_the_work() {
 /// The observer may not see what other users' processes leave behind, and who should take
 /// note of this one's end does not.
 #[test]
-fn an_exit_waits_for_its_cause_but_not_for_long() {
+fn an_exit_waits_briefly_for_its_cause() {
     if !is_root() {
         return;
     }
@@ -219,7 +219,7 @@ fn an_exit_waits_for_its_cause_but_not_for_long() {
 }
 
 #[test]
-fn the_time_of_an_event_lies_before_the_time_it_is_asked_for() {
+fn the_time_of_an_event_is_not_after_now() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = observer(&path, KernelFeatures::detect(), NEVER);
@@ -232,7 +232,7 @@ fn the_time_of_an_event_lies_before_the_time_it_is_asked_for() {
 /// A host waits for nothing but the observer, and is woken when something else comes up;
 /// also in the middle of a flood, and without losing a beat.
 #[test]
-fn a_descriptor_of_the_hosts_own_ends_the_wait() {
+fn a_descriptor_of_the_host_ends_a_wait() {
     use std::io::{Read, Write};
 
     let folder = Folder::new();

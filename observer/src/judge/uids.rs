@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_largest_senders_are_kept_among_many() {
+    fn the_uids_with_the_most_datagrams_are_kept() {
         let mut counts = UidCounts::default();
         for round in 0..1_000 {
             counts.add(65_534);

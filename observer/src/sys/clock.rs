@@ -100,7 +100,7 @@ mod tests {
     use crate::sys::{Epoll, Interest, Ready};
 
     #[test]
-    fn a_timer_rings_not_before_its_time_and_until_it_is_drained() {
+    fn a_timer_is_readable_from_its_time_until_it_is_drained() {
         let (timer, epoll) = (Timer::new().unwrap(), Epoll::new().unwrap());
         let mut ready = Ready::new();
         epoll.add(timer.as_fd(), 1, Interest::Readable).unwrap();
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clocks_go_on_together() {
+    fn both_clocks_advance_together() {
         let apart = || {
             let monotonic = monotonic_ns();
             boottime_ns().checked_sub(monotonic).unwrap()

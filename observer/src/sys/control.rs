@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn rooms_are_those_of_the_c_library() {
+    fn room_of_agrees_with_cmsg_space() {
         // SAFETY: computes a number.
         let space = |length| unsafe { libc::CMSG_SPACE(length) };
         for length in 0..64_u32 {
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn all_items_in_the_order_of_the_kernel() {
+    fn items_are_returned_in_the_order_of_the_kernel() {
         let bytes = [
             item(libc::SOL_SOCKET, libc::SCM_CREDENTIALS, &numbers(&[7, 8, 9])),
             item(libc::SOL_IP, libc::SCM_CREDENTIALS, &numbers(&[1, 1, 1])),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_is_cut_short_is_not_made_up() {
+    fn a_truncated_item_is_not_returned() {
         let whole = item(libc::SOL_SOCKET, libc::SCM_CREDENTIALS, &numbers(&[7, 8, 9]));
         for length in 0..HEADER + 12 {
             assert_eq!(items(&whole[..length]).next(), None, "{length} bytes");
@@ -189,13 +189,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
+        fn any_bytes_are_parsed_without_panicking(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
             items(&bytes).for_each(look_at);
         }
 
         /// Headers that nearly fit reach further than mere noise.
         #[test]
-        fn any_lengths_are_taken(
+        fn any_lengths_are_parsed_without_panicking(
             parts in proptest::collection::vec(
                 (prop_oneof![0..80_usize, any::<usize>()], 0..2_i32, 0..50_i32,
                  proptest::collection::vec(any::<u8>(), 0..40)),

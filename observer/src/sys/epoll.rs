@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_ready_is_told_of_until_it_is_not() {
+    fn a_descriptor_is_reported_as_long_as_it_is_ready() {
         for epoll in both() {
             let pairs: Vec<_> = (0..3).map(|_| UnixDatagram::pair().unwrap()).collect();
             for (token, (_, receiver)) in (u64::MAX - 2..=u64::MAX).zip(&pairs) {
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_there_is_room_for_are_told_of_in_turn() {
+    fn more_ready_descriptors_than_room_are_reported_in_turn() {
         let epoll = Epoll::new().unwrap();
         let pairs: Vec<_> = (0..ROOM + 10).map(|_| UnixDatagram::pair().unwrap()).collect();
         for (token, (sender, receiver)) in (0..).zip(&pairs) {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_lasts_its_time() {
+    fn a_wait_lasts_at_least_its_timeout() {
         for epoll in both() {
             for wanted in [Duration::from_nanos(1), Duration::from_micros(1_500)] {
                 let start = monotonic_ns();
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn without_the_newer_call_the_older_does() {
+    fn without_epoll_pwait2_a_coarser_wait_is_used() {
         for errno in [libc::ENOSYS, libc::EPERM] {
             in_child(|| {
                 refuse(libc::SYS_epoll_pwait2, errno);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_is_told_of() {
+    fn a_signal_interrupts_a_wait() {
         extern "C" fn nothing(_: libc::c_int) {}
         for coarse in [false, true] {
             in_child(|| {
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_childs_closing_changes_nothing() {
+    fn a_child_that_closes_its_copies_changes_nothing() {
         let (sender, receiver) = UnixDatagram::pair().unwrap();
         let mut epoll = Some(Epoll::new().unwrap());
         let mut receiver = Some(receiver);

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_is_another() {
+    fn a_child_is_not_the_owner() {
         for owner in owners() {
             assert!(owner.is_here());
             in_child(|| {
@@ -123,14 +123,14 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_is_not() {
+    fn a_thread_is_the_owner() {
         let owner = Owner::here();
         std::thread::spawn(move || assert!(owner.is_here())).join().unwrap();
     }
 
     /// As in a container whose first process starts another container.
     #[test]
-    fn a_child_with_the_same_pid_is_another() {
+    fn a_child_with_the_same_pid_is_not_the_owner() {
         if !is_root() {
             return;
         }

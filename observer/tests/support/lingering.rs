@@ -1,4 +1,4 @@
-//! A socket whose last close sleeps, as a hostile sender attaches it.
+//! A socket whose last close sleeps, such as a hostile sender attaches to a datagram.
 
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,12 +9,12 @@ use std::os::unix::net::UnixDatagram;
 pub(crate) const LINGER_SECONDS: libc::c_int = 300;
 
 /// A connection with unsent data that its peer does not read.
-pub(crate) struct Lingering {
+pub(crate) struct LingeringSocket {
     socket: TcpStream,
     peer: TcpStream,
 }
 
-impl Lingering {
+impl LingeringSocket {
     pub(crate) fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -27,10 +27,10 @@ impl Lingering {
                 Err(error) => panic!("{error}"),
             }
         }
-        // A close of a socket that does not block does not linger.
+        // Closing a non-blocking socket does not linger.
         socket.set_nonblocking(false).unwrap();
         let linger = libc::linger { l_onoff: 1, l_linger: LINGER_SECONDS };
-        // SAFETY: reads a structure of the size that is said.
+        // SAFETY: reads a structure of the given size.
         let set = unsafe {
             libc::setsockopt(
                 socket.as_raw_fd(),
@@ -44,7 +44,7 @@ impl Lingering {
         Self { socket, peer }
     }
 
-    /// Sends a datagram with the socket attached, of which only that copy is left. Answers
+    /// Sends a datagram with the socket attached and closes all other copies of it. Returns
     /// the peer, which must stay open.
     pub(crate) fn send(self, to: &UnixDatagram, bytes: &[u8]) -> TcpStream {
         super::send_with_descriptors(to, bytes, &[self.socket.as_fd()]).unwrap();

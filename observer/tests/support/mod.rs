@@ -1,4 +1,4 @@
-//! What these tests share: processes to hear, folders, patience, an observer's events.
+//! Shared by the tests: agents in processes of their own, folders, waiting, and events.
 
 #![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 #![allow(unsafe_code, reason = "forking")]
@@ -7,19 +7,19 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
+mod agent;
 #[path = "../../../core/tests/support/child.rs"]
 mod child;
 #[path = "../../../core/tests/support/folder.rs"]
 mod folder;
 mod lingering;
-mod puppet;
 mod rights;
 #[path = "../../../core/tests/support/seccomp.rs"]
 mod seccomp;
-mod sending;
+mod sender;
 mod system;
 #[path = "../../../core/tests/support/trace.rs"]
 mod trace;
@@ -27,13 +27,13 @@ mod trace;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
+pub(crate) use agent::{End, TestAgent};
 pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
-pub(crate) use lingering::Lingering;
-pub(crate) use puppet::{End, Puppet};
+pub(crate) use lingering::LingeringSocket;
 pub(crate) use rights::send_with_descriptors;
 pub(crate) use seccomp::forget_socket_option;
-pub(crate) use sending::{Sending, stop};
+pub(crate) use sender::{Sender, stop};
 pub(crate) use system::{
     become_user, fork_as, in_new_network_namespace, in_new_pid_namespace, kill, let_time_pass,
     limit_descriptors, needs_root, open_descriptors, passes_pidfds, readable_within, skipped,
@@ -43,68 +43,67 @@ pub(crate) use trace::system_calls_of;
 use varta::{FRAME_BYTES, Frame, Status};
 use varta_observer::{AgentInfo, Event, Observer, What};
 
-/// How long anything is waited for. Reached only when something is wrong.
+/// The longest wait of a test. It is reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A threshold that no test waits for.
+/// A threshold that no test reaches.
 pub(crate) const NEVER: Duration = Duration::from_secs(3_600);
 
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Looks until the condition holds.
+/// Waits until the condition holds.
 #[track_caller]
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited for {PATIENCE:?} in vain");
+        assert!(start.elapsed() < PATIENCE, "the condition did not hold within {PATIENCE:?}");
         std::thread::sleep(ms(1));
     }
 }
 
-/// Polls until an event is the one that is meant; tells all up to it.
+/// Polls until an event matches. Returns all events up to it.
 #[track_caller]
-pub(crate) fn hear_until(
+pub(crate) fn poll_until(
     observer: &mut Observer,
     mut is_it: impl FnMut(&Event) -> bool,
 ) -> Vec<Event> {
     let start = Instant::now();
-    let mut heard = Vec::new();
-    while !heard.last().is_some_and(&mut is_it) {
+    let mut events = Vec::new();
+    while !events.last().is_some_and(&mut is_it) {
         let waited = start.elapsed();
-        assert!(waited < PATIENCE, "{observer:?} did not say it; {}", spelled(&heard));
-        heard.extend(observer.poll().unwrap());
+        assert!(waited < PATIENCE, "{observer:?} did not report it; {}", text_of(&events));
+        events.extend(observer.poll().unwrap());
     }
-    heard
+    events
 }
 
-/// All that is to be said by now.
+/// All events that are due by now.
 #[track_caller]
-pub(crate) fn hear_all(observer: &mut Observer) -> Vec<Event> {
+pub(crate) fn poll_all(observer: &mut Observer) -> Vec<Event> {
     std::iter::from_fn(|| observer.poll_timeout(Duration::ZERO).unwrap()).collect()
 }
 
-/// All that is said within a time.
+/// All events within a time.
 #[track_caller]
-pub(crate) fn hear_for(observer: &mut Observer, time: Duration) -> Vec<Event> {
+pub(crate) fn poll_for(observer: &mut Observer, time: Duration) -> Vec<Event> {
     let start = Instant::now();
-    let mut heard = Vec::new();
+    let mut events = Vec::new();
     while start.elapsed() < time {
-        heard.extend(observer.poll_timeout(time.saturating_sub(start.elapsed())).unwrap());
+        events.extend(observer.poll_timeout(time.saturating_sub(start.elapsed())).unwrap());
     }
-    heard
+    events
 }
 
-/// The last events, each on a line.
-pub(crate) fn spelled(events: &[Event]) -> String {
+/// The last events, one per line.
+pub(crate) fn text_of(events: &[Event]) -> String {
     let last = events.len().saturating_sub(40);
     let lines: Vec<_> = events[last..].iter().map(ToString::to_string).collect();
     format!("{} events, the last:\n{}", events.len(), lines.join("\n"))
 }
 
-/// The names of events, of which those about the observer's own lateness count for nothing
-/// on a busy machine.
+/// The names of the events, without pauses, which happen at any time on a busy machine.
 pub(crate) fn names(events: &[Event]) -> Vec<&'static str> {
     events.iter().map(|event| event.what.name()).filter(|name| *name != "paused").collect()
 }
@@ -130,11 +129,11 @@ pub(crate) fn nonce(event: &Event) -> Option<u64> {
 }
 
 /// The agent with this pid, in a snapshot.
-pub(crate) fn agent(observer: &Observer, pid: u32) -> Option<AgentInfo> {
+pub(crate) fn agent_info(observer: &Observer, pid: u32) -> Option<AgentInfo> {
     observer.snapshot().unwrap().into_iter().find(|agent| agent.pid == pid)
 }
 
-/// What an agent with this pid sends.
+/// A frame as an agent with this pid sends it.
 pub(crate) fn frame(pid: u32, nonce: u64) -> [u8; FRAME_BYTES] {
     let status = match nonce {
         varta::NONCE_TERMINAL => Status::Critical,
@@ -145,17 +144,17 @@ pub(crate) fn frame(pid: u32, nonce: u64) -> [u8; FRAME_BYTES] {
     wire
 }
 
-/// That no datagram has vanished uncounted, and that each accepted beat was said.
+/// Asserts that every datagram was counted and that every accepted beat was reported.
 #[track_caller]
-pub(crate) fn assert_accounted(observer: &Observer, beats_heard: u64) {
+pub(crate) fn assert_accounted(observer: &Observer, beats: u64) {
     let counters = observer.stats().unwrap();
     assert_eq!(counters.settled(), counters.received, "{counters:?}");
-    assert_eq!(counters.beats, beats_heard, "{counters:?}");
+    assert_eq!(counters.beats, beats, "{counters:?}");
 }
 
-/// Numbers that parent and children see alike, zero at first. They are never unmapped.
+/// Numbers in memory that parent and children share, initially 0. They are never unmapped.
 pub(crate) fn shared_numbers<const N: usize>() -> &'static [AtomicU64; N] {
-    // SAFETY: asks for new memory at a place of the kernel's choosing.
+    // SAFETY: asks for new memory at an address that the kernel chooses.
     let memory = unsafe {
         libc::mmap(
             std::ptr::null_mut(),

@@ -1,4 +1,4 @@
-//! Datagrams with descriptors attached, which no agent sends.
+//! Datagrams with descriptors attached. No agent sends these.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
@@ -24,8 +24,7 @@ pub(crate) fn send_with_descriptors(
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = control.len() as _;
-    // SAFETY: all that the message points to lives until the end of this function, and is
-    // only read.
+    // SAFETY: everything that the message points to outlives the call and is only read.
     match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } {
         -1 => Err(std::io::Error::last_os_error()),
         _ => Ok(()),

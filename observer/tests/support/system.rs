@@ -1,12 +1,11 @@
-//! What only the system can do: other users, other namespaces, chosen pids, stops.
+//! System facilities: other users, namespaces, chosen pids, stopped processes.
 
 use std::fs;
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
 
-/// Whether what only root may do can be shown. Where it cannot, says so, and how; with
-/// CI=true that is a failure.
+/// Whether this test can run as root. If not, it prints how to run it; with CI=true it fails.
 #[track_caller]
 pub(crate) fn needs_root() -> bool {
     // SAFETY: takes nothing and cannot fail.
@@ -19,33 +18,34 @@ pub(crate) fn needs_root() -> bool {
     root
 }
 
-/// Says that a test was not run, and what it needs; with CI=true that is a failure.
+/// Prints that a test was skipped and what it needs. With CI=true it fails.
 #[track_caller]
 pub(crate) fn skipped(needs: &str) {
     let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    assert!(!ci, "CI=true allows no skipping, and this needs {needs}");
-    // Past the harness, which keeps what a passed test prints.
+    assert!(!ci, "CI=true does not allow skipped tests, and this needs {needs}");
+    // Bypasses the test harness, which hides the output of a passed test.
     let name = std::thread::current().name().unwrap_or_default().to_owned();
     let line = format!("SKIPPED: {name} needs {needs}\n");
     io::stderr().write_all(line.as_bytes()).unwrap();
 }
-/// Becomes another user, for good.
+
+/// Switches to another user permanently.
 #[track_caller]
 pub(crate) fn become_user(id: u32) {
-    // SAFETY: takes numbers alone.
+    // SAFETY: takes only numbers.
     let group = unsafe { libc::setresgid(id, id, id) };
     assert_eq!(group, 0, "{}", io::Error::last_os_error());
-    // SAFETY: takes numbers alone.
+    // SAFETY: takes only numbers.
     let user = unsafe { libc::setresuid(id, id, id) };
     assert_eq!(user, 0, "{}", io::Error::last_os_error());
 }
 
-/// What is forked in here is the first process of a pid namespace of its own.
+/// Runs `run` so that its first forked child is the first process of a new pid namespace.
 #[track_caller]
 pub(crate) fn in_new_pid_namespace<T: Send>(run: impl FnOnce() -> T + Send) -> T {
-    // The namespace for children is a thread's own affair.
+    // The pid namespace for children is set per thread.
     let run = || {
-        // SAFETY: takes a number; only children of this thread will notice.
+        // SAFETY: takes a number; affects only children of this thread.
         let moved = unsafe { libc::unshare(libc::CLONE_NEWPID) };
         assert_eq!(moved, 0, "{}", io::Error::last_os_error());
         run()
@@ -53,19 +53,19 @@ pub(crate) fn in_new_pid_namespace<T: Send>(run: impl FnOnce() -> T + Send) -> T
     std::thread::scope(|scope| scope.spawn(run).join()).unwrap()
 }
 
-/// Moves this process, which must be a child, to a network namespace of its own: with its own
-/// length of the queues of Unix sockets.
+/// Moves this process, which must be a child, to a new network namespace, which has its own
+/// limit for the queues of Unix sockets.
 #[track_caller]
 pub(crate) fn in_new_network_namespace() {
-    // SAFETY: takes a number; nobody else is in this process.
+    // SAFETY: takes a number; this process has no other thread.
     let moved = unsafe { libc::unshare(libc::CLONE_NEWNET) };
     assert_eq!(moved, 0, "{}", io::Error::last_os_error());
 }
 
-/// Forks a child with a pid of the caller's choice, as soon as that is free.
+/// Forks a child with the given pid, as soon as that is free.
 pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
     let mut pids = [libc::pid_t::try_from(pid).unwrap()];
-    // struct clone_args, up to what this needs of it.
+    // struct clone_args, up to the last field that is needed.
     let [flags, pidfd, child_tid, parent_tid, stack, stack_size, tls] = [0; 7];
     let exit_signal = u64::try_from(libc::SIGCHLD).unwrap();
     let set_tid = pids.as_mut_ptr().expose_provenance() as u64;
@@ -74,10 +74,10 @@ pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
     let start = std::time::Instant::now();
     loop {
         let size = size_of_val(&arguments);
-        // SAFETY: like a fork, with nothing shared; the arguments live until it returns.
+        // SAFETY: like a fork, with nothing shared; the arguments outlive the call.
         let forked = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size) };
         let busy = io::Error::last_os_error().raw_os_error() == Some(libc::EEXIST);
-        // Until the one who had it is reaped.
+        // Waits until the previous owner is reaped.
         if forked != -1 || !busy || start.elapsed() > super::PATIENCE {
             return forked.try_into().unwrap();
         }
@@ -85,16 +85,16 @@ pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
     }
 }
 
-/// Has time go on at once for this process, which must have one thread: by the clock that
-/// counts from boot alone, as in a suspend, or by the one that stands still then too. False
-/// where the kernel has no time namespaces.
+/// Moves the clocks of this process forward, which must have one thread: only the boot-time
+/// clock, as a suspend does, or the monotonic clock too. Returns false if the kernel has no
+/// time namespaces.
 #[track_caller]
 pub(crate) fn let_time_pass(seconds: u64, suspended: bool) -> bool {
     let checked = |answer| match answer {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     };
-    // SAFETY: takes a number; only children of this process will notice.
+    // SAFETY: takes a number; affects only children of this process.
     let made = checked(unsafe { libc::unshare(libc::CLONE_NEWTIME) });
     if made.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::EINVAL)) {
         return false;
@@ -104,7 +104,7 @@ pub(crate) fn let_time_pass(seconds: u64, suspended: bool) -> bool {
     let offsets = format!("boottime {seconds} 0\nmonotonic {awake} 0\n");
     fs::write("/proc/self/timens_offsets", offsets).unwrap();
     let namespace = fs::File::open("/proc/self/ns/time_for_children").unwrap();
-    // SAFETY: takes numbers; this process moves to where its children would be.
+    // SAFETY: takes numbers; moves this process to the namespace for its children.
     let moved = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWTIME) };
     checked(moved).unwrap();
     true
@@ -112,44 +112,44 @@ pub(crate) fn let_time_pass(seconds: u64, suspended: bool) -> bool {
 
 #[track_caller]
 pub(crate) fn kill(pid: u32, signal: i32) {
-    // SAFETY: takes numbers alone.
+    // SAFETY: takes only numbers.
     let sent = unsafe { libc::kill(pid.try_into().unwrap(), signal) };
     assert_eq!(sent, 0, "{}", io::Error::last_os_error());
 }
 
-/// Stops this process, until somebody lets it go on.
+/// Stops this process until it gets SIGCONT.
 pub(crate) fn stop_here() {
     // SAFETY: takes a number.
     unsafe { libc::raise(libc::SIGSTOP) };
 }
 
-/// Returns when a child of this process has been stopped.
+/// Waits until a child of this process has stopped.
 #[track_caller]
 pub(crate) fn wait_until_stopped(pid: u32) {
     let mut status = 0;
-    // SAFETY: `status` is ours to be written.
+    // SAFETY: `status` may be written.
     let waited =
         unsafe { libc::waitpid(pid.try_into().unwrap(), &raw mut status, libc::WUNTRACED) };
-    assert!(waited > 0 && libc::WIFSTOPPED(status), "it was not stopped: {status:#x}");
+    assert!(waited > 0 && libc::WIFSTOPPED(status), "the child did not stop: {status:#x}");
 }
 
-/// Whether a descriptor becomes readable in time, by poll(2) as any host would ask.
+/// Whether a descriptor becomes readable in time, according to poll(2).
 pub(crate) fn readable_within(fd: BorrowedFd<'_>, time: Duration) -> bool {
-    let mut asked = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    let mut entry = libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 };
     let time = libc::c_int::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap();
-    // SAFETY: one entry, which is ours.
-    let ready = unsafe { libc::poll(&raw mut asked, 1, time) };
-    ready == 1 && asked.revents & libc::POLLIN != 0
+    // SAFETY: one entry, which may be written.
+    let ready = unsafe { libc::poll(&raw mut entry, 1, time) };
+    ready == 1 && entry.revents & libc::POLLIN != 0
 }
 
-/// Whether the kernel is to send a pidfd with each datagram to an observer's first socket.
+/// Whether the kernel passes a pidfd with each datagram to an observer's first socket.
 pub(crate) fn passes_pidfds(observer: &varta_observer::Observer) -> bool {
     const SO_PASSPIDFD: libc::c_int = 76;
     let socket = observer.sockets().next().unwrap().as_raw_fd();
     let mut value: libc::c_int = 0;
     let mut length = libc::socklen_t::try_from(size_of_val(&value)).unwrap();
-    // SAFETY: `value` is ours and as long as `length` says.
-    let asked = unsafe {
+    // SAFETY: `value` has the length in `length`.
+    let result = unsafe {
         libc::getsockopt(
             socket,
             libc::SOL_SOCKET,
@@ -158,18 +158,18 @@ pub(crate) fn passes_pidfds(observer: &varta_observer::Observer) -> bool {
             &raw mut length,
         )
     };
-    assert_eq!(asked, 0, "{}", io::Error::last_os_error());
+    assert_eq!(result, 0, "{}", io::Error::last_os_error());
     value != 0
 }
 
-/// How many descriptors this process has open. Other tests open some too, so it is asked
-/// for in a child.
+/// The number of open descriptors of this process. Call it in a child, because other tests
+/// open descriptors too.
 #[track_caller]
 pub(crate) fn open_descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Lets this process have so many descriptors open, by their numbers.
+/// Sets the limit of open descriptors, which is a limit of their numbers.
 #[track_caller]
 pub(crate) fn limit_descriptors(most: u64) {
     let limit = libc::rlimit { rlim_cur: most, rlim_max: most };

@@ -110,7 +110,7 @@ pub(crate) struct Naive {
     next: u64,
     order: u64,
     pub(crate) counters: Counters,
-    pub(crate) said: Vec<Event>,
+    pub(crate) events: Vec<Event>,
 }
 
 pub(crate) struct Frame {
@@ -154,7 +154,7 @@ impl Naive {
             next: 1,
             order: 0,
             counters: Counters::default(),
-            said: Vec::new(),
+            events: Vec::new(),
         }
     }
 
@@ -166,12 +166,12 @@ impl Naive {
         self.agents.iter().position(|agent| agent.id == id).unwrap()
     }
 
-    fn say(&mut self, now: u64, agent: Option<usize>, what: What) {
+    fn emit(&mut self, now: u64, agent: Option<usize>, what: What) {
         let about = agent.map(|at| self.agents[at].about());
-        self.said.push(Event { observer_ns: now, about, what });
+        self.events.push(Event { observer_ns: now, about, what });
     }
 
-    pub(crate) fn hear_local(
+    pub(crate) fn receive_local(
         &mut self,
         now: u64,
         pid: u32,
@@ -210,7 +210,7 @@ impl Naive {
         if frame.claimed != named && (known.is_some() || pid != 0) {
             self.counters.auth_failures += 1;
             let (claimed_pid, true_pid) = (frame.claimed, pid);
-            self.say(now, None, What::AuthFailure { claimed_pid, true_pid });
+            self.emit(now, None, What::AuthFailure { claimed_pid, true_pid });
             return;
         }
         let at = match known {
@@ -232,7 +232,7 @@ impl Naive {
         self.accept(now, at, frame);
     }
 
-    pub(crate) fn hear_network(
+    pub(crate) fn receive_network(
         &mut self,
         now: u64,
         listener: u16,
@@ -293,10 +293,10 @@ impl Naive {
         }
         if let Some((prefix, highest)) = frame.iv {
             let (pid, agent) = (frame.claimed, self.agents[at].id);
-            let heard = Session { pid, prefix, highest, agent };
+            let updated = Session { pid, prefix, highest, agent };
             match session {
-                Some(at) => self.sessions[at] = heard,
-                None => self.sessions.push(heard),
+                Some(at) => self.sessions[at] = updated,
+                None => self.sessions.push(updated),
             }
         }
         self.accept(now, at, frame);
@@ -386,11 +386,11 @@ impl Naive {
         }
         if let Some(silent_ns) = recovered {
             self.counters.recoveries += 1;
-            self.say(now, Some(at), What::Recovered { silent_ns });
+            self.emit(now, Some(at), What::Recovered { silent_ns });
         }
         self.counters.beats += 1;
         let (status, nonce) = (frame.status, frame.nonce);
-        self.say(now, Some(at), What::Beat { status, payload: 0, nonce, missed });
+        self.emit(now, Some(at), What::Beat { status, payload: 0, nonce, missed });
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
@@ -461,7 +461,7 @@ impl Naive {
             self.counters.stalls += 1;
             self.counters.stalls_deaf += u64::from(deaf);
             let (last_nonce, last_ns) = (agent.nonce.unwrap_or(0), agent.last);
-            self.say(horizon, Some(at), What::Stall { last_nonce, last_ns, deaf });
+            self.emit(horizon, Some(at), What::Stall { last_nonce, last_ns, deaf });
             return true;
         }
     }
@@ -491,13 +491,13 @@ impl Naive {
     pub(crate) fn pause(&mut self, now: u64, amount: u64) {
         self.pauses.push((now, amount));
         self.counters.pauses += 1;
-        self.say(now, None, What::Paused { ns: amount });
+        self.emit(now, None, What::Paused { ns: amount });
     }
 
     pub(crate) fn exit(&mut self, now: u64, at: usize, cause: ExitCause) {
         self.counters.exits += 1;
         let last_status = self.agents[at].status;
-        self.say(now, Some(at), What::Exit { cause, last_status });
+        self.emit(now, Some(at), What::Exit { cause, last_status });
         self.remove(at);
     }
 
@@ -580,7 +580,7 @@ impl Naive {
     }
 
     /// Nobody has to, this one can, or nobody can. A local newcomer has a uid.
-    fn who_makes_room(&self, uid: Option<u32>) -> Result<Option<usize>, ()> {
+    fn find_room(&self, uid: Option<u32>) -> Result<Option<usize>, ()> {
         let network = uid.is_none();
         let is_network = |at: &usize| matches!(self.agents[*at].key, Key::Network { .. });
         let all = 0..self.agents.len();
@@ -632,7 +632,7 @@ impl Naive {
     }
 
     fn make_room(&mut self, uid: Option<u32>) -> bool {
-        match self.who_makes_room(uid) {
+        match self.find_room(uid) {
             Ok(None) => true,
             Ok(Some(at)) => {
                 self.counters.evictions += 1;

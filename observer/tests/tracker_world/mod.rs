@@ -98,14 +98,14 @@ impl World {
         Self { judge: Judge::new(settings), environment: TestEnvironment::default() }
     }
 
-    pub(crate) fn hear(&mut self, now: u64, datagram: &Datagram<'_>) -> Vec<Event> {
+    pub(crate) fn receive(&mut self, now: u64, datagram: &Datagram<'_>) -> Vec<Event> {
         self.judge.hear(now, datagram, &mut self.environment);
-        self.said()
+        self.events()
     }
 
     /// A beat of a local process.
     pub(crate) fn local(&mut self, now: u64, pid: u32, nonce: u64) -> Vec<Event> {
-        self.hear(now, &Datagram::new(0, process(pid, None), &frame(pid, nonce)))
+        self.receive(now, &Datagram::new(0, process(pid, None), &frame(pid, nonce)))
     }
 
     /// A beat of a local process whose number came with it.
@@ -116,36 +116,36 @@ impl World {
         number: u64,
         nonce: u64,
     ) -> Vec<Event> {
-        self.hear(now, &Datagram::new(0, process(pid, Some(number)), &frame(pid, nonce)))
+        self.receive(now, &Datagram::new(0, process(pid, Some(number)), &frame(pid, nonce)))
     }
 
     /// A beat over plain UDP.
     pub(crate) fn udp(&mut self, now: u64, from: &str, pid: u32, nonce: u64) -> Vec<Event> {
         let sender = Sender::Network { address: address(from), sealed: false };
-        self.hear(now, &Datagram::new(1, sender, &frame(pid, nonce)))
+        self.receive(now, &Datagram::new(1, sender, &frame(pid, nonce)))
     }
 
     /// A datagram over secure UDP.
     pub(crate) fn sealed(&mut self, now: u64, from: &str, bytes: &[u8]) -> Vec<Event> {
         let sender = Sender::Network { address: address(from), sealed: true };
-        self.hear(now, &Datagram::new(2, sender, bytes))
+        self.receive(now, &Datagram::new(2, sender, bytes))
     }
 
     pub(crate) fn pause(&mut self, ended_at: u64, amount: u64) {
         self.judge.pause(ended_at, amount);
-        assert_eq!(words(&self.said()), ["paused"]);
+        assert_eq!(words(&self.events()), ["paused"]);
     }
 
     /// Every verdict that is due.
     pub(crate) fn judge(&mut self, horizon: u64) -> Vec<Event> {
-        let mut said = Vec::new();
+        let mut events = Vec::new();
         while self.judge.expire(horizon, &mut self.environment) {
-            said.extend(self.said());
+            events.extend(self.events());
         }
-        said
+        events
     }
 
-    pub(crate) fn said(&mut self) -> Vec<Event> {
+    pub(crate) fn events(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.judge.next_event()).collect()
     }
 
@@ -156,11 +156,11 @@ impl World {
     pub(crate) fn exited(&mut self, now: u64, agent: u64, cause: ExitCause) -> Vec<Event> {
         let slot = self.slot(agent);
         self.judge.exited(now, slot, cause, &mut self.environment);
-        self.said()
+        self.events()
     }
 
     /// Each datagram has found its counter.
-    pub(crate) fn adds_up(&self) {
+    pub(crate) fn assert_accounted(&self) {
         let counters = self.judge.counters();
         assert_eq!(counters.settled(), counters.received);
     }

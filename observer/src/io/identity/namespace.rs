@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_line_has_its_meaning() {
+    fn the_namespace_is_parsed_from_the_status_file() {
         for (text, meaning) in [
             ("pos:\t0\nPid:\t7\nNSpid:\t7\n", Namespace::Same),
             ("Pid:\t7\nNSpid:\t7\t3\t1\n", Namespace::Within { innermost: 1 }),

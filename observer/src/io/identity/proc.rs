@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_full_of_brackets_hides_nothing() {
+    fn a_program_name_with_brackets_is_parsed() {
         let fields: Vec<String> = (4..=51).map(|field| field.to_string()).collect();
         let fields = fields.join(" ");
         let name = "(a) Z 1 (b) ) ";
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_file_is_read_as_far_as_there_is_room() {
+    fn a_long_file_is_read_up_to_the_size_of_the_buffer() {
         let mut buffer = [0; 16];
         let text = read(format_args!("/proc/self/status"), &mut buffer).unwrap();
         assert!(text.starts_with(b"Name:\t") && text.len() == 16);

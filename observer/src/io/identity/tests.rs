@@ -40,7 +40,7 @@ fn watch(features: KernelFeatures, pid: u32) -> ProcessHandle {
 }
 
 #[test]
-fn this_system_has_it_all() {
+fn detected_kernel_features_do_not_change() {
     let [new, ..] = all_features();
     let features = KernelFeatures::detect();
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
@@ -53,7 +53,7 @@ fn this_system_has_it_all() {
 }
 
 #[test]
-fn a_process_is_followed_by_all_means() {
+fn a_process_is_followed_with_every_set_of_kernel_features() {
     for features in all_features() {
         let mut idle = Idle::start();
         let pid = idle.pid();
@@ -99,7 +99,7 @@ fn ends() -> [(fn(), ExitStatus); 4] {
 
 /// The kernel's own word, which counts from the reaping on.
 #[test]
-fn the_cause_from_the_pidfd() {
+fn the_pidfd_reports_the_exit_cause_after_reaping() {
     if !KernelFeatures::detect().exit_information {
         return;
     }
@@ -120,7 +120,7 @@ fn the_cause_from_the_pidfd() {
 
 /// The kernel answers whoever asks in the middle of it that there is no such process.
 #[test]
-fn the_cause_while_it_is_reaped() {
+fn the_pidfd_reports_the_exit_cause_while_the_process_is_reaped() {
     if !KernelFeatures::detect().exit_information {
         return;
     }
@@ -142,7 +142,7 @@ fn the_cause_while_it_is_reaped() {
 
 /// One whose last words are heard when nothing is left of it.
 #[test]
-fn the_cause_of_a_sender_that_was_reaped_before_it_is_heard() {
+fn the_exit_cause_of_a_sender_that_was_reaped_before_the_receive_is_known() {
     let (sender, receiver) = UnixDatagram::pair().unwrap();
     sys::pass_credentials(receiver.as_fd()).unwrap();
     let mut child = Child::start(|| {
@@ -163,7 +163,7 @@ fn the_cause_of_a_sender_that_was_reaped_before_it_is_heard() {
 }
 
 #[test]
-fn the_cause_of_a_child() {
+fn the_exit_cause_of_a_child_is_known_before_reaping() {
     for (end, status) in ends() {
         let mut child = Child::start(end);
         let pidfd = open_pidfd(child.pid()).unwrap();
@@ -182,7 +182,7 @@ fn the_cause_of_a_child() {
 
 /// Without a word from the kernel, and by identities of both kinds.
 #[test]
-fn the_cause_from_the_process_table() {
+fn the_process_table_has_the_exit_cause_of_a_zombie() {
     for features in all_features().into_iter().filter(|features| !features.exit_information) {
         for (end, status) in ends() {
             let process = Grandchild::start(|| (), end);
@@ -199,7 +199,7 @@ fn the_cause_from_the_process_table() {
 
 /// Somebody else's process: nothing in the process table, so the reaping is waited for.
 #[test]
-fn the_cause_for_a_stranger() {
+fn the_exit_cause_of_another_users_process_is_known_after_reaping() {
     if !is_root() {
         return;
     }
@@ -226,7 +226,7 @@ fn the_cause_for_a_stranger() {
 
 /// One that is never reaped, as by a parent that has forgotten it.
 #[test]
-fn a_process_that_is_never_reaped() {
+fn the_exit_cause_of_a_process_that_is_never_reaped_is_known() {
     let process = Grandchild::start(|| (), || exit(7));
     for features in all_features() {
         let watch = watch(features, process.pid);
@@ -267,7 +267,7 @@ fn start_thread(told: &UnixDatagram) {
 }
 
 #[test]
-fn a_process_runs_as_long_as_one_of_its_threads() {
+fn a_process_runs_until_its_last_thread_ends() {
     let (end, told) = UnixDatagram::pair().unwrap();
     let process = Grandchild::start(
         || (),
@@ -291,7 +291,7 @@ fn a_process_runs_as_long_as_one_of_its_threads() {
 }
 
 #[test]
-fn whoever_has_the_pid_next_is_somebody_else() {
+fn a_process_that_reuses_a_pid_is_another_process() {
     if !is_root() {
         return;
     }
@@ -331,7 +331,7 @@ fn whoever_has_the_pid_next_is_somebody_else() {
 }
 
 #[test]
-fn unknown_is_nobody_in_particular() {
+fn an_unknown_identity_matches_no_other() {
     let [number, started] = [Identity::Number(7), Identity::Started(7)];
     assert_eq!(number.same_process(started), None);
     assert_eq!(Identity::Unknown.same_process(Identity::Unknown), None);
@@ -346,7 +346,7 @@ fn unknown_is_nobody_in_particular() {
 }
 
 #[test]
-fn without_a_descriptor_left_nothing_is_made_up() {
+fn without_a_free_descriptor_lookups_return_unknown() {
     in_child(|| {
         let [features, ..] = all_features();
         let this = std::process::id();
@@ -367,7 +367,7 @@ fn without_a_descriptor_left_nothing_is_made_up() {
 }
 
 #[test]
-fn a_zombie_wakes_once_it_is_reaped() {
+fn a_pidfd_hangs_up_once_its_zombie_is_reaped() {
     if !KernelFeatures::detect().numbers {
         return;
     }
@@ -390,7 +390,7 @@ fn a_zombie_wakes_once_it_is_reaped() {
 }
 
 #[test]
-fn this_process_is_in_its_own_namespace() {
+fn a_process_in_the_same_namespace_is_recognized() {
     let [features, ..] = all_features();
     let this = std::process::id();
     let mut idle = Idle::start();
@@ -411,7 +411,7 @@ fn unshare(what: libc::c_int) {
 }
 
 #[test]
-fn a_process_in_a_namespace_below() {
+fn a_process_in_a_nested_namespace_is_recognized() {
     if !is_root() {
         return;
     }
@@ -446,7 +446,7 @@ fn a_process_in_a_namespace_below() {
 
 /// An observer in a container, and a process on the host.
 #[test]
-fn a_process_outside() {
+fn a_process_outside_the_namespace_is_recognized() {
     if !is_root() {
         return;
     }
@@ -492,7 +492,7 @@ fn a_process_outside() {
 /// As in a container that was left the /proc of its host: whoever has the pid there is a
 /// stranger, whose end says nothing.
 #[test]
-fn the_process_table_of_another_namespace() {
+fn the_process_table_of_another_namespace_is_not_used() {
     if !is_root() {
         return;
     }
@@ -542,7 +542,7 @@ fn mount_own_proc() {
 }
 
 #[test]
-fn following_allocates_nothing() {
+fn following_a_process_allocates_nothing() {
     let (sender, receiver) = UnixDatagram::pair().unwrap();
     sys::pass_credentials(receiver.as_fd()).unwrap();
     sys::pass_pidfds(receiver.as_fd(), true).unwrap();

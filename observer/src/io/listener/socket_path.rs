@@ -253,7 +253,7 @@ mod tests {
     use crate::testing::{Child, Folder as TestFolder};
 
     #[test]
-    fn a_directory_that_stays_locked() {
+    fn bind_fails_if_the_directory_stays_locked() {
         let folder = TestFolder::new();
         let path = folder.join("a.sock");
         let place = |patience| SocketPath { patience, ..SocketPath::new(&path).unwrap() };
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_waited_for() {
+    fn bind_waits_for_a_locked_directory() {
         let folder = TestFolder::new();
         let path = folder.join("a.sock");
         let holder = Folder::open(folder.path()).unwrap();

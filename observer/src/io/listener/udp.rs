@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn each_family_listens_for_itself() {
+    fn each_address_family_has_its_own_listener() {
         // Were v6 to take both, none of these ports would be free; some others have.
         let both = || {
             let v6 = bind("[::]:0").unwrap();
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_that_cannot_be_had() {
+    fn an_unavailable_address_is_reported() {
         let holder = bind("127.0.0.1:0").unwrap();
         let taken = holder.local_address();
         let error = UdpListener::bind(taken).unwrap_err();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_queued_than_is_said() {
+    fn the_queue_holds_at_most_queue_bound_datagrams() {
         let listener = bind("127.0.0.1:0").unwrap();
         let address = listener.local_address();
         let mut listener = Listener::from(listener);

@@ -16,7 +16,7 @@ const NEVER: Duration = Duration::from_secs(3_600);
 /// What leads to no event keeps no host waiting for its turn, though there is always more
 /// of it: whenever the observer reads, something has come.
 #[test]
-fn a_poll_ends_in_a_flood_of_what_is_no_beat() {
+fn a_poll_returns_during_a_flood_of_invalid_datagrams() {
     const ENDLESS: u32 = 100_000;
     type Poll = fn(&mut Observer) -> bool;
     let polls: [Poll; 3] = [

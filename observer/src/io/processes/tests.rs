@@ -62,7 +62,7 @@ fn kernel_features() -> [KernelFeatures; 2] {
 }
 
 #[test]
-fn who_begins_anew_with_the_pid_is_another() {
+fn a_restarted_nonce_after_pid_reuse_is_a_new_agent() {
     if !is_root() {
         return;
     }
@@ -84,7 +84,7 @@ fn who_begins_anew_with_the_pid_is_another() {
 
 /// What was sent before the end is read after it, in whatever order.
 #[test]
-fn as_long_as_nobody_has_the_pid_its_beats_are_the_old_ones() {
+fn beats_of_an_exited_process_are_its_own_until_its_pid_is_reused() {
     for features in kernel_features() {
         for bound in [8, 0] {
             let mut world = World::new(features, bound);
@@ -99,7 +99,7 @@ fn as_long_as_nobody_has_the_pid_its_beats_are_the_old_ones() {
 }
 
 #[test]
-fn who_goes_on_counting_is_found_out_when_it_is_looked_after() {
+fn a_continued_nonce_after_pid_reuse_is_detected_at_the_next_check() {
     if !is_root() {
         return;
     }
@@ -117,7 +117,7 @@ fn who_goes_on_counting_is_found_out_when_it_is_looked_after() {
 
 /// It may have beaten after the queue was read and before it was looked for.
 #[test]
-fn who_is_looked_up_and_gone_is_heard_to_its_end() {
+fn beats_sent_before_a_failed_lookup_still_count() {
     for features in kernel_features() {
         let mut world = World::new(features, 0);
         let process = Idle::start();

@@ -95,7 +95,7 @@ impl Dice {
 }
 
 #[test]
-fn agrees_with_a_sorted_set() {
+fn the_wheel_agrees_with_a_sorted_set() {
     for (seed, bits) in [(1, 20), (2, 26), (3, 34), (4, 47), (5, 47)] {
         let mut dice = Dice(seed);
         let (mut table, mut model) = (Table::new(200), BTreeSet::new());
@@ -141,7 +141,7 @@ fn agrees_with_a_sorted_set() {
 }
 
 #[test]
-fn due_is_exact_to_the_nanosecond() {
+fn deadlines_are_exact_to_the_nanosecond() {
     let mut table = Table::new(3);
     for (index, deadline) in [(0, 1_000_001), (1, 1_000_000), (2, 1_000_002)] {
         table.set(index, deadline);
@@ -154,7 +154,7 @@ fn due_is_exact_to_the_nanosecond() {
 }
 
 #[test]
-fn one_that_was_moved_or_cleared_while_it_was_due_is_not_handed_out() {
+fn an_item_moved_or_cleared_while_due_is_not_returned() {
     let mut table = Table::new(4);
     for index in 0..4 {
         table.set(index, 100);
@@ -167,7 +167,7 @@ fn one_that_was_moved_or_cleared_while_it_was_due_is_not_handed_out() {
 }
 
 #[test]
-fn an_extension_moves_it_however_far() {
+fn an_extension_moves_a_deadline_by_any_amount() {
     let mut table = Table::new(4);
     for (index, extension) in [(0, Some(3)), (1, Some(1 << 40)), (2, None), (3, Some(1 << 20))]
     {
@@ -186,7 +186,7 @@ fn an_extension_moves_it_however_far() {
 }
 
 #[test]
-fn a_deadline_costs_few_early_wakes() {
+fn a_deadline_causes_few_early_wakeups() {
     const SECOND: u64 = 1_000_000_000;
     let mut dice = Dice(9);
     for (longest, most) in [(18 * 60 * SECOND, 4), (1 << 63, 8)] {
@@ -212,7 +212,7 @@ fn a_deadline_costs_few_early_wakes() {
 }
 
 #[test]
-fn a_crowd_in_one_slot_is_looked_at_once() {
+fn many_items_in_one_slot_are_sorted_once() {
     let mut table = Table::new(50_000);
     for index in 0..50_000 {
         table.set(index, 65_000 - u64::from(index));
@@ -226,7 +226,7 @@ fn a_crowd_in_one_slot_is_looked_at_once() {
 }
 
 #[test]
-fn what_has_left_takes_no_room() {
+fn removed_items_take_no_room() {
     let mut table = Table::new(2);
     let room = table.wheel.due.capacity();
     table.set(0, 60_000);
@@ -240,7 +240,7 @@ fn what_has_left_takes_no_room() {
 }
 
 #[test]
-fn what_is_due_is_never_forgotten_at_the_edges_of_time() {
+fn due_items_are_found_at_the_limits_of_time() {
     let mut table = Table::new(4);
     for (index, deadline) in [(0, u64::MAX), (1, u64::MAX - 1), (2, 0), (3, 1 << 63)] {
         table.set(index, deadline);

@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn agrees_with_a_map_while_it_fills_and_empties() {
+    fn the_index_agrees_with_a_map_while_it_fills_and_empties() {
         let mut index = Index::new(600, &RandomState::new()).unwrap();
         let mut model: HashMap<u32, u32> = HashMap::new();
         let mut seed = 1_u64;
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn slots_that_share_a_tag_are_told_apart() {
+    fn slots_with_the_same_tag_are_distinguished() {
         let mut index = Index::new(4, &RandomState::new()).unwrap();
         for slot in [1, 2, 3] {
             index.insert(77, slot);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn twelve_bytes_for_each_slot() {
+    fn the_index_has_twelve_bytes_per_slot() {
         let index = Index::new(1_000_000, &RandomState::new()).unwrap();
         assert_eq!(index.entries.len() * 8, 12_000_000);
     }

@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn more_pauses_than_room_forgive_too_much_rather_than_too_little() {
+    fn more_pauses_than_fit_give_back_too_much_rather_than_too_little() {
         let mut pauses = Pauses::default();
         for pause in 0..40 {
             pauses.add(100 * (pause + 1), 1000 - pause);

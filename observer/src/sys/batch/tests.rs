@@ -29,7 +29,7 @@ fn this_process() -> Credentials {
 }
 
 #[test]
-fn as_many_as_there_are_each_with_its_sender() {
+fn a_batch_receives_each_datagram_with_its_sender() {
     let (sender, receiver, mut batch) = pair();
     let this = this_process();
     assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 0);
@@ -67,7 +67,7 @@ fn as_many_as_there_are_each_with_its_sender() {
 }
 
 #[test]
-fn a_batch_that_has_moved_is_as_good() {
+fn a_batch_still_works_after_it_has_moved() {
     let (sender, receiver, batch) = pair();
     let mut batch = std::thread::spawn(move || Box::new(batch)).join().unwrap();
     sender.send(b"moved").unwrap();
@@ -76,7 +76,7 @@ fn a_batch_that_has_moved_is_as_good() {
 }
 
 #[test]
-fn every_length_and_what_was_cut_off() {
+fn datagrams_of_every_length_are_received_and_truncation_is_reported() {
     let (sender, receiver, mut batch) = pair();
     for length in (0..=DATA_ROOM + 1).chain([1_000, 100_000]) {
         sender.send(&vec![7; length]).unwrap();
@@ -89,7 +89,7 @@ fn every_length_and_what_was_cut_off() {
 }
 
 #[test]
-fn cut_data_and_cut_control_data_are_told_apart() {
+fn truncated_data_and_truncated_control_data_are_distinguished() {
     let (sender, receiver, mut batch) = pair();
     let attached = [sender.as_fd()];
     for (length, rights, data_truncated, control_truncated) in [
@@ -112,7 +112,7 @@ fn cut_data_and_cut_control_data_are_told_apart() {
 }
 
 #[test]
-fn attached_descriptors_never_stay() {
+fn attached_descriptors_never_stay_open() {
     in_child(|| {
         let (sender, receiver, mut batch) = pair();
         let counts = [0, 1, 2, 3, 4, 16, 253];
@@ -151,7 +151,7 @@ fn a_socket_can_refuse_attached_descriptors() {
 }
 
 #[test]
-fn a_pidfd_with_each_datagram_once_it_is_asked_for() {
+fn each_datagram_carries_a_pidfd_once_requested() {
     let (sender, receiver, mut batch) = pair();
     // Queued before it is asked for, and after.
     sender.send(&[1]).unwrap();
@@ -203,7 +203,7 @@ fn a_pidfd_that_nobody_takes_is_closed() {
 }
 
 #[test]
-fn without_a_descriptor_left_datagrams_still_come() {
+fn datagrams_are_received_without_a_free_descriptor() {
     in_child(|| {
         let (sender, receiver, mut batch) = pair();
         pass_pidfds(&receiver, &mut batch, true);
@@ -236,7 +236,7 @@ fn without_a_descriptor_left_datagrams_still_come() {
 }
 
 #[test]
-fn a_sender_that_is_gone_before_it_is_heard() {
+fn a_datagram_of_an_exited_sender_has_its_pid() {
     let (sender, receiver, mut batch) = pair();
     let child = in_child_that_sends(&sender);
     pass_pidfds(&receiver, &mut batch, true);
@@ -263,7 +263,7 @@ fn in_child_that_sends(sender: &UnixDatagram) -> u32 {
 }
 
 #[test]
-fn udp_tells_the_source_of_both_families() {
+fn udp_reports_the_source_in_both_address_families() {
     for address in ["127.0.0.1:0", "[::1]:0"] {
         let socket = sys::bind_udp(address.parse().unwrap()).unwrap();
         let receiver = std::net::UdpSocket::from(socket);
@@ -285,7 +285,7 @@ fn udp_tells_the_source_of_both_families() {
 }
 
 #[test]
-fn udp_counts_what_its_queue_has_dropped() {
+fn udp_counts_dropped_datagrams() {
     let receiver = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let sender = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut batch = Batch::for_udp();
@@ -313,7 +313,7 @@ fn udp_counts_what_its_queue_has_dropped() {
 }
 
 #[test]
-fn a_pidfd_stands_for_the_sender_and_not_for_its_pid() {
+fn a_pidfd_identifies_the_sender_and_not_its_pid() {
     let (sender, receiver, mut batch) = pair();
     pass_pidfds(&receiver, &mut batch, true);
     in_child_that_sends(&sender);
@@ -331,7 +331,7 @@ fn a_pidfd_stands_for_the_sender_and_not_for_its_pid() {
 }
 
 #[test]
-fn an_error_is_not_taken_for_silence() {
+fn a_receive_error_is_returned() {
     let folder = Folder::new();
     let file = std::fs::File::create(folder.join("no socket")).unwrap();
     let mut batch = Batch::for_unix();

@@ -51,7 +51,7 @@ fn refused(path: &Path) -> (ErrorKind, String) {
 
 /// A process that an observer was starting when it was killed holds its sockets for a moment.
 #[test]
-fn a_socket_that_is_let_go_of_soon_is_waited_for() {
+fn bind_waits_for_a_socket_that_is_closed_soon() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let name = path.as_os_str().as_bytes();
@@ -74,7 +74,7 @@ fn a_socket_that_is_let_go_of_soon_is_waited_for() {
 }
 
 #[test]
-fn a_free_path_is_taken_and_given_back() {
+fn a_free_path_is_bound_and_removed_on_drop() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let mut listener = bind(&path);
@@ -88,7 +88,7 @@ fn a_free_path_is_taken_and_given_back() {
 }
 
 #[test]
-fn the_mode_that_was_asked_for_whatever_the_umask() {
+fn the_mode_is_as_requested_with_any_umask() {
     in_child(|| {
         let folder = Folder::new();
         let path = folder.join("a.sock");
@@ -108,7 +108,7 @@ fn the_mode_that_was_asked_for_whatever_the_umask() {
 }
 
 #[test]
-fn at_no_moment_is_the_mode_wider() {
+fn the_mode_is_never_wider_than_requested() {
     /// Enough of looks at a file that is there, and of files.
     const MANY: usize = 300;
     for (umask, asked) in [(0, 0o600), (0o022, 0o660), (0o077, 0o606)] {
@@ -174,7 +174,7 @@ fn like_a_thread(run: impl FnOnce()) -> Child {
 }
 
 #[test]
-fn a_live_observer_is_left_in_peace() {
+fn a_live_observer_keeps_its_path() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let mut first = bind(&path);
@@ -208,7 +208,7 @@ fn a_dead_socket_is_replaced() {
 }
 
 #[test]
-fn what_is_no_socket_is_left_alone() {
+fn a_file_that_is_not_a_socket_is_left_alone() {
     let folder = Folder::new();
     let path = folder.join("a");
     let target = folder.join("target");
@@ -295,7 +295,7 @@ fn a_socket_that_may_not_be_probed_is_left_alone() {
 }
 
 #[test]
-fn a_directory_that_is_not_there() {
+fn a_missing_directory_is_reported() {
     let folder = Folder::new();
     let (kind, why) = refused(&folder.join("missing/a.sock"));
     assert_eq!(kind, ErrorKind::NotFound);
@@ -318,7 +318,7 @@ fn a_directory_that_is_not_there() {
 }
 
 #[test]
-fn a_path_that_cannot_be() {
+fn an_invalid_path_is_refused() {
     let folder = Folder::new();
     let longest = LONGEST_NAME - folder.path().as_os_str().len() - 1;
     let path = folder.join(&"x".repeat(longest));
@@ -350,7 +350,7 @@ fn a_path_that_cannot_be() {
 }
 
 #[test]
-fn an_error_on_the_way_leaves_nothing() {
+fn a_failed_bind_leaves_no_file() {
     if !is_root() {
         return;
     }
@@ -380,7 +380,7 @@ fn an_error_on_the_way_leaves_nothing() {
 }
 
 #[test]
-fn a_path_that_belongs_to_another_by_now_stays() {
+fn a_path_that_now_belongs_to_another_is_not_removed() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let first = bind(&path);
@@ -398,7 +398,7 @@ fn a_path_that_belongs_to_another_by_now_stays() {
 }
 
 #[test]
-fn its_file_is_found_wherever_its_folder_has_gone() {
+fn the_file_is_removed_even_if_its_directory_has_moved() {
     in_child(|| {
         let folder = Folder::new();
         fs::create_dir(folder.join("before")).unwrap();
@@ -448,7 +448,7 @@ fn kept_on_exec() -> Vec<String> {
 }
 
 #[test]
-fn nothing_stays_open_in_another_program() {
+fn no_descriptor_stays_open_across_exec() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     in_child(|| {
@@ -468,7 +468,7 @@ fn nothing_stays_open_in_another_program() {
 }
 
 #[test]
-fn the_queue_is_as_long_as_it_is_said_to_be() {
+fn the_queue_holds_queue_bound_datagrams() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let mut listener = Listener::from(bind(&path));
@@ -485,7 +485,7 @@ fn the_queue_is_as_long_as_it_is_said_to_be() {
 }
 
 #[test]
-fn pidfds_are_passed_and_no_longer() {
+fn pidfds_can_be_switched_on_and_off() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let mut listener = bind(&path);

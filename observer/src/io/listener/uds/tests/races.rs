@@ -30,7 +30,7 @@ fn race_of_threads(path: &Path, threads: usize) {
 }
 
 #[test]
-fn of_threads_that_bind_at_once_one_wins() {
+fn one_of_several_threads_that_bind_at_once_wins() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     for _ in 0..50 {
@@ -42,7 +42,7 @@ fn of_threads_that_bind_at_once_one_wins() {
 }
 
 #[test]
-fn of_processes_that_bind_at_once_one_wins() {
+fn one_of_several_processes_that_bind_at_once_wins() {
     const TAKEN: i32 = 17;
     let folder = Folder::new();
     let (path, go) = (folder.join("a.sock"), folder.join("go"));
@@ -92,7 +92,7 @@ fn of_processes_that_bind_at_once_one_wins() {
 }
 
 #[test]
-fn whoever_is_bound_is_reached_while_others_come_and_go() {
+fn a_bound_listener_is_reached_while_others_try_to_bind() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let bound = AtomicUsize::new(0);
@@ -135,7 +135,7 @@ fn swap(path: &Path, victim: &Path, live: &Path, stop: &AtomicBool) {
 }
 
 #[test]
-fn a_path_that_is_swapped_while_it_is_bound_leads_to_no_other_file() {
+fn a_path_that_is_swapped_during_bind_affects_no_other_file() {
     let folder = Folder::new();
     let (path, victim) = (folder.join("a.sock"), folder.join("victim"));
     let live_path = folder.join("live.sock");

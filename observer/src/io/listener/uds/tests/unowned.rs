@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn a_name_without_a_file() {
+fn an_abstract_name_is_bound_without_a_file() {
     // Where no other test's child holds a copy of what is dropped.
     in_child(abstract_names);
 }
@@ -42,7 +42,7 @@ fn abstract_names() {
 }
 
 #[test]
-fn an_inherited_socket_is_used_and_left() {
+fn an_inherited_socket_is_used_and_its_file_is_kept() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -68,7 +68,7 @@ fn an_inherited_socket_is_used_and_left() {
 }
 
 #[test]
-fn a_descriptor_that_is_no_such_socket() {
+fn a_descriptor_that_is_not_a_bound_datagram_socket_is_refused() {
     let folder = Folder::new();
     let (connected, _other) = UnixDatagram::pair().unwrap();
     let path = folder.join("a");

@@ -1,4 +1,4 @@
-//! Processes that send without being told each time, and count what the kernel takes.
+//! Processes that send on their own and count what the kernel accepts.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -8,27 +8,28 @@ use std::time::{Duration, Instant};
 use varta::{BeatOutcome, Status, Varta};
 use varta_observer::{Event, Observer};
 
-use super::{Child, frame, hear_all, ms, shared_numbers, wait_until};
+use super::{Child, frame, ms, poll_all, shared_numbers, wait_until};
 
-/// A process that sends as it is told, until it is told to stop, and counts what was taken.
-pub(crate) struct Sending {
+/// A process that calls a send function until it is asked to stop, and counts the datagrams
+/// that were accepted.
+pub(crate) struct Sender {
     process: Child,
-    /// How many were taken, whether to stop, whether it has, and in nanoseconds since
-    /// `start` when the last was taken, and the longest time in which none was.
+    /// How many were accepted, whether to stop, whether it has stopped; and in nanoseconds
+    /// since `start`: when the last was accepted, and the longest time between two.
     numbers: &'static [AtomicU64; 5],
     start: Instant,
 }
 
-impl Sending {
+impl Sender {
     pub(crate) fn start<S: FnMut() -> bool>(connect: impl FnOnce() -> S) -> Self {
         let numbers = shared_numbers();
-        let [taken, stop, stopped, last, longest] = numbers;
+        let [accepted, stop, stopped, last, longest] = numbers;
         let start = Instant::now();
         let process = Child::start(|| {
             let mut send = connect();
             while stop.load(SeqCst) == 0 {
                 if send() {
-                    taken.fetch_add(1, SeqCst);
+                    accepted.fetch_add(1, SeqCst);
                     let now = nanoseconds(start.elapsed());
                     longest.fetch_max(now - last.swap(now, SeqCst), SeqCst);
                 }
@@ -39,7 +40,7 @@ impl Sending {
         Self { process, numbers, start }
     }
 
-    /// As fast as it goes, without ever waiting.
+    /// Sends as fast as possible, without blocking.
     pub(crate) fn flood(path: &Path) -> Self {
         Self::start(|| {
             let socket = UnixDatagram::unbound().unwrap();
@@ -68,18 +69,18 @@ impl Sending {
         self.process.pid()
     }
 
-    pub(crate) fn taken(&self) -> u64 {
+    pub(crate) fn accepted(&self) -> u64 {
         self.numbers[0].load(SeqCst)
     }
 
-    /// The longest time in which none of its beats was taken. On a busy machine that is
-    /// long, and no observer can help it.
+    /// The longest time in which none of its beats was accepted. On a busy machine that can be
+    /// long, whatever the observer does.
     pub(crate) fn longest(&self) -> Duration {
         let since = nanoseconds(self.start.elapsed()) - self.numbers[3].load(SeqCst);
         Duration::from_nanos(since.max(self.numbers[4].load(SeqCst)))
     }
 
-    pub(crate) fn tell_to_stop(&self) {
+    pub(crate) fn request_stop(&self) {
         self.numbers[1].store(1, SeqCst);
     }
 
@@ -92,14 +93,14 @@ fn nanoseconds(time: Duration) -> u64 {
     time.as_nanos().try_into().unwrap()
 }
 
-/// Has them stop, and hears the rest of what they sent.
-pub(crate) fn stop(observer: &mut Observer, all: &[&Sending]) -> Vec<Event> {
-    let mut heard = Vec::new();
-    all.iter().for_each(|sending| sending.tell_to_stop());
+/// Stops the senders and polls the rest of what they sent.
+pub(crate) fn stop(observer: &mut Observer, all: &[&Sender]) -> Vec<Event> {
+    let mut events = Vec::new();
+    all.iter().for_each(|sender| sender.request_stop());
     wait_until(|| {
-        heard.extend(hear_all(observer));
-        all.iter().all(|sending| sending.has_stopped())
+        events.extend(poll_all(observer));
+        all.iter().all(|sender| sender.has_stopped())
     });
-    heard.extend(hear_all(observer));
-    heard
+    events.extend(poll_all(observer));
+    events
 }

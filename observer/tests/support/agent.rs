@@ -1,4 +1,4 @@
-//! A process that sends what it is told, and ends as it is told.
+//! A process that sends and ends on command.
 
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -6,16 +6,16 @@ use std::path::Path;
 
 use super::{Child, Ended, PATIENCE, frame};
 
-/// A child with a socket that is connected to an observer's.
-pub(crate) struct Puppet {
+/// A child process with a socket that is connected to an observer's.
+pub(crate) struct TestAgent {
     child: Child,
-    strings: UnixDatagram,
+    commands: UnixDatagram,
 }
 
 const SEND: u8 = 1;
 const END: u8 = 2;
 
-/// How a puppet ends.
+/// How an agent ends.
 #[derive(Debug, Clone, Copy)]
 #[repr(u8)]
 pub(crate) enum End {
@@ -23,42 +23,42 @@ pub(crate) enum End {
     Signal = 2,
 }
 
-impl Puppet {
+impl TestAgent {
     #[track_caller]
     pub(crate) fn at(path: &Path) -> Self {
         Self::after(path, || {})
     }
 
-    /// One that does something first.
+    /// As [`at`](Self::at), but runs `before` first.
     #[track_caller]
     pub(crate) fn after(path: &Path, before: impl FnOnce()) -> Self {
-        let (strings, hands) = UnixDatagram::pair().unwrap();
-        strings.set_read_timeout(Some(PATIENCE)).unwrap();
-        let child = Child::start(|| dance(path, &hands, before));
-        let puppet = Self { child, strings };
-        assert_eq!(puppet.answer().unwrap(), 0);
-        puppet
+        let (commands, child_end) = UnixDatagram::pair().unwrap();
+        commands.set_read_timeout(Some(PATIENCE)).unwrap();
+        let child = Child::start(|| run_commands(path, &child_end, before));
+        let agent = Self { child, commands };
+        assert_eq!(agent.answer().unwrap(), 0);
+        agent
     }
 
-    /// As [`at`](Self::at), by a way of forking that need not be the C library's.
+    /// As [`at`](Self::at), with a fork function that need not be the C library's.
     #[track_caller]
     pub(crate) fn forked_by(path: &Path, fork: impl FnOnce() -> libc::pid_t) -> Self {
-        let (strings, hands) = UnixDatagram::pair().unwrap();
-        strings.set_read_timeout(Some(PATIENCE)).unwrap();
-        let child = Child::start_by(fork, || dance(path, &hands, || {}));
-        let puppet = Self { child, strings };
-        assert_eq!(puppet.answer().unwrap(), 0);
-        puppet
+        let (commands, child_end) = UnixDatagram::pair().unwrap();
+        commands.set_read_timeout(Some(PATIENCE)).unwrap();
+        let child = Child::start_by(fork, || run_commands(path, &child_end, || {}));
+        let agent = Self { child, commands };
+        assert_eq!(agent.answer().unwrap(), 0);
+        agent
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.pid()
     }
 
-    /// Has it send a datagram; tells how that went.
+    /// Has it send a datagram, and returns the result.
     #[track_caller]
     pub(crate) fn try_send(&self, bytes: &[u8]) -> io::Result<()> {
-        self.strings.send(&[&[SEND], bytes].concat()).unwrap();
+        self.commands.send(&[&[SEND], bytes].concat()).unwrap();
         match self.answer()? {
             0 => Ok(()),
             errno => Err(io::Error::from_raw_os_error(errno)),
@@ -70,16 +70,16 @@ impl Puppet {
         self.try_send(bytes).unwrap();
     }
 
-    /// Has it beat, by the pid that it has here.
+    /// Has it beat with the pid that it has in this namespace.
     #[track_caller]
     pub(crate) fn beat(&self, nonce: u64) {
         self.send(&frame(self.pid(), nonce));
     }
 
-    /// Has it beat so often and end at once.
+    /// Has it beat this many times and end at once.
     #[track_caller]
     pub(crate) fn beat_and_end(&self, beats: u8, end: End, how: u8) {
-        self.strings.send(&[END, beats, end as u8, how]).unwrap();
+        self.commands.send(&[END, beats, end as u8, how]).unwrap();
     }
 
     #[track_caller]
@@ -87,37 +87,37 @@ impl Puppet {
         self.beat_and_end(0, End::Exit, code);
     }
 
-    /// Ends it by a signal of its own.
+    /// Has it end by a signal that it sends itself.
     #[track_caller]
     pub(crate) fn die_of(&self, signal: i32) {
         self.beat_and_end(0, End::Signal, signal.try_into().unwrap());
     }
 
-    /// Takes note of its end, as its parent.
+    /// Reaps it, as its parent.
     #[track_caller]
     pub(crate) fn reap(&mut self) -> Ended {
         self.child.wait()
     }
 
-    /// Returns when it has ended; it is not reaped.
+    /// Waits until it has ended, without reaping it.
     #[track_caller]
     pub(crate) fn wait_for_end(&self) {
         // SAFETY: numbers and pointers, all of which may be zero.
-        let mut told: libc::siginfo_t = unsafe { std::mem::zeroed() };
+        let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
         let options = libc::WEXITED | libc::WNOWAIT;
-        // SAFETY: `told` is ours to be written.
-        let waited = unsafe { libc::waitid(libc::P_PID, self.pid(), &raw mut told, options) };
+        // SAFETY: `info` may be written.
+        let waited = unsafe { libc::waitid(libc::P_PID, self.pid(), &raw mut info, options) };
         assert_eq!(waited, 0, "{}", io::Error::last_os_error());
     }
 
     fn answer(&self) -> io::Result<i32> {
         let mut answer = [0; 4];
-        self.strings.recv(&mut answer)?;
+        self.commands.recv(&mut answer)?;
         Ok(i32::from_ne_bytes(answer))
     }
 }
 
-fn dance(path: &Path, hands: &UnixDatagram, before: impl FnOnce()) {
+fn run_commands(path: &Path, child_end: &UnixDatagram, before: impl FnOnce()) {
     let errno = |result: io::Result<()>| match result {
         Ok(()) => 0,
         Err(error) => error.raw_os_error().unwrap_or(libc::EIO),
@@ -125,15 +125,15 @@ fn dance(path: &Path, hands: &UnixDatagram, before: impl FnOnce()) {
     let socket = UnixDatagram::unbound().unwrap();
     socket.connect(path).unwrap();
     before();
-    hands.send(&0_i32.to_ne_bytes()).unwrap();
+    child_end.send(&0_i32.to_ne_bytes()).unwrap();
     let mut nonce = 0;
     loop {
-        let mut told = [0; 256];
-        let length = hands.recv(&mut told).unwrap();
-        match told[..length] {
+        let mut command = [0; 256];
+        let length = child_end.recv(&mut command).unwrap();
+        match command[..length] {
             [SEND, ref bytes @ ..] => {
                 let answer = errno(socket.send(bytes).map(drop));
-                hands.send(&answer.to_ne_bytes()).unwrap();
+                child_end.send(&answer.to_ne_bytes()).unwrap();
             }
             [END, beats, end, how] => {
                 for _ in 0..beats {
@@ -141,8 +141,8 @@ fn dance(path: &Path, hands: &UnixDatagram, before: impl FnOnce()) {
                     socket.send(&frame(std::process::id(), nonce)).unwrap();
                 }
                 if end == End::Signal as u8 {
-                    // The standard library's handler would let one pass.
-                    // SAFETY: takes numbers alone.
+                    // The standard library's handler would let one SIGSEGV pass. SAFETY: takes
+                    // only numbers.
                     unsafe { libc::signal(how.into(), libc::SIG_DFL) };
                     // SAFETY: takes a number.
                     unsafe { libc::raise(how.into()) };
