@@ -1,4 +1,4 @@
-//! What the tests in here share: processes, folders, patience.
+//! Shared by the unit tests: processes, folders and waiting.
 
 #![allow(unsafe_code, reason = "forking")]
 #![allow(
@@ -6,7 +6,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 #[allow(dead_code, reason = "shared with the agent's tests")]
@@ -28,20 +28,20 @@ pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
 pub(crate) use rights::send_with_descriptors;
 
-/// How long anything is waited for. Reached only when something is wrong.
+/// The longest wait of a test. It is reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Looks until the condition holds.
+/// Waits until the condition holds.
 #[track_caller]
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited for {PATIENCE:?} in vain");
+        assert!(start.elapsed() < PATIENCE, "the condition did not hold within {PATIENCE:?}");
         std::thread::sleep(Duration::from_millis(1));
     }
 }
 
-/// A child that does nothing until it is told to end or is killed.
+/// A child that does nothing until it is asked to exit or is killed.
 pub(crate) struct Idle {
     pub(crate) child: Child,
     end: UnixDatagram,
@@ -50,8 +50,8 @@ pub(crate) struct Idle {
 impl Idle {
     #[track_caller]
     pub(crate) fn start() -> Self {
-        let (end, told) = UnixDatagram::pair().unwrap();
-        let child = Child::start(|| exit(receive::<1>(&told)[0].into()));
+        let (end, command) = UnixDatagram::pair().unwrap();
+        let child = Child::start(|| exit(receive::<1>(&command)[0].into()));
         Self { child, end }
     }
 
@@ -65,7 +65,7 @@ impl Idle {
     }
 }
 
-/// A process that is no child of this one but of another, which reaps it when told.
+/// A child of another child of this process, which reaps it on request.
 pub(crate) struct Grandchild {
     _parent: Child,
     pub(crate) pid: u32,
@@ -74,15 +74,16 @@ pub(crate) struct Grandchild {
 }
 
 impl Grandchild {
-    /// Lets its parent do something before it is born, and itself after [`go`](Self::go).
+    /// Runs `before` in its parent before the fork, and `run` in itself after
+    /// [`go`](Self::go).
     #[track_caller]
     pub(crate) fn start(before: impl FnOnce(), run: impl FnOnce()) -> Self {
         let (to_parent, from_test) = UnixDatagram::pair().unwrap();
-        let (go, gone) = UnixDatagram::pair().unwrap();
+        let (go, start) = UnixDatagram::pair().unwrap();
         let parent = Child::start(|| {
             before();
             let mut child = Child::start(|| {
-                receive::<1>(&gone);
+                receive::<1>(&start);
                 run();
             });
             from_test.send(&child.pid().to_ne_bytes()).unwrap();
@@ -101,7 +102,7 @@ impl Grandchild {
         self.go.send(&[0]).unwrap();
     }
 
-    /// Returns when it has been reaped, which takes its end.
+    /// Waits until its parent has reaped it, so it must end.
     #[track_caller]
     pub(crate) fn reap(&self) {
         self.to_parent.send(&[0]).unwrap();
@@ -118,20 +119,22 @@ fn receive<const N: usize>(socket: &UnixDatagram) -> [u8; N] {
 
 /// Ends this process at once.
 pub(crate) fn exit(code: i32) -> ! {
-    // SAFETY: ends a child without running what is its parent's to run.
+    // SAFETY: ends a child without running its parent's exit handlers.
     unsafe { libc::_exit(code) }
 }
 
-/// A fork whose child has this pid.
+/// Forks a child with this pid.
 pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
     let wanted = libc::pid_t::try_from(pid).unwrap();
     // SAFETY: numbers and pointers, all of which may be zero.
-    let mut how: libc::clone_args = unsafe { std::mem::zeroed() };
-    how.exit_signal = libc::SIGCHLD as u64;
-    how.set_tid = (&raw const wanted).expose_provenance() as u64;
-    how.set_tid_size = 1;
-    // SAFETY: reads `how`. As a fork; the child does not allocate.
-    let forked = unsafe { libc::syscall(libc::SYS_clone3, &raw const how, size_of_val(&how)) };
+    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
+    arguments.exit_signal = libc::SIGCHLD as u64;
+    arguments.set_tid = (&raw const wanted).expose_provenance() as u64;
+    arguments.set_tid_size = 1;
+    // SAFETY: reads `arguments`. Like a fork; the child does not allocate.
+    let forked = unsafe {
+        libc::syscall(libc::SYS_clone3, &raw const arguments, size_of_val(&arguments))
+    };
     forked.try_into().unwrap()
 }
 
@@ -145,22 +148,22 @@ pub(crate) fn pause() {
 
 #[track_caller]
 pub(crate) fn kill(pid: u32, signal: i32) {
-    // SAFETY: takes numbers alone.
+    // SAFETY: takes only numbers.
     let sent = unsafe { libc::kill(pid.try_into().unwrap(), signal) };
     assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// How many descriptors this process has open. Other tests open some too, so it is asked
-/// for in a child.
+/// The number of open descriptors of this process. Call it in a child, because other tests
+/// open descriptors too.
 #[track_caller]
 pub(crate) fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
-/// Lets this process, which should be a child, open one descriptor more and no other.
+/// Lets this process, which should be a child, open only one more descriptor.
 #[track_caller]
 pub(crate) fn leave_one_descriptor(like: BorrowedFd<'_>) {
-    // The next is the lowest that is free; the limit is on the number.
+    // The next descriptor is the lowest free number; the limit is one of numbers.
     let next: u64 = like.try_clone_to_owned().unwrap().as_raw_fd().unsigned_abs().into();
     let limit = libc::rlimit { rlim_cur: next + 1, rlim_max: next + 1 };
     // SAFETY: reads `limit`.
@@ -168,13 +171,13 @@ pub(crate) fn leave_one_descriptor(like: BorrowedFd<'_>) {
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// Whether what only root may do can be tested here. In CI it must be.
+/// Whether this process is root, which some tests need. In CI it must be.
 #[track_caller]
 pub(crate) fn is_root() -> bool {
     // SAFETY: takes nothing and cannot fail.
     let root = unsafe { libc::geteuid() } == 0;
     let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    assert!(root || !ci, "CI must run the tests as root, or these are never run");
+    assert!(root || !ci, "CI must run the tests as root, because some need it");
     if !root {
         let _ = std::io::Write::write_all(
             &mut std::io::stderr(),
@@ -184,18 +187,18 @@ pub(crate) fn is_root() -> bool {
     root
 }
 
-/// Becomes another user, for good.
+/// Switches to another user permanently.
 #[track_caller]
 pub(crate) fn become_user(id: u32) {
-    // SAFETY: takes numbers alone.
+    // SAFETY: takes only numbers.
     let group = unsafe { libc::setresgid(id, id, id) };
     assert_eq!(group, 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: takes numbers alone.
+    // SAFETY: takes only numbers.
     let user = unsafe { libc::setresuid(id, id, id) };
     assert_eq!(user, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// Counts what each thread allocates.
+/// An allocator that counts the allocations of each thread.
 struct Counting;
 
 #[global_allocator]
@@ -205,19 +208,19 @@ thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
 }
 
-/// How often this thread allocates while it runs this.
+/// The number of allocations of this thread while it runs `run`.
 pub(crate) fn allocations_of(run: impl FnOnce()) -> usize {
     let before = ALLOCATIONS.get();
     run();
     ALLOCATIONS.get() - before
 }
 
-// SAFETY: leaves all to the system's, and itself allocates nothing: the counter is a
+// SAFETY: delegates to the system allocator and allocates nothing itself: the counter is a
 // thread-local without a destructor.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller's promises are passed on.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
 

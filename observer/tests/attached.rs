@@ -1,5 +1,5 @@
-//! Shows that a datagram with descriptors attached never keeps the observer from reading
-//! beats, on kernels that cannot refuse it (before Linux 6.16).
+//! A datagram with attached descriptors never blocks the observer on kernels that cannot
+//! refuse it (before Linux 6.16).
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -19,7 +19,8 @@ use support::{
 };
 use varta_observer::{Builder, Observer};
 
-/// A close that lingers sleeps for 300 s, and no machine is held for as long as this.
+/// A lingering close sleeps for 300 s. Even on a busy machine, everything else takes less than
+/// this.
 const AT_MOST: Duration = Duration::from_secs(20);
 
 const SO_PASSRIGHTS: libc::c_int = 83;
@@ -45,7 +46,7 @@ impl Pair {
         Self { observer, sender, sent: 0 }
     }
 
-    /// Polls until all that was sent has been received; no poll may sleep.
+    /// Polls until all that was sent has been received. No poll may block.
     #[track_caller]
     fn receive(&mut self) {
         loop {
@@ -65,7 +66,7 @@ impl Pair {
         self.sent += 1;
     }
 
-    /// Sends a datagram that lingers. Answers what must stay open.
+    /// Sends a datagram with a lingering socket. Returns the peer, which must stay open.
     fn linger(&mut self, lingering: LingeringSocket, bytes: &[u8]) -> TcpStream {
         self.sent += 1;
         lingering.send(&self.sender, bytes)
@@ -80,8 +81,8 @@ fn a_lingering_socket_does_not_block_the_observer() {
         let before = open_descriptors();
         let own = frame(std::process::id(), 9);
         let mut peers = Vec::new();
-        // Before anybody is followed the kernel is asked for pidfds, and there is room where
-        // others' descriptors could come; later there is none.
+        // Until an agent is followed the kernel passes pidfds, so that there is room for
+        // control data, in which attached descriptors could arrive. Later there is none.
         for round in 0..2 {
             for bytes in [&[][..], &own, &[7; 99]] {
                 peers.push(pair.linger(LingeringSocket::new(), bytes));
@@ -90,7 +91,7 @@ fn a_lingering_socket_does_not_block_the_observer() {
             let plain = vec![pair.sender.as_fd(); 253];
             send_with_descriptors(&pair.sender, &own, &plain).unwrap();
             pair.sent += 1;
-            // All are read in one look.
+            // All of these are read in one poll.
             peers.push(pair.linger(LingeringSocket::new(), &own));
             for nonce in 1..=3 {
                 pair.beat(3 * round + nonce);
@@ -99,7 +100,8 @@ fn a_lingering_socket_does_not_block_the_observer() {
             assert_eq!(pair.observer.stats().unwrap().beats, 3 * (round + 1));
         }
         assert_eq!(pair.observer.stats().unwrap().control_truncated, 10);
-        // All that came with them is closed. One descriptor follows this process.
+        // All attached descriptors are closed. The observer holds one descriptor of this
+        // process.
         drop(peers);
         wait_until(|| open_descriptors() == before + 1);
     });
@@ -111,13 +113,13 @@ fn a_lingering_socket_does_not_block_the_observer_when_no_descriptor_is_free() {
         let folder = Folder::new();
         let mut pair = Pair::bind(&folder);
         let lingering: Vec<_> = (0..6).map(|_| LingeringSocket::new()).collect();
-        let mut hoard = Vec::new();
+        let mut files = Vec::new();
         limit_descriptors(File::open("/dev/null").unwrap().as_raw_fd().unsigned_abs().into());
         let mut peers = Vec::new();
         for (nonce, lingering) in (1..).zip(lingering) {
             peers.push(pair.linger(lingering, &[7; 32]));
-            // The sender's own copy was the last descriptor to be had.
-            hoard.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
+            // The sender's own copy was the last free descriptor.
+            files.extend(std::iter::from_fn(|| File::open("/dev/null").ok()));
             pair.beat(nonce);
             pair.receive();
             assert_eq!(pair.observer.stats().unwrap().beats, nonce);
@@ -133,14 +135,15 @@ fn dropping_an_observer_does_not_wait_for_a_queued_lingering_socket() {
         let _peer = pair.linger(LingeringSocket::new(), &[7; 32]);
         let Pair { observer, sender, .. } = pair;
         let start = Instant::now();
-        // In a forked child, which has none of the observer's threads, and here.
+        // Once in a forked child, which has none of the observer's threads, and once here.
         in_child(move || drop(observer));
         assert!(start.elapsed() < AT_MOST, "{:?}", start.elapsed());
         assert!(sender.send(&[7; 32]).is_err());
     });
 }
 
-/// Also on kernels that refuse descriptors: these were queued before it could be asked to.
+/// This also happens on kernels that can refuse descriptors, because these were queued
+/// earlier.
 #[test]
 fn a_lingering_socket_queued_before_the_socket_is_inherited_does_not_block_the_observer() {
     in_child(|| {

@@ -1,5 +1,5 @@
-//! Shows what can be changed of an observer that runs: further endpoints, other keys,
-//! thresholds and rates, none of which loses an agent.
+//! Changes to a running observer: endpoints, keys, thresholds and rates. None of them loses an
+//! agent.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -91,7 +91,7 @@ fn every_endpoint_can_be_added() {
     assert!(!first.exists() && !second.exists());
 }
 
-/// While somebody is awaited the kernel is asked for pidfds, at a new socket too.
+/// As long as an agent is unconfirmed the kernel passes pidfds, at a new socket too.
 #[test]
 fn an_agent_at_a_new_endpoint_is_confirmed_by_its_first_beat() {
     let folder = Folder::new();
@@ -118,13 +118,13 @@ fn an_endpoint_that_cannot_be_added_changes_nothing() {
         assert_eq!(observer.udp_addresses().count(), 0);
         error
     };
-    let taken_too = "an observer is already listening there";
+    let in_use = "an observer is already listening there";
     let shown = taken.display();
-    assert_eq!(refused(endpoint(&taken)), format!("cannot bind {shown}: {taken_too}"));
+    assert_eq!(refused(endpoint(&taken)), format!("cannot bind {shown}: {in_use}"));
     let holder = UdpSocket::bind((HERE, 0)).unwrap();
     let address = holder.local_addr().unwrap();
     let with_key = |address| secure(address, KeyFile::Shared(file.clone()));
-    assert_eq!(refused(with_key(address)), format!("cannot bind udp://{address}: {taken_too}"));
+    assert_eq!(refused(with_key(address)), format!("cannot bind udp://{address}: {in_use}"));
     fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let error = refused(with_key((HERE, 0).into()));
     assert!(error.contains(file.to_str().unwrap()), "{error}");
@@ -134,7 +134,7 @@ fn an_endpoint_that_cannot_be_added_changes_nothing() {
     let error = observer.listen(with_master()).unwrap_err().to_string();
     assert_eq!(error, "cannot bind: more than one master key was given");
 
-    // The key of the endpoint that was refused is not held.
+    // The key of the refused endpoint is not used.
     let address = observer.udp_addresses().next().unwrap();
     let network = UdpSocket::bind((HERE, 0)).unwrap();
     network.send_to(&sealed(7, 1, 1, &frame(78, 1)), address).unwrap();
@@ -179,7 +179,7 @@ fn keys_are_changed_without_losing_agents() {
     send(&recorded);
     let agent = poll_until(&mut observer, is("beat"))[0].about.unwrap().agent;
 
-    // Both, then the new one alone.
+    // First both keys, then only the new one.
     observer.set_keys(vec![key(2), key(1)], None).unwrap();
     send(&sealed(1, b'a', 2, &frame(4321, 2)));
     send(&sealed(2, b'b', 1, &frame(4321, 3)));
@@ -191,7 +191,7 @@ fn keys_are_changed_without_losing_agents() {
     let events = poll_until(&mut observer, is("beat"));
     assert_eq!(events[0].about.unwrap().agent, agent);
     assert_eq!(observer.stats().unwrap().decrypt_failures, 1);
-    // Should the old one come back, what was heard under it is not heard again.
+    // If the old key is set again, beats that were already accepted under it are replays.
     observer.set_keys(vec![key(1)], None).unwrap();
     send(&recorded);
     send(&sealed(1, b'a', 9, &frame(4321, 6)));
@@ -199,7 +199,7 @@ fn keys_are_changed_without_losing_agents() {
     assert_eq!(events[0].about.unwrap().agent, agent);
     assert_eq!(observer.stats().unwrap().replays, 1);
 
-    // A master key in place of all shared ones, and another in its place.
+    // A master key replaces all shared keys, and another replaces it.
     for byte in [8, 9] {
         observer.set_keys(vec![], Some(key(byte))).unwrap();
         let mut own = Varta::connect_secure_udp_with_master(address, key(byte)).unwrap();
@@ -217,7 +217,6 @@ fn keys_are_changed_without_losing_agents() {
     assert_accounted(&observer, 7);
 }
 
-/// It remembers its senders from its first key on.
 #[test]
 fn an_observer_remembers_senders_from_its_first_key_on() {
     let mut observer =
@@ -243,7 +242,7 @@ fn an_observer_remembers_senders_from_its_first_key_on() {
     assert_eq!((stats.decrypt_failures, stats.replays), (1, 1));
 }
 
-/// Also of a host that waits for the descriptor, and has no reason to ask for it anew.
+/// A host that waits for the descriptor is woken, too.
 #[test]
 fn a_new_default_threshold_applies_at_once() {
     let folder = Folder::new();
@@ -261,7 +260,8 @@ fn a_new_default_threshold_applies_at_once() {
         poll_all(&mut observer).is_empty() && !readable_within(descriptor.as_fd(), ms(0))
     });
 
-    // Long over by then; and a tick alone would come in a second.
+    // The new threshold has already passed. The regular tick would wake the host only after a
+    // second.
     observer.set_default_threshold(ms(1)).unwrap();
     assert!(readable_within(descriptor.as_fd(), ms(500)));
     let events = poll_until(&mut observer, is("stall"));
@@ -295,7 +295,7 @@ fn a_simulated_observer_can_be_changed_too() {
         What::Stall { last_nonce: 1, last_ns: 0, deaf: false }
     );
 
-    // Half the shortest threshold is what counts as a pause.
+    // Anything longer than half the shortest threshold is a pause.
     observer.late(SECOND, SECOND - SECOND / 4);
     assert_eq!(observer.poll(), None);
     observer.late(2 * SECOND, 2 * SECOND - SECOND / 3);
@@ -304,11 +304,11 @@ fn a_simulated_observer_can_be_changed_too() {
     observer.late(3 * SECOND, 3 * SECOND - SECOND / 3);
     assert_eq!(observer.poll(), None);
 
-    // By a slow rate three beats in advance; by a faster one nobody owes anything for them.
+    // A slow rate allows a burst of three; a new rate starts with an empty bucket.
     observer.set_rates(Some(Rate { per_second: 1, burst: 3 }), None);
     let at = 10 * SECOND;
-    let events: Vec<_> = (2..7).map(|nonce| feed(&mut observer, at, nonce).len()).collect();
-    assert_eq!(events, [2, 1, 1, 0, 0], "the first has recovered");
+    let counts: Vec<_> = (2..7).map(|nonce| feed(&mut observer, at, nonce).len()).collect();
+    assert_eq!(counts, [2, 1, 1, 0, 0], "the first beat is a recovery too");
     observer.set_rates(Some(Rate { per_second: 10, burst: 1 }), None);
     assert_eq!(feed(&mut observer, at + 1, 7), ["beat"]);
     assert_eq!(feed(&mut observer, at + 2, 8).len(), 0);
@@ -325,7 +325,7 @@ fn a_simulated_observer_can_be_changed_too() {
     assert_eq!(observer.stats().decrypt_failures, 2);
 }
 
-/// What would have been none is a pause by half of the new threshold.
+/// A delay that was no pause before is one by half of the new threshold.
 #[test]
 fn a_new_default_threshold_changes_what_counts_as_a_pause() {
     let folder = Folder::new();

@@ -1,5 +1,5 @@
-//! Shows what becomes of agents for whom there is no descriptor to spare: they are followed
-//! all the same, and looked for when they have been silent too long.
+//! Agents for which there is no descriptor are followed too, and looked up when they are
+//! silent for too long.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -27,7 +27,7 @@ fn listening(path: &Path) -> Builder {
     Builder::new().listen(path.to_str().unwrap().parse().unwrap())
 }
 
-/// Processes that have been heard twice, one after the other.
+/// Agents with two beats each.
 fn agents_with_two_beats(
     observer: &mut Observer,
     path: &Path,
@@ -48,17 +48,17 @@ fn end(agent: &mut TestAgent) {
     agent.reap();
 }
 
-/// Whose event of this name was heard, by their places among the agents.
-fn whose(events: &[Event], name: &str, agents: &[TestAgent]) -> Vec<usize> {
-    let mut whose: Vec<_> = events
+/// The agents with an event of this name, as indexes.
+fn indexes_of(events: &[Event], name: &str, agents: &[TestAgent]) -> Vec<usize> {
+    let mut indexes: Vec<_> = events
         .iter()
         .filter(|event| event.what.name() == name)
         .filter_map(|event| {
             agents.iter().position(|agent| agent.pid() == event.about.unwrap().pid)
         })
         .collect();
-    whose.sort_unstable();
-    whose
+    indexes.sort_unstable();
+    indexes
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn assert_exits_are_found(bound: usize) {
     let mut agents = agents_with_two_beats(&mut observer, &path, 8);
     assert_eq!(observer.snapshot().unwrap().len(), 8);
     poll_all(&mut observer);
-    // Everybody is back, should the machine have been slow.
+    // Agents that have stalled on a slow machine recover here.
     for (nonce, agent) in (3..).zip(&agents) {
         agent.beat(nonce);
         poll_until(&mut observer, is("beat"));
@@ -91,18 +91,18 @@ fn assert_exits_are_found(bound: usize) {
         assert!(events.len() < 100, "{}", text_of(&events));
         events.extend(observer.poll().unwrap());
     }
-    assert_eq!(whose(&events, "exit", &agents), gone);
-    assert_eq!(whose(&events, "stall", &agents), [1, 2, 3, 4, 7], "{}", text_of(&events));
+    assert_eq!(indexes_of(&events, "exit", &agents), gone);
+    assert_eq!(indexes_of(&events, "stall", &agents), [1, 2, 3, 4, 7], "{}", text_of(&events));
     for event in events.iter().filter(|event| event.what.name() == "exit") {
         let What::Exit { cause, .. } = event.what else { panic!("{event}") };
         let held = bound > 0 && event.about.unwrap().pid == agents[0].pid();
         let known = if held { ExitCause::Signal(libc::SIGKILL) } else { ExitCause::Unknown };
         assert_eq!(cause, known);
     }
-    // One that dies after its Stall is found too, if late.
+    // An agent that exits after its Stall is found too, but later.
     end(&mut agents[7]);
     let events = poll_until(&mut observer, is("exit"));
-    assert_eq!(whose(&events, "exit", &agents), [7], "{}", text_of(&events));
+    assert_eq!(indexes_of(&events, "exit", &agents), [7], "{}", text_of(&events));
     assert_eq!(observer.snapshot().unwrap().len(), 4);
 }
 
@@ -116,7 +116,7 @@ fn no_more_descriptors_are_held_than_allowed_and_none_leaks() {
                 listening(&path).threshold(NEVER).descriptors(bound).bind().unwrap();
             let before = open_descriptors();
             let mut agents: Vec<_> = (0..12).map(|_| TestAgent::at(&path)).collect();
-            let of_puppets = open_descriptors() - before;
+            let in_use_by_agents = open_descriptors() - before;
             for agent in &agents {
                 for nonce in [1, 2, 3] {
                     agent.beat(nonce);
@@ -124,7 +124,7 @@ fn no_more_descriptors_are_held_than_allowed_and_none_leaks() {
                 }
             }
             poll_all(&mut observer);
-            assert_eq!(open_descriptors(), before + of_puppets + expected);
+            assert_eq!(open_descriptors(), before + in_use_by_agents + expected);
             agents.iter_mut().for_each(end);
             wait_until(|| {
                 poll_all(&mut observer);
@@ -136,7 +136,7 @@ fn no_more_descriptors_are_held_than_allowed_and_none_leaks() {
     });
 }
 
-/// As when the host has opened all that it may.
+/// The host itself has used up all descriptors.
 #[test]
 fn exits_are_found_when_descriptors_run_out() {
     in_child(|| {
@@ -147,8 +147,8 @@ fn exits_are_found_when_descriptors_run_out() {
         let mut agents: Vec<_> = (0..10).map(|_| TestAgent::at(&path)).collect();
         let next = File::open("/dev/null").unwrap().as_raw_fd();
         limit_descriptors(u64::try_from(next).unwrap() + 3);
-        let hoard: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
-        assert!(!hoard.is_empty());
+        let files: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        assert!(!files.is_empty());
 
         for agent in &agents {
             for nonce in [1, 2] {
@@ -168,10 +168,10 @@ fn exits_are_found_when_descriptors_run_out() {
             assert!(events.len() < 100, "{}", text_of(&events));
             events.extend(observer.poll().unwrap());
         }
-        assert_eq!(whose(&events, "exit", &agents), gone, "{}", text_of(&events));
+        assert_eq!(indexes_of(&events, "exit", &agents), gone, "{}", text_of(&events));
 
-        // Now there are some again. Whoever beats is followed as all are.
-        drop(hoard);
+        // There are free descriptors again. An agent gets one with its next beats.
+        drop(files);
         for nonce in [100, 101] {
             agents[9].beat(nonce);
             poll_until(&mut observer, |event| support::nonce(event) == Some(nonce));
@@ -184,7 +184,7 @@ fn exits_are_found_when_descriptors_run_out() {
     });
 }
 
-/// However many of them are left: the error says so, and no file stays behind.
+/// With any number of free descriptors, bind works, or returns an error and leaves no file.
 #[test]
 fn bind_without_enough_descriptors_fails_and_leaves_no_file() {
     let folder = Folder::new();

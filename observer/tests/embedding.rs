@@ -1,5 +1,5 @@
-//! Shows an observer in somebody else's loop: its descriptor is readable whenever there is
-//! something to say, whatever it is, and not else; and it costs a quiet host no wakes.
+//! An observer in a host's event loop: its descriptor is readable exactly when there are
+//! events, and it does not wake a quiet host.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -15,7 +15,7 @@ use support::{
 };
 use varta_observer::{Builder, Event, Observer};
 
-/// As a host does that has only this descriptor to wait for.
+/// Polls like a host that waits for only this descriptor.
 fn poll_when_readable(
     observer: &mut Observer,
     mut is_it: impl FnMut(&Event) -> bool,
@@ -34,7 +34,7 @@ fn the_descriptor_is_readable_for_each_kind_of_event() {
     let path = folder.join("varta.sock");
     let threshold = ms(100);
     let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
-    // Also when it was asked for before there was anybody.
+    // The descriptor was requested before there was any agent.
     assert!(!readable_within(observer.as_fd(), Duration::ZERO));
     let mut agent = TestAgent::at(&path);
     agent.beat(1);
@@ -67,10 +67,10 @@ fn the_descriptor_is_readable_until_all_events_are_taken() {
             let event = observer.poll_timeout(Duration::ZERO).unwrap().unwrap();
             assert_eq!(event.what.name(), "beat");
         }
-        // It may be, once more, for a look in vain.
+        // It may be readable once more without an event.
         wait_until(|| poll_all(&mut observer).is_empty() && !readable(&observer));
     }
-    // By another way of polling too.
+    // Other poll functions behave the same.
     agent.beat(100);
     agent.beat(101);
     assert!(observer.poll_timeout(NEVER).unwrap().is_some());
@@ -80,7 +80,7 @@ fn the_descriptor_is_readable_until_all_events_are_taken() {
     wait_until(|| poll_all(&mut observer).is_empty() && !readable(&observer));
 }
 
-/// Silences and ends of many at the same time, each taken alone.
+/// Many stalls and exits at the same time, taken one by one.
 #[test]
 fn the_descriptor_is_readable_while_stalls_and_exits_are_pending() {
     let folder = Folder::new();
@@ -119,7 +119,7 @@ fn a_host_can_sleep_until_the_next_deadline() {
     agent.beat(1);
     let beat = poll_until(&mut observer, is("beat"))[0];
     assert!(observer.next_deadline().unwrap().unwrap() <= threshold);
-    let (mut looks, mut paused) = (0, false);
+    let (mut polls, mut paused) = (0, false);
     let stall = loop {
         std::thread::sleep(observer.next_deadline().unwrap().unwrap());
         match observer.poll_timeout(Duration::ZERO).unwrap() {
@@ -127,17 +127,17 @@ fn a_host_can_sleep_until_the_next_deadline() {
             // On a busy machine.
             Some(event) if event.what.name() == "paused" => paused = true,
             Some(event) => panic!("{event}"),
-            None => looks += 1,
+            None => polls += 1,
         }
     };
-    // It may be early, but not often.
-    assert!(looks <= 8 || paused, "{looks} looks");
+    // The deadline may be early, but not often.
+    assert!(polls <= 8 || paused, "{polls} polls");
     let silent = Duration::from_nanos(stall.observer_ns - beat.observer_ns);
     assert!(silent >= threshold && (silent < threshold * 2 || paused), "{silent:?}");
     assert_eq!(
         observer.next_deadline().unwrap(),
         None,
-        "whoever is stalled, the kernel tells its end"
+        "the kernel reports the exit of a stalled agent"
     );
     agent.beat(2);
     agent.beat(3);
@@ -145,11 +145,11 @@ fn a_host_can_sleep_until_the_next_deadline() {
     assert_eq!(
         observer.next_deadline().unwrap(),
         Some(Duration::ZERO),
-        "its beats are to be said"
+        "its beats are pending"
     );
 }
 
-/// What a thread has given up its processor for.
+/// The number of voluntary context switches of this thread.
 fn waits() -> u64 {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
@@ -172,14 +172,14 @@ fn a_quiet_observer_wakes_at_most_once_a_second() {
         }
         (observer, agents)
     });
-    // Each in a thread of its own, in both ways at once.
+    // Each in its own thread, first blocking and then with poll(2).
     std::thread::scope(|scope| {
         for (mut observer, agents) in observers {
             scope.spawn(move || {
                 let before = waits();
                 assert_eq!(observer.poll_timeout(ms(3_000)).unwrap(), None);
                 let blocking = waits() - before;
-                // Three ticks, the end, and what else makes a thread wait.
+                // Three ticks, the end of the wait, and other reasons for a thread to wait.
                 assert!(blocking <= 6, "{blocking} wakes");
 
                 for (nonce, agent) in (3..).zip(&agents) {

@@ -1,4 +1,4 @@
-//! Runs the examples, each with an agent that beats three times and ends.
+//! Runs each example with an agent that beats three times and exits.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -10,12 +10,12 @@ use std::process::{Command, Stdio};
 
 use support::{End, Folder, TestAgent, wait_until};
 
-/// `cargo test` builds the examples beside the tests.
+/// The path of an example, which `cargo test` builds next to the tests.
 fn example(name: &str) -> PathBuf {
     let program = std::env::current_exe().unwrap();
     let path =
         program.parent().and_then(|deps| deps.parent()).unwrap().join("examples").join(name);
-    assert!(path.exists(), "{} is missing; type: cargo build --examples", path.display());
+    assert!(path.exists(), "{} is missing; run cargo build --examples", path.display());
     path
 }
 
@@ -34,12 +34,12 @@ fn each_example_follows_an_agent_to_its_end() {
         agent.beat_and_end(3, End::Exit, 7);
         agent.reap();
         let ended = running.wait_with_output().unwrap();
-        let said = String::from_utf8(ended.stdout).unwrap();
-        assert!(ended.status.success(), "{name}: {said}");
-        assert_eq!(said.matches(": beat, ok").count(), 3, "{name}: {said}");
+        let output = String::from_utf8(ended.stdout).unwrap();
+        assert!(ended.status.success(), "{name}: {output}");
+        assert_eq!(output.matches(": beat, ok").count(), 3, "{name}: {output}");
         assert!(
-            said.trim_end().ends_with("exit, exit code 7, last status ok"),
-            "{name}: {said}"
+            output.trim_end().ends_with("exit, exit code 7, last status ok"),
+            "{name}: {output}"
         );
     }
 }

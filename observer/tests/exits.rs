@@ -1,5 +1,5 @@
-//! Shows that the end of a process is an Exit, with its cause, long before its silence
-//! would be one; after all it has said; and once.
+//! The end of a process is one Exit with its cause, after all its beats and long before its
+//! silence would be a Stall.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -53,7 +53,7 @@ fn each_exit_has_its_cause() {
     assert_accounted(&observer, 8);
 }
 
-/// As under a service manager: the observer is nobody's parent.
+/// Under a service manager the observer is not the parent of the agents.
 #[test]
 fn the_exit_of_another_process_child_has_its_cause() {
     let folder = Folder::new();
@@ -92,7 +92,7 @@ fn an_exit_is_reported_after_all_queued_beats() {
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, ms(300), 0o600).unwrap();
     for already_followed in [false, true] {
-        // As many as the kernel queues at least, wherever this runs.
+        // Any kernel queues at least this many.
         let beats = 10;
         let mut agent = TestAgent::at(&path);
         let pid = agent.pid();
@@ -100,7 +100,7 @@ fn an_exit_is_reported_after_all_queued_beats() {
             agent.beat(1 << 40);
             poll_until(&mut observer, is("beat"));
         }
-        // So that the next look finds the end and the beats together.
+        // The next poll finds the exit and the beats together.
         assert!(names(&poll_all(&mut observer)).is_empty());
         agent.beat_and_end(beats, End::Exit, 3);
         agent.wait_for_end();
@@ -111,13 +111,13 @@ fn an_exit_is_reported_after_all_queued_beats() {
         assert_eq!(cause(events.last().unwrap()), ExitCause::Code(3));
         assert!(agent_info(&observer, pid).is_none());
         agent.reap();
-        // Nothing of it is heard again.
+        // There are no further events about it.
         let later = poll_for(&mut observer, ms(700));
         assert!(names(&later).is_empty(), "{}", text_of(&later));
     }
 }
 
-/// More than one look at the descriptors tells of, and all of them past their deadlines.
+/// There are more exits than one epoll wait returns, and all agents are past their deadlines.
 #[test]
 fn many_exits_at_once_cause_no_stall() {
     const MANY: usize = 200;
@@ -128,14 +128,14 @@ fn many_exits_at_once_cause_no_stall() {
     let mut agents = Vec::new();
     for _ in 0..MANY {
         let agent = TestAgent::at(&path);
-        // Not for the first time, so that all pidfds have come with datagrams.
+        // With a second beat, so that all pidfds were passed with datagrams.
         for nonce in [1, 2] {
             agent.beat(nonce);
             poll_until(&mut observer, is("beat"));
         }
         agents.push(agent);
     }
-    // What has stalled meanwhile, because making them took long, is back.
+    // Agents that have stalled because starting all of them took long recover here.
     for agent in &agents {
         agent.beat(3);
         poll_all(&mut observer);
@@ -146,7 +146,7 @@ fn many_exits_at_once_cause_no_stall() {
         kill(agent.pid(), libc::SIGKILL);
         agent.reap();
     }
-    // The host has other things to do.
+    // The host is busy with other work.
     std::thread::sleep(threshold * 2);
     let start = Instant::now();
     while count(&events, "exit") < MANY {

@@ -1,5 +1,5 @@
-//! Shows that one who is loud takes nothing from the others, and that under any load each
-//! accepted beat comes out as one event.
+//! Floods: a fast agent takes nothing from the others, and under any load each accepted beat
+//! is one event.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -28,7 +28,7 @@ fn listening(path: &Path) -> Builder {
     Builder::new().listen(path.to_str().unwrap().parse().unwrap())
 }
 
-/// How many beats of each process were heard.
+/// The number of beats of each process.
 fn beats(events: &[Event]) -> HashMap<u32, u64> {
     let mut beats = HashMap::new();
     for event in events.iter().filter(|event| event.what.name() == "beat") {
@@ -75,7 +75,7 @@ fn a_flood_takes_nothing_from_fifty_other_agents() {
     let slowest = quiet.iter().filter(|one| one.pid() != quiet[7].pid()).map(Sender::longest);
     let slowest = slowest.max().unwrap();
     assert!(found.unwrap() < ms(2_000).max(slowest), "{found:?}");
-    // Everyone is still there, and all that was taken of anybody is heard.
+    // All agents are still followed, and all beats that the kernel accepted are reported.
     assert_eq!(observer.snapshot().unwrap().len(), 50);
     let all: Vec<_> = quiet.iter().chain([&flood]).collect();
     let living: Vec<_> =
@@ -88,8 +88,8 @@ fn a_flood_takes_nothing_from_fifty_other_agents() {
     assert_accounted(&observer, count(&events, "beat") as u64);
 }
 
-/// "One process beating too fast starves a slow neighbour (26 of 30 beats lost, 4 false
-/// stalls)": what a rate limit takes, it takes from the one who is too fast.
+/// A process that beats too fast must not cost a slow one its beats, with a rate limit or
+/// without.
 #[test]
 fn a_rate_limit_takes_beats_only_from_the_agent_that_is_too_fast() {
     for limit in [None, Some(Rate { per_second: 20, burst: 5 })] {
@@ -105,8 +105,8 @@ fn a_rate_limit_takes_beats_only_from_the_agent_that_is_too_fast() {
             let mut taken = 0;
             move || {
                 std::thread::sleep(ms(60));
-                // Whoever is refused by the kernel's queue tries again; this is about what
-                // becomes of the beats that it took.
+                // Retries when the queue is full, because this test is about the beats that
+                // the kernel accepted.
                 wait_until(|| taken >= 30 || agent.beat(Status::Ok, 0) == BeatOutcome::Sent);
                 taken += 1;
                 taken <= 30
@@ -152,12 +152,12 @@ fn a_silent_agent_is_found_during_a_flood() {
     assert!(is_about(stall, silent.pid()), "{stall}");
     let What::Stall { last_ns, .. } = stall.what else { panic!("{stall}") };
     let late = Duration::from_nanos(stall.observer_ns - last_ns) - ms(500);
-    // Beats may be lost in a flood, so a Stall may be put off for ten thresholds.
+    // Beats can be lost in a flood, so a Stall may be put off for ten thresholds.
     assert!(late < ms(5_500) || count(&events, "paused") > 0, "{late:?}");
     drop(floods);
 }
 
-/// From both sides as fast as it goes, for a while; then all is counted.
+/// Floods both sockets for two seconds and then compares the counts.
 #[test]
 fn floods_over_udp_and_unix_are_fully_accounted_for() {
     let folder = Folder::new();
@@ -194,14 +194,14 @@ fn floods_over_udp_and_unix_are_fully_accounted_for() {
         assert_eq!(beats[&sender.pid()], sender.accepted());
     }
     let stats = observer.stats().unwrap();
-    // The kernel says how many it has dropped beside the next that it does not drop.
+    // The kernel reports drops with the next datagram that it delivers.
     let from_network = beats[&0] + stats.kernel_drops;
     assert!(from_network <= network.accepted() && beats[&0] > 0);
     assert_accounted(&observer, beats.values().sum());
     assert_eq!(stats.received, stats.beats);
 }
 
-/// What leads to no event keeps no host waiting for its turn.
+/// A poll returns even if all datagrams cause no event.
 #[test]
 fn a_flood_of_invalid_datagrams_does_not_block_a_poll() {
     let folder = Folder::new();
@@ -238,7 +238,7 @@ fn a_flood_of_invalid_datagrams_does_not_block_a_poll() {
     drop((floods, slow));
 }
 
-/// "UDP gets about 10 frames a second", and whoever is behind it in line none.
+/// A listener with many queued datagrams must not keep others from being read.
 #[test]
 fn a_long_queue_does_not_delay_another_listener() {
     const QUEUED: u64 = 400;
@@ -246,7 +246,7 @@ fn a_long_queue_does_not_delay_another_listener() {
     let path = folder.join("varta.sock");
     let endpoint = || path.to_str().unwrap().parse().unwrap();
     let here: SocketAddr = ([127, 0, 0, 1], 0).into();
-    // Whichever of them is the first.
+    // With each of them as the first.
     for both in [
         Builder::new().udp(here).listen(endpoint()),
         Builder::new().listen(endpoint()).udp(here),
@@ -260,7 +260,7 @@ fn a_long_queue_does_not_delay_another_listener() {
         let local = UnixDatagram::unbound().unwrap();
         local.send_to(&frame(std::process::id(), 1), &path).unwrap();
         let events = poll_until(&mut observer, |event| is_about(event, std::process::id()));
-        // A batch or two of the other's, not all of them.
+        // Only one or two batches of the other listener are read before it.
         assert!((events.len() as u64) < QUEUED / 2, "after {} others", events.len() - 1);
         let received = events.len() + poll_all(&mut observer).len();
         assert_eq!(received as u64, QUEUED + 1);

@@ -1,4 +1,4 @@
-//! Shows that a forked child of the observer's process can do nothing to the observer.
+//! A forked child of the observer's process cannot affect the observer.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -14,29 +14,29 @@ use support::{
 };
 use varta_observer::{AgentInfo, Event, Observer};
 
-fn is_refused<T: std::fmt::Debug>(answer: std::io::Result<T>) {
+fn assert_refused<T: std::fmt::Debug>(answer: std::io::Result<T>) {
     assert_eq!(answer.unwrap_err().raw_os_error(), Some(libc::ECHILD));
 }
 
-/// All that a child may try.
-fn meddle(observer: &mut Observer, agent: u64) {
+/// Everything that a child may try.
+fn assert_all_calls_fail(observer: &mut Observer, agent: u64) {
     let mut events = [Event::NOTHING; 8];
-    is_refused(observer.poll());
-    is_refused(observer.poll_timeout(Duration::ZERO));
-    is_refused(observer.poll_timeout(Duration::MAX));
-    is_refused(observer.poll_many(&mut events, Duration::ZERO));
-    is_refused(observer.poll_many(&mut [], Duration::ZERO));
-    is_refused(observer.poll_interruptible(Duration::ZERO));
+    assert_refused(observer.poll());
+    assert_refused(observer.poll_timeout(Duration::ZERO));
+    assert_refused(observer.poll_timeout(Duration::MAX));
+    assert_refused(observer.poll_many(&mut events, Duration::ZERO));
+    assert_refused(observer.poll_many(&mut [], Duration::ZERO));
+    assert_refused(observer.poll_interruptible(Duration::ZERO));
     let _ = observer.as_fd();
-    is_refused(observer.next_deadline());
-    is_refused(observer.set_threshold(agent, ms(1)));
-    is_refused(observer.snapshot());
-    is_refused(observer.snapshot_into(&mut [AgentInfo::NOBODY; 4]));
-    is_refused(observer.stats());
-    is_refused(observer.drain_evictions());
-    is_refused(observer.drain_capacity_exceeded());
-    is_refused(observer.wake_by(std::io::stdin()));
-    is_refused(observer.poll_timeout(Duration::ZERO));
+    assert_refused(observer.next_deadline());
+    assert_refused(observer.set_threshold(agent, ms(1)));
+    assert_refused(observer.snapshot());
+    assert_refused(observer.snapshot_into(&mut [AgentInfo::NOBODY; 4]));
+    assert_refused(observer.stats());
+    assert_refused(observer.drain_evictions());
+    assert_refused(observer.drain_capacity_exceeded());
+    assert_refused(observer.wake_by(std::io::stdin()));
+    assert_refused(observer.poll_timeout(Duration::ZERO));
 }
 
 #[test]
@@ -59,32 +59,32 @@ fn a_child_gets_an_error_and_does_not_affect_the_observer() {
         if embedded {
             let _ = observer.as_fd();
         }
-        // Beats are queued in the socket and in the observer, and a silence is near.
+        // Beats are queued in the socket and in the observer, and a Stall is due soon.
         for nonce in [2, 3] {
             agents[0].beat(nonce);
         }
         poll_until(&mut observer, is("beat"));
 
-        // One that drops it, one that unwinds, and one that just ends.
-        let mut theirs = Some(observer);
+        // One child drops it, one returns, and one exits without dropping it.
+        let mut shared = Some(observer);
         in_child(|| {
-            let mut observer = theirs.take().unwrap();
-            meddle(&mut observer, ids[0]);
+            let mut observer = shared.take().unwrap();
+            assert_all_calls_fail(&mut observer, ids[0]);
             drop(observer);
         });
-        in_child(|| meddle(theirs.as_mut().unwrap(), ids[0]));
+        in_child(|| assert_all_calls_fail(shared.as_mut().unwrap(), ids[0]));
         let mut grandchildren = Child::start(|| {
-            in_child(|| drop(theirs.take()));
+            in_child(|| drop(shared.take()));
             // SAFETY: ends this child.
-            #[allow(unsafe_code, reason = "an end without unwinding")]
+            #[allow(unsafe_code, reason = "an exit without unwinding")]
             unsafe {
                 libc::_exit(0)
             };
         });
         grandchildren.wait();
-        let mut observer = theirs.take().unwrap();
+        let mut observer = shared.take().unwrap();
 
-        // The parent goes on where it was: what is queued, beats, silences, ends.
+        // The parent continues where it was, with queued events, beats, stalls and exits.
         assert!(path.exists());
         let events = poll_until(&mut observer, |event| support::nonce(event) == Some(3));
         assert_eq!(names(&events), ["beat"]);
@@ -98,7 +98,7 @@ fn a_child_gets_an_error_and_does_not_affect_the_observer() {
         agents[2].reap();
         let exit = poll_until(&mut observer, is("exit")).pop().unwrap();
         assert!(is_about(&exit, agents[2].pid()));
-        // Its own copy of the pidfd went with the children.
+        // The children closed only their copies of the pidfds.
         assert_eq!(observer.snapshot().unwrap().len(), 2);
         let found = Observer::bind(&path, NEVER, 0o600).unwrap_err();
         assert_eq!(found.kind(), std::io::ErrorKind::AddrInUse);
@@ -107,8 +107,8 @@ fn a_child_gets_an_error_and_does_not_affect_the_observer() {
     }
 }
 
-/// A child that lives on holds copies of all descriptors, those of processes that have
-/// ended too.
+/// A child that keeps running holds copies of all descriptors, including those of exited
+/// processes.
 #[test]
 fn a_surviving_child_does_not_keep_the_observer_busy() {
     let folder = Folder::new();
@@ -125,13 +125,13 @@ fn a_surviving_child_does_not_keep_the_observer_busy() {
         agent.reap();
         poll_until(&mut observer, is("exit"));
     }
-    // A pidfd that could not be taken out of the set would be ready for ever.
+    // A pidfd that could not be removed from the epoll set would stay ready for ever.
     assert_eq!(observer.poll_timeout(Duration::ZERO).unwrap(), None);
     assert!(!readable_within(observer.as_fd(), Duration::ZERO));
 }
 
-/// An agent's first pidfd is by its pid, while the kernel sends none with the datagrams;
-/// then comes the true one in its place. A child may hold on to the first.
+/// An agent's first pidfd is opened by pid if the kernel passes none with the datagram, and is
+/// replaced later. A child may still hold the first.
 #[test]
 fn a_child_that_holds_a_replaced_pidfd_does_not_keep_the_observer_busy() {
     let folder = Folder::new();
@@ -150,10 +150,10 @@ fn a_child_that_holds_a_replaced_pidfd_does_not_keep_the_observer_busy() {
     agent.exit(0);
     agent.reap();
     poll_until(&mut observer, is("exit"));
-    // Once the child has gone it would not be ready any more; that one is in no hurry.
+    // It would stop being ready when the child exits, but that child keeps running.
     let start = Instant::now();
     while readable_within(observer.as_fd(), Duration::ZERO) {
-        assert!(start.elapsed() < PATIENCE / 6, "it is ready for ever");
+        assert!(start.elapsed() < PATIENCE / 6, "the descriptor stays ready for ever");
         observer.poll_timeout(Duration::ZERO).unwrap();
     }
 }

@@ -1,5 +1,5 @@
-//! Shows that an observer hands out what a host needs to act on an agent: how it stands, and
-//! a pidfd, by which no signal can hit a stranger.
+//! What a host needs to act on an agent: its state, and a pidfd, which cannot signal another
+//! process.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -25,7 +25,7 @@ fn listening(path: &Path) -> Builder {
 
 fn kill_by(pidfd: &OwnedFd) -> io::Result<()> {
     let (info, flags) = (std::ptr::null::<libc::siginfo_t>(), 0);
-    // SAFETY: numbers, and no information beside the signal.
+    // SAFETY: numbers, and no signal information.
     match unsafe {
         libc::syscall(
             libc::SYS_pidfd_send_signal,
@@ -40,7 +40,7 @@ fn kill_by(pidfd: &OwnedFd) -> io::Result<()> {
     }
 }
 
-/// A process that was heard, and its number.
+/// An agent with one beat, and its number.
 fn agent_with_beat(observer: &mut Observer, path: &Path) -> (TestAgent, u64) {
     let agent = TestAgent::at(path);
     agent.beat(7);
@@ -64,7 +64,7 @@ fn an_agent_is_found_by_its_number() {
     assert_eq!(observer.agent(number).unwrap(), None);
 }
 
-/// Whether the observer holds one itself or has none to spare.
+/// This holds whether or not the observer itself holds a descriptor.
 #[test]
 fn a_pidfd_refers_to_the_agents_process_or_is_none() {
     let folder = Folder::new();
@@ -73,7 +73,7 @@ fn a_pidfd_refers_to_the_agents_process_or_is_none() {
         let mut observer = listening(&path).descriptors(bound).bind().unwrap();
         let (mut agent, number) = agent_with_beat(&mut observer, &path);
         let pidfd = observer.pidfd(number).unwrap().unwrap();
-        assert!(!readable_within(pidfd.as_fd(), std::time::Duration::ZERO), "it lives");
+        assert!(!readable_within(pidfd.as_fd(), std::time::Duration::ZERO), "it runs");
         kill_by(&pidfd).unwrap();
         assert!(readable_within(pidfd.as_fd(), PATIENCE));
         if bound > 0 {
@@ -82,7 +82,7 @@ fn a_pidfd_refers_to_the_agents_process_or_is_none() {
             assert_eq!(cause, ExitCause::Signal(libc::SIGKILL));
         }
         agent.reap();
-        assert!(observer.pidfd(number).unwrap().is_none(), "its pid is nobody's");
+        assert!(observer.pidfd(number).unwrap().is_none(), "no process has its pid");
         assert_eq!(kill_by(&pidfd).unwrap_err().raw_os_error(), Some(libc::ESRCH));
     }
 }
@@ -93,14 +93,14 @@ fn there_is_no_pidfd_without_exit_detection_or_over_a_network() {
     let path = folder.join("varta.sock");
     let mut observer =
         listening(&path).udp(([127, 0, 0, 1], 0).into()).detect_exits(false).bind().unwrap();
-    let (_puppet, number) = agent_with_beat(&mut observer, &path);
+    let (_agent, number) = agent_with_beat(&mut observer, &path);
     assert!(observer.pidfd(number).unwrap().is_none(), "exits are not detected");
     let address = observer.udp_addresses().next().unwrap();
     let network = UdpSocket::bind("127.0.0.1:0").unwrap();
     network.send_to(&frame(77, 1), address).unwrap();
     let beat = poll_until(&mut observer, is("beat")).pop().unwrap();
     assert!(observer.pidfd(beat.about.unwrap().agent).unwrap().is_none(), "over a network");
-    assert!(observer.pidfd(1 << 40).unwrap().is_none(), "nobody");
+    assert!(observer.pidfd(1 << 40).unwrap().is_none(), "no such agent");
 
     in_child(|| {
         let error = observer.pidfd(number).unwrap_err();
@@ -117,7 +117,7 @@ fn pidfd_fails_when_no_descriptor_is_left() {
             let folder = Folder::new();
             let path = folder.join("varta.sock");
             let mut observer = listening(&path).descriptors(bound).bind().unwrap();
-            let (_puppet, number) = agent_with_beat(&mut observer, &path);
+            let (_agent, number) = agent_with_beat(&mut observer, &path);
             let next = File::open("/dev/null").unwrap().as_raw_fd();
             limit_descriptors(u64::try_from(next).unwrap());
             let error = observer.pidfd(number).unwrap_err();

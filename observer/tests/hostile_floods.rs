@@ -1,5 +1,5 @@
-//! Shows that a flood, also from a user whose beats do not count, does not make a healthy
-//! agent look silent, and does not hide one that hangs or ends.
+//! A flood, even from a user whose beats do not count, neither stalls a healthy agent nor
+//! hides one that hangs or exits.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -26,7 +26,7 @@ use varta_observer::{Builder, Event, Observer, Uids, What};
 const THRESHOLD: Duration = Duration::from_millis(500);
 const NOBODY: u32 = 65_534;
 
-/// A process of another user that sends as fast as it can, from several sockets.
+/// A process of another user that sends as fast as possible from several sockets.
 fn flood_by_nobody(path: &Path) -> Sender {
     Sender::start(|| {
         become_user(NOBODY);
@@ -44,8 +44,8 @@ fn flood_by_nobody(path: &Path) -> Sender {
     })
 }
 
-/// An agent that tries to beat ten times a second. It notes how long it went without trying,
-/// because a busy machine may keep it from that.
+/// An agent that tries to beat ten times a second. It records the longest time between two
+/// attempts, which can be long on a busy machine.
 fn healthy(path: &Path) -> Sender {
     Sender::start(|| {
         let mut agent = Varta::connect(path).unwrap();
@@ -57,7 +57,7 @@ fn healthy(path: &Path) -> Sender {
     })
 }
 
-/// An agent that beats until one beat was taken, and then hangs.
+/// An agent that beats until one beat is accepted, and then hangs.
 fn hanging(path: &Path) -> Sender {
     Sender::start(|| {
         let mut agent = Varta::connect(path).unwrap();
@@ -81,15 +81,15 @@ fn a_flood_by_another_user_neither_stalls_a_healthy_agent_nor_hides_a_hung_one()
     if !needs_root() {
         return;
     }
-    // With a queue of the usual length, whatever this machine has.
+    // The queue has the default length, whatever the setting of this machine.
     in_child(|| {
         in_new_network_namespace();
         std::fs::write("/proc/sys/net/unix/max_dgram_qlen", "10").unwrap();
-        flooded();
+        check_agents_during_a_flood();
     });
 }
 
-fn flooded() {
+fn check_agents_during_a_flood() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let builder = Builder::new().listen(path.to_str().unwrap().parse().unwrap());
@@ -122,7 +122,7 @@ fn flooded() {
             }
             What::Stall { deaf: false, .. } => {
                 let whose = agents.iter().find(|one| is_about(&event, one.pid())).unwrap();
-                assert!(whose.longest() >= THRESHOLD - ms(150), "{event}, which is healthy");
+                assert!(whose.longest() >= THRESHOLD - ms(150), "{event}, but it is healthy");
             }
             What::Exit { .. } => {
                 assert!(is_about(&event, dead), "{event}");
@@ -131,7 +131,7 @@ fn flooded() {
             _ => {}
         }
     }
-    // One threshold until it was due, ten more; the rest is for a busy machine.
+    // One threshold until it is due and ten more; the rest is for a busy machine.
     let silent = stalled.unwrap();
     assert!(silent < 12 * THRESHOLD + Duration::from_secs(5), "{silent:?}");
     drop(floods);
@@ -164,13 +164,14 @@ fn a_refused_datagram_costs_no_lookup_of_its_sender() {
     }
 }
 
-/// While a pidfd is wanted of one agent, the kernel makes one for every datagram.
+/// As long as the observer waits for the pidfd of one agent, the kernel makes one for every
+/// datagram.
 #[test]
 fn a_stalled_agent_does_not_make_the_kernel_pass_pidfds_for_ever() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, ms(200), 0o600).unwrap();
-    let [known, sitter] = [(); 2].map(|()| TestAgent::at(&path));
+    let [known, idle] = [(); 2].map(|()| TestAgent::at(&path));
     let beat = |observer: &mut Observer, agent: &TestAgent, nonce| {
         agent.beat(nonce);
         poll_until(observer, |event| is_about(event, agent.pid()) && is("beat")(event));
@@ -180,14 +181,14 @@ fn a_stalled_agent_does_not_make_the_kernel_pass_pidfds_for_ever() {
         return support::skipped("Linux 6.5, which passes a pidfd with each datagram");
     }
     beat(&mut observer, &known, 2);
-    beat(&mut observer, &sitter, 1);
-    assert!(agent_info(&observer, sitter.pid()).unwrap().unconfirmed);
-    poll_until(&mut observer, |event| is_about(event, sitter.pid()) && is("stall")(event));
+    beat(&mut observer, &idle, 1);
+    assert!(agent_info(&observer, idle.pid()).unwrap().unconfirmed);
+    poll_until(&mut observer, |event| is_about(event, idle.pid()) && is("stall")(event));
     beat(&mut observer, &known, 3);
-    assert!(!passes_pidfds(&observer), "it is not asked for while the agent sits");
-    // When it is back, it is asked for again.
+    assert!(!passes_pidfds(&observer), "pidfds are not passed while the agent is stalled");
+    // When it recovers, pidfds are passed again.
     observer.set_default_threshold(NEVER).unwrap();
-    beat(&mut observer, &sitter, 2);
-    beat(&mut observer, &sitter, 3);
-    assert!(!agent_info(&observer, sitter.pid()).unwrap().unconfirmed);
+    beat(&mut observer, &idle, 2);
+    beat(&mut observer, &idle, 3);
+    assert!(!agent_info(&observer, idle.pid()).unwrap().unconfirmed);
 }

@@ -1,5 +1,5 @@
-//! Shows that a key leaves nothing in memory once it is replaced in an observer and the
-//! agents that had it are closed.
+//! No copy of a key is left in memory once the observer has replaced it and its agents are
+//! closed.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -23,8 +23,8 @@ use varta_observer::Builder;
 
 const MASK: u8 = 0x55;
 
-/// Writes a random key to a file, and returns it masked, so that looking for it finds no
-/// copy of the one who looks.
+/// Writes a random key to a file and returns it masked, so that the search does not find its
+/// own copy.
 fn make_key(path: &Path) -> [u8; 32] {
     let masked = path.with_extension("masked");
     in_child(|| {
@@ -38,7 +38,7 @@ fn make_key(path: &Path) -> [u8; 32] {
     fs::read(masked).unwrap().try_into().unwrap()
 }
 
-/// The mappings with a copy of the key, as bytes or as hex digits.
+/// The mappings that contain the key, as bytes or as hex digits.
 fn copies_of(masked: &[u8; 32]) -> Vec<String> {
     let memory = File::open("/proc/self/mem").unwrap();
     let mut found = Vec::new();
@@ -63,7 +63,7 @@ fn copies_of(masked: &[u8; 32]) -> Vec<String> {
             let others = places.filter(|at| !is_own(at));
             found.extend(others.map(|at| format!("{at:x} in {line}")));
             bytes.fill(0);
-            // Parts overlap by as much as what is looked for.
+            // Parts overlap by the length of the longest match.
             at += if read == bytes.len() { read as u64 - 64 } else { read as u64 };
         }
     }
@@ -111,7 +111,7 @@ fn a_replaced_key_leaves_no_copy_in_memory() {
                 let _ = agent.beat(Status::Ok, 0);
                 poll_until(&mut observer, is("beat"));
             }
-            assert!(!copies_of(&key).is_empty(), "the search finds what is there");
+            assert!(!copies_of(&key).is_empty(), "the search finds a key in use");
             drop(agent);
             observer.set_keys(vec![Key::from_bytes([7; 32])], None).unwrap();
             assert_eq!(copies_of(&key), [""; 0], "{kind}");

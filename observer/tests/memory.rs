@@ -1,4 +1,4 @@
-//! Shows that a capacity that memory does not hold is an error and not the host's end.
+//! A capacity that does not fit into memory is an error and does not abort the host.
 
 #![cfg(target_os = "linux")]
 #![allow(unsafe_code, reason = "limits")]
@@ -10,7 +10,7 @@ use varta::BeatError;
 use varta::secure::Key;
 use varta_observer::Builder;
 
-/// Lets this process map so much memory.
+/// Limits the memory that this process can map.
 fn limit_memory(bytes: u64) {
     let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
     // SAFETY: reads `limit`.
@@ -28,7 +28,7 @@ fn a_capacity_that_does_not_fit_into_memory_is_an_error() {
             let builder = || Builder::new().capacity(capacity);
             let endpoint = path.to_str().unwrap().parse().unwrap();
             let bound = builder().listen(endpoint).bind().unwrap_err();
-            // Exits that are not detected need less memory.
+            // Without exit detection less memory is needed.
             let simulated = builder().detect_exits(false).simulate().unwrap_err();
             for error in [bound, simulated] {
                 assert_eq!(BeatError::from_io(&error).errno, libc::ENOMEM, "{error}");
@@ -39,7 +39,7 @@ fn a_capacity_that_does_not_fit_into_memory_is_an_error() {
     });
 }
 
-/// Room for the senders of sealed beats is made with the first key.
+/// The memory for senders of sealed beats is allocated with the first key.
 #[test]
 fn setting_a_key_when_memory_is_short_does_not_abort_the_host() {
     in_child(|| {

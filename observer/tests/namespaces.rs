@@ -1,5 +1,4 @@
-//! Shows whose beats count: those of other users and from other pid namespaces only when
-//! that is asked for.
+//! Beats of other users and from other pid namespaces count only if they are admitted.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -81,7 +80,7 @@ fn the_uid_of_an_agent_is_reported() {
     assert_eq!(agent_info(&observer, stranger.pid()).unwrap().uid, Some(STRANGER));
 }
 
-/// An observer outside hears a process in a namespace within.
+/// The observer is in the outer namespace, and the sender in a nested one.
 #[test]
 fn a_sender_in_a_nested_namespace_counts_only_if_admitted() {
     if !needs_root() {
@@ -91,17 +90,17 @@ fn a_sender_in_a_nested_namespace_counts_only_if_admitted() {
     for admitted in [false, true] {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).namespaces(admitted).bind().unwrap();
-        // Its first process has a number that is no agent's.
+        // Its first process has pid 1, which no agent can have.
         let (_first, mut inside) = in_new_pid_namespace(|| {
             (Child::start(|| wait_until(|| false)), TestAgent::at(&path))
         });
         inside.send(&frame(2, 1));
-        // A sender outside that claims the same pid lies.
+        // A sender outside the namespace that claims the same pid is refused.
         let liar = TestAgent::at(&path);
         liar.send(&frame(2, 1));
         let events = poll_until(&mut observer, is("auth-failure"));
-        let lie = What::AuthFailure { claimed_pid: 2, true_pid: liar.pid() };
-        assert_eq!(events.last().unwrap().what, lie);
+        let expected = What::AuthFailure { claimed_pid: 2, true_pid: liar.pid() };
+        assert_eq!(events.last().unwrap().what, expected);
         if !admitted {
             assert_eq!(names(&events), ["auth-failure"]);
             assert_eq!(observer.stats().unwrap().namespace_refused, 1);
@@ -112,7 +111,8 @@ fn a_sender_in_a_nested_namespace_counts_only_if_admitted() {
         let about = events.iter().find_map(|event| event.about).unwrap();
         assert_eq!((about.pid, about.claimed_pid), (inside.pid(), 2));
         assert_eq!(about.origin, Origin::KernelAttested);
-        // And so does itself, once it claims another, its true one too.
+        // So is the sender itself if it claims another pid, even its pid in the outer
+        // namespace.
         inside.send(&frame(inside.pid(), 2));
         poll_until(&mut observer, is("auth-failure"));
         inside.send(&frame(2, 2));
@@ -127,7 +127,7 @@ fn a_sender_in_a_nested_namespace_counts_only_if_admitted() {
     }
 }
 
-/// An observer in a namespace hears a process outside, which has no pid there.
+/// The observer is in a nested namespace, in which the sender has no pid.
 #[test]
 fn a_sender_outside_the_observers_namespace_counts_only_if_admitted() {
     if !needs_root() {
@@ -180,7 +180,8 @@ fn a_sender_outside_the_observers_namespace_counts_only_if_admitted() {
     }
 }
 
-/// Sends a datagram in the name of another process, as the root of a pid namespace may.
+/// Sends a datagram with the credentials of another process, as the root of a pid namespace
+/// may.
 fn send_as(pid: u32, socket: &UnixDatagram, bytes: &[u8]) -> io::Result<()> {
     let mut control = (size_of::<libc::cmsghdr>() + 12).to_ne_bytes().to_vec();
     for number in [libc::SOL_SOCKET, libc::SCM_CREDENTIALS, pid.try_into().unwrap(), 0, 0] {
@@ -195,21 +196,21 @@ fn send_as(pid: u32, socket: &UnixDatagram, bytes: &[u8]) -> io::Result<()> {
     message.msg_iovlen = 1;
     message.msg_control = control.as_mut_ptr().cast();
     message.msg_controllen = control.len() as _;
-    // SAFETY: all that the message points to lives until the end of this function, and is
-    // only read.
+    // SAFETY: everything that the message points to outlives the call and is only read.
     match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }
 
-/// Becomes a user without rights, who makes a user and a pid namespace and is root there.
-/// False where the system does not let users do that.
+/// Switches to an unprivileged user, and creates a user and a pid namespace in which it is
+/// root. Returns false if the system does not allow that.
 fn become_root_of_a_namespace() -> bool {
     become_user(STRANGER);
-    // SAFETY: takes numbers alone. Whoever has changed its user may not write what follows.
+    // SAFETY: takes only numbers. A process that has changed its user must be dumpable to
+    // write its id maps.
     unsafe { libc::prctl(libc::PR_SET_DUMPABLE, 1, 0, 0, 0) };
-    // SAFETY: takes a number; only this process and its children will notice.
+    // SAFETY: takes a number; affects only this process and its children.
     if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWPID) } != 0 {
         return false;
     }
@@ -220,7 +221,8 @@ fn become_root_of_a_namespace() -> bool {
     true
 }
 
-/// The kernel lets the root of a pid namespace name any process in it, and no other.
+/// The kernel lets the root of a pid namespace send with the pid of any process in it, but of
+/// no other.
 #[test]
 fn the_root_of_a_namespace_can_beat_only_for_its_own_processes() {
     const FORBIDDEN: i32 = 77;
@@ -244,7 +246,7 @@ fn the_root_of_a_namespace_can_beat_only_for_its_own_processes() {
             unsafe { libc::_exit(FORBIDDEN) };
         }
         Child::start(|| {
-            // SAFETY: takes numbers alone.
+            // SAFETY: takes only numbers.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
             let socket = UnixDatagram::unbound().unwrap();
             socket.connect(&path).unwrap();
@@ -270,11 +272,11 @@ fn the_root_of_a_namespace_can_beat_only_for_its_own_processes() {
     });
     step.store(2, SeqCst);
     if user.wait() == Ended::Exited(FORBIDDEN) {
-        return skipped("user namespaces for everybody: sysctl user.max_user_namespaces");
+        return skipped("user namespaces for all users: sysctl user.max_user_namespaces");
     }
     user.finish();
     assert_eq!(names(&events), ["beat", "beat"]);
-    // Both are taken for the sibling's, and the second one was not.
+    // Both count as beats of the sibling, although its parent sent the second.
     let about: Vec<_> = events.iter().filter_map(|event| event.about).collect();
     assert!(about.iter().all(|about| about.origin == Origin::KernelAttested), "{about:?}");
     assert!(about.windows(2).all(|pair| pair.first() == pair.last()), "{about:?}");

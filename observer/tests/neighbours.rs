@@ -1,6 +1,4 @@
-//! Shows, row by row, that where other observers are known to break this one does not.
-//! What peers.md says of floods, other users, other namespaces and recycled pids is shown in
-//! files of its own.
+//! Cases in which other observers are known to fail.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -24,15 +22,15 @@ fn listening(path: &Path) -> Builder {
     Builder::new().listen(path.to_str().unwrap().parse().unwrap())
 }
 
-/// "A second handle, or a restart of the handle, in one process: its beats are ignored."
+/// One process can have several handles and can reopen them.
 #[test]
 fn beats_of_a_second_and_of_a_restarted_handle_count() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = Observer::bind(&path, ms(400), 0o600).unwrap();
     let agent = TestAgent::at(&path);
-    // Two handles that each count for themselves, then each of them anew. Were one of them
-    // ignored, the last of these rounds would outlast the threshold.
+    // Two handles with their own nonces, then each of them restarted. If one were ignored, the
+    // last of these rounds would take longer than the threshold.
     let nonces = [[1, 900], [2, 901], [3, 902], [1, 903], [2, 1], [3, 2]];
     let start = Instant::now();
     let mut sent = 0;
@@ -50,7 +48,7 @@ fn beats_of_a_second_and_of_a_restarted_handle_count() {
     assert_eq!(agent_info(&observer, agent.pid()).unwrap().beats, sent);
 }
 
-/// "After a caught panic, a process with more than a million beats is ignored for good."
+/// A caught panic sends last words, and the process then continues with its nonces.
 #[test]
 fn beats_after_a_caught_panic_count() {
     let folder = Folder::new();
@@ -63,7 +61,7 @@ fn beats_after_a_caught_panic_count() {
         for _ in 0..3 {
             assert_eq!(agent.beat(Status::Ok, 0), BeatOutcome::Sent);
         }
-        assert!(panic::catch_unwind(|| panic!("and is caught")).is_err());
+        assert!(panic::catch_unwind(|| panic!("this panic is caught")).is_err());
         for _ in 0..3 {
             assert_eq!(agent.beat(Status::Ok, 1), BeatOutcome::Sent);
         }
@@ -85,7 +83,7 @@ fn beats_after_a_caught_panic_count() {
     }
 }
 
-/// "UDP gets about 10 frames a second while the Unix socket is idle."
+/// Waiting at one socket must not delay another.
 #[test]
 fn udp_is_read_at_full_speed_while_the_unix_socket_is_idle() {
     const FRAMES: u64 = 500;
@@ -100,12 +98,12 @@ fn udp_is_read_at_full_speed_while_the_unix_socket_is_idle() {
         let events = poll_until(&mut observer, is("beat"));
         assert_eq!(events.last().and_then(support::nonce), Some(nonce));
     }
-    // At ten a second it would take fifty.
+    // At ten frames a second it would take fifty seconds.
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert_accounted(&observer, FRAMES);
 }
 
-/// "With two listeners half of the events never reach the exporter."
+/// With several listeners no event is lost.
 #[test]
 fn every_listener_is_drained_to_the_last_event() {
     const ROUNDS: u64 = 200;
@@ -123,7 +121,7 @@ fn every_listener_is_drained_to_the_last_event() {
     let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
     let mut events = Vec::new();
     for nonce in 1..=ROUNDS {
-        // All of them, before any is heard.
+        // All of them send before any datagram is read.
         for agent in &agents {
             agent.beat(nonce);
             agent.send(&[0; 32]);
@@ -144,8 +142,7 @@ fn every_listener_is_drained_to_the_last_event() {
     assert_accounted(&observer, 4 * ROUNDS);
 }
 
-/// "A stall is called up to 108 ms late." How late exactly is measured elsewhere, where
-/// the machine is known.
+/// The exact delay is measured by a benchmark.
 #[test]
 fn a_stall_is_reported_in_time() {
     let folder = Folder::new();
@@ -153,7 +150,7 @@ fn a_stall_is_reported_in_time() {
     for threshold in [ms(60), ms(250), ms(1_000)] {
         let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
         let agent = TestAgent::at(&path);
-        // A busy machine is late sometimes, not always.
+        // A busy machine is sometimes late, but not always.
         let in_time = (1..=20).any(|nonce| {
             agent.beat(nonce);
             let events = poll_until(&mut observer, is("stall"));
@@ -167,8 +164,7 @@ fn a_stall_is_reported_in_time() {
     }
 }
 
-/// "Each frame costs a readlink of /proc": once an agent is known, its beats cost what a
-/// batch costs.
+/// Once an agent is known, its beats cost only the system calls of a batch.
 #[test]
 fn a_beat_of_a_known_agent_costs_its_share_of_a_batch() {
     const BEATS: u64 = 8;
@@ -195,11 +191,11 @@ fn a_beat_of_a_known_agent_costs_its_share_of_a_batch() {
     );
     let sends = usize::try_from(BEATS).unwrap();
     let total: usize = calls.values().sum();
-    // A look at the descriptors, and at the clocks where they cost a call; a read.
+    // One wait for descriptors, one read, and the clocks where they cost a system call.
     assert!(total - sends <= 6, "{calls:?}");
 }
 
-/// "At most 4,096 agents; one global threshold."
+/// The capacity can be larger than the default, and an agent can have its own threshold.
 #[test]
 fn thousands_of_agents_are_followed_and_one_can_have_its_own_threshold() {
     const AGENTS: u32 = 6_000;
@@ -222,17 +218,17 @@ fn thousands_of_agents_are_followed_and_one_can_have_its_own_threshold() {
     assert_accounted(&observer, AGENTS.into());
     assert_eq!(observer.snapshot().unwrap().len(), 6_000);
 
-    let hasty =
+    let agent =
         observer.snapshot().unwrap().into_iter().find(|agent| agent.claimed_pid == 5_000);
-    let hasty = hasty.unwrap().agent;
-    assert!(observer.set_threshold(hasty, ms(50)).unwrap());
+    let agent = agent.unwrap().agent;
+    assert!(observer.set_threshold(agent, ms(50)).unwrap());
     assert!(!observer.set_threshold(u64::MAX, ms(50)).unwrap());
     let events = poll_until(&mut observer, is("stall"));
-    assert_eq!(events.last().unwrap().about.unwrap().agent, hasty);
+    assert_eq!(events.last().unwrap().about.unwrap().agent, agent);
     assert!(names(&poll_for(&mut observer, ms(100))).is_empty());
 }
 
-/// "No event for recovery, exit, missed or refused beats."
+/// Recoveries, exits, missed and refused beats are events or counters.
 #[test]
 fn everything_that_happens_is_reported_or_counted() {
     let folder = Folder::new();
@@ -260,7 +256,7 @@ fn everything_that_happens_is_reported_or_counted() {
     assert_eq!((stats.recoveries, stats.exits), (1, 1));
 }
 
-/// What an agent says in its own words comes out in the same.
+/// The observer reports the status, payload and name of an agent unchanged.
 #[test]
 fn status_payload_and_name_arrive() {
     in_child(|| {

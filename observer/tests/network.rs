@@ -1,6 +1,5 @@
-//! Shows the rules for beats that come over a network: what moves forward counts, what does
-//! not is a replay; sealed, with several keys at once; and that a flood of forged senders
-//! cannot make an observer forget a live one.
+//! Beats over a network: a beat that moves forward counts, and one that does not is a replay;
+//! sealed beats with several keys; and floods of forged senders.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -46,7 +45,7 @@ fn a_beat_that_does_not_move_forward_is_a_replay() {
     for nonce in [5, 5, 4, 6, 9] {
         socket.send(&frame(4321, nonce)).unwrap();
     }
-    // Another port is the same agent, another pid another one.
+    // Another port is the same agent; another pid is another agent.
     sender(address).send(&frame(4321, 9)).unwrap();
     sender(address).send(&frame(4322, 1)).unwrap();
 
@@ -124,7 +123,7 @@ fn a_master_key_gives_each_process_its_own() {
     let events = poll_until(&mut observer, is("beat"));
     assert_eq!(events[0].about.unwrap().claimed_pid, std::process::id());
 
-    // With another's key, or with the right one and another's pid inside, nothing opens.
+    // A frame does not open with the key of another pid, or with another pid in it.
     let mine = Cipher::new(&derive_agent_key(&key(9), 4321).unwrap());
     let iv = |counter| Iv { prefix: [1; 8], counter };
     let socket = sender(address);
@@ -148,9 +147,9 @@ fn a_sealed_beat_counts_once() {
     send(b'a', 0, 1);
     send(b'a', 0, 1); // the same bytes again
     send(b'a', 2, 2);
-    send(b'a', 1, 3); // recorded and held back
+    send(b'a', 1, 3); // recorded and delayed
     send(b'b', 1, 2); // a new session that goes back
-    send(b'b', 1, 3); // and one that goes on
+    send(b'b', 1, 3); // and one that moves forward
     send(b'a', 3, 4); // an earlier session that is remembered
     let events =
         poll_until(&mut observer, |event| matches!(event.what, What::Beat { nonce: 4, .. }));
@@ -185,7 +184,7 @@ fn a_recorded_beat_is_a_replay_from_any_address() {
         });
     }
     assert_eq!(observer.snapshot().unwrap().len(), 1);
-    // The agent may move, and a newcomer finds room.
+    // The agent may move to another address, and there is room for a new agent.
     let moved = UdpSocket::bind((Ipv4Addr::new(127, 0, 0, 99), 0)).unwrap();
     moved.send_to(&sealed_by(1, b'a', 6, &frame(4321, 6)), to).unwrap();
     let events = poll_until(&mut observer, is("beat"));
@@ -198,7 +197,8 @@ fn a_recorded_beat_is_a_replay_from_any_address() {
 
 #[test]
 fn a_flood_of_forged_senders_does_not_make_the_observer_forget_an_agent() {
-    // Whoever holds the key can name any pid; the memory is for as many as may be followed.
+    // Anyone with the key can claim any pid. The observer remembers as many senders as it can
+    // follow.
     let (mut observer, address) = bound(
         Builder::new()
             .secure_udp((HERE, 0).into())
@@ -216,7 +216,7 @@ fn a_flood_of_forged_senders_does_not_make_the_observer_forget_an_agent() {
         socket.send(&sealed_by(1, b'f', pid, &frame(pid, 1))).unwrap();
         beats += count(&poll_all(&mut observer), "beat") as u64;
     }
-    // At most half of the capacity is for the network.
+    // At most half of the capacity is for network agents.
     assert_eq!(observer.snapshot().unwrap().len(), 16);
     let counters = observer.stats().unwrap();
     assert_eq!(counters.capacity_exceeded + counters.sender_memory_full, 1_000 - 15);
@@ -234,9 +234,9 @@ fn a_flood_of_forged_senders_does_not_make_the_observer_forget_an_agent() {
 
 #[test]
 fn version_1_is_accepted_if_enabled() {
-    for (taken, beats, refused) in [(false, 1, 1), (true, 2, 0)] {
+    for (enabled, beats, refused) in [(false, 1, 1), (true, 2, 0)] {
         let (mut observer, address) =
-            bound(Builder::new().udp((HERE, 0).into()).version1(taken).threshold(ms(60_000)));
+            bound(Builder::new().udp((HERE, 0).into()).version1(enabled).threshold(ms(60_000)));
         let mut wire = [0; 32];
         v1::Frame::new(Status::Ok, 4321, 0, 1, u64::MAX).encode(&mut wire);
         let socket = sender(address);
@@ -247,7 +247,7 @@ fn version_1_is_accepted_if_enabled() {
         });
         assert_eq!(count(&events, "beat"), beats);
         assert_eq!(count(&events, "decode"), refused);
-        if taken {
+        if enabled {
             let What::Beat { payload, .. } = events[0].what else { panic!("{}", events[0]) };
             assert_eq!(payload, u64::MAX);
         }

@@ -1,5 +1,5 @@
-//! Shows that polling allocates nothing after bind, whatever arrives: beats and rubbish,
-//! newcomers, forged pids, exits and stalls.
+//! Polling allocates nothing after bind, whatever arrives: beats, invalid datagrams, new
+//! agents, forged pids, exits and stalls.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -27,23 +27,23 @@ use varta::Endpoint;
 use varta::secure::{Cipher, Iv, Key};
 use varta_observer::{AgentInfo, Builder, Event, Observer, What};
 
-/// Counts what the thread that asked for it allocates.
+/// An allocator that counts the allocations of a thread that has asked for it.
 struct Counting;
 
 thread_local! {
     static COUNTED: Cell<Option<u64>> = const { Cell::new(None) };
 }
 
-// SAFETY: everything is the system allocator's; counting allocates nothing.
+// SAFETY: delegates to the system allocator; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNTED.set(COUNTED.get().map(|count| count + 1));
-        // SAFETY: as the caller vouches for.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        // SAFETY: as the caller vouches for.
+        // SAFETY: the caller upholds the contract.
         unsafe { System.dealloc(memory, layout) }
     }
 }
@@ -51,7 +51,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// How often `work` allocates.
+/// The number of allocations of `work`.
 fn allocations(work: impl FnOnce()) -> u64 {
     COUNTED.set(Some(0));
     work();
@@ -64,7 +64,7 @@ fn the_counter_counts() {
     assert_eq!(allocations(|| ()), 0);
 }
 
-/// An observer whose polls are counted.
+/// An observer whose allocations are counted while it polls.
 struct Counted {
     observer: Observer,
     events: [Event; 16],
@@ -98,7 +98,7 @@ impl Counted {
 fn polling_allocates_nothing_whatever_arrives() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    // Part of it later than bind, which makes no difference afterwards.
+    // Some of it is set up after bind, which makes no difference afterwards.
     let mut observer = Builder::new()
         .listen(path.to_str().unwrap().parse().unwrap())
         .secure_udp((Ipv4Addr::LOCALHOST, 0).into())
@@ -111,17 +111,18 @@ fn polling_allocates_nothing_whatever_arrives() {
     observer.set_keys(vec![shared], Some(master)).unwrap();
     observer.set_default_threshold(ms(200)).unwrap();
     let addresses: Vec<_> = observer.udp_addresses().collect();
-    let mine = UnixDatagram::unbound().unwrap();
-    mine.connect(&path).unwrap();
-    mine.set_nonblocking(true).unwrap();
+    let own_socket = UnixDatagram::unbound().unwrap();
+    own_socket.connect(&path).unwrap();
+    own_socket.set_nonblocking(true).unwrap();
     let network = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let events = [Event::NOTHING; 16];
     let mut counted = Counted { observer, events, allocations: 0, exits: 0, stalls: 0 };
     let mut infos = [AgentInfo::NOBODY; 64];
 
     for round in 1..=40_u32 {
-        // Newcomers that end each in its own way, and fit into the queue. Half of them are
-        // reaped at once, half after the observer has given up waiting for that.
+        // New agents, few enough for the queue, that end in different ways. In half of the
+        // rounds they are reaped at once, in the others after the observer has stopped waiting
+        // for that.
         let mut agents: Vec<_> = (0..3).map(|_| TestAgent::at(&path)).collect();
         for (agent, (end, how)) in
             agents.iter().zip([(End::Exit, 7), (End::Signal, 9), (End::Exit, 0)])
@@ -135,22 +136,22 @@ fn polling_allocates_nothing_whatever_arrives() {
                 agent.reap();
             }
         }
-        // One that beats all the time.
-        let me = std::process::id();
+        // An agent that beats all the time.
+        let own_pid = std::process::id();
         for nonce in 0..4 {
-            let _ = mine.send(&frame(me, u64::from(round * 4 + nonce)));
+            let _ = own_socket.send(&frame(own_pid, u64::from(round * 4 + nonce)));
             counted.poll(Duration::ZERO);
         }
-        // What is no beat, on every way in.
-        let _ = mine.send(&[]);
-        let _ = mine.send(&[b'V'; 100]);
-        let _ = mine.send(&frame(1_000_000, 1));
+        // Invalid datagrams at every socket.
+        let _ = own_socket.send(&[]);
+        let _ = own_socket.send(&[b'V'; 100]);
+        let _ = own_socket.send(&frame(1_000_000, 1));
         for address in &addresses {
             for bytes in [&[0_u8; 32][..], &[1; 60], &[2; 64], &frame(40_000 + round, 1)] {
                 network.send_to(bytes, address).unwrap();
             }
         }
-        // New sessions and known ones, which are recorded.
+        // New and known sessions, which are recorded.
         for prefix in [[0; 8], [u8::try_from(round).unwrap(); 8]] {
             let iv = Iv { prefix, counter: round };
             let sealed = sealing.seal(iv, &frame(50_000, round.into())).unwrap();
@@ -181,11 +182,11 @@ fn polling_allocates_nothing_whatever_arrives() {
 
 const SO_PASSRIGHTS: libc::c_int = 83;
 
-/// Whether the kernel can refuse descriptors to whoever attaches them (6.16), and has been
-/// told to; or to let them through, as an older one always does.
+/// Lets attached descriptors through, as kernels before 6.16 always do. Returns whether the
+/// kernel can refuse them.
 fn let_descriptors_through(socket: &OwnedFd) -> bool {
     let (on, size) = (1_i32, size_of::<libc::c_int>().try_into().unwrap());
-    // SAFETY: reads a number of the size that is said.
+    // SAFETY: reads a number of the given size.
     let set = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
@@ -198,8 +199,8 @@ fn let_descriptors_through(socket: &OwnedFd) -> bool {
     set == 0
 }
 
-/// A sender that attaches descriptors fills no table of the observer's: the kernel refuses
-/// them, or they are closed as they come.
+/// A sender that attaches descriptors cannot fill the observer's descriptor table: the kernel
+/// refuses them, or the observer closes them.
 #[test]
 fn attached_descriptors_do_not_stay_open() {
     attached_descriptors_do_not_stay(|| ());
@@ -217,29 +218,29 @@ fn attached_descriptors_do_not_stay(before: fn()) {
         let path = folder.join("varta.sock");
         let observer = Observer::bind(&path, NEVER, 0o600).unwrap();
         let socket = observer.sockets().next().unwrap().try_clone_to_owned().unwrap();
-        let mine = UnixDatagram::unbound().unwrap();
-        mine.connect(&path).unwrap();
-        let attached = [mine.as_fd(); 100];
-        let me = std::process::id();
+        let own_socket = UnixDatagram::unbound().unwrap();
+        own_socket.connect(&path).unwrap();
+        let attached = [own_socket.as_fd(); 100];
+        let own_pid = std::process::id();
         let events = [Event::NOTHING; 16];
         let mut counted = Counted { observer, events, allocations: 0, exits: 0, stalls: 0 };
         counted.poll(Duration::ZERO);
 
-        let refused = send_with_descriptors(&mine, &frame(me, 1), &attached[..1]);
+        let refused = send_with_descriptors(&own_socket, &frame(own_pid, 1), &attached[..1]);
         if let_descriptors_through(&socket) {
             assert_eq!(refused.unwrap_err().raw_os_error(), Some(libc::EPERM));
         } else {
             refused.unwrap();
             counted.poll_until(|counted| counted.observer.stats().unwrap().received == 1);
         }
-        // Before anybody is followed the kernel is asked for pidfds, and there is room where
-        // others' descriptors could come; later there is none.
+        // Until an agent is followed the kernel passes pidfds, so that there is room for
+        // control data, in which attached descriptors could arrive. Later there is none.
         for nonce in [1, 3] {
             let before = open_descriptors();
             let mut sent = counted.observer.stats().unwrap().received;
             for count in [1, 2, 3, 100] {
-                for bytes in [&frame(me, 9)[..], &[], &[7; 99]] {
-                    send_with_descriptors(&mine, bytes, &attached[..count]).unwrap();
+                for bytes in [&frame(own_pid, 9)[..], &[], &[7; 99]] {
+                    send_with_descriptors(&own_socket, bytes, &attached[..count]).unwrap();
                     sent += 1;
                     counted.poll_until(|counted| {
                         counted.observer.stats().unwrap().received == sent
@@ -250,9 +251,9 @@ fn attached_descriptors_do_not_stay(before: fn()) {
             let stats = counted.observer.stats().unwrap();
             assert_eq!(stats.settled(), sent);
             assert!(stats.beats < nonce, "{stats:?}");
-            // An honest sender is count all the same, and is confirmed by its second beat.
+            // An honest sender still counts, and is confirmed by its second beat.
             for nonce in [nonce, nonce + 1] {
-                mine.send(&frame(me, nonce)).unwrap();
+                own_socket.send(&frame(own_pid, nonce)).unwrap();
                 counted.poll_until(|counted| counted.observer.stats().unwrap().beats == nonce);
             }
         }

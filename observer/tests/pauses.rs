@@ -1,5 +1,5 @@
-//! Shows that an observer which was away itself blames nobody else for it, and that one
-//! whose host merely comes seldom still says what there is to say.
+//! An observer that was stopped itself reports no false stalls, and one whose host polls
+//! rarely still reports all events.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -30,58 +30,58 @@ use varta_observer::{Event, Observer, What};
 const THRESHOLD: Duration = Duration::from_secs(1);
 const AGENTS: usize = 200;
 
-/// What the test tells the hosts.
+/// Commands of the test to the hosts.
 const STOP_BETWEEN: u64 = 1;
 const REPORT: u64 = 2;
 
-/// A process that does nothing but observe. It says every event but beats on a stream.
-struct Environment {
+/// A process that only observes. It writes every event except beats to a stream.
+struct Host {
     process: Child,
-    said: BufReader<UnixStream>,
-    told: &'static AtomicU64,
+    lines: BufReader<UnixStream>,
+    command: &'static AtomicU64,
     path: PathBuf,
 }
 
-impl Environment {
-    fn start(path: PathBuf, exits: bool, run: fn(&mut Observer, &mut Saying)) -> Self {
-        let (said, saying) = UnixStream::pair().unwrap();
-        said.set_read_timeout(Some(PATIENCE)).unwrap();
-        let [told] = shared_numbers();
+impl Host {
+    fn start(path: PathBuf, exits: bool, run: fn(&mut Observer, &mut Output)) -> Self {
+        let (lines, output) = UnixStream::pair().unwrap();
+        lines.set_read_timeout(Some(PATIENCE)).unwrap();
+        let [command] = shared_numbers();
         let endpoint = path.to_str().unwrap().parse().unwrap();
         let builder = Observer::builder().listen(endpoint).threshold(THRESHOLD);
         let process = Child::start(|| {
             let mut observer = builder.detect_exits(exits).bind().unwrap();
-            let mut saying = Saying { to: saying, told };
+            let mut output = Output { to: output, command };
             loop {
-                run(&mut observer, &mut saying);
-                if told.load(SeqCst) == REPORT {
+                run(&mut observer, &mut output);
+                if command.load(SeqCst) == REPORT {
                     let followed = observer.snapshot().unwrap().len();
-                    writeln!(saying.to, "followed {followed} 0 0").unwrap();
+                    writeln!(output.to, "followed {followed} 0 0").unwrap();
                     wait_until(|| false);
                 }
             }
         });
         wait_until(|| path.exists());
-        Self { process, said: BufReader::new(said), told, path }
+        Self { process, lines: BufReader::new(lines), command, path }
     }
 
-    /// The next thing it says: a word and two numbers, and when.
+    /// The next line: a name, two numbers, and a time.
     fn next(&mut self) -> (String, u64, u64, u64) {
         let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
+        self.lines.read_line(&mut line).unwrap();
         let words: Vec<_> = line.split_whitespace().collect();
         let number = |at: usize| words[at].parse().unwrap();
         (words[0].to_owned(), number(1), number(2), number(3))
     }
 }
 
-struct Saying {
+struct Output {
     to: UnixStream,
-    told: &'static AtomicU64,
+    command: &'static AtomicU64,
 }
 
-impl Saying {
-    fn say(&mut self, event: &Event) {
+impl Output {
+    fn write(&mut self, event: &Event) {
         let name = event.what.name();
         let pid = event.about.map_or(0, |about| about.pid);
         let ns = match event.what {
@@ -93,38 +93,38 @@ impl Saying {
         writeln!(self.to, "{name} {pid} {ns} {}", event.observer_ns).unwrap();
     }
 
-    fn stop_if_told(&self) {
-        if self.told.compare_exchange(STOP_BETWEEN, 0, SeqCst, SeqCst).is_ok() {
+    fn stop_if_requested(&self) {
+        if self.command.compare_exchange(STOP_BETWEEN, 0, SeqCst, SeqCst).is_ok() {
             stop_here();
         }
     }
 }
 
-/// Blocks in poll, as most do.
-fn blocking(observer: &mut Observer, saying: &mut Saying) {
+/// Blocks in poll, as most hosts do.
+fn blocking(observer: &mut Observer, output: &mut Output) {
     let event = observer.poll_timeout(THRESHOLD).unwrap();
-    saying.stop_if_told();
-    event.iter().for_each(|event| saying.say(event));
+    output.stop_if_requested();
+    event.iter().for_each(|event| output.write(event));
 }
 
-/// Waits by a poll(2) of its own.
-fn embedding(observer: &mut Observer, saying: &mut Saying) {
+/// Waits with its own poll(2).
+fn embedding(observer: &mut Observer, output: &mut Output) {
     readable_within(observer.as_fd(), PATIENCE);
-    saying.stop_if_told();
+    output.stop_if_requested();
     while let Some(event) = observer.poll_timeout(Duration::ZERO).unwrap() {
-        saying.say(&event);
+        output.write(&event);
     }
 }
 
-/// Beats at each of the places at least ten times per threshold. Notes the longest time for which
-/// one of them took no beat; until `begin`, in nanoseconds since the start, that is fine.
-/// Has itself counted once each has taken a beat.
+/// Beats at each path at least ten times per threshold. Records in `longest` the longest time
+/// after `begin` (nanoseconds since the start) in which one of them accepted no beat.
+/// Increments `beating` once each has accepted a beat.
 fn beat_at(paths: &[&Path], start: Instant, [begin, longest, beating]: &[AtomicU64; 3]) {
     let mut agents: Vec<_> =
         paths.iter().map(|path| (Varta::connect(path).unwrap(), 0)).collect();
     let mut counted = false;
-    // Each at a pace of its own: who always beat in the same instant as all others, and late
-    // among them, would never find room.
+    // Each process has its own pace. One that always beats in the same instant as all others,
+    // and late among them, would never find room in the queue.
     let pace = THRESHOLD / 10 - ms(u64::from(std::process::id() % 40));
     loop {
         for (agent, last_taken) in &mut agents {
@@ -144,18 +144,18 @@ fn beat_at(paths: &[&Path], start: Instant, [begin, longest, beating]: &[AtomicU
     }
 }
 
-/// Who is accused only because the observer was stopped is so before this has passed.
+/// A false stall due to the stop would be reported before this time has passed.
 const SOON: u64 = THRESHOLD.as_nanos() as u64 / 2;
 
 #[test]
 fn an_observer_stopped_for_ten_thresholds_reports_no_false_stall() {
     let folder = Folder::new();
     let mut hosts = [
-        Environment::start(folder.join("blocking"), true, blocking),
-        Environment::start(folder.join("silences"), false, blocking),
-        Environment::start(folder.join("embedding"), true, embedding),
-        Environment::start(folder.join("blocking-between"), true, blocking),
-        Environment::start(folder.join("embedding-between"), true, embedding),
+        Host::start(folder.join("blocking"), true, blocking),
+        Host::start(folder.join("silences"), false, blocking),
+        Host::start(folder.join("embedding"), true, embedding),
+        Host::start(folder.join("blocking-between"), true, blocking),
+        Host::start(folder.join("embedding-between"), true, embedding),
     ];
     let paths: Vec<_> = hosts.iter().map(|host| host.path.clone()).collect();
     let paths: Vec<_> = paths.iter().map(PathBuf::as_path).collect();
@@ -168,7 +168,7 @@ fn an_observer_stopped_for_ten_thresholds_reports_no_false_stall() {
     begin.store(u64::MAX, SeqCst);
     let (at_any_time, between) = hosts.split_at(3);
     at_any_time.iter().for_each(|host| kill(host.process.pid(), libc::SIGSTOP));
-    between.iter().for_each(|host| host.told.store(STOP_BETWEEN, SeqCst));
+    between.iter().for_each(|host| host.command.store(STOP_BETWEEN, SeqCst));
     hosts.iter().for_each(|host| wait_until_stopped(host.process.pid()));
     std::thread::sleep(THRESHOLD * 5);
     let died = agents.pop().unwrap();
@@ -179,32 +179,33 @@ fn an_observer_stopped_for_ten_thresholds_reports_no_false_stall() {
     begin.store(start.elapsed().as_nanos() as u64, SeqCst);
     std::thread::sleep(THRESHOLD * 5 / 2);
 
-    // On a machine so busy that some agent got no beat through, it is silent.
+    // On a very busy machine an agent may get no beat through, and is silent.
     let starved = Duration::from_nanos(longest.load(SeqCst)) > THRESHOLD * 4 / 5;
     for host in &mut hosts {
         let sees_exits = !host.path.ends_with("silences");
-        let (mut said, mut resumed, mut found, mut deaf) = (Vec::new(), None, None, false);
+        let (mut lines, mut resumed, mut found, mut deaf) = (Vec::new(), None, None, false);
         loop {
             let (word, about, ns, at) = host.next();
-            said.push(format!("{word} {about} {ns} {at}"));
-            let all = || format!("{}:\n{}", host.path.display(), said.join("\n"));
+            lines.push(format!("{word} {about} {ns} {at}"));
+            let all = || format!("{}:\n{}", host.path.display(), lines.join("\n"));
             match word.as_str() {
-                // A busy machine makes short ones of its own, though none that are not late.
+                // A busy machine can cause short pauses of its own, but each is at least this
+                // long.
                 "paused"
                     if (THRESHOLD / 2..THRESHOLD * 8).contains(&Duration::from_nanos(ns)) => {}
                 "paused" if resumed.is_none() => resumed = Some(at),
                 "exit" if about == pid && sees_exits => found = Some(at),
                 "stall" if about == pid && !sees_exits => (found, deaf) = (Some(at), ns == 1),
                 "stall" | "recovered" if starved => {}
-                // And where the queue stays full, a live one goes unheard; but not so soon.
+                // While the queue stays full, a live agent may stall too, but not this soon.
                 "stall" | "recovered" if resumed.is_none_or(|resumed| at > resumed + SOON) => {}
                 "followed" => {
                     let expected = if sees_exits { AGENTS - 1 } else { AGENTS };
                     assert_eq!(about, expected as u64, "{}", all());
-                    let resumed = resumed.unwrap_or_else(|| panic!("not paused; {}", all()));
+                    let resumed = resumed.unwrap_or_else(|| panic!("no pause; {}", all()));
                     let found = found.unwrap_or_else(|| panic!("{pid} not found; {}", all()));
-                    // Its last beat may have been queued all the while. It is found one
-                    // threshold after that was read; later on a busy machine, and where the
+                    // Its last beat may have been queued during the stop. The exit is found
+                    // one threshold after that was read, or later on a busy machine or if the
                     // queue was full.
                     let after = Duration::from_nanos(found - resumed);
                     let excused = starved || deaf;
@@ -214,13 +215,13 @@ fn an_observer_stopped_for_ten_thresholds_reports_no_false_stall() {
                 _ => panic!("{}", all()),
             }
             if found.is_some() {
-                host.told.store(REPORT, SeqCst);
+                host.command.store(REPORT, SeqCst);
             }
         }
     }
 }
 
-/// Pauses are what nobody could have meant. This one means to come so seldom.
+/// A host that polls rarely by intention is not paused.
 #[test]
 fn a_host_that_polls_rarely_on_its_own_timer_still_gets_stalls() {
     let folder = Folder::new();
@@ -233,20 +234,20 @@ fn a_host_that_polls_rarely_on_its_own_timer_still_gets_stalls() {
     };
     let agent = TestAgent::at(&path);
     let mut nonce = 0;
-    // Were its absence a pause, each silence would be forgiven once. On a busy machine one
-    // may be, for a pause within the round.
+    // If the time between polls were a pause, each silence would be extended once. On a busy
+    // machine that may happen, for a pause within the round.
     for _ in 0..20 {
         nonce += 1;
         agent.beat(nonce);
-        let heard = round();
-        assert!(heard.iter().any(is("beat")));
+        let events = round();
+        assert!(events.iter().any(is("beat")));
         let silent = round();
-        if !heard.iter().chain(&silent).any(is("paused")) {
+        if !events.iter().chain(&silent).any(is("paused")) {
             assert!(silent.iter().any(is("stall")), "{silent:?}");
             return;
         }
     }
-    panic!("it is always said to be late");
+    panic!("there was a pause in each round");
 }
 
 #[test]
@@ -264,7 +265,7 @@ fn a_host_that_is_late_between_two_polls_is_paused() {
         let first = observer.poll().unwrap().unwrap();
         let What::Paused { ns } = first.what else { panic!("{first}") };
         assert!(Duration::from_nanos(ns) >= threshold * 9, "{first}");
-        // All is given back, and no more than that; but a busy machine may hold the host again.
+        // Exactly the pause is given back. On a busy machine the host may be late again.
         let stall = poll_until(&mut observer, is("stall")).pop().unwrap();
         let late = stall.observer_ns - first.observer_ns;
         in_time += u32::from(late <= (threshold * 2).as_nanos() as u64);
@@ -272,7 +273,7 @@ fn a_host_that_is_late_between_two_polls_is_paused() {
             return;
         }
     }
-    panic!("more is given back");
+    panic!("more than the pause is given back");
 }
 
 #[test]
@@ -293,7 +294,7 @@ fn a_host_that_misses_the_next_deadline_is_paused() {
 const LONG: Duration = Duration::from_secs(1_000);
 const TIME_NAMESPACES: &str = "a kernel with time namespaces (CONFIG_TIME_NS)";
 
-/// A suspend shows in nothing but the clock that counts from boot.
+/// Only the boot-time clock shows a suspend.
 #[test]
 fn suspended_time_is_given_back() {
     if !needs_root() {
@@ -307,7 +308,7 @@ fn suspended_time_is_given_back() {
         let agent = TestAgent::at(&path);
         agent.beat(1);
         let beat = poll_until(&mut observer, is("beat")).pop().unwrap();
-        // From here on it comes when it likes, and is never late.
+        // From here on no deadline was requested, so that the host is never late.
         assert!(poll_all(&mut observer).is_empty());
         if !let_time_pass(LONG.as_secs(), true) {
             return skipped(TIME_NAMESPACES);
@@ -315,12 +316,12 @@ fn suspended_time_is_given_back() {
         let first = observer.poll().unwrap().unwrap();
         let What::Paused { ns } = first.what else { panic!("{first}") };
         let paused = Duration::from_nanos(ns);
-        // The two clocks are not read at one instant.
+        // The two clocks are not read at the same instant.
         assert!(paused + ms(100) >= LONG && paused < LONG + PATIENCE, "{first}");
         let between = Duration::from_nanos(first.observer_ns - beat.observer_ns);
-        assert!(between >= LONG, "its time counts suspend");
+        assert!(between >= LONG, "the time of events includes suspend");
 
-        // Silent for many thresholds, it has what it had left.
+        // After a silence of many thresholds, the agent has the rest of its threshold left.
         assert!(!poll_all(&mut observer).iter().any(is("stall")));
         assert!(observer.next_deadline().unwrap().unwrap() <= threshold);
         agent.beat(2);
@@ -329,8 +330,9 @@ fn suspended_time_is_given_back() {
     });
 }
 
-/// It was due at a deadline, and may have been deaf since it looked last: who was silent has
-/// what was left then, not what was left at the deadline, which is nothing.
+/// The observer missed a deadline, and may have been stopped at any time since its last poll.
+/// A silent agent has the time that was left at that poll, not at the deadline, when none was
+/// left.
 #[test]
 fn all_time_since_the_last_poll_is_given_back() {
     if !needs_root() {

@@ -1,7 +1,7 @@
-//! Shows that a pid which was given away again is another agent: the old one ends in an
-//! Exit, the new one starts clean.
+//! A process that reuses a pid is a new agent: the old one ends with an Exit, and the new one
+//! inherits nothing.
 //!
-//! Pids are chosen, in a pid namespace of the test's own, which needs root.
+//! The tests choose pids in their own pid namespace, which needs root.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -10,7 +10,7 @@
     clippy::indexing_slicing,
     reason = "helpers of tests"
 )]
-#![allow(unsafe_code, reason = "a mount of its own")]
+#![allow(unsafe_code, reason = "mounting /proc")]
 
 mod support;
 
@@ -23,11 +23,11 @@ use support::{
 };
 use varta_observer::{Builder, Event, ExitCause, Observer, What};
 
-/// Runs this in the first process of a pid namespace, whose /proc shows that namespace.
-fn in_a_world_of_its_own(run: impl FnOnce() + Send) {
+/// Runs this in the first process of a new pid namespace, with its own /proc.
+fn in_own_namespaces(run: impl FnOnce() + Send) {
     in_new_pid_namespace(|| {
         Child::start(|| {
-            // SAFETY: takes a number; this process alone will notice.
+            // SAFETY: takes a number; affects only this process.
             assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
             mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE);
             mount(Some(c"proc"), c"/proc", 0);
@@ -48,7 +48,7 @@ fn listening(path: &Path) -> Builder {
     Builder::new().listen(path.to_str().unwrap().parse().unwrap())
 }
 
-/// A process that is followed, and has been heard with a pidfd beside the datagram.
+/// An agent with a second beat, which carries a pidfd.
 fn followed(observer: &mut Observer, path: &Path) -> TestAgent {
     let agent = TestAgent::at(path);
     for nonce in [1_000_000, 1_000_001] {
@@ -58,7 +58,8 @@ fn followed(observer: &mut Observer, path: &Path) -> TestAgent {
     agent
 }
 
-/// A beat of the first, its Exit, and a clean start of the second.
+/// Asserts that the events are a beat of the first process, its Exit, and a first beat of the
+/// second.
 #[track_caller]
 fn assert_two_lives(events: &[Event], pid: u32, last_nonce: u64) {
     let events: Vec<_> =
@@ -85,7 +86,7 @@ fn the_exit_is_reported_before_the_new_process() {
         return;
     }
     let folder = Folder::new();
-    in_a_world_of_its_own(|| {
+    in_own_namespaces(|| {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
         let mut old = followed(&mut observer, &path);
@@ -107,7 +108,7 @@ fn two_processes_with_one_pid_in_one_batch_are_two_agents() {
         return;
     }
     let folder = Folder::new();
-    in_a_world_of_its_own(|| {
+    in_own_namespaces(|| {
         for queued in [1, 5] {
             let path = folder.join(&format!("{queued}.sock"));
             let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
@@ -133,14 +134,13 @@ fn two_processes_with_one_pid_in_one_batch_are_two_agents() {
     });
 }
 
-/// It does not inherit a silence either.
 #[test]
 fn a_new_process_does_not_inherit_a_stall() {
     if !needs_root() {
         return;
     }
     let folder = Folder::new();
-    in_a_world_of_its_own(|| {
+    in_own_namespaces(|| {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).threshold(ms(300)).bind().unwrap();
         let mut old = followed(&mut observer, &path);
@@ -155,14 +155,14 @@ fn a_new_process_does_not_inherit_a_stall() {
     });
 }
 
-/// No descriptor is held of either: the new one gives itself away by its first beat.
+/// The observer holds no descriptor of either. The nonce of the first beat shows the change.
 #[test]
 fn without_a_descriptor_a_restarted_nonce_is_a_new_agent() {
     if !needs_root() {
         return;
     }
     let folder = Folder::new();
-    in_a_world_of_its_own(|| {
+    in_own_namespaces(|| {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).threshold(NEVER).descriptors(0).bind().unwrap();
         let mut old = followed(&mut observer, &path);
@@ -171,7 +171,10 @@ fn without_a_descriptor_a_restarted_nonce_is_a_new_agent() {
         old.reap();
         assert!(observer.pidfd(number).unwrap().is_none());
         let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
-        assert!(observer.pidfd(number).unwrap().is_none(), "its pid is a stranger's");
+        assert!(
+            observer.pidfd(number).unwrap().is_none(),
+            "the pid belongs to another process"
+        );
         new.beat(1);
         let events = poll_until(&mut observer, is("beat"));
         assert_eq!(names(&events), ["exit", "beat"]);
@@ -179,7 +182,7 @@ fn without_a_descriptor_a_restarted_nonce_is_a_new_agent() {
         assert_eq!((exit.agent, exit.pid, beat.pid), (number, old.pid(), old.pid()));
         assert!(beat.agent > number);
         assert_eq!(agent_info(&observer, new.pid()).unwrap().beats, 1);
-        // It may have any number of handles.
+        // The new process may have any number of handles.
         for nonce in [7, 1, 8, 2] {
             new.beat(nonce);
             let events = poll_until(&mut observer, is("beat"));
@@ -188,14 +191,14 @@ fn without_a_descriptor_a_restarted_nonce_is_a_new_agent() {
     });
 }
 
-/// And if it goes on counting where the old one was, it is found out all the same.
+/// A process that continues the nonce of the old one is found a little later.
 #[test]
 fn without_a_descriptor_a_continued_nonce_is_found_to_be_a_new_agent() {
     if !needs_root() {
         return;
     }
     let folder = Folder::new();
-    in_a_world_of_its_own(|| {
+    in_own_namespaces(|| {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).threshold(NEVER).descriptors(0).bind().unwrap();
         let mut old = followed(&mut observer, &path);
@@ -219,15 +222,15 @@ fn without_a_descriptor_a_continued_nonce_is_found_to_be_a_new_agent() {
     });
 }
 
-/// Many processes of one pid, some of them not read before they are gone, or before the next
-/// one is: each is an agent of its own.
+/// Many processes with one pid. Beats of some are read only after they, or their successors,
+/// have exited.
 #[test]
 fn each_process_that_reuses_a_pid_is_an_agent() {
     if !needs_root() {
         return;
     }
     let folder = Folder::new();
-    in_a_world_of_its_own(|| {
+    in_own_namespaces(|| {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
         let mut pid = None;
@@ -239,8 +242,8 @@ fn each_process_that_reuses_a_pid_is_an_agent() {
             };
             pid = Some(agent.pid());
             agent.beat_and_end(1 + life % 3, End::Exit, life);
-            // While it is busy the observer looks for ends once in a millisecond. A pid that
-            // comes round twice in that time is more than it can tell.
+            // A busy observer checks for exits once in a millisecond. It cannot distinguish
+            // processes that reuse a pid twice within that time.
             std::thread::sleep(ms(2));
             if life % 2 == 0 {
                 events.extend(poll_until(&mut observer, is("beat")));

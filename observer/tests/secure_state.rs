@@ -1,5 +1,5 @@
-//! Shows that what one observer has accepted over sealed UDP the next one refuses, if both
-//! are given the same state file.
+//! An observer refuses the sealed frames that a previous observer with the same state file has
+//! accepted.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -38,8 +38,7 @@ fn poll_until_nonce(observer: &mut Observer, nonce: u64) {
     );
 }
 
-/// Sends the beats up to `last` again, and then those that follow: which is the first that
-/// counts?
+/// Sends the beats up to `last` again, then the following ones. Returns the first that counts.
 fn first_that_counts(state: &Path, last: u32) -> u32 {
     let mut observer = bind(state).unwrap();
     let to = observer.udp_addresses().next().unwrap();
@@ -89,7 +88,7 @@ fn a_beat_counts_once_even_if_the_observer_is_killed() {
     assert!(error.ends_with("another observer is using it"), "{error}");
     kill(child.pid(), libc::SIGKILL);
     drop(child);
-    // It has recorded as far as 24.
+    // The state file has recorded counters up to 24.
     assert_eq!(first_that_counts(&state, 20), 25);
 }
 

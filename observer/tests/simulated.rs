@@ -1,4 +1,4 @@
-//! An observer without sockets does as one with sockets does.
+//! A simulated observer decides as a real one does.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -52,7 +52,7 @@ fn an_exit_is_not_reported_without_exit_detection() {
     observer.advance(2_000 * MS);
     assert_eq!(kinds(&mut observer), ["beat", "stall"]);
 
-    // Ten thresholds of silence are all that tells, then there is room for another.
+    // After ten thresholds of silence there is room for another agent.
     observer.advance(19_999 * MS);
     feed_beat(&mut observer, 19_999 * MS, 77, 77);
     observer.advance(20_000 * MS);

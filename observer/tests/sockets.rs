@@ -1,5 +1,4 @@
-//! Shows an observer on sockets that are not a path of its own: one that was handed over,
-//! and one with an abstract name.
+//! Observers on inherited sockets and on abstract names.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -19,25 +18,21 @@ use support::{
 use varta::{BeatOutcome, Status, Varta};
 use varta_observer::{Builder, Observer, Uids, What};
 
-/// As a service manager keeps it and hands it over, again and again.
+/// A service manager keeps the socket and passes it to one observer after another.
 #[test]
 fn an_inherited_socket_is_used_and_never_removed() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let managers = UnixDatagram::bind(&path).unwrap();
-    // Queued before anybody asked for the names of senders.
+    let kept = UnixDatagram::bind(&path).unwrap();
+    // This is queued before the socket passes credentials.
     let early = UnixDatagram::unbound().unwrap();
     early.send_to(&frame(std::process::id(), 1), &path).unwrap();
 
     let agent = TestAgent::at(&path);
     for round in 1..=2 {
-        let handed_over = managers.try_clone().unwrap().into();
-        let mut observer = Builder::new()
-            .inherit(handed_over)
-            .threshold(NEVER)
-            .uids(Uids::Any)
-            .bind()
-            .unwrap();
+        let inherited = kept.try_clone().unwrap().into();
+        let mut observer =
+            Builder::new().inherit(inherited).threshold(NEVER).uids(Uids::Any).bind().unwrap();
         agent.beat(round);
         let events = poll_until(&mut observer, |event| is_about(event, agent.pid()));
         assert_eq!(count(&events, "beat"), 1);
@@ -46,15 +41,15 @@ fn an_inherited_socket_is_used_and_never_removed() {
         assert_accounted(&observer, 1);
         drop(observer);
         assert!(path.exists());
-        // What comes while there is no observer waits for the next.
+        // Beats that arrive without an observer are queued for the next one.
         if round == 1 {
             agent.beat(10);
-            let handed_over = managers.try_clone().unwrap().into();
-            let mut next = Builder::new().inherit(handed_over).bind().unwrap();
+            let inherited = kept.try_clone().unwrap().into();
+            let mut next = Builder::new().inherit(inherited).bind().unwrap();
             poll_until(&mut next, |event| is_about(event, agent.pid()));
         }
     }
-    // It is alive while the manager has it.
+    // The path is in use as long as the manager holds the socket.
     let taken = Observer::bind(&path, NEVER, 0o600).unwrap_err();
     assert_eq!(taken.kind(), ErrorKind::AddrInUse);
 }
@@ -68,16 +63,16 @@ fn a_descriptor_that_is_not_a_bound_socket_is_refused() {
     assert!(Builder::new().inherit(file.into()).bind().is_err());
 }
 
-/// Whoever else holds it may shut it down. Then it is readable for ever, and there is
+/// Another holder of a socket can shut it down. It is then always readable, but there is
 /// nothing to read.
 #[test]
 fn a_socket_that_is_shut_down_is_reported_and_tried_again() {
     for how in [Shutdown::Read, Shutdown::Both] {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
-        let managers = UnixDatagram::bind(&path).unwrap();
+        let kept = UnixDatagram::bind(&path).unwrap();
         let mut observer = Builder::new()
-            .inherit(managers.try_clone().unwrap().into())
+            .inherit(kept.try_clone().unwrap().into())
             .udp(([127, 0, 0, 1], 0).into())
             .threshold(NEVER)
             .bind()
@@ -85,12 +80,12 @@ fn a_socket_that_is_shut_down_is_reported_and_tried_again() {
         let mut agent = TestAgent::at(&path);
         agent.beat(1);
         poll_until(&mut observer, is("beat"));
-        managers.shutdown(how).unwrap();
+        kept.shutdown(how).unwrap();
         let failed = poll_until(&mut observer, is("io")).pop().unwrap();
         assert_eq!(failed.what, What::Io { errno: libc::ESHUTDOWN });
         assert_eq!(observer.stats().unwrap().io_errors, 1);
         if how == Shutdown::Read {
-            // Without anybody to look after it is tried again too.
+            // It is tried again even if no agent is followed.
             agent.exit(0);
             agent.reap();
             poll_until(&mut observer, is("exit"));
@@ -98,7 +93,7 @@ fn a_socket_that_is_shut_down_is_reported_and_tried_again() {
             poll_io_when_readable(&mut observer);
             continue;
         }
-        // The other one is heard all the while, and nobody is kept busy.
+        // The other socket is still read, and the host is not kept busy.
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         udp.send_to(&frame(77, 1), observer.udp_addresses().next().unwrap()).unwrap();
         poll_until(&mut observer, is("beat"));
@@ -107,7 +102,7 @@ fn a_socket_that_is_shut_down_is_reported_and_tried_again() {
     }
 }
 
-/// After a while it is tried again, also where the host waits for the descriptor.
+/// After a while the socket is tried again, which wakes a host that waits for the descriptor.
 fn poll_io_when_readable(observer: &mut Observer) {
     while observer.poll_timeout(Duration::ZERO).unwrap().is_none_or(|event| !is("io")(&event)) {
         assert!(readable_within(observer.as_fd(), PATIENCE));
@@ -139,7 +134,6 @@ fn an_observer_listens_on_an_abstract_name() {
     assert!(poll_all(&mut observer).is_empty());
 }
 
-/// A socket's queue and its file are as the operator was told.
 #[test]
 fn advice_warns_of_a_short_queue() {
     let folder = Folder::new();

@@ -1,10 +1,10 @@
-//! Rule 8: whatever arrives ends in exactly one counter.
+//! Every datagram is counted in exactly one counter, whatever it contains.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod tracker_world;
@@ -25,7 +25,7 @@ struct Arrival {
     judged: bool,
 }
 
-/// Frames, sealed frames, and things that are nearly so or not at all.
+/// Frames, sealed frames, damaged ones, and random bytes.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let nonce = prop_oneof![0..20_u64, Just(u64::MAX), any::<u64>()];
     let good = (50..60_u32, nonce, any::<bool>()).prop_map(|(pid, nonce, old)| {
@@ -142,7 +142,7 @@ proptest! {
         let counters = *world.judge.counters();
         prop_assert_eq!(counters.received, arrivals.len() as u64);
         prop_assert_eq!(counters.settled(), counters.received);
-        // What was counted was said, and nothing else.
+        // Exactly the counted events were emitted.
         let count = |is: fn(&What) -> bool| events.iter().filter(|event| is(&event.what)).count() as u64;
         prop_assert_eq!(counters.beats, count(|what| matches!(what, What::Beat { .. })));
         prop_assert_eq!(counters.decode_errors(), count(|what| matches!(what, What::Decode(_))));
@@ -151,7 +151,7 @@ proptest! {
         prop_assert_eq!(counters.recoveries, count(|what| matches!(what, What::Recovered { .. })));
         prop_assert_eq!(counters.exits, count(|what| matches!(what, What::Exit { .. })));
         prop_assert!(events.is_sorted_by_key(|event| event.observer_ns));
-        // Who is followed was admitted, and who was released is not.
+        // Every followed local agent was admitted.
         let admitted = |call: &&String| call.starts_with("admitted");
         let locals = world.judge.agents(now).filter(|(_, agent)| agent.uid.is_some()).count();
         prop_assert!(locals <= world.environment.calls.iter().filter(admitted).count());

@@ -1,9 +1,9 @@
-//! Rule 10: full is full.
+//! The capacity, and which agents make room for others.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod tracker_world;
@@ -28,7 +28,7 @@ fn an_agent_beyond_the_capacity_is_refused_and_counted() {
     assert_eq!(world.judge.followed(), 3);
     assert_eq!(world.judge.drain_capacity_exceeded(), 7);
     assert_eq!(world.judge.drain_capacity_exceeded(), 0);
-    assert_eq!(words(&world.local(1, 12, 2)), ["beat 3"], "who is followed stays so");
+    assert_eq!(words(&world.local(1, 12, 2)), ["beat 3"], "a followed agent stays");
     world.exited(2, 2, ExitCause::Code(0));
     assert_eq!(words(&world.local(3, 13, 1)), ["beat 4"], "an exit makes room");
     world.assert_accounted();
@@ -58,15 +58,23 @@ fn without_exit_detection_ten_thresholds_of_silence_make_room() {
     let all = world.judge(10 * THRESHOLD - 1);
     assert_eq!(words(&all), ["stall 1", "stall 3", "stall 2"]);
     assert_eq!(world.local(10 * THRESHOLD - 1, 13, 1), [], "not yet");
-    assert_eq!(world.judge(10 * THRESHOLD + 9), [], "going is not an event");
+    assert_eq!(
+        world.judge(10 * THRESHOLD + 9),
+        [],
+        "there is no event when an agent counts as gone"
+    );
     assert_eq!(
         words(&world.local(10 * THRESHOLD + 9, 13, 1)),
         ["beat 4"],
-        "longest gone first"
+        "the one that is gone longest makes room"
     );
     assert_eq!(world.environment.calls[3], "released 1");
     assert_eq!(words(&world.local(10 * THRESHOLD + 10, 12, 2)), ["recovered 3", "beat 3"]);
-    assert_eq!(world.local(10 * THRESHOLD + 11, 14, 1), [], "3 is back, 2 has its own time");
+    assert_eq!(
+        world.local(10 * THRESHOLD + 11, 14, 1),
+        [],
+        "3 has recovered, 2 has its own threshold"
+    );
     assert_eq!(words(&world.judge(12 * THRESHOLD)), ["stall 4", "stall 3"]);
     assert_eq!(world.judge(20 * THRESHOLD + 5), []);
     assert_eq!(words(&world.local(20 * THRESHOLD + 5, 14, 1)), ["beat 5"]);
@@ -79,7 +87,7 @@ fn without_exit_detection_ten_thresholds_of_silence_make_room() {
 #[test]
 fn a_pause_does_not_count_towards_ten_thresholds() {
     let away = 100 * THRESHOLD;
-    // Before the Stall, and after it.
+    // Once before the Stall, and once after it.
     for paused_at in [1, THRESHOLD] {
         let mut world = of_capacity(1);
         world.environment.exits = Exits::Unseen;
@@ -104,7 +112,7 @@ fn an_agent_that_counts_as_gone_can_still_exit() {
     world.exited(20 * THRESHOLD, 1, ExitCause::Unknown);
     world.judge.exiting(world.slot(2));
     assert_eq!(words(&world.local(21 * THRESHOLD, 12, 1)), ["beat 3"]);
-    assert_eq!(world.local(21 * THRESHOLD, 13, 1), [], "2 waits for its exit code");
+    assert_eq!(world.local(21 * THRESHOLD, 13, 1), [], "2 still waits for its exit code");
     world.exited(21 * THRESHOLD, 2, ExitCause::Code(1));
     assert_eq!(words(&world.local(21 * THRESHOLD, 13, 1)), ["beat 4"]);
 }
@@ -114,11 +122,11 @@ fn the_way_an_exit_is_detected_can_change_at_any_time() {
     let mut world = of_capacity(1);
     world.local(0, 10, 1);
     world.judge(THRESHOLD);
-    assert_eq!(world.judge.next_deadline(), None, "nothing to look for");
+    assert_eq!(world.judge.next_deadline(), None, "there is nothing to look up");
     world.judge.set_exits(world.slot(1), Exits::Unseen);
     assert!(world.judge.next_deadline().is_some());
     world.judge(10 * THRESHOLD);
-    // Gone; but then somebody watches it after all.
+    // It counts as gone, but then its exit is reported after all.
     world.judge.set_exits(world.slot(1), Exits::Reported);
     assert_eq!(world.local(20 * THRESHOLD, 11, 1), []);
     world.judge.set_exits(world.slot(1), Exits::LookedUp);
@@ -150,11 +158,11 @@ fn forged_network_agents_leave_half_the_capacity_to_local_agents() {
         assert_eq!(world.local(0, pid, 1).len(), 1);
     }
     assert_eq!(world.local(0, 15, 1), []);
-    // Network agents that are gone make room, at the bound for each other.
+    // Network agents that are gone make room for other network agents at the bound.
     world.judge(10 * THRESHOLD);
     assert_eq!(words(&world.udp(10 * THRESHOLD, A, 300, 1)), ["beat 11"]);
     assert_eq!(world.judge.agents(0).filter(|(_, agent)| agent.pid == 0).count(), 5);
-    // And when all is full, for local ones.
+    // When the table is full, they make room for local agents.
     assert_eq!(words(&world.local(10 * THRESHOLD, 15, 1)), ["beat 12"]);
     assert_eq!(world.judge.agents(0).filter(|(_, agent)| agent.pid == 0).count(), 4);
     assert_eq!(world.judge.drain_evictions(), 2);
@@ -168,7 +176,7 @@ fn a_local_agent_that_is_gone_makes_no_room_for_network_agents_beyond_half() {
     world.local(0, 10, 1);
     world.judge(10 * THRESHOLD);
     world.udp(10 * THRESHOLD, A, 50, 1);
-    assert_eq!(world.udp(10 * THRESHOLD, A, 51, 1), [], "the half is taken");
+    assert_eq!(world.udp(10 * THRESHOLD, A, 51, 1), [], "half of the capacity is used");
     assert_eq!(words(&world.local(10 * THRESHOLD, 11, 1)), ["beat 3"]);
     world.assert_accounted();
 }
@@ -189,7 +197,7 @@ fn slots_are_reused() {
     assert_eq!(words(&world.judge(u64::MAX)).len(), 50);
 }
 
-/// A beat of a process of another user than `World::local`'s.
+/// A beat of a process of a given user.
 fn local_of(world: &mut World, uid: u32, now: u64, pid: u32) -> Vec<varta_observer::Event> {
     let sender = Sender::Kernel { pid, uid, process: None };
     world.receive(now, &Datagram::new(0, sender, &frame(pid, 1)))
@@ -214,14 +222,21 @@ fn stalled_agents_of_one_user_make_room_for_others_up_to_an_equal_share() {
     for pid in 10..12 {
         assert_eq!(local_of(&mut world, 0, 0, pid).len(), 1);
     }
-    assert_eq!(local_of(&mut world, 0, 0, 12), [], "who lives is not evicted");
+    assert_eq!(local_of(&mut world, 0, 0, 12), [], "a live agent is not evicted");
     world.judge(THRESHOLD);
     for pid in 12..18 {
         assert_eq!(local_of(&mut world, 0, THRESHOLD, pid).len(), 1);
     }
-    assert_eq!(world.environment.calls[16], "released 1", "the longest stalled first");
-    assert_eq!(local_of(&mut world, 0, THRESHOLD, 18), [], "half is an equal share");
-    assert_eq!(local_of(&mut world, SITTER, THRESHOLD, 200), [], "it has more than that");
+    assert_eq!(
+        world.environment.calls[16], "released 1",
+        "the one that stalled first makes room"
+    );
+    assert_eq!(local_of(&mut world, 0, THRESHOLD, 18), [], "its user has an equal share, half");
+    assert_eq!(
+        local_of(&mut world, SITTER, THRESHOLD, 200),
+        [],
+        "its user has more than an equal share"
+    );
     assert_eq!(world.judge.drain_refused().iter().collect::<Vec<_>>(), [(0, 2), (SITTER, 1)]);
     assert_eq!(world.judge.drain_evictions(), 6);
     world.assert_accounted();
@@ -237,7 +252,7 @@ fn live_agents_of_one_user_leave_an_eighth_to_others() {
         world.judge(at);
     }
     assert_eq!(words(&local_of(&mut world, 0, THRESHOLD, 10)), ["beat 15"]);
-    // An agent that is gone makes room for its own user.
+    // An agent that is gone makes room for agents of its own user.
     world.judge(3 * THRESHOLD);
     for slot in 1..=15 {
         world.judge.set_exits(world.slot(slot), Exits::Unseen);

@@ -1,9 +1,9 @@
-//! A queue that was found full may have cost beats: Stalls are put off, and then marked.
+//! Beats may be lost while a queue is full: Stalls are put off, and marked.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod tracker_world;
@@ -12,7 +12,7 @@ use tracker_world::*;
 use varta_observer::judge::Exits;
 use varta_observer::{Event, ExitCause, What};
 
-/// When each Stall was said, and whether it is marked.
+/// When each Stall was reported, and whether it is marked.
 fn stalls(events: &[Event]) -> Vec<(u64, bool)> {
     let stall = |event: &Event| match event.what {
         What::Stall { deaf, .. } => Some((event.observer_ns, deaf)),
@@ -21,8 +21,13 @@ fn stalls(events: &[Event]) -> Vec<(u64, bool)> {
     events.iter().filter_map(stall).collect()
 }
 
-/// Looks every tenth of a threshold; the queue is full at each of the times of `full`.
-fn watch(world: &mut World, from: u64, to: u64, full: impl Fn(u64) -> bool) -> Vec<Event> {
+/// Polls every tenth of a threshold. The queue is full at the times for which `full` is true.
+fn poll_between(
+    world: &mut World,
+    from: u64,
+    to: u64,
+    full: impl Fn(u64) -> bool,
+) -> Vec<Event> {
     let mut events = Vec::new();
     for now in (from..=to).step_by(usize::try_from(THRESHOLD / 10).unwrap()) {
         world.judge.looked(now, full(now));
@@ -33,9 +38,9 @@ fn watch(world: &mut World, from: u64, to: u64, full: impl Fn(u64) -> bool) -> V
 
 #[test]
 fn a_stall_waits_for_one_threshold_without_a_full_queue_and_for_ten_at_most() {
-    for (full_until, said_at, deaf) in [
+    for (full_until, stalled_at, deaf) in [
         (0, 1, false),
-        // Full within the silence, but no longer when it was due: put off, and certain then.
+        // Full during the silence, but not when the Stall was due: put off, but not marked.
         (THRESHOLD / 2, 15, false),
         (3 * THRESHOLD, 40, true),
         (8 * THRESHOLD, 90, true),
@@ -44,12 +49,13 @@ fn a_stall_waits_for_one_threshold_without_a_full_queue_and_for_ten_at_most() {
     ] {
         let mut world = World::new();
         world.local(0, 10, 1);
-        let events = watch(&mut world, 0, 40 * THRESHOLD, |now| now > 0 && now <= full_until);
-        let said_at = if said_at == 1 { THRESHOLD } else { said_at * THRESHOLD / 10 };
-        assert_eq!(stalls(&events), [(said_at, deaf)], "full until {full_until}");
+        let events =
+            poll_between(&mut world, 0, 40 * THRESHOLD, |now| now > 0 && now <= full_until);
+        let stalled_at = if stalled_at == 1 { THRESHOLD } else { stalled_at * THRESHOLD / 10 };
+        assert_eq!(stalls(&events), [(stalled_at, deaf)], "full until {full_until}");
         let counters = world.judge.counters();
         assert_eq!((counters.stalls, counters.stalls_deaf), (1, deaf.into()));
-        // It is back as from any other silence.
+        // It recovers as from any other silence.
         let back = world.local(41 * THRESHOLD, 10, 2);
         assert_eq!(words(&back), ["recovered 1", "beat 1"]);
     }
@@ -59,9 +65,9 @@ fn a_stall_waits_for_one_threshold_without_a_full_queue_and_for_ten_at_most() {
 fn a_beat_that_gets_through_starts_a_new_silence() {
     let mut world = World::new();
     world.local(0, 10, 1);
-    assert_eq!(watch(&mut world, 0, 5 * THRESHOLD, |_| true), []);
+    assert_eq!(poll_between(&mut world, 0, 5 * THRESHOLD, |_| true), []);
     world.local(5 * THRESHOLD, 10, 2);
-    let events = watch(&mut world, 5 * THRESHOLD, 7 * THRESHOLD, |_| false);
+    let events = poll_between(&mut world, 5 * THRESHOLD, 7 * THRESHOLD, |_| false);
     assert_eq!(stalls(&events), [(6 * THRESHOLD, false)]);
 }
 
@@ -71,10 +77,13 @@ fn an_exit_is_not_put_off() {
     world.environment.exits = Exits::LookedUp;
     world.local(0, 10, 1);
     world.local(0, 11, 1);
-    assert_eq!(watch(&mut world, 0, THRESHOLD / 2, |_| true), []);
+    assert_eq!(poll_between(&mut world, 0, THRESHOLD / 2, |_| true), []);
     assert_eq!(words(&world.exited(THRESHOLD / 2, 2, ExitCause::Signal(9))), ["exit 2"]);
     world.environment.gone.insert(10, ExitCause::Code(1));
-    assert_eq!(words(&watch(&mut world, THRESHOLD / 2, THRESHOLD, |_| true)), ["exit 1"]);
+    assert_eq!(
+        words(&poll_between(&mut world, THRESHOLD / 2, THRESHOLD, |_| true)),
+        ["exit 1"]
+    );
 }
 
 #[test]
@@ -109,10 +118,10 @@ fn senders_are_counted_by_uid_while_the_queue_is_full() {
     assert!(world.judge.drain_flood().senders.is_empty());
 }
 
-/// Many agents at a short queue fill it now and then, for a moment.
+/// Many agents can fill a short queue for a moment.
 #[test]
 fn a_queue_that_is_rarely_full_puts_off_no_stall() {
-    for (one_in, said_at, deaf) in [(20, 10, false), (10, 110, true)] {
+    for (one_in, stalled_at, deaf) in [(20, 10, false), (10, 110, true)] {
         let mut world = World::new();
         world.local(0, 10, 1);
         let mut events = Vec::new();
@@ -121,6 +130,6 @@ fn a_queue_that_is_rarely_full_puts_off_no_stall() {
             world.judge.looked(now, look % one_in == 0);
             events.extend(world.judge(now));
         }
-        assert_eq!(stalls(&events), [(said_at * THRESHOLD / 10, deaf)], "one in {one_in}");
+        assert_eq!(stalls(&events), [(stalled_at * THRESHOLD / 10, deaf)], "one in {one_in}");
     }
 }

@@ -1,10 +1,10 @@
-//! A million random steps through a judge and through the naive model, event for event.
+//! Compares the events of a judge and of the naive model over a million random steps.
 
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod tracker_naive;
@@ -25,7 +25,7 @@ struct Trace {
     now: u64,
     step: u64,
     wild: bool,
-    /// The threshold at the beginning, by which time passes.
+    /// The initial threshold, which sets the pace of time.
     pace: u64,
 }
 
@@ -44,7 +44,7 @@ impl Trace {
             [100 * MS, 2000 * MS, 40 * MS + 1][usize::try_from(dice.below(3)).unwrap()];
         let mut naive = Naive::new(capacity, threshold);
         (naive.per_agent, naive.global) = (dice.rate(), dice.rate());
-        // There are 42 sessions in all.
+        // There are 42 possible sessions.
         let most_sessions = if dice.one_in(3) { 64 } else { 1 + dice.below(40) };
         naive.session_bound = usize::try_from(most_sessions).unwrap();
         naive.exits = EXITS[usize::try_from(dice.below(3)).unwrap()];
@@ -62,7 +62,7 @@ impl Trace {
             settings.shared_keys = vec![key(1)];
         });
         world.environment.exits = naive.exits;
-        let (now, wild) = (dice_start(seed), seed % 4 == 3);
+        let (now, wild) = (start_time(seed), seed % 4 == 3);
         Self { world, naive, dice, now, step: 0, wild, pace: threshold }
     }
 
@@ -117,7 +117,7 @@ impl Trace {
     fn nonce(&mut self) -> u64 {
         match self.dice.below(40) {
             0 => NONCE_TERMINAL,
-            // Jumps so far that they would hide all others are for some traces only.
+            // Large jumps are for some traces only, because they would hide all others.
             1 if self.wild => self.dice.roll() % NONCE_TERMINAL,
             2 if self.wild => NONCE_TERMINAL - 1 - self.dice.below(3),
             3 => self.dice.below(3),
@@ -136,8 +136,8 @@ impl Trace {
     }
 
     fn pid(&mut self) -> u32 {
-        let many = (self.naive.capacity * 3 / 2).max(4) as u64;
-        100 + u32::try_from(self.dice.below(many)).unwrap()
+        let count = (self.naive.capacity * 3 / 2).max(4) as u64;
+        100 + u32::try_from(self.dice.below(count)).unwrap()
     }
 
     fn local(&mut self) {
@@ -208,8 +208,8 @@ impl Trace {
         self.naive.events.clear();
         let (next, exact) = (self.world.judge.next_deadline(), self.naive.next_deadline());
         assert_eq!(next.is_some(), exact.is_some());
-        assert!(next.is_none_or(|next| next > horizon), "it would wake for what is done");
-        assert!(next <= exact, "it would wake too late");
+        assert!(next.is_none_or(|next| next > horizon), "it would wake up too early");
+        assert!(next <= exact, "it would wake up too late");
     }
 
     fn full(&mut self) {
@@ -231,13 +231,13 @@ impl Trace {
         self.naive.pause(self.now, amount);
     }
 
-    /// Somebody who is followed.
+    /// An agent that is followed.
     fn any_agent(&mut self) -> Option<u64> {
-        let many = self.naive.agents.len() as u64;
-        if many == 0 {
+        let count = self.naive.agents.len() as u64;
+        if count == 0 {
             return None;
         }
-        let at = usize::try_from(self.dice.below(many)).unwrap();
+        let at = usize::try_from(self.dice.below(count)).unwrap();
         Some(self.naive.agents[at].id)
     }
 
@@ -283,7 +283,7 @@ impl Trace {
     }
 
     fn set_default_threshold(&mut self) {
-        // Around where it began, so that time goes on passing at the same pace.
+        // Near the initial one, so that it still matches the pace of time.
         let threshold = self.pace / 4 + self.dice.below(2 * self.pace);
         self.world.judge.set_default_threshold(threshold);
         self.naive.set_default_threshold(threshold);
@@ -298,7 +298,7 @@ impl Trace {
         self.naive.set_rates(per_agent, all);
     }
 
-    /// What looking a process up will find.
+    /// Changes what a lookup of a process finds.
     fn toggle_liveness(&mut self) {
         let pid = self.pid();
         if self.naive.dead.remove(&pid) {
@@ -338,15 +338,15 @@ impl Trace {
     }
 }
 
-/// Not all traces begin at the beginning of time.
-fn dice_start(seed: u64) -> u64 {
+/// The start of a trace, which is not always 0.
+fn start_time(seed: u64) -> u64 {
     Dice(seed ^ 1).roll() >> (seed % 5 * 12 + 2)
 }
 
 fn run(seeds: std::ops::Range<u64>) {
     let all: Vec<_> = seeds.map(|seed| Trace::run(seed, 50_000)).collect();
     let total = |of: fn(&Counters) -> u64| all.iter().map(of).sum::<u64>();
-    // A trace in which little happens shows little.
+    // Traces in which little happens would test little.
     assert!(total(|counters| counters.stalls) > 10_000);
     assert!(total(|counters| counters.recoveries) > 10_000);
     assert!(total(|counters| counters.exits) > 10_000);

@@ -3,7 +3,7 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod tracker_world;
@@ -32,7 +32,7 @@ fn plain_frames_must_move_forward() {
     assert_eq!(beat(7), None, "a replay");
     assert_eq!(beat(6), None, "late");
     assert_eq!(beat(10), Some(2));
-    assert_eq!(beat(10 + (1 << 63)), None, "half way round is backward");
+    assert_eq!(beat(10 + (1 << 63)), None, "half the range is backward");
     assert_eq!(beat(9 + (1 << 63)), Some((1 << 63) - 2));
     assert_eq!(beat(NONCE_TERMINAL - 1), Some((1 << 63) - 12));
     assert_eq!(beat(0), Some(0), "wraps past the terminal nonce");
@@ -80,7 +80,7 @@ fn an_agent_is_identified_by_listener_address_and_pid() {
     );
     assert_eq!(words(&world.udp(0, "::ffff:10.0.0.1", 50, 2)), ["beat 1"], "the same address");
     assert_eq!(words(&world.udp(0, "fe80::1", 50, 1)), ["beat 5"]);
-    assert_eq!(world.environment.calls, nothing(), "the host has nothing to say of these");
+    assert_eq!(world.environment.calls, nothing(), "the environment is not asked about these");
 }
 
 #[test]
@@ -94,11 +94,11 @@ fn silence_after_last_words_is_an_exit() {
     assert_eq!(exit[0].what, What::Exit { cause, last_status: Status::Critical });
     assert_eq!((exit.len(), world.judge.followed()), (1, 0));
     assert_eq!(words(&world.udp(6 + THRESHOLD, A, 50, 1)), ["beat 2"]);
-    // A panic that was caught: life goes on, and its end is a Stall.
+    // After a caught panic the beats go on, and their end is a Stall.
     world.udp(7 + THRESHOLD, A, 50, NONCE_TERMINAL);
     world.udp(8 + THRESHOLD, A, 50, 2);
     assert_eq!(words(&world.judge(9 + 2 * THRESHOLD)), ["stall 2"]);
-    // Over a Unix socket the kernel says when a process is gone.
+    // Over a Unix socket the kernel reports exits, so that this is a Stall.
     world.local(10 * THRESHOLD, 60, NONCE_TERMINAL);
     assert_eq!(words(&world.judge(11 * THRESHOLD)), ["stall 3"]);
 }
@@ -111,9 +111,13 @@ fn a_frame_from_this_host_cannot_beat_for_a_kernel_attested_process() {
     assert_eq!(world.udp(1, "::1", 50, 2), []);
     assert_eq!(world.udp(1, "::ffff:127.0.0.9", 50, 2), []);
     assert_eq!(world.judge.counters().origin_conflicts, 3);
-    assert_eq!(words(&world.udp(1, A, 50, 2)), ["beat 2"], "on another host it is another");
+    assert_eq!(
+        words(&world.udp(1, A, 50, 2)),
+        ["beat 2"],
+        "on another host it is another agent"
+    );
     assert_eq!(words(&world.udp(1, HERE, 51, 1)), ["beat 3"]);
-    // Nobody is shut out by a frame that came earlier over the network.
+    // An earlier frame over the network does not shut out a local agent.
     assert_eq!(words(&world.local(2, 51, 1)), ["beat 4"]);
     assert_eq!(world.udp(2, HERE, 51, 2), []);
     assert_eq!(words(&world.judge(THRESHOLD)), ["stall 1"]);
@@ -127,7 +131,7 @@ fn a_rate_limited_frame_is_remembered_and_proves_life() {
     });
     world.udp(0, A, 50, 1);
     assert_eq!(world.udp(60 * MS, A, 50, 2), []);
-    assert_eq!(world.udp(70 * MS, A, 50, 2), [], "and only once");
+    assert_eq!(world.udp(70 * MS, A, 50, 2), [], "a replay");
     assert_eq!(world.judge(160 * MS - 1), []);
     assert_eq!(words(&world.judge(160 * MS)), ["stall 1"]);
     let counters = world.judge.counters();
@@ -144,7 +148,7 @@ fn new_network_agents_are_subject_to_the_global_rate() {
     }
     assert_eq!(world.judge.followed(), 2);
     assert_eq!(world.judge.counters().rate_limited_global, 8);
-    assert_eq!(words(&world.local(0, 99, 1)), ["beat 3"], "a local one does not");
+    assert_eq!(words(&world.local(0, 99, 1)), ["beat 3"], "a local agent is not limited");
     world.assert_accounted();
 }
 
@@ -159,17 +163,17 @@ fn a_sealed_session_must_count_up() {
         let bytes = seal(&key(1), session, counter, &frame(50, nonce));
         words(&world.sealed(1, A, &bytes)).len() == 1
     };
-    assert!(beat(1, 0, 5), "other senders start at 0");
+    assert!(beat(1, 0, 5), "a first counter of 0 is legal");
     assert!(!beat(1, 0, 5), "a replay");
     assert!(beat(1, 3, 6), "gaps are legal");
     assert!(!beat(1, 2, 7));
-    assert!(beat(1, 4, 2), "within a session only the counter counts");
+    assert!(beat(1, 4, 2), "within a session only the counter matters");
     assert!(!beat(2, 1, 2), "a new session must move forward");
     assert!(beat(2, 1, 3));
-    assert!(beat(1, 5, 4), "the session before is remembered");
+    assert!(beat(1, 5, 4), "the first session is remembered");
     assert!(!beat(2, 1, 9));
     assert!(beat(3, 9, 10) && beat(4, 9, 11) && beat(5, 9, 13));
-    assert!(!beat(1, 5, 20), "no session is ever forgotten");
+    assert!(!beat(1, 5, 20), "sessions are never forgotten");
     assert!(beat(1, 6, 14));
     assert_eq!(world.judge.counters().replays, 5);
     assert_eq!(world.judge.counters().decrypt_failures, 0);
@@ -220,15 +224,15 @@ fn old_frames_of_an_exited_agent_are_replays() {
 fn nothing_is_remembered_from_a_refused_frame() {
     let mut world = World::with(shared);
     world.sealed(0, A, &seal(&key(1), 1, 5, &frame(50, 5)));
-    // Backward in a new session: refused, and the session stays unknown.
+    // Backward in a new session: it is refused, and the session stays unknown.
     assert_eq!(world.sealed(0, A, &seal(&key(1), 2, 9, &frame(50, 5))), []);
     assert_eq!(words(&world.sealed(0, A, &seal(&key(1), 2, 1, &frame(50, 6)))), ["beat 1"]);
-    // No frame inside, so the counter stays where it was.
+    // The plaintext is not a frame, so the counter does not change.
     let mut bad = frame(50, 7);
     bad[0] = 0;
     assert_eq!(words(&world.sealed(0, A, &seal(&key(1), 2, 90, &bad))), ["decode"]);
     assert_eq!(words(&world.sealed(0, A, &seal(&key(1), 2, 2, &frame(50, 7)))), ["beat 1"]);
-    // No room for another sender: nothing is kept of it.
+    // There is no room for another agent: nothing is remembered of its frame.
     let mut world = World::with(|settings| {
         shared(settings);
         settings.capacity = 2;
@@ -255,12 +259,24 @@ fn a_full_memory_refuses_new_sessions_and_forgets_none() {
         assert_eq!(world.sealed(0, B, &sealed(pid, 1)), []);
     }
     let second = seal(&key(1), 2, 1, &frame(50, 2));
-    assert_eq!(world.sealed(0, A, &second), [], "nor a new session of a known agent");
+    assert_eq!(
+        world.sealed(0, A, &second),
+        [],
+        "a new session of a known agent is refused too"
+    );
     assert_eq!(world.judge.counters().sender_memory_full, 101);
     world.exited(1, 2, ExitCause::Unknown);
-    assert_eq!(world.sealed(2, B, &sealed(60, 1)), [], "an agent that is gone makes no room");
-    assert_eq!(world.sealed(2, B, &sealed(51, 1)), [], "its beats are still replays");
-    assert_eq!(words(&world.sealed(2, A, &sealed(51, 2))), ["beat 3"], "known and back");
+    assert_eq!(
+        world.sealed(2, B, &sealed(60, 1)),
+        [],
+        "an exited agent makes no room for sessions"
+    );
+    assert_eq!(world.sealed(2, B, &sealed(51, 1)), [], "its old beats are still replays");
+    assert_eq!(
+        words(&world.sealed(2, A, &sealed(51, 2))),
+        ["beat 3"],
+        "a known session continues"
+    );
     assert_eq!(world.judge.counters().sender_memory_full, 102);
     world.assert_accounted();
 }
@@ -289,7 +305,7 @@ fn a_sealed_beat_counts_once_from_any_address() {
     );
     assert_eq!(world.judge.followed(), 1);
     assert_eq!(world.judge.counters().replays, 2 * 79 + 1);
-    // A newcomer finds room, and the agent goes on from another address.
+    // There is room for a new agent, and the first one continues from another address.
     assert_eq!(words(&world.sealed(31, B, &seal(&key(1), 9, 1, &frame(60, 1)))), ["beat 2"]);
     assert_eq!(words(&world.sealed(32, B, &sealed(21))), ["beat 1"]);
     let moved = world.judge.agent(world.slot(1), 32).unwrap();
@@ -298,7 +314,7 @@ fn a_sealed_beat_counts_once_from_any_address() {
     world.assert_accounted();
 }
 
-/// A frame of the agent with this pid that was sent so long after it had connected.
+/// A sealed frame of pid 50, sent at `timestamp` after it had connected.
 fn sealed_at(session: u8, counter: u32, timestamp: u64) -> Vec<u8> {
     let mut wire = [0; 32];
     Frame::new(Status::Ok, 50, timestamp, counter.into(), 0).encode(&mut wire);
@@ -324,7 +340,7 @@ fn a_session_from_before_the_observer_stays_unconfirmed() {
     assert_eq!(unconfirmed(&in_a_burst), [true; 3]);
     let slowly = [(500 * MS, 1, 0), (600 * MS, 2, 10 * MS), (700 * MS, 3, 20 * MS)];
     assert_eq!(unconfirmed(&slowly), [true; 3]);
-    // Late beats confirm nothing, and those after them do.
+    // Delayed beats do not confirm a session, but the beats after them do.
     let delayed = [(900 * MS, 1, 0), (900 * MS, 2, 100 * MS), (1000 * MS, 3, 200 * MS)];
     assert_eq!(unconfirmed(&delayed), [true, true, false]);
 }
@@ -338,7 +354,7 @@ fn a_new_session_of_a_confirmed_agent_must_be_confirmed_again() {
     assert!(!unconfirmed(&world));
     world.judge(550 * MS + THRESHOLD);
     world.sealed(800 * MS, A, &sealed_at(2, 1, 5_000 * MS));
-    assert!(unconfirmed(&world), "it may be a recording");
+    assert!(unconfirmed(&world), "it may be recorded traffic");
     world.sealed(801 * MS, A, &sealed_at(1, 3, 301 * MS));
     assert!(!unconfirmed(&world), "its own session");
 }
@@ -356,21 +372,24 @@ fn sessions_are_recorded_before_their_beats_are_reported() {
         world.sealed(0, A, &seal(&key(1), 1, counter, &frame(50, counter.into())));
     }
     world.sealed(0, B, &seal(&key(1), 2, 0, &frame(60, 1)));
-    assert_eq!(world.environment.writes, 4, "one of eight beats costs a write");
+    assert_eq!(world.environment.writes, 4, "there is one write for eight beats");
     let recorded = world.environment.recorded.clone();
     let at = |at: usize| (recorded[at].pid, recorded[at].prefix, recorded[at].counter);
     assert_eq!((recorded.len(), at(0), at(1)), (2, (50, [1; 8], 24), (60, [2; 8], 7)));
 
-    // After a crash: no beat that counted counts again, and the agent goes on soon.
+    // After a crash no beat counts twice, and the agent soon continues.
     let mut world = recording(recorded);
     for counter in 1..=24 {
         let bytes = seal(&key(1), 1, counter, &frame(50, counter.into()));
         assert_eq!(world.sealed(0, B, &bytes), []);
     }
     assert_eq!(words(&world.sealed(0, A, &seal(&key(1), 1, 25, &frame(50, 25)))), ["beat 1"]);
-    assert!(!world.judge.agent(world.slot(1), 0).unwrap().unconfirmed, "it is on record");
+    assert!(
+        !world.judge.agent(world.slot(1), 0).unwrap().unconfirmed,
+        "its session was recorded"
+    );
     assert_eq!(world.environment.recorded[0].counter, 32);
-    // An end in order records no more than was accepted.
+    // A clean end records exactly what was accepted.
     let exact: Vec<_> = world.judge.sessions_ahead().collect();
     assert_eq!(exact, [(0, SealedSession { pid: 50, prefix: [1; 8], counter: 25 })]);
 }
@@ -385,13 +404,20 @@ fn a_session_that_cannot_be_recorded_is_refused() {
     world.sealed(0, A, &sealed(50, 1));
     world.environment.recording_error = Some(28);
     assert_eq!(words(&world.sealed(0, A, &sealed(51, 1))), ["io"]);
-    assert_eq!(world.sealed(0, A, &sealed(51, 1)), [], "it is reported once");
+    assert_eq!(world.sealed(0, A, &sealed(51, 1)), [], "the error is reported once");
     assert_eq!(world.judge.counters().sender_memory_full, 2);
-    assert_eq!(words(&world.sealed(0, A, &sealed(50, 9))), ["beat 1"], "a known one goes on");
+    assert_eq!(
+        words(&world.sealed(0, A, &sealed(50, 9))),
+        ["beat 1"],
+        "a known session continues"
+    );
     world.environment.recording_error = None;
     assert_eq!(words(&world.sealed(0, A, &sealed(51, 1))), ["beat 2"]);
     world.sealed(0, A, &sealed(50, 10));
-    assert_eq!(world.environment.recorded[0].counter, 17, "it is tried again with each beat");
+    assert_eq!(
+        world.environment.recorded[0].counter, 17,
+        "recording is tried again with each beat"
+    );
     world.assert_accounted();
 }
 
@@ -407,7 +433,7 @@ fn each_of_several_shared_keys_is_accepted() {
     }
     assert_eq!(world.sealed(0, A, &seal(&key(4), 1, 9, &frame(50, 9))), []);
     assert_eq!(world.judge.counters().decrypt_failures, 1);
-    // The key that fitted last is tried first.
+    // The key that opened the last frame is tried first.
     assert_eq!(world.judge.counters().open_attempts, 3 + 2 + 2 + 1 + 3 + 3);
 }
 
@@ -427,9 +453,13 @@ fn each_agent_has_its_own_key_under_a_master_key() {
         assert_eq!(world.sealed(0, A, &bytes), []);
     }
     assert_eq!(world.judge.counters().decrypt_failures, 3);
-    assert_eq!(world.sealed(0, A, &seal(&key(8), 1, 9, &frame(50, 9))), [], "no shared key");
+    assert_eq!(
+        world.sealed(0, A, &seal(&key(8), 1, 9, &frame(50, 9))),
+        [],
+        "there is no shared key"
+    );
     assert_eq!(world.judge.counters().decrypt_failures, 4);
-    assert_eq!(world.judge.counters().open_attempts, 9 + 3, "there is none to try");
+    assert_eq!(world.judge.counters().open_attempts, 9 + 3, "there is no shared key to try");
     assert_eq!(world.judge.followed(), 3);
     world.assert_accounted();
 }

@@ -1,6 +1,6 @@
 //! Shared by the tests: agents in processes of their own, folders, waiting, and events.
 
-#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test program uses only a part")]
 #![allow(unsafe_code, reason = "forking")]
 #![allow(
     clippy::unwrap_used,

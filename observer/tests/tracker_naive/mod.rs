@@ -1,5 +1,5 @@
-//! The same decisions made the plain way: a list of agents and a look at every one of
-//! them. Written from observer.md, not from the code under test.
+//! A naive model of the judge: a list of agents that is scanned for each decision. It was
+//! written independently of the code under test.
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
@@ -30,24 +30,24 @@ pub(crate) struct Agent {
     pub(crate) threshold: Option<u64>,
     exits: Exits,
     exiting: bool,
-    /// It was looked for and not found, and is heard to its end.
+    /// A lookup did not find the process. Its queued datagrams still count.
     missing: bool,
     number: Option<u64>,
     pub(crate) beats: u64,
     pub(crate) missed: u64,
-    /// When it is looked at next; never while that is nothing.
+    /// When it is judged next; `None` means never.
     due: Option<u64>,
-    /// When it was found gone, and the how manieth it was.
+    /// When it counted as gone, and its position in that order.
     gone: Option<(u64, u64)>,
-    /// Its Stall was put off.
+    /// Whether its Stall was put off.
     deferred: bool,
     uid: u32,
-    /// The how manieth to stall, while it may be taken for that.
+    /// Its position in the order of stalls, while that may matter for eviction.
     stalled_as: Option<u64>,
     level: Level,
 }
 
-/// A leaky bucket: what was let in leaks out with time.
+/// A leaky bucket, which empties with time.
 #[derive(Debug, Clone, Copy, Default)]
 struct Level {
     filled: u64,
@@ -72,13 +72,13 @@ impl Level {
     }
 }
 
-/// A sealed session, which is never forgotten.
+/// A sealed session. It is never forgotten.
 #[derive(Debug, Clone)]
 struct Session {
     pid: u32,
     prefix: [u8; 8],
     highest: u32,
-    /// Whose it is.
+    /// The agent that it belongs to.
     agent: u64,
 }
 
@@ -91,19 +91,19 @@ pub(crate) struct Naive {
     /// Whether agents of several users are admitted.
     pub(crate) several_users: bool,
     pub(crate) exits: Exits,
-    /// What looking up finds gone.
+    /// Pids that a lookup does not find.
     pub(crate) dead: HashSet<u32>,
-    /// When it finds that.
+    /// The time of such a lookup.
     pub(crate) seen_ns: u64,
-    /// Pids that have a new owner, of which the host tells once.
+    /// Pids that have a new owner. The host reports each once.
     pub(crate) replaced: HashSet<u32>,
     pub(crate) agents: Vec<Agent>,
     sessions: Vec<Session>,
     pauses: Vec<(u64, u64)>,
-    /// When beats were last likely to be lost: at Unix sockets, and over the network.
+    /// When beats were last likely to be lost: at Unix sockets and over the network.
     deaf: [u64; 2],
-    /// The share of recent time before looks that found a queue full, in 2^-32, and when the
-    /// last look was.
+    /// The share of recent time in which a queue was full, in units of 2^-32, and the time of
+    /// the last check.
     share: u128,
     looked_at: u64,
     level: Level,
@@ -117,7 +117,7 @@ pub(crate) struct Frame {
     pub(crate) status: Status,
     pub(crate) claimed: u32,
     pub(crate) nonce: u64,
-    /// The prefix and the counter of a sealed one.
+    /// The prefix and the counter of a sealed frame.
     pub(crate) iv: Option<([u8; 8], u32)>,
 }
 
@@ -287,7 +287,7 @@ impl Naive {
         let at = known.unwrap_or_else(|| {
             self.follow(key, frame.claimed, sealed, Exits::Unseen, (0, None))
         });
-        // It is found where it was heard last, if nobody else is.
+        // It is found at its latest address, unless another agent is.
         if self.find(key).is_none() {
             self.agents[at].key = key;
         }
@@ -397,7 +397,7 @@ impl Naive {
         self.agents.iter().filter_map(|agent| agent.due).min()
     }
 
-    /// The next verdict.
+    /// Emits the next verdict. Returns false if none is due.
     pub(crate) fn judge(&mut self, horizon: u64) -> bool {
         loop {
             let due = |at: &usize| {
@@ -553,12 +553,12 @@ impl Naive {
         }
     }
 
-    /// When its silence has lasted ten thresholds, less the pause it was given back.
+    /// When its silence, less a pause that was given back, has lasted ten thresholds.
     fn gone_at(&self, at: usize) -> u64 {
         self.silent_for(at, self.threshold_of(at).saturating_mul(10))
     }
 
-    /// When its silence had lasted its threshold.
+    /// When its silence, less such a pause, has lasted its threshold.
     fn was_due(&self, at: usize) -> u64 {
         self.silent_for(at, self.threshold_of(at))
     }
@@ -569,7 +569,7 @@ impl Naive {
         agent.last.saturating_add(time).saturating_add(pardon)
     }
 
-    /// The longest pause within its silence.
+    /// The longest pause that ended within its silence.
     fn longest_pause(&self, at: usize) -> Option<u64> {
         let within = |(ended_at, _): &&(u64, u64)| *ended_at > self.agents[at].last;
         self.pauses.iter().filter(within).map(|(_, amount)| *amount).max()
@@ -579,7 +579,8 @@ impl Naive {
         self.agents[at].threshold.unwrap_or(self.threshold)
     }
 
-    /// Nobody has to, this one can, or nobody can. A local newcomer has a uid.
+    /// Finds room for a new agent: there is room, this agent can be evicted, or there is none.
+    /// A local agent has a uid.
     fn find_room(&self, uid: Option<u32>) -> Result<Option<usize>, ()> {
         let network = uid.is_none();
         let is_network = |at: &usize| matches!(self.agents[*at].key, Key::Network { .. });
@@ -604,7 +605,8 @@ impl Naive {
             return Ok(None);
         }
         let gone = |at: &usize| self.agents[*at].gone;
-        // Of each half whoever was found gone first; of those two the longer gone.
+        // Of each half the agent that was found gone first; of those two the one that is gone
+        // longer.
         let first_of = |half: bool| {
             all.clone()
                 .filter(|at| is_network(at) == half && gone(at).is_some())

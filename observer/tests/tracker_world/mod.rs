@@ -1,5 +1,5 @@
-//! A judge in invented time, and a environment that answers from tables.
-#![allow(dead_code, reason = "each test program uses a part of it")]
+//! A judge in simulated time, and an environment that answers from tables.
+#![allow(dead_code, reason = "each test program uses only a part")]
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ use varta_observer::{Event, ExitCause, Policy, What};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const UID: u32 = 1000;
-/// The threshold of a world that is not told another.
+/// The default threshold of a world.
 pub(crate) const THRESHOLD: u64 = 100 * MS;
 
 #[derive(Default)]
@@ -23,16 +23,16 @@ pub(crate) struct TestEnvironment {
     pub(crate) namespaces: HashMap<u32, Namespace>,
     pub(crate) causes: HashMap<usize, ExitCause>,
     pub(crate) gone: HashMap<u32, ExitCause>,
-    /// When looking up sees that.
+    /// When a lookup finds a process in `gone` missing.
     pub(crate) seen_ns: u64,
-    /// Pids that have a new owner, of which it is told once.
+    /// Pids that have a new owner. Each is reported once.
     pub(crate) replaced: HashSet<u32>,
-    /// The sealed sessions, as they are recorded.
+    /// The sealed sessions that were recorded.
     pub(crate) recorded: Vec<SealedSession>,
     pub(crate) writes: usize,
-    /// The error of recording them.
+    /// The error that recording returns.
     pub(crate) recording_error: Option<i32>,
-    /// Every call, in words.
+    /// Every call, as text.
     pub(crate) calls: Vec<String>,
 }
 
@@ -108,7 +108,7 @@ impl World {
         self.receive(now, &Datagram::new(0, process(pid, None), &frame(pid, nonce)))
     }
 
-    /// A beat of a local process whose number came with it.
+    /// A beat of a local process with its process number.
     pub(crate) fn numbered(
         &mut self,
         now: u64,
@@ -136,7 +136,7 @@ impl World {
         assert_eq!(words(&self.events()), ["paused"]);
     }
 
-    /// Every verdict that is due.
+    /// All verdicts that are due.
     pub(crate) fn judge(&mut self, horizon: u64) -> Vec<Event> {
         let mut events = Vec::new();
         while self.judge.expire(horizon, &mut self.environment) {
@@ -159,7 +159,7 @@ impl World {
         self.events()
     }
 
-    /// Each datagram has found its counter.
+    /// Asserts that every datagram was counted.
     pub(crate) fn assert_accounted(&self) {
         let counters = self.judge.counters();
         assert_eq!(counters.settled(), counters.received);
@@ -174,7 +174,7 @@ pub(crate) fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
 
-/// The last words if the nonce is the terminal one.
+/// Last words if the nonce is the terminal one.
 pub(crate) fn frame(pid: u32, nonce: u64) -> [u8; 32] {
     let status = if nonce == NONCE_TERMINAL { Status::Critical } else { Status::Ok };
     frame_of(status, pid, nonce)
@@ -207,7 +207,7 @@ pub(crate) fn seal_as(master: &Key, pid: u32, iv: (u8, u32), frame: &[u8; 32]) -
     Cipher::new(&key).seal_as(pid, iv, frame).unwrap().to_vec()
 }
 
-/// The words for what happened, and whom it is about: `beat 1`.
+/// The name of each event and the number of its agent: `beat 1`.
 pub(crate) fn words(events: &[Event]) -> Vec<String> {
     events
         .iter()
@@ -221,11 +221,11 @@ pub(crate) fn words(events: &[Event]) -> Vec<String> {
 pub(crate) fn missed(events: &[Event]) -> u64 {
     match events.last().map(|event| event.what) {
         Some(What::Beat { missed, .. }) => missed,
-        other => panic!("no beat but {other:?}"),
+        other => panic!("expected a beat, got {other:?}"),
     }
 }
 
-/// Numbers that look random and are the same each time.
+/// Pseudorandom numbers, the same in each run.
 pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
