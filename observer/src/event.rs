@@ -335,10 +335,10 @@ mod tests {
             What::Io { errno: 5 },
             What::Paused { ns: 10_000_000_000 },
         ];
-        let said: Vec<_> =
+        let texts: Vec<_> =
             all.iter().map(|what| format!("{} {} {what}", what.code(), what.name())).collect();
         assert_eq!(
-            said,
+            texts,
             [
                 "1 beat beat, ok, payload 0, last words",
                 "2 stall stall, last heard at 1.500 s with nonce 1",

@@ -123,7 +123,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    fn let_through(rate: Rate, at: impl IntoIterator<Item = u64>) -> Vec<u64> {
+    fn allowed(rate: Rate, at: impl IntoIterator<Item = u64>) -> Vec<u64> {
         let (limit, mut paced) = (Limit::new(rate), 0);
         at.into_iter()
             .filter(|&now| limit.take(paced, now).map(|next| paced = next).is_some())
@@ -133,22 +133,22 @@ mod tests {
     #[test]
     fn a_rate_allows_a_burst_and_then_an_even_pace() {
         let rate = Rate { per_second: 10, burst: 3 };
-        let through = let_through(rate, (0..500).map(|ms| ms * MS));
-        assert_eq!(through, [0, 1, 2, 100, 200, 300, 400].map(|ms| ms * MS));
+        let allowed_at = allowed(rate, (0..500).map(|ms| ms * MS));
+        assert_eq!(allowed_at, [0, 1, 2, 100, 200, 300, 400].map(|ms| ms * MS));
     }
 
     #[test]
     fn silence_earns_no_more_than_the_burst() {
         let rate = Rate { per_second: 10, burst: 2 };
-        let through = let_through(rate, [0, 0, 0, 60_000 * MS, 60_000 * MS, 60_000 * MS]);
-        assert_eq!(through, [0, 0, 60_000 * MS, 60_000 * MS]);
+        let allowed_at = allowed(rate, [0, 0, 0, 60_000 * MS, 60_000 * MS, 60_000 * MS]);
+        assert_eq!(allowed_at, [0, 0, 60_000 * MS, 60_000 * MS]);
     }
 
     #[test]
     fn extreme_rates_work() {
         let least = Rate { per_second: 0, burst: 0 };
-        assert_eq!(let_through(least, [5, 6, 999 * MS, 1001 * MS, u64::MAX]).len(), 3);
+        assert_eq!(allowed(least, [5, 6, 999 * MS, 1001 * MS, u64::MAX]).len(), 3);
         let all = Rate { per_second: u32::MAX, burst: u32::MAX };
-        assert_eq!(let_through(all, [0; 1000]).len(), 1000);
+        assert_eq!(allowed(all, [0; 1000]).len(), 1000);
     }
 }

@@ -85,9 +85,9 @@ mod tests {
             pause_detector.set_shortest_threshold(shortest * MS);
             assert_eq!(pause_detector.pause_after, least * MS);
         }
-        let mut told = after(7);
-        told.set_shortest_threshold(1_000 * MS);
-        assert_eq!(told.pause_after, 7);
+        let mut fixed = after(7);
+        fixed.set_shortest_threshold(1_000 * MS);
+        assert_eq!(fixed.pause_after, 7);
     }
 
     #[test]

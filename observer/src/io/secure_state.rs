@@ -202,9 +202,9 @@ mod tests {
         let (state, sessions) = SecureState::open(&path, 9).unwrap();
         let hole = SealedSession { pid: 0, prefix: [0; 8], counter: 0 };
         assert_eq!(sessions, [session(50, 16), hole, session(51, 8)]);
-        assert_eq!(std::fs::metadata(&path).unwrap().len(), 10 * 32, "it can grow");
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 10 * 32, "the file can grow");
         drop(state);
-        // Made ready in part when the host went down.
+        // The host went down while the file was created.
         std::fs::write(&path, [0; 50]).unwrap();
         assert_eq!(SecureState::open(&path, 4).unwrap().1, []);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), 5 * 32);

@@ -273,7 +273,7 @@ mod tests {
         sockets.sockets[0].ready = false;
         sockets.sockets[0].rests_until = Some(7);
         assert_eq!(sockets.resume(6, &epoll), Some(7));
-        // It is waited for already, so it cannot be added.
+        // It is already in the epoll set, so that it cannot be added.
         assert_eq!(sockets.resume(8, &epoll), Some(8 + REST_NS));
         assert!(!sockets.is_ready() && sockets.read_until().is_none());
 
@@ -281,6 +281,7 @@ mod tests {
         assert_eq!(sockets.resume(8 + REST_NS, &epoll), None);
         assert!(sockets.is_ready());
     }
+
     #[test]
     fn a_batch_that_is_not_full_is_the_end_of_the_queue() {
         let epoll = Epoll::new().unwrap();
@@ -310,8 +311,8 @@ mod tests {
         let listener = UdsListener::bind(&path, 0o600).unwrap();
         sockets.add(listener.into(), false, &epoll).unwrap();
         let bound = sockets.sockets[0].listener.queue_bound();
-        let mut look = |queued: usize| {
-            // One sender may have only so much on its way.
+        let mut read_all = |queued: usize| {
+            // The amount of queued data of one sender is limited.
             let senders: Vec<_> =
                 (0..queued).map(|_| UnixDatagram::unbound().unwrap()).collect();
             for sender in &senders {
@@ -324,8 +325,8 @@ mod tests {
             drop(senders);
             sockets.take_full()
         };
-        assert_eq!(look(bound), Some(true));
-        assert_eq!(look(bound - 1), Some(false));
-        assert_eq!(look(0), Some(false));
+        assert_eq!(read_all(bound), Some(true));
+        assert_eq!(read_all(bound - 1), Some(false));
+        assert_eq!(read_all(0), Some(false));
     }
 }

@@ -1,4 +1,4 @@
-//! An observer on each kind of kernel, as far as it follows processes differently there.
+//! An observer with the different sets of kernel features for following processes.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -17,10 +17,10 @@ use crate::testing::{
     Child, Ended, Folder, Grandchild, PATIENCE, become_user, exit, is_root, kill,
 };
 
-/// No test waits for it.
+/// A threshold that no test reaches.
 const NEVER: Duration = Duration::from_secs(3_600);
 
-/// How long an exit waits for its cause.
+/// The longest time that an exit waits for its cause.
 const CAUSE: Duration = Duration::from_millis(50);
 
 fn observer(path: &Path, features: KernelFeatures, threshold: Duration) -> Observer {
@@ -33,7 +33,8 @@ fn observer(path: &Path, features: KernelFeatures, threshold: Duration) -> Obser
         .unwrap()
 }
 
-/// This kernel's means, as on an older one: pidfds from elsewhere, no numbers, no causes.
+/// The features of this kernel, and subsets as on older ones, with whether exit causes of
+/// other processes are always known.
 fn older() -> [(KernelFeatures, bool); 5] {
     let here = KernelFeatures::detect();
     [
@@ -53,7 +54,7 @@ fn older() -> [(KernelFeatures, bool); 5] {
     ]
 }
 
-/// Beats twice, so that also who was not known at first is known by then.
+/// Beats twice, so that the process is confirmed by the second beat.
 fn beat(path: &Path) {
     let socket = UnixDatagram::unbound().unwrap();
     socket.connect(path).unwrap();
@@ -64,18 +65,18 @@ fn beat(path: &Path) {
     }
 }
 
-fn hear_until(observer: &mut Observer, name: &str) -> Vec<Event> {
+fn poll_until(observer: &mut Observer, name: &str) -> Vec<Event> {
     let start = Instant::now();
-    let mut heard: Vec<Event> = Vec::new();
-    while heard.last().is_none_or(|event| event.what.name() != name) {
-        assert!(start.elapsed() < PATIENCE, "no {name}, but {heard:?}");
-        heard.extend(observer.poll().unwrap());
+    let mut events: Vec<Event> = Vec::new();
+    while events.last().is_none_or(|event| event.what.name() != name) {
+        assert!(start.elapsed() < PATIENCE, "expected {name}, got {events:?}");
+        events.extend(observer.poll().unwrap());
     }
-    heard
+    events
 }
 
-fn cause(heard: &[Event]) -> ExitCause {
-    match heard.last().unwrap().what {
+fn cause(events: &[Event]) -> ExitCause {
+    match events.last().unwrap().what {
         What::Exit { cause, .. } => cause,
         other => panic!("{other:?}"),
     }
@@ -85,15 +86,15 @@ fn cause(heard: &[Event]) -> ExitCause {
 fn the_exit_of_another_process_child_has_its_cause_if_the_kernel_reports_it() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    for (features, told) in older() {
+    for (features, known) in older() {
         let mut observer = observer(&path, features, NEVER);
-        for (how, wanted) in [(7, ExitCause::Code(7)), (-9, ExitCause::Signal(9))] {
-            let (end, told_to_end) = UnixDatagram::pair().unwrap();
+        for (how, expected) in [(7, ExitCause::Code(7)), (-9, ExitCause::Signal(9))] {
+            let (end, command) = UnixDatagram::pair().unwrap();
             let agent = Grandchild::start(
                 || {},
                 || {
                     beat(&path);
-                    told_to_end.recv(&mut [0]).unwrap();
+                    command.recv(&mut [0]).unwrap();
                     match how {
                         -9 => kill(std::process::id(), 9),
                         code => exit(code),
@@ -101,14 +102,15 @@ fn the_exit_of_another_process_child_has_its_cause_if_the_kernel_reports_it() {
                 },
             );
             agent.go();
-            hear_until(&mut observer, "beat");
-            hear_until(&mut observer, "beat");
+            poll_until(&mut observer, "beat");
+            poll_until(&mut observer, "beat");
             end.send(&[0]).unwrap();
             agent.reap();
-            let cause = cause(&hear_until(&mut observer, "exit"));
-            // Where the kernel does not tell, the zombie may have been there long enough.
-            let unknown = !told && cause == ExitCause::Unknown;
-            assert!(cause == wanted || unknown, "{cause:?} with {features:?}");
+            let cause = cause(&poll_until(&mut observer, "exit"));
+            // Without a report of the kernel, the zombie may still have existed for long
+            // enough.
+            let unknown = !known && cause == ExitCause::Unknown;
+            assert!(cause == expected || unknown, "{cause:?} with {features:?}");
             assert!(observer.snapshot().unwrap().is_empty());
         }
     }
@@ -124,8 +126,8 @@ fn the_exit_of_an_own_child_has_its_cause_on_every_kernel() {
             beat(&path);
             exit(7);
         });
-        let heard = hear_until(&mut observer, "exit");
-        assert_eq!(cause(&heard), ExitCause::Code(7), "{features:?}");
+        let events = poll_until(&mut observer, "exit");
+        assert_eq!(cause(&events), ExitCause::Code(7), "{features:?}");
         agent.wait();
     }
 }
@@ -137,8 +139,8 @@ fn an_agent_that_was_found_by_pid_is_unconfirmed() {
     for (features, _) in older() {
         let mut observer = observer(&path, features, NEVER);
         beat(&path);
-        hear_until(&mut observer, "beat");
-        hear_until(&mut observer, "beat");
+        poll_until(&mut observer, "beat");
+        poll_until(&mut observer, "beat");
         let by_pid = features.descriptors == Descriptors::Opened;
         assert_eq!(observer.snapshot().unwrap()[0].unconfirmed, by_pid, "{features:?}");
     }
@@ -154,30 +156,30 @@ fn without_pidfds_an_exited_agent_stalls() {
         exit(7);
     });
     agent.wait();
-    let heard = hear_until(&mut observer, "stall");
-    assert!(heard.iter().all(|event| event.what.name() != "exit"));
+    let events = poll_until(&mut observer, "stall");
+    assert!(events.iter().all(|event| event.what.name() != "exit"));
     assert_eq!(observer.snapshot().unwrap().len(), 1);
 }
 
-/// The observer may not see what other users' processes leave behind, and who should take
-/// note of this one's end does not.
+/// The observer has no access to processes of another user, and the parent does not reap the
+/// agent.
 #[test]
 fn an_exit_waits_briefly_for_its_cause() {
     if !is_root() {
         return;
     }
     for reaped_at_once in [false, true] {
-        // On a busy machine it is not at once.
+        // On a busy machine the parent may be late.
         let known = (0..if reaped_at_once { 20 } else { 3 }).any(|_| {
             let folder = Folder::new();
             let path = folder.join("varta.sock");
-            let (end, told_to_end) = UnixDatagram::pair().unwrap();
-            let (heard, hears) = UnixDatagram::pair().unwrap();
+            let (end, command) = UnixDatagram::pair().unwrap();
+            let (parent_end, child_end) = UnixDatagram::pair().unwrap();
             let agent = Grandchild::start(
                 || {},
                 || {
                     beat(&path);
-                    told_to_end.recv(&mut [0]).unwrap();
+                    command.recv(&mut [0]).unwrap();
                     exit(7);
                 },
             );
@@ -188,20 +190,20 @@ fn an_exit_waits_briefly_for_its_cause() {
                 let builder = Builder::new().listen(endpoint).threshold(NEVER);
                 let builder = builder.socket_mode(0o666).uids(Uids::Any);
                 let mut observer = builder.bind().unwrap();
-                hears.send(&[0]).unwrap();
-                hear_until(&mut observer, "beat");
-                hear_until(&mut observer, "beat");
+                child_end.send(&[0]).unwrap();
+                poll_until(&mut observer, "beat");
+                poll_until(&mut observer, "beat");
                 let alive = Instant::now();
-                hears.send(&[0]).unwrap();
-                match cause(&hear_until(&mut observer, "exit")) {
+                child_end.send(&[0]).unwrap();
+                match cause(&poll_until(&mut observer, "exit")) {
                     ExitCause::Unknown => assert!(alive.elapsed() >= CAUSE),
                     cause => exit(if cause == ExitCause::Code(7) { 7 } else { 1 }),
                 }
                 assert!(observer.snapshot().unwrap().is_empty());
             });
-            heard.recv(&mut [0]).unwrap();
+            parent_end.recv(&mut [0]).unwrap();
             agent.go();
-            heard.recv(&mut [0]).unwrap();
+            parent_end.recv(&mut [0]).unwrap();
             end.send(&[0]).unwrap();
             if reaped_at_once {
                 agent.reap();
@@ -225,12 +227,12 @@ fn the_time_of_an_event_is_not_after_now() {
     let mut observer = observer(&path, KernelFeatures::detect(), NEVER);
     let before = observer.now_ns();
     beat(&path);
-    let heard = hear_until(&mut observer, "beat").last().unwrap().observer_ns;
-    assert!(before <= heard && heard <= observer.now_ns());
+    let time = poll_until(&mut observer, "beat").last().unwrap().observer_ns;
+    assert!(before <= time && time <= observer.now_ns());
 }
 
-/// A host waits for nothing but the observer, and is woken when something else comes up;
-/// also in the middle of a flood, and without losing a beat.
+/// A host that waits only for the observer is woken by its own descriptor, even during a
+/// flood, and loses no beat.
 #[test]
 fn a_descriptor_of_the_host_ends_a_wait() {
     use std::io::{Read, Write};
@@ -238,10 +240,10 @@ fn a_descriptor_of_the_host_ends_a_wait() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let mut observer = observer(&path, KernelFeatures::detect(), NEVER);
-    let (mut bell, mut rope) = std::io::pipe().unwrap();
-    observer.wake_by(&bell).unwrap();
+    let (mut reader, mut writer) = std::io::pipe().unwrap();
+    observer.wake_by(&reader).unwrap();
     assert!(!observer.take_woken());
-    rope.write_all(&[1]).unwrap();
+    writer.write_all(&[1]).unwrap();
     beat(&path);
     let mut beats = 0;
     let mut events = [Event::NOTHING; 1];
@@ -250,11 +252,11 @@ fn a_descriptor_of_the_host_ends_a_wait() {
         assert!(start.elapsed() < PATIENCE);
         beats += observer.poll_many(&mut events, Duration::MAX).unwrap();
     }
-    bell.read_exact(&mut [0]).unwrap();
+    reader.read_exact(&mut [0]).unwrap();
     assert_eq!(observer.poll_timeout(Duration::ZERO).unwrap(), None);
     assert!(!observer.take_woken());
 
-    rope.write_all(&[1]).unwrap();
+    writer.write_all(&[1]).unwrap();
     let start = Instant::now();
     while !observer.take_woken() {
         assert!(start.elapsed() < PATIENCE);

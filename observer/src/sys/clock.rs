@@ -104,30 +104,30 @@ mod tests {
         let (timer, epoll) = (Timer::new().unwrap(), Epoll::new().unwrap());
         let mut ready = Ready::new();
         epoll.add(timer.as_fd(), 1, Interest::Readable).unwrap();
-        let mut rings = |timeout| epoll.wait(&mut ready, timeout).unwrap() == 1;
+        let mut is_readable = |timeout| epoll.wait(&mut ready, timeout).unwrap() == 1;
         let now = Some(Duration::ZERO);
 
-        assert!(!rings(now), "it is not armed");
+        assert!(!is_readable(now), "it is not armed");
         let at = boottime_ns() + 20_000_000;
         timer.arm(at).unwrap();
-        assert!(rings(None));
+        assert!(is_readable(None));
         assert!(boottime_ns() >= at);
-        assert!(rings(now), "still");
+        assert!(is_readable(now), "until it is drained");
         timer.drain();
-        assert!(!rings(now));
+        assert!(!is_readable(now));
         timer.drain();
 
-        // The past, and the beginning of time.
+        // Times in the past, and 0.
         for at in [at, 1, 0] {
             timer.arm(at).unwrap();
-            assert!(rings(None));
+            assert!(is_readable(None));
             timer.disarm().unwrap();
-            assert!(!rings(now));
+            assert!(!is_readable(now));
         }
         timer.arm(u64::MAX).unwrap();
-        assert!(!rings(now));
+        assert!(!is_readable(now));
         timer.arm(boottime_ns()).unwrap();
-        assert!(rings(None), "the later arming counts");
+        assert!(is_readable(None), "the later arming counts");
     }
 
     #[test]
@@ -140,7 +140,7 @@ mod tests {
         let start = (boottime_ns(), monotonic_ns());
         std::thread::sleep(Duration::from_millis(2));
         assert!(boottime_ns() >= start.0 + 2_000_000 && monotonic_ns() >= start.1 + 2_000_000);
-        // Were the one not the other less the time suspended, they would drift apart.
+        // They would drift apart if they differed by more than the time suspended.
         assert!(apart().abs_diff(before) < 10_000_000_000);
     }
 }

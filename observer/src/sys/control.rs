@@ -190,10 +190,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_parsed_without_panicking(bytes in proptest::collection::vec(any::<u8>(), 0..256)) {
-            items(&bytes).for_each(look_at);
+            items(&bytes).for_each(drain);
         }
 
-        /// Headers that nearly fit reach further than mere noise.
+        /// Headers that nearly fit reach more code than random bytes.
         #[test]
         fn any_lengths_are_parsed_without_panicking(
             parts in proptest::collection::vec(
@@ -211,11 +211,11 @@ mod tests {
             }
             let most = bytes.len() / HEADER;
             prop_assert!(items(&bytes).inspect(|_| ()).count() <= most);
-            items(&bytes).for_each(look_at);
+            items(&bytes).for_each(drain);
         }
     }
 
-    fn look_at(item: Item<'_>) {
+    fn drain(item: Item<'_>) {
         if let Item::Rights(rights) = item {
             rights.for_each(drop);
         }

@@ -210,8 +210,8 @@ mod tests {
             let now = Some(Duration::ZERO);
             assert_eq!(epoll.wait(&mut ready, now).unwrap(), 0);
             assert_eq!(ready.get(0), None);
-            for told in [0, 2] {
-                pairs[told].0.send(&[7]).unwrap();
+            for index in [0, 2] {
+                pairs[index].0.send(&[7]).unwrap();
             }
             for _ in 0..2 {
                 assert_eq!(epoll.wait(&mut ready, None).unwrap(), 2);
@@ -238,12 +238,12 @@ mod tests {
             sender.send(&[7]).unwrap();
         }
         let mut ready = Ready::new();
-        let mut told = std::collections::BTreeSet::new();
+        let mut tokens = std::collections::BTreeSet::new();
         for _ in 0..2 {
             let count = epoll.wait(&mut ready, None).unwrap();
-            told.extend((0..count).map(|index| ready.get(index).unwrap().token));
+            tokens.extend((0..count).map(|index| ready.get(index).unwrap().token));
         }
-        assert_eq!(told.len(), pairs.len());
+        assert_eq!(tokens.len(), pairs.len());
     }
 
     #[test]
@@ -258,7 +258,7 @@ mod tests {
         }
     }
 
-    /// Makes this process's kernel an older one, for good.
+    /// Makes a system call fail permanently in this process, as on an older kernel.
     fn refuse(call: libc::c_long, errno: i32) {
         let instruction = |code: u32, k: u32, jf| libc::sock_filter {
             code: u16::try_from(code).unwrap(),
@@ -275,7 +275,7 @@ mod tests {
             instruction(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0),
         ];
         let program = libc::sock_fprog { len: 4, filter: filter.as_mut_ptr() };
-        // SAFETY: takes numbers alone.
+        // SAFETY: takes only numbers.
         assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
         let mode = libc::SECCOMP_MODE_FILTER;
         // SAFETY: a program of the given length that lives until the call returns.
@@ -312,7 +312,7 @@ mod tests {
                 // SAFETY: the handler does nothing.
                 unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
                 let this = std::process::id();
-                // Again and again, since the first may come before the wait.
+                // Repeatedly, because the first may arrive before the wait.
                 let _sender = Child::start(|| {
                     loop {
                         kill(this, libc::SIGUSR1);

@@ -104,7 +104,7 @@ mod tests {
 
     fn owners() -> [Owner; 2] {
         let owner = Owner::here();
-        assert!(owner.mark.is_some(), "the kernel has wiped on fork since 4.14");
+        assert!(owner.mark.is_some(), "MADV_WIPEONFORK exists since Linux 4.14");
         let by_pid = Owner { mark: None, pid: process::id() };
         [owner, by_pid]
     }
@@ -128,7 +128,7 @@ mod tests {
         std::thread::spawn(move || assert!(owner.is_here())).join().unwrap();
     }
 
-    /// As in a container whose first process starts another container.
+    /// This happens in a container whose first process starts another container.
     #[test]
     fn a_child_with_the_same_pid_is_not_the_owner() {
         if !is_root() {
@@ -136,7 +136,7 @@ mod tests {
         }
         let first_of_namespace = |run: &dyn Fn()| {
             in_child(|| {
-                // SAFETY: takes a number; the children of this child are moved.
+                // SAFETY: takes a number; affects only the children of this child.
                 assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
                 Child::start(run).finish();
             });

@@ -141,8 +141,8 @@ fn run_commands(path: &Path, child_end: &UnixDatagram, before: impl FnOnce()) {
                     socket.send(&frame(std::process::id(), nonce)).unwrap();
                 }
                 if end == End::Signal as u8 {
-                    // The standard library's handler would let one SIGSEGV pass. SAFETY: takes
-                    // only numbers.
+                    // The standard library's handler would let one SIGSEGV pass.
+                    // SAFETY: takes only numbers.
                     unsafe { libc::signal(how.into(), libc::SIG_DFL) };
                     // SAFETY: takes a number.
                     unsafe { libc::raise(how.into()) };

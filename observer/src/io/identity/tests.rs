@@ -10,7 +10,7 @@ use crate::testing::{
     is_root, kill, leave_one_descriptor, pause, wait_until,
 };
 
-/// As on this kernel, and with ever less, as on older ones.
+/// The features of a new kernel, and the subsets of older ones.
 fn all_features() -> [KernelFeatures; 5] {
     let new = KernelFeatures {
         descriptors: Descriptors::WithDatagram,
@@ -46,7 +46,7 @@ fn detected_kernel_features_do_not_change() {
     if std::env::var_os("CI").is_some_and(|ci| ci == "true") {
         assert_eq!(features, new);
     }
-    // Whatever there is, it is the same each time.
+    // Detection always gives the same result.
     assert_eq!(KernelFeatures::detect(), features);
     assert!(default_descriptor_bound() > 0);
     assert_eq!(size_of::<Identity>(), 16);
@@ -86,9 +86,9 @@ fn ends() -> [(fn(), ExitStatus); 4] {
         (
             || {
                 let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-                // SAFETY: reads `none`; there shall be no core dump.
+                // SAFETY: reads `none`; avoids a core dump.
                 unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
-                // SAFETY: back to the default, which ends this process.
+                // SAFETY: restores the default, which ends this process.
                 unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
                 by(libc::SIGSEGV);
             },
@@ -97,7 +97,7 @@ fn ends() -> [(fn(), ExitStatus); 4] {
     ]
 }
 
-/// The kernel's own word, which counts from the reaping on.
+/// The kernel reports the exit status once the process is reaped.
 #[test]
 fn the_pidfd_reports_the_exit_cause_after_reaping() {
     if !KernelFeatures::detect().exit_information {
@@ -106,19 +106,19 @@ fn the_pidfd_reports_the_exit_cause_after_reaping() {
     for (end, status) in ends() {
         let process = Grandchild::start(|| (), end);
         let pidfd = open_pidfd(process.pid).unwrap();
-        let told = || sys::exit_information(pidfd.as_fd()).unwrap();
-        assert_eq!(told(), ExitInformation::NotYet);
+        let information = || sys::exit_information(pidfd.as_fd()).unwrap();
+        assert_eq!(information(), ExitInformation::NotYet);
         process.go();
         wait_until(|| sys::life(pidfd.as_fd()) == Some(Life::Exited));
-        assert_eq!(told(), ExitInformation::NotYet);
-        assert_eq!(sys::status_of_child(pidfd.as_fd()), None, "it is no child");
+        assert_eq!(information(), ExitInformation::NotYet);
+        assert_eq!(sys::status_of_child(pidfd.as_fd()), None, "it is not a child");
         process.reap();
         assert_eq!(sys::life(pidfd.as_fd()), Some(Life::Reaped));
-        assert_eq!(told(), ExitInformation::Known(status));
+        assert_eq!(information(), ExitInformation::Known(status));
     }
 }
 
-/// The kernel answers whoever asks in the middle of it that there is no such process.
+/// During the reaping, the kernel can report that there is no such process.
 #[test]
 fn the_pidfd_reports_the_exit_cause_while_the_process_is_reaped() {
     if !KernelFeatures::detect().exit_information {
@@ -129,18 +129,18 @@ fn the_pidfd_reports_the_exit_cause_while_the_process_is_reaped() {
         let pidfd = open_pidfd(child.pid()).unwrap();
         let reaping = std::thread::spawn(move || child.wait());
         let start = Instant::now();
-        let told = loop {
+        let status = loop {
             match sys::exit_information(pidfd.as_fd()).unwrap() {
                 ExitInformation::NotYet => assert!(start.elapsed() < PATIENCE),
                 ExitInformation::Known(status) => break status,
             }
         };
-        assert_eq!(told, ExitStatus::Code(7));
+        assert_eq!(status, ExitStatus::Code(7));
         reaping.join().unwrap();
     }
 }
 
-/// One whose last words are heard when nothing is left of it.
+/// Its last datagram is received when the process no longer exists.
 #[test]
 fn the_exit_cause_of_a_sender_that_was_reaped_before_the_receive_is_known() {
     let (sender, receiver) = UnixDatagram::pair().unwrap();
@@ -154,7 +154,7 @@ fn the_exit_cause_of_a_sender_that_was_reaped_before_the_receive_is_known() {
     let mut batch = Batch::for_unix();
     batch.expect_pidfds(true);
     assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 1);
-    // Before 6.16 there is no pidfd of it.
+    // Before Linux 6.16 there is no pidfd for it.
     if let Ok(pidfd) = batch.take(0).unwrap().pidfd.unwrap() {
         let watch = ProcessHandle::received(KernelFeatures::detect(), pidfd, child.pid());
         assert!(watch.is_gone());
@@ -168,7 +168,7 @@ fn the_exit_cause_of_a_child_is_known_before_reaping() {
         let mut child = Child::start(end);
         let pidfd = open_pidfd(child.pid()).unwrap();
         wait_until(|| sys::life(pidfd.as_fd()) == Some(Life::Exited));
-        // More than once, because it must not be taken from whoever waits for it.
+        // Several times, because this must not reap the child.
         for _ in 0..3 {
             assert_eq!(sys::status_of_child(pidfd.as_fd()), Some(status));
         }
@@ -180,7 +180,7 @@ fn the_exit_cause_of_a_child_is_known_before_reaping() {
     assert_eq!(sys::status_of_child(pidfd.as_fd()), None, "it runs");
 }
 
-/// Without a word from the kernel, and by identities of both kinds.
+/// Without a report of the kernel, and with both kinds of identity.
 #[test]
 fn the_process_table_has_the_exit_cause_of_a_zombie() {
     for features in all_features().into_iter().filter(|features| !features.exit_information) {
@@ -197,7 +197,8 @@ fn the_process_table_has_the_exit_cause_of_a_zombie() {
     }
 }
 
-/// Somebody else's process: nothing in the process table, so the reaping is waited for.
+/// The process table does not show the exit code to other users, so the observer waits for the
+/// reaping.
 #[test]
 fn the_exit_cause_of_another_users_process_is_known_after_reaping() {
     if !is_root() {
@@ -214,7 +215,8 @@ fn the_exit_cause_of_another_users_process_is_known_after_reaping() {
             assert_eq!(watch.ending(), Ending::Running);
             process.go();
             wait_until(|| watch.is_gone());
-            // An exit code of 0 is what whoever may not see it is told of all of them.
+            // The process table shows an exit code of 0 to users without access, whatever the
+            // real one.
             assert_eq!(watch.ending(), Ending::Pending);
             assert_eq!(blind.ending(), Ending::Unknown);
             process.reap();
@@ -224,7 +226,7 @@ fn the_exit_cause_of_another_users_process_is_known_after_reaping() {
     }
 }
 
-/// One that is never reaped, as by a parent that has forgotten it.
+/// Its parent never waits for it.
 #[test]
 fn the_exit_cause_of_a_process_that_is_never_reaped_is_known() {
     let process = Grandchild::start(|| (), || exit(7));
@@ -233,8 +235,8 @@ fn the_exit_cause_of_a_process_that_is_never_reaped_is_known() {
         process.go();
         wait_until(|| watch.is_gone());
         let expected = match watch.identity() {
-            // Met when it had exited, on a kernel without numbers: whose entry it is in the
-            // process table can't be told.
+            // It was first seen after it had exited, on a kernel without process numbers, so
+            // that its entry in the process table cannot be identified.
             Identity::Unknown => Ending::Unknown,
             _ => Ending::Exited(ExitStatus::Code(7)),
         };
@@ -242,12 +244,12 @@ fn the_exit_cause_of_a_process_that_is_never_reaped_is_known() {
     }
 }
 
-/// A thread that ends its process with 7 when it hears something. Made by hand, because
-/// the C library's threads may not be made in a child that was forked beside others.
-fn start_thread(told: &UnixDatagram) {
+/// Starts a thread that exits its process with 7 when it receives a datagram. It uses clone,
+/// because the C library must not create threads in the forked child of a threaded process.
+fn start_thread(commands: &UnixDatagram) {
     extern "C" fn run(fd: *mut libc::c_void) -> libc::c_int {
         let fd = i32::try_from(fd.addr()).unwrap();
-        // SAFETY: waits for a datagram, of which no byte is wanted.
+        // SAFETY: waits for a datagram and discards it.
         unsafe { libc::recv(fd, std::ptr::null_mut(), 0, 0) };
         exit(7)
     }
@@ -259,21 +261,21 @@ fn start_thread(told: &UnixDatagram) {
         | libc::CLONE_SIGHAND
         | libc::CLONE_THREAD
         | libc::CLONE_SYSVSEM;
-    let fd = std::ptr::without_provenance_mut(told.as_raw_fd().try_into().unwrap());
-    // SAFETY: a stack that is never freed, whose end is aligned; what it shares with the
-    // first thread that one does not use any more.
+    let fd = std::ptr::without_provenance_mut(commands.as_raw_fd().try_into().unwrap());
+    // SAFETY: the stack is never freed and its end is aligned; the first thread no longer uses
+    // what they share.
     let made = unsafe { libc::clone(run, stack.end.cast(), flags, fd) };
     assert!(made > 0, "{}", io::Error::last_os_error());
 }
 
 #[test]
 fn a_process_runs_until_its_last_thread_ends() {
-    let (end, told) = UnixDatagram::pair().unwrap();
+    let (end, commands) = UnixDatagram::pair().unwrap();
     let process = Grandchild::start(
         || (),
         || {
-            start_thread(&told);
-            // SAFETY: ends this thread alone, which is the first.
+            start_thread(&commands);
+            // SAFETY: ends only this thread, which is the first.
             unsafe { libc::syscall(libc::SYS_exit, 0) };
         },
     );
@@ -303,7 +305,7 @@ fn a_process_that_reuses_a_pid_is_another_process() {
         assert_eq!(old.identity().same_process(again.identity()), Some(true));
         first.exit(0);
         first.child.wait();
-        // Pids come round in days, not within one tick of the clock.
+        // Real pids are reused after days, not within one tick of the clock.
         const TICK_NS: u64 = 10_000_000;
         let start = sys::boottime_ns();
         wait_until(|| sys::boottime_ns() > start + 2 * TICK_NS);
@@ -315,7 +317,7 @@ fn a_process_that_reuses_a_pid_is_another_process() {
         assert!(old.is_gone() && !new.is_gone());
         assert_eq!(look_up(features, pid, old.identity()), Presence::Replaced);
         assert_eq!(look_up(features, pid, new.identity()), Presence::There);
-        // Of the first one the pid says nothing any more.
+        // The pid no longer identifies the first process.
         let late = Identity::of(features, old.as_fd(), pid);
         assert_ne!(late.same_process(new.identity()), Some(true));
         kill(pid, libc::SIGKILL);
@@ -378,15 +380,15 @@ fn a_pidfd_hangs_up_once_its_zombie_is_reaped() {
     assert_eq!(epoll.wait(&mut ready, Some(Duration::ZERO)).unwrap(), 0);
     idle.exit(0);
     assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1);
-    let told = ready.get(0).unwrap();
-    assert!(told.token == 5 && told.readable && !told.hung_up);
+    let event = ready.get(0).unwrap();
+    assert!(event.token == 5 && event.readable && !event.hung_up);
     epoll.remove(pidfd.as_fd()).unwrap();
     epoll.add(pidfd.as_fd(), 6, Interest::HangUp).unwrap();
     assert_eq!(epoll.wait(&mut ready, Some(Duration::ZERO)).unwrap(), 0);
     idle.child.wait();
     assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1);
-    let told = ready.get(0).unwrap();
-    assert!(told.token == 6 && told.hung_up);
+    let event = ready.get(0).unwrap();
+    assert!(event.token == 6 && event.hung_up);
 }
 
 #[test]
@@ -405,7 +407,7 @@ fn a_process_in_the_same_namespace_is_recognized() {
 }
 
 fn unshare(what: libc::c_int) {
-    // SAFETY: takes a number; done in a child, so that no other test is moved.
+    // SAFETY: takes a number; called in a child, so that no other test is affected.
     let moved = unsafe { libc::unshare(what) };
     assert_eq!(moved, 0, "{}", io::Error::last_os_error());
 }
@@ -444,7 +446,7 @@ fn a_process_in_a_nested_namespace_is_recognized() {
     assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Signal(libc::SIGKILL)));
 }
 
-/// An observer in a container, and a process on the host.
+/// The observer is in a container, and the process on the host.
 #[test]
 fn a_process_outside_the_namespace_is_recognized() {
     if !is_root() {
@@ -472,7 +474,8 @@ fn a_process_outside_the_namespace_is_recognized() {
             assert_eq!(watch.ending(), Ending::Running);
             assert_eq!(namespace_of_pid(std::process::id()), Namespace::Same);
 
-            // That it has gone shows, how it did the kernel keeps from those inside.
+            // The exit is visible, but the kernel does not report its cause inside the
+            // container.
             let watch = ProcessHandle::received(features, pidfd, 0);
             wait_until(|| watch.is_gone());
             assert_eq!(watch.ending(), Ending::Unknown);
@@ -485,12 +488,16 @@ fn a_process_outside_the_namespace_is_recognized() {
     outsider.child.wait();
     wait_until(|| sys::life(ended.as_fd()) != Some(Life::Running));
     observer.reap();
-    let told = sys::exit_information(ended.as_fd()).unwrap();
-    assert_eq!(told, ExitInformation::Known(ExitStatus::Code(42)), "a check in it failed");
+    let information = sys::exit_information(ended.as_fd()).unwrap();
+    assert_eq!(
+        information,
+        ExitInformation::Known(ExitStatus::Code(42)),
+        "a check in the observer failed"
+    );
 }
 
-/// As in a container that was left the /proc of its host: whoever has the pid there is a
-/// stranger, whose end says nothing.
+/// A container may have the /proc of its host. The process with the pid there is another one,
+/// so its exit must not be used.
 #[test]
 fn the_process_table_of_another_namespace_is_not_used() {
     if !is_root() {
@@ -507,7 +514,7 @@ fn the_process_table_of_another_namespace_is_not_used() {
             let features = KernelFeatures::detect();
             assert!(!features.table);
             let mut namesake = Child::start_by(|| fork_as(pid), || exit(7));
-            // Its parent would be told by another way.
+            // This is a child, because the parent would get the cause in another way.
             in_child(|| {
                 let features = KernelFeatures { exit_information: false, ..features };
                 let watch = ProcessHandle::opened(features, pid).unwrap();
@@ -528,7 +535,7 @@ fn the_process_table_of_another_namespace_is_not_used() {
     });
 }
 
-/// The process table of the namespace that this process is in.
+/// Mounts a /proc of the namespace of this process.
 fn mount_own_proc() {
     let mount = |kind: &std::ffi::CStr, on: &std::ffi::CStr, flags| {
         // SAFETY: C strings, and no data; in a mount namespace of this process's own.
@@ -550,7 +557,7 @@ fn following_a_process_allocates_nothing() {
     batch.expect_pidfds(true);
     let (epoll, mut ready) = (Epoll::new().unwrap(), Ready::new());
     let timer = sys::Timer::new().unwrap();
-    assert_eq!(allocations_of(|| drop(vec![1])), 1, "they are counted");
+    assert_eq!(allocations_of(|| drop(vec![1])), 1, "allocations are counted");
     for features in all_features() {
         let mut idle = Idle::start();
         let pid = idle.pid();
@@ -559,8 +566,8 @@ fn following_a_process_allocates_nothing() {
         }
         let attached = [sender.as_fd(); 3];
         crate::testing::send_with_descriptors(&sender, &[7; 32], &attached).unwrap();
-        let mut made = None;
-        let mut follow = || {
+        let mut handle = None;
+        let mut start = || {
             assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 4);
             let sent = batch.take(1).unwrap();
             let own = sent.credentials.unwrap().pid;
@@ -577,18 +584,18 @@ fn following_a_process_allocates_nothing() {
             assert!(program_name(u32::MAX).is_none());
             timer.arm(sys::boottime_ns() + 1).unwrap();
             timer.drain();
-            made = Some(watch);
+            handle = Some(watch);
         };
-        assert_eq!(allocations_of(&mut follow), 0, "{features:?}");
-        let watch = made.unwrap();
+        assert_eq!(allocations_of(&mut start), 0, "{features:?}");
+        let watch = handle.unwrap();
         idle.exit(7);
-        let mut part = || {
+        let mut end = || {
             assert_eq!(epoll.wait(&mut ready, None).unwrap(), 1);
             assert_eq!(watch.ending(), Ending::Exited(ExitStatus::Code(7)));
             assert_eq!(look_up(features, pid, watch.identity()), Presence::Gone);
             epoll.remove(watch.as_fd()).unwrap();
         };
-        assert_eq!(allocations_of(&mut part), 0, "{features:?}");
+        assert_eq!(allocations_of(&mut end), 0, "{features:?}");
         idle.child.wait();
         assert_eq!(allocations_of(|| _ = watch.ending()), 0, "{features:?}");
     }

@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(error.to_string(), format!("cannot bind {}: {why}", path.display()));
         assert!(!path.exists());
 
-        // Whoever was forked meanwhile does not hold on to it.
+        // A child that was forked meanwhile does not hold the lock.
         let child = Child::start(|| {
             // SAFETY: waits for a signal.
             unsafe { libc::pause() };
@@ -276,7 +276,8 @@ mod tests {
         let file = place(Duration::ZERO).take(socket.as_fd(), 0o600).unwrap();
         drop(child);
 
-        // It does not keep it, and the file goes also while another has it.
+        // The socket does not hold the lock, and its file is removed even while another
+        // process does.
         let _lock = holder.lock(Duration::ZERO).unwrap();
         drop(file);
         assert!(!path.exists());

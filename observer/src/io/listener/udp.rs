@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn each_address_family_has_its_own_listener() {
-        // Were v6 to take both, none of these ports would be free; some others have.
+        // If an IPv6 socket received both families, none of these ports would be free for
+        // IPv4. Some are in use by other programs.
         let both = || {
             let v6 = bind("[::]:0").unwrap();
             let v4 = bind(&format!("0.0.0.0:{}", v6.local_address().port()));
@@ -140,7 +141,7 @@ mod tests {
         for _ in 0..2 * bound {
             sender.send_to(&[], address).unwrap();
         }
-        // Over the loopback interface what was sent has arrived, or never will.
+        // Over the loopback interface, a sent datagram has already arrived or was dropped.
         let mut queued = 0;
         loop {
             match listener.receive().unwrap() {
@@ -158,7 +159,7 @@ mod tests {
 
         let before = listener.queue_bound();
         assert!(listener.set_receive_buffer(1).unwrap() < 1 << 20);
-        assert_eq!(listener.queue_bound(), before, "what was queued before stays");
+        assert_eq!(listener.queue_bound(), before, "datagrams that were queued before stay");
         assert!(listener.set_receive_buffer(1 << 20).unwrap() >= 1 << 20);
     }
 }

@@ -1,4 +1,4 @@
-//! What happens between one look and the next.
+//! Polls while datagrams arrive between two reads.
 
 use std::cell::Cell;
 use std::os::unix::net::UnixDatagram;
@@ -10,11 +10,10 @@ use crate::io::Observer;
 use crate::io::clock::looks;
 use crate::testing::Folder;
 
-/// No test waits for it.
+/// A threshold that no test reaches.
 const NEVER: Duration = Duration::from_secs(3_600);
 
-/// What leads to no event keeps no host waiting for its turn, though there is always more
-/// of it: whenever the observer reads, something has come.
+/// A poll returns even if a datagram without an event has arrived at each read.
 #[test]
 fn a_poll_returns_during_a_flood_of_invalid_datagrams() {
     const ENDLESS: u32 = 100_000;
@@ -40,13 +39,13 @@ fn a_poll_returns_during_a_flood_of_invalid_datagrams() {
             move || {
                 looks.set(looks.get() + 1);
                 if looks.get() < ENDLESS {
-                    // A queue that is full is as good.
+                    // A full queue serves as well.
                     let _ = socket.send(&[7; 31]);
                 }
             }
         };
         looks::at_each(flood, || assert!(!poll(&mut observer)));
         assert!(observer.stats().unwrap().wrong_length > 1);
-        assert!(looks.get() < ENDLESS, "it went on for as long as there was more");
+        assert!(looks.get() < ENDLESS, "the poll did not return while there was more to read");
     }
 }

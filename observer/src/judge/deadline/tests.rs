@@ -1,4 +1,4 @@
-//! The wheel against a sorted set.
+//! Compares the timer wheel with a sorted set.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +48,7 @@ impl Table {
         let item = |rank| Item {
             links: Links::LOOSE,
             place: WheelSlot::NOWHERE,
-            // Not the order of the indexes.
+            // The order differs from that of the indexes.
             rank: rank * 7919 % 1009 + rank,
             extension: None,
         };
@@ -87,7 +87,7 @@ impl Dice {
         (high.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16) % bound
     }
 
-    /// Of any size, small ones as likely as large ones.
+    /// A number of any size; small and large ones are equally likely.
     fn of_any_size(&mut self, bits: u64) -> u64 {
         let bits = self.below(bits);
         self.below(1 << bits)
@@ -112,7 +112,7 @@ fn the_wheel_agrees_with_a_sorted_set() {
                 }
                 1..9 => {
                     known.take().map(|deadline| model.remove(&entry(deadline)));
-                    // Sometimes it is long past.
+                    // Sometimes the deadline has long passed.
                     let deadline =
                         (now + dice.of_any_size(bits)).saturating_sub(dice.below(90_000));
                     *known = Some(deadline);
@@ -178,7 +178,7 @@ fn an_extension_moves_a_deadline_by_any_amount() {
     assert_eq!(table.all_due(103), [0]);
     assert_eq!(table.all_due(1 << 40), [3]);
     assert_eq!(table.all_due((1 << 40) + 100), [1]);
-    // Extended and due at once, it takes its turn.
+    // After a short extension the order is still by deadline.
     table.set(0, 1 << 41);
     table.set(1, (1 << 41) + 2);
     table.items[0].extension = Some(5);
@@ -218,7 +218,7 @@ fn many_items_in_one_slot_are_sorted_once() {
         table.set(index, 65_000 - u64::from(index));
     }
     assert_eq!(table.next_due(0), None);
-    // Looking at all of them each time would take minutes.
+    // Scanning all of them each time would take minutes.
     for index in (0..50_000).rev() {
         assert_eq!(table.next_deadline(), Some(65_000 - u64::from(index)));
         assert_eq!(table.all_due(65_000 - u64::from(index)), [index]);

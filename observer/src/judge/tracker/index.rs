@@ -142,7 +142,7 @@ mod tests {
         let mut seed = 1_u64;
         for step in 0..200_000_u32 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(step.into());
-            // A few tags far apart among many in a row, so that runs collide.
+            // A few distant tags among many adjacent ones, so that runs collide.
             let tag = (seed >> 33) as u32 % 900 + if seed >> 40 & 7 == 0 { 1 << 20 } else { 0 };
             match model.get(&tag) {
                 Some(&slot) if seed >> 63 == 0 => {

@@ -33,7 +33,7 @@ fn a_batch_receives_each_datagram_with_its_sender() {
     let (sender, receiver, mut batch) = pair();
     let this = this_process();
     assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 0);
-    // A pair's queue is not bounded by its length, so that more fit than a batch takes.
+    // The queue of a socket pair has no length limit, so that it can hold more than a batch.
     in_child(|| {
         for number in 0..BATCH / 2 {
             sender.send(&[number as u8; 32]).unwrap();
@@ -54,7 +54,7 @@ fn a_batch_receives_each_datagram_with_its_sender() {
     }
     assert!(batch.take(BATCH).is_none());
 
-    // What was used is as good as new, also in a batch that is not full.
+    // The buffers can be used again, even for a batch that is not full.
     assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 5);
     for number in 0..5 {
         let message = batch.take(number).unwrap();
@@ -107,7 +107,7 @@ fn truncated_data_and_truncated_control_data_are_distinguished() {
         let message = batch.take(0).unwrap();
         assert_eq!(message.data_truncated, data_truncated, "{length}, {rights}");
         assert_eq!(message.control_truncated, control_truncated, "{length}, {rights}");
-        assert_eq!(message.credentials, Some(this_process()), "they come first");
+        assert_eq!(message.credentials, Some(this_process()), "credentials are first");
     }
 }
 
@@ -139,7 +139,7 @@ fn a_socket_can_refuse_attached_descriptors() {
     let (sender, receiver, mut batch) = pair();
     sys::refuse_descriptors(receiver.as_fd());
     let sent = send_with_descriptors(&sender, &[7; 32], &[sender.as_fd()]);
-    // Before 6.16 it can't, and they are closed.
+    // Before Linux 6.16 it cannot, and they are closed.
     let received = batch.receive(receiver.as_fd()).unwrap();
     match sent {
         Ok(()) => assert_eq!(received, 1),
@@ -153,7 +153,7 @@ fn a_socket_can_refuse_attached_descriptors() {
 #[test]
 fn each_datagram_carries_a_pidfd_once_requested() {
     let (sender, receiver, mut batch) = pair();
-    // Queued before it is asked for, and after.
+    // One is queued before the request and one after it.
     sender.send(&[1]).unwrap();
     pass_pidfds(&receiver, &mut batch, true);
     sender.send(&[2]).unwrap();
@@ -169,7 +169,7 @@ fn each_datagram_carries_a_pidfd_once_requested() {
         assert!(batch.take(index).unwrap().pidfd.is_none(), "it was taken");
     }
 
-    // Switched off between two that are queued.
+    // It is switched off while two are queued.
     sender.send(&[3]).unwrap();
     sender.send(&[4]).unwrap();
     pass_pidfds(&receiver, &mut batch, false);
@@ -212,23 +212,23 @@ fn datagrams_are_received_without_a_free_descriptor() {
             sender.send(&[number; 32]).unwrap();
         }
         assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 3);
-        let mut got = Vec::new();
+        let mut pidfds = Vec::new();
         for index in 0..3 {
             let message = batch.take(index).unwrap();
             assert_eq!(message.bytes, [index as u8; 32]);
             assert_eq!(message.credentials, Some(this_process()));
             assert!(!message.control_truncated);
-            got.push(message.pidfd.unwrap());
+            pidfds.push(message.pidfd.unwrap());
         }
-        let errno = |got: &io::Result<OwnedFd>| {
-            got.as_ref().err().and_then(|error| error.raw_os_error())
+        let errno = |pidfd: &io::Result<OwnedFd>| {
+            pidfd.as_ref().err().and_then(|error| error.raw_os_error())
         };
         assert_eq!(
-            got.iter().map(errno).collect::<Vec<_>>(),
+            pidfds.iter().map(errno).collect::<Vec<_>>(),
             [None, Some(libc::EMFILE), Some(libc::EMFILE)]
         );
-        // And again, once there is room.
-        drop(got);
+        // There are pidfds again once a descriptor is free.
+        drop(pidfds);
         sender.send(&[9; 32]).unwrap();
         assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 1);
         assert!(batch.take(0).unwrap().pidfd.unwrap().is_ok());
@@ -238,22 +238,22 @@ fn datagrams_are_received_without_a_free_descriptor() {
 #[test]
 fn a_datagram_of_an_exited_sender_has_its_pid() {
     let (sender, receiver, mut batch) = pair();
-    let child = in_child_that_sends(&sender);
+    let child = send_from_child(&sender);
     pass_pidfds(&receiver, &mut batch, true);
     assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 1);
     let message = batch.take(0).unwrap();
     assert_eq!(message.bytes, [7; 32]);
-    // Its pid as it was; whoever has it now is not the sender.
+    // The pid of the sender, which another process may have now.
     assert_eq!(message.credentials.unwrap().pid, child);
     match message.pidfd.unwrap() {
         Ok(pidfd) => assert_eq!(sys::life(pidfd.as_fd()), Some(sys::Life::Reaped)),
-        // So before 6.16.
+        // Before Linux 6.16.
         Err(error) => assert_eq!(error.raw_os_error(), Some(libc::ESRCH)),
     }
 }
 
-/// Its pid, which is nobody's by now.
-fn in_child_that_sends(sender: &UnixDatagram) -> u32 {
+/// Sends from a child and reaps it. Returns its pid, which is free by then.
+fn send_from_child(sender: &UnixDatagram) -> u32 {
     let mut child = crate::testing::Child::start(|| {
         sender.send(&[7; 32]).unwrap();
         exit(0);
@@ -270,7 +270,7 @@ fn udp_reports_the_source_in_both_address_families() {
         let sender = std::net::UdpSocket::bind(address).unwrap();
         let mut batch = Batch::for_udp();
         sys::count_overflows(receiver.as_fd()).unwrap();
-        // More than once, so that the room for the name is seen to be reset.
+        // Several times, to test that the space for the address is reset.
         for length in [32, 0, 60, 99] {
             sender.send_to(&[7; 99][..length], receiver.local_addr().unwrap()).unwrap();
             wait_until(|| batch.receive(receiver.as_fd()).unwrap() == 1);
@@ -303,7 +303,7 @@ fn udp_counts_dropped_datagrams() {
         }
         received += count as u32;
     }
-    // The count comes with the next that is not dropped.
+    // The count is passed with the next datagram that is not dropped.
     sender.send_to(&[8; 32], receiver.local_addr().unwrap()).unwrap();
     wait_until(|| batch.receive(receiver.as_fd()).unwrap() == 1);
     let message = batch.take(0).unwrap();
@@ -316,7 +316,7 @@ fn udp_counts_dropped_datagrams() {
 fn a_pidfd_identifies_the_sender_and_not_its_pid() {
     let (sender, receiver, mut batch) = pair();
     pass_pidfds(&receiver, &mut batch, true);
-    in_child_that_sends(&sender);
+    send_from_child(&sender);
     sender.send(&[7; 32]).unwrap();
     assert_eq!(batch.receive(receiver.as_fd()).unwrap(), 2);
     let gone = batch.take(0).unwrap().pidfd.unwrap();

@@ -21,7 +21,7 @@ fn bind(path: &Path) -> UdsListener {
     UdsListener::bind(path, 0o600).unwrap()
 }
 
-/// Whether a datagram that is sent to the path arrives here.
+/// Whether a datagram to the path reaches this listener.
 fn is_reached(listener: &mut UdsListener, path: &Path) -> bool {
     let sender = UnixDatagram::unbound().unwrap();
     sender.send_to(b"are you there", path).is_ok()
@@ -33,15 +33,14 @@ fn mode(path: &Path) -> u32 {
     fs::symlink_metadata(path).unwrap().mode() & 0o7777
 }
 
-/// Leaves what an observer leaves that was killed. It lives and dies in a process of its
-/// own: of a socket in this one a child of another test might hold a copy, and then it
-/// would not be dead.
-fn die(path: &Path) {
+/// Leaves a dead socket, as a killed observer does. It is bound in a child, because a child of
+/// another test could hold a copy of a socket of this process, which would keep it alive.
+fn leave_dead_socket(path: &Path) {
     in_child(|| std::mem::forget(UnixDatagram::bind(path).unwrap()));
 }
 
 #[track_caller]
-fn refused(path: &Path) -> (ErrorKind, String) {
+fn bind_error(path: &Path) -> (ErrorKind, String) {
     let error = UdsListener::bind(path, 0o600).unwrap_err();
     let text = error.to_string();
     let (what, why) = text.split_once(": ").unwrap();
@@ -49,7 +48,7 @@ fn refused(path: &Path) -> (ErrorKind, String) {
     (error.kind(), why.to_owned())
 }
 
-/// A process that an observer was starting when it was killed holds its sockets for a moment.
+/// A process that a killed observer was just starting holds its sockets for a moment.
 #[test]
 fn bind_waits_for_a_socket_that_is_closed_soon() {
     let folder = Folder::new();
@@ -65,7 +64,7 @@ fn bind_waits_for_a_socket_that_is_closed_soon() {
         std::thread::scope(|scope| {
             let next = scope.spawn(|| (bind(&path), UdsListener::bind_abstract(name)));
             std::thread::sleep(std::time::Duration::from_millis(5));
-            // Killed, it leaves its file.
+            // The killed holder leaves its file.
             drop(holder);
             let (mut listener, named) = next.join().unwrap();
             assert!(is_reached(&mut listener, &path) && named.is_ok());
@@ -82,7 +81,7 @@ fn a_free_path_is_bound_and_removed_on_drop() {
     assert!(is_reached(&mut listener, &path));
     drop(listener);
     assert!(!path.exists());
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left over");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no file is left");
     let mut again = bind(&path);
     assert!(is_reached(&mut again, &path));
 }
@@ -93,7 +92,7 @@ fn the_mode_is_as_requested_with_any_umask() {
         let folder = Folder::new();
         let path = folder.join("a.sock");
         for umask in [0, 0o022, 0o077, 0o277, 0o777] {
-            // SAFETY: of a child, which has no other threads.
+            // SAFETY: in a child, which has no other threads.
             unsafe { libc::umask(umask) };
             for asked in [0o600, 0o660, 0o666, 0o777, 0o620, 0] {
                 let listener = UdsListener::bind(&path, asked).unwrap();
@@ -109,17 +108,17 @@ fn the_mode_is_as_requested_with_any_umask() {
 
 #[test]
 fn the_mode_is_never_wider_than_requested() {
-    /// Enough of looks at a file that is there, and of files.
+    /// The number of checks of the mode, and of files that are created.
     const MANY: usize = 300;
     for (umask, asked) in [(0, 0o600), (0o022, 0o660), (0o077, 0o606)] {
-        // In a child, because the umask is the whole process's.
+        // In a child, because the umask belongs to the whole process.
         in_child(|| {
             let folder = Folder::new();
             let (path, other) = (folder.join("a.sock"), folder.join("a file"));
             // SAFETY: takes a number.
             unsafe { libc::umask(umask) };
             let (parent, children) = UnixDatagram::pair().unwrap();
-            let enough = |done: usize| {
+            let report = |done: usize| {
                 if done == MANY {
                     children.send(&[0]).unwrap();
                 }
@@ -131,17 +130,17 @@ fn the_mode_is_never_wider_than_requested() {
                     let wider = about.mode() & 0o7777 & !asked;
                     assert_eq!(wider, 0, "{:o} with umask {umask:o}", about.mode());
                     seen += 1;
-                    enough(seen);
+                    report(seen);
                 }
             });
-            // What another thread makes meanwhile has the mode that it always has.
+            // Files that another thread creates meanwhile have their usual mode.
             let maker = like_a_thread(|| {
                 for made in 0.. {
                     let Ok(file) = File::create(&other) else { break };
                     let mode = file.metadata().unwrap().mode() & 0o7777;
                     assert_eq!(mode, 0o666 & !umask, "the umask was changed");
                     let _ = fs::remove_file(&other);
-                    enough(made);
+                    report(made);
                 }
             });
             parent.set_nonblocking(true).unwrap();
@@ -153,7 +152,7 @@ fn the_mode_is_never_wider_than_requested() {
                 drop(listener);
                 rounds += 1;
                 done += usize::from(parent.recv(&mut [0]).is_ok());
-                // Until its folder is gone neither ends, unless it has seen something.
+                // Until the folder is removed, a child ends only if a check has failed.
                 if both.iter_mut().any(|child| child.ended().is_some()) {
                     break;
                 }
@@ -164,11 +163,11 @@ fn the_mode_is_never_wider_than_requested() {
     }
 }
 
-/// A process that shares the umask with this one, as threads do. Real ones may not be made
-/// in a child that was forked beside others.
+/// A process that shares the umask with this one, as threads do. A forked child of a threaded
+/// process must not create threads.
 fn like_a_thread(run: impl FnOnce()) -> Child {
     let flags = libc::c_ulong::from((libc::CLONE_FS | libc::SIGCHLD).unsigned_abs());
-    // SAFETY: a fork, of a child that has no other threads.
+    // SAFETY: a fork in a child that has no other threads.
     let fork = || unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) };
     Child::start_by(|| fork().try_into().unwrap(), run)
 }
@@ -178,17 +177,17 @@ fn a_live_observer_keeps_its_path() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let mut first = bind(&path);
-    let (kind, why) = refused(&path);
+    let (kind, why) = bind_error(&path);
     assert_eq!(kind, ErrorKind::AddrInUse);
     assert_eq!(why, "an observer is already listening there");
-    assert_eq!(first.receive().unwrap(), 0, "it heard of it");
+    assert_eq!(first.receive().unwrap(), 0, "the probe is not received");
     assert!(is_reached(&mut first, &path));
 
-    // One that is behind: its queue is full, and it lives.
+    // An observer with a full queue is alive, too.
     let sender = UnixDatagram::unbound().unwrap();
     sender.set_nonblocking(true).unwrap();
     while sender.send_to(&[7], &path).is_ok() {}
-    assert_eq!(refused(&path).0, ErrorKind::AddrInUse);
+    assert_eq!(bind_error(&path).0, ErrorKind::AddrInUse);
     drop(first);
     assert!(is_reached(&mut bind(&path), &path));
 }
@@ -197,12 +196,12 @@ fn a_live_observer_keeps_its_path() {
 fn a_dead_socket_is_replaced() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
-    die(&path);
+    leave_dead_socket(&path);
     let mut listener = UdsListener::bind(&path, 0o640).unwrap();
     assert_eq!(mode(&path), 0o640);
     assert!(is_reached(&mut listener, &path));
     drop(listener);
-    // Of whatever kind it was.
+    // A dead socket of another kind is replaced, too.
     in_child(|| std::mem::forget(UnixListener::bind(&path).unwrap()));
     assert!(is_reached(&mut bind(&path), &path));
 }
@@ -219,7 +218,7 @@ fn a_file_that_is_not_a_socket_is_left_alone() {
     };
     let live = folder.join("live.sock");
     let _live = bind(&live);
-    die(&target);
+    leave_dead_socket(&target);
     let cases: [(&dyn Fn(), &str); 6] = [
         (&|| fs::write(&path, b"precious").unwrap(), "a file that is not a socket"),
         (&|| fs::create_dir(&path).unwrap(), "a directory"),
@@ -231,7 +230,7 @@ fn a_file_that_is_not_a_socket_is_left_alone() {
     for (make, what) in cases {
         make();
         let before = fs::symlink_metadata(&path).unwrap();
-        let (kind, why) = refused(&path);
+        let (kind, why) = bind_error(&path);
         assert_eq!(kind, ErrorKind::AlreadyExists);
         assert_eq!(why, format!("{what} is already there; remove it or use another path"));
         let after = fs::symlink_metadata(&path).unwrap();
@@ -249,18 +248,18 @@ fn a_socket_of_another_kind_is_left_alone() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let stream = UnixListener::bind(&path).unwrap();
-    let (kind, why) = refused(&path);
+    let (kind, why) = bind_error(&path);
     assert_eq!(kind, ErrorKind::AddrInUse);
     assert_eq!(why, "a socket of another kind is in use there");
     drop(stream);
     fs::remove_file(&path).unwrap();
 
-    // One that speaks with another and with nobody else refuses to be probed.
+    // A socket that is connected to another one cannot be probed.
     let engaged = UnixDatagram::bind(&path).unwrap();
     let other = folder.join("other");
     let _other = UnixDatagram::bind(&other).unwrap();
     engaged.connect(&other).unwrap();
-    let (kind, why) = refused(&path);
+    let (kind, why) = bind_error(&path);
     assert_eq!(kind, ErrorKind::PermissionDenied);
     assert!(why.starts_with("a socket is already there and cannot be probed"), "{why}");
     assert!(path.exists());
@@ -277,7 +276,7 @@ fn a_socket_that_may_not_be_probed_is_left_alone() {
     let check = || {
         in_child(|| {
             become_user(NOBODY);
-            let (kind, why) = refused(&path);
+            let (kind, why) = bind_error(&path);
             assert_eq!(kind, ErrorKind::PermissionDenied);
             assert!(why.starts_with("a socket is already there and cannot be probed"), "{why}");
             assert!(why.ends_with("; remove it or use another path"), "{why}");
@@ -288,8 +287,8 @@ fn a_socket_that_may_not_be_probed_is_left_alone() {
     check();
     assert!(is_reached(&mut live, &path));
     drop(live);
-    // Dead or not can't be told.
-    die(&path);
+    // Whether it is dead cannot be determined.
+    leave_dead_socket(&path);
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
     check();
 }
@@ -297,13 +296,13 @@ fn a_socket_that_may_not_be_probed_is_left_alone() {
 #[test]
 fn a_missing_directory_is_reported() {
     let folder = Folder::new();
-    let (kind, why) = refused(&folder.join("missing/a.sock"));
+    let (kind, why) = bind_error(&folder.join("missing/a.sock"));
     assert_eq!(kind, ErrorKind::NotFound);
     let missing = folder.join("missing");
     assert_eq!(why, format!("the directory {} does not exist", missing.display()));
 
     fs::write(&missing, b"").unwrap();
-    let (kind, why) = refused(&folder.join("missing/a.sock"));
+    let (kind, why) = bind_error(&folder.join("missing/a.sock"));
     assert_eq!(kind, ErrorKind::NotADirectory);
     assert_eq!(why, format!("{} is not a directory", missing.display()));
 
@@ -312,7 +311,7 @@ fn a_missing_directory_is_reported() {
         fs::create_dir(&gone).unwrap();
         std::env::set_current_dir(&gone).unwrap();
         fs::remove_dir(&gone).unwrap();
-        let (kind, why) = refused(Path::new("a.sock"));
+        let (kind, why) = bind_error(Path::new("a.sock"));
         assert_eq!((kind, &*why), (ErrorKind::NotFound, "its directory has been removed"));
     });
 }
@@ -323,7 +322,7 @@ fn an_invalid_path_is_refused() {
     let longest = LONGEST_NAME - folder.path().as_os_str().len() - 1;
     let path = folder.join(&"x".repeat(longest));
     assert!(is_reached(&mut bind(&path), &path));
-    let (kind, why) = refused(&folder.join(&"x".repeat(longest + 1)));
+    let (kind, why) = bind_error(&folder.join(&"x".repeat(longest + 1)));
     assert_eq!(kind, ErrorKind::InvalidInput);
     assert_eq!(why, "the path has 108 bytes; a Unix socket's may have 107");
 
@@ -338,7 +337,7 @@ fn an_invalid_path_is_refused() {
         (&dots, "it names a directory"),
         (&dot, "it names a directory"),
     ] {
-        assert_eq!(refused(path), (ErrorKind::InvalidInput, reason.into()), "{path:?}");
+        assert_eq!(bind_error(path), (ErrorKind::InvalidInput, reason.into()), "{path:?}");
     }
     let error = UdsListener::bind(&folder.join("a"), 0o4600).unwrap_err();
     assert!(
@@ -357,21 +356,21 @@ fn a_failed_bind_leaves_no_file() {
     let folder = Folder::new();
     in_child(|| {
         become_user(NOBODY);
-        let (kind, _) = refused(&folder.join("a.sock"));
+        let (kind, _) = bind_error(&folder.join("a.sock"));
         assert_eq!(kind, ErrorKind::PermissionDenied);
     });
-    // A directory that can be written but not read can't be locked.
+    // A directory that can be written but not read cannot be locked.
     fs::set_permissions(folder.path(), Permissions::from_mode(0o333)).unwrap();
     let path = folder.join("a.sock");
     in_child(|| {
         become_user(NOBODY);
         let mut listener = bind(&path);
         assert!(is_reached(&mut listener, &path));
-        assert_eq!(refused(&path).0, ErrorKind::AddrInUse);
+        assert_eq!(bind_error(&path).0, ErrorKind::AddrInUse);
         drop(listener);
         assert!(!path.exists());
-        die(&path);
-        let (kind, why) = refused(&path);
+        leave_dead_socket(&path);
+        let (kind, why) = bind_error(&path);
         assert_eq!(kind, ErrorKind::AddrInUse);
         assert!(why.starts_with("a dead socket is in the way"), "{why}");
         assert!(why.ends_with("remove it by hand"), "{why}");
@@ -421,7 +420,7 @@ fn a_forked_child_leaves_the_file() {
     in_child(|| {
         drop(listener.take());
         assert!(path.exists());
-        // And one of the child's own it removes.
+        // The child removes the file of its own listener.
         let own = folder.join("own.sock");
         drop(bind(&own));
         assert!(!own.exists());
@@ -431,13 +430,13 @@ fn a_forked_child_leaves_the_file() {
     assert!(!path.exists());
 }
 
-/// The descriptors that another program would find open, but for the first three.
+/// The descriptors that stay open across exec, except the first three.
 fn kept_on_exec() -> Vec<String> {
     let mut kept = Vec::new();
     for entry in fs::read_dir("/proc/self/fd").unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         let number: i32 = name.parse().unwrap();
-        // SAFETY: asks for the flags of a descriptor, be it closed by now.
+        // SAFETY: reads the flags of a descriptor, which may already be closed.
         let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
         if number > 2 && flags == 0 {
             let target = fs::read_link(format!("/proc/self/fd/{name}"));

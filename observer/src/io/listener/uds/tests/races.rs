@@ -1,11 +1,11 @@
-//! Many that want one path.
+//! Several observers that want one path.
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::*;
 
-/// Binds in as many threads at once. Exactly one must be bound, and it must be reached.
+/// Binds in several threads at once. Exactly one must succeed, and datagrams must reach it.
 fn race_of_threads(path: &Path, threads: usize) {
     let barrier = Barrier::new(threads);
     let mut listeners: Vec<_> = std::thread::scope(|scope| {
@@ -36,7 +36,7 @@ fn one_of_several_threads_that_bind_at_once_wins() {
     for _ in 0..50 {
         race_of_threads(&path, 4);
         assert!(!path.exists());
-        die(&path);
+        leave_dead_socket(&path);
         race_of_threads(&path, 4);
     }
 }
@@ -47,7 +47,7 @@ fn one_of_several_processes_that_bind_at_once_wins() {
     let folder = Folder::new();
     let (path, go) = (folder.join("a.sock"), folder.join("go"));
     for _ in 0..50 {
-        die(&path);
+        leave_dead_socket(&path);
         let racers: Vec<_> = (0..3)
             .map(|_| {
                 Child::start(|| {
@@ -56,7 +56,7 @@ fn one_of_several_processes_that_bind_at_once_wins() {
                     }
                     match UdsListener::bind(&path, 0o600) {
                         Ok(listener) => {
-                            // Stays as long as others may come.
+                            // Stays bound while others may try.
                             while go.exists() {
                                 std::thread::yield_now();
                             }
@@ -116,7 +116,7 @@ fn a_bound_listener_is_reached_while_others_try_to_bind() {
     assert!(!path.exists());
 }
 
-/// Puts one thing after the other in a path's place, until told to stop.
+/// Replaces the file at a path by one of another kind again and again, until `stop` is set.
 fn swap(path: &Path, victim: &Path, live: &Path, stop: &AtomicBool) {
     let next = path.with_extension("next");
     for turn in 0.. {
@@ -146,7 +146,7 @@ fn a_path_that_is_swapped_during_bind_affects_no_other_file() {
     std::thread::scope(|scope| {
         scope.spawn(|| swap(&path, &victim, &live_path, &stop));
         for _ in 0..300 {
-            // It may be bound, or find it taken, or find that it has gone.
+            // It may succeed, find the path in use, or find that it was removed.
             drop(UdsListener::bind(&path, 0o600));
         }
         stop.store(true, Ordering::SeqCst);

@@ -1,14 +1,14 @@
-//! Sockets without a file of the observer's own.
+//! Sockets whose file, if any, does not belong to the observer.
 
 use super::*;
 
 #[test]
 fn an_abstract_name_is_bound_without_a_file() {
-    // Where no other test's child holds a copy of what is dropped.
-    in_child(abstract_names);
+    // In a child, so that no child of another test holds a copy of a dropped socket.
+    in_child(bind_abstract_names);
 }
 
-fn abstract_names() {
+fn bind_abstract_names() {
     let name = format!("varta-test-{}", std::process::id()).into_bytes();
     let mut listener = UdsListener::bind_abstract(&name).unwrap();
     let error = UdsListener::bind_abstract(&name).unwrap_err();
@@ -46,14 +46,14 @@ fn an_inherited_socket_is_used_and_its_file_is_kept() {
     let folder = Folder::new();
     let path = folder.join("a.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
-    // As a service manager's unit may have it, which leaves no room for credentials.
+    // A service manager may set these options, which would leave no space for credentials.
     for option in [libc::SO_TIMESTAMP, libc::SO_PASSSEC] {
         set_option(&socket, option, 1);
     }
     let descriptor = OwnedFd::from(socket);
     keep_on_exec(descriptor.as_raw_fd());
     let mut listener = UdsListener::inherit(descriptor).unwrap();
-    // SAFETY: asks for the flags of an open descriptor.
+    // SAFETY: reads the flags of an open descriptor.
     let flags = unsafe { libc::fcntl(listener.as_fd().as_raw_fd(), libc::F_GETFD) };
     assert_eq!(flags, libc::FD_CLOEXEC);
     assert!(is_reached(&mut listener, &path));
@@ -76,14 +76,14 @@ fn a_descriptor_that_is_not_a_bound_datagram_socket_is_refused() {
     let other = folder.join("b");
     let _other = UnixDatagram::bind(&other).unwrap();
     engaged.connect(&other).unwrap();
-    let no_sockets: [OwnedFd; 5] = [
+    let descriptors: [OwnedFd; 5] = [
         UnixDatagram::unbound().unwrap().into(),
         connected.into(),
         engaged.into(),
         UnixListener::bind(folder.join("c")).unwrap().into(),
         std::net::UdpSocket::bind("127.0.0.1:0").unwrap().into(),
     ];
-    for fd in no_sockets {
+    for fd in descriptors {
         let expected = format!(
             "cannot listen on descriptor {}: it is not a Unix datagram socket that is bound and \
              not connected",
@@ -98,7 +98,7 @@ fn a_descriptor_that_is_not_a_bound_datagram_socket_is_refused() {
 }
 
 fn set_option(socket: &UnixDatagram, option: libc::c_int, value: libc::c_int) {
-    // SAFETY: reads a number of the size that is said.
+    // SAFETY: reads a number of the given size.
     let set = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
