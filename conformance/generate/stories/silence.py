@@ -166,7 +166,7 @@ def a_threshold_set_while_stalled(s: Story) -> None:
 
 @story()
 def a_threshold_for_nobody(s: Story) -> None:
-    """Setting one for an unknown agent has no effect, even once an agent gets the number."""
+    """A threshold set for an unknown agent has no effect on an agent that gets its number."""
     s.sets_threshold(0, agent=1, ns=500 * MS)
     s.accepts(0, APP, nonce=1)
     s.polls(2 * S - 1)
