@@ -64,8 +64,8 @@ fn a_flood_takes_nothing_from_fifty_other_agents() {
                 found = Some(since.elapsed());
             }
             (What::Stall { .. }, _) => {
-                let whose = quiet.iter().find(|one| is_about(&event, one.pid())).unwrap();
-                assert!(whose.longest() >= ms(2_900), "{event}: {:?}", whose.longest());
+                let agent = quiet.iter().find(|one| is_about(&event, one.pid())).unwrap();
+                assert!(agent.longest() >= ms(2_900), "{event}: {:?}", agent.longest());
             }
             (What::Exit { .. }, _) => panic!("{event}"),
             _ => {}
@@ -78,11 +78,10 @@ fn a_flood_takes_nothing_from_fifty_other_agents() {
     // All agents are still followed, and all beats that the kernel accepted are reported.
     assert_eq!(observer.snapshot().unwrap().len(), 50);
     let all: Vec<_> = quiet.iter().chain([&flood]).collect();
-    let living: Vec<_> =
-        all.iter().copied().filter(|one| one.pid() != quiet[7].pid()).collect();
-    events.extend(stop(&mut observer, &living));
+    let alive: Vec<_> = all.iter().copied().filter(|one| one.pid() != quiet[7].pid()).collect();
+    events.extend(stop(&mut observer, &alive));
     let beats = beats(&events);
-    for sender in living {
+    for sender in alive {
         assert_eq!(beats[&sender.pid()], sender.accepted());
     }
     assert_accounted(&observer, count(&events, "beat") as u64);

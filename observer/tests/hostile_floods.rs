@@ -121,8 +121,8 @@ fn check_agents_during_a_flood() {
                 stalled = Some(silent);
             }
             What::Stall { deaf: false, .. } => {
-                let whose = agents.iter().find(|one| is_about(&event, one.pid())).unwrap();
-                assert!(whose.longest() >= THRESHOLD - ms(150), "{event}, but it is healthy");
+                let agent = agents.iter().find(|one| is_about(&event, one.pid())).unwrap();
+                assert!(agent.longest() >= THRESHOLD - ms(150), "{event}, but it is healthy");
             }
             What::Exit { .. } => {
                 assert!(is_about(&event, dead), "{event}");

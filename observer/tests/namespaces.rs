@@ -96,10 +96,10 @@ fn a_sender_in_a_nested_namespace_counts_only_if_admitted() {
         });
         inside.send(&frame(2, 1));
         // A sender outside the namespace that claims the same pid is refused.
-        let liar = TestAgent::at(&path);
-        liar.send(&frame(2, 1));
+        let outside_sender = TestAgent::at(&path);
+        outside_sender.send(&frame(2, 1));
         let events = poll_until(&mut observer, is("auth-failure"));
-        let expected = What::AuthFailure { claimed_pid: 2, true_pid: liar.pid() };
+        let expected = What::AuthFailure { claimed_pid: 2, true_pid: outside_sender.pid() };
         assert_eq!(events.last().unwrap().what, expected);
         if !admitted {
             assert_eq!(names(&events), ["auth-failure"]);

@@ -124,12 +124,12 @@ fn a_master_key_gives_each_process_its_own() {
     assert_eq!(events[0].about.unwrap().claimed_pid, std::process::id());
 
     // A frame does not open with the key of another pid, or with another pid in it.
-    let mine = Cipher::new(&derive_agent_key(&key(9), 4321).unwrap());
+    let cipher = Cipher::new(&derive_agent_key(&key(9), 4321).unwrap());
     let iv = |counter| Iv { prefix: [1; 8], counter };
     let socket = sender(address);
-    socket.send(&mine.seal_as(4322, iv(1), &frame(4322, 1)).unwrap()).unwrap();
-    socket.send(&mine.seal_as(4321, iv(2), &frame(4322, 1)).unwrap()).unwrap();
-    socket.send(&mine.seal_as(4321, iv(3), &frame(4321, 1)).unwrap()).unwrap();
+    socket.send(&cipher.seal_as(4322, iv(1), &frame(4322, 1)).unwrap()).unwrap();
+    socket.send(&cipher.seal_as(4321, iv(2), &frame(4322, 1)).unwrap()).unwrap();
+    socket.send(&cipher.seal_as(4321, iv(3), &frame(4321, 1)).unwrap()).unwrap();
     poll_until(&mut observer, is("beat"));
     assert_eq!(observer.stats().unwrap().decrypt_failures, 2);
     assert_accounted(&observer, 2);

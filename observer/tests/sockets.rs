@@ -23,14 +23,14 @@ use varta_observer::{Builder, Observer, Uids, What};
 fn an_inherited_socket_is_used_and_never_removed() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let kept = UnixDatagram::bind(&path).unwrap();
+    let managed = UnixDatagram::bind(&path).unwrap();
     // This is queued before the socket passes credentials.
     let early = UnixDatagram::unbound().unwrap();
     early.send_to(&frame(std::process::id(), 1), &path).unwrap();
 
     let agent = TestAgent::at(&path);
     for round in 1..=2 {
-        let inherited = kept.try_clone().unwrap().into();
+        let inherited = managed.try_clone().unwrap().into();
         let mut observer =
             Builder::new().inherit(inherited).threshold(NEVER).uids(Uids::Any).bind().unwrap();
         agent.beat(round);
@@ -44,7 +44,7 @@ fn an_inherited_socket_is_used_and_never_removed() {
         // Beats that arrive without an observer are queued for the next one.
         if round == 1 {
             agent.beat(10);
-            let inherited = kept.try_clone().unwrap().into();
+            let inherited = managed.try_clone().unwrap().into();
             let mut next = Builder::new().inherit(inherited).bind().unwrap();
             poll_until(&mut next, |event| is_about(event, agent.pid()));
         }
@@ -70,9 +70,9 @@ fn a_socket_that_is_shut_down_is_reported_and_tried_again() {
     for how in [Shutdown::Read, Shutdown::Both] {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
-        let kept = UnixDatagram::bind(&path).unwrap();
+        let managed = UnixDatagram::bind(&path).unwrap();
         let mut observer = Builder::new()
-            .inherit(kept.try_clone().unwrap().into())
+            .inherit(managed.try_clone().unwrap().into())
             .udp(([127, 0, 0, 1], 0).into())
             .threshold(NEVER)
             .bind()
@@ -80,7 +80,7 @@ fn a_socket_that_is_shut_down_is_reported_and_tried_again() {
         let mut agent = TestAgent::at(&path);
         agent.beat(1);
         poll_until(&mut observer, is("beat"));
-        kept.shutdown(how).unwrap();
+        managed.shutdown(how).unwrap();
         let failed = poll_until(&mut observer, is("io")).pop().unwrap();
         assert_eq!(failed.what, What::Io { errno: libc::ESHUTDOWN });
         assert_eq!(observer.stats().unwrap().io_errors, 1);
@@ -93,7 +93,7 @@ fn a_socket_that_is_shut_down_is_reported_and_tried_again() {
             poll_io_when_readable(&mut observer);
             continue;
         }
-        // The other socket is still read, and the host is not kept busy.
+        // The other socket is still read, and the host is not managed busy.
         let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         udp.send_to(&frame(77, 1), observer.udp_addresses().next().unwrap()).unwrap();
         poll_until(&mut observer, is("beat"));

@@ -78,8 +78,8 @@ impl TestAgent {
 
     /// Has it beat this many times and end at once.
     #[track_caller]
-    pub(crate) fn beat_and_end(&self, beats: u8, end: End, how: u8) {
-        self.commands.send(&[END, beats, end as u8, how]).unwrap();
+    pub(crate) fn beat_and_end(&self, beats: u8, end: End, code: u8) {
+        self.commands.send(&[END, beats, end as u8, code]).unwrap();
     }
 
     #[track_caller]
@@ -135,7 +135,7 @@ fn run_commands(path: &Path, child_end: &UnixDatagram, before: impl FnOnce()) {
                 let answer = errno(socket.send(bytes).map(drop));
                 child_end.send(&answer.to_ne_bytes()).unwrap();
             }
-            [END, beats, end, how] => {
+            [END, beats, end, code] => {
                 for _ in 0..beats {
                     nonce += 1;
                     socket.send(&frame(std::process::id(), nonce)).unwrap();
@@ -143,12 +143,12 @@ fn run_commands(path: &Path, child_end: &UnixDatagram, before: impl FnOnce()) {
                 if end == End::Signal as u8 {
                     // The standard library's handler would let one SIGSEGV pass.
                     // SAFETY: takes only numbers.
-                    unsafe { libc::signal(how.into(), libc::SIG_DFL) };
+                    unsafe { libc::signal(code.into(), libc::SIG_DFL) };
                     // SAFETY: takes a number.
-                    unsafe { libc::raise(how.into()) };
+                    unsafe { libc::raise(code.into()) };
                 }
                 // SAFETY: ends this child at once.
-                unsafe { libc::_exit(how.into()) }
+                unsafe { libc::_exit(code.into()) }
             }
             ref other => panic!("{other:?}"),
         }

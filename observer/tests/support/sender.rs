@@ -46,11 +46,11 @@ impl Sender {
             let socket = UnixDatagram::unbound().unwrap();
             socket.set_nonblocking(true).unwrap();
             socket.connect(path).unwrap();
-            let mine = std::process::id();
+            let pid = std::process::id();
             let mut nonce = 0;
             move || {
                 nonce += 1;
-                socket.send(&frame(mine, nonce)).is_ok()
+                socket.send(&frame(pid, nonce)).is_ok()
             }
         })
     }
