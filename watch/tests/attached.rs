@@ -10,7 +10,7 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use support::{Agent, Daemon, Folder, Lingering, WATCH, forget_socket_option};
+use support::{Agent, Daemon, Folder, LingeringSocket, WATCH, forget_socket_option};
 
 const SO_PASSRIGHTS: libc::c_int = 83;
 
@@ -33,7 +33,7 @@ fn the_self_watchdog_does_not_fire_when_a_sender_attaches_a_lingering_socket() {
     let mut daemon = Daemon::start_as(&folder, &mut command);
     let sender = UnixDatagram::unbound().unwrap();
     sender.connect(&socket).unwrap();
-    let _peers: Vec<_> = (0..3).map(|_| Lingering::new().send(&sender, &[7; 32])).collect();
+    let _peers: Vec<_> = (0..3).map(|_| LingeringSocket::new().send(&sender, &[7; 32])).collect();
     // It is heard after them.
     drop(Agent::at(&socket));
     daemon.wait_for_log("exit, killed by signal 9");

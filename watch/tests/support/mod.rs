@@ -40,7 +40,7 @@ pub(crate) use child::{Child, Ended};
 pub(crate) use crowd::{crowd, udp_address_of};
 pub(crate) use daemon::Daemon;
 pub(crate) use folder::Folder;
-pub(crate) use lingering::Lingering;
+pub(crate) use lingering::LingeringSocket;
 pub(crate) use peer::published_daemon;
 pub(crate) use rights::send_with_descriptors;
 pub(crate) use seccomp::forget_socket_option;
