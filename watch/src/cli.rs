@@ -88,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn the_definition_is_sound() {
+    fn clap_accepts_the_definition() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_value_may_follow_a_blank_or_an_equals_sign_and_the_last_one_wins() {
+    fn a_value_may_follow_a_space_or_an_equals_sign_and_the_last_one_wins() {
         let cli =
             parsed("--socket /a --threshold-ms=20 --socket=/b --threshold-ms 30").unwrap();
         assert_eq!(cli.flags.listening.socket.unwrap().to_str(), Some("/b"));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_removed_flag_names_what_to_use() {
+    fn every_removed_flag_names_its_replacement() {
         for (name, instead) in REMOVED {
             for line in [name.to_owned(), format!("{name}=x"), format!("{name} x")] {
                 let error = parsed(&line).unwrap_err();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn help_fits_a_terminal() {
+    fn help_fits_80_columns() {
         let help = Cli::command().term_width(80).render_long_help().to_string();
         let long: Vec<_> = help.lines().filter(|line| line.chars().count() > 80).collect();
         assert!(long.is_empty(), "{long:?}");

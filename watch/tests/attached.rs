@@ -1,8 +1,8 @@
-//! Shows that a datagram with descriptors attached does not stop the daemon, on kernels
-//! that cannot refuse it (before Linux 6.16).
+//! A datagram with attached descriptors must not block the daemon, even on kernels that cannot
+//! refuse it (before Linux 6.16).
 
 #![cfg(target_os = "linux")]
-#![allow(unsafe_code, reason = "a filter between fork and exec")]
+#![allow(unsafe_code, reason = "a seccomp filter is set between fork and exec")]
 
 mod support;
 
@@ -23,7 +23,7 @@ fn the_self_watchdog_does_not_fire_when_a_sender_attaches_a_lingering_socket() {
         .args(["--socket", socket.to_str().unwrap(), "--log-format", "json"])
         .args(["--threshold-ms", "60000", "--self-watchdog-secs", "20"])
         .stdin(Stdio::null());
-    // SAFETY: makes system calls alone.
+    // SAFETY: the closure only makes system calls.
     unsafe {
         command.pre_exec(|| {
             forget_socket_option(SO_PASSRIGHTS);
@@ -34,7 +34,7 @@ fn the_self_watchdog_does_not_fire_when_a_sender_attaches_a_lingering_socket() {
     let sender = UnixDatagram::unbound().unwrap();
     sender.connect(&socket).unwrap();
     let _peers: Vec<_> = (0..3).map(|_| LingeringSocket::new().send(&sender, &[7; 32])).collect();
-    // It is heard after them.
+    // The daemon must still receive this agent's beats.
     drop(Agent::at(&socket));
     daemon.wait_for_log("exit, killed by signal 9");
     daemon.end();

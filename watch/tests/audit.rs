@@ -1,4 +1,4 @@
-//! Shows what `audit verify` finds in a log that somebody changed.
+//! `audit verify` must find changes to the log.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
@@ -10,11 +10,11 @@ use std::process::Command;
 
 use support::{Agent, Daemon, Folder, WATCH, lines_of, wait_until};
 
-/// More would take long, and find no more: each is a process.
+/// Each flip starts a process, so more would be slow, and would find nothing new.
 const FLIPS: usize = 300;
 
 #[test]
-fn a_flipped_bit_is_found_anywhere_but_where_it_changes_nothing() {
+fn every_flipped_bit_that_changes_the_meaning_is_found() {
     let folder = Folder::new();
     let (audit, changed) = (folder.join("audit"), folder.join("changed"));
     let flags = [
@@ -39,7 +39,7 @@ fn a_flipped_bit_is_found_anywhere_but_where_it_changes_nothing() {
         fs::write(&changed, &text).unwrap();
         let verified =
             Command::new(WATCH).args(["audit", "verify"]).arg(&changed).output().unwrap();
-        // A hash may be written in capitals, and a last line without its end is a cut-off one.
+        // A hash may be in upper case, and a last line without a newline counts as cut off.
         let is_the_same = text.eq_ignore_ascii_case(&whole) || bit / 8 == whole.len() - 1;
         let code = verified.status.code();
         assert!(code == Some(1) || is_the_same && code == Some(0), "bit {bit}: {verified:?}");

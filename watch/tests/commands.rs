@@ -1,4 +1,4 @@
-//! Shows `run`, `decode`, `audit verify` and the export file from outside.
+//! The commands `run` and `decode`, and the export file.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -28,7 +28,7 @@ fn run(daemon: &Daemon, command: &[&str]) -> Child {
 }
 
 #[test]
-fn a_command_that_is_run_beats_as_long_as_it_lives_and_passes_on_how_it_ends() {
+fn run_sends_beats_while_the_command_lives_and_passes_on_its_exit_code() {
     let folder = Folder::new();
     let mut daemon = exporting(&folder, &[]);
     let export = folder.join("export");
@@ -52,7 +52,7 @@ fn a_command_that_is_run_beats_as_long_as_it_lives_and_passes_on_how_it_ends() {
 }
 
 #[test]
-fn signals_reach_the_command_and_its_end_by_one_is_passed_on() {
+fn run_forwards_signals_and_ends_by_the_signal_that_ended_the_command() {
     let folder = Folder::new();
     let daemon = exporting(&folder, &[]);
     let ready = folder.join("ready");
@@ -73,7 +73,7 @@ fn signals_reach_the_command_and_its_end_by_one_is_passed_on() {
 }
 
 #[test]
-fn a_command_that_is_not_there_ends_as_a_shell_would_say() {
+fn run_uses_the_exit_codes_of_a_shell_for_a_command_that_cannot_be_started() {
     for (command, code) in [("no-such-program", 127), ("/", 126)] {
         let ended = Command::new(WATCH)
             .args(["run", "--endpoint", "@varta-nobody", "--", command])
@@ -86,7 +86,7 @@ fn a_command_that_is_not_there_ends_as_a_shell_would_say() {
 }
 
 #[test]
-fn an_exit_is_a_line_of_its_own_and_the_published_stall_line() {
+fn an_exit_writes_an_exit_line_and_the_stall_line_of_varta_0_2() {
     let folder = Folder::new();
     let mut daemon = exporting(&folder, &[]);
     let mut agent = Agent::at(daemon.socket());
@@ -105,7 +105,7 @@ fn an_exit_is_a_line_of_its_own_and_the_published_stall_line() {
 }
 
 #[test]
-fn the_export_file_is_turned_over_in_whole_lines() {
+fn the_export_file_rotates_between_lines() {
     let folder = Folder::new();
     let mut daemon = exporting(&folder, &["--export-file-max-bytes", "2000"]);
     let _agent = Agent::at(daemon.socket());
@@ -126,7 +126,7 @@ fn the_export_file_is_turned_over_in_whole_lines() {
 }
 
 #[test]
-fn as_json_each_line_is_an_object() {
+fn with_json_each_line_is_an_object() {
     let folder = Folder::new();
     let mut daemon = exporting(&folder, &["--export-format", "json"]);
     let mut agent = Agent::at(daemon.socket());
@@ -143,7 +143,7 @@ fn as_json_each_line_is_an_object() {
 }
 
 #[test]
-fn frames_are_put_into_words() {
+fn decode_describes_frames() {
     let folder = Folder::new();
     let frame = "56410200 02000000 0000000000000000 0100000000000000 00000000 e4116baa";
     let hex = "5641020002000000000000000000000001000000000000000000000000000000";
@@ -153,14 +153,14 @@ fn frames_are_put_into_words() {
         let output = Command::new(WATCH).arg("decode").args(arguments).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
-    let (code, said) = decode(&[hex]);
+    let (code, text) = decode(&[hex]);
     assert_eq!(code, Some(1));
-    assert!(said.starts_with("no frame: "), "{said}");
-    let (code, said) = decode(&["--file", file.to_str().unwrap()]);
-    assert_eq!((code, said.lines().count()), (Some(1), 1));
+    assert!(text.starts_with("no frame: "), "{text}");
+    let (code, text) = decode(&["--file", file.to_str().unwrap()]);
+    assert_eq!((code, text.lines().count()), (Some(1), 1));
     assert_eq!(decode(&["zz"]).0, Some(2));
     assert_eq!(decode(&[]).0, Some(2));
     assert_eq!(decode(&[&frame[1..]]).0, Some(2), "not whole bytes");
-    let (code, said) = decode(&[frame]);
-    assert_eq!((code, said.starts_with("version 2, ok, ")), (Some(0), true), "{said}");
+    let (code, text) = decode(&[frame]);
+    assert_eq!((code, text.starts_with("version 2, ok, ")), (Some(0), true), "{text}");
 }

@@ -31,24 +31,24 @@ fn check(daemon: &Daemon, whom: &[&str]) -> (i32, String) {
     let mut command = Command::new(WATCH);
     command.arg("check").args(whom).arg("--socket").arg(daemon.socket());
     let Output { status, stdout, stderr } = command.output().unwrap();
-    let said = [stdout, stderr].concat();
-    (status.code().unwrap(), String::from_utf8(said).unwrap())
+    let text = [stdout, stderr].concat();
+    (status.code().unwrap(), String::from_utf8(text).unwrap())
 }
 
 fn wait_for_check(daemon: &Daemon, whom: &[&str], code: i32, words: &str) {
     wait_until(|| {
-        let (found, said) = check(daemon, whom);
-        found == code && said.contains(words)
+        let (found, text) = check(daemon, whom);
+        found == code && text.contains(words)
     });
 }
 
-/// A command that follows events.
-struct Following {
+/// A running `events` command.
+struct EventStream {
     process: Child,
     lines: BufReader<std::process::ChildStdout>,
 }
 
-impl Following {
+impl EventStream {
     fn of(daemon: &Daemon, flags: &[&str]) -> Self {
         let mut command = Command::new(WATCH);
         command.arg("events").args(flags).arg("--socket").arg(daemon.socket());
@@ -57,22 +57,22 @@ impl Following {
         Self { process, lines }
     }
 
-    /// Reads until a line is as wanted.
+    /// Reads until a line matches, and returns it.
     #[track_caller]
     fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> String {
         let start = std::time::Instant::now();
         loop {
             let mut line = String::new();
-            assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "it has ended");
+            assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "the command has ended");
             if wanted(&line) {
                 return line;
             }
-            assert!(start.elapsed() < PATIENCE, "in vain");
+            assert!(start.elapsed() < PATIENCE, "no line matched");
         }
     }
 }
 
-impl Drop for Following {
+impl Drop for EventStream {
     fn drop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();
@@ -80,7 +80,7 @@ impl Drop for Following {
 }
 
 #[test]
-fn the_control_socket_is_for_its_user_alone_and_goes_with_the_daemon() {
+fn only_its_owner_can_use_the_control_socket_and_it_is_removed_at_the_end() {
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
     let path = control_of(&daemon);
@@ -91,7 +91,7 @@ fn the_control_socket_is_for_its_user_alone_and_goes_with_the_daemon() {
 }
 
 #[test]
-fn a_dead_control_socket_is_replaced_and_what_is_none_is_left_alone() {
+fn a_stale_control_socket_is_replaced_and_any_other_file_is_kept() {
     let folder = Folder::new();
     let path = folder.join("varta.sock.control");
     drop(UnixListener::bind(&path).unwrap());
@@ -103,20 +103,20 @@ fn a_dead_control_socket_is_replaced_and_what_is_none_is_left_alone() {
     command.arg("--socket").arg(folder.join("varta.sock")).args(["--threshold-ms", "2000"]);
     let ended = command.output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(said.contains(path.to_str().unwrap()), "{said}");
+    let text = String::from_utf8(ended.stderr).unwrap();
+    assert!(text.contains(path.to_str().unwrap()), "{text}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
 
 #[test]
-fn events_follows_an_agent_from_beat_to_exit() {
+fn events_reports_an_agent_from_beat_to_exit() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "400"]);
     wait_for_check(&daemon, &[], 0, "no agents");
     let mut agent = Agent::at(daemon.socket());
     let pid = agent.pid();
-    let mut json = Following::of(&daemon, &["--json"]);
-    let mut text = Following::of(&daemon, &[]);
+    let mut json = EventStream::of(&daemon, &["--json"]);
+    let mut text = EventStream::of(&daemon, &[]);
     let is = |line: &str, event: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
         line["event"] == event && line["pid"] == pid
@@ -128,7 +128,7 @@ fn events_follows_an_agent_from_beat_to_exit() {
     let stall: Value = serde_json::from_str(&stall).unwrap();
     assert!(stall["last_ns"].as_u64().unwrap() < stall["observer_ns"].as_u64().unwrap());
     text.wait_for(|line| line.contains(": stall, last heard at"));
-    agent.go_on();
+    agent.resume();
     json.wait_for(|line| is(line, "recovered"));
     agent.exit(3);
     let exit = json.wait_for(|line| is(line, "exit"));
@@ -138,30 +138,30 @@ fn events_follows_an_agent_from_beat_to_exit() {
 }
 
 #[test]
-fn events_ends_well_with_the_daemon_and_when_nobody_reads() {
+fn events_exits_with_0_when_the_daemon_ends_or_its_output_is_closed() {
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
     wait_for_check(&daemon, &[], 0, "no agents");
     let _agent = Agent::at(daemon.socket());
-    let mut left = Following::of(&daemon, &[]);
-    let mut deaf = Following::of(&daemon, &[]);
-    for following in [&mut left, &mut deaf] {
-        following.wait_for(|line| line.contains("beat"));
+    let mut read = EventStream::of(&daemon, &[]);
+    let mut unread = EventStream::of(&daemon, &[]);
+    for events in [&mut read, &mut unread] {
+        events.wait_for(|line| line.contains("beat"));
     }
-    let Following { process, lines } = &mut deaf;
-    // Closes the pipe it writes to.
+    let EventStream { process, lines } = &mut unread;
+    // Closes the pipe that the command writes to.
     *lines = BufReader::new(
         Command::new("true").stdout(Stdio::piped()).spawn().unwrap().stdout.take().unwrap(),
     );
     assert_eq!(process.wait().unwrap().code(), Some(0));
     daemon.end();
     let mut rest = String::new();
-    left.lines.read_to_string(&mut rest).unwrap();
-    assert_eq!(left.process.wait().unwrap().code(), Some(0));
+    read.lines.read_to_string(&mut rest).unwrap();
+    assert_eq!(read.process.wait().unwrap().code(), Some(0));
 }
 
 #[test]
-fn a_follower_that_reads_too_slowly_is_told_what_it_missed() {
+fn a_slow_reader_of_events_is_told_how_many_batches_it_lost() {
     let folder = Folder::new();
     let flags = ["--threshold-ms", "60000", "--max-beat-rate", "0"];
     let daemon = Daemon::start(&folder, &flags);
@@ -174,19 +174,19 @@ fn a_follower_that_reads_too_slowly_is_told_what_it_missed() {
         let _ = agent.beat(Status::Ok, 0);
         !lines.buffer().is_empty()
     };
-    // It follows from its first line on.
+    // Beat until the first line arrives.
     lines.get_ref().set_nonblocking(true).unwrap();
     wait_until(|| {
         beat(&mut lines);
         lines.fill_buf().is_ok_and(|bytes| !bytes.is_empty())
     });
-    // More than the 256 batches that are kept can hold, and what the kernel keeps beside.
-    let enough = count_heard(&daemon) + 2 * 256 * 256;
+    // More than fits into the 256 batches that the daemon keeps and the kernel's buffers.
+    let enough = count_beats(&daemon) + 2 * 256 * 256;
     wait_until(|| {
         for _ in 0..10_000 {
             beat(&mut lines);
         }
-        count_heard(&daemon) > enough
+        count_beats(&daemon) > enough
     });
     lines.get_ref().set_nonblocking(false).unwrap();
     lines.get_ref().set_read_timeout(Some(PATIENCE)).unwrap();
@@ -195,7 +195,7 @@ fn a_follower_that_reads_too_slowly_is_told_what_it_missed() {
     assert!(lost["batches"].as_u64().unwrap() > 0, "{lost}");
 }
 
-fn count_heard(daemon: &Daemon) -> u64 {
+fn count_beats(daemon: &Daemon) -> u64 {
     let mut stream = UnixStream::connect(control_of(daemon)).unwrap();
     stream.write_all(b"{\"ask\":\"agents\"}\n").unwrap();
     let mut line = String::new();
@@ -205,14 +205,14 @@ fn count_heard(daemon: &Daemon) -> u64 {
 }
 
 #[test]
-fn what_is_no_question_is_refused_with_a_reason() {
+fn an_invalid_request_is_refused_with_a_reason() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
     wait_for_check(&daemon, &[], 0, "no agents");
     let endless = "x".repeat(100_000);
     for question in ["nonsense\n", "{\"ask\":\"everything\"}\n", "\n", "{}\n", &endless] {
         let mut stream = UnixStream::connect(control_of(&daemon)).unwrap();
-        // It may close before all has been sent.
+        // The daemon may close the connection before all of it is sent.
         let _ = stream.write_all(question.as_bytes());
         let mut answer = String::new();
         if stream.read_to_string(&mut answer).is_ok() {
@@ -224,7 +224,7 @@ fn what_is_no_question_is_refused_with_a_reason() {
 }
 
 #[test]
-fn idle_connections_keep_nobody_from_asking() {
+fn idle_connections_do_not_block_requests() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
     wait_for_check(&daemon, &[], 0, "no agents");
@@ -233,24 +233,24 @@ fn idle_connections_keep_nobody_from_asking() {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream
     };
-    // One that follows events is not idle.
-    let mut json = Following::of(&daemon, &["--json"]);
+    // A connection that receives events is not idle.
+    let mut json = EventStream::of(&daemon, &["--json"]);
     let agent = Agent::at(daemon.socket());
     json.wait_for(|line| line.contains("beat"));
     let mut held: Vec<_> = (0..200).map(|_| connect()).collect();
     for _ in 0..3 {
         assert_eq!(check(&daemon, &[]).0, 0);
     }
-    // The oldest was closed first; the latest ends by itself, because it never asks.
-    for at in [0, held.len() - 1] {
-        assert_eq!(held[at].read(&mut [0]).unwrap(), 0);
+    // The oldest was closed to make room; the newest times out, because it never asks.
+    for index in [0, held.len() - 1] {
+        assert_eq!(held[index].read(&mut [0]).unwrap(), 0);
     }
     json.wait_for(|line| line.contains("beat"));
     drop(agent);
 }
 
 #[test]
-fn check_answers_by_exit_code() {
+fn check_reports_the_state_by_its_exit_code() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "1000"]);
     wait_for_check(&daemon, &[], 0, "no agents");
@@ -262,7 +262,7 @@ fn check_answers_by_exit_code() {
     agent.stop();
     wait_for_check(&daemon, &of, 2, "): stalled, heard ");
     wait_for_check(&daemon, &[], 2, "0 of 1 agents are ok");
-    agent.go_on();
+    agent.resume();
     wait_for_check(&daemon, &of, 0, "): ok");
     agent.kill();
     wait_for_check(&daemon, &of, 2, "ago, killed by signal 9");
@@ -275,21 +275,21 @@ fn check_answers_by_exit_code() {
             check(&daemon, &["--name", name.trim_end()]).0 == code
         });
     }
-    let (code, said) = check(&daemon, &["--name", "nobody"]);
-    assert_eq!((code, said.as_str()), (2, "program nobody: there is no such agent\n"));
+    let (code, text) = check(&daemon, &["--name", "nobody"]);
+    assert_eq!((code, text.as_str()), (2, "program nobody: there is no such agent\n"));
 }
 
 #[test]
-fn without_a_daemon_check_says_so_and_ends_with_2() {
+fn check_exits_with_2_when_no_daemon_is_listening() {
     let folder = Folder::new();
     let mut command = Command::new(WATCH);
     let ended = command.arg("check").arg("--socket").arg(folder.join("none")).output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(said.contains("none.control: no daemon is listening there"), "{said}");
+    let text = String::from_utf8(ended.stderr).unwrap();
+    assert!(text.contains("none.control: no daemon is listening there"), "{text}");
 }
 
-/// A terminal of 100 by 24, in a server of its own.
+/// A terminal of 100 by 24 characters, in its own tmux server.
 struct Terminal {
     server: PathBuf,
 }
@@ -315,7 +315,7 @@ impl Terminal {
         String::from_utf8(captured.stdout).unwrap()
     }
 
-    /// The line of an agent, once it contains words.
+    /// Waits until the agent's line contains the words.
     #[track_caller]
     fn wait_for(&self, pid: u32, words: &str) {
         let pid = pid.to_string();
@@ -344,12 +344,12 @@ fn top_shows_agents_in_each_state() {
     }
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
-    let (well, silent, mut killed) =
+    let (healthy, silent, mut killed) =
         (Agent::at(daemon.socket()), Agent::at(daemon.socket()), Agent::at(daemon.socket()));
     let socket = daemon.socket().display();
     let terminal =
         Terminal::run(&folder, &format!("{WATCH} top --every-ms 200 --socket {socket}; cat"));
-    terminal.wait_for(well.pid(), " ok ");
+    terminal.wait_for(healthy.pid(), " ok ");
     silent.stop();
     terminal.wait_for(silent.pid(), " stalled ");
     killed.kill();
@@ -360,12 +360,12 @@ fn top_shows_agents_in_each_state() {
         terminal.wait_for(std::process::id(), word);
     }
     let screen = terminal.screen();
-    let place = |pid: u32| screen.find(&format!(" {pid} ")).unwrap();
-    assert!(place(silent.pid()) < place(well.pid()), "the worst stands first:\n{screen}");
+    let row = |pid: u32| screen.find(&format!(" {pid} ")).unwrap();
+    assert!(row(silent.pid()) < row(healthy.pid()), "the worst must be first:\n{screen}");
     assert!(screen.contains("now by state"), "{screen}");
     terminal.press("s");
     wait_until(|| terminal.screen().contains("now by name"));
-    silent.go_on();
+    silent.resume();
     terminal.wait_for(silent.pid(), " ok ");
     terminal.press("q");
     wait_until(|| !terminal.screen().contains("AGENT"));
@@ -376,18 +376,17 @@ fn a_program_name_cannot_reach_the_terminal_as_control_characters() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
     wait_for_check(&daemon, &[], 0, "no agents");
-    let mut text = Following::of(&daemon, &[]);
+    let mut text = EventStream::of(&daemon, &[]);
     let agent = Agent::named(daemon.socket(), c"\x1b]0;PWN\x07\nzz");
     let escaped = r"\u{1b}]0;PWN\u{7}\u{a}zz";
     let beat = text.wait_for(|line| line.contains("beat, ok"));
     assert!(beat.ends_with(&format!(" [{escaped}]\n")), "{beat:?}");
     let pid = agent.pid().to_string();
-    let (_, said) = check(&daemon, &["--pid", &pid]);
-    assert!(said.starts_with(&format!("agent 1 {escaped} (pid {pid}): ok")), "{said:?}");
-    assert!(
-        said.strip_suffix('\n').is_some_and(|it| !it.contains(char::is_control)),
-        "{said:?}"
-    );
+    let (_, checked) = check(&daemon, &["--pid", &pid]);
+    let expected = format!("agent 1 {escaped} (pid {pid}): ok");
+    assert!(checked.starts_with(&expected), "{checked:?}");
+    let line = checked.strip_suffix('\n');
+    assert!(line.is_some_and(|line| !line.contains(char::is_control)), "{checked:?}");
     assert_eq!(check(&daemon, &["--name", escaped]).0, 0);
     if Command::new("tmux").arg("-V").output().is_err() {
         return skipped("tmux: apt-get install tmux");
@@ -400,7 +399,7 @@ fn a_program_name_cannot_reach_the_terminal_as_control_characters() {
 }
 
 #[test]
-fn top_says_when_no_daemon_answers_and_finds_it_again() {
+fn top_reports_that_no_daemon_is_listening_and_reconnects() {
     if Command::new("tmux").arg("-V").output().is_err() {
         return skipped("tmux: apt-get install tmux");
     }

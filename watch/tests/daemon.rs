@@ -1,8 +1,8 @@
-//! Shows the daemon as its operators meet it: signals, ends, the service manager.
+//! The daemon as its operators see it: arguments, signals, shutdown, the service manager.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
-#![allow(unsafe_code, reason = "tracing")]
+#![allow(unsafe_code, reason = "ptrace")]
 
 mod support;
 
@@ -19,14 +19,14 @@ use support::{
 };
 use varta::{BeatOutcome, Status, Varta};
 
-/// No agent is called silent by it while a test runs.
+/// Longer than any test, so that no agent stalls.
 const LONG: [&str; 2] = ["--threshold-ms", "60000"];
 
 fn watch(flags: &[&str]) -> Output {
     Command::new(WATCH).args(flags).output().unwrap()
 }
 
-fn complaint(flags: &[&str], code: i32) -> String {
+fn error_of(flags: &[&str], code: i32) -> String {
     let output = watch(flags);
     let text = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(code), "{text}");
@@ -34,12 +34,12 @@ fn complaint(flags: &[&str], code: i32) -> String {
 }
 
 #[test]
-fn bad_arguments_end_with_2_and_name_the_flag_or_the_line() {
+fn invalid_settings_exit_with_2_and_name_the_flag_or_the_line() {
     let folder = Folder::new();
     let file = folder.join("varta.toml");
     let file = file.to_str().unwrap();
     let socket = ["--socket", "/tmp/never.sock"];
-    for (flags, told) in [
+    for (flags, expected) in [
         (&["--threshold-ms", "2000"][..], "--socket: is needed"),
         (&["--socket", "/x"], "--threshold-ms: is needed"),
         (&["--socket", "/x", "--threshold-ms", "9"], "--threshold-ms"),
@@ -48,10 +48,10 @@ fn bad_arguments_end_with_2_and_name_the_flag_or_the_line() {
         (&["--socket", "/x", "--threshold-ms", "9x"], "--threshold-ms"),
         (&["--config", "/nonexistent/varta.toml"], "/nonexistent/varta.toml"),
     ] {
-        let text = complaint(flags, 2);
-        assert!(text.contains(told), "{text}");
+        let text = error_of(flags, 2);
+        assert!(text.contains(expected), "{text}");
     }
-    for (text, told) in [
+    for (text, expected) in [
         ("threshold-ms = 5\n", "line 1: threshold-ms: "),
         ("# no\n\nthresold-ms = 500\n", "line 3: thresold-ms: there is no such key"),
         ("threshold-ms = 500\nudp-port = 9\n", "line 2: udp-port: needs --key-file"),
@@ -67,8 +67,8 @@ fn bad_arguments_end_with_2_and_name_the_flag_or_the_line() {
     ] {
         fs::write(file, text).unwrap();
         let flags = [&socket[..], &["--check-config", "--config", file]].concat();
-        let complaint = complaint(&flags, 2);
-        assert!(complaint.contains(file) && complaint.contains(told), "{complaint}");
+        let error = error_of(&flags, 2);
+        assert!(error.contains(file) && error.contains(expected), "{error}");
     }
     fs::write(file, "threshold-ms = 500\nrecovery-env = [\"A=1\", \"B=2\"]\ndry-run = false\n")
         .unwrap();
@@ -86,38 +86,38 @@ fn a_file_that_names_a_command_must_not_be_writable_for_others() {
     fs::write(&file, "threshold-ms = 500\nrecovery-exec = \"/bin/true\"\n").unwrap();
     for mode in [0o666, 0o620, 0o602] {
         allow(mode);
-        let told =
+        let expected =
             format!("it sets recovery-exec and its mode {mode:04o} lets other users write");
-        let text = complaint(&flags, 2);
-        assert!(text.contains(&told), "{text}");
+        let text = error_of(&flags, 2);
+        assert!(text.contains(&expected), "{text}");
     }
     allow(0o644);
     assert_eq!(watch(&flags).status.code(), Some(0));
     if needs_root() {
         std::os::unix::fs::chown(&file, Some(65_534), None).unwrap();
-        let text = complaint(&flags, 2);
+        let text = error_of(&flags, 2);
         assert!(text.contains("it sets recovery-exec and belongs to uid 65534"), "{text}");
     }
-    // One that starts nothing is nobody's secret and does no harm.
+    // A file that names no command may be writable for others.
     fs::write(&file, "threshold-ms = 500\n").unwrap();
     allow(0o666);
     assert_eq!(watch(&flags).status.code(), Some(0));
 }
 
 #[test]
-fn what_cannot_be_done_at_run_time_ends_with_1() {
+fn errors_at_run_time_exit_with_1() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &LONG);
     let socket = daemon.socket().to_str().unwrap();
     let flags = [&["--socket", socket, "--log-level", "error"][..], &LONG].concat();
-    let text = complaint(&flags, 1);
+    let text = error_of(&flags, 1);
     assert!(text.contains(socket) && text.contains("already listening"), "{text}");
-    let text = complaint(&["--socket", "/nonexistent/x.sock", "--threshold-ms", "500"], 1);
+    let text = error_of(&["--socket", "/nonexistent/x.sock", "--threshold-ms", "500"], 1);
     assert!(text.contains("/nonexistent/x.sock"), "{text}");
 }
 
 /// Agents that beat as fast as they can.
-#[expect(dead_code, reason = "they end when it is dropped")]
+#[expect(dead_code, reason = "dropping it ends the processes")]
 struct Load(Vec<Child>);
 
 impl Load {
@@ -134,7 +134,7 @@ impl Load {
 }
 
 #[test]
-fn the_end_under_load_is_clean() {
+fn shutdown_under_load_is_clean() {
     let folder = Folder::new();
     let export = folder.join("export");
     let flags = ["--export-file", export.to_str().unwrap(), "--max-beat-rate", "0"];
@@ -147,7 +147,7 @@ fn the_end_under_load_is_clean() {
 }
 
 #[test]
-fn after_a_kill_under_load_the_next_start_is_clean() {
+fn a_start_after_a_kill_under_load_is_clean() {
     let folder = Folder::new();
     let (export, audit) = (folder.join("export"), folder.join("audit"));
     let command = script(&folder, "fail", "#!/bin/sh\nexit 1\n");
@@ -172,7 +172,10 @@ fn after_a_kill_under_load_the_next_start_is_clean() {
         wait_until(|| lines_of(&audit, 3, "spawn").len() > enough);
         daemon.signal(libc::SIGKILL);
         daemon.wait();
-        assert!(daemon.socket().exists(), "round {round}: it had no chance to remove it");
+        assert!(
+            daemon.socket().exists(),
+            "round {round}: a killed daemon cannot remove its socket"
+        );
         let text = text_of(&export);
         let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
         assert!(whole.lines().all(|line| line.split('\t').count() == 6));
@@ -188,9 +191,9 @@ fn after_a_kill_under_load_the_next_start_is_clean() {
     assert_eq!(boots.len(), 4, "{boots:?}");
 }
 
-/// As the power going in the middle of a write leaves them.
+/// A power failure in the middle of a write leaves such files.
 #[test]
-fn lines_that_were_cut_off_are_removed_and_said() {
+fn lines_that_were_cut_off_are_removed_and_logged() {
     let folder = Folder::new();
     let (export, audit) = (folder.join("export"), folder.join("audit"));
     let flags = [
@@ -221,21 +224,21 @@ fn lines_that_were_cut_off_are_removed_and_said() {
 }
 
 #[test]
-fn the_service_manager_is_told_how_it_goes() {
+fn the_service_manager_is_notified_of_each_state() {
     let folder = Folder::new();
     let notify = UnixDatagram::bind(folder.join("notify")).unwrap();
     notify.set_read_timeout(Some(PATIENCE)).unwrap();
-    let hear = || {
+    let receive = || {
         let mut buffer = [0; 512];
         let length = notify.recv(&mut buffer).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
-    let hear_until = |wanted: &str| loop {
-        let heard = hear();
-        if heard.starts_with(wanted) {
-            return heard;
+    let receive_until = |wanted: &str| loop {
+        let message = receive();
+        if message.starts_with(wanted) {
+            return message;
         }
-        assert_eq!(heard, "WATCHDOG=1\n", "before {wanted}");
+        assert_eq!(message, "WATCHDOG=1\n", "before {wanted}");
     };
     let socket = folder.join("varta.sock");
     let mut command = Command::new(WATCH);
@@ -245,22 +248,22 @@ fn the_service_manager_is_told_how_it_goes() {
         .env("NOTIFY_SOCKET", folder.join("notify"))
         .env("WATCHDOG_USEC", "200000");
     let mut daemon = Daemon::start_as(&folder, &mut command);
-    // Receivers that compare whole datagrams get these alone.
-    assert_eq!(hear_until("READY=1"), "READY=1\n");
-    hear_until("STATUS=watching");
-    hear_until("WATCHDOG=1");
-    hear_until("WATCHDOG=1");
+    // READY=1 has a datagram of its own, because some receivers compare whole datagrams.
+    assert_eq!(receive_until("READY=1"), "READY=1\n");
+    receive_until("STATUS=watching");
+    receive_until("WATCHDOG=1");
+    receive_until("WATCHDOG=1");
     daemon.signal(libc::SIGHUP);
-    let reloading = hear_until("RELOADING=1");
+    let reloading = receive_until("RELOADING=1");
     assert!(reloading.contains("MONOTONIC_USEC="), "{reloading}");
-    assert_eq!(hear_until("READY=1"), "READY=1\n");
-    hear_until("STATUS=watching");
+    assert_eq!(receive_until("READY=1"), "READY=1\n");
+    receive_until("STATUS=watching");
     daemon.signal(libc::SIGTERM);
-    hear_until("STATUS=ending");
-    assert_eq!(hear(), "STOPPING=1\n");
+    receive_until("STATUS=ending");
+    assert_eq!(receive(), "STOPPING=1\n");
     assert_eq!(daemon.wait().code(), Some(0));
     notify.set_nonblocking(true).unwrap();
-    notify.recv(&mut [0; 512]).expect_err("STOPPING is the last");
+    notify.recv(&mut [0; 512]).expect_err("STOPPING must be the last");
 }
 
 #[test]
@@ -270,14 +273,14 @@ fn udp_that_others_can_reach_or_forge_is_warned_about() {
     fs::write(&key, "ab".repeat(32)).unwrap();
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let key = key.to_str().unwrap();
-    let forged = ["--i-accept-plaintext-udp", "--udp-bind-addr", "127.0.0.1"];
-    let reached = [
+    let forgeable = ["--i-accept-plaintext-udp", "--udp-bind-addr", "127.0.0.1"];
+    let reachable = [
         &["--key-file", key, "--udp-bind-addr", "0.0.0.0"][..],
         &["--i-accept-secure-udp-non-loopback"],
     ];
     let cases = [
-        (forged.to_vec(), Some("WITHOUT authentication")),
-        (reached.concat(), Some("non-loopback address: other machines can reach it")),
+        (forgeable.to_vec(), Some("WITHOUT authentication")),
+        (reachable.concat(), Some("non-loopback address: other machines can reach it")),
         (vec!["--key-file", key], None),
     ];
     for (flags, warning) in cases {
@@ -296,10 +299,10 @@ fn udp_that_others_can_reach_or_forge_is_warned_about() {
     }
 }
 
-/// A daemon at a socket that it is passed, as a service manager does it.
-fn start_with(socket: UnixDatagram, folder: &Folder, flags: &[&str]) -> Daemon {
+/// Starts a daemon and passes it its socket, as a service manager does.
+fn start_with_socket(socket: UnixDatagram, folder: &Folder, flags: &[&str]) -> Daemon {
     let mut command = Command::new("/bin/sh");
-    // The pid that is passed on has to be the daemon's own, and the socket to be number 3.
+    // LISTEN_PID must be the daemon's own pid, and the socket must be descriptor 3.
     let line = format!(
         "exec 3<&0 </dev/null; LISTEN_PID=$$ LISTEN_FDS=1 exec {WATCH} --log-format json \"$@\""
     );
@@ -308,10 +311,10 @@ fn start_with(socket: UnixDatagram, folder: &Folder, flags: &[&str]) -> Daemon {
 }
 
 #[test]
-fn a_socket_that_is_passed_is_used_and_stays() {
+fn a_passed_socket_is_used_and_is_not_removed() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let mut daemon = start_with(UnixDatagram::bind(&path).unwrap(), &folder, &[]);
+    let mut daemon = start_with_socket(UnixDatagram::bind(&path).unwrap(), &folder, &[]);
     let mut agent = Agent::at(&path);
     agent.exit(0);
     daemon.wait_for_log("exit code 0");
@@ -320,7 +323,7 @@ fn a_socket_that_is_passed_is_used_and_stays() {
 }
 
 #[test]
-fn a_socket_that_was_promised_and_not_passed_is_an_error() {
+fn a_socket_that_listen_fds_announces_must_be_open() {
     for (open, why) in [
         ("", "LISTEN_FDS promises 1 sockets: descriptor 3 is not open"),
         ("exec 3</dev/null;", "LISTEN_FDS promises 1 sockets: descriptor 3: "),
@@ -328,21 +331,21 @@ fn a_socket_that_was_promised_and_not_passed_is_an_error() {
         let line =
             format!("{open} LISTEN_PID=$$ LISTEN_FDS=1 exec {WATCH} --threshold-ms 9000");
         let ended = Command::new("/bin/sh").args(["-c", &line]).output().unwrap();
-        let said = String::from_utf8_lossy(&ended.stderr);
-        assert_eq!(ended.status.code(), Some(1), "{said}");
-        assert!(said.contains(why), "{said}");
+        let text = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(1), "{text}");
+        assert!(text.contains(why), "{text}");
     }
 }
 
 #[test]
-fn what_was_queued_without_a_sender_does_not_count_as_another_namespace() {
+fn datagrams_queued_without_credentials_do_not_count_as_another_namespace() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let socket = UnixDatagram::bind(&path).unwrap();
-    // The kernel has not been asked yet who sends it.
+    // SO_PASSCRED is not set yet, so this datagram has no credentials.
     assert_eq!(Varta::connect(&path).unwrap().beat(Status::Ok, 0), BeatOutcome::Sent);
     let flags = ["--uids", "any", "--strict-namespace-check"];
-    let mut daemon = start_with(socket, &folder, &flags);
+    let mut daemon = start_with_socket(socket, &folder, &flags);
     let mut agent = Agent::at(&path);
     agent.exit(0);
     daemon.wait_for_log("exit code 0");
@@ -350,7 +353,7 @@ fn what_was_queued_without_a_sender_does_not_count_as_another_namespace() {
 }
 
 #[test]
-fn the_strict_namespace_check_counts_admitted_users_alone() {
+fn the_strict_namespace_check_counts_only_admitted_users() {
     if !needs_root() {
         return;
     }
@@ -359,15 +362,15 @@ fn the_strict_namespace_check_counts_admitted_users_alone() {
         let flags = [&LONG[..], &["--uids", uids, "--strict-namespace-check"]].concat();
         let mut daemon = Daemon::start(&folder, &flags);
         let path = daemon.socket().to_owned();
-        // The check is made when there are events, and this one's beats are.
+        // The check runs when there are events; this agent's beats cause some.
         let _agent = ends.then(|| Agent::at(&path));
         let beat = || {
             assert_eq!(Varta::connect(&path).unwrap().beat(Status::Ok, 0), BeatOutcome::Sent);
             wait_until(|| false);
         };
         let _inside = in_new_pid_namespace(|| {
-            // The first process of a namespace has a number that is no agent's. It ends after
-            // all others of its namespace.
+            // The first process of a namespace has pid 1, which no agent can have. It ends after
+            // all others in its namespace.
             let first = Child::start(|| wait_until(|| false));
             (Child::start(beat), first)
         });
@@ -385,7 +388,7 @@ fn the_strict_namespace_check_counts_admitted_users_alone() {
 }
 
 #[test]
-fn a_file_and_a_device_see_that_the_loop_turns() {
+fn the_heartbeat_file_and_the_watchdog_device_are_updated() {
     let folder = Folder::new();
     let (heartbeat, device) = (folder.join("heartbeat"), folder.join("device"));
     fs::write(&device, "").unwrap();
@@ -395,34 +398,34 @@ fn a_file_and_a_device_see_that_the_loop_turns() {
         &["--hw-watchdog", device.to_str().unwrap()],
     ];
     let mut daemon = Daemon::start(&folder, &flags.concat());
-    let turns = || {
+    let iterations = || {
         let text = text_of(&heartbeat);
-        text.split(' ').next().and_then(|turns| turns.parse::<u64>().ok())
+        text.split(' ').next().and_then(|count| count.parse::<u64>().ok())
     };
-    wait_until(|| turns().is_some());
-    let first = turns();
-    wait_until(|| turns() > first);
+    wait_until(|| iterations().is_some());
+    let first = iterations();
+    wait_until(|| iterations() > first);
     daemon.end();
     let fed = fs::read(&device).unwrap();
     assert!(fed.len() > 2 && fed.ends_with(b"\0V"), "{fed:?}");
 }
 
-/// Stops the loop's thread and no other, as its tracer, for good.
-fn hold_the_loop(daemon: &Daemon) {
+/// Stops only the thread of the event loop, by tracing it.
+fn stop_event_loop(daemon: &Daemon) {
     let pid: libc::pid_t = daemon.pid().try_into().unwrap();
     let nothing = std::ptr::null_mut::<libc::c_void>();
     for request in [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT] {
-        // SAFETY: these take a number and look at no memory of this process.
+        // SAFETY: these requests take a pid and access no memory of this process.
         let done = unsafe { libc::ptrace(request, pid, nothing, nothing) };
         assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
     }
-    // SAFETY: null means that nobody asks how it has stopped.
+    // SAFETY: the status pointer may be null.
     let waited = unsafe { libc::waitpid(pid, std::ptr::null_mut(), libc::__WALL) };
     assert_eq!(waited, pid);
 }
 
 #[test]
-fn a_capacity_that_memory_does_not_hold_is_named() {
+fn a_capacity_that_does_not_fit_into_memory_is_an_error_that_names_it() {
     let folder = Folder::new();
     let socket = folder.join("varta.sock");
     for capacity in ["4294967296", "18446744073709551615"] {
@@ -433,14 +436,14 @@ fn a_capacity_that_memory_does_not_hold_is_named() {
         let output = command.output().unwrap();
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{text}");
-        let told = format!("there is not enough memory for {capacity} agents");
-        assert!(text.contains(&told), "{text}");
+        let expected = format!("there is not enough memory for {capacity} agents");
+        assert!(text.contains(&expected), "{text}");
         assert!(!socket.exists());
     }
 }
 
 #[test]
-fn a_loop_that_is_stuck_is_given_up() {
+fn the_self_watchdog_aborts_a_stuck_event_loop() {
     let folder = Folder::new();
     let heartbeat = folder.join("heartbeat");
     let flags = [
@@ -449,13 +452,13 @@ fn a_loop_that_is_stuck_is_given_up() {
     ];
     let mut daemon = Daemon::start(&folder, &flags.concat());
     wait_until(|| heartbeat.exists());
-    hold_the_loop(&daemon);
+    stop_event_loop(&daemon);
     assert_eq!(daemon.wait().signal(), Some(libc::SIGABRT));
     daemon.wait_for_log("the loop has not turned for 1000 ms");
 }
 
 #[test]
-fn it_ends_by_itself_when_told_so() {
+fn the_daemon_ends_after_shutdown_after_secs() {
     let folder = Folder::new();
     let flags = ["--shutdown-after-secs", "1"];
     let mut daemon = Daemon::start(&folder, &[&LONG[..], &flags].concat());

@@ -1,4 +1,4 @@
-//! Shows that what docs/watch.md says of flags, file and script is so.
+//! The flags, the file and the script in docs/watch.md must be correct.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -11,34 +11,34 @@ use support::{Folder, WATCH, script};
 
 const DOCS: &str = include_str!("../../docs/watch.md");
 
-/// What stands between fences of a kind.
-fn block(kind: &str) -> &'static str {
-    let (_, rest) = DOCS.split_once(&format!("```{kind}\n")).unwrap();
+/// The first code block of this language.
+fn block(language: &str) -> &'static str {
+    let (_, rest) = DOCS.split_once(&format!("```{language}\n")).unwrap();
     rest.split_once("```").unwrap().0
 }
 
 #[test]
-fn every_flag_it_names_is_one() {
+fn every_flag_in_the_docs_exists() {
     let help = |arguments: &[&str]| {
         let output = Command::new(WATCH).args(arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
     let known =
         help(&["--help"]) + &help(&["run", "--help"]) + &help(&["audit", "verify", "--help"]);
-    let gone = ["--inject-wedge-ms"];
+    let removed = ["--inject-wedge-ms"];
     let words = DOCS.split(|char: char| !char.is_ascii_alphanumeric() && char != '-');
     let flags: Vec<_> = words
         .filter(|word| word.starts_with("--") && word.len() > 3 && word.as_bytes()[2] != b'-')
         .collect();
     assert!(flags.len() > 20);
-    for flag in flags.into_iter().filter(|flag| !gone.contains(flag)) {
+    for flag in flags.into_iter().filter(|flag| !removed.contains(flag)) {
         let known = known.split_whitespace().any(|word| word == flag);
         assert!(known, "{flag}");
     }
 }
 
 #[test]
-fn its_file_is_fine() {
+fn the_example_file_is_valid() {
     let folder = Folder::new();
     let file = folder.join("varta.toml");
     fs::write(&file, block("toml")).unwrap();
@@ -48,7 +48,7 @@ fn its_file_is_fine() {
 }
 
 #[test]
-fn its_script_leaves_crashes_alone_and_signals_by_pidfd_alone() {
+fn the_example_script_ignores_crashes_and_signals_only_by_pidfd() {
     let folder = Folder::new();
     let text = block("sh").replace("varta-watch", WATCH);
     let script = script(&folder, "revive", &text);
@@ -56,6 +56,6 @@ fn its_script_leaves_crashes_alone_and_signals_by_pidfd_alone() {
         Command::new(&script).env("VARTA_CAUSE", cause).output().unwrap().status.code()
     };
     assert_eq!((code("exit:7"), code("signal:9")), (Some(0), Some(0)));
-    // Without a descriptor there is nobody that it could hit.
+    // Without a pidfd the script must not signal anything.
     assert_eq!(code("stall"), Some(2));
 }

@@ -1,5 +1,5 @@
-//! Shows that the daemon survives the environment it is started in: variables, settings at their
-//! limits, and a wall clock that jumps.
+//! The daemon must survive its environment: inherited variables, settings at their limits, and a
+//! wall clock that jumps.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -11,12 +11,13 @@ use std::process::{Command, Output, Stdio};
 
 use support::{Agent, Daemon, Folder, WATCH, text_of, wait_until};
 
-/// Starts a daemon for each set of words, all at once; each ends by itself after a second.
-fn ended(sets: &[(&[&str], &[&str])]) -> Vec<Output> {
+/// Starts a daemon for each set of variables and flags, all at once; each ends by itself after a
+/// second.
+fn run_all(sets: &[(&[&str], &[&str])]) -> Vec<Output> {
     let folder = Folder::new();
     let started = sets.iter().enumerate().map(|(number, (variables, flags))| {
         let socket = folder.join(&format!("{number}.sock"));
-        // The pid in LISTEN_PID and WATCHDOG_PID has to be the daemon's own.
+        // SELF is replaced by the daemon's own pid.
         let mut line = String::from("exec env");
         for variable in *variables {
             line += &format!(" {}", variable.replace("SELF", "$$"));
@@ -32,7 +33,7 @@ fn ended(sets: &[(&[&str], &[&str])]) -> Vec<Output> {
 }
 
 #[test]
-fn inherited_variables_are_obeyed_or_refused_with_a_reason() {
+fn inherited_variables_are_used_or_refused_with_a_reason() {
     let long = format!("NOTIFY_SOCKET=/{}", "x".repeat(200));
     let variables: [&[&str]; 18] = [
         &["LISTEN_PID=SELF", "LISTEN_FDS=0"],
@@ -55,7 +56,7 @@ fn inherited_variables_are_obeyed_or_refused_with_a_reason() {
         &["WATCHDOG_USEC=word"],
     ];
     let sets = variables.map(|variables| (variables, &["--threshold-ms", "60000"][..]));
-    let is_well = |variables: &[&str], output: &Output| {
+    let is_correct = |variables: &[&str], output: &Output| {
         let text = String::from_utf8_lossy(&output.stderr);
         let name = variables.last().unwrap().split('=').next().unwrap();
         match output.status.code() {
@@ -64,17 +65,18 @@ fn inherited_variables_are_obeyed_or_refused_with_a_reason() {
             _ => false,
         }
     };
-    let ended = ended(&sets);
-    let all = variables.iter().zip(&ended);
-    let wrong: Vec<_> = all.filter(|(variables, output)| !is_well(variables, output)).collect();
+    let outputs = run_all(&sets);
+    let all = variables.iter().zip(&outputs);
+    let wrong: Vec<_> =
+        all.filter(|(variables, output)| !is_correct(variables, output)).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
-fn settings_at_their_limits_start_and_end_well() {
-    const MOST: &str = "18446744073709551615";
+fn the_daemon_runs_with_settings_at_their_limits() {
+    const MAX: &str = "18446744073709551615";
     let sets: [&[&str]; 4] = [
-        &["--threshold-ms", MOST, "--recovery-debounce-ms", MOST, "--recovery-exec", "true"],
+        &["--threshold-ms", MAX, "--recovery-debounce-ms", MAX, "--recovery-exec", "true"],
         &[
             "--threshold-ms",
             "10",
@@ -122,24 +124,24 @@ fn settings_at_their_limits_start_and_end_well() {
             "1",
         ],
     ];
-    for (flags, output) in sets.iter().zip(ended(&sets.map(|flags| (&[][..], flags)))) {
+    for (flags, output) in sets.iter().zip(run_all(&sets.map(|flags| (&[][..], flags)))) {
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(0), "{flags:?}: {text}");
     }
 }
 
-/// What libc's clock is replaced by: each look at the wall clock finds another decade.
+/// Replaces libc's `clock_gettime`: each call for the wall clock jumps by up to decades.
 const JUMPING: &str = "
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 static const long jumps[] = {0, 3600, -3600, 315360000, -315360000, -2000000000, 4000000000};
-static unsigned looks;
+static unsigned calls;
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     int done = (int)syscall(SYS_clock_gettime, clock, now);
     if (clock == CLOCK_REALTIME)
-        now->tv_sec += jumps[__atomic_fetch_add(&looks, 1, __ATOMIC_RELAXED) % 7];
+        now->tv_sec += jumps[__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED) % 7];
     return done;
 }
 ";
@@ -149,12 +151,12 @@ fn a_wall_clock_that_jumps_changes_no_verdict() {
     let folder = Folder::new();
     let (source, library) = (folder.join("jumping.c"), folder.join("jumping.so"));
     fs::write(&source, JUMPING).unwrap();
-    let made = Command::new("cc")
+    let compiled = Command::new("cc")
         .args(["-shared", "-fPIC", "-o"])
         .args([&library, &source])
         .status()
         .unwrap();
-    assert!(made.success());
+    assert!(compiled.success());
     let mut command = Command::new(WATCH);
     command
         .args(["--socket", folder.join("varta.sock").to_str().unwrap(), "--log-format", "json"])
@@ -168,12 +170,12 @@ fn a_wall_clock_that_jumps_changes_no_verdict() {
     assert_eq!(daemon.count_logged("stall"), 0, "{}", daemon.log());
     agent.stop();
     daemon.wait_for_log("stall, last heard");
-    agent.go_on();
+    agent.resume();
     daemon.wait_for_log("recovered");
     agent.exit(3);
     daemon.wait_for_log("exit code 3");
     daemon.end();
-    // The clock did jump: the log is stamped with it.
+    // The timestamps of the log show that the clock did jump.
     let stamps = daemon.log();
     let stamp =
         |line: &str| line.split(['"', ':', ',']).find_map(|word| word.parse::<u64>().ok());

@@ -1,5 +1,5 @@
-//! The files that the daemon writes: rotation, links, modes, the audit chain, a full disk, and
-//! ends at any moment.
+//! The files that the daemon writes: rotation, symbolic links, modes, the audit chain, a full disk,
+//! and kills at any moment.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -24,11 +24,11 @@ use support::{
     Agent, Daemon, Folder, WATCH, lines_of, ms, needs_root, skipped, text_of, wait_until,
 };
 
-/// No agent is silent for so long while a test runs.
+/// Longer than any test, so that no agent stalls.
 const LONG: [&str; 2] = ["--threshold-ms", "60000"];
 
-/// One crash becomes lines of the audit log for as long as the daemon runs.
-const EVER_FAILING: [&str; 10] = [
+/// With these flags, one crash adds lines to the audit log for as long as the daemon runs.
+const ALWAYS_FAILING: [&str; 10] = [
     "--recovery-exec",
     "/nonexistent/command",
     "--recovery-tries",
@@ -41,8 +41,8 @@ const EVER_FAILING: [&str; 10] = [
     "1",
 ];
 
-/// Each stall and crash becomes lines of the audit log.
-const DRY: [&str; 9] = [
+/// With these flags, each stall and each crash adds lines to the audit log.
+const DRY_RUN: [&str; 9] = [
     "--dry-run",
     "--recovery-budget",
     "1000000",
@@ -79,18 +79,18 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// Has the agent called stalled, and heard again.
-fn stall(daemon: &Daemon, agent: &Agent) {
+/// Stops the agent until it has stalled, then resumes it until it has recovered.
+fn stall_and_recover(daemon: &Daemon, agent: &Agent) {
     let stalls = daemon.count_logged("stall, last heard");
     agent.stop();
     wait_until(|| daemon.count_logged("stall, last heard") > stalls);
     let recoveries = daemon.count_logged("\"recovered");
-    agent.go_on();
+    agent.resume();
     wait_until(|| daemon.count_logged("\"recovered") > recoveries);
 }
 
 #[test]
-fn no_old_file_is_lost_while_a_new_one_cannot_be_opened() {
+fn old_files_are_kept_while_a_new_one_cannot_be_opened() {
     let folder = Folder::new();
     let (export, audit) = (folder.join("export"), folder.join("audit"));
     let flags = [
@@ -98,7 +98,7 @@ fn no_old_file_is_lost_while_a_new_one_cannot_be_opened() {
         &["--export-file", export.to_str().unwrap(), "--export-file-max-bytes", "2000"],
         &["--recovery-audit-file", audit.to_str().unwrap()],
         &["--recovery-audit-max-bytes", "1500"],
-        &DRY,
+        &DRY_RUN,
     ];
     let mut daemon = Daemon::start(&folder, &flags.concat());
     let agent = Agent::at(daemon.socket());
@@ -111,7 +111,7 @@ fn no_old_file_is_lost_while_a_new_one_cannot_be_opened() {
         log.lines().any(|line| line.contains("rotation failed") && line.contains(&file))
     };
     while !(failed(&export) && failed(&audit)) {
-        stall(&daemon, &agent);
+        stall_and_recover(&daemon, &agent);
     }
     for file in [&export, &audit] {
         (1..=5).for_each(|number| fs::write(numbered(file, number), [number]).unwrap());
@@ -124,7 +124,7 @@ fn no_old_file_is_lost_while_a_new_one_cannot_be_opened() {
         more_beats > 3 && more_runs > 3
     };
     while !enough() {
-        stall(&daemon, &agent);
+        stall_and_recover(&daemon, &agent);
     }
     for file in [&export, &audit] {
         (1..=5).for_each(|number| {
@@ -135,7 +135,7 @@ fn no_old_file_is_lost_while_a_new_one_cannot_be_opened() {
     prlimit(pid, Resource::Nofile, limit).unwrap();
     let rotated = |file| fs::read(numbered(file, 1)).is_ok_and(|text| text != [1]);
     while !(rotated(&export) && rotated(&audit)) {
-        stall(&daemon, &agent);
+        stall_and_recover(&daemon, &agent);
     }
     verify(&[&numbered(&audit, 1), &audit], None).unwrap();
     assert_eq!(daemon.count_logged(" lost"), 0, "{}", daemon.log());
@@ -175,7 +175,7 @@ fn symbolic_links_are_not_followed() {
         assert!(fs::symlink_metadata(file).unwrap().is_file());
         assert_eq!(mode(file), expected, "{}", file.display());
     }
-    // A link that takes the file's place while the daemon runs is refused by a reload, too.
+    // A reload also refuses a link that has replaced the file.
     fs::remove_file(&audit).unwrap();
     symlink(&precious, &audit).unwrap();
     daemon.signal(libc::SIGHUP);
@@ -185,7 +185,7 @@ fn symbolic_links_are_not_followed() {
     assert_eq!(text_of(&precious), "a file without a newline at its end");
 }
 
-/// What the daemon's log says of the audit log: numbers and hashes.
+/// The anchors of the audit log in the daemon's log: sequence numbers and hashes.
 fn anchors(daemon: &Daemon) -> Vec<(u64, String)> {
     let log = daemon.log();
     let lines = log.lines().filter(|line| line.contains("audit log anchor"));
@@ -198,10 +198,11 @@ fn anchors(daemon: &Daemon) -> Vec<(u64, String)> {
 }
 
 #[test]
-fn an_anchor_shows_that_lines_were_removed_or_rewritten() {
+fn verify_with_an_anchor_finds_removed_and_rewritten_lines() {
     let folder = Folder::new();
     let audit = folder.join("audit");
-    let flags = [&["--recovery-audit-file", audit.to_str().unwrap()][..], &LONG, &DRY].concat();
+    let flags =
+        [&["--recovery-audit-file", audit.to_str().unwrap()][..], &LONG, &DRY_RUN].concat();
     let mut daemon = Daemon::start(&folder, &flags);
     for _ in 0..3 {
         Agent::at(daemon.socket()).kill();
@@ -243,7 +244,8 @@ fn an_anchor_shows_that_lines_were_removed_or_rewritten() {
 fn the_log_has_an_anchor_every_1000_lines() {
     let folder = Folder::new();
     let audit = folder.join("audit");
-    let flags = [&["--recovery-audit-file", audit.to_str().unwrap()][..], &LONG, &EVER_FAILING];
+    let flags =
+        [&["--recovery-audit-file", audit.to_str().unwrap()][..], &LONG, &ALWAYS_FAILING];
     let mut daemon = Daemon::start(&folder, &flags.concat());
     Agent::at(daemon.socket()).kill();
     wait_until(|| anchors(&daemon).len() >= 3);
@@ -256,7 +258,7 @@ fn the_log_has_an_anchor_every_1000_lines() {
 }
 
 #[test]
-fn a_last_line_of_any_length_is_read_back() {
+fn a_last_line_of_any_length_is_read_at_the_next_start() {
     let folder = Folder::new();
     let audit = folder.join("audit");
     let command = format!("true {}", "x".repeat(100_000));
@@ -282,7 +284,7 @@ fn a_last_line_of_any_length_is_read_back() {
     verify(&[&audit], None).unwrap();
     assert!(!numbered(&audit, 1).exists());
 
-    // What no daemon has written is set aside, and is not gone on from.
+    // A file with a line that is not from a daemon is renamed, and a new file is begun.
     fs::write(&audit, text_of(&audit) + "not a line of this log\n").unwrap();
     Daemon::start(&folder, &flags.concat()).end();
     verify(&[&audit], None).unwrap();
@@ -317,7 +319,7 @@ fn an_interrupted_rotation_does_not_break_the_chain() {
     assert_eq!(lines_of(&audit, 3, "boot")[0][0], "2");
 }
 
-/// A file system with room for so many KiB.
+/// A file system with room for this many KiB.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
@@ -334,7 +336,7 @@ impl SmallDisk {
         match mounted {
             Ok(()) => Some(Self(path)),
             Err(error) => {
-                skipped(&format!("the right to mount a tmpfs: {error}"));
+                skipped(&format!("permission to mount a tmpfs: {error}"));
                 None
             }
         }
@@ -348,7 +350,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_costs_lines_but_no_file_is_corrupted() {
+fn a_full_disk_loses_lines_but_corrupts_no_file() {
     if !needs_root() {
         return;
     }
@@ -360,7 +362,7 @@ fn a_full_disk_costs_lines_but_no_file_is_corrupted() {
         &["--export-file", export.to_str().unwrap()][..],
         &["--recovery-audit-file", audit.to_str().unwrap()],
         &LONG,
-        &EVER_FAILING,
+        &ALWAYS_FAILING,
     ]
     .concat();
     let mut daemon = Daemon::start(&folder, &flags);
@@ -396,7 +398,7 @@ fn kills_at_random_moments_corrupt_neither_audit_nor_export() {
         &["--recovery-audit-file", audit.to_str().unwrap()],
         &["--recovery-audit-max-bytes", "2000"],
         &LONG,
-        &EVER_FAILING,
+        &ALWAYS_FAILING,
     ]
     .concat();
     for _ in 0..10 {

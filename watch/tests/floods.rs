@@ -1,4 +1,4 @@
-//! Shows what the daemon says when other users press upon it, and of settings that let them.
+//! What the daemon logs when other users flood it, and about settings that permit this.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -18,7 +18,8 @@ use support::{
 const NOBODY: u32 = 65_534;
 const QUEUE: &str = "/proc/sys/net/unix/max_dgram_qlen";
 
-/// Runs where the queue of a Unix socket holds this many datagrams and one more.
+/// Runs in a network namespace where the queue of a Unix socket holds this many datagrams plus
+/// one.
 fn with_queue(length: &str, run: impl FnOnce()) {
     let in_namespace = || {
         in_new_network_namespace();
@@ -47,7 +48,7 @@ fn flood(path: &Path) -> Child {
 }
 
 #[test]
-fn a_flood_is_logged_by_uid_and_a_stall_within_it_is_marked() {
+fn a_flood_is_logged_by_uid_and_a_stall_during_it_is_marked() {
     if !needs_root() {
         return;
     }
@@ -77,7 +78,7 @@ fn a_flood_is_logged_by_uid_and_a_stall_within_it_is_marked() {
 }
 
 #[test]
-fn an_agent_that_finds_no_room_is_logged_once_by_uid() {
+fn a_refused_new_agent_is_logged_once_by_uid() {
     let folder = Folder::new();
     let mut daemon =
         Daemon::start(&folder, &["--threshold-ms", "60000", "--tracker-capacity", "1"]);
@@ -100,7 +101,7 @@ fn an_agent_that_finds_no_room_is_logged_once_by_uid() {
 }
 
 #[test]
-fn a_recovery_that_strangers_could_provoke_is_warned_of() {
+fn recovery_that_any_user_could_trigger_logs_a_warning() {
     if !needs_root() {
         return;
     }
@@ -117,9 +118,9 @@ fn a_recovery_that_strangers_could_provoke_is_warned_of() {
 
             flags.extend(["--socket", daemon.socket().to_str().unwrap(), "--check-config"]);
             let checked = Command::new(WATCH).args(flags).output().unwrap();
-            let said = String::from_utf8(checked.stderr).unwrap();
-            assert!(checked.status.success(), "{said}");
-            assert_eq!(said.contains("lets every user write to it"), warned, "{said}");
+            let text = String::from_utf8(checked.stderr).unwrap();
+            assert!(checked.status.success(), "{text}");
+            assert_eq!(text.contains("lets every user write to it"), warned, "{text}");
         });
     }
 }

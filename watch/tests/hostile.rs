@@ -1,12 +1,12 @@
-//! Shows that agents cannot exhaust the daemon's memory, overflow its counts or fill its log.
+//! Agents must not be able to exhaust the daemon's memory, overflow its counters or fill its log.
 
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
-#![allow(unsafe_code, reason = "ends of forked children")]
+#![allow(unsafe_code, reason = "forked children end with _exit")]
 
 mod support;
 
@@ -36,12 +36,12 @@ fn resident_kib(daemon: &Daemon) -> u64 {
     line.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// The daemon has to forget them by itself: nobody asks for a snapshot here.
+/// The daemon must forget evicted agents by itself: nothing requests a snapshot here.
 #[test]
-fn memory_stays_bounded_while_forged_udp_claims_ever_new_pids() {
-    /// The books of this many would take 24 MB. A table that doubles takes up to 8 MB.
+fn memory_stays_bounded_while_forged_udp_frames_claim_new_pids() {
+    /// Statistics for this many agents would take 24 MB. A table that doubles takes up to 8 MB.
     const FORGED: usize = 120_000;
-    const MOST_GROWTH_KIB: u64 = 12 * 1024;
+    const MAX_GROWTH_KIB: u64 = 12 * 1024;
     let folder = Folder::new();
     let export = folder.join("export");
     let flags = [
@@ -71,11 +71,11 @@ fn memory_stays_bounded_while_forged_udp_claims_ever_new_pids() {
         evicted >= FORGED
     });
     let growth = resident_kib(&daemon).saturating_sub(first.unwrap());
-    assert!(growth < MOST_GROWTH_KIB, "it grew by {growth} KiB");
+    assert!(growth < MAX_GROWTH_KIB, "memory grew by {growth} KiB");
     daemon.end();
 }
 
-/// With these nonces more beats are missing than a count of 64 bits holds.
+/// With these nonces, more beats are missing than 64 bits can count.
 #[test]
 fn a_count_of_missed_beats_stays_at_its_maximum() {
     let folder = Folder::new();
@@ -97,9 +97,9 @@ fn a_count_of_missed_beats_stays_at_its_maximum() {
     daemon.end();
 }
 
-/// Summaries count the exits and the decisions of recovery that have no line of their own.
+/// Summaries count the exits and the recovery decisions that have no line of their own.
 #[test]
-fn crashes_of_many_processes_do_not_fill_the_log_and_all_are_counted() {
+fn many_crashes_do_not_fill_the_log_and_all_are_counted() {
     const CRASHES: usize = 300;
     const LINES_A_SECOND: usize = 20;
     let folder = Folder::new();
@@ -119,7 +119,7 @@ fn crashes_of_many_processes_do_not_fill_the_log_and_all_are_counted() {
                 // SAFETY: closes the child's copy of a descriptor that it does not use again.
                 unsafe { libc::close(release.as_raw_fd()) };
                 let _ = (&waiting).read(&mut [0]);
-                // SAFETY: ends the child without running what is the parent's to run.
+                // SAFETY: ends the child without running the parent's exit handlers.
                 unsafe { libc::_exit(7) }
             })
         })
@@ -145,7 +145,7 @@ fn crashes_of_many_processes_do_not_fill_the_log_and_all_are_counted() {
         });
         (own, left_out.sum::<usize>())
     };
-    // For each crash there is what would be started, and that the run is over.
+    // Recovery logs two lines per crash: the command that would be started, and the end of the run.
     for (kind, text, all) in
         [("exit", "exit code 7", CRASHES), ("recovery", "recovery: ", 2 * CRASHES)]
     {

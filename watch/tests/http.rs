@@ -1,11 +1,11 @@
-//! HTTP: who is answered, and what clients that misbehave cost.
+//! HTTP: which requests are answered, and what misbehaving clients cost.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod support;
@@ -40,14 +40,14 @@ fn unlimited(folder: &Folder) -> (Daemon, String) {
     serving(folder, &["--prom-rate-limit-burst", "0"])
 }
 
-/// One that many agents can beat at.
-fn crowded(folder: &Folder) -> (Daemon, String) {
+/// A daemon with room for many agents.
+fn roomy(folder: &Folder) -> (Daemon, String) {
     let udp = ["--i-accept-plaintext-udp", "--udp-port", "0", "--udp-bind-addr", "127.0.0.1"];
     let more = ["--prom-rate-limit-burst", "0", "--tracker-capacity", "8192"];
     serving(folder, &[&udp[..], &more, &["--threshold-ms", "600000"]].concat())
 }
 
-/// The most memory that it has had.
+/// The daemon's peak resident memory.
 fn peak_bytes(daemon: &Daemon) -> usize {
     let status = text_of(Path::new(&format!("/proc/{}/status", daemon.pid())));
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -60,14 +60,14 @@ fn bearer(token: &str) -> String {
 }
 
 #[test]
-fn each_path_has_its_answer() {
+fn every_path_answers() {
     let folder = Folder::new();
     let (daemon, address) = unlimited(&folder);
     let agent = Agent::at(daemon.socket());
     let page = get(&address, "/");
     assert!(page.status == 200 && page.body.starts_with("<!doctype html>"), "{page:?}");
     assert!(page.head.contains("content-security-policy: default-src 'none'"), "{page:?}");
-    assert!(!page.body.contains("https://"), "it loads nothing from elsewhere");
+    assert!(!page.body.contains("https://"), "the page must load nothing from other hosts");
     let health = get(&address, "/healthz");
     assert_eq!((health.status, health.body.as_str()), (200, "watching\n"));
     let agents: serde_json::Value =
@@ -83,19 +83,19 @@ fn each_path_has_its_answer() {
 }
 
 #[test]
-fn an_address_that_others_reach_needs_a_token() {
+fn an_address_that_other_machines_can_reach_needs_a_token() {
     let folder = Folder::new();
     let mut command = Command::new(WATCH);
     command.arg("--socket").arg(folder.join("varta.sock"));
     let ended = command.args(["--threshold-ms", "2000", "--prom-addr", "0.0.0.0:0"]).output();
     let ended = ended.unwrap();
     assert_eq!(ended.status.code(), Some(2));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(said.contains("--prom-token-file"), "{said}");
+    let text = String::from_utf8(ended.stderr).unwrap();
+    assert!(text.contains("--prom-token-file"), "{text}");
 }
 
 #[test]
-fn without_the_right_token_nothing_is_shown() {
+fn without_the_right_token_agents_and_metrics_are_refused() {
     let folder = Folder::new();
     let token = secret(&folder, "token", TOKEN);
     let flags = ["--prom-addr", "0.0.0.0:0", "--prom-token-file", token.to_str().unwrap()];
@@ -112,16 +112,16 @@ fn without_the_right_token_nothing_is_shown() {
         }
         assert_eq!(get_with(&address, path, &bearer(TOKEN)).status, 200);
     }
-    // These tell nothing.
+    // These two show nothing about agents.
     assert_eq!(get(&address, "/").status, 200);
     assert_eq!(get(&address, "/healthz").status, 200);
     let mut metrics = String::new();
-    // Scrapes that follow each other closely are given the same.
+    // Scrapes in quick succession get the same cached answer.
     wait_until(|| {
         metrics = get_with(&address, "/metrics", &bearer(TOKEN)).body;
         sample(&metrics, "varta_prom_auth_failures_total") == Some(10.0)
     });
-    // Theirs is one counter.
+    // Authentication failures of frames have a counter of their own.
     assert_eq!(sample(&metrics, "varta_frame_auth_failures_total"), Some(0.0));
     secret(&folder, "token", OTHER);
     daemon.signal(libc::SIGHUP);
@@ -130,10 +130,10 @@ fn without_the_right_token_nothing_is_shown() {
 }
 
 #[test]
-fn without_a_token_only_requests_for_this_machines_names_are_answered() {
+fn without_a_token_only_requests_for_a_known_host_name_are_answered() {
     let folder = Folder::new();
     let token = secret(&folder, "token", TOKEN);
-    let (_named, named) = serving(
+    let (_with_names, with_names) = serving(
         &folder,
         &[
             "--prom-rate-limit-burst",
@@ -146,7 +146,7 @@ fn without_a_token_only_requests_for_this_machines_names_are_answered() {
     );
     let other = Folder::new();
     let flags = ["--prom-rate-limit-burst", "0", "--prom-token-file", token.to_str().unwrap()];
-    let (_guarded, guarded) = serving(&other, &flags);
+    let (_with_token, with_token) = serving(&other, &flags);
     let status = |address: &str, target: &str, version: &str, hosts: &[&str]| {
         let hosts: String = hosts.iter().map(|host| format!("Host: {host}\r\n")).collect();
         let more = format!("{}Connection: close\r\n", bearer(TOKEN));
@@ -173,13 +173,17 @@ fn without_a_token_only_requests_for_this_machines_names_are_answered() {
         ("/agents", "1.1", &["localhost", "evil.example"], 400, 400),
         ("/agents", "1.1", &["evil.example@localhost"], 400, 400),
     ] {
-        assert_eq!(status(&named, target, version, hosts), without, "{target} {hosts:?}");
-        assert_eq!(status(&guarded, target, version, hosts), with, "{target} {hosts:?}, token");
+        assert_eq!(status(&with_names, target, version, hosts), without, "{target} {hosts:?}");
+        assert_eq!(
+            status(&with_token, target, version, hosts),
+            with,
+            "{target} {hosts:?}, token"
+        );
     }
 }
 
 #[test]
-fn who_asks_too_often_is_told_so() {
+fn a_client_over_the_rate_limit_gets_429_and_retry_after() {
     let folder = Folder::new();
     let (_daemon, address) =
         serving(&folder, &["--prom-rate-limit-per-sec", "1", "--prom-rate-limit-burst", "3"]);
@@ -192,7 +196,7 @@ fn who_asks_too_often_is_told_so() {
 }
 
 #[test]
-fn a_request_that_comes_in_pieces_is_answered() {
+fn a_request_that_arrives_in_pieces_is_answered() {
     let folder = Folder::new();
     let (_daemon, address) = unlimited(&folder);
     let mut stream = connect(&address);
@@ -200,7 +204,7 @@ fn a_request_that_comes_in_pieces_is_answered() {
         ["GET /met", "rics HTTP/1.1\r\nHo", "st: localhost\r\nConnection: close\r\n", "\r\n"]
     {
         stream.write_all(piece.as_bytes()).unwrap();
-        // Slowness is what is tested; the answer does not depend on how slow it is.
+        // The test is about slow clients; its result does not depend on how slow they are.
         std::thread::sleep(ms(150));
     }
     let mut answer = Vec::new();
@@ -209,7 +213,7 @@ fn a_request_that_comes_in_pieces_is_answered() {
 }
 
 #[test]
-fn requests_one_after_the_other_are_all_answered() {
+fn pipelined_requests_are_all_answered() {
     let folder = Folder::new();
     let (_daemon, address) = unlimited(&folder);
     let one = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -220,7 +224,7 @@ fn requests_one_after_the_other_are_all_answered() {
 }
 
 #[test]
-fn what_is_no_request_is_refused() {
+fn an_invalid_request_is_refused() {
     let folder = Folder::new();
     let (daemon, address) = unlimited(&folder);
     let huge = format!("GET /metrics HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(100_000));
@@ -235,7 +239,7 @@ fn what_is_no_request_is_refused() {
         &many,
         &long,
     ] {
-        // It may close before all has been sent.
+        // The server may close the connection before all of it is sent.
         if let Ok(answer) = send(&address, request.as_bytes()) {
             assert!(
                 !answer.starts_with(b"HTTP/1.1 200"),
@@ -249,20 +253,20 @@ fn what_is_no_request_is_refused() {
 }
 
 #[test]
-fn clients_that_hang_cost_no_agent_anything() {
+fn clients_that_hang_do_not_affect_agents() {
     let folder = Folder::new();
     let (daemon, address) = unlimited(&folder);
     let agent = Agent::at(daemon.socket());
-    // Half a request, nothing at all, or an answer that nobody reads.
+    // Half a request, no request, or answers that are never read.
     let held: Vec<_> = (0..200)
         .map(|number| {
             let mut stream = connect_from(2 + number / 30, &address);
-            let said: &[u8] = match number % 3 {
+            let request: &[u8] = match number % 3 {
                 0 => b"GET /metrics HTTP/1.1\r\nHost",
                 1 => b"",
                 _ => b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\nGET /agents HTTP/1.1\r\nHost: localhost\r\n\r\n",
             };
-            stream.write_all(said).unwrap();
+            stream.write_all(request).unwrap();
             stream
         })
         .collect();
@@ -274,27 +278,27 @@ fn clients_that_hang_cost_no_agent_anything() {
     drop(held);
 }
 
-/// Keeps eight sources' connections coming and their requests too, until it is dropped.
-struct Siege {
-    over: Arc<AtomicBool>,
+/// Opens connections and sends requests from eight sources until it is dropped.
+struct ConnectionFlood {
+    stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Siege {
+impl ConnectionFlood {
     fn of(address: &str) -> Self {
-        let over = Arc::new(AtomicBool::new(false));
-        let besiege = |last: u8| {
-            let (address, over) = (address.to_owned(), Arc::clone(&over));
+        let stop = Arc::new(AtomicBool::new(false));
+        let flood_from = |last: u8| {
+            let (address, stop) = (address.to_owned(), Arc::clone(&stop));
             std::thread::spawn(move || {
                 let mut held: VecDeque<TcpStream> = VecDeque::new();
-                while !over.load(Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) {
                     if held.len() == 64 {
                         held.pop_front();
                     }
                     let mut stream = connect_from(last, &address);
                     let _ = stream.write_all(b"G");
                     held.push_back(stream);
-                    // Those that are still open send a request and remain.
+                    // Connections that are still open send a request and stay open.
                     for stream in held.iter_mut().rev().take(4) {
                         let _ = stream
                             .write_all(b"ET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nG");
@@ -303,14 +307,14 @@ impl Siege {
                 }
             })
         };
-        let threads = (2..10).map(besiege).collect();
-        Self { over, threads }
+        let threads = (2..10).map(flood_from).collect();
+        Self { stop, threads }
     }
 }
 
-impl Drop for Siege {
+impl Drop for ConnectionFlood {
     fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
@@ -318,7 +322,7 @@ impl Drop for Siege {
 }
 
 #[test]
-fn scrapes_and_probes_are_answered_while_others_hold_all_connections() {
+fn scrapes_and_probes_are_answered_while_other_clients_hold_all_connections() {
     let folder = Folder::new();
     let (_daemon, address) = serving(&folder, &["--prom-rate-limit-burst", "60"]);
     let held: Vec<_> = (2..10)
@@ -330,13 +334,13 @@ fn scrapes_and_probes_are_answered_while_others_hold_all_connections() {
             stream
         })
         .collect();
-    let siege = Siege::of(&address);
+    let flood = ConnectionFlood::of(&address);
     for _ in 0..12 {
         assert_eq!(get(&address, "/metrics").status, 200);
         assert_eq!(get(&address, "/healthz").status, 200);
         std::thread::sleep(ms(100));
     }
-    drop(siege);
+    drop(flood);
     let metrics = get(&address, "/metrics").body;
     let name = "varta_prom_connections_dropped_total{reason=\"drain\"}";
     assert!(sample(&metrics, name).unwrap() >= 144.0, "the oldest were closed:\n{metrics}");
@@ -373,28 +377,28 @@ fn requests_with_the_token_have_a_rate_of_their_own() {
 }
 
 #[test]
-fn connections_without_a_whole_request_and_readers_that_take_nothing_are_closed() {
+fn connections_with_no_complete_request_or_with_unread_answers_are_closed() {
     let folder = Folder::new();
-    let (daemon, address) = crowded(&folder);
+    let (daemon, address) = roomy(&folder);
     crowd(&daemon, &address, 1_000);
     let silent = connect(&address);
     let mut slow = connect(&address);
     slow.write_all(b"GET /healthz HTTP/1.1\r\nHost").unwrap();
-    let mut deaf = connect(&address);
-    // More answers than the buffers of both ends take.
+    let mut unread = connect(&address);
+    // More answers than fit into the buffers of both ends.
     let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    deaf.write_all(&request.repeat(40)).unwrap();
+    unread.write_all(&request.repeat(40)).unwrap();
     for mut stream in [silent, slow] {
         assert_eq!(stream.read(&mut [0; 16]).unwrap(), 0);
     }
-    // A connection that was closed at the other end cannot be written to.
-    wait_until(|| deaf.write_all(b"G").is_err());
+    // Writing fails once the other end has closed the connection.
+    wait_until(|| unread.write_all(b"G").is_err());
 }
 
 #[test]
 fn slow_readers_share_one_answer() {
     let folder = Folder::new();
-    let (daemon, address) = crowded(&folder);
+    let (daemon, address) = roomy(&folder);
     crowd(&daemon, &address, 4_000);
     let body = get(&address, "/metrics").body.len();
     let before = peak_bytes(&daemon);
@@ -402,24 +406,24 @@ fn slow_readers_share_one_answer() {
     let readers: Vec<_> = (0..120_u8)
         .map(|number| {
             let mut stream = connect_from(2 + number % 8, &address);
-            // More than the kernel's buffers take.
+            // More answers than fit into the kernel's buffers.
             stream.write_all(&request.repeat(8)).unwrap();
             let mut status = [0; 12];
             stream.read_exact(&mut status).unwrap();
             assert_eq!(&status, b"HTTP/1.1 200");
-            // By then the next has a snapshot of its own.
+            // Long enough for the next reader to get a new snapshot.
             std::thread::sleep(ms(55));
             stream
         })
         .collect();
     let grown = peak_bytes(&daemon) - before;
-    // One answer a second, and none for longer than ten.
+    // There is one answer per second, and none is kept for longer than ten.
     assert!(body > 500_000 && grown < 40 * body, "{grown} bytes for answers of {body}");
     drop(readers);
 }
 
 #[test]
-fn an_address_that_is_taken_is_an_error_that_names_the_flag() {
+fn an_address_in_use_is_an_error_that_names_the_flag() {
     let folder = Folder::new();
     let (_daemon, address) = unlimited(&folder);
     let mut command = Command::new(WATCH);
@@ -427,7 +431,7 @@ fn an_address_that_is_taken_is_an_error_that_names_the_flag() {
     let ended =
         command.args(["--threshold-ms", "2000", "--prom-addr", &address]).output().unwrap();
     assert_eq!(ended.status.code(), Some(1));
-    let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(said.contains(&format!("--prom-addr {address}")), "{said}");
+    let text = String::from_utf8(ended.stderr).unwrap();
+    assert!(text.contains(&format!("--prom-addr {address}")), "{text}");
     assert!(!Path::new(&folder.join("other.sock")).exists());
 }

@@ -1,4 +1,4 @@
-//! Shows that whoever should read the log, and does not, holds up nothing.
+//! A log that cannot be written must not delay the daemon.
 
 #![cfg(target_os = "linux")]
 
@@ -14,7 +14,6 @@ use std::thread;
 use support::http::wait_for_sample;
 use support::{Folder, WATCH, lines_of, wait_until};
 
-/// A reader of the log that has stopped reading stops nothing else.
 #[test]
 fn a_log_that_nobody_reads_delays_nothing() {
     let folder = Folder::new();
@@ -29,27 +28,27 @@ fn a_log_that_nobody_reads_delays_nothing() {
         .unwrap();
     wait_until(|| socket.exists());
     let garbage = UnixDatagram::unbound().unwrap();
-    // Each is a line of the log, far more than a pipe holds.
+    // Each adds a line to the log; together they are far more than a pipe holds.
     let mut sent = 0;
     while sent < 20_000 {
         sent += usize::from(garbage.send_to(&[0; 32], &socket).is_ok());
     }
     wait_until(|| lines_of(&export, 1, "decode").len() == sent);
     support::signal(process.id(), libc::SIGTERM);
-    let over = AtomicBool::new(false);
+    let ended = AtomicBool::new(false);
     thread::scope(|scope| {
         scope.spawn(|| {
             assert_eq!(process.wait().unwrap().code(), Some(0));
-            over.store(true, Ordering::Relaxed);
+            ended.store(true, Ordering::Relaxed);
         });
-        wait_until(|| over.load(Ordering::Relaxed));
+        wait_until(|| ended.load(Ordering::Relaxed));
     });
     drop(unread);
 }
 
-/// As on a disk that is full for a while.
+/// As happens on a disk that is full for a while.
 #[test]
-fn a_log_that_could_not_be_written_goes_on_when_it_can() {
+fn the_log_continues_when_it_can_be_written_again() {
     let folder = Folder::new();
     let socket = folder.join("varta.sock");
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -67,7 +66,7 @@ fn a_log_that_could_not_be_written_goes_on_when_it_can() {
     wait_until(|| std::net::TcpStream::connect(&http).is_ok());
     let garbage = UnixDatagram::unbound().unwrap();
     let mut sent = 0;
-    // Each is a line of the log; all together are more than a pipe holds.
+    // Each adds a line to the log; together they are more than a pipe holds.
     while sent < 3_000 {
         sent += usize::from(garbage.send_to(&[0; 32], &socket).is_ok());
     }

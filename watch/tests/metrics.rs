@@ -1,11 +1,11 @@
-//! What is scraped: whether it is well-formed, true, bounded, and what the docs list.
+//! The metrics must be well-formed, correct, bounded, and listed in the docs.
 
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod support;
@@ -17,7 +17,7 @@ use std::process::{Command, Stdio};
 
 use support::http::{address_of, get, get_with, sample, wait_for_sample};
 use support::{
-    Agent, Daemon, Folder, crowd, published_daemon, secret, skipped, text_of, wait_until,
+    Agent, Daemon, Folder, crowd, secret, skipped, text_of, varta_watch_0_2, wait_until,
 };
 use varta::{BeatOutcome, Status, Varta};
 
@@ -32,7 +32,7 @@ fn daemon(folder: &Folder, flags: &[&str]) -> (Daemon, String) {
     (daemon, address)
 }
 
-/// Each family with its type.
+/// The type of each family.
 fn families(metrics: &str) -> BTreeMap<String, String> {
     let types = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE "));
     types
@@ -44,7 +44,7 @@ fn families(metrics: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn promtool_finds_nothing_to_say() {
+fn promtool_accepts_the_metrics() {
     if Command::new("promtool").arg("--version").output().is_err() {
         return skipped("promtool: apt-get install prometheus");
     }
@@ -60,12 +60,13 @@ fn promtool_finds_nothing_to_say() {
     let metrics = get(&address, "/metrics").body;
     promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
     let ended = promtool.wait_with_output().unwrap();
-    let said = [ended.stdout, ended.stderr].concat();
-    assert!(ended.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+    let output = [ended.stdout, ended.stderr].concat();
+    let text = String::from_utf8_lossy(&output);
+    assert!(ended.status.success() && text.is_empty(), "{text}");
 }
 
 #[test]
-fn open_metrics_says_the_same_in_its_own_way() {
+fn open_metrics_has_the_same_families() {
     let folder = Folder::new();
     let (daemon, address) = daemon(&folder, &["--threshold-ms", "2000"]);
     let _agent = Agent::at(daemon.socket());
@@ -108,7 +109,7 @@ fn the_docs_list_every_family_and_no_other() {
 }
 
 #[test]
-fn an_agent_is_shown_with_all_that_is_known_of_it() {
+fn an_agent_has_all_its_metrics() {
     let folder = Folder::new();
     let (daemon, address) = daemon(&folder, &["--threshold-ms", "2000"]);
     let mut agent = Varta::connect(daemon.socket()).unwrap();
@@ -140,7 +141,7 @@ fn an_agent_is_shown_with_all_that_is_known_of_it() {
 }
 
 #[test]
-fn an_exit_counts_as_a_stall_and_what_is_gone_keeps_its_counts() {
+fn an_exit_counts_as_a_stall_and_the_counters_of_an_ended_agent_stay() {
     let folder = Folder::new();
     let (daemon, address) = daemon(&folder, &["--threshold-ms", "60000"]);
     let mut agent = Agent::at(daemon.socket());
@@ -148,7 +149,7 @@ fn an_exit_counts_as_a_stall_and_what_is_gone_keeps_its_counts() {
     let name = text_of(Path::new(&format!("/proc/{pid}/comm")));
     let failed = format!("program=\"{}\",cause=\"failed\"", name.trim_end());
     let failed = format!("varta_program_exits_total{{{failed}}}");
-    // A count that is not there before it grows is not seen to grow.
+    // Prometheus only sees a counter grow if it was there before.
     wait_for_sample(&address, &failed, |it| it == 0.0);
     agent.exit(3);
     wait_for_sample(&address, &format!("varta_stalls_total{{pid=\"{pid}\"}}"), |it| it == 1.0);
@@ -162,14 +163,14 @@ fn an_exit_counts_as_a_stall_and_what_is_gone_keeps_its_counts() {
 }
 
 #[test]
-fn label_sets_are_bounded_and_the_others_summed() {
+fn label_sets_are_bounded_and_the_rest_is_summed() {
     let folder = Folder::new();
     let flags = ["--threshold-ms", "60000", "--tracker-capacity", "24000"];
     let (daemon, address) = daemon(&folder, &[&flags[..], &UDP].concat());
     crowd(&daemon, &address, 10_500);
     let metrics = get(&address, "/metrics").body;
     let count = |family: &str| metrics.lines().filter(|line| line.starts_with(family)).count();
-    // Of each, the sum is one more.
+    // Each family has one more sample: the sum of all others.
     assert_eq!(count("varta_beats_total{"), 10_001);
     assert_eq!(count("varta_agent_payload{"), 10_000);
     assert_eq!(count("varta_agent_beat_interval_seconds_count{"), 1_001);
@@ -182,21 +183,21 @@ fn label_sets_are_bounded_and_the_others_summed() {
     assert!(all >= 10_500.0, "{all}");
 }
 
-/// Both hear the same frames; what the docs call the same must be the same.
+/// Both daemons receive the same frames; the metrics that the docs call equal must be equal.
 #[test]
-fn the_published_daemon_shows_the_same_of_the_same_stream() {
+fn varta_watch_0_2_shows_the_same_metrics_for_the_same_frames() {
     let folder = Folder::new();
-    // With no limit of a rate: the published daemon drops one of two beats that it reads at once.
+    // Without a rate limit, because varta-watch 0.2 drops one of two beats that it reads at once.
     let both = ["--threshold-ms", "2000", "--max-beat-rate", "0"];
     let (ours, our_address) = daemon(&folder, &both);
     let theirs = folder.join("theirs.sock");
     let token = secret(&folder, "token", TOKEN);
     let out = folder.join("theirs.out");
-    let mut published = Command::new(published_daemon());
-    published.arg("--socket").arg(&theirs).args(both);
-    published.args(["--prom-addr", "127.0.0.1:0", "--prom-rate-limit-burst", "0"]);
-    published.arg("--prom-token-file").arg(&token).stderr(Stdio::null());
-    let mut published = published.stdout(std::fs::File::create(&out).unwrap()).spawn().unwrap();
+    let mut peer = Command::new(varta_watch_0_2());
+    peer.arg("--socket").arg(&theirs).args(both);
+    peer.args(["--prom-addr", "127.0.0.1:0", "--prom-rate-limit-burst", "0"]);
+    peer.arg("--prom-token-file").arg(&token).stderr(Stdio::null());
+    let mut peer = peer.stdout(std::fs::File::create(&out).unwrap()).spawn().unwrap();
     wait_until(|| theirs.exists() && text_of(&out).ends_with('\n'));
     let their_address = text_of(&out).trim().to_owned();
     let scrape = || {
@@ -233,8 +234,8 @@ fn the_published_daemon_shows_the_same_of_the_same_stream() {
         reply.status == 200 && sample(&reply.body, &stalls) == Some(1.0)
     });
     let (ours, theirs) = (get(&our_address, "/metrics").body, scrape().body);
-    published.kill().unwrap();
-    published.wait().unwrap();
+    peer.kill().unwrap();
+    peer.wait().unwrap();
     for name in [
         &stalls,
         &format!("varta_beats_total{{pid=\"{pid}\"}}"),
@@ -249,7 +250,7 @@ fn the_published_daemon_shows_the_same_of_the_same_stream() {
         "varta_tracker_capacity_exceeded_total",
         "varta_watch_pids_tracked",
     ] {
-        assert!(sample(&theirs, name).is_some(), "{name} is not theirs");
+        assert!(sample(&theirs, name).is_some(), "{name} is not a metric of varta-watch 0.2");
         assert_eq!(sample(&ours, name), sample(&theirs, name), "{name}");
     }
     let (ours, theirs) = (families(&ours), families(&theirs));

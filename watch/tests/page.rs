@@ -5,7 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod support;
@@ -24,7 +24,7 @@ fn program() -> Option<&'static str> {
     program
 }
 
-fn state_of(agent: &Agent, state: &str) -> String {
+fn row_in_state(agent: &Agent, state: &str) -> String {
     let pid = agent.pid();
     format!(
         "[...document.querySelectorAll('#agents tr')].some(row => \
@@ -33,7 +33,7 @@ fn state_of(agent: &Agent, state: &str) -> String {
 }
 
 #[test]
-fn the_page_shows_an_agent_appear_stall_recover_and_exit() {
+fn the_page_shows_that_an_agent_appears_stalls_recovers_and_exits() {
     let Some(program) = program() else { return };
     let folder = Folder::new();
     let daemon =
@@ -43,25 +43,25 @@ fn the_page_shows_an_agent_appear_stall_recover_and_exit() {
     browser
         .wait_for("document.getElementById('rest').textContent === 'No agent has beaten yet.'");
     let mut agent = Agent::at(daemon.socket());
-    browser.wait_for(&state_of(&agent, "ok"));
+    browser.wait_for(&row_in_state(&agent, "ok"));
     agent.stop();
-    browser.wait_for(&state_of(&agent, "stalled"));
+    browser.wait_for(&row_in_state(&agent, "stalled"));
     browser.wait_for("document.title === '(1 stalled) varta'");
-    agent.go_on();
-    browser.wait_for(&state_of(&agent, "ok"));
+    agent.resume();
+    browser.wait_for(&row_in_state(&agent, "ok"));
     agent.kill();
     browser.wait_for("document.querySelectorAll('#agents tr').length === 0");
     browser
         .wait_for("document.getElementById('said').innerText.includes('killed by signal 9')");
-    let said = browser.value("document.getElementById('said').innerText").to_string();
+    let text = browser.value("document.getElementById('said').innerText").to_string();
     for words in ["appeared", "is silent", "is back", "ended"] {
-        assert!(said.contains(words), "{words} in {said}");
+        assert!(text.contains(words), "{words} in {text}");
     }
     assert_eq!(browser.complaints(), [] as [String; 0]);
 }
 
 #[test]
-fn the_page_asks_for_the_token_and_keeps_it_to_itself() {
+fn the_page_asks_for_the_token_and_does_not_store_it() {
     let Some(program) = program() else { return };
     let folder = Folder::new();
     let token = secret(&folder, "token", TOKEN);
@@ -82,7 +82,7 @@ fn the_page_asks_for_the_token_and_keeps_it_to_itself() {
         "document.getElementById('refused').textContent === 'That is not the token.'",
     );
     browser.value(&enter(TOKEN));
-    browser.wait_for(&state_of(&agent, "ok"));
+    browser.wait_for(&row_in_state(&agent, "ok"));
     assert_eq!(browser.value("document.getElementById('login').hidden"), true);
     assert_eq!(browser.value("document.cookie + Object.keys(localStorage)"), "");
     assert_eq!(
@@ -92,7 +92,7 @@ fn the_page_asks_for_the_token_and_keeps_it_to_itself() {
 }
 
 #[test]
-fn the_page_bears_thousands_of_agents() {
+fn the_page_shows_2000_agents_without_errors() {
     let Some(program) = program() else { return };
     let folder = Folder::new();
     let http = ["--prom-addr", "127.0.0.1:0", "--prom-rate-limit-burst", "0"];
@@ -107,9 +107,9 @@ fn the_page_bears_thousands_of_agents() {
     assert_eq!(browser.complaints(), [] as [String; 0]);
 }
 
-/// The picture in the docs: `VARTA_PICTURE=docs/watch-page.png` draws it anew.
+/// Takes the screenshot for the docs: `VARTA_PICTURE=docs/watch-page.png` replaces it.
 #[test]
-fn the_page_looks_as_the_docs_show_it() {
+fn the_page_can_show_the_scene_in_the_docs() {
     let Some(program) = program() else { return };
     let folder = Folder::new();
     let flags = ["--threshold-ms", "1500", "--prom-addr", "127.0.0.1:0"];
@@ -126,7 +126,7 @@ fn the_page_looks_as_the_docs_show_it() {
         ("cache", Status::Degraded),
         ("ledger", Status::Critical),
     ]
-    .map(|(name, status)| named(&daemon, name, status));
+    .map(|(name, status)| start_agent(&daemon, name, status));
     browser.wait_for("document.querySelectorAll('#agents tr').length === 7");
     signal(agents[1].pid(), libc::SIGSTOP);
     browser.wait_for("document.title === '(1 stalled) varta'");
@@ -144,14 +144,14 @@ fn the_page_looks_as_the_docs_show_it() {
     assert_eq!(browser.complaints(), [] as [String; 0]);
 }
 
-/// A process of this name that beats ten times a second.
-fn named(daemon: &Daemon, name: &str, status: Status) -> Child {
+/// A process with this name that beats ten times a second.
+fn start_agent(daemon: &Daemon, name: &str, status: Status) -> Child {
     Child::start(|| {
         std::fs::write("/proc/self/comm", name).unwrap();
         let mut agent = Varta::connect(daemon.socket()).unwrap();
-        for handled in 1_200.. {
-            // What is not sent is missed, and the next one is sent again.
-            let _ = agent.beat(status, handled);
+        for payload in 1_200.. {
+            // A failed beat does not matter; the next one follows soon.
+            let _ = agent.beat(status, payload);
             std::thread::sleep(ms(100));
         }
     })

@@ -1,11 +1,11 @@
-//! The daemon's threads among all that want a CPU: the one that hears goes first.
+//! The priorities of the daemon's threads: the receiving thread runs first.
 
 #![cfg(target_os = "linux")]
 #![allow(
     clippy::unwrap_used,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
-#![allow(unsafe_code, reason = "asking the scheduler")]
+#![allow(unsafe_code, reason = "sched_getattr")]
 
 mod support;
 
@@ -15,11 +15,10 @@ use std::process::Command;
 
 use support::{Daemon, Folder, text_of, wait_until};
 
-/// No agent is called silent by it while a test runs.
+/// Longer than any test, so that no agent stalls.
 const LONG: [&str; 2] = ["--threshold-ms", "60000"];
 
-/// One of the numbers that follow the name of a thread's program, the first of them being the
-/// third of all.
+/// A field of `/proc/PID/stat` by its number in proc(5), which must be at least 3.
 fn number_of(stat: &Path, field: usize) -> i32 {
     let stat = text_of(stat);
     stat.rsplit_once(") ").unwrap().1.split(' ').nth(field - 3).unwrap().parse().unwrap()
@@ -30,51 +29,51 @@ fn niceness(stat: &Path) -> i32 {
 }
 
 #[test]
-fn the_thread_that_hears_goes_first_where_it_may() {
+fn the_receiving_thread_has_priority_if_permitted() {
     let own = niceness(Path::new("/proc/self/stat"));
-    let first = Command::new("nice").args(["-n", "-20", "true"]).output().unwrap();
-    let may = first.stderr.is_empty();
-    let unasked = if may && own == 0 { -20 } else { own };
-    let before = if may { -7 } else { own };
-    for (asked, expected) in [(None, unasked), (Some("19"), 19), (Some("-7"), before)] {
+    let tried = Command::new("nice").args(["-n", "-20", "true"]).output().unwrap();
+    let permitted = tried.stderr.is_empty();
+    let default = if permitted && own == 0 { -20 } else { own };
+    let raised = if permitted { -7 } else { own };
+    for (flag, expected) in [(None, default), (Some("19"), 19), (Some("-7"), raised)] {
         let folder = Folder::new();
         let mut flags = LONG.to_vec();
-        flags.extend(asked.iter().flat_map(|niceness| ["--nice", niceness]));
+        flags.extend(flag.iter().flat_map(|niceness| ["--nice", niceness]));
         let daemon = Daemon::start(&folder, &flags);
-        let loops = daemon.pid().to_string();
-        let tasks = Path::new("/proc").join(&loops).join("task");
-        // The loop answers, so it has taken its place.
+        let event_loop = daemon.pid().to_string();
+        let tasks = Path::new("/proc").join(&event_loop).join("task");
+        // Once the event loop answers, it has set its priority.
         daemon.signal(libc::SIGUSR1);
         daemon.wait_for_log("state: ");
-        assert_eq!(niceness(&tasks.join(&loops).join("stat")), expected);
+        assert_eq!(niceness(&tasks.join(&event_loop).join("stat")), expected);
         let threads = fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().path());
-        let others: Vec<_> = threads.filter(|thread| !thread.ends_with(&loops)).collect();
+        let others: Vec<_> = threads.filter(|thread| !thread.ends_with(&event_loop)).collect();
         assert!(!others.is_empty());
         assert!(others.iter().all(|other| niceness(&other.join("stat")) == own));
-        // Before 6.12 all turns are equal, and nothing is told of them.
-        let turn_of = |thread: &Path| turn_ns(thread.file_name().unwrap().to_str().unwrap());
-        let (turn, usual) = (turn_of(&tasks.join(&loops)), turn_of(&others[0]));
-        assert_eq!(turn, if expected < 0 { usual.min(100_000) } else { usual });
+        // Before Linux 6.12 there are no slices of this kind, and the kernel returns 0.
+        let slice_of = |thread: &Path| slice_ns(thread.file_name().unwrap().to_str().unwrap());
+        let (slice, usual) = (slice_of(&tasks.join(&event_loop)), slice_of(&others[0]));
+        assert_eq!(slice, if expected < 0 { usual.min(100_000) } else { usual });
         assert!(usual == 0 || usual > 100_000, "{usual}");
-        assert!(others.iter().all(|other| turn_of(other) == usual));
+        assert!(others.iter().all(|other| slice_of(other) == usual));
     }
 }
 
-/// How long the kernel lets a thread run before it looks for another.
-fn turn_ns(thread: &str) -> u64 {
+/// The time slice of a thread: how long the kernel runs it before it considers another.
+fn slice_ns(thread: &str) -> u64 {
     let thread: libc::pid_t = thread.parse().unwrap();
-    // SAFETY: numbers, all of which may be zero.
-    let mut told: libc::sched_attr = unsafe { std::mem::zeroed() };
-    let (call, size) = (libc::SYS_sched_getattr, size_of_val(&told));
-    // SAFETY: takes numbers, and writes no more than `size` to `told`.
-    let asked = unsafe { libc::syscall(call, thread, &raw mut told, size, 0) };
-    assert_eq!(asked, 0, "{}", std::io::Error::last_os_error());
-    told.sched_runtime
+    // SAFETY: the struct has only integers, so all bytes may be zero.
+    let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
+    let (call, size) = (libc::SYS_sched_getattr, size_of_val(&attributes));
+    // SAFETY: writes at most `size` bytes to `attributes`.
+    let result = unsafe { libc::syscall(call, thread, &raw mut attributes, size, 0) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+    attributes.sched_runtime
 }
 
-/// Woken by the loop, they would otherwise be run in its place.
+/// Otherwise a thread that the event loop wakes could run in its place.
 #[test]
-fn threads_that_show_and_write_do_not_interrupt_the_one_that_hears() {
+fn other_threads_do_not_preempt_the_receiving_thread() {
     let folder = Folder::new();
     let export = folder.join("export");
     let daemon = Daemon::start(
@@ -84,8 +83,8 @@ fn threads_that_show_and_write_do_not_interrupt_the_one_that_hears() {
     let tasks = Path::new("/proc").join(daemon.pid().to_string()).join("task");
     let policy_of = |wanted: &str| {
         let threads = fs::read_dir(&tasks).unwrap().map(|task| task.unwrap().path());
-        let mut called = threads.filter(|task| text_of(&task.join("comm")).trim() == wanted);
-        called.next().map(|thread| number_of(&thread.join("stat"), 41))
+        let mut found = threads.filter(|task| text_of(&task.join("comm")).trim() == wanted);
+        found.next().map(|thread| number_of(&thread.join("stat"), 41))
     };
     for thread in ["show", "export", "log"] {
         wait_until(|| policy_of(thread) == Some(libc::SCHED_BATCH));

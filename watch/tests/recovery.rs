@@ -1,4 +1,4 @@
-//! Shows recovery at work on real processes: what it runs, how often, and for whom not.
+//! Recovery with real processes: which commands it runs, how often, and when it refuses.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -15,7 +15,7 @@ use support::{
     needs_root, script, text_of, wait_until,
 };
 
-/// Long enough that a busy machine does not make a live agent silent.
+/// Long enough that no live agent stalls on a busy machine.
 const THRESHOLD: [&str; 2] = ["--threshold-ms", "700"];
 
 fn daemon(folder: &Folder, command: &str, more: &[&str]) -> Daemon {
@@ -31,13 +31,13 @@ fn audit_file(folder: &Folder) -> PathBuf {
     folder.join("audit")
 }
 
-/// How many lines of a kind there are in the audit log.
+/// The number of lines of this kind in the audit log.
 fn audited(folder: &Folder, kind: &str) -> usize {
     lines_of(&audit_file(folder), 3, kind).len()
 }
 
-/// What a script can write that the daemon runs: it appends a line to a file.
-fn counting(folder: &Folder, name: &str, rest: &str) -> (PathBuf, PathBuf) {
+/// A script that appends a line to a file each time the daemon runs it, and that file.
+fn counting_script(folder: &Folder, name: &str, rest: &str) -> (PathBuf, PathBuf) {
     let count = folder.join("count");
     let text = format!("#!/bin/sh\necho run >> {}\n{rest}\n", count.display());
     (script(folder, name, &text), count)
@@ -48,9 +48,9 @@ fn count(path: &Path) -> usize {
 }
 
 #[test]
-fn a_silent_process_is_killed_and_replaced_and_the_exit_starts_no_second_run() {
+fn a_stalled_process_is_killed_and_its_exit_starts_no_second_run() {
     let folder = Folder::new();
-    let (command, runs) = counting(&folder, "restart", &format!("{WATCH} signal KILL"));
+    let (command, runs) = counting_script(&folder, "restart", &format!("{WATCH} signal KILL"));
     let mut daemon = daemon(&folder, command.to_str().unwrap(), &[]);
     let mut agent = Agent::at(daemon.socket());
     daemon.wait_for_log("watching");
@@ -61,7 +61,7 @@ fn a_silent_process_is_killed_and_replaced_and_the_exit_starts_no_second_run() {
     let ended = lines_of(&audit_file(&folder), 3, "ended");
     assert_eq!(ended[0][4..6], [agent.pid().to_string(), "replaced".to_owned()]);
 
-    // What replaces it is a new agent, and none of this is its concern.
+    // The replacement is a new agent, with a recovery of its own.
     let mut replacement = Agent::at(daemon.socket());
     replacement.stop();
     replacement.wait_for_end();
@@ -71,7 +71,7 @@ fn a_silent_process_is_killed_and_replaced_and_the_exit_starts_no_second_run() {
 }
 
 #[test]
-fn a_signal_is_a_whole_recovery_because_for_a_crash_it_has_nothing_to_do() {
+fn the_signal_command_succeeds_for_a_process_that_has_crashed() {
     let folder = Folder::new();
     let mut daemon = daemon(&folder, &format!("{WATCH} signal KILL"), &[]);
     daemon.wait_for_log("watching");
@@ -84,7 +84,7 @@ fn a_signal_is_a_whole_recovery_because_for_a_crash_it_has_nothing_to_do() {
 }
 
 #[test]
-fn the_command_is_told_what_it_needs_and_no_more() {
+fn the_command_gets_only_the_documented_environment_and_arguments() {
     let folder = Folder::new();
     let out = folder.join("out");
     let path = out.display();
@@ -92,7 +92,7 @@ fn the_command_is_told_what_it_needs_and_no_more() {
         "#!/bin/sh\nenv | sort > {path}.new\necho \"$#: $*\" >> {path}.new\n\
          ps -o pgid= -p $$ >> {path}.new\necho $$ >> {path}.new\nmv {path}.new {path}\n"
     );
-    let command = script(&folder, "tell", &text);
+    let command = script(&folder, "print", &text);
     let command = format!("{} {{pid}} $HOME;{{pid}} *", command.display());
     let environment = ["--recovery-env", "COLOUR=blue green", "--recovery-env", "EMPTY="];
     let daemon = daemon(&folder, &command, &environment);
@@ -100,11 +100,11 @@ fn the_command_is_told_what_it_needs_and_no_more() {
     wait_until(|| agent.is_alive());
     agent.stop();
     wait_until(|| out.exists());
-    let told = text_of(&out);
-    let lines: Vec<_> = told.lines().collect();
+    let printed = text_of(&out);
+    let lines: Vec<_> = printed.lines().collect();
     let value = |name: &str| {
         let line = lines.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        line.unwrap_or_else(|| panic!("no {name} in {told}")).to_owned()
+        line.unwrap_or_else(|| panic!("no {name} in {printed}")).to_owned()
     };
     let pid = agent.pid().to_string();
     assert_eq!(value("VARTA_PID"), pid);
@@ -115,11 +115,11 @@ fn the_command_is_told_what_it_needs_and_no_more() {
     assert_eq!((value("COLOUR"), value("EMPTY")), ("blue green".to_owned(), String::new()));
     assert_eq!(value("PATH"), "/usr/bin:/bin");
     assert!(value("VARTA_PIDFD").parse::<u32>().unwrap() > 2);
-    // No shell has looked at the arguments.
-    assert!(lines.contains(&format!("3: {pid} $HOME;{pid} *").as_str()), "{told}");
-    let [group, own] = lines[lines.len() - 2..] else { panic!("{told}") };
-    assert_eq!(group.trim(), own, "it leads a process group of its own");
-    // PWD, OLDPWD and _ are the shell's own.
+    // No shell has expanded the arguments.
+    assert!(lines.contains(&format!("3: {pid} $HOME;{pid} *").as_str()), "{printed}");
+    let [group, own] = lines[lines.len() - 2..] else { panic!("{printed}") };
+    assert_eq!(group.trim(), own, "the command must lead its own process group");
+    // The shell itself sets PWD, OLDPWD, SHLVL and _.
     let names = lines.iter().filter_map(|line| Some(line.split_once('=')?.0));
     let unexpected: Vec<_> = names
         .filter(|name| !name.starts_with("VARTA_"))
@@ -131,9 +131,9 @@ fn the_command_is_told_what_it_needs_and_no_more() {
 }
 
 #[test]
-fn a_command_that_fails_is_tried_again_and_given_up_loudly() {
+fn a_failing_command_is_retried_and_giving_up_is_logged() {
     let folder = Folder::new();
-    let (command, runs) = counting(&folder, "fail", "exit 3");
+    let (command, runs) = counting_script(&folder, "fail", "exit 3");
     let tries = ["--recovery-tries", "3", "--recovery-backoff-ms", "20"];
     let mut daemon = daemon(&folder, command.to_str().unwrap(), &tries);
     let agent = Agent::at(daemon.socket());
@@ -146,7 +146,7 @@ fn a_command_that_fails_is_tried_again_and_given_up_loudly() {
 }
 
 #[test]
-fn a_crash_is_recovered_from_and_a_clean_end_is_left_alone() {
+fn a_crash_starts_the_command_and_a_clean_exit_does_not() {
     let folder = Folder::new();
     let out = folder.join("out");
     let text = format!("#!/bin/sh\necho \"$VARTA_PID $VARTA_CAUSE\" >> {}\n", out.display());
@@ -165,8 +165,8 @@ fn a_crash_is_recovered_from_and_a_clean_end_is_left_alone() {
     }
     wait_until(|| audited(&folder, "ended") == 2);
     daemon.end();
-    let said: Vec<_> = text_of(&out).lines().map(str::to_owned).collect();
-    assert_eq!(said, expected);
+    let noted: Vec<_> = text_of(&out).lines().map(str::to_owned).collect();
+    assert_eq!(noted, expected);
 }
 
 #[test]
@@ -192,7 +192,6 @@ fn a_command_that_hangs_is_killed_with_its_children() {
     daemon.end();
 }
 
-/// The end of the daemon kills what it has started, too.
 #[test]
 fn no_command_outlives_the_daemon() {
     let folder = Folder::new();
@@ -210,9 +209,9 @@ fn no_command_outlives_the_daemon() {
 }
 
 #[test]
-fn three_hundred_silences_at_once_start_no_more_commands_than_the_budget() {
+fn three_hundred_stalls_at_once_start_no_more_commands_than_the_budget() {
     let folder = Folder::new();
-    let (command, runs) = counting(&folder, "nothing", "");
+    let (command, runs) = counting_script(&folder, "nothing", "");
     let mut daemon = daemon(&folder, command.to_str().unwrap(), &["--recovery-budget", "7"]);
     let agents = Agent::crowd(daemon.socket(), 300);
     for agent in &agents {
@@ -227,7 +226,7 @@ fn three_hundred_silences_at_once_start_no_more_commands_than_the_budget() {
 }
 
 #[test]
-fn a_script_that_kills_by_pidfd_cannot_hit_who_was_given_the_pid() {
+fn a_script_that_kills_by_pidfd_cannot_hit_a_process_that_reuses_the_pid() {
     if !needs_root() {
         return;
     }
@@ -250,17 +249,17 @@ fn a_script_that_kills_by_pidfd_cannot_hit_who_was_given_the_pid() {
     daemon.wait_for_log("killed by signal 9");
     fs::write(&go, "").unwrap();
     wait_until(|| count(&out) == 1);
-    assert_eq!(text_of(&out), "1\n", "the signal must not have gone anywhere");
+    assert_eq!(text_of(&out), "1\n", "the signal must not have been sent");
     assert!(second.is_alive());
     daemon.end();
-    // Nothing has been run for whoever has the pid now.
+    // No command was run for the process that has the pid now.
     assert_eq!(audited(&folder, "spawn"), 1);
 }
 
 #[test]
-fn a_dry_run_says_what_it_would_do_and_does_nothing() {
+fn a_dry_run_logs_the_command_and_does_not_start_it() {
     let folder = Folder::new();
-    let (command, runs) = counting(&folder, "nothing", "");
+    let (command, runs) = counting_script(&folder, "nothing", "");
     let command = format!("{} {{pid}}", command.display());
     let mut daemon = daemon(&folder, &command, &["--dry-run"]);
     let agent = Agent::at(daemon.socket());
@@ -274,7 +273,7 @@ fn a_dry_run_says_what_it_would_do_and_does_nothing() {
 }
 
 #[test]
-fn what_a_command_prints_is_counted_up_to_a_limit() {
+fn the_output_of_a_command_is_counted_up_to_a_limit() {
     let folder = Folder::new();
     let text = "#!/bin/sh\nhead -c 1000000 /dev/zero\nprintf abc >&2\n";
     let command = script(&folder, "print", text);
@@ -289,7 +288,7 @@ fn what_a_command_prints_is_counted_up_to_a_limit() {
 }
 
 #[test]
-fn a_command_that_cannot_be_started_is_a_failure_like_others() {
+fn a_command_that_cannot_be_started_counts_as_failed() {
     let folder = Folder::new();
     let flags = ["--recovery-tries", "2", "--recovery-backoff-ms", "10"];
     let mut daemon = daemon(&folder, "no-such-program-anywhere", &flags);
@@ -302,12 +301,12 @@ fn a_command_that_cannot_be_started_is_a_failure_like_others() {
 }
 
 #[test]
-fn crashes_of_another_user_do_not_take_recovery_away_from_a_service() {
+fn crashes_of_another_user_do_not_block_the_recovery_of_a_service() {
     if !needs_root() {
         return;
     }
     let folder = Folder::new();
-    // Whom it is about, so that the commands can be counted.
+    // The command writes the pid that it is for, so that its runs can be counted.
     let text = format!("#!/bin/sh\necho $VARTA_PID >> {}\n", folder.join("runs").display());
     let command = script(&folder, "note", &text);
     let flags = ["--uids", "any", "--socket-mode", "0666", "--recovery-budget", "5"];
@@ -316,7 +315,7 @@ fn crashes_of_another_user_do_not_take_recovery_away_from_a_service() {
     let mut daemon = daemon(&folder, command.to_str().unwrap(), &[&flags[..], &room].concat());
     let service = Agent::at(daemon.socket());
     crash_as(65_534, daemon.socket(), 300);
-    // All are through, and the budget is spent on them.
+    // All crashes are handled, and they have spent the budget.
     wait_until(|| audited(&folder, "refused") >= 200 && audited(&folder, "spawn") >= 5);
     service.stop();
     let pid = service.pid().to_string();
@@ -326,7 +325,7 @@ fn crashes_of_another_user_do_not_take_recovery_away_from_a_service() {
 }
 
 #[test]
-fn a_refused_stall_that_still_lasts_is_recovered_when_there_is_room() {
+fn a_refused_stall_that_still_lasts_is_recovered_once_there_is_room() {
     let folder = Folder::new();
     let (go, out) = (folder.join("go"), folder.join("out"));
     let text = format!(
@@ -341,7 +340,7 @@ fn a_refused_stall_that_still_lasts_is_recovered_when_there_is_room() {
     let command = command.to_str().unwrap();
     let mut daemon = daemon(&folder, command, &[&flags[..], &window].concat());
     let service = Agent::at(daemon.socket());
-    // Of the same user and program, so that nobody has less than its share.
+    // These have the same user and program, so that none has less than its share.
     for run in 1..=2 {
         let mut agent = Agent::at(daemon.socket());
         agent.stop();
@@ -358,7 +357,7 @@ fn a_refused_stall_that_still_lasts_is_recovered_when_there_is_room() {
 }
 
 #[test]
-fn refused_stalls_leave_no_descriptor_open_and_a_later_one_has_its_own() {
+fn refused_stalls_leave_no_descriptor_open_and_a_later_stall_still_gets_one() {
     let folder = Folder::new();
     let out = folder.join("out");
     let text = format!("#!/bin/sh\necho \"${{VARTA_PIDFD:-none}}\" > {}\n", out.display());
@@ -374,8 +373,8 @@ fn refused_stalls_leave_no_descriptor_open_and_a_later_one_has_its_own() {
         |daemon: &Daemon| fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
     let service = Agent::at(daemon.socket());
     let before = open(&daemon);
-    // An eighth of the descriptors, and one more. Now and then the one beat of a job is enough
-    // to tell that it is the process that is meant.
+    // One more than an eighth of the descriptors. Sometimes the single beat of a job is enough to
+    // confirm its process, and its stall is not refused.
     let of_stalls = |text: &str| {
         let log = daemon.log();
         let lines = log.lines().filter(|line| line.contains("\"cause\":\"stall\""));
@@ -399,12 +398,12 @@ fn refused_stalls_leave_no_descriptor_open_and_a_later_one_has_its_own() {
 }
 
 #[test]
-fn a_command_for_a_pid_that_was_given_away_is_not_run() {
+fn no_command_runs_for_a_reused_pid() {
     if !needs_root() {
         return;
     }
     let folder = Folder::new();
-    let (command, runs) = counting(&folder, "fail", "exit 1");
+    let (command, runs) = counting_script(&folder, "fail", "exit 1");
     let tries = ["--recovery-backoff-ms", "2000"];
     let mut daemon = daemon(&folder, command.to_str().unwrap(), &tries);
     let mut first = Agent::at(daemon.socket());
@@ -419,7 +418,7 @@ fn a_command_for_a_pid_that_was_given_away_is_not_run() {
     assert_eq!(count(&runs), audited(&folder, "spawn"));
 }
 
-/// Between its fork and its exec a command holds copies of the daemon's sockets.
+/// Between fork and exec, a command holds copies of the daemon's sockets.
 #[test]
 fn a_daemon_that_is_killed_while_commands_start_can_be_started_again_at_once() {
     let folder = Folder::new();
@@ -429,9 +428,9 @@ fn a_daemon_that_is_killed_while_commands_start_can_be_started_again_at_once() {
         ["--recovery-tries", "1000000"],
         ["--recovery-budget", "1000000"],
     ];
-    // Command by command fails, so that one is being started at nearly any time.
-    let begin = || daemon(&folder, "/bin/false", flags.as_flattened());
-    let mut running = begin();
+    // Every command fails, so that one is being started at nearly any time.
+    let start = || daemon(&folder, "/bin/false", flags.as_flattened());
+    let mut running = start();
     for _ in 0..30 {
         let mut agents = Agent::crowd(running.socket(), 4);
         for agent in &mut agents {
@@ -439,8 +438,8 @@ fn a_daemon_that_is_killed_while_commands_start_can_be_started_again_at_once() {
         }
         let before = audited(&folder, "spawn");
         wait_until(|| audited(&folder, "spawn") > before + 20);
-        // Kills it, and waits until it has ended and no longer.
+        // Kills the daemon, and waits only until it has ended.
         drop(running);
-        running = begin();
+        running = start();
     }
 }

@@ -1,4 +1,4 @@
-//! Shows what a reload changes, and that it loses nobody.
+//! A reload must change the settings that it can, and must lose no agent.
 
 #![cfg(target_os = "linux")]
 
@@ -11,7 +11,7 @@ use support::{Agent, Daemon, Folder, script, secret, wait_until};
 use varta::{Status, Varta};
 
 #[test]
-fn a_reload_changes_what_it_may_and_loses_no_agent() {
+fn a_reload_changes_settings_and_loses_no_agent() {
     let folder = Folder::new();
     let file = folder.join("varta.toml");
     let command = script(&folder, "command", "#!/bin/sh\nexit 0\n");
@@ -20,7 +20,7 @@ fn a_reload_changes_what_it_may_and_loses_no_agent() {
     let mut daemon = Daemon::start(&folder, &config);
     let agents = Agent::crowd(daemon.socket(), 20);
 
-    // A broken file changes nothing and says why.
+    // An invalid file changes nothing, and the log says why.
     fs::write(&file, "threshold-ms = 700\nthreshold-ms = 800\n").unwrap();
     daemon.signal(libc::SIGHUP);
     daemon.wait_for_log("not reloaded, the settings in force stay");
@@ -33,19 +33,23 @@ fn a_reload_changes_what_it_may_and_loses_no_agent() {
     fs::write(&file, text).unwrap();
     daemon.signal(libc::SIGHUP);
     daemon.wait_for_log("\"reloaded\"");
-    assert_eq!(daemon.count_logged("\"tracker-capacity\""), 1, "it says what has to wait");
+    assert_eq!(
+        daemon.count_logged("\"tracker-capacity\""),
+        1,
+        "the setting that needs a restart must be logged"
+    );
 
     agents[0].stop();
     daemon.wait_for_log("recovery: command started");
     daemon.signal(libc::SIGUSR1);
     daemon.wait_for_lines("\"state: agent\"", 20);
-    // Nobody was taken for somebody else, or forgotten.
+    // No agent was confused with another or forgotten.
     assert_eq!(daemon.count_logged("\"exit, "), 0);
     daemon.end();
 }
 
 #[test]
-fn a_key_can_be_changed_without_a_restart() {
+fn a_reload_changes_the_key() {
     let folder = Folder::new();
     let (old, new) = ("11".repeat(32), "22".repeat(32));
     let key = secret(&folder, "key", &old);

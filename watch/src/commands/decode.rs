@@ -148,19 +148,19 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_both_versions_in_words() {
-        let said =
+    fn frames_of_both_versions_are_described() {
+        let text =
             "version 2, degraded, pid 4321, 1.500 s after connecting, nonce 7, payload 42";
-        assert_eq!(describe(&frame()), (said.to_owned(), true));
+        assert_eq!(describe(&frame()), (text.to_owned(), true));
         let mut wire = [0; FRAME_BYTES];
         v1::Frame::new(Status::Critical, 2, 0, NONCE_TERMINAL, u64::MAX).encode(&mut wire);
-        let (said, is_frame) = describe(&wire);
-        assert!(is_frame && said.starts_with("version 1, critical, pid 2"), "{said}");
-        assert!(said.ends_with("last words, payload 18446744073709551615"), "{said}");
+        let (text, is_frame) = describe(&wire);
+        assert!(is_frame && text.starts_with("version 1, critical, pid 2"), "{text}");
+        assert!(text.ends_with("last words, payload 18446744073709551615"), "{text}");
     }
 
     #[test]
-    fn what_is_no_frame_says_why() {
+    fn an_invalid_frame_is_described_with_a_reason() {
         assert!(!describe(&[0; 32]).1);
         assert_eq!(describe(&[0; 31]), ("no frame: 31 bytes, not 32".to_owned(), false));
         assert!(describe(&[0; 60]).1);

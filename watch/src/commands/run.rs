@@ -178,12 +178,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_has_a_unit_and_bounds() {
+    fn a_duration_needs_a_unit_and_has_bounds() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(duration("525600m"), Ok(A_YEAR));
-        for unfit in ["", "1", "s", "-1s", "1h", "0s", "525601m", "18446744073709551615s"] {
-            assert!(duration(unfit).is_err(), "{unfit}");
+        for invalid in ["", "1", "s", "-1s", "1h", "0s", "525601m", "18446744073709551615s"] {
+            assert!(duration(invalid).is_err(), "{invalid}");
         }
     }
 }

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_too_long_is_refused_and_not_cut_short() {
+    fn a_secret_file_that_is_too_long_is_refused() {
         let name = format!("varta-watch-secret-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let most = usize::try_from(MOST_BYTES).unwrap();

@@ -62,8 +62,9 @@ mod tests {
 
     const START: u64 = 1_000_000_000;
 
-    /// After so many turns that take no time, so far apart.
-    fn slept_through(turns: u64, apart_ns: u64) -> (BusyPoll, u64) {
+    /// The state and time after this many instant iterations at this distance, with a sleep before
+    /// each.
+    fn after_sleeps(turns: u64, apart_ns: u64) -> (BusyPoll, u64) {
         let mut pace = BusyPoll::default();
         for turn in 1..=turns {
             pace.note(START + turn * apart_ns, START + turn * apart_ns, false);
@@ -72,8 +73,8 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_stayed_with_until_it_ends() {
-        let (mut pace, mut now) = slept_through(40, 20_000);
+    fn polling_continues_until_a_flood_ends() {
+        let (mut pace, mut now) = after_sleeps(40, 20_000);
         for _ in 0..1_000 {
             assert!(pace.looks_again(now + 1_000));
             now += 1_000;
@@ -84,10 +85,10 @@ mod tests {
         assert!(!pace.looks_again(now + LOOK_NS + 2));
     }
 
-    /// Forty thousand beats a second of many agents are slept between.
+    /// At forty thousand beats a second from many agents, the loop can sleep between beats.
     #[test]
-    fn looking_that_does_not_pay_is_left_for_a_while() {
-        let (mut pace, now) = slept_through(40, 25_000);
+    fn polling_pauses_after_a_poll_in_vain() {
+        let (mut pace, now) = after_sleeps(40, 25_000);
         assert!(pace.looks_again(now));
         let next = now + 15_000;
         pace.note(next, next, true);
@@ -102,8 +103,8 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_beats_a_second_are_no_flood() {
-        let (mut pace, now) = slept_through(10_000, 100_000);
+    fn ten_thousand_beats_a_second_do_not_start_polling() {
+        let (mut pace, now) = after_sleeps(10_000, 100_000);
         assert!(!pace.looks_again(now));
     }
 }

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_descriptor_with_an_owner_is_not_taken() {
+    fn only_inherited_descriptors_are_taken() {
         let own = File::open("/dev/null").unwrap();
         assert!(take(own.as_raw_fd()).unwrap_err().to_string().contains("was not inherited"));
         assert!(own.metadata().is_ok());

@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_that_are_dropped_do_not_fill_the_log() {
+    fn dropped_messages_do_not_fill_the_log() {
         let (messages, _waiting) = sync_channel(1);
         let (_overlook, overlooked) = channel();
         let mut feed = Feed {
@@ -179,13 +179,13 @@ mod tests {
         for agent in 0..50 {
             feed.send(Some(1000), Message::Recovered { agent });
         }
-        assert!(feed.due_ns().is_some(), "each of 49 has a line");
+        assert!(feed.due_ns().is_some(), "a summary of the 49 dropped messages must be due");
         feed.sum_up(u64::MAX);
         assert_eq!(feed.due_ns(), None);
     }
 
     #[test]
-    fn a_stall_that_was_marked_is_passed_on_with_its_mark() {
+    fn a_stall_of_a_deaf_observer_is_passed_on_as_such() {
         let about = About { agent: 1, pid: 7, claimed_pid: 7, origin: Origin::KernelAttested };
         let mut table = StatsTable::new(0);
         let mut deaf_after = |what, cause| {

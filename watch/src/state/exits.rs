@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_are_bounded_and_what_found_no_room_is_summed() {
+    fn programs_are_bounded_and_the_rest_is_summed() {
         let mut endings = ExitCounts::default();
         for number in 0..MOST_PROGRAMS + 2 {
             endings.expect(number.to_string());

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_counts_from_its_bound_on() {
+    fn a_value_counts_in_every_bucket_with_a_bound_not_below_it() {
         let mut times = Latencies::EMPTY;
         for ns in [0, 1_000_000, 1_000_001, 1_000_000_000, 1_000_000_001] {
             times.note(&LATENCIES, ns);

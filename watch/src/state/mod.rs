@@ -210,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_agent_has_its_own_book() {
+    fn each_agent_gets_its_own_statistics() {
         let infos = [3, 5, 1].map(|agent| {
             let mut info = AgentInfo::NOBODY;
             info.agent = agent;

@@ -1,4 +1,4 @@
-//! A real Chromium, told what to do through its DevTools over a pipe.
+//! A real Chromium, controlled through the DevTools protocol over a pipe.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
@@ -8,20 +8,20 @@ use serde_json::{Value, json};
 
 use super::{Folder, PATIENCE};
 
-/// A browser with one page, which goes when it is dropped.
+/// A browser with one page. Dropping it ends the browser.
 pub(crate) struct Browser {
     process: Child,
     to: ChildStdin,
     from: BufReader<ChildStdout>,
     session: String,
-    asked: u64,
-    /// What the page has complained about.
+    last_id: u64,
+    /// Errors and warnings of the page.
     complaints: Vec<String>,
     _profile: Folder,
 }
 
 impl Browser {
-    /// As it is called on this machine, if it is there.
+    /// The name of the browser on this machine, if one is installed.
     pub(crate) fn program() -> Option<&'static str> {
         ["chromium", "chromium-browser", "google-chrome"].into_iter().find(|name| {
             let found = Command::new(name).arg("--version").output();
@@ -32,7 +32,7 @@ impl Browser {
     #[track_caller]
     pub(crate) fn start(program: &str, dark: bool) -> Self {
         let profile = Folder::new();
-        // It speaks through descriptors 3 and 4; a shell puts its own in their place.
+        // Chromium uses descriptors 3 and 4 for the protocol; the shell connects them to our pipes.
         let command = "exec \"$@\" 3<&0 4>&1 >/dev/null";
         let mut process = Command::new("sh")
             .args(["-c", command, "sh", program, "--headless=new", "--remote-debugging-pipe"])
@@ -53,71 +53,71 @@ impl Browser {
             to,
             from,
             session,
-            asked: 0,
+            last_id: 0,
             complaints: Vec::new(),
             _profile: profile,
         };
-        let made = browser.ask("Target.createTarget", json!({"url": "about:blank"}));
-        let to = json!({"targetId": made["targetId"], "flatten": true});
-        let attached = browser.ask("Target.attachToTarget", to);
+        let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
+        let to = json!({"targetId": target["targetId"], "flatten": true});
+        let attached = browser.call("Target.attachToTarget", to);
         browser.session = attached["sessionId"].as_str().unwrap().to_owned();
-        browser.ask("Runtime.enable", json!({}));
-        browser.ask("Log.enable", json!({}));
-        browser.ask("Page.enable", json!({}));
+        browser.call("Runtime.enable", json!({}));
+        browser.call("Log.enable", json!({}));
+        browser.call("Page.enable", json!({}));
         let size =
             json!({"width": 1200, "height": 560, "deviceScaleFactor": 1, "mobile": false});
-        browser.ask("Emulation.setDeviceMetricsOverride", size);
+        browser.call("Emulation.setDeviceMetricsOverride", size);
         let scheme = if dark { "dark" } else { "light" };
         let feature = json!({"name": "prefers-color-scheme", "value": scheme});
-        browser.ask("Emulation.setEmulatedMedia", json!({"features": [feature]}));
+        browser.call("Emulation.setEmulatedMedia", json!({"features": [feature]}));
         browser
     }
 
     #[track_caller]
     pub(crate) fn open(&mut self, url: &str) {
-        self.ask("Page.navigate", json!({"url": url}));
+        self.call("Page.navigate", json!({"url": url}));
     }
 
-    /// What an expression is in the page.
+    /// The value of an expression in the page.
     #[track_caller]
     pub(crate) fn value(&mut self, expression: &str) -> Value {
-        let asked = json!({"expression": expression, "returnByValue": true});
-        let answer = self.ask("Runtime.evaluate", asked);
+        let parameters = json!({"expression": expression, "returnByValue": true});
+        let answer = self.call("Runtime.evaluate", parameters);
         assert!(answer.get("exceptionDetails").is_none(), "{expression}: {answer}");
         answer["result"]["value"].clone()
     }
 
-    /// Looks until an expression is true.
+    /// Waits until an expression is true.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, expression: &str) {
         let start = std::time::Instant::now();
-        // Not all of the page may be there yet.
+        // Parts of the page may not be loaded yet.
         let expression =
             &format!("(() => {{ try {{ return {expression} }} catch {{ return false }} }})()");
         while self.value(expression) != json!(true) {
             let page = self.value("document.body?.innerText");
-            assert!(start.elapsed() < PATIENCE, "{expression} in vain on {page}");
+            assert!(start.elapsed() < PATIENCE, "{expression} is not true on {page}");
             std::thread::sleep(super::ms(50));
         }
     }
 
-    /// A picture of the page, as PNG.
+    /// A screenshot of the page, as PNG.
     pub(crate) fn picture(&mut self) -> Vec<u8> {
-        let picture = self.ask("Page.captureScreenshot", json!({"format": "png"}));
+        let picture = self.call("Page.captureScreenshot", json!({"format": "png"}));
         base64(picture["data"].as_str().unwrap())
     }
 
-    /// Errors and warnings in the page's console until now.
+    /// Errors and warnings in the page's console so far.
     pub(crate) fn complaints(&mut self) -> &[String] {
-        // What came before the answer has been read by then.
+        // All messages before this answer have been read then.
         self.value("0");
         &self.complaints
     }
 
     #[track_caller]
-    fn ask(&mut self, method: &str, parameters: Value) -> Value {
-        self.asked += 1;
-        let mut message = json!({"id": self.asked, "method": method, "params": parameters});
+    fn call(&mut self, method: &str, parameters: Value) -> Value {
+        self.last_id += 1;
+        let mut message = json!({"id": self.last_id, "method": method, "params": parameters});
         if !self.session.is_empty() {
             message["sessionId"] = json!(self.session);
         }
@@ -129,7 +129,7 @@ impl Browser {
             self.from.read_until(0, &mut bytes).unwrap();
             assert_eq!(bytes.pop(), Some(0), "the browser has ended");
             let message: Value = serde_json::from_slice(&bytes).unwrap();
-            if message["id"] == json!(self.asked) {
+            if message["id"] == json!(self.last_id) {
                 assert!(message.get("error").is_none(), "{method}: {message}");
                 return message["result"].clone();
             }
@@ -157,9 +157,9 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // It and all of its helpers.
+        // The browser and its helper processes.
         let group = -i32::try_from(self.process.id()).unwrap_or(1);
-        // SAFETY: takes numbers alone.
+        // SAFETY: only takes numbers.
         unsafe { libc::kill(group, libc::SIGKILL) };
         let _ = self.process.wait();
     }

@@ -1,4 +1,4 @@
-//! Many agents at once: over UDP, where one socket can speak for all of them.
+//! Many agents at once over UDP, where one socket can send for all of them.
 
 use std::net::UdpSocket;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use varta::{FRAME_BYTES, Frame, Status};
 
 use super::Daemon;
 
-/// Where a daemon that was told port 0 hears UDP, by its log.
+/// The UDP address of a daemon that was started with port 0, from its log.
 #[track_caller]
 pub(crate) fn udp_address_of(daemon: &Daemon) -> String {
     daemon.wait_for_log("listening for UDP");
@@ -17,7 +17,8 @@ pub(crate) fn udp_address_of(daemon: &Daemon) -> String {
     line["address"].as_str().unwrap().to_owned()
 }
 
-/// One beat of each; their pids begin at a million. Slowly enough for a queue to be drained.
+/// Sends one beat of each agent, with pids from a million on, slowly enough for the daemon to keep
+/// up.
 pub(crate) fn beat_as(address: &str, agents: Range<u32>, nonce: u64) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for agent in agents {
@@ -32,7 +33,7 @@ pub(crate) fn beat_as(address: &str, agents: Range<u32>, nonce: u64) {
     }
 }
 
-/// Has so many be followed; whose beat was lost on the way beats again.
+/// Beats until the daemon tracks this many agents. Lost beats are repeated.
 #[track_caller]
 pub(crate) fn crowd(daemon: &Daemon, http: &str, agents: u32) {
     let (address, mut nonce) = (udp_address_of(daemon), 0);

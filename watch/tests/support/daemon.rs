@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::{Folder, PATIENCE, WATCH, signal, text_of, wait_until};
 
-/// A daemon at `varta.sock` of a folder, its log in `log` there.
+/// A daemon with its socket at `varta.sock` and its log at `log` in a folder.
 pub(crate) struct Daemon {
     process: Child,
     socket: PathBuf,
@@ -14,7 +14,7 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it and waits until it watches.
+    /// Starts a daemon and waits until it is watching.
     #[track_caller]
     pub(crate) fn start(folder: &Folder, flags: &[&str]) -> Self {
         let socket = folder.join("varta.sock");
@@ -23,7 +23,7 @@ impl Daemon {
         Self::start_as(folder, Command::new(WATCH).args(all).stdin(Stdio::null()))
     }
 
-    /// As told, except for its log.
+    /// Starts a daemon with this command and waits until it is watching.
     #[track_caller]
     pub(crate) fn start_as(folder: &Folder, command: &mut Command) -> Self {
         let log = folder.join("log");
@@ -52,7 +52,7 @@ impl Daemon {
         text_of(&self.log)
     }
 
-    /// How many lines of its log contain a text.
+    /// The number of log lines that contain a text.
     pub(crate) fn count_logged(&self, text: &str) -> usize {
         self.log().lines().filter(|line| line.contains(text)).count()
     }
@@ -76,7 +76,7 @@ impl Daemon {
         signal(self.pid(), number);
     }
 
-    /// Waits until it has ended.
+    /// Waits until the daemon has ended.
     #[track_caller]
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let mut ended = None;
@@ -87,7 +87,7 @@ impl Daemon {
         ended.unwrap()
     }
 
-    /// Ends it as a service manager does; it must end well.
+    /// Ends the daemon as a service manager does; it must exit with 0.
     #[track_caller]
     pub(crate) fn end(&mut self) {
         self.signal(libc::SIGTERM);

@@ -1,4 +1,4 @@
-//! A client of HTTP that can misbehave.
+//! An HTTP client that can misbehave.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -7,17 +7,16 @@ use rustix::net::{AddressFamily, SocketType, bind, socket};
 
 use super::{Daemon, PATIENCE, wait_until};
 
-/// What was answered.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
-    /// In lower case.
+    /// Status line and headers, in lower case.
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
 impl Reply {
-    /// Out of all that came.
+    /// Parses all received bytes.
     #[track_caller]
     pub(crate) fn of(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
@@ -27,7 +26,7 @@ impl Reply {
     }
 }
 
-/// Where a daemon that was told port 0 serves HTTP, by its log.
+/// The HTTP address of a daemon that was started with port 0, from its log.
 #[track_caller]
 pub(crate) fn address_of(daemon: &Daemon) -> String {
     daemon.wait_for_log("serving HTTP");
@@ -41,7 +40,7 @@ pub(crate) fn connect(address: &str) -> TcpStream {
     patient(TcpStream::connect(address).unwrap())
 }
 
-/// From 127.0.0.N, which has a rate of its own.
+/// Connects from 127.0.0.N, which has its own rate limit.
 pub(crate) fn connect_from(last: u8, address: &str) -> TcpStream {
     connect_from_address(Ipv4Addr::new(127, 0, 0, last), address)
 }
@@ -75,7 +74,7 @@ pub(crate) fn get(address: &str, path: &str) -> Reply {
     get_with(address, path, "")
 }
 
-/// With further lines in its head, each with its end.
+/// Sends further header lines, each with its line ending.
 #[track_caller]
 pub(crate) fn get_with(address: &str, path: &str, head: &str) -> Reply {
     let request =
@@ -83,18 +82,18 @@ pub(crate) fn get_with(address: &str, path: &str, head: &str) -> Reply {
     Reply::of(&send(address, request.as_bytes()).unwrap())
 }
 
-/// The value of a sample, by its name and labels as they are written.
+/// The value of the sample with exactly this name and these labels.
 pub(crate) fn sample(metrics: &str, name: &str) -> Option<f64> {
     let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     found.map(|value| value.parse().unwrap())
 }
 
-/// Scrapes until a sample is as it should be.
+/// Scrapes until a sample has a wanted value.
 #[track_caller]
 pub(crate) fn wait_for_sample(address: &str, name: &str, wanted: impl Fn(f64) -> bool) {
     wait_until(|| {
         let reply = get(address, "/metrics");
-        // Scrapes may be limited.
+        // The scrape may be over the rate limit.
         reply.status == 200 && sample(&reply.body, name).is_some_and(&wanted)
     });
 }

@@ -1,13 +1,13 @@
-//! What these tests share: a daemon, agents to follow, folders, patience.
+//! Shared helpers of these tests.
 
-#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of this")]
 #![allow(unsafe_code, reason = "forking")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "what clippy.toml allows in tests it does not see in their helpers"
+    reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
 
 mod agent;
@@ -41,24 +41,24 @@ pub(crate) use crowd::{crowd, udp_address_of};
 pub(crate) use daemon::Daemon;
 pub(crate) use folder::Folder;
 pub(crate) use lingering::LingeringSocket;
-pub(crate) use peer::published_daemon;
+pub(crate) use peer::varta_watch_0_2;
 pub(crate) use rights::send_with_descriptors;
 pub(crate) use seccomp::forget_socket_option;
 pub(crate) use system::{
     become_user, fork_as, in_new_network_namespace, in_new_pid_namespace, needs_root, skipped,
 };
 
-/// How long anything is waited for. Reached only when something is wrong.
+/// How long a test waits for anything. Only reached when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The daemon, and its commands.
+/// The path of `varta-watch`.
 pub(crate) const WATCH: &str = env!("CARGO_BIN_EXE_varta-watch");
 
 pub(crate) const fn ms(milliseconds: u64) -> Duration {
     Duration::from_millis(milliseconds)
 }
 
-/// Looks until the condition holds.
+/// Waits until the condition holds.
 #[track_caller]
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -68,12 +68,12 @@ pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// What a file says; nothing while it is not there.
+/// The text of a file, or nothing if it cannot be read.
 pub(crate) fn text_of(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_default()
 }
 
-/// A program in a folder, of a shell or another interpreter.
+/// Creates an executable script in a folder.
 pub(crate) fn script(folder: &Folder, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();
@@ -81,7 +81,7 @@ pub(crate) fn script(folder: &Folder, name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// A file that only its owner can read.
+/// Creates a file that only its owner can read.
 pub(crate) fn secret(folder: &Folder, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);
     fs::write(&path, text).unwrap();
@@ -90,18 +90,18 @@ pub(crate) fn secret(folder: &Folder, name: &str, text: &str) -> PathBuf {
 }
 
 pub(crate) fn signal(pid: u32, signal: i32) {
-    // SAFETY: takes numbers alone.
+    // SAFETY: only takes numbers.
     let sent = unsafe { libc::kill(pid.try_into().unwrap(), signal) };
     assert_eq!(sent, 0, "{}", std::io::Error::last_os_error());
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process exists and is not a zombie.
 pub(crate) fn is_alive(pid: u32) -> bool {
     let stat = text_of(Path::new(&format!("/proc/{pid}/stat")));
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// The columns of the lines of a kind, of an export file or an audit log.
+/// The lines of an export file or audit log that have this kind in this column, split into columns.
 pub(crate) fn lines_of(path: &Path, column: usize, kind: &str) -> Vec<Vec<String>> {
     text_of(path)
         .lines()

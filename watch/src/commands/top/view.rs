@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_short() {
+    fn times_are_abbreviated() {
         for (ms, text) in [
             (0, "0ms"),
             (999, "999ms"),

@@ -85,9 +85,9 @@ impl<'a> Line<'a> {
 mod tests {
     use super::*;
 
-    /// Reckoned apart, with Python's hashlib.
+    /// The expected hashes were computed with Python's hashlib.
     #[test]
-    fn a_link_is_sha256_over_domain_kind_link_and_body() {
+    fn a_link_is_sha256_of_domain_kind_previous_link_and_body() {
         let first = Link::NONE.next("boot", "1\t0\t0\tboot\t7\t-\tfresh");
         assert_eq!(first.to_string(), FIRST);
         let second = first.next("refused", "2\t0\t0\trefused\t9\tunconfirmed_agent");
@@ -99,7 +99,7 @@ mod tests {
     const SECOND: &str = "59fa3296bd6daf6a4ca7906dd9c6cace00b861a71715b7729fd57e7544cdab07";
 
     #[test]
-    fn what_is_no_line_is_none() {
+    fn an_invalid_line_is_not_parsed() {
         for text in ["", "1", "1\t2\t3\tboot", "x\t2\t3\tboot\t-", "1\t2\t3\tboot\tabc"] {
             assert_eq!(Line::parse(text), None, "{text:?}");
         }

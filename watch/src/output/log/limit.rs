@@ -135,7 +135,7 @@ mod tests {
         assert!(limit.admits(6, Some(0)));
         assert!(limit.admits(7, None));
         assert_eq!(limit.take_left_out(limit.due_ns().unwrap() - 1), None);
-        // Lines that come before the summary is fetched are in it.
+        // The summary counts all lines until it is taken.
         assert!(!limit.admits(WINDOW_NS * 2, Some(1000)));
         let left_out = limit.take_left_out(WINDOW_NS * 2).unwrap();
         let count = 500 - MOST_OF_A_UID + 1;
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn many_users_together_have_a_limit_and_the_worst_are_named() {
+    fn all_users_together_have_a_limit_and_the_summary_names_the_worst() {
         let mut limit = LineLimit::default();
         let (mut admitted, mut lines) = (0, 0);
         for uid in 0..3 * u32::try_from(MOST_UIDS).unwrap() {

@@ -1,4 +1,4 @@
-//! The rules of recovery, in invented time.
+//! The rules of recovery, with simulated time.
 
 use varta::Status;
 use varta_observer::{ExitCause, Origin, ProgramName};
@@ -53,11 +53,11 @@ fn of_uid(uid: u32, program: &str, subject: Subject) -> Subject {
     Subject { uid: Some(uid), program, ..subject }
 }
 
-fn count(said: &[String], what: &str) -> usize {
-    said.iter().filter(|line| line.starts_with(what)).count()
+fn count(orders: &[String], prefix: &str) -> usize {
+    orders.iter().filter(|line| line.starts_with(prefix)).count()
 }
 
-/// What is ordered at a time, in words.
+/// All orders at this time, as text.
 fn orders(policy: &mut Policy, now: u64) -> Vec<String> {
     std::iter::from_fn(|| policy.next(now))
         .map(|order| match order {
@@ -81,7 +81,7 @@ fn orders(policy: &mut Policy, now: u64) -> Vec<String> {
 }
 
 #[test]
-fn a_silence_starts_one_command_and_its_success_leaves_the_rest_to_the_agent() {
+fn a_stall_starts_one_command_and_no_other_after_it_succeeds() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
@@ -92,7 +92,7 @@ fn a_silence_starts_one_command_and_its_success_leaves_the_rest_to_the_agent() {
 }
 
 #[test]
-fn only_a_command_that_fails_is_tried_again_with_waits_that_double_to_a_bound() {
+fn a_failing_command_is_retried_with_waits_that_double_up_to_a_limit() {
     let rules = Rules { tries: 9, backoff_max_ns: 10 * S, ..RULES };
     let mut policy = Policy::new(rules);
     policy.stalled(0, stalled(1), None);
@@ -113,7 +113,7 @@ fn only_a_command_that_fails_is_tried_again_with_waits_that_double_to_a_bound() 
 }
 
 #[test]
-fn a_new_run_begins_with_the_first_wait_again() {
+fn a_new_run_starts_again_with_the_first_wait() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
@@ -145,15 +145,15 @@ fn a_crash_starts_a_command_and_its_success_ends_the_run() {
 }
 
 #[test]
-fn an_end_with_code_0_is_no_crash() {
+fn an_exit_with_code_0_is_not_a_crash() {
     let mut policy = Policy::new(RULES);
     policy.exited(0, subject(1, Cause::Exit(ExitCause::Code(0))));
     assert_eq!(orders(&mut policy, S), Vec::<String>::new());
 }
 
-/// The command has killed it, as it should.
+/// The command may have killed the agent itself.
 #[test]
-fn an_exit_during_or_after_a_run_starts_no_other() {
+fn an_exit_during_or_after_a_run_starts_no_second_run() {
     for success in [true, false] {
         let mut policy = Policy::new(RULES);
         policy.stalled(0, stalled(1), None);
@@ -177,7 +177,7 @@ fn an_exit_during_or_after_a_run_starts_no_other() {
 }
 
 #[test]
-fn after_the_last_try_an_exit_starts_nothing_and_a_recovery_clears_the_way() {
+fn after_giving_up_an_exit_starts_nothing_unless_the_agent_recovered() {
     let rules = Rules { tries: 1, ..RULES };
     for recovers in [true, false] {
         let mut policy = Policy::new(rules.clone());
@@ -199,7 +199,7 @@ fn after_the_last_try_an_exit_starts_nothing_and_a_recovery_clears_the_way() {
 }
 
 #[test]
-fn what_waits_to_start_is_dropped_when_the_agent_recovers_or_ends_of_itself() {
+fn a_waiting_run_is_dropped_when_the_agent_recovers_or_exits_cleanly() {
     let rules = Rules { budget: 1, ..RULES };
     let mut policy = Policy::new(rules);
     for agent in 1..=3 {
@@ -217,7 +217,7 @@ fn what_waits_to_start_is_dropped_when_the_agent_recovers_or_ends_of_itself() {
 }
 
 #[test]
-fn runs_for_one_pid_keep_their_distance() {
+fn runs_for_one_pid_are_debounced() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
@@ -226,14 +226,14 @@ fn runs_for_one_pid_keep_their_distance() {
     policy.stalled(400 * MS, stalled(1), None);
     assert_eq!(orders(&mut policy, 400 * MS), ["ended 1 recovered", "debounced 1 600"]);
     assert_eq!(policy.next_due(), Some(S));
-    // Another pid has nothing to do with it.
+    // Another pid does not have to wait.
     policy.stalled(500 * MS, stalled(2), None);
     assert_eq!(orders(&mut policy, 500 * MS), ["start 2 1"]);
     assert_eq!(orders(&mut policy, S), ["start 1 1"]);
 }
 
 #[test]
-fn a_second_silence_waits_for_the_command_of_the_first() {
+fn a_second_stall_waits_for_the_command_of_the_first() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
@@ -241,13 +241,13 @@ fn a_second_silence_waits_for_the_command_of_the_first() {
     assert_eq!(orders(&mut policy, S), ["ended 1 recovered"]);
     policy.stalled(5 * S, stalled(1), None);
     assert_eq!(orders(&mut policy, 6 * S), Vec::<String>::new());
-    // How the first went is nothing to the second.
+    // The result of the first command does not affect the second run.
     policy.ended(7 * S, 1, false);
     assert_eq!(orders(&mut policy, 7 * S), ["start 1 1"]);
 }
 
 #[test]
-fn a_command_that_outlives_the_silence_is_not_repeated() {
+fn a_command_that_fails_after_the_agent_recovered_is_not_retried() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
@@ -258,14 +258,18 @@ fn a_command_that_outlives_the_silence_is_not_repeated() {
 }
 
 #[test]
-fn a_mass_stall_spends_the_budget_and_is_said_once() {
+fn a_mass_stall_spends_the_budget_and_is_reported_once() {
     let mut policy = Policy::new(RULES);
     for agent in 1..=300 {
         policy.stalled(agent, stalled(agent), None);
     }
-    let said = orders(&mut policy, S);
+    let ordered = orders(&mut policy, S);
     assert_eq!(
-        (count(&said, "start"), count(&said, "over budget"), count(&said, "budget spent")),
+        (
+            count(&ordered, "start"),
+            count(&ordered, "over budget"),
+            count(&ordered, "budget spent")
+        ),
         (20, 280, 1)
     );
     for agent in 1..=20 {
@@ -273,17 +277,17 @@ fn a_mass_stall_spends_the_budget_and_is_said_once() {
     }
     assert_eq!(policy.next_due(), Some(61 * S));
     assert_eq!(orders(&mut policy, 61 * S - 1), Vec::<String>::new());
-    let said = orders(&mut policy, 61 * S);
-    assert_eq!((count(&said, "start"), said.len()), (20, 20));
+    let ordered = orders(&mut policy, 61 * S);
+    assert_eq!((count(&ordered, "start"), ordered.len()), (20, 20));
     for agent in 21..=300 {
         policy.recovered(agent);
     }
-    let said = orders(&mut policy, 62 * S);
-    assert_eq!(said.last().unwrap(), "budget free 280");
+    let ordered = orders(&mut policy, 62 * S);
+    assert_eq!(ordered.last().unwrap(), "budget free 280");
 }
 
 #[test]
-fn commands_that_never_end_hold_their_place_in_the_budget() {
+fn commands_that_never_end_keep_counting_against_the_budget() {
     let rules = Rules { budget: 2, ..RULES };
     let mut policy = Policy::new(rules);
     for agent in 1..=3 {
@@ -299,7 +303,7 @@ fn commands_that_never_end_hold_their_place_in_the_budget() {
 }
 
 #[test]
-fn who_is_not_fit_to_act_on_is_refused_unless_told_otherwise() {
+fn agents_that_are_unsafe_to_act_on_are_refused_unless_the_rules_allow_them() {
     let of = |origin, pid, unconfirmed| Subject { origin, pid, unconfirmed, ..stalled(1) };
     let cases = [
         (of(Origin::Network, 0, false), Some("unauthenticated_transport")),
@@ -328,22 +332,25 @@ fn who_is_not_fit_to_act_on_is_refused_unless_told_otherwise() {
         };
         assert_eq!(orders(&mut policy, 0), [expected]);
     }
-    // A sealed agent whose frames may be a recording takes two flags.
+    // An unconfirmed agent over sealed UDP needs both flags.
     let mut policy = Policy::new(Rules { for_sealed: true, ..RULES });
     policy.stalled(0, of(Origin::SecureNetwork, 0, true), None);
     assert_eq!(orders(&mut policy, 0), ["refused 1 unconfirmed_agent"]);
 }
 
 #[test]
-fn memory_is_bounded_and_runs_that_wait_for_nothing_make_room() {
+fn runs_are_bounded_and_finished_runs_make_room() {
     let rules = Rules { capacity: 3, budget: 100, ..RULES };
     let mut policy = Policy::new(rules);
     for agent in 1..=4 {
         policy.stalled(0, stalled(agent), None);
     }
-    let said = orders(&mut policy, 0);
-    assert_eq!(said.len(), 4, "{said:?}");
-    assert_eq!(said.iter().filter(|line| *line == "refused 4 outstanding_capacity").count(), 1);
+    let ordered = orders(&mut policy, 0);
+    assert_eq!(ordered.len(), 4, "{ordered:?}");
+    assert_eq!(
+        ordered.iter().filter(|line| *line == "refused 4 outstanding_capacity").count(),
+        1
+    );
     policy.ended(0, 1, true);
     policy.stalled(5 * S, stalled(5), None);
     assert_eq!(orders(&mut policy, 5 * S), ["start 5 1"]);
@@ -356,7 +363,7 @@ fn memory_is_bounded_and_runs_that_wait_for_nothing_make_room() {
 }
 
 mod shared {
-    //! Nobody's crashes take recovery away from others, and refused agents get their turn.
+    //! Crashes of one user must not block recovery for others, and refused agents get a run later.
 
     use super::*;
 
@@ -367,38 +374,38 @@ mod shared {
     }
 
     #[test]
-    fn a_flood_of_crashes_delays_no_other_user_and_leaves_it_room() {
+    fn a_flood_of_crashes_does_not_delay_or_crowd_out_another_user() {
         let mut policy = Policy::new(Rules { capacity: 100, ..RULES });
         for agent in 1..=6_000 {
             policy.exited(agent, crash(agent, "crasher"));
         }
-        let said = orders(&mut policy, S);
-        assert_eq!((count(&said, "start"), count(&said, "refused")), (20, 5_900));
-        // Its user has had no command in this window, so the budget that is spent is not its.
+        let ordered = orders(&mut policy, S);
+        assert_eq!((count(&ordered, "start"), count(&ordered, "refused")), (20, 5_900));
+        // This user has had no command in this window, so one starts although the budget is spent.
         policy.stalled(S, stalled(7_000), None);
-        let said = orders(&mut policy, S);
-        assert_eq!(said, ["refused 100 outstanding_capacity", "start 7000 1"]);
-        // A second one waits for the budget, but not for those that came before it.
+        let ordered = orders(&mut policy, S);
+        assert_eq!(ordered, ["refused 100 outstanding_capacity", "start 7000 1"]);
+        // A second one waits for the budget, but not for all the crashes before it.
         policy.stalled(2 * S, stalled(7_001), None);
-        let said = orders(&mut policy, 2 * S);
-        assert_eq!(said, ["refused 99 outstanding_capacity", "over budget 7001"]);
+        let ordered = orders(&mut policy, 2 * S);
+        assert_eq!(ordered, ["refused 99 outstanding_capacity", "over budget 7001"]);
         (1..=20).for_each(|agent| policy.ended(3 * S, agent, true));
         policy.ended(3 * S, 7_000, true);
-        let said = orders(&mut policy, 62 * S);
-        let starts: Vec<_> = said.iter().filter(|line| line.starts_with("start")).collect();
+        let ordered = orders(&mut policy, 62 * S);
+        let starts: Vec<_> = ordered.iter().filter(|line| line.starts_with("start")).collect();
         assert_eq!(starts[..2], ["start 21 1", "start 7001 1"]);
-        assert_eq!(count(&said, "start"), 20);
+        assert_eq!(count(&ordered, "start"), 20);
     }
 
     #[test]
-    fn commands_that_never_end_leave_each_other_user_one() {
+    fn commands_that_never_end_leave_one_command_to_each_other_user() {
         let mut policy = Policy::new(Rules { budget: 2, ..RULES });
         (1..=9).for_each(|agent| policy.exited(0, crash(agent, "crasher")));
         assert_eq!(count(&orders(&mut policy, 0), "start"), 2);
         for (agent, starts) in [(10, 1), (11, 1), (12, 0)] {
             let uid = u32::try_from(agent).unwrap();
             policy.stalled(999 * S, of_uid(uid, "service", stalled(agent)), None);
-            // All of them together are not more than the budget again.
+            // Such extra commands together are at most the budget again.
             assert_eq!(count(&orders(&mut policy, 999 * S), "start"), starts);
         }
     }
@@ -427,22 +434,22 @@ mod shared {
     }
 
     #[test]
-    fn a_program_does_not_fill_the_room_for_others_of_its_user() {
+    fn one_program_cannot_crowd_out_others_of_its_user() {
         let mut policy = Policy::new(Rules { capacity: 10, budget: 1, ..RULES });
         (1..=20).for_each(|agent| policy.exited(agent, crash(agent, "crasher")));
         orders(&mut policy, S);
         policy.exited(S, crash(21, "service"));
-        let said = orders(&mut policy, S);
-        assert_eq!(said, ["refused 10 outstanding_capacity", "over budget 21"]);
+        let ordered = orders(&mut policy, S);
+        assert_eq!(ordered, ["refused 10 outstanding_capacity", "over budget 21"]);
     }
 
     #[test]
-    fn a_stall_that_was_refused_gets_its_run_when_there_is_room() {
+    fn a_refused_stall_gets_its_run_when_there_is_room() {
         let mut policy = Policy::new(Rules { capacity: 2, budget: 1, ..RULES });
         (1..=4).for_each(|agent| policy.stalled(0, stalled(agent), None));
-        let said = orders(&mut policy, 0);
-        assert_eq!(count(&said, "refused"), 2);
-        // A crash that finds no room is over and done with, and so is who beats again.
+        let ordered = orders(&mut policy, 0);
+        assert_eq!(count(&ordered, "refused"), 2);
+        // Crashes that found no room and agents that recovered get no run later.
         policy.exited(0, subject(5, CRASH));
         policy.recovered(4);
         assert_eq!(orders(&mut policy, 0), ["refused 5 outstanding_capacity"]);
@@ -454,7 +461,7 @@ mod shared {
     }
 
     #[test]
-    fn a_refusal_that_repeats_is_said_once() {
+    fn a_repeated_refusal_is_reported_once() {
         let mut policy = Policy::new(Rules { capacity: 1, ..RULES });
         policy.stalled(0, stalled(1), None);
         policy.stalled(0, stalled(2), None);
@@ -473,15 +480,15 @@ mod shared {
         orders(&mut policy, 0);
         assert_eq!(orders(&mut policy, 89 * S), Vec::<String>::new());
         assert_eq!(policy.next_due(), Some(90 * S));
-        let said = orders(&mut policy, 90 * S);
+        let ordered = orders(&mut policy, 90 * S);
         assert_eq!(
-            said[..3],
+            ordered[..3],
             [2, 3, 4].map(|agent| format!("refused {agent} waited_too_long"))
         );
     }
 
     #[test]
-    fn a_start_that_does_not_take_place_costs_no_budget() {
+    fn a_start_that_fails_its_last_check_costs_no_budget() {
         let mut policy = Policy::new(Rules { budget: 1, ..RULES });
         (1..=2).for_each(|agent| policy.exited(0, crash(agent, "crasher")));
         assert!(matches!(policy.next(0), Some(Order::Start { .. })));
@@ -491,7 +498,7 @@ mod shared {
 }
 
 mod pidfds {
-    //! A run owns its descriptor, and who has none to come has none open.
+    //! Each run owns its pidfd, and agents without a planned run have none open.
 
     use std::fs;
 
@@ -503,32 +510,32 @@ mod pidfds {
         Some(pidfd_open(getpid(), PidfdFlags::empty()).unwrap())
     }
 
-    /// How many pidfds this process has. Other tests beside this one open none.
-    fn open() -> usize {
+    /// The number of open pidfds of this process. No other unit test opens any.
+    fn count_open() -> usize {
         let links = fs::read_dir("/proc/self/fd").unwrap();
         let links = links.filter_map(|link| fs::read_link(link.unwrap().path()).ok());
         links.filter(|to| to.to_string_lossy().contains("pidfd")).count()
     }
 
-    /// All in one test, because it counts what the whole process has open.
+    /// One test, because it counts the descriptors of the whole process.
     #[test]
-    fn however_a_stall_ends_its_descriptor_is_closed() {
-        let before = open();
+    fn the_pidfd_of_a_stall_is_closed_however_it_ends() {
+        let before = count_open();
         let rules = Rules { capacity: 50, pidfds: 20, debounce_ns: 0, tries: 1, ..RULES };
         let mut policy = Policy::new(rules);
-        // Ten thousand are refused: unconfirmed ones, then those without room.
+        // Ten thousand are refused: unconfirmed agents, then agents without room.
         for agent in 1..=9_980 {
             let refused = Subject { unconfirmed: true, ..stalled(agent) };
             policy.stalled(0, refused, pidfd());
             policy.exited(0, Subject { cause: Cause::Exit(ExitCause::Code(0)), ..refused });
         }
         (10_001..=10_070).for_each(|agent| policy.stalled(0, stalled(agent), pidfd()));
-        let said = orders(&mut policy, 0);
-        assert_eq!((count(&said, "refused"), count(&said, "start")), (10_000, 20));
-        assert_eq!(open() - before, 20);
+        let ordered = orders(&mut policy, 0);
+        assert_eq!((count(&ordered, "refused"), count(&ordered, "start")), (10_000, 20));
+        assert_eq!(count_open() - before, 20);
         assert!((10_001..=10_020).all(|agent| policy.pidfd(agent).is_some()));
 
-        // Those without for want of room get one when others are through.
+        // Agents that were refused for lack of room get a pidfd when other runs are over.
         for agent in 10_001..=10_020 {
             match agent % 4 {
                 0 => policy.ended(0, agent, true),
@@ -537,33 +544,33 @@ mod pidfds {
                 _ => policy.exited(0, subject(agent, CRASH)),
             }
         }
-        assert_eq!(open(), before);
+        assert_eq!(count_open(), before);
         (10_001..=10_020).for_each(|agent| policy.ended(0, agent, true));
-        let said = orders(&mut policy, 0);
-        assert!(said.last().unwrap().starts_with("look again [10021, "), "{said:?}");
+        let ordered = orders(&mut policy, 0);
+        assert!(ordered.last().unwrap().starts_with("look again [10021, "), "{ordered:?}");
         policy.looked_at_again(0, stalled(10_021), pidfd());
         policy.looked_at_again(0, stalled(10_022), pidfd());
-        assert!(policy.pidfd(10_021).is_some() && open() - before == 2);
+        assert!(policy.pidfd(10_021).is_some() && count_open() - before == 2);
 
-        // Another user's stall is not without when one user has them all.
+        // If one user has all pidfds, another user's stall still gets one.
         (10_023..=10_040).for_each(|agent| policy.looked_at_again(0, stalled(agent), pidfd()));
-        assert_eq!(open() - before, 20);
+        assert_eq!(count_open() - before, 20);
         policy.stalled(0, of_uid(1, "service", stalled(20_000)), pidfd());
         assert!(policy.pidfd(20_000).is_some() && policy.pidfd(10_040).is_none());
-        assert_eq!(open() - before, 20);
+        assert_eq!(count_open() - before, 20);
 
         policy.exited(0, subject(10_021, CRASH));
         policy.exited(0, subject(10_022, Cause::Exit(ExitCause::Code(0))));
         policy.recovered(10_023);
-        assert_eq!(open() - before, 17);
+        assert_eq!(count_open() - before, 17);
         policy.rest();
-        assert_eq!(open(), before);
+        assert_eq!(count_open(), before);
     }
 }
 
 mod at_random {
-    //! Whatever happens in whatever order: one command per agent at a time, never more than
-    //! twice the budget, and nothing left over in the end.
+    //! For any sequence of steps: one command per agent at a time, never more than twice the budget,
+    //! and nothing left in the end.
 
     use std::collections::HashSet;
 
@@ -616,7 +623,7 @@ mod at_random {
                 assert_eq!(distinct.len(), running.len());
                 assert!(running.len() <= 6);
                 assert!(starts.iter().filter(|at| **at + 5 * S > now).count() <= 6);
-                // What each share has is what there is in all.
+                // The counts per user must add up to the total.
                 assert_eq!(policy.planned.len(), policy.due.len() + policy.waiting.len());
                 assert!(policy.runs.len() <= 6 && policy.overlooked.len() <= 6);
             };
@@ -656,7 +663,7 @@ mod at_random {
 }
 
 #[test]
-fn what_was_started_before_recovery_was_turned_off_counts_afterwards() {
+fn commands_started_before_recovery_was_turned_off_still_count() {
     let rules = Rules { budget: 2, debounce_ns: 0, ..RULES };
     let window = rules.window_ns;
     let mut policy = Policy::new(rules);
@@ -669,7 +676,7 @@ fn what_was_started_before_recovery_was_turned_off_counts_afterwards() {
     policy.rest();
     assert_eq!((orders(&mut policy, 1), policy.next_due()), (vec![], None));
 
-    // On again. The first agent's command runs still, and one agent has one at a time.
+    // Recovery is on again. The first agent's command still runs, and an agent has one at a time.
     policy.stalled(2, stalled(1), None);
     policy.stalled(2, stalled(2), None);
     assert_eq!(orders(&mut policy, 2), ["budget spent", "over budget 2"]);

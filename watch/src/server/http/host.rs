@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_localhost_and_given_names_are_ours() {
+    fn ip_addresses_localhost_and_given_names_are_accepted() {
         let names = ["monitor.example".to_owned()];
         let is_ours = |host: &str| is_ours(&host.parse().unwrap(), &names);
         for host in ["127.0.0.1", "10.0.0.5:9464", "[::1]:9464", "LocalHost:1", "localhost."] {

@@ -79,21 +79,24 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_let_through_and_then_the_rate() {
+    fn a_burst_is_admitted_and_then_the_rate() {
         let (mut limits, start) = (Limits::new(5, 10), Instant::now());
         for _ in 0..10 {
             assert!(limits.admit(asker(1), start));
         }
         assert!(!limits.admit(asker(1), start));
         assert!(limits.admit(asker(2), start));
-        assert!(limits.admit((asker(1).0, true), start), "the token has a rate of its own");
+        assert!(
+            limits.admit((asker(1).0, true), start),
+            "requests with the token have their own rate"
+        );
         let later = start + Duration::from_millis(201);
         assert!(limits.admit(asker(1), later));
         assert!(!limits.admit(asker(1), later));
     }
 
     #[test]
-    fn sources_kept_are_bounded_and_a_newcomer_is_never_refused() {
+    fn kept_sources_are_bounded_and_a_new_source_is_never_refused() {
         let (mut limits, start) = (Limits::new(5, 10), Instant::now());
         for last in 0..5_000 {
             let now = start + Duration::from_micros(last.into());

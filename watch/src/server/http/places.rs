@@ -150,7 +150,7 @@ mod tests {
         IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)).into()
     }
 
-    /// Takes a place at a time of its own.
+    /// Takes a place, each with a later time than the one before.
     fn take(places: &Rc<Places>, source: Source, age: &mut u64) -> Place {
         let (place, _) = places.take(source);
         *age += 1;
@@ -172,18 +172,24 @@ mod tests {
         let few: Vec<_> = (0..8).map(|_| take(&places, remote(1), &mut age)).collect();
         let many: Vec<_> = (0..=255).map(|last| take(&places, local(last), &mut age)).collect();
         assert_eq!((held(&few), held(&many)), (8, MOST - 8));
-        assert!(!many[..8].iter().any(is_open), "the oldest of the most");
+        assert!(
+            !many[..8].iter().any(is_open),
+            "the oldest connections of the largest source must be closed"
+        );
         many[8].asked();
         many[9].trust();
         let newcomer = take(&places, remote(2), &mut age);
         assert!(is_open(&newcomer) && is_open(&many[8]) && is_open(&many[9]));
-        assert!(!is_open(&many[10]), "it waits for no answer and has shown no token");
+        assert!(
+            !is_open(&many[10]),
+            "a connection without request or token must be closed first"
+        );
         drop((few, many, newcomer));
         assert!(places.open.borrow().is_empty());
     }
 
     #[test]
-    fn peers_leave_places_to_this_machine_and_to_sources_that_have_shown_the_token() {
+    fn other_machines_leave_room_for_this_one_and_for_sources_with_the_token() {
         let (places, mut age) = (Rc::new(Places::default()), 0);
         let peers: Vec<_> =
             (0..=255).map(|last| take(&places, remote(last), &mut age)).collect();

@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn one_network_of_version_6_is_one_source() {
+    fn an_ipv6_64_network_is_one_source() {
         assert_eq!(source("2001:db8::1"), source("2001:db8::2"));
         assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
         assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));

@@ -208,7 +208,7 @@ mod tests {
         AgentStats { pid, claimed_pid: pid, beats, stalls: 1, ..AgentStats::EMPTY }
     }
 
-    /// What is left of the three families, without their heads.
+    /// The samples of the three families, without comment lines.
     fn pids(rows: &[Row<'_>]) -> String {
         let texts = write_pids(rows, &stats(0, 1000), Format::Prometheus).concat();
         let samples = texts.lines().filter(|line| !line.starts_with('#'));
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_is_whose_it_is_now() {
+    fn samples_by_pid_belong_to_the_current_owner_of_the_pid() {
         let [first, second, third] = [1, 10, 100].map(|beats| stats(7, beats));
         let row = |agent, stats, followed| Row { agent, stats, followed, intervals: false };
         let mut info = AgentInfo::NOBODY;
@@ -224,21 +224,21 @@ mod tests {
         let mut silent = AgentInfo::NOBODY;
         silent.stalled = true;
 
-        // Nobody has it any more: of who had it last.
-        let gone = pids(&[row(1, &first, None), row(2, &second, None)]);
+        // No agent has the pid any more: its last owner counts.
+        let ended = pids(&[row(1, &first, None), row(2, &second, None)]);
         assert_eq!(
-            gone,
+            ended,
             "varta_beats_total{pid=\"7\"} 10\nvarta_beats_total{pid=\"0\"} 1001\n\
              varta_stalls_total{pid=\"7\"} 1\nvarta_stalls_total{pid=\"0\"} 2\n"
         );
-        let taken = pids(&[row(1, &first, None), row(3, &third, Some(&info))]);
+        let reused = pids(&[row(1, &first, None), row(3, &third, Some(&info))]);
         assert_eq!(
-            taken,
+            reused,
             "varta_beats_total{pid=\"7\"} 100\nvarta_beats_total{pid=\"0\"} 1001\n\
              varta_stalls_total{pid=\"7\"} 1\nvarta_stalls_total{pid=\"0\"} 2\n\
              varta_status{pid=\"7\"} 1\n"
         );
-        // Two hosts may claim the same.
+        // Agents on two hosts may claim the same pid.
         let shared = pids(&[
             row(1, &first, Some(&info)),
             row(2, &first, Some(&silent)),

@@ -256,7 +256,7 @@ mod tests {
     use crate::state::histogram::{LATENCIES, Latencies};
 
     #[test]
-    fn a_counter_is_named_as_its_format_wants_it() {
+    fn counters_are_named_as_each_format_requires() {
         let text = |format| {
             let mut exposition = Exposition::new(format);
             exposition.counter("a_b", "What it is.").put("", 7);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn nanoseconds_are_seconds_exactly() {
+    fn nanoseconds_become_exact_seconds() {
         for (ns, seconds) in [
             (0, "0"),
             (1, "0.000000001"),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_histogram_counts_upwards_and_names_its_bounds() {
+    fn histogram_buckets_are_cumulative() {
         let mut times = Latencies::EMPTY;
         for ns in [1_000_000, 2_000_000, 3_000_000_000] {
             times.note(&LATENCIES, ns);
@@ -304,12 +304,12 @@ mod tests {
     }
 
     #[test]
-    fn what_would_end_a_label_is_escaped() {
+    fn special_characters_in_label_values_are_escaped() {
         assert_eq!(label("program", "a\"b\\c\nd"), r#"program="a\"b\\c\nd""#);
     }
 
     #[test]
-    fn open_metrics_is_given_to_who_asks_for_it() {
+    fn open_metrics_is_chosen_by_the_accept_header() {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2";
         assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
         for other in ["", "*/*", "text/plain", "application/openmetrics-text;q=0"] {

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_found_no_room_never_gets_any() {
+    fn an_agent_refused_once_stays_refused() {
         let mut bound = Bound::new(2);
         assert_eq!(bound.look_at(&[1, 2, 3]), [true, true, false]);
         assert_eq!(bound.look_at(&[2, 3, 4, 5]), [true, false, true, false]);
