@@ -1,4 +1,4 @@
-"""What the tests share: the daemon, agents, and tools that only the system can give."""
+"""Shared helpers: the daemon, agents, and tools that the system must provide."""
 
 import os
 import shutil
@@ -33,14 +33,14 @@ def tool(name: str) -> str:
 
 
 def run(*command: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Runs a program to its end, and keeps what it says."""
+    """Runs a program to its end and captures its output."""
     return subprocess.run(
         [str(word) for word in command], capture_output=True, text=True, timeout=DEADLINE, **options
     )
 
 
 def wait_until(what: str, look: Callable[[], Any]) -> Any:
-    """Looks until something true is seen."""
+    """Calls `look` until it returns something true, and returns that."""
     end = time.monotonic() + DEADLINE
     while not (seen := look()):
         if time.monotonic() > end:
@@ -80,7 +80,7 @@ def fetch(url: str) -> str:
 
 
 class Processes:
-    """Processes that end with the test."""
+    """Starts processes and ends them with the test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -112,7 +112,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 
 
 class Daemon:
-    """A daemon that runs."""
+    """A running daemon."""
 
     def __init__(
         self, processes: Processes, folder: Path, *flags: object, **options: Any

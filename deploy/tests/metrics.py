@@ -1,4 +1,4 @@
-"""What rules and dashboard name, and what a scrape holds."""
+"""The metrics that rules and dashboard use, and those that a scrape contains."""
 
 import json
 import re
@@ -18,13 +18,13 @@ GROUPING = re.compile(r"\b(?:by|on|group_left) \(([a-z_, ]+)\)")
 SAMPLE = re.compile(r"^([a-z_:0-9]+)(?:\{(.*)\})? \S+$")
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
-# What Prometheus adds by itself, and what a test's time cannot be made to hold.
+# Prometheus adds these labels itself.
 ADDED = {"job", "instance"}
 
 
 @dataclass
 class Scrape:
-    """The samples of a scrape: of each name the labels, of each label the values."""
+    """The samples of a scrape: the labels of each name, and the values of each label."""
 
     labels: dict[str, dict[str, set[str]]] = field(default_factory=dict)
 
@@ -35,10 +35,10 @@ class Scrape:
             if line.startswith("#"):
                 continue
             sample = SAMPLE.match(line)
-            assert sample, f"no sample: {line}"
-            name, said = sample.groups()
+            assert sample, f"not a sample: {line}"
+            name, listed = sample.groups()
             values = labels.setdefault(name, defaultdict(set))
-            for label, value in LABEL.findall(said or ""):
+            for label, value in LABEL.findall(listed or ""):
                 values[label].add(value)
         return cls(labels)
 
@@ -60,7 +60,7 @@ def dashboard() -> dict:
 
 
 def expressions() -> Iterator[tuple[str, str]]:
-    """Where an expression stands, and the expression."""
+    """Each expression, with the place where it is used."""
     for rule in alerts():
         yield f"alert {rule['alert']}", rule["expr"]
     for rule in recorded():
@@ -75,7 +75,7 @@ def expressions() -> Iterator[tuple[str, str]]:
 
 
 def faults(expression: str, scrape: Scrape) -> Iterator[str]:
-    """What an expression names and the scrape has not."""
+    """The names in an expression that the scrape does not have."""
     known_records = {rule["record"] for rule in recorded()}
     for name in set(RECORDED.findall(expression)) - known_records:
         yield f"no rule records {name}"
@@ -98,4 +98,4 @@ def faults(expression: str, scrape: Scrape) -> Iterator[str]:
     labels = {label for name in names for label in scrape.labels.get(name, {})} | ADDED
     for grouping in GROUPING.findall(expression) if names else []:
         for label in set(grouping.split(", ")) - labels:
-            yield f"no metric here has a label {label}"
+            yield f"no metric in it has a label {label}"

@@ -1,5 +1,5 @@
-"""From a process's death to a webhook, through real Prometheus and Alertmanager, with the
-configuration that is shipped."""
+"""From the end of a process to a webhook, through real Prometheus and Alertmanager, with the shipped
+configuration."""
 
 import http.server
 import json
@@ -25,18 +25,18 @@ from conftest import (
 
 
 class Webhook:
-    """Keeps each alert that it is told of: its name, whether it fires, and its labels."""
+    """Records each alert that it receives: its name, its status and its labels."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str, dict]] = []
-        told = self.told
+        self.received: list[tuple[str, str, dict]] = []
+        received = self.received
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
                 for alert in json.loads(self.rfile.read(length))["alerts"]:
                     labels = alert["labels"]
-                    told.append((labels["alertname"], alert["status"], labels))
+                    received.append((labels["alertname"], alert["status"], labels))
                 self.send_response(200)
                 self.end_headers()
 
@@ -51,8 +51,8 @@ class Webhook:
         return f"http://127.0.0.1:{self.server.server_port}/"
 
     def labels(self, name: str, status: str) -> dict | None:
-        """Of the first such alert."""
-        return next((told[2] for told in self.told if told[:2] == (name, status)), None)
+        """The labels of the first such alert."""
+        return next((it[2] for it in self.received if it[:2] == (name, status)), None)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 def alertmanager(processes: Processes, folder: Path, webhook: Webhook) -> str:
-    """Starts one with what is shipped, told where the webhook is and to be quick."""
+    """Starts it with the shipped configuration, this webhook and short intervals."""
     config = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())
     config["receivers"][0]["webhook_configs"][0]["url"] = webhook.url
     config["route"]["group_interval"] = "1s"
@@ -79,13 +79,13 @@ def alertmanager(processes: Processes, folder: Path, webhook: Webhook) -> str:
     return address
 
 
-def prometheus(processes: Processes, folder: Path, watched: str, told: str) -> str:
-    """Starts one with what is shipped, told where the others are and to look often."""
+def prometheus(processes: Processes, folder: Path, watched: str, alertmanager: str) -> str:
+    """Starts it with the shipped configuration, these addresses and short intervals."""
     shipped = DEPLOY / "prometheus"
     config = yaml.safe_load((shipped / "prometheus.yml").read_text())
     config["global"] = {"scrape_interval": "500ms", "evaluation_interval": "500ms"}
     config["rule_files"] = [str(shipped / name) for name in config["rule_files"]]
-    config["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [told]}]
+    config["alerting"]["alertmanagers"][0]["static_configs"] = [{"targets": [alertmanager]}]
     [scrape] = config["scrape_configs"]
     scrape["static_configs"] = [{"targets": [watched]}]
     scrape["authorization"]["credentials_file"] = str(secret(folder))
@@ -99,26 +99,26 @@ def prometheus(processes: Processes, folder: Path, watched: str, told: str) -> s
     return address
 
 
-def query(address: str, asked: str) -> list[dict]:
+def query(address: str, expression: str) -> list[dict]:
     try:
-        url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': asked})}"
+        url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
         return json.loads(fetch(url))["data"]["result"]
     except OSError:
         # It has not started yet.
         return []
 
 
-def test_a_death_and_a_silence_reach_the_webhook(
+def test_a_crash_and_a_stall_reach_the_webhook(
     processes: Processes, tmp_path: Path, webhook: Webhook
 ) -> None:
     daemon = Daemon(processes, tmp_path, "--prom-token-file", secret(tmp_path))
-    told = alertmanager(processes, tmp_path, webhook)
-    asked = prometheus(processes, tmp_path, daemon.address, told)
+    alerts = alertmanager(processes, tmp_path, webhook)
+    server = prometheus(processes, tmp_path, daemon.address, alerts)
     crashing, silent = (processes.beat(daemon.socket) for _ in range(2))
-    wait_until("both agents to be scraped", lambda: len(query(asked, "varta_agent_info")) == 2)
-    seen = 'count_over_time(varta_program_exits_total{program="beat"}[1m]) > 2'
-    wait_until("exits to be scraped", lambda: query(asked, seen))
-    assert webhook.told == []
+    wait_until("both agents to be scraped", lambda: len(query(server, "varta_agent_info")) == 2)
+    scraped = 'count_over_time(varta_program_exits_total{program="beat"}[1m]) > 2'
+    wait_until("exits to be scraped", lambda: query(server, scraped))
+    assert webhook.received == []
 
     crashing.kill()
     crashed = wait_until("the crash", lambda: webhook.labels("VartaAgentCrashed", "firing"))
@@ -126,15 +126,15 @@ def test_a_death_and_a_silence_reach_the_webhook(
     assert crashed["instance"] == daemon.address
 
     silent.send_signal(signal.SIGSTOP)
-    labels = wait_until("the silence", lambda: webhook.labels("VartaAgentSilent", "firing"))
+    labels = wait_until("the stall", lambda: webhook.labels("VartaAgentSilent", "firing"))
     assert (labels["program"], labels["pid"]) == ("beat", str(silent.pid))
     silent.send_signal(signal.SIGCONT)
-    wait_until("the return", lambda: webhook.labels("VartaAgentSilent", "resolved"))
+    wait_until("the recovery", lambda: webhook.labels("VartaAgentSilent", "resolved"))
 
-    # What went wrong beyond that: nothing.
-    assert {name for name, _, _ in webhook.told} == {"VartaAgentCrashed", "VartaAgentSilent"}
+    # No other alert fired.
+    assert {name for name, _, _ in webhook.received} == {"VartaAgentCrashed", "VartaAgentSilent"}
 
 
-def test_alertmanager_takes_its_configuration() -> None:
+def test_alertmanager_accepts_its_configuration() -> None:
     checked = run(tool("amtool"), "check-config", DEPLOY / "alertmanager" / "alertmanager.yml")
     assert checked.returncode == 0, checked.stderr

@@ -1,4 +1,4 @@
-"""The example of a configuration file: what it says and what it has as comments."""
+"""The example configuration file, with and without its commented-out lines."""
 
 import re
 import urllib.error
@@ -23,7 +23,7 @@ EXAMPLE = DEPLOY / "varta-watch.toml"
 OFF = re.compile(r"^#([a-z0-9-]+ = )")
 
 
-def test_the_daemon_takes_the_example(tmp_path: Path) -> None:
+def test_the_daemon_accepts_the_example(tmp_path: Path) -> None:
     config = shipped_config(tmp_path)
     checked = run(WATCH, "--config", config, "--socket", "/run/varta.sock", "--check-config")
     assert checked.returncode == 0, checked.stderr
@@ -54,15 +54,15 @@ def test_the_example_shows_agents_only_to_those_who_have_the_token(
         assert status(path, Authorization=f"Bearer {TOKEN}") == 200
 
 
-def test_the_daemon_takes_each_line_that_is_commented_out(tmp_path: Path) -> None:
-    """All at once, because some need each other, with files that are there."""
+def test_the_daemon_accepts_the_commented_out_lines(tmp_path: Path) -> None:
+    """All at once, because some need each other, and with files that exist."""
     key = secret(tmp_path, "key")
     lines = [OFF.sub(r"\1", line) for line in EXAMPLE.read_text().splitlines()]
     text = "\n".join(lines)
     for path in ("/etc/varta/token", "/etc/varta/master-key"):
         assert path in text
         text = text.replace(path, str(key))
-    # Recovery and UDP together have to be wanted, which the example leaves to the reader.
+    # Recovery for agents over UDP needs this flag, which is not in the example.
     text += "\nsecure-udp-i-accept-recovery-on-unauthenticated-transport = true\n"
     config = tmp_path / "varta-watch.toml"
     config.write_text(text)
@@ -71,7 +71,7 @@ def test_the_daemon_takes_each_line_that_is_commented_out(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("key", ["threshold-mss = 1", "threshold-ms = 'soon'"])
-def test_a_mistake_would_be_found(tmp_path: Path, key: str) -> None:
+def test_an_invalid_setting_is_refused(tmp_path: Path, key: str) -> None:
     config = tmp_path / "varta-watch.toml"
     config.write_text(f"{EXAMPLE.read_text()}\n{key}\n")
     assert run(WATCH, "--config", config, "--socket", "/x", "--check-config").returncode == 2

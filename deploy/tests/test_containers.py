@@ -1,5 +1,5 @@
-"""The image and the manifests. There is no container engine here: that the image builds is
-not shown, only that it is well written and names what exists."""
+"""The image and the manifests. There is no container engine here, so the image is not built; the tests
+check that the files are valid and that what they name exists."""
 
 import re
 import shlex
@@ -30,12 +30,12 @@ def daemon_container() -> dict:
     return container
 
 
-def test_hadolint_finds_nothing_to_say() -> None:
+def test_hadolint_accepts_the_dockerfile() -> None:
     checked = run(BIN / "hadolint", DOCKERFILE)
     assert checked.returncode == 0, checked.stdout
 
 
-def test_the_image_is_built_from_what_exists() -> None:
+def test_the_image_is_built_from_files_that_exist() -> None:
     commands = {words[0]: words for words in instructions()}
     built = commands["RUN"]
     package = ROOT / built[built.index("--path") + 1] / "Cargo.toml"
@@ -48,7 +48,7 @@ def test_the_image_is_built_from_what_exists() -> None:
     assert (ROOT / "Cargo.lock").exists(), "--locked"
 
 
-def test_the_rust_of_the_image_is_not_older_than_the_one_promised() -> None:
+def test_the_rust_of_the_image_is_not_older_than_the_minimum() -> None:
     [image] = [words[1] for words in instructions() if words[0] == "FROM" and "rust" in words[1]]
     workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
     numbers = [
@@ -59,7 +59,7 @@ def test_the_rust_of_the_image_is_not_older_than_the_one_promised() -> None:
 
 
 def test_foreign_images_are_named_by_digest() -> None:
-    """Those of this repository have a digest only once they are built."""
+    """Images of this repository have a digest only once they are built."""
     images = [words[1] for words in instructions() if words[0] == "FROM"]
     for manifest in MANIFESTS:
         images += re.findall(r"^ +(?:- )?image: (\S+)", manifest.read_text(), flags=re.M)
@@ -75,19 +75,19 @@ def test_the_image_carries_the_licences() -> None:
     assert copied[-1] == "/usr/share/doc/varta-watch/"
 
 
-def test_the_image_starts_the_daemon_with_flags_that_it_takes() -> None:
+def test_the_image_starts_the_daemon_with_valid_flags() -> None:
     flags = " ".join(next(words[1:] for words in instructions() if words[0] == "CMD"))
     flags = flags.strip("[]").split(", ")
     checked = run(WATCH, *flags, "--check-config")
     assert checked.returncode == 0, checked.stderr
 
 
-def test_kubernetes_takes_the_manifests() -> None:
+def test_kubernetes_accepts_the_manifests() -> None:
     checked = run(BIN / "kubernetes-validate", "--strict", *MANIFESTS)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_the_daemon_takes_what_the_config_map_holds(tmp_path: Path) -> None:
+def test_the_daemon_accepts_the_config_map(tmp_path: Path) -> None:
     text = resource("ConfigMap")["data"]["varta-watch.toml"]
     token = tmp_path / "token"
     token.touch(mode=0o600)
@@ -100,7 +100,7 @@ def test_the_daemon_takes_what_the_config_map_holds(tmp_path: Path) -> None:
     assert daemon_container()["ports"] == [{"name": "metrics", "containerPort": port}]
 
 
-def test_what_the_config_map_names_is_mounted() -> None:
+def test_the_files_in_the_config_map_are_mounted() -> None:
     settings = tomllib.loads(resource("ConfigMap")["data"]["varta-watch.toml"])
     mounted = {Path(mount["mountPath"]) for mount in daemon_container()["volumeMounts"]}
     named = [settings["socket"], settings["prom-token-file"], daemon_container()["args"][1]]
@@ -108,7 +108,7 @@ def test_what_the_config_map_names_is_mounted() -> None:
         assert Path(path).parent in mounted
 
 
-def test_pods_beat_into_the_folder_that_the_daemon_listens_in() -> None:
+def test_pods_mount_the_folder_of_the_daemons_socket() -> None:
     pod = yaml.safe_load(MANIFESTS[1].read_text())["spec"]
     [agent] = pod["containers"]
     settings = tomllib.loads(resource("ConfigMap")["data"]["varta-watch.toml"])
@@ -121,9 +121,9 @@ def test_pods_beat_into_the_folder_that_the_daemon_listens_in() -> None:
     }
 
 
-def test_prometheus_takes_the_configuration_for_kubernetes(tmp_path: Path) -> None:
-    """Debian's Prometheus is built without the discovery itself, so it stands in for it that
-    the targets are fixed; all else is checked."""
+def test_prometheus_accepts_the_configuration_for_kubernetes(tmp_path: Path) -> None:
+    """Debian's Prometheus is built without service discovery, so the test replaces it by a fixed
+    target."""
     config = yaml.safe_load((DEPLOY / "kubernetes" / "prometheus.yml").read_text())
     [scrape] = config["scrape_configs"]
     [discovery] = scrape.pop("kubernetes_sd_configs")

@@ -1,4 +1,4 @@
-"""What docs/operating.md says is there."""
+"""Everything that docs/operating.md names must exist."""
 
 import os
 import re
@@ -17,28 +17,28 @@ def anchors() -> set[str]:
     return {heading.lower().replace(" ", "-") for heading in headings}
 
 
-def test_each_alert_is_explained_and_nothing_else_is() -> None:
+def test_exactly_the_alerts_are_explained() -> None:
     linked = {alert["annotations"]["runbook"] for alert in alerts()}
     assert linked == {f"docs/operating.md#{alert['alert'].lower()}" for alert in alerts()}
     explained = {name for name in anchors() if name.startswith("varta")}
     assert explained == {alert["alert"].lower() for alert in alerts()}
 
 
-def test_links_lead_somewhere() -> None:
+def test_link_targets_exist() -> None:
     for link in LINK.findall(TEXT):
         path, _, anchor = link.partition("#")
         assert not path or (PAGE.parent / path).exists(), link
         assert path or anchor in anchors(), link
 
 
-def test_panels_that_are_named_exist() -> None:
+def test_named_panels_exist() -> None:
     titles = {panel["title"] for panel in dashboard()["panels"]}
     named = [" ".join(it.split()) for it in re.findall(r"[Pp]anel\s+\*([^*]+)\*", TEXT)]
     assert named
     assert set(named) <= titles
 
 
-def test_flags_that_are_named_exist() -> None:
+def test_named_flags_exist() -> None:
     helps = run(WATCH, "--help").stdout + run(WATCH, "audit", "verify", "--help").stdout
     known = set(re.findall(r"--[a-z0-9-]+", helps))
     inline = " ".join(re.findall(r"`(--[a-z][^`]*)`", TEXT))
@@ -47,7 +47,7 @@ def test_flags_that_are_named_exist() -> None:
     assert named <= known
 
 
-def test_installing_puts_each_file_where_the_units_look_for_it(tmp_path: Path) -> None:
+def test_the_install_commands_put_files_where_the_units_expect_them(tmp_path: Path) -> None:
     block = next(it for it in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL) if "install" in it)
     script = block.replace("target/release/varta-watch", str(WATCH))
     env = os.environ | {"DESTDIR": str(tmp_path)}
@@ -56,7 +56,7 @@ def test_installing_puts_each_file_where_the_units_look_for_it(tmp_path: Path) -
     unit = (tmp_path / "usr/lib/systemd/system/varta-watch.service").read_text()
     for path in re.findall(r"^ExecStart=(\S+) --config (\S+)", unit, re.MULTILINE)[0]:
         assert (tmp_path / path.lstrip("/")).exists()
-    # Each of these files says in its first line where it belongs.
+    # The first line of each of these files is its path.
     for folder in ["usr/lib/sysusers.d", "usr/lib/sysctl.d", "etc/varta"]:
         [file] = (tmp_path / folder).iterdir()
         assert file.read_text().splitlines()[0] == f"# /{folder}/{file.name}"

@@ -1,4 +1,4 @@
-"""Each metric that a rule or the dashboard names is there, and each query is sound."""
+"""Each metric that a rule or the dashboard uses must exist, and each query must be valid."""
 
 import json
 import re
@@ -10,7 +10,7 @@ import pytest
 from conftest import DEPLOY, Daemon, Processes, run, secret, tool, wait_until
 from metrics import Scrape, alerts, dashboard, expressions, faults
 
-# Panels draw with these in place; promtool knows no dashboards.
+# Values for the variables of the dashboard, which promtool does not know.
 VARIABLES = {"$instance": ".*", "$program": ".*"}
 
 
@@ -24,31 +24,31 @@ def eventful(processes: Processes, tmp_path: Path) -> str:
         "--export-file", tmp_path / "events",
         "--heartbeat-file", tmp_path / "heartbeat",
     )  # fmt: skip
-    back, silent, killed = (processes.beat(daemon.socket) for _ in range(3))
+    recovering, silent, killed = (processes.beat(daemon.socket) for _ in range(3))
 
-    def says(pattern: str) -> bool:
+    def shows(pattern: str) -> bool:
         return re.search(pattern, daemon.metrics(), re.MULTILINE) is not None
 
-    wait_until("three agents", lambda: says(r"^varta_watch_pids_tracked 3$"))
-    back.send_signal(signal.SIGSTOP)
+    wait_until("three agents", lambda: shows(r"^varta_watch_pids_tracked 3$"))
+    recovering.send_signal(signal.SIGSTOP)
     silent.send_signal(signal.SIGSTOP)
     killed.kill()
-    wait_until("two silences", lambda: says(r"^varta_silences_total 2$"))
-    back.send_signal(signal.SIGCONT)
-    wait_until("a return", lambda: says(r"^varta_recoveries_total 1$"))
-    wait_until("an exit", lambda: says(r'^varta_exits_total\{cause="signalled"\} 1$'))
+    wait_until("two stalls", lambda: shows(r"^varta_silences_total 2$"))
+    recovering.send_signal(signal.SIGCONT)
+    wait_until("a recovery", lambda: shows(r"^varta_recoveries_total 1$"))
+    wait_until("an exit", lambda: shows(r'^varta_exits_total\{cause="signalled"\} 1$'))
     done = r'^varta_recovery_outcomes_total\{outcome="reaped_zero"\} [1-9]'
-    wait_until("a recovery command", lambda: says(done))
+    wait_until("a recovery command", lambda: shows(done))
     return daemon.metrics()
 
 
-def test_what_is_asked_for_is_there(eventful: str) -> None:
+def test_every_metric_in_use_exists(eventful: str) -> None:
     scrape = Scrape.of(eventful)
-    found = [f"{at}: {fault}" for at, asked in expressions() for fault in faults(asked, scrape)]
+    found = [f"{at}: {fault}" for at, used in expressions() for fault in faults(used, scrape)]
     assert found == []
 
 
-def test_what_is_not_there_is_found() -> None:
+def test_missing_metrics_and_labels_are_found() -> None:
     scrape = Scrape.of('varta_a_total{reason="x"} 1\n')
     assert list(faults('varta_a_total{reason=~"x"} / on (job) varta_a_total', scrape)) == []
     assert list(faults("varta_b_total", scrape)) == ["no metric varta_b_total"]
@@ -56,15 +56,15 @@ def test_what_is_not_there_is_found() -> None:
     assert list(faults('varta_a_total{reason=~"x|y"}', scrape)) == ["varta_a_total has no reason=y"]
     assert list(faults('varta_a_total{kind="x"}', scrape)) == ["varta_a_total has no label kind"]
     grouped = "sum by (kind) (varta_a_total)"
-    assert list(faults(grouped, scrape)) == ["no metric here has a label kind"]
+    assert list(faults(grouped, scrape)) == ["no metric in it has a label kind"]
 
 
-def test_promtool_finds_nothing_to_say_of_a_scrape(eventful: str) -> None:
+def test_promtool_accepts_a_scrape(eventful: str) -> None:
     checked = run(tool("promtool"), "check", "metrics", input=eventful)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
-def test_rules_are_sound(tmp_path: Path) -> None:
+def test_rules_are_valid(tmp_path: Path) -> None:
     prometheus = DEPLOY / "prometheus"
     shutil.copytree(prometheus, tmp_path, dirs_exist_ok=True)
     config = (prometheus / "prometheus.yml").read_text()
@@ -77,15 +77,15 @@ def test_rules_are_sound(tmp_path: Path) -> None:
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-def test_the_rules_tests_let_each_alert_fire() -> None:
+def test_the_rules_tests_cover_each_alert() -> None:
     tests = (DEPLOY / "prometheus" / "tests" / "alerts.yml").read_text()
     for alert in alerts():
         fired = f'alertname="{alert["alert"]}"'
-        assert fired in tests, f"{alert['alert']} is never shown to fire"
+        assert fired in tests, f"{alert['alert']} has no test in which it fires"
 
 
-def test_queries_of_the_dashboard_are_sound(tmp_path: Path) -> None:
-    """promtool reads them as rules."""
+def test_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
+    """promtool checks them as recording rules."""
     queries = [
         target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])
     ]
@@ -100,7 +100,7 @@ def test_queries_of_the_dashboard_are_sound(tmp_path: Path) -> None:
 
 
 def test_panels_of_the_dashboard_do_not_overlap() -> None:
-    taken: dict[tuple[int, int], str] = {}
+    used: dict[tuple[int, int], str] = {}
     panels = dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
@@ -108,5 +108,5 @@ def test_panels_of_the_dashboard_do_not_overlap() -> None:
         assert at["x"] + at["w"] <= 24, panel["title"]
         for x in range(at["x"], at["x"] + at["w"]):
             for y in range(at["y"], at["y"] + at["h"]):
-                assert (x, y) not in taken, f"{panel['title']} lies on {taken[x, y]}"
-                taken[x, y] = panel["title"]
+                assert (x, y) not in used, f"{panel['title']} overlaps {used[x, y]}"
+                used[x, y] = panel["title"]

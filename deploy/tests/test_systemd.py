@@ -1,4 +1,4 @@
-"""The units, before systemd's own tools and with the real daemon."""
+"""The units, checked with systemd's own tools and with the real daemon."""
 
 import os
 import re
@@ -18,31 +18,31 @@ BOUND = "/run/varta/varta.sock"
 
 @pytest.fixture
 def units(tmp_path: Path) -> list[Path]:
-    """The units, with the daemon where it was built."""
+    """The units, with the path of the daemon that was built."""
     copies = [tmp_path / unit.name for unit in UNITS]
     for unit, copy in zip(UNITS, copies, strict=True):
         copy.write_text(unit.read_text().replace(INSTALLED, str(WATCH)))
     return copies
 
 
-def test_systemd_finds_nothing_to_say_of_the_units(units: list[Path]) -> None:
+def test_systemd_accepts_the_units(units: list[Path]) -> None:
     checked = run(tool("systemd-analyze"), "verify", "--man=no", *units)
     about_ours = [line for line in checked.stderr.splitlines() if "varta" in line]
     assert (checked.returncode, about_ours) == (0, [])
 
 
-def test_systemd_rates_the_service_as_well_confined(units: list[Path]) -> None:
+def test_systemd_rates_the_service_as_secure(units: list[Path]) -> None:
     rated = run(tool("systemd-analyze"), "security", "--offline=true", "--threshold=25", units[0])
     assert rated.returncode == 0, rated.stdout
 
 
-def test_the_service_sees_what_it_has_to_see() -> None:
+def test_the_service_sees_all_processes_and_proc_sys() -> None:
     text = UNITS[0].read_text()
     for hides in ["PrivateUsers", "PrivateNetwork", "PrivatePIDs", "ProtectProc", "ProcSubset"]:
         assert f"\n{hides}=" not in text
 
 
-def test_the_daemon_takes_the_services_flags(tmp_path: Path) -> None:
+def test_the_daemon_accepts_the_flags_of_the_service(tmp_path: Path) -> None:
     command = setting(UNITS[0], "ExecStart").split()
     assert command[0] == INSTALLED
     flags = [word.replace(CONFIG, str(shipped_config(tmp_path))) for word in command[1:]]
@@ -52,18 +52,18 @@ def test_the_daemon_takes_the_services_flags(tmp_path: Path) -> None:
     assert BOUND in command
 
 
-def told(notifications: socket.socket, wanted: str) -> bool:
-    """Whether the next that the manager is told says this."""
+def notified(notifications: socket.socket, wanted: str) -> bool:
+    """Whether the next notification to the service manager contains this line."""
     try:
         return wanted in notifications.recv(4096).decode().splitlines()
     except BlockingIOError:
         return False
 
 
-def test_a_beat_starts_the_daemon_through_the_socket_and_it_reports(
+def test_a_beat_starts_the_daemon_through_the_socket_and_the_manager_is_notified(
     processes: Processes, tmp_path: Path
 ) -> None:
-    """systemd's own code passes the socket; how it is told of the daemon is read here."""
+    """systemd's own code passes the socket; this test receives the notifications."""
     bound, notify = tmp_path / "varta.sock", tmp_path / "notify"
     address = f"127.0.0.1:{free_port()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as notifications:
@@ -79,23 +79,23 @@ def test_a_beat_starts_the_daemon_through_the_socket_and_it_reports(
         wait_until("the socket", bound.exists)
         inode = bound.stat().st_ino
         agent = processes.beat(bound)
-        wait_until("READY", lambda: told(notifications, "READY=1"))
+        wait_until("READY", lambda: notified(notifications, "READY=1"))
 
-        def is_followed() -> bool:
-            # 0 or 1 by what it says of itself, 2 if it is silent or unknown.
+        def is_tracked() -> bool:
+            # 0 or 1 depending on the status it reports, 2 if it is stalled or unknown.
             checked = run(WATCH, "check", "--pid", agent.pid, "--socket", bound)
             return checked.returncode < 2
 
-        wait_until("the agent to be followed", is_followed)
-        wait_until("WATCHDOG", lambda: told(notifications, "WATCHDOG=1"))
+        wait_until("the agent to be tracked", is_tracked)
+        wait_until("WATCHDOG", lambda: notified(notifications, "WATCHDOG=1"))
         daemon.send_signal(signal.SIGHUP)
-        wait_until("RELOADING", lambda: told(notifications, "RELOADING=1"))
-        wait_until("READY again", lambda: told(notifications, "READY=1"))
-        assert is_followed(), "a reload lost an agent"
+        wait_until("RELOADING", lambda: notified(notifications, "RELOADING=1"))
+        wait_until("READY again", lambda: notified(notifications, "READY=1"))
+        assert is_tracked(), "a reload lost an agent"
         daemon.send_signal(signal.SIGTERM)
-        wait_until("STOPPING", lambda: told(notifications, "STOPPING=1"))
+        wait_until("STOPPING", lambda: notified(notifications, "STOPPING=1"))
         assert daemon.wait(60) == 0
-        # It is the manager's, and beats go on to wait there.
+        # The socket belongs to the service manager; beats continue to wait there.
         assert stat.S_ISSOCK(bound.stat().st_mode)
         assert bound.stat().st_ino == inode
 
@@ -105,14 +105,14 @@ def nice_of(stat: Path) -> int:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may lower a nice value")
-def test_the_loop_runs_before_its_other_threads_and_its_recovery_commands(
+def test_the_receiving_thread_runs_before_other_threads_and_recovery_commands(
     processes: Processes, tmp_path: Path
 ) -> None:
     nice = int(setting(UNITS[0], "Nice"))
     assert setting(UNITS[0], "CPUSchedulingPolicy") == "other"
     assert setting(UNITS[0], "CPUSchedulingResetOnFork") == "yes"
-    told, script = tmp_path / "told", tmp_path / "recover"
-    script.write_text(f"#!/bin/sh\ncat /proc/self/stat > {told}.new && mv {told}.new {told}\n")
+    seen, script = tmp_path / "stat", tmp_path / "recover"
+    script.write_text(f"#!/bin/sh\ncat /proc/self/stat > {seen}.new && mv {seen}.new {seen}\n")
     script.chmod(0o700)
 
     def as_systemd_does() -> None:
@@ -126,15 +126,15 @@ def test_the_loop_runs_before_its_other_threads_and_its_recovery_commands(
     agent = processes.beat(daemon.socket)
     wait_until("the agent", lambda: 'varta_agent_info{program="beat"' in daemon.metrics())
     agent.kill()
-    wait_until("recovery", told.exists)
-    assert nice_of(told) == 0
+    wait_until("recovery", seen.exists)
+    assert nice_of(seen) == 0
     threads = Path(f"/proc/{daemon.process.pid}/task").iterdir()
     nices = {int(thread.name): nice_of(thread / "stat") for thread in threads}
     assert nices.pop(daemon.process.pid) == nice
     assert nices and set(nices.values()) == {0}
 
 
-def test_the_queue_has_a_place_for_each_agent() -> None:
+def test_the_queue_has_room_for_each_agent() -> None:
     lines = (SYSTEMD / "sysctl.conf").read_text().splitlines()
     settings = [line.split(" = ") for line in lines if line and not line.startswith("#")]
     [[name, length]] = settings
@@ -143,8 +143,8 @@ def test_the_queue_has_a_place_for_each_agent() -> None:
     assert int(length) >= int(capacity)
 
 
-def test_the_user_of_the_units_is_the_one_that_is_made(tmp_path: Path) -> None:
-    # An empty root, so that what is made does not depend on who is there already.
+def test_sysusers_creates_the_user_of_the_units(tmp_path: Path) -> None:
+    # An empty root, so that the result does not depend on existing users.
     (tmp_path / "etc").mkdir()
     made = run(
         tool("systemd-sysusers"), "--dry-run", f"--root={tmp_path}", SYSTEMD / "sysusers.conf",

@@ -1,4 +1,4 @@
-"""systemd's files, as far as a test has to read them."""
+"""Reads systemd's unit files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ UNITS = [SYSTEMD / "varta-watch.service", SYSTEMD / "varta-watch.socket"]
 
 
 def setting(unit: Path, name: str) -> str:
-    """What a unit sets this to, which it does once."""
+    """The value of a setting, which must occur once in the unit."""
     lines = [line for line in unit.read_text().splitlines() if line.startswith(f"{name}=")]
     assert len(lines) == 1, f"{unit.name} sets {name} {len(lines)} times"
     return lines[0].partition("=")[2]
