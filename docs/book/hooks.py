@@ -1,4 +1,4 @@
-"""Takes what the pages link to outside of docs/ into the book, so that no link leads out of it."""
+"""Adds the files outside docs/ that pages link to, so that no link leads out of the book."""
 
 import posixpath
 import re
@@ -12,14 +12,14 @@ LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 
 
 def inside(page: str, link: str) -> str | None:
-    """The path in the tree that a page's link leads to, if it is one; both count from the root."""
+    """The path from the root that a page's link leads to, or None if it leads out of the tree."""
     if "://" in link or link.startswith(("mailto:", "/")):
         return None
     return posixpath.normpath(posixpath.join(posixpath.dirname(page), link))
 
 
 def place(path: str) -> str:
-    """Where something of the tree is in the book. Text is shown rather than offered for download."""
+    """The path of a file in the book. The suffix .txt makes browsers show text files."""
     if path.startswith("docs/"):
         return path.removeprefix("docs/")
     return f"tree/{path}" if path.endswith((".md", ".svg", ".png")) else f"tree/{path}.txt"
@@ -34,7 +34,7 @@ def on_files(files, config):
             if path is None or path in known or path.startswith("docs/"):
                 continue
             if not (ROOT / path).is_file():
-                raise PluginError(f"{page}: there is no {link}")
+                raise PluginError(f"{page}: the target of the link {link} does not exist")
             known.add(path)
             files.append(File.generated(config, place(path), abs_src_path=str(ROOT / path)))
             if path.endswith(".md"):

@@ -1,4 +1,4 @@
-/* Works, and beats after each piece of work, ten times a second: worker ENDPOINT SECONDS */
+/* Does some work and sends a beat after it, ten times a second: worker ENDPOINT SECONDS */
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-"""Processes that send heartbeats: healthy ones, and ones that end as they are told."""
+"""Processes that send heartbeats: healthy ones, and ones that end in a given way."""
 
 import mmap
 import os
@@ -28,7 +28,7 @@ def fork(run: Callable[[], None], uid: int | None = None) -> int:
                 os.setgroups([])
                 os.setresgid(uid, uid, uid)
                 os.setresuid(uid, uid, uid)
-                die_with_parent()  # The kernel forgets it when the user changes.
+                die_with_parent()  # The kernel clears this when the user changes.
             run()
             os._exit(0)
         finally:
@@ -44,19 +44,19 @@ def datagram_socket(timeout: float | None = None) -> socket.socket:
 
 @dataclass
 class Account:
-    """What a healthy agent did, in its own words."""
+    """What a healthy agent has recorded about itself."""
 
     attempts: int
     sent: int
     late: int
-    """How often it came to send only after its threshold, because it was held up itself."""
+    """How often it was held up itself for longer than the threshold before it could send."""
 
 
 class Healthy:
     """Agents that send a heartbeat every `interval` seconds for as long as they run.
 
-    Each keeps an account in shared memory. A stall is false unless the agent itself was late: a
-    heartbeat that a full queue refused was sent in time.
+    Each records its account in shared memory. A stall is false unless the agent itself was late. A
+    heartbeat that a full queue refused counts as sent in time.
     """
 
     _ROW = struct.Struct("QQQ")
@@ -84,7 +84,7 @@ class Healthy:
                 opened.sendto(frame(pid, attempts), str(path))
                 sent += 1
             except OSError:
-                pass  # The queue is full, or the daemon is being replaced.
+                pass  # The queue is full, or the daemon is restarting.
             late += time.monotonic_ns() - last >= self._threshold
             self._ROW.pack_into(self._accounts, row * self._ROW.size, attempts, sent, late)
             try:
@@ -100,7 +100,7 @@ class Healthy:
         return {pid: self.account(row) for row, pid in enumerate(self.pids)}
 
     def wait_for_attempts(self, more: int) -> None:
-        """Waits until each has tried to send this many times from now on."""
+        """Waits until each agent has tried to send this many more times."""
         goals = [self.account(row).attempts + more for row in range(len(self.pids))]
         tried = lambda: all(self.account(row).attempts >= goal for row, goal in enumerate(goals))
         wait_until("attempts of all healthy agents", tried)
@@ -110,7 +110,7 @@ class Healthy:
         return [pid for pid in self.pids if os.waitid(os.P_PID, pid, options) is None]
 
     def end(self) -> int:
-        """Has all of them exit with 0; returns how many datagrams they sent together."""
+        """Makes all of them exit with 0, and returns how many datagrams they sent in total."""
         if self._end >= 0:
             os.close(self._end)
             self._end = -1
@@ -141,7 +141,7 @@ def ended_as(pid: int) -> int:
 
 
 class Job:
-    """A process that sends one heartbeat, works on in silence, and exits with 0 when told."""
+    """A process that sends one heartbeat, then no more, and exits with 0 on `end`."""
 
     def __init__(self, path: Path):
         wait_for, self._end = os.pipe()

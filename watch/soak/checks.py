@@ -1,4 +1,4 @@
-"""What must hold after every scenario, whatever it did."""
+"""The checks that follow every scenario."""
 
 import json
 import subprocess
@@ -10,18 +10,18 @@ from daemon import Daemon, Events
 from machine import check, wait_until
 
 SPARE_MEMORY = 16 << 20
-"""How much a daemon may grow after its start: bounded tables fill, and the allocator keeps some."""
+"""How much a daemon may grow after its start: bounded tables fill, and the allocator keeps memory."""
 
 
 class Level:
-    """Memory and descriptors of a daemon, to be compared later."""
+    """Memory and descriptors of a daemon, for a later comparison."""
 
     def __init__(self, daemon: Daemon):
         self._daemon = daemon
         self.memory, self.descriptors = daemon.memory(), daemon.descriptors()
 
     def check(self) -> str:
-        """What ended is let go of soon, but not at once."""
+        """Waits for the descriptors, because the daemon closes them soon but not at once."""
         level = lambda: self._daemon.descriptors() <= self.descriptors
         try:
             wait_until("descriptors", level, 30.0)
@@ -36,27 +36,27 @@ class Level:
 
 
 def no_false_stall(events: Events, healthy: Healthy, except_for: set[int]) -> int:
-    """Returns how many stalls were right, because the agents themselves had been held up."""
+    """Returns the number of correct stalls: those of agents that were held up themselves."""
     dead = set(healthy.pids) - set(healthy.alive())
     check(not dead, f"healthy agents were killed: {dead}")
     healthy.wait_for_attempts(1)
     accounts = healthy.accounts()
-    # A stall that is marked as heard by a deaf observer is no reason to act.
+    # A stall that is marked `deaf` starts no recovery.
     stalls = events.where(lambda event: event["event"] == "stall" and not event.get("deaf"))
-    of = Counter(event["pid"] for event in stalls if event["pid"] in accounts)
-    for pid in set(of) - except_for:
+    stalled = Counter(event["pid"] for event in stalls if event["pid"] in accounts)
+    for pid in set(stalled) - except_for:
         late = accounts[pid].late
-        told = f"healthy agent {pid} was late {late} times, and stalled {of[pid]} times"
-        check(of[pid] <= late, told)
+        text = f"healthy agent {pid} was late {late} times, but stalled {stalled[pid]} times"
+        check(stalled[pid] <= late, text)
     exits = events.where(lambda event: event["event"] == "exit" and event["pid"] in accounts)
-    check(not exits, f"agents that live were called gone: {exits[:2]}")
-    return sum(count for pid, count in of.items() if pid not in except_for)
+    check(not exits, f"live agents were reported as exited: {exits[:2]}")
+    return sum(count for pid, count in stalled.items() if pid not in except_for)
 
 
 def counts(daemon: Daemon, sent: int | None) -> None:
-    """Each datagram received is in one counter; all that the kernel took was received.
+    """Each received datagram must be in one counter, and each that the kernel accepted was received.
 
-    Nobody sends any more. `sent` is None where a network may have lost some.
+    Call it when nothing sends any more. `sent` is None if a network may have lost some.
     """
     totals = lambda: daemon.agents()["totals"]
     if sent is not None:
@@ -77,18 +77,18 @@ def counts(daemon: Daemon, sent: int | None) -> None:
     received = metrics.sum("varta_received_total")
     check(
         received == before["received"] == beats + dropped,
-        f"{received} received are not {beats} beats and {dropped} dropped",
+        f"{received} datagrams were received, but {beats} beats and {dropped} drops were counted",
     )
 
 
 def generations(path: Path) -> list[Path]:
-    """A file and what it was before, the oldest first."""
+    """A file and its rotated predecessors, the oldest first."""
     numbered = [path.with_name(f"{path.name}.{number}") for number in range(9, 0, -1)]
     return [file for file in [*numbered, path] if file.exists()]
 
 
 def whole_lines(path: Path, ended: bool = True) -> int:
-    """Each line of an export file is an object. A daemon that was killed may leave half a line."""
+    """Each line of an export file must be an object. A killed daemon may leave a partial line."""
     found = 0
     for file in generations(path):
         text = file.read_bytes()

@@ -1,4 +1,4 @@
-"""The daemon as a process, and what it tells of itself."""
+"""The daemon as a process, its metrics and its events."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ class Daemon:
         self.http = ""
 
     def start(self) -> None:
-        """Starts it, and returns once it watches."""
+        """Starts the daemon, and returns once it is watching."""
         before = len(self.log())
 
         def prepare() -> None:
@@ -49,13 +49,13 @@ class Daemon:
             check(ended is None, f"the daemon ended with {ended} at its start: {self.log()[-600:]}")
             return '"watching"' in self.log()[before:]
 
-        # At the level "error" nothing is logged; the printed address comes last all the same.
+        # At log level "error" the log stays empty, but the address is still printed last.
         line = self._process.stdout.readline().decode()
         found = re.search(r"127\.0\.0\.1:\d+", line)
         check(bool(found), f"no HTTP address in {line!r}: {self.log()[-600:]}")
         self.http = found.group()
         if "error" not in self.flags:
-            wait_until("the daemon to watch", watching)
+            wait_until("the daemon to be watching", watching)
 
     @property
     def pid(self) -> int:
@@ -78,14 +78,14 @@ class Daemon:
         check(False, f"the daemon ended with {ended}: {self.log()[-900:]}")
 
     def kill(self) -> None:
-        """Ends it without a chance to clean up."""
+        """Kills it, without a chance to clean up."""
         self.check_alive()
         self._process.kill()
         self._process.wait()
         self._process.stdout.close()
 
     def end(self) -> None:
-        """Ends it as a service manager does. It must end with 0 and leave no socket."""
+        """Ends it as a service manager does. It must exit with 0 and leave no socket."""
         self.check_alive()
         self.signal(signal.SIGTERM)
         wait_until("the daemon's end", lambda: self._process.poll() is not None)
@@ -95,12 +95,12 @@ class Daemon:
         check(not left, f"sockets were left behind: {left}")
 
     def discard(self) -> None:
-        """For the way out after a failure."""
+        """Ends it after a failure."""
         if self._process and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
 
-    # What it uses.
+    # Resource use.
 
     def memory(self) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
@@ -138,11 +138,11 @@ class Daemon:
             with opened.makefile() as answers:
                 return json.loads(answers.readline())
 
-    def wait_until_followed(self, pids: list[int]) -> None:
-        def followed() -> bool:
+    def wait_until_tracked(self, pids: list[int]) -> None:
+        def tracked() -> bool:
             return set(pids) <= {agent["pid"] for agent in self.agents()["agents"]}
 
-        wait_until(f"{len(pids)} agents to be followed", followed)
+        wait_until(f"{len(pids)} agents to be tracked", tracked)
 
 
 class Metrics:
@@ -150,7 +150,7 @@ class Metrics:
         self._text = text
 
     def sum(self, name: str) -> int:
-        """Of all samples of a family, whatever their labels."""
+        """The sum of all samples of a family."""
         values = re.findall(rf"^{name}(?:\{{[^\n]*\}})? ([\d.e+]+)$", self._text, re.M)
         check(bool(values), f"/metrics has no {name}")
         return round(sum(map(float, values)))
@@ -162,7 +162,7 @@ class Metrics:
 
 
 class Events:
-    """Follows the export file, and keeps what is not a beat."""
+    """Reads the export file as it grows, and keeps all events except beats."""
 
     def __init__(self, file: Path):
         self._file, self._read, self._rest = file, 0, b""
@@ -185,11 +185,11 @@ class Events:
         return self
 
     def wait_for(self, kind: str, pids: list[int], times: int = 1) -> None:
-        def heard() -> bool:
-            of = Counter(event["pid"] for event in self.where(lambda event: event["event"] == kind))
-            return all(of[pid] >= times for pid in pids)
+        def reported() -> bool:
+            counts = Counter(event["pid"] for event in self.where(lambda event: event["event"] == kind))
+            return all(counts[pid] >= times for pid in pids)
 
-        wait_until(f"{kind} of {len(pids)} agents", heard)
+        wait_until(f"{kind} of {len(pids)} agents", reported)
 
     def where(self, keep: Callable[[dict], bool]) -> list[dict]:
         return [event for event in self.refresh().others if keep(event)]

@@ -1,4 +1,4 @@
-"""What a run needs of the machine: a network of its own, the length of queues, users."""
+"""What a run needs from the machine: its own network namespace, queue lengths, users."""
 
 import ctypes
 import fcntl
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PATIENCE = 60.0
-"""A condition that is not true by then has failed. Machines may be held for seconds."""
+"""Seconds to wait for a condition before it counts as failed. Machines may be held up for seconds."""
 
 NOBODY = 65534
 IS_ROOT = os.geteuid() == 0
@@ -24,11 +24,11 @@ _C = ctypes.CDLL(None, use_errno=True)
 
 
 class Failed(AssertionError):
-    """What a scenario found; its text goes into the report."""
+    """A check of a scenario failed. The text goes into the report."""
 
 
 class Skipped(Exception):
-    """The machine cannot do what a scenario needs."""
+    """The machine does not have what a scenario needs."""
 
 
 def check(holds: bool, otherwise: str) -> None:
@@ -40,26 +40,26 @@ def wait_until(what: str, condition: Callable[[], object], patience: float = PAT
     """Returns the first result of `condition` that is true."""
     end = time.monotonic() + patience
     while not (result := condition()):
-        check(time.monotonic() < end, f"waited {patience:.0f} s in vain for {what}")
+        check(time.monotonic() < end, f"waited {patience:.0f} s for {what}")
         time.sleep(0.01)
     return result
 
 
 def need_root(what: str) -> None:
-    """Skips a scenario for users other than root; never where CI is set."""
+    """Skips a scenario for users other than root. With CI=true it fails instead."""
     if not IS_ROOT:
         reason = f"{what} needs root"
         raise Failed(reason) if os.environ.get("CI") == "true" else Skipped(reason)
 
 
 def enter_own_network() -> None:
-    """Moves root into a network namespace, so that settings of queues stay in this run."""
+    """Moves into a new network namespace if this is root, so that queue settings affect only this run."""
     if not IS_ROOT:
         return
     if _C.unshare(_CLONE_NEWNET) != 0:
         why = os.strerror(ctypes.get_errno())
         check(os.environ.get("CI") != "true", f"no network namespace: {why}")
-        print(f"soak: no network namespace ({why}); queues stay as they are", file=sys.stderr)
+        print(f"soak: no network namespace ({why}); the queue length stays as it is", file=sys.stderr)
         return
     os.environ[_IN_OWN_NETWORK] = "1"
     up = struct.pack("16sh14x", b"lo", 0x1 | 0x40)
@@ -68,7 +68,7 @@ def enter_own_network() -> None:
 
 
 def set_queue(length: int) -> None:
-    """Sets how many datagrams wait in a Unix socket that is bound from now on."""
+    """Sets how many datagrams can wait in a Unix socket that is bound from now on."""
     if os.environ.get(_IN_OWN_NETWORK):
         _QUEUE.write_text(str(length))
     elif int(_QUEUE.read_text()) != length:
@@ -77,7 +77,7 @@ def set_queue(length: int) -> None:
 
 
 def die_with_parent() -> None:
-    """For a child: the kernel ends it when the run ends, however that ends."""
+    """For a child: the kernel kills it when its parent ends, in whatever way."""
     _C.prctl(_PR_SET_PDEATHSIG, 9)
 
 

@@ -1,4 +1,4 @@
-"""What every scenario is: a daemon with healthy agents, and something that disturbs it."""
+"""The base of every scenario: a daemon with healthy agents, and something that disturbs it."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ class Scenario:
     most_descriptors: int | None = None
     queue = 10
     exports = True
-    """Whether the daemon writes an export file, which the checks of verdicts read."""
+    """Whether the daemon writes an export file, which the checks of stalls and exits read."""
     datagrams_are_exact = True
     """Whether `sent` and the healthy agents account for every datagram."""
     least_rounds = 1
@@ -41,9 +41,9 @@ class Scenario:
         self.export, self.audit = folder / "export", folder / "audit"
         self.events = Events(self.export)
         self.sent = 0
-        """Datagrams that were sent, but for those of the healthy agents."""
+        """Datagrams that were sent by anything but the healthy agents."""
         self.disturbed: set[int] = set()
-        """Healthy agents that the scenario itself stops now and then."""
+        """Healthy agents that the scenario itself stops at times."""
         flags = ["--threshold-ms", str(self.threshold_ms), "--log-format", "json"]
         flags += ["--prom-addr", "127.0.0.1:0", "--prom-rate-limit-per-sec", "0"]
         flags += ["--recovery-audit-file", str(self.audit)]
@@ -52,29 +52,29 @@ class Scenario:
         flags += self.flags()
         self.daemon = Daemon(programs.watch, folder, flags, self.most_descriptors)
 
-    # What a scenario has of its own.
+    # Overridden by each scenario.
 
     def flags(self) -> list[str]:
-        """Flags of the daemon besides the usual ones."""
+        """Additional flags of the daemon."""
         return []
 
     def start(self) -> None:
-        """Brings the daemon to the state that it must keep to."""
+        """Brings the daemon into the state whose memory and descriptors it must keep."""
 
     def disturb(self) -> None:
-        """One round; called for as long as the run lasts."""
+        """Runs one round. Called again and again until the time is up."""
 
     def check(self) -> None:
-        """What must hold after the last round, besides `checks`."""
+        """Checks the scenario's own conditions after the last round, in addition to `checks`."""
 
-    # What all have in common.
+    # Common to all scenarios.
 
     def run(self, goes_on: Callable[[], bool]) -> str:
-        """Returns what there is to tell; raises Failed."""
+        """Returns a summary; raises Failed if a check fails."""
         try:
             return self.run_to_end(goes_on)
         except OSError:
-            # Most likely because there is nobody any more.
+            # Most likely because the daemon has ended.
             self.daemon.check_alive(patience=5.0)
             raise
 
@@ -85,7 +85,7 @@ class Scenario:
             self.daemon.socket, self.healthy_agents, self.interval, self.threshold_ms / 1000
         )
         if self.healthy.pids:
-            self.daemon.wait_until_followed(self.healthy.pids)
+            self.daemon.wait_until_tracked(self.healthy.pids)
         self.start()
         self.level = self.measure()
         rounds = 0
@@ -105,7 +105,7 @@ class Scenario:
         return f"{rounds} rounds, {grown}{note}"
 
     def measure(self) -> checks.Level:
-        """After one answer of each kind, so that no buffer is new afterwards."""
+        """Measures after one request of each kind, so that all buffers are allocated."""
         for path in ("/metrics", "/agents", "/", "/healthz"):
             self.daemon.get(path)
         return checks.Level(self.daemon)
@@ -124,7 +124,7 @@ class Scenario:
 
     def flood(self, milliseconds: int, uid: int | None = None) -> subprocess.Popen:
         """Starts a process that sends as fast as it can; `sent_by` ends it."""
-        # A place that any user can reach.
+        # Copied to a folder that any user can reach.
         program = self.folder / "flood"
         if not program.exists():
             shutil.copy(self.programs.flood, program)

@@ -1,4 +1,4 @@
-"""Agents come and go: each exit is reported once, with its cause; a stall and a recovery too."""
+"""Agents start and end: each exit is reported once, with its cause, and so are a stall and a recovery."""
 
 import time
 from collections import Counter
@@ -10,7 +10,7 @@ from scenario import Scenario, go_on, stop
 AT_ONCE = 56
 
 IN_TIME = 0.05
-"""An observer waits this long for a parent to reap; after that the cause may be unknown."""
+"""An observer waits this long for the parent to reap; after that the cause may be unknown."""
 
 
 class Arrivals(Scenario):
@@ -43,9 +43,9 @@ class Arrivals(Scenario):
         pids = Counter(pid for pid, _ in self.expected.elements())
         self.events.wait_for("exit", list(pids))
         exits = self.events.where(lambda event: event["event"] == "exit")
-        told = Counter(event["pid"] for event in exits)
-        wrong = (told - pids) + (pids - told)
-        check(not wrong, f"exits reported never or more than once, by pid: {wrong.most_common(5)}")
+        reported = Counter(event["pid"] for event in exits)
+        wrong = (reported - pids) + (pids - reported)
+        check(not wrong, f"exits not reported exactly once, by pid: {wrong.most_common(5)}")
         unknown: Counter[int] = Counter()
         for event in exits:
             cause = event.get("code", -event["signal"] if "signal" in event else None)
@@ -58,4 +58,4 @@ class Arrivals(Scenario):
             check(not unknown, f"exits with an unknown cause, by pid: {unknown.most_common(5)}")
         stalls = self.events.where(lambda event: event["event"] == "stall")
         stalls = [event for event in stalls if event["pid"] in pids]
-        check(not stalls, f"processes that had ended were called stalled: {stalls[:2]}")
+        check(not stalls, f"processes that had ended were reported as stalled: {stalls[:2]}")

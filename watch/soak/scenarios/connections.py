@@ -1,4 +1,4 @@
-"""Floods of connections: the probe, the scrape and `check` are answered beside them."""
+"""Floods of connections, during which probes, scrapes and `check` must still be answered."""
 
 import random
 import socket
@@ -11,7 +11,7 @@ from scenarios.network import FIRST_PID, Udp
 SOURCES = [f"127.0.3.{number}" for number in range(1, 9)]
 OF_EACH = 40
 CROWD = 1000
-"""Agents over UDP, which make an answer long."""
+"""Agents over UDP, which make the answers long."""
 
 IDLE_CONTROL = 80
 
@@ -25,23 +25,23 @@ class Connections(Udp):
 
     def start(self) -> None:
         self.random = random.Random(13)
-        followed = lambda: self.daemon.metrics().sum("varta_watch_pids_tracked")
+        tracked = lambda: self.daemon.metrics().sum("varta_watch_pids_tracked")
         with self.socket_of("127.0.0.1") as opened:
 
-            def all_follow() -> bool:
+            def all_tracked() -> bool:
                 for pid in range(FIRST_PID, FIRST_PID + CROWD):
                     opened.send(frame(pid, 1))
-                return followed() == CROWD + self.healthy_agents
+                return tracked() == CROWD + self.healthy_agents
 
-            wait_until("a crowd to be followed", all_follow)
+            wait_until("the crowd to be tracked", all_tracked)
 
     def disturb(self) -> None:
         held = self.hold_http()
         self.check_http("while connections are held")
         self.read_slowly(held)
         self.check_http("while answers are not read")
-        self.ask_nonsense()
-        self.check_http("after requests that are none")
+        self.send_invalid_requests()
+        self.check_http("after invalid requests")
         for opened in held:
             opened.close()
         self.crowd_control()
@@ -51,7 +51,7 @@ class Connections(Udp):
         return socket.create_connection((host, int(port)), 30.0, (source, 0))
 
     def hold_http(self) -> list[socket.socket]:
-        """More than may be open, each with one byte of a request."""
+        """Opens more connections than the daemon accepts, each with one byte of a request."""
         held = []
         for source in SOURCES:
             for _ in range(OF_EACH):
@@ -59,7 +59,7 @@ class Connections(Udp):
                     held.append(self.connect(source))
                     held[-1].send(b"G")
                 except OSError:
-                    pass  # It was refused, as is the daemon's right.
+                    pass  # The daemon may refuse it.
         return held
 
     def read_slowly(self, held: list[socket.socket]) -> None:
@@ -69,19 +69,19 @@ class Connections(Udp):
             except OSError:
                 pass
 
-    def ask_nonsense(self) -> None:
+    def send_invalid_requests(self) -> None:
         for _ in range(20):
             with self.connect(SOURCES[0]) as opened:
                 try:
-                    nonsense = self.random.randbytes(self.random.randrange(1, 400))
-                    opened.sendall(nonsense + b"\r\n\r\n")
+                    request = self.random.randbytes(self.random.randrange(1, 400))
+                    opened.sendall(request + b"\r\n\r\n")
                     opened.settimeout(0.05)
                     opened.recv(4096)
                 except OSError:
                     pass
 
     def check_http(self, when: str) -> None:
-        """Prometheus and a probe ask from an address that holds nothing."""
+        """Sends a scrape and a probe from an address that holds no connections."""
         for path in ("/healthz", "/metrics"):
             try:
                 status, _ = self.daemon.get(path)
@@ -100,10 +100,10 @@ class Connections(Udp):
                 opened.send(self.random.randbytes(20).replace(b"\n", b" "))
             except OSError:
                 pass
-        # The crowd is silent by now; a healthy agent is not.
+        # The crowd no longer sends, so check a healthy agent.
         pid = str(self.healthy.pids[0])
         command = [self.programs.watch, "check", "--socket", self.daemon.socket, "--pid", pid]
         fine = lambda: subprocess.run(command, capture_output=True).returncode == 0
-        wait_until("`varta-watch check` beside idle connections", fine)
+        wait_until("`varta-watch check` during idle connections", fine)
         for opened in idle:
             opened.close()

@@ -1,4 +1,4 @@
-"""Floods of datagrams, of admitted users and of others: recovery leaves the healthy alone."""
+"""Floods of datagrams from admitted and other users: recovery must not act on healthy agents."""
 
 import random
 
@@ -22,14 +22,14 @@ class Flood(Scenario):
         self.random = random.Random(13)
 
     def disturb(self) -> None:
-        # Only root can send as somebody else; all other users flood as themselves.
+        # Only root can send as another user.
         users = [None, NOBODY, NOBODY] if IS_ROOT else [None, None]
         floods = [self.flood(FLOOD_MS, uid) for uid in users]
         self.send_junk()
         self.sent_by(floods)
 
     def send_junk(self) -> None:
-        """Datagrams of every kind of length, and frames with one byte changed."""
+        """Sends datagrams of various lengths, and frames with one flipped bit."""
         lengths = [0, 1, 31, 32, 33, 64, 4096, LONGEST]
         junk = [self.random.randbytes(length) for length in lengths]
         for _ in range(16):
@@ -42,7 +42,7 @@ class Flood(Scenario):
         self.sent += len(junk)
 
     def check(self) -> None:
-        """A command for each stall that the machine is to blame for, and for no other."""
+        """At most one command for each stall that the machine itself caused."""
         self.healthy.wait_for_attempts(1)
         spawned = self.events.where(lambda event: event.get("step") == "spawned")
         for pid, account in self.healthy.accounts().items():

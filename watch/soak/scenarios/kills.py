@@ -1,4 +1,4 @@
-"""kill -9 of the daemon at any moment: the next start works, and no file is corrupt."""
+"""kill -9 of the daemon at any moment: the next start must work, and no file may be corrupt."""
 
 import random
 import time
@@ -12,7 +12,7 @@ CRASHES = 12
 
 class Kills(Scenario):
     name = "kill -9 of the daemon"
-    # Each daemon counts anew, and what lay in the queue of the one before is gone with it.
+    # Each daemon starts its counters at 0, and the queue of the previous one is lost with it.
     datagrams_are_exact = False
     least_rounds = 4
 
@@ -24,22 +24,22 @@ class Kills(Scenario):
 
     def start(self) -> None:
         self.random = random.Random()
-        self.looks_first = False
+        self.checks_first = False
 
     def disturb(self) -> None:
         load = self.flood(400)
         pids = [mortal(self.daemon.socket, 1) for _ in range(CRASHES)]
         for pid in pids:
             ended_as(pid)
-        # Commands fail and start again all the time by now.
+        # By now commands fail and are retried all the time.
         time.sleep(self.random.uniform(0, 0.2))
         self.daemon.kill()
-        # Every other time the next one starts at once, while commands of this one may still start.
-        self.looks_first = not self.looks_first
-        if self.looks_first:
+        # Every other time the next daemon starts at once, while this one's commands may still be starting.
+        self.checks_first = not self.checks_first
+        if self.checks_first:
             checks.whole_lines(self.export, ended=False)
             checks.audit_verifies(self.programs.watch, self.audit)
         self.daemon.start()
         self.sent_by([load])
-        self.daemon.wait_until_followed(self.healthy.pids)
+        self.daemon.wait_until_tracked(self.healthy.pids)
         self.level = self.measure()

@@ -1,4 +1,4 @@
-"""UDP: forged frames take no memory and end nothing, and a recording counts for nothing."""
+"""UDP: forged frames must not use up memory or evict real agents, and recordings must not count."""
 
 import socket
 import subprocess
@@ -10,7 +10,7 @@ from scenario import Scenario
 
 FIRST_PID = 1_000_000
 NONCES = [1, 2**63 - 1, 2**64 - 3, 2**63 - 4]
-"""Together they miss more heartbeats than 64 bits count."""
+"""With these nonces, more heartbeats are missing than 64 bits can count."""
 
 
 class Udp(Scenario):
@@ -46,17 +46,17 @@ class ForgedUdp(Udp):
         self.sender = self.socket_of("127.0.0.1")
         for nonce in NONCES:
             self.sender.send(frame(77, nonce))
-        # Two crowds in turn: each takes the room of the other, and is new when it comes back.
+        # Two crowds in turn: each evicts the other, and consists of new agents when it returns.
         first, second = range(FIRST_PID, FIRST_PID + 2 * self.AT_ONCE, self.AT_ONCE)
         crowds = [range(first, second), range(second, second + self.AT_ONCE)]
         self.crowds = [[frame(pid, 1) for pid in crowd] for crowd in crowds]
-        # Fills all the room that forged agents may take, and what is kept of them for a second.
+        # Fills all the room for forged agents, and the statistics that are kept for a second.
         for _ in range(6):
             self.disturb()
 
     def disturb(self) -> None:
-        """Nobody asks for a snapshot meanwhile, which would tidy up."""
-        # Those of the round before are gone after ten thresholds and make room.
+        """Sends one crowd. No snapshot is requested, because that would remove old statistics."""
+        # Agents of the previous round can be evicted after ten thresholds.
         time.sleep(0.15)
         for number, datagram in enumerate(self.crowds[0]):
             self.sender.send(datagram)
@@ -70,13 +70,13 @@ class ForgedUdp(Udp):
         return level
 
     def check(self) -> None:
-        # Before anybody asks.
+        # Before the first snapshot.
         self.level.check()
         metrics = self.daemon.metrics()
-        followed = metrics.sum("varta_watch_pids_tracked")
-        check(followed <= self.CAPACITY // 2, f"{followed} forged agents are followed")
+        tracked = metrics.sum("varta_watch_pids_tracked")
+        check(tracked <= self.CAPACITY // 2, f"{tracked} forged agents are tracked")
         evicted = metrics.sum("varta_tracker_evicted_total") - self.evicted
-        check(evicted >= self.AT_ONCE, f"only {evicted} agents came and went")
+        check(evicted >= self.AT_ONCE, f"only {evicted} agents were evicted")
 
 
 class SealedUdp(Udp):
@@ -91,13 +91,13 @@ class SealedUdp(Udp):
 
     def start(self) -> None:
         self.recorded: list[bytes] = []
-        # The agent sends to the attacker, who passes everything on and keeps a copy.
-        self.between = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.between.bind(("127.0.0.1", 0))
-        self.between.settimeout(60.0)
+        # The agent sends to the attacker, which forwards everything and keeps a copy.
+        self.relay = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.relay.bind(("127.0.0.1", 0))
+        self.relay.settimeout(60.0)
         self.attackers = [self.socket_of(source) for source in ["127.0.0.1", *self.SOURCES]]
         self.replays = 0
-        port = self.between.getsockname()[1]
+        port = self.relay.getsockname()[1]
         endpoint = f"udp+secure://127.0.0.1:{port}?key-file={self.key}"
         numbers = ["20000", "0", "100000000"]
         self.agent = subprocess.Popen(
@@ -106,16 +106,16 @@ class SealedUdp(Udp):
             stdout=subprocess.DEVNULL,
             preexec_fn=die_with_parent,
         )
-        self.pass_on(4)
+        self.forward(4)
 
-    def pass_on(self, count: int) -> None:
+    def forward(self, count: int) -> None:
         for _ in range(count):
-            datagram = self.between.recv(2048)
+            datagram = self.relay.recv(2048)
             self.attackers[0].send(datagram)
             self.recorded.append(datagram)
 
     def disturb(self) -> None:
-        self.pass_on(10)
+        self.forward(10)
         for attacker in self.attackers:
             for datagram in self.recorded[-8:] + self.recorded[:4]:
                 attacker.send(datagram)
@@ -129,10 +129,10 @@ class SealedUdp(Udp):
         return [agent for agent in report if agent["origin"] == "secure-network"]
 
     def check(self) -> None:
-        heard = wait_until("the sealed agent", self.secure_agents)
-        check(len(heard) == 1, f"a recording of one agent made {len(heard)}")
-        check(heard[0]["claimed_pid"] == self.agent.pid, f"{heard[0]} is not the agent")
-        beats = heard[0]["beats"]
+        agents = wait_until("the sealed agent", self.secure_agents)
+        check(len(agents) == 1, f"one agent and its recording became {len(agents)} agents")
+        check(agents[0]["claimed_pid"] == self.agent.pid, f"{agents[0]} is not the agent")
+        beats = agents[0]["beats"]
         sent = len(self.recorded)
         check(0 < beats <= sent, f"{sent} datagrams became {beats} beats")
         refused = self.daemon.metrics().labelled("varta_dropped_total", "reason", "replay")

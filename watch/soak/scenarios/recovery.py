@@ -1,4 +1,4 @@
-"""Recovery after many agents it refused: the next command still gets a pidfd, and its turn."""
+"""Recovery after many refused agents: the next command must still get a pidfd and its turn."""
 
 import signal
 
@@ -33,9 +33,9 @@ class Recovery(Scenario):
         self.victim.write_text(f"{self.service}\n")
 
     def disturb(self) -> None:
-        """Jobs that are silent for longer than the threshold and exit with 0, one after the other.
+        """Runs jobs one after the other that stall and then exit with 0.
 
-        Each is heard once, while all others are known: the kernel does not confirm such a one.
+        Each sends one beat while all other agents are known, so it stays unconfirmed.
         """
         for _ in range(JOBS):
             job = Job(self.daemon.socket)
@@ -45,9 +45,9 @@ class Recovery(Scenario):
             self.events.wait_for("exit", [job.pid])
 
     def check(self) -> None:
-        self.level.descriptors -= 1  # That of the service, which will have been killed.
+        self.level.descriptors -= 1  # The service's pidfd is closed when it is killed.
         if IS_ROOT:
-            # Another user's processes crash, and want a command before the service does.
+            # Crashes of another user need commands before the service does.
             crashed = [mortal(self.daemon.socket, 1, NOBODY) for _ in range(CRASHERS)]
             for pid in crashed:
                 ended_as(pid)

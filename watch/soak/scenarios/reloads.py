@@ -1,4 +1,4 @@
-"""SIGHUP with good files and with bad ones: no agent is lost, and bad files change nothing."""
+"""SIGHUP with valid and invalid files: no agent is lost, and an invalid file changes nothing."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Files are rotated all the time, also while no new one can be opened."""
+"""Files rotate all the time, even while no new one can be opened."""
 
 import fcntl
 import os
@@ -24,19 +24,19 @@ class Rotation(Scenario):
         return [*flags, "--max-beat-rate", "0"]
 
     def start(self) -> None:
-        self.talker, self.nonce = datagram_socket(timeout=60.0), 0
-        self.talker.connect(str(self.daemon.socket))
+        self.sender, self.nonce = datagram_socket(timeout=60.0), 0
+        self.sender.connect(str(self.daemon.socket))
         while len(generations(self.export)) < 6 or len(generations(self.audit)) < 6:
-            self.talk()
+            self.fill()
             self.crash()
 
     def disturb(self) -> None:
-        self.talk()
+        self.fill()
         self.crash()
         files = self.old_files()
         self.daemon.limit_descriptors(3)
         for _ in range(5):
-            self.talk()
+            self.fill()
         kept = self.old_files()
         self.daemon.limit_descriptors(1024)
         for path in (self.export, self.audit):
@@ -48,13 +48,13 @@ class Rotation(Scenario):
         number = lambda file: file.stat().st_ino
         return {path: {*map(number, generations(path))} for path in (self.export, self.audit)}
 
-    def talk(self) -> None:
-        """Sends enough heartbeats for a file, and waits until they have been read."""
+    def fill(self) -> None:
+        """Sends enough heartbeats to fill a file, and waits until they are read."""
         for _ in range(BEATS_A_FILE):
             self.nonce += 1
-            self.talker.send(frame(os.getpid(), self.nonce))
+            self.sender.send(frame(os.getpid(), self.nonce))
         self.sent += BEATS_A_FILE
-        unread = lambda: fcntl.ioctl(self.talker, termios.TIOCOUTQ, b"\0" * 4)
+        unread = lambda: fcntl.ioctl(self.sender, termios.TIOCOUTQ, b"\0" * 4)
         wait_until("heartbeats to be read", lambda: unread() == b"\0" * 4)
 
     def crash(self) -> None:
@@ -64,7 +64,7 @@ class Rotation(Scenario):
         self.sent += len(pids)
 
     def check(self) -> None:
-        self.talk()
+        self.fill()
         for path in (self.export, self.audit):
-            check(len(generations(path)) == 6, f"of {path.name} there are {generations(path)}")
+            check(len(generations(path)) == 6, f"the files of {path.name} are {generations(path)}")
         check(audit_verifies(self.programs.watch, self.audit) > 0, "the audit log is empty")
