@@ -1,5 +1,5 @@
 'use strict';
-// A beat, beside the same from Rust and beside what else Node has to send as many bytes with.
+// A beat, compared with a beat from Rust and with other ways to send as many bytes from Node.
 
 const dgram = require('node:dgram');
 const { once } = require('node:events');
@@ -72,7 +72,7 @@ function udp(varta, plan) {
     const contenders = [
       rust,
       here(OURS, () => agent.beat(0, 7).isSent),
-      // The call alone: what Node does afterwards, in its loop, is not in it.
+      // Times only the call, not what Node does afterwards in its event loop.
       here('dgram', () => {
         socket.send(DATAGRAM);
         return true;
@@ -83,12 +83,12 @@ function udp(varta, plan) {
   });
 }
 
-/** A package that may not have been built here. */
+/** Loads a package that may not have been built on this machine. */
 function optional(name) {
   try {
     return require(name);
   } catch (error) {
-    console.error(`${name} is not compared with: ${error.message.split('\n')[0]}`);
+    console.error(`${name} is left out of the comparison: ${error.message.split('\n')[0]}`);
     return undefined;
   }
 }

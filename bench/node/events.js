@@ -1,5 +1,5 @@
 'use strict';
-// What it takes to be told: how many events a second, how late, and for what when it is quiet.
+// The cost of receiving events: the rate, the latency, and the processor time of an idle observer.
 
 const path = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
@@ -7,14 +7,14 @@ const { setTimeout: sleep } = require('node:timers/promises');
 const { Program, onReceiver, program } = require('./programs');
 const { ascending, quantile } = require('./measure');
 
-/** The observer, in a process of its own. */
-function observing(mode, at) {
+/** Starts an observer in a process of its own. */
+function startObserver(mode, at) {
   return new Program(process.execPath, [path.join(__dirname, 'observing.js'), mode, at]);
 }
 
-/** Beats a second from one sender to a listener; and to a receiver that does nothing else. */
+/** Beats per second from one sender, to a listener and to a bare receiver. */
 async function throughput({ seconds }, folder) {
-  const rates = { told: [], limit: [], sent: 0, lost: 0 };
+  const rates = { received: [], limit: [], sent: 0, lost: 0 };
   for (let round = 0; round < 3; round += 1) {
     const bare = path.join(folder, `bare-${round}.sock`);
     const receiver = onReceiver('receive', bare);
@@ -22,24 +22,24 @@ async function throughput({ seconds }, folder) {
     rates.limit.push((await flooded(bare, seconds)).rate);
     await receiver.end();
 
-    const at = path.join(folder, `told-${round}.sock`);
-    const observer = observing('count', at);
+    const at = path.join(folder, `events-${round}.sock`);
+    const observer = startObserver('count', at);
     await observer.line();
     const { sent } = await flooded(at, seconds);
-    // Until the last one is told, which is after the last one was sent.
-    const [told, skipped, took] = (await observer.ask(sent)).split(' ').map(Number);
-    rates.told.push(told / took);
+    // Until the listener has received the last one, which is after it was sent.
+    const [received, skipped, took] = (await observer.ask(sent)).split(' ').map(Number);
+    rates.received.push(received / took);
     rates.sent += sent;
-    rates.lost += sent - told - skipped;
+    rates.lost += sent - received - skipped;
     await observer.end();
   }
   const median = (values) => quantile(values.sort(ascending), 0.5);
-  const [told, limit] = [median(rates.told), median(rates.limit)];
-  // Nothing is lost of nothing, and nobody is slower than a sender that sends nothing.
+  const [received, limit] = [median(rates.received), median(rates.limit)];
+  // If nothing was sent, nothing could be lost or slow, so the targets are not measured.
   const measured = limit > 0 && rates.sent > 0;
   const atLeast = Math.min(300_000, limit);
   return [
-    { name: 'node events a second', value: told, unit: '/s', atLeast, measured },
+    { name: 'node events a second', value: received, unit: '/s', atLeast, measured },
     { name: 'node beats a second that one sender gets rid of', value: limit, unit: '/s' },
     { name: 'node beats that were neither told nor counted', value: rates.lost, unit: '', atMost: 0, measured },
   ];
@@ -55,10 +55,10 @@ async function flooded(at, seconds) {
   return { sent, took, rate: sent / took };
 }
 
-/** From the send to the listener. */
+/** Time from the send to the listener. */
 async function latency({ seconds }, folder) {
   const at = path.join(folder, 'late.sock');
-  const observer = observing('late', at);
+  const observer = startObserver('late', at);
   await observer.line();
   const sender = program('pace', at, '1000');
   await sleep(seconds * 3000);
@@ -74,10 +74,10 @@ async function latency({ seconds }, folder) {
   ];
 }
 
-/** Processor time of an idle process, with a quiet observer and without. */
+/** Processor time of an idle process, with and without an idle observer. */
 async function quiet({ seconds }, folder) {
   const ask = async (mode) => {
-    const idle = observing(mode, path.join(folder, `${mode}.sock`));
+    const idle = startObserver(mode, path.join(folder, `${mode}.sock`));
     await idle.line();
     await sleep(500);
     const share = Number(await idle.ask(seconds * 3));
@@ -89,7 +89,7 @@ async function quiet({ seconds }, folder) {
     { name: 'node idle process', value: without, unit: '% CPU' },
     {
       name: 'node quiet observer adds', value: Math.max(0, with_ - without), unit: '% CPU', atMost: 0.1,
-      // The observer has heard a beat, or there would be no answer.
+      // The observer has received a beat, or it would not have answered.
       measured: true,
     },
   ];

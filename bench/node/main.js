@@ -1,10 +1,10 @@
 'use strict';
-// Runs one benchmark of the Node package, as it is installed, and writes what it found as JSON.
+// Runs one benchmark of the installed Node package and writes its results as JSON.
 //
 //   node bench/node/main.js --only NAME [--quick] [--json FILE]
 //   node bench/node/main.js --list
 //
-// bench/run runs them all and makes a report of it.
+// bench/run runs all benchmarks and writes a report.
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -24,7 +24,7 @@ function run(program, args, cwd) {
   return status === 0;
 }
 
-/** What is measured and what it is compared with. Something that cannot be built is left out. */
+/** Builds the package and the programs to compare it with. What cannot be built is left out. */
 function prepare() {
   build();
   if (!fs.existsSync(path.join(__dirname, 'node_modules'))) {
@@ -43,7 +43,7 @@ function prepare() {
   use(path.join(target, 'release/beats'));
 }
 
-/** Each takes the plan and a folder, and finds a group of times or a list of figures. */
+/** Each takes the plan and a folder, and returns a group of times or a list of figures. */
 const BENCHES = {
   uds: (beats) => beats.uds,
   udp: (beats) => beats.udp,
@@ -69,7 +69,7 @@ async function main() {
   prepare();
   const sideBySide = only === 'uds' || only === 'udp';
   if (sideBySide) {
-    // This process and the one in Rust take turns on one CPU, the receiver has the other.
+    // This process and the Rust process take turns on one CPU; the receiver has another one.
     run('taskset', ['-a', '-c', '-p', String(places.sender), String(process.pid)], root);
   }
   const beats = require('./beats');

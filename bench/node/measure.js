@@ -1,7 +1,7 @@
 'use strict';
-// Several things side by side, so that noise meets all of them alike: see bench/README.md.
+// Measures several calls side by side, so that noise affects all of them alike. See bench/README.md.
 
-/** What a sample is: so many calls in a row, timed together, after so long a pause. */
+/** A sample times this many calls in a row, after a pause this long. */
 const EACH = 4;
 const GAP_NS = 15_000;
 const BLOCK = 32;
@@ -43,7 +43,7 @@ class Group {
     return this.rows.find((row) => row.name === name);
   }
 
-  /** The median of all rounds' ratios of medians, and between what half of them lie. */
+  /** The median over all rounds of the ratio of medians, and the quartiles of the ratio. */
   ratio(of, to) {
     const [one, other] = [this.row(of), this.row(to)];
     if (one === undefined || other === undefined) return undefined;
@@ -54,13 +54,13 @@ class Group {
   }
 }
 
-/** Gives each contender its turn, round after round; the first turn goes around. */
+/** Gives each contender a turn in each round. Another one goes first in each round. */
 async function sideBySide(name, { seconds, setUps }, setUp) {
   let rows;
   for (let again = 0; again < setUps; again += 1) {
     const { contenders, end } = await setUp();
     rows ??= contenders.map((contender) => new Row(contender.name));
-    // What the compiler makes of a call is settled before it counts.
+    // Warms up, so that the JIT compiler has optimized the calls.
     for (const contender of contenders) await contender.block(8 * BLOCK, EACH, 0);
     const until = Date.now() + (seconds * 1000) / setUps;
     for (let round = 0; round === 0 || Date.now() < until; round += 1) {
@@ -74,7 +74,7 @@ async function sideBySide(name, { seconds, setUps }, setUp) {
   return new Group(name, rows);
 }
 
-/** A contender that is called here; `call` says whether it went as it should. */
+/** A contender that runs in this process. `call` returns whether it succeeded. */
 function here(name, call) {
   function samplesOf(count, each, gapNs) {
     const samples = [];
@@ -88,7 +88,7 @@ function here(name, call) {
       const took = process.hrtime.bigint() - before;
       if (good === each) samples.push(Number(took) / each);
       else missed += each - good;
-      if (missed > 100_000) throw new Error(`${name} goes wrong`);
+      if (missed > 100_000) throw new Error(`${name} fails too often`);
     }
     return { samples, missed };
   }
@@ -98,21 +98,21 @@ function here(name, call) {
       const clock = clockCost() / each;
       const block = samplesOf(count, each, gapNs);
       block.samples = block.samples.map((ns) => Math.max(0, ns - clock));
-      // What a contender has left to do in the loop is not the next one's burden.
+      // Lets a contender finish its work in the event loop before the next one runs.
       await new Promise(setImmediate);
       return block;
     },
   };
 }
 
-/** What it costs to look at the clock twice, which each sample contains. */
+/** The cost of reading the clock twice, which each sample contains. */
 function clockCost() {
-  const looks = [];
+  const costs = [];
   for (let i = 0; i < BLOCK; i += 1) {
     const before = process.hrtime.bigint();
-    looks.push(Number(process.hrtime.bigint() - before));
+    costs.push(Number(process.hrtime.bigint() - before));
   }
-  return quantile(looks.sort(ascending), 0.5);
+  return quantile(costs.sort(ascending), 0.5);
 }
 
 module.exports = { ascending, here, quantile, sideBySide };

@@ -1,6 +1,6 @@
 'use strict';
-// The observer of a benchmark: `observing.js count|late|quiet|idle PLACE`. It says `bound`, answers
-// one line, and ends with its input.
+// The observer of a benchmark: `observing.js count|late|quiet|idle PATH`. It prints `bound`, answers one
+// line, and ends when its input ends.
 
 const { once } = require('node:events');
 const readline = require('node:readline');
@@ -14,7 +14,7 @@ async function main() {
   const observer = mode === 'idle'
     ? undefined
     : varta.Observer.bind(at, { thresholdMs: 600_000 });
-  let told = 0;
+  let received = 0;
   let first;
   const late = [];
   if (mode === 'late') {
@@ -24,7 +24,7 @@ async function main() {
     });
   } else {
     observer?.on('beat', () => {
-      told += 1;
+      received += 1;
       first ??= performance.now();
     });
   }
@@ -36,10 +36,10 @@ async function main() {
   console.log('bound');
   const [line] = await once(lines, 'line');
   if (mode === 'count') {
-    // All that was sent is waited for.
+    // Waits until everything that was sent has arrived or is counted as skipped.
     const sent = Number(line);
-    while (told + observer.stats().skipped < sent) await new Promise((next) => setTimeout(next, 1));
-    console.log(told, observer.stats().skipped, (performance.now() - first) / 1000);
+    while (received + observer.stats().skipped < sent) await new Promise((next) => setTimeout(next, 1));
+    console.log(received, observer.stats().skipped, (performance.now() - first) / 1000);
   } else if (mode === 'late') {
     console.log(JSON.stringify(late));
   } else {

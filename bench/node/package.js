@@ -1,5 +1,5 @@
 'use strict';
-// The package as it is published, where bindings/node/tool/build.js has installed it.
+// The package as users install it, from where bindings/node/tool/build.js has installed it.
 
 const { createRequire } = require('node:module');
 const path = require('node:path');

@@ -7,17 +7,17 @@ const readline = require('node:readline');
 
 const CPUS = require('node:os').availableParallelism();
 
-/** Where the sender runs, and where the receiver does. */
+/** The CPUs of the sender and the receiver. */
 const places = { sender: CPUS - 1, receiver: 0 };
 
 let beats;
 
-/** Says where the program is that was built for this. */
+/** Sets the path of the program that was built for the benchmark. */
 function use(program) {
   beats = program;
 }
 
-/** A process that is told things by line, and answers so. */
+/** A process that reads requests and writes answers, one per line. */
 class Program {
   constructor(command, args, cpu) {
     const pinned = cpu === undefined ? [command, ...args] : ['taskset', '-c', String(cpu), command, ...args];
@@ -47,7 +47,7 @@ const program = (...args) => new Program(beats, args);
 const onSender = (...args) => new Program(beats, args, places.sender);
 const onReceiver = (...args) => new Program(beats, args, places.receiver);
 
-/** Beats from Rust, in turn with what is called here and on the same CPU. */
+/** A contender that beats from Rust, on the same CPU as this process. */
 function fromRust(name, endpoint) {
   const rust = onSender('blocks', endpoint);
   return {

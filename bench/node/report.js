@@ -1,5 +1,5 @@
 'use strict';
-// What a benchmark found, as JSON of the shape that bench/src/report.rs writes.
+// Writes the results of a benchmark as JSON, in the format of bench/src/report.rs.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -18,7 +18,7 @@ function machine() {
   };
 }
 
-/** A target for which there are no samples comes out as not measured. */
+/** A target without samples is reported as not measured. */
 function ofTimes(groups, targets) {
   return targets.map(({ group: name, of, to, atMost }) => {
     const group = groups.find((one) => one.name === name);

@@ -1,9 +1,9 @@
-"""Measuring several things side by side, so that noise meets all of them alike.
+"""Measures several calls side by side, so that noise affects all of them alike.
 
-As bench/src/measure.rs does: blocks of calls in turn, each call timed by itself, set up anew
-several times, and the ratio of two is the median of what it was in each round. The receiver,
-though, is a socket of this process, emptied after each call while nobody looks at the clock: a
-second process would have to be given its turn for every sample.
+The method is that of bench/src/measure.rs: contenders take turns with blocks of calls, each call is
+timed by itself, everything is set up several times, and the ratio of two contenders is the median of
+their ratios per round. But the receiver is a socket of this process, which is emptied after each call
+outside the timing. A second process would have to be scheduled for every sample.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Contender(NamedTuple):
     name: str
     call: Callable[..., object]
     arguments: tuple[object, ...]
-    # Whether what it answered is what it should.
+    # Whether the result is the expected one.
     good: Callable[[object], bool]
 
 
@@ -49,14 +49,14 @@ class Group:
         return next(row for row in self.rows if row.name == name)
 
     def ratio(self, of: str, to: str) -> tuple[float, float, float]:
-        """The median of the rounds' ratios, and the two values that half of them lie between."""
+        """The median of the ratios of all rounds, and their quartiles."""
         pairs = zip(self.row(of).rounds, self.row(to).rounds)
         ratios = sorted(one / other for one, other in pairs)
         low, middle, high = statistics.quantiles(ratios, n=4)
         return middle, low, high
 
 
-# What stands while contenders are measured: how what was sent is taken.
+# Receives what a contender has sent.
 Take = Callable[[], object]
 SetUp = Callable[[], AbstractContextManager["tuple[Take, list[Contender]]"]]
 
@@ -68,7 +68,7 @@ def side_by_side(name: str, seconds: float, set_ups: int, set_up: SetUp) -> Grou
             end = clock() + int(seconds / set_ups * 1e9)
             number = 0
             while number == 0 or clock() < end:
-                # Whoever has the first turn in this round has the last in the next.
+                # The contender that is first in this round is last in the next.
                 first = number % len(contenders)
                 base = base_ns()
                 for contender in contenders[first:] + contenders[:first]:
@@ -94,12 +94,12 @@ def take_block(contender: Contender, row: Row, take: Take) -> list[float]:
         else:
             row.missed += 1
             if row.missed > MOST_MISSES:
-                raise RuntimeError(f"{contender.name} goes wrong: {answer}")
+                raise RuntimeError(f"{contender.name} fails too often: {answer}")
     return block
 
 
 def base_ns() -> float:
-    """What it costs to look at the clock twice, and to call at all."""
+    """The cost of reading the clock twice and of a call."""
     return statistics.median(base_samples())
 
 

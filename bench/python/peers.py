@@ -1,4 +1,4 @@
-"""The published Python client, which has the same name as our package."""
+"""Imports the Python client varta 0.2, which has the same name as our package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 
 
 def published(place: str) -> ModuleType:
-    """Imports it from its own folder, whole, and then hides it from who imports ours."""
+    """Imports it completely from its own folder, and then removes it so that ours can be imported."""
     assert "varta" not in sys.modules
     sys.path.insert(0, place)
     try:

@@ -1,4 +1,4 @@
-"""What the benchmarks found, as JSON of the shape that bench/src/report.rs writes."""
+"""Converts the results of a benchmark to JSON, in the format of bench/src/report.rs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Target(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A number that was not measured side by side with another."""
+    """A number that was not measured in a side-by-side comparison."""
 
     name: str
     value: float
@@ -47,7 +47,7 @@ def to_json(places: str, targets: list[Target], groups: list[Group], figures: li
 
 
 def target_json(target: Target, groups: list[Group]) -> dict[str, object]:
-    """A target for which there are no samples comes out as not measured."""
+    """A target without samples is reported as not measured."""
     group = next((group for group in groups if group.name == target.group), None)
     names = [row.name for row in group.rows if row.rounds] if group else []
     found: dict[str, object] = {

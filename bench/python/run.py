@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs one benchmark of the Python package and writes what it found as JSON.
+"""Runs one benchmark of the Python package and writes its results as JSON.
 
     bindings/python/run bench --only NAME [--quick] [--json FILE]
     bindings/python/run bench --list
 
-bench/run runs them all and makes a report of it.
+bench/run runs all benchmarks and writes a report.
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ def beat_secure_udp(seconds: float, set_ups: int) -> Findings:
 
 
 def events(seconds: float, _: int) -> Findings:
-    """Fills the queue of a UDP socket, then times taking all of it as events: what a sender
-    could send at the most is not in it."""
+    """Fills the queue of a UDP socket, then times receiving all of it as events, so that the speed of the
+    sender does not matter."""
     end = time.perf_counter() + seconds
     iterated: list[float] = []
     with varta.Observer.bind(udp=("127.0.0.1", 0), threshold=3600) as observer:
@@ -135,8 +135,8 @@ def events(seconds: float, _: int) -> Findings:
 
 
 def importing(seconds: float, _: int) -> Findings:
-    """A Python that imports and ends, beside one that only ends. It is the CPU's time: the rest
-    is waiting for a turn."""
+    """A Python process that imports varta and ends, compared with one that only ends. Measures CPU time,
+    because the rest is waiting for the CPU."""
     programs: dict[str, tuple[str, dict[str, str]]] = {
         "bare": ("pass", {}),
         "ours": ("import varta", {}),
@@ -174,16 +174,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="a shorter run, with more noise")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write to FILE, not to stdout")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write to FILE instead of stdout")
     wanted = parser.add_mutually_exclusive_group(required=True)
     wanted.add_argument("--only", choices=BENCHES, metavar="NAME", help="the benchmark")
-    wanted.add_argument("--list", action="store_true", help="print their names")
+    wanted.add_argument("--list", action="store_true", help="print the names of the benchmarks")
     arguments = parser.parse_args()
     if arguments.list:
         print("\n".join(BENCHES))
         return
     seconds, set_ups = (2.5, 5) if arguments.quick else (10.0, 20)
-    # The first tends to be the one that serves interrupts.
+    # The first CPU often serves the interrupts.
     cpu = max(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cpu})
     groups, figures = BENCHES[arguments.only](seconds, set_ups)

@@ -1,4 +1,4 @@
-"""One report of what the benches of all languages have found."""
+"""Builds one report from the results of all languages."""
 
 from report.neighbours import neighbours
 from report.pictures import pictures

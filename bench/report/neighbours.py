@@ -1,4 +1,4 @@
-"""The one table for whoever chooses: what varta costs, and what its neighbours do."""
+"""The comparison table: what varta and the alternatives cost."""
 
 from report.words import Found, number, table
 
@@ -7,14 +7,14 @@ ROWS = [
     ("from C", "rust", "from C, uds"),
     ("from Python", "python", "python-beat-uds"),
     ("from Node", "node", "node uds"),
-    ("from Rust, to a receiver that sleeps", "rust", "uds, cold after 1 ms"),
-    ("from Rust, the queue full", "rust", "uds, queue full"),
+    ("from Rust, to a sleeping receiver", "rust", "uds, cold after 1 ms"),
+    ("from Rust, with a full queue", "rust", "uds, queue full"),
     ("from Rust, over UDP", "rust", "udp"),
     ("from Rust, sealed", "rust", "secure udp"),
     ("from Python, sealed", "python", "python-beat-secure-udp"),
     ("from Node, over UDP", "node", "node udp"),
-    ("the observer hears a frame, flooded", "rust", "flood, one sender, CPU per frame"),
-    ("the daemon hears a frame, flooded", "watch", "daemon flooded, one sender, CPU per frame"),
+    ("the observer receives a frame, flooded", "rust", "flood, one sender, CPU per frame"),
+    ("the daemon receives a frame, flooded", "watch", "daemon flooded, one sender, CPU per frame"),
     ("the same with metrics on", "watch", "daemon flooded, one sender, metrics on, CPU per frame"),
 ]
 
@@ -25,7 +25,7 @@ OTHERS = ("sd_notify", "sdnotify", "unix-dgram", "node-unix-socket", "dgram")
 
 
 def neighbours(found: Found) -> list[str]:
-    """Medians in nanoseconds of what was measured."""
+    """The table, with medians in nanoseconds."""
     lines = []
     for title, language, group in ROWS:
         times = found.get(language, {}).get("times", [])
@@ -33,7 +33,7 @@ def neighbours(found: Found) -> list[str]:
         if medians:
             others = [f"{name} {number(medians[name])}" for name in OTHERS if name in medians]
             lines.append((title, *(first(medians, of) for of in (OURS, BARE, PUBLISHED)), ", ".join(others)))
-    return table(("median, ns", "varta", "the bare call", "published varta 0.2", "others"), lines)
+    return table(("median, ns", "varta", "the bare call", "varta 0.2", "others"), lines)
 
 
 def first(medians: dict[str, float], names: tuple[str, ...]) -> str:

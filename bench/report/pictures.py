@@ -1,4 +1,4 @@
-"""The report in pictures: bars, drawn by hand so that nothing is needed for them."""
+"""The bar charts of the report, drawn as SVG without dependencies."""
 
 from html import escape
 from typing import NamedTuple
@@ -20,15 +20,15 @@ Section = tuple[str, list[Bar]]
 
 
 def pictures(found: Found) -> dict[str, str]:
-    """Those for which there is something measured."""
+    """All charts for which there are measurements."""
     wanted = {
-        "beat": ("What a beat costs, over a Unix socket to a receiver that keeps up", "ns", beats(found)),
-        "networks": ("What a beat costs over UDP", "ns", networks(found)),
-        "cold": ("The same, when agent and receiver have slept in between", "ns", cold(found)),
-        "receiving": ("What a frame costs the observer under a flood, in CPU time", "ns", receiving(found)),
-        "rate": ("How many frames are heard in a second, under a flood", "/s", rates(found)),
-        "agents": ("What a beat costs the observer, by the number of agents", "ns", agents(found)),
-        "detection": ("From an agent's deadline to the event, p99", "µs", detection(found)),
+        "beat": ("Cost of a beat over a Unix socket, to a receiver that keeps up", "ns", beats(found)),
+        "networks": ("Cost of a beat over UDP", "ns", networks(found)),
+        "cold": ("Cost of a beat over a Unix socket, when agent and receiver sleep in between", "ns", cold(found)),
+        "receiving": ("CPU time of the observer per frame, under a flood", "ns", receiving(found)),
+        "rate": ("Frames received per second, under a flood", "/s", rates(found)),
+        "agents": ("Cost of a beat in the observer, by the number of agents", "ns", agents(found)),
+        "detection": ("Time from an agent's deadline to the event, p99", "µs", detection(found)),
     }
     return {name: draw(*drawing) for name, drawing in wanted.items() if drawing[2]}
 
@@ -101,8 +101,8 @@ def figures(found: Found, title: str, language: str, start: str) -> list[Section
 
 def agents(found: Found) -> list[Section]:
     return [
-        *section("deciding alone", rows(found, "rust", "tracker, a beat")),
-        *section("receiving as well", rows(found, "rust", "by agents, drained, per frame")),
+        *section("without receiving", rows(found, "rust", "tracker, a beat")),
+        *section("with receiving", rows(found, "rust", "by agents, drained, per frame")),
     ]
 
 

@@ -1,4 +1,4 @@
-"""Tests of the verdicts, run by `make lint`."""
+"""Tests of the verdicts; `make lint` runs them."""
 
 import unittest
 
@@ -10,17 +10,17 @@ def target(value, ratio=None, measured=True, **limit):
 
 
 class Verdict(unittest.TestCase):
-    def test_a_limit_decides(self):
+    def test_the_limit_decides_about_the_value(self):
         self.assertEqual(verdict(target(5, at_most=5)), MET)
         self.assertEqual(verdict(target(6, at_most=5)), NOT_MET)
         self.assertEqual(verdict(target(6, at_least=5)), MET)
         self.assertEqual(verdict(target(4, at_least=5)), NOT_MET)
 
-    def test_a_ratio_goes_before_the_value(self):
+    def test_a_ratio_takes_precedence_over_the_value(self):
         self.assertEqual(verdict(target(900, ratio=0.5, at_most=0.8)), MET)
         self.assertEqual(verdict(target(900, ratio=0.9, at_most=0.8)), NOT_MET)
 
-    def test_what_did_not_happen_is_not_met(self):
+    def test_a_target_without_measurement_is_not_measured(self):
         self.assertEqual(verdict(target(0, measured=False, at_most=0)), NOT_MEASURED)
         self.assertEqual(verdict(target(None, at_most=5)), NOT_MEASURED)
         self.assertEqual(verdict(target(float("nan"), at_most=5)), NOT_MEASURED)

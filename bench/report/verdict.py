@@ -1,4 +1,4 @@
-"""Whether a target is met."""
+"""Decides whether a target is met."""
 
 import math
 
@@ -6,7 +6,7 @@ MET, NOT_MET, NOT_MEASURED = "met", "NOT MET", "NOT MEASURED"
 
 
 def verdict(target: dict) -> str:
-    """A target about something that did not happen is not met: it was not measured."""
+    """A target whose condition did not occur is not measured, which does not count as met."""
     value = target["value"] if target.get("ratio") is None else target["ratio"]
     if not target["measured"] or value is None or not math.isfinite(value):
         return NOT_MEASURED

@@ -1,4 +1,4 @@
-"""The report in words."""
+"""The report as Markdown."""
 
 from report.verdict import MET, verdict
 
@@ -9,12 +9,12 @@ LANGUAGES = {
     "python": "Python",
     "node": "Node",
     "watch": "The daemon",
-    "scenarios": "The daemon at its defaults, with agents that are well",
+    "scenarios": "The daemon with default settings and healthy agents",
 }
 
 
 def markdown(found: Found, pictures: list[str], neighbours: list[str]) -> str:
-    parts = ["# What was measured", ""]
+    parts = ["# Benchmark results", ""]
     parts += [f"![{name}]({name}.svg)\n" for name in pictures]
     parts += [*neighbours, ""]
     missed = [
@@ -29,7 +29,7 @@ def markdown(found: Found, pictures: list[str], neighbours: list[str]) -> str:
     for language, bench in found.items():
         parts += ["", f"## {LANGUAGES.get(language, language)}", "", machine(bench.get("machine", {}))]
         parts += table(
-            ("to be reached", "measured", "against", "ratio", "limit", ""),
+            ("target", "measured", "compared with", "ratio", "limit", ""),
             [
                 (
                     target["name"],
@@ -43,7 +43,7 @@ def markdown(found: Found, pictures: list[str], neighbours: list[str]) -> str:
             ],
         )
         parts += table(
-            ("measured side by side", "", "median, ns", "p99, ns", "to the first"),
+            ("measured side by side", "", "median, ns", "p99, ns", "ratio to the first"),
             [
                 (
                     time["group"],

@@ -1,4 +1,4 @@
-//! The smallest program that beats.
+//! The smallest program that sends a beat.
 
 use std::io;
 
@@ -17,7 +17,7 @@ fn main() -> io::Result<()> {
     #[cfg(feature = "published")]
     let _ = varta_client::Varta::connect(&path)?.beat(varta_client::Status::Ok, 0);
 
-    // What the one `open` above can do takes three functions here.
+    // varta 0.2 needs three functions for what `open` above does.
     #[cfg(feature = "published-all")]
     {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 9));

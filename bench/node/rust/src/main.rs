@@ -1,5 +1,5 @@
-//! The processes around the benchmark of the Node package: whom its beats are compared with,
-//! who takes them, and who sends what its observers hear.
+//! The helper processes of the Node benchmarks: a sender to compare with, a receiver, and senders for
+//! the observers.
 
 use std::error::Error;
 use std::hint::spin_loop;
@@ -14,15 +14,15 @@ use std::time::{Duration, Instant};
 use varta::{BeatOutcome, Status, Varta};
 
 const USAGE: &str = "\
-usage: beats blocks ENDPOINT       a block of timed beats for each line `COUNT EACH GAP_NS`
-       beats receive ENDPOINT      takes what comes, never sleeping
+usage: beats blocks ENDPOINT       times a block of beats for each line `COUNT EACH GAP_NS`
+       beats receive ENDPOINT      receives datagrams without ever sleeping
        beats flood ENDPOINT        beats as fast as it can
-       beats pace ENDPOINT MICROS  beats so often, the time in each
-Each ends with its standard input.";
+       beats pace ENDPOINT MICROS  beats at this interval, with the time as payload
+Each ends when its standard input is closed.";
 
 type Done = Result<(), Box<dyn Error>>;
 
-static OVER: AtomicBool = AtomicBool::new(false);
+static STOP: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
@@ -43,8 +43,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers each line with so many samples, each the time of one of `EACH` beats in a row, and
-/// with how many beats were not sent.
+/// Answers each line with the number of beats that were not sent, followed by `COUNT` samples. Each
+/// sample is the mean time of `EACH` beats in a row.
 fn blocks(endpoint: &str) -> Done {
     let mut agent = Varta::open(endpoint)?;
     for line in io::stdin().lock().lines() {
@@ -67,7 +67,7 @@ fn blocks(endpoint: &str) -> Done {
                 missed += each - sent;
             }
         }
-        say(&format!("{missed} {}", samples.join(" ")))?;
+        print(&format!("{missed} {}", samples.join(" ")))?;
     }
     Ok(())
 }
@@ -78,16 +78,16 @@ fn receive(endpoint: &str) -> Done {
         if let Some(address) = endpoint.strip_prefix("udp://") {
             let socket = UdpSocket::bind(address)?;
             socket.set_nonblocking(true)?;
-            say(&socket.local_addr()?.to_string())?;
+            print(&socket.local_addr()?.to_string())?;
             Box::new(move || socket.recv(&mut buffer))
         } else {
             let socket = UnixDatagram::bind(endpoint)?;
             socket.set_nonblocking(true)?;
-            say("bound")?;
+            print("bound")?;
             Box::new(move || socket.recv(&mut buffer))
         };
     end_with_input();
-    while !OVER.load(Ordering::Relaxed) {
+    while !STOP.load(Ordering::Relaxed) {
         match take() {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => spin_loop(),
@@ -97,30 +97,30 @@ fn receive(endpoint: &str) -> Done {
     Ok(())
 }
 
-/// Says at its end how many were sent, and in what time.
+/// Prints at its end how many beats were sent and how long that took.
 fn flood(endpoint: &str) -> Done {
     let mut agent = Varta::open(endpoint)?;
     let mut sent = 0_u64;
-    say("ready")?;
+    print("ready")?;
     end_with_input();
     let begun = Instant::now();
-    while !OVER.load(Ordering::Relaxed) {
+    while !STOP.load(Ordering::Relaxed) {
         match agent.beat(Status::Ok, 7) {
             BeatOutcome::Sent => sent += 1,
-            // Whoever reads may be waiting for this CPU.
+            // The reader may be waiting for this CPU.
             BeatOutcome::Dropped(_) => thread::yield_now(),
             BeatOutcome::Failed(error) => return Err(error.into()),
         }
     }
-    say(&format!("{sent} {}", begun.elapsed().as_secs_f64()))
+    print(&format!("{sent} {}", begun.elapsed().as_secs_f64()))
 }
 
-/// The payload is the monotonic clock in microseconds, as far as it goes.
+/// The payload is the low 32 bits of the monotonic clock in microseconds.
 fn pace(endpoint: &str, micros: &str) -> Done {
     let every = Duration::from_micros(micros.parse()?);
     let mut agent = Varta::open(endpoint)?;
     end_with_input();
-    while !OVER.load(Ordering::Relaxed) {
+    while !STOP.load(Ordering::Relaxed) {
         thread::sleep(every);
         let _ = agent.beat(Status::Ok, monotonic_us());
     }
@@ -137,20 +137,20 @@ fn wait(gap: Duration) {
 fn end_with_input() {
     thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());
-        OVER.store(true, Ordering::Relaxed);
+        STOP.store(true, Ordering::Relaxed);
     });
 }
 
-fn say(line: &str) -> Done {
+fn print(line: &str) -> Done {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")?;
     Ok(stdout.flush()?)
 }
 
-#[allow(unsafe_code, reason = "the standard library keeps the clock's number to itself")]
+#[allow(unsafe_code, reason = "the standard library does not expose the clock's value")]
 fn monotonic_us() -> u32 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: there is room for what is written.
+    // SAFETY: `now` is valid for the write.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) };
     let micros = now.tv_sec.wrapping_mul(1_000_000).wrapping_add(now.tv_nsec / 1_000);
     u32::try_from(micros & i64::from(u32::MAX)).unwrap_or(0)
