@@ -1,4 +1,4 @@
-//! Beats, beside a bare send of as many bytes and beside the published client's.
+//! Compares beats with a bare send of as many bytes and with varta-client 0.2.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -30,7 +30,7 @@ const KEY: [u8; 32] = [7; 32];
 pub(crate) const UDS_TARGETS: &[Target] = &[
     Target::median(UDS, CONNECT, BARE, 1.10),
     Target::median(UDS, CONNECT, PUBLISHED, 0.80),
-    // No difference that can be measured: less than one run differs from the next.
+    // The difference must be smaller than the noise between two runs.
     Target::median(UDS, OPEN, CONNECT, 1.02),
     Target::p99(UDS, CONNECT, PUBLISHED),
 ];
@@ -50,7 +50,7 @@ pub(crate) const SECURE_UDP_TARGETS: &[Target] = &[
     Target::p99(SECURE_UDP, CONNECT, PUBLISHED),
 ];
 
-/// What becomes of the datagrams of a group.
+/// The expected outcome of the datagrams of a group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Sent,
@@ -58,7 +58,7 @@ enum Fate {
     ObserverGone,
 }
 
-/// Whether an outcome of either client is the one that goes with a fate.
+/// Whether an outcome, of either client, is the expected one.
 macro_rules! is_fate {
     ($client:ident, $outcome:expr, $fate:expr) => {{
         use $client::{BeatOutcome, DropReason};
@@ -67,7 +67,7 @@ macro_rules! is_fate {
             Fate::QueueFull => {
                 matches!($outcome, BeatOutcome::Dropped(DropReason::KernelQueueFull))
             }
-            // The first send finds nobody, the later ones know it already.
+            // The first send and the later ones are dropped for different reasons.
             Fate::ObserverGone => matches!(
                 $outcome,
                 BeatOutcome::Dropped(DropReason::NoObserver | DropReason::PeerGone)

@@ -1,5 +1,5 @@
-//! The least that receiving can be: `recvmmsg` with credentials, and a count. And a sender
-//! that names other processes, which the kernel lets root do.
+//! The minimum that a receiver must do: `recvmmsg` with credentials, and a count. Also a sender
+//! that names other processes as the sender, which only root may do.
 
 #![allow(unsafe_code, reason = "system calls")]
 
@@ -11,7 +11,7 @@ use std::path::Path;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-/// As many as the observer takes at a time.
+/// The observer receives this many datagrams at a time.
 const BATCH: usize = 64;
 const DATA_ROOM: usize = 72;
 const CONTROL_ROOM: usize = 32;
@@ -20,7 +20,7 @@ const CONTROL_ROOM: usize = 32;
 #[repr(C, align(8))]
 struct Control([u8; CONTROL_ROOM]);
 
-/// Takes what comes and counts it.
+/// Receives datagrams and counts them.
 pub(crate) struct Bare {
     socket: UnixDatagram,
     epoll: OwnedFd,
@@ -49,12 +49,12 @@ impl Bare {
         if answer != 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: takes a number.
+        // SAFETY: only takes a number.
         let epoll = unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) };
         if epoll < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: made just now.
+        // SAFETY: the descriptor was just created and has no other owner.
         let epoll = unsafe { OwnedFd::from_raw_fd(epoll) };
         let mut event = libc::epoll_event { events: libc::EPOLLIN.unsigned_abs(), u64: 0 };
         let (add, fd) = (libc::EPOLL_CTL_ADD, socket.as_raw_fd());
@@ -69,7 +69,7 @@ impl Bare {
             .map(|data| libc::iovec { iov_base: data.as_mut_ptr().cast(), iov_len: DATA_ROOM })
             .collect();
         let headers = parts.iter_mut().zip(&mut controls).map(|(part, control)| {
-            // SAFETY: numbers and pointers, all of which may be zero.
+            // SAFETY: the struct has only integers and pointers, so all bytes may be zero.
             let mut header: libc::mmsghdr = unsafe { mem::zeroed() };
             header.msg_hdr.msg_iov = part;
             header.msg_hdr.msg_iovlen = 1;
@@ -81,7 +81,7 @@ impl Bare {
         Ok(Self { socket, epoll, headers, _parts: parts, _data: data, _controls: controls })
     }
 
-    /// Receives until then or until so many have come; says how many have.
+    /// Receives until this time or until `most` datagrams, and returns their number.
     pub(crate) fn receive(&mut self, until: Instant, most: u64) -> io::Result<u64> {
         let mut received = 0;
         while received < most && Instant::now() < until {
@@ -94,8 +94,8 @@ impl Bare {
     }
 
     fn receive_batch(&mut self) -> io::Result<u64> {
-        // SAFETY: as many headers as are said, whose pointers lead to what lives beside
-        // them and is not used otherwise.
+        // SAFETY: there are this many headers, and their pointers lead to buffers of `self`
+        // that nothing else uses.
         let count = unsafe {
             libc::recvmmsg(
                 self.socket.as_raw_fd(),
@@ -142,7 +142,7 @@ impl Bare {
     }
 }
 
-/// Sends a datagram at once or not at all, as if this process had sent it.
+/// Sends a datagram without waiting, as if the process `pid` had sent it.
 pub(crate) fn send_as(
     socket: &UnixDatagram,
     pid: u32,
@@ -152,7 +152,7 @@ pub(crate) fn send_as(
     let mut part =
         libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     let mut control = Control([0; CONTROL_ROOM]);
-    // SAFETY: numbers and pointers, all of which may be zero.
+    // SAFETY: the struct has only integers and pointers, so all bytes may be zero.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
@@ -161,18 +161,18 @@ pub(crate) fn send_as(
     let credentials = libc::ucred { pid: pid.cast_signed(), uid, gid: 0 };
     // SAFETY: the header's control data has room for one item.
     let item = unsafe { libc::CMSG_FIRSTHDR(&raw const header) };
-    // SAFETY: there is room for an item, as above; it is aligned as control data is.
+    // SAFETY: there is room for an item, as above, and it is aligned.
     let item = unsafe { &mut *item };
     item.cmsg_level = libc::SOL_SOCKET;
     item.cmsg_type = libc::SCM_CREDENTIALS;
-    // SAFETY: takes a number.
+    // SAFETY: only takes a number.
     item.cmsg_len = unsafe { libc::CMSG_LEN(12) } as _;
     // SAFETY: the item has room for credentials behind its header.
     let room = unsafe { libc::CMSG_DATA(item) };
-    // SAFETY: as above; need not be aligned.
+    // SAFETY: as above; the pointer need not be aligned.
     unsafe { room.cast::<libc::ucred>().write_unaligned(credentials) };
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
-    // SAFETY: the header leads to what lives until the end of this function.
+    // SAFETY: everything that the header points to lives until the end of this function.
     match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),

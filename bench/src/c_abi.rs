@@ -1,5 +1,5 @@
-//! What it costs to come from C: the same calls through the functions of libvarta.so, and
-//! beside libsystemd's `sd_notify`.
+//! The cost of the C ABI: the same calls through libvarta.so, compared with Rust and with
+//! libsystemd's `sd_notify`.
 
 #![allow(unsafe_code, reason = "calling C")]
 
@@ -27,7 +27,8 @@ const RUST: &str = "varta, Rust";
 const C: &str = "varta, C";
 const SYSTEMD: &str = "sd_notify";
 
-/// Events in one call, so that what the calls differ by is more than the clock.
+/// Events per call, so that the difference between the calls is larger than the clock's
+/// resolution.
 const EVENTS: u32 = 8;
 
 pub(crate) const TARGETS: &[Target] = &[Target::median(BEAT, C, SYSTEMD, 0.15)];
@@ -48,7 +49,7 @@ struct Library(*mut c_void);
 
 impl Library {
     fn load(name: &CStr) -> io::Result<Self> {
-        // SAFETY: the library's constructors do nothing that this program could not bear.
+        // SAFETY: the library's constructors have no effect on this program.
         let library = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_NOW) };
         if library.is_null() {
             return Err(io::Error::other(format!("cannot load {}", name.to_string_lossy())));
@@ -58,20 +59,23 @@ impl Library {
 
     /// # Safety
     ///
-    /// The function has this type.
+    /// The function must have the type `F`.
     unsafe fn function<F: Copy>(self, name: &CStr) -> io::Result<F> {
         assert!(size_of::<F>() == size_of::<*mut c_void>());
         // SAFETY: the library stays loaded.
         let found = unsafe { libc::dlsym(self.0, name.as_ptr()) };
         if found.is_null() {
-            return Err(io::Error::other(format!("no {} there", name.to_string_lossy())));
+            return Err(io::Error::other(format!(
+                "the library has no {}",
+                name.to_string_lossy()
+            )));
         }
-        // SAFETY: as the caller promised, and as large as a pointer.
+        // SAFETY: the caller guarantees the type, which is as large as a pointer.
         Ok(unsafe { ptr::from_ref(&found).cast::<F>().read() })
     }
 }
 
-/// A handle, closed in the end.
+/// A handle that is closed when it is dropped.
 struct Handle {
     handle: *mut c_void,
     close: Close,
@@ -81,11 +85,11 @@ impl Handle {
     fn open(library: Library, make: &CStr, end: &CStr, path: &Path) -> io::Result<Self> {
         let path = CString::new(path.as_os_str().as_bytes())?;
         let mut handle = ptr::null_mut();
-        // SAFETY: both that make a handle have this type in varta.h.
+        // SAFETY: both functions that open a handle have this type in varta.h.
         let open = unsafe { library.function::<Open>(make)? };
-        // SAFETY: as above, of those that end one.
+        // SAFETY: both functions that close a handle have this type in varta.h.
         let close = unsafe { library.function::<Close>(end)? };
-        // SAFETY: room, a text, and no options.
+        // SAFETY: a valid place for the handle, a C string, and no options.
         match unsafe { open(&raw mut handle, path.as_ptr(), ptr::null()) } {
             0 => Ok(Self { handle, close }),
             code => Err(io::Error::from_raw_os_error(-code)),
@@ -94,7 +98,7 @@ impl Handle {
 }
 
 impl Handle {
-    /// As a method, so that a closure that asks holds all of the handle.
+    /// A method, so that a closure that calls it captures the whole handle.
     fn get(&self) -> *mut c_void {
         self.handle
     }
@@ -102,7 +106,7 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        // SAFETY: open, and this is the last call.
+        // SAFETY: the handle is open, and this is the last call with it.
         unsafe { (self.close)(self.handle) };
     }
 }
@@ -124,14 +128,14 @@ pub(crate) fn all(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     Ok((vec![beats, polls], figures))
 }
 
-/// How much longer one call of C's takes than Rust's.
+/// How much longer a call takes from C than from Rust.
 fn more(group: &Group, name: &str, each: f64, at_most: f64) -> Figure {
     let median = |name| group.row(name).map_or(f64::NAN, Row::median);
     Figure::new(name, (median(C) - median(RUST)) / each, "ns").at_most(at_most, true)
 }
 
 fn beats(plan: Plan, stage: &Stage, library: Library) -> io::Result<Group> {
-    // SAFETY: so it is in varta.h.
+    // SAFETY: the function has this type in varta.h.
     let beat = unsafe { library.function::<Beat>(c"varta_beat")? };
     let notify = systemd()?;
     side_by_side(BEAT, plan, || {
@@ -143,11 +147,11 @@ fn beats(plan: Plan, stage: &Stage, library: Library) -> io::Result<Group> {
         unsafe { std::env::set_var("NOTIFY_SOCKET", &path) };
         let mut contenders = vec![
             Contender::new(RUST, move || agent.beat(Status::Ok, 7) == varta::BeatOutcome::Sent),
-            // SAFETY: the handle is open as long as its contender is there.
+            // SAFETY: the handle is open as long as its contender exists.
             Contender::new(C, move || unsafe { beat(handle.get(), 0, 7) } == 0),
         ];
         if let Some(notify) = notify {
-            // SAFETY: a text, and an environment that stays.
+            // SAFETY: a C string, and nothing changes the environment meanwhile.
             let call = move || unsafe { notify(0, c"WATCHDOG=1".as_ptr()) } > 0;
             contenders.push(Contender::new(SYSTEMD, call));
         }
@@ -155,17 +159,17 @@ fn beats(plan: Plan, stage: &Stage, library: Library) -> io::Result<Group> {
     })
 }
 
-/// The neighbour, where it is installed.
+/// `sd_notify`, if libsystemd is installed.
 fn systemd() -> io::Result<Option<Notify>> {
     match Library::load(c"libsystemd.so.0") {
-        // SAFETY: so it is in sd-daemon.h.
+        // SAFETY: the function has this type in sd-daemon.h.
         Ok(library) => unsafe { library.function(c"sd_notify") }.map(Some),
         Err(_) => Ok(None),
     }
 }
 
 fn polls(plan: Plan, stage: &Stage, library: Library) -> io::Result<Group> {
-    // SAFETY: so it is in varta.h.
+    // SAFETY: the function has this type in varta.h.
     let poll = unsafe { library.function::<Poll>(c"varta_observer_poll")? };
     side_by_side(POLL, plan, || {
         let (rust, c) = (stage.path("rust-poll.sock")?, stage.path("c-poll.sock")?);
@@ -185,7 +189,7 @@ fn polls(plan: Plan, stage: &Stage, library: Library) -> io::Result<Group> {
                 }),
                 Contender::new(C, move || {
                     to_c()
-                        // SAFETY: an open handle, and room for an event.
+                        // SAFETY: the handle is open, and there is room for an event.
                         && (0..EVENTS).all(|_| unsafe {
                             poll(handle.get(), room.as_mut_ptr(), 0)
                         } == 1)
@@ -195,7 +199,7 @@ fn polls(plan: Plan, stage: &Stage, library: Library) -> io::Result<Group> {
     })
 }
 
-/// Sends as many frames as are polled in one call.
+/// Returns a function that sends as many frames as one call polls.
 fn sender(path: &Path) -> io::Result<impl Fn() -> bool + use<>> {
     let socket = UnixDatagram::unbound()?;
     socket.connect(path)?;
@@ -204,7 +208,7 @@ fn sender(path: &Path) -> io::Result<impl Fn() -> bool + use<>> {
     Ok(move || (0..EVENTS).all(|_| socket.send(&wire).is_ok()))
 }
 
-/// Builds the library as it is handed out, beside this program.
+/// Builds the library as it is distributed.
 fn build() -> io::Result<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let target = root.join("target");
@@ -217,7 +221,7 @@ fn build() -> io::Result<PathBuf> {
         .arg(&target)
         .status()?;
     if !status.success() {
-        return Err(io::Error::other("libvarta.so cannot be built"));
+        return Err(io::Error::other("building libvarta.so failed"));
     }
     target.join("release/libvarta.so").canonicalize()
 }
@@ -231,7 +235,7 @@ fn stripped(library: &Path, stage: &Stage) -> io::Result<usize> {
         .arg(library)
         .status()?;
     if !status.success() {
-        return Err(io::Error::other("strip has failed"));
+        return Err(io::Error::other("strip failed"));
     }
     usize::try_from(copy.metadata()?.len()).map_err(io::Error::other)
 }

@@ -1,5 +1,5 @@
-//! Cold beats: agent and receiver sleep between two of them, as they do in a program. What
-//! is measured includes waking the receiver and fetching what caches have forgotten.
+//! Cold beats: agent and receiver sleep between beats, as they do in a real program. The times
+//! include waking the receiver and cache misses.
 
 use std::io;
 use std::os::fd::AsFd;

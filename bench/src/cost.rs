@@ -1,4 +1,4 @@
-//! What a handle costs: to make and drop it, and to keep it.
+//! The cost of a handle: the time to create and drop it, and its memory.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -11,7 +11,7 @@ use crate::report::Figure;
 use crate::stage::Stage;
 use crate::sys;
 
-/// Handles that are kept at the same time.
+/// Number of handles that exist at the same time.
 const HANDLES: usize = 100;
 
 pub(crate) fn connect_uds(plan: Plan, stage: &Stage) -> io::Result<Group> {
@@ -19,14 +19,14 @@ pub(crate) fn connect_uds(plan: Plan, stage: &Stage) -> io::Result<Group> {
         let path = stage.path("bound.sock")?;
         let observer = UnixDatagram::bind(&path)?;
         let contenders = vec![
-            made("bare socket", &path, |path| {
+            connecting("bare socket", &path, |path| {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect(path)?;
                 Ok(socket)
             }),
-            made(CONNECT, &path, |path| varta::Varta::connect(path)),
-            made(OPEN, &path, |path| varta::Varta::open(path)),
-            made(PUBLISHED, &path, |path| varta_client::Varta::connect(path)),
+            connecting(CONNECT, &path, |path| varta::Varta::connect(path)),
+            connecting(OPEN, &path, |path| varta::Varta::open(path)),
+            connecting(PUBLISHED, &path, |path| varta_client::Varta::connect(path)),
         ];
         Ok((observer, contenders))
     })
@@ -45,7 +45,7 @@ pub(crate) fn connect_secure_udp(plan: Plan, _: &Stage) -> io::Result<Group> {
     })
 }
 
-/// Bytes of a handle itself, and of the heap that it holds.
+/// The size of a handle, and the heap memory that it holds.
 pub(crate) fn handles(stage: &Stage) -> io::Result<Vec<Figure>> {
     let path = stage.path("handles.sock")?;
     let _observer = UnixDatagram::bind(&path)?;
@@ -58,23 +58,23 @@ pub(crate) fn handles(stage: &Stage) -> io::Result<Vec<Figure>> {
     let mut figures = vec![Figure::bytes("first varta handle of a process, heap", first_heap)];
     drop(first);
 
-    kept(&mut figures, "varta uds", || varta::Varta::connect(&path))?;
-    kept(&mut figures, "varta open, any transport", || varta::Varta::open(&path))?;
-    kept(&mut figures, "varta udp", || varta::Varta::connect_udp(address))?;
-    kept(&mut figures, "varta secure udp", || secure(address))?;
-    kept(&mut figures, "published uds", || varta_client::Varta::connect(&path))?;
-    kept(&mut figures, "published udp", || varta_client::Varta::connect_udp(address))?;
-    kept(&mut figures, "published secure udp", || published_secure(address))?;
+    add_sizes(&mut figures, "varta uds", || varta::Varta::connect(&path))?;
+    add_sizes(&mut figures, "varta open, any transport", || varta::Varta::open(&path))?;
+    add_sizes(&mut figures, "varta udp", || varta::Varta::connect_udp(address))?;
+    add_sizes(&mut figures, "varta secure udp", || secure(address))?;
+    add_sizes(&mut figures, "published uds", || varta_client::Varta::connect(&path))?;
+    add_sizes(&mut figures, "published udp", || varta_client::Varta::connect_udp(address))?;
+    add_sizes(&mut figures, "published secure udp", || published_secure(address))?;
     Ok(figures)
 }
 
-fn kept<H>(
+fn add_sizes<H>(
     figures: &mut Vec<Figure>,
     name: &str,
     make: impl Fn() -> io::Result<H>,
 ) -> io::Result<()> {
     let mut handles = Vec::with_capacity(HANDLES);
-    // One handle may leave behind what all of its kind share.
+    // The first handle may allocate memory that all handles of this kind share.
     drop(make()?);
     let before = sys::heap_bytes();
     for _ in 0..HANDLES {
@@ -86,7 +86,7 @@ fn kept<H>(
     Ok(())
 }
 
-fn made<H>(
+fn connecting<H>(
     name: &'static str,
     path: &Path,
     make: fn(&Path) -> io::Result<H>,

@@ -1,4 +1,4 @@
-//! How soon an observer says what has happened, and how often it wakes for nothing.
+//! How soon an observer reports stalls and exits, and how often an idle observer wakes.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -55,23 +55,24 @@ pub(crate) const STALL_TARGETS: &[Target] = &[
 ];
 pub(crate) const EXIT_TARGETS: &[Target] = &[Target::p99_ns(EXIT, KILLED, LIMIT)];
 
-/// Observers that watch an agent alone at the same time, at each threshold.
+/// Number of observers per threshold that each watch one agent, all at the same time.
 const OBSERVERS: u32 = 8;
 const TWENTY: u32 = 20;
 const BEATING: u32 = 500;
 
-/// Pids that agents over the network claim.
+/// The first of the pids that agents over the network claim.
 const FIRST_PID: u32 = 1000;
 
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// Longer than anything here takes.
+/// Longer than any step here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How late events were, and how often an observer said that it came late itself.
+/// How late events were, and how often the observer reported that it was late itself.
 #[derive(Default)]
 struct Late {
-    /// When each Stall was said on the kernel's clock, and its deadline on the observer's.
+    /// When each Stall was reported on the kernel's clock, and its deadline on the observer's
+    /// clock.
     stalls: Vec<(u64, u64)>,
     /// When the observer started, on the kernel's clock.
     start: Option<u64>,
@@ -81,7 +82,7 @@ struct Late {
 impl Late {
     fn note(&mut self, event: &Event, threshold: Duration) {
         let now = processes::boottime_ns();
-        // It is at least as old as the least that it was ever off.
+        // The smallest difference ever seen is the closest to the true start.
         let start = now - event.observer_ns;
         self.start = Some(self.start.map_or(start, |known| known.min(start)));
         match event.what {
@@ -99,10 +100,10 @@ impl Late {
     }
 }
 
-/// An observer at work.
+/// A thread that runs an observer.
 type Found = JoinHandle<io::Result<Late>>;
 
-/// Sets observers to work that have so long a threshold and wait for so many stalls.
+/// Starts observers with this threshold that wait for this many stalls.
 type Begin = fn(&Stage, Duration, u32) -> io::Result<Vec<Found>>;
 
 pub(crate) fn stalls(plan: Plan, stage: &Stage) -> io::Result<Findings> {
@@ -150,7 +151,7 @@ pub(crate) fn stalls(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     })
 }
 
-/// How late this machine wakes one that only sleeps.
+/// How late this machine wakes a thread that only sleeps.
 fn sleep_late(threshold: Duration, times: u32) -> Vec<f64> {
     (0..times)
         .map(|_| {
@@ -161,7 +162,7 @@ fn sleep_late(threshold: Duration, times: u32) -> Vec<f64> {
         .collect()
 }
 
-/// Each observer follows this process, which beats once and waits until it is said to be
+/// Each observer tracks this process, which beats once and waits until it is reported as
 /// stalled.
 fn alone(stage: &Stage, threshold: Duration, stalls: u32) -> io::Result<Vec<Found>> {
     let begin = |number| {
@@ -199,12 +200,12 @@ fn together(_: &Stage, threshold: Duration, stalls: u32) -> io::Result<Vec<Found
     })])
 }
 
-/// 500 go on beating, while twenty more stop and come back, each at another time.
+/// 500 agents keep beating, while twenty more stop and return, each at another time.
 fn among(_: &Stage, threshold: Duration, stalls: u32) -> io::Result<Vec<Found>> {
     let (mut observer, address) = over_udp(threshold)?;
     let done = Arc::new(AtomicBool::new(false));
-    let over = Arc::clone(&done);
-    thread::spawn(move || beat_for_many(address, threshold, &over));
+    let stop = Arc::clone(&done);
+    thread::spawn(move || beat_for_many(address, threshold, &stop));
     Ok(vec![thread::spawn(move || {
         let mut late = Late::default();
         let heard = listen_until(&mut observer, threshold, &mut late, |late| {
@@ -218,17 +219,17 @@ fn among(_: &Stage, threshold: Duration, stalls: u32) -> io::Result<Vec<Found>> 
 fn beat_for_many(
     address: SocketAddr,
     threshold: Duration,
-    over: &AtomicBool,
+    stop: &AtomicBool,
 ) -> io::Result<()> {
-    /// In which all of those that go on have beaten once.
+    /// Steps in which every beating agent beats once.
     const STEPS: u32 = 10;
-    /// In which those that stop beat once: longer than the threshold.
+    /// Steps in which every stopping agent beats once: longer than the threshold.
     const STOPPED: u32 = 6 * STEPS;
 
     let socket = UdpSocket::bind("127.0.0.1:0")?;
     let step = threshold / 3 / STEPS;
     let (mut due, mut count) = (Instant::now(), 0_u32);
-    while !over.load(Ordering::Relaxed) {
+    while !stop.load(Ordering::Relaxed) {
         let nonce = u64::from(count / STEPS) + 1;
         for pid in (count % STEPS..BEATING).step_by(STEPS as usize) {
             socket.send_to(&frame(FIRST_PID + pid, nonce), address)?;
@@ -258,13 +259,13 @@ fn listen_until(
             late.note(&event, threshold);
         }
         if begun.elapsed() > PATIENCE {
-            return Err(io::Error::other("stalls are not said"));
+            return Err(io::Error::other("the stalls were not reported"));
         }
     }
     Ok(())
 }
 
-/// Children are killed one after the other, and reaped at once.
+/// Kills children one after the other, and reaps each at once.
 pub(crate) fn exits(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     let times = if plan.budget < Duration::from_secs(5) { 200 } else { 1000 };
     anywhere(stage, || {
@@ -292,7 +293,7 @@ pub(crate) fn exits(plan: Plan, stage: &Stage) -> io::Result<Findings> {
             let pid = child.pid();
             await_event(&mut observer, |what| matches!(what, What::Beat { .. }))?;
             give.send(child).map_err(|_| panicked())?;
-            // The reaper is asleep again by now, waiting for this one.
+            // Gives the reaper time to sleep in its wait for this child.
             thread::sleep(Duration::from_micros(300));
             let killed_at = processes::boottime_ns();
             processes::kill(pid);
@@ -320,10 +321,10 @@ fn await_event(observer: &mut Observer, is_it: impl Fn(&What) -> bool) -> io::Re
             return Ok(event.what);
         }
     }
-    Err(io::Error::other("an event does not come"))
+    Err(io::Error::other("an expected event did not arrive"))
 }
 
-/// How often an observer wakes that nobody talks to.
+/// How often an observer wakes that receives nothing.
 pub(crate) fn quiet(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     let time = (plan.budget * 3 / 2).min(Duration::from_secs(8));
     let watch = |agents: u32| {
@@ -361,8 +362,8 @@ pub(crate) fn quiet(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     ))
 }
 
-/// Not kept on one CPU, and before whatever else runs on this machine, where that may be:
-/// what is measured is how late an observer is, not how late it is let run.
+/// Runs on any CPU, with real-time priority if permitted, so that the results show how late an
+/// observer is and not how late it is scheduled.
 fn anywhere(
     stage: &Stage,
     what: impl FnOnce() -> io::Result<Findings>,
@@ -398,7 +399,7 @@ fn frame(pid: u32, nonce: u64) -> [u8; FRAME_BYTES] {
 }
 
 fn panicked() -> io::Error {
-    io::Error::other("a thread has panicked")
+    io::Error::other("a thread panicked")
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -1,4 +1,4 @@
-//! Where the figures come from.
+//! The machine that figures were measured on.
 
 use std::fs;
 
@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use crate::stage::Stage;
 
-/// The machine that figures were measured on.
 pub(crate) struct Machine {
     cpu: String,
     cpus: usize,

@@ -1,5 +1,5 @@
-//! Measures varta beside a bare send, its observer beside a bare receive, and both beside
-//! their neighbours, all in one run.
+//! Compares varta with a bare send, its observer with a bare receive, and both with other
+//! libraries.
 
 mod agent;
 mod bare;
@@ -32,27 +32,27 @@ use report::{Figure, Findings, Target};
 use stage::Stage;
 
 const HELP: &str = "\
-Runs one benchmark in this process and writes what it found as JSON.
-bench/run runs them all and makes a report of it.
+Runs one benchmark in this process and writes its results as JSON.
+bench/run runs all benchmarks and writes a report.
 
 Usage: varta-bench --only NAME [--quick] [--json FILE]
        varta-bench --list
 
   --only NAME  the benchmark
   --quick      a shorter run, with more noise
-  --json FILE  write to FILE rather than to standard output
+  --json FILE  write to FILE instead of standard output
   --list       print the names of the benchmarks
   --help       print this text
 ";
 
-/// A benchmark, and what it is to reach.
+/// A benchmark and its targets.
 struct Bench {
     name: &'static str,
     run: Run,
     targets: &'static [Target],
 }
 
-/// What a benchmark measures: times side by side, figures, or both.
+/// What a benchmark measures: side-by-side times, figures, or both.
 enum Run {
     Times(fn(Plan, &Stage) -> io::Result<Group>),
     Figures(fn(&Stage) -> io::Result<Vec<Figure>>),

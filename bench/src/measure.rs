@@ -1,4 +1,4 @@
-//! Measuring several things side by side, so that noise meets all of them alike.
+//! Measures several calls side by side, so that noise affects all of them alike.
 
 use std::hint::black_box;
 use std::io;
@@ -7,23 +7,23 @@ use std::os::unix::net::UnixDatagram;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Calls of a contender that may go wrong before something is wrong with the set-up.
+/// Calls of a contender that may fail before the set-up counts as broken.
 const MOST_MISSES: usize = 1_000;
 
-/// One of those that are measured side by side.
+/// One of the calls that are measured side by side.
 pub(crate) struct Contender<'a> {
     name: &'static str,
     call: Box<dyn FnMut() -> bool + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    /// `call` says whether it went as it should; if not, that sample does not count.
+    /// `call` returns whether it succeeded; if not, the sample does not count.
     pub(crate) fn new(name: &'static str, call: impl FnMut() -> bool + 'a) -> Self {
         Self { name, call: Box::new(call) }
     }
 }
 
-/// What is measured, and what has to stand for it.
+/// The contenders, and what must exist while they run.
 pub(crate) type SetUp<S> = (S, Vec<Contender<'static>>);
 
 /// How to measure a group.
@@ -31,10 +31,10 @@ pub(crate) type SetUp<S> = (S, Vec<Contender<'static>>);
 pub(crate) struct Plan {
     /// How long all of it may take.
     pub(crate) budget: Duration,
-    /// How often everything is set up anew. Where the kernel happens to place a socket
-    /// shifts its times by some percent for as long as it lives.
+    /// How often everything is set up again. The place of a socket in the kernel's memory
+    /// changes its times by some percent for as long as it exists.
     pub(crate) set_ups: u32,
-    /// Samples that a contender takes in a row before the next has its turn.
+    /// Samples of a contender in a row, before the next one's turn.
     pub(crate) block: usize,
     /// Operations in one call of a contender.
     pub(crate) each: u32,
@@ -42,10 +42,9 @@ pub(crate) struct Plan {
     pub(crate) gap: Duration,
 }
 
-/// What stands while contenders are measured, a receiver perhaps.
+/// Something that exists while contenders are measured, such as a receiver.
 pub(crate) trait Standing {
-    /// Sees to it that the next call finds things as the first did, now that so many calls
-    /// have gone well.
+    /// Restores the initial state before the next call, after this many successful calls.
     fn settle(&self, _calls: u64) -> io::Result<()> {
         Ok(())
     }
@@ -55,7 +54,7 @@ impl Standing for () {}
 impl Standing for UnixDatagram {}
 impl Standing for UdpSocket {}
 
-/// What was measured side by side, in nanoseconds.
+/// Times in nanoseconds that were measured side by side.
 pub(crate) struct Group {
     pub(crate) name: &'static str,
     pub(crate) rows: Vec<Row>,
@@ -64,11 +63,11 @@ pub(crate) struct Group {
 /// One contender's times.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// All samples, in order of size.
+    /// All samples, sorted.
     samples: Vec<f64>,
     /// The median of each round.
     rounds: Vec<f64>,
-    /// Calls that did not go as they should, and were not counted.
+    /// Calls that failed and were not counted.
     pub(crate) missed: usize,
 }
 
@@ -76,11 +75,11 @@ pub(crate) struct Row {
 #[derive(Clone, Copy)]
 pub(crate) struct Ratio {
     pub(crate) value: f64,
-    /// Half of the rounds lie between these two.
+    /// The quartiles over the rounds.
     pub(crate) quartiles: (f64, f64),
 }
 
-/// Gives each contender its turn in round after round, until the budget is used up.
+/// Gives each contender a turn in each round, until the budget is used up.
 pub(crate) fn side_by_side<S: Standing>(
     name: &'static str,
     plan: Plan,
@@ -124,7 +123,7 @@ impl<S: Standing> Calls<S> {
     ) -> io::Result<()> {
         let clock = clock_ns(self.plan.block);
         let mut turns: Vec<_> = contenders.iter_mut().zip(rows).collect();
-        // Whoever has the first turn in this round has the last in the next.
+        // The contender that is first in this round is last in the next.
         let first = round % turns.len().max(1);
         turns.rotate_left(first);
         for (contender, row) in turns {
@@ -159,7 +158,10 @@ impl<S: Standing> Calls<S> {
             } else {
                 row.missed += 1;
                 if row.missed > MOST_MISSES {
-                    return Err(io::Error::other(format!("{:?} goes wrong", contender.name)));
+                    return Err(io::Error::other(format!(
+                        "{:?} fails too often",
+                        contender.name
+                    )));
                 }
             }
         }
@@ -167,7 +169,7 @@ impl<S: Standing> Calls<S> {
     }
 }
 
-/// What it costs to look at the clock twice, which each sample contains.
+/// The cost of reading the clock twice, which each sample contains.
 fn clock_ns(samples: usize) -> f64 {
     let mut block: Vec<_> = (0..samples)
         .map(|_| {
@@ -184,7 +186,7 @@ impl Group {
         self.rows.iter().find(|row| row.name == name)
     }
 
-    /// The median of all rounds' ratios of medians.
+    /// The median over all rounds of the ratio of medians.
     pub(crate) fn ratio(&self, of: &str, to: &str) -> Option<Ratio> {
         let (of, to) = (self.row(of)?, self.row(to)?);
         let mut ratios: Vec<f64> =
@@ -205,12 +207,12 @@ impl Row {
         Self { name, samples: Vec::new(), rounds: Vec::new(), missed: 0 }
     }
 
-    /// Of what was measured in another way, one value in each round.
+    /// A row of values that were measured in another way, one per round.
     pub(crate) fn of_rounds(name: &'static str, rounds: Vec<f64>) -> Self {
         Self { rounds: rounds.clone(), ..Self::of_samples(name, rounds) }
     }
 
-    /// Of what was measured in another way and not in rounds.
+    /// A row of values that were measured in another way, without rounds.
     pub(crate) fn of_samples(name: &'static str, mut samples: Vec<f64>) -> Self {
         samples.sort_unstable_by(f64::total_cmp);
         Self { samples, ..Self::new(name) }
@@ -229,7 +231,7 @@ impl Row {
     }
 }
 
-/// The value below which this share of the sorted values lies.
+/// The quantile of sorted values for this share.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an index")]
     let at = ((sorted.len().saturating_sub(1)) as f64 * share).round() as usize;
@@ -244,7 +246,7 @@ mod tests {
         Plan { budget: Duration::ZERO, set_ups: 3, block: 4, each: 1, gap: Duration::ZERO };
 
     #[test]
-    fn quantiles_of_sorted_values() {
+    fn quantiles_are_taken_from_sorted_values() {
         let values: Vec<f64> = (0..=100_u32).map(f64::from).collect();
         let found = [0.0, 0.5, 0.99, 1.0].map(|share| quantile(&values, share));
         assert_eq!(found, [0.0, 50.0, 99.0, 100.0]);
@@ -252,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_wrong_is_not_a_sample() {
+    fn a_failed_call_is_not_a_sample() {
         let group = side_by_side("group", PLAN, || {
             let mut calls = 0;
             let every_other = Contender::new("every other", move || {
@@ -267,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_that_of_the_rounds() {
+    fn a_ratio_is_the_median_over_the_rounds() {
         let busy = |name, micros| {
             Contender::new(name, move || {
                 let end = Instant::now() + Duration::from_micros(micros);

@@ -1,6 +1,6 @@
-//! Other processes, and what the kernel says of this one.
+//! Child processes, and what the kernel reports about this process.
 
-#![allow(unsafe_code, reason = "forking, and asking the kernel")]
+#![allow(unsafe_code, reason = "fork and other system calls")]
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -8,24 +8,24 @@ use std::ptr;
 use std::slice;
 use std::sync::atomic::AtomicU64;
 
-/// A forked child, killed and reaped when this is dropped.
+/// A forked child. Dropping it kills and reaps it.
 pub(crate) struct Child {
     pid: libc::pid_t,
 }
 
 impl Child {
-    /// Forks a child that does this and ends. It does not outlive its parent's thread.
+    /// Forks a child that runs `what` and exits. It ends with the thread that forked it.
     pub(crate) fn fork(what: impl FnOnce()) -> io::Result<Self> {
-        // SAFETY: the children only send, sleep and count. Other threads of this program,
-        // where there are any, wait in the kernel and hold no lock.
+        // SAFETY: the children only send, sleep and count. Any other threads of this program
+        // wait in the kernel and hold no lock.
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
                 let signal = libc::c_ulong::from(libc::SIGKILL.unsigned_abs());
-                // SAFETY: takes numbers.
+                // SAFETY: only takes numbers.
                 unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
                 what();
-                // SAFETY: ends this process and runs nothing of the parent's.
+                // SAFETY: ends this process without running the parent's exit handlers.
                 unsafe { libc::_exit(0) }
             }
             pid => Ok(Self { pid }),
@@ -67,8 +67,8 @@ pub(crate) fn kill(pid: u32) {
     unsafe { libc::kill(pid.cast_signed(), libc::SIGKILL) };
 }
 
-/// Runs this thread, and what it starts from now on, before all others or again as any
-/// other. Only root may; whether it could be done.
+/// Gives this thread, and those it starts from now on, real-time priority, or the normal one
+/// again. Only root may do this; returns whether it succeeded.
 pub(crate) fn come_first(first: bool) -> bool {
     let policy = if first { libc::SCHED_FIFO } else { libc::SCHED_OTHER };
     let priority = libc::sched_param { sched_priority: libc::c_int::from(first) };
@@ -76,7 +76,7 @@ pub(crate) fn come_first(first: bool) -> bool {
     unsafe { libc::sched_setscheduler(0, policy, &raw const priority) == 0 }
 }
 
-/// Many children, all killed before the first is waited for.
+/// Many children. Dropping them kills all before it waits for the first.
 #[derive(Default)]
 pub(crate) struct Children(pub(crate) Vec<Child>);
 
@@ -86,7 +86,7 @@ impl Drop for Children {
     }
 }
 
-/// Does nothing, for ever.
+/// Sleeps forever.
 pub(crate) fn sleep_on() {
     loop {
         // SAFETY: waits for a signal.
@@ -97,7 +97,7 @@ pub(crate) fn sleep_on() {
 /// Numbers that this process shares with the children it forks. They stay mapped.
 pub(crate) fn shared_numbers(count: usize) -> io::Result<&'static [AtomicU64]> {
     let length = count * size_of::<AtomicU64>();
-    // SAFETY: asks for new memory at a place of the kernel's choosing.
+    // SAFETY: maps new memory at an address that the kernel chooses.
     let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -111,8 +111,8 @@ pub(crate) fn shared_numbers(count: usize) -> io::Result<&'static [AtomicU64]> {
     if memory == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: mapped as long as this, zeroed, aligned to a page and never unmapped; whoever
-    // else has it uses it as the same atomics.
+    // SAFETY: the mapping has this length, is zeroed, page-aligned and never unmapped, and all
+    // processes that share it use it as the same atomics.
     Ok(unsafe { slice::from_raw_parts(memory.cast(), count) })
 }
 
@@ -123,7 +123,7 @@ fn clock_ns(clock: libc::clockid_t) -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
-/// How long this thread has run.
+/// The CPU time of this thread.
 pub(crate) fn thread_cpu_ns() -> u64 {
     clock_ns(libc::CLOCK_THREAD_CPUTIME_ID)
 }
@@ -133,7 +133,7 @@ pub(crate) fn boottime_ns() -> u64 {
     clock_ns(libc::CLOCK_BOOTTIME)
 }
 
-/// How often this thread has gone to sleep.
+/// How often this thread has slept.
 pub(crate) fn sleeps() -> u64 {
     let mut usage = MaybeUninit::<libc::rusage>::zeroed();
     // SAFETY: the room for the answer is ours.
@@ -143,7 +143,7 @@ pub(crate) fn sleeps() -> u64 {
     usage.ru_nvcsw.unsigned_abs()
 }
 
-/// The memory of this process that is in use.
+/// The resident memory of this process.
 pub(crate) fn resident_bytes() -> u64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
@@ -152,8 +152,7 @@ pub(crate) fn resident_bytes() -> u64 {
     pages.unwrap_or_default() * page
 }
 
-/// Asks for as many descriptors and processes as are allowed, and, where that may be done,
-/// for more.
+/// Raises the limits of descriptors and processes as far as permitted.
 pub(crate) fn raise_limits() {
     const MANY: libc::rlim_t = 1 << 16;
     for resource in [libc::RLIMIT_NOFILE, libc::RLIMIT_NPROC] {
@@ -173,8 +172,8 @@ pub(crate) fn raise_limits() {
     }
 }
 
-/// Does something in a network namespace of its own, where Unix sockets that are made
-/// queue so many datagrams. Only root may.
+/// Runs `what` in a new network namespace, where new Unix sockets queue this many datagrams.
+/// Only root may do this.
 pub(crate) fn with_queue_of<T>(
     datagrams: usize,
     what: impl FnOnce() -> io::Result<T>,
@@ -182,15 +181,15 @@ pub(crate) fn with_queue_of<T>(
     use std::os::fd::AsRawFd;
 
     let home = std::fs::File::open("/proc/thread-self/ns/net")?;
-    // SAFETY: takes a number; only this thread moves.
+    // SAFETY: only takes a number; only this thread changes its namespace.
     if unsafe { libc::unshare(libc::CLONE_NEWNET) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    let made = std::fs::write("/proc/sys/net/unix/max_dgram_qlen", datagrams.to_string())
+    let result = std::fs::write("/proc/sys/net/unix/max_dgram_qlen", datagrams.to_string())
         .and_then(|()| what());
     // SAFETY: takes numbers; the namespace is that of the descriptor just opened.
     match unsafe { libc::setns(home.as_raw_fd(), libc::CLONE_NEWNET) } {
-        0 => made,
+        0 => result,
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -1,4 +1,4 @@
-//! Receivers: a process of their own that takes what is sent, as an observer would.
+//! Receivers: separate processes that receive datagrams, as an observer would.
 
 use std::ffi::{OsStr, OsString};
 use std::hint::spin_loop;
@@ -18,14 +18,14 @@ use crate::sys;
 /// The argument that makes this program a receiver.
 pub(crate) const ARGUMENT: &str = "receive";
 
-/// How long the machine may keep a receiver from running.
+/// How long a receiver may be kept from running.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 const BUSY: &str = "busy";
 const ASLEEP: &str = "asleep";
 const ANY_PORT: &str = "udp";
 
-/// A receiver, there until it is dropped.
+/// A receiver process that ends when this is dropped.
 pub(crate) struct Receiver {
     child: Child,
     address: String,
@@ -33,17 +33,17 @@ pub(crate) struct Receiver {
 }
 
 impl Receiver {
-    /// At a path. It never sleeps, so that no sender pays for waking it.
+    /// A receiver at a path. It never sleeps, so that no sender pays for waking it.
     pub(crate) fn busy(stage: &Stage, path: &Path) -> io::Result<Self> {
         Self::start(stage, BUSY, path.as_os_str())
     }
 
-    /// At a path. It sleeps until something comes, as an observer does.
+    /// A receiver at a path. It sleeps until a datagram arrives, as an observer does.
     pub(crate) fn asleep(stage: &Stage, path: &Path) -> io::Result<Self> {
         Self::start(stage, ASLEEP, path.as_os_str())
     }
 
-    /// On a free port of the loopback interface, never sleeping.
+    /// A receiver on a free port of the loopback interface. It never sleeps.
     pub(crate) fn busy_udp(stage: &Stage) -> io::Result<(Self, SocketAddr)> {
         let receiver = Self::start(stage, BUSY, OsStr::new(ANY_PORT))?;
         let address = receiver.address.parse().map_err(io::Error::other)?;
@@ -72,14 +72,14 @@ impl Receiver {
 }
 
 impl Standing for Receiver {
-    /// Waits until all is taken, so that every send meets an empty queue and a receiver
-    /// that is running; and then some more, ever differently, so that no contender is
-    /// always just in time to meet the receiver's next look into the queue.
+    /// Waits until all datagrams are received, so that every send finds an empty queue and a
+    /// running receiver. Then it waits for a varying time, so that no contender is always in
+    /// step with the receiver's polling.
     fn settle(&self, sent: u64) -> io::Result<()> {
         let begun = Instant::now();
         while self.taken.load(Ordering::Acquire) < sent {
             if begun.elapsed() > PATIENCE {
-                return Err(io::Error::other("the receiver does not get what is sent"));
+                return Err(io::Error::other("the receiver does not receive the datagrams"));
             }
             spin_loop();
         }
@@ -92,20 +92,20 @@ impl Standing for Receiver {
     }
 }
 
-/// Numbers below 1024, as if by chance.
+/// Pseudo-random numbers below 1024.
 fn scattered(number: u64) -> u64 {
     number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54
 }
 
 impl Drop for Receiver {
     fn drop(&mut self) {
-        // Should this fail, the receiver ends by itself: its standard input closes.
+        // If this fails, the receiver ends by itself when its standard input is closed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// What the receiving process does with the rest of its arguments.
+/// Runs the receiving process with the rest of its arguments.
 pub(crate) fn run(arguments: &[OsString]) -> io::Result<()> {
     let [idle, cpu, taken, at] = arguments else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -137,7 +137,7 @@ fn take_all(taken: &AtomicU64, mut take: impl FnMut() -> io::Result<usize>) -> i
     }
 }
 
-/// Tells the sender, and sees to it that the sender's end is this process's too.
+/// Reports the address to the sender, and makes this process end when the sender ends.
 fn ready(address: &str, cpu: usize) -> io::Result<()> {
     thread::spawn(|| {
         let _ = io::stdin().read_to_end(&mut Vec::new());

@@ -1,4 +1,5 @@
-//! What hearing a frame costs, beside a loop that only receives and the published observer.
+//! The cost of receiving a frame, compared with a loop that only receives and with the observer
+//! of 0.2.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -34,16 +35,15 @@ const VARTA_MANY: &str = "varta, 4,096 agents";
 
 const CAPACITY: usize = 4096;
 
-/// How long a contender receives before the next has its turn, after a time for sender and
-/// receiver to find each other.
+/// How long a contender receives in one turn, after a warm-up of sender and receiver.
 const TURN: Duration = Duration::from_millis(25);
 const WARM_UP: Duration = Duration::from_millis(5);
 
-/// How often a contender polls before it looks whether its turn is over.
+/// How often a contender polls before it checks whether its turn is over.
 const POLLS: u64 = EVENTS as u64;
 const EVENTS: usize = 64;
 
-/// As long as the published observer waits.
+/// The wait of the observer of 0.2.
 const WAIT: Duration = Duration::from_millis(100);
 
 const NEVER: Duration = Duration::from_secs(3600);
@@ -62,15 +62,15 @@ pub(crate) const DRAINED_TARGETS: &[Target] = &[
 ];
 pub(crate) const AGENTS_TARGETS: &[Target] = &[Target::median(AGENTS, VARTA_MANY, VARTA, 1.10)];
 
-/// One of those that receive. Each has a socket of its own.
+/// A receiver with its own socket.
 struct Receiver {
     name: &'static str,
     path: PathBuf,
-    /// Receives until this time or until so many frames have come; says how many have.
+    /// Receives until this time or until this many frames, and returns their number.
     receive: Box<dyn FnMut(Instant, u64) -> io::Result<u64>>,
-    /// CPU for each frame, turn by turn.
+    /// CPU time per frame of each turn.
     cpu: Vec<f64>,
-    /// Frames in a second, turn by turn.
+    /// Frames per second of each turn.
     rate: Vec<f64>,
 }
 
@@ -117,7 +117,7 @@ impl Receiver {
         }))
     }
 
-    /// With all its rate limits off, and room for as many agents.
+    /// The observer of 0.2 without rate limits, with the same capacity.
     fn published(name: &'static str, path: PathBuf) -> io::Result<Self> {
         let mut observer = varta_watch::Observer::bind(
             &path,
@@ -158,7 +158,7 @@ impl Receiver {
         let (begun, cpu) = (Instant::now(), processes::thread_cpu_ns());
         let heard = (self.receive)(begun + TURN, u64::MAX)?;
         let cpu = processes::thread_cpu_ns() - cpu;
-        // A turn in which the machine was busy otherwise says nothing.
+        // A turn in which the machine was busy with other work does not count.
         if heard >= POLLS {
             self.cpu.push(cpu as f64 / heard as f64);
             self.rate.push(heard as f64 / begun.elapsed().as_secs_f64());
@@ -176,7 +176,7 @@ fn observer(path: &Path) -> io::Result<Observer> {
         .bind()
 }
 
-/// Which receiver is to be flooded.
+/// Processes that flood the receiver whose turn it is.
 struct Floods {
     /// The number of the receiver, from 1; 0 is none.
     turn: &'static AtomicU64,
@@ -184,7 +184,7 @@ struct Floods {
 }
 
 impl Floods {
-    /// Starts processes that send as fast as they can, none of which waits for room.
+    /// Starts processes that send as fast as they can, without waiting for room in the queue.
     fn start(stage: &Stage, senders: usize, receivers: &[Receiver]) -> io::Result<Self> {
         let Some(turn) = processes::shared_numbers(1)?.first() else {
             return Err(io::ErrorKind::OutOfMemory.into());
@@ -238,7 +238,7 @@ fn take_turns(
     let mut round = 0;
     while round < 3 || Instant::now() < end {
         for step in 0..receivers.len() {
-            // Whoever has the first turn in this round has the last in the next.
+            // The receiver that is first in this round is last in the next.
             let at = (round + step) % receivers.len();
             let Some(receiver) = receivers.get_mut(at) else { continue };
             floods.at(at);
@@ -246,7 +246,7 @@ fn take_turns(
                 .take_turn()
                 .map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
         }
-        // Where one has no value in this round, the others have none either.
+        // If one receiver has no value for this round, drop those of the others.
         let rounds = receivers.iter().map(|receiver| receiver.cpu.len()).min().unwrap_or(0);
         for receiver in receivers.iter_mut() {
             receiver.cpu.truncate(rounds);
@@ -269,8 +269,7 @@ fn found(name: &'static str, receivers: Vec<Receiver>) -> (Group, Vec<Figure>) {
     (Group { name, rows }, figures)
 }
 
-/// One flooding sender, two, and one where the kernel queues more than it does by default
-/// here.
+/// Floods by one sender, by two, and by one with a longer queue.
 pub(crate) fn floods(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     let (mut groups, mut all) = (Vec::new(), Vec::new());
     let uses = [(ONE_SENDER, 1, None), (TWO_SENDERS, 2, None), (ROOMY, 1, Some(512))];
@@ -286,7 +285,7 @@ pub(crate) fn floods(plan: Plan, stage: &Stage) -> io::Result<Findings> {
         let mut receivers = match queue {
             None => bind()?,
             Some(queue) => match processes::with_queue_of(queue, bind) {
-                // Only root may.
+                // Only root may do this.
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
                 receivers => receivers?,
             },
@@ -301,17 +300,17 @@ pub(crate) fn floods(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     Ok((groups, all))
 }
 
-/// Without a sender beside: a queue is filled, then its draining is timed.
+/// Fills a queue, and then times draining it, without a sender running at the same time.
 struct Drain {
     receiver: Receiver,
     socket: UnixDatagram,
-    /// As whom the frames are sent, in turn; as this process if there is nobody.
+    /// The pids to send frames as, in turn. If there are none, this process sends as itself.
     pids: Vec<u32>,
     sent: usize,
 }
 
 impl Drain {
-    /// Drains of a contender in a row.
+    /// Drains of a contender in one turn.
     const TURN: u32 = 16;
 
     fn new(receiver: Receiver, pids: &[u32]) -> io::Result<Self> {
@@ -319,7 +318,7 @@ impl Drain {
         Ok(Self { receiver, socket, pids: pids.to_vec(), sent: 0 })
     }
 
-    /// Fills the queue, and drains it; nanoseconds for each frame.
+    /// Fills the queue and drains it; returns the nanoseconds per frame.
     fn once(&mut self) -> io::Result<f64> {
         let mut count = 0;
         while self.send() {
@@ -355,7 +354,7 @@ fn drain(
     budget: Duration,
     mut contenders: Vec<Drain>,
 ) -> io::Result<Findings> {
-    // All agents are known before anything is measured.
+    // All agents must be known before anything is measured.
     for contender in &mut contenders {
         while contender.sent < 4 * contender.pids.len().max(1) {
             contender.once()?;
@@ -378,8 +377,8 @@ fn drain(
     Ok((vec![Group { name, rows: contenders.into_iter().map(row).collect() }], Vec::new()))
 }
 
-/// What a frame costs where no sender runs beside: no cache line goes to and fro, and
-/// nobody has to be woken.
+/// The cost of a frame while no sender runs, so that no cache lines are shared and no process
+/// is woken.
 pub(crate) fn drained(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     let contenders = vec![
         Drain::new(Receiver::bare(BARE, stage.path("bare.sock")?)?, &[])?,
@@ -390,8 +389,9 @@ pub(crate) fn drained(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     drain(DRAINED, plan.budget / 2, contenders)
 }
 
-/// One agent, and as many as are followed by default. This process sends for all of them,
-/// naming each in turn, which root may: so the arrival is the same however many there are.
+/// One agent, and as many as an observer tracks by default. This process sends as each of them
+/// in turn, which only root may do, so that frames arrive in the same way for any number of
+/// agents.
 pub(crate) fn by_agents(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     let mut agents = Children::default();
     for _ in 0..CAPACITY {

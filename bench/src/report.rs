@@ -1,5 +1,5 @@
-//! What a benchmark found, as JSON. `bench/run` puts the benchmarks together and decides which
-//! targets are met.
+//! The results of a benchmark as JSON. `bench/run` merges them and decides which targets are
+//! met.
 
 use serde_json::{Value, json};
 
@@ -22,7 +22,8 @@ enum Quantile {
 }
 
 impl Quantile {
-    /// Fewer samples than this do not show the quantile, so the target counts as not measured.
+    /// With fewer samples, the quantile is not meaningful and the target counts as not
+    /// measured.
     const fn least_samples(self) -> usize {
         match self {
             Self::Median => 3,
@@ -33,7 +34,7 @@ impl Quantile {
 
 #[derive(Clone, Copy)]
 enum Limit {
-    /// At most this many times as long as another contender of the group.
+    /// At most this many times the time of another contender of the group.
     Ratio {
         to: &'static str,
         at_most: f64,
@@ -51,7 +52,7 @@ impl Target {
         Self { group, of, at: Quantile::Median, limit: Limit::Ratio { to, at_most } }
     }
 
-    /// The p99 of one contender is not above that of the other.
+    /// The p99 of one contender must not be above that of the other.
     pub(crate) const fn p99(group: &'static str, of: &'static str, to: &'static str) -> Self {
         Self { group, of, at: Quantile::P99, limit: Limit::Ratio { to, at_most: 1.0 } }
     }
@@ -111,7 +112,7 @@ impl Target {
     }
 }
 
-/// A number that is not a time measured side by side. It may have a limit of its own.
+/// A number that was not measured side by side. It may have a limit.
 pub(crate) struct Figure {
     name: String,
     value: f64,
@@ -129,8 +130,8 @@ impl Figure {
         Self::new(name, bytes as f64, "bytes")
     }
 
-    /// Sets the limit. `measured` is whether what the limit is about really happened: a count of
-    /// mistakes is 0 also when nothing was tried.
+    /// Sets the limit. `measured` is whether the condition of the limit occurred: a count of
+    /// errors is 0 even if nothing was tried.
     pub(crate) fn at_most(self, at_most: f64, measured: bool) -> Self {
         Self { at_most: Some(at_most), measured, ..self }
     }
@@ -148,10 +149,10 @@ impl Figure {
     }
 }
 
-/// What a benchmark found: times side by side, and figures.
+/// The results of a benchmark: side-by-side times, and figures.
 pub(crate) type Findings = (Vec<Group>, Vec<Figure>);
 
-/// The findings as JSON. A target for which they hold no samples comes out as not measured.
+/// Converts the findings to JSON. A target without samples is reported as not measured.
 pub(crate) fn to_json(
     machine: &Machine,
     targets: &[Target],
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_p99_takes_a_hundred_samples() {
+    fn a_p99_needs_a_hundred_samples() {
         let target = Target::p99_ns("group", "ours", 11.0);
         assert_eq!(target.json(&[group(99)])["measured"], json!(false));
         let found = target.json(&[group(100)]);
@@ -222,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_figure_of_something_that_did_not_happen_is_not_measured() {
+    fn a_figure_without_measurement_is_not_measured() {
         let stalls = |measured| Figure::new("false stalls", 0.0, "").at_most(0.0, measured);
         assert_eq!(stalls(false).target().unwrap()["measured"], json!(false));
         assert_eq!(stalls(true).target().unwrap()["measured"], json!(true));

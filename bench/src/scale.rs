@@ -1,4 +1,4 @@
-//! As many real processes as this machine bears, each beating ten times a second.
+//! Two thousand real processes, each of which beats ten times a second.
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,17 +18,17 @@ const AGENTS: u64 = 2_000;
 const INTERVAL: u64 = 100_000_000;
 const THRESHOLD: Duration = Duration::from_secs(2);
 
-/// From when all agents are ready to the first beat.
+/// Time between the moment all agents are ready and the first beat.
 const HEAD_START: u64 = 500_000_000;
 
-/// How often an agent that is ready asks whether the run has begun.
+/// How often a ready agent checks whether the run has started.
 const ASK: Duration = Duration::from_millis(20);
 
 /// Longer than the forks take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How the beats of all agents lie in time, whether the kernel's queue is as it is here by
-/// default, and whether the observer runs before all others.
+/// Each run: its name, whether the phases of the agents differ, the queue length if it is not
+/// the default, and whether the observer has real-time priority.
 const RUNS: [(&str, bool, Option<usize>, bool); 4] = [
     ("phases spread", true, None, false),
     ("all at once", false, None, false),
@@ -36,11 +36,11 @@ const RUNS: [(&str, bool, Option<usize>, bool); 4] = [
     ("all at once, queue of 512", false, Some(512), false),
 ];
 
-/// Until the observer is told to stop.
-const ALL: Duration = Duration::from_millis(100);
+/// The longest wait of a poll.
+const POLL: Duration = Duration::from_millis(100);
 
 pub(crate) fn all(plan: Plan, stage: &Stage) -> io::Result<Findings> {
-    // A minute for the first two.
+    // The first two runs take half a minute each.
     let quick = plan.budget < Duration::from_secs(5);
     sys::stay_on_any(&[stage.sender_cpu, stage.receiver_cpu])?;
     let mut figures =
@@ -72,7 +72,7 @@ fn run(
     let mut observer = match queue {
         None => bind()?,
         Some(queue) => match processes::with_queue_of(queue, bind) {
-            // Only root may.
+            // Only root may do this.
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 return Ok(not_measured(name));
             }
@@ -98,7 +98,7 @@ fn run(
     while ready.load(Ordering::Relaxed) < AGENTS {
         observer.poll_timeout(ASK)?;
         if Instant::now() > deadline {
-            return Err(io::Error::other("the agents are not ready after two minutes"));
+            return Err(io::Error::other("the agents were not ready after two minutes"));
         }
     }
     if first && !processes::come_first(true) {
@@ -110,7 +110,7 @@ fn run(
     let (begun, cpu) = (processes::boottime_ns(), processes::thread_cpu_ns());
     let (mut stalls, mut exits, mut pauses) = (0_u32, 0_u32, 0_u32);
     while processes::boottime_ns() < end {
-        match observer.poll_timeout(ALL)?.map(|event| event.what) {
+        match observer.poll_timeout(POLL)?.map(|event| event.what) {
             Some(What::Stall { .. }) => stalls += 1,
             Some(What::Exit { .. }) => exits += 1,
             Some(What::Paused { .. }) => pauses += 1,
@@ -127,7 +127,7 @@ fn run(
     drop(agents);
     let (sent, refused) = (sent.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
     let tried = sent + refused;
-    // No stall is false where nobody beat, or where nothing was heard.
+    // Without beats sent and received, there could be no false stalls.
     let measured = tried >= AGENTS * beats * 95 / 100 && counters.beats >= sent * 95 / 100;
     let figure = |what: &str, value: f64, unit| {
         Figure::new(format!("scale, {name}: {what}"), (value * 100.0).round() / 100.0, unit)
@@ -146,7 +146,7 @@ fn run(
     ])
 }
 
-/// A run that takes root.
+/// The figures of a run that needs root.
 fn not_measured(name: &str) -> Vec<Figure> {
     ["false stalls", "false exits"]
         .map(|what| Figure::new(format!("scale, {name}: {what}"), 0.0, "").at_most(0.0, false))

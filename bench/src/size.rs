@@ -1,4 +1,4 @@
-//! Bytes of code: by how much a stripped program grows that does nothing but beat.
+//! Code size: how much a stripped program grows when it sends a beat.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::report::Figure;
 
-/// The features of the program in `size/`, and what each stands for.
+/// The features of the program in `size/`, and the name of each in the report.
 const PROGRAMS: &[(&str, &str)] = &[
     ("varta", "varta without features adds"),
     ("varta-all", "varta, all features, open, adds"),
@@ -14,13 +14,13 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("published-all", "published, all transports, adds"),
 ];
 
-/// Builds the program in each of its forms, beside this one.
+/// Builds the program with each of these features.
 pub(crate) fn code() -> io::Result<Vec<Figure>> {
     let exe = std::env::current_exe()?;
     let target = exe
         .ancestors()
         .nth(2)
-        .ok_or_else(|| io::Error::other("this program is in no target folder"))?;
+        .ok_or_else(|| io::Error::other("this program is not in a target folder"))?;
     let empty = build("", target)?;
     let mut figures = vec![Figure::bytes("a program that does nothing", empty)];
     for (feature, name) in PROGRAMS {
@@ -40,7 +40,7 @@ fn build(features: &str, target: &Path) -> io::Result<usize> {
         .arg(target)
         .status()?;
     if !status.success() {
-        return Err(io::Error::other(format!("the program with {features:?} did not build")));
+        return Err(io::Error::other(format!("building the program with {features:?} failed")));
     }
     let length = std::fs::metadata(target.join("release/varta-bench-size"))?.len();
     usize::try_from(length).map_err(io::Error::other)

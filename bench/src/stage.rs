@@ -1,5 +1,5 @@
-//! Where measuring happens: a CPU for the sender, another for the receiver, a folder, and
-//! a number through which the receiver tells how much it has taken.
+//! The surroundings of a measurement: a CPU for the sender, another for the receiver, a folder,
+//! and a shared count of received datagrams.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -11,7 +11,7 @@ use crate::sys;
 
 const TAKEN: &str = "taken";
 
-/// The folder and the CPUs of this run. The folder is gone when this is dropped.
+/// The folder and the CPUs of this run. Dropping it removes the folder.
 pub(crate) struct Stage {
     folder: PathBuf,
     pub(crate) sender_cpu: usize,
@@ -20,14 +20,13 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// Keeps this thread on the sender's CPU from now on. With one CPU only, the receiver
-    /// shares it.
+    /// Pins this thread to the sender's CPU. If there is only one CPU, the receiver shares it.
     pub(crate) fn new() -> io::Result<Self> {
         let (sender_cpu, receiver_cpu) = match sys::cpus()?.as_slice() {
-            // The first CPU tends to be the one that serves interrupts.
+            // The first CPU often serves the interrupts.
             [first, .., last] => (*last, *first),
             [only] => (*only, *only),
-            [] => return Err(io::Error::other("there is no CPU to run on")),
+            [] => return Err(io::Error::other("no CPU is available")),
         };
         sys::stay_on(sender_cpu)?;
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -42,7 +41,7 @@ impl Stage {
         self.folder.join(TAKEN)
     }
 
-    /// A path at which there is nothing.
+    /// A path at which no file exists.
     pub(crate) fn path(&self, name: &str) -> io::Result<PathBuf> {
         let path = self.folder.join(name);
         match fs::remove_file(&path) {
@@ -58,7 +57,7 @@ impl Drop for Stage {
     }
 }
 
-/// How many datagrams the receiver has taken.
+/// The number of datagrams that the receiver has received.
 pub(crate) fn taken(file: &Path) -> io::Result<&'static AtomicU64> {
     let file =
         OpenOptions::new().read(true).write(true).create(true).truncate(false).open(file)?;

@@ -1,7 +1,7 @@
-//! What only the platform gives: a send with nothing around it, CPUs to choose from, a
-//! number that two processes share, and an allocator that counts.
+//! Platform functions: a bare send, CPU affinity, a number that two processes share, and a
+//! counting allocator.
 
-#![allow(unsafe_code, reason = "this file is where it lives")]
+#![allow(unsafe_code, reason = "system calls and an allocator")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs::File;
@@ -11,10 +11,10 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// The flags of a beat: at once or not at all, and no signal.
+/// The flags of a beat: do not wait, and raise no signal.
 pub(crate) const AT_ONCE: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
-/// One `send` and nothing else; whether it took the datagram.
+/// Calls `send` once, and returns whether the kernel accepted the datagram.
 #[inline]
 pub(crate) fn send(socket: BorrowedFd<'_>, datagram: &[u8], flags: i32) -> bool {
     // SAFETY: pointer and length are those of a live slice, which is only read.
@@ -62,7 +62,7 @@ pub(crate) fn stay_on_any(cpus: &[usize]) -> io::Result<()> {
 
 /// A number for all processes that map this file, of at least eight bytes. It stays mapped.
 pub(crate) fn shared_number(file: &File) -> io::Result<&'static AtomicU64> {
-    // SAFETY: asks for new memory at a place of the kernel's choosing.
+    // SAFETY: maps new memory at an address that the kernel chooses.
     let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
@@ -76,12 +76,12 @@ pub(crate) fn shared_number(file: &File) -> io::Result<&'static AtomicU64> {
     if memory == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    // SAFETY: mapped readable and writable, aligned to a page, never unmapped; whoever else
-    // maps it uses it as the same atomic.
+    // SAFETY: the mapping is readable, writable, page-aligned and never unmapped, and all
+    // processes that share it use it as the same atomic.
     Ok(unsafe { &*memory.cast::<AtomicU64>() })
 }
 
-/// The system's allocator, and how many bytes are out.
+/// The system's allocator, and how many bytes are allocated.
 struct Counting {
     bytes: AtomicUsize,
 }
@@ -89,28 +89,28 @@ struct Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting { bytes: AtomicUsize::new(0) };
 
-/// How many bytes of heap this process holds, as it asked for them.
+/// The number of heap bytes that this process has requested and not freed.
 pub(crate) fn heap_bytes() -> usize {
     ALLOCATOR.bytes.load(Ordering::Relaxed)
 }
 
-// SAFETY: everything is the system allocator's own doing; the count touches no memory of it.
+// SAFETY: passes everything on to the system's allocator; the count does not touch its memory.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.bytes.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller guarantees what the system's allocator requires.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         self.bytes.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller guarantees what the system's allocator requires.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         self.bytes.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise is passed on.
+        // SAFETY: the caller guarantees what the system's allocator requires.
         unsafe { System.dealloc(memory, layout) }
     }
 }

@@ -1,4 +1,4 @@
-//! What an observer decides, without its sockets: cost by the number of agents.
+//! The cost of an observer's decisions, without sockets, by the number of agents.
 
 use std::hint::black_box;
 use std::io;
@@ -27,11 +27,11 @@ const STALLING: u32 = 100_000;
 const SECOND: u64 = 1_000_000_000;
 const THRESHOLD: u64 = 5 * SECOND / 2;
 
-/// Datagrams that are made ready before they are heard, untimed.
+/// Datagrams that are encoded before the timing starts.
 const CHUNK: usize = 64;
-/// Beats of a contender in a row.
+/// Beats of a contender in one turn.
 const TURN: usize = 200 * CHUNK;
-/// Ticks that are timed together, and how far they are apart.
+/// Number of ticks that are timed together, and the time between them.
 const TICKS: u32 = 100;
 const TICK_NS: u64 = 1_000_000;
 
@@ -45,7 +45,7 @@ pub(crate) fn all(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     Ok((groups, figures))
 }
 
-/// A judge and the agents it follows, each of which beats once a second.
+/// A judge and the agents it tracks, each of which beats once a second.
 struct Agents {
     judge: Judge,
     pids: Vec<u32>,
@@ -72,15 +72,15 @@ impl Agents {
         agents
     }
 
-    /// One that is beaten for in an order that no cache foresees, but still each once a
-    /// second.
+    /// Agents that beat in a random order that caches cannot predict, but still once a second
+    /// each.
     fn shuffled(count: u32) -> Self {
         let mut agents = Self::new(count);
         shuffle(&mut agents.pids);
         agents
     }
 
-    /// So many beats; how long it took to hear them.
+    /// Sends this many beats, and returns how long the judge took.
     fn beats(&mut self, count: usize, first: bool) -> Duration {
         let mut took = Duration::ZERO;
         let mut frames = [(0, 0, [0; FRAME_BYTES]); CHUNK];
@@ -109,7 +109,7 @@ impl Agents {
         took
     }
 
-    /// Looks at the deadlines some times while none comes.
+    /// Checks the deadlines several times while none expires.
     fn ticks(&mut self) -> Duration {
         let begun = Instant::now();
         for _ in 0..TICKS {
@@ -120,7 +120,7 @@ impl Agents {
         begun.elapsed()
     }
 
-    fn is_well(&self, beats: u64) -> io::Result<()> {
+    fn check(&self, beats: u64) -> io::Result<()> {
         let counters = self.judge.counters();
         match (counters.stalls, counters.beats) {
             (0, heard) if heard == beats => Ok(()),
@@ -147,7 +147,7 @@ fn beats(plan: Plan) -> io::Result<Group> {
         }
     }
     for (_, agents, _) in &contenders {
-        agents.is_well(agents.pids.len() as u64 + turns * TURN as u64)?;
+        agents.check(agents.pids.len() as u64 + turns * TURN as u64)?;
     }
     let rows = contenders.map(|(name, _, rounds)| Row::of_rounds(name, rounds));
     Ok(Group { name: BEAT, rows: rows.into() })
@@ -161,8 +161,8 @@ fn ticks(plan: Plan) -> io::Result<Group> {
     while turns < 3 || Instant::now() < end {
         turns += 1;
         for (_, agents, rounds) in [&mut one, &mut million] {
-            // Whoever has just beaten has a second and a half to go, less what their
-            // deadlines are rounded by.
+            // Agents that have just beaten have a second and a half left, minus the rounding of
+            // their deadlines.
             agents.beats(agents.pids.len(), false);
             agents.ticks();
             for _ in 0..5 {
@@ -171,13 +171,13 @@ fn ticks(plan: Plan) -> io::Result<Group> {
         }
     }
     for (_, agents, _) in [&one, &million] {
-        agents.is_well(agents.pids.len() as u64 * u64::from(turns + 1))?;
+        agents.check(agents.pids.len() as u64 * u64::from(turns + 1))?;
     }
     let rows = [one, million].map(|(name, _, rounds)| Row::of_rounds(name, rounds));
     Ok(Group { name: TICK, rows: rows.into() })
 }
 
-/// All at once fall silent; nanoseconds for each of them.
+/// All agents stall at once; the figure is the nanoseconds per agent.
 fn stalls(plan: Plan) -> io::Result<Figure> {
     let mut agents = Agents::new(STALLING);
     shuffle(&mut agents.pids);
@@ -186,7 +186,7 @@ fn stalls(plan: Plan) -> io::Result<Figure> {
     for _ in 0..plan.set_ups {
         agents.beats(STALLING as usize, false);
         agents.now += THRESHOLD;
-        let (mut said, mut last) = (0, 0);
+        let (mut stalled, mut last) = (0, 0);
         let begun = Instant::now();
         while agents.judge.expire(agents.now, &mut NoEnvironment) {
             let Some(event) = agents.judge.next_event() else { break };
@@ -197,11 +197,11 @@ fn stalls(plan: Plan) -> io::Result<Figure> {
                 return Err(io::Error::other("stalls out of order"));
             }
             last = last_ns;
-            said += 1;
+            stalled += 1;
         }
         rounds.push(nanoseconds(begun.elapsed()) / f64::from(STALLING));
-        if said != STALLING {
-            return Err(io::Error::other(format!("{said} stalls of {STALLING}")));
+        if stalled != STALLING {
+            return Err(io::Error::other(format!("{stalled} stalls of {STALLING}")));
         }
     }
     let row = Row::of_rounds("", rounds);
@@ -210,7 +210,7 @@ fn stalls(plan: Plan) -> io::Result<Figure> {
     Ok(figure.at_most(200.0, measured))
 }
 
-/// What one more agent of capacity takes.
+/// The memory per agent of capacity.
 fn sizes(stage: &Stage) -> io::Result<Vec<Figure>> {
     let judge = |capacity| {
         let mut settings = Settings::new(Policy::same_uid(0));
@@ -240,7 +240,7 @@ fn each<T>(make: impl Fn(usize) -> io::Result<T>) -> io::Result<f64> {
     Ok((heap(2 * STALLING)? - heap(STALLING)?) / f64::from(STALLING))
 }
 
-/// As if by chance, and always the same.
+/// Shuffles in a pseudo-random order that is always the same.
 fn shuffle(values: &mut [u32]) {
     let mut seed = 1_u64;
     for at in (1..values.len()).rev() {

@@ -1,4 +1,4 @@
-//! Encoding and sealing, without any socket.
+//! Encoding and sealing, without a socket.
 
 use std::hint::black_box;
 use std::io;
@@ -17,7 +17,7 @@ const RUST_CRYPTO: &str = "RustCrypto";
 const ENCODE: &str = "encode";
 const SEAL: &str = "seal 32 bytes";
 
-/// Operations in one sample: enough to make the clock's own grain small.
+/// Operations per sample: enough that the clock's resolution does not matter.
 const EACH: u32 = 100;
 
 pub(crate) const SEAL_TARGETS: &[Target] = &[Target::median(SEAL, VARTA, RUST_CRYPTO, 0.25)];
@@ -40,7 +40,7 @@ pub(crate) fn encode(plan: Plan, _: &Stage) -> io::Result<Group> {
     })
 }
 
-/// Each with its key made ready beforehand, and from a frame to the 60 bytes that travel.
+/// Seals a frame into a datagram of 60 bytes, with a key that was prepared before.
 pub(crate) fn seal(plan: Plan, _: &Stage) -> io::Result<Group> {
     side_by_side(SEAL, Plan { each: EACH, ..plan }, || {
         use varta::secure::{Cipher, Iv, Key};

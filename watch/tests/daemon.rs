@@ -369,8 +369,8 @@ fn the_strict_namespace_check_counts_only_admitted_users() {
             wait_until(|| false);
         };
         let _inside = in_new_pid_namespace(|| {
-            // The first process of a namespace has pid 1, which no agent can have. It ends after
-            // all others in its namespace.
+            // The first process of a namespace has pid 1, which no agent can have. It ends
+            // after all others in its namespace.
             let first = Child::start(|| wait_until(|| false));
             (Child::start(beat), first)
         });

@@ -1,5 +1,5 @@
-//! The daemon must survive its environment: inherited variables, settings at their limits, and a
-//! wall clock that jumps.
+//! The daemon must survive its environment: inherited variables, settings at their limits, and
+//! a wall clock that jumps.
 
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
@@ -11,8 +11,8 @@ use std::process::{Command, Output, Stdio};
 
 use support::{Agent, Daemon, Folder, WATCH, text_of, wait_until};
 
-/// Starts a daemon for each set of variables and flags, all at once; each ends by itself after a
-/// second.
+/// Starts a daemon for each set of variables and flags, all at once; each ends by itself after
+/// a second.
 fn run_all(sets: &[(&[&str], &[&str])]) -> Vec<Output> {
     let folder = Folder::new();
     let started = sets.iter().enumerate().map(|(number, (variables, flags))| {

@@ -1,5 +1,5 @@
-//! The files that the daemon writes: rotation, symbolic links, modes, the audit chain, a full disk,
-//! and kills at any moment.
+//! The files that the daemon writes: rotation, symbolic links, modes, the audit chain, a full
+//! disk, and kills at any moment.
 
 #![cfg(target_os = "linux")]
 #![allow(

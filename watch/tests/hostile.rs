@@ -1,4 +1,5 @@
-//! Agents must not be able to exhaust the daemon's memory, overflow its counters or fill its log.
+//! Agents must not be able to exhaust the daemon's memory, overflow its counters or fill its
+//! log.
 
 #![cfg(target_os = "linux")]
 #![allow(
@@ -145,7 +146,8 @@ fn many_crashes_do_not_fill_the_log_and_all_are_counted() {
         });
         (own, left_out.sum::<usize>())
     };
-    // Recovery logs two lines per crash: the command that would be started, and the end of the run.
+    // Recovery logs two lines per crash: the command that would be started, and the end of the
+    // run.
     for (kind, text, all) in
         [("exit", "exit code 7", CRASHES), ("recovery", "recovery: ", 2 * CRASHES)]
     {

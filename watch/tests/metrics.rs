@@ -187,7 +187,8 @@ fn label_sets_are_bounded_and_the_rest_is_summed() {
 #[test]
 fn varta_watch_0_2_shows_the_same_metrics_for_the_same_frames() {
     let folder = Folder::new();
-    // Without a rate limit, because varta-watch 0.2 drops one of two beats that it reads at once.
+    // Without a rate limit, because varta-watch 0.2 drops one of two beats that it reads at
+    // once.
     let both = ["--threshold-ms", "2000", "--max-beat-rate", "0"];
     let (ours, our_address) = daemon(&folder, &both);
     let theirs = folder.join("theirs.sock");

@@ -373,8 +373,8 @@ fn refused_stalls_leave_no_descriptor_open_and_a_later_stall_still_gets_one() {
         |daemon: &Daemon| fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
     let service = Agent::at(daemon.socket());
     let before = open(&daemon);
-    // One more than an eighth of the descriptors. Sometimes the single beat of a job is enough to
-    // confirm its process, and its stall is not refused.
+    // One more than an eighth of the descriptors. Sometimes the single beat of a job is enough
+    // to confirm its process, and its stall is not refused.
     let of_stalls = |text: &str| {
         let log = daemon.log();
         let lines = log.lines().filter(|line| line.contains("\"cause\":\"stall\""));

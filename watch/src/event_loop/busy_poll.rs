@@ -62,8 +62,8 @@ mod tests {
 
     const START: u64 = 1_000_000_000;
 
-    /// The state and time after this many instant iterations at this distance, with a sleep before
-    /// each.
+    /// The state and time after this many instant iterations at this distance, with a sleep
+    /// before each.
     fn after_sleeps(turns: u64, apart_ns: u64) -> (BusyPoll, u64) {
         let mut pace = BusyPoll::default();
         for turn in 1..=turns {

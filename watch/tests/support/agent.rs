@@ -11,8 +11,8 @@ use varta::{BeatOutcome, Status, Varta};
 use super::system::become_user;
 use super::{Child, Ended, PATIENCE, is_alive, ms, signal, wait_until};
 
-/// After this many beats the daemon knows the process: it may have read the first one before it set
-/// SO_PASSPIDFD.
+/// After this many beats the daemon knows the process: it may have read the first one before it
+/// set SO_PASSPIDFD.
 const ENOUGH_BEATS: u32 = 4;
 
 /// A child that beats fifty times a second until it is ended.

@@ -32,7 +32,8 @@ impl Browser {
     #[track_caller]
     pub(crate) fn start(program: &str, dark: bool) -> Self {
         let profile = Folder::new();
-        // Chromium uses descriptors 3 and 4 for the protocol; the shell connects them to our pipes.
+        // Chromium uses descriptors 3 and 4 for the protocol; the shell connects them to our
+        // pipes.
         let command = "exec \"$@\" 3<&0 4>&1 >/dev/null";
         let mut process = Command::new("sh")
             .args(["-c", command, "sh", program, "--headless=new", "--remote-debugging-pipe"])

@@ -17,8 +17,8 @@ pub(crate) fn udp_address_of(daemon: &Daemon) -> String {
     line["address"].as_str().unwrap().to_owned()
 }
 
-/// Sends one beat of each agent, with pids from a million on, slowly enough for the daemon to keep
-/// up.
+/// Sends one beat of each agent, with pids from a million on, slowly enough for the daemon to
+/// keep up.
 pub(crate) fn beat_as(address: &str, agents: Range<u32>, nonce: u64) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for agent in agents {

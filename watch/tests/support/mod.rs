@@ -101,7 +101,8 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
-/// The lines of an export file or audit log that have this kind in this column, split into columns.
+/// The lines of an export file or audit log that have this kind in this column, split into
+/// columns.
 pub(crate) fn lines_of(path: &Path, column: usize, kind: &str) -> Vec<Vec<String>> {
     text_of(path)
         .lines()

@@ -1,5 +1,5 @@
-//! The helper processes of the Node benchmarks: a sender to compare with, a receiver, and senders for
-//! the observers.
+//! The helper processes of the Node benchmarks: a sender to compare with, a receiver, and
+//! senders for the observers.
 
 use std::error::Error;
 use std::hint::spin_loop;
@@ -43,8 +43,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// Answers each line with the number of beats that were not sent, followed by `COUNT` samples. Each
-/// sample is the mean time of `EACH` beats in a row.
+/// Answers each line with the number of beats that were not sent, followed by `COUNT` samples.
+/// Each sample is the mean time of `EACH` beats in a row.
 fn blocks(endpoint: &str) -> Done {
     let mut agent = Varta::open(endpoint)?;
     for line in io::stdin().lock().lines() {

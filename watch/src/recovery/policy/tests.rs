@@ -363,7 +363,8 @@ fn runs_are_bounded_and_finished_runs_make_room() {
 }
 
 mod shared {
-    //! Crashes of one user must not block recovery for others, and refused agents get a run later.
+    //! Crashes of one user must not block recovery for others, and refused agents get a run
+    //! later.
 
     use super::*;
 
@@ -381,7 +382,8 @@ mod shared {
         }
         let ordered = orders(&mut policy, S);
         assert_eq!((count(&ordered, "start"), count(&ordered, "refused")), (20, 5_900));
-        // This user has had no command in this window, so one starts although the budget is spent.
+        // This user has had no command in this window, so one starts although the budget is
+        // spent.
         policy.stalled(S, stalled(7_000), None);
         let ordered = orders(&mut policy, S);
         assert_eq!(ordered, ["refused 100 outstanding_capacity", "start 7000 1"]);
@@ -569,8 +571,8 @@ mod pidfds {
 }
 
 mod at_random {
-    //! For any sequence of steps: one command per agent at a time, never more than twice the budget,
-    //! and nothing left in the end.
+    //! For any sequence of steps: one command per agent at a time, never more than twice the
+    //! budget, and nothing left in the end.
 
     use std::collections::HashSet;
 
@@ -676,7 +678,8 @@ fn commands_started_before_recovery_was_turned_off_still_count() {
     policy.rest();
     assert_eq!((orders(&mut policy, 1), policy.next_due()), (vec![], None));
 
-    // Recovery is on again. The first agent's command still runs, and an agent has one at a time.
+    // Recovery is on again. The first agent's command still runs, and an agent has one at a
+    // time.
     policy.stalled(2, stalled(1), None);
     policy.stalled(2, stalled(2), None);
     assert_eq!(orders(&mut policy, 2), ["budget spent", "over budget 2"]);
