@@ -41,7 +41,7 @@ async function throughput({ seconds }, folder) {
   return [
     { name: 'node events a second', value: received, unit: '/s', atLeast, measured },
     { name: 'node beats a second that one sender gets rid of', value: limit, unit: '/s' },
-    { name: 'node beats that were neither told nor counted', value: rates.lost, unit: '', atMost: 0, measured },
+    { name: 'node beats that were neither received nor counted', value: rates.lost, unit: '', atMost: 0, measured },
   ];
 }
 

@@ -146,7 +146,7 @@ pub(crate) fn stalls(plan: Plan, stage: &Stage) -> io::Result<Findings> {
                 group.rows.push(row);
             }
         }
-        let paused = Figure::new("pauses said while stalls were awaited", pauses.into(), "");
+        let paused = Figure::new("pauses reported while waiting for stalls", pauses.into(), "");
         Ok((groups, vec![paused]))
     })
 }
@@ -345,7 +345,7 @@ pub(crate) fn quiet(plan: Plan, stage: &Stage) -> io::Result<Findings> {
             io::Result::Ok((slept, begun.elapsed().as_secs_f64()))
         }))
     };
-    let (nobody, somebody) = (watch(0)?, watch(1)?);
+    let (without, with_one) = (watch(0)?, watch(1)?);
     let figure = |name, watched: JoinHandle<io::Result<(u64, f64)>>| {
         let (slept, seconds) = watched.join().map_err(|_| panicked())??;
         // The last wake is the end of the wait. An observer that never slept was not quiet.
@@ -356,8 +356,8 @@ pub(crate) fn quiet(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     Ok((
         Vec::new(),
         vec![
-            figure("wakes of a quiet observer that follows nobody", nobody)?,
-            figure("wakes of a quiet observer that follows an agent", somebody)?,
+            figure("wakes of a quiet observer without agents", without)?,
+            figure("wakes of a quiet observer with one agent", with_one)?,
         ],
     ))
 }

@@ -332,7 +332,7 @@ impl Drain {
         let heard = (self.receiver.receive)(begun + WAIT, count)?;
         let took = begun.elapsed();
         if heard != count {
-            return Err(io::Error::other(format!("heard {heard} of {count} frames")));
+            return Err(io::Error::other(format!("received {heard} of {count} frames")));
         }
         Ok(took.as_secs_f64() * 1e9 / heard as f64)
     }

@@ -135,10 +135,10 @@ fn run(
     Ok(vec![
         figure("false stalls", stalls.into(), "").at_most(0.0, measured),
         figure("false exits", exits.into(), "").at_most(0.0, measured),
-        figure("pauses said", pauses.into(), ""),
+        figure("pauses reported", pauses.into(), ""),
         figure("beats tried", tried as f64, ""),
         figure("sends refused", refused as f64 * 100.0 / tried.max(1) as f64, "%"),
-        figure("beats heard", counters.beats as f64, ""),
+        figure("beats received", counters.beats as f64, ""),
         figure("observer's CPU", cpu * 100.0 / took, "% of one"),
         figure("observer's CPU for a beat", cpu / counters.beats.max(1) as f64, "ns"),
         figure("observer's heap", heap as f64, "bytes"),

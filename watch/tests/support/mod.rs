@@ -63,7 +63,7 @@ pub(crate) const fn ms(milliseconds: u64) -> Duration {
 pub(crate) fn wait_until(mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
-        assert!(start.elapsed() < PATIENCE, "waited for {PATIENCE:?} in vain");
+        assert!(start.elapsed() < PATIENCE, "the condition did not hold within {PATIENCE:?}");
         std::thread::sleep(ms(5));
     }
 }
