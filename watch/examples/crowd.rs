@@ -1,4 +1,4 @@
-//! One beat of each of many agents to a UDP address: `crowd ADDRESS AGENTS NONCE`.
+//! Sends one beat for each of many agents to a UDP address: `crowd ADDRESS AGENTS NONCE`.
 
 #![allow(clippy::print_stderr, reason = "it is a program")]
 
@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use varta::{FRAME_BYTES, Frame, Status};
 
-/// Beats that a queue is thought to bear at once.
+/// Beats sent in a row, which a queue should be able to hold.
 const AT_ONCE: u32 = 64;
 
-/// Above all pids that are given on most machines.
+/// Above all real pids on most machines.
 const FIRST_PID: u32 = 1_000_000;
 
 fn main() -> ExitCode {

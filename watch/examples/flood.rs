@@ -1,5 +1,5 @@
-//! Beats to a Unix socket as fast as it can: `flood SOCKET MILLISECONDS`. Says how many beats
-//! the kernel has taken.
+//! Beats to a Unix socket as fast as possible: `flood SOCKET MILLISECONDS`. Prints how many beats
+//! the kernel accepted.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use varta::{FRAME_BYTES, Frame, Status};
 
-/// How many beats there are between two looks at the clock.
+/// The number of beats between two readings of the clock.
 const AT_ONCE: u32 = 64;
 
 fn main() -> ExitCode {
@@ -39,7 +39,7 @@ fn flood(path: &str, time: Duration) -> std::io::Result<u64> {
     socket.set_nonblocking(true)?;
     let pid = std::process::id();
     let mut sent = 0;
-    // Above what a process had sent that had this pid before.
+    // Above the nonces of an earlier process with the same pid.
     let first = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let mut nonce = first << 24;
     let mut wire = [0; FRAME_BYTES];

@@ -1,9 +1,10 @@
 //! Beats at a steady rate: `steady ENDPOINT INTERVAL_US PHASE_US MILLISECONDS`.
 //!
-//! It begins when its standard input ends, so that many can begin together, and beats at
-//! multiples of the interval by the wall clock, so that those of one phase beat in the same
-//! instant. A beat carries how many microseconds it was sent after the beginning. When its time is over it says how many beats were sent and how many refused, and
-//! stays until it is killed: an exit would be a verdict too.
+//! It starts when its standard input ends, so that many can start together, and beats at
+//! multiples of the interval by the wall clock, so that those with the same phase beat at the
+//! same instant. The payload of a beat is the time since the start in microseconds. At the end
+//! it prints how many beats were sent and how many were refused, and stays until it is killed,
+//! because an exit would be reported too.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 
@@ -47,7 +48,7 @@ fn beat(
     let mut agent = Varta::open(endpoint)?;
     std::io::stdin().read_to_end(&mut Vec::new())?;
     let (began, since) = (now(), Instant::now());
-    // A little later, so that all have seen the beginning.
+    // A little later, so that all processes have started.
     let soon = began + Duration::from_millis(300);
     let into = u64::try_from(soon.as_micros()).unwrap_or(u64::MAX) % interval_us;
     let mut next = soon - Duration::from_micros(into) + interval + phase;

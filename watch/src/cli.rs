@@ -1,4 +1,4 @@
-//! The command line: what may be said, and how a mistake is answered.
+//! The command line: its definition, and the errors for mistakes.
 
 use std::ffi::OsString;
 
@@ -8,12 +8,12 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use crate::commands;
 use crate::flags::Flags;
 
-/// Follows processes that beat, and says who is silent, gone or back
+/// Watches processes that send heartbeats and reports stalls, exits and recoveries
 ///
-/// `varta-watch --socket /run/varta.sock --threshold-ms 2000` is all that is needed. Each
-/// flag may stand in a TOML file too (--config), without its dashes; a flag wins over the
-/// file. SIGHUP reads file, keys and tokens again, SIGUSR1 writes the state to the log,
-/// SIGTERM ends it.
+/// To start: `varta-watch --socket /run/varta.sock --threshold-ms 2000`. Every flag can also
+/// be a key of a TOML file (--config), without its dashes; the command line takes
+/// precedence. SIGHUP reloads the file, keys and token, SIGUSR1 writes the state to the log,
+/// and SIGTERM stops the daemon.
 #[derive(Debug, Parser)]
 #[command(
     name = "varta-watch",
@@ -22,7 +22,7 @@ use crate::flags::Flags;
     args_override_self = true,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
-    after_help = "Exit codes: 0 all went well, 1 failure at run time, 2 bad arguments."
+    after_help = "Exit codes: 0 success, 1 failure at run time, 2 bad arguments or a bad file."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
-/// What the binary does besides watching.
+/// The subcommands. Without one, the daemon runs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Top(commands::top::Arguments),
@@ -44,7 +44,7 @@ pub(crate) enum Command {
     Audit(commands::audit::Arguments),
 }
 
-/// What the published daemon once had, and what to use instead.
+/// Flags that early versions of varta-watch had, and what to use instead.
 const REMOVED: [(&str, &str); 6] = [
     ("--recovery-cmd", "use --recovery-exec: it runs a command without a shell"),
     ("--recovery-cmd-file", "use --recovery-exec-file: it runs a command without a shell"),
@@ -54,7 +54,7 @@ const REMOVED: [(&str, &str); 6] = [
     ("--master-key-env", "use --master-key-file: the environment is readable to others"),
 ];
 
-/// Reads a command line.
+/// Parses a command line.
 pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
     refuse_removed(arguments)?;
     let matches = Cli::command().try_get_matches_from(arguments)?;
@@ -64,7 +64,7 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, clap::Error> {
 fn refuse_removed(arguments: &[OsString]) -> Result<(), clap::Error> {
     let flags = arguments.get(1..).unwrap_or_default();
     if flags.first().is_some_and(|first| !first.as_encoded_bytes().starts_with(b"-")) {
-        // A command, with words of its own.
+        // A subcommand, which has its own arguments.
         return Ok(());
     }
     for argument in flags.iter().filter_map(|argument| argument.to_str()) {
@@ -88,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn clap_accepts_the_definition() {
+    fn the_clap_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn a_value_may_follow_a_space_or_an_equals_sign_and_the_last_one_wins() {
+    fn a_value_follows_a_space_or_an_equals_sign_and_the_last_one_wins() {
         let cli =
             parsed("--socket /a --threshold-ms=20 --socket=/b --threshold-ms 30").unwrap();
         assert_eq!(cli.flags.listening.socket.unwrap().to_str(), Some("/b"));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn every_removed_flag_names_its_replacement() {
+    fn the_error_for_a_removed_flag_names_its_replacement() {
         for (name, instead) in REMOVED {
             for line in [name.to_owned(), format!("{name}=x"), format!("{name} x")] {
                 let error = parsed(&line).unwrap_err();
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn help_fits_80_columns() {
+    fn help_lines_have_at_most_80_columns() {
         let help = Cli::command().term_width(80).render_long_help().to_string();
         let long: Vec<_> = help.lines().filter(|line| line.chars().count() > 80).collect();
         assert!(long.is_empty(), "{long:?}");

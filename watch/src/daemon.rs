@@ -1,4 +1,4 @@
-//! Putting the daemon together, and taking it apart again.
+//! Starts the parts of the daemon, and shuts them down again.
 
 use std::ffi::OsString;
 use std::io;
@@ -25,19 +25,19 @@ use crate::recovery::{self, Plan};
 use crate::server;
 use crate::state::{self, Shared, SnapshotRequests};
 
-/// Watches until told to end. The sockets were taken before anything was opened; that this
-/// failed is reported once there is a log.
+/// Runs until a signal or a timeout ends the daemon. `passed` was determined before any file
+/// was opened; if that failed, the error is reported once there is a log.
 pub(crate) fn run(
     settings: Settings,
     arguments: Vec<OsString>,
     passed: io::Result<Passed>,
 ) -> io::Result<()> {
-    // Taken first, so that no signal ends it without order.
-    let signals = Signals::take()?;
-    let (shared, questions) = state::shared()?;
+    // First, so that no signal kills the daemon without an orderly shutdown.
+    let signals = Signals::register()?;
+    let (shared, requests) = state::shared()?;
     let _log = log::start(&settings.flags.logging, shared.clone())?;
     passed
-        .and_then(|passed| watch(settings, arguments, passed, signals, shared, questions))
+        .and_then(|passed| watch(settings, arguments, passed, signals, shared, requests))
         .inspect_err(|error| tracing::error!("{error}"))
 }
 
@@ -47,10 +47,10 @@ fn watch(
     mut passed: Passed,
     signals: Signals,
     shared: Shared,
-    questions: SnapshotRequests,
+    requests: SnapshotRequests,
 ) -> io::Result<()> {
-    for flag in settings.flags.idle.said() {
-        info!(flag, "has no effect here; docs/watch.md says why");
+    for flag in settings.flags.ignored.given() {
+        info!(flag, "has no effect; see docs/watch.md");
     }
     let notifier = Notifier::from_env()?;
     let passed_http = std::mem::take(&mut passed.http);
@@ -75,38 +75,40 @@ fn watch(
     let export = export_options(&settings)
         .map(|options| export::start(options, format, shared.clone()))
         .transpose()?;
-    let showing = server::start(&settings, passed_http, shared.clone())?;
+    let server = server::start(&settings, passed_http, shared.clone())?;
     let notifier = Arc::new(notifier);
-    let keeper = Watchdog::start(&settings, Arc::clone(&notifier), shared.clone(), clock)?;
+    let watchdog = Watchdog::start(&settings, Arc::clone(&notifier), shared.clone(), clock)?;
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");
     notifier.ready("watching");
-    let with = Context {
+    let context = Context {
         observer,
         settings,
         arguments,
         shared,
-        questions,
+        requests,
         signals,
         notifier,
         recovery,
         export,
-        showing,
+        server,
     };
-    priority::take(with.settings.flags.listening.nice);
-    let mut watching = EventLoop::new(with)?;
-    let watched = watching.run();
-    let with = watching.into_parts();
-    with.notifier.stopping();
-    info!("ending");
-    // Whoever beats from here on learns at once that nobody is there.
-    drop(with.observer);
-    with.showing.end();
-    with.recovery.end(Duration::from_millis(with.settings.flags.keeping.shutdown_grace_ms));
-    if let Some(export) = with.export {
+    priority::raise(context.settings.flags.listening.nice);
+    let mut event_loop = EventLoop::new(context)?;
+    let result = event_loop.run();
+    let context = event_loop.into_parts();
+    context.notifier.stopping();
+    info!("shutting down");
+    // From here on, agents notice at once that there is no observer.
+    drop(context.observer);
+    context.server.end();
+    context
+        .recovery
+        .end(Duration::from_millis(context.settings.flags.supervision.shutdown_grace_ms));
+    if let Some(export) = context.export {
         export.end();
     }
-    keeper.end(watched.is_ok());
-    watched
+    watchdog.end(result.is_ok());
+    result
 }
 
 /// Warns when UDP needs no key, or when other machines can reach it.
@@ -129,25 +131,25 @@ fn warn_of_exposure(settings: &Settings, address: SocketAddr) {
 }
 
 fn export_options(settings: &Settings) -> Option<export::Options> {
-    let told = &settings.flags.export;
+    let flags = &settings.flags.export;
     Some(export::Options {
-        path: told.export_file.clone()?,
-        max_bytes: told.export_file_max_bytes,
-        sync_every: told.export_file_sync_every,
+        path: flags.export_file.clone()?,
+        max_bytes: flags.export_file_max_bytes,
+        sync_every: flags.export_file_sync_every,
     })
 }
 
 fn audit_options(settings: &Settings) -> Option<audit::Options> {
-    let told = &settings.flags.audit;
+    let flags = &settings.flags.audit;
     let ms = |ms: u32| Duration::from_millis(ms.into());
     Some(audit::Options {
-        path: told.recovery_audit_file.clone()?,
-        max_bytes: told.recovery_audit_max_bytes,
-        sync_every: told.recovery_audit_sync_every,
-        sync_interval: (told.audit_sync_interval_ms > 0)
-            .then_some(ms(told.audit_sync_interval_ms)),
-        fsync_budget: ms(told.audit_fsync_budget_ms),
-        rotation_budget: ms(told.audit_rotation_budget_ms),
+        path: flags.recovery_audit_file.clone()?,
+        max_bytes: flags.recovery_audit_max_bytes,
+        sync_every: flags.recovery_audit_sync_every,
+        sync_interval: (flags.audit_sync_interval_ms > 0)
+            .then_some(ms(flags.audit_sync_interval_ms)),
+        fsync_budget: ms(flags.audit_fsync_budget_ms),
+        rotation_budget: ms(flags.audit_rotation_budget_ms),
     })
 }
 
@@ -175,8 +177,7 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
     if let Some(rate) = all {
         builder = builder.rate(rate);
     }
-    // The sockets that were passed are the ones to use; a path beside them names only where
-    // they are.
+    // Passed sockets take precedence. A path given as well only describes where they are.
     match &listening.socket {
         Some(path) if passed.beats.is_empty() => {
             builder = builder.listen(Endpoint::Path(path.clone()));
@@ -205,10 +206,10 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
     builder.bind()
 }
 
-/// How many beats become events: of one agent, and of all.
+/// The rate limits for beats: of one agent, and of all agents.
 pub(crate) fn rates(admission: &Admission) -> (Option<Rate>, Option<Rate>) {
     let per_second = admission.max_beat_rate;
-    // An agent that beats just so often is not always on time.
+    // An agent that beats at exactly this rate is not always on time.
     let per_agent = Rate { per_second, burst: (per_second / 10).max(1) };
     let all =
         Rate { per_second: admission.global_beat_rate, burst: admission.global_beat_burst };

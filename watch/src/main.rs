@@ -1,4 +1,4 @@
-//! The observer as a daemon.
+//! The observer daemon and its subcommands.
 
 mod cli;
 mod commands;
@@ -22,37 +22,37 @@ use config::Refusal;
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
-    let mut said = match cli::parse(&arguments) {
-        Ok(said) => said,
+    let mut cli = match cli::parse(&arguments) {
+        Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let done = match said.command.take() {
-        Some(Command::Run(wanted)) => commands::run::run(&wanted),
-        Some(Command::Signal(wanted)) => commands::signal::run(&wanted),
-        Some(Command::Decode(wanted)) => commands::decode::run(&wanted),
-        Some(Command::Audit(wanted)) => commands::audit::run(&wanted),
-        Some(Command::Top(wanted)) => commands::top::run(&wanted),
-        Some(Command::Events(wanted)) => commands::events::run(&wanted),
-        Some(Command::Check(wanted)) => commands::check::run(&wanted),
-        None => watch(said, arguments),
+    let result = match cli.command.take() {
+        Some(Command::Run(arguments)) => commands::run::run(&arguments),
+        Some(Command::Signal(arguments)) => commands::signal::run(&arguments),
+        Some(Command::Decode(arguments)) => commands::decode::run(&arguments),
+        Some(Command::Audit(arguments)) => commands::audit::run(&arguments),
+        Some(Command::Top(arguments)) => commands::top::run(&arguments),
+        Some(Command::Events(arguments)) => commands::events::run(&arguments),
+        Some(Command::Check(arguments)) => commands::check::run(&arguments),
+        None => watch(cli, arguments),
     };
-    done.unwrap_or_else(|failure| failure.report())
+    result.unwrap_or_else(|failure| failure.report())
 }
 
-fn watch(said: cli::Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
-    // First, while every open descriptor is one that was passed.
+fn watch(cli: cli::Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
+    // First, while all open descriptors are ones that were passed.
     let passed = platform::systemd::take_sockets();
-    let only_check = said.flags.check_config;
-    let settings = match config::settle(said, &arguments) {
+    let only_check = cli.flags.check_config;
+    let settings = match config::resolve(cli, &arguments) {
         Ok(settings) => settings,
         Err(Refusal::Usage(error)) => error.exit(),
-        Err(Refusal::Unfit(why)) => return Err(Failure::bad_arguments(why)),
+        Err(Refusal::Invalid(why)) => return Err(Failure::bad_arguments(why)),
     };
     if only_check {
         if let Some(exposure) = settings.exposure() {
             let _ = writeln!(std::io::stderr(), "warning: {exposure}");
         }
-        print("the settings are fine");
+        print("configuration OK");
         return Ok(ExitCode::SUCCESS);
     }
     daemon::run(settings, arguments, passed).map_err(Failure::new)?;

@@ -33,7 +33,8 @@ fn the_self_watchdog_does_not_fire_when_a_sender_attaches_a_lingering_socket() {
     let mut daemon = Daemon::start_as(&folder, &mut command);
     let sender = UnixDatagram::unbound().unwrap();
     sender.connect(&socket).unwrap();
-    let _peers: Vec<_> = (0..3).map(|_| LingeringSocket::new().send(&sender, &[7; 32])).collect();
+    let _peers: Vec<_> =
+        (0..3).map(|_| LingeringSocket::new().send(&sender, &[7; 32])).collect();
     // The daemon must still receive this agent's beats.
     drop(Agent::at(&socket));
     daemon.wait_for_log("exit, killed by signal 9");

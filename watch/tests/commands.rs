@@ -155,7 +155,7 @@ fn decode_describes_frames() {
     };
     let (code, text) = decode(&[hex]);
     assert_eq!(code, Some(1));
-    assert!(text.starts_with("no frame: "), "{text}");
+    assert!(text.starts_with("not a frame: "), "{text}");
     let (code, text) = decode(&["--file", file.to_str().unwrap()]);
     assert_eq!((code, text.lines().count()), (Some(1), 1));
     assert_eq!(decode(&["zz"]).0, Some(2));

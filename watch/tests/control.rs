@@ -276,7 +276,7 @@ fn check_reports_the_state_by_its_exit_code() {
         });
     }
     let (code, text) = check(&daemon, &["--name", "nobody"]);
-    assert_eq!((code, text.as_str()), (2, "program nobody: there is no such agent\n"));
+    assert_eq!((code, text.as_str()), (2, "program nobody: no such agent\n"));
 }
 
 #[test]

@@ -40,8 +40,8 @@ fn invalid_settings_exit_with_2_and_name_the_flag_or_the_line() {
     let file = file.to_str().unwrap();
     let socket = ["--socket", "/tmp/never.sock"];
     for (flags, expected) in [
-        (&["--threshold-ms", "2000"][..], "--socket: is needed"),
-        (&["--socket", "/x"], "--threshold-ms: is needed"),
+        (&["--threshold-ms", "2000"][..], "--socket: is required"),
+        (&["--socket", "/x"], "--threshold-ms: is required"),
         (&["--socket", "/x", "--threshold-ms", "9"], "--threshold-ms"),
         (&["--no-such-flag"], "--no-such-flag"),
         (&["--recovery-cmd", "x"], "use --recovery-exec"),
@@ -53,7 +53,7 @@ fn invalid_settings_exit_with_2_and_name_the_flag_or_the_line() {
     }
     for (text, expected) in [
         ("threshold-ms = 5\n", "line 1: threshold-ms: "),
-        ("# no\n\nthresold-ms = 500\n", "line 3: thresold-ms: there is no such key"),
+        ("# no\n\nthresold-ms = 500\n", "line 3: thresold-ms: unknown key"),
         ("threshold-ms = 500\nudp-port = 9\n", "line 2: udp-port: needs --key-file"),
         (
             "threshold-ms = 500\nkey-file = \"/nonexistent\"\nudp-port = 9\n",
@@ -63,7 +63,7 @@ fn invalid_settings_exit_with_2_and_name_the_flag_or_the_line() {
         ("dry-run = 1\n", "line 1: dry-run: give true or false"),
         ("threshold-ms = 500\nsocket-mode = \"999\"\n", "line 2: socket-mode: "),
         ("threshold-ms = \n", "line 1: "),
-        ("config = \"other\"\n", "line 1: config: there is no such key"),
+        ("config = \"other\"\n", "line 1: config: unknown key"),
     ] {
         fs::write(file, text).unwrap();
         let flags = [&socket[..], &["--check-config", "--config", file]].concat();
@@ -220,7 +220,7 @@ fn lines_that_were_cut_off_are_removed_and_logged() {
     let verified = watch(&["audit", "verify", audit.to_str().unwrap()]);
     let why = String::from_utf8(verified.stderr).unwrap();
     assert_eq!(verified.status.code(), Some(1));
-    assert!(why.contains("line 2: its hash does not follow"), "{why}");
+    assert!(why.contains("line 2: its hash is wrong"), "{why}");
 }
 
 #[test]
@@ -454,7 +454,7 @@ fn the_self_watchdog_aborts_a_stuck_event_loop() {
     wait_until(|| heartbeat.exists());
     stop_event_loop(&daemon);
     assert_eq!(daemon.wait().signal(), Some(libc::SIGABRT));
-    daemon.wait_for_log("the loop has not turned for 1000 ms");
+    daemon.wait_for_log("the event loop has been stuck for 1000 ms");
 }
 
 #[test]

@@ -57,9 +57,9 @@ fn a_flood_is_logged_by_uid_and_a_stall_during_it_is_marked() {
         let flags = ["--threshold-ms", "300", "--socket-mode", "0666"];
         let mut daemon = Daemon::start(&folder, &flags);
         let floods = [(); 3].map(|()| flood(daemon.socket()));
-        daemon.wait_for_log("the queue of the socket is full");
+        daemon.wait_for_log("the socket's queue is full");
         let line = daemon.log();
-        let line = line.lines().find(|line| line.contains("queue of the socket is full"));
+        let line = line.lines().find(|line| line.contains("socket's queue is full"));
         assert!(line.unwrap().contains("uid 65534 ("), "{line:?}");
 
         let agent = Agent::at(daemon.socket());
@@ -69,10 +69,10 @@ fn a_flood_is_logged_by_uid_and_a_stall_during_it_is_marked() {
         let stall = log.lines().find(|line| line.contains("while the queue was full")).unwrap();
         assert!(stall.contains(&format!("\"pid\":{}", agent.pid())), "{stall}");
         drop(floods);
-        daemon.wait_for_log("the queue of the socket is not full any more");
+        daemon.wait_for_log("the socket's queue is no longer full");
         daemon.signal(libc::SIGUSR1);
         daemon.wait_for_log("stalls_deaf: 1");
-        assert_eq!(daemon.count_logged("the queue of the socket is full"), 1);
+        assert_eq!(daemon.count_logged("the socket's queue is full"), 1);
         daemon.end();
     });
 }
@@ -93,9 +93,9 @@ fn a_refused_new_agent_is_logged_once_by_uid() {
         }
     });
     let mine = rustix::process::geteuid().as_raw();
-    daemon.wait_for_log(&format!("there is no room for new agents of uid {mine} ("));
+    daemon.wait_for_log(&format!("the agent table is full: new agents of uid {mine} ("));
     std::thread::sleep(ms(2_500));
-    assert_eq!(daemon.count_logged("there is no room"), 1);
+    assert_eq!(daemon.count_logged("the agent table is full"), 1);
     drop(refused);
     daemon.end();
 }

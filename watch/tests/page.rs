@@ -41,7 +41,7 @@ fn the_page_shows_that_an_agent_appears_stalls_recovers_and_exits() {
     let mut browser = Browser::start(program, false);
     browser.open(&format!("http://{}/", address_of(&daemon)));
     browser
-        .wait_for("document.getElementById('rest').textContent === 'No agent has beaten yet.'");
+        .wait_for("document.getElementById('rest').textContent === 'No beats received yet.'");
     let mut agent = Agent::at(daemon.socket());
     browser.wait_for(&row_in_state(&agent, "ok"));
     agent.stop();
@@ -52,9 +52,9 @@ fn the_page_shows_that_an_agent_appears_stalls_recovers_and_exits() {
     agent.kill();
     browser.wait_for("document.querySelectorAll('#agents tr').length === 0");
     browser
-        .wait_for("document.getElementById('said').innerText.includes('killed by signal 9')");
-    let text = browser.value("document.getElementById('said').innerText").to_string();
-    for words in ["appeared", "is silent", "is back", "ended"] {
+        .wait_for("document.getElementById('events').innerText.includes('killed by signal 9')");
+    let text = browser.value("document.getElementById('events').innerText").to_string();
+    for words in ["appeared", "stalled", "recovered", "exited"] {
         assert!(text.contains(words), "{words} in {text}");
     }
     assert_eq!(browser.complaints(), [] as [String; 0]);
@@ -78,9 +78,7 @@ fn the_page_asks_for_the_token_and_does_not_store_it() {
         )
     };
     browser.value(&enter("wrong"));
-    browser.wait_for(
-        "document.getElementById('refused').textContent === 'That is not the token.'",
-    );
+    browser.wait_for("document.getElementById('refused').textContent === 'Wrong token.'");
     browser.value(&enter(TOKEN));
     browser.wait_for(&row_in_state(&agent, "ok"));
     assert_eq!(browser.value("document.getElementById('login').hidden"), true);

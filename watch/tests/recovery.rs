@@ -138,7 +138,7 @@ fn a_failing_command_is_retried_and_giving_up_is_logged() {
     let mut daemon = daemon(&folder, command.to_str().unwrap(), &tries);
     let agent = Agent::at(daemon.socket());
     agent.stop();
-    daemon.wait_for_log("given up after 3 tries");
+    daemon.wait_for_log("gave up after 3 tries");
     daemon.end();
     assert_eq!((count(&runs), audited(&folder, "gave_up")), (3, 1));
     let completed = lines_of(&audit_file(&folder), 3, "complete");
@@ -294,7 +294,7 @@ fn a_command_that_cannot_be_started_counts_as_failed() {
     let mut daemon = daemon(&folder, "no-such-program-anywhere", &flags);
     let agent = Agent::at(daemon.socket());
     agent.stop();
-    daemon.wait_for_log("given up after 2 tries");
+    daemon.wait_for_log("gave up after 2 tries");
     daemon.end();
     assert_eq!((audited(&folder, "spawn_failed"), audited(&folder, "spawn")), (2, 0));
     assert!(daemon.log().contains("not found in /usr/bin:/bin"), "{}", daemon.log());

@@ -23,7 +23,7 @@ fn a_reload_changes_settings_and_loses_no_agent() {
     // An invalid file changes nothing, and the log says why.
     fs::write(&file, "threshold-ms = 700\nthreshold-ms = 800\n").unwrap();
     daemon.signal(libc::SIGHUP);
-    daemon.wait_for_log("not reloaded, the settings in force stay");
+    daemon.wait_for_log("not reloaded, the old settings stay in force");
     assert!(daemon.log().contains("line 2"), "{}", daemon.log());
 
     let text = format!(

@@ -1,4 +1,4 @@
-//! `audit verify`: whether a log of recovery is as it was written.
+//! `audit verify`: checks the hash chain of an audit log.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,19 +8,20 @@ use clap::Subcommand;
 use super::{Failure, print};
 use crate::output::audit::{Anchor, Finding, Link, Position, verify};
 
-/// Look into the log of recovery
+/// Examine the recovery audit log
 #[derive(Debug, Subcommand)]
 pub(crate) enum Arguments {
-    /// Check that no line was changed or taken away
+    /// Check that no line was changed or removed
     ///
-    /// Each line carries a hash over itself and the hash before it. The hashes have no key, so
-    /// lines removed from the end, or all rewritten, are found only with --at-least and a line
-    /// that was noted elsewhere: the daemon's log names one every 1000 lines.
+    /// Each line contains a hash of itself and of the previous line. The hashes have no key.
+    /// To detect that lines were removed from the end, or that all lines were rewritten, pass
+    /// the number and hash of a line from another source to --at-least: the daemon logs one
+    /// every 1000 lines.
     Verify {
-        /// The log; several that follow one another, the oldest first
+        /// The audit log; pass rotated files in order, oldest first
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Check that the log reaches this line number, and that the line has this hash
+        /// Also check that the log contains this line number, and that the line has this hash
         #[arg(long, num_args = 2, value_names = ["SEQ", "HASH"])]
         at_least: Option<Vec<String>>,
     },
@@ -32,23 +33,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let mut position = Position::with_anchor(anchor);
     for (at, file) in files.iter().enumerate() {
         let name = file.display();
-        let found = verify(file, &mut position)
+        let finding = verify(file, &mut position)
             .map_err(|error| Failure::new(format_args!("{name}: {error}")))?;
-        match found {
-            Finding::Broken { line, why } => {
+        match finding {
+            Finding::Invalid { line, why } => {
                 return Err(Failure::new(format_args!("{name}, line {line}: {why}")));
             }
-            Finding::Holds { cut_off: 1.., .. } if at + 1 < files.len() => {
-                let why = "it ends in the middle of a line, and another file follows";
+            Finding::Valid { cut_off: 1.., .. } if at + 1 < files.len() => {
+                let why = "it ends with an unfinished line, but another file follows";
                 return Err(Failure::new(format_args!("{name}: {why}")));
             }
-            Finding::Holds { lines, cut_off: 0 } => {
-                print(format_args!("{name}: holds, {lines} lines so far"));
+            Finding::Valid { lines, cut_off: 0 } => {
+                print(format_args!("{name}: valid, {lines} lines so far"));
             }
-            Finding::Holds { lines, cut_off } => {
+            Finding::Valid { lines, cut_off } => {
                 print(format_args!(
-                    "{name}: holds, {lines} lines so far, and {cut_off} bytes of a line that was \
-                     not finished; the next start of the daemon cuts them off"
+                    "{name}: valid, {lines} lines so far, and {cut_off} bytes of an unfinished \
+                     line; the next start of the daemon removes them"
                 ));
             }
         }

@@ -1,40 +1,41 @@
-//! `check`: how one agent is, or all, as an exit code.
+//! `check`: the state of one or all agents, as an exit code.
 
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::{Failure, print};
-use crate::server::control::client::Whom;
+use crate::server::control::client::Target;
 use crate::server::control::protocol::{Gone, Report, Row, State};
 
-/// It beats, but does not say that all is well.
+/// The worst agent beats, but reports degraded or critical.
 const UNWELL: u8 = 1;
 
-/// It is silent or gone, or nothing is known.
+/// The worst agent is stalled or gone, or nothing is known about it.
 const DOWN: u8 = 2;
 
-/// Say by exit code how an agent is, or all of them
+/// Report the state of one or all agents by exit code
 ///
-/// Ends with 0 if it beats and is ok; with 1 if it beats but says degraded or critical;
-/// with 2 if it is stalled or gone, if there is no such agent, or if no daemon answers. Of
-/// several the worst counts. Without --pid and --name all that are followed are looked at.
+/// The exit code is 0 if the agent beats and is ok, 1 if it beats but reports degraded or
+/// critical, and 2 if it is stalled or gone, if there is no such agent, or if no daemon
+/// answers. If several agents match, the worst one decides. Without --pid or --name all
+/// agents are checked.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// The agent with this pid
+    /// Check the agent with this pid
     #[arg(long, value_name = "N", conflicts_with = "name")]
     pid: Option<u32>,
-    /// Agents whose program is called so
+    /// Check the agents of the program with this name
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     #[command(flatten)]
-    whom: Whom,
+    target: Target,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let report = arguments.whom.connect().and_then(|mut connection| connection.report());
+    let report = arguments.target.connect().and_then(|mut connection| connection.report());
     let report = report.map_err(|error| Failure::with_code(error, DOWN))?;
-    let (lines, code) = arguments.judge(&report);
+    let (lines, code) = arguments.evaluate(&report);
     for line in lines {
         print(line);
     }
@@ -42,25 +43,25 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 }
 
 impl Arguments {
-    /// What is said, and the code to end with.
-    fn judge(&self, report: &Report) -> (Vec<String>, u8) {
-        let wanted: Vec<_> = report
+    /// The lines to print, and the exit code.
+    fn evaluate(&self, report: &Report) -> (Vec<String>, u8) {
+        let matching: Vec<_> = report
             .agents
             .iter()
-            .filter(|row| self.means(row.shown_pid(), &row.program))
+            .filter(|row| self.matches(row.shown_pid(), &row.program))
             .collect();
-        let Some(worst) = wanted.iter().map(|row| row.state).max() else {
-            return self.nobody(report);
+        let Some(worst) = matching.iter().map(|row| row.state).max() else {
+            return self.no_match(report);
         };
-        let one_each = self.pid.is_some() || self.name.is_some();
-        let mut lines: Vec<_> = wanted
+        let list_all = self.pid.is_some() || self.name.is_some();
+        let mut lines: Vec<_> = matching
             .iter()
-            .filter(|row| one_each || row.state != State::Ok)
+            .filter(|row| list_all || row.state != State::Ok)
             .map(|row| describe(row))
             .collect();
-        if !one_each {
-            let well = wanted.len() - lines.len();
-            lines.push(format!("{well} of {} agents are ok", wanted.len()));
+        if !list_all {
+            let ok = matching.len() - lines.len();
+            lines.push(format!("{ok} of {} agents are ok", matching.len()));
         }
         let code = match worst {
             State::Ok => 0,
@@ -70,25 +71,25 @@ impl Arguments {
         (lines, code)
     }
 
-    fn nobody(&self, report: &Report) -> (Vec<String>, u8) {
-        let whom = match (&self.pid, &self.name) {
+    fn no_match(&self, report: &Report) -> (Vec<String>, u8) {
+        let target = match (&self.pid, &self.name) {
             (Some(pid), _) => format!("pid {pid}"),
             (None, Some(name)) => format!("program {name}"),
             (None, None) => return (vec!["no agents".to_owned()], 0),
         };
-        // The one that ended last stands first.
-        match report.gone.iter().find(|gone| self.means(gone.pid, &gone.program)) {
+        // The latest exit is listed first.
+        match report.gone.iter().find(|gone| self.matches(gone.pid, &gone.program)) {
             Some(Gone { agent, program, pid, ago_ms, cause, .. }) => {
                 let ago = seconds(*ago_ms);
                 let line =
                     format!("agent {agent} {program} (pid {pid}): gone {ago} ago, {cause}");
                 (vec![line], DOWN)
             }
-            None => (vec![format!("{whom}: there is no such agent")], DOWN),
+            None => (vec![format!("{target}: no such agent")], DOWN),
         }
     }
 
-    fn means(&self, pid: u32, program: &str) -> bool {
+    fn matches(&self, pid: u32, program: &str) -> bool {
         self.pid.is_none_or(|wanted| wanted == pid)
             && self.name.as_ref().is_none_or(|wanted| wanted == program)
     }

@@ -1,4 +1,4 @@
-//! `decode`: frames in words.
+//! `decode`: describes frames in plain text.
 
 use std::fs;
 use std::io::{self, Read};
@@ -13,15 +13,15 @@ use super::{Failure, print};
 /// The length of a sealed frame.
 const SEALED_BYTES: usize = 60;
 
-/// Say what frames mean
+/// Decode frames into readable text
 ///
-/// A frame is 32 bytes, of version 2 or 1. Ends with 1 if any of them is no frame.
+/// A frame is 32 bytes, of version 2 or 1. The exit code is 1 if any input is not a frame.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// A frame in hex digits
+    /// Frames in hex digits
     #[arg(value_name = "HEX", required_unless_present = "file")]
     hex: Vec<String>,
-    /// A file of frames one after another, or of a frame in hex on each line; - is stdin
+    /// File of binary frames, or of one frame in hex per line; - reads stdin
     #[arg(long, short, value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -61,7 +61,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A file of hex begins with a digit, a blank or a remark; a frame with 56 41.
+/// Splits a file into frames. A file whose first line is hex digits is text, else binary.
 fn split(bytes: &[u8]) -> Result<Vec<Vec<u8>>, String> {
     let text = std::str::from_utf8(bytes).ok().filter(|text| is_hex(text));
     let Some(text) = text else {
@@ -83,9 +83,10 @@ fn is_hex(text: &str) -> bool {
 fn from_hex(text: &str) -> Result<Vec<u8>, String> {
     let digits: Vec<char> = text.chars().filter(|char| !" :\t".contains(*char)).collect();
     if digits.is_empty() || !digits.len().is_multiple_of(2) {
-        return Err(format!("{} hex digits are not whole bytes", digits.len()));
+        return Err(format!("{} hex digits do not make whole bytes", digits.len()));
     }
-    let value = |digit: &char| digit.to_digit(16).ok_or(format!("{digit:?} is no hex digit"));
+    let value =
+        |digit: &char| digit.to_digit(16).ok_or(format!("{digit:?} is not a hex digit"));
     let pairs = digits.chunks_exact(2).map(|pair| {
         let byte = pair
             .iter()
@@ -95,29 +96,29 @@ fn from_hex(text: &str) -> Result<Vec<u8>, String> {
     pairs.collect()
 }
 
-/// What some bytes mean, and whether they are a frame.
+/// Describes bytes, and returns whether they are a frame.
 fn describe(bytes: &[u8]) -> (String, bool) {
     let Ok(wire) = <&[u8; FRAME_BYTES]>::try_from(bytes) else {
-        let what = match bytes.len() {
-            SEALED_BYTES => "a sealed frame, which only who holds the key can read".to_owned(),
-            length => format!("no frame: {length} bytes, not {FRAME_BYTES}"),
+        let text = match bytes.len() {
+            SEALED_BYTES => "a sealed frame, which cannot be read without the key".to_owned(),
+            length => format!("not a frame: {length} bytes, expected {FRAME_BYTES}"),
         };
-        return (what, bytes.len() == SEALED_BYTES);
+        return (text, bytes.len() == SEALED_BYTES);
     };
     match (Frame::decode(wire), v1::Frame::decode(wire)) {
         (Ok(frame), _) => {
             let Frame { status, pid, timestamp, nonce, payload } = frame;
-            (words(2, status.name(), pid, timestamp, nonce, payload.into()), true)
+            (describe_fields(2, status.name(), pid, timestamp, nonce, payload.into()), true)
         }
         (Err(DecodeError::BadVersion), Ok(frame)) => {
             let v1::Frame { status, pid, timestamp, nonce, payload } = frame;
-            (words(1, status.name(), pid, timestamp, nonce, payload), true)
+            (describe_fields(1, status.name(), pid, timestamp, nonce, payload), true)
         }
-        (Err(error), _) => (format!("no frame: {error}"), false),
+        (Err(error), _) => (format!("not a frame: {error}"), false),
     }
 }
 
-fn words(
+fn describe_fields(
     version: u8,
     status: &str,
     pid: u32,
@@ -149,9 +150,9 @@ mod tests {
 
     #[test]
     fn frames_of_both_versions_are_described() {
-        let text =
+        let expected =
             "version 2, degraded, pid 4321, 1.500 s after connecting, nonce 7, payload 42";
-        assert_eq!(describe(&frame()), (text.to_owned(), true));
+        assert_eq!(describe(&frame()), (expected.to_owned(), true));
         let mut wire = [0; FRAME_BYTES];
         v1::Frame::new(Status::Critical, 2, 0, NONCE_TERMINAL, u64::MAX).encode(&mut wire);
         let (text, is_frame) = describe(&wire);
@@ -160,20 +161,23 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_frame_is_described_with_a_reason() {
+    fn bytes_that_are_not_a_frame_are_described_with_the_reason() {
         assert!(!describe(&[0; 32]).1);
-        assert_eq!(describe(&[0; 31]), ("no frame: 31 bytes, not 32".to_owned(), false));
+        assert_eq!(
+            describe(&[0; 31]),
+            ("not a frame: 31 bytes, expected 32".to_owned(), false)
+        );
         assert!(describe(&[0; 60]).1);
     }
 
     #[test]
-    fn a_file_may_hold_bytes_or_lines_of_hex() {
+    fn a_file_contains_binary_frames_or_lines_of_hex() {
         let hex: String = frame().iter().map(|byte| format!("{byte:02x} ")).collect();
         let lines = format!("# two\n{hex}\n\n{}\n", hex.to_uppercase().replace(' ', ""));
         assert_eq!(split(lines.as_bytes()), Ok(vec![frame(), frame()]));
         let bytes = [frame(), frame(), vec![1, 2, 3]].concat();
         assert_eq!(split(&bytes), Ok(vec![frame(), frame(), vec![1, 2, 3]]));
         let broken = format!("{hex}\nxyz1\n");
-        assert_eq!(split(broken.as_bytes()), Err("line 2: 'x' is no hex digit".to_owned()));
+        assert_eq!(split(broken.as_bytes()), Err("line 2: 'x' is not a hex digit".to_owned()));
     }
 }

@@ -1,27 +1,28 @@
-//! `events`: what a running daemon says, as it says it.
+//! `events`: prints the events of a running daemon.
 
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::{Failure, print};
-use crate::server::control::client::Whom;
+use crate::server::control::client::Target;
 
-/// Follow what a running daemon says
+/// Print the events of a running daemon as they happen
 ///
-/// A line for each beat, stall, recovery, exit and so on, from now on, until the daemon
-/// ends or nobody reads. Whoever reads too slowly is told how much was lost.
+/// Prints a line for each beat, stall, recovery, exit and so on, until the daemon ends or
+/// stdout is closed. If events are read too slowly, some are dropped, and a line reports how
+/// many.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// An object a line, as in the export file with --export-format json
+    /// Print one JSON object per line, as in the export file with --export-format json
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    whom: Whom,
+    target: Target,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let connection = arguments.whom.connect().map_err(Failure::new)?;
+    let connection = arguments.target.connect().map_err(Failure::new)?;
     for line in connection.events(arguments.json).map_err(Failure::new)? {
         if !print(line.map_err(Failure::new)?) {
             break;

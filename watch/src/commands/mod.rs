@@ -1,4 +1,4 @@
-//! What the binary does besides watching.
+//! The subcommands.
 
 pub(crate) mod audit;
 pub(crate) mod check;
@@ -12,7 +12,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Why a command cannot go on: what it says, and the code it ends with.
+/// Why a command failed: the message to print, and the exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     why: String,
@@ -24,7 +24,7 @@ impl Failure {
         Self { why: why.to_string(), code: 1 }
     }
 
-    /// The fault of what was given.
+    /// The arguments are to blame.
     pub(crate) fn bad_arguments(why: impl fmt::Display) -> Self {
         Self { why: why.to_string(), code: 2 }
     }
@@ -33,15 +33,15 @@ impl Failure {
         Self { why: why.to_string(), code }
     }
 
-    /// Says it, and what to end with.
+    /// Prints the message and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
-        // With stderr closed, the code has to do.
+        // If stderr is closed, the exit code has to suffice.
         let _ = writeln!(io::stderr(), "varta-watch: {}", self.why);
         self.code.into()
     }
 }
 
-/// Writes a line to stdout; false once nobody reads there.
+/// Writes a line to stdout. Returns false once stdout is closed.
 pub(crate) fn print(line: impl fmt::Display) -> bool {
     writeln!(io::stdout(), "{line}").is_ok()
 }

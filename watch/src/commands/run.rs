@@ -1,4 +1,4 @@
-//! `run`: an agent around a command that is none itself.
+//! `run`: beats on behalf of a command that does not beat itself.
 
 use std::ffi::OsString;
 use std::io;
@@ -23,27 +23,27 @@ use varta::{Endpoint, LastWords, Options, Status, Varta};
 
 use super::Failure;
 
-const PASSED_ON: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
+const FORWARDED: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
-/// Who beats more seldom says nothing.
+/// The longest interval. Beats that are further apart would be useless.
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// As shells answer.
+/// Exit codes that shells use too.
 const NOT_FOUND: u8 = 127;
 const NOT_EXECUTABLE: u8 = 126;
 
-/// Run a command and beat as long as it lives
+/// Run a command and beat while it is alive
 ///
-/// For shell scripts and cron: `varta-watch run --every 1s -- backup.sh /srv`. It ends as
-/// the command ends, by the same exit code or signal; if that is a failure, its last beat
-/// is critical. Signals are passed on to the command. That the command lives is all it
-/// says: a program that can hang should beat by itself.
+/// For shell scripts and cron: `varta-watch run --every 1s -- backup.sh /srv`. It exits as
+/// the command does, with the same exit code or signal; after a failure the last beat is
+/// critical. Signals are forwarded to the command. The beats only show that the command is
+/// alive: a program that can hang should beat itself.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// How often, as 500ms, 1s or 2m
+    /// Time between two beats, like 500ms, 1s or 2m
     #[arg(long, value_name = "TIME", default_value = "1s", value_parser = duration)]
     every: Duration,
-    /// Where to [default: $VARTA_ENDPOINT, else /run/varta/varta.sock]
+    /// Endpoint to beat to [default: $VARTA_ENDPOINT, else /run/varta/varta.sock]
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Option<OsString>,
     /// The command and its arguments
@@ -61,22 +61,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Varta::open_with(&endpoint, Options::default()).map_err(Failure::bad_arguments)?;
     let mut signals = signals().map_err(Failure::new)?;
     let mut child = spawn(&arguments.command)?;
-    let status = accompany(&mut child, arguments.every, &mut signals, &mut agent)
+    let status = beat_until_exit(&mut child, arguments.every, &mut signals, &mut agent)
         .map_err(Failure::new)?;
     if !status.success() {
-        // Nobody may be listening, which is no reason to end otherwise than the command.
+        // A missing observer must not change the exit code of the command.
         if let Ok(last_words) = LastWords::open(endpoint.to_string()) {
-            let _ = last_words.say(number_of(status));
+            let _ = last_words.say(exit_code(status));
         }
     }
-    Ok(end_as(status))
+    Ok(exit_like(status))
 }
 
 type Signals = SignalDelivery<UnixStream, WithOrigin>;
 
 fn signals() -> io::Result<Signals> {
     let (read, write) = UnixStream::pair()?;
-    SignalDelivery::with_pipe(read, write, WithOrigin::default(), PASSED_ON)
+    SignalDelivery::with_pipe(read, write, WithOrigin::default(), FORWARDED)
 }
 
 fn spawn(words: &[OsString]) -> Result<Child, Failure> {
@@ -93,8 +93,8 @@ fn spawn(words: &[OsString]) -> Result<Child, Failure> {
     })
 }
 
-/// Beats and passes signals on until the command has ended.
-fn accompany(
+/// Beats and forwards signals until the command has exited.
+fn beat_until_exit(
     child: &mut Child,
     every: Duration,
     signals: &mut Signals,
@@ -106,11 +106,11 @@ fn accompany(
     let mut next = Instant::now();
     loop {
         if next <= Instant::now() {
-            // An observer that is not there, or not yet, is no concern of the command.
+            // A missing observer must not disturb the command.
             let _ = agent.beat(Status::Ok, beats);
             beats = beats.wrapping_add(1);
             next += every;
-            // After a pause there is nothing to catch up with.
+            // Do not catch up on beats that were missed during a pause.
             next = next.max(Instant::now());
         }
         let left = Timespec::try_from(next.saturating_duration_since(Instant::now())).ok();
@@ -123,12 +123,12 @@ fn accompany(
             Err(error) => return Err(error.into()),
         }
         for origin in signals.pending() {
-            // What a terminal sends, it sends to the command too.
+            // The terminal has sent its signal to the command already.
             if origin.cause == Cause::Kernel {
                 continue;
             }
             if let Some(signal) = Signal::from_named_raw(origin.signal) {
-                // It may have ended by now.
+                // The command may have exited by now.
                 let _ = pidfd_send_signal(&pidfd, signal);
             }
         }
@@ -138,22 +138,22 @@ fn accompany(
     }
 }
 
-/// The number that a shell has for it.
-fn number_of(status: ExitStatus) -> u32 {
+/// The exit code that a shell would report.
+fn exit_code(status: ExitStatus) -> u32 {
     let number = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     number.map_or(1, i32::unsigned_abs)
 }
 
-/// Ends as the command did: here, if it was a signal.
-fn end_as(status: ExitStatus) -> ExitCode {
+/// Exits as the command did. If a signal killed it, this process dies by the same signal.
+fn exit_like(status: ExitStatus) -> ExitCode {
     if let Some(signal) = status.signal() {
-        // One core is enough, and the command has left it.
+        // The command has dumped its core already; a second one is useless.
         let nothing = Rlimit { current: Some(0), maximum: Some(0) };
         let _ = setrlimit(Resource::Core, nothing);
-        // KILL too; what it cannot do is told by the number below.
+        // This works for KILL too. If it fails, the exit code below reports the signal.
         let _ = emulate_default_handler(signal);
     }
-    u8::try_from(number_of(status)).map_or(ExitCode::FAILURE, ExitCode::from)
+    u8::try_from(exit_code(status)).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -164,7 +164,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         (Some(number), "ms") => Duration::from_millis(number),
         (Some(number), "s") => Duration::from_secs(number),
         (Some(number), "m") => Duration::from_secs(number.saturating_mul(60)),
-        _ => return Err("give a number with ms, s or m, as 500ms".to_owned()),
+        _ => return Err("give a number with ms, s or m, like 500ms".to_owned()),
     };
     match duration {
         Duration::ZERO => Err("give more than 0".to_owned()),
@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_needs_a_unit_and_has_bounds() {
+    fn a_duration_needs_a_unit_and_is_bounded() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
         assert_eq!(duration("525600m"), Ok(A_YEAR));

@@ -1,4 +1,4 @@
-//! `signal`: a signal to the process that a recovery is about, and to no other.
+//! `signal`: signals the process that a recovery is for, and never another one.
 
 use std::process::ExitCode;
 
@@ -8,14 +8,15 @@ use rustix::process::{Signal, pidfd_send_signal};
 use super::Failure;
 use crate::platform::passed_fds;
 
-/// Send a signal to the process that a recovery is about
+/// Send a signal to the process that a recovery is for
 ///
-/// For recovery scripts: it takes the process from VARTA_PIDFD, so that it cannot hit
-/// another that was given the same pid. Ends with 0, having done nothing, if the recovery is
-/// about a process that has ended; with 1 if it is gone by now.
+/// For recovery scripts. The process is taken from VARTA_PIDFD, so the signal cannot reach
+/// another process that reused the pid. If the recovery is for a process that has exited,
+/// nothing is done and the exit code is 0. If the process has exited since then, the exit
+/// code is 1.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Its name, with or without SIG, or its number
+    /// Name of the signal, with or without SIG, or its number
     #[arg(value_name = "SIGNAL", default_value = "TERM", value_parser = signal)]
     signal: i32,
 }
@@ -27,22 +28,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::SUCCESS);
         }
         return Err(Failure::bad_arguments(
-            "VARTA_PIDFD is not set: there is no process to signal, or it is gone already",
+            "VARTA_PIDFD is not set: there is no process to signal, or it has exited",
         ));
     };
     let pidfd = passed_fds::take(number).map_err(|error| {
         Failure::bad_arguments(format_args!("VARTA_PIDFD {number}: {error}"))
     })?;
     let signal = Signal::from_named_raw(arguments.signal)
-        .ok_or_else(|| Failure::bad_arguments("there is no such signal"))?;
-    pidfd_send_signal(pidfd, signal).map_err(|error| {
-        Failure::new(format_args!("the process cannot be signalled: {error}"))
-    })?;
+        .ok_or_else(|| Failure::bad_arguments("no such signal"))?;
+    pidfd_send_signal(pidfd, signal)
+        .map_err(|error| Failure::new(format_args!("cannot signal the process: {error}")))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the recovery is about a crash: then there is nobody left to signal, and nothing
-/// that a further try would mend.
+/// Whether the recovery is for a crash. Then there is no process left to signal, and a retry
+/// would not help.
 fn has_ended() -> bool {
     std::env::var("VARTA_CAUSE")
         .is_ok_and(|cause| cause.starts_with("exit:") || cause.starts_with("signal:"))
@@ -64,10 +64,10 @@ fn signal(text: &str) -> Result<i32, String> {
     ];
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let found = NAMED
+    let signal = NAMED
         .into_iter()
         .find(|(known, signal)| *known == name || text.parse() == Ok(signal.as_raw()));
-    found.map(|(_, signal)| signal.as_raw()).ok_or_else(|| {
+    signal.map(|(_, signal)| signal.as_raw()).ok_or_else(|| {
         let names = NAMED.map(|(name, _)| name).join(", ");
         format!("give one of {names}, or its number")
     })

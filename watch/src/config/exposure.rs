@@ -1,4 +1,4 @@
-//! Whether strangers could make recovery act on agents that are well.
+//! Checks whether unprivileged users could make recovery act on healthy agents.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,20 +6,20 @@ use std::path::Path;
 
 use super::Settings;
 
-/// At this length no flood that was tried could fill the queue for long.
+/// In tests no flood could keep a queue of this length full.
 const SAFE_QUEUE: usize = 4096;
 
-/// How many datagrams a Unix socket that is made now would hold.
+/// The queue length, in datagrams, of Unix sockets created from now on.
 const QUEUE: &str = "/proc/sys/net/unix/max_dgram_qlen";
 
 impl Settings {
-    /// What to warn of before there is a socket.
+    /// The warning to print before the socket exists.
     pub(crate) fn exposure(&self) -> Option<String> {
         let queue = fs::read_to_string(QUEUE).ok()?.trim().parse().ok()?;
         self.exposed(self.flags.listening.socket_mode, queue)
     }
 
-    /// What to warn of when the socket is there and holds this many datagrams.
+    /// The warning to log once the socket exists and its queue holds this many datagrams.
     pub(crate) fn exposure_at(&self, queue: usize) -> Option<String> {
         let path = self.flags.listening.socket.as_deref();
         let mode = path.and_then(mode_of).unwrap_or(self.flags.listening.socket_mode);
@@ -31,10 +31,10 @@ impl Settings {
         exposed.then(|| {
             format!(
                 "recovery runs a command, the socket's mode {mode:04o} lets every user write to \
-                 it, and its queue holds only {queue} datagrams: a flood by any user keeps the \
-                 beats of healthy agents from being heard. Set the sysctl \
-                 net.unix.max_dgram_qlen to {SAFE_QUEUE} before the socket is made, or use mode \
-                 0660 and a group"
+                 it, and its queue holds only {queue} datagrams: with a flood, any user can keep \
+                 the daemon from receiving the beats of healthy agents. Set the sysctl \
+                 net.unix.max_dgram_qlen to {SAFE_QUEUE} before the socket is created, or use \
+                 mode 0660 and a group"
             )
         })
     }

@@ -1,5 +1,5 @@
-//! The file: the flags, in TOML. Each key becomes the argument that it stands for, so that
-//! there is one reader and one set of rules for both.
+//! The configuration file: the flags, in TOML. Each key is converted to the matching
+//! command-line argument, so that one parser and one set of rules apply to both.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -16,10 +16,10 @@ use toml::de::{DeTable, DeValue};
 use super::{Refusal, at_line};
 use crate::cli::{self, Cli};
 
-/// What only the command line may say.
+/// Flags that are only valid on the command line.
 const NOT_IN_A_FILE: [&str; 4] = ["config", "check-config", "help", "version"];
 
-/// With these the file decides what is run.
+/// Keys that let the file decide which command is run.
 const NAMES_A_COMMAND: [&str; 2] = ["recovery-exec", "recovery-exec-file"];
 
 #[derive(Debug, Default)]
@@ -37,17 +37,17 @@ struct Key {
 
 impl ConfigFile {
     pub(super) fn read(path: &Path) -> Result<Self, Refusal> {
-        let unfit = |why: &dyn fmt::Display| {
-            Refusal::Unfit(format!("--config {}: {why}", path.display()))
+        let invalid = |why: &dyn fmt::Display| {
+            Refusal::Invalid(format!("--config {}: {why}", path.display()))
         };
         let mut text = String::new();
-        let about = File::open(path)
+        let metadata = File::open(path)
             .and_then(|mut file| file.read_to_string(&mut text).and_then(|_| file.metadata()))
-            .map_err(|error| unfit(&error))?;
-        let file = Self::parse(path, &text).map_err(Refusal::Unfit)?;
+            .map_err(|error| invalid(&error))?;
+        let file = Self::parse(path, &text).map_err(Refusal::Invalid)?;
         let mut keys = file.keys.iter();
         if let Some(key) = keys.find(|key| NAMES_A_COMMAND.contains(&key.name.as_str())) {
-            check_writers(&about, &key.name).map_err(|why| unfit(&why))?;
+            check_writers(&metadata, &key.name).map_err(|why| invalid(&why))?;
         }
         Ok(file)
     }
@@ -63,9 +63,9 @@ impl ConfigFile {
         let mut keys = Vec::new();
         for (name, value) in table.get_ref() {
             let line = line(name.span().start);
-            let unfit = |why| format!("{}: {}: {why}", at_line(path, line), name.get_ref());
-            let arguments = arguments_of(name.get_ref(), value).map_err(unfit)?;
-            check_alone(&arguments).map_err(unfit)?;
+            let invalid = |why| format!("{}: {}: {why}", at_line(path, line), name.get_ref());
+            let arguments = arguments_of(name.get_ref(), value).map_err(invalid)?;
+            check_alone(&arguments).map_err(invalid)?;
             keys.push(Key { name: name.get_ref().to_string(), line, arguments });
         }
         Ok(Self { path: path.to_owned(), keys })
@@ -79,7 +79,7 @@ impl ConfigFile {
         self.keys.iter().flat_map(|key| &key.arguments)
     }
 
-    /// Where a key stands, in words.
+    /// The position of a key, for error messages.
     pub(super) fn line_of(&self, name: &str) -> Option<String> {
         let key = self.keys.iter().find(|key| key.name == name)?;
         Some(at_line(&self.path, key.line))
@@ -87,8 +87,8 @@ impl ConfigFile {
 }
 
 /// Anyone who can write the file decides what the daemon runs.
-fn check_writers(about: &Metadata, key: &str) -> Result<(), String> {
-    let (owner, own, mode) = (about.uid(), geteuid().as_raw(), about.mode() & 0o7777);
+fn check_writers(metadata: &Metadata, key: &str) -> Result<(), String> {
+    let (owner, own, mode) = (metadata.uid(), geteuid().as_raw(), metadata.mode() & 0o7777);
     if owner != own && owner != 0 {
         return Err(format!("it sets {key} and belongs to uid {owner}; run chown {own} on it"));
     }
@@ -106,13 +106,13 @@ fn arguments_of(name: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<OsString
         .get_arguments()
         .find(|argument| argument.get_long() == Some(name) && !NOT_IN_A_FILE.contains(&name));
     let Some(known) = known else {
-        return Err("there is no such key; `varta-watch --help` lists them".to_owned());
+        return Err("unknown key; `varta-watch --help` lists the valid ones".to_owned());
     };
     let takes_value = known.get_action().takes_values();
     let flag = format!("--{name}");
     match value.get_ref() {
-        DeValue::Boolean(said) if !takes_value => {
-            Ok(said.then(|| flag.into()).into_iter().collect())
+        DeValue::Boolean(enabled) if !takes_value => {
+            Ok(enabled.then(|| flag.into()).into_iter().collect())
         }
         _ if !takes_value => Err("give true or false".to_owned()),
         DeValue::Array(list) => list.iter().map(|value| with_value(&flag, value)).collect(),
@@ -130,7 +130,7 @@ fn with_value(flag: &str, value: &Spanned<DeValue<'_>>) -> Result<OsString, Stri
     }
 }
 
-/// Whether an argument would do on a command line of its own.
+/// Checks whether an argument is valid by itself.
 fn check_alone(arguments: &[OsString]) -> Result<(), String> {
     let words: Vec<_> =
         [OsString::from("varta-watch")].into_iter().chain(arguments.iter().cloned()).collect();

@@ -1,4 +1,4 @@
-//! From a command line and a file to settings that have been checked.
+//! Turns a command line and a configuration file into checked settings.
 
 mod exposure;
 mod file;
@@ -18,19 +18,19 @@ use file::ConfigFile;
 pub(crate) use secrets::Token;
 pub(crate) use settings::{Command, Keys, Settings};
 
-/// Why there are no settings. Either is the fault of who gave them.
+/// Why there are no settings. In both cases the user has to correct the input.
 #[derive(Debug)]
 pub(crate) enum Refusal {
     Usage(Usage),
-    /// Names the flag, or file and line, and says what to do.
-    Unfit(String),
+    /// The message names the flag, or the file and line, and what to do.
+    Invalid(String),
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage(error) => error.fmt(f),
-            Self::Unfit(why) => why.fmt(f),
+            Self::Invalid(why) => why.fmt(f),
         }
     }
 }
@@ -41,10 +41,10 @@ impl From<Usage> for Refusal {
     }
 }
 
-/// Something wrong with what a flag says.
+/// An invalid value of a flag.
 #[derive(Debug)]
 pub(crate) struct Problem {
-    /// Its name, without dashes.
+    /// The name of the flag, without dashes.
     flag: &'static str,
     why: String,
 }
@@ -55,29 +55,29 @@ impl Problem {
     }
 }
 
-/// Reads the file that a command line names, if it names one, and all the files that the
-/// two name, and checks them. A reload does the same again.
+/// Parses the command line, reads the configuration file if there is one, and all files that
+/// either refers to, and checks them. A reload does the same again.
 pub(crate) fn load(arguments: &[OsString]) -> Result<Settings, Refusal> {
-    settle(cli::parse(arguments)?, arguments)
+    resolve(cli::parse(arguments)?, arguments)
 }
 
-/// As [`load`], of a command line that has been read.
-pub(crate) fn settle(said: Cli, arguments: &[OsString]) -> Result<Settings, Refusal> {
-    let file = match &said.flags.config {
+/// Like [`load`], for a command line that has been parsed.
+pub(crate) fn resolve(cli: Cli, arguments: &[OsString]) -> Result<Settings, Refusal> {
+    let file = match &cli.flags.config {
         Some(path) => ConfigFile::read(path)?,
         None => ConfigFile::default(),
     };
-    let flags = if file.is_empty() { said } else { merged(&file, arguments)? }.flags;
+    let flags = if file.is_empty() { cli } else { merged(&file, arguments)? }.flags;
     Settings::check(flags).map_err(|problem| {
         let Problem { flag, why } = problem;
         match file.line_of(flag).filter(|_| !on_command_line(arguments, flag)) {
-            Some(at) => Refusal::Unfit(format!("{at}: {flag}: {why}")),
-            None => Refusal::Unfit(format!("--{flag}: {why}")),
+            Some(at) => Refusal::Invalid(format!("{at}: {flag}: {why}")),
+            None => Refusal::Invalid(format!("--{flag}: {why}")),
         }
     })
 }
 
-/// What the file says stands before what the command line says, whose word is the last.
+/// Puts the arguments of the file before those of the command line, which take precedence.
 fn merged(file: &ConfigFile, arguments: &[OsString]) -> Result<Cli, Usage> {
     let (name, rest) = arguments.split_at(arguments.len().min(1));
     let all: Vec<_> = name.iter().chain(file.arguments()).chain(rest).cloned().collect();
@@ -91,7 +91,7 @@ fn on_command_line(arguments: &[OsString], flag: &str) -> bool {
     })
 }
 
-/// How a file is called in messages, with the line.
+/// Formats a file and line for messages.
 fn at_line(path: &Path, line: usize) -> String {
     format!("{}, line {line}", path.display())
 }

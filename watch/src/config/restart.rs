@@ -1,8 +1,8 @@
-//! What a reload does not change.
+//! The settings that a reload does not change.
 
 use super::Settings;
 
-/// Names each of these flags that differs.
+/// Lists for each of these flags whether it differs.
 macro_rules! changed {
     ($new:expr, $old:expr, $($section:ident: $($flag:ident)+),+ $(,)?) => {
         [$($((stringify!($flag), $new.$section.$flag != $old.$section.$flag)),+),+]
@@ -10,7 +10,7 @@ macro_rules! changed {
 }
 
 impl Settings {
-    /// The flags that differ from those in force, and have to wait for the next start.
+    /// The flags that differ from the current ones, but take effect only after a restart.
     pub(crate) fn needs_restart(&self, old: &Self) -> Vec<String> {
         let (new, old) = (&self.flags, &old.flags);
         let flags = changed!(new, old,
@@ -21,7 +21,7 @@ impl Settings {
                 audit_fsync_budget_ms audit_sync_interval_ms audit_rotation_budget_ms,
             export: export_file export_format export_file_max_bytes export_file_sync_every,
             http: prom_addr prom_rate_limit_per_sec prom_rate_limit_burst http_host control_socket,
-            keeping: heartbeat_file self_watchdog_secs hw_watchdog shutdown_after_secs,
+            supervision: heartbeat_file self_watchdog_secs hw_watchdog shutdown_after_secs,
             logging: log_level log_format,
         );
         let changed = flags.into_iter().filter(|(_, changed)| *changed);

@@ -1,4 +1,4 @@
-//! Files that nobody else may read.
+//! Reading files that other users must not be able to read.
 
 use std::fmt;
 use std::fs::File;
@@ -11,11 +11,10 @@ use rustix::process::getuid;
 use varta::secure::Key;
 use zeroize::Zeroizing;
 
-/// A file of keys or a command is not longer than this.
+/// The maximum size of a file of keys or of a command.
 const MOST_BYTES: u64 = 64 * 1024;
 
-/// The bearer token. It is compared in constant time by whoever serves HTTP, and never
-/// printed.
+/// The bearer token. The HTTP server compares it in constant time, and it is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Token(String);
 
@@ -38,7 +37,7 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Keys, one a line; empty lines and those that begin with # count for nothing.
+/// Reads keys, one per line. Empty lines and lines that begin with # are ignored.
 pub(super) fn keys_of(path: &Path) -> io::Result<Vec<Key>> {
     let text = text_of(path)?;
     let lines = text.lines().map(str::trim).enumerate();
@@ -50,29 +49,29 @@ pub(super) fn keys_of(path: &Path) -> io::Result<Vec<Key>> {
         .collect()
 }
 
-/// What a file says that is the daemon's user's own and that nobody else can read.
-/// Nothing of it stays in memory when it is dropped.
+/// Reads a file that belongs to the daemon's user and that nobody else can access. The memory
+/// is zeroed when the text is dropped.
 pub(super) fn text_of(path: &Path) -> io::Result<Zeroizing<String>> {
-    // Without O_NONBLOCK, opening a FIFO would wait for a writer.
+    // Without O_NONBLOCK, opening a FIFO would block until there is a writer.
     let nonblock = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
     let file = File::options().read(true).custom_flags(nonblock).open(path)?;
-    let about = file.metadata()?;
-    if !about.is_file() {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
         return Err(invalid("it is not a regular file"));
     }
-    if about.mode() & 0o077 != 0 {
-        let mode = about.mode() & 0o7777;
+    if metadata.mode() & 0o077 != 0 {
+        let mode = metadata.mode() & 0o7777;
         return Err(denied(&format!(
             "its mode {mode:04o} lets other users access it; run chmod 0600"
         )));
     }
-    if about.uid() != getuid().as_raw() {
-        let (owner, own) = (about.uid(), getuid().as_raw());
+    if metadata.uid() != getuid().as_raw() {
+        let (owner, own) = (metadata.uid(), getuid().as_raw());
         return Err(denied(&format!("it belongs to uid {owner}; chown it to uid {own}")));
     }
-    // With room to spare nothing is moved while it is read, and no copy left behind.
-    let room = usize::try_from(MOST_BYTES).map_err(io::Error::other)? + 1024;
-    let mut text = Zeroizing::new(String::with_capacity(room));
+    // Enough capacity that the string never reallocates, which would leave a copy behind.
+    let capacity = usize::try_from(MOST_BYTES).map_err(io::Error::other)? + 1024;
+    let mut text = Zeroizing::new(String::with_capacity(capacity));
     file.take(MOST_BYTES + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST_BYTES {
         return Err(invalid("it is longer than 64 KiB"));
@@ -96,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_file_that_is_too_long_is_refused() {
+    fn a_file_that_is_too_long_is_refused_instead_of_truncated() {
         let name = format!("varta-watch-secret-{}", std::process::id());
         let path = std::env::temp_dir().join(name);
         let most = usize::try_from(MOST_BYTES).unwrap();

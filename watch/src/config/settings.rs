@@ -1,4 +1,4 @@
-//! Settings that fit together, with the files read that they name.
+//! Consistent settings, with the contents of the files that they refer to.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use crate::flags::{Flags, control_socket_of};
 use crate::output::files;
 use crate::platform::systemd;
 
-/// What the daemon is to do.
+/// The checked settings of the daemon.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(crate) flags: Flags,
@@ -23,7 +23,7 @@ pub(crate) struct Settings {
     pub(crate) token: Option<Token>,
 }
 
-/// Where UDP is heard.
+/// Where to listen for UDP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Udp {
     pub(crate) address: SocketAddr,
@@ -36,7 +36,7 @@ pub(crate) struct Keys {
     pub(crate) master: Option<Key>,
 }
 
-/// The command of recovery, and where it was given.
+/// The recovery command, and where it was configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) words: Vec<String>,
@@ -49,11 +49,11 @@ impl Settings {
         let Some(threshold_ms) = flags.listening.threshold_ms else {
             return Err(Problem::new(
                 "threshold-ms",
-                "is needed: how long may an agent be silent?",
+                "is required: how long may an agent be silent?",
             ));
         };
         if flags.listening.socket.is_none() && !systemd::passes_sockets() {
-            return Err(Problem::new("socket", "is needed: where do agents beat?"));
+            return Err(Problem::new("socket", "is required: which socket do agents beat to?"));
         }
         let keys = keys(&flags)?;
         let udp = udp(&flags)?;
@@ -100,8 +100,8 @@ impl Settings {
         }
         Err(Problem::new(
             flag,
-            "is needed to have recovery and UDP together: who speaks over a network is not \
-             attested by the kernel",
+            "is required to use recovery together with UDP: the kernel does not attest who \
+             sends over a network",
         ))
     }
 
@@ -110,14 +110,16 @@ impl Settings {
             Some(address) if !address.ip().is_loopback() && self.token.is_none() => {
                 Err(Problem::new(
                     "prom-token-file",
-                    format_args!("is needed to serve HTTP at {address}, which is not loopback"),
+                    format_args!(
+                        "is required to serve HTTP on {address}, which is not a loopback address"
+                    ),
                 ))
             }
             _ => Ok(()),
         }
     }
 
-    /// The files to append to are opened at the start; what can be said before is said here.
+    /// Output files are opened at the start. This reports in advance what can be checked now.
     fn check_files(&self) -> Result<(), Problem> {
         let files = [
             ("export-file", &self.flags.export.export_file),
@@ -131,10 +133,10 @@ impl Settings {
         Ok(())
     }
 
-    /// Where `top`, `events` and `check` find this daemon.
+    /// The control socket, for `top`, `events` and `check`.
     pub(crate) fn control_socket(&self) -> Option<PathBuf> {
-        let told = self.flags.http.control_socket.clone();
-        told.or_else(|| self.flags.listening.socket.as_deref().map(control_socket_of))
+        let given = self.flags.http.control_socket.clone();
+        given.or_else(|| self.flags.listening.socket.as_deref().map(control_socket_of))
     }
 }
 
@@ -156,7 +158,7 @@ fn keys(flags: &Flags) -> Result<Keys, Problem> {
         keys.master = Some(key("master-key-file", path)?);
     }
     if listening.udp_port.is_none() && (listening.key_file.is_some() || keys.master.is_some()) {
-        return Err(Problem::new("udp-port", "is needed: keys are for sealed UDP"));
+        return Err(Problem::new("udp-port", "is required: keys are for sealed UDP"));
     }
     if listening.secure_state_file.is_some() && keys.shared.is_empty() && keys.master.is_none()
     {
@@ -169,7 +171,7 @@ fn keys(flags: &Flags) -> Result<Keys, Problem> {
 }
 
 fn key(flag: &'static str, path: &Path) -> Result<Key, Problem> {
-    // Its error names the file already.
+    // The error names the file already.
     Key::from_file(path).map_err(|error| Problem::new(flag, error))
 }
 
@@ -180,8 +182,8 @@ fn udp(flags: &Flags) -> Result<Option<Udp>, Problem> {
     if !sealed && !listening.i_accept_plaintext_udp {
         return Err(Problem::new(
             "udp-port",
-            "needs --key-file or --master-key-file, or --i-accept-plaintext-udp if anybody may \
-             claim to be any agent",
+            "needs --key-file or --master-key-file, or --i-accept-plaintext-udp if anyone may \
+             pose as any agent",
         ));
     }
     let default = if sealed { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
@@ -190,7 +192,8 @@ fn udp(flags: &Flags) -> Result<Option<Udp>, Problem> {
         return Err(Problem::new(
             "udp-bind-addr",
             format_args!(
-                "{ip} is reached by other machines; say --i-accept-secure-udp-non-loopback too"
+                "other machines can reach {ip}; to allow that, add \
+                 --i-accept-secure-udp-non-loopback"
             ),
         ));
     }
@@ -209,10 +212,10 @@ fn command(flags: &Flags) -> Result<Option<Command>, Problem> {
     };
     let words: Vec<_> = text.split_ascii_whitespace().map(str::to_owned).collect();
     if words.is_empty() {
-        return Err(Problem::new(flag, "holds no command"));
+        return Err(Problem::new(flag, "contains no command"));
     }
     if text.contains('\0') {
-        return Err(Problem::new(flag, "a command holds no zero byte"));
+        return Err(Problem::new(flag, "a command must not contain a zero byte"));
     }
     Ok(Some(Command { words, source }))
 }

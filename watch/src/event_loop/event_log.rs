@@ -1,4 +1,4 @@
-//! The log lines about agents. Their number is bounded, whatever the agents do.
+//! The log lines about agents, whose number is bounded whatever the agents do.
 
 use tracing::{Level, debug, error, info, warn};
 use varta_observer::{Event, ExitCause, ProgramName, What};
@@ -11,13 +11,13 @@ use crate::state::stats::{AgentStats, shown_pid};
 pub(super) struct EventLog {
     stalls: LineLimit,
     exits: LineLimit,
-    /// With code 0. They do not use up the lines for crashes.
+    /// Exits with code 0, counted apart so that they do not use up the lines for crashes.
     clean_exits: LineLimit,
     recoveries: LineLimit,
 }
 
 impl EventLog {
-    /// Logs an event; `book` is what is known of its agent.
+    /// Logs an event. `stats` are those of its agent.
     pub(super) fn write(
         &mut self,
         now_ns: u64,
@@ -56,13 +56,13 @@ impl EventLog {
         }
     }
 
-    /// When lines that were left out are to be summed up, if there are any.
+    /// When the next summary of omitted lines is due, if any were omitted.
     pub(super) fn due_ns(&self) -> Option<u64> {
         let limits = [&self.stalls, &self.exits, &self.clean_exits, &self.recoveries];
         limits.into_iter().filter_map(LineLimit::due_ns).min()
     }
 
-    /// Logs one line for all of a kind that were left out, once their second is over.
+    /// Logs one summary for the omitted lines of each kind, once their second is over.
     pub(super) fn sum_up(&mut self, now_ns: u64) {
         self.stalls.sum_up(now_ns, "stall", Level::WARN);
         self.exits.sum_up(now_ns, "exit", Level::WARN);

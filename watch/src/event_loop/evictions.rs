@@ -1,5 +1,6 @@
-//! Forgetting agents that made room for others. The observer evicts them without an event, so
-//! their books are looked for: once a second, and a bounded number of them in a turn.
+//! Removes the statistics of agents that the observer evicted to make room for others. There
+//! is no event for that, so the loop searches for them, once a second and with a bounded
+//! number of agents per iteration.
 
 use std::io;
 
@@ -7,53 +8,53 @@ use super::EventLoop;
 
 const EVERY_NS: u64 = 1_000_000_000;
 
-/// How many books a turn looks at.
-const A_TURN: usize = 512;
+/// How many agents an iteration checks.
+const PER_ITERATION: usize = 512;
 
-/// How far the search for books of evicted agents has come.
+/// The progress of the search for evicted agents.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     next_ns: u64,
-    /// Agents that are still to be looked at.
+    /// Agents still to be checked.
     left: Vec<u64>,
 }
 
 impl EventLoop {
-    /// Goes on with the search, or begins one if agents were evicted since the last.
-    pub(super) fn forget_evicted(&mut self, now_ns: u64) -> io::Result<()> {
+    /// Continues the search, or begins one if agents were evicted since the last.
+    pub(super) fn remove_evicted(&mut self, now_ns: u64) -> io::Result<()> {
         if self.search.left.is_empty() {
             if now_ns < self.search.next_ns {
                 return Ok(());
             }
             self.search.next_ns = now_ns.saturating_add(EVERY_NS);
-            if self.with.observer.drain_evictions()? == 0 {
+            if self.context.observer.drain_evictions()? == 0 {
                 return Ok(());
             }
-            self.search.left = self.stats.numbers();
+            self.search.left = self.stats.agent_numbers();
         }
-        let from = self.search.left.len().saturating_sub(A_TURN);
-        self.look_at_stats(from)
+        let from = self.search.left.len().saturating_sub(PER_ITERATION);
+        self.check_agents(from)
     }
 
-    /// Finishes the search, before all books are shown to somebody.
-    pub(super) fn forget_all_evicted(&mut self) -> io::Result<()> {
-        if self.with.observer.drain_evictions()? > 0 {
-            self.search.left = self.stats.numbers();
+    /// Finishes the search, before a snapshot of all statistics is taken.
+    pub(super) fn remove_all_evicted(&mut self) -> io::Result<()> {
+        if self.context.observer.drain_evictions()? > 0 {
+            self.search.left = self.stats.agent_numbers();
         }
-        self.look_at_stats(0)
+        self.check_agents(0)
     }
 
-    fn look_at_stats(&mut self, from: usize) -> io::Result<()> {
+    fn check_agents(&mut self, from: usize) -> io::Result<()> {
         let mut pids = Vec::new();
         for agent in self.search.left.drain(from..) {
-            if self.with.observer.agent(agent)?.is_none()
-                && let Some(stats) = self.stats.strike_out(agent)
+            if self.context.observer.agent(agent)?.is_none()
+                && let Some(stats) = self.stats.remove_evicted(agent)
             {
                 pids.push(stats.claimed_pid);
             }
         }
-        if let Some(export) = self.with.export.as_ref().filter(|_| !pids.is_empty()) {
-            export.evicted(self.with.observer.now_ns(), pids);
+        if let Some(export) = self.context.export.as_ref().filter(|_| !pids.is_empty()) {
+            export.evicted(self.context.observer.now_ns(), pids);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What is done when a signal came or somebody rang: answers, reloads, a dump.
+//! Work that a signal or a request wakes the loop for: snapshots, reloads, dumps.
 
 use std::io;
 use std::sync::Arc;
@@ -13,25 +13,25 @@ use crate::recovery::Plan;
 use crate::state::{Agent, FRESH, Snapshot, Turns};
 
 impl EventLoop {
-    pub(super) fn keep_house(&mut self) -> io::Result<()> {
-        self.with.signals.still();
-        self.with.questions.still();
-        if self.with.signals.dump() {
+    pub(super) fn run_housekeeping(&mut self) -> io::Result<()> {
+        self.context.signals.clear();
+        self.context.requests.clear();
+        if self.context.signals.dump() {
             self.dump()?;
         }
-        if self.with.signals.reload() {
+        if self.context.signals.reload() {
             self.reload();
         }
-        self.with.recovery.look_again(&self.stats, &self.with.observer);
-        while let Some(answer) = self.with.questions.next() {
+        self.context.recovery.recheck(&self.stats, &self.context.observer);
+        while let Some(reply) = self.context.requests.next() {
             let snapshot = self.snapshot()?;
-            // Whoever asked may have gone.
-            let _ = answer.send(snapshot);
+            // The reader may be gone.
+            let _ = reply.send(snapshot);
         }
         Ok(())
     }
 
-    /// The latest snapshot, if it is fresh, else a new one.
+    /// Returns the latest snapshot if it is fresh, else a new one.
     fn snapshot(&mut self) -> io::Result<Arc<Snapshot>> {
         if let Some((taken, snapshot)) = &self.latest
             && taken.elapsed() < FRESH
@@ -44,10 +44,10 @@ impl EventLoop {
     }
 
     fn take_snapshot(&mut self) -> io::Result<Snapshot> {
-        let infos = self.with.observer.snapshot()?;
-        self.forget_all_evicted()?;
-        let now_ns = self.with.observer.now_ns();
-        self.stats.close_old(now_ns);
+        let infos = self.context.observer.snapshot()?;
+        self.remove_all_evicted()?;
+        let now_ns = self.context.observer.now_ns();
+        self.stats.expire_departed(now_ns);
         let at = SystemTime::now();
         let since = Duration::from_nanos(now_ns.saturating_sub(self.last_turn_ns));
         let last = at.checked_sub(since).unwrap_or(at);
@@ -55,16 +55,16 @@ impl EventLoop {
             now_ns,
             at,
             infos,
-            stats: self.stats.of_agents(),
+            stats: self.stats.all(),
             departed: self.stats.departed.iter().copied().collect(),
             gone: self.stats.gone,
-            endings: self.stats.endings.clone(),
+            exits: self.stats.exits.clone(),
             detection: self.stats.detection,
             io_errors: self.stats.io_errors,
-            counters: self.with.observer.stats()?,
+            counters: self.context.observer.stats()?,
             turns: Turns { last, ..self.turns },
-            threshold: self.with.settings.threshold,
-            capacity: self.with.settings.flags.admission.tracker_capacity,
+            threshold: self.context.settings.threshold,
+            capacity: self.context.settings.flags.admission.tracker_capacity,
         })
     }
 
@@ -96,36 +96,36 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Reads file, keys, token and command again. What is broken leaves the old in force.
+    /// Reads file, keys, token and command again. If they are invalid, nothing changes.
     fn reload(&mut self) {
-        self.with.notifier.reloading();
-        match config::load(&self.with.arguments) {
+        self.context.notifier.reloading();
+        match config::load(&self.context.arguments) {
             Ok(settings) => {
-                for flag in settings.needs_restart(&self.with.settings) {
-                    warn!(flag, "changed, which takes effect when the daemon is started again");
+                for flag in settings.needs_restart(&self.context.settings) {
+                    warn!(flag, "changed, but takes effect only when the daemon is restarted");
                 }
                 self.apply(settings);
             }
-            Err(why) => error!("not reloaded, the settings in force stay: {why}"),
+            Err(why) => error!("not reloaded, the old settings stay in force: {why}"),
         }
-        self.with.notifier.ready("watching");
+        self.context.notifier.ready("watching");
     }
 
     fn apply(&mut self, mut settings: config::Settings) {
         let config::Keys { shared, master } = std::mem::take(&mut settings.keys);
         let (per_agent, all) = daemon::rates(&settings.flags.admission);
-        let observer = &mut self.with.observer;
+        let observer = &mut self.context.observer;
         let changed = observer
             .set_default_threshold(settings.threshold)
             .and_then(|()| observer.set_keys(shared, master))
             .and_then(|()| observer.set_rates(per_agent, all));
         if let Err(error) = changed {
-            error!(%error, "not all of the new settings could be taken");
+            error!(%error, "some of the new settings could not be applied");
         }
-        self.with.showing.reload(&settings);
-        self.with.recovery.plan(Plan::new(&settings));
+        self.context.server.reload(&settings);
+        self.context.recovery.set_plan(Plan::new(&settings));
         self.stats.set_threshold(nanoseconds(settings.threshold));
         info!("reloaded");
-        self.with.settings = settings;
+        self.context.settings = settings;
     }
 }

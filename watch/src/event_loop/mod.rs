@@ -1,5 +1,5 @@
-//! The loop: hears, keeps the books, passes on what was said. It waits for nothing but its
-//! own descriptors.
+//! The event loop: receives beats, updates the statistics, and forwards events. It blocks on
+//! nothing but its own descriptors.
 
 mod busy_poll;
 mod event_log;
@@ -31,10 +31,10 @@ use crate::state::histogram::{LATENCIES, Latencies};
 use crate::state::stats::StatsTable;
 use crate::state::{Notification, Shared, Snapshot, SnapshotRequests, Turns};
 
-/// How many events a turn takes at most, so that signals and questions get their turn too.
-const A_TURN: usize = 256;
+/// Maximum number of events per iteration, so that signals and requests are not starved.
+const MAX_EVENTS: usize = 256;
 
-/// All that the loop works with.
+/// Everything that the event loop works with.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) observer: Observer,
@@ -42,37 +42,48 @@ pub(crate) struct Context {
     /// The command line, for a reload.
     pub(crate) arguments: Vec<OsString>,
     pub(crate) shared: Shared,
-    pub(crate) questions: SnapshotRequests,
+    pub(crate) requests: SnapshotRequests,
     pub(crate) signals: Signals,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) recovery: recovery::Feed,
     pub(crate) export: Option<export::Feed>,
-    pub(crate) showing: ServerThread,
+    pub(crate) server: ServerThread,
 }
 
-/// The loop.
+/// The event loop, which is the only owner of the observer.
+///
+/// - Input: datagrams, timers and process exits, by way of the [`Observer`]; signals; requests
+///   for snapshots; agents that recovery asks about again. The signals' pipe and the wake-up
+///   descriptor of [`SnapshotRequests`] interrupt the observer's wait.
+/// - Time: the observer's clock, in nanoseconds since its start. An iteration is due when the
+///   observer has events, or when the log, recovery or the pressure check has something to do.
+/// - Output: each event once, in the observer's order, to the statistics, the log and recovery;
+///   then each batch to the export file and the subscribers. None of these can block the loop:
+///   what does not fit into a queue is dropped and counted.
+/// - Order of calls: [`new`](Self::new), [`run`](Self::run) until it returns, then
+///   [`into_parts`](Self::into_parts).
 #[derive(Debug)]
 pub(crate) struct EventLoop {
-    with: Context,
+    context: Context,
     stats: StatsTable,
     turns: Turns,
-    /// When the last turn ended. The wall clock is asked only by who wants to know.
+    /// When the last iteration ended, in the observer's time.
     last_turn_ns: u64,
     busy_poll: BusyPoll,
     log: EventLog,
     search: Search,
     pressure: Pressure,
-    /// The snapshot given out last, and when.
+    /// The latest snapshot, and when it was taken.
     latest: Option<(Instant, Arc<Snapshot>)>,
     end_at: Option<Instant>,
     namespace_refused: u64,
 }
 
 impl EventLoop {
-    pub(crate) fn new(mut with: Context) -> io::Result<Self> {
-        with.observer.wake_by(with.signals.as_fd())?;
-        with.observer.wake_by(with.questions.bell())?;
-        let now_ns = with.observer.now_ns();
+    pub(crate) fn new(mut context: Context) -> io::Result<Self> {
+        context.observer.wake_by(context.signals.as_fd())?;
+        context.observer.wake_by(context.requests.wake_fd())?;
+        let now_ns = context.observer.now_ns();
         let turns = Turns {
             last: SystemTime::now(),
             count: 0,
@@ -82,15 +93,15 @@ impl EventLoop {
             housekeeping: Latencies::EMPTY,
             over_budget: 0,
         };
-        let after = with.settings.flags.keeping.shutdown_after_secs;
+        let after = context.settings.flags.supervision.shutdown_after_secs;
         let end_at =
             after.and_then(|secs| Instant::now().checked_add(Duration::from_secs(secs)));
-        let stats = StatsTable::new(nanoseconds(with.settings.threshold));
+        let stats = StatsTable::new(nanoseconds(context.settings.threshold));
         let namespace_refused = 0;
         let busy_poll = BusyPoll::default();
         let last_turn_ns = now_ns;
         Ok(Self {
-            with,
+            context,
             stats,
             turns,
             last_turn_ns,
@@ -104,62 +115,62 @@ impl EventLoop {
         })
     }
 
-    /// Watches until told to end.
+    /// Runs until a signal or --shutdown-after-secs ends it.
     pub(crate) fn run(&mut self) -> io::Result<()> {
-        let mut events = [Event::NOTHING; A_TURN];
-        while !self.with.signals.end() {
+        let mut events = [Event::NOTHING; MAX_EVENTS];
+        while !self.context.signals.end() {
             let left = self.end_at.map(|end| end.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 break;
             }
-            let now = self.with.observer.now_ns();
+            let now = self.context.observer.now_ns();
             self.log.sum_up(now);
-            self.with.recovery.sum_up(now);
-            let wait = match self.busy_poll.looks_again(now) {
+            self.context.recovery.sum_up(now);
+            let wait = match self.busy_poll.should_poll(now) {
                 true => Duration::ZERO,
                 false => {
                     let pressure = self.pressure.due_ns(!self.stats.is_empty());
-                    let due = [self.log.due_ns(), self.with.recovery.due_ns(), pressure];
+                    let due = [self.log.due_ns(), self.context.recovery.due_ns(), pressure];
                     let due = due.into_iter().flatten();
                     let due = due.map(|at| Duration::from_nanos(at.saturating_sub(now)));
                     left.into_iter().chain(due).min().unwrap_or(Duration::MAX)
                 }
             };
-            let heard = self.with.observer.poll_many(&mut events, wait)?;
-            let woken = self.with.observer.take_woken();
-            self.pressure.look(&mut self.with.observer)?;
-            if heard == 0 && wait.is_zero() && !woken {
+            let received = self.context.observer.poll_many(&mut events, wait)?;
+            let woken = self.context.observer.take_woken();
+            self.pressure.check(&mut self.context.observer)?;
+            if received == 0 && wait.is_zero() && !woken {
                 continue;
             }
-            let drained = self.with.observer.now_ns();
-            let events = events.get(..heard).unwrap_or_default();
-            self.pass_on(events);
-            self.forget_evicted(drained)?;
-            let maintained = self.with.observer.now_ns();
+            let drained = self.context.observer.now_ns();
+            let events = events.get(..received).unwrap_or_default();
+            self.forward(events);
+            self.remove_evicted(drained)?;
+            let maintained = self.context.observer.now_ns();
             let mut ended = maintained;
             if woken {
-                self.keep_house()?;
-                ended = self.with.observer.now_ns();
+                self.run_housekeeping()?;
+                ended = self.context.observer.now_ns();
             }
             self.check_namespaces()?;
-            // The wait is over with the look that has found the first of them.
+            // The wait ended with the poll that found the first event.
             let began = events.first().map_or(drained, |first| first.observer_ns);
-            if heard > 0 {
+            if received > 0 {
                 self.busy_poll.note(began, ended, wait.is_zero());
             }
-            self.note_turn([began, drained, maintained, ended]);
+            self.record_iteration([began, drained, maintained, ended]);
         }
         Ok(())
     }
 
-    /// What is needed to end in order.
+    /// Returns what is needed for an orderly shutdown.
     pub(crate) fn into_parts(mut self) -> Context {
         self.log.sum_up(u64::MAX);
-        self.with
+        self.context
     }
 
-    /// When it began, and was through with hearing, with passing on, and with all else.
-    fn note_turn(&mut self, [began, drained, maintained, ended]: [u64; 4]) {
+    /// Records one iteration: when it began, and when each of its phases ended.
+    fn record_iteration(&mut self, [began, drained, maintained, ended]: [u64; 4]) {
         let turns = &mut self.turns;
         let whole = ended.saturating_sub(began);
         turns.count += 1;
@@ -169,27 +180,28 @@ impl EventLoop {
         turns.maintenance.note(&LATENCIES, maintained.saturating_sub(drained));
         turns.housekeeping.note(&LATENCIES, ended.saturating_sub(maintained));
         let budget =
-            self.with.settings.flags.http.iteration_budget_ms.saturating_mul(1_000_000);
+            self.context.settings.flags.http.iteration_budget_ms.saturating_mul(1_000_000);
         turns.over_budget += u64::from(whole > budget);
-        self.with.shared.counters().turns.one();
+        self.context.shared.counters().turns.one();
     }
 
-    /// Takes events in, and tells all who want to know.
-    fn pass_on(&mut self, events: &[Event]) {
+    /// Adds events to the statistics and forwards them.
+    fn forward(&mut self, events: &[Event]) {
         if events.is_empty() {
             return;
         }
-        let listened_to = self.with.shared.has_subscribers();
-        let mut said = Vec::with_capacity(if listened_to { events.len() } else { 0 });
-        let exported = self.with.export.is_some();
+        let has_subscribers = self.context.shared.has_subscribers();
+        let mut notifications =
+            Vec::with_capacity(if has_subscribers { events.len() } else { 0 });
+        let exported = self.context.export.is_some();
         let mut entries = Vec::with_capacity(if exported { events.len() } else { 0 });
         for event in events {
             let ended = self.stats.note(event);
             let agent = event.about.map(|about| about.agent);
             let is_beat = matches!(event.what, What::Beat { .. });
             if let Some(about) = event.about.filter(|_| is_beat) {
-                self.learn(&about);
-                if !listened_to && !exported {
+                self.update_identity(&about);
+                if !has_subscribers && !exported {
                     continue;
                 }
             }
@@ -198,11 +210,11 @@ impl EventLoop {
             if !is_beat {
                 self.log.write(event.observer_ns, event, name, stats);
                 if let Some(stats) = stats {
-                    self.with.recovery.tell(event, stats, &self.with.observer);
+                    self.context.recovery.forward(event, stats, &self.context.observer);
                 }
             }
-            if listened_to {
-                said.push(Notification::Event { event: *event, name });
+            if has_subscribers {
+                notifications.push(Notification::Event { event: *event, name });
             }
             if exported {
                 let (nonce, stalled) =
@@ -210,39 +222,39 @@ impl EventLoop {
                 entries.push(Entry { event: *event, name, nonce, stalled });
             }
         }
-        if let Some(export) = &self.with.export {
+        if let Some(export) = &self.context.export {
             export.push(entries);
         }
-        if listened_to {
-            self.with.shared.say(said.into());
+        if has_subscribers {
+            self.context.shared.publish(notifications.into());
         }
     }
 
-    /// What only the observer knows of an agent is asked when it is new, and until the
-    /// agent is confirmed. A sealed agent can become unconfirmed with each new session.
-    fn learn(&mut self, about: &About) {
+    /// Asks the observer for the identity of an agent when it is new, and until it is
+    /// confirmed. A sealed agent can become unconfirmed with each new session.
+    fn update_identity(&mut self, about: &About) {
         let Some(stats) = self.stats.get_mut(about.agent) else { return };
         if !stats.unconfirmed && about.origin != Origin::SecureNetwork {
             return;
         }
-        if let Ok(Some(info)) = self.with.observer.agent(about.agent) {
+        if let Ok(Some(info)) = self.context.observer.agent(about.agent) {
             (stats.name, stats.uid) = (info.name, info.uid);
             // Over plain UDP there is nothing to confirm.
             stats.unconfirmed = info.unconfirmed && info.origin != Origin::Network;
-            self.stats.endings.expect(info.name.to_string());
+            self.stats.exits.expect(info.name.to_string());
         }
     }
 
     fn check_namespaces(&mut self) -> io::Result<()> {
-        if !self.with.settings.flags.admission.strict_namespace_check {
+        if !self.context.settings.flags.admission.strict_namespace_check {
             return Ok(());
         }
-        let refused = self.with.observer.stats()?.namespace_refused;
+        let refused = self.context.observer.stats()?.namespace_refused;
         if refused == self.namespace_refused {
             return Ok(());
         }
         Err(io::Error::other(
-            "a beat came from another pid namespace, and --strict-namespace-check was said",
+            "a beat came from another pid namespace, and --strict-namespace-check is set",
         ))
     }
 }

@@ -1,20 +1,19 @@
-//! What is logged, once and not for every datagram, when others press upon the daemon: that
-//! queues are full, and that newcomers find no room.
+//! Logs overload once instead of for every datagram: full socket queues, and new agents that
+//! are refused for lack of room.
 
 use std::io;
 
 use tracing::{info, warn};
 use varta_observer::{Observer, UidCounts};
 
-/// How often it looks.
+/// Time between two checks.
 const EVERY_NS: u64 = 1_000_000_000;
 
-/// A flood has lasted for this many looks before it is logged, and is over after this many
-/// without one.
+/// A flood is logged after this many checks with one, and is over after this many without.
 const BEGINS_AFTER: u32 = 2;
 const ENDS_AFTER: u32 = 5;
 
-/// No line of one kind comes sooner than this after the last.
+/// Minimum time between two lines of one kind.
 const QUIET_NS: u64 = 60_000_000_000;
 
 #[derive(Debug, Default)]
@@ -28,7 +27,7 @@ pub(super) struct Pressure {
 #[derive(Debug, Default)]
 struct Flooding {
     began_ns: u64,
-    /// Looks in a row with a flood, or without one.
+    /// Consecutive checks with a flood, and without one.
     with: u32,
     without: u32,
     logged: bool,
@@ -36,14 +35,14 @@ struct Flooding {
 }
 
 impl Pressure {
-    /// When the next look is due. While nobody is followed, no beat can be lost and no newcomer
-    /// refused, and an idle daemon does not wake.
-    pub(super) fn due_ns(&self, follows_agents: bool) -> Option<u64> {
-        (follows_agents || self.flood.with > 0).then_some(self.next_ns)
+    /// When the next check is due. Without agents, no beat can be lost and no new agent
+    /// refused, so an idle daemon does not wake up.
+    pub(super) fn due_ns(&self, has_agents: bool) -> Option<u64> {
+        (has_agents || self.flood.with > 0).then_some(self.next_ns)
     }
 
-    /// Looks, if it is time to.
-    pub(super) fn look(&mut self, observer: &mut Observer) -> io::Result<()> {
+    /// Checks, if it is time to.
+    pub(super) fn check(&mut self, observer: &mut Observer) -> io::Result<()> {
         let now_ns = observer.now_ns();
         if now_ns < self.next_ns {
             return Ok(());
@@ -56,8 +55,8 @@ impl Pressure {
             if !refused.is_empty() {
                 self.refused_again_at_ns = now_ns.saturating_add(QUIET_NS);
                 warn!(
-                    "there is no room for new agents of {}; agents that live are not given up \
-                     for others (--tracker-capacity)",
+                    "the agent table is full: new agents of {} were refused, because live agents \
+                     are never evicted for others; raise --tracker-capacity",
                     listed(&refused)
                 );
             }
@@ -77,8 +76,8 @@ impl Flooding {
                 self.logged = true;
                 self.again_at_ns = now_ns.saturating_add(QUIET_NS);
                 warn!(
-                    "the queue of the socket is full: beats may be lost, so stalls are put off \
-                     and marked. Most datagrams came from {}",
+                    "the socket's queue is full: beats may be lost, so stalls are delayed and \
+                     marked. Most datagrams came from {}",
                     listed(senders)
                 );
             }
@@ -91,7 +90,7 @@ impl Flooding {
         self.with = 0;
         if std::mem::take(&mut self.logged) {
             let lasted = now_ns.saturating_sub(self.began_ns) / 1_000_000_000;
-            info!("the queue of the socket is not full any more, after about {lasted} s");
+            info!("the socket's queue is no longer full, after about {lasted} s");
         }
     }
 }

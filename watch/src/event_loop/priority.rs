@@ -1,5 +1,5 @@
-//! The loop's place among all that want a CPU. The kernel queues ten beats, and refuses the
-//! rest until the loop has been let run.
+//! The scheduling priority of the event loop. The kernel queues ten beats by default and
+//! refuses further ones until the loop runs.
 #![allow(unsafe_code, reason = "rustix does not have the call")]
 
 use std::io;
@@ -8,62 +8,65 @@ use std::mem;
 use rustix::process::{getpriority_process, setpriority_process};
 use tracing::{debug, warn};
 
-/// Before all that is not run in real time.
+/// The nice value that precedes everything except real-time threads.
 const FIRST: i32 = -20;
 
-/// The kernel takes no shorter one.
-const SHORTEST_TURN_NS: u64 = 100_000;
+/// The shortest time slice that the kernel accepts.
+const SHORTEST_SLICE_NS: u64 = 100_000;
 
-/// Gives this thread alone a niceness. Where none is told, it goes before all others if it
-/// may and nobody has given the daemon one.
-pub(crate) fn take(told: Option<i32>) {
-    let given = || getpriority_process(None).unwrap_or(0) != 0;
-    if let Some(niceness) = told.or_else(|| (!given()).then_some(FIRST)) {
+/// Sets the nice value of this thread alone. Without `nice`, it becomes -20 if that is
+/// permitted and the daemon was started with nice value 0.
+pub(crate) fn raise(nice: Option<i32>) {
+    let inherited = || getpriority_process(None).unwrap_or(0) != 0;
+    if let Some(niceness) = nice.or_else(|| (!inherited()).then_some(FIRST)) {
         match setpriority_process(None, niceness) {
-            Ok(()) => debug!(niceness, "the loop's niceness is set"),
-            Err(error) if told.is_some() => warn!(%error, "--nice {niceness} cannot be set"),
-            // Few may go before others, and a daemon that may not does what it can.
-            Err(error) => debug!(%error, niceness, "the loop's niceness cannot be set"),
+            Ok(()) => debug!(niceness, "nice value of the event loop set"),
+            Err(error) if nice.is_some() => warn!(%error, "cannot set --nice {niceness}"),
+            // An unprivileged daemon works with its default priority.
+            Err(error) => {
+                debug!(%error, niceness, "cannot raise the priority of the event loop")
+            }
         }
     }
-    if let Err(error) = take_short_turns() {
-        debug!(%error, "the loop's turns are as long as any");
+    if let Err(error) = use_short_slices() {
+        debug!(%error, "cannot shorten the time slices of the event loop");
     }
 }
 
-/// The kernel lets whoever runs finish a turn of some milliseconds before one that is woken,
-/// unless the turns of that one are shorter (6.12 and later). The loop is woken often and
-/// needs little each time. Among equals it would lose more than it gains: a crowd of agents
-/// that beat in one instant would interrupt it after each of them.
-fn take_short_turns() -> io::Result<()> {
+/// The kernel lets the running thread finish a time slice of some milliseconds before it runs
+/// one that woke up, unless that one has shorter slices (since 6.12). The loop wakes up often
+/// and needs little time. With an ordinary nice value it would lose more than it gains:
+/// many agents that beat at the same instant would each preempt it.
+fn use_short_slices() -> io::Result<()> {
     let (this_thread, no_flags) = (0, 0);
     // SAFETY: numbers, all of which may be zero.
-    let mut has: libc::sched_attr = unsafe { mem::zeroed() };
+    let mut attributes: libc::sched_attr = unsafe { mem::zeroed() };
     let (get, set) = (libc::SYS_sched_getattr, libc::SYS_sched_setattr);
-    // SAFETY: takes numbers, and writes to `has` no more than its size.
+    // SAFETY: takes numbers, and writes to `attributes` no more than its size.
     checked(unsafe {
-        libc::syscall(get, this_thread, &raw mut has, size_of_val(&has), no_flags)
+        libc::syscall(get, this_thread, &raw mut attributes, size_of_val(&attributes), no_flags)
     })?;
-    if has.sched_policy != libc::SCHED_OTHER.unsigned_abs() || has.sched_nice >= 0 {
+    if attributes.sched_policy != libc::SCHED_OTHER.unsigned_abs() || attributes.sched_nice >= 0
+    {
         return Ok(());
     }
-    has.sched_runtime = SHORTEST_TURN_NS;
-    // SAFETY: takes numbers, and reads `has`, which says its size itself.
-    checked(unsafe { libc::syscall(set, this_thread, &raw const has, no_flags) })
+    attributes.sched_runtime = SHORTEST_SLICE_NS;
+    // SAFETY: takes numbers, and reads `attributes`, which contains its own size.
+    checked(unsafe { libc::syscall(set, this_thread, &raw const attributes, no_flags) })
 }
 
-/// Lets this thread interrupt no other when it is woken. Otherwise the kernel may run it in
-/// the loop's place once the loop has handed something to it, for milliseconds.
-pub(crate) fn behind() {
+/// Keeps this thread from preempting others when it wakes up. Otherwise the kernel may run it
+/// in place of the event loop, for milliseconds, when the loop hands something to it.
+pub(crate) fn lower() {
     let parameters = libc::sched_param { sched_priority: 0 };
-    // By number, because musl's function only pretends.
+    // As a raw system call, because musl's function does nothing.
     let (call, this_thread) = (libc::SYS_sched_setscheduler, 0);
     // SAFETY: takes numbers, and reads `parameters`.
     let set = checked(unsafe {
         libc::syscall(call, this_thread, libc::SCHED_BATCH, &raw const parameters)
     });
     if let Err(error) = set {
-        debug!(%error, "a thread stays among the loop's equals");
+        debug!(%error, "cannot lower the priority of a thread");
     }
 }
 

@@ -1,6 +1,6 @@
-//! Who looks after the loop: a thread that rings it, sees that it turns, and passes that on
-//! to whoever waits for it: a file, a hardware watchdog, the service manager. It exists only
-//! where one of them does.
+//! The watchdog: a thread that wakes the event loop regularly, checks that it makes progress,
+//! and then updates the heartbeat file, the hardware watchdog and the service manager. The
+//! thread runs only if one of these is configured.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -18,10 +18,10 @@ use crate::platform::clock::Clock;
 use crate::platform::systemd::{self, Notifier};
 use crate::state::Shared;
 
-/// How often it looks, unless somebody wants it more often.
-const LOOK: Duration = Duration::from_secs(1);
+/// Time between two checks, unless a shorter one is required.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Under the service manager's watchdog the loop may be stuck so long, unless told otherwise.
+/// Default of --self-watchdog-secs under the service manager's watchdog.
 const STUCK: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
@@ -39,40 +39,46 @@ impl Watchdog {
         shared: Shared,
         clock: Clock,
     ) -> io::Result<Self> {
-        let told = &settings.flags.keeping;
+        let flags = &settings.flags.supervision;
         let service = systemd::watchdog_interval();
-        let stuck = told.self_watchdog_secs.map(Duration::from_secs);
+        let stuck = flags.self_watchdog_secs.map(Duration::from_secs);
         let stuck = stuck.or(service.map(|_| STUCK));
-        if told.heartbeat_file.is_none() && told.hw_watchdog.is_none() && stuck.is_none() {
+        if flags.heartbeat_file.is_none() && flags.hw_watchdog.is_none() && stuck.is_none() {
             return Ok(Self(None));
         }
-        let device = told.hw_watchdog.as_deref().map(Device::open).transpose()?;
-        let often = [service.map(|interval| interval / 2), stuck.map(|stuck| stuck / 4)];
-        let look = often.into_iter().flatten().chain([LOOK]).min().unwrap_or(LOOK);
+        let device = flags.hw_watchdog.as_deref().map(Device::open).transpose()?;
+        let required = [service.map(|interval| interval / 2), stuck.map(|stuck| stuck / 4)];
+        let interval = required
+            .into_iter()
+            .flatten()
+            .chain([CHECK_INTERVAL])
+            .min()
+            .unwrap_or(CHECK_INTERVAL);
         let heartbeat =
-            told.heartbeat_file.clone().map(|path| Heartbeat { path, failing: false });
-        let rounds = Rounds { look, stuck, heartbeat, device, service: service.is_some() };
+            flags.heartbeat_file.clone().map(|path| Heartbeat { path, failing: false });
+        let monitor =
+            Monitor { interval, stuck, heartbeat, device, service: service.is_some() };
         let (ending, ended) = sync_channel(1);
-        let keeper = thread::Builder::new()
-            .name("keeper".to_owned())
-            .spawn(move || rounds.make(&ended, &notifier, &shared, clock))?;
-        Ok(Self(Some((ending, keeper))))
+        let watchdog = thread::Builder::new()
+            .name("watchdog".to_owned())
+            .spawn(move || monitor.run(&ended, &notifier, &shared, clock))?;
+        Ok(Self(Some((ending, watchdog))))
     }
 
-    /// Looks after nothing any more. A hardware watchdog is told whether the end is clean.
+    /// Stops the thread. After a clean end the hardware watchdog is disarmed.
     pub(crate) fn end(self, clean: bool) {
-        let Some((ending, keeper)) = self.0 else { return };
-        // If it is gone already, there is nothing to tell it.
+        let Some((ending, watchdog)) = self.0 else { return };
+        // Fails only if the thread has ended already.
         let _ = ending.send(Ending { clean });
-        if keeper.join().is_err() {
-            error!("the keeper's thread has panicked");
+        if watchdog.join().is_err() {
+            error!("the watchdog thread has panicked");
         }
     }
 }
 
 #[derive(Debug)]
-struct Rounds {
-    look: Duration,
+struct Monitor {
+    interval: Duration,
     /// How long the loop may be stuck.
     stuck: Option<Duration>,
     heartbeat: Option<Heartbeat>,
@@ -80,37 +86,43 @@ struct Rounds {
     service: bool,
 }
 
-impl Rounds {
-    fn make(
+impl Monitor {
+    fn run(
         mut self,
         ended: &Receiver<Ending>,
         notifier: &Notifier,
         shared: &Shared,
         clock: Clock,
     ) {
-        let (mut seen, mut looks) = (0, 0_u32);
+        let (mut seen, mut checks) = (0, 0_u32);
         loop {
-            shared.ring();
-            match ended.recv_timeout(self.look) {
+            shared.wake();
+            match ended.recv_timeout(self.interval) {
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Ending { clean }) => return self.end(clean),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             let turns = shared.counters().turns.get();
             if turns != seen {
-                (seen, looks) = (turns, 0);
-                self.pass_on(turns, clock, notifier, shared);
+                (seen, checks) = (turns, 0);
+                self.report_progress(turns, clock, notifier, shared);
                 continue;
             }
-            // Looks are counted, not time: who was stopped as a whole is not stuck.
-            looks += 1;
-            if self.stuck.is_some_and(|stuck| self.look * looks >= stuck) {
-                abort(self.look * looks);
+            // Checks are counted instead of time, because a daemon that was stopped is not stuck.
+            checks += 1;
+            if self.stuck.is_some_and(|stuck| self.interval * checks >= stuck) {
+                abort(self.interval * checks);
             }
         }
     }
 
-    fn pass_on(&mut self, turns: u64, clock: Clock, notifier: &Notifier, shared: &Shared) {
+    fn report_progress(
+        &mut self,
+        turns: u64,
+        clock: Clock,
+        notifier: &Notifier,
+        shared: &Shared,
+    ) {
         if let Some(heartbeat) = &mut self.heartbeat
             && !heartbeat.write(turns, clock.now())
         {
@@ -126,26 +138,26 @@ impl Rounds {
 
     fn end(mut self, clean: bool) {
         if let Some(device) = self.device.as_mut().filter(|_| clean) {
-            // Disarms it.
+            // The magic close character disarms it.
             device.feed(b"V");
         }
     }
 }
 
-/// What the log would have to say may be stuck as well, so this goes straight to stderr.
+/// Writes to stderr directly, because the log thread may be stuck as well.
 fn abort(stuck: Duration) -> ! {
     let ms = stuck.as_millis();
     let line = format!(
-        "{{\"level\":\"error\",\"msg\":\"the loop has not turned for {ms} ms; aborting\"}}\n"
+        "{{\"level\":\"error\",\"msg\":\"the event loop has been stuck for {ms} ms; aborting\"}}\n"
     );
     let _ = io::stderr().write_all(line.as_bytes());
     std::process::abort()
 }
 
-/// Of the heartbeat file.
+/// Mode of the heartbeat file.
 const MODE: u32 = 0o640;
 
-/// A file whose age shows that the loop turns.
+/// A file whose age shows that the event loop makes progress.
 #[derive(Debug)]
 struct Heartbeat {
     path: PathBuf,
@@ -153,7 +165,7 @@ struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Says whether that went well; the log is told of the first failure only.
+    /// Returns whether the file was written. Only the first failure in a row is logged.
     fn write(&mut self, turns: u64, now_ns: u64) -> bool {
         let beside = files::with_suffix(&self.path, ".tmp");
         let written = files::create(&beside, MODE)
@@ -161,10 +173,10 @@ impl Heartbeat {
             .and_then(|()| fs::rename(&beside, &self.path));
         match &written {
             Err(error) if !self.failing => {
-                error!(%error, file = %self.path.display(), "heartbeat file not written");
+                error!(%error, file = %self.path.display(), "cannot write the heartbeat file");
             }
             Ok(()) if self.failing => {
-                info!(file = %self.path.display(), "heartbeat file is written again");
+                info!(file = %self.path.display(), "the heartbeat file can be written again");
             }
             _ => {}
         }
@@ -186,14 +198,14 @@ impl Device {
             io::Error::new(error.kind(), format!("--hw-watchdog {}: {error}", path.display()))
         })?;
         let mut device = Self { file, path: path.to_owned() };
-        // Opening a watchdog starts it. A device that cannot be fed is reported at once.
+        // Opening a watchdog starts it, so a device that cannot be fed has to be reported now.
         device.feed(b"\0");
         Ok(device)
     }
 
     fn feed(&mut self, byte: &[u8]) {
         if let Err(error) = self.file.write_all(byte) {
-            error!(%error, device = %self.path.display(), "hardware watchdog not fed");
+            error!(%error, device = %self.path.display(), "cannot feed the hardware watchdog");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Values that are read in a way of their own, or found where none is given.
+//! Parsers for flag values, and values derived from other flags.
 
 use std::path::{Path, PathBuf};
 
-/// Whose beats count.
+/// The users whose beats are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Uids {
     Same,
@@ -10,7 +10,7 @@ pub(crate) enum Uids {
     List(Vec<u32>),
 }
 
-/// The control socket that belongs to a beat socket.
+/// The default control socket for a beat socket.
 pub(crate) fn control_socket_of(socket: &Path) -> PathBuf {
     let mut name = socket.as_os_str().to_owned();
     name.push(".control");
@@ -21,7 +21,7 @@ pub(super) fn mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     match u32::from_str_radix(digits, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
-        _ => Err("give an octal mode of at most 0777, as 0660".to_owned()),
+        _ => Err("give an octal mode of at most 0777, like 0660".to_owned()),
     }
 }
 
@@ -31,7 +31,7 @@ pub(super) fn uids(text: &str) -> Result<Uids, String> {
         "same" => Ok(Uids::Same),
         "any" => Ok(Uids::Any),
         _ => Option::<Vec<u32>>::map(list(), Uids::List)
-            .ok_or_else(|| "give same, any, or uids divided by commas".to_owned()),
+            .ok_or_else(|| "give same, any, or uids separated by commas".to_owned()),
     }
 }
 
@@ -52,10 +52,11 @@ pub(super) fn assignment(text: &str) -> Result<(String, String), String> {
 
 pub(super) fn host_name(text: &str) -> Result<String, String> {
     let name = text.strip_suffix('.').unwrap_or(text);
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    if !name.is_empty() && name.bytes().all(fits) {
+    let is_valid =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if !name.is_empty() && name.bytes().all(is_valid) {
         Ok(name.to_owned())
     } else {
-        Err("give a host name without a scheme or a port, as monitor.example".to_owned())
+        Err("give a host name without scheme and port, like monitor.example".to_owned())
     }
 }

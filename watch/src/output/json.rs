@@ -1,11 +1,11 @@
-//! What was said as JSON, an object a line: for the export file and for `events`.
+//! Events and recovery decisions as JSON, one object per line, for the export file and `events`.
 
 use serde_json::{Map, Value, json};
 use varta_observer::{Event, ExitCause, ProgramName, What};
 
 use crate::recovery::{Decision, Exit, Step};
 
-/// An event as a line.
+/// Writes an event as a line.
 pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
@@ -59,7 +59,7 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
     line(fields, text);
 }
 
-/// An agent made room.
+/// Writes the eviction of an agent as a line.
 pub(crate) fn eviction(at_ns: u64, pid: u32, text: &mut String) {
     let fields = [
         ("observer_ns", Value::from(at_ns)),
@@ -69,7 +69,7 @@ pub(crate) fn eviction(at_ns: u64, pid: u32, text: &mut String) {
     line(fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(), text);
 }
 
-/// A decision of recovery as a line.
+/// Writes a recovery decision as a line.
 pub(crate) fn decision(decision: &Decision, text: &mut String) {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);

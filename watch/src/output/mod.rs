@@ -1,4 +1,4 @@
-//! What the daemon writes: the log, the event export, the audit log, and JSON.
+//! The daemon's output: the log, the event export, the audit log, and JSON.
 
 pub(crate) mod audit;
 pub(crate) mod export;

@@ -1,4 +1,4 @@
-//! Rotating a file: it becomes PATH.1, what was PATH.1 becomes PATH.2, and so on.
+//! Rotates a file: PATH is renamed to PATH.1, PATH.1 to PATH.2, and so on.
 
 use std::fs::{self, File};
 use std::io;
@@ -9,10 +9,10 @@ use tracing::{error, info};
 
 use crate::output::files;
 
-/// How many old files are kept.
+/// The number of old files to keep.
 const KEPT: u32 = 5;
 
-/// After a rotation that failed, the next is tried this much later.
+/// The wait before a failed rotation is retried.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// The rotation of one file.
@@ -21,7 +21,7 @@ pub(crate) struct Rotation {
     path: PathBuf,
     mode: u32,
     max_bytes: Option<u64>,
-    /// When it failed last, if it has not succeeded since.
+    /// When the last attempt failed, if it did.
     failed: Option<Instant>,
 }
 
@@ -30,15 +30,15 @@ impl Rotation {
         Self { path, mode, max_bytes, failed: None }
     }
 
-    /// Whether a file is to be rotated before it has this length, or because it has.
+    /// Whether to rotate a file of this length.
     pub(crate) fn is_due(&self, length: u64) -> bool {
         self.max_bytes.is_some_and(|most| length > most)
             && self.failed.is_none_or(|at| at.elapsed() >= RETRY)
     }
 
-    /// Puts a new file in the place of the old one and returns it, once `begin` has written
-    /// what it begins with. Where that fails, the log says so, all old files stay, and the
-    /// current one is to be written further.
+    /// Replaces the file with a new one, after `begin` has written its beginning, and returns
+    /// the new one. If that fails, it logs the error and keeps all files; the caller continues
+    /// to write to the current one.
     pub(crate) fn rotate(
         &mut self,
         begin: impl FnOnce(&mut File) -> io::Result<()>,
@@ -47,13 +47,13 @@ impl Rotation {
         match replace(&self.path, self.mode, begin) {
             Ok(new) => {
                 if self.failed.take().is_some() {
-                    info!(%file, "the file is rotated again");
+                    info!(%file, "rotation works again");
                 }
                 Some(new)
             }
             Err(error) => {
                 if self.failed.replace(Instant::now()).is_none() {
-                    error!(%error, %file, "rotation failed; the file is written further beyond its size");
+                    error!(%error, %file, "cannot rotate the file; it grows beyond its maximum size");
                 }
                 None
             }
@@ -61,13 +61,12 @@ impl Rotation {
     }
 }
 
-/// The path of the youngest old file.
+/// The path of the newest old file.
 pub(crate) fn previous(path: &Path) -> PathBuf {
     numbered(path, 1)
 }
 
-/// Opens the new file before any old one is renamed, so that none is lost where it cannot be
-/// opened.
+/// Opens the new file before any old one is renamed, so that no file is lost if that fails.
 pub(crate) fn replace(
     path: &Path,
     mode: u32,
@@ -75,23 +74,23 @@ pub(crate) fn replace(
 ) -> io::Result<File> {
     let beside = files::with_suffix(path, ".new");
     let mut new = files::create(&beside, mode)?;
-    let replaced = begin(&mut new).and_then(|()| take_place(&beside, path));
+    let replaced = begin(&mut new).and_then(|()| rename_all(&beside, path));
     if let Err(error) = replaced {
-        // A leftover is removed by the next try, too.
+        // If this fails, the next attempt removes the leftover.
         let _ = fs::remove_file(&beside);
         return Err(error);
     }
     Ok(new)
 }
 
-fn take_place(new: &Path, path: &Path) -> io::Result<()> {
+fn rename_all(new: &Path, path: &Path) -> io::Result<()> {
     for number in (1..KEPT).rev() {
         rename(&numbered(path, number), &numbered(path, number + 1))?;
     }
     rename(path, &previous(path))?;
     fs::rename(new, path).inspect_err(|_| {
-        // The current file is written further under its own name. If this fails too, it
-        // keeps the name of an old one until the next rotation.
+        // The current file gets its name back. If this fails too, it keeps the name of an old
+        // one until the next rotation.
         let _ = fs::rename(previous(path), path);
     })
 }

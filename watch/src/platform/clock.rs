@@ -9,7 +9,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Of an observer whose time it is now.
+    /// Returns the clock of an observer that reads `now_ns` at this moment.
     pub(crate) fn of(now_ns: u64) -> Self {
         Self { start_ns: boottime_ns().saturating_sub(now_ns) }
     }

@@ -1,4 +1,4 @@
-//! What the daemon needs of the operating system and of systemd.
+//! Access to the operating system and to systemd.
 
 pub(crate) mod clock;
 pub(crate) mod passed_fds;

@@ -1,4 +1,4 @@
-//! Descriptors that this process was given by number.
+//! Inherited descriptors that are passed by number.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -9,15 +9,15 @@ use rustix::io::{FdFlags, fcntl_setfd};
 /// Takes ownership of a descriptor that this process inherited when it was started.
 ///
 /// A descriptor that survived exec does not have the close-on-exec flag, and every descriptor
-/// that this program opens itself does. So the flag tells the two apart: a descriptor that has
-/// an owner here already is refused, and so is a second call for the same number. Call it
-/// before other threads are started, because the flag is read and then set.
+/// that this program opens itself does. So the flag distinguishes the two: a descriptor that
+/// already has an owner here is refused, and so is a second call for the same number. Call
+/// this before other threads are started, because the flag is read and then set.
 pub(crate) fn take(number: i32) -> io::Result<OwnedFd> {
-    // SAFETY: takes numbers alone, and only asks for flags.
+    // SAFETY: passes only numbers, and only reads flags.
     let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
     let why = match flags {
         -1 => "is not open",
-        // These belong to the standard library.
+        // The standard library owns these.
         _ if number < 3 => "is a standard stream",
         0 => {
             // SAFETY: the descriptor is open and nothing here owns it, as described above.
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_inherited_descriptors_are_taken() {
+    fn a_descriptor_that_has_an_owner_is_refused() {
         let own = File::open("/dev/null").unwrap();
         assert!(take(own.as_raw_fd()).unwrap_err().to_string().contains("was not inherited"));
         assert!(own.metadata().is_ok());

@@ -1,4 +1,4 @@
-//! The service manager: what it is told, and the sockets it passes.
+//! The service manager: notifications to it, and the sockets that it passes.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -25,12 +25,12 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    /// As `NOTIFY_SOCKET` says; without it nobody is told.
+    /// Sends to `NOTIFY_SOCKET`. If that is not set, all notifications are ignored.
     pub(crate) fn from_env() -> io::Result<Self> {
         let Some(path) = std::env::var_os("NOTIFY_SOCKET") else {
             return Ok(Self { socket: None, stopping: Mutex::new(false) });
         };
-        let unfit = |error: io::Error| {
+        let invalid = |error: io::Error| {
             io::Error::new(
                 error.kind(),
                 format!("NOTIFY_SOCKET {}: {error}", Path::new(&path).display()),
@@ -40,48 +40,48 @@ impl Notifier {
             Some(name) => SocketAddr::from_abstract_name(name),
             None => SocketAddr::from_pathname(&path),
         };
-        let socket = UnixDatagram::unbound().map_err(unfit)?;
-        socket.set_nonblocking(true).map_err(unfit)?;
-        let socket = Some((socket, address.map_err(unfit)?));
+        let socket = UnixDatagram::unbound().map_err(invalid)?;
+        socket.set_nonblocking(true).map_err(invalid)?;
+        let socket = Some((socket, address.map_err(invalid)?));
         Ok(Self { socket, stopping: Mutex::new(false) })
     }
 
     pub(crate) fn ready(&self, status: &str) {
-        self.tell("READY=1\n");
-        self.tell(&format!("STATUS={status}\n"));
+        self.notify("READY=1\n");
+        self.notify(&format!("STATUS={status}\n"));
     }
 
     pub(crate) fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let micros = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\n"));
+        self.notify(&format!("RELOADING=1\nMONOTONIC_USEC={micros}\n"));
     }
 
     pub(crate) fn stopping(&self) {
-        // Held until both are sent, so that no WATCHDOG of the keeper's thread comes after them.
+        // Held until both are sent, so that the watchdog thread sends no WATCHDOG after them.
         let mut stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
         *stopping = true;
-        self.tell("STATUS=ending\n");
-        self.tell("STOPPING=1\n");
+        self.notify("STATUS=ending\n");
+        self.notify("STOPPING=1\n");
     }
 
     pub(crate) fn watchdog(&self) {
         let stopping = self.stopping.lock().unwrap_or_else(PoisonError::into_inner);
         if !*stopping {
-            self.tell("WATCHDOG=1\n");
+            self.notify("WATCHDOG=1\n");
         }
     }
 
-    fn tell(&self, message: &str) {
+    fn notify(&self, message: &str) {
         if let Some((socket, address)) = &self.socket
             && let Err(error) = socket.send_to_addr(message.as_bytes(), address)
         {
-            tracing::warn!(error = %error, "the service manager could not be told");
+            tracing::warn!(error = %error, "cannot notify the service manager");
         }
     }
 }
 
-/// How often the service manager wants to hear that this process lives.
+/// The interval in which the service manager expects WATCHDOG, if it does.
 pub(crate) fn watchdog_interval() -> Option<Duration> {
     let for_us = match std::env::var("WATCHDOG_PID") {
         Ok(pid) => pid.parse() == Ok(std::process::id()),
@@ -91,19 +91,19 @@ pub(crate) fn watchdog_interval() -> Option<Duration> {
     (micros > 0).then(|| Duration::from_micros(micros))
 }
 
-/// The first of those that are passed; the rest follow.
+/// The number of the first passed descriptor.
 const FIRST: i32 = 3;
 
 /// Sockets that the service manager has bound.
 #[derive(Debug, Default)]
 pub(crate) struct Passed {
-    /// Where agents beat.
+    /// Sockets that receive beats.
     pub(crate) beats: Vec<OwnedFd>,
-    /// Where HTTP is served.
+    /// Listening sockets for HTTP.
     pub(crate) http: Vec<OwnedFd>,
 }
 
-/// Whether there are such sockets.
+/// Whether the service manager passed sockets.
 pub(crate) fn passes_sockets() -> bool {
     sockets_passed().is_some()
 }
@@ -115,19 +115,19 @@ fn sockets_passed() -> Option<i32> {
     (pid == std::process::id() && count > 0).then_some(count)
 }
 
-/// Takes the sockets. To be called once, before anything is opened or started.
+/// Takes the passed sockets. Call this once, before any file is opened or thread is started.
 pub(crate) fn take_sockets() -> io::Result<Passed> {
     let mut passed = Passed::default();
     let Some(count) = sockets_passed() else { return Ok(passed) };
     for number in 0..count {
         let descriptor = FIRST.saturating_add(number);
-        let unfit = |why: &dyn std::fmt::Display| {
+        let invalid = |why: &dyn std::fmt::Display| {
             let why = format!("LISTEN_FDS promises {count} sockets: {why}");
             io::Error::new(io::ErrorKind::InvalidInput, why)
         };
-        let socket = passed_fds::take(descriptor).map_err(|error| unfit(&error))?;
+        let socket = passed_fds::take(descriptor).map_err(|error| invalid(&error))?;
         let kind = sockopt::socket_type(&socket)
-            .map_err(|error| unfit(&format_args!("descriptor {descriptor}: {error}")))?;
+            .map_err(|error| invalid(&format_args!("descriptor {descriptor}: {error}")))?;
         let domain = sockopt::socket_domain(&socket)?;
         let listens = sockopt::socket_acceptconn(&socket)?;
         match (domain, kind) {
@@ -137,8 +137,8 @@ pub(crate) fn take_sockets() -> io::Result<Passed> {
             }
             _ => {
                 let why = format!(
-                    "socket {} of those passed (LISTEN_FDS) is neither a Unix datagram socket \
-                     nor a TCP socket that listens",
+                    "passed socket {} (LISTEN_FDS) is neither a Unix datagram socket nor a \
+                     listening TCP socket",
                     number + 1
                 );
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, why));

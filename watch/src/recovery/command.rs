@@ -1,4 +1,4 @@
-//! The command as a process: started without a shell, in a process group of its own.
+//! The recovery command as a process. It is started without a shell, in its own process group.
 
 use std::env;
 use std::io::{self, Read};
@@ -15,18 +15,18 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use super::config::Plan;
 use super::report::{Exit, Output, Subject};
 
-/// What a command finds its programs in, unless told otherwise.
+/// The default PATH of a command.
 const PATH: &str = "/usr/bin:/bin";
 
-/// Inherited descriptors have at least this number, clear of what shells use themselves.
+/// The lowest number of an inherited descriptor, above those that shells use themselves.
 const FIRST_DESCRIPTOR: i32 = 10;
 
-/// A command that runs.
+/// A running command.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) subject: Subject,
     child: Child,
-    /// Readable once it has ended.
+    /// Becomes readable when the command exits.
     pidfd: OwnedFd,
     started: Instant,
     pub(super) kill_at: Option<Instant>,
@@ -35,7 +35,7 @@ pub(super) struct Running {
     stderr: Option<Captured<ChildStderr>>,
 }
 
-/// The words of the command, for this agent.
+/// The arguments of the command for this agent.
 pub(super) fn words(plan: &Plan, subject: &Subject) -> Vec<String> {
     let pid = subject.shown_pid().to_string();
     let (program, arguments) = plan.command.words.split_at(1);
@@ -43,7 +43,7 @@ pub(super) fn words(plan: &Plan, subject: &Subject) -> Vec<String> {
     program.iter().cloned().chain(filled_in).collect()
 }
 
-/// Starts the command. It gets the agent's pidfd, if there is one.
+/// Starts the command. It inherits the agent's pidfd, if there is one.
 pub(super) fn spawn(
     plan: &Plan,
     subject: &Subject,
@@ -60,7 +60,7 @@ pub(super) fn spawn(
         command.env_clear().env("PATH", PATH);
     }
     command.envs(plan.environment.iter().map(|(key, value)| (key, value)));
-    tell_about(&mut command, subject);
+    set_variables(&mut command, subject);
     if plan.capture.is_some() {
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
@@ -68,7 +68,7 @@ pub(super) fn spawn(
         pidfd.map(|pidfd| fcntl_dupfd_cloexec(pidfd, FIRST_DESCRIPTOR)).transpose()?;
     if let Some(inherited) = &inherited {
         command.env("VARTA_PIDFD", inherited.as_raw_fd().to_string());
-        // No other thread starts processes, so nobody else inherits it.
+        // No other thread starts processes, so no other process inherits it.
         fcntl_setfd(inherited, FdFlags::empty())?;
     }
     let started = Instant::now();
@@ -77,7 +77,7 @@ pub(super) fn spawn(
     Running::new(spawned?, started, *subject, plan)
 }
 
-fn tell_about(command: &mut Command, subject: &Subject) {
+fn set_variables(command: &mut Command, subject: &Subject) {
     command
         .env("VARTA_PID", subject.shown_pid().to_string())
         .env("VARTA_STATUS", subject.status.name())
@@ -86,10 +86,10 @@ fn tell_about(command: &mut Command, subject: &Subject) {
         .env("VARTA_SILENT_MS", (subject.silent_ns / 1_000_000).to_string());
 }
 
-/// The PATH that the command is to have.
+/// The PATH of the command.
 fn search_path(plan: &Plan) -> String {
-    let told = plan.environment.iter().rev().find(|(key, _)| key == "PATH");
-    match told {
+    let given = plan.environment.iter().rev().find(|(key, _)| key == "PATH");
+    match given {
         Some((_, path)) => path.clone(),
         None if plan.inherit_environment => {
             env::var("PATH").unwrap_or_else(|_| PATH.to_owned())
@@ -98,8 +98,8 @@ fn search_path(plan: &Plan) -> String {
     }
 }
 
-/// Where a program is. It is looked for here, because a program with a path starts faster:
-/// without a copy of the daemon's page tables.
+/// Finds a program in PATH. With the full path, the standard library can start it without
+/// copying the daemon's page tables, which is faster.
 fn find(program: &str, path: &str) -> io::Result<PathBuf> {
     if program.contains('/') {
         return Ok(program.into());
@@ -125,14 +125,14 @@ impl Running {
                 child.stderr.take().map(|pipe| Captured::new(pipe, limit)).transpose()?;
             io::Result::Ok((stdout, stderr))
         });
-        let followed = captured.and_then(|captured| {
+        let opened = captured.and_then(|captured| {
             let pid = pid_of(&child).ok_or(io::ErrorKind::InvalidData)?;
             Ok((captured, pidfd_open(pid, PidfdFlags::empty())?))
         });
-        let ((stdout, stderr), pidfd) = match followed {
-            Ok(followed) => followed,
+        let ((stdout, stderr), pidfd) = match opened {
+            Ok(opened) => opened,
             Err(error) => {
-                // It cannot be followed, so it must not run.
+                // A command that cannot be monitored must not run.
                 child.kill()?;
                 child.wait()?;
                 return Err(error);
@@ -158,7 +158,7 @@ impl Running {
         self.stderr.as_ref().map(|captured| captured.pipe.as_fd())
     }
 
-    /// Reads what it has printed; false once nothing more will come.
+    /// Reads output. Returns false at the end of the stream.
     pub(super) fn read_stdout(&mut self) -> bool {
         keep_reading(&mut self.stdout)
     }
@@ -171,14 +171,14 @@ impl Running {
         self.started.elapsed()
     }
 
-    /// Kills it and all that it has started and left in its group. Its pid is its own as long
-    /// as it has not been waited for.
+    /// Kills the whole process group. The pid cannot have been reused, because the command has
+    /// not been waited for.
     pub(super) fn kill(&self) -> io::Result<()> {
         let Some(pid) = pid_of(&self.child) else { return Ok(()) };
         Ok(kill_process_group(pid, Signal::KILL)?)
     }
 
-    /// How it has ended, if it has.
+    /// Returns how the command exited, if it has.
     pub(super) fn try_wait(&mut self) -> Option<Exit> {
         match self.child.try_wait() {
             Ok(None) => None,
@@ -191,7 +191,7 @@ impl Running {
         }
     }
 
-    /// What it has printed, with what is still in the pipes.
+    /// Returns how much was printed, including what is still in the pipes.
     pub(super) fn output(&mut self) -> Output {
         self.read_stdout();
         self.read_stderr();
@@ -208,7 +208,7 @@ fn pid_of(child: &Child) -> Option<Pid> {
     i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
-/// One of its outputs: counted up to a limit, and dropped.
+/// An output stream of the command, which is counted up to a limit and discarded.
 #[derive(Debug)]
 struct Captured<P> {
     pipe: P,
@@ -227,7 +227,7 @@ impl<P: Read + AsFd> Captured<P> {
 fn keep_reading<P: Read + AsFd>(captured: &mut Option<Captured<P>>) -> bool {
     let Some(it) = captured else { return false };
     let mut buffer = [0; 4096];
-    // A command that prints without end must not keep this thread from the others.
+    // A command that prints without end must not keep this thread busy.
     for _ in 0..16 {
         match it.pipe.read(&mut buffer) {
             Ok(0) => return false,

@@ -1,4 +1,4 @@
-//! What the settings say about recovery.
+//! The settings for recovery.
 
 use std::time::Duration;
 
@@ -7,60 +7,60 @@ use rustix::process::{Resource, getrlimit};
 use super::policy::Rules;
 use crate::config::{Command, Settings};
 
-/// How long a command for a process that has ended may wait for the budget: an hour.
+/// How long a command for an exited process may wait for the budget: an hour.
 const EXIT_WAIT_NS: u64 = 3_600_000_000_000;
 
-/// One descriptor of this many may be a pidfd that is held.
+/// One in this many descriptors may be used for a pidfd.
 const SHARE_OF_DESCRIPTORS: u64 = 8;
 
-/// How recovery is to be done. A reload brings another.
+/// The settings for recovery. A reload replaces them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) command: Command,
-    /// Beyond PATH.
+    /// Variables besides PATH.
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) inherit_environment: bool,
     pub(crate) timeout: Option<Duration>,
-    /// How many bytes of what the command prints are counted; None leaves it the daemon's
-    /// own output.
+    /// How many bytes of the command's output are counted. With None, the command inherits the
+    /// daemon's stdout and stderr.
     pub(crate) capture: Option<u32>,
     pub(crate) dry_run: bool,
     pub(super) rules: Rules,
 }
 
 impl Plan {
-    /// None where no command was given.
+    /// Returns None if no command is configured.
     pub(crate) fn new(settings: &Settings) -> Option<Self> {
-        let told = &settings.flags.recovery;
+        let flags = &settings.flags.recovery;
         let command = settings.command.clone()?;
-        let budget = usize::try_from(told.recovery_budget).unwrap_or(usize::MAX);
+        let budget = usize::try_from(flags.recovery_budget).unwrap_or(usize::MAX);
         let rules = Rules {
-            debounce_ns: ns(told.recovery_debounce_ms),
-            tries: told.recovery_tries,
-            backoff_ns: ns(told.recovery_backoff_ms),
-            backoff_max_ns: ns(told.recovery_backoff_max_ms),
+            debounce_ns: ns(flags.recovery_debounce_ms),
+            tries: flags.recovery_tries,
+            backoff_ns: ns(flags.recovery_backoff_ms),
+            backoff_max_ns: ns(flags.recovery_backoff_max_ms),
             budget,
-            window_ns: ns(told.recovery_budget_window_ms),
+            window_ns: ns(flags.recovery_budget_window_ms),
             exit_wait_ns: EXIT_WAIT_NS,
             pidfds: most_pidfds(),
             capacity: settings.flags.admission.tracker_capacity,
-            for_unconfirmed: told.recovery_for_unconfirmed,
-            for_sealed: told.secure_udp_i_accept_recovery_on_unauthenticated_transport,
-            for_plain: told.plaintext_udp_i_accept_recovery_on_unauthenticated_transport,
+            for_unconfirmed: flags.recovery_for_unconfirmed,
+            for_sealed: flags.secure_udp_i_accept_recovery_on_unauthenticated_transport,
+            for_plain: flags.plaintext_udp_i_accept_recovery_on_unauthenticated_transport,
         };
         Some(Self {
             command,
-            environment: told.recovery_env.clone(),
-            inherit_environment: told.recovery_inherit_env,
-            timeout: told.recovery_timeout_ms.map(Duration::from_millis),
-            capture: told.recovery_capture_stdio.then_some(told.recovery_capture_bytes),
-            dry_run: told.dry_run,
+            environment: flags.recovery_env.clone(),
+            inherit_environment: flags.recovery_inherit_env,
+            timeout: flags.recovery_timeout_ms.map(Duration::from_millis),
+            capture: flags.recovery_capture_stdio.then_some(flags.recovery_capture_bytes),
+            dry_run: flags.dry_run,
             rules,
         })
     }
 }
 
-/// How many pidfds are held in order to pass them on.
+/// The maximum number of pidfds to hold for commands.
 fn most_pidfds() -> usize {
     let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     usize::try_from(descriptors / SHARE_OF_DESCRIPTORS).unwrap_or(usize::MAX).max(1)

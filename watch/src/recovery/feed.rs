@@ -1,4 +1,4 @@
-//! From the watching thread to recovery's.
+//! Messages from the event loop to the recovery thread.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -21,25 +21,25 @@ use crate::platform::clock::Clock;
 use crate::state::Shared;
 use crate::state::stats::{AgentStats, StatsTable};
 
-/// Messages that may wait; a further one is dropped, and said.
+/// The length of the queue. Further messages are dropped and logged.
 const WAITING: usize = 65_536;
 
-/// The watching thread's end.
+/// The event loop's side.
 #[derive(Debug)]
 pub(crate) struct Feed {
     messages: SyncSender<Message>,
-    bell: Arc<OwnedFd>,
-    /// Agents to look at again.
-    overlooked: Receiver<Vec<u64>>,
+    wake_fd: Arc<OwnedFd>,
+    /// Agents to check again.
+    refused_stalls: Receiver<Vec<u64>>,
     worker: JoinHandle<()>,
-    /// Whether there is anything to run.
+    /// Whether there is a command.
     planned: bool,
     clock: Clock,
     /// Log lines about messages that were dropped.
     losses: LineLimit,
 }
 
-/// Starts recovery's thread.
+/// Starts the recovery thread.
 pub(crate) fn start(
     plan: Option<Plan>,
     audit: Option<AuditFile>,
@@ -47,21 +47,22 @@ pub(crate) fn start(
     clock: Clock,
 ) -> io::Result<Feed> {
     let (messages, waiting) = sync_channel(WAITING);
-    let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    let (overlook, overlooked) = channel();
-    let inbox = Inbox { messages: waiting, bell: Arc::clone(&bell), overlooked: overlook };
+    let wake_fd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let (recheck, refused_stalls) = channel();
+    let inbox =
+        Inbox { messages: waiting, wake_fd: Arc::clone(&wake_fd), refused_stalls: recheck };
     let planned = plan.is_some();
     let worker = Worker::new(inbox, plan, audit, shared, clock)?;
     let worker = thread::Builder::new().name("recovery".to_owned()).spawn(move || {
-        worker.run().unwrap_or_else(|error| error!("recovery ended: {error}"))
+        worker.run().unwrap_or_else(|error| error!("the recovery thread failed: {error}"))
     })?;
     let losses = LineLimit::default();
-    Ok(Feed { messages, bell, overlooked, worker, planned, clock, losses })
+    Ok(Feed { messages, wake_fd, refused_stalls, worker, planned, clock, losses })
 }
 
 impl Feed {
-    /// Tells of an event; `book` is what is known of its agent.
-    pub(crate) fn tell(&mut self, event: &Event, stats: &AgentStats, observer: &Observer) {
+    /// Sends an event to the recovery thread. `stats` are those of its agent.
+    pub(crate) fn forward(&mut self, event: &Event, stats: &AgentStats, observer: &Observer) {
         let Some(about) = event.about.filter(|_| self.planned) else { return };
         let at_ns = event.observer_ns;
         let message = match event.what {
@@ -76,10 +77,10 @@ impl Feed {
         self.send(stats.uid, message);
     }
 
-    /// Tells of agents that recovery had no room for, if they are still silent.
-    pub(crate) fn look_again(&mut self, table: &StatsTable, observer: &Observer) {
+    /// Reports agents again that recovery had no room for, if they are still stalled.
+    pub(crate) fn recheck(&mut self, table: &StatsTable, observer: &Observer) {
         let at_ns = observer.now_ns();
-        let agents: Vec<_> = self.overlooked.try_iter().flatten().collect();
+        let agents: Vec<_> = self.refused_stalls.try_iter().flatten().collect();
         for agent in agents {
             let Some(stats) = table.get(agent).filter(|stats| stats.stalled) else { continue };
             let Ok(Some(info)) = observer.agent(agent) else { continue };
@@ -89,40 +90,42 @@ impl Feed {
         }
     }
 
-    pub(crate) fn plan(&mut self, plan: Option<Plan>) {
+    pub(crate) fn set_plan(&mut self, plan: Option<Plan>) {
         self.planned = plan.is_some();
         self.send(None, Message::Plan(plan.map(Box::new)));
     }
 
-    /// Ends it within this time.
+    /// Ends the thread within this time.
     pub(crate) fn end(mut self, grace: Duration) {
         self.send(None, Message::End { by: Instant::now() + grace });
         self.sum_up(u64::MAX);
         if self.worker.join().is_err() {
-            error!("recovery's thread has panicked");
+            error!("the recovery thread has panicked");
         }
     }
 
-    /// When log lines that were left out are to be summed up, if there are any.
+    /// When the next summary of omitted log lines is due, if any were omitted.
     pub(crate) fn due_ns(&self) -> Option<u64> {
         self.losses.due_ns()
     }
 
-    /// Logs one line for all that were left out, once their second is over.
+    /// Logs one summary of the omitted lines, once their second is over.
     pub(crate) fn sum_up(&mut self, now_ns: u64) {
         self.losses.sum_up(now_ns, "message to recovery lost", Level::ERROR);
     }
 
-    /// Sends a message; `uid` is whose agent it is about.
+    /// Sends a message. `uid` is the user of the agent that it is about.
     fn send(&mut self, uid: Option<u32>, message: Message) {
         if self.messages.try_send(message).is_err() {
             if self.losses.admits(self.clock.now(), uid) {
-                error!("recovery has {WAITING} messages waiting or is gone; one was dropped");
+                error!(
+                    "the recovery queue is full ({WAITING}) or its thread has ended; one event was dropped"
+                );
             }
             return;
         }
-        // A full counter means that it has been rung already.
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+        // Fails only if the counter is full, and then the thread is being woken already.
+        let _ = rustix::io::write(&self.wake_fd, &1_u64.to_ne_bytes());
     }
 }
 
@@ -131,11 +134,11 @@ fn stalled(
     stats: &AgentStats,
     observer: &Observer,
     at_ns: u64,
-    again: bool,
+    recheck: bool,
 ) -> Message {
     let pidfd = observer.pidfd(about.agent).ok().flatten();
     let subject = subject(about, stats, Cause::Stall, at_ns);
-    Message::Stalled { at_ns, subject, pidfd, again }
+    Message::Stalled { at_ns, subject, pidfd, recheck }
 }
 
 fn subject(about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subject {
@@ -147,7 +150,7 @@ fn subject(about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subjec
         uid: stats.uid,
         program: stats.name,
         unconfirmed: stats.unconfirmed,
-        // Of an exit no beat is needed to know.
+        // An exit is known without beats.
         deaf: stats.deaf && cause == Cause::Stall,
         status: stats.status,
         payload: stats.payload,
@@ -164,13 +167,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dropped_messages_do_not_fill_the_log() {
+    fn dropped_messages_do_not_flood_the_log() {
         let (messages, _waiting) = sync_channel(1);
-        let (_overlook, overlooked) = channel();
+        let (_recheck, refused_stalls) = channel();
         let mut feed = Feed {
             messages,
-            bell: Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()),
-            overlooked,
+            wake_fd: Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()),
+            refused_stalls,
             worker: thread::spawn(|| {}),
             planned: true,
             clock: Clock::of(0),
@@ -179,13 +182,13 @@ mod tests {
         for agent in 0..50 {
             feed.send(Some(1000), Message::Recovered { agent });
         }
-        assert!(feed.due_ns().is_some(), "a summary of the 49 dropped messages must be due");
+        assert!(feed.due_ns().is_some(), "each of the 49 dropped messages has a line");
         feed.sum_up(u64::MAX);
         assert_eq!(feed.due_ns(), None);
     }
 
     #[test]
-    fn a_stall_of_a_deaf_observer_is_passed_on_as_such() {
+    fn a_stall_that_is_marked_deaf_is_forwarded_with_its_mark() {
         let about = About { agent: 1, pid: 7, claimed_pid: 7, origin: Origin::KernelAttested };
         let mut table = StatsTable::new(0);
         let mut deaf_after = |what, cause| {

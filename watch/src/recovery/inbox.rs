@@ -1,4 +1,4 @@
-//! What recovery's thread is told.
+//! The messages to the recovery thread.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ pub(super) enum Message {
         at_ns: u64,
         subject: Subject,
         pidfd: Option<OwnedFd>,
-        /// It has been told of before, when there was no room for it.
-        again: bool,
+        /// It was reported before, when there was no room for it.
+        recheck: bool,
     },
     Exited {
         at_ns: u64,
@@ -24,19 +24,19 @@ pub(super) enum Message {
     Recovered {
         agent: u64,
     },
-    /// From now on otherwise; None is no more.
+    /// Use this plan from now on. None turns recovery off.
     Plan(Option<Box<Plan>>),
-    /// Kill what runs and end, by then at the latest.
+    /// Kill all running commands and end, at this time at the latest.
     End {
         by: Instant,
     },
 }
 
-/// The worker's end.
+/// The worker's side.
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub(super) messages: Receiver<Message>,
-    pub(super) bell: Arc<OwnedFd>,
-    /// Agents that the watching thread is to look at again; it is told by its own bell.
-    pub(super) overlooked: Sender<Vec<u64>>,
+    pub(super) wake_fd: Arc<OwnedFd>,
+    /// Agents that the event loop has to check again. Wake it after sending.
+    pub(super) refused_stalls: Sender<Vec<u64>>,
 }

@@ -1,6 +1,6 @@
-//! Recovery: a command for an agent that is silent or has crashed. What is done is decided by
-//! [`policy`], in a thread of its own, so that neither a fork nor a slow disk delays the
-//! watch.
+//! Recovery: runs a command for an agent that has stalled or crashed. [`policy`] decides what
+//! to run. Recovery has its own thread, so that neither a fork nor a slow disk delays the event
+//! loop.
 
 mod command;
 mod config;

@@ -1,4 +1,4 @@
-//! Where what recovery decides is noted: counts, log, audit log, and whoever listens.
+//! Records recovery's decisions: in the counters, the log, the audit log, and for subscribers.
 
 use std::io;
 use std::time::Duration;
@@ -16,9 +16,9 @@ pub(super) struct Records {
     audit: Option<AuditFile>,
     shared: Shared,
     clock: Clock,
-    /// What is run; after recovery was turned off by a reload, what was.
+    /// The current command, or the last one if a reload turned recovery off.
     command: Option<Command>,
-    /// Log lines whose number the budget does not bound.
+    /// Limits for log lines whose number the budget does not bound.
     refusals: LineLimit,
     steps: LineLimit,
     audit_losses: LineLimit,
@@ -41,7 +41,7 @@ impl Records {
         self.command = Some(command.clone());
     }
 
-    /// Writes a decision wherever it belongs.
+    /// Records a decision.
     pub(super) fn note(&mut self, subject: &Subject, what: Step) {
         let at_ns = self.clock.now();
         let decision = Decision { at_ns, agent: subject.agent, pid: subject.shown_pid(), what };
@@ -56,11 +56,11 @@ impl Records {
             error!(%error, "audit line lost");
         }
         if self.shared.has_subscribers() {
-            self.shared.say([Notification::Recovery(decision)].into());
+            self.shared.publish([Notification::Recovery(decision)].into());
         }
     }
 
-    /// Whether the log has a line of its own for a decision.
+    /// Whether a decision gets its own log line.
     fn has_line(&mut self, decision: &Decision, subject: &Subject) -> bool {
         let limit = match decision.what {
             Step::Refused(_) => &mut self.refusals,
@@ -76,7 +76,7 @@ impl Records {
         limit.admits(decision.at_ns, subject.uid)
     }
 
-    /// In how long there is something to do though nothing is decided.
+    /// The time until [`run_due`](Self::run_due) has something to do.
     pub(super) fn next_due(&self) -> Option<Duration> {
         let limits = [&self.refusals, &self.steps, &self.audit_losses];
         let lines = limits.into_iter().filter_map(LineLimit::due_ns).min();
@@ -85,18 +85,18 @@ impl Records {
         lines.into_iter().chain(sync).min()
     }
 
-    /// Syncs the audit log, and sums up the lines that the log was spared, if it is time.
-    pub(super) fn do_what_is_due(&mut self) {
+    /// Syncs the audit log, and logs summaries of omitted lines, if it is time.
+    pub(super) fn run_due(&mut self) {
         self.sum_up(self.clock.now());
         let counters = &self.shared.counters().audit;
-        said(self.audit.as_mut().map(|audit| audit.sync_if_due(counters)));
+        log_failure(self.audit.as_mut().map(|audit| audit.sync_if_due(counters)));
     }
 
-    /// Nothing more will be decided.
+    /// Call this after the last decision.
     pub(super) fn end(mut self) {
         self.sum_up(u64::MAX);
         let counters = &self.shared.counters().audit;
-        said(self.audit.map(|audit| audit.end(counters)));
+        log_failure(self.audit.map(|audit| audit.end(counters)));
     }
 
     fn sum_up(&mut self, now_ns: u64) {
@@ -106,9 +106,9 @@ impl Records {
     }
 }
 
-fn said(synced: Option<io::Result<()>>) {
+fn log_failure(synced: Option<io::Result<()>>) {
     if let Some(Err(error)) = synced {
-        error!(%error, "audit log not synced");
+        error!(%error, "cannot sync the audit log");
     }
 }
 
@@ -153,7 +153,7 @@ fn log(decision: &Decision, subject: &Subject) {
         Step::Completed(completed) if !completed.is_success() => {
             warn!(agent, pid, child_pid = completed.child_pid, "recovery: {what}");
         }
-        // One line says that the budget is spent.
+        // One warning reports that the budget is spent.
         Step::OverBudget => tracing::debug!(agent, pid, "recovery: {what}"),
         Step::Spawned { child_pid, .. } => {
             info!(agent, pid, cause, child_pid, "recovery: {what}");

@@ -1,11 +1,11 @@
-//! What recovery has decided: for the log, the audit log and whoever listens.
+//! The decisions of recovery, for the log, the audit log and subscribers.
 
 use std::fmt;
 
 use varta::Status;
 use varta_observer::{ExitCause, Origin, ProgramName};
 
-/// One decision, or how it went.
+/// One decision, or the outcome of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Decision {
     /// In the observer's time.
@@ -23,7 +23,7 @@ pub(crate) enum Step {
         child_pid: u32,
         attempt: u32,
     },
-    /// What would have been started (--dry-run).
+    /// A command would have been started (--dry-run).
     WouldSpawn {
         command: String,
     },
@@ -31,17 +31,17 @@ pub(crate) enum Step {
         attempt: u32,
         why: String,
     },
-    /// The command has ended.
+    /// The command has exited.
     Completed(Completed),
-    /// There will be no run.
+    /// No command will be run.
     Refused(Reason),
-    /// A start waits, because the last one for this pid was so short a time ago.
+    /// A start waits, because the last one for this pid was too recent.
     Debounced {
         wait_ns: u64,
     },
-    /// A start waits, because the host's budget is spent.
+    /// A start waits, because the budget is spent.
     OverBudget,
-    /// The run is over without success.
+    /// The run is over after its last try failed.
     GaveUp {
         tries: u32,
     },
@@ -53,7 +53,7 @@ pub(crate) enum Step {
 pub(crate) struct Completed {
     pub(crate) child_pid: u32,
     pub(crate) exit: Exit,
-    /// It took too long, and was killed.
+    /// The command was killed because it took too long.
     pub(crate) timed_out: bool,
     pub(crate) duration_ns: u64,
     pub(crate) output: Output,
@@ -63,16 +63,16 @@ pub(crate) struct Completed {
 pub(crate) enum Exit {
     Code(i32),
     Signal(i32),
-    /// The kernel would not tell.
+    /// The kernel did not report the cause.
     Unknown,
 }
 
-/// How much it has printed, as far as that was counted.
+/// The number of bytes that the command printed, up to the limit.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Output {
     pub(crate) stdout: u32,
     pub(crate) stderr: u32,
-    /// There was more than was counted.
+    /// The limit was exceeded.
     pub(crate) truncated: bool,
 }
 
@@ -80,13 +80,13 @@ pub(crate) struct Output {
 pub(crate) enum Ending {
     /// The agent beats again.
     Recovered,
-    /// The agent's process is gone, and the command has succeeded.
+    /// The agent's process has exited, and the command has succeeded.
     Replaced,
-    /// The agent has ended of itself, before anything was started.
+    /// The agent exited by itself before a command was started.
     Exited,
 }
 
-/// Why nothing is run for an agent. The words are those of the metrics.
+/// Why no command is run for an agent. The names are those of the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
     Unauthenticated,
@@ -95,9 +95,9 @@ pub(crate) enum Reason {
     Capacity,
     /// The observer may have missed the agent's beats.
     Deaf,
-    /// The process has ended, and another one has its pid.
+    /// The process has exited, and another one has its pid.
     ReusedPid,
-    /// The process ended too long ago.
+    /// The process exited too long ago.
     WaitedTooLong,
 }
 
@@ -142,7 +142,7 @@ impl Step {
 }
 
 impl Completed {
-    /// Whether it did what it should.
+    /// Whether the command succeeded.
     pub(crate) fn is_success(&self) -> bool {
         self.exit == Exit::Code(0) && !self.timed_out
     }
@@ -169,35 +169,39 @@ impl fmt::Display for Step {
                 write!(f, "command could not be started, try {attempt}: {why}")
             }
             Self::Completed(done) => {
-                let killed = if done.timed_out { "took too long, " } else { "" };
-                write!(f, "command {} ended: {killed}{}", done.child_pid, done.exit)
+                let killed = if done.timed_out { "timed out, " } else { "" };
+                write!(f, "command {} exited: {killed}{}", done.child_pid, done.exit)
             }
             Self::Refused(reason) => write!(f, "refused: {}", reason.name()),
             Self::Debounced { wait_ns } => {
-                write!(f, "waits {} ms: this pid had a run just now", wait_ns / 1_000_000)
+                write!(
+                    f,
+                    "waits {} ms: the last run for this pid is too recent",
+                    wait_ns / 1_000_000
+                )
             }
-            Self::OverBudget => f.write_str("waits: the budget for the host is spent"),
+            Self::OverBudget => f.write_str("waits: the recovery budget is spent"),
             Self::GaveUp { tries } => {
-                write!(f, "given up after {tries} tries; somebody has to look after this agent")
+                write!(f, "gave up after {tries} tries; this agent needs manual attention")
             }
             Self::Ended(ending) => write!(f, "run over: {}", ending.name()),
         }
     }
 }
 
-/// Whom a run is about, and what has happened to it.
+/// The agent that a run is for, and what happened to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Subject {
     pub(crate) agent: u64,
-    /// In the daemon's namespace; 0 where it has none.
+    /// The pid in the daemon's namespace, or 0 if there is none.
     pub(crate) pid: u32,
     pub(crate) claimed_pid: u32,
     pub(crate) origin: Origin,
-    /// Whose process it is, if the kernel says so.
+    /// The user of the process, if the kernel attests it.
     pub(crate) uid: Option<u32>,
     pub(crate) program: ProgramName,
     pub(crate) unconfirmed: bool,
-    /// The observer may have missed its beats.
+    /// The observer may have missed beats.
     pub(crate) deaf: bool,
     pub(crate) status: Status,
     pub(crate) payload: u64,
@@ -206,7 +210,7 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// The pid that the command is given.
+    /// The pid to pass to the command.
     pub(crate) fn shown_pid(&self) -> u32 {
         if self.origin == Origin::KernelAttested { self.pid } else { self.claimed_pid }
     }

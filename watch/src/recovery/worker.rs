@@ -1,4 +1,4 @@
-//! Recovery's thread: carries out what the policy orders, and follows the commands that run.
+//! The recovery thread: executes the orders of the policy, and monitors running commands.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,9 +22,10 @@ use crate::output::audit::AuditFile;
 use crate::platform::clock::Clock;
 use crate::state::Shared;
 
-const BELL: u64 = 0;
+/// The epoll token of the inbox.
+const INBOX: u64 = 0;
 
-/// What a descriptor of a command is; its agent's number is in the bits above.
+/// Low bits of the epoll tokens of a command. The agent's number is in the bits above.
 const ENDED: u64 = 1;
 const STDOUT: u64 = 2;
 const STDERR: u64 = 3;
@@ -51,7 +52,7 @@ impl Worker {
         clock: Clock,
     ) -> io::Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &inbox.bell, EventData::new_u64(BELL), EventFlags::IN)?;
+        epoll::add(&epoll, &inbox.wake_fd, EventData::new_u64(INBOX), EventFlags::IN)?;
         let mut worker = Self {
             inbox,
             plan: None,
@@ -67,17 +68,20 @@ impl Worker {
         Ok(worker)
     }
 
-    /// Works until told to end.
+    /// Runs until [`Message::End`].
     pub(super) fn run(mut self) -> io::Result<()> {
         while !self.is_over() {
             self.wait()?;
             self.read_inbox();
-            self.kill_late();
-            self.carry_out();
-            self.records.do_what_is_due();
+            self.kill_overdue();
+            self.execute_orders();
+            self.records.run_due();
         }
         if !self.running.is_empty() {
-            warn!(commands = self.running.len(), "left behind: they did not die in time");
+            warn!(
+                commands = self.running.len(),
+                "some commands did not exit in time and were left running"
+            );
         }
         self.records.end();
         Ok(())
@@ -87,7 +91,7 @@ impl Worker {
         self.end.is_some_and(|by| self.running.is_empty() || Instant::now() >= by)
     }
 
-    /// Waits for the next thing to do, and takes note of commands that ended.
+    /// Waits for the next thing to do, and handles commands that exited.
     fn wait(&mut self) -> io::Result<()> {
         let timeout = self.next_due().and_then(|left| Timespec::try_from(left).ok());
         let nothing = epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) };
@@ -104,8 +108,8 @@ impl Worker {
                 STDOUT => self.read_output(agent, Running::stdout, Running::read_stdout),
                 STDERR => self.read_output(agent, Running::stderr, Running::read_stderr),
                 _ => {
-                    // Nothing to read means that it was still.
-                    let _ = rustix::io::read(&self.inbox.bell, &mut [0; 8]);
+                    // Fails only if there was no wake-up.
+                    let _ = rustix::io::read(&self.inbox.wake_fd, &mut [0; 8]);
                 }
             }
         }
@@ -125,9 +129,9 @@ impl Worker {
         while let Ok(message) = self.inbox.messages.try_recv() {
             match message {
                 Message::Plan(plan) => self.change_plan(plan.map(|plan| *plan)),
-                Message::End { by } => self.begin_to_end(by),
-                Message::Stalled { at_ns, subject, pidfd, again } => match &mut self.policy {
-                    Some(policy) if again => policy.looked_at_again(at_ns, subject, pidfd),
+                Message::End { by } => self.begin_shutdown(by),
+                Message::Stalled { at_ns, subject, pidfd, recheck } => match &mut self.policy {
+                    Some(policy) if recheck => policy.still_stalled(at_ns, subject, pidfd),
                     Some(policy) => policy.stalled(at_ns, subject, pidfd),
                     None => {}
                 },
@@ -152,15 +156,15 @@ impl Worker {
         match (&plan, &mut self.policy) {
             (Some(plan), Some(policy)) => policy.set_rules(plan.rules.clone()),
             (Some(plan), None) => self.policy = Some(Policy::new(plan.rules.clone())),
-            // Until it is turned on again, it is told of no agent.
-            (None, Some(policy)) => policy.rest(),
+            // While recovery is off, the event loop forwards no events.
+            (None, Some(policy)) => policy.suspend(),
             (None, None) => {}
         }
         self.plan = plan;
     }
 
-    /// Starts nothing any more, and kills what runs.
-    fn begin_to_end(&mut self, by: Instant) {
+    /// Starts no more commands, and kills those that run.
+    fn begin_shutdown(&mut self, by: Instant) {
         self.end = Some(by);
         self.policy = None;
         for running in self.running.values() {
@@ -168,7 +172,7 @@ impl Worker {
         }
     }
 
-    fn carry_out(&mut self) {
+    fn execute_orders(&mut self) {
         let now = self.clock.now();
         while let Some(order) = self.policy.as_mut().and_then(|policy| policy.next(now)) {
             match order {
@@ -189,15 +193,15 @@ impl Worker {
                 Order::BudgetSpent => warn!(
                     budget = self.plan.as_ref().map(|plan| plan.rules.budget),
                     "recovery budget spent: many agents need recovery at once, and further \
-                     ones wait; look at the host first"
+                     ones wait; check the host first"
                 ),
                 Order::BudgetFree { waited } => {
                     info!(waited, "recovery budget has room again");
                 }
-                Order::LookAgain { agents } => {
-                    // If nobody receives it, the daemon is ending.
-                    let _ = self.inbox.overlooked.send(agents);
-                    self.shared.ring();
+                Order::Recheck { agents } => {
+                    // Fails only if the daemon is ending.
+                    let _ = self.inbox.refused_stalls.send(agents);
+                    self.shared.wake();
                 }
             }
         }
@@ -205,11 +209,11 @@ impl Worker {
 
     fn start(&mut self, mut subject: Subject, attempt: u32) {
         let (Some(plan), Some(policy)) = (&self.plan, &mut self.policy) else {
-            return self.settle(subject.agent, false);
+            return self.report_outcome(subject.agent, false);
         };
         let attested = subject.origin == Origin::KernelAttested;
         let gone = policy.pidfd(subject.agent).is_some_and(is_gone);
-        // Its Exit is on the way.
+        // The event for its exit has not arrived yet.
         if subject.cause == Cause::Stall && gone {
             subject.cause = Cause::Exit(ExitCause::Unknown);
         }
@@ -223,13 +227,13 @@ impl Worker {
         if plan.dry_run {
             let command = command::words(plan, &subject).join(" ");
             self.records.note(&subject, Step::WouldSpawn { command });
-            self.settle(subject.agent, true);
+            self.report_outcome(subject.agent, true);
             return;
         }
-        let passed_on = attested && !subject.unconfirmed && !gone;
-        let pidfd = policy.pidfd(subject.agent).filter(|_| passed_on);
+        let pass_pidfd = attested && !subject.unconfirmed && !gone;
+        let pidfd = policy.pidfd(subject.agent).filter(|_| pass_pidfd);
         let spawned = command::spawn(plan, &subject, pidfd)
-            .and_then(|running| self.follow(subject.agent, running));
+            .and_then(|running| self.monitor(subject.agent, running));
         match spawned {
             Ok(child_pid) => self.records.note(&subject, Step::Spawned { child_pid, attempt }),
             Err(error) => self.spawn_failed(&subject, attempt, &error),
@@ -239,11 +243,11 @@ impl Worker {
     fn spawn_failed(&mut self, subject: &Subject, attempt: u32, error: &io::Error) {
         let why = error.to_string();
         self.records.note(subject, Step::SpawnFailed { attempt, why });
-        self.settle(subject.agent, false);
+        self.report_outcome(subject.agent, false);
     }
 
-    /// Waits for a command's end and output from now on.
-    fn follow(&mut self, agent: u64, running: Running) -> io::Result<u32> {
+    /// Adds a started command to those that are monitored.
+    fn monitor(&mut self, agent: u64, running: Running) -> io::Result<u32> {
         let pid = running.pid();
         let watched = [
             (Some(running.pidfd()), ENDED),
@@ -273,13 +277,13 @@ impl Worker {
             output: running.output(),
         };
         let subject = running.subject;
-        // Dropped, its descriptors leave the epoll: nobody else has copies of them.
+        // Closing its descriptors removes them from epoll, because there are no copies.
         self.running.remove(&agent);
         self.records.note(&subject, Step::Completed(completed));
-        self.settle(agent, completed.is_success());
+        self.report_outcome(agent, completed.is_success());
     }
 
-    fn settle(&mut self, agent: u64, success: bool) {
+    fn report_outcome(&mut self, agent: u64, success: bool) {
         let now = self.clock.now();
         if let Some(policy) = &mut self.policy {
             policy.ended(now, agent, success);
@@ -296,7 +300,7 @@ impl Worker {
         if read(running) {
             return;
         }
-        // It is at its end, and would be ready for ever.
+        // At the end of the stream it would stay ready for ever.
         if let Some(pipe) = pipe(running)
             && let Err(error) = epoll::delete(&self.epoll, pipe)
         {
@@ -304,7 +308,7 @@ impl Worker {
         }
     }
 
-    fn kill_late(&mut self) {
+    fn kill_overdue(&mut self) {
         let now = Instant::now();
         for running in self.running.values_mut() {
             if !running.timed_out && running.kill_at.is_some_and(|at| at <= now) {
@@ -317,7 +321,7 @@ impl Worker {
 
 fn kill(running: &Running) {
     if let Err(error) = running.kill() {
-        error!(%error, child_pid = running.pid(), "a command could not be killed");
+        error!(%error, child_pid = running.pid(), "cannot kill a command");
     }
 }
 
@@ -328,14 +332,14 @@ fn is_gone(pidfd: BorrowedFd<'_>) -> bool {
     poll(&mut descriptors, Some(&at_once)).is_ok_and(|ready| ready > 0)
 }
 
-/// Whether a pid belongs to a process that runs, or is one of its threads. A process that has
-/// ended and is still to be waited for does not run.
+/// Whether a pid belongs to a running process or to one of its threads. A process that has
+/// exited and has not been waited for is not running.
 fn has_process(pid: u32) -> io::Result<bool> {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
     match pidfd_open(pid, PidfdFlags::empty()) {
         Ok(pidfd) => Ok(!is_gone(pidfd.as_fd())),
         Err(Errno::SRCH) => Ok(false),
-        // A thread's, of which a signal reaches the whole process.
+        // The pid of a thread. A signal to it would reach its whole process.
         Err(Errno::INVAL | Errno::NOENT) => Ok(true),
         Err(error) => Err(error.into()),
     }

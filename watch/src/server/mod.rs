@@ -1,5 +1,5 @@
-//! The thread that shows what is watched: HTTP and the control socket. Whatever comes in
-//! there, the watching thread is asked for a snapshot and for nothing else.
+//! The server thread: HTTP and the control socket. Whatever a client asks, this thread only
+//! requests snapshots from the event loop.
 
 pub(crate) mod control;
 pub(crate) mod http;
@@ -23,16 +23,16 @@ use crate::event_loop::priority;
 use crate::server::metrics::{Constants, Metrics};
 use crate::state::Shared;
 
-/// The watching thread's end. The other threads end when it is dropped.
+/// The event loop's side. The thread ends when this is dropped.
 #[derive(Debug)]
 pub(crate) struct ServerThread {
     token: watch::Sender<Option<Token>>,
-    /// Others than this machine can connect.
+    /// Whether other machines can connect.
     exposed: bool,
     thread: JoinHandle<()>,
 }
 
-/// Binds what is to be served, and serves it.
+/// Binds the HTTP and control sockets, and starts the thread.
 pub(crate) fn start(
     settings: &Settings,
     passed: Vec<OwnedFd>,
@@ -52,22 +52,24 @@ pub(crate) fn start(
         if exposed && settings.token.is_none() {
             return Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
-                format!("HTTP at {address}, which is not loopback, needs --prom-token-file"),
+                format!(
+                    "HTTP on {address}, which is not a loopback address, needs --prom-token-file"
+                ),
             ));
         }
         info!(%address, "serving HTTP");
-        // As published: a script may have said port 0. That nobody reads it is no error.
+        // As varta-watch 0.2 does, for scripts that use port 0. A closed stdout is not an error.
         let _ = writeln!(io::stdout(), "{address}");
     }
     let control = settings.control_socket().map(|path| control::bind(&path)).transpose()?;
     let (token, tokens) = watch::channel(settings.token.clone());
     let answers = answers(settings, &shared, tokens.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let thread = thread::Builder::new().name("show".to_owned()).spawn(move || {
-        priority::behind();
+    let thread = thread::Builder::new().name("server".to_owned()).spawn(move || {
+        priority::lower();
         let serving = serve(listeners, control, answers, shared, tokens);
         if let Err(error) = LocalSet::new().block_on(&runtime, serving) {
-            error!(%error, "nothing is shown any more");
+            error!(%error, "the HTTP and control thread failed");
         }
     })?;
     Ok(ServerThread { token, exposed, thread })
@@ -78,11 +80,11 @@ fn answers(
     shared: &Shared,
     token: watch::Receiver<Option<Token>>,
 ) -> Answers {
-    let told = &settings.flags.http;
+    let flags = &settings.flags.http;
     let metrics = Metrics::new(Constants::new(settings.flags.listening.uds_rcvbuf_bytes));
-    let rates = (told.prom_rate_limit_per_sec, told.prom_rate_limit_burst);
-    let budget = Duration::from_millis(told.scrape_budget_ms);
-    Answers::new(shared.clone(), metrics, rates, token, told.http_host.clone(), budget)
+    let rates = (flags.prom_rate_limit_per_sec, flags.prom_rate_limit_burst);
+    let budget = Duration::from_millis(flags.scrape_budget_ms);
+    Answers::new(shared.clone(), metrics, rates, token, flags.http_host.clone(), budget)
 }
 
 async fn serve(
@@ -100,26 +102,28 @@ async fn serve(
     if let Some(socket) = control {
         spawn_local(control::serve(socket.listen()?, socket, shared));
     }
-    // Until the watching thread lets go of its end.
+    // Until the event loop drops the sender.
     while tokens.changed().await.is_ok() {}
     Ok(())
 }
 
 impl ServerThread {
-    /// Takes what a reload may change.
+    /// Applies a reload.
     pub(crate) fn reload(&self, settings: &Settings) {
         if self.exposed && settings.token.is_none() {
-            error!("HTTP is served to other machines: the token in force stays");
+            error!(
+                "HTTP is reachable from other machines and needs a token: the old token stays in force"
+            );
             return;
         }
         self.token.send_replace(settings.token.clone());
     }
 
-    /// Ends all conversations and takes the sockets away.
+    /// Closes all connections and sockets, and ends the thread.
     pub(crate) fn end(self) {
         drop(self.token);
         if self.thread.join().is_err() {
-            error!("the thread that shows has panicked");
+            error!("the HTTP and control thread has panicked");
         }
     }
 }

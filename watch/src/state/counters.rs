@@ -1,11 +1,11 @@
-//! Counters that several threads add to, and anybody reads.
+//! Atomic counters that any thread can increment and read.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::state::histogram::{LATENCIES, Latencies};
 
-/// A count that only grows.
+/// A counter that never decreases.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
 
@@ -23,7 +23,7 @@ impl Count {
     }
 }
 
-/// Times that other threads than the watching one take.
+/// Durations measured by threads other than the event loop.
 #[derive(Debug)]
 pub(crate) struct Times(Mutex<Latencies>);
 
@@ -43,16 +43,16 @@ impl Times {
     }
 }
 
-/// All that is counted outside of the watching thread.
+/// All counters that are shared between threads.
 #[derive(Debug, Default)]
 pub(crate) struct SharedCounters {
-    /// Turns of the loop; a watchdog sees by them that it goes on.
+    /// Iterations of the event loop, by which the watchdog sees progress.
     pub(crate) turns: Count,
     pub(crate) recovery: Recovery,
     pub(crate) audit: Audit,
     pub(crate) export: Export,
     pub(crate) http: Http,
-    /// Lines that could not be written, or found no room to wait.
+    /// Lines that could not be written or did not fit into the queue.
     pub(crate) log_lost: Count,
     pub(crate) heartbeat_failed: Count,
 }
@@ -74,7 +74,7 @@ pub(crate) struct Recovery {
     pub(crate) refused_deaf: Count,
     pub(crate) refused_reused_pid: Count,
     pub(crate) refused_waited_too_long: Count,
-    /// Starts that had to wait for the host's budget.
+    /// Starts that had to wait for the budget.
     pub(crate) over_budget: Count,
     pub(crate) duration_ns: Count,
     pub(crate) durations: Count,
@@ -93,21 +93,21 @@ pub(crate) struct Audit {
 #[derive(Debug, Default)]
 pub(crate) struct Export {
     pub(crate) lines: Count,
-    /// Lines that could not be written, or found no room to wait.
+    /// Lines that could not be written or did not fit into the queue.
     pub(crate) lost: Count,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Http {
     pub(crate) requests: Count,
-    /// Without the token, or with a wrong one.
+    /// Requests without the token or with a wrong one.
     pub(crate) auth_failures: Count,
     pub(crate) over_rate: Count,
     /// Connections that were closed to make room for others.
     pub(crate) crowded: Count,
-    /// Answers that were given again, because another request still held them.
+    /// Responses that were shared with another request.
     pub(crate) repeated: Count,
-    /// From the question for a snapshot until the answer was ready.
+    /// Time from the request until the response was ready.
     pub(crate) took: Times,
     pub(crate) over_budget: Count,
 }

@@ -1,14 +1,14 @@
-//! How agents have ended, by program. An agent that has ended is soon shown no more; what
-//! its program was is kept here, so that an alert can name it.
+//! Counts of exits by program. An exited agent is soon no longer listed; these counts remain,
+//! so that an alert can name the program.
 
 use std::collections::BTreeMap;
 
 use varta_observer::ExitCause;
 
-/// Programs with counts of their own: the first so many.
+/// The maximum number of programs with counts of their own.
 const MOST_PROGRAMS: usize = 256;
 
-/// How many have ended in which way.
+/// Exits by cause.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Exits {
     /// With code 0.
@@ -43,15 +43,15 @@ impl Exits {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct ExitCounts {
     pub(crate) all: Exits,
-    /// By name as it is shown: two that differ in bytes may be shown alike.
+    /// By displayed name. Names that differ in bytes may be displayed alike.
     programs: BTreeMap<String, Exits>,
-    /// Of programs that found no room, and of agents without a name.
+    /// Exits of all further programs, and of agents without a name.
     others: Exits,
 }
 
 impl ExitCounts {
-    /// An agent of this program is followed. It is listed from now on: only of a count that
-    /// was there at 0 can be seen that it grows.
+    /// Lists a program, with counts of 0. Prometheus can only see an increase of a counter
+    /// that existed before.
     pub(crate) fn expect(&mut self, program: String) {
         if self.programs.len() < MOST_PROGRAMS && !program.is_empty() {
             self.programs.entry(program).or_default();
@@ -63,7 +63,7 @@ impl ExitCounts {
         self.programs.get_mut(program).unwrap_or(&mut self.others).note(cause);
     }
 
-    /// The others are called by no name, and are the first.
+    /// The counts by program, beginning with all other programs under an empty name.
     pub(crate) fn by_program(&self) -> impl Iterator<Item = (&str, &Exits)> {
         let programs = self.programs.iter().map(|(name, exits)| (name.as_str(), exits));
         [("", &self.others)].into_iter().chain(programs)
@@ -75,19 +75,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn programs_are_bounded_and_the_rest_is_summed() {
-        let mut endings = ExitCounts::default();
+    fn the_number_of_programs_is_bounded_and_further_ones_are_summed() {
+        let mut counts = ExitCounts::default();
         for number in 0..MOST_PROGRAMS + 2 {
-            endings.expect(number.to_string());
+            counts.expect(number.to_string());
         }
         for number in 0..MOST_PROGRAMS + 2 {
-            endings.note(&number.to_string(), ExitCause::Signal(9));
+            counts.note(&number.to_string(), ExitCause::Signal(9));
         }
-        endings.note("", ExitCause::Unknown);
-        let listed: BTreeMap<_, _> = endings.by_program().collect();
+        counts.note("", ExitCause::Unknown);
+        let listed: BTreeMap<_, _> = counts.by_program().collect();
         assert_eq!(listed.len(), MOST_PROGRAMS + 1);
         assert_eq!(listed["7"].by_cause().map(|(_, count)| count), [0, 0, 1, 0]);
         assert_eq!(listed[""].by_cause().map(|(_, count)| count), [0, 0, 2, 1]);
-        assert_eq!(endings.all.signalled, MOST_PROGRAMS as u64 + 2);
+        assert_eq!(counts.all.signalled, MOST_PROGRAMS as u64 + 2);
     }
 }

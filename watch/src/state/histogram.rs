@@ -1,6 +1,6 @@
-//! How often something took how long.
+//! Histograms of durations.
 
-/// Upper bounds in nanoseconds of what the daemon itself takes, as published.
+/// Bucket bounds in nanoseconds for the daemon's own latencies, as in varta-watch 0.2.
 pub(crate) const LATENCIES: [u64; 8] = [
     1_000_000,
     5_000_000,
@@ -12,7 +12,7 @@ pub(crate) const LATENCIES: [u64; 8] = [
     1_000_000_000,
 ];
 
-/// Upper bounds in nanoseconds of the time between two beats of an agent.
+/// Bucket bounds in nanoseconds for the time between two beats of an agent.
 pub(crate) const INTERVALS: [u64; 12] = [
     1_000_000,
     5_000_000,
@@ -28,7 +28,7 @@ pub(crate) const INTERVALS: [u64; 12] = [
     30_000_000_000,
 ];
 
-/// Counts by bound; each value is counted at the first bound that it does not exceed.
+/// Counts by bound. A value is counted at the first bound that it does not exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Histogram<const N: usize> {
     counts: [u64; N],
@@ -58,7 +58,7 @@ impl<const N: usize> Histogram<N> {
         self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
     }
 
-    /// How many values do not exceed each bound, smallest bound first.
+    /// The number of values that do not exceed each bound, smallest bound first.
     pub(crate) fn cumulative(&self) -> impl Iterator<Item = u64> + '_ {
         self.counts.iter().scan(0, |sum, count| {
             *sum += count;
@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_counts_in_every_bucket_with_a_bound_not_below_it() {
+    fn a_value_counts_for_its_bound_and_all_larger_ones() {
         let mut times = Latencies::EMPTY;
         for ns in [0, 1_000_000, 1_000_001, 1_000_000_000, 1_000_000_001] {
             times.note(&LATENCIES, ns);

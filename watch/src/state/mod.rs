@@ -1,20 +1,19 @@
-//! What the watching thread knows, for other threads.
+//! The state of the event loop, as other threads see it.
 //!
-//! The watching thread must never wait for a reader. So nothing here is locked by both:
+//! The event loop must never wait for a reader. So no lock is shared between them:
 //!
-//! - A reader **asks** for a [`Snapshot`] ([`Shared::snapshot`]): a message and a ring of the
-//!   watching thread's bell. That thread answers at the end of its turn, with one snapshot
-//!   for all who have asked, and the same again to those who ask within 50 ms. It is behind
-//!   an `Arc`: a reader may keep it as long as it likes. The answer is a
-//!   [`oneshot::Receiver`]: `.await` it, or call `blocking_recv`. It fails only when the
-//!   daemon ends.
-//! - A reader **subscribes** to what is said ([`Shared::subscribe`]): events and decisions of
-//!   recovery, in batches. Behind it is a ring of [`BATCHES`]; who reads too slowly gets
-//!   `Lagged` with the number of batches lost, and goes on with those still there.
-//! - **Counters** ([`Shared::counters`]) are atomic counters that other threads (recovery,
-//!   audit, export, HTTP) add to themselves, and anybody reads.
+//! - A reader requests a [`Snapshot`] with [`Shared::snapshot`], which sends a message and
+//!   wakes the event loop. The loop replies at the end of its iteration, with one snapshot for
+//!   all pending requests, and the same again for requests within 50 ms. The snapshot is in an
+//!   `Arc`, so a reader may keep it for any time. The reply arrives by a [`oneshot::Receiver`],
+//!   which fails only when the daemon ends.
+//! - A reader subscribes to events and recovery decisions with [`Shared::subscribe`], and
+//!   receives them in batches from a ring of [`BATCHES`]. A reader that is too slow gets
+//!   `Lagged` with the number of lost batches, and continues with those still in the ring.
+//! - [`Shared::counters`] are atomic counters that other threads (recovery, audit, export,
+//!   HTTP) increment themselves.
 //!
-//! A snapshot costs the watching thread about 100 ns an agent.
+//! A snapshot costs the event loop about 100 ns per agent.
 
 pub(crate) mod counters;
 pub(crate) mod exits;
@@ -36,30 +35,30 @@ use crate::state::exits::ExitCounts;
 use crate::state::histogram::Latencies;
 use crate::state::stats::{AgentStats, Departed};
 
-/// How many batches a slow subscriber may lag behind before it loses some.
+/// The number of batches that a slow subscriber may lag behind before it loses some.
 pub(crate) const BATCHES: usize = 256;
 
-/// Readers that may wait for a snapshot at once; one more waits for a place.
-const ASKING: usize = 64;
+/// The maximum number of readers that wait for a snapshot. Further requests fail.
+const MAX_REQUESTS: usize = 64;
 
-/// Whoever asks again within this time is given the same snapshot.
+/// Requests within this time get the same snapshot.
 pub(crate) const FRESH: Duration = Duration::from_millis(50);
 
-/// All that is known at one moment.
+/// The state at one moment.
 #[derive(Debug)]
 pub(crate) struct Snapshot {
-    /// When, in the observer's time and by the wall clock.
+    /// The moment, in the observer's time and by the wall clock.
     pub(crate) now_ns: u64,
     pub(crate) at: SystemTime,
-    /// Of the agents: what the observer has of each, and what its events have told. Each as
-    /// it was come by, because the watching thread has no time to put them together.
+    /// The agents as the observer lists them, and their statistics. The reader joins the two
+    /// with [`agents`](Self::agents), because the event loop has no time for it.
     pub(crate) infos: Vec<AgentInfo>,
     pub(crate) stats: Vec<(u64, AgentStats)>,
-    /// Agents that have ended lately. Who counts what has been adds these to the others.
+    /// Agents that exited recently. Totals have to include these.
     pub(crate) departed: Vec<Departed>,
-    /// The sum of what agents had that are in neither list.
+    /// The sum of the statistics of agents that are in neither list.
     pub(crate) gone: AgentStats,
-    pub(crate) endings: ExitCounts,
+    pub(crate) exits: ExitCounts,
     pub(crate) detection: Latencies,
     pub(crate) io_errors: u64,
     pub(crate) counters: Counters,
@@ -71,51 +70,51 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// The agents in order of their numbers.
     pub(crate) fn agents(&self) -> Vec<Agent<'_>> {
-        put_together(&self.infos, &self.stats)
+        join(&self.infos, &self.stats)
     }
 }
 
-fn put_together<'a>(infos: &'a [AgentInfo], stats: &'a [(u64, AgentStats)]) -> Vec<Agent<'a>> {
+fn join<'a>(infos: &'a [AgentInfo], stats: &'a [(u64, AgentStats)]) -> Vec<Agent<'a>> {
     let mut infos: Vec<_> = infos.iter().map(|info| (info.agent, info)).collect();
     let mut table: Vec<_> = stats.iter().map(|(agent, stats)| (*agent, stats)).collect();
     infos.sort_unstable_by_key(|(agent, _)| *agent);
     table.sort_unstable_by_key(|(agent, _)| *agent);
     let mut table = table.into_iter().peekable();
-    let with_book = |(agent, info)| {
-        // Of one whose end is still to be told there is a book, and nothing else.
+    let with_stats = |(agent, info)| {
+        // An agent whose exit has not been reported yet has statistics, but no entry.
         while table.next_if(|(of, _)| *of < agent).is_some() {}
-        // Of one that has only beaten too often there is none.
+        // An agent whose beats were all over the rate limit has an entry, but no statistics.
         let stats = table.next_if(|(of, _)| *of == agent).map_or(&AgentStats::EMPTY, |it| it.1);
         Agent { info, stats }
     };
-    infos.into_iter().map(with_book).collect()
+    infos.into_iter().map(with_stats).collect()
 }
 
-/// One agent: what the observer has of it, and what its events have told.
+/// One agent: its entry in the observer, and its statistics.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Agent<'a> {
     pub(crate) info: &'a AgentInfo,
     pub(crate) stats: &'a AgentStats,
 }
 
-/// What the loop itself does.
+/// Statistics of the event loop itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Turns {
-    /// When the last one ended.
+    /// When the last iteration ended.
     pub(crate) last: SystemTime,
     pub(crate) count: u64,
-    /// A whole turn, without the wait.
+    /// Whole iterations, without the wait.
     pub(crate) whole: Latencies,
-    /// Reading and judging.
+    /// Receiving and evaluating beats.
     pub(crate) drain: Latencies,
-    /// Passing on what was said.
+    /// Forwarding events.
     pub(crate) maintenance: Latencies,
-    /// Signals, questions, reloads.
+    /// Signals, requests and reloads.
     pub(crate) housekeeping: Latencies,
     pub(crate) over_budget: u64,
 }
 
-/// Something that was said.
+/// An item for subscribers.
 #[derive(Debug, Clone)]
 pub(crate) enum Notification {
     Event { event: Event, name: ProgramName },
@@ -124,84 +123,84 @@ pub(crate) enum Notification {
 
 pub(crate) type Batch = Arc<[Notification]>;
 
-/// The readers' end. Cloning it is cheap.
+/// The readers' side. Cloning it is cheap.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
-    bell: Arc<OwnedFd>,
-    asking: mpsc::Sender<oneshot::Sender<Arc<Snapshot>>>,
-    said: broadcast::Sender<Batch>,
+    wake_fd: Arc<OwnedFd>,
+    requests: mpsc::Sender<oneshot::Sender<Arc<Snapshot>>>,
+    notifications: broadcast::Sender<Batch>,
     counters: Arc<SharedCounters>,
 }
 
 impl Shared {
-    /// Asks for a snapshot. None when the daemon ends, or too many ask already.
+    /// Requests a snapshot. Returns None if the daemon ends or too many requests are pending.
     pub(crate) fn snapshot(&self) -> Option<oneshot::Receiver<Arc<Snapshot>>> {
-        let (answer, answered) = oneshot::channel();
-        self.asking.try_send(answer).ok()?;
-        self.ring();
-        Some(answered)
+        let (reply, receiver) = oneshot::channel();
+        self.requests.try_send(reply).ok()?;
+        self.wake();
+        Some(receiver)
     }
 
-    /// From now on, all that is said.
+    /// Subscribes to all notifications from now on.
     pub(crate) fn subscribe(&self) -> broadcast::Receiver<Batch> {
-        self.said.subscribe()
+        self.notifications.subscribe()
     }
 
-    /// Tells the subscribers.
-    pub(crate) fn say(&self, batch: Batch) {
-        // That nobody listens is not an error.
-        let _ = self.said.send(batch);
+    /// Sends notifications to all subscribers.
+    pub(crate) fn publish(&self, batch: Batch) {
+        // Fails only if there are no subscribers.
+        let _ = self.notifications.send(batch);
     }
 
     pub(crate) fn has_subscribers(&self) -> bool {
-        self.said.receiver_count() > 0
+        self.notifications.receiver_count() > 0
     }
 
     pub(crate) fn counters(&self) -> &SharedCounters {
         &self.counters
     }
 
-    /// Has the watching thread look after its messages.
-    pub(crate) fn ring(&self) {
-        // A full counter means that it has been rung already.
-        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    /// Wakes the event loop, so that it handles requests.
+    pub(crate) fn wake(&self) {
+        // Fails only if the counter is full, and then the loop is being woken already.
+        let _ = rustix::io::write(&self.wake_fd, &1_u64.to_ne_bytes());
     }
 }
 
-/// The watching thread's end.
+/// The event loop's side.
 #[derive(Debug)]
 pub(crate) struct SnapshotRequests {
-    bell: Arc<OwnedFd>,
-    asked: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
+    wake_fd: Arc<OwnedFd>,
+    requests: mpsc::Receiver<oneshot::Sender<Arc<Snapshot>>>,
 }
 
 impl SnapshotRequests {
-    /// Becomes readable when somebody has rung.
-    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
+    /// Becomes readable when a thread wakes the loop.
+    pub(crate) fn wake_fd(&self) -> BorrowedFd<'_> {
+        self.wake_fd.as_fd()
     }
 
-    /// Stills the bell; what came before it rang is found by whoever looks afterwards.
-    pub(crate) fn still(&self) {
-        // Nothing to read means that it was still.
-        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+    /// Resets the wake-up. Check for requests afterwards, not before.
+    pub(crate) fn clear(&self) {
+        // Fails only if there was no wake-up.
+        let _ = rustix::io::read(&self.wake_fd, &mut [0; 8]);
     }
 
-    /// The next who waits for a snapshot.
+    /// The next pending request for a snapshot.
     pub(crate) fn next(&mut self) -> Option<oneshot::Sender<Arc<Snapshot>>> {
-        self.asked.try_recv().ok()
+        self.requests.try_recv().ok()
     }
 }
 
-/// Both ends.
+/// Creates both sides.
 pub(crate) fn shared() -> io::Result<(Shared, SnapshotRequests)> {
-    let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-    let (asking, asked) = mpsc::channel(ASKING);
-    let (said, _) = broadcast::channel(BATCHES);
+    let wake_fd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let (sender, receiver) = mpsc::channel(MAX_REQUESTS);
+    let (notifications, _) = broadcast::channel(BATCHES);
     let counters = Arc::new(SharedCounters::default());
     Ok((
-        Shared { bell: Arc::clone(&bell), asking, said, counters },
-        SnapshotRequests { bell, asked },
+        Shared { wake_fd: Arc::clone(&wake_fd), requests: sender, notifications, counters },
+        SnapshotRequests { wake_fd, requests: receiver },
     ))
 }
 
@@ -210,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_agent_gets_its_own_statistics() {
+    fn each_agent_is_joined_with_its_own_statistics() {
         let infos = [3, 5, 1].map(|agent| {
             let mut info = AgentInfo::NOBODY;
             info.agent = agent;
@@ -218,7 +217,7 @@ mod tests {
         });
         let stats =
             [5, 2, 1].map(|agent| (agent, AgentStats { payload: agent, ..AgentStats::EMPTY }));
-        let agents = put_together(&infos, &stats);
+        let agents = join(&infos, &stats);
         let found: Vec<_> = agents.iter().map(|it| (it.info.agent, it.stats.payload)).collect();
         assert_eq!(found, [(1, 1), (3, 0), (5, 5)]);
     }

@@ -1,4 +1,4 @@
-//! What the events have told of each agent.
+//! Statistics of each agent, collected from its events.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -9,33 +9,33 @@ use varta_observer::{AgentInfo, Event, ExitCause, ProgramName, What};
 use crate::state::exits::ExitCounts;
 use crate::state::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
 
-/// The pid by which an agent is called: in the daemon's namespace, else the one it claims.
+/// The pid to display for an agent: in the daemon's namespace, else the one it claims.
 pub(crate) const fn shown_pid(pid: u32, claimed_pid: u32) -> u32 {
     if pid == 0 { claimed_pid } else { pid }
 }
 
-/// What is kept of one agent; of those that are gone, the sum of it.
+/// The statistics of one agent, or the sum of those of several agents that are gone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AgentStats {
     pub(crate) name: ProgramName,
     pub(crate) pid: u32,
     pub(crate) claimed_pid: u32,
-    /// Whose process it is, if the kernel says so.
+    /// The user of the process, if the kernel attests it.
     pub(crate) uid: Option<u32>,
     pub(crate) unconfirmed: bool,
     pub(crate) status: Status,
     pub(crate) payload: u64,
     pub(crate) nonce: u64,
-    /// It has been called stalled and not been heard since.
+    /// A stall was reported, and no beat has arrived since.
     pub(crate) stalled: bool,
-    /// The observer may have missed its beats when it called it stalled.
+    /// When the stall was reported, the observer may have missed beats.
     pub(crate) deaf: bool,
-    /// When it was heard last, in the observer's time.
+    /// When the last beat arrived, in the observer's time.
     pub(crate) last_ns: u64,
     pub(crate) beats: u64,
-    /// Agents choose the nonces that this is derived from, so it stays at its maximum.
+    /// Saturates, because it is derived from nonces that agents choose.
     pub(crate) missed: u64,
-    /// Silences and, as published, exits that no silence came before.
+    /// Stalls and, as in varta-watch 0.2, exits without a preceding stall.
     pub(crate) stalls: u64,
     pub(crate) recoveries: u64,
     pub(crate) intervals: Intervals,
@@ -70,7 +70,7 @@ impl AgentStats {
     }
 }
 
-/// An agent whose process has ended.
+/// An agent whose process has exited.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Departed {
     pub(crate) agent: u64,
@@ -79,21 +79,31 @@ pub(crate) struct Departed {
     pub(crate) stats: AgentStats,
 }
 
-/// Those that ended last are listed so long, so that a scrape sees their last counts, but
-/// not more than so many.
+/// Exited agents stay listed for this long, so that a scrape sees their last counts, up to
+/// this number of agents.
 const LISTED_NS: u64 = 600_000_000_000;
 const MOST_LISTED: usize = 1_024;
 
-/// The books of all agents.
+/// The statistics of all agents.
+///
+/// - Input: every event, in the order in which the observer returns them, by
+///   [`note`](Self::note). An agent is added with its first event, and removed with its `Exit`
+///   or by [`remove_evicted`](Self::remove_evicted), because an eviction has no event.
+/// - Time: the observer's, taken from the events. [`expire_departed`](Self::expire_departed)
+///   has to be called before the list of exited agents is read, because no event may come.
+/// - Output: the statistics by agent; the agents that exited recently; and the sum of all that
+///   are in neither list, so that totals never decrease.
+/// - Order of calls: `note` first; then [`get_mut`](Self::get_mut) to add the name and uid,
+///   which only the observer knows.
 #[derive(Debug)]
 pub(crate) struct StatsTable {
     agents: HashMap<u64, AgentStats, BuildHasherDefault<ByNumber>>,
-    /// Those that ended last, in order of time.
+    /// Agents that exited recently, in order of time.
     pub(crate) departed: VecDeque<Departed>,
-    /// What those had that are neither followed nor listed.
+    /// The sum of the statistics of agents that are in neither list.
     pub(crate) gone: AgentStats,
-    pub(crate) endings: ExitCounts,
-    /// From an agent's deadline until its Stall was said.
+    pub(crate) exits: ExitCounts,
+    /// Time from an agent's deadline until its stall was reported.
     pub(crate) detection: Latencies,
     /// Failures of a socket.
     pub(crate) io_errors: u64,
@@ -106,7 +116,7 @@ impl StatsTable {
             agents: HashMap::default(),
             departed: VecDeque::new(),
             gone: AgentStats::EMPTY,
-            endings: ExitCounts::default(),
+            exits: ExitCounts::default(),
             detection: Latencies::EMPTY,
             io_errors: 0,
             threshold_ns,
@@ -125,13 +135,12 @@ impl StatsTable {
         self.agents.get_mut(&agent)
     }
 
-    /// Those of all agents, in no order.
-    pub(crate) fn of_agents(&self) -> Vec<(u64, AgentStats)> {
+    /// The statistics of all agents, in no order.
+    pub(crate) fn all(&self) -> Vec<(u64, AgentStats)> {
         self.agents.iter().map(|(agent, stats)| (*agent, *stats)).collect()
     }
 
-    /// Takes an event in. Answers what was known of its agent until then, if the event is
-    /// the agent's end.
+    /// Adds an event. If it is an exit, returns the final statistics of its agent.
     pub(crate) fn note(&mut self, event: &Event) -> Option<AgentStats> {
         self.io_errors += u64::from(matches!(event.what, What::Io { .. }));
         let about = event.about.as_ref()?;
@@ -164,10 +173,10 @@ impl StatsTable {
             What::Exit { cause, .. } => {
                 stats.stalls += u64::from(!stats.stalled);
                 let stats = self.agents.remove(&about.agent)?;
-                self.endings.note(&stats.name.to_string(), cause);
+                self.exits.note(&stats.name.to_string(), cause);
                 let (agent, at_ns) = (about.agent, event.observer_ns);
                 self.departed.push_back(Departed { agent, at_ns, cause, stats });
-                self.close_old(at_ns);
+                self.expire_departed(at_ns);
                 return Some(stats);
             }
             _ => {}
@@ -175,8 +184,8 @@ impl StatsTable {
         None
     }
 
-    /// Lists those no longer that have been listed long enough.
-    pub(crate) fn close_old(&mut self, now_ns: u64) {
+    /// Removes exited agents that have been listed for long enough.
+    pub(crate) fn expire_departed(&mut self, now_ns: u64) {
         let over = |first: &Departed| first.at_ns.saturating_add(LISTED_NS) <= now_ns;
         while self.departed.len() > MOST_LISTED || self.departed.front().is_some_and(over) {
             if let Some(departed) = self.departed.pop_front() {
@@ -189,28 +198,27 @@ impl StatsTable {
         self.agents.is_empty()
     }
 
-    /// The numbers of all agents that have a book.
-    pub(crate) fn numbers(&self) -> Vec<u64> {
+    /// The numbers of all agents.
+    pub(crate) fn agent_numbers(&self) -> Vec<u64> {
         self.agents.keys().copied().collect()
     }
 
-    /// Closes the book of an agent that made room for another. Returns it, if there is one.
-    pub(crate) fn strike_out(&mut self, agent: u64) -> Option<AgentStats> {
+    /// Removes an agent that the observer evicted, and returns its statistics.
+    pub(crate) fn remove_evicted(&mut self, agent: u64) -> Option<AgentStats> {
         let stats = self.agents.remove(&agent)?;
         self.gone.absorb(&stats);
         Some(stats)
     }
 }
 
-/// Agents are numbered in order, so their numbers spread them by themselves, and who goes
-/// through all of them goes through memory in order too.
+/// A hash for agents' numbers. They are consecutive, so they are spread evenly without
+/// hashing, and iterating over agents in order accesses memory in order.
 #[derive(Debug, Default)]
 struct ByNumber(u64);
 
 impl Hasher for ByNumber {
     fn finish(&self) -> u64 {
-        // A table takes the place from the low bits, and tells those in one place apart by
-        // the high ones.
+        // The table uses the low bits for the slot, and the high bits to compare entries.
         self.0 ^ self.0.rotate_right(7)
     }
 

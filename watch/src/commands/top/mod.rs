@@ -1,4 +1,4 @@
-//! `top`: who is followed and how they are, live in a terminal.
+//! `top`: the agents and their state, live in a terminal.
 
 mod view;
 
@@ -11,34 +11,34 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
 use super::Failure;
-use crate::server::control::client::{Connection, Whom};
+use crate::server::control::client::{Connection, Target};
 use crate::server::control::protocol::{Report, Row};
 
 /// Show agents live in the terminal
 ///
-/// Those that need a look stand first. Keys: q ends, s sorts by something else, arrows and
-/// page keys move.
+/// Agents that need attention come first. Keys: q quits, s changes the sort order, the arrow
+/// and page keys scroll.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// How often to ask the daemon
+    /// Time between two updates
     #[arg(long, value_name = "MS", default_value_t = 1000, value_parser = clap::value_parser!(u64).range(100..))]
     every_ms: u64,
-    /// What stands first
+    /// Sort order
     #[arg(long, value_name = "ORDER", value_enum, default_value_t = Order::State)]
     sort: Order,
     #[command(flatten)]
-    whom: Whom,
+    target: Target,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Order {
-    /// The worst
+    /// Worst state first
     State,
-    /// The program's name
+    /// By program name
     Name,
-    /// The longest silence
+    /// Longest silence first
     Age,
-    /// The most beats
+    /// Most beats first
     Beats,
 }
 
@@ -75,12 +75,10 @@ impl Order {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if !io::stdout().is_terminal() {
-        return Err(Failure::new(
-            "top needs a terminal; for scripts there are check and events",
-        ));
+        return Err(Failure::new("top needs a terminal; use check or events in scripts"));
     }
-    // Before the screen is taken, so that it can be read why there is nothing to see.
-    let mut connection = arguments.whom.connect().map_err(Failure::new)?;
+    // Connect before switching the screen, so that an error stays readable.
+    let mut connection = arguments.target.connect().map_err(Failure::new)?;
     let report = connection.report().map_err(Failure::new)?;
     let mut top = Top {
         arguments,
@@ -102,9 +100,9 @@ struct Top<'a> {
     connection: Option<Connection>,
     report: Report,
     order: Order,
-    /// The first row that is shown.
+    /// The first visible row.
     first: usize,
-    /// Why the report is not of now.
+    /// Why the last update failed.
     trouble: Option<String>,
 }
 
@@ -118,7 +116,7 @@ impl Top<'_> {
             terminal.draw(|frame| view::draw(frame, self))?;
             if event::poll(next.saturating_duration_since(Instant::now()))? {
                 match event::read()? {
-                    Event::Key(key) if ends(&key) => return Ok(()),
+                    Event::Key(key) if quits(&key) => return Ok(()),
                     Event::Key(key) if key.kind == KeyEventKind::Press => self.press(key.code),
                     _ => {}
                 }
@@ -130,11 +128,11 @@ impl Top<'_> {
         }
     }
 
-    /// Asks anew; a daemon that was restarted is found again.
+    /// Fetches a new report, and reconnects if the daemon was restarted.
     fn refresh(&mut self) -> io::Result<()> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => self.arguments.whom.connect()?,
+            None => self.arguments.target.connect()?,
         };
         self.report = connection.report()?;
         self.connection = Some(connection);
@@ -154,7 +152,7 @@ impl Top<'_> {
     }
 }
 
-fn ends(key: &KeyEvent) -> bool {
+fn quits(key: &KeyEvent) -> bool {
     let interrupt =
         key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
     interrupt || matches!(key.code, KeyCode::Char('q') | KeyCode::Esc)

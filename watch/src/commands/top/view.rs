@@ -1,4 +1,4 @@
-//! How it looks.
+//! Draws the screen of `top`.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
@@ -9,10 +9,10 @@ use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table};
 use super::Top;
 use crate::server::control::protocol::{Gone, Report, Row, State};
 
-/// Lines for those that are gone.
+/// The maximum number of lines for agents that are gone.
 const MOST_GONE: u16 = 6;
 
-/// A state is a word, and a colour besides.
+/// The colour of a state, which is printed as a word too.
 const fn colour(state: State) -> Color {
     match state {
         State::Ok => Color::Green,
@@ -104,10 +104,10 @@ fn keys_of(top: &Top<'_>) -> Line<'static> {
         return Line::styled(trouble.clone(), Style::new().fg(Color::Red).bold());
     }
     let order = top.order.name();
-    Line::raw(format!("q ends  s sorts (now by {order})  arrows and page keys move"))
+    Line::raw(format!("q quit  s sort (by {order})  arrows, page keys: scroll"))
 }
 
-/// A time in a few characters.
+/// Formats a time in few characters.
 fn time(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms}ms"),
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_abbreviated() {
+    fn times_are_formatted_in_few_characters() {
         for (ms, text) in [
             (0, "0ms"),
             (999, "999ms"),

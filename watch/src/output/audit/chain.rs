@@ -1,4 +1,4 @@
-//! The chain of hashes, as in the published schema, version 2.
+//! The hash chain, in version 2 of the schema of varta-watch 0.2.
 
 use std::fmt;
 
@@ -14,10 +14,10 @@ const DOMAIN: &[u8] = b"VARTA-AUDIT-v2";
 pub(crate) struct Link([u8; 32]);
 
 impl Link {
-    /// What stands before the first.
+    /// The link before the first line.
     pub(super) const NONE: Self = Self([0; 32]);
 
-    /// The link after this one: over a line's kind, and the line without its last column.
+    /// The next link: a hash of a line's kind, and of the line without its last column.
     pub(super) fn next(&self, kind: &str, body: &str) -> Self {
         let mut hash = Context::new(&SHA256);
         for part in [DOMAIN, b"\0", kind.as_bytes(), b"\0", &self.0, b"\0", body.as_bytes()] {
@@ -49,17 +49,17 @@ impl fmt::Display for Link {
     }
 }
 
-/// A line taken apart.
+/// A parsed line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Line<'a> {
     pub(super) seq: u64,
     pub(super) kind: &'a str,
-    /// All but the last column.
+    /// The line without its last column.
     pub(super) body: &'a str,
-    /// None where none was kept.
+    /// None if the line has no hash.
     pub(super) link: Option<Link>,
-    /// Of a boot: the link that it goes on from.
-    pub(super) goes_on_from: Option<Link>,
+    /// For a boot line: the link that it continues from.
+    pub(super) continues_from: Option<Link>,
 }
 
 impl<'a> Line<'a> {
@@ -73,11 +73,11 @@ impl<'a> Line<'a> {
             "-" => None,
             hex => Some(Link::from_hex(hex)?),
         };
-        let goes_on_from = match kind {
+        let continues_from = match kind {
             "boot" => columns.nth(1).and_then(Link::from_hex),
             _ => None,
         };
-        Some(Self { seq, kind, body, link, goes_on_from })
+        Some(Self { seq, kind, body, link, continues_from })
     }
 }
 
@@ -85,7 +85,7 @@ impl<'a> Line<'a> {
 mod tests {
     use super::*;
 
-    /// The expected hashes were computed with Python's hashlib.
+    /// The expected values were computed with Python's hashlib.
     #[test]
     fn a_link_is_sha256_of_domain_kind_previous_link_and_body() {
         let first = Link::NONE.next("boot", "1\t0\t0\tboot\t7\t-\tfresh");

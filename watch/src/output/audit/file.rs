@@ -1,5 +1,5 @@
-//! The file: opened where the last one left off, written in whole lines, rotated when it is
-//! large.
+//! The audit log file. It continues the existing log, is written in whole lines, and is rotated
+//! when it is too large.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -21,8 +21,8 @@ use crate::state::counters::Audit as SharedCounters;
 
 const MODE: u32 = 0o600;
 
-/// The daemon's log names a line of the audit log at least once in this many.
-const LINES_AN_ANCHOR: u64 = 1000;
+/// An anchor is logged at least once per this many lines.
+const LINES_PER_ANCHOR: u64 = 1000;
 
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -41,7 +41,7 @@ pub(crate) struct AuditFile {
     file: File,
     length: u64,
     chain: Chain,
-    /// The line that the daemon's log named last.
+    /// The line of the last anchor.
     anchored: u64,
     unsynced: u32,
     synced: Instant,
@@ -76,8 +76,8 @@ impl AuditFile {
                     warn!(
                         file = %path.display(),
                         bytes = cut_off,
-                        "the audit log ended in the middle of a line, which was cut off; it goes \
-                         on after line number {line}"
+                        "the audit log ended with an unfinished line, which was removed; it \
+                         continues after line number {line}"
                     );
                     reason = "corrupt_tail";
                 } else if length > 0 {
@@ -93,14 +93,14 @@ impl AuditFile {
                 file = rotation::replace(path, MODE, |_| Ok(()))?;
                 warn!(
                     file = %path.display(),
-                    "the audit log cannot be continued: {why}; it was renamed, and a new log \
-                     begins"
+                    "the existing audit log cannot be continued: {why}; it was renamed, and a new \
+                     log begins"
                 );
                 reason = "schema_drift";
             }
         }
-        let (seq, goes_on_from) = last.unwrap_or((0, None));
-        let link = goes_on_from.unwrap_or(Link::NONE);
+        let (seq, continues_from) = last.unwrap_or((0, None));
+        let link = continues_from.unwrap_or(Link::NONE);
         let mut audit = Self {
             rotation: Rotation::new(path.clone(), MODE, options.max_bytes),
             file,
@@ -111,7 +111,7 @@ impl AuditFile {
             synced: Instant::now(),
             options,
         };
-        let (chain, boot) = audit.chain.boot(goes_on_from, reason)?;
+        let (chain, boot) = audit.chain.boot(continues_from, reason)?;
         let header = if length == 0 { format!("{HEADER}\n") } else { String::new() };
         audit.append(chain, &format!("{header}{boot}"))?;
         audit.file.sync_data()?;
@@ -144,12 +144,12 @@ impl AuditFile {
         Ok(())
     }
 
-    /// Has the disk keep what was written, if it is time for that.
+    /// Syncs the file if it is time to.
     pub(crate) fn sync_if_due(&mut self, counters: &SharedCounters) -> io::Result<()> {
-        let anchor = self.chain.seq.saturating_sub(self.anchored) >= LINES_AN_ANCHOR;
-        let often = anchor || self.unsynced >= self.options.sync_every;
-        let long = self.next_sync().is_some_and(|left| left.is_zero());
-        if self.unsynced > 0 && (often || long) {
+        let anchor = self.chain.seq.saturating_sub(self.anchored) >= LINES_PER_ANCHOR;
+        let enough = anchor || self.unsynced >= self.options.sync_every;
+        let expired = self.next_sync().is_some_and(|left| left.is_zero());
+        if self.unsynced > 0 && (enough || expired) {
             self.sync(counters)?;
         }
         if anchor {
@@ -158,13 +158,13 @@ impl AuditFile {
         Ok(())
     }
 
-    /// In how long lines that wait are to be synced though no others come.
+    /// The time until unsynced lines have to be synced, if there are any.
     pub(crate) fn next_sync(&self) -> Option<Duration> {
         let interval = self.options.sync_interval.filter(|_| self.unsynced > 0)?;
         Some(interval.saturating_sub(self.synced.elapsed()))
     }
 
-    /// Has the disk keep all that was written. Nothing more will be.
+    /// Syncs and closes the file.
     pub(crate) fn end(mut self, counters: &SharedCounters) -> io::Result<()> {
         self.sync(counters)?;
         self.anchor();
@@ -182,20 +182,20 @@ impl AuditFile {
         Ok(())
     }
 
-    /// Names the last line in the daemon's log, where whoever changes the file cannot reach
-    /// it once it has been shipped. Only of lines that the disk has.
+    /// Logs the number and hash of the last line. Call this only after a sync. Once that log
+    /// line has been shipped, someone who changes the audit log cannot change the anchor.
     fn anchor(&mut self) {
         let Chain { seq, link } = self.chain;
         info!(
             file = %self.options.path.display(),
             seq,
             hash = %link,
-            "audit log anchor; `varta-watch audit verify --at-least` takes seq and hash"
+            "audit log anchor; pass seq and hash to `varta-watch audit verify --at-least`"
         );
         self.anchored = seq;
     }
 
-    /// One line, in one write; if it fails, nothing of it stays.
+    /// Appends a line in one write. If that fails, the file is unchanged.
     fn append(&mut self, chain: Chain, line: &str) -> io::Result<()> {
         if let Err(error) = self.file.write_all_at(line.as_bytes(), self.length) {
             self.file.set_len(self.length)?;
@@ -207,8 +207,8 @@ impl AuditFile {
         Ok(())
     }
 
-    /// The new file has its first line before it takes the old one's place, so that the chain
-    /// goes on from it whatever happens.
+    /// The new file gets its first line before it replaces the old one, so that the chain
+    /// continues from it whatever happens.
     fn rotate(&mut self) {
         let (mut chain, mut length) = (self.chain, 0);
         let old = &self.file;
@@ -229,11 +229,11 @@ impl AuditFile {
 }
 
 impl Chain {
-    /// The line after this one.
+    /// The next line.
     fn line(self, kind: &str, at_ns: u64, rest: &str) -> io::Result<(Self, String)> {
         let Some(seq) = self.seq.checked_add(1) else {
             return Err(io::Error::other(
-                "its line numbers have reached 2^64-1; move the file away to begin a new log",
+                "the line numbers have reached 2^64-1; move the file away to begin a new log",
             ));
         };
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -242,15 +242,15 @@ impl Chain {
         Ok((Self { seq, link }, format!("{body}\t{link}\n")))
     }
 
-    /// The line that says which process writes from here on.
-    fn boot(self, goes_on_from: Option<Link>, reason: &str) -> io::Result<(Self, String)> {
-        let before = goes_on_from.map_or_else(|| "-".to_owned(), |link| link.to_string());
+    /// The line that records which process writes from here on.
+    fn boot(self, continues_from: Option<Link>, reason: &str) -> io::Result<(Self, String)> {
+        let before = continues_from.map_or_else(|| "-".to_owned(), |link| link.to_string());
         self.line("boot", 0, &format!("{}\t{before}\t{reason}", std::process::id()))
     }
 }
 
-/// The last line of PATH.1, which the log goes on from if a rotation was interrupted before
-/// the new file had taken its place.
+/// The last line of PATH.1. The log continues from it if a rotation was interrupted before the
+/// new file had replaced the old one.
 fn last_of_previous(path: &Path) -> Option<Last> {
     let previous = rotation::previous(path);
     files::check(&previous).ok()?;

@@ -1,8 +1,8 @@
-//! The audit log: what recovery did and refused, a line each. Every line carries a hash over
-//! itself and the hash before it, so that a line that was changed or removed is noticed, as
-//! long as those after it are as they were written. The hashes have no key: lines removed
-//! from the end, or all rewritten, are noticed only by comparison with a line that was noted
-//! elsewhere. The daemon's log holds such anchors.
+//! The audit log, with a line for each recovery action and refusal. Every line contains a hash
+//! of itself and of the previous hash, so that a changed or removed line is detected as long as
+//! the lines after it are unchanged. The hashes have no key. So it can only be detected by
+//! comparison with a line known from elsewhere that lines were removed from the end, or that
+//! all lines were rewritten. The daemon's log contains such anchors.
 
 mod chain;
 mod file;

@@ -1,4 +1,4 @@
-//! A decision as a line: its kind, and the columns after it.
+//! Formats a decision as a line: its kind, and the columns after it.
 
 use crate::config::Command;
 use crate::recovery::{Completed, Decision, Exit, Step};
@@ -18,7 +18,7 @@ pub(super) fn kind(decision: &Decision) -> &'static str {
     }
 }
 
-/// The columns from the agent's pid on.
+/// The columns, beginning with the agent's pid.
 pub(super) fn columns(decision: &Decision, command: &Command) -> String {
     let pid = decision.pid;
     match &decision.what {
@@ -57,7 +57,7 @@ fn outcome(completed: &Completed) -> String {
     )
 }
 
-/// Text that divides no columns and no lines.
+/// Replaces control characters, which would break columns and lines.
 fn one_column(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }

@@ -1,5 +1,5 @@
-//! Where an audit log leaves off: its last line, however long that is, and what a write that
-//! was interrupted has left behind it.
+//! Finds the last line of an audit log, however long that is, and the remains of an interrupted
+//! write after it.
 
 use std::fs::File;
 use std::io;
@@ -7,22 +7,22 @@ use std::os::unix::fs::FileExt;
 
 use super::chain::{HEADER, Line, Link};
 
-/// How much is read at a time while a line's beginning is looked for.
+/// How much to read at a time when searching for the beginning of a line.
 const BLOCK: usize = 64 * 1024;
 
-/// A line is longer only if it was not written by this daemon.
+/// The maximum length of a line that a daemon writes.
 const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 
-/// The number of the last line, and its hash, which one that varta 0.2 has written may lack.
+/// The number of the last line, and its hash, which a line of varta-watch 0.2 may lack.
 pub(super) type Last = (u64, Option<Link>);
 
-/// What a file holds.
+/// The end of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Tail {
-    /// Something else than an audit log, or one whose last line cannot be read.
+    /// Not an audit log, or one whose last line cannot be read.
     Unreadable(&'static str),
-    /// Whole lines up to `length`, and perhaps a part of one. `last` is None if there is no
-    /// line but the header; with a length of 0, there is no header either.
+    /// Whole lines up to `length`, then `cut_off` bytes of an unfinished one. `last` is None if
+    /// there is only a header; with a length of 0, there is no header either.
     Log { length: u64, cut_off: u64, last: Option<Last> },
 }
 
@@ -37,17 +37,17 @@ impl Tail {
             file.read_exact_at(&mut begins, 0)?;
             return Ok(match header.starts_with(&begins) {
                 true => Self::Log { length, cut_off, last: None },
-                false => Self::Unreadable("it does not begin as an audit log does"),
+                false => Self::Unreadable("it does not begin like an audit log"),
             });
         }
         let first_line = format!("{HEADER}\n");
         let mut head = vec![0; first_line.len()];
         if length < head.len() as u64 {
-            return Ok(Self::Unreadable("it does not begin as an audit log does"));
+            return Ok(Self::Unreadable("it does not begin like an audit log"));
         }
         file.read_exact_at(&mut head, 0)?;
         if head != first_line.as_bytes() {
-            return Ok(Self::Unreadable("it does not begin as an audit log does"));
+            return Ok(Self::Unreadable("it does not begin like an audit log"));
         }
         if length == head.len() as u64 {
             return Ok(Self::Log { length, cut_off, last: None });
@@ -64,7 +64,7 @@ impl Tail {
     }
 }
 
-/// Where the line begins that `end` is in: after the newline before it, or at 0.
+/// The beginning of the line that contains `end`: after the newline before it, or 0.
 fn after_newline(file: &File, mut end: u64) -> io::Result<u64> {
     let mut block = vec![0; BLOCK];
     while end > 0 {

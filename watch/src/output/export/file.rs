@@ -1,4 +1,4 @@
-//! The file itself: appended to in whole lines, rotated when it is large.
+//! The export file. Whole lines are appended, and it is rotated when it is too large.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -10,10 +10,10 @@ use tracing::warn;
 use crate::output::files;
 use crate::output::rotation::Rotation;
 
-/// A line that was cut off is not longer than this.
+/// The maximum length of an unfinished line.
 const LONGEST_LINE: u64 = 4096;
 
-/// Its lines name processes, which is nothing for everybody to read.
+/// Not readable by all users, because the lines name processes.
 const MODE: u32 = 0o640;
 
 #[derive(Debug, Clone)]
@@ -49,7 +49,7 @@ impl ExportFile {
         &self.path
     }
 
-    /// Writes lines; if that fails, no part of one stays.
+    /// Writes lines. If that fails, the file is unchanged.
     pub(super) fn write(&mut self, text: &str, lines: u64) -> io::Result<()> {
         if text.is_empty() {
             return Ok(());
@@ -67,7 +67,7 @@ impl ExportFile {
         Ok(())
     }
 
-    /// Has the disk keep what was written, if it is time for that.
+    /// Syncs the file if it is time to.
     pub(super) fn sync_if_due(&mut self) -> io::Result<()> {
         let due = self.sync_every > 0 && self.unsynced >= self.sync_every;
         if due { self.sync() } else { Ok(()) }
@@ -88,7 +88,7 @@ impl ExportFile {
     }
 }
 
-/// Opens a file at its end. What a daemon that was killed has left of a line is cut off.
+/// Opens a file at its end, and removes an unfinished line that a killed daemon left there.
 fn open(path: &Path) -> io::Result<(File, u64)> {
     let mut file = files::open(path, MODE)?;
     let length = file.seek(SeekFrom::End(0))?;
@@ -100,7 +100,7 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
         warn!(
             file = %path.display(),
             bytes = cut_off,
-            "the export file ended in the middle of a line, which was cut off"
+            "the export file ended with an unfinished line, which was removed"
         );
         file.set_len(length - cut_off)?;
     }

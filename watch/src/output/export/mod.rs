@@ -1,4 +1,4 @@
-//! The export file: a line for each event, formatted and written by a thread of its own.
+//! The export file, with a line for each event. A separate thread formats and writes the lines.
 
 mod file;
 mod tsv;
@@ -19,32 +19,32 @@ use crate::output::json;
 use crate::state::Shared;
 use file::ExportFile;
 
-/// Batches that may wait to be written; the lines of a further one are lost, and counted.
+/// The length of the queue, in batches. The lines of further batches are lost and counted.
 const WAITING: usize = 4096;
 
-/// The writer rests so long after each write: what comes meanwhile is written in one go, and
-/// wakes nobody.
-const REST: Duration = Duration::from_millis(5);
+/// The pause after each write. Events of this time are written together, and do not wake the
+/// writer.
+const PAUSE: Duration = Duration::from_millis(5);
 
-/// A failing disk is complained about so often.
-const COMPLAINT: Duration = Duration::from_secs(10);
+/// The minimum time between two log lines about a failing disk.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-const NOT_SYNCED: &str = "export file not synced";
+const NOT_SYNCED: &str = "cannot sync the export file";
 
-/// What is written of an event.
+/// An event to write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) event: Event,
     pub(crate) name: ProgramName,
-    /// The last nonce that the agent has sent.
+    /// The agent's last nonce.
     pub(crate) nonce: u64,
-    /// Of an exit: the agent had been called stalled already.
+    /// For an exit: whether the agent was stalled before.
     pub(crate) stalled: bool,
 }
 
 enum Message {
     Entries(Vec<Entry>),
-    /// Agents that made room.
+    /// Agents that the observer evicted.
     Evicted {
         at_ns: u64,
         pids: Vec<u32>,
@@ -52,7 +52,7 @@ enum Message {
     End,
 }
 
-/// The watching thread's end.
+/// The event loop's side.
 #[derive(Debug)]
 pub(crate) struct Feed {
     messages: SyncSender<Message>,
@@ -68,9 +68,9 @@ pub(crate) fn start(
 ) -> io::Result<Feed> {
     let file = ExportFile::open(options)?;
     let (messages, waiting) = sync_channel(WAITING);
-    let writer = Writer { file, format, shared: shared.clone(), complained: None };
+    let writer = Writer { file, format, shared: shared.clone(), logged_at: None };
     let writer = thread::Builder::new().name("export".to_owned()).spawn(move || {
-        priority::behind();
+        priority::lower();
         writer.run(&waiting);
     })?;
     Ok(Feed { messages, writer, shared })
@@ -91,12 +91,12 @@ impl Feed {
         }
     }
 
-    /// Has the rest written and synced.
+    /// Writes and syncs the rest, and ends the thread.
     pub(crate) fn end(self) {
-        // The writer makes room; if it is gone there is nothing left to end.
+        // Waits for room in the queue. Fails only if the writer has ended already.
         let _ = self.messages.send(Message::End);
         if self.writer.join().is_err() {
-            error!("the export's thread has panicked");
+            error!("the export thread has panicked");
         }
     }
 }
@@ -105,7 +105,7 @@ struct Writer {
     file: ExportFile,
     format: ExportFormat,
     shared: Shared,
-    complained: Option<Instant>,
+    logged_at: Option<Instant>,
 }
 
 impl Writer {
@@ -135,15 +135,15 @@ impl Writer {
             }
             self.write(&text, lines);
             if !ending {
-                thread::sleep(REST);
+                thread::sleep(PAUSE);
             }
         }
         if let Err(error) = self.file.sync() {
-            self.complain(&error, NOT_SYNCED);
+            self.log_failure(&error, NOT_SYNCED);
         }
     }
 
-    /// Answers how many lines it took.
+    /// Returns the number of lines written.
     fn write_entry(&self, entry: &Entry, text: &mut String) -> u64 {
         match self.format {
             ExportFormat::Tsv => tsv::entry(entry, text),
@@ -160,17 +160,17 @@ impl Writer {
             Ok(()) => counters.lines.add(lines),
             Err(error) => {
                 counters.lost.add(lines);
-                return self.complain(&error, "export lines lost");
+                return self.log_failure(&error, "export lines lost");
             }
         }
         if let Err(error) = self.file.sync_if_due() {
-            self.complain(&error, NOT_SYNCED);
+            self.log_failure(&error, NOT_SYNCED);
         }
     }
 
-    fn complain(&mut self, error: &io::Error, what: &str) {
-        if self.complained.is_none_or(|at| at.elapsed() > COMPLAINT) {
-            self.complained = Some(Instant::now());
+    fn log_failure(&mut self, error: &io::Error, what: &str) {
+        if self.logged_at.is_none_or(|at| at.elapsed() > LOG_INTERVAL) {
+            self.logged_at = Some(Instant::now());
             error!(%error, file = %self.file.path().display(), "{what}");
         }
     }

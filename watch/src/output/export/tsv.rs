@@ -1,4 +1,4 @@
-//! The published columns: time, kind, pid, nonce, status, payload.
+//! The columns of varta-watch 0.2: time, kind, pid, nonce, status, payload.
 
 use std::fmt::Write;
 
@@ -7,8 +7,8 @@ use varta_observer::What;
 use super::Entry;
 use crate::state::stats::shown_pid;
 
-/// Writes an event's lines, and says how many there are. What the published daemon has no
-/// kind for is a line of a new kind; an exit is also the stall that it would have become.
+/// Writes the lines of an event, and returns their number. Events that varta-watch 0.2 does not
+/// have get lines of new kinds. An exit also gets the stall line that 0.2 would write.
 pub(super) fn entry(entry: &Entry, text: &mut String) -> u64 {
     let Entry { event, nonce, stalled, .. } = entry;
     let (at, kind) = (event.observer_ns, event.what.name());

@@ -1,26 +1,26 @@
-//! A limit on log lines of one kind, so that a user whose processes crash in a loop cannot
-//! fill the log, nor make its collector drop the lines of everybody else.
+//! Limits the log lines of one kind, so that a user whose processes crash in a loop can neither
+//! fill the log nor make its collector drop the lines of other users.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use tracing::{Level, info, warn};
 
-/// Lines about the agents of one user in a window.
+/// Maximum number of lines about the agents of one user in a window.
 const MOST_OF_A_UID: u64 = 20;
 
-/// Lines in a window. journald accepts 10,000 in 30 seconds.
+/// Maximum number of lines in a window. journald accepts 10,000 in 30 seconds.
 const MOST: u64 = 100;
 
 const WINDOW_NS: u64 = 1_000_000_000;
 
-/// Users with a count of their own in a window. Further ones share one.
+/// Maximum number of users with a count of their own in a window. Further ones share one.
 const MOST_UIDS: usize = 1024;
 
-/// Users that a summary names.
+/// Maximum number of users that a summary names.
 const NAMED: usize = 3;
 
-/// Admits a number of lines a second, and counts the others by user for a summary.
+/// Admits a limited number of lines per second, and counts the others by user for a summary.
 #[derive(Debug, Default)]
 pub(crate) struct LineLimit {
     window_began_ns: u64,
@@ -29,13 +29,13 @@ pub(crate) struct LineLimit {
     users: BTreeMap<User, Lines>,
 }
 
-/// Whose agent a line is about.
+/// The user whose agent a line is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum User {
     Uid(u32),
-    /// The kernel attests no uid: a sender over a network.
+    /// The sender is on a network, so the kernel attests no uid.
     Unknown,
-    /// One of those that have no count of their own.
+    /// A user without a count of its own.
     Other,
 }
 
@@ -74,13 +74,13 @@ impl LineLimit {
         admitted
     }
 
-    /// When the lines that were left out are to be summed up, if there are any.
+    /// When the next summary is due, if lines were left out.
     pub(crate) fn due_ns(&self) -> Option<u64> {
         (self.left_out > 0).then(|| self.window_ends_ns())
     }
 
-    /// Logs one line for all that were left out, once the window is over. `level` is that of
-    /// the lines: INFO, or any other for a warning.
+    /// Logs one summary of the lines that were left out, once the window is over. `level` is
+    /// the level of those lines. Levels other than INFO make the summary a warning.
     pub(crate) fn sum_up(&mut self, now_ns: u64, kind: &str, level: Level) {
         const MESSAGE: &str = "too many log lines of this kind in a second; some were left out";
         let Some(LeftOut { count, by_uid: uids }) = self.take_left_out(now_ns) else { return };
@@ -128,14 +128,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_user_cannot_use_up_the_lines_of_another() {
+    fn one_user_cannot_use_up_the_log_lines_of_another() {
         let mut limit = LineLimit::default();
         let admitted = (0..500).filter(|_| limit.admits(5, Some(1000))).count() as u64;
         assert_eq!(admitted, MOST_OF_A_UID);
         assert!(limit.admits(6, Some(0)));
         assert!(limit.admits(7, None));
         assert_eq!(limit.take_left_out(limit.due_ns().unwrap() - 1), None);
-        // The summary counts all lines until it is taken.
+        // Lines that arrive before the summary is taken are included.
         assert!(!limit.admits(WINDOW_NS * 2, Some(1000)));
         let left_out = limit.take_left_out(WINDOW_NS * 2).unwrap();
         let count = 500 - MOST_OF_A_UID + 1;
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn all_users_together_have_a_limit_and_the_summary_names_the_worst() {
+    fn all_users_together_have_a_limit_and_the_worst_are_named() {
         let mut limit = LineLimit::default();
         let (mut admitted, mut lines) = (0, 0);
         for uid in 0..3 * u32::try_from(MOST_UIDS).unwrap() {

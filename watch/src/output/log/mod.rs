@@ -1,5 +1,5 @@
-//! The log: a line for each message on stderr, written by a thread of its own, because a
-//! reader that has stopped reading must not stop the watch.
+//! The log: a line on stderr for each message. A separate thread writes the lines, because a
+//! stuck reader must not block the event loop.
 
 mod limit;
 
@@ -23,26 +23,26 @@ use crate::state::counters::Count;
 
 pub(crate) use limit::LineLimit;
 
-/// Lines that may wait to be written; further ones are lost, and counted.
+/// The length of the queue, in lines. Further lines are lost and counted.
 const WAITING: usize = 4096;
 
-/// How long the end of the daemon waits for the last lines.
+/// Maximum time to wait for the last lines at shutdown.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
-/// Writes what is logged until it is dropped.
+/// The running log. Dropping it writes the last lines and ends the thread.
 #[derive(Debug)]
 pub(crate) struct Log {
     lines: Option<SyncSender<String>>,
     writer: Option<JoinHandle<()>>,
 }
 
-/// Begins to log.
+/// Starts logging.
 pub(crate) fn start(logging: &Logging, shared: Shared) -> io::Result<Log> {
     let (lines, waiting) = sync_channel(WAITING);
     let writer = thread::Builder::new().name("log".to_owned()).spawn({
         let shared = shared.clone();
         move || {
-            priority::behind();
+            priority::lower();
             write_lines(&waiting, &shared.counters().log_lost);
         }
     })?;
@@ -68,14 +68,14 @@ fn level(logging: &Logging) -> LevelFilter {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        // The layer keeps its sender, so the end is said with an empty line.
+        // The layer keeps its sender, so an empty line marks the end.
         if let Some(lines) = self.lines.take() {
             let _ = lines.try_send(String::new());
         }
         let end = Instant::now() + LAST_LINES;
         while let Some(writer) = self.writer.take() {
             if writer.is_finished() {
-                // What it has written is all it had to say.
+                // The thread returns nothing.
                 let _ = writer.join();
             } else if Instant::now() < end {
                 self.writer = Some(writer);
@@ -87,26 +87,26 @@ impl Drop for Log {
 
 fn write_lines(waiting: &Receiver<String>, lost: &Count) {
     let mut stderr = io::stderr();
-    let mut told = 0;
+    let mut reported = 0;
     for line in waiting {
         if line.is_empty() {
             return;
         }
         if stderr.write_all(line.as_bytes()).is_err() {
-            // A disk that was full may have room again.
+            // The error may be temporary, such as a full disk.
             lost.one();
             continue;
         }
         let lost = lost.get();
-        if lost > told {
-            let line = format!("{} log lines were lost: they found no room", lost - told);
+        if lost > reported {
+            let line = format!("{} log lines were lost: the queue was full", lost - reported);
             let _ = writeln!(stderr, "{}", serde_json::json!({ "level": "warn", "msg": line }));
-            told = lost;
+            reported = lost;
         }
     }
 }
 
-/// Puts messages into lines.
+/// Formats messages as lines.
 struct Lines {
     lines: SyncSender<String>,
     shared: Shared,
@@ -123,8 +123,8 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 }
 
-fn level_name(about: &Metadata<'_>) -> &'static str {
-    match *about.level() {
+fn level_name(metadata: &Metadata<'_>) -> &'static str {
+    match *metadata.level() {
         tracing::Level::ERROR => "error",
         tracing::Level::WARN => "warn",
         tracing::Level::INFO => "info",
@@ -138,7 +138,7 @@ fn json(event: &Event<'_>, now: Duration) -> String {
     let message = fields.0.remove("msg").unwrap_or_default();
     let (ns, level) = (now.as_nanos(), level_name(event.metadata()));
     let rest = Value::Object(fields.0).to_string();
-    // When, how bad and what stand first, for whoever reads along.
+    // Time, level and message come first, for human readers.
     match rest.strip_prefix('{') {
         Some(rest) if rest != "}" => {
             format!("{{\"ts_ns\":{ns},\"level\":\"{level}\",\"msg\":{message},{rest}\n")

@@ -1,4 +1,4 @@
-//! How many commands may start: for the host, and for a uid that has had none.
+//! The budget: how many commands may start in total, and for a uid that has had none.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,13 +6,13 @@ use super::Rules;
 
 type Uid = Option<u32>;
 
-/// The commands that were started in the last window, and those that run.
+/// The commands that were started in the last window, and those that are running.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     started: VecDeque<(u64, Uid)>,
     /// By agent.
     running: HashMap<u64, Uid>,
-    /// How often each uid is in the two above.
+    /// How many entries each uid has in the two fields above.
     uses: HashMap<Uid, usize>,
 }
 
@@ -22,15 +22,15 @@ impl Budget {
     }
 
     /// Whether a command for an agent of this uid may start. When the budget is spent, a uid
-    /// without a command in it still gets one: nobody's crashes keep recovery from others.
-    /// All of these together are not more than the budget again.
+    /// without a command in it still gets one, so that the crashes of one user do not block
+    /// recovery for others. The total is at most twice the budget.
     pub(super) fn admits(&self, rules: &Rules, uid: Uid) -> bool {
         let within = |most| self.started.len() < most && self.running.len() < most;
         within(rules.budget)
             || !self.uses.contains_key(&uid) && within(rules.budget.saturating_mul(2))
     }
 
-    /// When a start that waits may be admitted though no command ends.
+    /// When a waiting start may be admitted even if no command exits.
     pub(super) fn next_room(&self, rules: &Rules) -> Option<u64> {
         self.started.front().map(|(at, _)| at.saturating_add(rules.window_ns))
     }
@@ -56,7 +56,7 @@ impl Budget {
         }
     }
 
-    /// The latest start has not taken place.
+    /// Reverts the latest start, which did not take start.
     pub(super) fn take_back(&mut self, agent: u64) {
         self.end(agent);
         if let Some((_, uid)) = self.started.pop_back() {

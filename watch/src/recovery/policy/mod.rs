@@ -1,12 +1,12 @@
-//! When a command is run: decided in a time that is given, without processes.
+//! Decides when to run a command, without a clock and without processes.
 //!
-//! A run belongs to one agent. It begins with a silence or a crash, and ends when the agent
-//! beats again, or, once its process is gone, when the command succeeds. A command that
-//! fails is tried again after a wait that doubles, so many times. Starts wait for their
-//! time, for the command before them, and for the budget that all agents share.
+//! A run belongs to one agent. It begins with a stall or a crash, and ends when the agent beats
+//! again or, once its process has exited, when the command succeeds. A failing command is
+//! retried a limited number of times, after a wait that doubles each time. A start waits until
+//! it is due, until the previous command has exited, and for the budget that all agents share.
 //!
-//! Budget and room are shared by uid, and within a uid by program. A stall that found no room
-//! is looked at again when there is some.
+//! Budget and capacity are shared by uid, and within a uid by program. A stall that is refused
+//! for lack of capacity is checked again when there is some.
 
 mod budget;
 mod share;
@@ -17,38 +17,38 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use varta_observer::{ExitCause, Origin};
 
 use self::budget::Budget;
-use self::share::{Place, Places, Share, Turns};
+use self::share::{Share, Start, Starts, Turns};
 use super::report::{Cause, Ending, Reason, Subject};
 
-/// The rules, times in nanoseconds.
+/// The rules. Times are in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// Least time between two runs for one pid.
+    /// Minimum time between two runs for one pid.
     pub(crate) debounce_ns: u64,
-    /// Tries of one run.
+    /// Maximum number of tries in one run.
     pub(crate) tries: u32,
     /// Wait before the second try.
     pub(crate) backoff_ns: u64,
-    /// Longest wait between two tries.
+    /// Maximum wait between two tries.
     pub(crate) backoff_max_ns: u64,
-    /// Starts in a window, and commands at once.
+    /// Maximum number of starts in a window, and of commands at once.
     pub(crate) budget: usize,
     pub(crate) window_ns: u64,
-    /// How long a start after an exit may wait for the budget.
+    /// Maximum time that a start after an exit may wait for the budget.
     pub(crate) exit_wait_ns: u64,
-    /// Agents that may have a run at once.
+    /// Maximum number of agents with a run.
     pub(crate) capacity: usize,
-    /// Runs that may hold a pidfd at once.
+    /// Maximum number of runs that hold a pidfd.
     pub(crate) pidfds: usize,
     pub(crate) for_unconfirmed: bool,
     pub(crate) for_sealed: bool,
     pub(crate) for_plain: bool,
 }
 
-/// What is to be done, or noted.
+/// Something to do or to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// Start the command; [`Policy::ended`] is to be told how it went.
+    /// Start the command. Report the outcome with [`Policy::ended`] or [`Policy::not_started`].
     Start {
         subject: Subject,
         attempt: u32,
@@ -65,9 +65,9 @@ pub(crate) enum Order {
     OverBudget {
         subject: Subject,
     },
-    /// The budget is spent. Said once, until there is room again for all.
+    /// The budget is spent. Ordered once, until no start waits for it any more.
     BudgetSpent,
-    /// All that waited for the budget have been started or need it no more.
+    /// No start waits for the budget any more.
     BudgetFree {
         waited: u64,
     },
@@ -79,36 +79,48 @@ pub(crate) enum Order {
         subject: Subject,
         ending: Ending,
     },
-    /// There is room again for agents that were refused for want of it: those that are still
-    /// silent are to be passed to [`Policy::looked_at_again`].
-    LookAgain {
+    /// There is capacity again for agents that were refused for lack of it. Pass those that
+    /// are still stalled to [`Policy::still_stalled`].
+    Recheck {
         agents: Vec<u64>,
     },
 }
 
+/// Decides which commands to run, and when.
+///
+/// - Input: what happens to agents ([`stalled`](Self::stalled), [`exited`](Self::exited),
+///   [`recovered`](Self::recovered), [`still_stalled`](Self::still_stalled)) and to commands
+///   ([`ended`](Self::ended), [`not_started`](Self::not_started)).
+/// - Time: `now` in nanoseconds, on any clock that never goes back. [`next_due`](Self::next_due)
+///   returns when there is something to do without further input.
+/// - Output: [`next`](Self::next) returns one [`Order`] at a time. It does no I/O, and owns
+///   nothing but the pidfds that it was given.
+/// - Order of calls: after any input, and whenever `next_due` has passed, call `next` until it
+///   returns None. Each [`Order::Start`] needs one call of `ended` or, before the next call of
+///   `next`, of `not_started`.
 #[derive(Debug)]
 pub(crate) struct Policy {
     rules: Rules,
     runs: HashMap<u64, Run>,
-    /// Starts that wait for their time.
-    due: BTreeSet<Place>,
-    /// Starts whose time has come, and that wait for the budget.
-    waiting: Places,
-    /// Both of these.
-    planned: Places,
-    /// Those of them that hold a pidfd.
-    holding: Places,
-    /// Those of them whose process is gone.
-    exited: BTreeSet<Place>,
-    /// Agents whose run has nothing more to start.
+    /// Starts that are not due yet.
+    due: BTreeSet<Start>,
+    /// Starts that are due and wait for the budget.
+    waiting: Starts,
+    /// All starts that are in `due` or `waiting`.
+    planned: Starts,
+    /// Those of `planned` that hold a pidfd.
+    holding: Starts,
+    /// Those of `planned` whose process has exited.
+    exited: BTreeSet<Start>,
+    /// Agents whose run will start no more commands.
     settled: BTreeSet<u64>,
-    /// Silent agents that there was no room for.
-    overlooked: BTreeSet<u64>,
+    /// Stalled agents that were refused for lack of capacity.
+    refused_stalls: BTreeSet<u64>,
     budget: Budget,
     turns: Turns,
-    /// When a run was last begun for a pid.
+    /// When the last run for each pid began.
     begun: HashMap<u32, u64>,
-    /// How many have waited for the budget since it was spent; None while it is not.
+    /// How many starts have waited since the budget was spent. None while it is not spent.
     waited: Option<u64>,
     orders: VecDeque<Order>,
 }
@@ -117,27 +129,27 @@ pub(crate) struct Policy {
 struct Run {
     subject: Subject,
     share: Share,
-    /// Of the agent's process, as long as a command may have use for it.
+    /// The agent's process, as long as a command may need it.
     pidfd: Option<OwnedFd>,
     attempts: u32,
     stage: Stage,
-    /// The process is gone.
+    /// The process has exited.
     exited: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// A start is due at that time.
+    /// A start is due at this time.
     Due(u64),
     Running,
-    /// The agent beats again, while the command is still running.
-    Overtaken,
-    /// As before, and then it fell silent again: a new run begins at that time, when the
-    /// command is through.
-    Again(u64),
-    /// The command has succeeded; now it is the agent's turn.
+    /// The agent beats again, but the command is still running.
+    Recovered,
+    /// As before, and then the agent stalled again at this time. A new run begins when the
+    /// command has exited.
+    StalledAgain(u64),
+    /// The command has succeeded, and the agent has not beaten yet.
     Succeeded,
-    /// Nothing more is tried.
+    /// The last try has failed.
     Failed,
 }
 
@@ -147,12 +159,12 @@ impl Policy {
             rules,
             runs: HashMap::new(),
             due: BTreeSet::new(),
-            waiting: Places::default(),
-            planned: Places::default(),
-            holding: Places::default(),
+            waiting: Starts::default(),
+            planned: Starts::default(),
+            holding: Starts::default(),
             exited: BTreeSet::new(),
             settled: BTreeSet::new(),
-            overlooked: BTreeSet::new(),
+            refused_stalls: BTreeSet::new(),
             budget: Budget::default(),
             turns: Turns::default(),
             begun: HashMap::new(),
@@ -161,13 +173,14 @@ impl Policy {
         }
     }
 
-    /// Recovery is turned off: what runs goes on to its end, and nothing follows it. When it is
-    /// turned on again, what has been started still counts.
-    pub(crate) fn rest(&mut self) {
-        let runs = |stage| matches!(stage, Stage::Running | Stage::Overtaken | Stage::Again(_));
-        self.runs.retain(|_, run| runs(run.stage));
+    /// Turns recovery off. Running commands continue, but nothing follows them. They still count
+    /// for the budget when recovery is turned on again.
+    pub(crate) fn suspend(&mut self) {
+        let is_running =
+            |stage| matches!(stage, Stage::Running | Stage::Recovered | Stage::StalledAgain(_));
+        self.runs.retain(|_, run| is_running(run.stage));
         for run in self.runs.values_mut() {
-            run.stage = Stage::Overtaken;
+            run.stage = Stage::Recovered;
             run.pidfd = None;
         }
         self.due.clear();
@@ -176,17 +189,17 @@ impl Policy {
         self.holding.clear();
         self.exited.clear();
         self.settled.clear();
-        self.overlooked.clear();
+        self.refused_stalls.clear();
         self.orders.clear();
         self.waited = None;
     }
 
-    /// From now on other rules; what runs goes on.
+    /// Changes the rules. Running commands continue.
     pub(crate) fn set_rules(&mut self, rules: Rules) {
         self.rules = rules;
     }
 
-    /// The next thing to be done at this time.
+    /// Returns the next thing to do at this time.
     pub(crate) fn next(&mut self, now: u64) -> Option<Order> {
         if self.orders.is_empty() {
             self.decide(now);
@@ -194,47 +207,42 @@ impl Policy {
         self.orders.pop_front()
     }
 
-    /// When there is something to be done though nothing happens.
+    /// Returns when there is something to do without further input.
     pub(crate) fn next_due(&self) -> Option<u64> {
         let due = self.due.first().map(|(at, _)| *at);
-        // With too many running, room comes when one ends.
+        // If too many commands are running, the exit of one makes room.
         let room = (!self.waiting.is_empty()).then(|| self.budget.next_room(&self.rules));
-        let late = self.exited.first().map(|place| self.rules.too_late(place));
+        let late = self.exited.first().map(|start| self.rules.too_late(start));
         [due, room.flatten(), late].into_iter().flatten().min()
     }
 
-    /// The process of an agent that has a run, if it can still be signalled.
+    /// Returns the process of an agent that has a run, if it can still be signalled.
     pub(crate) fn pidfd(&self, agent: u64) -> Option<BorrowedFd<'_>> {
         Some(self.runs.get(&agent)?.pidfd.as_ref()?.as_fd())
     }
 
-    /// An agent is silent.
+    /// An agent has stalled.
     pub(crate) fn stalled(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
         match self.runs.get_mut(&subject.agent).map(|run| (run.stage, run)) {
-            Some((Stage::Overtaken, run)) => {
+            Some((Stage::Recovered, run)) => {
                 run.subject = subject;
                 run.pidfd = pidfd;
-                run.stage = Stage::Again(now);
+                run.stage = Stage::StalledAgain(now);
             }
-            // It has not recovered in between, so its run is not over.
+            // It has not recovered since its run began, so that run goes on.
             Some(_) => {}
             None => self.begin(now, subject, pidfd),
         }
     }
 
-    /// An agent that there was no room for is still silent. That it was refused has been
-    /// said.
-    pub(crate) fn looked_at_again(
-        &mut self,
-        now: u64,
-        subject: Subject,
-        pidfd: Option<OwnedFd>,
-    ) {
+    /// An agent that was refused for lack of capacity is still stalled. A second refusal is not
+    /// reported again.
+    pub(crate) fn still_stalled(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
         let agent = subject.agent;
         match self.runs.get(&agent).map(|run| (run.stage, run)) {
             Some((Stage::Due(at), run)) if run.pidfd.is_none() && !run.exited => {
                 let share = run.share;
-                let pidfd = self.with_room(share, agent, pidfd);
+                let pidfd = self.if_room(share, agent, pidfd);
                 if let Some(run) = self.runs.get_mut(&agent).filter(|_| pidfd.is_some()) {
                     run.pidfd = pidfd;
                     self.holding.insert(share, (at, agent));
@@ -247,9 +255,9 @@ impl Policy {
         }
     }
 
-    /// An agent's process is gone.
+    /// An agent's process has exited.
     pub(crate) fn exited(&mut self, now: u64, subject: Subject) {
-        self.overlooked.remove(&subject.agent);
+        self.refused_stalls.remove(&subject.agent);
         let crashed = subject.cause != Cause::Exit(ExitCause::Code(0));
         let Some(run) = self.runs.get_mut(&subject.agent) else {
             if crashed {
@@ -258,12 +266,12 @@ impl Policy {
             return;
         };
         run.exited = true;
-        // It leads to nobody any more.
+        // There is no process left to signal.
         run.pidfd = None;
         if let Stage::Due(at) = run.stage {
-            let place = (at, subject.agent);
-            self.holding.remove(run.share, place);
-            self.exited.insert(place);
+            let start = (at, subject.agent);
+            self.holding.remove(run.share, start);
+            self.exited.insert(start);
         }
         match run.stage {
             Stage::Due(_) if run.attempts == 0 => {
@@ -273,9 +281,9 @@ impl Policy {
                     self.end(subject, Ending::Exited);
                 }
             }
-            // The command may have ended the process, so this is no new trouble.
+            // The command may have ended the process, so this is not a new failure.
             Stage::Due(_) | Stage::Running => run.subject.cause = subject.cause,
-            Stage::Overtaken | Stage::Again(_) => run.stage = Stage::Overtaken,
+            Stage::Recovered | Stage::StalledAgain(_) => run.stage = Stage::Recovered,
             Stage::Succeeded => self.end(subject, Ending::Replaced),
             Stage::Failed => drop(self.remove(subject.agent)),
         }
@@ -283,18 +291,18 @@ impl Policy {
 
     /// An agent beats again.
     pub(crate) fn recovered(&mut self, agent: u64) {
-        self.overlooked.remove(&agent);
+        self.refused_stalls.remove(&agent);
         let Some(run) = self.runs.get_mut(&agent) else { return };
         let subject = run.subject;
         match run.stage {
             Stage::Running => {
-                run.stage = Stage::Overtaken;
+                run.stage = Stage::Recovered;
                 run.pidfd = None;
                 self.orders.push_back(Order::Ended { subject, ending: Ending::Recovered });
             }
-            Stage::Overtaken => {}
-            Stage::Again(_) => {
-                run.stage = Stage::Overtaken;
+            Stage::Recovered => {}
+            Stage::StalledAgain(_) => {
+                run.stage = Stage::Recovered;
                 run.pidfd = None;
             }
             Stage::Due(_) | Stage::Succeeded | Stage::Failed => {
@@ -303,7 +311,7 @@ impl Policy {
         }
     }
 
-    /// An agent's command has ended, or could not be started.
+    /// An agent's command has exited, or could not be started.
     pub(crate) fn ended(&mut self, now: u64, agent: u64, success: bool) {
         self.budget.end(agent);
         let Some(run) = self.runs.get_mut(&agent) else { return };
@@ -324,17 +332,17 @@ impl Policy {
                 run.stage = Stage::Due(now.saturating_add(self.rules.backoff(run.attempts)));
                 self.plan(agent);
             }
-            Stage::Again(since) => {
+            Stage::StalledAgain(since) => {
                 let pidfd = self.remove(agent).and_then(|run| run.pidfd);
                 self.begin(now.max(since), subject, pidfd);
             }
-            Stage::Overtaken | Stage::Due(_) | Stage::Succeeded | Stage::Failed => {
+            Stage::Recovered | Stage::Due(_) | Stage::Succeeded | Stage::Failed => {
                 self.remove(agent);
             }
         }
     }
 
-    /// The command that was ordered last has not been started and is not to be.
+    /// The command that was ordered last was not started and never will be.
     pub(crate) fn not_started(&mut self, subject: Subject, reason: Reason) {
         self.budget.take_back(subject.agent);
         self.remove(subject.agent);
@@ -358,11 +366,11 @@ impl Policy {
         let share = Share::of(&subject);
         if !self.make_room(share) {
             if cause == Cause::Stall {
-                self.overlook(agent);
+                self.recheck_later(agent);
             }
             return Err(Reason::Capacity);
         }
-        let pidfd = self.with_room(share, agent, pidfd);
+        let pidfd = self.if_room(share, agent, pidfd);
         let pid = subject.shown_pid();
         let debounced =
             self.begun.get(&pid).map(|at| at.saturating_add(self.rules.debounce_ns));
@@ -382,12 +390,12 @@ impl Policy {
         Ok(())
     }
 
-    /// Makes room for one more run, if need be at the cost of a share that has more.
+    /// Makes room for one more run, if necessary at the expense of a share that has more.
     fn make_room(&mut self, share: Share) -> bool {
         if self.runs.len() < self.rules.capacity {
             return true;
         }
-        // An agent that made room for another ends without a word.
+        // Ending a settled run is not reported.
         if let Some(settled) = self.settled.pop_first() {
             self.runs.remove(&settled);
             return true;
@@ -395,56 +403,51 @@ impl Policy {
         self.displace(self.planned.newest_of_larger(share))
     }
 
-    /// The pidfd, if there is room to hold it. A run that is without for want of room is looked
-    /// at again.
-    fn with_room(
-        &mut self,
-        share: Share,
-        agent: u64,
-        pidfd: Option<OwnedFd>,
-    ) -> Option<OwnedFd> {
+    /// Returns the pidfd if there is room to hold it. Otherwise the agent is checked again when
+    /// there is.
+    fn if_room(&mut self, share: Share, agent: u64, pidfd: Option<OwnedFd>) -> Option<OwnedFd> {
         let pidfd = pidfd?;
         if self.pidfds() < self.rules.pidfds
             || self.displace(self.holding.newest_of_larger(share))
         {
             return Some(pidfd);
         }
-        self.overlook(agent);
+        self.recheck_later(agent);
         None
     }
 
-    /// How many pidfds are held, if each run whose command runs holds one.
+    /// The number of pidfds held, counting one for each running command.
     fn pidfds(&self) -> usize {
         self.holding.len() + self.budget.running()
     }
 
-    /// Ends a run that has not started in favour of another.
-    fn displace(&mut self, place: Option<Place>) -> bool {
-        let Some(run) = place.and_then(|(_, agent)| self.remove(agent)) else { return false };
+    /// Ends a run that has not started, to make room for another.
+    fn displace(&mut self, start: Option<Start>) -> bool {
+        let Some(run) = start.and_then(|(_, agent)| self.remove(agent)) else { return false };
         if !run.exited {
-            self.overlook(run.subject.agent);
+            self.recheck_later(run.subject.agent);
         }
         self.orders
             .push_back(Order::Refused { subject: run.subject, reason: Reason::Capacity });
         true
     }
 
-    fn overlook(&mut self, agent: u64) {
-        self.overlooked.insert(agent);
-        if self.overlooked.len() > self.rules.capacity {
-            self.overlooked.pop_first();
+    fn recheck_later(&mut self, agent: u64) {
+        self.refused_stalls.insert(agent);
+        if self.refused_stalls.len() > self.rules.capacity {
+            self.refused_stalls.pop_first();
         }
     }
 
-    /// Whether so much has become free that it is worth looking at overlooked agents: an
-    /// eighth, so that not each run that ends has all of them looked at.
-    fn has_room_to_look_again(&self) -> bool {
+    /// Whether enough room is free to check refused agents again: an eighth, so that they are
+    /// not all checked after each run that ends.
+    fn has_room_to_recheck(&self) -> bool {
         let has_room = |used: usize, most: usize| used + (most / 8).max(1) <= most;
         has_room(self.runs.len() - self.settled.len(), self.rules.capacity)
             && has_room(self.pidfds(), self.rules.pidfds)
     }
 
-    /// Nothing more is to be started in a run.
+    /// Marks a run as one that starts no more commands.
     fn settle(&mut self, agent: u64, stage: Stage) {
         if let Some(run) = self.runs.get_mut(&agent) {
             run.stage = stage;
@@ -464,11 +467,11 @@ impl Policy {
         self.runs.remove(&agent)
     }
 
-    /// Orders one thing that is due, or notes that the budget forbids it.
+    /// Orders one thing that is due, or reports that it has to wait for the budget.
     fn decide(&mut self, now: u64) {
         self.budget.forget_old(now, &self.rules);
         if let Some((_, agent)) = self.exited.first().copied()
-            && self.exited.first().is_some_and(|place| self.rules.too_late(place) <= now)
+            && self.exited.first().is_some_and(|start| self.rules.too_late(start) <= now)
         {
             let run = self.remove(agent);
             let reason = Reason::WaitedTooLong;
@@ -485,20 +488,20 @@ impl Policy {
             {
                 self.start(now, agent);
             }
-            Some(place) => self.wait_for_budget(place),
-            None => self.note_room(),
+            Some(start) => self.wait_for_budget(start),
+            None => self.report_room(),
         }
     }
 
-    /// Says what there is room for again.
-    fn note_room(&mut self) {
+    /// Reports that there is room again.
+    fn report_room(&mut self) {
         if self.waiting.is_empty() {
             let waited = self.waited.take();
             self.orders.extend(waited.map(|waited| Order::BudgetFree { waited }));
         }
-        if !self.overlooked.is_empty() && self.has_room_to_look_again() {
-            let agents = std::mem::take(&mut self.overlooked).into_iter().collect();
-            self.orders.push_back(Order::LookAgain { agents });
+        if !self.refused_stalls.is_empty() && self.has_room_to_recheck() {
+            let agents = std::mem::take(&mut self.refused_stalls).into_iter().collect();
+            self.orders.push_back(Order::Recheck { agents });
         }
     }
 
@@ -512,10 +515,10 @@ impl Policy {
         self.orders.push_back(Order::Start { subject: run.subject, attempt: run.attempts });
     }
 
-    fn wait_for_budget(&mut self, place: Place) {
-        self.due.remove(&place);
-        let Some(run) = self.runs.get(&place.1) else { return };
-        self.waiting.insert(run.share, place);
+    fn wait_for_budget(&mut self, start: Start) {
+        self.due.remove(&start);
+        let Some(run) = self.runs.get(&start.1) else { return };
+        self.waiting.insert(run.share, start);
         if self.waited.is_none() {
             self.orders.push_back(Order::BudgetSpent);
         }
@@ -523,41 +526,41 @@ impl Policy {
         self.orders.push_back(Order::OverBudget { subject: run.subject });
     }
 
-    /// A start is planned, at the time that the run's stage says.
+    /// Adds a start at the time in the run's stage.
     fn plan(&mut self, agent: u64) {
         let Some(run) = self.runs.get(&agent) else { return };
         let Stage::Due(at) = run.stage else { return };
-        let place = (at, agent);
-        self.due.insert(place);
-        self.planned.insert(run.share, place);
+        let start = (at, agent);
+        self.due.insert(start);
+        self.planned.insert(run.share, start);
         if run.pidfd.is_some() {
-            self.holding.insert(run.share, place);
+            self.holding.insert(run.share, start);
         }
         if run.exited {
-            self.exited.insert(place);
+            self.exited.insert(start);
         }
     }
 
-    /// A start is planned no more.
+    /// Removes a start.
     fn unplan(&mut self, agent: u64) {
         let Some(run) = self.runs.get(&agent) else { return };
         let Stage::Due(at) = run.stage else { return };
-        let place = (at, agent);
-        self.due.remove(&place);
-        self.waiting.remove(run.share, place);
-        self.planned.remove(run.share, place);
-        self.holding.remove(run.share, place);
-        self.exited.remove(&place);
+        let start = (at, agent);
+        self.due.remove(&start);
+        self.waiting.remove(run.share, start);
+        self.planned.remove(run.share, start);
+        self.holding.remove(run.share, start);
+        self.exited.remove(&start);
     }
 }
 
 impl Rules {
-    /// Whether an agent is fit to act on at all.
+    /// Checks whether a command may be run for an agent at all.
     fn admit(&self, subject: &Subject) -> Result<(), Reason> {
         match subject.origin {
             Origin::SecureNetwork if !self.for_sealed => Err(Reason::Unauthenticated),
             Origin::Network if !self.for_plain => Err(Reason::Unauthenticated),
-            // A command for pid 0 would be about whoever runs it.
+            // To kill(2), pid 0 means the caller's own process group.
             Origin::KernelAttested if subject.pid == 0 => Err(Reason::CrossNamespace),
             Origin::KernelAttested | Origin::SecureNetwork
                 if subject.unconfirmed && !self.for_unconfirmed =>
@@ -569,12 +572,12 @@ impl Rules {
         }
     }
 
-    /// When a start after an exit has waited for too long.
-    fn too_late(&self, (at, _): &Place) -> u64 {
+    /// When a start after an exit has waited too long.
+    fn too_late(&self, (at, _): &Start) -> u64 {
         at.saturating_add(self.exit_wait_ns)
     }
 
-    /// The wait after so many tries.
+    /// The wait after this many tries.
     fn backoff(&self, tries: u32) -> u64 {
         let doubled = 1_u64.checked_shl(tries.saturating_sub(1)).unwrap_or(u64::MAX);
         self.backoff_ns.saturating_mul(doubled).min(self.backoff_max_ns)

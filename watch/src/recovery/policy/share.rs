@@ -1,5 +1,5 @@
-//! Runs that have not started, kept by uid and within a uid by program, so that each gets its
-//! turn. A process chooses its program name itself, so the uid comes first.
+//! Runs that have not started, grouped by uid and within a uid by program, so that each group
+//! gets its turn. The uid comes first, because a process chooses its program name itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use varta_observer::ProgramName;
 
 use crate::recovery::report::Subject;
 
-/// Who shares with whom. Agents without a uid, such as those over a network, share one.
+/// The group of an agent. Agents without a uid, such as those over a network, share one uid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Share {
     pub(super) uid: Option<u32>,
@@ -20,23 +20,23 @@ impl Share {
     }
 }
 
-/// When a run is to start, and of which agent it is.
-pub(super) type Place = (u64, u64);
+/// The time at which a run is due, and its agent.
+pub(super) type Start = (u64, u64);
 
-/// Places by share.
+/// Starts by share.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct Starts {
     uids: BTreeMap<Option<u32>, Uid>,
     len: usize,
 }
 
 #[derive(Debug, Default)]
 struct Uid {
-    programs: BTreeMap<ProgramName, BTreeSet<Place>>,
+    programs: BTreeMap<ProgramName, BTreeSet<Start>>,
     len: usize,
 }
 
-impl Places {
+impl Starts {
     pub(super) const fn len(&self) -> usize {
         self.len
     }
@@ -50,21 +50,21 @@ impl Places {
         self.len = 0;
     }
 
-    pub(super) fn insert(&mut self, share: Share, place: Place) {
+    pub(super) fn insert(&mut self, share: Share, start: Start) {
         let uid = self.uids.entry(share.uid).or_default();
-        if uid.programs.entry(share.program).or_default().insert(place) {
+        if uid.programs.entry(share.program).or_default().insert(start) {
             uid.len += 1;
             self.len += 1;
         }
     }
 
-    pub(super) fn remove(&mut self, share: Share, place: Place) {
+    pub(super) fn remove(&mut self, share: Share, start: Start) {
         let Some(uid) = self.uids.get_mut(&share.uid) else { return };
-        let Some(places) = uid.programs.get_mut(&share.program) else { return };
-        if !places.remove(&place) {
+        let Some(starts) = uid.programs.get_mut(&share.program) else { return };
+        if !starts.remove(&start) {
             return;
         }
-        if places.is_empty() {
+        if starts.is_empty() {
             uid.programs.remove(&share.program);
         }
         uid.len -= 1;
@@ -74,26 +74,26 @@ impl Places {
         }
     }
 
-    /// The oldest place of the share whose turn it is, among the uids that are admitted.
+    /// The oldest start of the share whose turn it is, among the uids that are admitted.
     pub(super) fn next(
         &self,
         turns: &Turns,
         admits: impl Fn(Option<u32>) -> bool,
-    ) -> Option<Place> {
+    ) -> Option<Start> {
         let uids = self.uids.iter().filter(|(uid, _)| admits(**uid));
-        let (uid, lane) =
-            uids.min_by_key(|(uid, lane)| (turns.of_uid(**uid), lane.oldest()))?;
-        let oldest = |program: ProgramName, places: &BTreeSet<Place>| {
-            (turns.of(Share { uid: *uid, program }), places.first().copied())
+        let (uid, group) =
+            uids.min_by_key(|(uid, group)| (turns.of_uid(**uid), group.oldest()))?;
+        let oldest = |program: ProgramName, starts: &BTreeSet<Start>| {
+            (turns.of(Share { uid: *uid, program }), starts.first().copied())
         };
-        let programs = lane.programs.iter();
-        let (_, places) = programs.min_by_key(|(program, places)| oldest(**program, places))?;
-        places.first().copied()
+        let programs = group.programs.iter();
+        let (_, starts) = programs.min_by_key(|(program, starts)| oldest(**program, starts))?;
+        starts.first().copied()
     }
 
-    /// The newest place of the uid that has most, if that has more than this uid; else the
-    /// newest of this uid's program that has most, if that has more than this program.
-    pub(super) fn newest_of_larger(&self, than: Share) -> Option<Place> {
+    /// The newest start of the uid that has the most, if that uid has more than this one. Else
+    /// the newest of the program of this uid that has the most, if it has more than this one.
+    pub(super) fn newest_of_larger(&self, than: Share) -> Option<Start> {
         let own = self.uids.get(&than.uid);
         let largest = self.uids.values().max_by_key(|uid| uid.len)?;
         if largest.len > own.map_or(0, |own| own.len) {
@@ -106,20 +106,20 @@ impl Places {
 }
 
 impl Uid {
-    fn oldest(&self) -> Option<Place> {
+    fn oldest(&self) -> Option<Start> {
         self.programs.values().filter_map(BTreeSet::first).min().copied()
     }
 
-    fn largest_program(&self) -> Option<&BTreeSet<Place>> {
-        self.programs.values().max_by_key(|places| places.len())
+    fn largest_program(&self) -> Option<&BTreeSet<Start>> {
+        self.programs.values().max_by_key(|starts| starts.len())
     }
 }
 
-/// How many programs are remembered at most. The turns that are forgotten first are those
-/// that come first anyway.
+/// The maximum number of programs to remember. The oldest turns are forgotten first, which
+/// changes nothing, because those programs are next anyway.
 const MOST_TURNS: usize = 4_096;
 
-/// Who had its last start when: whose is longest ago is next.
+/// When each share had its last start. The share whose start is the longest ago is next.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     uids: BTreeMap<Option<u32>, u64>,

@@ -1,4 +1,4 @@
-//! The rules of recovery, with simulated time.
+//! Tests of the recovery policy, in simulated time.
 
 use varta::Status;
 use varta_observer::{ExitCause, Origin, ProgramName};
@@ -53,11 +53,11 @@ fn of_uid(uid: u32, program: &str, subject: Subject) -> Subject {
     Subject { uid: Some(uid), program, ..subject }
 }
 
-fn count(orders: &[String], prefix: &str) -> usize {
-    orders.iter().filter(|line| line.starts_with(prefix)).count()
+fn count(lines: &[String], kind: &str) -> usize {
+    lines.iter().filter(|line| line.starts_with(kind)).count()
 }
 
-/// All orders at this time, as text.
+/// The orders at this time, one line each.
 fn orders(policy: &mut Policy, now: u64) -> Vec<String> {
     std::iter::from_fn(|| policy.next(now))
         .map(|order| match order {
@@ -75,13 +75,13 @@ fn orders(policy: &mut Policy, now: u64) -> Vec<String> {
             Order::Ended { subject, ending } => {
                 format!("ended {} {}", subject.agent, ending.name())
             }
-            Order::LookAgain { agents } => format!("look again {agents:?}"),
+            Order::Recheck { agents } => format!("recheck {agents:?}"),
         })
         .collect()
 }
 
 #[test]
-fn a_stall_starts_one_command_and_no_other_after_it_succeeds() {
+fn a_stall_starts_one_command_and_after_its_success_the_run_ends_with_a_beat() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
@@ -113,7 +113,7 @@ fn a_failing_command_is_retried_with_waits_that_double_up_to_a_limit() {
 }
 
 #[test]
-fn a_new_run_starts_again_with_the_first_wait() {
+fn a_new_run_begins_with_the_shortest_wait() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
@@ -151,9 +151,9 @@ fn an_exit_with_code_0_is_not_a_crash() {
     assert_eq!(orders(&mut policy, S), Vec::<String>::new());
 }
 
-/// The command may have killed the agent itself.
+/// The command is expected to kill the process.
 #[test]
-fn an_exit_during_or_after_a_run_starts_no_second_run() {
+fn an_exit_during_or_after_a_run_starts_no_new_run() {
     for success in [true, false] {
         let mut policy = Policy::new(RULES);
         policy.stalled(0, stalled(1), None);
@@ -177,7 +177,7 @@ fn an_exit_during_or_after_a_run_starts_no_second_run() {
 }
 
 #[test]
-fn after_giving_up_an_exit_starts_nothing_unless_the_agent_recovered() {
+fn after_the_last_try_only_a_recovery_allows_a_new_run() {
     let rules = Rules { tries: 1, ..RULES };
     for recovers in [true, false] {
         let mut policy = Policy::new(rules.clone());
@@ -199,7 +199,7 @@ fn after_giving_up_an_exit_starts_nothing_unless_the_agent_recovered() {
 }
 
 #[test]
-fn a_waiting_run_is_dropped_when_the_agent_recovers_or_exits_cleanly() {
+fn a_waiting_start_is_dropped_when_the_agent_recovers_or_exits_by_itself() {
     let rules = Rules { budget: 1, ..RULES };
     let mut policy = Policy::new(rules);
     for agent in 1..=3 {
@@ -226,7 +226,7 @@ fn runs_for_one_pid_are_debounced() {
     policy.stalled(400 * MS, stalled(1), None);
     assert_eq!(orders(&mut policy, 400 * MS), ["ended 1 recovered", "debounced 1 600"]);
     assert_eq!(policy.next_due(), Some(S));
-    // Another pid does not have to wait.
+    // Another pid is not affected.
     policy.stalled(500 * MS, stalled(2), None);
     assert_eq!(orders(&mut policy, 500 * MS), ["start 2 1"]);
     assert_eq!(orders(&mut policy, S), ["start 1 1"]);
@@ -241,13 +241,13 @@ fn a_second_stall_waits_for_the_command_of_the_first() {
     assert_eq!(orders(&mut policy, S), ["ended 1 recovered"]);
     policy.stalled(5 * S, stalled(1), None);
     assert_eq!(orders(&mut policy, 6 * S), Vec::<String>::new());
-    // The result of the first command does not affect the second run.
+    // The outcome of the first run does not affect the second.
     policy.ended(7 * S, 1, false);
     assert_eq!(orders(&mut policy, 7 * S), ["start 1 1"]);
 }
 
 #[test]
-fn a_command_that_fails_after_the_agent_recovered_is_not_retried() {
+fn a_command_that_fails_after_the_recovery_is_not_retried() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
@@ -263,13 +263,9 @@ fn a_mass_stall_spends_the_budget_and_is_reported_once() {
     for agent in 1..=300 {
         policy.stalled(agent, stalled(agent), None);
     }
-    let ordered = orders(&mut policy, S);
+    let lines = orders(&mut policy, S);
     assert_eq!(
-        (
-            count(&ordered, "start"),
-            count(&ordered, "over budget"),
-            count(&ordered, "budget spent")
-        ),
+        (count(&lines, "start"), count(&lines, "over budget"), count(&lines, "budget spent")),
         (20, 280, 1)
     );
     for agent in 1..=20 {
@@ -277,17 +273,17 @@ fn a_mass_stall_spends_the_budget_and_is_reported_once() {
     }
     assert_eq!(policy.next_due(), Some(61 * S));
     assert_eq!(orders(&mut policy, 61 * S - 1), Vec::<String>::new());
-    let ordered = orders(&mut policy, 61 * S);
-    assert_eq!((count(&ordered, "start"), ordered.len()), (20, 20));
+    let lines = orders(&mut policy, 61 * S);
+    assert_eq!((count(&lines, "start"), lines.len()), (20, 20));
     for agent in 21..=300 {
         policy.recovered(agent);
     }
-    let ordered = orders(&mut policy, 62 * S);
-    assert_eq!(ordered.last().unwrap(), "budget free 280");
+    let lines = orders(&mut policy, 62 * S);
+    assert_eq!(lines.last().unwrap(), "budget free 280");
 }
 
 #[test]
-fn commands_that_never_end_keep_counting_against_the_budget() {
+fn commands_that_never_exit_keep_counting_for_the_budget() {
     let rules = Rules { budget: 2, ..RULES };
     let mut policy = Policy::new(rules);
     for agent in 1..=3 {
@@ -303,7 +299,7 @@ fn commands_that_never_end_keep_counting_against_the_budget() {
 }
 
 #[test]
-fn agents_that_are_unsafe_to_act_on_are_refused_unless_the_rules_allow_them() {
+fn an_agent_that_cannot_be_trusted_is_refused_unless_a_flag_allows_it() {
     let of = |origin, pid, unconfirmed| Subject { origin, pid, unconfirmed, ..stalled(1) };
     let cases = [
         (of(Origin::Network, 0, false), Some("unauthenticated_transport")),
@@ -332,23 +328,23 @@ fn agents_that_are_unsafe_to_act_on_are_refused_unless_the_rules_allow_them() {
         };
         assert_eq!(orders(&mut policy, 0), [expected]);
     }
-    // An unconfirmed agent over sealed UDP needs both flags.
+    // A sealed agent whose frames may be a replay needs two flags.
     let mut policy = Policy::new(Rules { for_sealed: true, ..RULES });
     policy.stalled(0, of(Origin::SecureNetwork, 0, true), None);
     assert_eq!(orders(&mut policy, 0), ["refused 1 unconfirmed_agent"]);
 }
 
 #[test]
-fn runs_are_bounded_and_finished_runs_make_room() {
+fn memory_is_bounded_and_finished_runs_make_room() {
     let rules = Rules { capacity: 3, budget: 100, ..RULES };
     let mut policy = Policy::new(rules);
     for agent in 1..=4 {
         policy.stalled(0, stalled(agent), None);
     }
-    let ordered = orders(&mut policy, 0);
-    assert_eq!(ordered.len(), 4, "{ordered:?}");
+    let lines = orders(&mut policy, 0);
+    assert_eq!(lines.len(), 4, "{lines:?}");
     assert_eq!(
-        ordered.iter().filter(|line| *line == "refused 4 outstanding_capacity").count(),
+        lines.iter().filter(|line| *line == "refused 4 outstanding_capacity").count(),
         1
     );
     policy.ended(0, 1, true);
@@ -363,8 +359,7 @@ fn runs_are_bounded_and_finished_runs_make_room() {
 }
 
 mod shared {
-    //! Crashes of one user must not block recovery for others, and refused agents get a run
-    //! later.
+    //! One user's crashes do not block recovery for others, and refused agents get their turn.
 
     use super::*;
 
@@ -375,45 +370,44 @@ mod shared {
     }
 
     #[test]
-    fn a_flood_of_crashes_does_not_delay_or_crowd_out_another_user() {
+    fn a_flood_of_crashes_does_not_delay_or_displace_other_users() {
         let mut policy = Policy::new(Rules { capacity: 100, ..RULES });
         for agent in 1..=6_000 {
             policy.exited(agent, crash(agent, "crasher"));
         }
-        let ordered = orders(&mut policy, S);
-        assert_eq!((count(&ordered, "start"), count(&ordered, "refused")), (20, 5_900));
-        // This user has had no command in this window, so one starts although the budget is
-        // spent.
+        let lines = orders(&mut policy, S);
+        assert_eq!((count(&lines, "start"), count(&lines, "refused")), (20, 5_900));
+        // This user has had no command in this window, so one is allowed despite the budget.
         policy.stalled(S, stalled(7_000), None);
-        let ordered = orders(&mut policy, S);
-        assert_eq!(ordered, ["refused 100 outstanding_capacity", "start 7000 1"]);
-        // A second one waits for the budget, but not for all the crashes before it.
+        let lines = orders(&mut policy, S);
+        assert_eq!(lines, ["refused 100 outstanding_capacity", "start 7000 1"]);
+        // A second one waits for the budget, but not for the starts before it.
         policy.stalled(2 * S, stalled(7_001), None);
-        let ordered = orders(&mut policy, 2 * S);
-        assert_eq!(ordered, ["refused 99 outstanding_capacity", "over budget 7001"]);
+        let lines = orders(&mut policy, 2 * S);
+        assert_eq!(lines, ["refused 99 outstanding_capacity", "over budget 7001"]);
         (1..=20).for_each(|agent| policy.ended(3 * S, agent, true));
         policy.ended(3 * S, 7_000, true);
-        let ordered = orders(&mut policy, 62 * S);
-        let starts: Vec<_> = ordered.iter().filter(|line| line.starts_with("start")).collect();
+        let lines = orders(&mut policy, 62 * S);
+        let starts: Vec<_> = lines.iter().filter(|line| line.starts_with("start")).collect();
         assert_eq!(starts[..2], ["start 21 1", "start 7001 1"]);
-        assert_eq!(count(&ordered, "start"), 20);
+        assert_eq!(count(&lines, "start"), 20);
     }
 
     #[test]
-    fn commands_that_never_end_leave_one_command_to_each_other_user() {
+    fn commands_that_never_exit_leave_one_start_for_each_other_user() {
         let mut policy = Policy::new(Rules { budget: 2, ..RULES });
         (1..=9).for_each(|agent| policy.exited(0, crash(agent, "crasher")));
         assert_eq!(count(&orders(&mut policy, 0), "start"), 2);
         for (agent, starts) in [(10, 1), (11, 1), (12, 0)] {
             let uid = u32::try_from(agent).unwrap();
             policy.stalled(999 * S, of_uid(uid, "service", stalled(agent)), None);
-            // Such extra commands together are at most the budget again.
+            // The total is at most twice the budget.
             assert_eq!(count(&orders(&mut policy, 999 * S), "start"), starts);
         }
     }
 
     #[test]
-    fn users_take_turns_and_so_do_programs_of_one_user() {
+    fn users_take_turns_and_so_do_the_programs_of_one_user() {
         let rules = Rules { budget: 1, window_ns: S, ..RULES };
         let mut policy = Policy::new(rules);
         for agent in 1..=6 {
@@ -436,28 +430,28 @@ mod shared {
     }
 
     #[test]
-    fn one_program_cannot_crowd_out_others_of_its_user() {
+    fn a_program_does_not_use_up_the_capacity_of_its_users_other_programs() {
         let mut policy = Policy::new(Rules { capacity: 10, budget: 1, ..RULES });
         (1..=20).for_each(|agent| policy.exited(agent, crash(agent, "crasher")));
         orders(&mut policy, S);
         policy.exited(S, crash(21, "service"));
-        let ordered = orders(&mut policy, S);
-        assert_eq!(ordered, ["refused 10 outstanding_capacity", "over budget 21"]);
+        let lines = orders(&mut policy, S);
+        assert_eq!(lines, ["refused 10 outstanding_capacity", "over budget 21"]);
     }
 
     #[test]
     fn a_refused_stall_gets_its_run_when_there_is_room() {
         let mut policy = Policy::new(Rules { capacity: 2, budget: 1, ..RULES });
         (1..=4).for_each(|agent| policy.stalled(0, stalled(agent), None));
-        let ordered = orders(&mut policy, 0);
-        assert_eq!(count(&ordered, "refused"), 2);
-        // Crashes that found no room and agents that recovered get no run later.
+        let lines = orders(&mut policy, 0);
+        assert_eq!(count(&lines, "refused"), 2);
+        // A refused crash is not checked again, nor is an agent that beats again.
         policy.exited(0, subject(5, CRASH));
         policy.recovered(4);
         assert_eq!(orders(&mut policy, 0), ["refused 5 outstanding_capacity"]);
         policy.ended(S, 1, true);
-        assert_eq!(orders(&mut policy, S), ["look again [3]"]);
-        policy.looked_at_again(S, stalled(3), None);
+        assert_eq!(orders(&mut policy, S), ["recheck [3]"]);
+        policy.still_stalled(S, stalled(3), None);
         assert_eq!(orders(&mut policy, S), ["over budget 3"]);
         assert_eq!(orders(&mut policy, 60 * S), ["start 2 1"]);
     }
@@ -468,29 +462,29 @@ mod shared {
         policy.stalled(0, stalled(1), None);
         policy.stalled(0, stalled(2), None);
         assert_eq!(orders(&mut policy, 0), ["refused 2 outstanding_capacity", "start 1 1"]);
-        policy.looked_at_again(0, stalled(2), None);
+        policy.still_stalled(0, stalled(2), None);
         assert_eq!(orders(&mut policy, 0), Vec::<String>::new());
         policy.ended(S, 1, true);
-        assert_eq!(orders(&mut policy, S), ["look again [2]"]);
+        assert_eq!(orders(&mut policy, S), ["recheck [2]"]);
     }
 
     #[test]
-    fn a_command_for_a_process_that_ended_too_long_ago_is_not_run() {
+    fn a_command_for_a_process_that_exited_too_long_ago_is_not_run() {
         let mut policy = Policy::new(Rules { budget: 1, exit_wait_ns: 90 * S, ..RULES });
         (1..=4).for_each(|agent| policy.exited(0, crash(agent, "crasher")));
         policy.stalled(0, stalled(5), None);
         orders(&mut policy, 0);
         assert_eq!(orders(&mut policy, 89 * S), Vec::<String>::new());
         assert_eq!(policy.next_due(), Some(90 * S));
-        let ordered = orders(&mut policy, 90 * S);
+        let lines = orders(&mut policy, 90 * S);
         assert_eq!(
-            ordered[..3],
+            lines[..3],
             [2, 3, 4].map(|agent| format!("refused {agent} waited_too_long"))
         );
     }
 
     #[test]
-    fn a_start_that_fails_its_last_check_costs_no_budget() {
+    fn a_start_that_does_not_take_place_uses_no_budget() {
         let mut policy = Policy::new(Rules { budget: 1, ..RULES });
         (1..=2).for_each(|agent| policy.exited(0, crash(agent, "crasher")));
         assert!(matches!(policy.next(0), Some(Order::Start { .. })));
@@ -500,7 +494,7 @@ mod shared {
 }
 
 mod pidfds {
-    //! Each run owns its pidfd, and agents without a planned run have none open.
+    //! A run owns its descriptor, and closes it as soon as no command can need it.
 
     use std::fs;
 
@@ -512,32 +506,32 @@ mod pidfds {
         Some(pidfd_open(getpid(), PidfdFlags::empty()).unwrap())
     }
 
-    /// The number of open pidfds of this process. No other unit test opens any.
-    fn count_open() -> usize {
+    /// The number of pidfds of this process. No other test opens any.
+    fn open() -> usize {
         let links = fs::read_dir("/proc/self/fd").unwrap();
         let links = links.filter_map(|link| fs::read_link(link.unwrap().path()).ok());
         links.filter(|to| to.to_string_lossy().contains("pidfd")).count()
     }
 
-    /// One test, because it counts the descriptors of the whole process.
+    /// One single test, because it counts the descriptors of the whole process.
     #[test]
-    fn the_pidfd_of_a_stall_is_closed_however_it_ends() {
-        let before = count_open();
+    fn the_descriptor_is_closed_however_a_stall_ends() {
+        let before = open();
         let rules = Rules { capacity: 50, pidfds: 20, debounce_ns: 0, tries: 1, ..RULES };
         let mut policy = Policy::new(rules);
-        // Ten thousand are refused: unconfirmed agents, then agents without room.
+        // Ten thousand are refused: first unconfirmed agents, then agents without room.
         for agent in 1..=9_980 {
             let refused = Subject { unconfirmed: true, ..stalled(agent) };
             policy.stalled(0, refused, pidfd());
             policy.exited(0, Subject { cause: Cause::Exit(ExitCause::Code(0)), ..refused });
         }
         (10_001..=10_070).for_each(|agent| policy.stalled(0, stalled(agent), pidfd()));
-        let ordered = orders(&mut policy, 0);
-        assert_eq!((count(&ordered, "refused"), count(&ordered, "start")), (10_000, 20));
-        assert_eq!(count_open() - before, 20);
+        let lines = orders(&mut policy, 0);
+        assert_eq!((count(&lines, "refused"), count(&lines, "start")), (10_000, 20));
+        assert_eq!(open() - before, 20);
         assert!((10_001..=10_020).all(|agent| policy.pidfd(agent).is_some()));
 
-        // Agents that were refused for lack of room get a pidfd when other runs are over.
+        // Runs that got no pidfd for lack of room get one when others end.
         for agent in 10_001..=10_020 {
             match agent % 4 {
                 0 => policy.ended(0, agent, true),
@@ -546,33 +540,33 @@ mod pidfds {
                 _ => policy.exited(0, subject(agent, CRASH)),
             }
         }
-        assert_eq!(count_open(), before);
+        assert_eq!(open(), before);
         (10_001..=10_020).for_each(|agent| policy.ended(0, agent, true));
-        let ordered = orders(&mut policy, 0);
-        assert!(ordered.last().unwrap().starts_with("look again [10021, "), "{ordered:?}");
-        policy.looked_at_again(0, stalled(10_021), pidfd());
-        policy.looked_at_again(0, stalled(10_022), pidfd());
-        assert!(policy.pidfd(10_021).is_some() && count_open() - before == 2);
+        let lines = orders(&mut policy, 0);
+        assert!(lines.last().unwrap().starts_with("recheck [10021, "), "{lines:?}");
+        policy.still_stalled(0, stalled(10_021), pidfd());
+        policy.still_stalled(0, stalled(10_022), pidfd());
+        assert!(policy.pidfd(10_021).is_some() && open() - before == 2);
 
-        // If one user has all pidfds, another user's stall still gets one.
-        (10_023..=10_040).for_each(|agent| policy.looked_at_again(0, stalled(agent), pidfd()));
-        assert_eq!(count_open() - before, 20);
+        // A stall of another user gets a pidfd even if one user holds all of them.
+        (10_023..=10_040).for_each(|agent| policy.still_stalled(0, stalled(agent), pidfd()));
+        assert_eq!(open() - before, 20);
         policy.stalled(0, of_uid(1, "service", stalled(20_000)), pidfd());
         assert!(policy.pidfd(20_000).is_some() && policy.pidfd(10_040).is_none());
-        assert_eq!(count_open() - before, 20);
+        assert_eq!(open() - before, 20);
 
         policy.exited(0, subject(10_021, CRASH));
         policy.exited(0, subject(10_022, Cause::Exit(ExitCause::Code(0))));
         policy.recovered(10_023);
-        assert_eq!(count_open() - before, 17);
-        policy.rest();
-        assert_eq!(count_open(), before);
+        assert_eq!(open() - before, 17);
+        policy.suspend();
+        assert_eq!(open(), before);
     }
 }
 
 mod at_random {
-    //! For any sequence of steps: one command per agent at a time, never more than twice the
-    //! budget, and nothing left in the end.
+    //! For any sequence of events: an agent has one command at a time, the budget is exceeded
+    //! at most twofold, and nothing is left over in the end.
 
     use std::collections::HashSet;
 
@@ -625,9 +619,9 @@ mod at_random {
                 assert_eq!(distinct.len(), running.len());
                 assert!(running.len() <= 6);
                 assert!(starts.iter().filter(|at| **at + 5 * S > now).count() <= 6);
-                // The counts per user must add up to the total.
+                // The sums over all shares match the totals.
                 assert_eq!(policy.planned.len(), policy.due.len() + policy.waiting.len());
-                assert!(policy.runs.len() <= 6 && policy.overlooked.len() <= 6);
+                assert!(policy.runs.len() <= 6 && policy.refused_stalls.len() <= 6);
             };
             for step in steps {
                 match step {
@@ -665,7 +659,7 @@ mod at_random {
 }
 
 #[test]
-fn commands_started_before_recovery_was_turned_off_still_count() {
+fn commands_started_before_recovery_was_turned_off_still_count_afterwards() {
     let rules = Rules { budget: 2, debounce_ns: 0, ..RULES };
     let window = rules.window_ns;
     let mut policy = Policy::new(rules);
@@ -675,11 +669,10 @@ fn commands_started_before_recovery_was_turned_off_still_count() {
     let begun = ["start 1 1", "start 2 1", "budget spent", "over budget 3"];
     assert_eq!(orders(&mut policy, 0), begun);
     policy.ended(1, 2, false);
-    policy.rest();
+    policy.suspend();
     assert_eq!((orders(&mut policy, 1), policy.next_due()), (vec![], None));
 
-    // Recovery is on again. The first agent's command still runs, and an agent has one at a
-    // time.
+    // On again. The first agent's command is still running, and an agent has one at a time.
     policy.stalled(2, stalled(1), None);
     policy.stalled(2, stalled(2), None);
     assert_eq!(orders(&mut policy, 2), ["budget spent", "over budget 2"]);

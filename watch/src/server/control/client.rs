@@ -1,4 +1,4 @@
-//! The other end of the control socket: what the commands ask with.
+//! The client of the control socket, for the subcommands.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -8,24 +8,24 @@ use std::time::Duration;
 use clap::Args;
 use varta::Endpoint;
 
-use super::protocol::{Question, Refused, Report};
+use super::protocol::{Refused, Report, Request};
 use crate::flags::control_socket_of;
 
-/// An answer takes no longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout for a reply.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Which daemon is asked.
+/// Selects the daemon to connect to.
 #[derive(Debug, Args)]
-pub(crate) struct Whom {
-    /// The socket agents beat at [default: $VARTA_ENDPOINT, else /run/varta/varta.sock]
+pub(crate) struct Target {
+    /// Socket that agents beat to [default: $VARTA_ENDPOINT, else /run/varta/varta.sock]
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
-    /// The daemon's control socket [default: the socket's path and ".control"]
+    /// Control socket of the daemon [default: the path of --socket plus ".control"]
     #[arg(long, value_name = "PATH")]
     control_socket: Option<PathBuf>,
 }
 
-impl Whom {
+impl Target {
     fn path(&self) -> io::Result<PathBuf> {
         if let Some(path) = &self.control_socket {
             return Ok(path.clone());
@@ -37,7 +37,7 @@ impl Whom {
             Ok(Endpoint::Path(path)) => Ok(control_socket_of(&path)),
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "$VARTA_ENDPOINT names no path; say --socket or --control-socket",
+                "$VARTA_ENDPOINT is not a path; use --socket or --control-socket",
             )),
             Err(error) => Err(io::Error::new(io::ErrorKind::InvalidInput, error.to_string())),
         }
@@ -48,28 +48,28 @@ impl Whom {
         let stream = UnixStream::connect(&path).map_err(|error| {
             let why = match error.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    "no daemon is listening there".to_owned()
+                    "no daemon is listening on this socket".to_owned()
                 }
                 _ => error.to_string(),
             };
             io::Error::new(error.kind(), format!("{}: {why}", path.display()))
         })?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         Ok(Connection { lines: BufReader::new(stream) })
     }
 }
 
-/// A conversation with a daemon.
+/// A connection to a daemon.
 #[derive(Debug)]
 pub(crate) struct Connection {
     lines: BufReader<UnixStream>,
 }
 
 impl Connection {
-    /// Who is followed, and how they are.
+    /// Requests the agents and their state.
     pub(crate) fn report(&mut self) -> io::Result<Report> {
-        self.lines.get_ref().set_read_timeout(Some(PATIENCE))?;
-        self.ask(Question::Agents)?;
+        self.lines.get_ref().set_read_timeout(Some(TIMEOUT))?;
+        self.send(Request::Agents)?;
         let mut line = String::new();
         if self.lines.read_line(&mut line)? == 0 {
             return Err(closed());
@@ -82,23 +82,23 @@ impl Connection {
         })
     }
 
-    /// All that is said from now on, a line each.
+    /// Subscribes to all events from now on, one line each.
     pub(crate) fn events(
         mut self,
         json: bool,
     ) -> io::Result<impl Iterator<Item = io::Result<String>>> {
         self.lines.get_ref().set_read_timeout(None)?;
-        self.ask(Question::Events { json })?;
+        self.send(Request::Events { json })?;
         Ok(self.lines.lines())
     }
 
-    fn ask(&mut self, question: Question) -> io::Result<()> {
-        let mut line = serde_json::to_vec(&question)?;
+    fn send(&mut self, request: Request) -> io::Result<()> {
+        let mut line = serde_json::to_vec(&request)?;
         line.push(b'\n');
         self.lines.get_mut().write_all(&line)
     }
 }
 
 fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the daemon has ended the conversation")
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the daemon closed the connection")
 }

@@ -1,4 +1,4 @@
-//! The control socket: questions of `top`, `events` and `check` to a running daemon.
+//! The control socket, by which `top`, `events` and `check` query a running daemon.
 
 pub(crate) mod client;
 mod places;
@@ -21,22 +21,24 @@ use tracing::{debug, error};
 use crate::output::json;
 use crate::state::{Batch, Notification, Shared};
 use places::{Place, Places};
-use protocol::{Question, Refused, Report};
+use protocol::{Refused, Report, Request};
 pub(crate) use socket::{ControlSocket, bind};
 
-/// The longest question.
+/// The maximum length of a request.
 const MOST_BYTES: u64 = 4 * 1024;
 
-/// How long the first question may take.
-const FIRST: Duration = Duration::from_secs(10);
+/// The time limit for the first request.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
 
-/// Whoever takes nothing of an answer for so long is let go.
-const DEAF: Duration = Duration::from_secs(30);
+/// A client that reads nothing for this long is disconnected.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The time limit for the event loop to reply.
 const STUCK: Duration = Duration::from_secs(5);
+/// The pause after a connection could not be accepted.
 const REST: Duration = Duration::from_millis(100);
 
-/// Serves until it is dropped, and the socket's file with it.
+/// Serves until it is dropped, which removes the socket's file.
 pub(crate) async fn serve(
     listener: UnixListener,
     _socket: ControlSocket,
@@ -48,63 +50,63 @@ pub(crate) async fn serve(
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                error!(%error, "control: a connection could not be accepted");
+                error!(%error, "control socket: cannot accept a connection");
                 sleep(REST).await;
                 continue;
             }
         };
-        // Only where all others are being answered is the new one let go.
+        // A new connection is dropped only if all others are busy.
         let Some(place) = places.take() else { continue };
         let shared = Rc::clone(&shared);
         spawn_local(async move {
-            let conversed = tokio::select! {
-                conversed = converse(stream, &shared, &place) => conversed,
+            let result = tokio::select! {
+                result = handle_requests(stream, &shared, &place) => result,
                 () = place.ended() => Ok(()),
             };
-            if let Err(error) = conversed {
-                debug!(%error, "control: a conversation has ended");
+            if let Err(error) = result {
+                debug!(%error, "control socket: a connection failed");
             }
         });
-        // A question that has come already is read before more connections are accepted.
+        // Let requests that have arrived be read before more connections are accepted.
         yield_now().await;
     }
 }
 
-async fn converse(stream: UnixStream, shared: &Shared, place: &Place) -> io::Result<()> {
+async fn handle_requests(stream: UnixStream, shared: &Shared, place: &Place) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     let mut line = String::new();
-    let mut heard = timeout(FIRST, next_line(&mut read, &mut line))
+    let mut length = timeout(FIRST_REQUEST, next_line(&mut read, &mut line))
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-    while heard > 0 {
+    while length > 0 {
         place.busy();
         match serde_json::from_str(&line) {
-            Ok(Question::Agents) => {
+            Ok(Request::Agents) => {
                 let snapshot = match shared.snapshot() {
-                    Some(asked) => timeout(STUCK, asked).await.ok().and_then(Result::ok),
+                    Some(reply) => timeout(STUCK, reply).await.ok().and_then(Result::ok),
                     None => None,
                 };
                 match snapshot {
-                    Some(snapshot) => say(&mut write, &Report::of(&snapshot)).await?,
-                    None => refuse(&mut write, "the watching thread does not answer").await?,
+                    Some(snapshot) => send_json(&mut write, &Report::of(&snapshot)).await?,
+                    None => refuse(&mut write, "the event loop does not respond").await?,
                 }
             }
-            Ok(Question::Events { json }) => {
+            Ok(Request::Events { json }) => {
                 return tokio::select! {
-                    told = follow(&mut write, shared, json) => told,
-                    () = gone(read) => Ok(()),
+                    result = send_events(&mut write, shared, json) => result,
+                    () = client_closed(read) => Ok(()),
                 };
             }
             Err(error) => return refuse(&mut write, &error.to_string()).await,
         }
         place.idle();
-        heard = next_line(&mut read, &mut line).await?;
+        length = next_line(&mut read, &mut line).await?;
     }
     Ok(())
 }
 
-/// How many bytes it has; 0 at the end of the stream.
+/// Reads a line, and returns its length. It is 0 at the end of the stream.
 async fn next_line(
     read: &mut BufReader<OwnedReadHalf>,
     line: &mut String,
@@ -114,37 +116,46 @@ async fn next_line(
 }
 
 async fn refuse(write: &mut OwnedWriteHalf, why: &str) -> io::Result<()> {
-    say(write, &Refused { error: why.to_owned() }).await
+    send_json(write, &Refused { error: why.to_owned() }).await
 }
 
-async fn say(write: &mut OwnedWriteHalf, answer: &impl serde::Serialize) -> io::Result<()> {
-    let mut line = serde_json::to_vec(answer)?;
+async fn send_json(
+    write: &mut OwnedWriteHalf,
+    reply: &impl serde::Serialize,
+) -> io::Result<()> {
+    let mut line = serde_json::to_vec(reply)?;
     line.push(b'\n');
     send(write, &line).await
 }
 
 async fn send(write: &mut OwnedWriteHalf, bytes: &[u8]) -> io::Result<()> {
-    timeout(DEAF, write.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)?
+    timeout(SEND_TIMEOUT, write.write_all(bytes)).await.map_err(|_| io::ErrorKind::TimedOut)?
 }
 
-/// Until the other end has gone, also while nothing is said to it.
-async fn gone(mut read: BufReader<OwnedReadHalf>) {
+/// Returns when the client has closed the connection.
+async fn client_closed(mut read: BufReader<OwnedReadHalf>) {
     while matches!(read.read(&mut [0; 64]).await, Ok(1..)) {}
 }
 
-/// Sends all that is said. The watching thread does not wait for it: whoever reads too
-/// slowly misses batches and is told how many.
-async fn follow(write: &mut OwnedWriteHalf, shared: &Shared, json: bool) -> io::Result<()> {
-    let mut said = shared.subscribe();
+/// Sends all notifications. The event loop does not wait for slow clients: they lose batches,
+/// and are sent the number of lost ones.
+async fn send_events(
+    write: &mut OwnedWriteHalf,
+    shared: &Shared,
+    json: bool,
+) -> io::Result<()> {
+    let mut notifications = shared.subscribe();
     loop {
         let mut text = String::new();
-        match said.recv().await {
+        match notifications.recv().await {
             Ok(batch) => lines(&batch, json, &mut text),
             Err(RecvError::Lagged(batches)) if json => {
                 text.push_str(&format!("{{\"event\":\"lost\",\"batches\":{batches}}}\n"));
             }
             Err(RecvError::Lagged(batches)) => {
-                text.push_str(&format!("{batches} batches of events were lost: read faster\n"));
+                text.push_str(&format!(
+                    "{batches} batches of events were lost: the reader is too slow\n"
+                ));
             }
             Err(RecvError::Closed) => return Ok(()),
         }
@@ -153,8 +164,8 @@ async fn follow(write: &mut OwnedWriteHalf, shared: &Shared, json: bool) -> io::
 }
 
 fn lines(batch: &Batch, as_json: bool, text: &mut String) {
-    for said in batch.iter() {
-        match said {
+    for notification in batch.iter() {
+        match notification {
             Notification::Event { event, name } if as_json => json::event(event, *name, text),
             Notification::Recovery(decision) if as_json => json::decision(decision, text),
             Notification::Event { event, name } if name.as_bytes().is_empty() => {

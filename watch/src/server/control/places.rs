@@ -1,5 +1,5 @@
-//! Which conversations may stay open: beyond the most, the one that has been idle for longest
-//! is ended for a new one.
+//! Limits the number of connections. A new one beyond the limit replaces the one that has been
+//! idle for the longest time.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -7,28 +7,28 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// The most conversations at once.
+/// The maximum number of connections.
 const MOST: usize = 64;
 
 #[derive(Debug, Default)]
-pub(super) struct Places(RefCell<Vec<Rc<Conversation>>>);
+pub(super) struct Places(RefCell<Vec<Rc<Connection>>>);
 
 #[derive(Debug)]
-struct Conversation {
-    /// Since when a question is waited for, if it is.
+struct Connection {
+    /// Since when the daemon has been waiting for a request, if it is.
     idle_since: Cell<Option<Instant>>,
     ended: Notify,
 }
 
-/// A conversation's place, until it is dropped.
+/// The place of a connection, which is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Rc<Places>,
-    conversation: Rc<Conversation>,
+    connection: Rc<Connection>,
 }
 
 impl Places {
-    /// None where there is no place and no other conversation is idle.
+    /// Returns None if there is no place and no other connection is idle.
     pub(super) fn take(self: &Rc<Self>) -> Option<Place> {
         let mut open = self.0.borrow_mut();
         if open.len() >= MOST {
@@ -37,34 +37,34 @@ impl Places {
             let (_, oldest) = idle.min()?;
             open.swap_remove(oldest).ended.notify_one();
         }
-        let conversation = Rc::new(Conversation {
+        let connection = Rc::new(Connection {
             idle_since: Some(Instant::now()).into(),
             ended: Notify::new(),
         });
-        open.push(Rc::clone(&conversation));
-        Some(Place { places: Rc::clone(self), conversation })
+        open.push(Rc::clone(&connection));
+        Some(Place { places: Rc::clone(self), connection })
     }
 }
 
 impl Place {
-    /// A question is waited for.
+    /// The daemon is waiting for a request.
     pub(super) fn idle(&self) {
-        self.conversation.idle_since.set(Some(Instant::now()));
+        self.connection.idle_since.set(Some(Instant::now()));
     }
 
-    /// A question is being answered.
+    /// The daemon is handling a request.
     pub(super) fn busy(&self) {
-        self.conversation.idle_since.set(None);
+        self.connection.idle_since.set(None);
     }
 
-    /// Returns when the place was given to another conversation.
+    /// Returns when another connection took the place.
     pub(super) async fn ended(&self) {
-        self.conversation.ended.notified().await;
+        self.connection.ended.notified().await;
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.places.0.borrow_mut().retain(|it| !Rc::ptr_eq(it, &self.conversation));
+        self.places.0.borrow_mut().retain(|it| !Rc::ptr_eq(it, &self.connection));
     }
 }

@@ -1,4 +1,4 @@
-//! What is said over the control socket, a line of JSON each way; `/agents` says the same.
+//! The protocol of the control socket: JSON, one line each way. `/agents` has the same format.
 
 use std::time::UNIX_EPOCH;
 
@@ -9,27 +9,27 @@ use varta_observer::ExitCause;
 use crate::state::stats::shown_pid;
 use crate::state::{Agent, Snapshot};
 
-/// What is asked for, as `{"ask":"agents"}`.
+/// A request, such as `{"ask":"agents"}`.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "lowercase")]
-pub(crate) enum Question {
-    /// A [`Report`], in one line. More may be asked afterwards.
+pub(crate) enum Request {
+    /// Returns a [`Report`] in one line. More requests may follow.
     Agents,
-    /// All that is said from now on, a line each, until whoever asked goes.
+    /// Returns all events from now on, one line each, until the client disconnects.
     Events {
-        /// As JSON; else as text.
+        /// As JSON instead of text.
         #[serde(default)]
         json: bool,
     },
 }
 
-/// Why a question was not answered.
+/// Why a request failed.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Refused {
     pub(crate) error: String,
 }
 
-/// Who is followed, and how they are.
+/// The agents and their state.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Report {
     /// Milliseconds since 1970.
@@ -40,11 +40,11 @@ pub(crate) struct Report {
     pub(crate) totals: Totals,
     /// In order of their numbers.
     pub(crate) agents: Vec<Row>,
-    /// Those that have ended lately, the last one first.
+    /// Agents that exited recently, latest first.
     pub(crate) gone: Vec<Gone>,
 }
 
-/// Counted since the daemon began.
+/// Counters since the daemon started.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Totals {
     pub(crate) received: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Totals {
     pub(crate) missed: u64,
 }
 
-/// How an agent is: silent, or as it says of itself.
+/// The state of an agent: stalled, or the status that it reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
@@ -72,7 +72,7 @@ impl State {
             Status::Ok => Self::Ok,
             Status::Degraded => Self::Degraded,
             Status::Critical => Self::Critical,
-            // Only an observer says it.
+            // Only an observer sets this.
             Status::Stall => Self::Stalled,
         }
     }
@@ -87,19 +87,19 @@ impl State {
     }
 }
 
-/// An agent that is followed.
+/// A current agent.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) agent: u64,
     pub(crate) program: String,
-    /// In the daemon's namespace; 0 where it has none.
+    /// The pid in the daemon's namespace, or 0 if there is none.
     pub(crate) pid: u32,
     pub(crate) claimed_pid: u32,
     pub(crate) origin: String,
     pub(crate) uid: Option<u32>,
     pub(crate) address: Option<String>,
     pub(crate) state: State,
-    /// What it said of itself last.
+    /// The status of its last beat.
     pub(crate) status: String,
     pub(crate) payload: u64,
     pub(crate) age_ms: u64,
@@ -108,7 +108,7 @@ pub(crate) struct Row {
     pub(crate) missed: u64,
     pub(crate) stalls: u64,
     pub(crate) recoveries: u64,
-    /// A recycled pid might hide behind it.
+    /// It may be a different process that reused the pid.
     pub(crate) unconfirmed: bool,
 }
 
@@ -141,16 +141,16 @@ impl Row {
     }
 }
 
-/// An agent whose process has ended.
+/// An agent whose process has exited.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Gone {
     pub(crate) agent: u64,
     pub(crate) program: String,
     pub(crate) pid: u32,
     pub(crate) ago_ms: u64,
-    /// In words.
+    /// A description of the cause.
     pub(crate) cause: String,
-    /// It ended with code 0.
+    /// It exited with code 0.
     pub(crate) clean: bool,
     pub(crate) beats: u64,
 }

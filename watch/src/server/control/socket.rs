@@ -1,4 +1,4 @@
-//! The control socket in the file system: for the daemon's user alone.
+//! The control socket's file, which only the daemon's user can access.
 
 use std::fs;
 use std::io;
@@ -14,10 +14,10 @@ use rustix::net::{
 };
 use tokio::net::UnixListener;
 
-/// Connections that may wait to be accepted.
+/// The length of the queue of connections to accept.
 const WAITING: i32 = 64;
 
-/// A bound socket; its file is removed with it if it is still the same.
+/// A bound socket. Dropping it removes the file, if that still belongs to this socket.
 #[derive(Debug)]
 pub(crate) struct ControlSocket {
     socket: Bound,
@@ -25,7 +25,7 @@ pub(crate) struct ControlSocket {
     file: (u64, u64),
 }
 
-/// Takes a path. A socket there that nobody listens at any more is replaced.
+/// Binds a path. A socket there that has no listener any more is replaced.
 pub(crate) fn bind(path: &Path) -> io::Result<ControlSocket> {
     open(path).map_err(|error| {
         let why = format!("control socket {}: {error}", path.display());
@@ -36,7 +36,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<ControlSocket> {
 fn open(path: &Path) -> io::Result<ControlSocket> {
     let socket = match bind_new(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            make_way(path)?;
+            remove_stale(path)?;
             bind_new(path)?
         }
         bound => bound?,
@@ -49,21 +49,21 @@ fn open(path: &Path) -> io::Result<ControlSocket> {
 fn bind_new(path: &Path) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
-    // Before it has a name, so that there is no moment in which others can open it.
+    // Before it has a name, so that other users can never open it.
     fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
     bind_to(&socket, &SocketAddrUnix::new(path)?)?;
     listen(&socket, WAITING)?;
     Ok(socket)
 }
 
-fn make_way(path: &Path) -> io::Result<()> {
+fn remove_stale(path: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(path)?.file_type().is_socket() {
-        let why = "there is a file that is no socket; remove it or name another path";
+        let why = "a file that is not a socket exists there; remove it or use another path";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
     }
     match UnixStream::connect(path) {
         Ok(_) => {
-            let why = "a daemon is already listening there";
+            let why = "a daemon is already listening on it";
             Err(io::Error::new(io::ErrorKind::AddrInUse, why))
         }
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
@@ -72,12 +72,12 @@ fn make_way(path: &Path) -> io::Result<()> {
 }
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let about = fs::symlink_metadata(path)?;
-    Ok((about.dev(), about.ino()))
+    let metadata = fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 impl ControlSocket {
-    /// To be called within a runtime.
+    /// Call this within a runtime.
     pub(crate) fn listen(&self) -> io::Result<UnixListener> {
         UnixListener::from_std(self.socket.try_clone()?)
     }
@@ -86,7 +86,7 @@ impl ControlSocket {
 impl Drop for ControlSocket {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|file| file == self.file) {
-            // Whoever starts next replaces what could not be removed.
+            // If this fails, the next daemon replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }

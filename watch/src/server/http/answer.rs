@@ -1,4 +1,4 @@
-//! What is answered to a request.
+//! The responses to HTTP requests.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -25,12 +25,12 @@ use crate::server::metrics::{Format, Metrics};
 use crate::state::counters;
 use crate::state::{Shared, Snapshot};
 
-/// How long the watching thread may take to answer before it is called stuck.
+/// The time limit for the event loop to reply.
 const STUCK: Duration = Duration::from_secs(2);
 
 const PAGE: &str = include_str!("../page/page.html");
 
-/// The page loads nothing from anywhere, and is shown within no other.
+/// The page loads nothing from other places, and other pages cannot embed it.
 const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; \
     script-src 'unsafe-inline'; connect-src 'self'; img-src data:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
@@ -44,17 +44,17 @@ pub(crate) struct Answers {
     metrics: RefCell<Metrics>,
     limits: RefCell<Limits>,
     token: watch::Receiver<Option<Token>>,
-    /// Names of this server, besides its addresses and localhost.
+    /// Host names of this server, besides its addresses and localhost.
     names: Vec<String>,
     scrape_budget: Duration,
-    /// The snapshot that is being waited for.
-    asked: RefCell<Option<watch::Receiver<Pending>>>,
+    /// The pending snapshot.
+    pending: RefCell<Option<watch::Receiver<Pending>>>,
     text: RefCell<Rendering>,
     open_metrics: RefCell<Rendering>,
     agents: RefCell<Rendering>,
 }
 
-/// A snapshot, once there is one; none if the watching thread did not give it.
+/// None while the snapshot is pending, and `Some(None)` if the event loop did not reply.
 type Pending = Option<Option<Arc<Snapshot>>>;
 
 impl Answers {
@@ -73,7 +73,7 @@ impl Answers {
             token,
             names,
             scrape_budget,
-            asked: RefCell::default(),
+            pending: RefCell::default(),
             text: RefCell::default(),
             open_metrics: RefCell::default(),
             agents: RefCell::default(),
@@ -91,34 +91,38 @@ impl Answers {
         request: &Request<Incoming>,
     ) -> Answer {
         self.counters().requests.one();
-        let shows_token = self.shows_token(request);
-        if shows_token {
+        let has_token = self.has_token(request);
+        if has_token {
             place.trust();
         }
-        if !self.limits.borrow_mut().admit((from.into(), shows_token), Instant::now()) {
+        if !self.limits.borrow_mut().admit((from.into(), has_token), Instant::now()) {
             self.counters().over_rate.one();
-            return too_often();
+            return too_many_requests();
         }
         if let Some(refused) = self.refuse_host(request) {
             return refused;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            let mut answer =
+                text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are supported\n");
             let allowed = HeaderValue::from_static("GET, HEAD");
             answer.headers_mut().insert(header::ALLOW, allowed);
             return answer;
         }
         match request.uri().path() {
-            // The page holds nothing secret: it asks for the token itself.
+            // The page contains no secrets: it asks for the token itself.
             "/" => page(),
             "/healthz" => self.health().await,
-            "/metrics" | "/agents" if self.needs_token() && !shows_token => {
+            "/metrics" | "/agents" if self.needs_token() && !has_token => {
                 self.counters().auth_failures.one();
                 unauthorized()
             }
             "/metrics" => self.metrics(request).await,
             "/agents" => self.agents().await,
-            _ => text(StatusCode::NOT_FOUND, "there are /, /agents, /healthz and /metrics\n"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "not found; valid paths are /, /agents, /healthz and /metrics\n",
+            ),
         }
     }
 
@@ -126,22 +130,23 @@ impl Answers {
         self.token.borrow().is_some()
     }
 
-    fn shows_token(&self, request: &Request<Incoming>) -> bool {
+    fn has_token(&self, request: &Request<Incoming>) -> bool {
         let token = self.token.borrow();
         let Some(token) = token.as_ref() else { return false };
-        let said = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-        let said = said.and_then(|said| said.split_at_checked(7));
-        said.is_some_and(|(scheme, said)| {
-            scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(said.ct_eq(token.as_bytes()))
+        let header = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let header = header.and_then(|header| header.split_at_checked(7));
+        header.is_some_and(|(scheme, given)| {
+            scheme.eq_ignore_ascii_case(b"bearer ") && bool::from(given.ct_eq(token.as_bytes()))
         })
     }
 
-    /// The token keeps pages of other sites out; without one the name has to.
+    /// Keeps out pages of other sites: by the host name if there is no token.
     fn refuse_host(&self, request: &Request<Incoming>) -> Option<Answer> {
         match host::authority(request) {
-            Err(status) => {
-                Some(text(status, "one Host header is needed, the same as the target\n"))
-            }
+            Err(status) => Some(text(
+                status,
+                "the request needs exactly one Host header, equal to the target's authority\n",
+            )),
             Ok(Some(name)) if !self.needs_token() && !host::is_ours(&name, &self.names) => {
                 Some(misdirected())
             }
@@ -149,7 +154,7 @@ impl Answers {
         }
     }
 
-    /// All requests that wait for a snapshot wait for the same one.
+    /// Returns a snapshot. Requests that wait at the same time share one.
     async fn snapshot(&self) -> Option<Arc<Snapshot>> {
         let mut pending = self.pending();
         match pending.wait_for(Option::is_some).await {
@@ -159,20 +164,20 @@ impl Answers {
     }
 
     fn pending(&self) -> watch::Receiver<Pending> {
-        let mut asked = self.asked.borrow_mut();
-        if let Some(pending) = asked.as_ref().filter(|it| it.borrow().is_none()) {
+        let mut latest = self.pending.borrow_mut();
+        if let Some(pending) = latest.as_ref().filter(|it| it.borrow().is_none()) {
             return pending.clone();
         }
         let (answer, pending) = watch::channel(None);
         let shared = self.shared.clone();
         spawn_local(async move {
             let snapshot = match shared.snapshot() {
-                Some(asked) => timeout(STUCK, asked).await.ok().and_then(Result::ok),
+                Some(reply) => timeout(STUCK, reply).await.ok().and_then(Result::ok),
                 None => None,
             };
             answer.send_replace(Some(snapshot));
         });
-        *asked = Some(pending.clone());
+        *latest = Some(pending.clone());
         pending
     }
 
@@ -216,7 +221,7 @@ impl Answers {
         answer.await
     }
 
-    /// Answers with the body that others are reading, or else with one that is written now.
+    /// Responds with a body that another request is still sending, or with a new one.
     async fn respond(
         &self,
         rendering: &RefCell<Rendering>,
@@ -269,7 +274,7 @@ fn page() -> Answer {
 }
 
 fn unauthorized() -> Answer {
-    let mut answer = text(StatusCode::UNAUTHORIZED, "a bearer token is needed\n");
+    let mut answer = text(StatusCode::UNAUTHORIZED, "a bearer token is required\n");
     let scheme = HeaderValue::from_static("Bearer realm=\"varta\"");
     answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
     answer
@@ -280,13 +285,13 @@ fn misdirected() -> Answer {
     text(StatusCode::MISDIRECTED_REQUEST, why)
 }
 
-fn too_often() -> Answer {
-    let mut answer = text(StatusCode::TOO_MANY_REQUESTS, "asked too often\n");
+fn too_many_requests() -> Answer {
+    let mut answer = text(StatusCode::TOO_MANY_REQUESTS, "too many requests\n");
     answer.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     answer
 }
 
-/// The watching thread ends, or does not answer.
+/// The event loop is ending or stuck.
 fn busy() -> Answer {
-    text(StatusCode::SERVICE_UNAVAILABLE, "the watching thread does not answer\n")
+    text(StatusCode::SERVICE_UNAVAILABLE, "the event loop does not respond\n")
 }

@@ -1,4 +1,4 @@
-//! What is answered, in parts that need not be put together for it.
+//! A response body of several parts, which are sent without being copied together.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
-/// Parts that are all there, so that their length is said beforehand.
+/// The parts of a body. All are present from the start, so the length is known.
 #[derive(Debug)]
 pub(super) struct Parts(VecDeque<Bytes>);
 

@@ -1,13 +1,12 @@
-//! Which names this server answers to. A page of another site can have its own name lead to
-//! this address (DNS rebinding) and would then read what is served here; its requests carry
-//! that name.
+//! Checks the Host header. A page of another site can make its own name resolve to this address
+//! (DNS rebinding) and could then read the responses; but its requests contain that name.
 
 use std::net::{IpAddr, Ipv6Addr};
 
 use hyper::http::uri::Authority;
 use hyper::{Request, StatusCode, Version, header};
 
-/// Checks the form of what a request calls this server by, and returns it.
+/// Checks the form of a request's Host header, and returns its value.
 pub(super) fn authority<B>(request: &Request<B>) -> Result<Option<Authority>, StatusCode> {
     let target = request.uri().authority();
     let mut hosts = request.headers().get_all(header::HOST).iter();
@@ -23,7 +22,8 @@ pub(super) fn authority<B>(request: &Request<B>) -> Result<Option<Authority>, St
     Ok(Some(host))
 }
 
-/// Whether no other site's page can send this: an IP address, `localhost`, or one of `names`.
+/// Whether this is an IP address, `localhost` or one of `names`, which no other site's page can
+/// send.
 pub(super) fn is_ours(authority: &Authority, names: &[String]) -> bool {
     let host = authority.host();
     let v6 = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ip_addresses_localhost_and_given_names_are_accepted() {
+    fn addresses_localhost_and_configured_names_are_ours() {
         let names = ["monitor.example".to_owned()];
         let is_ours = |host: &str| is_ours(&host.parse().unwrap(), &names);
         for host in ["127.0.0.1", "10.0.0.5:9464", "[::1]:9464", "LocalHost:1", "localhost."] {

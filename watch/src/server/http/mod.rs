@@ -1,4 +1,4 @@
-//! HTTP: who may connect, and for how long. What is answered is in [`answer`].
+//! The HTTP server: accepts and limits connections. [`answer`] has the responses.
 
 mod answer;
 mod body;
@@ -28,31 +28,31 @@ use tracing::{debug, error};
 pub(crate) use answer::Answers;
 use places::{Place, Places};
 
-/// A connection ends when no whole request has come for this long: one that is idle, one that
-/// sends its request too slowly, and one that takes longer for its answer.
+/// A connection is closed when this much time has passed since its last whole request or
+/// response: because it is idle, or because it sends or reads too slowly.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// The longest head of a request.
+/// The maximum size of a request's head.
 const MOST_BYTES: usize = 16 * 1024;
 
-/// After this long a connection is asked to end with the request that it is at.
+/// After this long, a connection is closed once its current request is complete.
 const OPEN: Duration = Duration::from_secs(60);
 
-/// What the kernel holds of an answer for one reader.
+/// How much of a response the kernel buffers for one reader.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// So long nothing is accepted after accepting has failed: it does when descriptors are short.
+/// The pause after a connection could not be accepted, which happens if descriptors run out.
 const REST: Duration = Duration::from_millis(100);
 
-/// Takes an address.
+/// Binds an address.
 pub(crate) fn bind(address: SocketAddr) -> io::Result<Bound> {
-    let unfit = |error: io::Error| {
+    let named = |error: io::Error| {
         io::Error::new(error.kind(), format!("--prom-addr {address}: {error}"))
     };
-    prepare(Bound::bind(address).map_err(unfit)?)
+    prepare(Bound::bind(address).map_err(named)?)
 }
 
-/// Takes a socket that the service manager has bound.
+/// Uses a socket that the service manager bound.
 pub(crate) fn inherit(socket: OwnedFd) -> io::Result<Bound> {
     prepare(Bound::from(socket))
 }
@@ -71,7 +71,7 @@ pub(crate) async fn serve(listener: TcpListener, answers: Rc<Answers>) -> Infall
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                error!(%error, "HTTP: a connection could not be accepted");
+                error!(%error, "HTTP: cannot accept a connection");
                 sleep(REST).await;
                 continue;
             }
@@ -80,21 +80,26 @@ pub(crate) async fn serve(listener: TcpListener, answers: Rc<Answers>) -> Infall
         if displaced {
             answers.counters().crowded.one();
         }
-        spawn_local(converse(stream, peer, place, Rc::clone(&answers)));
-        // A request that has come already is read before more connections are accepted, which
-        // may take its place.
+        spawn_local(handle_requests(stream, peer, place, Rc::clone(&answers)));
+        // Let requests that have arrived be read before more connections are accepted, which
+        // may replace theirs.
         yield_now().await;
     }
 }
 
-async fn converse(stream: TcpStream, peer: SocketAddr, place: Place, answers: Rc<Answers>) {
+async fn handle_requests(
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Place,
+    answers: Rc<Answers>,
+) {
     let place = &place;
     let service = service_fn(|request| {
         let answers = Rc::clone(&answers);
         async move {
-            place.asked();
+            place.request_arrived();
             let answer = answers.answer(peer.ip(), place, &request).await;
-            place.answered();
+            place.response_ready();
             Ok::<_, Infallible>(answer)
         }
     });
@@ -121,6 +126,6 @@ async fn converse(stream: TcpStream, peer: SocketAddr, place: Place, answers: Rc
         }
     };
     if let Err(error) = ended {
-        debug!(%error, %peer, "HTTP: a connection has failed");
+        debug!(%error, %peer, "HTTP: a connection failed");
     }
 }

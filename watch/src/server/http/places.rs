@@ -1,5 +1,5 @@
-//! Which connections may stay open. Every new connection is let in; where there is no place
-//! left for it, another one is closed, so that nobody keeps others out by holding on to many.
+//! Limits the number of connections. Every new connection is accepted. If there is no place
+//! left, another one is closed, so that nobody can keep others out by holding many.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -11,38 +11,38 @@ use tokio::time::Instant;
 
 use super::source::Source;
 
-/// The most connections that are open at once.
+/// The maximum number of open connections.
 const MOST: usize = 256;
 
-/// Places that only this machine and sources that have shown the token may take.
+/// Places reserved for this machine and for sources that have sent the token.
 const RESERVED: usize = 32;
 
-/// How many sources that have shown the token are remembered.
+/// The maximum number of sources that have sent the token to remember.
 const MOST_KNOWN: usize = 64;
 
-/// The connections that are open.
+/// The open connections.
 #[derive(Debug, Default)]
 pub(super) struct Places {
     open: RefCell<Vec<Rc<Connection>>>,
-    /// The sources that have shown the token, the latest one last.
+    /// The sources that have sent the token, the latest one last.
     known: RefCell<VecDeque<Source>>,
 }
 
 #[derive(Debug)]
 struct Connection {
     source: Source,
-    /// Its source is this machine, or has shown the token.
+    /// Its source is this machine, or has sent the token.
     trusted: Cell<bool>,
-    /// It has shown the token itself.
-    shown_token: Cell<bool>,
-    /// A whole request has come, and its answer is not ready yet.
+    /// It has sent the token itself.
+    has_token: Cell<bool>,
+    /// A whole request has arrived, and its response is not ready yet.
     answering: Cell<bool>,
-    /// When it was accepted, or the last request was complete, or its answer ready.
+    /// When it was accepted, the last request was complete, or its response was ready.
     since: Cell<Instant>,
     closed: Notify,
 }
 
-/// A connection's place, until it is dropped.
+/// The place of a connection, which is free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     places: Rc<Places>,
@@ -59,12 +59,12 @@ impl Places {
         let no_reserve = !trusted && outsiders >= MOST - RESERVED;
         let full = no_reserve || open.len() >= MOST;
         if full {
-            give_up_one(&mut open, source, no_reserve);
+            close_one(&mut open, source, no_reserve);
         }
         let connection = Rc::new(Connection {
             source,
             trusted: trusted.into(),
-            shown_token: false.into(),
+            has_token: false.into(),
             answering: false.into(),
             since: Instant::now().into(),
             closed: Notify::new(),
@@ -74,10 +74,10 @@ impl Places {
     }
 }
 
-/// Closes a connection of the source that has most of them, counting the newcomer: one that
-/// has shown no token and waits for no answer, if there is one, and of these the one from which
-/// nothing has come for longest.
-fn give_up_one(open: &mut Vec<Rc<Connection>>, newcomer: Source, of_outsiders: bool) {
+/// Closes a connection of the source that has the most, counting the new one. Connections that
+/// have not sent the token and do not wait for a response are closed first, and of these the
+/// one that has been inactive for the longest time.
+fn close_one(open: &mut Vec<Rc<Connection>>, newcomer: Source, of_outsiders: bool) {
     let mut held = HashMap::from([(newcomer, 1_usize)]);
     for connection in open.iter() {
         *held.entry(connection.source).or_default() += 1;
@@ -86,7 +86,7 @@ fn give_up_one(open: &mut Vec<Rc<Connection>>, newcomer: Source, of_outsiders: b
     let candidates = candidates.filter(|(_, it)| !of_outsiders || !it.trusted.get());
     let victim = candidates.min_by_key(|(_, it)| {
         let held = held.get(&it.source).copied().unwrap_or_default();
-        (Reverse(held), it.shown_token.get(), it.answering.get(), it.since.get())
+        (Reverse(held), it.has_token.get(), it.answering.get(), it.since.get())
     });
     if let Some((at, _)) = victim {
         open.swap_remove(at).closed.notify_one();
@@ -94,23 +94,23 @@ fn give_up_one(open: &mut Vec<Rc<Connection>>, newcomer: Source, of_outsiders: b
 }
 
 impl Place {
-    /// A whole request has come.
-    pub(super) fn asked(&self) {
+    /// A whole request has arrived.
+    pub(super) fn request_arrived(&self) {
         self.connection.answering.set(true);
         self.connection.since.set(Instant::now());
     }
 
-    /// The answer to it is ready.
-    pub(super) fn answered(&self) {
+    /// The response to it is ready.
+    pub(super) fn response_ready(&self) {
         self.connection.answering.set(false);
         self.connection.since.set(Instant::now());
     }
 
-    /// A request has shown the token.
+    /// A request has sent the token.
     pub(super) fn trust(&self) {
-        let Connection { source, trusted, shown_token, .. } = &*self.connection;
+        let Connection { source, trusted, has_token, .. } = &*self.connection;
         trusted.set(true);
-        shown_token.set(true);
+        has_token.set(true);
         let mut known = self.places.known.borrow_mut();
         known.retain(|it| it != source);
         if known.len() >= MOST_KNOWN {
@@ -119,12 +119,12 @@ impl Place {
         known.push_back(*source);
     }
 
-    /// When it was accepted, or last had a whole request or an answer.
+    /// When it was accepted, the last request was complete, or its response was ready.
     pub(super) fn since(&self) -> Instant {
         self.connection.since.get()
     }
 
-    /// Returns when the place was given to another connection.
+    /// Returns when another connection took the place.
     pub(super) async fn closed(&self) {
         self.connection.closed.notified().await;
     }
@@ -150,7 +150,7 @@ mod tests {
         IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)).into()
     }
 
-    /// Takes a place, each with a later time than the one before.
+    /// Takes a place, with a distinct time.
     fn take(places: &Rc<Places>, source: Source, age: &mut u64) -> Place {
         let (place, _) = places.take(source);
         *age += 1;
@@ -167,29 +167,23 @@ mod tests {
     }
 
     #[test]
-    fn the_source_with_most_connections_gives_up_its_oldest() {
+    fn the_oldest_connection_of_the_source_with_the_most_is_closed() {
         let (places, mut age) = (Rc::new(Places::default()), 0);
         let few: Vec<_> = (0..8).map(|_| take(&places, remote(1), &mut age)).collect();
         let many: Vec<_> = (0..=255).map(|last| take(&places, local(last), &mut age)).collect();
         assert_eq!((held(&few), held(&many)), (8, MOST - 8));
-        assert!(
-            !many[..8].iter().any(is_open),
-            "the oldest connections of the largest source must be closed"
-        );
-        many[8].asked();
+        assert!(!many[..8].iter().any(is_open), "the oldest of the most");
+        many[8].request_arrived();
         many[9].trust();
         let newcomer = take(&places, remote(2), &mut age);
         assert!(is_open(&newcomer) && is_open(&many[8]) && is_open(&many[9]));
-        assert!(
-            !is_open(&many[10]),
-            "a connection without request or token must be closed first"
-        );
+        assert!(!is_open(&many[10]), "it waits for no response and has sent no token");
         drop((few, many, newcomer));
         assert!(places.open.borrow().is_empty());
     }
 
     #[test]
-    fn other_machines_leave_room_for_this_one_and_for_sources_with_the_token() {
+    fn places_are_reserved_for_this_machine_and_for_sources_that_have_sent_the_token() {
         let (places, mut age) = (Rc::new(Places::default()), 0);
         let peers: Vec<_> =
             (0..=255).map(|last| take(&places, remote(last), &mut age)).collect();

@@ -1,8 +1,8 @@
-//! What counts as one source of connections and requests.
+//! Defines what counts as one source of connections and requests.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An address; of version 6 its network, because a host may have a whole one to itself.
+/// An IPv4 address, or an IPv6 network of 64 bits, because one host may have a whole network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Source(IpAddr);
 
@@ -11,7 +11,7 @@ impl Source {
         self.0.is_loopback()
     }
 
-    /// The machine that it belongs to: every process here can use all loopback addresses.
+    /// The machine of this source. All loopback addresses belong to one machine.
     pub(super) const fn machine(self) -> Self {
         if self.is_loopback() { Self(IpAddr::V4(Ipv4Addr::LOCALHOST)) } else { self }
     }
@@ -38,7 +38,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv6_64_network_is_one_source() {
+    fn an_ipv6_network_is_one_source() {
         assert_eq!(source("2001:db8::1"), source("2001:db8::2"));
         assert_ne!(source("2001:db8::1"), source("2001:db8:0:1::1"));
         assert_eq!(source("::ffff:192.0.2.1"), source("192.0.2.1"));

@@ -1,8 +1,8 @@
-//! What is shown of each agent.
+//! The metrics of each agent.
 //!
-//! All families are written at once, each as a text of its own, so that one agent after the
-//! other is looked at and no more than once: a scrape of ten thousand is a hundred thousand
-//! lines, and what it costs is the memory it goes through.
+//! All families are written at the same time, each to its own text, so that each agent is
+//! accessed only once. A scrape of ten thousand agents has a hundred thousand lines, and its
+//! cost is that of the memory accesses.
 
 use std::cmp::max_by_key;
 
@@ -10,43 +10,46 @@ use varta::Status;
 use varta_observer::{AgentInfo, Origin};
 
 use super::exposition::{Exposition, Format, push_label, push_numbered};
-use super::label_limit::Bound;
+use super::label_limit::LabelLimit;
 use crate::state::Snapshot;
 use crate::state::histogram::INTERVALS;
 use crate::state::stats::{AgentStats, shown_pid};
 
-/// Agents with label sets of their own.
+/// Maximum number of agents with label sets of their own.
 const MOST_AGENTS: usize = 10_000;
 
-/// Agents whose beat intervals have a histogram of their own: fifteen samples each.
+/// Maximum number of agents with their own histogram of beat intervals, of fifteen samples each.
 const MOST_INTERVALS: usize = 1_000;
 
-/// Agents are numbered from 1, and no pid is 0: here is the sum of those without labels of
-/// their own.
+/// The labels for the sum of the agents without labels of their own. Agents are numbered from
+/// 1, and no pid is 0.
 const OTHERS: &str = "program=\"\",agent=\"0\"";
 const OTHER_PIDS: &str = "pid=\"0\"";
 
-/// About as long as a line is.
+/// The approximate length of a line.
 const LINE: usize = 80;
 
-/// Who has label sets of their own, from one scrape to the next.
+/// The agents with label sets of their own, which stay the same from scrape to scrape.
 #[derive(Debug)]
 pub(crate) struct Listed {
-    agents: Bound,
-    intervals: Bound,
+    agents: LabelLimit,
+    intervals: LabelLimit,
 }
 
 impl Default for Listed {
     fn default() -> Self {
-        Self { agents: Bound::new(MOST_AGENTS), intervals: Bound::new(MOST_INTERVALS) }
+        Self {
+            agents: LabelLimit::new(MOST_AGENTS),
+            intervals: LabelLimit::new(MOST_INTERVALS),
+        }
     }
 }
 
-/// What is counted of an agent, followed or gone.
+/// A current or exited agent.
 struct Row<'a> {
     agent: u64,
     stats: &'a AgentStats,
-    followed: Option<&'a AgentInfo>,
+    current: Option<&'a AgentInfo>,
     /// Whether its beat intervals have a histogram of their own.
     intervals: bool,
 }
@@ -55,16 +58,15 @@ pub(super) fn write(snapshot: &Snapshot, listed: &mut Listed, format: Format) ->
     let agents = snapshot.agents().into_iter();
     let mut all: Vec<_> = agents.map(|it| (it.info.agent, it.stats, Some(it.info))).collect();
     all.extend(snapshot.departed.iter().map(|it| (it.agent, &it.stats, None)));
-    // Those that are followed are in order already.
+    // The current agents are in order already, so this is fast.
     all.sort_by_key(|(agent, _, _)| *agent);
     let present: Vec<_> = all.iter().map(|(agent, _, _)| *agent).collect();
-    let own =
-        listed.agents.look_at(&present).into_iter().zip(listed.intervals.look_at(&present));
+    let own = listed.agents.update(&present).into_iter().zip(listed.intervals.update(&present));
     let mut rows = Vec::with_capacity(all.len());
     let mut others = snapshot.gone;
-    for ((agent, stats, followed), (own, intervals)) in all.into_iter().zip(own) {
+    for ((agent, stats, current), (own, intervals)) in all.into_iter().zip(own) {
         match own {
-            true => rows.push(Row { agent, stats, followed, intervals }),
+            true => rows.push(Row { agent, stats, current, intervals }),
             false => others.absorb(stats),
         }
     }
@@ -73,10 +75,10 @@ pub(super) fn write(snapshot: &Snapshot, listed: &mut Listed, format: Format) ->
     texts
 }
 
-/// What there is of one pid.
+/// The values for one pid.
 struct OfPid {
     pid: u32,
-    followed: bool,
+    is_current: bool,
     agent: u64,
     beats: u64,
     stalls: u64,
@@ -85,32 +87,33 @@ struct OfPid {
 
 impl OfPid {
     fn of(row: &Row<'_>) -> Self {
-        let Row { agent, stats, followed, .. } = *row;
-        let status = followed.map_or(Status::Ok, |info| match info.stalled {
+        let Row { agent, stats, current, .. } = *row;
+        let status = current.map_or(Status::Ok, |info| match info.stalled {
             true => Status::Stall,
             false => info.status,
         });
         let pid = shown_pid(stats.pid, stats.claimed_pid);
         let (beats, stalls) = (stats.beats, stats.stalls);
-        Self { pid, followed: followed.is_some(), agent, beats, stalls, status }
+        Self { pid, is_current: current.is_some(), agent, beats, stalls, status }
     }
 }
 
-/// What the published daemon shows of each pid. A pid is whose it is now: of those that are
-/// followed, or if there are none, of who had it last. What others had counts for the sum.
+/// Writes the metrics that varta-watch 0.2 has for each pid. A pid belongs to the current agents
+/// that have it, or if there are none, to the last agent that had it. The counts of other agents
+/// are added to the sum.
 fn write_pids(rows: &[Row<'_>], others: &AgentStats, format: Format) -> [String; 3] {
     let (mut other_beats, mut other_stalls) = (others.beats, others.stalls);
     let mut pids: Vec<_> = rows.iter().map(OfPid::of).collect();
-    // Whose it is comes first.
-    pids.sort_unstable_by_key(|it| (it.pid, !it.followed, u64::MAX - it.agent));
+    // The owner of a pid comes first.
+    pids.sort_unstable_by_key(|it| (it.pid, !it.is_current, u64::MAX - it.agent));
     pids.dedup_by(|other, owner| {
         if other.pid != owner.pid {
             return false;
         }
-        if other.followed {
+        if other.is_current {
             owner.beats += other.beats;
             owner.stalls += other.stalls;
-            // The worse of what several say that claim the same pid.
+            // If several agents claim the same pid, the worst status counts.
             owner.status = max_by_key(owner.status, other.status, |status| *status as u8);
         } else {
             other_beats += other.beats;
@@ -121,10 +124,10 @@ fn write_pids(rows: &[Row<'_>], others: &AgentStats, format: Format) -> [String;
     let mut texts = [(); 3].map(|()| Exposition::with_capacity(format, pids.len() * LINE));
     let [beats, stalls, status] = &mut texts;
     let mut beats = beats.counter("varta_beats", "Beats accepted.");
-    let help = "Silences, and exits that no silence came before.";
+    let help = "Stalls, and exits without a preceding stall.";
     let mut stalls = stalls.counter("varta_stalls", help);
     let help =
-        "What the agent says of itself: 0 ok, 1 degraded, 2 critical; 3 if it is silent.";
+        "Status that the agent reports: 0 ok, 1 degraded, 2 critical; 3 if it is stalled.";
     let mut status = status.gauge("varta_status", help);
     let mut label = String::new();
     for it in &pids {
@@ -132,7 +135,7 @@ fn write_pids(rows: &[Row<'_>], others: &AgentStats, format: Format) -> [String;
         push_numbered(&mut label, "pid", it.pid.into());
         beats.put(&label, it.beats);
         stalls.put(&label, it.stalls);
-        if it.followed {
+        if it.is_current {
             status.put(&label, u64::from(it.status as u8));
         }
     }
@@ -145,23 +148,23 @@ fn write_agents(rows: &[Row<'_>], mut others: AgentStats, format: Format) -> [St
     let mut texts = [(); 9].map(|()| Exposition::with_capacity(format, rows.len() * LINE));
     let [info, payload, age, threshold, stalled, unconfirmed, missed, recoveries, intervals] =
         &mut texts;
-    let help = "1 for each agent that is followed, with its pid and how it is known.";
+    let help = "1 for each current agent, with its pid and the origin of its beats.";
     let mut info = info.gauge("varta_agent_info", help);
-    let help = "What the agent's last beat carried for the application.";
+    let help = "Payload of the agent's last beat.";
     let mut payload = payload.gauge("varta_agent_payload", help);
-    let help = "How long the agent has not been heard.";
+    let help = "Time since the agent's last beat.";
     let mut age = age.gauge("varta_agent_last_beat_age_seconds", help);
-    let help = "How long the agent may be silent.";
+    let help = "Silence after which the agent is reported as stalled.";
     let mut threshold = threshold.gauge("varta_agent_threshold_seconds", help);
-    let help = "1 if the agent has been called stalled and is not back.";
+    let help = "1 while the agent is stalled.";
     let mut stalled = stalled.gauge("varta_agent_stalled", help);
-    let help = "1 for each agent that may be another than the process that is meant.";
+    let help = "1 for each agent that may be a different process than expected.";
     let mut unconfirmed = unconfirmed.gauge("varta_agent_unconfirmed", help);
-    let help = "Beats that never came, by the nonces of those that did.";
+    let help = "Beats that never arrived, according to the nonces of those that did.";
     let mut missed = missed.counter("varta_agent_missed_beats", help);
-    let help = "Silences that ended with a beat.";
+    let help = "Stalls that ended with a beat.";
     let mut recoveries = recoveries.counter("varta_agent_recoveries", help);
-    let help = "From one beat of the agent to the next.";
+    let help = "Time between two beats of the agent.";
     let mut intervals =
         intervals.histogram("varta_agent_beat_interval_seconds", help, INTERVALS);
 
@@ -178,18 +181,18 @@ fn write_agents(rows: &[Row<'_>], mut others: AgentStats, format: Format) -> [St
             true => intervals.put(&labels, &stats.intervals),
             false => others.intervals.add(&stats.intervals),
         }
-        let Some(followed) = row.followed else { continue };
+        let Some(current) = row.current else { continue };
         payload.put(&labels, stats.payload);
-        age.put_seconds(&labels, followed.age_ns);
-        threshold.put_seconds(&labels, followed.threshold_ns);
-        stalled.put(&labels, followed.stalled.into());
-        if followed.unconfirmed && followed.origin != Origin::Network {
+        age.put_seconds(&labels, current.age_ns);
+        threshold.put_seconds(&labels, current.threshold_ns);
+        stalled.put(&labels, current.stalled.into());
+        if current.unconfirmed && current.origin != Origin::Network {
             unconfirmed.put(&labels, 1);
         }
         labels.push(',');
         push_numbered(&mut labels, "pid", shown_pid(stats.pid, stats.claimed_pid).into());
         labels.push(',');
-        push_label(&mut labels, "origin", followed.origin.name());
+        push_label(&mut labels, "origin", current.origin.name());
         info.put(&labels, 1);
     }
     missed.put(OTHERS, others.missed);
@@ -208,7 +211,7 @@ mod tests {
         AgentStats { pid, claimed_pid: pid, beats, stalls: 1, ..AgentStats::EMPTY }
     }
 
-    /// The samples of the three families, without comment lines.
+    /// The samples of the three families.
     fn pids(rows: &[Row<'_>]) -> String {
         let texts = write_pids(rows, &stats(0, 1000), Format::Prometheus).concat();
         let samples = texts.lines().filter(|line| !line.starts_with('#'));
@@ -216,18 +219,18 @@ mod tests {
     }
 
     #[test]
-    fn samples_by_pid_belong_to_the_current_owner_of_the_pid() {
+    fn a_pid_belongs_to_the_agent_that_has_it_now() {
         let [first, second, third] = [1, 10, 100].map(|beats| stats(7, beats));
-        let row = |agent, stats, followed| Row { agent, stats, followed, intervals: false };
+        let row = |agent, stats, current| Row { agent, stats, current, intervals: false };
         let mut info = AgentInfo::NOBODY;
         info.status = Status::Degraded;
         let mut silent = AgentInfo::NOBODY;
         silent.stalled = true;
 
-        // No agent has the pid any more: its last owner counts.
-        let ended = pids(&[row(1, &first, None), row(2, &second, None)]);
+        // No current agent has it, so it belongs to the last one.
+        let gone = pids(&[row(1, &first, None), row(2, &second, None)]);
         assert_eq!(
-            ended,
+            gone,
             "varta_beats_total{pid=\"7\"} 10\nvarta_beats_total{pid=\"0\"} 1001\n\
              varta_stalls_total{pid=\"7\"} 1\nvarta_stalls_total{pid=\"0\"} 2\n"
         );

@@ -1,7 +1,7 @@
 //! The two text formats of metrics: Prometheus 0.0.4 and OpenMetrics 1.0.
 //!
-//! Written by hand, because a scrape of ten thousand agents is a million short strings, and
-//! what a registry of counters would keep is kept by the watching thread already.
+//! Written without a library, because a scrape of ten thousand agents has a million short
+//! strings, and the event loop already has the values that a registry would store.
 
 use std::fmt::{self, Display, Write};
 
@@ -21,7 +21,7 @@ impl Format {
         }
     }
 
-    /// What whoever asks would rather have, by its Accept header.
+    /// The format that an Accept header prefers.
     pub(crate) fn accepted(accept: &str) -> Self {
         let wanted = accept.split(',').any(|offer| {
             let mut words = offer.split(';').map(str::trim);
@@ -35,7 +35,7 @@ impl Format {
     }
 }
 
-/// Families, one after the other.
+/// The text of consecutive families.
 #[derive(Debug)]
 pub(super) struct Exposition {
     format: Format,
@@ -47,7 +47,7 @@ impl Exposition {
         Self { format, text: String::new() }
     }
 
-    /// With room for so much.
+    /// With space for this many bytes.
     pub(super) fn with_capacity(format: Format, bytes: usize) -> Self {
         Self { format, text: String::with_capacity(bytes) }
     }
@@ -56,7 +56,7 @@ impl Exposition {
         self.text
     }
 
-    /// Ends the whole.
+    /// Ends the exposition.
     pub(super) fn end(mut self) -> String {
         if self.format == Format::OpenMetrics {
             self.text.push_str("# EOF\n");
@@ -64,7 +64,7 @@ impl Exposition {
         self.text
     }
 
-    /// A counter; its samples are called by its name and `_total`.
+    /// Begins a counter. The names of its samples end with `_total`.
     pub(super) fn counter(&mut self, name: &str, help: &str) -> Family<'_> {
         let samples = format!("{name}_total");
         let shown = if self.format == Format::Prometheus { &samples } else { name };
@@ -77,7 +77,7 @@ impl Exposition {
         Family { text: &mut self.text, name: Name::new(name.to_owned()) }
     }
 
-    /// Times in seconds.
+    /// Begins a histogram of durations in seconds.
     pub(super) fn histogram<const N: usize>(
         &mut self,
         name: &str,
@@ -106,12 +106,12 @@ impl Exposition {
     }
 }
 
-/// What the samples of a family are called. Each is a few pieces put together, because a
-/// scrape has a hundred thousand of them.
+/// The name of a family's samples, in a form that is fast to write, because a scrape has a
+/// hundred thousand samples.
 #[derive(Debug)]
 struct Name {
     bare: String,
-    /// As labels follow it.
+    /// The name with an opening brace, for labels.
     open: String,
 }
 
@@ -133,7 +133,7 @@ impl Name {
     }
 }
 
-/// A family that is given its samples. Labels are as [`label`] makes them, divided by commas.
+/// Writes the samples of a family. Labels are those of [`label`], separated by commas.
 #[derive(Debug)]
 pub(super) struct Family<'a> {
     text: &'a mut String,
@@ -157,7 +157,7 @@ impl Family<'_> {
 pub(super) struct Buckets<'a, const N: usize> {
     text: &'a mut String,
     bucket: Name,
-    /// The label of each bound, with what ends the labels.
+    /// The label of each bound, with the closing brace.
     bounds: [String; N],
     sum: Name,
     count: Name,
@@ -182,14 +182,14 @@ impl<const N: usize> Buckets<'_, N> {
     }
 }
 
-/// `name="value"`, with what would end the value escaped.
+/// Returns `name="value"`, with special characters escaped.
 pub(super) fn label(name: &str, value: impl Display) -> String {
     let mut label = String::with_capacity(48);
     push_label(&mut label, name, value);
     label
 }
 
-/// The same behind others, from which the caller divides it.
+/// Like [`label`], but appends to other labels. The caller adds the comma.
 pub(super) fn push_label(labels: &mut String, name: &str, value: impl Display) {
     labels.push_str(name);
     labels.push_str("=\"");
@@ -198,7 +198,7 @@ pub(super) fn push_label(labels: &mut String, name: &str, value: impl Display) {
     labels.push('"');
 }
 
-/// The same of a number.
+/// Like [`push_label`], for a number.
 pub(super) fn push_numbered(labels: &mut String, name: &str, number: u64) {
     for part in [name, "=\"", itoa::Buffer::new().format(number), "\""] {
         labels.push_str(part);
@@ -227,7 +227,7 @@ impl Write for Escaped<'_> {
 
 fn push_number(text: &mut String, number: u64) {
     match u8::try_from(number) {
-        // Most are.
+        // Most numbers are small.
         Ok(digit @ 0..=9) => text.push(char::from(b'0' + digit)),
         _ => text.push_str(itoa::Buffer::new().format(number)),
     }
@@ -256,7 +256,7 @@ mod tests {
     use crate::state::histogram::{LATENCIES, Latencies};
 
     #[test]
-    fn counters_are_named_as_each_format_requires() {
+    fn a_counter_is_named_as_its_format_requires() {
         let text = |format| {
             let mut exposition = Exposition::new(format);
             exposition.counter("a_b", "What it is.").put("", 7);
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn nanoseconds_become_exact_seconds() {
+    fn nanoseconds_are_converted_to_seconds_exactly() {
         for (ns, seconds) in [
             (0, "0"),
             (1, "0.000000001"),
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn histogram_buckets_are_cumulative() {
+    fn a_histogram_is_cumulative_and_names_its_bounds() {
         let mut times = Latencies::EMPTY;
         for ns in [1_000_000, 2_000_000, 3_000_000_000] {
             times.note(&LATENCIES, ns);
@@ -304,12 +304,12 @@ mod tests {
     }
 
     #[test]
-    fn special_characters_in_label_values_are_escaped() {
+    fn special_characters_in_a_label_are_escaped() {
         assert_eq!(label("program", "a\"b\\c\nd"), r#"program="a\"b\\c\nd""#);
     }
 
     #[test]
-    fn open_metrics_is_chosen_by_the_accept_header() {
+    fn open_metrics_is_used_if_the_accept_header_prefers_it() {
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.2";
         assert_eq!(Format::accepted(prometheus), Format::OpenMetrics);
         for other in ["", "*/*", "text/plain", "application/openmetrics-text;q=0"] {

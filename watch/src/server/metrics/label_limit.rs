@@ -1,24 +1,24 @@
-//! Which agents have label sets of their own: the first so many, as long as they are there.
+//! Limits the number of agents with label sets of their own.
 
-/// Keeps the number of label sets in bounds. An agent that found no room is counted in the
-/// sum of the others for ever: were it given a label set later, that sum would fall.
+/// Limits the number of label sets. An agent that got none is counted in the sum of the others
+/// for ever. If it got a label set later, that sum would decrease.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(super) struct LabelLimit {
     most: usize,
     /// In order.
     own: Vec<u64>,
-    /// The highest number that has been looked at.
+    /// The highest number so far.
     seen: u64,
 }
 
-impl Bound {
+impl LabelLimit {
     pub(super) const fn new(most: usize) -> Self {
         Self { most, own: Vec::new(), seen: 0 }
     }
 
-    /// Takes in who is there, in order of their numbers. Answers of each whether it has a
-    /// label set of its own.
-    pub(super) fn look_at(&mut self, present: &[u64]) -> Vec<bool> {
+    /// Returns for each present agent whether it has a label set of its own. `present` must be
+    /// in order of their numbers.
+    pub(super) fn update(&mut self, present: &[u64]) -> Vec<bool> {
         let had = std::mem::take(&mut self.own);
         let mut had = had.into_iter().peekable();
         let with_own = |&agent: &u64| {
@@ -43,13 +43,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_agent_refused_once_stays_refused() {
-        let mut bound = Bound::new(2);
-        assert_eq!(bound.look_at(&[1, 2, 3]), [true, true, false]);
-        assert_eq!(bound.look_at(&[2, 3, 4, 5]), [true, false, true, false]);
-        assert_eq!(bound.look_at(&[3]), [false]);
-        assert_eq!(bound.look_at(&[3, 5, 6]), [false, false, true]);
-        assert!(bound.look_at(&[]).is_empty());
-        assert_eq!(bound.look_at(&[3, 5, 6, 7, 8]), [false, false, false, true, true]);
+    fn an_agent_without_a_label_set_never_gets_one_later() {
+        let mut limit = LabelLimit::new(2);
+        assert_eq!(limit.update(&[1, 2, 3]), [true, true, false]);
+        assert_eq!(limit.update(&[2, 3, 4, 5]), [true, false, true, false]);
+        assert_eq!(limit.update(&[3]), [false]);
+        assert_eq!(limit.update(&[3, 5, 6]), [false, false, true]);
+        assert!(limit.update(&[]).is_empty());
+        assert_eq!(limit.update(&[3, 5, 6, 7, 8]), [false, false, false, true, true]);
     }
 }

@@ -1,4 +1,4 @@
-//! The metrics: what is shown to Prometheus and its like. docs/watch-metrics.md lists them.
+//! The metrics, for Prometheus and similar systems. docs/watch-metrics.md lists them.
 
 mod agents;
 mod daemon;
@@ -16,7 +16,7 @@ pub(crate) use exposition::Format;
 use agents::Listed;
 use exposition::Exposition;
 
-/// What does not change while the daemon runs.
+/// Values that do not change while the daemon runs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Constants {
     pub(crate) receive_buffer: u32,
@@ -26,7 +26,7 @@ pub(crate) struct Constants {
 impl Constants {
     pub(crate) fn new(receive_buffer: u32) -> Self {
         let pid_max = std::fs::read_to_string("/proc/sys/kernel/pid_max");
-        // Where /proc is hidden there is no limit to show.
+        // Without access to /proc, 0 means unknown.
         let pid_max = pid_max.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
         Self { receive_buffer, pid_max }
     }
@@ -44,7 +44,7 @@ impl Metrics {
         Self { constants, listed: Listed::default() }
     }
 
-    /// All families, in parts that follow each other.
+    /// Writes all families, in consecutive parts.
     pub(crate) fn write(
         &mut self,
         snapshot: &Snapshot,

@@ -1,4 +1,4 @@
-//! What is shown of recoveries and their audit log.
+//! The metrics of recovery and its audit log.
 
 use super::exposition::{Exposition, label};
 use crate::state::counters::SharedCounters;
@@ -15,7 +15,7 @@ pub(super) fn write(counters: &SharedCounters, to: &mut Exposition) {
         ("reused_pid", recovery.refused_reused_pid.get()),
         ("waited_too_long", recovery.refused_waited_too_long.get()),
     ];
-    let help = "What became of recoveries.";
+    let help = "Recovery steps, by outcome.";
     let mut outcomes = to.counter("varta_recovery_outcomes", help);
     for (outcome, count) in [
         ("spawned", recovery.spawned.get()),
@@ -36,17 +36,18 @@ pub(super) fn write(counters: &SharedCounters, to: &mut Exposition) {
     ] {
         outcomes.put(&label("outcome", outcome), count);
     }
-    let mut reasons = to.counter("varta_recovery_refused", "Recoveries not run, by reason.");
+    let mut reasons =
+        to.counter("varta_recovery_refused", "Recoveries that were refused, by reason.");
     for (reason, count) in refused {
         reasons.put(&label("reason", reason), count);
     }
-    let help = "Commands that have ended.";
+    let help = "Recovery commands that have exited.";
     to.counter("varta_recovery_duration_count", help).put("", recovery.durations.get());
-    let help = "How long all commands that have ended took.";
+    let help = "Total run time of the recovery commands that have exited.";
     to.counter("varta_recovery_duration_seconds", help)
         .put_seconds("", recovery.duration_ns.get());
     let audit = &counters.audit;
-    to.counter("varta_recovery_audit_lines", "Lines of the audit log.")
+    to.counter("varta_recovery_audit_lines", "Lines written to the audit log.")
         .put("", audit.lines.get());
     let help = "Lines of the audit log that could not be written.";
     to.counter("varta_recovery_audit_dropped", help).put("", audit.lost.get());
