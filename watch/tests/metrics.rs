@@ -91,7 +91,7 @@ fn the_docs_list_every_family_and_no_other() {
     let shown: BTreeSet<_> = families(&get(&address, "/metrics").body).into_keys().collect();
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/watch-metrics.md");
     let docs = text_of(&docs);
-    let (ours, _) = docs.split_once("## Beside the published daemon").unwrap();
+    let (ours, _) = docs.split_once("## Comparison with varta-watch 0.2").unwrap();
     let listed: BTreeSet<_> = ours
         .lines()
         .filter_map(|line| line.strip_prefix("| varta_"))
@@ -258,7 +258,7 @@ fn varta_watch_0_2_shows_the_same_metrics_for_the_same_frames() {
     assert_eq!(theirs.len(), 58);
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/watch-metrics.md");
     let docs = text_of(&docs);
-    let (_, table) = docs.split_once("## Beside the published daemon").unwrap();
+    let (_, table) = docs.split_once("## Comparison with varta-watch 0.2").unwrap();
     for (name, kind) in &theirs {
         let line = table.lines().find(|line| line.starts_with(&format!("| {name} |")));
         let line = line.unwrap_or_else(|| panic!("{name} is not in the table"));

@@ -105,10 +105,10 @@ pub(crate) struct Admission {
     /// Maximum number of agents
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = at_least_one)]
     pub(crate) tracker_capacity: usize,
-    /// Maximum beats per second that one agent may report; 0 means unlimited
+    /// Maximum beat events per second of one agent; 0 means unlimited
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) max_beat_rate: u32,
-    /// Maximum beats per second that all agents together may report; 0 means unlimited
+    /// Maximum beat events per second of all agents; 0 means unlimited
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) global_beat_rate: u32,
     /// Burst that --global-beat-rate tolerates; 0 means unlimited
