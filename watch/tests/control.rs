@@ -257,10 +257,10 @@ fn check_reports_the_state_by_its_exit_code() {
     let mut agent = Agent::at(daemon.socket());
     let pid = agent.pid().to_string();
     let of = ["--pid", pid.as_str()];
-    wait_for_check(&daemon, &of, 0, "): ok, heard ");
+    wait_for_check(&daemon, &of, 0, "): ok, last beat ");
     wait_for_check(&daemon, &[], 0, "1 of 1 agents are ok");
     agent.stop();
-    wait_for_check(&daemon, &of, 2, "): stalled, heard ");
+    wait_for_check(&daemon, &of, 2, "): stalled, last beat ");
     wait_for_check(&daemon, &[], 2, "0 of 1 agents are ok");
     agent.resume();
     wait_for_check(&daemon, &of, 0, "): ok");
@@ -286,7 +286,7 @@ fn check_exits_with_2_when_no_daemon_is_listening() {
     let ended = command.arg("check").arg("--socket").arg(folder.join("none")).output().unwrap();
     assert_eq!(ended.status.code(), Some(2));
     let text = String::from_utf8(ended.stderr).unwrap();
-    assert!(text.contains("none.control: no daemon is listening there"), "{text}");
+    assert!(text.contains("none.control: no daemon is listening on this socket"), "{text}");
 }
 
 /// A terminal of 100 by 24 characters, in its own tmux server.
@@ -362,9 +362,9 @@ fn top_shows_agents_in_each_state() {
     let screen = terminal.screen();
     let row = |pid: u32| screen.find(&format!(" {pid} ")).unwrap();
     assert!(row(silent.pid()) < row(healthy.pid()), "the worst must be first:\n{screen}");
-    assert!(screen.contains("now by state"), "{screen}");
+    assert!(screen.contains("by state"), "{screen}");
     terminal.press("s");
-    wait_until(|| terminal.screen().contains("now by name"));
+    wait_until(|| terminal.screen().contains("by name"));
     silent.resume();
     terminal.wait_for(silent.pid(), " ok ");
     terminal.press("q");
@@ -411,9 +411,9 @@ fn top_reports_that_no_daemon_is_listening_and_reconnects() {
         Terminal::run(&folder, &format!("{WATCH} top --every-ms 200 --socket {socket}"));
     wait_until(|| terminal.screen().contains("0 agents"));
     daemon.end();
-    wait_until(|| terminal.screen().contains("no daemon is listening there"));
+    wait_until(|| terminal.screen().contains("no daemon is listening on this socket"));
     let _daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
-    wait_until(|| terminal.screen().contains("q ends"));
+    wait_until(|| terminal.screen().contains("q quit"));
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn lines_that_were_cut_off_are_removed_and_logged() {
     let verified = watch(&["audit", "verify", audit.to_str().unwrap()]);
     assert!(verified.status.success());
     let mut daemon = Daemon::start(&folder, &flags.concat());
-    assert_eq!(daemon.count_logged("in the middle of a line"), 2);
+    assert_eq!(daemon.count_logged("unfinished line"), 2);
     daemon.end();
     assert_eq!(text_of(&export), "1\tbeat\t2\t3\tok\t4\n");
     let boots = lines_of(&audit, 3, "boot");

@@ -108,7 +108,7 @@ fn old_files_are_kept_while_a_new_one_cannot_be_opened() {
     let failed = |file: &Path| {
         let file = format!("{:?}", file.to_str().unwrap());
         let log = daemon.log();
-        log.lines().any(|line| line.contains("rotation failed") && line.contains(&file))
+        log.lines().any(|line| line.contains("cannot rotate the file") && line.contains(&file))
     };
     while !(failed(&export) && failed(&audit)) {
         stall_and_recover(&daemon, &agent);
@@ -278,7 +278,7 @@ fn a_last_line_of_any_length_is_read_at_the_next_start() {
     let cut_off = format!("4\t1\t2\twould_spawn\t{}", "x".repeat(200_000));
     fs::write(&audit, format!("{whole}{cut_off}")).unwrap();
     let mut daemon = Daemon::start(&folder, &flags.concat());
-    assert_eq!(daemon.count_logged("in the middle of a line"), 1);
+    assert_eq!(daemon.count_logged("unfinished line"), 1);
     daemon.end();
     assert_eq!(text_of(&audit).lines().count(), whole.lines().count() + 1);
     verify(&[&audit], None).unwrap();
@@ -383,7 +383,7 @@ fn a_full_disk_loses_lines_but_corrupts_no_file() {
     let logged = daemon.log().len();
     let mut daemon = Daemon::start(&folder, &flags);
     daemon.end();
-    assert!(!daemon.log()[logged..].contains("in the middle of a line"));
+    assert!(!daemon.log()[logged..].contains("unfinished line"));
     verify(&[&audit], None).unwrap();
     let text = text_of(&export);
     assert!(text.ends_with('\n') && text.lines().all(|line| line.split('\t').count() == 6));

@@ -98,7 +98,7 @@ impl Arguments {
 fn describe(row: &Row) -> String {
     let (agent, program, pid) = (row.agent, &row.program, row.shown_pid());
     let (state, age) = (row.state.name(), seconds(row.age_ms));
-    format!("agent {agent} {program} (pid {pid}): {state}, heard {age} ago")
+    format!("agent {agent} {program} (pid {pid}): {state}, last beat {age} ago")
 }
 
 fn seconds(ms: u64) -> String {

@@ -65,7 +65,7 @@ fn summary_of(report: &Report) -> Paragraph<'static> {
 }
 
 fn table_of<'a>(rows: impl Iterator<Item = &'a Row>) -> Table<'static> {
-    let names = ["AGENT", "PROGRAM", "PID", "STATE", "HEARD", "BEATS", "MISSED", "PAYLOAD"];
+    let names = ["AGENT", "PROGRAM", "PID", "STATE", "AGE", "BEATS", "MISSED", "PAYLOAD"];
     let rows = rows.take(usize::from(u16::MAX)).map(|row| {
         let state = Cell::from(row.state.name()).style(Style::new().fg(colour(row.state)));
         TableRow::new([
