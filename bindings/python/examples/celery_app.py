@@ -1,9 +1,9 @@
-"""A bootstep for Celery: a worker beats from the loop that consumes its tasks.
+"""A Celery bootstep: each worker beats from the loop that consumes its tasks.
 
     celery --app celery_app worker
 
-The endpoint is $VARTA_ENDPOINT. The timer belongs to the worker's own loop: when that hangs,
-nothing beats.
+The endpoint is $VARTA_ENDPOINT. The timer runs in the worker's own loop, so the beats stop when
+that loop hangs.
 """
 
 from __future__ import annotations

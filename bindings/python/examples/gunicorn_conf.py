@@ -1,9 +1,9 @@
-"""Hooks for gunicorn: each worker beats when it tells gunicorn itself that it is alive.
+"""Gunicorn hooks: each worker beats whenever it notifies gunicorn that it is alive.
 
     gunicorn --config gunicorn_conf.py application:app
 
-The endpoint is $VARTA_ENDPOINT. A worker calls `notify` from the loop that serves, so a
-request that hangs a sync worker is a silent agent.
+The endpoint is $VARTA_ENDPOINT. A worker calls `notify` from the loop that serves requests,
+so a request that hangs a sync worker makes it a silent agent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def post_worker_init(worker: Any) -> None:
 
     def notify_and_beat() -> None:
         notify()
-        # How many requests it has served, as far as 32 bits go.
+        # The number of requests it has served, modulo 2**32.
         agent.beat(payload=getattr(worker, "nr", 0) % 2**32)
 
     worker.notify = notify_and_beat

@@ -1,4 +1,4 @@
-"""A pre-fork server: one agent made before the fork, and each worker an agent of its own."""
+"""A pre-fork server: the agent is created before the fork, and each worker is its own agent."""
 
 from __future__ import annotations
 

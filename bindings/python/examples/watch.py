@@ -1,4 +1,4 @@
-"""Follows agents, and says what becomes of them until one has exited."""
+"""Watches agents and prints stalls, recoveries and exits until one agent has exited."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main(endpoint: str) -> None:
             elif isinstance(event, Recovered):
                 print(f"agent {event.agent} is back after {event.silent_ns / 1e9:.1f} s")
             elif isinstance(event, Exit):
-                print(f"agent {event.agent} has ended with {event.code}, {event.signal}")
+                print(f"agent {event.agent} has exited: {event.code}, {event.signal}")
                 return
 
 

@@ -1,4 +1,4 @@
-"""An agent and an observer on one event loop, and what the loop's lag is."""
+"""An agent and an observer on one event loop, printing the loop's lag."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from varta.asyncio import beat_forever
 
 async def main(endpoint: str) -> None:
     with Observer.bind(endpoint) as observer, Varta.open(endpoint) as agent:
-        beating = asyncio.create_task(beat_forever(agent, every=0.1))
-        heard = 0
+        beat_task = asyncio.create_task(beat_forever(agent, every=0.1))
+        beats = 0
         async for event in observer:
             if isinstance(event, Beat):
                 print(f"the loop was {event.payload} microseconds late")
-                heard += 1
-            if heard == 3:
+                beats += 1
+            if beats == 3:
                 break
-        beating.cancel()
+        beat_task.cancel()
 
 
 if __name__ == "__main__":

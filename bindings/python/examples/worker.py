@@ -1,4 +1,4 @@
-"""A worker that beats from the loop that does its work, and a status for its trouble."""
+"""A worker that beats from its work loop, and reports a long queue as degraded."""
 
 from __future__ import annotations
 

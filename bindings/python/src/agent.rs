@@ -1,4 +1,4 @@
-//! The agent.
+//! The `Varta` class: an agent.
 
 use std::fmt::Debug;
 use std::io;
@@ -16,8 +16,8 @@ use crate::errors::{self, Raise};
 use crate::guard::methods;
 use crate::values::Values;
 
-/// An agent over any transport.
-trait Beats: Debug + Send {
+/// An agent, whatever its transport.
+trait AnyAgent: Debug + Send {
     fn beat(&mut self, status: Status, payload: u32) -> BeatOutcome;
     fn reconnect(&mut self) -> io::Result<()>;
     fn set_reconnect_after(&mut self, drops: u32);
@@ -25,7 +25,7 @@ trait Beats: Debug + Send {
     fn fork_recoveries(&self) -> u64;
 }
 
-impl<T: BeatTransport> Beats for Varta<T> {
+impl<T: BeatTransport> AnyAgent for Varta<T> {
     fn beat(&mut self, status: Status, payload: u32) -> BeatOutcome {
         self.beat(status, payload)
     }
@@ -49,30 +49,30 @@ impl<T: BeatTransport> Beats for Varta<T> {
 
 /// An agent: one connection of this process to one observer.
 ///
-/// Made by `open`, or by one of the `connect` methods. A beat never blocks and never raises
-/// for an absent observer. Beat from the loop that does the work.
+/// Create one with `open` or one of the `connect` methods. A beat never blocks, and an absent
+/// observer is reported in its outcome, not raised. Beat from the loop that does the work.
 #[pyclass(name = "Varta", module = "varta", frozen)]
 pub(crate) struct Agent {
-    /// Locked only while the interpreter is, and never while that is let go: so no thread
-    /// ever waits for it, and no fork finds it locked.
-    beats: Mutex<Option<Box<dyn Beats>>>,
+    /// Locked only while this thread holds the interpreter's lock. So no thread ever waits for
+    /// it, and no fork finds it locked.
+    inner: Mutex<Option<Box<dyn AnyAgent>>>,
     values: &'static Values,
 }
 
 impl Agent {
-    fn make<T: BeatTransport>(py: Python<'_>, made: io::Result<Varta<T>>) -> PyResult<Self> {
-        let beats: Box<dyn Beats> = Box::new(made.raise()?);
-        Ok(Self { beats: Mutex::new(Some(beats)), values: Values::get(py)? })
+    fn wrap<T: BeatTransport>(py: Python<'_>, agent: io::Result<Varta<T>>) -> PyResult<Self> {
+        let agent: Box<dyn AnyAgent> = Box::new(agent.raise()?);
+        Ok(Self { inner: Mutex::new(Some(agent)), values: Values::get(py)? })
     }
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn Beats>>> {
-        // A panic in a beat has been told of; the agent is whole.
-        self.beats.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn AnyAgent>>> {
+        // A panic in a beat was already raised, and it leaves the agent valid.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, of: fn(&dyn Beats) -> u64) -> u64 {
-        self.lock().as_deref().map_or(0, of)
+    fn count(&self, get: fn(&dyn AnyAgent) -> u64) -> u64 {
+        self.lock().as_deref().map_or(0, get)
     }
 }
 
@@ -82,11 +82,12 @@ fn closed() -> PyErr {
 
 methods! {
 impl Agent {
-    /// An agent that takes care of itself: it may start before its observer and outlive it.
+    /// Creates an agent for any endpoint. It reconnects by itself: it may start before its
+    /// observer and outlive it.
     ///
     /// The endpoint is a path, "@name", "udp://host:port" or
-    /// "udp+secure://host:port?key-file=PATH"; by default it is $VARTA_ENDPOINT, or else
-    /// /run/varta/varta.sock.
+    /// "udp+secure://host:port?key-file=PATH". The default is $VARTA_ENDPOINT if it is set,
+    /// otherwise /run/varta/varta.sock.
     #[classmethod]
     #[pyo3(signature = (endpoint=None, *, follow=None, reconnect_after=None),
            text_signature = "($cls, endpoint=None, *, follow=True, reconnect_after=0)")]
@@ -108,30 +109,31 @@ impl Agent {
             None => Endpoint::from_env(),
         };
         let endpoint = endpoint.map_err(|error| errors::from_io(&error.into()))?;
-        Agent::make(cls.py(), Varta::open_with(&endpoint, options))
+        Agent::wrap(cls.py(), Varta::open_with(&endpoint, options))
     }
 
-    /// Connects to the observer bound at a path. It is not followed when it is replaced.
+    /// Connects to the observer that is bound at a path. A replaced observer is not followed.
     #[classmethod]
     fn connect(cls: &Bound<'_, PyType>, path: Any<'_, '_>) -> Self {
-        Agent::make(cls.py(), Varta::connect(convert::path(path, "path")?))
+        Agent::wrap(cls.py(), Varta::connect(convert::path(path, "path")?))
     }
 
-    /// Beats to a UDP address, a pair of host and port.
+    /// Creates an agent that beats to a UDP address, a pair (host, port).
     #[classmethod]
     fn connect_udp(cls: &Bound<'_, PyType>, addr: Any<'_, '_>) -> Self {
-        Agent::make(cls.py(), Varta::connect_udp(convert::address(addr, "addr")?))
+        Agent::wrap(cls.py(), Varta::connect_udp(convert::address(addr, "addr")?))
     }
 
-    /// Beats to a UDP address, sealed with a key of 32 bytes that all agents share.
+    /// Creates an agent that beats to a UDP address. Its beats are sealed with a 32-byte key
+    /// that all agents share.
     #[classmethod]
     fn connect_secure_udp(cls: &Bound<'_, PyType>, addr: Any<'_, '_>, key: Any<'_, '_>) -> Self {
         let key = convert::key(key, "key")?;
-        Agent::make(cls.py(), Varta::connect_secure_udp(convert::address(addr, "addr")?, key))
+        Agent::wrap(cls.py(), Varta::connect_secure_udp(convert::address(addr, "addr")?, key))
     }
 
-    /// Beats to a UDP address, sealed with this process's own key, which is derived from a
-    /// master key of 32 bytes.
+    /// Creates an agent that beats to a UDP address. Its beats are sealed with this process's
+    /// own key, which is derived from a 32-byte master key.
     #[classmethod]
     fn connect_secure_udp_with_master(
         cls: &Bound<'_, PyType>,
@@ -140,10 +142,10 @@ impl Agent {
     ) -> Self {
         let key: Key = convert::key(master_key, "master_key")?;
         let address = convert::address(addr, "addr")?;
-        Agent::make(cls.py(), Varta::connect_secure_udp_with_master(address, key))
+        Agent::wrap(cls.py(), Varta::connect_secure_udp_with_master(address, key))
     }
 
-    /// Says that this process lives, with a status and a number of the application's own.
+    /// Sends one beat with a status and an application-defined number, and returns its outcome.
     #[pyo3(signature = (status=StatusArgument(Status::Ok), payload=PayloadArgument(0)),
            text_signature = "($self, status=0, payload=0)")]
     fn beat(
@@ -153,41 +155,41 @@ impl Agent {
         payload: PayloadArgument,
     ) -> Py<PyAny> {
         let outcome = match self.lock().as_deref_mut() {
-            Some(beats) => beats.beat(status.0, payload.0),
+            Some(agent) => agent.beat(status.0, payload.0),
             None => return self.values.closed(py),
         };
         self.values.outcome(py, outcome)
     }
 
-    /// Makes a new session to the same place; raises OSError if there is none to be had.
+    /// Starts a new session to the same endpoint. Raises OSError if it cannot connect.
     fn reconnect(&self) -> () {
-        let answer = self.lock().as_deref_mut().map(|beats| beats.reconnect());
-        match answer {
-            Some(answer) => answer.raise(),
+        let result = self.lock().as_deref_mut().map(|agent| agent.reconnect());
+        match result {
+            Some(result) => result.raise(),
             None => Err(closed()),
         }
     }
 
-    /// After n dropped beats in a row a beat reconnects by itself. 0 or None turns it off.
+    /// Reconnects automatically after n dropped beats in a row. 0 or None turns this off.
     fn set_reconnect_after(&self, n: Option<Any<'_, '_>>) -> () {
         let drops = n.map_or(Ok(0), |n| convert::number(n, "n"))?;
-        if let Some(beats) = self.lock().as_deref_mut() {
-            beats.set_reconnect_after(drops);
+        if let Some(agent) = self.lock().as_deref_mut() {
+            agent.set_reconnect_after(drops);
         }
         Ok(())
     }
 
-    /// How often the clock went back.
+    /// Returns how many times the clock went backwards.
     fn clock_regressions(&self) -> u64 {
-        Ok(self.count(|beats| beats.clock_regressions()))
+        Ok(self.count(|agent| agent.clock_regressions()))
     }
 
-    /// How many forks lie between the process that made this agent and this one.
+    /// Returns the number of forks between the process that created this agent and this one.
     fn fork_recoveries(&self) -> u64 {
-        Ok(self.count(|beats| beats.fork_recoveries()))
+        Ok(self.count(|agent| agent.fork_recoveries()))
     }
 
-    /// Lets go of the socket. Every later beat fails with "Closed".
+    /// Closes the socket. Every later beat fails with "Closed".
     fn close(&self) -> () {
         drop(self.lock().take());
         Ok(())

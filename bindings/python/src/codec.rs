@@ -1,4 +1,4 @@
-//! Frames, and the checksum.
+//! Frames of both wire versions, and their checksum.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -9,13 +9,13 @@ use crate::guard::{function, methods};
 use crate::values::Values;
 
 function! {
-    /// The CRC-32C of some bytes.
+    /// Returns the CRC-32C of some bytes.
     fn crc32c(data: Any<'_, '_>) -> u32 {
         Ok(varta::crc32c(&convert::any_bytes(data, "data")?))
     }
 }
 
-/// A version of the wire as a class; they differ in the payload's width.
+/// The class for one version of the wire format. The versions differ in the payload's width.
 macro_rules! frame {
     ($(#[$doc:meta])* $class:ident, $python:literal, $module:literal, $frame:path, $payload:ty) => {
         $(#[$doc])*
@@ -47,8 +47,8 @@ macro_rules! frame {
                 )))
             }
 
-            /// Reads the 32 bytes of a frame. What is wrong with them is a DecodeError;
-            /// another number of bytes is a ValueError.
+            /// Decodes the 32 bytes of a frame. Raises DecodeError if they are not a valid
+            /// frame, and ValueError if there are not 32 of them.
             #[staticmethod]
             fn decode(wire: Any<'_, '_>) -> Self {
                 let py = wire.py();
@@ -61,7 +61,7 @@ macro_rules! frame {
                 }
             }
 
-            /// The 32 bytes that travel.
+            /// Returns the 32 bytes that are sent.
             fn encode<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
                 let mut wire = [0; FRAME_BYTES];
                 self.0.encode(&mut wire);
@@ -109,11 +109,12 @@ macro_rules! frame {
 const FIELDS: [&str; 5] = ["status", "pid", "timestamp", "nonce", "payload"];
 
 frame! {
-    /// One beat as it travels, of version 2.
+    /// One beat as it is sent: version 2 of the wire format.
     Frame, "Frame", "varta", varta::Frame, u32
 }
 
 frame! {
-    /// One beat as it travels, of version 1: a payload of 64 bits, and no checksum.
+    /// One beat as it is sent: version 1 of the wire format, with a 64-bit payload and no
+    /// checksum.
     FrameV1, "FrameV1", "varta._varta", v1::Frame, u64
 }

@@ -1,4 +1,4 @@
-//! What callers pass, and what is wrong with it. Each error names the argument.
+//! Converts and checks the arguments that callers pass. Each error names the argument.
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -18,7 +18,7 @@ use crate::values::Values;
 
 pub(crate) type Any<'a, 'py> = &'a Bound<'py, PyAny>;
 
-/// An integer that fits.
+/// An integer that fits into `T`.
 #[inline]
 pub(crate) fn number<'py, T>(value: Any<'_, 'py>, name: &str) -> PyResult<T>
 where
@@ -26,33 +26,33 @@ where
 {
     match value.extract::<T>() {
         Ok(number) => Ok(number),
-        Err(_) => Err(no_number::<T>(value, name)),
+        Err(_) => Err(number_error::<T>(value, name)),
     }
 }
 
 #[cold]
-fn no_number<T>(value: Any<'_, '_>, name: &str) -> PyErr {
+fn number_error<T>(value: Any<'_, '_>, name: &str) -> PyErr {
     if value.is_instance_of::<PyInt>() {
         let bits = 8 * size_of::<T>();
         return PyOverflowError::new_err(format!(
-            "{name}: {} is not a number from 0 to 2**{bits} - 1",
-            shown(value)
+            "{name}: {} is out of range: expected 0 to 2**{bits} - 1",
+            repr(value)
         ));
     }
     wrong_type(value, name, "an int")
 }
 
-/// One of ours, its number or its word.
+/// A `Status`, its number or its name.
 #[inline]
 pub(crate) fn status(value: Any<'_, '_>, name: &str) -> PyResult<Status> {
     if let Ok(Some(status)) = value.extract::<u8>().map(Status::from_wire) {
         return Ok(status);
     }
-    status_in_words(value, name)
+    status_by_name(value, name)
 }
 
 #[cold]
-fn status_in_words(value: Any<'_, '_>, name: &str) -> PyResult<Status> {
+fn status_by_name(value: Any<'_, '_>, name: &str) -> PyResult<Status> {
     let known = match value.cast::<PyString>() {
         Ok(word) => word.to_cow()?.parse().ok(),
         Err(_) if value.is_instance_of::<PyInt>() => None,
@@ -60,13 +60,13 @@ fn status_in_words(value: Any<'_, '_>, name: &str) -> PyResult<Status> {
     };
     known.ok_or_else(|| {
         PyValueError::new_err(format!(
-            "{name}: {} is none of 0, 1, 2, \"ok\", \"degraded\", \"critical\"",
-            shown(value)
+            "{name}: {} is not a status: expected 0, 1, 2, \"ok\", \"degraded\" or \"critical\"",
+            repr(value)
         ))
     })
 }
 
-/// The argument `status`, with its default where it is left out. None is no status.
+/// The argument `status`. Its default applies if it is left out; None is not a status.
 pub(crate) struct StatusArgument(pub(crate) Status);
 
 impl FromPyObject<'_, '_> for StatusArgument {
@@ -74,7 +74,7 @@ impl FromPyObject<'_, '_> for StatusArgument {
 
     #[inline]
     fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        // What almost every beat says is known by the object itself.
+        // Almost every beat passes `Status.OK`, which is recognized by identity.
         if Values::get(value.py())?.is_ok(&value) {
             return Ok(Self(Status::Ok));
         }
@@ -94,7 +94,7 @@ impl FromPyObject<'_, '_> for PayloadArgument {
     }
 }
 
-/// A path, or any text that the file system's encoding knows.
+/// A path, or any text that the file system's encoding can represent.
 pub(crate) fn path(value: Any<'_, '_>, name: &str) -> PyResult<PathBuf> {
     if let Ok(bytes) = value.cast::<PyBytes>() {
         return Ok(OsString::from_vec(bytes.as_bytes().to_vec()).into());
@@ -102,32 +102,32 @@ pub(crate) fn path(value: Any<'_, '_>, name: &str) -> PyResult<PathBuf> {
     value.extract().map_err(|_| wrong_type(value, name, "a str or a path"))
 }
 
-/// A pair of host and port. A name is looked up here, once, and never again.
+/// A pair (host, port). A host name is resolved here, once.
 pub(crate) fn address(value: Any<'_, '_>, name: &str) -> PyResult<SocketAddr> {
     let wrong = || wrong_type(value, name, "a pair (host, port)");
     let pair = value.cast::<PyTuple>().map_err(|_| wrong())?;
     let (Ok(host), Ok(port), 2) = (pair.get_item(0), pair.get_item(1), pair.len()) else {
         return Err(wrong());
     };
-    let host: String = host.extract().map_err(|_| wrong_type(&host, name, "a host as str"))?;
+    let host: String = host.extract().map_err(|_| wrong_type(&host, name, "a str as host"))?;
     let port: u16 = number(&port, name)?;
-    let found = value.py().detach(|| (host.as_str(), port).to_socket_addrs());
-    found
+    let addresses = value.py().detach(|| (host.as_str(), port).to_socket_addrs());
+    addresses
         .raise()?
         .next()
-        .ok_or_else(|| PyValueError::new_err(format!("{name}: {host:?} leads to no address")))
+        .ok_or_else(|| PyValueError::new_err(format!("{name}: host {host:?} has no address")))
 }
 
-/// The 32 bytes of a key.
+/// A key of 32 bytes.
 pub(crate) fn key(value: Any<'_, '_>, name: &str) -> PyResult<Key> {
     bytes(value, name).map(Key::from_bytes)
 }
 
-/// So many bytes and no others.
+/// Exactly `N` bytes.
 pub(crate) fn bytes<const N: usize>(value: Any<'_, '_>, name: &str) -> PyResult<[u8; N]> {
     let given = any_bytes(value, name)?;
     <[u8; N]>::try_from(given.as_slice()).map_err(|_| {
-        PyValueError::new_err(format!("{name}: {N} bytes are needed, here are {}", given.len()))
+        PyValueError::new_err(format!("{name}: expected {N} bytes, got {}", given.len()))
     })
 }
 
@@ -141,7 +141,7 @@ pub(crate) fn any_bytes(value: Any<'_, '_>, name: &str) -> PyResult<Vec<u8>> {
     }
 }
 
-/// Seconds.
+/// A number of seconds.
 pub(crate) fn seconds(value: Any<'_, '_>, name: &str) -> PyResult<Duration> {
     let Ok(seconds) = value.extract::<f64>() else {
         return Err(wrong_type(value, name, "a number of seconds"));
@@ -149,16 +149,16 @@ pub(crate) fn seconds(value: Any<'_, '_>, name: &str) -> PyResult<Duration> {
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) => Ok(duration),
         Err(_) if seconds > 0.0 => {
-            Err(PyOverflowError::new_err(format!("{name}: {seconds} s are too many")))
+            Err(PyOverflowError::new_err(format!("{name}: {seconds} seconds is too long")))
         }
         Err(_) => Err(PyValueError::new_err(format!(
-            "{name}: {} is no number of seconds from 0 up",
-            shown(value)
+            "{name}: {} is not a valid number of seconds: expected 0 or more",
+            repr(value)
         ))),
     }
 }
 
-/// Seconds, or for ever.
+/// A number of seconds. None and infinity mean no timeout.
 pub(crate) fn timeout(value: Any<'_, '_>, name: &str) -> PyResult<Option<Duration>> {
     if value.is_none() {
         return Ok(None);
@@ -169,7 +169,7 @@ pub(crate) fn timeout(value: Any<'_, '_>, name: &str) -> PyResult<Option<Duratio
     }
 }
 
-/// A bool, and nothing that merely could be taken for one.
+/// A bool. Nothing else is accepted, whatever its truth value.
 pub(crate) fn flag(value: Any<'_, '_>, name: &str) -> PyResult<bool> {
     match value.cast::<PyBool>() {
         Ok(flag) => Ok(flag.is_true()),
@@ -178,12 +178,14 @@ pub(crate) fn flag(value: Any<'_, '_>, name: &str) -> PyResult<bool> {
 }
 
 #[cold]
-pub(crate) fn wrong_type(value: Any<'_, '_>, name: &str, needed: &str) -> PyErr {
-    let kind =
-        value.get_type().name().map_or_else(|_| "something else".into(), |n| n.to_string());
-    PyTypeError::new_err(format!("{name}: {needed} is needed, not {kind}"))
+pub(crate) fn wrong_type(value: Any<'_, '_>, name: &str, expected: &str) -> PyErr {
+    let kind = value
+        .get_type()
+        .name()
+        .map_or_else(|_| "an object of unknown type".into(), |n| n.to_string());
+    PyTypeError::new_err(format!("{name}: expected {expected}, not {kind}"))
 }
 
-fn shown(value: Any<'_, '_>) -> String {
-    value.repr().map_or_else(|_| "this".to_owned(), |text| text.to_string())
+fn repr(value: Any<'_, '_>) -> String {
+    value.repr().map_or_else(|_| "the value".to_owned(), |text| text.to_string())
 }

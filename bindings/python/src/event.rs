@@ -1,4 +1,4 @@
-//! What an observer says, a frozen class for each kind.
+//! The events of an observer: one frozen class for each kind.
 
 use pyo3::PyClass;
 use pyo3::prelude::*;
@@ -8,7 +8,7 @@ use varta_observer::{About, ExitCause, What};
 use crate::guard::methods;
 use crate::values::{self, Values};
 
-/// One thing an observer has to say.
+/// An event that an observer reports.
 #[pyclass(module = "varta", frozen, subclass, eq, hash)]
 #[derive(PartialEq, Eq)]
 pub(crate) struct Event {
@@ -55,7 +55,7 @@ impl Event {
 }
 }
 
-/// An event about an agent that is followed.
+/// An event about one tracked agent.
 #[pyclass(module = "varta", frozen, subclass, extends = Event)]
 pub(crate) struct AgentEvent {
     about: About,
@@ -63,25 +63,25 @@ pub(crate) struct AgentEvent {
 
 methods! {
 impl AgentEvent {
-    /// The agent's number, never given twice by one observer.
+    /// The agent's number. An observer never reuses one.
     #[getter]
     fn agent(&self) -> u64 {
         Ok(self.about.agent)
     }
 
-    /// Its process id here; 0 where it has none.
+    /// Its process id in the observer's pid namespace; 0 if it has none there.
     #[getter]
     fn pid(&self) -> u32 {
         Ok(self.about.pid)
     }
 
-    /// The process id that its frames name.
+    /// The process id in its frames.
     #[getter]
     fn claimed_pid(&self) -> u32 {
         Ok(self.about.claimed_pid)
     }
 
-    /// How it is known who it is.
+    /// How the observer knows the agent's identity.
     #[getter]
     fn origin(slf: &Bound<'_, Self>) -> Py<PyAny> {
         values::origin(slf.py(), slf.get().about.origin)
@@ -89,7 +89,7 @@ impl AgentEvent {
 }
 }
 
-/// A class for one kind of event: its fields, and the order in which `match` takes them.
+/// Defines the class for one kind of event: its fields, and their order in a `match` pattern.
 macro_rules! kind {
     ($(#[$doc:meta])* $name:ident of $base:ident, matched as [$($arg:literal),*] {
         $($(#[$about:meta])* $field:ident: $of:ty,)*
@@ -114,52 +114,52 @@ macro_rules! kind {
 kind! {
     /// A beat was accepted.
     Beat of AgentEvent, matched as ["agent", "status", "payload", "nonce", "missed"] {
-        /// What the agent says of itself.
+        /// The status that the agent reported.
         status: Py<PyAny>,
-        /// The application's.
+        /// The application-defined number.
         payload: u64,
-        /// The frame's.
+        /// The nonce in the frame.
         nonce: u64,
-        /// How many beats between the last one and this one never came.
+        /// How many beats are missing between the previous one and this one.
         missed: u64,
     }
 }
 
 kind! {
-    /// The agent has been silent for its threshold. Said once per silence.
+    /// The agent has been silent for its threshold. Reported once per silence.
     Stall of AgentEvent, matched as ["agent", "last_nonce", "last_ns"] {
         /// The last nonce that was not terminal; 0 if there was none.
         last_nonce: u64,
-        /// When it was last heard.
+        /// When its last beat arrived, on the observer's clock.
         last_ns: u64,
-        /// Whether the observer may have missed its beats, because its queue was full each
-        /// time that it looked. Such a Stall is not fit to act on.
+        /// Whether the observer may have missed its beats, because its queue was full at
+        /// every poll. Do not act on such a Stall.
         deaf: bool,
     }
 }
 
 kind! {
-    /// A stalled agent is back; its beat is the next event.
+    /// A stalled agent is beating again. Its beat is the next event.
     Recovered of AgentEvent, matched as ["agent", "silent_ns"] {
-        /// How long nothing was heard.
+        /// How long it was silent.
         silent_ns: u64,
     }
 }
 
 kind! {
-    /// The process is gone, and no longer followed.
+    /// The process has exited, and the observer no longer tracks it.
     Exit of AgentEvent, matched as ["agent", "code", "signal", "last_status"] {
-        /// Its exit code, if it ended with one and somebody could tell.
+        /// Its exit code, if it exited normally and the code is known.
         code: Option<i32>,
-        /// The signal that ended it, if one did and somebody could tell.
+        /// The signal that killed it, if it was killed and the signal is known.
         signal: Option<i32>,
-        /// What it said of itself last.
+        /// The last status that it reported.
         last_status: Py<PyAny>,
     }
 }
 
 kind! {
-    /// 32 bytes came that are no frame.
+    /// A datagram of 32 bytes was not a valid frame.
     Decode of Event, matched as ["error"] {
         /// A DecodeError.
         error: Py<PyAny>,
@@ -167,17 +167,17 @@ kind! {
 }
 
 kind! {
-    /// A frame named another process than the one that sent it.
+    /// A frame named a process other than the one that sent it.
     AuthFailure of Event, matched as ["claimed_pid", "true_pid"] {
         /// The pid in the frame.
         claimed_pid: u32,
-        /// The pid the kernel names.
+        /// The pid that the kernel reported for the sender.
         true_pid: u32,
     }
 }
 
 kind! {
-    /// A socket failed.
+    /// A socket operation failed.
     Io of Event, matched as ["errno"] {
         /// The operating system's error number.
         errno: i32,
@@ -185,49 +185,49 @@ kind! {
 }
 
 kind! {
-    /// The observer itself came late: it was stopped, suspended or starved.
+    /// The observer itself was late, because it was stopped, suspended or starved.
     Paused of Event, matched as ["ns"] {
-        /// For how long.
+        /// How long it was paused.
         ns: u64,
     }
 }
 
-/// The event as an object of its class.
+/// Creates the Python object for an event.
 pub(crate) fn to_python(py: Python<'_>, event: varta_observer::Event) -> PyResult<Py<PyAny>> {
     let values = Values::get(py)?;
-    let said = PyClassInitializer::from(Event { inner: event });
+    let base = PyClassInitializer::from(Event { inner: event });
     match (event.what, event.about) {
         (What::Decode(error), _) => {
-            finish(py, said.add_subclass(Decode { error: values.decode_error(py, error)? }))
+            finish(py, base.add_subclass(Decode { error: values.decode_error(py, error)? }))
         }
         (What::AuthFailure { claimed_pid, true_pid }, _) => {
-            finish(py, said.add_subclass(AuthFailure { claimed_pid, true_pid }))
+            finish(py, base.add_subclass(AuthFailure { claimed_pid, true_pid }))
         }
-        (What::Io { errno }, _) => finish(py, said.add_subclass(Io { errno })),
-        (What::Paused { ns }, _) => finish(py, said.add_subclass(Paused { ns })),
+        (What::Io { errno }, _) => finish(py, base.add_subclass(Io { errno })),
+        (What::Paused { ns }, _) => finish(py, base.add_subclass(Paused { ns })),
         (what, Some(about)) => {
-            of_agent(py, values, said.add_subclass(AgentEvent { about }), what)
+            of_agent(py, values, base.add_subclass(AgentEvent { about }), what)
         }
-        // A kind that is newer than this module keeps its word, its time and its text.
-        (_, None) => finish(py, said),
+        // A kind that this module does not know keeps its name, time and text.
+        (_, None) => finish(py, base),
     }
 }
 
 fn of_agent(
     py: Python<'_>,
     values: &Values,
-    said: PyClassInitializer<AgentEvent>,
+    base: PyClassInitializer<AgentEvent>,
     what: What,
 ) -> PyResult<Py<PyAny>> {
     match what {
         What::Beat { status, payload, nonce, missed } => {
             let status = values.status(py, status);
-            finish(py, said.add_subclass(Beat { status, payload, nonce, missed }))
+            finish(py, base.add_subclass(Beat { status, payload, nonce, missed }))
         }
         What::Stall { last_nonce, last_ns, deaf } => {
-            finish(py, said.add_subclass(Stall { last_nonce, last_ns, deaf }))
+            finish(py, base.add_subclass(Stall { last_nonce, last_ns, deaf }))
         }
-        What::Recovered { silent_ns } => finish(py, said.add_subclass(Recovered { silent_ns })),
+        What::Recovered { silent_ns } => finish(py, base.add_subclass(Recovered { silent_ns })),
         What::Exit { cause, last_status } => {
             let (code, signal) = match cause {
                 ExitCause::Unknown => (None, None),
@@ -235,12 +235,12 @@ fn of_agent(
                 ExitCause::Signal(signal) => (None, Some(signal)),
             };
             let last_status = values.status(py, last_status);
-            finish(py, said.add_subclass(Exit { code, signal, last_status }))
+            finish(py, base.add_subclass(Exit { code, signal, last_status }))
         }
-        _ => finish(py, said),
+        _ => finish(py, base),
     }
 }
 
-fn finish<C: PyClass>(py: Python<'_>, made: PyClassInitializer<C>) -> PyResult<Py<PyAny>> {
-    Ok(Py::new(py, made)?.into_any())
+fn finish<C: PyClass>(py: Python<'_>, object: PyClassInitializer<C>) -> PyResult<Py<PyAny>> {
+    Ok(Py::new(py, object)?.into_any())
 }

@@ -1,9 +1,8 @@
-//! No panic crosses into Python as anything but a RuntimeError.
+//! Turns every panic into a RuntimeError.
 //!
-//! Left to itself a panic would become PyO3's `PanicException`, which `except Exception`
-//! does not catch. So every method and function that Python may call is written inside
-//! `methods!` or `function!`, which contain what is in its body; a test finds any that is
-//! not.
+//! By default a panic becomes PyO3's `PanicException`, which `except Exception` does not
+//! catch. So every method and function that Python may call is defined with `methods!` or
+//! `function!`, which catch panics in its body. A test finds any that is not.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,27 +10,27 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
-/// Runs a body, and makes an error of its panic. What the panic left behind is whole as far
-/// as memory goes; what it means, the error says.
+/// Runs a body and converts a panic into an error. The state that a panic leaves behind is
+/// memory-safe; the error tells the caller not to rely on it.
 #[inline]
 pub(crate) fn contain<T>(body: impl FnOnce() -> PyResult<T>) -> PyResult<T> {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(result) => result,
-        Err(panic) => Err(contained(&*panic)),
+        Err(panic) => Err(panic_error(&*panic)),
     }
 }
 
 #[cold]
-fn contained(panic: &(dyn Any + Send)) -> PyErr {
+fn panic_error(panic: &(dyn Any + Send)) -> PyErr {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message");
-    PyRuntimeError::new_err(format!("varta has panicked, which is a bug in it: {text}"))
+        .unwrap_or("no message");
+    PyRuntimeError::new_err(format!("varta panicked, which is a bug in varta: {text}"))
 }
 
-/// The methods of a class.
+/// Defines the methods of a class.
 macro_rules! methods {
     (impl $class:ident { $(
         $(#[$meta:meta])*
@@ -47,7 +46,7 @@ macro_rules! methods {
     };
 }
 
-/// A function of the module.
+/// Defines a function of the module.
 macro_rules! function {
     (
         $(#[$meta:meta])*
@@ -64,9 +63,9 @@ macro_rules! function {
 pub(crate) use {function, methods};
 
 function! {
-    /// Panics, so that tests can see what becomes of it.
+    /// Panics, for tests of the conversion.
     #[pyo3(name = "_panic")]
-    #[allow(clippy::panic, reason = "it is what this is for")]
+    #[allow(clippy::panic, reason = "this is its purpose")]
     fn provoke_panic(message: String) -> () {
         panic!("{message}")
     }

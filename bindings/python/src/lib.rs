@@ -1,5 +1,5 @@
-//! The native module `varta._varta`. The package around it, in `python/varta`, is what
-//! users import.
+//! The native module `varta._varta`. Users import the package around it, which is in
+//! `python/varta`.
 
 mod agent;
 mod codec;
@@ -18,10 +18,11 @@ mod wait;
 
 use pyo3::prelude::*;
 
-/// It relies on the interpreter's lock, and says so: a free-threaded interpreter would take
-/// it to import this.
+/// The module relies on the interpreter's lock and declares that: a free-threaded interpreter
+/// enables the lock when it imports it.
 ///
-/// It is a function because its first step comes before any class is created.
+/// This is a function, not a declarative module, because its first step must precede the
+/// creation of any class.
 #[pymodule(gil_used = true)]
 fn _varta(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sys::require_main_interpreter(module.py())?;

@@ -1,4 +1,4 @@
-//! The observer.
+//! The native base class of `Observer`.
 
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,53 +13,56 @@ use crate::convert::{self, Any};
 use crate::errors::Raise;
 use crate::guard::methods;
 use crate::values::{self, Values};
-use crate::wait::{Until, Wait, Waiting};
+use crate::wait::{Deadline, Wait, WaitPoint};
 use crate::{event, settings};
 
-/// Hears agents and says what becomes of them.
+/// Receives the beats of agents, and reports stalls, recoveries and exits.
 ///
-/// Several threads may use it: while one waits, others poll, ask or close. Each event goes
-/// to one of them.
+/// Several threads may use it: while one waits, others may poll, query or close it. Each event
+/// is returned to only one of them.
 #[pyclass(module = "varta._varta", frozen, subclass)]
 pub(crate) struct Observer {
-    /// Locked only while the interpreter is, and never while that is let go: so no thread
-    /// ever waits for it, and no fork finds it locked.
-    bound: Mutex<Option<Listening>>,
+    /// Locked only while this thread holds the interpreter's lock. So no thread ever waits for
+    /// it, and no fork finds it locked.
+    inner: Mutex<Option<OpenObserver>>,
 }
 
-struct Listening {
+struct OpenObserver {
     observer: varta_observer::Observer,
-    /// Made when first needed.
-    waiting: Option<Arc<Waiting>>,
+    /// Created at the first wait.
+    wait_point: Option<Arc<WaitPoint>>,
 }
 
 impl Observer {
-    fn lock(&self) -> MutexGuard<'_, Option<Listening>> {
-        // A panic has been told of; what it left behind answers as well as it can.
-        self.bound.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<OpenObserver>> {
+        // The panic was already raised; the observer stays usable as far as possible.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn with<T>(&self, ask: impl FnOnce(&mut Listening) -> std::io::Result<T>) -> PyResult<T> {
+    fn with<T>(
+        &self,
+        call: impl FnOnce(&mut OpenObserver) -> std::io::Result<T>,
+    ) -> PyResult<T> {
         match self.lock().as_mut() {
-            Some(bound) => ask(bound).raise(),
+            Some(open) => call(open).raise(),
             None => Err(closed()),
         }
     }
 
-    /// The next event that is there already.
-    fn at_hand(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let event = self.with(|bound| bound.observer.poll_timeout(Duration::ZERO))?;
+    /// Returns the next event without waiting.
+    fn poll_now(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let event = self.with(|open| open.observer.poll_timeout(Duration::ZERO))?;
         event.map(|event| event::to_python(py, event)).transpose()
     }
 
-    fn next(&self, py: Python<'_>, until: Until) -> PyResult<Option<Py<PyAny>>> {
-        let mut wait = Wait::new(until);
+    fn next(&self, py: Python<'_>, deadline: Deadline) -> PyResult<Option<Py<PyAny>>> {
+        let mut wait = Wait::new(deadline);
         loop {
-            if let Some(event) = self.at_hand(py)? {
+            if let Some(event) = self.poll_now(py)? {
                 return Ok(Some(event));
             }
-            let waiting = self.with(Listening::waiting)?;
-            if !wait.goes_on(py, &waiting)? {
+            let wait_point = self.with(OpenObserver::wait_point)?;
+            if !wait.wait(py, &wait_point)? {
                 return Ok(None);
             }
         }
@@ -69,24 +72,24 @@ impl Observer {
         self.lock().is_none()
     }
 
-    fn shut(&self) {
-        let Some(bound) = self.lock().take() else { return };
-        if let Some(waiting) = &bound.waiting {
-            waiting.end();
+    fn close_inner(&self) {
+        let Some(open) = self.lock().take() else { return };
+        if let Some(wait_point) = &open.wait_point {
+            wait_point.end();
         }
     }
 }
 
-impl Listening {
-    fn waiting(&mut self) -> std::io::Result<Arc<Waiting>> {
-        // Asked for anew each time: asking is what sets the timer behind it.
+impl OpenObserver {
+    fn wait_point(&mut self) -> std::io::Result<Arc<WaitPoint>> {
+        // Called every time, because `as_fd` sets the timer behind the descriptor.
         let descriptor = self.observer.as_fd();
-        if let Some(waiting) = &self.waiting {
-            return Ok(Arc::clone(waiting));
+        if let Some(wait_point) = &self.wait_point {
+            return Ok(Arc::clone(wait_point));
         }
-        let waiting = Arc::new(Waiting::new(descriptor)?);
-        self.waiting = Some(Arc::clone(&waiting));
-        Ok(waiting)
+        let wait_point = Arc::new(WaitPoint::new(descriptor)?);
+        self.wait_point = Some(Arc::clone(&wait_point));
+        Ok(wait_point)
     }
 }
 
@@ -100,15 +103,16 @@ impl Observer {
     #[new]
     #[pyo3(signature = (*endpoints, **settings))]
     fn new(endpoints: &Bound<'_, PyTuple>, settings: Option<&Bound<'_, PyDict>>) -> Self {
-        let mut builder = settings::listen(Builder::new(), endpoints)?;
+        let mut builder = settings::add_endpoints(Builder::new(), endpoints)?;
         if let Some(settings) = settings {
             builder = settings::apply(builder, settings)?;
         }
         let observer = builder.bind().raise()?;
-        Ok(Self { bound: Mutex::new(Some(Listening { observer, waiting: None })) })
+        Ok(Self { inner: Mutex::new(Some(OpenObserver { observer, wait_point: None })) })
     }
 
-    /// The next event, waiting for it as long as told: seconds, or None for ever.
+    /// Returns the next event, or None if there is none within the timeout in seconds. Without a
+    /// timeout it waits indefinitely.
     #[pyo3(signature = (timeout=None), text_signature = "($self, timeout=None)")]
     fn poll(&self, py: Python<'_>, timeout: Option<Any<'_, '_>>) -> Option<Py<PyAny>> {
         let timeout = match timeout {
@@ -116,97 +120,97 @@ impl Observer {
             Some(timeout) => convert::timeout(timeout, "timeout")?,
         };
         if timeout == Some(Duration::ZERO) {
-            return self.at_hand(py);
+            return self.poll_now(py);
         }
-        self.next(py, Until::after(timeout))
+        self.next(py, Deadline::after(timeout))
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> Py<Self> {
         Ok(slf.into())
     }
 
-    /// The next event, waiting for ever; the end when the observer is closed.
+    /// Waits for the next event. The iteration ends when the observer is closed.
     fn __next__(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        match self.next(py, Until::after(None)) {
+        match self.next(py, Deadline::after(None)) {
             Err(_) if self.is_closed() => Ok(None),
             next => next,
         }
     }
 
-    /// The agents that are followed, each a dict.
+    /// Returns the tracked agents, each as a dict.
     fn agents<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
         let values = Values::get(py)?;
-        let agents = self.with(|bound| bound.observer.snapshot())?;
+        let agents = self.with(|open| open.observer.snapshot())?;
         let agents = agents.iter().map(|agent| agent_dict(py, values, agent));
         PyList::new(py, agents.collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// What has been counted, a dict.
+    /// Returns the counters as a dict.
     fn stats<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        counters_dict(py, &self.with(|bound| bound.observer.stats())?)
+        counters_dict(py, &self.with(|open| open.observer.stats())?)
     }
 
-    /// Gives an agent a threshold of its own, in seconds. False if there is no such agent.
+    /// Sets the threshold of one agent, in seconds. Returns False if there is no such agent.
     fn set_threshold(&self, agent: Any<'_, '_>, threshold: Any<'_, '_>) -> bool {
         let agent = convert::number(agent, "agent")?;
         let threshold = convert::seconds(threshold, "threshold")?;
-        self.with(|bound| bound.observer.set_threshold(agent, threshold))
+        self.with(|open| open.observer.set_threshold(agent, threshold))
     }
 
-    /// A descriptor that is readable whenever a poll has something to say. Who asks for it
-    /// is expected to poll when it is.
+    /// Returns a descriptor that is readable whenever a poll has something to report. The
+    /// caller is expected to poll when it is readable.
     fn fileno(&self) -> i32 {
-        self.with(|bound| {
-            // Says ECHILD in a child, where the descriptor is not ours to wait for.
-            bound.observer.stats()?;
-            Ok(bound.observer.as_raw_fd())
+        self.with(|open| {
+            // Fails with ECHILD in a forked child, which must not wait for the descriptor.
+            open.observer.stats()?;
+            Ok(open.observer.as_raw_fd())
         })
     }
 
-    /// How long until a poll has something to say though nothing arrives: seconds, or None.
-    /// Who asks is expected to poll by then.
+    /// Returns the seconds until a poll has something to report even if nothing arrives, or
+    /// None. The caller is expected to poll by then.
     fn next_deadline(&self) -> Option<f64> {
-        Ok(self.with(|bound| bound.observer.next_deadline())?.map(|due| due.as_secs_f64()))
+        Ok(self.with(|open| open.observer.next_deadline())?.map(|due| due.as_secs_f64()))
     }
 
-    /// The UDP addresses it listens at.
+    /// Returns the UDP addresses on which it listens.
     fn udp_addresses(&self) -> Vec<(String, u16)> {
-        self.with(|bound| {
-            let addresses = bound.observer.udp_addresses();
+        self.with(|open| {
+            let addresses = open.observer.udp_addresses();
             Ok(addresses.map(|address| (address.ip().to_string(), address.port())).collect())
         })
     }
 
-    /// What the operator should know about the kernel's queue, if anything.
+    /// Returns advice for the operator about the kernel's queue, if there is any.
     fn advice(&self) -> Option<String> {
-        self.with(|bound| Ok(bound.observer.advice()))
+        self.with(|open| Ok(open.observer.advice()))
     }
 
-    /// How many agents have made room since this was last asked.
+    /// Returns how many agents were evicted since the last call.
     fn drain_evictions(&self) -> u64 {
-        self.with(|bound| bound.observer.drain_evictions())
+        self.with(|open| open.observer.drain_evictions())
     }
 
-    /// How many beats of newcomers have found no room since this was last asked.
+    /// Returns how many beats of new agents were refused for lack of capacity since the last call.
     fn drain_capacity_exceeded(&self) -> u64 {
-        self.with(|bound| bound.observer.drain_capacity_exceeded())
+        self.with(|open| open.observer.drain_capacity_exceeded())
     }
 
-    /// Whether it has been closed.
+    /// Whether it is closed.
     #[getter]
     fn closed(&self) -> bool {
         Ok(self.is_closed())
     }
 
-    /// Stops listening, and ends every iteration over it.
+    /// Stops listening and ends every iteration over it.
     fn close(&self) -> () {
-        self.shut();
+        self.close_inner();
         Ok(())
     }
 
     fn __repr__(&self) -> String {
         Ok(match self.lock().as_ref() {
-            Some(bound) => format!("{:?}", bound.observer),
+            Some(open) => format!("{:?}", open.observer),
             None => "Observer(closed)".to_owned(),
         })
     }

@@ -1,4 +1,4 @@
-//! The secure wrapping and its derivations.
+//! Sealing of frames, and key derivation.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -10,12 +10,12 @@ use crate::convert::{self, Any};
 use crate::guard::{function, methods};
 use crate::values::Values;
 
-/// Seals frames with one key, and opens them again.
+/// Seals and opens frames with one key.
 #[pyclass(module = "varta.secure", frozen)]
 pub(crate) struct Cipher(secure::Cipher);
 
 impl Cipher {
-    fn opened<'py>(
+    fn result<'py>(
         py: Python<'py>,
         opened: Result<[u8; FRAME_BYTES], secure::AuthError>,
     ) -> PyResult<Bound<'py, PyBytes>> {
@@ -40,8 +40,8 @@ impl Cipher {
         Ok(Self(secure::Cipher::new(&convert::key(key, "key")?)))
     }
 
-    /// Seals a frame of 32 bytes under a nonce of its own, a prefix of 8 bytes and a
-    /// counter: 60 bytes. One nonce used twice gives the key away.
+    /// Seals a frame of 32 bytes and returns 60 bytes. The nonce consists of a prefix of 8
+    /// bytes and a counter. Never use a nonce twice with one key: that breaks the encryption.
     fn seal<'py>(
         &self,
         py: Python<'py>,
@@ -51,11 +51,11 @@ impl Cipher {
     ) -> Bound<'py, PyBytes> {
         let frame = convert::bytes(frame, "frame")?;
         let sealed = self.0.seal(iv(prefix, counter)?, &frame);
-        Ok(PyBytes::new(py, &sealed.map_err(refused)?))
+        Ok(PyBytes::new(py, &sealed.map_err(runtime_error)?))
     }
 
-    /// As seal, with the pid in front, by which an observer finds an agent's own key: 64
-    /// bytes.
+    /// Like seal, but with the pid in front, from which an observer derives the agent's key.
+    /// Returns 64 bytes.
     fn seal_as<'py>(
         &self,
         py: Python<'py>,
@@ -67,17 +67,19 @@ impl Cipher {
         let frame = convert::bytes(frame, "frame")?;
         let pid = convert::number(pid, "pid")?;
         let sealed = self.0.seal_as(pid, iv(prefix, counter)?, &frame);
-        Ok(PyBytes::new(py, &sealed.map_err(refused)?))
+        Ok(PyBytes::new(py, &sealed.map_err(runtime_error)?))
     }
 
-    /// The frame in 60 sealed bytes; AuthError if this key has not sealed them.
+    /// Returns the frame in 60 sealed bytes. Raises AuthError if they were not sealed with this
+    /// key.
     fn open<'py>(&self, py: Python<'py>, wire: Any<'_, 'py>) -> Bound<'py, PyBytes> {
-        Self::opened(py, self.0.open(&convert::bytes(wire, "wire")?))
+        Self::result(py, self.0.open(&convert::bytes(wire, "wire")?))
     }
 
-    /// The frame in 64 sealed bytes, which must name the same pid as they do.
+    /// Returns the frame in 64 sealed bytes. Raises AuthError also if the frame names a different
+    /// pid than the bytes in front of it.
     fn open_from<'py>(&self, py: Python<'py>, wire: Any<'_, 'py>) -> Bound<'py, PyBytes> {
-        Self::opened(py, self.0.open_from(&convert::bytes(wire, "wire")?))
+        Self::result(py, self.0.open_from(&convert::bytes(wire, "wire")?))
     }
 
     fn __repr__(&self) -> &'static str {
@@ -87,7 +89,7 @@ impl Cipher {
 }
 
 function! {
-    /// The key of one agent, from the master key and its pid.
+    /// Derives an agent's key from the master key and the agent's pid.
     fn derive_agent_key<'py>(
         py: Python<'py>,
         master: Any<'_, 'py>,
@@ -95,12 +97,12 @@ function! {
     ) -> Bound<'py, PyBytes> {
         let master = convert::key(master, "master")?;
         let key = secure::derive_agent_key(&master, convert::number(pid, "pid")?);
-        Ok(derived(py, &key.map_err(refused)?))
+        Ok(key_bytes(py, &key.map_err(runtime_error)?))
     }
 }
 
 function! {
-    /// The 8 bytes in front of each nonce of a session, from its salt of 16 bytes.
+    /// Derives the 8-byte prefix of a session's nonces from the session's 16-byte salt.
     fn derive_iv_prefix<'py>(
         py: Python<'py>,
         salt: Any<'_, 'py>,
@@ -108,12 +110,12 @@ function! {
     ) -> Bound<'py, PyBytes> {
         let salt = convert::bytes(salt, "salt")?;
         let prefix = secure::derive_iv_prefix(&salt, convert::number(index, "index")?);
-        Ok(PyBytes::new(py, &prefix.map_err(refused)?))
+        Ok(PyBytes::new(py, &prefix.map_err(runtime_error)?))
     }
 }
 
 function! {
-    /// The key of an epoch, from an agent's key.
+    /// Derives the key of an epoch from an agent's key.
     fn derive_epoch_key<'py>(
         py: Python<'py>,
         agent: Any<'_, 'py>,
@@ -121,15 +123,15 @@ function! {
     ) -> Bound<'py, PyBytes> {
         let agent = convert::key(agent, "agent")?;
         let key = secure::derive_epoch_key(&agent, convert::number(epoch, "epoch")?);
-        Ok(derived(py, &key.map_err(refused)?))
+        Ok(key_bytes(py, &key.map_err(runtime_error)?))
     }
 }
 
-fn derived<'py>(py: Python<'py>, key: &Key) -> Bound<'py, PyBytes> {
+fn key_bytes<'py>(py: Python<'py>, key: &Key) -> Bound<'py, PyBytes> {
     PyBytes::new(py, key.as_bytes())
 }
 
 #[cold]
-fn refused(error: impl ToString) -> PyErr {
+fn runtime_error(error: impl ToString) -> PyErr {
     PyRuntimeError::new_err(error.to_string())
 }

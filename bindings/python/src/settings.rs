@@ -1,4 +1,4 @@
-//! How an observer is to be, as Python says it.
+//! Applies the keyword arguments of an observer to its builder.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use varta_observer::{Builder, Rate, Uids};
 use crate::convert::{self, Any};
 use crate::errors;
 
-/// Adds settings to a builder; a name that is none is a TypeError.
+/// Applies settings to a builder. Raises TypeError for an unknown setting.
 pub(crate) fn apply(mut builder: Builder, settings: &Bound<'_, PyDict>) -> PyResult<Builder> {
     for (name, value) in settings {
         let name: String = name.extract()?;
-        // None is what it would be if it were not given.
+        // None means the default.
         if !value.is_none() {
             builder = apply_one(builder, &name, &value)?;
         }
@@ -45,14 +45,12 @@ fn apply_one(builder: Builder, name: &str, value: Any<'_, '_>) -> PyResult<Build
         "udp" => builder.udp(convert::address(value, name)?),
         "secure_udp" => builder.secure_udp(convert::address(value, name)?),
         _ => {
-            return Err(PyTypeError::new_err(format!(
-                "{name}: an observer has no such setting"
-            )));
+            return Err(PyTypeError::new_err(format!("{name}: unknown observer setting")));
         }
     })
 }
 
-pub(crate) fn listen(
+pub(crate) fn add_endpoints(
     mut builder: Builder,
     endpoints: &Bound<'_, PyTuple>,
 ) -> PyResult<Builder> {
@@ -69,11 +67,12 @@ fn nanoseconds(value: Any<'_, '_>, name: &str) -> PyResult<Duration> {
 }
 
 fn size(value: Any<'_, '_>, name: &str) -> PyResult<usize> {
-    let wanted: u32 = convert::number(value, name)?;
-    usize::try_from(wanted).map_err(|_| PyValueError::new_err(format!("{name}: too many")))
+    let size: u32 = convert::number(value, name)?;
+    usize::try_from(size)
+        .map_err(|_| PyValueError::new_err(format!("{name}: {size} is too large")))
 }
 
-/// "any", or a list of them.
+/// "any" or a list of uids.
 fn uids(value: Any<'_, '_>, name: &str) -> PyResult<Uids> {
     if value.cast::<PyString>().is_ok_and(|word| word.to_cow().is_ok_and(|word| word == "any"))
     {
@@ -81,16 +80,16 @@ fn uids(value: Any<'_, '_>, name: &str) -> PyResult<Uids> {
     }
     if value.is_instance_of::<PyString>() {
         return Err(PyValueError::new_err(format!(
-            "{name}: \"any\" or a list of uids is needed"
+            "{name}: expected \"any\" or a list of uids"
         )));
     }
-    let listed: PyResult<Vec<u32>> = items(value, name, "\"any\" or a list of uids")?
+    let list: PyResult<Vec<u32>> = items(value, name, "\"any\" or a list of uids")?
         .map(|uid| convert::number(&uid?, name))
         .collect();
-    Ok(Uids::List(listed?.into()))
+    Ok(Uids::List(list?.into()))
 }
 
-/// A pair: so many a second, and so many at once.
+/// A pair (per_second, burst).
 fn rate(value: Any<'_, '_>, name: &str) -> PyResult<Rate> {
     let wrong = || convert::wrong_type(value, name, "a pair (per_second, burst)");
     let pair = value.cast::<PyTuple>().map_err(|_| wrong())?;
@@ -114,7 +113,7 @@ fn shared_keys(mut builder: Builder, value: Any<'_, '_>, name: &str) -> PyResult
 fn items<'py>(
     value: Any<'_, 'py>,
     name: &str,
-    needed: &str,
+    expected: &str,
 ) -> PyResult<Bound<'py, pyo3::types::PyIterator>> {
-    value.try_iter().map_err(|_| convert::wrong_type(value, name, needed))
+    value.try_iter().map_err(|_| convert::wrong_type(value, name, expected))
 }

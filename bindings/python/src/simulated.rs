@@ -1,4 +1,4 @@
-//! An observer without sockets.
+//! An observer without sockets, for tests.
 
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,8 +16,8 @@ use crate::observer::{agent_dict, counters_dict};
 use crate::values::Values;
 use crate::{event, settings};
 
-/// Decides as an Observer does, of what it is told instead of what it hears. Time is what
-/// the caller says, in nanoseconds.
+/// An Observer without sockets: the caller passes datagrams and process exits to it, and sets
+/// its clock, in nanoseconds.
 #[pyclass(module = "varta._varta", frozen)]
 pub(crate) struct Simulated {
     inner: Mutex<varta_observer::Simulated>,
@@ -41,11 +41,11 @@ impl Simulated {
         Ok(Self { inner: Mutex::new(builder.simulate().raise()?) })
     }
 
-    /// A datagram arrives: from a process (pid, uid) over a Unix socket, or from an address
-    /// over a network, sealed or not.
+    /// Passes in a datagram, either from a process (pid, uid) over a Unix socket, or from an
+    /// address over a network, sealed or not.
     #[pyo3(signature = (at_ns, data, *, pid=None, uid=None, process=None, address=None,
            sealed=false, listener=0, truncated=false, control_truncated=false))]
-    #[allow(clippy::too_many_arguments, reason = "in Python they have names")]
+    #[allow(clippy::too_many_arguments, reason = "they are keyword arguments in Python")]
     fn feed(
         &self,
         at_ns: u64,
@@ -63,11 +63,11 @@ impl Simulated {
             (Some(pid), None) => Sender::Kernel { pid, uid: uid.unwrap_or(0), process },
             (None, Some(text)) => {
                 let address: IpAddr = text.parse().map_err(|_| {
-                    PyValueError::new_err(format!("address: {text:?} is not numeric"))
+                    PyValueError::new_err(format!("address: {text:?} is not a numeric IP address"))
                 })?;
                 Sender::Network { address, sealed }
             }
-            _ => return Err(PyTypeError::new_err("feed: either pid or address is needed")),
+            _ => return Err(PyTypeError::new_err("feed: expected either pid or address")),
         };
         let data = convert::any_bytes(data, "data")?;
         let datagram = Datagram {
@@ -79,8 +79,8 @@ impl Simulated {
         Ok(())
     }
 
-    /// Everything that arrived by then has been fed, and deadlines are looked at. With `full`
-    /// the queue is at its length, so that beats may have been refused.
+    /// Advances the clock and checks deadlines. Everything that arrived by then must have been
+    /// fed. With `full` the queue was full, so that beats may have been lost.
     #[pyo3(signature = (at_ns, *, full=false))]
     fn advance(&self, at_ns: u64, full: bool) -> () {
         match full {
@@ -90,49 +90,49 @@ impl Simulated {
         Ok(())
     }
 
-    /// A process has ended: with a code, by a signal, or nobody can tell. False if no agent
-    /// has that pid.
+    /// Reports the exit of a process: with a code, by a signal, or for an unknown cause. Returns
+    /// False if no agent has that pid.
     #[pyo3(signature = (at_ns, pid, code=None, signal=None))]
     fn exit(&self, at_ns: u64, pid: u32, code: Option<i32>, signal: Option<i32>) -> bool {
         let cause = match (code, signal) {
             (None, None) => ExitCause::Unknown,
             (Some(code), None) => ExitCause::Code(code),
             (None, Some(signal)) => ExitCause::Signal(signal),
-            _ => return Err(PyTypeError::new_err("exit: code or signal, not both")),
+            _ => return Err(PyTypeError::new_err("exit: expected code or signal, not both")),
         };
         Ok(self.lock().exit(at_ns, pid, cause))
     }
 
-    /// The observer comes to look only now, and was due at due_ns.
+    /// The observer polls only now, though it was due at due_ns.
     fn late(&self, at_ns: u64, due_ns: u64) -> () {
         self.lock().late(at_ns, due_ns);
         Ok(())
     }
 
-    /// The system has just been suspended for so long.
+    /// The system was just suspended for this long.
     fn suspended(&self, at_ns: u64, ns: u64) -> () {
         self.lock().suspended(at_ns, ns);
         Ok(())
     }
 
-    /// Gives an agent a threshold of its own. False if there is no such agent.
+    /// Sets the threshold of one agent. Returns False if there is no such agent.
     fn set_threshold(&self, agent: u64, threshold_ns: u64) -> bool {
         Ok(self.lock().set_threshold(agent, threshold_ns))
     }
 
-    /// From now on a process is in the observer's pid namespace ("same"), in another
-    /// ("other"), or nobody can tell ("unknown").
+    /// Sets the pid namespace of a process, for all later datagrams: the observer's ("same"),
+    /// another ("other") or "unknown".
     fn set_namespace(&self, pid: u32, namespace: Any<'_, '_>) -> () {
-        let word: String = namespace
+        let name: String = namespace
             .extract()
             .map_err(|_| convert::wrong_type(namespace, "namespace", "a str"))?;
-        let namespace = match word.as_str() {
+        let namespace = match name.as_str() {
             "same" => Namespace::Same,
             "other" => Namespace::Other,
             "unknown" => Namespace::Unknown,
             _ => {
                 return Err(PyValueError::new_err(format!(
-                    "namespace: {word:?} is none of \"same\", \"other\", \"unknown\""
+                    "namespace: {name:?} is not valid: expected \"same\", \"other\" or \"unknown\""
                 )));
             }
         };
@@ -140,7 +140,7 @@ impl Simulated {
         Ok(())
     }
 
-    /// The next of what has been said so far.
+    /// Returns the next pending event, or None.
     fn poll(&self, py: Python<'_>) -> Option<Py<PyAny>> {
         let event = self.lock().poll();
         event.map(|event| event::to_python(py, event)).transpose()
@@ -155,7 +155,7 @@ impl Simulated {
         event.map(|event| event::to_python(py, event)).transpose()
     }
 
-    /// The agents that are followed, each a dict.
+    /// Returns the tracked agents, each as a dict.
     fn agents<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
         let values = Values::get(py)?;
         let agents = self.lock().snapshot();
@@ -163,7 +163,7 @@ impl Simulated {
         PyList::new(py, agents.collect::<PyResult<Vec<_>>>()?)
     }
 
-    /// What has been counted, a dict.
+    /// Returns the counters as a dict.
     fn stats<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
         counters_dict(py, &self.lock().stats())
     }

@@ -1,4 +1,4 @@
-//! The values that the package defines in Python, as this module hands them out.
+//! The values that are defined in Python and returned by this module.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use varta_observer::Origin;
 
 use crate::guard::function;
 
-/// What beats and events answer with. All of it is shared, so that nothing is made anew.
+/// The shared objects in the results of beats and in events, so that none is created twice.
 pub(crate) struct Values {
     sent: Py<PyAny>,
     dropped: [Py<PyAny>; 4],
@@ -45,12 +45,12 @@ impl Values {
         match outcome {
             BeatOutcome::Sent => Ok(self.sent.clone_ref(py)),
             BeatOutcome::Dropped(reason) => {
-                let [full, nobody, gone, storage] = &self.dropped;
+                let [queue_full, no_observer, peer_gone, storage_full] = &self.dropped;
                 let shared = match reason {
-                    DropReason::KernelQueueFull => full,
-                    DropReason::NoObserver => nobody,
-                    DropReason::PeerGone => gone,
-                    DropReason::StorageFull => storage,
+                    DropReason::KernelQueueFull => queue_full,
+                    DropReason::NoObserver => no_observer,
+                    DropReason::PeerGone => peer_gone,
+                    DropReason::StorageFull => storage_full,
                 };
                 Ok(shared.clone_ref(py))
             }
@@ -69,7 +69,7 @@ impl Values {
         self.failed.call1(py, (BeatError::UNKNOWN_ERRNO, "Closed"))
     }
 
-    /// Whether it is `Status.OK` itself.
+    /// Whether the object is `Status.OK` itself.
     #[inline]
     pub(crate) fn is_ok(&self, value: &Bound<'_, PyAny>) -> bool {
         let [ok, ..] = &self.statuses;
@@ -87,13 +87,13 @@ impl Values {
         .clone_ref(py)
     }
 
-    /// An exception, not raised yet.
+    /// Creates an exception without raising it.
     pub(crate) fn decode_error(
         &self,
         py: Python<'_>,
         error: DecodeError,
     ) -> PyResult<Py<PyAny>> {
-        // The name stands in front of what the exception says.
+        // The exception adds the name in front by itself.
         let text = error.to_string();
         let detail = text.split_once(": ").map_or(text.as_str(), |(_, detail)| detail);
         self.decode_error.call1(py, (error.name(), detail))
@@ -107,7 +107,7 @@ impl Values {
     }
 }
 
-/// How it is known who an agent is. Only what an observer says has one.
+/// The `Origin` of an agent. It is imported late, because agents do not need it.
 pub(crate) fn origin(py: Python<'_>, origin: Origin) -> PyResult<Py<PyAny>> {
     static ORIGINS: PyOnceLock<[Py<PyAny>; 3]> = PyOnceLock::new();
     let origins = ORIGINS.get_or_try_init(py, || -> PyResult<_> {
@@ -123,7 +123,7 @@ pub(crate) fn origin(py: Python<'_>, origin: Origin) -> PyResult<Py<PyAny>> {
 }
 
 function! {
-    /// The outcome that a send's errno stands for.
+    /// Returns the beat outcome for a send's errno.
     fn classify_errno(py: Python<'_>, errno: i32) -> Py<PyAny> {
         let error = io::Error::from_raw_os_error(errno);
         Values::get(py)?.outcome(py, classify_send_error(&error))

@@ -1,4 +1,4 @@
-//! Waiting for an observer to have something to say, with the interpreter let go.
+//! Waits until an observer has something to report, without holding the interpreter's lock.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -10,52 +10,53 @@ use pyo3::prelude::*;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::io::{Errno, write};
 
-/// A signal ends a wait, but not one that begins in the instant after it. So no wait is
-/// longer than this.
+/// A signal interrupts a wait, but not one that starts just after it. So no wait is longer than
+/// this.
 const LONGEST: Duration = Duration::from_secs(1);
 
-/// Nor longer than this after a signal, which is when another is likely to come so.
+/// The longest wait after a signal, when another such signal is likely.
 const AFTER_SIGNAL: Duration = Duration::from_millis(10);
 
-/// When a wait ends that nothing else has ended.
+/// When a wait times out.
 #[derive(Clone, Copy)]
-pub(crate) struct Until(Option<Instant>);
+pub(crate) struct Deadline(Option<Instant>);
 
-impl Until {
+impl Deadline {
     pub(crate) fn after(timeout: Option<Duration>) -> Self {
-        // An end that no clock can tell is none.
+        // A deadline beyond the range of the clock is no deadline.
         Self(timeout.and_then(|timeout| Instant::now().checked_add(timeout)))
     }
 
-    /// What is left of it; None when it is over.
-    fn rest(self) -> Option<Duration> {
+    /// The remaining time; None when it is over.
+    fn remaining(self) -> Option<Duration> {
         let Some(end) = self.0 else { return Some(Duration::MAX) };
-        let rest = end.saturating_duration_since(Instant::now());
-        (!rest.is_zero()).then_some(rest)
+        let remaining = end.saturating_duration_since(Instant::now());
+        (!remaining.is_zero()).then_some(remaining)
     }
 }
 
-/// Where threads wait for one observer, any number of them at a time. It outlives the
-/// observer while one does.
-pub(crate) struct Waiting {
-    /// A copy of the observer's own.
+/// Lets any number of threads wait for one observer. It outlives the observer while a thread
+/// waits.
+pub(crate) struct WaitPoint {
+    /// A duplicate of the observer's descriptor.
     observer: OwnedFd,
-    /// Readable for ever once the observer is closed.
+    /// Readable permanently once the observer is closed.
     closed: OwnedFd,
-    /// A forked child has both too, and may close its observer as it likes.
+    /// The process that created it. A forked child shares both descriptors, and closing its
+    /// observer must not end the waits of its parent.
     owner: u32,
 }
 
-impl Waiting {
+impl WaitPoint {
     pub(crate) fn new(observer: BorrowedFd<'_>) -> io::Result<Self> {
         let closed = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         Ok(Self { observer: observer.try_clone_to_owned()?, closed, owner: process::id() })
     }
 
-    /// Ends every wait, now and later.
+    /// Ends all current and later waits.
     pub(crate) fn end(&self) {
         if self.owner == process::id() {
-            // It is written to once in its life, for which there is always room.
+            // This never fails, because it is written to only once.
             let _ = write(&self.closed, &1_u64.to_ne_bytes());
         }
     }
@@ -67,27 +68,27 @@ impl Waiting {
     }
 }
 
-/// A thread's wait for one event.
+/// One thread's wait for one event.
 pub(crate) struct Wait {
-    until: Until,
+    deadline: Deadline,
     longest: Duration,
 }
 
 impl Wait {
-    pub(crate) fn new(until: Until) -> Self {
-        Self { until, longest: LONGEST }
+    pub(crate) fn new(deadline: Deadline) -> Self {
+        Self { deadline, longest: LONGEST }
     }
 
-    /// Waits until there may be something to look at; then has Python run its signal
-    /// handlers, of which one may raise. False when the time is over.
-    pub(crate) fn goes_on(&mut self, py: Python<'_>, waiting: &Waiting) -> PyResult<bool> {
-        let Some(rest) = self.until.rest() else { return Ok(false) };
-        let at_most = rest.min(self.longest);
-        self.longest = match py.detach(|| waiting.wait(at_most)) {
+    /// Waits until there may be something to poll, then runs Python's signal handlers, which may
+    /// raise. Returns false after the deadline.
+    pub(crate) fn wait(&mut self, py: Python<'_>, wait_point: &WaitPoint) -> PyResult<bool> {
+        let Some(remaining) = self.deadline.remaining() else { return Ok(false) };
+        let at_most = remaining.min(self.longest);
+        self.longest = match py.detach(|| wait_point.wait(at_most)) {
             Ok(()) => LONGEST,
             Err(Errno::INTR) => AFTER_SIGNAL,
             Err(errno) => {
-                let failure = (errno.raw_os_error(), "the observer cannot wait");
+                let failure = (errno.raw_os_error(), "cannot wait for the observer");
                 return Err(PyOSError::new_err(failure));
             }
         };

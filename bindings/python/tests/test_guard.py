@@ -22,7 +22,7 @@ for _ in range(3):
         print(type(error).__name__, error)
 """
     output, errors = output_of(python(code))
-    said = "RuntimeError varta has panicked, which is a bug in it: oh no\n"
+    said = "RuntimeError varta panicked, which is a bug in varta: oh no\n"
     assert output == 3 * said
     assert "oh no" in errors
 

@@ -1,14 +1,15 @@
-"""Process liveness: a program beats a few times a second, an observer says who has gone silent.
+"""Process liveness: programs send heartbeats, an observer reports stalls, exits and recoveries.
 
     from varta import Varta
 
     with Varta.open("/run/user/1000/varta.sock") as agent:
         for work in range(10):
-            ...  # do the work, then say so:
+            ...  # do the work, then beat:
             agent.beat("ok", work)
 
-`Varta` is the agent, `Observer` hears agents. `varta.panic` says last words, `varta.asyncio`
-beats from an event loop, `varta.secure` and `varta.v1` are codecs.
+`Varta` is the agent, which sends beats. `Observer` receives them. `varta.panic` sends a final
+message when a process crashes, `varta.asyncio` beats from an event loop, and `varta.secure` and
+`varta.v1` are codecs.
 """
 
 from varta._values import (
@@ -77,7 +78,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Whoever only beats does not pay for importing the rest.
+    # A program that only beats does not import the rest.
     from importlib import import_module
 
     if name in ("Observer", "Origin"):

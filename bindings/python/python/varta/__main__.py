@@ -1,4 +1,4 @@
-"""A first try without code: `python -m varta watch /run/user/1000/varta.sock`, and in another
+"""Try varta without writing code: run `python -m varta watch /run/user/1000/varta.sock`, and in another
 terminal `python -m varta beat /run/user/1000/varta.sock`."""
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m varta", description=__doc__)
     commands = top.add_subparsers(required=True, metavar="beat|watch")
 
-    command = commands.add_parser("beat", help="beat to an observer")
+    command = commands.add_parser("beat", help="send beats to an observer")
     command.add_argument("endpoint", nargs="?", help="default: $VARTA_ENDPOINT")
     command.add_argument("--every", type=float, default=0.5, metavar="SECONDS")
-    command.add_argument("--count", type=int, help="end after so many beats")
+    command.add_argument("--count", type=int, help="exit after this many beats")
     command.add_argument("--status", choices=("ok", "degraded", "critical"), default="ok")
     command.add_argument("--payload", type=int, default=0)
     command.set_defaults(run=beat)
 
-    command = commands.add_parser("watch", help="say what becomes of agents")
+    command = commands.add_parser("watch", help="receive beats and print events")
     command.add_argument("endpoint", nargs="*", help="default: $VARTA_ENDPOINT")
     command.add_argument("--threshold", type=float, default=2.0, metavar="SECONDS")
-    command.add_argument("--version1", action="store_true", help="take frames of version 1 too")
-    command.add_argument("--exits", type=int, help="end after so many agents have exited")
+    command.add_argument("--version1", action="store_true", help="also accept version 1 frames")
+    command.add_argument("--exits", type=int, help="exit after this many agents have exited")
     command.set_defaults(run=watch)
     return top
 

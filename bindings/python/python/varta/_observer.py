@@ -1,4 +1,4 @@
-"""The observer: the native one, with asyncio around it."""
+"""The observer: the native class, extended for asyncio."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Origin(IntEnum):
-    """How it is known who an agent is. Only KERNEL_ATTESTED is fit to act on."""
+    """How an agent's identity is known. Only KERNEL_ATTESTED is reliable enough to act on."""
 
     KERNEL_ATTESTED = 1
     SECURE_NETWORK = 2
@@ -34,14 +34,14 @@ ORIGINS = tuple(Origin)
 
 
 class Observer(_varta.Observer):
-    """Hears agents and says what becomes of them.
+    """Receives the beats of agents, and reports stalls, recoveries and exits.
 
         with Observer.bind("/run/user/1000/varta.sock", threshold=0.5) as observer:
             for event in observer:
                 print(event)
 
-    On asyncio, `async for event in observer` does the same without a thread. Elsewhere wait
-    until `fileno()` is readable, then call `poll(0)` until it has nothing more to say.
+    In asyncio, `async for event in observer` does the same without a thread. In other event
+    loops, wait until `fileno()` is readable, then call `poll(0)` until it returns None.
     """
 
     __slots__ = ("_waiting", "__weakref__")
@@ -71,13 +71,13 @@ class Observer(_varta.Observer):
         master_key: bytes | None = None,
         secure_state_file: str | PathLike[str] | None = None,
     ) -> Self:
-        """Listens at endpoints.
+        """Creates an observer that listens on endpoints.
 
-        An agent may be silent for `threshold` seconds. `udp` and `secure_udp` are pairs of
-        host and port, where port 0 is one of the kernel's choosing. By default the beats of
-        the observer's own uid count; `uids` may be a list, or "any". A rate is a pair: so
-        many a second, and so many at once. In `secure_state_file` sealed sessions outlive the
-        observer, so that a sealed beat that was accepted once is refused by the next one too.
+        An agent that is silent for `threshold` seconds is stalled. `udp` and `secure_udp` are
+        pairs (host, port); with port 0 the kernel chooses one. By default only beats of the
+        observer's own uid are accepted; `uids` may be a list, or "any". A rate is a pair
+        (per_second, burst). `secure_state_file` keeps sealed sessions across restarts, so that
+        a sealed beat cannot be replayed to the next observer.
         """
         observer = cls(
             *endpoints,
@@ -121,7 +121,7 @@ class Observer(_varta.Observer):
         shared_keys: Iterable[bytes] | None = None,
         master_key: bytes | None = None,
     ) -> _varta.Simulated:
-        """An observer without sockets, fed and advanced by hand in invented time."""
+        """Creates an observer without sockets, for tests. The caller sets its clock."""
         return _varta.Simulated(
             threshold_ns=threshold_ns,
             pause_after_ns=pause_after_ns,
@@ -137,7 +137,7 @@ class Observer(_varta.Observer):
         )
 
     def close(self) -> None:
-        """Stops listening, and ends every iteration over it, in any thread or task."""
+        """Stops listening and ends every iteration over it, in any thread or task."""
         try:
             super().close()
         finally:

@@ -1,8 +1,8 @@
-"""The small values: what beats answer and what frames and events carry.
+"""Value types: the outcomes of beats, and the fields of frames and events.
 
-The native module hands these out, so that there is one of each. Names, numbers and words are
-the same in every language. They are loaded with the package, which is to cost little: so the
-annotations are strings, and what only type checkers need is not imported.
+The native module returns these objects, so that there is only one of each. Their names and
+numbers are the same in every language. To keep the import of the package cheap, annotations are
+strings, and modules that only type checkers need are not imported.
 """
 
 from enum import Enum, IntEnum
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     _StatusLike = Union["Status", int, Literal["ok", "degraded", "critical"]]
 
 NONCE_TERMINAL = 2**64 - 1
-"""The nonce that, with CRITICAL, marks a process's last words."""
+"""The nonce that, with CRITICAL, marks the last words of a process."""
 
 
 class Status(IntEnum):
-    """What an agent says of itself. Only an observer says STALL; it never travels."""
+    """The status that an agent reports. Only an observer uses STALL; it is never sent."""
 
     OK = 0
     DEGRADED = 1
@@ -41,7 +41,7 @@ class DropReason(str, Enum):
 
 
 class _Frozen:
-    """Attributes are set once, by the constructor."""
+    """Base of classes whose attributes are set only by the constructor."""
 
     __slots__ = ()
     __match_args__: "ClassVar[tuple[str, ...]]" = ()
@@ -72,13 +72,13 @@ class _Frozen:
 
 
 class BeatError(_Frozen):
-    """Why a beat failed: the errno, and a name for it that is always there."""
+    """Why a beat failed: the errno, and a name, which is always set."""
 
     __slots__ = ("errno", "kind")
     __match_args__ = ("errno", "kind")
 
     UNKNOWN_ERRNO: "ClassVar[int]" = 0
-    """Stands where the error did not come from the operating system."""
+    """The errno of an error that did not come from the operating system."""
 
     errno: int
     kind: str
@@ -91,7 +91,7 @@ class BeatError(_Frozen):
         return str(self.to_oserror()) if self.errno != self.UNKNOWN_ERRNO else self.kind
 
     def to_oserror(self) -> OSError:
-        """An OSError, of the subclass that the errno stands for."""
+        """Returns the error as an OSError, of the subclass for its errno."""
         if self.errno == self.UNKNOWN_ERRNO:
             return OSError(self.errno, self.kind)
         from os import strerror
@@ -100,14 +100,14 @@ class BeatError(_Frozen):
 
     @staticmethod
     def from_oserror(exc: OSError) -> "BeatError":
-        """What a beat keeps of an OSError."""
+        """Creates a BeatError from an OSError."""
         if not exc.errno:
             return BeatError(BeatError.UNKNOWN_ERRNO, type(exc).__name__)
         return BeatError(exc.errno, _name(exc.errno, type(exc).__name__))
 
 
 class BeatOutcome(_Frozen):
-    """What became of a beat. Those that are sent or dropped are shared, one object each."""
+    """The outcome of a beat. Sent and dropped outcomes are shared objects."""
 
     __slots__ = ("kind", "reason", "error")
     __match_args__ = ("kind", "reason", "error")
@@ -128,32 +128,32 @@ class BeatOutcome(_Frozen):
 
     @staticmethod
     def sent() -> "BeatOutcome":
-        """The kernel took the datagram."""
+        """The kernel accepted the datagram."""
         return SENT
 
     @staticmethod
     def dropped(reason: DropReason) -> "BeatOutcome":
-        """Nobody has heard it, for a reason that passes."""
+        """The beat was not delivered, for a temporary reason."""
         return _DROPPED[DropReason(reason)]
 
     @staticmethod
     def failed(error: BeatError) -> "BeatOutcome":
-        """Something is wrong that waiting does not mend."""
+        """The beat failed, for a reason that does not go away by itself."""
         return BeatOutcome("failed", None, error)
 
     @property
     def is_sent(self) -> bool:
-        """Whether the kernel took the datagram."""
+        """Whether the kernel accepted the datagram."""
         return self.kind == "sent"
 
     @property
     def is_dropped(self) -> bool:
-        """Whether it was dropped; `reason` says why."""
+        """Whether the beat was dropped; `reason` is the cause."""
         return self.kind == "dropped"
 
     @property
     def is_failed(self) -> bool:
-        """Whether it failed; `error` says why."""
+        """Whether the beat failed; `error` is the cause."""
         return self.kind == "failed"
 
     def __str__(self) -> str:
@@ -163,7 +163,7 @@ class BeatOutcome(_Frozen):
 
 
 class DecodeError(Exception):
-    """Why 32 bytes are not a frame. `kind` is a name of the shared vectors, as BadCrc."""
+    """Why 32 bytes are not a valid frame. `kind` is the same name in every language, like BadCrc."""
 
     kind: str
 
@@ -183,7 +183,7 @@ class DecodeError(Exception):
 
 
 class AuthError(Exception):
-    """Not sealed with this key, or changed on the way."""
+    """A frame was not sealed with this key, or was changed in transit."""
 
 
 SENT = BeatOutcome("sent")
@@ -193,20 +193,20 @@ _DROPPED = dict(zip(DropReason, DROPPED))
 
 
 def failed(errno: int, kind: str) -> "BeatOutcome":
-    """The outcome of a failed beat, from what the native module knows of it."""
+    """Creates the outcome of a failed beat, for the native module."""
     return BeatOutcome.failed(BeatError(errno, _name(errno, kind)))
 
 
-def _name(errno: int, otherwise: str) -> str:
+def _name(errno: int, default: str) -> str:
     from errno import errorcode
 
-    return errorcode.get(errno, otherwise)
+    return errorcode.get(errno, default)
 
 
 def classify_send_error(exc: OSError) -> "BeatOutcome":
-    """The outcome that a send's error stands for."""
+    """Returns the beat outcome for an error of a send."""
     if not isinstance(exc, OSError):
-        raise TypeError(f"exc: an OSError is needed, not {type(exc).__name__}")
+        raise TypeError(f"exc: expected an OSError, not {type(exc).__name__}")
     number = exc.errno or _errno_of_class(exc)
     if not number:
         return BeatOutcome.failed(BeatError.from_oserror(exc))
@@ -214,7 +214,7 @@ def classify_send_error(exc: OSError) -> "BeatOutcome":
 
 
 def _errno_of_class(exc: OSError) -> int:
-    """The errno that the exception's class stands for, or 0 where it does not decide."""
+    """Returns the errno for the exception's class, or 0 if the class has none."""
     import errno
 
     classes = {

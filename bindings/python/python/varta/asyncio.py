@@ -1,4 +1,4 @@
-"""Agents and observers on asyncio: no thread, no polling."""
+"""Agents and observers in asyncio, without threads or polling."""
 
 from __future__ import annotations
 
@@ -22,36 +22,36 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger("varta")
 
-_MOST_PAYLOAD = 2**32 - 1
-_IN_A_ROW = 100
+_MAX_PAYLOAD = 2**32 - 1
+_MAX_IN_A_ROW = 100
 
 
 async def beat_forever(
     agent: Varta, every: float = 0.5, *, status: _StatusLike = Status.OK
 ) -> NoReturn:
-    """Beats from the event loop until cancelled, so that a blocked loop is a silent agent.
+    """Beats from the event loop until it is cancelled. So a blocked loop is a silent agent.
 
-    The payload is how late the loop was, in microseconds. What becomes of the beats is logged
+    The payload is how late the loop was, in microseconds. The outcome of the beats is logged
     when it changes.
     """
     if not every > 0:
-        raise ValueError(f"every: {every!r} is no number of seconds above 0")
+        raise ValueError(f"every: {every!r} is not a positive number of seconds")
     loop = get_running_loop()
     due = loop.time()
     last: BeatOutcome | None = None
     while True:
         lag = max(loop.time() - due, 0.0)
-        outcome = agent.beat(status, min(int(lag * 1e6), _MOST_PAYLOAD))
+        outcome = agent.beat(status, min(int(lag * 1e6), _MAX_PAYLOAD))
         if outcome != last and not (last is None and outcome.is_sent):
             _logger.log(logging.INFO if outcome.is_sent else logging.WARNING, "beat %s", outcome)
         last = outcome
-        # Beats that a blocked loop has missed are not made up for.
+        # The beats that a blocked loop missed are not sent later.
         due = max(due + every, loop.time())
         await sleep(due - loop.time())
 
 
 class Events:
-    """What an observer says, as an asynchronous iterator. It ends when the observer closes."""
+    """An asynchronous iterator over an observer's events. It ends when the observer closes."""
 
     __slots__ = ("_in_a_row", "_observer")
 
@@ -63,8 +63,8 @@ class Events:
         return self
 
     async def __anext__(self) -> Event:
-        # However much there is to say, others on the loop have their turn.
-        if self._in_a_row >= _IN_A_ROW:
+        # Other tasks on the loop must run, however many events there are.
+        if self._in_a_row >= _MAX_IN_A_ROW:
             self._in_a_row = 0
             await sleep(0)
         observer = self._observer
@@ -77,24 +77,24 @@ class Events:
                 self._in_a_row = 0
                 await _readable(observer)
             except ValueError:
-                # So it is when another thread has just closed it.
+                # Another thread may just have closed it.
                 if not observer.closed:
                     raise
         raise StopAsyncIteration
 
 
 async def _readable(observer: Observer) -> None:
-    """Waits until a poll has something to say, or the observer is closed."""
+    """Waits until a poll has something to report or the observer is closed."""
     loop = get_running_loop()
     ready = loop.create_future()
     waiting = (loop, ready)
-    # A descriptor of its own: the observer may be closed, and its number given away again,
-    # before this is resumed.
+    # Duplicated, because the observer may be closed and its descriptor reused before this task
+    # is resumed.
     descriptor = os.dup(observer.fileno())
     try:
         loop.add_reader(descriptor, _set, ready)
         observer._waiting.add(waiting)
-        # Another thread that closes it from here on sees who waits.
+        # If another thread closes it from here on, it wakes this task.
         if not observer.closed:
             await ready
     finally:
@@ -105,7 +105,7 @@ async def _readable(observer: Observer) -> None:
 
 
 def wake(waiting: Iterable[tuple[AbstractEventLoop, Future[None]]]) -> None:
-    """Ends the waits for an observer that was closed, from any thread."""
+    """Wakes the tasks that wait for a closed observer. May be called from any thread."""
     for loop, ready in list(waiting):
         if not loop.is_closed():
             loop.call_soon_threadsafe(_set, ready)

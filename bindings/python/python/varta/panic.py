@@ -1,11 +1,11 @@
-"""Last words: an exception that nobody catches is told to the observer first.
+"""Last words: an uncaught exception is reported to the observer before the process ends.
 
     from varta.panic import install_excepthook_uds
 
     install_excepthook_uds("/run/varta/varta.sock")
 
-What was hooked before runs next, so the traceback and the exit code are what they were. The
-socket is opened when the hook is installed; nobody bound there is a SocketBind.
+The previous hook runs afterwards, so the traceback and the exit code do not change. The socket
+is opened when the hook is installed. If no observer is bound there, that raises SocketBind.
 """
 
 from __future__ import annotations
@@ -43,44 +43,44 @@ class PanicInstallError(Exception):
 
 
 class SocketBind(PanicInstallError):
-    """There is no way to the observer."""
+    """The socket to the observer could not be opened."""
 
 
 class EntropyUnavailable(PanicInstallError):
-    """The operating system gives no random bytes, without which nothing can be sealed."""
+    """The operating system has no random bytes yet, which sealing needs."""
 
 
-# What says last words: that of the newest installation.
+# The sender of the newest installation.
 _words: LastWords | None = None
 
 
 def install_excepthook(
     endpoint: str | PathLike[str], *, faulthandler_signals: bool = False
 ) -> None:
-    """Says last words at an endpoint, whatever its transport."""
+    """Sends last words to an endpoint of any transport."""
     _install(lambda: LastWords.open(endpoint), faulthandler_signals)
 
 
 def install_excepthook_uds(
     path: str | PathLike[str], *, faulthandler_signals: bool = False
 ) -> None:
-    """Says last words over a Unix socket.
+    """Sends last words over a Unix socket.
 
-    With `faulthandler_signals`, a crash prints a Python traceback on stderr, unless the
-    faulthandler is enabled already.
+    With `faulthandler_signals`, a crash prints a Python traceback to stderr, unless the
+    faulthandler is already enabled.
     """
     _install(lambda: LastWords.open(path), faulthandler_signals)
 
 
 def install_excepthook_udp(addr: _Address, *, faulthandler_signals: bool = False) -> None:
-    """Says last words over UDP, to a pair of host and port."""
+    """Sends last words over UDP, to a pair (host, port)."""
     _install(lambda: LastWords.open_udp(addr), faulthandler_signals)
 
 
 def install_excepthook_secure_udp(
     addr: _Address, key: bytes, *, faulthandler_signals: bool = False
 ) -> None:
-    """Says last words over UDP, sealed with a key of 32 bytes."""
+    """Sends last words over UDP, sealed with a 32-byte key."""
     try:
         os.getrandom(1, os.GRND_NONBLOCK)
     except OSError as error:
@@ -89,10 +89,10 @@ def install_excepthook_secure_udp(
 
 
 def install_in_loop(loop: AbstractEventLoop | None = None) -> None:
-    """Has an asyncio loop, by default the running one, say last words for its tasks too.
+    """Also sends last words for the tasks of an asyncio loop, by default the running one.
 
-    asyncio keeps to itself what a task has not caught. A hook that is installed while a loop
-    runs does this by itself.
+    asyncio handles the exceptions that a task does not catch, so the other hooks never see them.
+    A hook that is installed while a loop runs is installed in that loop too.
     """
     from asyncio import get_running_loop
 
@@ -111,7 +111,7 @@ class _LoopHandler:
 
     def __call__(self, loop: AbstractEventLoop, context: dict[str, Any]) -> None:
         if context.get("exception") is not None:
-            _say()
+            _send()
         if self._previous is None:
             loop.default_exception_handler(context)
         else:
@@ -124,7 +124,7 @@ def _install(open_words: Callable[[], LastWords], faulthandler_signals: bool) ->
         words = open_words()
     except OSError as error:
         raise SocketBind(str(error)) from error
-    # It comes before the hooks, because it may fail.
+    # Before the hooks are installed, because this may fail.
     if faulthandler_signals and not faulthandler.is_enabled():
         faulthandler.enable()
     _words = words
@@ -133,7 +133,7 @@ def _install(open_words: Callable[[], LastWords], faulthandler_signals: bool) ->
         sys.excepthook = _ExceptHook(sys.excepthook)
     if not isinstance(threading.excepthook, _ThreadHook):
         threading.excepthook = _ThreadHook(threading.excepthook)
-    # Without asyncio imported, no loop runs.
+    # If asyncio is not imported, no loop is running.
     asyncio = sys.modules.get("asyncio")
     if asyncio is not None:
         try:
@@ -144,37 +144,37 @@ def _install(open_words: Callable[[], LastWords], faulthandler_signals: bool) ->
             install_in_loop(loop)
 
 
-def _say() -> None:
+def _send() -> None:
     if _words is None:
         return
-    # Whether anybody heard it changes nothing for who has this to say, nor does it hide
-    # what is being died of.
+    # The outcome does not matter to a process that is crashing, and a failure here must not
+    # hide the exception.
     try:
         _words.say()
     except Exception:
         from logging import getLogger
 
-        getLogger("varta").exception("last words could not be said")
+        getLogger("varta").exception("cannot send last words")
 
 
 class _Hook:
-    """Says last words, then calls the hook that was there before."""
+    """Sends last words, then calls the previous hook."""
 
-    # Set while a thread is in a hook: one of ours that is called from there adds nothing.
+    # Set while a thread runs a hook, so that a nested hook of ours does not send again.
     _inside = threading.local()
 
     def __init__(self, previous: Callable[..., object]) -> None:
         self._previous = previous
 
-    def _call(self, *about: object, say: bool = True) -> None:
+    def _call(self, *arguments: object, send: bool = True) -> None:
         if hasattr(self._inside, "hook"):
-            self._previous(*about)
+            self._previous(*arguments)
             return
-        if say:
-            _say()
+        if send:
+            _send()
         self._inside.hook = self
         try:
-            self._previous(*about)
+            self._previous(*arguments)
         finally:
             del self._inside.hook
 
@@ -188,5 +188,5 @@ class _ExceptHook(_Hook):
 
 class _ThreadHook(_Hook):
     def __call__(self, args: threading.ExceptHookArgs) -> None:
-        # A thread that raises SystemExit has ended as it meant to.
-        self._call(args, say=args.exc_type is not SystemExit)
+        # SystemExit ends a thread on purpose.
+        self._call(args, send=args.exc_type is not SystemExit)

@@ -1,4 +1,4 @@
-"""The secure wrapping: frames sealed with ChaCha20-Poly1305, and the derivations of keys."""
+"""Seals frames with ChaCha20-Poly1305 and derives keys."""
 
 from varta._values import AuthError
 from varta._varta import Cipher, derive_agent_key, derive_epoch_key, derive_iv_prefix

@@ -1,4 +1,4 @@
-"""Version 1 of the wire: a payload of 64 bits, and no checksum."""
+"""Version 1 of the wire format: a 64-bit payload and no checksum."""
 
 from varta._varta import FrameV1 as Frame
 

@@ -1,14 +1,14 @@
-//! What the C API offers and PyO3 has no safe function for.
+//! Calls to the parts of the C API for which PyO3 has no safe function.
 #![allow(unsafe_code, reason = "calls into CPython")]
 
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 
-/// The main interpreter's number, the first that CPython gives out.
+/// The main interpreter's number, which is the first that CPython assigns.
 const MAIN: i64 = 0;
 
-/// Fails outside of the main interpreter. Classes and shared values live in statics, so a
-/// second interpreter would be handed objects of the first.
+/// Fails outside of the main interpreter. Classes and shared values are statics, so a second
+/// interpreter would receive objects of the first.
 pub(crate) fn require_main_interpreter(_attached: Python<'_>) -> PyResult<()> {
     // SAFETY: this thread is attached to an interpreter, as the token proves.
     let interpreter = unsafe { pyo3::ffi::PyInterpreterState_Get() };
