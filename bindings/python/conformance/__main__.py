@@ -1,8 +1,8 @@
-"""Runs the conformance vectors and stories through the public API of the Python package.
+"""Checks the public API of the Python package against the conformance vectors and stories.
 
     python conformance [--json] FILE
 
-See conformance/README.md, which says what a runner prints and how it ends.
+conformance/README.md defines the output and the exit code of a runner.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHECKS["story"] = story
 
 
 class Unusable(Exception):
-    """The file is of no use, and why."""
+    """The file cannot be used."""
 
 
 HEADER = {
@@ -34,7 +34,7 @@ ARRAYS = ("crc32c_vectors", "frame_vectors", "secure_frame_vectors")
 
 
 def load(path: Path) -> list[tuple[str, int, Any]]:
-    """Each vector or story, with the array it is in and its place there."""
+    """Returns each vector or story with the name of its array and its index there."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -43,16 +43,16 @@ def load(path: Path) -> list[tuple[str, int, Any]]:
         raise Unusable("it is not a JSON object")
     for name, ours in HEADER.items():
         if document.get(name) != ours:
-            raise Unusable(f"its {name} is {document.get(name)!r}, and here it is {ours!r}")
+            raise Unusable(f"its {name} is {document.get(name)!r}, but {ours!r} is supported")
     for name in ("stories",) if "stories" in document else ARRAYS:
         if not isinstance(document.get(name), list):
             raise Unusable(f"it has no array {name}")
-    # Arrays that nobody here knows are read too: their vectors count as skipped.
+    # Unknown arrays are read too: their vectors count as skipped.
     vectors = [
-        (name, place, vector)
+        (name, index, vector)
         for name, array in document.items()
         if (name.endswith("_vectors") or name == "stories") and isinstance(array, list)
-        for place, vector in enumerate(array)
+        for index, vector in enumerate(array)
     ]
     if not vectors:
         raise Unusable("it has neither vectors nor stories")
@@ -60,10 +60,10 @@ def load(path: Path) -> list[tuple[str, int, Any]]:
 
 
 def run(array: str, vector: Any) -> tuple[str, str]:
-    """The vector's kind, and what became of it: passed, skipped, or why it failed."""
+    """Returns the vector's kind and its result: "passed", "skipped", or why it failed."""
     if not isinstance(vector, dict):
         return "unnamed", str(Failure("vector", "a JSON object", repr(vector)))
-    # Two arrays are of one kind each, and what is in them need not name it.
+    # In two arrays all vectors are of one kind and need not name it.
     kind = vector.get("kind", {"crc32c_vectors": "crc32c", "stories": "story"}.get(array))
     if not isinstance(kind, str):
         return "unnamed", str(Failure("kind", "a string", repr(kind)))
@@ -88,13 +88,13 @@ def main(arguments: list[str]) -> int:
         print(f"conformance: cannot use {files[0]}: {error}", file=sys.stderr)
         return 2
     counts: dict[str, Counter[str]] = {}
-    for array, place, vector in vectors:
+    for array, index, vector in vectors:
         kind, outcome = run(array, vector)
         counted = outcome if outcome in ("passed", "skipped") else "failed"
         counts.setdefault(kind, Counter(passed=0, failed=0, skipped=0))[counted] += 1
         if counted == "failed":
             name = vector.get("id") if isinstance(vector, dict) else None
-            print(f"FAIL {name or f'{array}[{place}]'}: {outcome}")
+            print(f"FAIL {name or f'{array}[{index}]'}: {outcome}")
     for kind, count in sorted(counts.items()):
         if count["skipped"]:
             print(f'SKIP {count["skipped"]} of the unknown kind "{kind}"')

@@ -1,4 +1,4 @@
-"""The fields of a vector or a story, each read as what it must be."""
+"""Reads and checks the fields of a vector or a story."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ Vector = dict[str, Any]
 
 
 class Failure(Exception):
-    """A vector has failed: what was looked at, what was expected, what came."""
+    """A vector failed: what was checked, what was expected, what was found."""
 
-    def __init__(self, what: str, expected: object, came: object) -> None:
-        super().__init__(f"{what}: expected {expected}, came {came}")
+    def __init__(self, what: str, expected: object, actual: object) -> None:
+        super().__init__(f"{what}: expected {expected}, got {actual}")
 
 
-def same(what: str, expected: object, came: object) -> None:
-    if expected != came:
-        raise Failure(what, expected, came)
+def same(what: str, expected: object, actual: object) -> None:
+    if expected != actual:
+        raise Failure(what, expected, actual)
 
 
 def field(vector: Vector, name: str, kind: type) -> Any:
     value = vector.get(name)
-    # In JSON a number is no truth value, and null is only what it is asked to be.
+    # A JSON boolean is not a number, although a Python bool is an int.
     if not isinstance(value, kind) or isinstance(value, bool):
         raise Failure(name, f"a field of type {kind.__name__}", repr(value))
     return value
@@ -46,7 +46,7 @@ def number(vector: Vector, name: str, bits: int) -> int:
 
 
 def only(fields: Vector, *names: str) -> None:
-    """A field that nobody reads would be an expectation that nobody checks."""
+    """Fails for any other field, which would be an expectation that nothing checks."""
     for name in fields:
         if name not in names:
-            raise Failure(name, f"none but {', '.join(names)}", repr(fields[name]))
+            raise Failure(name, f"one of {', '.join(names)}", repr(fields[name]))

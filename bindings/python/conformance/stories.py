@@ -1,5 +1,4 @@
-"""A story: an observer without sockets is told what happens, and must say exactly what stands
-there."""
+"""Stories: each one drives a simulated observer, which must report exactly the listed events."""
 
 from __future__ import annotations
 
@@ -11,19 +10,19 @@ from varta import AgentEvent, Decode, Event, Observer, Origin, Simulated, Stall,
 LISTENERS = ("uds", "udp", "secure-udp")
 
 
-def story(told: Vector) -> None:
-    only(told, "id", "description", "config", "steps", "events", "counters")
-    observer = simulated(field(told, "config", dict))
-    expected = list(field(told, "events", list))
-    for place, step in enumerate(field(told, "steps", list)):
-        take(observer, step)
+def story(document: Vector) -> None:
+    only(document, "id", "description", "config", "steps", "events", "counters")
+    observer = simulated(field(document, "config", dict))
+    expected = list(field(document, "events", list))
+    for index, step in enumerate(field(document, "steps", list)):
+        apply(observer, step)
         for event in observer:
-            due = expected.pop(0) if expected else None
-            same(f"step {place}", due, {"step": place, **plain(event)})
-        if expected and expected[0].get("step") == place:
-            raise Failure(f"step {place}", expected[0], "nothing more")
+            wanted = expected.pop(0) if expected else None
+            same(f"step {index}", wanted, {"step": index, **plain(event)})
+        if expected and expected[0].get("step") == index:
+            raise Failure(f"step {index}", expected[0], "nothing more")
     same("after the last step", [], expected)
-    compare(observer.stats(), field(told, "counters", dict))
+    compare(observer.stats(), field(document, "counters", dict))
 
 
 def simulated(config: Vector) -> Simulated:
@@ -34,7 +33,7 @@ def simulated(config: Vector) -> Simulated:
         elif name == "capacity":
             settings[name] = number(config, name, 32)
         elif name in ("namespaces", "version1", "detect_exits"):
-            settings[name] = truth(config, name)
+            settings[name] = boolean(config, name)
         elif name in ("rate_per_agent", "rate"):
             rate = field(config, name, dict)
             only(rate, "per_second", "burst")
@@ -47,14 +46,14 @@ def simulated(config: Vector) -> Simulated:
         elif name == "uids":
             settings[name] = value
         else:
-            raise Failure("config", "a setting of those in the README", name)
+            raise Failure("config", "a setting that conformance/README.md lists", name)
     return Observer.simulated(**settings)
 
 
-def take(observer: Simulated, step: Vector) -> None:
+def apply(observer: Simulated, step: Vector) -> None:
     at_ns, op = number(step, "at_ns", 64), field(step, "op", str)
     if op == "frame":
-        hear(observer, at_ns, step)
+        feed(observer, at_ns, step)
     elif op == "poll":
         only(step, "at_ns", "op")
         observer.advance(at_ns)
@@ -74,10 +73,10 @@ def take(observer: Simulated, step: Vector) -> None:
         only(step, "at_ns", "op", "agent", "ns")
         observer.set_threshold(number(step, "agent", 64), number(step, "ns", 64))
     else:
-        raise Failure("op", "one of those in the README", op)
+        raise Failure("op", "an operation that conformance/README.md lists", op)
 
 
-def hear(observer: Simulated, at_ns: int, step: Vector) -> None:
+def feed(observer: Simulated, at_ns: int, step: Vector) -> None:
     only(step, "at_ns", "op", "listener", "sender", "hex", "truncated", "control_truncated")
     listener, sender = field(step, "listener", str), field(step, "sender", dict)
     if listener not in LISTENERS:
@@ -98,13 +97,13 @@ def hear(observer: Simulated, at_ns: int, step: Vector) -> None:
         at_ns,
         raw(step, "hex"),
         listener=LISTENERS.index(listener),
-        truncated="truncated" in step and truth(step, "truncated"),
-        control_truncated="control_truncated" in step and truth(step, "control_truncated"),
+        truncated="truncated" in step and boolean(step, "truncated"),
+        control_truncated="control_truncated" in step and boolean(step, "control_truncated"),
         **origin,
     )
 
 
-def truth(fields: Vector, name: str) -> bool:
+def boolean(fields: Vector, name: str) -> bool:
     value = fields.get(name)
     if not isinstance(value, bool):
         raise Failure(name, "true or false", repr(value))
@@ -112,10 +111,10 @@ def truth(fields: Vector, name: str) -> bool:
 
 
 def plain(event: Event) -> Vector:
-    """An event as a story tells it."""
-    said: Vector = {"observer_ns": event.observer_ns, "kind": event.kind}
+    """An event in the form that stories use."""
+    fields: Vector = {"observer_ns": event.observer_ns, "kind": event.kind}
     if isinstance(event, AgentEvent):
-        said |= {
+        fields |= {
             "agent": event.agent,
             "pid": event.pid,
             "claimed_pid": event.claimed_pid,
@@ -127,16 +126,16 @@ def plain(event: Event) -> Vector:
             value = event.error.kind
         elif isinstance(value, Status):
             value = value.name.lower()
-        # A cause that nobody can tell is neither a code nor a signal.
+        # An exit of unknown cause has neither a code nor a signal.
         if value is not None:
-            said[name] = value
+            fields[name] = value
     if isinstance(event, Stall) and event.deaf:
-        said["deaf"] = True
-    return said
+        fields["deaf"] = True
+    return fields
 
 
 def compare(seen: dict[str, int], expected: Vector) -> None:
-    """Those that are not named are 0, but for what is no outcome of a datagram."""
+    """Counters that are not listed must be 0, except those that count no datagrams."""
     only(expected, *seen)
     for name, count in seen.items():
         if name not in ("io_errors", "open_attempts"):

@@ -1,4 +1,4 @@
-"""One check per kind of vector."""
+"""One check for each kind of vector."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from fields import Failure, Vector, field, number, raw, same
 from varta import DecodeError, Frame, secure, v1
 
 
-def said(call: Callable[[], object]) -> str:
-    """What a call answers, as a vector spells it."""
+def result_of(call: Callable[[], object]) -> str:
+    """The result of a call in the form that vectors use."""
     try:
-        answer = call()
+        value = call()
     except DecodeError as error:
         return error.kind
     except secure.AuthError:
         return "AuthError"
-    return answer.hex() if isinstance(answer, bytes) else repr(answer)
+    return value.hex() if isinstance(value, bytes) else repr(value)
 
 
 def frame_of(version: Any, fields: Vector, payload_bits: int) -> Any:
@@ -40,7 +40,7 @@ def encode_decode_roundtrip(vector: Vector) -> None:
     frame = frame_of(Frame, field(vector, "inputs", dict), 32)
     same("expected_decode_error", None, vector.get("expected_decode_error"))
     same("encoding", wire.hex(), frame.encode().hex())
-    same("decoding", repr(frame), said(lambda: Frame.decode(wire)))
+    same("decoding", repr(frame), result_of(lambda: Frame.decode(wire)))
 
 
 def decode_error(vector: Vector) -> None:
@@ -48,7 +48,7 @@ def decode_error(vector: Vector) -> None:
     same(
         "decoding",
         field(vector, "expected_decode_error", str),
-        said(lambda: Frame.decode(wire)),
+        result_of(lambda: Frame.decode(wire)),
     )
 
 
@@ -56,17 +56,17 @@ def frame_length(vector: Vector) -> None:
     wire = raw(vector, "wire_hex")
     for version in (Frame, v1.Frame):
         try:
-            came: object = version.decode(wire)
+            actual: object = version.decode(wire)
         except ValueError:
             continue
         except DecodeError as error:
-            came = error
-        raise Failure("decoding", "no frame at all", came)
+            actual = error
+        raise Failure("decoding", "no frame", actual)
 
 
 def v1_decode(vector: Vector) -> None:
     wire = raw(vector, "wire_hex", 32)
-    decoded = said(lambda: v1.Frame.decode(wire))
+    decoded = result_of(lambda: v1.Frame.decode(wire))
     if vector.get("expected_decode_error") is not None:
         same("expected_fields", None, vector.get("expected_fields"))
         same("decoding", field(vector, "expected_decode_error", str), decoded)
@@ -102,7 +102,7 @@ def shared_key_seal(vector: Vector) -> None:
     cipher = secure.Cipher(raw(vector, "key_hex", 32))
     plain, wire = raw(vector, "plaintext_hex", 32), raw(vector, "expected_wire_hex", 60)
     same("sealing", wire.hex(), cipher.seal(*iv(vector), plain).hex())
-    same("opening", plain.hex(), said(lambda: cipher.open(wire)))
+    same("opening", plain.hex(), result_of(lambda: cipher.open(wire)))
 
 
 def master_key_seal(vector: Vector) -> None:
@@ -113,9 +113,9 @@ def master_key_seal(vector: Vector) -> None:
     cipher = secure.Cipher(key)
     plain, wire = raw(vector, "plaintext_hex", 32), raw(vector, "expected_wire_hex", 64)
     same("sealing", wire.hex(), cipher.seal_as(pid, *iv(vector), plain).hex())
-    # A vector about sealing may hold any 32 bytes; only a frame of that pid opens again.
+    # A sealing vector may contain any 32 bytes. Only a frame with that pid can be opened.
     names_pid = int.from_bytes(plain[4:8], "little") == pid
-    opened = said(lambda: cipher.open_from(wire))
+    opened = result_of(lambda: cipher.open_from(wire))
     same("opening", plain.hex() if names_pid else "AuthError", opened)
 
 
@@ -129,15 +129,15 @@ def open_error(vector: Vector) -> None:
 
 
 def open_shared(key: bytes, wire: bytes) -> str:
-    return said(lambda: secure.Cipher(key).open(wire)) if len(wire) == 60 else "AuthError"
+    return result_of(lambda: secure.Cipher(key).open(wire)) if len(wire) == 60 else "AuthError"
 
 
 def open_master(master: bytes, wire: bytes) -> str:
-    """As an observer does it: the first four bytes choose the key."""
+    """Opens it as an observer does: the key depends on the pid in the first four bytes."""
     if len(wire) != 64:
         return "AuthError"
     key = secure.derive_agent_key(master, int.from_bytes(wire[:4], "little"))
-    return said(lambda: secure.Cipher(key).open_from(wire))
+    return result_of(lambda: secure.Cipher(key).open_from(wire))
 
 
 CHECKS: dict[str, Callable[[Vector], None]] = {

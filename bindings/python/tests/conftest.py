@@ -1,4 +1,4 @@
-"""What the tests share: a folder for sockets, a child process, and waiting by condition."""
+"""Fixtures and helpers: a folder for sockets, child processes, and waiting for a condition."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def observer(path: str) -> Iterator[Observer]:
 
 @pytest.fixture
 def receiver(path: str) -> Iterator[socket.socket]:
-    """Somebody bound there who is no observer."""
+    """A plain socket that is bound where an observer would be."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(path)
         receiver.settimeout(DEADLINE)
@@ -63,7 +63,7 @@ def udp() -> Iterator[socket.socket]:
 
 
 def needed(name: str) -> str:
-    """Where something is that `bindings/python/run test` has installed."""
+    """The path of something that `bindings/python/run test` installs."""
     place = os.environ.get(name)
     if place is None:
         message = f"{name} is not set; bindings/python/run test sets it"
@@ -81,14 +81,14 @@ def wait_until(what: str, condition: Callable[[], object]) -> None:
 
 
 def expect(observer: Observer, kind: type[varta.Event]) -> varta.Event:
-    """The next event, which is of this kind."""
+    """Returns the next event, which must be of this kind."""
     event = observer.poll(DEADLINE)
     assert isinstance(event, kind), event
     return event
 
 
 def until(observer: Observer, kind: type[varta.Event]) -> varta.Event:
-    """The next event of this kind, whatever comes before it."""
+    """Skips events until one of this kind, and returns it."""
     end = time.monotonic() + DEADLINE
     while time.monotonic() < end:
         event = observer.poll(DEADLINE)
@@ -98,7 +98,7 @@ def until(observer: Observer, kind: type[varta.Event]) -> varta.Event:
 
 
 def in_child(run: Callable[[], object]) -> None:
-    """Runs it in a forked child, and fails if that does."""
+    """Runs a function in a forked child, and fails if the child does."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -115,7 +115,7 @@ def in_child(run: Callable[[], object]) -> None:
 
 
 def python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    """A Python of its own that runs this."""
+    """Starts a separate Python that runs this code."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
         stdin=subprocess.PIPE,
@@ -126,7 +126,7 @@ def python(code: str, *arguments: object) -> subprocess.Popen[str]:
 
 
 def output_of(process: subprocess.Popen[str]) -> tuple[str, str]:
-    """What it says until it ends, which it does by itself."""
+    """Waits for the process to exit, and returns its output and errors."""
     try:
         return process.communicate(timeout=2 * DEADLINE)
     except subprocess.TimeoutExpired:

@@ -22,26 +22,26 @@ def run(main):
     return asyncio.run(asyncio.wait_for(main, DEADLINE))
 
 
-def test_events_as_they_come(path: str) -> None:
+def test_events_arrive_in_order(path: str) -> None:
     async def main() -> list[str]:
-        said = []
+        kinds = []
         with Observer.bind(path, threshold=0.1) as observer, Varta.connect(path) as agent:
             agent.beat()
             async for event in observer:
-                # A busy machine may let the observer itself come late, and it says so.
+                # On a busy machine the observer itself may be late.
                 if isinstance(event, Paused):
                     continue
-                said.append(event.kind)
-                if isinstance(event, Stall) and said.count("stall") == 1:
+                kinds.append(event.kind)
+                if isinstance(event, Stall) and kinds.count("stall") == 1:
                     agent.beat()
-                if said.count("stall") == 2:
-                    return said
-        raise AssertionError(said)
+                if kinds.count("stall") == 2:
+                    return kinds
+        raise AssertionError(kinds)
 
     assert run(main()) == ["beat", "stall", "recovered", "beat", "stall"]
 
 
-def test_no_thread_and_no_polling(path: str) -> None:
+def test_waiting_needs_no_thread_and_no_polling(path: str) -> None:
     async def main() -> None:
         with Observer.bind(path) as observer:
             task = asyncio.ensure_future(observer.__aiter__().__anext__())
@@ -58,7 +58,7 @@ def test_no_thread_and_no_polling(path: str) -> None:
             loop._run_once = counting
             assert threading.active_count() == 1
             await asyncio.sleep(0.5)
-            # One turn to sleep and one to wake, whatever the observer waits for.
+            # One turn to sleep and one to wake up, while the observer waits.
             assert turns <= 5
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -78,21 +78,21 @@ def test_a_busy_agent_does_not_starve_the_loop(path: str) -> None:
                 await asyncio.sleep(0)
 
         with Observer.bind(path) as observer, Varta.connect(path) as agent:
-            beside = asyncio.ensure_future(other())
-            heard = 0
+            other_task = asyncio.ensure_future(other())
+            received = 0
             agent.beat()
             async for _ in observer:
-                agent.beat()  # so that there is always one more
-                heard += 1
-                if heard == 1000:
+                agent.beat()  # so that another one is always pending
+                received += 1
+                if received == 1000:
                     break
-            beside.cancel()
+            other_task.cancel()
         assert turns >= 5
 
     run(main())
 
 
-def test_cancelled_and_begun_again(path: str) -> None:
+def test_an_iteration_can_be_cancelled_and_started_again(path: str) -> None:
     async def main() -> None:
         with Observer.bind(path) as observer, Varta.connect(path) as agent:
 
@@ -116,12 +116,12 @@ def test_cancelled_and_begun_again(path: str) -> None:
 def test_two_tasks_share_the_events(path: str) -> None:
     async def main() -> None:
         with Observer.bind(path) as observer, Varta.connect(path) as agent:
-            heard = []
+            payloads = []
 
             async def listen() -> None:
                 async for event in observer:
-                    heard.append(event.payload)
-                    if len(heard) == 20:
+                    payloads.append(event.payload)
+                    if len(payloads) == 20:
                         observer.close()
 
             async def beat() -> None:
@@ -130,7 +130,7 @@ def test_two_tasks_share_the_events(path: str) -> None:
                     await asyncio.sleep(0.001)
 
             await asyncio.gather(listen(), listen(), beat())
-            assert sorted(heard) == list(range(20))
+            assert sorted(payloads) == list(range(20))
 
     run(main())
 
@@ -159,7 +159,7 @@ def test_closing_ends_the_iteration(path: str, where: str) -> None:
     run(main())
 
 
-def test_closed_by_a_thread_just_before_the_wait(path: str) -> None:
+def test_closing_in_a_thread_just_before_the_wait_ends_the_iteration(path: str) -> None:
     async def main() -> list[object]:
         observer = Observer.bind(path)
         loop = asyncio.get_running_loop()
@@ -177,7 +177,7 @@ def test_closed_by_a_thread_just_before_the_wait(path: str) -> None:
     assert run(main()) == []
 
 
-def test_closed_by_a_thread_just_before_the_poll(path: str) -> None:
+def test_closing_just_before_the_poll_ends_the_iteration(path: str) -> None:
     class Closing(Observer):
         def poll(self, timeout=None):
             self.close()
@@ -189,7 +189,7 @@ def test_closed_by_a_thread_just_before_the_poll(path: str) -> None:
     assert run(main()) == []
 
 
-def test_dropped_while_its_loop_runs(path: str) -> None:
+def test_an_observer_is_freed_after_its_task_while_the_loop_runs(path: str) -> None:
     async def main() -> None:
         observer = Observer.bind(path)
         gone = weakref.ref(observer)
@@ -197,7 +197,7 @@ def test_dropped_while_its_loop_runs(path: str) -> None:
         while not observer._waiting:
             await asyncio.sleep(0)
         del observer
-        assert gone() is not None, "the task that waits for it holds it"
+        assert gone() is not None, "the waiting task keeps it alive"
         task.cancel()
         await asyncio.wait([task])
         del task
@@ -207,7 +207,7 @@ def test_dropped_while_its_loop_runs(path: str) -> None:
     run(main())
 
 
-def test_a_loop_that_ends_first(path: str) -> None:
+def test_an_observer_survives_its_loop(path: str) -> None:
     observer = Observer.bind(path)
     loop = asyncio.new_event_loop()
     task = loop.create_task(observer.__aiter__().__anext__())
@@ -228,9 +228,9 @@ def test_beat_forever_measures_the_loops_lag(path: str) -> None:
             blocked = False
             async for event in observer:
                 if not blocked:
-                    time.sleep(0.3)  # the loop is blocked, and everybody on it late
+                    time.sleep(0.3)  # blocks the loop, so that every task is late
                     blocked = True
-                # A beat may have been under way; the first after the block tells of it.
+                # A beat may already have been queued; the first one after the block reports the lag.
                 elif isinstance(event, Beat) and event.payload >= 200_000:
                     break
             task.cancel()
@@ -238,7 +238,7 @@ def test_beat_forever_measures_the_loops_lag(path: str) -> None:
     run(main())
 
 
-def test_beat_forever_logs_what_changes(path: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_beat_forever_logs_each_change_of_the_outcome(path: str, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         with Varta.open(path) as agent:
             task = asyncio.ensure_future(beat_forever(agent, every=0.01))
@@ -251,12 +251,12 @@ def test_beat_forever_logs_what_changes(path: str, caplog: pytest.LogCaptureFixt
 
     with caplog.at_level(logging.INFO, logger="varta"):
         run(main())
-    said = [(record.levelname, record.getMessage()) for record in caplog.records]
-    beats = [line for line in said if line[1].startswith("beat")]
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    beats = [line for line in lines if line[1].startswith("beat")]
     assert beats[:2] == [("WARNING", "beat dropped: no observer"), ("INFO", "beat sent")]
 
 
-def test_beat_forever_wants_a_time() -> None:
+def test_beat_forever_refuses_an_interval_of_zero() -> None:
     async def main() -> None:
         with pytest.raises(ValueError, match="every"):
             await beat_forever(Varta.open("/nonexistent/varta.sock"), every=0)

@@ -1,4 +1,4 @@
-"""Frames and the secure wrapping as Python objects; the bytes are the vectors' business."""
+"""Frames and sealing as Python objects. The shared vectors test the bytes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def test_frames_are_values(version: type[Frame]) -> None:
         frame.pid = 3
 
 
-def test_the_widest_numbers() -> None:
+def test_the_largest_numbers_survive_a_round_trip() -> None:
     frame = Frame(2, 2**32 - 1, 2**64 - 2, NONCE_TERMINAL, 2**32 - 1)
     assert Frame.decode(frame.encode()) == frame
     old = v1.Frame(2, 2**32 - 1, 2**64 - 2, NONCE_TERMINAL, 2**64 - 1)
     assert v1.Frame.decode(bytearray(old.encode())) == old
 
 
-def test_decode_errors() -> None:
+def test_a_decode_error_has_a_kind_and_can_be_pickled() -> None:
     wire = bytearray(Frame(0, 2, 0, 1, 0).encode())
     wire[24] ^= 1
     with pytest.raises(DecodeError) as raised:
@@ -46,11 +46,11 @@ def test_decode_errors() -> None:
     assert str(DecodeError("BadMagic")) == "BadMagic"
 
 
-def test_checksum() -> None:
+def test_the_checksum_is_crc32c() -> None:
     assert crc32c(b"123456789") == 0xE3069283 == crc32c(bytearray(b"123456789"))
 
 
-def test_sealing_and_opening() -> None:
+def test_a_sealed_frame_opens_only_with_its_key_and_pid() -> None:
     frame = Frame("ok", 77, 0, 1, 0).encode()
     cipher = Cipher(KEY)
     prefix = derive_iv_prefix(bytes(16), 0)

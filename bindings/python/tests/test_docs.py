@@ -1,4 +1,4 @@
-"""What docs/python.md and the READMEs print is run as it is printed."""
+"""Runs the Python code blocks of docs/python.md and the READMEs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHARED = "/run/user/1000/varta.sock"
 
 
 def blocks(page: str) -> list[tuple[int, str]]:
-    """The Python blocks of a page, each with the line it begins at."""
+    """The Python blocks of a page, each with its first line number."""
     text = (ROOT / page).read_text()
     found = re.finditer(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     return [(text[: block.start()].count("\n") + 1, block.group(1)) for block in found]
@@ -29,7 +29,7 @@ EVERY = [
     pytest.param(code, id=f"{page}:{line}")
     for page in PAGES
     for line, code in blocks(page)
-    # `match` is younger than 3.9.
+    # Python 3.9 has no `match` statement.
     if sys.version_info >= (3, 10) or "match " not in code
 ]
 
@@ -44,61 +44,61 @@ def start(code: str) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize("code", EVERY)
-def test_block(code: str, path: str) -> None:
-    # Only where it is bound is ours to say: tests run beside each other.
-    alone = code.replace(SHARED, path).replace("@varta-docs", f"@varta-docs-{os.getpid()}")
+def test_every_code_block_runs(code: str, path: str) -> None:
+    # Each test has its own endpoint, because tests run in parallel.
+    isolated = code.replace(SHARED, path).replace("@varta-docs", f"@varta-docs-{os.getpid()}")
     if SHARED not in code:
-        program = start(alone)
+        program = start(isolated)
         output, errors = program.communicate(timeout=DEADLINE)
         assert (program.returncode, errors) == (0, ""), errors
         return
     if "Observer.bind" in code:
-        program = start(alone)
+        program = start(isolated)
         wait_until("the observer", lambda: os.path.exists(path))
         beat = [sys.executable, "-m", "varta", "beat", path, "--count", "3", "--every", "0.01"]
         subprocess.run(beat, check=True, stdout=subprocess.DEVNULL, timeout=DEADLINE)
         lines: list[str] = []
-        while not lines or not ("exit" in lines[-1] or "ended" in lines[-1]):
+        while not lines or not ("exit" in lines[-1] or "exited" in lines[-1]):
             line = program.stdout.readline()
             assert line, (lines, program.stderr.read())
             lines.append(line)
         program.kill()
         program.communicate(timeout=DEADLINE)
-        assert sum(": beat, ok" in line or "says OK" in line for line in lines) == 3, lines
+        assert sum(": beat, ok" in line or ": OK, payload" in line for line in lines) == 3, lines
     else:
         with Observer.bind(path, threshold=60) as observer:
-            program = start(alone)
-            said, errors = program.communicate(timeout=DEADLINE)
+            program = start(isolated)
+            output, errors = program.communicate(timeout=DEADLINE)
             assert (program.returncode, errors) == (0, "")
             payloads = []
             while not isinstance(event := observer.poll(DEADLINE), Exit):
                 assert isinstance(event, Beat), event
                 payloads.append(event.payload)
             assert payloads == list(range(len(payloads))) and len(payloads) >= 5
-            assert said == "sent\n" * len(payloads)
+            assert output == "sent\n" * len(payloads)
 
 
-def test_commands_of_the_quick_start(path: str) -> None:
+def test_the_commands_of_the_quick_start_run(path: str) -> None:
     text = (ROOT / "docs/python.md").read_text()
     watch, beat = re.findall(r"^    python -m varta (.*)$", text, re.MULTILINE)
     with subprocess.Popen(
         [sys.executable, "-m", "varta", *watch.replace(SHARED, path).split()],
         stdout=subprocess.PIPE,
         text=True,
-    ) as watching:
+    ) as watcher:
         wait_until("the observer", lambda: os.path.exists(path))
-        said = subprocess.run(
+        output = subprocess.run(
             [sys.executable, "-m", "varta", *beat.replace(SHARED, path).split()],
             capture_output=True, text=True, check=True, timeout=DEADLINE,
         ).stdout  # fmt: skip
-        assert said.count(": sent\n") == 5
-        lines = [watching.stdout.readline()]
+        assert output.count(": sent\n") == 5
+        lines = [watcher.stdout.readline()]
         while "exit code 0" not in lines[-1]:
             assert lines[-1], lines
-            lines.append(watching.stdout.readline())
-        watching.kill()
+            lines.append(watcher.stdout.readline())
+        watcher.kill()
     assert sum(": beat, ok" in line for line in lines) == 5
 
 
-def test_every_page_has_its_blocks() -> None:
+def test_every_page_has_the_expected_number_of_blocks() -> None:
     assert [len(blocks(page)) for page in PAGES] == [6, 2, 2]

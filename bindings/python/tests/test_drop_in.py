@@ -1,4 +1,4 @@
-"""Code in the manner of the published client 0.2.0 runs unchanged."""
+"""Code that was written for the package varta 0.2.0 runs unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import varta
 from varta import Beat, Observer, Status
 
 
-def test_a_service_that_beats(observer: Observer, path: str, capsys) -> None:
+def test_a_service_beats_with_the_default_payload(observer: Observer, path: str, capsys) -> None:
     from varta import Status, Varta
 
     with Varta.connect(path) as agent:
@@ -28,7 +28,7 @@ def test_a_service_that_beats(observer: Observer, path: str, capsys) -> None:
     assert [expect(observer, Beat).nonce for _ in range(3)] == [1, 2, 3]
 
 
-def test_two_numbers_in_a_payload(observer: Observer, path: str) -> None:
+def test_a_payload_may_contain_two_numbers(observer: Observer, path: str) -> None:
     from varta import Status, Varta
 
     depth, code = 300, 7
@@ -39,8 +39,8 @@ def test_two_numbers_in_a_payload(observer: Observer, path: str) -> None:
     assert beat.status is Status.DEGRADED
 
 
-def test_a_bool_is_the_number_that_it_equals(observer: Observer, path: str) -> None:
-    """As in 0.2: a payload may be a flag, and a status may come from a comparison."""
+def test_a_bool_counts_as_the_number_that_it_equals(observer: Observer, path: str) -> None:
+    """As in varta 0.2: a payload may be a flag, and a status may be the result of a comparison."""
     with varta.Varta.connect(path) as agent:
         assert agent.beat(len(path) == 0, len(path) > 0).is_sent
         assert agent.beat(True, False).is_sent
@@ -49,7 +49,7 @@ def test_a_bool_is_the_number_that_it_equals(observer: Observer, path: str) -> N
     assert (second.status, second.payload) == (Status.DEGRADED, 0)
 
 
-def test_a_key_from_a_file(folder) -> None:
+def test_a_key_may_be_read_from_a_file(folder) -> None:
     from varta import Varta
 
     key = os.urandom(32)
@@ -62,7 +62,7 @@ def test_a_key_from_a_file(folder) -> None:
         assert expect(observer, Beat).origin is varta.Origin.SECURE_NETWORK
 
 
-def test_outcomes_by_hand() -> None:
+def test_outcomes_can_be_constructed() -> None:
     from varta import BeatError, BeatOutcome, DropReason, classify_send_error
 
     dropped = BeatOutcome.dropped(DropReason.NO_OBSERVER)
@@ -76,50 +76,50 @@ def test_outcomes_by_hand() -> None:
 
 DESCRIBE = """
 import inspect, json, varta, varta.panic
-said = {"names": varta.__all__, "methods": {}, "hooks": {}}
+description = {"names": varta.__all__, "methods": {}, "hooks": {}}
 for name in varta.__all__:
     value = getattr(varta, name)
     if inspect.isclass(value):
-        said["methods"][name] = sorted(m for m in dir(value) if not m.startswith("_"))
+        description["methods"][name] = sorted(m for m in dir(value) if not m.startswith("_"))
 for name, value in vars(varta.panic).items():
     if name.startswith("install_"):
-        said["hooks"][name] = list(inspect.signature(value).parameters)
-said["enums"] = {e: {m.name: m.value for m in getattr(varta, e)} for e in ("Status", "DropReason")}
-print(json.dumps(said))
+        description["hooks"][name] = list(inspect.signature(value).parameters)
+description["enums"] = {e: {m.name: m.value for m in getattr(varta, e)} for e in ("Status", "DropReason")}
+print(json.dumps(description))
 """
 
 
 @pytest.fixture(scope="module")
-def published() -> dict:
-    """What the published package says of itself, in a process of its own."""
+def varta_0_2() -> dict:
+    """The public API of varta 0.2, read in a separate process."""
     import json
 
-    asked = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", DESCRIBE],
         env=os.environ | {"PYTHONPATH": needed("VARTA_PUBLISHED")},
         capture_output=True,
         text=True,
         check=True,
     )
-    return json.loads(asked.stdout)
+    return json.loads(result.stdout)
 
 
-def test_every_public_name_is_here(published: dict) -> None:
-    assert set(published["names"]) <= set(varta.__all__)
-    for name, methods in published["methods"].items():
+def test_every_public_name_exists(varta_0_2: dict) -> None:
+    assert set(varta_0_2["names"]) <= set(varta.__all__)
+    for name, methods in varta_0_2["methods"].items():
         ours = getattr(varta, name)
         assert [m for m in methods if not hasattr(ours, m)] in ([], ["kind"]), name
 
 
-def test_enumerations_are_the_same(published: dict) -> None:
-    for name, members in published["enums"].items():
+def test_enumerations_are_the_same(varta_0_2: dict) -> None:
+    for name, members in varta_0_2["enums"].items():
         ours = getattr(varta, name)
         assert {member.name: member.value for member in ours} == members
 
 
-def test_hooks_take_the_same_arguments(published: dict) -> None:
+def test_hooks_accept_the_same_arguments(varta_0_2: dict) -> None:
     panic = importlib.import_module("varta.panic")
-    for name, parameters in published["hooks"].items():
+    for name, parameters in varta_0_2["hooks"].items():
         ours = list(inspect.signature(getattr(panic, name)).parameters)
         assert ours[: len(parameters)] == parameters
 

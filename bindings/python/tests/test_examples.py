@@ -1,4 +1,4 @@
-"""The examples, run as they are."""
+"""Runs the examples unmodified."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def example(name: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def test_worker(observer: Observer, path: str) -> None:
+def test_worker_beats_and_is_degraded_in_the_end(observer: Observer, path: str) -> None:
     worker = example("worker.py", path, 10)
     beats = [expect(observer, Beat) for _ in range(10)]
     assert [beat.payload for beat in beats] == list(range(10))
@@ -31,7 +31,7 @@ def test_worker(observer: Observer, path: str) -> None:
     assert worker.communicate(timeout=DEADLINE) == ("", None)
 
 
-PUPPET = """
+AGENT = """
 import sys
 from varta import Varta
 agent = Varta.open(sys.argv[1])
@@ -40,30 +40,30 @@ for line in sys.stdin:
 """
 
 
-def test_watch(path: str) -> None:
+def test_watch_prints_stall_recovery_and_exit(path: str) -> None:
     watch = example("watch.py", path)
     wait_until("the observer", lambda: os.path.exists(path))
-    puppet = python(PUPPET, path)
-    assert watch.stdout is not None and puppet.stdin is not None
-    puppet.stdin.write("beat\n")
-    puppet.stdin.flush()
-    assert watch.stdout.readline() == f"agent 1 (pid {puppet.pid}) is silent\n"
-    puppet.stdin.write("beat\n")
-    puppet.stdin.flush()
+    agent = python(AGENT, path)
+    assert watch.stdout is not None and agent.stdin is not None
+    agent.stdin.write("beat\n")
+    agent.stdin.flush()
+    assert watch.stdout.readline() == f"agent 1 (pid {agent.pid}) is silent\n"
+    agent.stdin.write("beat\n")
+    agent.stdin.flush()
     assert watch.stdout.readline().startswith("agent 1 is back after")
-    puppet.kill()
-    puppet.communicate(timeout=DEADLINE)
-    said = watch.communicate(timeout=DEADLINE)[0].splitlines()
-    # On a slow machine it may have been silent once more.
-    assert said[-1] == "agent 1 has ended with None, 9"
+    agent.kill()
+    agent.communicate(timeout=DEADLINE)
+    lines = watch.communicate(timeout=DEADLINE)[0].splitlines()
+    # On a slow machine there may be another stall before the exit.
+    assert lines[-1] == "agent 1 has exited: None, 9"
 
 
-def test_watch_asyncio(path: str) -> None:
+def test_watch_asyncio_prints_the_lag_of_the_loop(path: str) -> None:
     output, _ = example("watch_asyncio.py", path).communicate(timeout=DEADLINE)
     assert output.count("microseconds late") == 3, output
 
 
-def test_prefork(observer: Observer, path: str) -> None:
+def test_each_prefork_worker_is_an_agent(observer: Observer, path: str) -> None:
     server = example("prefork.py", path, 3)
     seen: dict[int, set[int]] = {}
     exits = 0

@@ -1,4 +1,4 @@
-"""A forked child is an agent of its own, however it was made."""
+"""A forked child is its own agent, whichever way it was created."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def beat_in_child(agent: Varta, recoveries: int) -> None:
     assert agent.fork_recoveries() == recoveries
 
 
-def test_a_child_counts_anew(observer: Observer, path: str) -> None:
+def test_a_child_counts_from_one(observer: Observer, path: str) -> None:
     agent = Varta.connect(path)
     assert agent.beat().is_sent
     in_child(lambda: beat_in_child(agent, 1))
@@ -40,7 +40,7 @@ def test_a_child_counts_anew(observer: Observer, path: str) -> None:
     assert agent.fork_recoveries() == 0
 
 
-def test_a_child_of_a_child(observer: Observer, path: str) -> None:
+def test_a_grandchild_counts_from_one(observer: Observer, path: str) -> None:
     agent = Varta.connect(path)
 
     def child() -> None:
@@ -54,7 +54,7 @@ def test_a_child_of_a_child(observer: Observer, path: str) -> None:
 
 
 @pytest.mark.parametrize("transport", ["shared_keys", "master_key"])
-def test_a_child_over_secure_udp(transport: str) -> None:
+def test_a_child_gets_its_own_secure_session(transport: str) -> None:
     key = bytes(32)
     keys = {transport: [key] if transport == "shared_keys" else key}
     with Observer.bind(secure_udp=("127.0.0.1", 0), **keys) as observer:
@@ -77,7 +77,7 @@ def work(path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_multiprocessing(observer: Observer, path: str, method: str) -> None:
+def test_multiprocessing_workers_are_separate_agents(observer: Observer, path: str, method: str) -> None:
     context = multiprocessing.get_context(method)
     workers = [context.Process(target=work, args=(path,)) for _ in range(3)]
     for worker in workers:
@@ -95,23 +95,23 @@ import os, sys, time
 from varta import Varta
 
 agent = Varta.connect(sys.argv[1])
-held, holding = os.pipe()
+read_end, write_end = os.pipe()
 for number in range(4):
     if os.fork() == 0:
-        os.close(holding)
+        os.close(write_end)
         for _ in range(3):
             while not agent.beat(payload=number).is_sent:
                 time.sleep(0.001)
-        os.read(held, 1)
+        os.read(read_end, 1)
         os._exit(number)
 sys.stdin.read()
-os.close(holding)
+os.close(write_end)
 for _ in range(4):
     os.wait()
 """
 
 
-def test_a_pre_fork_server(observer: Observer, path: str) -> None:
+def test_pre_fork_workers_are_separate_agents(observer: Observer, path: str) -> None:
     server = python(PRE_FORK, path)
     workers: dict[int, list[int]] = {}
     while sum(map(len, workers.values())) < 12:
@@ -120,14 +120,14 @@ def test_a_pre_fork_server(observer: Observer, path: str) -> None:
     assert sorted(workers) == [0, 1, 2, 3]
     assert all(len(set(pids)) == 1 for pids in workers.values())
     assert output_of(server) == ("", "")
-    # Each worker is followed to its own end.
+    # The exit of each worker is reported.
     exits = [until(observer, Exit) for _ in workers]
     assert {(exit.pid, exit.code) for exit in exits} == {
         (pids[0], number) for number, pids in workers.items()
     }
 
 
-def test_fork_inside_asyncio(observer: Observer, path: str) -> None:
+def test_a_child_forked_inside_asyncio_beats(observer: Observer, path: str) -> None:
     async def main() -> None:
         agent = Varta.connect(path)
         assert agent.beat().is_sent
@@ -143,9 +143,9 @@ def test_fork_inside_asyncio(observer: Observer, path: str) -> None:
     asyncio.run(main())
 
 
-def test_an_observer_is_its_own_processs(observer: Observer, path: str) -> None:
+def test_a_child_cannot_use_its_parents_observer(observer: Observer, path: str) -> None:
     def child() -> None:
-        for ask in (
+        for call in (
             lambda: observer.poll(0),
             lambda: observer.poll(1),
             observer.agents,
@@ -157,19 +157,19 @@ def test_an_observer_is_its_own_processs(observer: Observer, path: str) -> None:
             lambda: next(observer),
         ):
             with pytest.raises(ChildProcessError):
-                ask()
+                call()
         observer.close()
         assert observer.closed
 
     in_child(child)
-    # The child's close has left the parent's socket where it is.
+    # The child's close did not remove the parent's socket.
     assert Path(path).exists()
     with Varta.connect(path) as agent:
         assert agent.beat().is_sent
     expect(observer, Beat)
 
 
-FORK_BESIDE_THREADS = """
+FORK_WITH_THREADS = """
 import os, sys, threading
 from varta import Observer, Varta
 
@@ -191,7 +191,7 @@ for thread in threads:
 for _ in range(50):
     child = os.fork()
     if child == 0:
-        # Whatever the other threads were in the middle of, nothing here waits for them.
+        # Nothing here waits for a lock that another thread held at the fork.
         own = Varta.connect(sys.argv[1])
         fine = not own.beat().is_failed
         try:
@@ -208,9 +208,9 @@ for thread in threads:
 """
 
 
-def test_forks_beside_threads_that_beat_and_listen(path: str) -> None:
-    process = python(FORK_BESIDE_THREADS.replace("-W error", ""), path)
+def test_a_fork_while_other_threads_beat_and_listen_does_not_hang(path: str) -> None:
+    process = python(FORK_WITH_THREADS.replace("-W error", ""), path)
     output, errors = output_of(process)
     if sys.version_info >= (3, 12):
-        errors = ""  # Python itself warns of forks beside threads.
+        errors = ""  # Python warns about a fork in a process with threads.
     assert (process.returncode, output, errors) == (0, "", "")

@@ -1,4 +1,4 @@
-"""A panic is a RuntimeError, and nothing that Python can call is without the guard."""
+"""A panic becomes a RuntimeError, in every function that Python can call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from varta import _varta
 SOURCE = Path(__file__).parent.parent / "src"
 
 
-def test_a_panic_is_a_runtime_error() -> None:
+def test_a_panic_becomes_a_runtime_error() -> None:
     code = """
 from varta import _varta
 for _ in range(3):
@@ -22,28 +22,28 @@ for _ in range(3):
         print(type(error).__name__, error)
 """
     output, errors = output_of(python(code))
-    said = "RuntimeError varta panicked, which is a bug in varta: oh no\n"
-    assert output == 3 * said
+    line = "RuntimeError varta panicked, which is a bug in varta: oh no\n"
+    assert output == 3 * line
     assert "oh no" in errors
 
 
-def test_no_function_is_without_the_guard() -> None:
+def test_every_exported_function_is_guarded() -> None:
     found = []
     for file in sorted(SOURCE.glob("*.rs")):
         text = file.read_text()
         bare = re.findall(r"#\[(?:pyo3::)?(pymethods|pyfunction)\b", text)
         if file.name == "guard.rs":
-            # The two macros, each of which says it once, and contains the body.
+            # The two macros, each of which uses the attribute once and guards the body.
             assert sorted(bare) == ["pyfunction", "pymethods"]
             assert text.count("$crate::guard::contain(move || $body)") == 2
         elif bare:
             found.append((file.name, bare))
         exported = re.findall(r"unsafe|extern \"C\"", text)
-        assert not exported, f"{file.name} reaches past PyO3"
+        assert not exported, f"{file.name} bypasses PyO3"
     assert found == []
 
 
-def test_all_that_is_exported_is_there() -> None:
+def test_every_exported_name_exists() -> None:
     assert "_panic" in _varta.__all__ and "Varta" in _varta.__all__
     for name in _varta.__all__:
         assert getattr(_varta, name) is not None

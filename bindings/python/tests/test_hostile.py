@@ -1,4 +1,4 @@
-"""What a program may do to objects by mistake or on purpose: an error at most, never a crash."""
+"""Misuse of objects, by mistake or on purpose, raises an error at most and never crashes."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ MISUSES: dict[str, Callable[[Any], object]] = {
     "deepcopy": copy.deepcopy,
     "pickle": pickle.dumps,
     "weak reference": weakref.ref,
-    "init again": lambda it: it.__init__("@other"),
-    "new by object": lambda it: object.__new__(type(it)),
-    "new without arguments": lambda it: type(it).__new__(type(it)),
-    "subclass": lambda it: type("Subclass", (type(it),), {})(),
-    "new attribute": lambda it: setattr(it, "extra", 1),
-    "foreign self": lambda it: [
-        method(object()) for method in vars(type(it)).values() if callable(method)
+    "init again": lambda obj: obj.__init__("@other"),
+    "new by object": lambda obj: object.__new__(type(obj)),
+    "new without arguments": lambda obj: type(obj).__new__(type(obj)),
+    "subclass": lambda obj: type("Subclass", (type(obj),), {})(),
+    "new attribute": lambda obj: setattr(obj, "extra", 1),
+    "foreign self": lambda obj: [
+        method(object()) for method in vars(type(obj)).values() if callable(method)
     ],
 }
 
 
 @pytest.mark.parametrize("kind", OBJECTS)
-def test_misused_objects_work_as_before(kind: str, path: str) -> None:
+def test_an_object_works_as_before_after_misuse(kind: str, path: str) -> None:
     with Observer.bind("@" + path):
-        it = OBJECTS[kind](path)
-        before = repr(it)
+        obj = OBJECTS[kind](path)
+        before = repr(obj)
         allowed = []
         for name, misuse in MISUSES.items():
             try:
-                misuse(it)
+                misuse(obj)
             except (TypeError, ValueError, AttributeError):
                 continue
             allowed.append(name)
-        # An observer's name is bound once, so another one cannot come out of it.
+        # An observer owns its endpoint, so a copy of it cannot exist.
         assert not {"copy", "deepcopy", "pickle"} & {*allowed}, allowed
-        assert repr(it) == before
-        getattr(it, "close", int)()
+        assert repr(obj) == before
+        getattr(obj, "close", int)()
 
 
 class Calls:
-    """A number that does something when it is asked for."""
+    """A number that calls a function when it is converted."""
 
     def __init__(self, call: Callable[[], object], number: float = 1) -> None:
         self.call, self.number = call, number
@@ -72,7 +72,7 @@ class Calls:
         return float(self.number)
 
 
-def test_an_argument_that_closes_its_object(observer: Observer, path: str) -> None:
+def test_an_argument_may_close_the_object_it_is_passed_to(observer: Observer, path: str) -> None:
     agent = Varta.connect(path)
     outcome = agent.beat(Calls(agent.close), Calls(agent.close))
     assert outcome.is_failed and str(outcome) == "failed: Closed"
@@ -90,7 +90,7 @@ def test_an_argument_that_closes_its_object(observer: Observer, path: str) -> No
     assert [beat.nonce for beat in numbers if isinstance(beat, Beat)] == [1, 2, 3]
 
 
-def test_a_signal_handler_that_polls_and_closes(observer: Observer, path: str) -> None:
+def test_a_signal_handler_may_poll_and_close(observer: Observer, path: str) -> None:
     agent = Varta.connect(path)
     polled = []
 
@@ -135,7 +135,7 @@ ends[sys.argv[2]]()
 
 
 @pytest.mark.parametrize("end", ["return", "exit", "fork"])
-def test_the_interpreter_ends_while_threads_poll_and_beat(path: str, end: str) -> None:
+def test_the_interpreter_can_exit_while_threads_poll_and_beat(path: str, end: str) -> None:
     for turn in range(5):
         process = python(BUSY, f"{path}{turn}", end)
         assert output_of(process) == ("", "")

@@ -1,4 +1,4 @@
-"""Published peers: the pure-Python agent, and the daemon varta-watch 0.2.0."""
+"""Interoperation with varta 0.2: its pure-Python agent, and the daemon varta-watch 0.2.0."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ install_excepthook_uds(sys.argv[2])
 """
 
 
-def their_agent(code: str, *arguments: str) -> subprocess.Popen[str]:
+def old_agent(code: str, *arguments: str) -> subprocess.Popen[str]:
     place = needed("VARTA_PUBLISHED")
     return subprocess.Popen(
         [sys.executable, "-c", code, place, *arguments],
@@ -47,23 +47,23 @@ def their_agent(code: str, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def hear_five(observer: Observer) -> list[Beat]:
+def receive_five(observer: Observer) -> list[Beat]:
     beats = [expect(observer, Beat) for _ in range(5)]
     assert [(beat.payload, beat.missed) for beat in beats] == [(n, 0) for n in range(1, 6)]
     assert {beat.status for beat in beats} == {Status.DEGRADED}
     return beats
 
 
-def test_their_agent_over_a_unix_socket(observer: Observer, path: str) -> None:
-    agent = their_agent(AGENT, f"Varta.connect({path!r})")
-    assert {beat.pid for beat in hear_five(observer)} == {agent.pid}
+def test_an_agent_of_0_2_beats_over_a_unix_socket(observer: Observer, path: str) -> None:
+    agent = old_agent(AGENT, f"Varta.connect({path!r})")
+    assert {beat.pid for beat in receive_five(observer)} == {agent.pid}
     assert output_of(agent) == ("", "")
     assert expect(observer, Exit).code == 0
 
 
-# Theirs needs another package to seal, which is installed where gunicorn is.
+# varta 0.2 needs another package for sealing. It is installed together with gunicorn.
 @pytest.mark.parametrize("transport", ["udp", "shared", "master"] if WITH_SERVERS else ["udp"])
-def test_their_agent_over_a_network(transport: str) -> None:
+def test_an_agent_of_0_2_beats_over_a_network(transport: str) -> None:
     settings, connect = {
         "udp": ({"udp": ("127.0.0.1", 0)}, "connect_udp"),
         "shared": (
@@ -77,14 +77,14 @@ def test_their_agent_over_a_network(transport: str) -> None:
     }[transport]
     with Observer.bind(**settings) as observer:
         key = "" if transport == "udp" else f", {KEY!r}"
-        agent = their_agent(AGENT, f"Varta.{connect}({observer.udp_addresses()[0]!r}{key})")
-        (origin,) = {beat.origin for beat in hear_five(observer)}
+        agent = old_agent(AGENT, f"Varta.{connect}({observer.udp_addresses()[0]!r}{key})")
+        (origin,) = {beat.origin for beat in receive_five(observer)}
         assert origin is (Origin.NETWORK if transport == "udp" else Origin.SECURE_NETWORK)
         assert output_of(agent) == ("", "")
 
 
-def test_their_last_words(observer: Observer, path: str) -> None:
-    agent = their_agent(DYING, path)
+def test_last_words_of_0_2_are_received(observer: Observer, path: str) -> None:
+    agent = old_agent(DYING, path)
     beat = expect(observer, Beat)
     assert (beat.status, beat.nonce) == (Status.CRITICAL, NONCE_TERMINAL)
     assert expect(observer, Exit).code == 1
@@ -92,7 +92,7 @@ def test_their_last_words(observer: Observer, path: str) -> None:
 
 
 @pytest.mark.parametrize("transport", ["uds", "udp", "key-file", "master-key-file"])
-def test_our_agent_is_heard_by_their_daemon(folder: Path, path: str, transport: str) -> None:
+def test_the_daemon_of_0_2_receives_our_beats(folder: Path, path: str, transport: str) -> None:
     daemon, export = needed("VARTA_WATCH"), folder / "export"
     key = folder / "key"
     key.touch(mode=0o600)
@@ -117,26 +117,26 @@ def test_our_agent_is_heard_by_their_daemon(folder: Path, path: str, transport: 
         stderr=subprocess.DEVNULL,
     )
     try:
-        wait_until("their socket", lambda: os.path.exists(path))
+        wait_until("the daemon's socket", lambda: os.path.exists(path))
         with connect() as agent:
             numbers = itertools.count(1)
 
-            def heard_five() -> bool:
-                # What it has heard it may write only with the next; more than a hundred in
-                # a second it refuses.
+            def five_received() -> bool:
+                # The daemon may write a beat only when the next one arrives. It refuses
+                # more than a hundred per second.
                 time.sleep(0.02)
                 assert agent.beat("degraded", next(numbers)).is_sent
-                return len(heard(export)) >= 5
+                return len(exported(export)) >= 5
 
-            wait_until("five beats in their file", heard_five)
+            wait_until("five beats in the export file", five_received)
     finally:
         watch.send_signal(signal.SIGTERM)
         watch.wait(DEADLINE)
-    assert heard(export)[:5] == [(str(n), "degraded", str(n)) for n in range(1, 6)]
+    assert exported(export)[:5] == [(str(n), "degraded", str(n)) for n in range(1, 6)]
 
 
-def heard(export: Path) -> list[tuple[str, str, str]]:
-    """The beats in their export file: nonce, status and payload."""
+def exported(export: Path) -> list[tuple[str, str, str]]:
+    """The beats in the daemon's export file: nonce, status and payload."""
     if not export.exists():
         return []
     rows = [line.split("\t") for line in export.read_text().splitlines()]

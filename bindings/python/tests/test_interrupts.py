@@ -1,4 +1,4 @@
-"""Ctrl-C ends a wait at once, and a handler that does not raise does not."""
+"""Ctrl-C ends a wait at once. A signal handler that does not raise lets the wait continue."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize("wait", ["poll", "for"])
-def test_ctrl_c(path: str, wait: str) -> None:
+def test_ctrl_c_ends_a_wait(path: str, wait: str) -> None:
     process = python(WAITING, path, wait)
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
-    # Otherwise it would wait for ever.
+    # Otherwise it would wait indefinitely.
     assert output_of(process) == ("interrupted\n", "")
 
 
-def test_a_handler_runs_and_the_wait_goes_on(observer: Observer, path: str) -> None:
+def test_a_wait_continues_after_a_signal_handler(observer: Observer, path: str) -> None:
     agent = Varta.connect(path)
     handled = []
 
@@ -56,7 +56,7 @@ def test_a_handler_runs_and_the_wait_goes_on(observer: Observer, path: str) -> N
     assert handled == [signal.SIGUSR1]
 
 
-def test_a_handler_that_raises(observer: Observer) -> None:
+def test_a_signal_handler_that_raises_ends_the_wait(observer: Observer) -> None:
     class Enough(Exception):
         pass
 
@@ -95,7 +95,7 @@ except KeyboardInterrupt:
 """
 
 
-def test_ctrl_c_at_the_end_of_a_burst(path: str) -> None:
+def test_ctrl_c_after_a_burst_of_signals_ends_the_wait(path: str) -> None:
     process = python(BURST, path)
     assert process.stdout is not None
     assert process.stdout.readline() == "waiting\n"
@@ -107,16 +107,16 @@ def test_ctrl_c_at_the_end_of_a_burst(path: str) -> None:
     assert output_of(process) == ("interrupted\n", "")
 
 
-def test_a_quiet_wait_hardly_wakes(observer: Observer) -> None:
-    def used() -> tuple[int, float]:
+def test_an_idle_wait_rarely_wakes_up(observer: Observer) -> None:
+    def usage_so_far() -> tuple[int, float]:
         usage = resource.getrusage(resource.RUSAGE_THREAD)
         return usage.ru_nvcsw, usage.ru_utime + usage.ru_stime
 
     assert observer.poll(0.1) is None
-    # A child that closes what it has inherited wakes nobody here.
+    # A child that closes the inherited observer must not wake this process.
     in_child(observer.close)
-    wakes, seconds = used()
+    wakes, seconds = usage_so_far()
     assert observer.poll(3) is None
-    # One a second, another for the observer's own look around, and some that are Python's.
-    assert used()[0] - wakes < 15
-    assert used()[1] - seconds < 1
+    # One per second, another for the observer's own checks, and some of Python itself.
+    assert usage_so_far()[0] - wakes < 15
+    assert usage_so_far()[1] - seconds < 1

@@ -1,4 +1,4 @@
-"""A million beats and a million events leave nothing behind."""
+"""A million beats and a million events leak no memory."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ def resident() -> int:
         return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def settled(run) -> tuple[int, int]:
-    """How many bytes more are resident, and how many more blocks allocated, after it has run
-    once already."""
+def growth_of(run) -> tuple[int, int]:
+    """The growth in resident bytes and allocated blocks of a second, longer run."""
     run(MILLION // 10)
     gc.collect()
     before, blocks = resident(), sys.getallocatedblocks()
@@ -29,11 +28,11 @@ def settled(run) -> tuple[int, int]:
     return resident() - before, sys.getallocatedblocks() - blocks
 
 
-def small(grown: tuple[int, int]) -> bool:
-    return grown[0] < 2**20 and abs(grown[1]) < 100
+def small(growth: tuple[int, int]) -> bool:
+    return growth[0] < 2**20 and abs(growth[1]) < 100
 
 
-def test_a_million_beats(path: str) -> None:
+def test_a_million_beats_leak_nothing(path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind(path)
         receiver.setblocking(False)
@@ -47,13 +46,13 @@ def test_a_million_beats(path: str) -> None:
                     while agent.beat() is not sent:
                         receiver.recv(64)
 
-        assert small(settled(beat))
-        # Counts that are frozen (3.12 on) do not move, the others come back.
+        assert small(growth_of(beat))
+        # Reference counts of immortal objects (3.12 on) do not change, the others return.
         after = sys.getrefcount(sent), sys.getrefcount(full), sys.getrefcount(Status.OK)
         assert all(abs(one - other) < 10 for one, other in zip(counts, after))
 
 
-def test_a_million_failures() -> None:
+def test_failed_beats_leak_nothing() -> None:
     agent = Varta.open("/nonexistent/varta.sock")
     agent.close()
 
@@ -65,7 +64,7 @@ def test_a_million_failures() -> None:
             except ValueError:
                 pass
 
-    assert small(settled(beat))
+    assert small(growth_of(beat))
 
 
 def test_a_beat_that_is_sent_allocates_nothing(path: str) -> None:
@@ -75,7 +74,7 @@ def test_a_beat_that_is_sent_allocates_nothing(path: str) -> None:
         payload = 2**31
 
         def beat_and_receive() -> int:
-            """The most bytes that were ever allocated beside what there was before."""
+            """The peak of allocated bytes above the state before each beat, in total."""
             total = 0
             for _ in range(100):
                 tracemalloc.reset_peak()
@@ -89,20 +88,20 @@ def test_a_beat_that_is_sent_allocates_nothing(path: str) -> None:
         try:
             beat_and_receive()
             spent = beat_and_receive()
-            baseline = sum(ask() for ask in [nothing] * 100)
+            baseline = sum(overhead() for _ in range(100))
         finally:
             tracemalloc.stop()
         assert spent <= baseline, (spent, baseline)
 
 
-def nothing() -> int:
-    """What it costs to ask: the answer's own numbers."""
+def overhead() -> int:
+    """The cost of the measurement itself."""
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     return tracemalloc.get_traced_memory()[1] - before
 
 
-def test_a_million_events() -> None:
+def test_a_million_events_leak_nothing() -> None:
     observer = Observer.simulated()
     wire = bytearray(Frame("ok", 4321, 0, 1, 7).encode())
 
@@ -113,10 +112,10 @@ def test_a_million_events() -> None:
             assert event is not None and event.payload == 7 and event.status is Status.OK
             assert observer.poll() is None
 
-    assert small(settled(listen))
+    assert small(growth_of(listen))
 
 
-def test_handles_come_and_go(path: str) -> None:
+def test_closed_agents_leak_nothing(path: str) -> None:
     with Observer.bind(path) as observer:
 
         def connect(times: int) -> None:
@@ -129,15 +128,15 @@ def test_handles_come_and_go(path: str) -> None:
 
         connect(1000)
         before = len(os.listdir("/proc/self/fd"))
-        assert small(settled(connect))
+        assert small(growth_of(connect))
         assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_observers_come_and_go(path: str) -> None:
+def test_closed_observers_leak_nothing(path: str) -> None:
     def bind(times: int) -> None:
         for _ in range(times // 10_000):
             Observer.bind(path, capacity=10).poll(0)
 
     before = len(os.listdir("/proc/self/fd"))
-    assert small(settled(bind))
+    assert small(growth_of(bind))
     assert len(os.listdir("/proc/self/fd")) == before

@@ -1,4 +1,4 @@
-"""What an observer says, of real processes."""
+"""The events that an observer reports for real processes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from varta import (
 )
 
 
-def test_stall_and_recovery(path: str) -> None:
+def test_a_silent_agent_stalls_and_recovers(path: str) -> None:
     with Observer.bind(path, threshold=0.1) as observer, Varta.connect(path) as agent:
         agent.beat("degraded")
         beat = expect(observer, Beat)
@@ -38,15 +38,15 @@ def test_stall_and_recovery(path: str) -> None:
         assert stall.agent == beat.agent and stall.last_nonce == 1
         assert stall.observer_ns - stall.last_ns >= 100_000_000
         assert str(stall).startswith(f"{stall.observer_ns // 10**9}.")
-        (followed,) = observer.agents()
-        assert followed["stalled"] and followed["status"] is Status.DEGRADED
+        (tracked,) = observer.agents()
+        assert tracked["stalled"] and tracked["status"] is Status.DEGRADED
         agent.beat()
         recovered = until(observer, Recovered)
         assert recovered.silent_ns >= 100_000_000
         assert isinstance(expect(observer, Beat), Beat)
 
 
-def test_exit_with_a_code_and_by_a_signal(observer: Observer, path: str) -> None:
+def test_an_exit_has_a_code_or_a_signal(observer: Observer, path: str) -> None:
     for end, (code, killed) in {
         "os._exit(7)": (7, None),
         "os.kill(os.getpid(), 9)": (None, signal.SIGKILL),
@@ -63,7 +63,7 @@ def test_exit_with_a_code_and_by_a_signal(observer: Observer, path: str) -> None
     assert observer.agents() == []
 
 
-def test_what_is_no_frame(observer: Observer, path: str) -> None:
+def test_invalid_datagrams_are_reported_and_counted(observer: Observer, path: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
         stranger.connect(path)
         stranger.send(bytes(32))
@@ -81,13 +81,13 @@ def test_what_is_no_frame(observer: Observer, path: str) -> None:
     assert (stats["wrong_length"], stats["probes"], stats["received"]) == (1, 1, 4)
 
 
-def test_paused(path: str) -> None:
+def test_a_late_poll_is_a_pause(path: str) -> None:
     with Observer.bind(path, threshold=60, pause_after=0.05) as observer:
         with Varta.connect(path) as agent:
             agent.beat()
             expect(observer, Beat)
             observer.poll(0.001)
-            # While agents are followed it is due once a second at the least.
+            # With tracked agents, a poll is due at least once per second.
             time.sleep(1.2)
             paused = until(observer, Paused)
             assert paused.ns >= 50_000_000
@@ -97,12 +97,12 @@ def test_every_counter_and_field_is_plain_data(observer: Observer, path: str) ->
     with Varta.connect(path) as agent:
         agent.beat("ok", 5)
         expect(observer, Beat)
-        (followed,) = json.loads(json.dumps(observer.agents()))
-    assert followed["pid"] == followed["claimed_pid"] == os.getpid()
-    assert followed["origin"] == Origin.KERNEL_ATTESTED and followed["uid"] == os.getuid()
-    assert followed["name"].startswith("py") and followed["address"] is None
-    assert (followed["beats"], followed["missed"], followed["stalled"]) == (1, 0, False)
-    assert followed["threshold_ns"] == 60 * 10**9
+        (tracked,) = json.loads(json.dumps(observer.agents()))
+    assert tracked["pid"] == tracked["claimed_pid"] == os.getpid()
+    assert tracked["origin"] == Origin.KERNEL_ATTESTED and tracked["uid"] == os.getuid()
+    assert tracked["name"].startswith("py") and tracked["address"] is None
+    assert (tracked["beats"], tracked["missed"], tracked["stalled"]) == (1, 0, False)
+    assert tracked["threshold_ns"] == 60 * 10**9
     stats = json.loads(json.dumps(observer.stats()))
     assert stats["received"] == stats["beats"] == 1 and len(stats) == 35
     assert all(isinstance(value, int) for value in stats.values())
@@ -124,7 +124,7 @@ def test_events_are_frozen_values(observer: Observer, path: str) -> None:
     assert str(beat).endswith("beat, degraded, payload 7, nonce 1")
 
 
-# Older interpreters cannot even read it.
+# A syntax error in older interpreters.
 MATCH = """
 match event:
     case Beat(agent, Status.DEGRADED, payload):
@@ -133,7 +133,7 @@ match event:
 
 if sys.version_info >= (3, 10):
 
-    def test_match(observer: Observer, path: str) -> None:
+    def test_an_event_matches_by_position(observer: Observer, path: str) -> None:
         with Varta.connect(path) as agent:
             agent.beat("degraded", 7)
         found: dict[str, object] = {"event": expect(observer, Beat)}
@@ -141,7 +141,7 @@ if sys.version_info >= (3, 10):
         assert found["answer"] == (1, 7)
 
 
-def test_a_threshold_of_its_own(observer: Observer, path: str) -> None:
+def test_an_agent_can_have_its_own_threshold(observer: Observer, path: str) -> None:
     with Varta.connect(path) as agent:
         agent.beat()
         beat = expect(observer, Beat)
@@ -151,33 +151,33 @@ def test_a_threshold_of_its_own(observer: Observer, path: str) -> None:
     assert observer.set_threshold(99, 1) is False
 
 
-def test_timeouts(observer: Observer) -> None:
+def test_poll_waits_for_its_timeout(observer: Observer) -> None:
     assert observer.poll(0) is None
     began = time.monotonic()
     assert observer.poll(0.25) is None
     assert time.monotonic() - began >= 0.25
 
 
-def test_a_host_that_waits_for_the_descriptor(path: str) -> None:
+def test_the_descriptor_is_readable_for_every_event(path: str) -> None:
     import select
 
     with Observer.bind(path, threshold=0.1) as observer, Varta.connect(path) as agent:
         poller = select.poll()
         poller.register(observer, select.POLLIN)
         agent.beat()
-        said: list[str] = []
+        kinds: list[str] = []
         end = time.monotonic() + DEADLINE
-        # Nothing but readiness leads to a poll, also to the one that says Stall.
-        while said != ["beat", "stall"]:
-            assert time.monotonic() < end, said
+        # Only readiness leads to a poll, including the one that reports the Stall.
+        while kinds != ["beat", "stall"]:
+            assert time.monotonic() < end, kinds
             if poller.poll(1000):
                 while (event := observer.poll(0)) is not None:
-                    # A busy machine may let the observer itself come late, and it says so.
+                    # On a busy machine the observer itself may be late.
                     if not isinstance(event, Paused):
-                        said.append(event.kind)
+                        kinds.append(event.kind)
 
 
-def test_a_host_that_asks_for_the_deadline(path: str) -> None:
+def test_the_next_deadline_is_the_threshold(path: str) -> None:
     with Observer.bind(path, threshold=0.1) as observer, Varta.connect(path) as agent:
         assert observer.next_deadline() is None
         agent.beat()
@@ -186,38 +186,38 @@ def test_a_host_that_asks_for_the_deadline(path: str) -> None:
         assert deadline is not None and 0 <= deadline <= 0.1
 
 
-def test_closed(path: str) -> None:
+def test_a_closed_observer_refuses_calls(path: str) -> None:
     observer = Observer.bind(path)
     assert not observer.closed
     observer.close()
     observer.close()
     assert observer.closed and not os.path.exists(path)
     assert list(observer) == []
-    for ask in (observer.poll, observer.agents, observer.stats, observer.fileno):
+    for call in (observer.poll, observer.agents, observer.stats, observer.fileno):
         with pytest.raises(ValueError, match="closed"):
-            ask()
+            call()
     assert repr(observer) == "Observer(closed)"
 
 
-def test_closed_in_the_middle_of_an_iteration(observer: Observer, path: str) -> None:
+def test_closing_during_an_iteration_ends_it(observer: Observer, path: str) -> None:
     with Varta.connect(path) as agent:
         agent.beat()
         agent.beat()
-    said = []
+    events = []
     for event in observer:
-        said.append(event)
+        events.append(event)
         observer.close()
-    assert len(said) == 1
+    assert len(events) == 1
 
 
-def test_dropped_it_lets_go_of_the_path(path: str) -> None:
+def test_a_dropped_observer_removes_its_socket(path: str) -> None:
     observer = Observer.bind(path)
     assert os.path.exists(path)
     del observer
     assert not os.path.exists(path)
 
 
-def test_modes_uids_and_capacity(path: str) -> None:
+def test_mode_uids_and_capacity_are_applied(path: str) -> None:
     with Observer.bind(path, socket_mode=0o660, uids=[os.getuid() + 1], capacity=1) as observer:
         assert os.stat(path).st_mode & 0o777 == 0o660
         with Varta.connect(path) as agent:
@@ -242,29 +242,29 @@ def wait_for_count(observer: Observer, counter: str, count: int) -> None:
     wait_until(f"{counter} to be {count}", counted)
 
 
-def test_rates(path: str) -> None:
+def test_a_rate_limits_the_beats_of_an_agent(path: str) -> None:
     with Observer.bind(path, rate_per_agent=(1, 2)) as observer, Varta.connect(path) as agent:
         for _ in range(5):
             agent.beat()
         wait_for_count(observer, "rate_limited_agent", 3)
 
 
-def test_version_1(path: str) -> None:
+def test_version_1_is_accepted_only_if_enabled(path: str) -> None:
     from varta import v1
 
-    for taken in (False, True):
-        with Observer.bind(path, version1=taken) as observer:
+    for accepted in (False, True):
+        with Observer.bind(path, version1=accepted) as observer:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as old:
                 old.connect(path)
                 old.send(v1.Frame("ok", os.getpid(), 0, 1, 2**40).encode())
             event = observer.poll(DEADLINE)
-            if taken:
+            if accepted:
                 assert isinstance(event, Beat) and event.payload == 2**40
             else:
                 assert isinstance(event, Decode) and event.error.kind == "BadVersion"
 
 
-def test_an_abstract_name_and_many_endpoints(path: str) -> None:
+def test_an_observer_listens_on_several_endpoints(path: str) -> None:
     name = f"@varta-test-{os.getpid()}"
     with Observer.bind(path, name, udp=("127.0.0.1", 0)) as observer:
         (address,) = observer.udp_addresses()
@@ -274,7 +274,7 @@ def test_an_abstract_name_and_many_endpoints(path: str) -> None:
         with Varta.open(path) as agent:
             assert agent.beat(payload=2).is_sent
         assert expect(observer, Beat).payload == 2
-        # Over UDP anybody could claim to be the process that the kernel has named.
+        # Over UDP anyone could claim the pid of a process that the kernel has identified.
         with Varta.connect_udp(address) as agent:
             assert agent.beat().is_sent
         wait_for_count(observer, "origin_conflicts", 1)
@@ -299,7 +299,7 @@ for capacity in (1 << 28, 2**32 - 1):
 """
 
 
-def test_a_capacity_that_memory_does_not_hold_is_an_error(path: str) -> None:
+def test_a_capacity_beyond_the_memory_is_an_error(path: str) -> None:
     process = python(TOO_MANY_AGENTS, path)
     output, errors = output_of(process)
     assert (process.returncode, output) == (0, "ENOMEM\nENOMEM\n"), errors

@@ -36,23 +36,23 @@ def test_sent_is_one_shared_object(observer: Observer, path: str) -> None:
     assert (first.status, first.payload, first.nonce) == (Status.DEGRADED, 7, 1)
 
 
-def test_queue_full(receiver: socket.socket, path: str) -> None:
+def test_a_beat_to_a_full_queue_is_dropped(receiver: socket.socket, path: str) -> None:
     with Varta.connect(path) as agent:
         outcomes = {agent.beat() for _ in range(100_000)}
     assert outcomes == {BeatOutcome.sent(), BeatOutcome.dropped(DropReason.KERNEL_QUEUE_FULL)}
 
 
-def test_no_observer_and_then_one(path: str) -> None:
+def test_beats_are_dropped_until_an_observer_binds(path: str) -> None:
     with Varta.open(path) as agent:
         outcome = agent.beat()
         assert outcome.is_dropped and outcome.reason is DropReason.NO_OBSERVER
         assert str(outcome) == "dropped: no observer"
         with Observer.bind(path) as observer:
-            wait_until("the agent to find it", lambda: agent.beat().is_sent)
+            wait_until("the agent to find the observer", lambda: agent.beat().is_sent)
             expect(observer, Beat)
 
 
-def test_peer_gone(receiver: socket.socket, path: str) -> None:
+def test_a_beat_after_the_peer_has_closed_is_dropped(receiver: socket.socket, path: str) -> None:
     with Varta.connect(path) as agent:
         assert agent.beat().is_sent
         receiver.close()
@@ -60,17 +60,17 @@ def test_peer_gone(receiver: socket.socket, path: str) -> None:
         assert agent.beat().reason is DropReason.PEER_GONE
 
 
-def test_storage_full_as_classified() -> None:
-    # No socket on this system answers so; what an answer means is the core's to say.
+def test_enospc_is_classified_as_storage_full() -> None:
+    # No local socket returns this error, so only the classification is tested.
     outcome = classify_send_error(OSError(errno.ENOSPC, "full"))
     assert outcome.reason is DropReason.STORAGE_FULL
 
 
-def test_failed_carries_the_errno(observer: Observer, path: str) -> None:
+def test_a_failed_outcome_has_the_errno(observer: Observer, path: str) -> None:
     agent = Varta.connect(path)
 
     def beat_without_descriptors() -> None:
-        # A child needs a session of its own, which it cannot have.
+        # A child needs its own session, which it cannot open without descriptors.
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
         outcome = agent.beat()
         assert outcome.is_failed and outcome.error is not None
@@ -83,14 +83,14 @@ def test_failed_carries_the_errno(observer: Observer, path: str) -> None:
     assert observer.poll(0) is None
 
 
-def test_stall_is_not_an_agents_to_say(observer: Observer, path: str) -> None:
+def test_an_agent_cannot_send_a_stall(observer: Observer, path: str) -> None:
     with Varta.connect(path) as agent:
         outcome = agent.beat(Status.STALL)
         assert outcome.error == BeatError(BeatError.UNKNOWN_ERRNO, "InvalidInput")
     assert observer.poll(0) is None
 
 
-def test_closed(observer: Observer, path: str) -> None:
+def test_a_closed_agent_fails_every_beat(observer: Observer, path: str) -> None:
     agent = Varta.connect(path)
     agent.close()
     agent.close()
@@ -119,7 +119,7 @@ def test_reconnect_finds_a_new_observer(path: str) -> None:
         assert isinstance(beat, Beat) and beat.nonce == 3
 
 
-def test_reconnect_after_so_many_drops(path: str) -> None:
+def test_an_agent_reconnects_after_the_configured_number_of_drops(path: str) -> None:
     with Observer.bind(path):
         agent = Varta.connect(path)
         agent.set_reconnect_after(2)
@@ -135,7 +135,7 @@ def test_reconnect_after_so_many_drops(path: str) -> None:
 
 
 @pytest.mark.parametrize("transport", ["udp", "secure", "master"])
-def test_over_a_network(transport: str) -> None:
+def test_beats_are_sent_over_a_network(transport: str) -> None:
     key = bytes(range(32))
     settings = {
         "udp": {"udp": ("127.0.0.1", 0)},
@@ -157,7 +157,7 @@ def test_over_a_network(transport: str) -> None:
         assert beat.claimed_pid == os.getpid()
 
 
-def test_a_host_by_name_is_looked_up_once(udp: socket.socket) -> None:
+def test_a_host_name_is_resolved(udp: socket.socket) -> None:
     with Varta.connect_udp(("localhost", udp.getsockname()[1])) as agent:
         assert agent.beat(payload=3).is_sent
     assert Frame.decode(udp.recv(64)).payload == 3
@@ -177,7 +177,7 @@ def test_a_host_by_name_is_looked_up_once(udp: socket.socket) -> None:
         (errno.EPERM, BeatOutcome.failed(BeatError(errno.EPERM, "EPERM"))),
     ],
 )
-def test_classification(number: int, outcome: BeatOutcome) -> None:
+def test_an_errno_determines_the_outcome(number: int, outcome: BeatOutcome) -> None:
     assert classify_send_error(OSError(number, "why")) == outcome
 
 
@@ -191,12 +191,12 @@ def test_classification(number: int, outcome: BeatOutcome) -> None:
         (BrokenPipeError(), DropReason.PEER_GONE),
     ],
 )
-def test_without_an_errno_the_class_decides(exc: OSError, reason: DropReason) -> None:
+def test_without_an_errno_the_exception_class_determines_the_outcome(exc: OSError, reason: DropReason) -> None:
     assert classify_send_error(exc) == BeatOutcome.dropped(reason)
     assert classify_send_error(type("Own", (type(exc),), {})()) == BeatOutcome.dropped(reason)
 
 
-def test_an_error_without_an_errno() -> None:
+def test_an_unclassified_error_without_an_errno_is_a_failure() -> None:
     outcome = classify_send_error(TimeoutError())
     assert outcome.error == BeatError(0, "TimeoutError")
     assert BeatError.from_oserror(PermissionError(13, "no")) == BeatError(13, "EACCES")

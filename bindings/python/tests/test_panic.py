@@ -1,4 +1,4 @@
-"""Last words, and a traceback and exit code that are what they would have been."""
+"""Last words do not change the traceback or the exit code."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ thread.join()
         "LookupError: in a thread",
         1,
     ),
-    "thread that leaves": (
+    "thread that calls sys.exit": (
         """
 import threading
 thread = threading.Thread(target=sys.exit)
@@ -100,12 +100,12 @@ for _ in range(2):
 
 
 @pytest.mark.parametrize("death", DEATHS)
-def test_last_words(observer: Observer, path: str, death: str) -> None:
-    code, returncode, said, words = DEATHS[death]
+def test_an_uncaught_exception_sends_last_words(observer: Observer, path: str, death: str) -> None:
+    code, returncode, message, words = DEATHS[death]
     process = python(INSTALL + code, path)
     output, errors = output_of(process)
     assert (process.returncode, output) == (returncode, ""), errors
-    assert said in errors and ("Traceback" in errors) == bool(said)
+    assert message in errors and ("Traceback" in errors) == bool(message)
     for _ in range(words):
         beat = expect(observer, Beat)
         assert isinstance(beat, Beat)
@@ -113,7 +113,7 @@ def test_last_words(observer: Observer, path: str, death: str) -> None:
         assert beat.pid == process.pid
     assert not isinstance(observer.poll(0), Beat)
     plain = python("import sys\n" + code.replace("install_in_loop()", "pass"), path)
-    # What the interpreter says is the same without us, but for names of lines and numbers.
+    # Without the hook the interpreter prints the same, except for line numbers and names.
     _, without = output_of(plain)
     assert plain.returncode == returncode
     assert kinds(without) == kinds(errors)
@@ -123,21 +123,21 @@ def kinds(errors: str) -> list[str]:
     return [line.split("(")[0] for line in errors.splitlines() if not line.startswith((" ", "task:", "future:"))]
 
 
-def test_installed_in_a_running_loop(observer: Observer, path: str) -> None:
+def test_installing_in_a_running_loop_covers_its_tasks(observer: Observer, path: str) -> None:
     code = """
 import asyncio, gc, sys
 from varta.panic import install_excepthook
 async def work():
     raise LookupError('in a task')
 async def main():
-    heard = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: heard.append(context))
+    contexts = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: contexts.append(context))
     install_excepthook(sys.argv[1])
     task = asyncio.ensure_future(work())
     await asyncio.wait([task])
     del task
     gc.collect()
-    assert len(heard) == 1, heard
+    assert len(contexts) == 1, contexts
 asyncio.run(main())
 """
     process = python(code, path)
@@ -145,8 +145,8 @@ asyncio.run(main())
     assert isinstance(expect(observer, Beat), Beat)
 
 
-def test_a_hook_that_was_there_runs_too(observer: Observer, path: str) -> None:
-    code = f"import sys\nsys.excepthook = lambda *about: print('mine', about[0].__name__)\n{INSTALL}1/0"
+def test_the_previous_hook_still_runs(observer: Observer, path: str) -> None:
+    code = f"import sys\nsys.excepthook = lambda *args: print('mine', args[0].__name__)\n{INSTALL}1/0"
     process = python(code, path)
     assert output_of(process) == ("mine ZeroDivisionError\n", "")
     assert process.returncode == 1
@@ -154,13 +154,13 @@ def test_a_hook_that_was_there_runs_too(observer: Observer, path: str) -> None:
 
 
 @pytest.mark.parametrize("calls", ["nothing", "the hook before it"])
-def test_installing_again_hooks_again(observer: Observer, path: str, calls: str) -> None:
-    """Somebody replaced the hooks, and the newest place is told, once for each exception."""
+def test_installing_again_restores_the_hooks(observer: Observer, path: str, calls: str) -> None:
+    """After the hooks were replaced, only the newest endpoint gets one beat per exception."""
     code = f"""
 import threading
 def replace(module):
     before = module.excepthook
-    module.excepthook = lambda *about: before(*about) if {calls != "nothing"} else None
+    module.excepthook = lambda *args: before(*args) if {calls != "nothing"} else None
 replace(sys)
 replace(threading)
 for _ in range(3):
@@ -183,7 +183,7 @@ raise LookupError
 
 
 @pytest.mark.parametrize("transport", ["udp", "secure_udp"])
-def test_over_a_network(transport: str) -> None:
+def test_last_words_are_sent_over_a_network(transport: str) -> None:
     keys = {"shared_keys": [KEY]} if transport == "secure_udp" else {}
     with Observer.bind(**{transport: ("127.0.0.1", 0)}, threshold=0.2, **keys) as observer:
         (address,) = observer.udp_addresses()
@@ -203,7 +203,7 @@ raise LookupError
         assert isinstance(exit, Exit) and (exit.code, exit.signal) == (None, None)
 
 
-def test_words_of_forked_children_never_share_a_nonce() -> None:
+def test_last_words_of_forked_children_never_share_a_nonce() -> None:
     with Observer.bind(secure_udp=("127.0.0.1", 0), shared_keys=[KEY]) as observer:
         (address,) = observer.udp_addresses()
         code = f"""
@@ -227,7 +227,7 @@ raise LookupError
         assert len(pids) == 4 and observer.stats()["replays"] == 0
 
 
-def test_nobody_there() -> None:
+def test_installing_without_an_observer_fails() -> None:
     with pytest.raises(SocketBind, match="No such file"):
         install_excepthook_uds("/nonexistent/varta.sock")
     assert issubclass(SocketBind, PanicInstallError)
@@ -238,7 +238,7 @@ def test_nobody_there() -> None:
         install_excepthook_udp(7)
 
 
-def test_no_entropy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installing_without_entropy_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     import os
 
     from varta.panic import install_excepthook_secure_udp
@@ -264,7 +264,7 @@ os.kill(os.getpid(), 11)
     assert "Segmentation fault" in errors and 'File "<string>", line 5' in errors
 
 
-def test_the_frame_itself(receiver: socket.socket, path: str) -> None:
+def test_the_frame_is_critical_with_the_terminal_nonce(receiver: socket.socket, path: str) -> None:
     process = python(INSTALL + "1/0", path)
     frame = Frame.decode(receiver.recv(64))
     assert (frame.status, frame.nonce, frame.payload) == (Status.CRITICAL, NONCE_TERMINAL, 0)
@@ -272,7 +272,7 @@ def test_the_frame_itself(receiver: socket.socket, path: str) -> None:
     assert frame.pid == process.pid
 
 
-def test_an_observer_that_was_replaced(path: str) -> None:
+def test_a_replaced_observer_receives_the_last_words(path: str) -> None:
     with Observer.bind(path):
         process = python(
             INSTALL + "print('ready', flush=True)\nsys.stdin.readline()\n1/0", path
@@ -284,14 +284,14 @@ def test_an_observer_that_was_replaced(path: str) -> None:
     assert process.returncode == 1
 
 
-def test_words_that_cannot_be_said_hide_nothing(observer: Observer, path: str) -> None:
+def test_a_failure_to_send_does_not_hide_the_exception(observer: Observer, path: str) -> None:
     process = python(
         INSTALL
         + """
 import varta.panic
 class Broken:
     def say(self):
-        raise RuntimeError("of the words")
+        raise RuntimeError("cannot send")
 varta.panic._words = Broken()
 raise LookupError("in main")
 """,
@@ -299,12 +299,12 @@ raise LookupError("in main")
     )
     _, errors = output_of(process)
     assert process.returncode == 1
-    assert "RuntimeError: of the words" in errors
+    assert "RuntimeError: cannot send" in errors
     assert errors.endswith("LookupError: in main\n")
     assert "excepthook" not in errors
 
 
-def test_where_faulthandler_fails_nothing_is_hooked(observer: Observer, path: str) -> None:
+def test_nothing_is_hooked_if_faulthandler_fails(observer: Observer, path: str) -> None:
     process = python(
         """
 import sys

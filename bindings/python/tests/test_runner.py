@@ -1,4 +1,4 @@
-"""The runner of vectors and stories: it fails when one is wrong, and passes over nothing."""
+"""The runner of vectors and stories fails for every wrong one and skips none silently."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ def samples() -> list:
     return [pytest.param(*found, id=kind) for kind, found in first.items()]
 
 
-def test_all_pass(folder: Path) -> None:
+def test_all_vectors_pass(folder: Path) -> None:
     count = sum(len(DOCUMENT[array]) for array in ARRAYS)
     assert run(folder, DOCUMENT) == (0, f"{count} passed, 0 failed\n", "")
 
 
 @pytest.mark.parametrize(("array", "vector"), samples())
-def test_each_kind_can_fail(folder: Path, array: str, vector: dict) -> None:
-    # Whatever a vector expects, something else is wrong; and so is what cannot be read.
+def test_a_wrong_vector_of_each_kind_fails(folder: Path, array: str, vector: dict) -> None:
+    # A different expectation must fail, and so must a vector that cannot be read.
     wrong = copy.deepcopy(vector)
     if vector.get("kind") == "frame_length":
         wrong["wire_hex"] = "00" * 32
@@ -64,20 +64,20 @@ def test_each_kind_can_fail(folder: Path, array: str, vector: dict) -> None:
         assert output.endswith("1 passed, 1 failed\n")
 
 
-def test_what_is_unknown_is_counted(folder: Path) -> None:
+def test_unknown_kinds_are_counted_as_skipped(folder: Path) -> None:
     document = with_only("frame_vectors", {"id": "new", "kind": "sing"}, 7)
     document["other_vectors"] = [{"id": "newer", "kind": "dance"}]
     code, output, _ = run(folder, document, "--json")
-    *said, last = output.splitlines()
-    assert code == 1 and said[0].startswith("FAIL frame_vectors[1]: vector")
-    assert said[1:] == ['SKIP 1 of the unknown kind "dance"', 'SKIP 1 of the unknown kind "sing"']
+    *lines, last = output.splitlines()
+    assert code == 1 and lines[0].startswith("FAIL frame_vectors[1]: vector")
+    assert lines[1:] == ['SKIP 1 of the unknown kind "dance"', 'SKIP 1 of the unknown kind "sing"']
     assert json.loads(last)["sing"] == {"passed": 0, "failed": 0, "skipped": 1}
 
 
 STORIES = json.loads((VECTORS.parent / "stories.json").read_bytes())
 
 
-def test_all_stories_are_told(folder: Path) -> None:
+def test_all_stories_pass(folder: Path) -> None:
     count = len(STORIES["stories"])
     assert run(folder, STORIES) == (0, f"{count} passed, 0 failed\n", "")
 
@@ -117,7 +117,7 @@ def add_to_a_step(story: dict) -> None:
         change_a_step, add_to_a_step,
     ],
 )  # fmt: skip
-def test_a_story_can_fail(folder: Path, change) -> None:
+def test_a_wrong_story_fails(folder: Path, change) -> None:
     right = next(story for story in STORIES["stories"] if story["events"])
     wrong = copy.deepcopy(right)
     change(wrong)
@@ -129,7 +129,7 @@ def test_a_story_can_fail(folder: Path, change) -> None:
 @pytest.mark.parametrize(
     "document", ["", "[]", {}, {**DOCUMENT, "version_byte": 3}, with_only("other_vectors")]
 )
-def test_a_file_of_no_use(folder: Path, document: object) -> None:
+def test_an_unusable_file_is_refused(folder: Path, document: object) -> None:
     code, output, errors = run(folder, document)
     assert (code, output) == (2, "") and "cannot use" in errors
 

@@ -1,4 +1,4 @@
-"""The hooks for gunicorn and the bootstep for Celery, with both as they are installed."""
+"""The gunicorn hooks and the Celery bootstep, with the installed servers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def app(environ, start_response):
 """
 
 
-def test_gunicorn(folder: Path, path: str) -> None:
+def test_gunicorn_workers_beat_and_a_hung_one_is_replaced(folder: Path, path: str) -> None:
     (folder / "application.py").write_text(APPLICATION)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -68,11 +68,11 @@ def test_gunicorn(folder: Path, path: str) -> None:
         while len(workers) < 2:
             workers.add(until(observer, Beat).pid)
         assert server.pid not in workers
-        with urllib.request.urlopen(f"http://{bind}/", timeout=DEADLINE) as answer:
-            assert answer.read() == b"fine"
+        with urllib.request.urlopen(f"http://{bind}/", timeout=DEADLINE) as response:
+            assert response.read() == b"fine"
         with socket.create_connection(bind.split(":"), timeout=DEADLINE) as hanging:
             hanging.sendall(b"GET /hang HTTP/1.0\r\n\r\n")
-            # gunicorn itself would wait ten minutes for this one.
+            # gunicorn itself would wait for ten minutes.
             stall = until(observer, Stall)
             assert stall.pid in workers
         os.kill(stall.pid, signal.SIGKILL)
@@ -81,21 +81,20 @@ def test_gunicorn(folder: Path, path: str) -> None:
         assert server.wait(2 * DEADLINE) == 0
 
 
-def until_replaced(observer: Observer, gone: int, known: set[int]) -> int:
-    """Waits for the exit of a worker and the first beat of another, which beats once and may be
-    heard first."""
-    ended, replacement = False, None
-    while not ended or replacement is None:
+def until_replaced(observer: Observer, killed: int, known: set[int]) -> int:
+    """Waits for the exit of a worker and the first beat of its replacement, in either order."""
+    exited, replacement = False, None
+    while not exited or replacement is None:
         event = until(observer, AgentEvent)
         if isinstance(event, Exit):
-            ended = event.pid == gone
+            exited = event.pid == killed
         elif isinstance(event, Beat) and event.pid not in known:
             replacement = event.pid
     return replacement
 
 
 @pytest.mark.parametrize("pool", ["solo", "prefork"])
-def test_celery(folder: Path, path: str, pool: str) -> None:
+def test_a_celery_worker_beats(folder: Path, path: str, pool: str) -> None:
     with Observer.bind(path, threshold=30) as observer, running(
         folder, path, "celery", "--app", "celery_app", "worker", "--pool", pool,
         "--concurrency", "1",

@@ -1,4 +1,4 @@
-"""An observer in invented time."""
+"""The simulated observer, whose clock the test sets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def kinds(observer: Simulated) -> list[str]:
     return [event.kind for event in observer]
 
 
-def test_a_stall_is_put_off_and_marked_while_the_queue_is_full() -> None:
+def test_a_stall_is_delayed_and_marked_deaf_while_the_queue_is_full() -> None:
     observer = Observer.simulated()
     observer.feed(0, beat(1), pid=4321)
     observer.advance(2 * SECOND, full=True)
@@ -42,7 +42,7 @@ def test_a_stall_is_put_off_and_marked_while_the_queue_is_full() -> None:
     assert (stats["stalls"], stats["stalls_deaf"], stats["full_looks"]) == (1, 1, 1)
 
 
-def test_a_life() -> None:
+def test_an_agent_stalls_recovers_and_exits() -> None:
     observer = Observer.simulated()
     observer.feed(SECOND, beat(1), pid=4321)
     observer.advance(3 * SECOND - 1)
@@ -63,7 +63,7 @@ def test_a_life() -> None:
     assert observer.exit(6 * SECOND, 4321) is False
 
 
-def test_lateness_and_suspend() -> None:
+def test_lateness_and_suspension_are_pauses() -> None:
     observer = Observer.simulated(pause_after_ns=SECOND)
     observer.late(3 * SECOND, SECOND)
     paused = observer.poll()
@@ -73,7 +73,7 @@ def test_lateness_and_suspend() -> None:
     assert isinstance(paused, Paused) and paused.ns == 50 * SECOND
 
 
-def test_thresholds() -> None:
+def test_thresholds_are_applied_per_agent() -> None:
     observer = Observer.simulated(threshold_ns=SECOND)
     observer.feed(0, beat(1), pid=4321)
     assert observer.set_threshold(1, 10 * SECOND) is True
@@ -84,7 +84,7 @@ def test_thresholds() -> None:
     assert observer.set_threshold(2, SECOND) is False
 
 
-def test_senders() -> None:
+def test_senders_are_identified_by_origin() -> None:
     observer = Observer.simulated(uids=[1000], capacity=10)
     observer.feed(0, beat(1), pid=4321, uid=1000)
     observer.feed(0, beat(1), pid=4321, uid=1001)
@@ -99,7 +99,7 @@ def test_senders() -> None:
     assert (network["uid"], network["address"]) == (None, "192.0.2.1")
 
 
-def test_sealed_senders() -> None:
+def test_sealed_datagrams_are_opened_and_replays_are_counted() -> None:
     shared, master = bytes(range(32)), bytes(32)
     observer = Observer.simulated(shared_keys=[shared], master_key=master)
     wire = Cipher(shared).seal(bytes(8), 1, beat(1))
@@ -111,7 +111,7 @@ def test_sealed_senders() -> None:
     assert observer.stats()["replays"] == 1
 
 
-def test_settings() -> None:
+def test_version_1_and_rate_settings_are_applied() -> None:
     observer = Observer.simulated(version1=True, rate_per_agent=(1, 1))
     observer.feed(0, v1.Frame("ok", 4321, 0, 1, 2**63).encode(), pid=4321)
     observer.feed(1, v1.Frame("ok", 4321, 0, 2, 0).encode(), pid=4321)
@@ -120,7 +120,7 @@ def test_settings() -> None:
     assert observer.stats()["rate_limited_agent"] == 1
 
 
-def test_datagrams_that_are_no_frames() -> None:
+def test_datagrams_that_are_not_frames_are_counted() -> None:
     observer = Observer.simulated()
     observer.feed(0, b"", pid=1)
     observer.feed(0, bytes(31), pid=1)

@@ -1,4 +1,4 @@
-"""Threads: a handle each, a handle shared, and the interpreter free while one waits."""
+"""Threads with separate or shared handles, and the interpreter's lock while one waits."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def drain(observer: Observer, count: int) -> list[int]:
     return nonces
 
 
-def test_a_handle_each_and_no_number_twice(observer: Observer, path: str) -> None:
+def test_agents_of_one_process_never_share_a_nonce(observer: Observer, path: str) -> None:
     def beat() -> None:
         with Varta.connect(path) as agent:
             for _ in range(50):
-                # A full queue takes a number too; then the same beat is made up for.
+                # A beat that is dropped also uses a nonce, so it is sent again.
                 while not agent.beat().is_sent:
                     time.sleep(0)
 
@@ -55,7 +55,7 @@ def test_a_handle_each_and_no_number_twice(observer: Observer, path: str) -> Non
     assert (agent["pid"], agent["beats"]) == (os.getpid(), 150)
 
 
-def test_a_shared_handle(observer: Observer, path: str) -> None:
+def test_a_shared_agent_never_repeats_a_nonce(observer: Observer, path: str) -> None:
     agent = Varta.connect(path)
 
     def beat() -> None:
@@ -68,7 +68,7 @@ def test_a_shared_handle(observer: Observer, path: str) -> None:
     assert len(set(nonces)) == 150
 
 
-def test_closing_a_handle_that_others_use(observer: Observer, path: str) -> None:
+def test_closing_a_shared_agent_fails_the_beats_of_other_threads(observer: Observer, path: str) -> None:
     agent = Varta.connect(path)
 
     def beat() -> None:
@@ -83,39 +83,39 @@ def test_closing_a_handle_that_others_use(observer: Observer, path: str) -> None
 
 def test_another_thread_makes_progress_while_one_waits(observer: Observer, path: str) -> None:
     counted = 0
-    heard = []
+    events = []
 
     def wait() -> None:
-        heard.append(observer.poll(DEADLINE))
+        events.append(observer.poll(DEADLINE))
 
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    # If the interpreter were not free, nothing here would run until the poll is over.
+    waiter = threading.Thread(target=wait)
+    waiter.start()
+    # If the wait held the interpreter's lock, nothing here would run until the poll returns.
     began = time.monotonic()
     while counted < 100_000:
         counted += 1
-    assert waiting.is_alive() and time.monotonic() - began < DEADLINE
+    assert waiter.is_alive() and time.monotonic() - began < DEADLINE
     with Varta.connect(path) as agent:
         agent.beat(payload=counted)
-    waiting.join(DEADLINE)
-    assert isinstance(heard[0], Beat) and heard[0].payload == counted
+    waiter.join(DEADLINE)
+    assert isinstance(events[0], Beat) and events[0].payload == counted
 
 
-def test_asking_while_another_thread_waits(observer: Observer, path: str) -> None:
-    heard = []
-    waiting = threading.Thread(target=lambda: heard.append(observer.poll(DEADLINE)))
-    waiting.start()
+def test_an_observer_answers_while_another_thread_waits(observer: Observer, path: str) -> None:
+    events = []
+    waiter = threading.Thread(target=lambda: events.append(observer.poll(DEADLINE)))
+    waiter.start()
     assert observer.agents() == []
     assert observer.stats()["received"] == 0
     assert observer.poll(0) is None
     with Varta.connect(path) as agent:
         agent.beat()
-    waiting.join(DEADLINE)
-    assert isinstance(heard[0], Beat)
+    waiter.join(DEADLINE)
+    assert isinstance(events[0], Beat)
 
 
 def test_two_threads_share_the_events(observer: Observer, path: str) -> None:
-    heard: list[int] = []
+    payloads: list[int] = []
     lock = threading.Lock()
 
     def listen() -> None:
@@ -123,8 +123,8 @@ def test_two_threads_share_the_events(observer: Observer, path: str) -> None:
             event = observer.poll(0.05)
             with lock:
                 if isinstance(event, Beat):
-                    heard.append(event.payload)
-                if len(heard) == 200:
+                    payloads.append(event.payload)
+                if len(payloads) == 200:
                     return
 
     def beat() -> None:
@@ -134,27 +134,27 @@ def test_two_threads_share_the_events(observer: Observer, path: str) -> None:
                     time.sleep(0)
 
     run_threads(listen, listen, beat)
-    assert sorted(heard) == list(range(200))
+    assert sorted(payloads) == list(range(200))
 
 
 def test_closing_ends_the_iteration_in_another_thread(observer: Observer, path: str) -> None:
-    said: list[str] = []
+    kinds: list[str] = []
     ended = threading.Event()
 
     def listen() -> None:
         for event in observer:
-            said.append(event.kind)
+            kinds.append(event.kind)
         ended.set()
 
     thread = threading.Thread(target=listen)
     thread.start()
     with Varta.connect(path) as agent:
         agent.beat()
-    wait_until("the beat", lambda: said)
+    wait_until("the beat", lambda: kinds)
     observer.close()
     assert ended.wait(DEADLINE)
     thread.join(DEADLINE)
-    assert said == ["beat"]
+    assert kinds == ["beat"]
 
 
 def test_closing_ends_a_wait_at_once(path: str) -> None:
@@ -165,14 +165,14 @@ def test_closing_ends_a_wait_at_once(path: str) -> None:
     began = time.monotonic()
     for _ in range(40):
         observer = Observer.bind(path)
-        # By the second poll there is something to be woken by.
+        # The first poll creates the descriptor that wakes the second one.
         assert observer.poll(0.001) is None
-        waiting = threading.Thread(target=poll, args=(observer,))
-        waiting.start()
-        state = f"/proc/self/task/{waiting.native_id}/stat"
+        waiter = threading.Thread(target=poll, args=(observer,))
+        waiter.start()
+        state = f"/proc/self/task/{waiter.native_id}/stat"
         wait_until("the wait", lambda: Path(state).read_text().rsplit(") ", 1)[1][0] == "S")
         observer.close()
-        waiting.join(DEADLINE)
-        assert not waiting.is_alive()
-    # Waits that nothing ends go on for a second each.
+        waiter.join(DEADLINE)
+        assert not waiter.is_alive()
+    # A wait that is not ended takes a second.
     assert time.monotonic() - began < 20

@@ -1,4 +1,4 @@
-"""The wheel is what its name says."""
+"""The contents and the compatibility of the wheel."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def wheel() -> zipfile.ZipFile:
     return zipfile.ZipFile(needed("VARTA_WHEEL"))
 
 
-def test_its_tag(wheel: zipfile.ZipFile) -> None:
+def test_the_tag_matches_the_metadata(wheel: zipfile.ZipFile) -> None:
     name = Path(str(wheel.filename)).name
     assert re.fullmatch(
         r"varta-[\d.]+-cp39-abi3-manylinux2014_(\w+)\.manylinux_2_17_\1\.whl", name
@@ -31,7 +31,7 @@ def test_its_tag(wheel: zipfile.ZipFile) -> None:
     assert "Requires-Python: >=3.9" in text and "Requires-Dist" not in text
 
 
-def test_what_is_in_it(wheel: zipfile.ZipFile) -> None:
+def test_the_wheel_has_exactly_the_files_of_the_package(wheel: zipfile.ZipFile) -> None:
     names = {name for name in wheel.namelist() if ".dist-info/" not in name}
     assert names == {
         f"varta/{name}"
@@ -42,8 +42,8 @@ def test_what_is_in_it(wheel: zipfile.ZipFile) -> None:
     }  # fmt: skip
 
 
-def test_the_licences_are_in_it(wheel: zipfile.ZipFile) -> None:
-    """Ours, and those of the crates that the module is linked with."""
+def test_the_wheel_has_all_licences(wheel: zipfile.ZipFile) -> None:
+    """Our licences, and those of the crates that the module links."""
     root = Path(__file__).resolve().parents[3]
     (folder,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     metadata = wheel.read(f"{folder}/METADATA").decode()
@@ -53,12 +53,12 @@ def test_the_licences_are_in_it(wheel: zipfile.ZipFile) -> None:
     assert "License-Expression: MIT OR Apache-2.0\n" in metadata
 
 
-def test_the_oldest_glibc_it_needs(wheel: zipfile.ZipFile) -> None:
-    """By what the module asks of its libraries, read from the module itself."""
+def test_the_module_needs_no_newer_glibc_than_its_tag(wheel: zipfile.ZipFile) -> None:
+    """Read from the symbol versions that the module needs."""
     needed, versions = needs(wheel.read("varta/_varta.abi3.so"))
     others = {name for name in needed if not name.startswith("ld-linux")}
     assert others <= LIBRARIES, needed
-    # Two unwinders in one process do not understand each other's stacks.
+    # Two unwinders in one process cannot unwind each other's stacks.
     assert "libgcc_s.so.1" in needed
     wanted = [tuple(map(int, v[6:].split("."))) for v in versions if v.startswith("GLIBC_2")]
     assert wanted and max(wanted) <= GLIBC, versions
@@ -80,9 +80,9 @@ def needs(elf: bytes) -> tuple[set[str], set[str]]:
         if kind == 6:  # the dynamic section
             for at in range(offset, offset + length, entry):
                 tag, value = struct.unpack_from("<QQ", elf, at)
-                if tag == 1:  # a needed library
+                if tag == 1:  # DT_NEEDED
                     libraries.add(text(link, value))
-        elif kind == 0x6FFFFFFE:  # the versions that are needed
+        elif kind == 0x6FFFFFFE:  # the version needs section
             at = offset
             for _ in range(info):
                 _, entries, _, aux, following = struct.unpack_from("<HHIII", elf, at)
@@ -95,11 +95,11 @@ def needs(elf: bytes) -> tuple[set[str], set[str]]:
     return libraries, versions
 
 
-def test_importing_it_imports_little() -> None:
-    """No more than enum and what that needs: it is loaded by whoever beats."""
+def test_importing_varta_imports_few_modules() -> None:
+    """Only enum and its imports, because every program that beats loads it."""
     code = "import sys\nbefore = set(sys.modules)\nimport varta\nprint(*set(sys.modules) - before)"
-    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     alone = "import sys\nbefore = set(sys.modules)\nimport enum\nprint(*set(sys.modules) - before)"
     enum = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=True)
-    extra = set(asked.stdout.split()) - set(enum.stdout.split()) - {"enum"}
+    extra = set(imported.stdout.split()) - set(enum.stdout.split()) - {"enum"}
     assert extra <= {"varta", "varta._values", "varta._varta"}, extra
