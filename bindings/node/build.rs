@@ -1,4 +1,4 @@
-//! Tells the linker that Node brings its API along.
+//! Tells the linker that Node provides its API at run time.
 
 fn main() {
     napi_build::setup();

@@ -5,15 +5,15 @@ import { EventEmitter } from 'node:events';
 /** The version of this package. */
 export const version: string;
 
-/** Where agents and observers meet when nothing else is said: `$VARTA_ENDPOINT`, or this. */
+/** The default endpoint of agents and observers, if `$VARTA_ENDPOINT` is not set. */
 export const DEFAULT_ENDPOINT: string;
 
 export const FRAME_BYTES: 32;
 
-/** The nonce of last words: all ones. */
+/** The nonce of last words: all bits set. */
 export const NONCE_TERMINAL: bigint;
 
-/** What an agent says of itself. Only an observer makes a `Stall`. */
+/** The status that an agent reports. Only an observer uses `Stall`. */
 export const Status: {
   readonly Ok: 0;
   readonly Degraded: 1;
@@ -40,7 +40,7 @@ export const DropReason: {
 };
 export type DropReason = 1 | 2 | 3 | 4;
 
-/** How it is known who an agent is. Only `KernelAttested` is fit to act on. */
+/** How an agent's identity is known. Only `KernelAttested` is reliable enough to act on. */
 export const Origin: {
   readonly KernelAttested: 1;
   readonly SecureNetwork: 2;
@@ -77,7 +77,7 @@ export interface Failed extends Outcome {
   readonly error: BeatError;
 }
 
-/** What became of a beat. Outcomes are shared and frozen. */
+/** The outcome of a beat. Outcomes are shared, frozen objects. */
 export type BeatOutcome = Sent | Dropped | Failed;
 
 export const BeatOutcome: {
@@ -88,49 +88,49 @@ export const BeatOutcome: {
   failed(error: BeatError): Failed;
 };
 
-/** Why a beat failed: something that waiting does not mend. */
+/** Why a beat failed. The cause does not go away by itself. */
 export class BeatError extends Error {
   static readonly UNKNOWN_ERRNO: 0;
   constructor(errno: number);
   readonly code: string;
-  /** Negative, as everywhere in Node; 0 if the system gave none. */
+  /** Negative, as everywhere in Node; 0 if the error did not come from the system. */
   readonly errno: number;
   readonly syscall: 'send';
 }
 
-/** The outcome that a send's error stands for, by its `errno` or else its `code`. */
+/** Returns the outcome for an error of a send, by its `errno` or else its `code`. */
 export function classifySendError(error: Error): BeatOutcome;
 
 export interface ConnectOptions {
-  /** Whether the agent may start before its observer and finds it again. Default: true. */
+  /** Whether the agent may start before its observer and follows a replaced one. Default: true. */
   follow?: boolean;
-  /** As `setReconnectAfter`. Default: 0. */
+  /** Same as `setReconnectAfter`. Default: 0. */
   reconnectAfter?: number;
 }
 
 interface Agent {
-  /** Makes a new session to the same place. */
+  /** Starts a new session to the same endpoint. */
   reconnect(): void;
-  /** After so many drops in a row a beat reconnects by itself; 0 turns that off. */
+  /** Reconnects automatically after this many drops in a row; 0 turns this off. */
   setReconnectAfter(drops: number): void;
   clockRegressions(): number;
   forkRecoveries(): number;
-  /** May be called twice. Whatever else is called then throws ERR_VARTA_CLOSED. */
+  /** May be called twice. All other methods then throw ERR_VARTA_CLOSED. */
   close(): void;
   [Symbol.dispose](): void;
 }
 
 /** An agent: one connection of one process to one observer. */
 export interface Varta extends Agent {
-  /** Says that this process lives. One system call; it never waits. */
+  /** Sends one beat. It is one system call and never waits. */
   beat(status?: Status | StatusName, payload?: number): BeatOutcome;
 }
 
 export const Varta: {
   readonly prototype: Varta;
-  /** To any endpoint. It may start before its observer and outlive it. */
+  /** Creates an agent for any endpoint. It may start before its observer and outlive it. */
   connect(endpoint?: string, options?: ConnectOptions): Varta;
-  /** To a Unix socket to which somebody is bound. */
+  /** Creates an agent for a Unix socket, to which an observer must be bound. */
   connectUds(path: string): Varta;
   connectUdp(host: string, port: number): Varta;
   connectSecureUdp(host: string, port: number, key: Key): Varta;
@@ -138,18 +138,18 @@ export const Varta: {
 };
 
 export interface BeatForeverOptions {
-  /** Default: 500. */
+  /** The interval in milliseconds. Default: 500. */
   everyMs?: number;
-  /** Is told what became of each beat. */
+  /** Called with the outcome of each beat. */
   onOutcome?: (outcome: BeatOutcome) => void;
-  /** Stops the beats. */
+  /** Stops the beats when it aborts. */
   signal?: AbortSignal;
 }
 
 export interface Beating {
   readonly stopped: boolean;
   stop(): void;
-  /** By default the beats are no reason for a program to go on. */
+  /** By default the beats do not keep the process running. */
   ref(): this;
   unref(): this;
   [Symbol.dispose](): void;
@@ -164,52 +164,52 @@ export function beatForever(
 // The observer.
 
 export interface About {
-  /** From 1; never given twice by one observer. */
+  /** From 1. An observer never reuses a number. */
   readonly agent: number;
-  /** In the observer's namespace; 0 where it has none there. */
+  /** In the observer's pid namespace; 0 if it has none there. */
   readonly pid: number;
-  /** The one its frames name. */
+  /** The pid in its frames. */
   readonly claimedPid: number;
   readonly origin: Origin;
 }
 
-interface Said<Kind extends string> {
+interface EventBase<Kind extends string> {
   readonly kind: Kind;
   /** Nanoseconds since the observer started. */
   readonly observerNs: bigint;
   toString(): string;
 }
 
-export interface BeatEvent extends Said<'beat'>, About {
+export interface BeatEvent extends EventBase<'beat'>, About {
   readonly status: Status;
   readonly payload: bigint;
   readonly nonce: bigint;
-  /** How many beats between the last one and this one never came. */
+  /** How many beats are missing between the previous one and this one. */
   readonly missed: bigint;
 }
 
 /** The agent has been silent for its threshold. */
-export interface StallEvent extends Said<'stall'>, About {
+export interface StallEvent extends EventBase<'stall'>, About {
   readonly lastNonce: bigint;
   readonly lastNs: bigint;
   /**
-   * Whether the observer may have missed its beats, because its queue was full. Such a stall is
-   * not fit to act on.
+   * Whether the observer may have missed its beats, because its queue was full. Do not act on
+   * such a stall.
    */
   readonly deaf: boolean;
 }
 
-/** A stalled agent is back; its beat is the next event. */
-export interface RecoveredEvent extends Said<'recovered'>, About {
+/** A stalled agent is beating again. Its beat is the next event. */
+export interface RecoveredEvent extends EventBase<'recovered'>, About {
   readonly silentNs: bigint;
 }
 
-/** The process is gone. */
-export interface ExitEvent extends Said<'exit'>, About {
+/** The process has exited. */
+export interface ExitEvent extends EventBase<'exit'>, About {
   readonly cause: 'unknown' | 'code' | 'signal';
-  /** With the cause `code`. */
+  /** Set if the cause is `code`. */
   readonly code?: number;
-  /** With the cause `signal`: its number. */
+  /** The number of the signal. Set if the cause is `signal`. */
   readonly signal?: number;
   readonly lastStatus: Status;
 }
@@ -218,25 +218,26 @@ export type DecodeErrorKind =
   | 'BadMagic' | 'BadVersion' | 'BadCrc' | 'BadStatus' | 'StallOnWire' | 'BadPid'
   | 'BadTimestamp' | 'BadNonce';
 
-/** 32 bytes came that are no frame. */
-export interface DecodeEvent extends Said<'decode'>, Partial<About> {
+/** A datagram of 32 bytes was not a valid frame. */
+export interface DecodeEvent extends EventBase<'decode'>, Partial<About> {
   readonly error: DecodeErrorKind;
 }
 
-/** A frame named another process than the one that sent it. */
-export interface AuthFailureEvent extends Said<'auth-failure'>, Partial<Omit<About, 'claimedPid'>> {
+/** A frame named a process other than the one that sent it. */
+export interface AuthFailureEvent
+  extends EventBase<'auth-failure'>, Partial<Omit<About, 'claimedPid'>> {
   readonly claimedPid: number;
   readonly truePid: number;
 }
 
-/** A socket failed. */
-export interface IoEvent extends Said<'io'> {
+/** A socket operation failed. */
+export interface IoEvent extends EventBase<'io'> {
   readonly errno: number;
   readonly code: string;
 }
 
-/** The observer itself came late: it was stopped, suspended or starved. */
-export interface PausedEvent extends Said<'paused'> {
+/** The observer itself was late, because it was stopped, suspended or starved. */
+export interface PausedEvent extends EventBase<'paused'> {
   readonly ns: bigint;
 }
 
@@ -250,12 +251,12 @@ export const ObserverEvent: {
   [Symbol.hasInstance](value: unknown): value is ObserverEvent;
 };
 
-/** An agent that is followed, as it stands. */
+/** The current state of a tracked agent. */
 export interface AgentInfo extends About {
-  /** The name of its program; empty where that cannot be known. */
+  /** The name of its program; empty if unknown. */
   readonly name: string;
   readonly uid?: number;
-  /** Where it beats from, over a network. */
+  /** Its address, if it beats over a network. */
   readonly address?: string;
   readonly status: Status;
   readonly lastNs: bigint;
@@ -267,7 +268,7 @@ export interface AgentInfo extends About {
   readonly unconfirmed: boolean;
 }
 
-/** Each datagram received ends in exactly one of the counters down to `probes`. */
+/** Each received datagram is counted in exactly one of the counters down to `probes`. */
 export interface Stats {
   readonly beats: number;
   readonly badMagic: number;
@@ -295,24 +296,24 @@ export interface Stats {
   readonly received: number;
   readonly kernelDrops: number;
   readonly ioErrors: number;
-  /** Tries to open a sealed datagram, one for each key that was tried on it. */
+  /** Attempts to open a sealed datagram, one for each key that was tried. */
   readonly openAttempts: number;
   readonly evictions: number;
-  /** Whoever may beat may make it any number. */
+  /** Any sender can drive this to an arbitrary value. */
   readonly missed: bigint;
   readonly notForward: number;
   readonly stalls: number;
   readonly recoveries: number;
   readonly exits: number;
   readonly pauses: number;
-  /** The stalls, of all of them, that are marked as deaf. */
+  /** How many of the stalls are marked as deaf. */
   readonly stallsDeaf: number;
-  /** Looks at a Unix socket that found its queue full. */
+  /** Polls of a Unix socket that found its queue full. */
   readonly fullLooks: number;
 }
 
 export interface ObserverStats extends Stats {
-  /** Beats, and what rubbish led to, that were counted but found no room to be told. */
+  /** Beats, decode errors and auth failures that were counted but did not fit into the backlog. */
   readonly skipped: number;
 }
 
@@ -324,44 +325,44 @@ export interface Rate {
 export interface SimulatedOptions {
   /** How long an agent may be silent. Default: 2000. */
   thresholdMs?: number;
-  /** How late the observer may come before it counts as a pause. */
+  /** How late the observer may be before that counts as a pause. */
   pauseAfterMs?: number;
-  /** How many agents are followed. Default: 4096. */
+  /** The maximum number of tracked agents. Default: 4096. */
   capacity?: number;
-  /** Whose beats count over a Unix socket. Default: one's own. */
+  /** The users whose beats are accepted over a Unix socket. Default: the observer's own. */
   uids?: 'any' | number | number[];
-  /** Whether processes are followed to their end. Default: true. */
+  /** Whether process exits are reported. Default: true. */
   detectExits?: boolean;
-  /** Whether senders in other pid namespaces are admitted. Default: false. */
+  /** Whether senders in other pid namespaces are accepted. Default: false. */
   namespaces?: boolean;
-  /** Whether version 1 of the wire is taken too. Default: false. */
+  /** Whether version 1 frames are accepted too. Default: false. */
   version1?: boolean;
-  /** How many beats of one agent become events. Default: all. */
+  /** Limits the beats of one agent that become events. Default: no limit. */
   ratePerAgent?: Rate;
-  /** How many beats of all agents together become events. Default: all. */
+  /** Limits the beats of all agents together that become events. Default: no limit. */
   rate?: Rate;
   sharedKeys?: Key[];
   masterKey?: Key;
 }
 
 export interface ObserverOptions extends SimulatedOptions {
-  /** Addresses to listen at besides, as `host:port`; port 0 is one of the kernel's choosing. */
+  /** Additional UDP addresses to listen on, as `host:port`; with port 0 the kernel chooses one. */
   udp?: string | string[];
   /** The same for sealed beats, with `sharedKeys` or `masterKey`. */
   secureUdp?: string | string[];
   /**
-   * A file in which sealed sessions outlive the observer, so that a sealed beat that was
-   * accepted once is refused by the next observer too. It is made if it is not there.
+   * A file that keeps sealed sessions across restarts, so that a sealed beat cannot be replayed
+   * to the next observer. It is created if it does not exist.
    */
   secureStateFile?: string;
-  /** The mode of the socket's file. Default: 0o600. */
+  /** The mode of the socket file. Default: 0o600. */
   socketMode?: number;
   receiveBuffer?: number;
-  /** How many descriptors may be held for that. */
+  /** The maximum number of descriptors for detecting exits. */
   descriptors?: number;
-  /** How many beats may wait while JavaScript is busy, 64 bytes each. Default: 65536. */
+  /** How many beats may be queued while JavaScript is busy, 64 bytes each. Default: 65536. */
   backlog?: number;
-  /** Closes the observer. */
+  /** Closes the observer when it aborts. */
   signal?: AbortSignal;
 }
 
@@ -374,16 +375,16 @@ export interface ObserverEvents {
   'auth-failure': [AuthFailureEvent];
   io: [IoEvent];
   paused: [PausedEvent];
-  /** Any of them. */
+  /** Events of every kind. */
   event: [ObserverEvent];
-  /** The observer can hear no more. */
+  /** The observer failed and is closed. */
   error: [Error];
   close: [];
 }
 
 type Listener<Name extends keyof ObserverEvents> = (...args: ObserverEvents[Name]) => void;
 
-/** Hears agents and says what becomes of them, to listeners and in `for await`. */
+/** Receives the beats of agents, and reports events to listeners and in `for await` loops. */
 export interface Observer extends EventEmitter {
   on<Name extends keyof ObserverEvents>(name: Name, listener: Listener<Name>): this;
   once<Name extends keyof ObserverEvents>(name: Name, listener: Listener<Name>): this;
@@ -396,23 +397,23 @@ export interface Observer extends EventEmitter {
     listener: Listener<Name>,
   ): this;
 
-  /** The events from now on. When the signal aborts, the loop throws an AbortError. */
+  /** Iterates over all later events. When the signal aborts, the loop throws an AbortError. */
   events(options?: { signal?: AbortSignal }): AsyncIterableIterator<ObserverEvent>;
   [Symbol.asyncIterator](): AsyncIterableIterator<ObserverEvent>;
 
-  /** The next event, if there is one; it does not wait. */
+  /** Returns the next event, if there is one, without waiting. */
   poll(): ObserverEvent | undefined;
   agents(): AgentInfo[];
   stats(): ObserverStats;
-  /** Gives an agent a threshold of its own. False if there is no such agent. */
+  /** Sets the threshold of one agent. Returns false if there is no such agent. */
   setThreshold(agent: number | bigint, thresholdMs: number): boolean;
-  /** The UDP addresses it listens at. */
+  /** The UDP addresses on which it listens. */
   readonly addresses: string[];
-  /** What the operator should know: that the kernel's queue is short for so many agents. */
+  /** Advice for the operator: the kernel's queue is too short for this many agents. */
   readonly advice: string | undefined;
   readonly closed: boolean;
 
-  /** An open observer keeps the process from ending, unless it is unref'd. */
+  /** An open observer keeps the process running, unless `unref` is called. */
   ref(): this;
   unref(): this;
   close(): void;
@@ -423,60 +424,60 @@ export interface Observer extends EventEmitter {
 export const Observer: {
   readonly prototype: Observer;
   bind(endpoints?: string | string[], options?: ObserverOptions): Observer;
-  /** An observer without sockets, in invented time, for tests. */
+  /** Creates an observer without sockets for tests, whose clock the caller sets. */
   simulated(options?: SimulatedOptions): Simulated;
 };
 
 export interface LocalSender {
-  /** In the observer's namespace; 0 where it has none there. */
+  /** In the observer's pid namespace; 0 if it has none there. */
   pid: number;
   uid: number;
-  /** A number that no other process has or had, if one came with the datagram. */
+  /** A number that no other process has or had, if the datagram had one. */
   process?: number | bigint;
 }
 
 export interface NetworkSender {
   address: string;
-  /** Whether it came to a listener that takes sealed frames only. Default: false. */
+  /** Whether it arrived at a listener for sealed frames. Default: false. */
   sealed?: boolean;
 }
 
 export interface Datagram {
-  /** Which of the listeners it came to. Default: 0. */
+  /** The index of the listener at which it arrived. Default: 0. */
   listener?: number;
   sender: LocalSender | NetworkSender;
   bytes: Uint8Array;
-  /** Whether it was longer than these bytes. Default: false. */
+  /** Whether it was longer than `bytes`. Default: false. */
   truncated?: boolean;
-  /** Whether not all that the kernel says of it came. Default: false. */
+  /** Whether its control data was truncated. Default: false. */
   controlTruncated?: boolean;
 }
 
 export interface AdvanceOptions {
-  /** Whether the queue is at its length, so that beats may have been refused. Default: false. */
+  /** Whether the queue was full, so that beats may have been lost. Default: false. */
   full?: boolean;
 }
 
-/** Decides as an observer does, of what it is told instead of what it hears. */
+/** An observer without sockets: the caller passes in datagrams and exits, and sets the clock. */
 export interface Simulated {
-  /** A datagram arrives. */
+  /** Passes in a datagram. */
   feed(atNs: number | bigint, datagram: Datagram): void;
-  /** Everything that arrived by then has been fed, and deadlines are looked at. */
+  /** Advances the clock and checks deadlines. All that arrived by then must have been fed. */
   advance(atNs: number | bigint, options?: AdvanceOptions): void;
-  /** A process has ended. False if no agent has that pid. */
+  /** Reports the exit of a process. Returns false if no agent has that pid. */
   exit(
     atNs: number | bigint,
     pid: number,
     cause?: { code?: number; signal?: undefined } | { signal?: number; code?: undefined },
   ): boolean;
-  /** The observer comes to look only now, and was due at `dueNs`. */
+  /** The observer polls only now, though it was due at `dueNs`. */
   late(atNs: number | bigint, dueNs: number | bigint): void;
-  /** The system has just been suspended for so long. */
+  /** The system was just suspended for this long. */
   suspended(atNs: number | bigint, ns: number | bigint): void;
   setThreshold(agent: number | bigint, thresholdNs: number | bigint): boolean;
-  /** From now on the process with this pid counts as one in that pid namespace. */
+  /** Sets the pid namespace of the process with this pid, for all later datagrams. */
   setNamespace(pid: number, namespace: 'same' | 'other' | 'unknown'): void;
-  /** The next of what has been said so far. */
+  /** Returns the next pending event, if there is one. */
   poll(): ObserverEvent | undefined;
   agents(): AgentInfo[];
   stats(): Stats;
@@ -486,16 +487,16 @@ export const Simulated: { readonly prototype: Simulated };
 
 // The wire.
 
-/** 32 bytes that are no frame; `kind` is the first thing wrong with them. */
+/** The bytes are not a valid frame; `kind` is the first reason found. */
 export class DecodeError extends Error {
   constructor(kind: DecodeErrorKind, message?: string);
   readonly code: 'ERR_VARTA_DECODE';
   readonly kind: DecodeErrorKind;
-  /** The kind of a code, which is the same in every language. */
+  /** Returns the kind for a code. Codes are the same in every language. */
   static kindOf(code: number): DecodeErrorKind | undefined;
 }
 
-/** One beat as it travels. */
+/** One beat as it is sent. */
 export class Frame {
   constructor(
     status: Status | StatusName,
@@ -515,7 +516,7 @@ export class Frame {
 
 export function crc32c(bytes: Uint8Array): number;
 
-/** For peers that know nothing newer: a payload of 64 bits, no checksum, no secure form. */
+/** Version 1 of the wire format, for older peers: a 64-bit payload, no checksum, no sealing. */
 export namespace v1 {
   interface Varta extends Agent {
     beat(status?: Status | StatusName, payload?: number | bigint): BeatOutcome;
@@ -544,16 +545,16 @@ export namespace v1 {
   }
 }
 
-/** The secure wrapping, and the derivations of its keys. */
+/** Sealing of frames, and key derivation. */
 export namespace secure {
   const SHARED_BYTES: 60;
   const MASTER_BYTES: 64;
-  /** A sealed frame did not open: a wrong key, a wrong pid, or damage. */
+  /** A sealed frame cannot be opened: the key or the pid is wrong, or the bytes were changed. */
   class AuthError extends Error {
     constructor(message?: string);
     readonly code: 'ERR_VARTA_AUTH';
   }
-  /** No key and AEAD nonce may ever meet twice. */
+  /** Never use a nonce (prefix and counter) twice with one key. */
   function seal(key: Key, ivPrefix: Uint8Array, ivCounter: number, frame: Uint8Array): Buffer;
   function sealAs(
     pid: number,
@@ -563,19 +564,19 @@ export namespace secure {
     frame: Uint8Array,
   ): Buffer;
   function open(key: Key, wire: Uint8Array): Buffer;
-  /** The first four bytes choose the key. */
+  /** Derives the key from the pid in the first four bytes. */
   function openWithMaster(masterKey: Key, wire: Uint8Array): Buffer;
   function deriveAgentKey(masterKey: Key, pid: number): Buffer;
   function deriveIvPrefix(salt: Uint8Array, index: number): Buffer;
   function deriveEpochKey(agentKey: Key, epoch: number | bigint): Buffer;
-  /** A file of 64 hex digits that nobody else can read. */
+  /** Reads a key from a file of 64 hex digits. Other users must not be able to read the file. */
   function readKeyFile(path: string): Buffer;
 }
 
-/** Last words of a process that dies. Its exit code is what it would have been. */
+/** Sends a final beat when the process crashes. The exit code does not change. */
 export namespace panic {
   interface Options {
-    /** Those that are told of when they end the process. Default: all that can be. */
+    /** The signals that send last words when they end the process. Default: all supported ones. */
     signals?: NodeJS.Signals[];
   }
   function installSignalHandler(endpoint: string, options?: Options): void;
@@ -587,6 +588,6 @@ export namespace panic {
     key: Key,
     options?: Options,
   ): void;
-  /** What the function throws, or rejects with, is told and then thrown on. */
+  /** Sends last words when the function throws or rejects, and passes the error on. */
   function run<T>(fn: () => T): T;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 'use strict';
-// varta beat and varta watch: an agent and an observer for the command line.
+// The commands `varta beat` and `varta watch`: an agent and an observer.
 
 const { parseArgs } = require('node:util');
 
@@ -9,22 +9,22 @@ const { Observer, Status, Varta, beatForever, version } = require('../lib/index.
 const USAGE = `usage: varta beat [ENDPOINT] [--every MS] [--count N] [--status NAME] [--payload N]
        varta watch [ENDPOINT ...] [--threshold MS] [--json] [--exits N]
 
-beat   beats to an observer, every 500 ms until it is ended. Without --payload, each
-       beat carries the delay of the event loop in microseconds.
-watch  says what becomes of the agents that beat to it, until it is ended.
+beat   sends beats to an observer until it is interrupted. Without --payload, the payload is
+       the delay of the event loop in microseconds.
+watch  receives beats and prints events until it is interrupted.
 
-An ENDPOINT is a path, @name, udp://host:port or udp+secure://host:port?key-file=PATH. Without
-one it is $VARTA_ENDPOINT, or else /run/varta/varta.sock.
+An ENDPOINT is a path, @name, udp://host:port or udp+secure://host:port?key-file=PATH. The
+default is $VARTA_ENDPOINT if it is set, otherwise /run/varta/varta.sock.
 
-  --every MS       how long between two beats
-  --count N        end after so many
-  --status NAME    ok, degraded or critical
-  --payload N      a number of your own
-  --threshold MS   how long an agent may be silent (2000)
-  --json           an object for each event; numbers above 2^53 as strings
-  --exits N        end when so many agents have exited
+  --every MS       interval between beats (default: 500)
+  --count N        exit after this many beats
+  --status NAME    ok, degraded or critical (default: ok)
+  --payload N      an application-defined number
+  --threshold MS   how long an agent may be silent (default: 2000)
+  --json           print one JSON object per event; numbers above 2^53 as strings
+  --exits N        exit after this many agents have exited
   --version        print the version
-  --help           print this`;
+  --help           print this help`;
 
 const options = {
   count: { type: 'string' },
@@ -43,39 +43,45 @@ const known = {
   watch: ['threshold', 'json', 'exits'],
 };
 
-class Misuse extends Error {}
+class UsageError extends Error {}
 
-function understand(args) {
+function parse(args) {
   let parsed;
   try {
     parsed = parseArgs({ args, options, allowPositionals: true });
   } catch (error) {
-    throw new Misuse(error.message);
+    throw new UsageError(error.message);
   }
   const { values, positionals: [command, ...endpoints] } = parsed;
   if (values.help || values.version) return { values };
   if (!Object.hasOwn(known, command ?? '')) {
-    throw new Misuse(command === undefined ? 'say beat or watch' : `there is no ${command}`);
+    throw new UsageError(
+      command === undefined ? 'expected a command: beat or watch' : `unknown command: ${command}`,
+    );
   }
   for (const name of Object.keys(values)) {
-    if (!known[command].includes(name)) throw new Misuse(`varta ${command} has no --${name}`);
+    if (!known[command].includes(name)) {
+      throw new UsageError(`unknown option for ${command}: --${name}`);
+    }
   }
-  if (command === 'beat' && endpoints.length > 1) throw new Misuse('beat takes one endpoint');
+  if (command === 'beat' && endpoints.length > 1) {
+    throw new UsageError('beat: expected at most one endpoint');
+  }
   return { command, endpoints, values };
 }
 
-function number(values, name, least, otherwise) {
+function number(values, name, min, defaultValue) {
   const text = values[name];
-  if (text === undefined) return otherwise;
-  if (!/^\d+$/.test(text) || Number(text) < least || Number(text) >= 2 ** 31) {
-    throw new Misuse(`--${name} takes a whole number from ${least}, not ${text}`);
+  if (text === undefined) return defaultValue;
+  if (!/^\d+$/.test(text) || Number(text) < min || Number(text) >= 2 ** 31) {
+    throw new UsageError(`--${name}: expected a whole number of at least ${min}, not ${text}`);
   }
   return Number(text);
 }
 
 function statusOf({ status = 'ok' }) {
   if (!['ok', 'degraded', 'critical'].includes(status)) {
-    throw new Misuse(`--status is ok, degraded or critical, not ${status}`);
+    throw new UsageError(`--status: expected ok, degraded or critical, not ${status}`);
   }
   return status;
 }
@@ -86,19 +92,19 @@ function beat([endpoint], values) {
   const status = statusOf(values);
   let left = number(values, 'count', 1, Infinity);
   const agent = Varta.connect(endpoint);
-  const said = { beat: (_, delay) => agent.beat(status, payload ?? delay) };
-  let before = 'sent';
-  const beating = beatForever(said, {
+  const source = { beat: (_, delay) => agent.beat(status, payload ?? delay) };
+  let previous = 'sent';
+  const beats = beatForever(source, {
     everyMs,
     onOutcome(outcome) {
-      // Each change is worth a line; a thousand equal ones are not.
-      if (String(outcome) !== before) console.error(`varta: ${outcome}`);
-      before = String(outcome);
+      // Only changes are printed.
+      if (String(outcome) !== previous) console.error(`varta: ${outcome}`);
+      previous = String(outcome);
       left -= 1;
-      if (left === 0) setImmediate(() => beating.stop());
+      if (left === 0) setImmediate(() => beats.stop());
     },
   });
-  beating.ref();
+  beats.ref();
 }
 
 function watch(endpoints, values) {
@@ -107,28 +113,28 @@ function watch(endpoints, values) {
   const observer = Observer.bind(endpoints.length > 0 ? endpoints : undefined, { thresholdMs });
   if (observer.advice !== undefined) console.error(`varta: ${observer.advice}`);
   observer.on('event', (event) => {
-    console.log(values.json ? JSON.stringify(event, plain) : String(event));
+    console.log(values.json ? JSON.stringify(event, toJson) : String(event));
     if (event.kind === 'exit') left -= 1;
     if (left === 0) observer.close();
   });
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => observer.close());
 }
 
-/** Numbers that JSON can hold exactly, and statuses by name. */
-function plain(key, value) {
+/** Replaces statuses by their names, and bigints by numbers if JSON can hold them exactly. */
+function toJson(key, value) {
   if (key === 'status' || key === 'lastStatus') return Status[value].toLowerCase();
   if (typeof value !== 'bigint') return value;
   return value <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(value) : String(value);
 }
 
 try {
-  const { command, endpoints, values } = understand(process.argv.slice(2));
+  const { command, endpoints, values } = parse(process.argv.slice(2));
   if (values.help) console.log(USAGE);
   else if (values.version) console.log(`varta ${version}`);
   else if (command === 'beat') beat(endpoints, values);
   else watch(endpoints, values);
 } catch (error) {
   console.error(`varta: ${error.message}`);
-  if (error instanceof Misuse) console.error(USAGE);
-  process.exitCode = error instanceof Misuse ? 2 : 1;
+  if (error instanceof UsageError) console.error(USAGE);
+  process.exitCode = error instanceof UsageError ? 2 : 1;
 }

@@ -1,7 +1,7 @@
 'use strict';
-// A server of several processes, in the manner of cluster. The primary watches its workers by
-// their beats, and replaces one that hangs: a worker that is stuck in a loop has not exited, so
-// that cluster alone would never know.
+// A server of several processes, using cluster. The primary watches the beats of its workers and
+// replaces one that hangs. cluster alone would not notice a worker that is stuck in a loop, because
+// it has not exited.
 //
 //   node examples/cluster.js [WORKERS]
 
@@ -21,7 +21,7 @@ function primary(count) {
   const fork = () => cluster.fork({ VARTA_ENDPOINT: endpoint });
 
   observer.on('stall', ({ pid, origin }) => {
-    // Only whom the kernel names is fit to be killed.
+    // Kill a process only if the kernel attested its pid.
     if (origin !== Origin.KernelAttested) return;
     const hung = Object.values(cluster.workers).find((worker) => worker.process.pid === pid);
     if (hung === undefined) return;

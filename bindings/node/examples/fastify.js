@@ -1,6 +1,6 @@
 'use strict';
-// A Fastify server that beats from the loop that serves, is degraded while it is slow, and says
-// last words.
+// A Fastify server that beats from its event loop, is degraded while it is slow, and sends last
+// words.
 //
 //   node examples/fastify.js [ENDPOINT]
 
@@ -19,14 +19,14 @@ app.addHook('onResponse', async (request, reply) => {
   slowest = Math.max(slowest, reply.elapsedTime);
 });
 
-// Each beat carries the slowest answer since the last one, in microseconds.
-const beating = setInterval(() => {
+// The payload is the slowest response since the last beat, in microseconds.
+const timer = setInterval(() => {
   agent.beat(slowest > SLOW_MS ? Status.Degraded : Status.Ok, Math.round(slowest * 1000));
   slowest = 0;
 }, 100);
 
 app.addHook('onClose', async () => {
-  clearInterval(beating);
+  clearInterval(timer);
   agent.close();
 });
 

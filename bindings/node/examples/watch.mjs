@@ -1,4 +1,4 @@
-// An observer that prints what it hears, with `for await`, until it is interrupted.
+// An observer that prints its events, with `for await`, until it is interrupted.
 //
 //   node examples/watch.mjs [ENDPOINT]
 

@@ -1,6 +1,6 @@
 'use strict';
-// A pool of threads, each of which beats from its own loop to an observer in the main thread. All
-// are one process, so what tells them apart is the payload: here the thread's number.
+// A pool of threads, each of which beats from its own loop to an observer in the main thread. They
+// belong to one process, so the payload identifies the thread: it is the thread's number.
 //
 //   node examples/worker-threads.js [THREADS]
 
@@ -16,23 +16,23 @@ else work(workerData);
 function main(count) {
   const endpoint = path.join(os.tmpdir(), `threads-${process.pid}.sock`);
   const observer = Observer.bind(endpoint);
-  const lastHeard = new Map();
+  const lastBeat = new Map();
   const workers = new Map();
-  observer.on('beat', ({ payload }) => lastHeard.set(Number(payload), performance.now()));
+  observer.on('beat', ({ payload }) => lastBeat.set(Number(payload), performance.now()));
 
   function start(number) {
-    lastHeard.set(number, performance.now());
+    lastBeat.set(number, performance.now());
     workers.set(number, new Worker(__filename, { workerData: { endpoint, number } }));
   }
   for (let number = 1; number <= count; number += 1) start(number);
 
-  // The process lives as long as one of its threads beats; which of them does not is for the
-  // process to find out.
-  const looking = setInterval(async () => {
-    for (const [number, at] of lastHeard) {
+  // The observer sees no stall while any thread of the process beats. So the process itself must
+  // find the thread that hangs.
+  const checking = setInterval(async () => {
+    for (const [number, at] of lastBeat) {
       if (performance.now() - at < 1000) continue;
       console.log(`thread ${number} hangs`);
-      clearInterval(looking);
+      clearInterval(checking);
       await Promise.all([...workers.values()].map((worker) => worker.terminate()));
       observer.close();
       return;
@@ -46,7 +46,7 @@ function work({ endpoint, number }) {
   setInterval(() => {
     agent.beat(0, number);
     left -= 1;
-    // The first one hangs some day.
+    // The first thread hangs after a while.
     if (number === 1 && left === 0) for (;;);
   }, 50);
 }

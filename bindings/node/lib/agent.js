@@ -10,9 +10,9 @@ const { dispose } = require('./symbols');
 
 const DEFAULT_ENDPOINT = '/run/varta/varta.sock';
 const names = Object.freeze({ ok: 0, degraded: 1, critical: 2 });
-const connecting = Symbol('connecting');
+const INTERNAL = Symbol('connecting');
 
-/** The endpoint of whoever names none. */
+/** The endpoint if none is passed. */
 function defaultEndpoint() {
   return process.env.VARTA_ENDPOINT || DEFAULT_ENDPOINT;
 }
@@ -37,14 +37,14 @@ function openOptions(options) {
 class Agent {
   #agent;
 
-  constructor(proof, agent) {
-    if (proof !== connecting) {
-      throw new TypeError('an agent is made by connect and its kin, not by new');
+  constructor(token, agent) {
+    if (token !== INTERNAL) {
+      throw new TypeError('use Varta.connect() or Varta.connectUdp(), not new Varta()');
     }
     this.#agent = agent;
   }
 
-  /** For the beat of either version alone. */
+  /** Only for the `beat` methods of the two versions. */
   static handleOf(agent) {
     return agent.#agent;
   }
@@ -121,7 +121,7 @@ class Varta extends Agent {
   }
 }
 
-/** For observers that only know version 1: a payload of 64 bits, and no secure form. */
+/** For observers that support only version 1: a 64-bit payload, and no sealing. */
 class VartaV1 extends Agent {
   static connect(endpoint = defaultEndpoint(), options = {}) {
     check.text('endpoint', endpoint);
@@ -148,7 +148,7 @@ class VartaV1 extends Agent {
 Object.defineProperty(VartaV1, 'name', { value: 'Varta' });
 
 function make(kind, open) {
-  return new kind(connecting, attempt('connect', open));
+  return new kind(INTERNAL, attempt('connect', open));
 }
 
 module.exports = { DEFAULT_ENDPOINT, Varta, VartaV1, defaultEndpoint, statusOf };

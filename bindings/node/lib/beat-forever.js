@@ -1,35 +1,34 @@
 'use strict';
-// Beats from the event loop, which is what is to be watched: a loop that is stuck beats no
-// more, and one that is late says by how much.
+// Beats from the event loop. A blocked loop stops beating, and a late one reports its delay.
 
 const { performance } = require('node:perf_hooks');
 
 const check = require('./check');
 const { dispose } = require('./symbols');
 
-const MOST = 2 ** 32 - 1;
+const MAX_PAYLOAD = 2 ** 32 - 1;
 
 class Beating {
   #agent;
   #every;
-  #tell;
+  #onOutcome;
   #due;
   #timer;
   #signal;
   #stop = () => this.stop();
 
-  constructor(agent, everyMs, tell, signal) {
+  constructor(agent, everyMs, onOutcome, signal) {
     this.#agent = agent;
     this.#every = everyMs;
-    this.#tell = tell;
+    this.#onOutcome = onOutcome;
     this.#signal = signal;
     signal?.addEventListener('abort', this.#stop, { __proto__: null, once: true });
-    // The timer is no reason for a program to go on that has nothing left to do.
+    // The timer does not keep the process running.
     this.#timer = setTimeout(() => this.#beat(performance.now() - this.#due), everyMs).unref();
     try {
       this.#beat(0);
     } catch (error) {
-      // Nobody is given what could stop it.
+      // The caller gets no object with which to stop the timer.
       this.stop();
       throw error;
     }
@@ -60,22 +59,22 @@ class Beating {
   }
 
   #beat(delayMs) {
-    const payload = Math.min(MOST, Math.max(0, Math.round(delayMs * 1000)));
+    const payload = Math.min(MAX_PAYLOAD, Math.max(0, Math.round(delayMs * 1000)));
     this.#due = performance.now() + this.#every;
     this.#timer.refresh();
     let outcome;
     try {
       outcome = this.#agent.beat(0, payload);
     } catch (error) {
-      // A closed agent will not open again.
+      // A closed agent never opens again.
       this.stop();
       throw error;
     }
-    this.#tell?.(outcome);
+    this.#onOutcome?.(outcome);
   }
 }
 
-/** Beats now and every `everyMs` from then on, with the loop's delay in microseconds. */
+/** Beats now and then every `everyMs`, with the loop's delay in microseconds as payload. */
 function beatForever(agent, options = {}) {
   const { everyMs = 500, onOutcome, signal } = check.options('options', options);
   if (typeof agent?.beat !== 'function') throw check.wrongType('agent', 'an agent', agent);

@@ -1,6 +1,6 @@
 'use strict';
-// Arguments: what is of the wrong type is a TypeError, what is out of range a RangeError,
-// and both name the argument.
+// Checks arguments. A wrong type throws a TypeError, an out-of-range value a RangeError. Both name
+// the argument.
 
 const { inspect, types } = require('node:util');
 
@@ -29,7 +29,7 @@ function integer(name, value, least, most) {
 
 const u32 = (name, value) => integer(name, value, 0, U32);
 
-/** A bigint of 64 bits; a number will do where it is exact. */
+/** A bigint of 64 bits. An exact number is accepted too. */
 function u64(name, value) {
   if (typeof value === 'number') {
     if (!Number.isSafeInteger(value)) throw outOfRange(name, 'exact: use a bigint', value);
@@ -40,7 +40,7 @@ function u64(name, value) {
   return value;
 }
 
-/** Milliseconds, with a fraction if need be, in nanoseconds. */
+/** Converts milliseconds, with an optional fraction, to nanoseconds. */
 function milliseconds(name, value) {
   if (typeof value !== 'number') throw wrongType(name, 'a number of milliseconds', value);
   if (!(value > 0 && value <= Number.MAX_SAFE_INTEGER / 1e6)) {
@@ -65,13 +65,13 @@ function callable(name, value) {
   return value;
 }
 
-/** The object's own properties, without a prototype: what is on Object.prototype is no option. */
+/** Copies the object's own properties, so that nothing on Object.prototype becomes an option. */
 function options(name, value) {
   if (value === null || typeof value !== 'object') throw wrongType(name, 'an object', value);
   return { __proto__: null, ...value };
 }
 
-/** Bytes as a Buffer in the same memory, or in a copy where another thread could change them. */
+/** Bytes as a Buffer. It is a copy if the memory is shared with other threads. */
 function bytes(name, value, length) {
   if (!(value instanceof Uint8Array)) throw wrongType(name, 'a Buffer or Uint8Array', value);
   if (length !== undefined && value.length !== length) {
@@ -81,7 +81,7 @@ function bytes(name, value, length) {
   return types.isSharedArrayBuffer(buffer.buffer) ? Buffer.from(buffer) : buffer;
 }
 
-/** 32 bytes, or 64 hex digits. The value itself is kept out of the message. */
+/** 32 bytes, or 64 hex digits. The error message does not contain the value. */
 function key(name, value) {
   if (typeof value === 'string') {
     if (!/^[0-9a-f]{64}$/i.test(value)) {
@@ -95,7 +95,7 @@ function key(name, value) {
   return bytes(name, value, 32);
 }
 
-/** Host and port as one address. */
+/** Joins host and port. */
 function address(host, port) {
   text('host', host);
   integer('port', port, 1, 65535);

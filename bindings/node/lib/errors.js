@@ -1,9 +1,9 @@
 'use strict';
-// What native calls throw, made into errors as Node's own look: code, errno, syscall.
+// Converts the errors of native calls to the form of Node's own: code, errno, syscall.
 
 const { getSystemErrorName } = require('node:util');
 
-/** Calls; what is thrown becomes a system error. */
+/** Calls a native function and converts its error to a system error. */
 function attempt(syscall, call) {
   try {
     return call();
@@ -12,7 +12,7 @@ function attempt(syscall, call) {
   }
 }
 
-/** The native half gives an errno in digits, or a word. */
+/** The native half sets `code` to an errno in decimal digits, or to a name. */
 function translated(error, syscall) {
   if (error === null || typeof error !== 'object') return error;
   if (error.code === 'closed') return closed();
@@ -36,7 +36,7 @@ function nameOf(errno) {
 }
 
 function closed() {
-  const error = new Error('this handle is closed');
+  const error = new Error('the agent or observer is closed');
   error.code = 'ERR_VARTA_CLOSED';
   return error;
 }

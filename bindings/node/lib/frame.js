@@ -1,5 +1,5 @@
 'use strict';
-// Frames of both versions, byte for byte.
+// Encodes and decodes frames of both versions.
 
 const { statusOf } = require('./agent');
 const check = require('./check');
@@ -15,7 +15,7 @@ const kinds = [
   'BadNonce',
 ];
 
-/** 32 bytes that are no frame; `kind` is the first thing wrong with them. */
+/** The bytes are not a valid frame; `kind` is the first reason found. */
 class DecodeError extends Error {
   constructor(kind, message = kind) {
     super(message);

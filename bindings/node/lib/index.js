@@ -1,5 +1,5 @@
 'use strict';
-// Process liveness. Written as one literal, so that `import { Varta } from 'varta'` finds each
+// The public API. The exports are one literal, so that `import { Varta } from 'varta'` finds every
 // name too.
 
 const { DEFAULT_ENDPOINT, Varta, VartaV1 } = require('./agent');

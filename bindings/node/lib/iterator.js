@@ -1,21 +1,21 @@
 'use strict';
-// Events by `for await`.
+// Events for `for await` loops.
 
 const { asyncDispose } = require('./symbols');
 
-/** How many events wait in an iterator before it asks for no more. */
-const ENOUGH = 256;
+/** How many events an iterator queues before it is full. */
+const CAPACITY = 256;
 
-/** What an observer says from now on, until it is closed or the loop is left. */
+/** An observer's events from now on, until it is closed or the loop ends. */
 class EventIterator {
   #events = [];
   #waiting = [];
-  #over = null;
+  #ended = null;
   #leave;
   #signal;
   #abort;
 
-  /** `leave` is called once: when nobody will ask any more. */
+  /** `leave` is called once, when no more events will be requested. */
   constructor(signal, { more, leave }) {
     this.more = more;
     this.#leave = leave;
@@ -25,7 +25,7 @@ class EventIterator {
   }
 
   get isFull() {
-    return this.#events.length >= ENOUGH;
+    return this.#events.length >= CAPACITY;
   }
 
   push(event) {
@@ -34,24 +34,24 @@ class EventIterator {
     else waiting.resolve({ value: event, done: false });
   }
 
-  /** Says no more, for a reason if there is one. */
+  /** Ends the iteration, with an error if there is one. */
   end(error) {
-    if (this.#over !== null) return;
-    this.#over = { error };
+    if (this.#ended !== null) return;
+    this.#ended = { error };
     this.#signal?.removeEventListener('abort', this.#abort);
-    // An abort is for now, a close lets what was heard be read.
+    // An abort takes effect at once. After a close, queued events can still be read.
     if (error !== undefined) this.#events.length = 0;
     for (const { resolve, reject } of this.#waiting.splice(0)) {
       if (error === undefined) resolve({ value: undefined, done: true });
-      else reject(this.#told());
+      else reject(this.#takeError());
     }
     this.#leave(this);
   }
 
-  /** The error is thrown once; after that there is nothing more to say. */
-  #told() {
-    const { error } = this.#over;
-    this.#over.error = undefined;
+  /** The error is thrown only once. Later calls are done. */
+  #takeError() {
+    const { error } = this.#ended;
+    this.#ended.error = undefined;
     return error;
   }
 
@@ -61,10 +61,10 @@ class EventIterator {
       this.more();
       return Promise.resolve({ value: event, done: false });
     }
-    if (this.#over !== null) {
-      return this.#over.error === undefined
+    if (this.#ended !== null) {
+      return this.#ended.error === undefined
         ? Promise.resolve({ value: undefined, done: true })
-        : Promise.reject(this.#told());
+        : Promise.reject(this.#takeError());
     }
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });

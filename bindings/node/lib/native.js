@@ -1,10 +1,10 @@
 'use strict';
-// Finds and loads the binary of this platform, or says why there is none.
+// Finds and loads the binary for this platform, or throws an error with the reason.
 
 const { version } = require('../package.json');
 
 const { platform, arch } = process;
-// npm installs of these the one that fits the system's C library.
+// npm installs the one that matches the system's C library.
 const candidates = [`varta-${platform}-${arch}-gnu`, `varta-${platform}-${arch}-musl`];
 
 module.exports = load();
@@ -15,7 +15,7 @@ function load() {
     throw failure(
       'ERR_VARTA_NO_BINARY',
       `varta has no binary for this platform (${platform} ${arch}): ` +
-        `neither ${candidates.join(' nor ')} is installed beside it`,
+        `neither ${candidates.join(' nor ')} is installed`,
     );
   }
   const { version: theirs } = require(`${found}/package.json`);
@@ -30,7 +30,7 @@ function load() {
   } catch (cause) {
     throw failure(
       'ERR_VARTA_BINARY',
-      `the binary of ${found} did not load: ${cause.message}`,
+      `cannot load the binary of ${found}: ${cause.message}`,
       cause,
     );
   }

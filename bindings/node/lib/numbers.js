@@ -1,6 +1,6 @@
 'use strict';
-// The numbers that are the same in every language. Each table leads both ways:
-// Status.Critical is 2, and Status[2] is 'Critical'.
+// Numbers that are the same in every language. Each table maps both ways: Status.Critical is 2, and
+// Status[2] is 'Critical'.
 
 function table(entries) {
   const both = { ...entries };
@@ -8,13 +8,13 @@ function table(entries) {
   return Object.freeze(both);
 }
 
-/** What an agent says of itself. */
+/** The status that an agent reports. */
 const Status = table({ Ok: 0, Degraded: 1, Critical: 2, Stall: 3 });
 
 /** Why a beat was dropped. */
 const DropReason = table({ KernelQueueFull: 1, NoObserver: 2, PeerGone: 3, StorageFull: 4 });
 
-/** How it is known who an agent is. */
+/** How an agent's identity is known. */
 const Origin = table({ KernelAttested: 1, SecureNetwork: 2, Network: 3 });
 
 module.exports = { Status, DropReason, Origin };

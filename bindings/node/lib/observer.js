@@ -1,6 +1,6 @@
 'use strict';
-// The observer. A thread of the native half hears, so that nothing is lost while JavaScript is
-// busy; here its events are taken, when there is somebody to tell.
+// The observer. A native thread receives datagrams, so that nothing is lost while JavaScript is
+// busy. This file fetches its events when there are listeners.
 
 const { EventEmitter } = require('node:events');
 
@@ -17,19 +17,19 @@ const { asyncDispose, dispose } = require('./symbols');
 /** How many events are fetched in one call. */
 const BATCH = 256;
 
-/** How many are told in one turn of the loop, which has other work too. */
+/** How many are emitted in one turn of the event loop, which has other work too. */
 const TURN = 1024;
 
-/** How many beats may wait for a busy loop: 64 bytes each, and as much again for verdicts. */
+/** How many beats may wait for a busy loop, 64 bytes each, plus the same again for verdicts. */
 const BACKLOG = 65_536;
 
-const heard = new Set(['event', ...KINDS]);
-const binding = Symbol('binding');
+const eventNames = new Set(['event', ...KINDS]);
+const INTERNAL = Symbol('internal');
 
-/** Observers that somebody listens to. Others are free to be collected. */
-const listenedTo = new Set();
+/** Observers that have listeners. Others may be garbage-collected. */
+const withListeners = new Set();
 
-/** Those that are open, for `process.exit`, at which Node gives the native half no word. */
+/** Open observers, to close at `process.exit`, of which Node does not notify the native half. */
 const open = new Set();
 
 function closeAll() {
@@ -41,7 +41,7 @@ function closeAll() {
       failures.push(failure);
     }
   }
-  // One that cannot be closed keeps no other open.
+  // An observer that cannot be closed must not keep the others open.
   if (failures.length > 0) throw failures[0];
 }
 
@@ -64,14 +64,14 @@ class Observer extends EventEmitter {
   #signal;
   #abort;
 
-  constructor(proof, settings, backlog, signal) {
-    if (proof !== binding) {
-      throw new TypeError('an observer is made by Observer.bind, not by new');
+  constructor(token, settings, backlog, signal) {
+    if (token !== INTERNAL) {
+      throw new TypeError('use Observer.bind(), not new Observer()');
     }
     super();
-    // Neither the native half nor the list may keep alive whom nobody else does.
+    // Neither the native half nor the list may keep an unreachable observer alive.
     const weak = this.#weak;
-    const wake = () => weak.deref()?.#tell();
+    const wake = () => weak.deref()?.#emitEvents();
     this.#observer = attempt('bind', () => native.observerBind(settings, backlog, wake));
     if (open.size === 0) process.on('exit', closeAll);
     open.add(weak);
@@ -93,7 +93,7 @@ class Observer extends EventEmitter {
     if (signal !== undefined && check.signal('options.signal', signal).aborted) {
       throw aborted(signal);
     }
-    return new Observer(binding, settings, backlog, signal);
+    return new Observer(INTERNAL, settings, backlog, signal);
   }
 
   static simulated(options = {}) {
@@ -122,7 +122,7 @@ class Observer extends EventEmitter {
 
   removeListener(name, listener) {
     super.removeListener(name, listener);
-    this.#note();
+    this.#updateListened();
     return this;
   }
 
@@ -132,7 +132,7 @@ class Observer extends EventEmitter {
 
   removeAllListeners(...names) {
     super.removeAllListeners(...names);
-    this.#note();
+    this.#updateListened();
     return this;
   }
 
@@ -148,7 +148,7 @@ class Observer extends EventEmitter {
       more: () => this.#listen(),
       leave: (left) => {
         this.#iterators.delete(left);
-        this.#note();
+        this.#updateListened();
       },
     });
     this.#iterators.add(iterator);
@@ -160,7 +160,7 @@ class Observer extends EventEmitter {
     return this.events();
   }
 
-  // Questions.
+  // Queries.
 
   poll() {
     this.#open();
@@ -201,7 +201,7 @@ class Observer extends EventEmitter {
     return this.#observer === null;
   }
 
-  // Life.
+  // Lifetime.
 
   ref() {
     return this.#hold(true);
@@ -245,47 +245,47 @@ class Observer extends EventEmitter {
     try {
       attempt('close', () => native.observerClose(observer));
     } catch (failure) {
-      // What could not be closed is freed when it is collected, for which nobody shall wait.
+      // It is freed when it is collected, and must not keep the process running until then.
       native.observerHold(observer, false);
       throw failure;
     } finally {
       for (const iterator of [...this.#iterators]) iterator.end(error);
-      this.#note();
+      this.#updateListened();
       process.nextTick(() => this.emit('close'));
     }
   }
 
-  /** Whether there is somebody to tell, all of whom are ready to hear. */
-  #isHeard() {
+  /** Whether there are listeners, and all of them can accept an event. */
+  #isReady() {
     if (!this.#listened) return false;
     if (this.#iterators.size === 0) return true;
     for (const iterator of this.#iterators) if (iterator.isFull) return false;
     return true;
   }
 
-  /** After each change of who listens. */
-  #note() {
+  /** Called after each change of the listeners. */
+  #updateListened() {
     this.#listened = this.#observer !== null
-      && (this.#iterators.size > 0 || this.eventNames().some((name) => heard.has(name)));
-    if (this.#listened) listenedTo.add(this);
-    else listenedTo.delete(this);
+      && (this.#iterators.size > 0 || this.eventNames().some((name) => eventNames.has(name)));
+    if (this.#listened) withListeners.add(this);
+    else withListeners.delete(this);
   }
 
-  /** Somebody new listens, or is ready for more: what has waited is told, from the loop. */
+  /** Called when a listener is added or can accept more: emits waiting events from the loop. */
   #listen() {
-    this.#note();
-    if (this.#scheduled || !this.#isHeard()) return;
+    this.#updateListened();
+    if (this.#scheduled || !this.#isReady()) return;
     this.#scheduled = true;
     setImmediate(() => {
       this.#scheduled = false;
-      this.#tell();
+      this.#emitEvents();
     });
   }
 
-  #tell() {
+  #emitEvents() {
     let drained = false;
     try {
-      for (let told = 0; told < TURN && this.#isHeard(); told += 1) {
+      for (let emitted = 0; emitted < TURN && this.#isReady(); emitted += 1) {
         const event = this.#next();
         drained = event === undefined;
         if (drained) break;
@@ -297,12 +297,12 @@ class Observer extends EventEmitter {
         }
       }
     } finally {
-      // A listener that throws keeps nobody from the rest.
+      // A listener that throws must not keep the others from the remaining events.
       if (!drained) this.#listen();
     }
   }
 
-  /** The next event, or undefined. When there will be no more, the observer is over. */
+  /** Returns the next event, or undefined. Closes the observer if it has failed. */
   #next() {
     if (this.#at === this.#count) {
       this.#at = 0;

@@ -1,5 +1,5 @@
 'use strict';
-// What became of a beat.
+// The outcomes of beats.
 
 const check = require('./check');
 const { attempt, nameOf } = require('./errors');
@@ -20,7 +20,7 @@ class BeatError extends Error {
   }
 }
 
-const words = { 1: 'kernel queue full', 2: 'no observer', 3: 'peer gone', 4: 'storage full' };
+const reasons = { 1: 'kernel queue full', 2: 'no observer', 3: 'peer gone', 4: 'storage full' };
 
 class BeatOutcome {
   constructor(kind, reason, error) {
@@ -44,7 +44,7 @@ class BeatOutcome {
 
   toString() {
     if (this.isSent) return 'sent';
-    return this.isDropped ? `dropped: ${words[this.reason]}` : `failed: ${this.error.code}`;
+    return this.isDropped ? `dropped: ${reasons[this.reason]}` : `failed: ${this.error.code}`;
   }
 
   static sent() {
@@ -64,11 +64,11 @@ class BeatOutcome {
   }
 }
 
-// Outcomes are few and never change, so that a beat makes no garbage.
+// Outcomes are cached, so that a beat allocates nothing.
 const SENT = new BeatOutcome('sent');
 const others = new Map();
 
-/** The outcome of a number from the native half. */
+/** Returns the outcome for a number from the native half. */
 function outcomeOf(number) {
   if (number === 0) return SENT;
   let outcome = others.get(number);
@@ -81,7 +81,7 @@ function outcomeOf(number) {
   return outcome;
 }
 
-/** The outcome that a send's error stands for: any error with an `errno` or a `code`. */
+/** Returns the outcome for an error of a send, by its `errno` or its `code`. */
 function classifySendError(error) {
   if (!(error instanceof Error)) throw check.wrongType('error', 'an Error', error);
   const errno = errnoOf(error);

@@ -1,29 +1,29 @@
 'use strict';
-// Last words: of uncaught exceptions, of rejections that nobody handles, and of signals that
-// end the process. Nothing else changes, least of all the exit code.
+// Last words: sends a final beat on uncaught exceptions, unhandled rejections and fatal signals.
+// The exit code does not change.
 
 const check = require('./check');
 const { attempt } = require('./errors');
 const native = require('./native');
 
-/** V8 has its own use for SEGV and BUS. */
+/** Without SEGV and BUS, which V8 uses itself. */
 const SIGNALS = Object.freeze(['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGABRT', 'SIGILL',
   'SIGTRAP', 'SIGFPE']);
 
 const installed = [];
-/** What has been told already, so that an error that passes two places is told once. */
-const told = new WeakSet();
+/** The errors that were already reported, so that none is reported twice. */
+const reported = new WeakSet();
 
-/** Never throws: what is being died of is not to be hidden by how it is told. */
-function say(error) {
+/** Never throws, so that a failure here does not hide the error. */
+function sendLastWords(error) {
   const isObject = (typeof error === 'object' && error !== null) || typeof error === 'function';
   if (isObject) {
-    if (told.has(error)) return;
-    told.add(error);
+    if (reported.has(error)) return;
+    reported.add(error);
   }
   for (const words of installed) {
     try {
-      // Whether they were heard changes nothing for a process that is dying.
+      // The outcome does not matter to a process that is crashing.
       attempt('send', () => native.wordsSay(words, 0));
     } catch (failure) {
       process.emitWarning(failure);
@@ -36,14 +36,14 @@ function install(open, options = {}) {
   if (!Array.isArray(signals)) throw check.wrongType('options.signals', 'an array', signals);
   for (const name of signals) {
     if (check.text('options.signals', name) && !known.has(name)) {
-      throw check.outOfRange('options.signals', `of ${[...known].join(', ')}`, name);
+      throw check.outOfRange('options.signals', `one of ${[...known].join(', ')}`, name);
     }
   }
   const words = attempt('connect', open);
   if (signals.length > 0) attempt('sigaction', () => native.wordsAtSignals(words, signals));
   installed.push(words);
-  // It is told of the exception, and decides nothing: what happens next happens anyway.
-  if (installed.length === 1) process.on('uncaughtExceptionMonitor', say);
+  // The monitor only observes the exception and does not change how it is handled.
+  if (installed.length === 1) process.on('uncaughtExceptionMonitor', sendLastWords);
 }
 
 const known = new Set([...SIGNALS, 'SIGALRM', 'SIGXCPU']);
@@ -64,24 +64,24 @@ function installSignalHandlerSecureUdp(host, port, key, options) {
   install(() => native.wordsOpenSecureUdp(address, bytes), options);
 }
 
-/** For any endpoint. */
+/** Accepts any endpoint. */
 function installSignalHandler(endpoint, options) {
   check.text('endpoint', endpoint);
   install(() => native.wordsOpen(endpoint), options);
 }
 
-/** Runs a function; what it throws, or rejects with, is told and then thrown on. */
+/** Runs a function. If it throws or rejects, sends last words and passes the error on. */
 function run(fn) {
   check.callable('fn', fn);
-  const passOn = (error) => {
-    say(error);
+  const rethrow = (error) => {
+    sendLastWords(error);
     throw error;
   };
   try {
     const result = fn();
-    return typeof result?.then === 'function' ? result.then(undefined, passOn) : result;
+    return typeof result?.then === 'function' ? result.then(undefined, rethrow) : result;
   } catch (error) {
-    return passOn(error);
+    return rethrow(error);
   }
 }
 

@@ -1,5 +1,5 @@
 'use strict';
-// The secure wrapping, and the derivations of its keys.
+// Sealing of frames, and key derivation.
 
 const check = require('./check');
 const { attempt } = require('./errors');
@@ -8,7 +8,7 @@ const native = require('./native');
 const SHARED_BYTES = 60;
 const MASTER_BYTES = 64;
 
-/** A sealed frame did not open: a wrong key, a wrong pid, or damage. */
+/** A sealed frame cannot be opened: the key or the pid is wrong, or the bytes were changed. */
 class AuthError extends Error {
   constructor(message) {
     super(message);
@@ -38,7 +38,7 @@ function opened(name, key, wire, master) {
   });
 }
 
-/** Seals a frame with a shared key. No key and AEAD nonce may ever meet twice. */
+/** Seals a frame with a shared key. Never use a nonce twice with one key. */
 function seal(key, ivPrefix, ivCounter, frame) {
   return sealed(key, ivPrefix, ivCounter, frame, undefined);
 }
@@ -48,12 +48,12 @@ function sealAs(pid, agentKey, ivPrefix, ivCounter, frame) {
   return sealed(agentKey, ivPrefix, ivCounter, frame, check.u32('pid', pid));
 }
 
-/** Opens what a shared key has sealed. */
+/** Opens a frame that was sealed with a shared key. */
 function open(key, wire) {
   return opened('key', key, wire, false);
 }
 
-/** Opens what the key of any agent under a master key has sealed. */
+/** Opens a frame that was sealed with an agent key derived from this master key. */
 function openWithMaster(masterKey, wire) {
   return opened('masterKey', masterKey, wire, true);
 }
@@ -76,7 +76,7 @@ function deriveEpochKey(agentKey, epoch) {
   return attempt('derive', () => native.secureEpochKey(secret, number));
 }
 
-/** The key in a file of 64 hex digits that nobody else can read. */
+/** Reads a key from a file of 64 hex digits. Other users must not be able to read the file. */
 function readKeyFile(path) {
   check.text('path', path);
   return attempt('open', () => native.secureKeyFile(path));

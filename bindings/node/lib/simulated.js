@@ -1,5 +1,5 @@
 'use strict';
-// An observer without sockets, in invented time.
+// An observer without sockets, whose clock the caller sets.
 
 const check = require('./check');
 const { attempt } = require('./errors');
@@ -40,15 +40,15 @@ function arrivalOf(datagram) {
   };
 }
 
-/** Decides as an observer does, of what it is told instead of what it hears. */
+/** An observer without sockets: the caller passes in datagrams and exits, and sets the clock. */
 class Simulated {
   #observer;
   #room = new Room(1);
 
   constructor(settings) {
-    const admitted = settings.anyUid ? {} : { uids: settings.uids ?? [0] };
+    const accepted = settings.anyUid ? {} : { uids: settings.uids ?? [0] };
     this.#observer = attempt('simulate', () =>
-      native.simulatedNew({ __proto__: null, ...settings, ...admitted }));
+      native.simulatedNew({ __proto__: null, ...settings, ...accepted }));
   }
 
   feed(atNs, datagram) {
@@ -60,7 +60,9 @@ class Simulated {
   setNamespace(pid, namespace) {
     check.u32('pid', pid);
     const number = NAMESPACES.indexOf(check.text('namespace', namespace));
-    if (number < 0) throw check.outOfRange('namespace', NAMESPACES.join(', '), namespace);
+    if (number < 0) {
+      throw check.outOfRange('namespace', `one of ${NAMESPACES.join(', ')}`, namespace);
+    }
     attempt('setNamespace', () => native.simulatedSetNamespace(this.#observer, pid, number));
   }
 

@@ -1,4 +1,4 @@
-//! Agents, of either version and over any transport.
+//! Agents of either wire version and any transport.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use varta::{
 
 use crate::failure::{closed, errno, from_io, named};
 
-/// What an agent can do, whatever it is made of.
+/// An agent, whatever its version and transport.
 trait Agent: Send {
     fn beat(&mut self, status: Status, payload: u64) -> BeatOutcome;
     fn reconnect(&mut self) -> std::io::Result<()>;
@@ -42,12 +42,12 @@ macro_rules! agent {
     };
 }
 
-// The other half has seen to it that the payload of version 2 fits.
+// lib/ has checked that the payload of version 2 fits.
 agent!(Varta<T>, |payload| u32::try_from(payload).unwrap_or(u32::MAX));
 agent!(v1::Varta<T>, |payload: u64| payload);
 
-/// An agent until it is closed. Whatever works on it has it taken out meanwhile, so that a
-/// panic closes it.
+/// An agent, or None after it was closed. Each call takes it out while it runs, so that a panic
+/// closes it.
 pub struct Handle(Option<Box<dyn Agent>>);
 
 impl Handle {
@@ -55,24 +55,24 @@ impl Handle {
         External::new(Self(Some(Box::new(agent))))
     }
 
-    /// 0 for sent, 1 to 4 for the drop reasons, below 0 for a failure's errno.
+    /// Returns 0 for sent, 1 to 4 for a drop reason, or the negative errno of a failure.
     pub(crate) fn beat(&mut self, status: u32, payload: u32) -> crate::Result<i32> {
         let status = status_of(status)?;
         self.with(|agent| number(agent.beat(status, payload.into())))
     }
 
-    fn with<R>(&mut self, work: impl FnOnce(&mut dyn Agent) -> R) -> crate::Result<R> {
+    fn with<R>(&mut self, call: impl FnOnce(&mut dyn Agent) -> R) -> crate::Result<R> {
         let mut agent = self.0.take().ok_or_else(closed)?;
         #[cfg(feature = "provoke")]
         crate::exported::provoke("agent");
-        let result = work(&mut *agent);
+        let result = call(&mut *agent);
         self.0 = Some(agent);
         Ok(result)
     }
 }
 
 exported! {
-    /// An agent that takes care of itself, or with `follow` false one that does not.
+    /// Creates an agent for any endpoint. With `follow` it reconnects by itself.
     fn agent_open(
         endpoint: String,
         follow: bool,
@@ -91,22 +91,22 @@ exported! {
 }
 
 exported! {
-    /// An agent at a path, to somebody who is bound there.
+    /// Creates an agent for a path, to which an observer must be bound.
     fn agent_connect_uds(path: String, version1: bool) -> Result<External<Handle>> {
         connect(&Endpoint::Path(path.into()), version1)
     }
 }
 
 exported! {
-    /// An agent to an address and port.
+    /// Creates an agent for a UDP address.
     fn agent_connect_udp(address: String, version1: bool) -> Result<External<Handle>> {
         connect(&Endpoint::Udp(socket_address(&address)?), version1)
     }
 }
 
 exported! {
-    /// An agent to an address and port, sealed with a shared key, or with one derived from
-    /// a master key.
+    /// Creates an agent for a UDP address that seals with a shared key, or with one that is
+    /// derived from a master key.
     fn agent_connect_secure_udp(
         address: String,
         key: &[u8],
@@ -135,7 +135,7 @@ fn connect(endpoint: &Endpoint, version1: bool) -> crate::Result<External<Handle
 }
 
 exported! {
-    /// As the other beat, with the payload of version 1.
+    /// Like `agentBeat`, with the payload of version 1.
     fn agent_beat_v1(
         agent: &mut External<Handle>,
         status: u32,
@@ -147,28 +147,28 @@ exported! {
 }
 
 exported! {
-    /// Makes a new session.
+    /// Starts a new session.
     fn agent_reconnect(agent: &mut External<Handle>) -> Result<()> {
         agent.with(|agent| agent.reconnect())?.map_err(|error| from_io(&error))
     }
 }
 
 exported! {
-    /// Has a beat reconnect after so many drops.
+    /// Makes a beat reconnect after this many drops.
     fn agent_set_reconnect_after(agent: &mut External<Handle>, drops: u32) -> Result<()> {
         agent.with(|agent| agent.set_reconnect_after(drops))
     }
 }
 
 exported! {
-    /// Clock regressions, then fork recoveries.
+    /// Returns the clock regressions and the fork recoveries.
     fn agent_counts(agent: &mut External<Handle>) -> Result<Vec<u64>> {
         agent.with(|agent| vec![agent.clock_regressions(), agent.fork_recoveries()])
     }
 }
 
 exported! {
-    /// Frees what it holds; the second time there is nothing to free.
+    /// Closes the agent. A second call has no effect.
     fn agent_close(agent: &mut External<Handle>) -> Result<()> {
         agent.0 = None;
         Ok(())
@@ -176,13 +176,13 @@ exported! {
 }
 
 exported! {
-    /// As the number of a beat's outcome.
+    /// Returns the number of the outcome for a send's errno.
     fn classify_errno(errno: i32) -> Result<i32> {
         Ok(number(classify_send_error(&std::io::Error::from_raw_os_error(errno))))
     }
 }
 
-/// What a beat comes to, as one number.
+/// An outcome as one number.
 pub(crate) fn number(outcome: BeatOutcome) -> i32 {
     match outcome {
         BeatOutcome::Sent => 0,
@@ -195,7 +195,7 @@ pub(crate) fn status_of(number: u32) -> crate::Result<Status> {
     u8::try_from(number)
         .ok()
         .and_then(Status::from_wire)
-        .ok_or_else(|| named("22", format!("{number} is no status")))
+        .ok_or_else(|| named("22", format!("{number} is not a status")))
 }
 
 pub(crate) fn parse(endpoint: &str) -> crate::Result<Endpoint> {
@@ -203,10 +203,10 @@ pub(crate) fn parse(endpoint: &str) -> crate::Result<Endpoint> {
 }
 
 pub(crate) fn socket_address(text: &str) -> crate::Result<SocketAddr> {
-    text.parse().map_err(|_| named("22", format!("{text} is no numeric address and port")))
+    text.parse().map_err(|_| named("22", format!("{text} is not a numeric address and port")))
 }
 
 pub(crate) fn secret(bytes: &[u8]) -> crate::Result<Key> {
-    let bytes = bytes.try_into().map_err(|_| named("22", "a key has 32 bytes"))?;
+    let bytes = bytes.try_into().map_err(|_| named("22", "expected a key of 32 bytes"))?;
     Ok(Key::from_bytes(bytes))
 }

@@ -1,4 +1,4 @@
-//! Frames of both versions, byte for byte.
+//! Encodes and decodes frames of both versions.
 
 use napi::bindgen_prelude::{BigInt, Buffer};
 use napi_derive::napi;
@@ -7,7 +7,7 @@ use varta::{FRAME_BYTES, Frame, crc32c, v1};
 use crate::agent::status_of;
 use crate::failure::named;
 
-/// A frame's fields, of either version.
+/// The fields of a frame of either version.
 #[napi(object)]
 #[derive(Debug)]
 pub struct Fields {
@@ -17,21 +17,21 @@ pub struct Fields {
     pub pid: u32,
     /// Nanoseconds on the sender's clock.
     pub timestamp: BigInt,
-    /// The count of beats.
+    /// The number of the beat.
     pub nonce: BigInt,
-    /// The application's number.
+    /// The application-defined number.
     pub payload: BigInt,
 }
 
 exported! {
-    /// CRC-32C.
+    /// Returns the CRC-32C.
     fn checksum(bytes: &[u8]) -> Result<u32> {
         Ok(crc32c(bytes))
     }
 }
 
 exported! {
-    /// A frame as it travels.
+    /// Encodes a frame.
     fn frame_encode(fields: Fields, version1: bool) -> Result<Buffer> {
         let status = status_of(fields.status)?;
         let (timestamp, nonce) = (fields.timestamp.get_u64().1, fields.nonce.get_u64().1);
@@ -41,7 +41,7 @@ exported! {
             v1::Frame::new(status, fields.pid, timestamp, nonce, payload).encode(&mut wire);
         } else {
             let payload = u32::try_from(payload)
-                .map_err(|_| named("22", "the payload of version 2 has 32 bits"))?;
+                .map_err(|_| named("22", "expected a payload of at most 32 bits"))?;
             Frame::new(status, fields.pid, timestamp, nonce, payload).encode(&mut wire);
         }
         Ok(wire.as_slice().into())
@@ -49,9 +49,9 @@ exported! {
 }
 
 exported! {
-    /// A frame's fields; what is wrong with it is the code of the error.
+    /// Decodes a frame. The name of the decode error is the `code` of the exception.
     fn frame_decode(wire: &[u8], version1: bool) -> Result<Fields> {
-        let wire = wire.try_into().map_err(|_| named("22", "a frame has 32 bytes"))?;
+        let wire = wire.try_into().map_err(|_| named("22", "expected 32 bytes"))?;
         if version1 {
             v1::Frame::decode(wire).map(|frame| Fields {
                 status: frame.status as u32,

@@ -1,7 +1,7 @@
-//! How a function is exported: so that a panic in it becomes a JavaScript error.
+//! Exports functions such that a panic becomes a JavaScript error.
 
-/// Exports a function. There is no other way out of this crate, and `test/panics.test.js`
-/// holds the sources to that.
+/// Exports a function. Every export but one uses this macro, and `test/panics.test.js` checks
+/// that.
 macro_rules! exported {
     ($(#[$meta:meta])* fn $name:ident $arguments:tt -> Result<$answer:ty> $body:block) => {
         $(#[$meta])*
@@ -14,12 +14,12 @@ macro_rules! exported {
     };
 }
 
-/// Panics if this is among the exports that a test has asked to.
+/// Panics if `VARTA_PROVOKE` names this export, for tests.
 #[cfg(feature = "provoke")]
 pub(crate) fn provoke(name: &str) {
-    let named = std::env::var("VARTA_PROVOKE");
-    #[allow(clippy::manual_assert, clippy::panic, reason = "it is what this is for")]
-    if named.is_ok_and(|named| named.split(',').any(|one| one == name)) {
+    let names = std::env::var("VARTA_PROVOKE");
+    #[allow(clippy::manual_assert, clippy::panic, reason = "this is its purpose")]
+    if names.is_ok_and(|names| names.split(',').any(|one| one == name)) {
         panic!("provoked in {name}");
     }
 }

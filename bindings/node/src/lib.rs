@@ -1,8 +1,8 @@
-//! The native half of the npm package `varta`. Its other half, in `lib/`, checks what users
-//! pass and gives things their names; nothing else calls what is exported here.
+//! The native half of the npm package `varta`. The other half, in `lib/`, checks arguments and
+//! provides the public API. Only `lib/` calls the functions that are exported here.
 
 #![cfg_attr(test, allow(dead_code, reason = "napi exports nothing in a test build"))]
-#![allow(unreachable_pub, reason = "napi wants public what no crate can reach")]
+#![allow(unreachable_pub, reason = "napi requires pub items that no crate can reach")]
 
 #[macro_use]
 mod exported;
@@ -20,7 +20,7 @@ mod sys;
 
 pub(crate) use failure::Result;
 
-/// What is exported beside what [`exported!`] does.
+/// Adds the export that does not use [`exported!`].
 #[napi_derive::napi(module_exports)]
 pub fn module_exports(
     mut exports: napi::bindgen_prelude::Object<'_>,

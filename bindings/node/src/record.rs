@@ -1,15 +1,15 @@
-//! Events as JavaScript reads them: eight 64-bit words each, in an array that both share, so
-//! that a batch of them costs one call. `lib/events.js` is the other end.
+//! Events in the form that `lib/events.js` reads: eight 64-bit words each, in a shared array, so
+//! that a batch of them needs only one call.
 
 use varta_observer::{Event, ExitCause, What};
 
-/// Words of one event.
+/// The number of words per event.
 pub(crate) const WORDS: usize = 8;
 
-/// Writes as many events as there are and as there is room for, and says how many.
+/// Writes events until there are no more or the array is full, and returns their number.
 pub(crate) fn write(events: impl Iterator<Item = Event>, room: &mut [u64]) -> u32 {
     let mut written = 0;
-    // The room comes first: an event that is taken has a place.
+    // The array is the first iterator, so that no event is taken without a place for it.
     for (words, event) in room.chunks_exact_mut(WORDS).zip(events) {
         words.copy_from_slice(&record(&event));
         written += 1;
@@ -17,7 +17,7 @@ pub(crate) fn write(events: impl Iterator<Item = Event>, room: &mut [u64]) -> u3
     written
 }
 
-/// When, what, the agent, its pids, and the rest by kind.
+/// The time, the kind and origin, the agent, its pids, and four words that depend on the kind.
 fn record(event: &Event) -> [u64; WORDS] {
     let (agent, pids, origin) = event.about.map_or((0, 0, 0), |about| {
         (about.agent, pair(about.pid, about.claimed_pid), about.origin as u8)
@@ -47,12 +47,12 @@ fn details(what: &What) -> (u64, u64, u64, u64) {
         }
         What::Io { errno } => (errno.cast_unsigned().into(), 0, 0, 0),
         What::Paused { ns } => (ns, 0, 0, 0),
-        // A kind that this version does not know has a code and no details.
+        // A kind that this version does not know has only a code.
         _ => (0, 0, 0, 0),
     }
 }
 
-/// Two halves of a word, the low one first.
+/// Joins two halves of a word, the low one first.
 fn pair(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }

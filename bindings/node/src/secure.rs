@@ -1,4 +1,4 @@
-//! The secure wrapping and its derivations.
+//! Sealing of frames, and key derivation.
 
 use napi::bindgen_prelude::Buffer;
 use varta::secure::{
@@ -9,7 +9,7 @@ use crate::agent::secret;
 use crate::failure::{from_io, named};
 
 exported! {
-    /// Seals 32 bytes, with a pid in the master form.
+    /// Seals a frame. With a pid, the key must be the key of that agent.
     fn secure_seal(
         key: &[u8],
         prefix: &[u8],
@@ -29,7 +29,7 @@ exported! {
 }
 
 exported! {
-    /// Opens what a shared key has sealed, or with `master` what an agent's own key has.
+    /// Opens a frame that was sealed with a shared key, or with a key derived from a master key.
     fn secure_open(key: &[u8], wire: &[u8], master: bool) -> Result<Buffer> {
         let key = secret(key)?;
         let opened = if master { open_from(&key, wire)? } else { open(&key, wire) };
@@ -41,7 +41,7 @@ fn open(key: &Key, wire: &[u8]) -> Result<[u8; 32], AuthError> {
     Cipher::new(key).open(wire.try_into().map_err(|_| AuthError)?)
 }
 
-/// The first four bytes choose the key, as for an observer.
+/// Derives the key from the pid in the first four bytes, as an observer does.
 fn open_from(master: &Key, wire: &[u8]) -> crate::Result<Result<[u8; 32], AuthError>> {
     let (Ok(wire), Some(pid)) = (wire.try_into(), wire.first_chunk()) else {
         return Ok(Err(AuthError));
@@ -52,7 +52,7 @@ fn open_from(master: &Key, wire: &[u8]) -> crate::Result<Result<[u8; 32], AuthEr
 }
 
 exported! {
-    /// The key of one agent.
+    /// Derives the key of one agent.
     fn secure_agent_key(master: &[u8], pid: u32) -> Result<Buffer> {
         derive_agent_key(&secret(master)?, pid)
             .map(|key| key.as_bytes().as_slice().into())
@@ -61,7 +61,7 @@ exported! {
 }
 
 exported! {
-    /// The first bytes of a session's AEAD nonces.
+    /// Derives the prefix of a session's nonces.
     fn secure_iv_prefix(salt: &[u8], index: u32) -> Result<Buffer> {
         derive_iv_prefix(&array(salt)?, index)
             .map(|prefix| prefix.as_slice().into())
@@ -70,7 +70,7 @@ exported! {
 }
 
 exported! {
-    /// The key of an epoch; reserved.
+    /// Derives the key of an epoch. Reserved.
     fn secure_epoch_key(agent: &[u8], epoch: napi::bindgen_prelude::BigInt) -> Result<Buffer> {
         derive_epoch_key(&secret(agent)?, epoch.get_u64().1)
             .map(|key| key.as_bytes().as_slice().into())
@@ -79,7 +79,7 @@ exported! {
 }
 
 exported! {
-    /// The key in a file of 64 hex digits that nobody else can read.
+    /// Reads a key from a file of 64 hex digits that other users cannot read.
     fn secure_key_file(path: String) -> Result<Buffer> {
         Key::from_file(path)
             .map(|key| key.as_bytes().as_slice().into())
@@ -88,5 +88,5 @@ exported! {
 }
 
 fn array<const N: usize>(bytes: &[u8]) -> crate::Result<[u8; N]> {
-    bytes.try_into().map_err(|_| named("22", format!("{N} bytes were expected")))
+    bytes.try_into().map_err(|_| named("22", format!("expected {N} bytes")))
 }

@@ -1,4 +1,4 @@
-//! Observers in invented time.
+//! Simulated observers, for tests.
 
 use std::net::IpAddr;
 
@@ -14,32 +14,32 @@ use crate::snapshot::{Agent, Stats};
 use crate::sys::words;
 
 exported! {
-    /// An observer without sockets.
+    /// Creates an observer without sockets.
     fn simulated_new(settings: Settings) -> Result<External<Simulated>> {
         settings.builder()?.simulate().map(External::new).map_err(|error| from_io(&error))
     }
 }
 
-/// A datagram as it would be received, from a process or, with an address, over a network.
+/// A datagram from a process or, with an address, from a network.
 #[napi(object)]
 pub struct Arrival {
-    /// Which of the listeners it came to.
+    /// The index of the listener at which it arrived.
     pub listener: u32,
-    /// What it holds.
+    /// Its contents.
     pub bytes: Buffer,
-    /// Whether it was longer.
+    /// Whether it was longer than `bytes`.
     pub truncated: bool,
-    /// Whether not all that the kernel says of it came.
+    /// Whether its control data was truncated.
     pub control_truncated: bool,
-    /// The process, in the observer's namespace.
+    /// The sender's pid in the observer's namespace.
     pub pid: u32,
-    /// The user.
+    /// The uid of the sender.
     pub uid: u32,
-    /// A number that no other process has.
+    /// A number that no other process has or had.
     pub process: Option<BigInt>,
-    /// Where it came from.
+    /// The address of the sender.
     pub address: Option<String>,
-    /// Whether it came to a listener of sealed frames.
+    /// Whether it arrived at a listener for sealed frames.
     pub sealed: bool,
 }
 
@@ -49,21 +49,22 @@ impl Arrival {
             let process = self.process.as_ref().map(|number| number.get_u64().1);
             return Ok(Sender::Kernel { pid: self.pid, uid: self.uid, process });
         };
-        let address: IpAddr =
-            text.parse().map_err(|_| named("22", format!("{text} is no numeric address")))?;
+        let address: IpAddr = text
+            .parse()
+            .map_err(|_| named("22", format!("{text} is not a numeric address")))?;
         Ok(Sender::Network { address, sealed: self.sealed })
     }
 }
 
 exported! {
-    /// A datagram arrives.
+    /// Passes in a datagram.
     fn simulated_feed(
         observer: &mut External<Simulated>,
         at_ns: BigInt,
         arrival: Arrival,
     ) -> Result<()> {
         let listener = u16::try_from(arrival.listener)
-            .map_err(|_| named("22", format!("{} is no listener", arrival.listener)))?;
+            .map_err(|_| named("22", format!("{} is not a listener", arrival.listener)))?;
         let mut datagram = Datagram::new(listener, arrival.sender()?, &arrival.bytes);
         datagram.truncated = arrival.truncated;
         datagram.control_truncated = arrival.control_truncated;
@@ -73,7 +74,7 @@ exported! {
 }
 
 exported! {
-    /// The namespace of a process from now on: 0 the observer's, 1 another, 2 unknown.
+    /// Sets the pid namespace of a process: 0 the observer's, 1 another, 2 unknown.
     fn simulated_set_namespace(
         observer: &mut External<Simulated>,
         pid: u32,
@@ -90,7 +91,7 @@ exported! {
 }
 
 exported! {
-    /// Everything up to then has been fed; the queue is at its length or not.
+    /// Advances the clock and checks deadlines.
     fn simulated_advance(
         observer: &mut External<Simulated>,
         at_ns: BigInt,
@@ -106,7 +107,7 @@ exported! {
 }
 
 exported! {
-    /// A process has ended: `kind` is the cause's, `number` its code or signal.
+    /// Reports the exit of a process: `kind` is the cause, `number` the code or signal.
     fn simulated_exit(
         observer: &mut External<Simulated>,
         at_ns: BigInt,
@@ -124,7 +125,7 @@ exported! {
 }
 
 exported! {
-    /// The observer comes late.
+    /// The observer polls only now, though it was due earlier.
     fn simulated_late(
         observer: &mut External<Simulated>,
         at_ns: BigInt,
@@ -148,7 +149,7 @@ exported! {
 }
 
 exported! {
-    /// Gives an agent a threshold of its own.
+    /// Sets the threshold of one agent.
     fn simulated_set_threshold(
         observer: &mut External<Simulated>,
         agent: BigInt,
@@ -159,7 +160,7 @@ exported! {
 }
 
 exported! {
-    /// Fills an array with events, and says how many they are.
+    /// Fills an array with events and returns their number.
     fn simulated_take(
         observer: &mut External<Simulated>,
         mut room: BigUint64ArraySlice<'_>,
@@ -171,14 +172,14 @@ exported! {
 }
 
 exported! {
-    /// The agents that are followed.
+    /// Returns the tracked agents.
     fn simulated_agents(observer: &mut External<Simulated>) -> Result<Vec<Agent>> {
         Ok(observer.snapshot().iter().map(Agent::from).collect())
     }
 }
 
 exported! {
-    /// What has been counted.
+    /// Returns the counters.
     fn simulated_stats(observer: &mut External<Simulated>) -> Result<Stats> {
         Ok(Stats::from(&observer.stats()))
     }

@@ -3,7 +3,7 @@
 use napi_derive::napi;
 use varta_observer::{AgentInfo, Counters};
 
-/// An agent that is followed.
+/// A tracked agent.
 #[napi(object)]
 #[derive(Debug)]
 pub struct Agent {
@@ -11,35 +11,35 @@ pub struct Agent {
     pub agent: f64,
     /// The name of its program.
     pub name: String,
-    /// Its process id here.
+    /// Its pid in the observer's namespace.
     pub pid: u32,
-    /// The one its frames name.
+    /// The pid in its frames.
     pub claimed_pid: u32,
     /// The origin's number.
     pub origin: u32,
-    /// Whose process it is.
+    /// The uid of its process.
     pub uid: Option<u32>,
-    /// Where it beats from.
+    /// Its network address.
     pub address: Option<String>,
     /// The status's number.
     pub status: u32,
-    /// When it was last heard.
+    /// When its last beat arrived.
     pub last_ns: napi::bindgen_prelude::BigInt,
-    /// How long ago that is.
+    /// How long ago that was.
     pub age_ns: napi::bindgen_prelude::BigInt,
-    /// Beats heard.
+    /// The number of beats received.
     pub beats: f64,
-    /// Beats that never came.
+    /// The number of missing beats.
     pub missed: f64,
     /// How long it may be silent.
     pub threshold_ns: napi::bindgen_prelude::BigInt,
     /// Whether it is silent.
     pub stalled: bool,
-    /// Whether it may be another than it seems.
+    /// Whether its identity is not confirmed.
     pub unconfirmed: bool,
 }
 
-/// Counted one by one: none of it comes near 2^53.
+/// Counters increase by one at a time, so none reaches 2^53.
 #[allow(clippy::cast_precision_loss, reason = "see above")]
 fn count(number: u64) -> f64 {
     number as f64
@@ -69,15 +69,15 @@ impl From<&AgentInfo> for Agent {
 
 macro_rules! stats {
     ($($counter:ident)*) => {
-        /// What an observer has counted.
+        /// The counters of an observer.
         #[napi(object)]
         #[derive(Debug)]
         pub struct Stats {
             $(
-                #[doc = concat!("As `Counters::", stringify!($counter), "`.")]
+                #[doc = concat!("Same as `Counters::", stringify!($counter), "`.")]
                 pub $counter: f64,
             )*
-            /// As `Counters::missed`; whoever may beat may make it any number.
+            /// Same as `Counters::missed`. Any sender can drive this to an arbitrary value.
             pub missed: napi::bindgen_prelude::BigInt,
         }
 

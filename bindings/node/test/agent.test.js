@@ -1,5 +1,5 @@
 'use strict';
-// The agent: every outcome, every transport, and what becomes of a handle.
+// The agent: every outcome, every transport, and the lifetime of handles.
 
 const assert = require('node:assert/strict');
 const dgram = require('node:dgram');
@@ -13,7 +13,7 @@ const {
   BeatError, BeatOutcome, DropReason, Frame, NONCE_TERMINAL, Observer, Status, Varta,
   classifySendError, secure, v1,
 } = require('varta');
-const { descriptors, folder, heard, place, python, script, until } = require('./support');
+const { descriptors, folder, firstEvent, place, python, script, until } = require('./support');
 
 async function udp(t) {
   const socket = dgram.createSocket('udp4');
@@ -23,7 +23,7 @@ async function udp(t) {
   return { socket, port: socket.address().port };
 }
 
-test('a beat is sent and heard as it was said', async (t) => {
+test('a beat arrives with its status, payload and nonce', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
@@ -38,7 +38,7 @@ test('a beat is sent and heard as it was said', async (t) => {
   assert.deepEqual(beats, [[0, 0n, 1n], [1, 2n ** 32n - 1n, 2n], [2, 5n, 3n]]);
 });
 
-test('sent outcomes are one object, frozen', (t) => {
+test('sent outcomes are one frozen object', (t) => {
   const path = place(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
@@ -50,7 +50,7 @@ test('sent outcomes are one object, frozen', (t) => {
   assert.equal(String(sent), 'sent');
 });
 
-test('nobody there is NoObserver; connectUds says so at once', (t) => {
+test('a beat without an observer is dropped, and connectUds fails', (t) => {
   const path = place(t);
   const agent = Varta.connect(path);
   t.after(() => agent.close());
@@ -63,7 +63,7 @@ test('nobody there is NoObserver; connectUds says so at once', (t) => {
   assert.throws(() => Varta.connect(path, { follow: false }), missing);
 });
 
-test('connect finds an observer that comes later, and its successor', async (t) => {
+test('connect finds an observer that binds later, and its replacement', async (t) => {
   const path = place(t);
   const agent = Varta.connect(path);
   t.after(() => agent.close());
@@ -76,15 +76,15 @@ test('connect finds an observer that comes later, and its successor', async (t) 
   }
 });
 
-test('an observer that does not read: KernelQueueFull', async (t) => {
+test('a beat to a full queue is dropped', async (t) => {
   const path = place(t);
   const stopped = script(t, `
     const { Observer } = require('varta');
-    // One that nobody holds would be collected.
+    // An unreachable observer would be collected.
     const observer = Observer.bind(process.argv[1]);
     console.log('bound');
   `, { args: [path] });
-  await stopped.said('bound');
+  await stopped.printed('bound');
   const agent = Varta.connectUds(path);
   t.after(() => agent.close());
   stopped.child.kill('SIGSTOP');
@@ -95,23 +95,23 @@ test('an observer that does not read: KernelQueueFull', async (t) => {
   assert.equal(full.reason, DropReason.KernelQueueFull);
 });
 
-test('a peer that will hear no more: PeerGone', async (t) => {
+test('a beat to a peer that has stopped receiving is dropped', async (t) => {
   const path = place(t);
-  const deaf = python(t, `
+  const peer = python(t, `
 import socket, sys
-heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-heard.bind(sys.argv[1])
-heard.shutdown(socket.SHUT_RD)
-print("deaf", flush=True)
+receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+receiver.bind(sys.argv[1])
+receiver.shutdown(socket.SHUT_RD)
+print("ready", flush=True)
 sys.stdin.read()
 `, path);
-  await deaf.said('deaf');
+  await peer.printed('ready');
   const agent = Varta.connectUds(path);
   t.after(() => agent.close());
   assert.equal(agent.beat().reason, DropReason.PeerGone);
 });
 
-test('beating a Stall fails, and moves no counter', async (t) => {
+test('beating a Stall fails and uses no nonce', async (t) => {
   const { socket, port } = await udp(t);
   const agent = Varta.connectUdp('127.0.0.1', port);
   t.after(() => agent.close());
@@ -125,12 +125,12 @@ test('beating a Stall fails, and moves no counter', async (t) => {
   assert.equal(Frame.decode(wire).nonce, 1n);
 });
 
-test('a refusal by the system fails with its errno', async (t) => {
-  // Sending to a broadcast address needs a permission that was not asked for.
+test('a failed connect throws its errno', async (t) => {
+  // Sending to a broadcast address needs a socket option that is not set.
   assert.throws(() => Varta.connectUdp('255.255.255.255', 9), { code: 'EACCES', errno: -13 });
 });
 
-test('each errno has its outcome', () => {
+test('each errno has an outcome', () => {
   const of = (errno) => classifySendError(Object.assign(new Error(), { errno }));
   const { EAGAIN, ENOBUFS, ENOENT, ECONNREFUSED, ECONNRESET, ENOTCONN, EPIPE, ENOSPC, EPERM } =
     require('node:os').constants.errno;
@@ -145,11 +145,11 @@ test('each errno has its outcome', () => {
   for (const [code, reason] of Object.entries(named)) {
     assert.equal(classifySendError(Object.assign(new Error(), { code })).reason, reason, code);
   }
-  assert.equal(classifySendError(new Error('of no system')).kind, 'failed');
+  assert.equal(classifySendError(new Error('without an errno')).kind, 'failed');
   assert.throws(() => classifySendError(5), TypeError);
 });
 
-test('outcomes may be made by hand', () => {
+test('outcomes can be constructed', () => {
   assert.equal(BeatOutcome.dropped(2).reason, DropReason.NoObserver);
   const failed = BeatOutcome.failed(new BeatError(-1));
   assert.equal(failed.error.code, 'EPERM');
@@ -159,22 +159,22 @@ test('outcomes may be made by hand', () => {
   assert.throws(() => new BeatError(1), RangeError);
 });
 
-test('UDP and both sealed forms are heard, IPv6 too', async (t) => {
+test('beats arrive over UDP, over both sealed forms and over IPv6', async (t) => {
   const key = Buffer.alloc(32, 7);
   const addresses = Object.values(networkInterfaces()).flat().map(({ address }) => address);
-  // Where there is no IPv6, the other address does for both.
+  // Without IPv6, use the IPv4 address for both.
   const six = addresses.includes('::1') ? '::1' : '127.0.0.1';
   const plain = Observer.bind([], { udp: ['127.0.0.1:0', six === '::1' ? '[::1]:0' : '127.0.0.1:0'] });
   t.after(() => plain.close());
-  const said = [];
-  plain.on('beat', (event) => said.push(event.payload));
+  const payloads = [];
+  plain.on('beat', (event) => payloads.push(event.payload));
   const [fourPort, sixPort] = plain.addresses.map((address) => Number(address.split(':').at(-1)));
   const agents = [Varta.connectUdp('127.0.0.1', fourPort), Varta.connectUdp(six, sixPort)];
   agents.forEach((agent, index) => {
     assert.ok(agent.beat(0, index).isSent);
     agent.close();
   });
-  await until('both', () => said.length >= 2);
+  await until('both', () => payloads.length >= 2);
 
   for (const master of [false, true]) {
     const file = path.join(folder(t), 'key');
@@ -186,27 +186,27 @@ test('UDP and both sealed forms are heard, IPv6 too', async (t) => {
     const connect = master ? Varta.connectSecureUdpWithMaster : Varta.connectSecureUdp;
     const agent = connect('127.0.0.1', sealedPort, key.toString('hex'));
     t.after(() => agent.close());
-    const beat = heard(observer, 'beat');
+    const beat = firstEvent(observer, 'beat');
     assert.ok(agent.beat(0, 77).isSent);
     const event = await beat;
     assert.deepEqual([event.payload, event.origin, event.pid], [77n, 2, 0]);
     const parameter = master ? 'master-key-file' : 'key-file';
     const byFile = Varta.connect(`udp+secure://127.0.0.1:${sealedPort}?${parameter}=${file}`);
     t.after(() => byFile.close());
-    const second = heard(observer, 'beat');
+    const second = firstEvent(observer, 'beat');
     assert.ok(byFile.beat(0, 78).isSent);
     assert.equal((await second).payload, 78n);
     assert.deepEqual(secure.readKeyFile(file), key);
   }
 });
 
-test('version 1 carries 64 bits, for observers that take it', async (t) => {
+test('version 1 beats have a 64-bit payload', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, { version1: true });
   t.after(() => observer.close());
   const agent = v1.Varta.connectUds(path);
   t.after(() => agent.close());
-  const beat = heard(observer, 'beat');
+  const beat = firstEvent(observer, 'beat');
   assert.ok(agent.beat(Status.Ok, 2n ** 64n - 1n).isSent);
   assert.equal((await beat).payload, 2n ** 64n - 1n);
   assert.throws(
@@ -215,7 +215,7 @@ test('version 1 carries 64 bits, for observers that take it', async (t) => {
   );
 });
 
-test('reconnect follows a replaced observer and keeps the count', async (t) => {
+test('reconnect finds a replaced observer and keeps the nonce', async (t) => {
   const path = place(t);
   const first = Observer.bind(path);
   const agent = Varta.connectUds(path);
@@ -228,7 +228,7 @@ test('reconnect follows a replaced observer and keeps the count', async (t) => {
   t.after(() => second.close());
   assert.ok(agent.beat().isDropped);
   agent.reconnect();
-  const beat = heard(second, 'beat');
+  const beat = firstEvent(second, 'beat');
   assert.ok(agent.beat().isSent);
   assert.equal((await beat).nonce, 4n);
 
@@ -241,7 +241,7 @@ test('reconnect follows a replaced observer and keeps the count', async (t) => {
   assert.deepEqual([agent.clockRegressions(), agent.forkRecoveries()], [0, 0]);
 });
 
-test('the endpoint is the environment, if none is given', (t) => {
+test('the default endpoint is the environment variable', (t) => {
   const before = process.env.VARTA_ENDPOINT;
   t.after(() => {
     if (before === undefined) delete process.env.VARTA_ENDPOINT;
@@ -256,7 +256,7 @@ test('the endpoint is the environment, if none is given', (t) => {
   assert.ok(agent.beat().isSent);
 });
 
-test('close may be said twice, and what comes after is ERR_VARTA_CLOSED', (t) => {
+test('close may be called twice, and later calls throw ERR_VARTA_CLOSED', (t) => {
   const path = place(t);
   const observer = Observer.bind(path);
   const agent = Varta.connectUds(path);
@@ -273,15 +273,15 @@ test('close may be said twice, and what comes after is ERR_VARTA_CLOSED', (t) =>
   assert.throws(() => old.beat(), closed);
   observer.close();
   observer.close();
-  for (const ask of [
+  for (const call of [
     () => observer.poll(), () => observer.agents(), () => observer.stats(),
     () => observer.setThreshold(1, 1), () => observer.addresses, () => observer.advice,
     () => observer.ref(), () => observer.unref(), () => observer.events(),
-  ]) assert.throws(ask, closed);
+  ]) assert.throws(call, closed);
   assert.equal(observer.closed, true);
 });
 
-test('handles that nobody holds free their descriptors', async (t) => {
+test('unreachable handles free their descriptors', async (t) => {
   const path = place(t);
   const program = script(t, `
     const fs = require('node:fs');
@@ -297,7 +297,7 @@ test('handles that nobody holds free their descriptors', async (t) => {
         Observer.bind([], { udp: '127.0.0.1:0' });
       }
     })();
-    if (count() < before + 200) throw new Error('they were not even open');
+    if (count() < before + 200) throw new Error('the descriptors were not opened');
     const end = Date.now() + 60000;
     (function wait() {
       gc();
@@ -306,11 +306,11 @@ test('handles that nobody holds free their descriptors', async (t) => {
       setTimeout(wait, 10);
     })();
   `, { args: [path], flags: ['--expose-gc'] });
-  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, 'freed\n');
 });
 
-test('an agent holds descriptors only until it is closed', (t) => {
+test('a closed agent holds no descriptors', (t) => {
   const path = place(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
@@ -319,6 +319,6 @@ test('an agent holds descriptors only until it is closed', (t) => {
   assert.equal(descriptors(), before);
 });
 
-test('the terminal nonce is the one of the wire', () => {
+test('the terminal nonce has all bits set', () => {
   assert.equal(NONCE_TERMINAL, 2n ** 64n - 1n);
 });

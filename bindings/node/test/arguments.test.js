@@ -1,5 +1,5 @@
 'use strict';
-// Wrong types are TypeErrors, wrong ranges RangeErrors, and both name the argument.
+// A wrong type throws a TypeError, an out-of-range value a RangeError. Both name the argument.
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
@@ -174,11 +174,11 @@ function check(kind, code, cases) {
   }
 }
 
-test('wrong types', () => check(TypeError, 'ERR_INVALID_ARG_TYPE', wrongTypes));
+test('arguments of a wrong type are named', () => check(TypeError, 'ERR_INVALID_ARG_TYPE', wrongTypes));
 
-test('wrong ranges', () => check(RangeError, 'ERR_OUT_OF_RANGE', wrongRanges));
+test('arguments that are out of range are named', () => check(RangeError, 'ERR_OUT_OF_RANGE', wrongRanges));
 
-test('no message shows a key', () => {
+test('no error message contains a key', () => {
   const secret = `${'5e'.repeat(31)}!`;
   assert.throws(() => secure.open(secret, frame), (error) => !error.message.includes('5e5e'));
   assert.throws(
@@ -186,14 +186,14 @@ test('no message shows a key', () => {
   );
 });
 
-test('classes are not made by new where that makes no sense', () => {
+test('agents and observers cannot be created with new', () => {
   assert.throws(() => new Varta(), TypeError);
   assert.throws(() => new Observer(), TypeError);
   assert.throws(() => Varta.prototype.beat.call({}), TypeError);
   assert.throws(() => Observer.prototype.poll.call({}), TypeError);
 });
 
-test('the edges of what is allowed', () => {
+test('the smallest and largest values are accepted', () => {
   assert.equal(agent.beat(Status.Critical, 2 ** 32 - 1).kind, 'dropped');
   assert.equal(old.beat(Status.Ok, 2n ** 64n - 1n).kind, 'dropped');
   assert.equal(new Frame('critical', 2 ** 32 - 1, 2n ** 64n - 1n, 0, 0).status, 2);

@@ -1,6 +1,6 @@
 'use strict';
-// The runner for the shared vectors: it must fail when a vector is wrong, and say which; and it
-// must never pass over what it does not know.
+// The runner for the shared vectors must fail and name every wrong vector, and must report every
+// vector that it skips.
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
@@ -15,7 +15,7 @@ const committed = path.join(conformance, 'vectors/vlp.json');
 const runner = path.join(conformance, 'node/main.js');
 const ARRAYS = ['crc32c_vectors', 'frame_vectors', 'secure_frame_vectors'];
 
-// Numbers above 2^53 are kept as text here, and put back as they were.
+// Numbers above 2^53 are kept as text, and written back unchanged.
 const text = fs.readFileSync(committed, 'utf8');
 const document = JSON.parse(text.replace(/: (\d{16,})/g, ': "#$1"'));
 const written = (value) => JSON.stringify(value).replace(/"#(\d+)"/g, '$1');
@@ -33,7 +33,7 @@ function runText(t, content) {
   return run(file);
 }
 
-/** The header, and these vectors alone. */
+/** A document with only these vectors. */
 function only(...vectors) {
   const file = { ...document, crc32c_vectors: [], frame_vectors: [], secure_frame_vectors: [] };
   for (const { array, vector } of vectors) file[array].push(vector);
@@ -48,7 +48,7 @@ function sample(id) {
   throw new Error(`no vector ${id}`);
 }
 
-test('the committed vectors pass, counted by kind', () => {
+test('the committed vectors pass and are counted by kind', () => {
   const total = ARRAYS.reduce((sum, array) => sum + document[array].length, 0);
   assert.ok(total >= 300);
   assert.deepEqual(run(committed), { code: 0, out: `${total} passed, 0 failed\n`, err: '' });
@@ -61,7 +61,7 @@ test('the committed vectors pass, counted by kind', () => {
   assert.ok(Object.values(counts).every(({ passed }) => passed > 0));
 });
 
-test('one changed byte fails and is named', (t) => {
+test('a vector with one changed byte fails and is named', (t) => {
   for (const [id, field, at, mask] of [
     ['crc32c-check', 'input_hex', 0, 0xff], ['crc32c-check', 'expected_crc_hex', 3, 0xff],
     ['frame-golden-ok', 'expected_wire_hex', 31, 0xff], ['decode-version-1', 'wire_hex', 0, 0xff],
@@ -71,7 +71,7 @@ test('one changed byte fails and is named', (t) => {
     ['seal-shared-whole', 'key_hex', 0, 0xff], ['seal-shared-whole', 'expected_wire_hex', 59, 0xff],
     ['seal-master-whole', 'derived_agent_key_hex', 0, 0xff],
     ['seal-master-whole', 'expected_wire_hex', 0, 0xff],
-    // What no longer is tampered with must open.
+    // Undoing the change makes the datagram valid, so it opens.
     ['open-shared-bit-0', 'wire_hex', 0, 0x01], ['open-master-bit-511', 'wire_hex', 63, 0x80],
   ]) {
     const { array, vector } = sample(id);
@@ -85,13 +85,13 @@ test('one changed byte fails and is named', (t) => {
   }
 });
 
-test('stories pass, and one that is told wrongly fails and is named', (t) => {
+test('stories pass, and a wrong one fails and is named', (t) => {
   const stories = JSON.parse(fs.readFileSync(path.join(conformance, 'vectors/stories.json'), 'utf8')
     .replace(/: (\d{16,})/g, ': "#$1"'));
   const whole = run(path.join(conformance, 'vectors/stories.json'));
   assert.deepEqual(whole, { code: 0, out: `${stories.stories.length} passed, 0 failed\n`, err: '' });
   const [first] = stories.stories;
-  const tell = (change) => {
+  const runWith = (change) => {
     const story = structuredClone(first);
     change(story);
     return runText(t, written({ ...stories, stories: [story] }));
@@ -115,7 +115,7 @@ test('stories pass, and one that is told wrongly fails and is named', (t) => {
     (story) => { delete story.config.uids; },
     (story) => { story.more = 5; },
   ]) {
-    const { code, out } = tell(change);
+    const { code, out } = runWith(change);
     assert.ok(out.startsWith(`FAIL ${first.id}: `), `${change}: ${out}`);
     assert.equal(code, 1);
   }
@@ -131,7 +131,7 @@ test('numbers are not rounded', (t) => {
   assert.match(large.out, /timestamp: expected an unsigned number of 64 bits, got 18446744073709551616/);
 });
 
-test('a field that is missing or spoilt fails and is named', (t) => {
+test('a missing or invalid field fails and is named', (t) => {
   const broken = [];
   for (const id of [
     'crc32c-check', 'frame-golden-ok', 'decode-version-1', 'frame-length-33', 'v1-status-ok',
@@ -156,7 +156,7 @@ test('a field that is missing or spoilt fails and is named', (t) => {
   assert.deepEqual([code, err], [1, '']);
 });
 
-test('unknown kinds are skipped and said', (t) => {
+test('unknown kinds are reported as skipped', (t) => {
   const file = only(sample('frame-golden-ok'));
   for (const array of ARRAYS) file[array].push({ id: `new-${array}`, kind: 'novel' });
   file.other_vectors = [{ id: 'elsewhere', kind: 'foreign' }];
@@ -169,7 +169,7 @@ test('unknown kinds are skipped and said', (t) => {
   assert.equal(code, 0);
 });
 
-test('an unusable file, and bad arguments, say why', (t) => {
+test('an unusable file and bad arguments are refused with a reason', (t) => {
   for (const [content, reason] of [
     ['', 'it is not a JSON object'], [text.slice(0, text.length / 2), 'it is not a JSON object'],
     ['[]', 'it is not a JSON object'], ['{}', 'it has no magic_hex'],

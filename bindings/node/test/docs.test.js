@@ -1,5 +1,5 @@
 'use strict';
-// What the docs and the README print, run as printed but for the place of the socket.
+// Runs the code blocks of docs/node.md and the README. Only the path of the socket is replaced.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -17,7 +17,7 @@ function blocks(file, ...languages) {
     .map(([, language, code]) => ({ language, code }));
 }
 
-/** Runs code as a file of that kind, with a socket of its own. */
+/** Runs code as a file of that kind, with its own socket. */
 function run(t, code, kind, at) {
   const folder = fs.mkdtempSync(path.join(project, 'docs-'));
   t.after(() => fs.rmSync(folder, { recursive: true, force: true }));
@@ -26,61 +26,61 @@ function run(t, code, kind, at) {
   return new Program(t, process.execPath, [file]);
 }
 
-const withoutNumbers = (text) => text.replace(/^\d+\.\d{3} s/gm, 'T').replace(/\d+\.\d{3} s/g, 'T')
+const normalize = (text) => text.replace(/^\d+\.\d{3} s/gm, 'T').replace(/\d+\.\d{3} s/g, 'T')
   .replace(/pid \d+/g, 'pid P');
 
-test('each block of the page on Node runs', async (t) => {
+test('each code block of docs/node.md runs', async (t) => {
   const all = blocks('docs/node.md', 'cjs', 'mjs');
   assert.ok(all.length >= 7);
   for (const [index, { language, code }] of all.entries()) {
     await t.test(`block ${index + 1}, ${language}`, async (t) => {
       const program = run(t, code, language, place(t));
-      assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+      assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
       assert.equal(program.err, '');
     });
   }
 });
 
-test('the quick start prints what the page says, in both kinds', async (t) => {
+test('the quick start prints the output on the page, as CommonJS and as a module', async (t) => {
   const [printed] = blocks('docs/node.md', 'text');
   for (const { language, code } of blocks('docs/node.md', 'cjs', 'mjs').slice(0, 2)) {
     const program = run(t, code, language, place(t));
-    await program.ended();
-    assert.equal(withoutNumbers(program.out), withoutNumbers(printed.code), language);
+    await program.exited();
+    assert.equal(normalize(program.out), normalize(printed.code), language);
   }
 });
 
-test('the README\'s ten lines run, as a module and in CommonJS', async (t) => {
+test('the README\'s examples run as a module and as CommonJS', async (t) => {
   const [agent, observer, ...rest] = blocks('README.md', 'js');
   assert.equal(rest.length, 0);
   const commonjs = (code) => code.replace(/^import (\{.*\}) from 'varta';$/m, "const $1 = require('varta');");
   for (const [kind, as] of [['mjs', (code) => code], ['cjs', commonjs]]) {
     const at = place(t);
-    const watching = run(t, as(observer.code), kind, at);
+    const watcher = run(t, as(observer.code), kind, at);
     await until('the socket', () => fs.existsSync(at));
-    const beating = run(t, as(agent.code), kind, at);
-    assert.deepEqual(await beating.ended(), { code: 0, signal: null }, beating.err);
-    assert.equal(beating.out, 'sent\n'.repeat(10));
-    await watching.said('beat, ok, payload 9, nonce 10');
-    await watching.said('exit, exit code 0, last status ok');
+    const beater = run(t, as(agent.code), kind, at);
+    assert.deepEqual(await beater.exited(), { code: 0, signal: null }, beater.err);
+    assert.equal(beater.out, 'sent\n'.repeat(10));
+    await watcher.printed('beat, ok, payload 9, nonce 10');
+    await watcher.printed('exit, exit code 0, last status ok');
   }
 });
 
-test('the example of an agent beats to nobody too', async (t) => {
+test('the README\'s agent runs without an observer', async (t) => {
   const [agent] = blocks('README.md', 'js');
-  const alone = run(t, agent.code, 'mjs', place(t));
-  await alone.ended();
-  assert.equal(alone.out, 'dropped: no observer\n'.repeat(10));
+  const program = run(t, agent.code, 'mjs', place(t));
+  await program.exited();
+  assert.equal(program.out, 'dropped: no observer\n'.repeat(10));
 });
 
-test('the page installs what is built', () => {
+test('the page installs the built tarballs', () => {
   const { version } = require('varta');
   const page = fs.readFileSync(path.join(process.env.VARTA_ROOT, 'docs/node.md'), 'utf8');
   const named = [...page.matchAll(/varta(?:-linux-x64-gnu)?-(\d+\.\d+\.\d+)\.tgz/g)];
   assert.deepEqual(named.map(([, theirs]) => theirs), [version, version]);
 });
 
-test('no page prints a command that would fetch a stranger\'s package', () => {
+test('no page has a command that would download another package named varta', () => {
   for (const page of ['README.md', 'docs/node.md', 'bindings/node/README.md']) {
     const text = fs.readFileSync(path.join(process.env.VARTA_ROOT, page), 'utf8');
     for (const [, what] of text.matchAll(/npx (.*?varta)/g)) assert.equal(what, '--no varta', page);
@@ -90,14 +90,14 @@ test('no page prints a command that would fetch a stranger\'s package', () => {
   }
 });
 
-test('every option and every event kind has its place on the page', () => {
+test('every option and every event kind is on the page', () => {
   const page = fs.readFileSync(path.join(process.env.VARTA_ROOT, 'docs/node.md'), 'utf8');
   const types = fs.readFileSync(path.join(process.env.VARTA_ROOT, 'bindings/node/index.d.ts'), 'utf8');
   const options = /interface SimulatedOptions \{(.*?)^\}.*?interface ObserverOptions[^{]*\{(.*?)^\}/ms.exec(types);
   for (const [, name] of `${options[1]}${options[2]}`.matchAll(/^ {2}(\w+)\?:/gm)) {
     assert.ok(page.includes(name), name);
   }
-  for (const [, kind] of types.matchAll(/extends Said<'([\w-]+)'>/g)) {
+  for (const [, kind] of types.matchAll(/extends EventBase<'([\w-]+)'>/g)) {
     assert.ok(page.includes(`| \`${kind}\``), kind);
   }
 });

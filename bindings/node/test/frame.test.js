@@ -1,5 +1,5 @@
 'use strict';
-// The wire. The shared vectors do the rest, by the runner in conformance/node.
+// Frames and sealing. The shared vectors, which conformance/node runs, cover the rest.
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
@@ -8,7 +8,7 @@ const { DecodeError, Frame, NONCE_TERMINAL, crc32c, secure, v1 } = require('vart
 
 const GOLDEN = '56410200020000000000000000000000010000000000000000000000e4116baa';
 
-test('the golden frames', () => {
+test('the golden frames are encoded and decoded', () => {
   const frame = new Frame('ok', 2, 0, 1, 0);
   assert.equal(frame.encode().toString('hex'), GOLDEN);
   assert.deepEqual(Frame.decode(Buffer.from(GOLDEN, 'hex')), frame);
@@ -19,13 +19,13 @@ test('the golden frames', () => {
   assert.equal(crc32c(Buffer.from('123456789')), 0xe3069283);
 });
 
-test('a Uint8Array that is a part of another is read where it begins', () => {
+test('a Uint8Array view is read from its offset', () => {
   const whole = new Uint8Array(40);
   whole.set(Buffer.from(GOLDEN, 'hex'), 5);
   assert.equal(Frame.decode(whole.subarray(5, 37)).nonce, 1n);
 });
 
-test('what is no frame says which part is wrong', () => {
+test('a DecodeError has the reason', () => {
   assert.throws(() => Frame.decode(Buffer.alloc(32)), (error) => {
     assert.ok(error instanceof DecodeError && error instanceof Error);
     assert.deepEqual([error.name, error.code, error.kind], [
@@ -38,7 +38,7 @@ test('what is no frame says which part is wrong', () => {
   assert.equal(DecodeError.kindOf(0), undefined);
 });
 
-test('sealing and opening, and what does not open', () => {
+test('a sealed frame opens only with its key', () => {
   const key = Buffer.alloc(32, 1);
   const frame = new Frame('ok', 42, 5, 6, 7).encode();
   const wire = secure.seal(key, Buffer.alloc(8), 1, frame);

@@ -1,6 +1,6 @@
 'use strict';
-// What a program may hand over by mistake or on purpose: polluted prototypes, shared memory, and
-// values of every other kind. None of it changes an option or ends the process.
+// Polluted prototypes, shared memory and values of every wrong kind, passed by mistake or on
+// purpose, neither change an option nor crash the process.
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
@@ -11,7 +11,7 @@ const { place, script } = require('./support');
 
 const lib = path.dirname(require.resolve('varta'));
 
-test('options do not come from Object.prototype', async (t) => {
+test('properties of Object.prototype are not options', async (t) => {
   const program = script(t, `
     const fs = require('node:fs');
     const { Observer, Varta, beatForever, panic, v1 } = require('varta');
@@ -19,11 +19,11 @@ test('options do not come from Object.prototype', async (t) => {
     const bytes = Buffer.alloc(32);
     const signal = 5, wrong = {};
     const polluted = {
-      // Of an observer, as they are written and as the native half reads them.
+      // Observer options, in the public form and in the form of the native half.
       socketMode: 0o777, uids: [4242], anyUid: true, capacity: wrong, descriptors: wrong,
       thresholdMs: wrong, thresholdNs: wrong, pauseAfterNs: wrong, receiveBuffer: wrong, rate: wrong,
       ratePerAgent: wrong, masterKey: wrong, backlog: wrong, signal,
-      // Of an agent, of beatForever, of last words and of an observer in invented time.
+      // Options of an agent, of beatForever, of last words and of a simulated observer.
       follow: false, reconnectAfter: wrong, everyMs: wrong, onOutcome: wrong, signals: wrong,
       address: wrong, process: wrong, listener: wrong, truncated: wrong, controlTruncated: wrong,
       sealed: wrong, code: wrong,
@@ -47,7 +47,7 @@ test('options do not come from Object.prototype', async (t) => {
     for (const name of Object.keys(polluted)) delete Object.prototype[name];
     console.log(mode.toString(8), sent, event.kind, uidRefused);
   `, { args: [place(t)] });
-  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, '600 true beat 1\n');
 });
 
@@ -67,7 +67,7 @@ test('bytes in shared memory are copied before they are read', () => {
   assert.ok(secure.open(own, sealed).equals(own));
 });
 
-test('bytes that were detached or resized are read as they are now', () => {
+test('detached and resized buffers are read with their current length', () => {
   const detached = new Uint8Array(32);
   structuredClone(detached.buffer, { transfer: [detached.buffer] });
   const resized = new Uint8Array(new ArrayBuffer(32, { maxByteLength: 64 }));
@@ -80,7 +80,7 @@ test('bytes that were detached or resized are read as they are now', () => {
   assert.equal(crc32c(resized), crc32c(new Uint8Array(16)));
 });
 
-test('no value makes an export of the native half crash', async (t) => {
+test('no argument crashes an export of the native half', async (t) => {
   const program = script(t, `
     const native = require(require.resolve('varta').replace('index.js', 'native.js'));
     const { Observer, Varta } = require('varta');
@@ -116,7 +116,7 @@ test('no value makes an export of the native half crash', async (t) => {
         for (const rest of values) attempt(method, undefined, [first(), rest(), rest(), rest(), rest()]);
       }
     }
-    // The public methods with a foreign this.
+    // The public methods with a wrong this.
     for (const { prototype } of [Varta, Observer, Object.getPrototypeOf(Varta), Observer.simulated().constructor]) {
       for (const [name, { value, get }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
         const method = value ?? get;
@@ -126,6 +126,6 @@ test('no value makes an export of the native half crash', async (t) => {
     }
     setImmediate(() => { gc(); console.log(threw > 20000, returned > 100); process.exit(); });
   `, { flags: ['--expose-gc'] });
-  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, 'true true\n');
 });

@@ -1,15 +1,15 @@
 'use strict';
-// Last words, and the exit code that it would have been without them.
+// Last words do not change the exit code.
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
 const { NONCE_TERMINAL, Observer, Status } = require('varta');
-const { heard, place, script, until } = require('./support');
+const { firstEvent, place, script, until } = require('./support');
 
 const key = '5e'.repeat(32);
 
-/** Ends of a process, with and without a handler. */
+/** Ways to end a process, each run with and without a handler. */
 const ends = {
   'an uncaught exception': "throw new Error('uncaught');",
   'an unhandled rejection': "Promise.reject(new Error('unhandled'));",
@@ -24,25 +24,25 @@ const ends = {
   'out of memory': 'const all = []; for (;;) all.push(new Array(10000).fill(all.length));',
 };
 
-test('what ends a process is told, and ends it as it would have', async (t) => {
+test('each cause of death sends last words and keeps its exit code', async (t) => {
   for (const [name, code] of Object.entries(ends)) {
     await t.test(name, async (t) => {
       const at = place(t);
       const observer = Observer.bind(at, { thresholdMs: 600_000 });
       t.after(() => observer.close());
-      const said = [];
-      observer.on('event', (event) => said.push(event));
+      const events = [];
+      observer.on('event', (event) => events.push(event));
       const flags = ['--max-old-space-size=20'];
       const without = script(t, code, { flags });
       const withWords = script(t, `
         require('varta').panic.installSignalHandlerUds(${JSON.stringify(at)});
         ${code}
       `, { flags });
-      const expected = await without.ended();
+      const expected = await without.exited();
       assert.ok(expected.code !== 0 || expected.signal !== null);
-      assert.deepEqual(await withWords.ended(), expected, withWords.err);
-      await until('its exit', () => said.some(({ kind }) => kind === 'exit'));
-      const words = said.filter(({ kind }) => kind === 'beat');
+      assert.deepEqual(await withWords.exited(), expected, withWords.err);
+      await until('its exit', () => events.some(({ kind }) => kind === 'exit'));
+      const words = events.filter(({ kind }) => kind === 'beat');
       assert.equal(words.length, 1);
       assert.deepEqual(
         [words[0].pid, words[0].status, words[0].nonce],
@@ -52,7 +52,7 @@ test('what ends a process is told, and ends it as it would have', async (t) => {
   }
 });
 
-test('over UDP and sealed UDP too', async (t) => {
+test('last words are sent over UDP and sealed UDP', async (t) => {
   const observer = Observer.bind([], {
     udp: '127.0.0.1:0', secureUdp: '127.0.0.1:0', sharedKeys: [key],
   });
@@ -63,22 +63,22 @@ test('over UDP and sealed UDP too', async (t) => {
     [`installSignalHandlerSecureUdp('127.0.0.1', ${sealed}, '${key}')`, 2],
     [`installSignalHandler('udp://127.0.0.1:${plain}')`, 3],
   ]) {
-    const beat = heard(observer, 'beat');
+    const beat = firstEvent(observer, 'beat');
     const dying = script(t, `require('varta').panic.${install}; throw new Error('enough');`);
     const words = await beat;
     assert.deepEqual([words.nonce, words.origin], [NONCE_TERMINAL, origin]);
-    assert.equal((await dying.ended()).code, 1);
+    assert.equal((await dying.exited()).code, 1);
     assert.match(dying.err, /Error: enough/);
   }
 });
 
-test('a signal that the program handles is left to it', async (t) => {
+test('a signal that the program handles sends no last words', async (t) => {
   for (const order of ['before', 'after']) {
     const at = place(t);
     const observer = Observer.bind(at, { thresholdMs: 600_000 });
     t.after(() => observer.close());
-    const said = [];
-    observer.on('event', (event) => said.push(event));
+    const events = [];
+    observer.on('event', (event) => events.push(event));
     const handling = script(t, `
       const { Varta, panic } = require('varta');
       const handle = () => process.on('SIGTERM', () => {
@@ -92,20 +92,20 @@ test('a signal that the program handles is left to it', async (t) => {
       setInterval(() => {}, 1000);
       console.log('ready');
     `, { args: [at, order] });
-    await handling.said('ready');
+    await handling.printed('ready');
     handling.child.kill('SIGTERM');
-    assert.deepEqual(await handling.ended(), { code: 42, signal: null }, handling.err);
-    await until('its exit', () => said.some(({ kind }) => kind === 'exit'));
-    assert.deepEqual(said.map(({ kind, payload }) => [kind, payload]).slice(0, -1), [['beat', 99n]]);
+    assert.deepEqual(await handling.exited(), { code: 42, signal: null }, handling.err);
+    await until('its exit', () => events.some(({ kind }) => kind === 'exit'));
+    assert.deepEqual(events.map(({ kind, payload }) => [kind, payload]).slice(0, -1), [['beat', 99n]]);
   }
 });
 
-test('what panic.run runs is told and thrown on, once', async (t) => {
+test('panic.run sends last words once and rethrows', async (t) => {
   const at = place(t);
   const observer = Observer.bind(at, { thresholdMs: 600_000 });
   t.after(() => observer.close());
-  const said = [];
-  observer.on('event', (event) => said.push(event.kind));
+  const events = [];
+  observer.on('event', (event) => events.push(event.kind));
   const running = script(t, `
     const { Varta, panic } = require('varta');
     panic.installSignalHandlerUds(process.argv[1], { signals: [] });
@@ -116,19 +116,19 @@ test('what panic.run runs is told and thrown on, once', async (t) => {
       await panic.run(async () => { throw new Error('uncaught in the end'); });
     });
   `, { args: [at] });
-  assert.equal((await running.ended()).code, 1);
+  assert.equal((await running.exited()).code, 1);
   assert.equal(running.out, '5\ncaught\n6\n');
   assert.match(running.err, /uncaught in the end/);
-  await until('its exit', () => said.includes('exit'));
-  assert.deepEqual(said, ['beat', 'beat', 'exit']);
+  await until('its exit', () => events.includes('exit'));
+  assert.deepEqual(events, ['beat', 'beat', 'exit']);
 });
 
-test('a process that survives its exception goes on beating', async (t) => {
+test('a process that survives its exception continues beating', async (t) => {
   const at = place(t);
   const observer = Observer.bind(at, { thresholdMs: 600_000 });
   t.after(() => observer.close());
-  const said = [];
-  observer.on('event', (event) => said.push(String(event).split('): ')[1]));
+  const events = [];
+  observer.on('event', (event) => events.push(String(event).split('): ')[1]));
   const surviving = script(t, `
     const { Varta, panic } = require('varta');
     const agent = Varta.connectUds(process.argv[1]);
@@ -137,15 +137,15 @@ test('a process that survives its exception goes on beating', async (t) => {
     agent.beat(0, 1);
     throw new Error('survived');
   `, { args: [at] });
-  assert.equal((await surviving.ended()).code, 9);
-  await until('its exit', () => said.at(-1)?.startsWith('exit'));
-  assert.deepEqual(said, [
+  assert.equal((await surviving.exited()).code, 9);
+  await until('its exit', () => events.at(-1)?.startsWith('exit'));
+  assert.deepEqual(events, [
     'beat, ok, payload 1, nonce 1', 'beat, critical, payload 0, last words',
     'beat, ok, payload 2, nonce 2', 'exit, exit code 9, last status ok',
   ]);
 });
 
-test('installing fails when nobody is bound', (t) => {
+test('installing fails without an observer', (t) => {
   const { panic } = require('varta');
   assert.throws(() => panic.installSignalHandlerUds(place(t)), {
     code: 'ENOENT', errno: -2, syscall: 'connect',

@@ -1,5 +1,5 @@
 'use strict';
-// When the native half cannot be loaded, the error names the real cause.
+// If the native half cannot be loaded, the error names the cause.
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
@@ -12,7 +12,7 @@ const { folder } = require('./support');
 const installed = path.join(path.dirname(__dirname), 'node_modules');
 const [binary] = fs.readdirSync(installed).filter((name) => name.startsWith('varta-'));
 
-/** A project of its own with what is installed here, spoilt. */
+/** A damaged copy of the project. */
 function spoilt(t, spoil) {
   const project = folder(t);
   fs.writeFileSync(path.join(project, 'package.json'), '{}');
@@ -25,26 +25,26 @@ function spoilt(t, spoil) {
   return stdout.startsWith('loaded') ? 'loaded' : JSON.parse(stdout);
 }
 
-test('as it is, it loads', (t) => {
+test('the installed package loads', (t) => {
   assert.equal(spoilt(t, () => {}), 'loaded');
 });
 
-test('no binary for this platform', (t) => {
+test('a missing binary is reported', (t) => {
   const { code, message } = spoilt(t, (at) => fs.rmSync(at, { recursive: true }));
   assert.equal(code, 'ERR_VARTA_NO_BINARY');
   assert.match(message, new RegExp(`${process.platform} ${process.arch}.*${binary}`));
 });
 
-test('a binary that does not load, and why', (t) => {
+test('a binary that cannot be loaded is reported with the cause', (t) => {
   const { code, message, cause } = spoilt(t, (at) => {
     fs.writeFileSync(path.join(at, 'varta.node'), 'this is no library');
   });
   assert.equal(code, 'ERR_VARTA_BINARY');
-  assert.match(message, new RegExp(`${binary} did not load: .*varta.node.*`));
+  assert.match(message, new RegExp(`cannot load the binary of ${binary}: .*varta.node.*`));
   assert.match(cause, /Error/);
 });
 
-test('a binary of another version', (t) => {
+test('a binary of another version is refused', (t) => {
   const { code, message } = spoilt(t, (at) => {
     const manifest = path.join(at, 'package.json');
     const about = JSON.parse(fs.readFileSync(manifest, 'utf8'));

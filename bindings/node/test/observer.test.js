@@ -1,5 +1,5 @@
 'use strict';
-// The observer: what it says, and to whom.
+// The observer: its events, its listeners and its lifetime.
 
 const assert = require('node:assert/strict');
 const dgram = require('node:dgram');
@@ -8,11 +8,11 @@ const fs = require('node:fs');
 const { test } = require('node:test');
 
 const { Observer, ObserverEvent, Origin, Status, Varta } = require('varta');
-const { heard, place, python, script, until } = require('./support');
+const { firstEvent, place, python, script, until } = require('./support');
 
 const LONG = { thresholdMs: 600_000 };
 
-/** Sends datagrams, as hex, each on a line of its standard input, over a Unix socket. */
+/** Sends the datagrams that it reads from standard input, in hex, over a Unix socket. */
 const SENDER = `
 import socket, sys
 out = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -35,32 +35,32 @@ const AGENT = `
   console.log('ready');
 `;
 
-test('stall, recovered, and the exit with its code', async (t) => {
+test('an agent stalls, recovers and exits with a code', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, { thresholdMs: 300 });
   t.after(() => observer.close());
-  const said = [];
-  observer.on('event', (event) => said.push(event));
+  const events = [];
+  observer.on('event', (event) => events.push(event));
   const agent = script(t, AGENT, { args: [path] });
-  await agent.said('ready');
+  await agent.printed('ready');
   agent.child.stdin.write('5\n');
-  await heard(observer, 'stall');
+  await firstEvent(observer, 'stall');
   agent.child.stdin.write('6\n');
-  await heard(observer, 'recovered');
+  await firstEvent(observer, 'recovered');
   const [info] = await until('it to be followed', () => observer.agents());
   assert.equal(info.pid, agent.pid);
-  // Newer releases name their main thread.
+  // Newer releases set the name of the main thread.
   const comm = fs.readFileSync(`/proc/${agent.pid}/comm`, 'utf8').trim();
   assert.equal(info.name, comm);
   assert.equal(info.uid, process.getuid());
   assert.deepEqual([info.beats, info.missed, info.thresholdNs], [2, 0, 300_000_000n]);
   agent.child.stdin.write('exit\n');
-  await heard(observer, 'exit');
+  await firstEvent(observer, 'exit');
 
-  const kinds = said.map((event) => event.kind).filter((kind) => kind !== 'paused');
+  const kinds = events.map((event) => event.kind).filter((kind) => kind !== 'paused');
   assert.deepEqual(kinds.slice(0, 4), ['beat', 'stall', 'recovered', 'beat']);
   assert.equal(kinds.at(-1), 'exit');
-  const [beat, stall] = ['beat', 'stall'].map((kind) => said.find((event) => event.kind === kind));
+  const [beat, stall] = ['beat', 'stall'].map((kind) => events.find((event) => event.kind === kind));
   assert.ok(beat instanceof ObserverEvent);
   assert.deepEqual(
     { ...beat, observerNs: 0n },
@@ -72,35 +72,35 @@ test('stall, recovered, and the exit with its code', async (t) => {
   assert.equal(stall.lastNonce, 1n);
   assert.equal(stall.lastNs, beat.observerNs);
   assert.ok(stall.observerNs - stall.lastNs >= 300_000_000n);
-  const exit = said.at(-1);
+  const exit = events.at(-1);
   assert.deepEqual([exit.cause, exit.code, exit.lastStatus], ['code', 7, Status.Ok]);
   assert.match(String(exit), /agent 1 \(pid \d+\): exit, exit code 7, last status ok$/);
   const { beats, stalls, recoveries, exits } = observer.stats();
   assert.ok(beats === 2 && stalls >= 1 && recoveries >= 1 && exits === 1);
 });
 
-test('a process that is killed exits by its signal', async (t) => {
+test('the exit of a killed process has its signal', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
-  const exit = heard(observer, 'exit');
+  const exit = firstEvent(observer, 'exit');
   const agent = script(t, AGENT, { args: [path] });
-  await agent.said('ready');
+  await agent.printed('ready');
   agent.child.stdin.write('1\n');
-  await heard(observer, 'beat');
+  await firstEvent(observer, 'beat');
   agent.child.kill('SIGKILL');
   const { cause, signal, code } = await exit;
   assert.deepEqual([cause, signal, code], ['signal', 9, undefined]);
 });
 
-test('rubbish, and a frame in another\'s name', async (t) => {
+test('invalid frames and frames with another pid are reported', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
-  const decode = heard(observer, 'decode');
-  const failure = heard(observer, 'auth-failure');
+  const decode = firstEvent(observer, 'decode');
+  const failure = firstEvent(observer, 'auth-failure');
   const sender = python(t, SENDER, path);
-  await sender.said('ready');
+  await sender.printed('ready');
   sender.child.stdin.write(`${'00'.repeat(32)}\n`);
   sender.child.stdin.write(
     '56410200020000000000000000000000010000000000000000000000e4116baa\n',
@@ -113,31 +113,31 @@ test('rubbish, and a frame in another\'s name', async (t) => {
   assert.deepEqual([stats.badMagic, stats.authFailures, stats.received], [1, 1, 2]);
 });
 
-test('an observer that was stopped says so, and accuses nobody', async (t) => {
+test('a stopped observer reports the pause and no stall', async (t) => {
   const path = place(t);
-  const watching = script(t, `
+  const watcher = script(t, `
     const { Observer } = require('varta');
     const observer = Observer.bind(process.argv[1], { thresholdMs: 3000 });
     observer.on('event', (event) => console.log(event.kind, event.ns ?? ''));
     console.log('bound');
   `, { args: [path] });
-  await watching.said('bound');
+  await watcher.printed('bound');
   const agent = Varta.connectUds(path);
   t.after(() => agent.close());
   const beating = setInterval(() => agent.beat(), 20);
   t.after(() => clearInterval(beating));
-  await watching.said('beat');
-  watching.child.kill('SIGSTOP');
+  await watcher.printed('beat');
+  watcher.child.kill('SIGSTOP');
   const stopped = Date.now();
   await until('more than the threshold to pass', () => Date.now() - stopped > 4500);
-  watching.child.kill('SIGCONT');
-  await watching.said('paused');
-  const ns = /paused (\d+)/.exec(watching.out)[1];
+  watcher.child.kill('SIGCONT');
+  await watcher.printed('paused');
+  const ns = /paused (\d+)/.exec(watcher.out)[1];
   assert.ok(Number(ns) > 3e9, `paused for ${ns}`);
-  assert.ok(!watching.out.includes('stall'), watching.out);
+  assert.ok(!watcher.out.includes('stall'), watcher.out);
 });
 
-test('poll takes one event after the other, and waits for none', async (t) => {
+test('poll returns one event at a time without waiting', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
@@ -151,20 +151,20 @@ test('poll takes one event after the other, and waits for none', async (t) => {
   }
 });
 
-test('what comes before there is a listener is kept for it', async (t) => {
+test('events are kept until there is a listener', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const agent = Varta.connectUds(path);
   t.after(() => agent.close());
   agent.beat(0, 41);
-  await until('it to be heard', () => observer.stats().beats === 1);
+  await until('the beat to be received', () => observer.stats().beats === 1);
   await new Promise(setImmediate);
   const [event] = await once(observer, 'beat');
   assert.equal(event.payload, 41n);
 });
 
-test('for await, until the loop is left; then it begins anew', async (t) => {
+test('a new for await loop can follow one that was left', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
@@ -181,7 +181,7 @@ test('for await, until the loop is left; then it begins anew', async (t) => {
   }
 });
 
-test('a signal ends a loop with an AbortError, in the middle of waiting too', async (t) => {
+test('a signal ends a loop with an AbortError', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
@@ -196,7 +196,7 @@ test('a signal ends a loop with an AbortError, in the middle of waiting too', as
   assert.equal(observer.closed, false);
 });
 
-test('closing ends the loops that wait', async (t) => {
+test('closing ends the waiting loops', async (t) => {
   const observer = Observer.bind(place(t));
   const ended = (async () => {
     for await (const event of observer) assert.fail(event);
@@ -228,7 +228,7 @@ test('Symbol.dispose and Symbol.asyncDispose close', async (t) => {
   assert.ok(first.closed && second.closed);
 });
 
-test('two iterators and a listener all hear everything', async (t) => {
+test('two iterators and a listener all receive every event', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
@@ -250,13 +250,13 @@ test('two iterators and a listener all hear everything', async (t) => {
   }
   const expected = Array.from({ length: 500 }, (_, payload) => payload);
   const [one, other] = await both;
-  // A beat that found a full queue was tried again with the same payload.
+  // A dropped beat was sent again with the same payload.
   assert.deepEqual(one, expected);
   assert.deepEqual(other, expected);
   assert.deepEqual(got.slice(0, 500), expected);
 });
 
-test('a listener that throws is an uncaught exception, and keeps nobody from the rest', async (t) => {
+test('a listener that throws does not stop later events', async (t) => {
   const path = place(t);
   const program = script(t, `
     const { Observer, Varta } = require('varta');
@@ -270,11 +270,11 @@ test('a listener that throws is an uncaught exception, and keeps nobody from the
     });
     for (const payload of [0, 1, 2]) agent.beat(0, payload);
   `, { args: [path] });
-  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, 'beat 0n\ncaught of 0\nbeat 1n\ncaught of 1\nbeat 2n\n');
 });
 
-test('a listener of one kind that throws keeps nothing from those of all kinds', async (t) => {
+test('a listener of one kind that throws does not affect listeners of all kinds', async (t) => {
   const path = place(t);
   const program = script(t, `
     const { Observer, Varta } = require('varta');
@@ -284,22 +284,22 @@ test('a listener of one kind that throws keeps nothing from those of all kinds',
     observer.on('event', ({ kind }) => { console.log(kind); observer.close(); });
     Varta.connectUds(process.argv[1]).beat();
   `, { args: [path] });
-  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, 'beat\ncaught thrown\n');
 });
 
-test('without a handler, what a listener throws ends the process', async (t) => {
+test('an uncaught exception in a listener ends the process', async (t) => {
   const path = place(t);
   const program = script(t, `
     const { Observer, Varta } = require('varta');
     Observer.bind(process.argv[1]).on('beat', () => { throw new Error('thrown by a listener'); });
     Varta.connectUds(process.argv[1]).beat();
   `, { args: [path] });
-  assert.equal((await program.ended()).code, 1);
+  assert.equal((await program.exited()).code, 1);
   assert.match(program.err, /thrown by a listener/);
 });
 
-test('while the main loop is busy nothing is lost', async (t) => {
+test('no beat is lost while the event loop is busy', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
@@ -314,12 +314,12 @@ test('while the main loop is busy nothing is lost', async (t) => {
     });
     console.log('ready');
   `, { args: [path] });
-  await agent.said('ready');
+  await agent.printed('ready');
   agent.child.stdin.write('go\n');
-  // Nothing else happens in this loop until it has sent for a second.
+  // Block this loop until the agent has sent for a second.
   const end = Date.now() + 1500;
   while (Date.now() < end);
-  await agent.said('sent');
+  await agent.printed('sent');
   const sent = Number(/sent (\d+)/.exec(agent.out)[1]);
   const payloads = [];
   observer.on('beat', (event) => payloads.push(Number(event.payload)));
@@ -328,10 +328,10 @@ test('while the main loop is busy nothing is lost', async (t) => {
   assert.deepEqual([beats, kernelDrops], [sent, 0]);
   assert.equal(payloads.length + skipped, sent);
   assert.deepEqual(payloads, payloads.map((_, index) => index));
-  assert.ok(payloads.length >= Math.min(sent, 65_536), `${payloads.length} of ${sent} were told`);
+  assert.ok(payloads.length >= Math.min(sent, 65_536), `${payloads.length} of ${sent} were emitted`);
 });
 
-test('a full backlog skips beats, counts them, and keeps verdicts', async (t) => {
+test('a full backlog skips and counts beats but keeps verdicts', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, { ...LONG, backlog: 256 });
   t.after(() => observer.close());
@@ -340,16 +340,16 @@ test('a full backlog skips beats, counts them, and keeps verdicts', async (t) =>
     const agent = Varta.connectUds(process.argv[1]);
     for (let sent = 0; sent < 1000;) sent += agent.beat(0, sent).isSent;
   `, { args: [path] });
-  await agent.ended();
+  await agent.exited();
   await until('it to be gone', () => observer.stats().exits === 1);
-  const said = [];
-  observer.on('event', ({ kind }) => said.push(kind));
-  await until('the exit', () => said.includes('exit'));
-  assert.equal(said.length, 257);
+  const events = [];
+  observer.on('event', ({ kind }) => events.push(kind));
+  await until('the exit', () => events.includes('exit'));
+  assert.equal(events.length, 257);
   assert.equal(observer.stats().skipped, 1000 - 256);
 });
 
-test('an iterator that nobody reads holds no more than it should', async (t) => {
+test('an iterator that is not read queues a bounded number of events', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
@@ -359,29 +359,29 @@ test('an iterator that nobody reads holds no more than it should', async (t) => 
   for (let sent = 0; sent < 2000; sent += 1) {
     await until('room', () => agent.beat(0, sent).isSent);
   }
-  await until('all to be heard', () => observer.stats().beats === 2000);
+  await until('all beats to be received', () => observer.stats().beats === 2000);
   for (let next = 0; next < 2000; next += 1) {
     assert.equal((await events.next()).value.payload, BigInt(next));
   }
   await events.return();
 });
 
-test('each agent may have a threshold of its own', async (t) => {
+test('each agent may have its own threshold', async (t) => {
   const path = place(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const agent = Varta.connectUds(path);
   t.after(() => agent.close());
-  const beat = heard(observer, 'beat');
+  const beat = firstEvent(observer, 'beat');
   agent.beat();
   const number = (await beat).agent;
   assert.equal(observer.setThreshold(number + 1, 50), false);
-  const stall = heard(observer, 'stall');
+  const stall = firstEvent(observer, 'stall');
   assert.equal(observer.setThreshold(number, 50), true);
   assert.equal((await stall).agent, number);
 });
 
-test('a script that only holds an unref\'d observer ends by itself; a ref\'d one does not', async (t) => {
+test('an observer keeps the process running unless unref is called', async (t) => {
   const code = `
     const { Observer } = require('varta');
     const observer = Observer.bind(process.argv[1]).unref();
@@ -390,13 +390,13 @@ test('a script that only holds an unref\'d observer ends by itself; a ref\'d one
     setTimeout(() => console.log('still here'), 300).unref();
   `;
   const free = script(t, code, { args: [place(t)] });
-  assert.deepEqual(await free.ended(), { code: 0, signal: null }, free.err);
+  assert.deepEqual(await free.exited(), { code: 0, signal: null }, free.err);
   assert.equal(free.out, '');
   const held = script(t, code, { args: [place(t), 'held'] });
-  await held.said('still here');
+  await held.printed('still here');
 });
 
-test('the socket is its owner\'s alone, or as told, and taken only when free', (t) => {
+test('the socket has its configured mode and is bound only if it is free', (t) => {
   const path = place(t);
   const observer = Observer.bind(path);
   assert.equal(fs.statSync(path).mode & 0o777, 0o600);
@@ -414,18 +414,18 @@ test('the socket is its owner\'s alone, or as told, and taken only when free', (
   assert.throws(() => Observer.bind('/nonexistent/varta.sock'), { code: 'ENOENT' });
 });
 
-test('a process that ends with an observer open leaves no socket, and its own exit code', async (t) => {
+test('process.exit with an open observer removes the socket and keeps the exit code', async (t) => {
   const path = place(t);
   const ending = script(t, `
     const { Observer } = require('varta');
     Observer.bind(process.argv[1]).on('beat', () => {});
     process.exit(5);
   `, { args: [path] });
-  assert.deepEqual(await ending.ended(), { code: 5, signal: null }, ending.err);
+  assert.deepEqual(await ending.exited(), { code: 5, signal: null }, ending.err);
   assert.equal(fs.existsSync(path), false);
 });
 
-test('an observer that cannot be closed at the end keeps no other open', async (t) => {
+test('an observer that cannot be closed at exit does not keep others open', async (t) => {
   const [path, other] = [place(t), place(t)];
   const ending = script(t, `
     const { Observer } = require('varta');
@@ -433,38 +433,38 @@ test('an observer that cannot be closed at the end keeps no other open', async (
     first.close = () => { throw new Error('not this one'); };
     process.exit(5);
   `, { args: [path, other] });
-  assert.notEqual((await ending.ended()).code, 0);
+  assert.notEqual((await ending.exited()).code, 0);
   assert.match(ending.err, /not this one/);
   assert.equal(fs.existsSync(other), false);
 });
 
-test('whatever descriptor is wanting, an observer that is not bound holds nothing', async (t) => {
+test('a failed bind leaks no descriptor', async (t) => {
   const program = script(t, `
     const fs = require('node:fs');
     const { Observer } = require('varta');
     const open = () => fs.readdirSync('/proc/self/fd').length;
     const before = open();
-    const said = [];
-    // One more is left each time.
-    for (let left = 0; said.at(-1) !== 'bound'; left += 1) {
+    const events = [];
+    // One more descriptor is available each time.
+    for (let left = 0; events.at(-1) !== 'bound'; left += 1) {
       const taken = [];
       try { for (;;) taken.push(fs.openSync('/dev/null')); } catch {}
       taken.splice(0, left).forEach((one) => fs.closeSync(one));
       try {
         Observer.bind(process.argv[1]).close();
-        said.push('bound');
+        events.push('bound');
       } catch ({ message }) {
-        said.push(/Too many open files/.test(message) ? 'too many' : message);
+        events.push(/Too many open files/.test(message) ? 'too many' : message);
       }
       taken.forEach((one) => fs.closeSync(one));
     }
-    console.log(said.length > 3, [...new Set(said)].join(), open() - before);
+    console.log(events.length > 3, [...new Set(events)].join(), open() - before);
   `, { args: [place(t)], few: true });
-  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, 'true too many,bound 0\n');
 });
 
-test('what is counted adds up', async (t) => {
+test('the counters add up', async (t) => {
   const observer = Observer.bind([], { udp: '127.0.0.1:0' });
   t.after(() => observer.close());
   const port = Number(observer.addresses[0].split(':')[1]);
@@ -488,7 +488,7 @@ test('what is counted adds up', async (t) => {
   assert.equal(stats.missed, 0n);
 });
 
-test('it advises of a short queue', (t) => {
+test('advice is given for a short queue', (t) => {
   const observer = Observer.bind(place(t), { capacity: 1_000_000 });
   t.after(() => observer.close());
   assert.match(observer.advice, /max_dgram_qlen/);
@@ -497,7 +497,7 @@ test('it advises of a short queue', (t) => {
   assert.equal(network.advice, undefined);
 });
 
-test('quiet, it costs no processor time', async (t) => {
+test('an idle observer uses no processor time', async (t) => {
   const path = place(t);
   const program = script(t, `
     const { Observer, Varta } = require('varta');
@@ -512,7 +512,7 @@ test('quiet, it costs no processor time', async (t) => {
       }, 3000);
     }, 500));
   `, { args: [path] });
-  await program.ended();
-  // One look a second, and what Node itself does; a polling loop would have thousands.
+  await program.exited();
+  // One wake-up per second, and those of Node itself. A polling loop would have thousands.
   assert.ok(Number(program.out) < 300, `${program.out} context switches in three seconds`);
 });

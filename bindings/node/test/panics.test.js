@@ -1,6 +1,6 @@
 'use strict';
-// A panic inside any exported function is a JavaScript error. That none was forgotten is seen in
-// the sources and by provoking one in each.
+// A panic in any exported function becomes a JavaScript error. These tests check the sources, and
+// provoke a panic in each function.
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
@@ -17,14 +17,14 @@ function sources(folder) {
   });
 }
 
-/** Exported by hand, with a guard of its own. */
+/** Exported by hand, with its own guard. */
 const byHand = { name: 'agent_beat', file: path.join(native, 'sys/beat.rs') };
 
 const exported = sources(native).flatMap(([, text]) =>
   [...text.matchAll(/^exported! \{\n(?: {4}\/\/\/.*\n)* {4}fn (\w+)/gm)].map(([, name]) => name))
   .concat(byHand.name);
 
-/** In the project whose native half panics where it is told to. */
+/** Runs code with the native half that panics in the functions that VARTA_PROVOKE names. */
 function provoked(name, code) {
   return spawnSync(process.execPath, ['-e', code], {
     cwd: process.env.VARTA_PROVOKED,
@@ -34,7 +34,7 @@ function provoked(name, code) {
   });
 }
 
-test('the sources export by the guarded macro, and one function by hand', () => {
+test('all but one function are exported with the guarded macro', () => {
   assert.ok(exported.length > 30);
   for (const [file, text] of sources(native)) {
     const attributes = [...text.matchAll(/#\[(?:napi_derive::)?napi\b[^\]]*\]/g)].map(([all]) => all);
@@ -53,7 +53,7 @@ test('the sources export by the guarded macro, and one function by hand', () => 
   }
 });
 
-test('what the binary exports is what the sources do', () => {
+test('the binary exports the functions of the sources', () => {
   const found = provoked('', `
     const native = require(require.resolve('varta').replace('index.js', 'native.js'));
     console.log(Object.keys(native).join());
@@ -113,11 +113,11 @@ const calls = {
   simulated_stats: 'simulated.stats()',
 };
 
-test('a panic in each export is an Error, and the process goes on', async (t) => {
+test('a panic in each export throws an Error and the process continues', async (t) => {
   assert.deepEqual(Object.keys(calls).sort(), [...exported].sort());
   for (const [name, call] of Object.entries(calls)) {
     await t.test(name, () => {
-      // The name is set late, so that what comes before the call goes well.
+      // The name is set late, so that the calls before this one succeed.
       const { status, signal, stdout, stderr } = provoked('', `
         const { Frame, Observer, Varta, classifySendError, crc32c, panic, secure, v1 } =
           require('varta');
@@ -139,9 +139,9 @@ test('a panic in each export is an Error, and the process goes on', async (t) =>
       `);
       assert.deepEqual([status, signal], [0, null], stderr);
       const expected = {
-        // An observer that fails says so as an event.
+        // A failed observer reports that as an event.
         observer_take: /^as an event ERR_VARTA_PANIC\nnothing was thrown\n$/,
-        // Last words hide nothing of what they are about.
+        // A failure of last words does not hide the error.
         words_say: /^true undefined not this one\n$/,
       };
       assert.match(
@@ -153,7 +153,7 @@ test('a panic in each export is an Error, and the process goes on', async (t) =>
   }
 });
 
-test('an agent in which something panicked is closed', () => {
+test('an agent is closed after a panic', () => {
   const { stdout, stderr } = provoked('', `
     const { Varta } = require('varta');
     const agent = Varta.connect('/nonexistent/varta.sock');
@@ -165,7 +165,7 @@ test('an agent in which something panicked is closed', () => {
   assert.equal(stdout, 'ERR_VARTA_PANIC\nERR_VARTA_CLOSED\n', stderr);
 });
 
-test('a panic in the observer\'s thread is an error event, and the end of the observer', () => {
+test('a panic in the observer\'s thread emits an error event and closes the observer', () => {
   const { status, stdout, stderr } = provoked('thread', `
     const { Observer } = require('varta');
     const observer = Observer.bind([], { udp: '127.0.0.1:0' });
@@ -179,7 +179,7 @@ test('a panic in the observer\'s thread is an error event, and the end of the ob
   assert.equal(stdout, 'ERR_VARTA_PANIC true\nclosed\nERR_VARTA_PANIC\n');
 });
 
-test('an observer that can neither be heard nor closed says so, and holds no process', () => {
+test('an observer that can be neither polled nor closed throws and does not keep the process running', () => {
   const { status, stdout, stderr } = provoked('', `
     const { Observer } = require('varta');
     const observer = Observer.bind([], { udp: '127.0.0.1:0' });
@@ -191,7 +191,7 @@ test('an observer that can neither be heard nor closed says so, and holds no pro
   assert.match(stdout, /^as an event .*in observer_take\nthrown .*in observer_close\n$/);
 });
 
-test('what is published has no such hook', () => {
+test('the published binary cannot be made to panic', () => {
   const modules = path.join(path.dirname(__dirname), 'node_modules');
   const [binary] = fs.readdirSync(modules).filter((name) => name.startsWith('varta-'));
   const bytes = fs.readFileSync(path.join(modules, binary, 'varta.node'));

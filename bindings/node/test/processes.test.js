@@ -1,5 +1,5 @@
 'use strict';
-// Processes of Node's own making: child_process.fork and cluster.
+// Processes that child_process.fork and cluster create.
 
 const assert = require('node:assert/strict');
 const { fork } = require('node:child_process');
@@ -7,9 +7,9 @@ const path = require('node:path');
 const { test } = require('node:test');
 
 const { Observer } = require('varta');
-const { heard, place, script, until } = require('./support');
+const { firstEvent, place, script, until } = require('./support');
 
-test('forked children are agents of their own', async (t) => {
+test('forked children are separate agents', async (t) => {
   const at = place(t);
   const observer = Observer.bind(at, { thresholdMs: 600_000 });
   t.after(() => observer.close());
@@ -31,13 +31,13 @@ test('forked children are agents of their own', async (t) => {
   });
 });
 
-test('cluster workers beat, one is killed, and its successor is seen', async (t) => {
+test('the replacement of a killed cluster worker beats', async (t) => {
   const at = place(t);
   const observer = Observer.bind(at, { thresholdMs: 600_000 });
   t.after(() => observer.close());
   const pids = new Set();
   observer.on('beat', ({ pid }) => pids.add(pid));
-  const exit = heard(observer, 'exit');
+  const exit = firstEvent(observer, 'exit');
   const cluster = script(t, `
     const cluster = require('node:cluster');
     const { Varta, beatForever } = require('varta');
@@ -51,9 +51,9 @@ test('cluster workers beat, one is killed, and its successor is seen', async (t)
     }
   `, { args: [at] });
   await until('both workers', () => pids.size === 2);
-  // One that is killed while it asks its primary for a port takes the primary along.
-  await cluster.said('listening 1');
-  await cluster.said('listening 2');
+  // Killing a worker while it requests a port from the primary crashes the primary.
+  await cluster.printed('listening 1');
+  await cluster.printed('listening 2');
   const [victim] = pids;
   assert.notEqual(victim, cluster.pid);
   process.kill(victim, 'SIGKILL');

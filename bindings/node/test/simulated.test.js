@@ -1,5 +1,5 @@
 'use strict';
-// An observer in invented time.
+// The simulated observer, whose clock the test sets.
 
 const assert = require('node:assert/strict');
 const path = require('node:path');
@@ -14,12 +14,12 @@ function beat(pid, nonce, status = 'ok') {
 }
 
 function rest(observer) {
-  const said = [];
-  for (let event = observer.poll(); event; event = observer.poll()) said.push(event);
-  return said;
+  const events = [];
+  for (let event = observer.poll(); event; event = observer.poll()) events.push(event);
+  return events;
 }
 
-test('silence, its end, and an exit', () => {
+test('an agent stalls, recovers and exits', () => {
   const observer = Observer.simulated();
   const sender = { pid: 4321, uid: 0 };
   observer.feed(SECOND, { sender, bytes: beat(4321, 1) });
@@ -42,7 +42,7 @@ test('silence, its end, and an exit', () => {
   assert.deepEqual([beats, stalls, recoveries, exits, received], [2, 1, 1, 1, 2]);
 });
 
-test('a stall is put off and marked while the queue is full', () => {
+test('a stall is delayed and marked deaf while the queue is full', () => {
   const observer = Observer.simulated();
   observer.feed(0, { sender: { pid: 4321, uid: 0 }, bytes: beat(4321, 1) });
   observer.advance(2n * SECOND, { full: true });
@@ -56,7 +56,7 @@ test('a stall is put off and marked while the queue is full', () => {
   assert.throws(() => observer.advance(5n * SECOND, { full: 1 }), TypeError);
 });
 
-test('lateness and suspend are pauses', () => {
+test('lateness and suspension are pauses', () => {
   const observer = Observer.simulated({ pauseAfterMs: 100 });
   observer.late(5n * SECOND, SECOND);
   observer.suspended(60n * SECOND, 50n * SECOND);
@@ -66,21 +66,21 @@ test('lateness and suspend are pauses', () => {
   );
 });
 
-test('networks, thresholds, and who is not admitted', () => {
+test('network senders, thresholds and uids are applied', () => {
   const observer = Observer.simulated({ uids: [1000], capacity: 10 });
   observer.feed(0, { listener: 1, sender: { address: '192.0.2.1' }, bytes: beat(77, 1) });
   observer.feed(0, { sender: { pid: 5, uid: 1001 }, bytes: beat(5, 1) });
-  const [heard] = rest(observer);
-  assert.deepEqual([heard.origin, heard.pid, heard.claimedPid], [3, 0, 77]);
+  const [beat] = rest(observer);
+  assert.deepEqual([beat.origin, beat.pid, beat.claimedPid], [3, 0, 77]);
   assert.equal(observer.agents()[0].address, '192.0.2.1');
   assert.equal(observer.stats().uidRefused, 1);
-  assert.equal(observer.setThreshold(heard.agent, 5), true);
+  assert.equal(observer.setThreshold(beat.agent, 5), true);
   assert.equal(observer.setThreshold(99, 5), false);
   observer.advance(5);
   assert.equal(rest(observer)[0].kind, 'stall');
 });
 
-test('what is truncated, in another namespace, or of a process with a number', () => {
+test('truncated datagrams, namespaces and process numbers are handled', () => {
   const observer = Observer.simulated();
   const sender = { pid: 5, uid: 0, process: 2n ** 60n };
   observer.feed(0, { sender, bytes: beat(5, 1), truncated: true });
@@ -92,7 +92,7 @@ test('what is truncated, in another namespace, or of a process with a number', (
   assert.deepEqual([wrongLength, controlTruncated, namespaceRefused, beats], [1, 1, 1, 1]);
 });
 
-test('a socket that fails, as the native half writes it', () => {
+test('an io event has its errno and code', () => {
   const { Room } = require(path.join(path.dirname(require.resolve('varta')), 'events.js'));
   const room = new Room(1);
   room.words.set([1_500_000_000n, 7n, 0n, 0n, 104n]);
@@ -101,7 +101,7 @@ test('a socket that fails, as the native half writes it', () => {
   assert.equal(String(event), '1.500 s: socket failed, ECONNRESET');
 });
 
-test('numbers beyond 2^53 come through whole', () => {
+test('numbers beyond 2^53 stay exact', () => {
   const observer = Observer.simulated();
   const at = 2n ** 63n + 1n;
   observer.feed(at, { sender: { pid: 5, uid: 0 }, bytes: beat(5, 2n ** 60n + 1n) });

@@ -1,5 +1,5 @@
 'use strict';
-// What tests have in common: places, waiting by condition, and other processes.
+// Helpers: temporary folders, waiting for a condition, and other processes.
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
@@ -10,19 +10,19 @@ const { setTimeout: sleep } = require('node:timers/promises');
 
 const DEADLINE = 60_000;
 
-/** A folder of the test's own, gone with it. */
+/** A temporary folder, which is removed after the test. */
 function folder(t) {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'varta-'));
   t.after(() => fs.rmSync(made, { recursive: true, force: true }));
   return made;
 }
 
-/** A place for a socket. */
+/** The path of a socket in a temporary folder. */
 function place(t) {
   return path.join(folder(t), 'varta.sock');
 }
 
-/** Waits until something is so, and answers with it. */
+/** Waits until a condition is true, and returns its value. */
 async function until(what, condition, deadline = DEADLINE) {
   const end = Date.now() + deadline;
   for (;;) {
@@ -33,8 +33,8 @@ async function until(what, condition, deadline = DEADLINE) {
   }
 }
 
-/** The first event that fits, counted from the call. */
-function heard(observer, fits) {
+/** The first event after this call that matches. */
+function firstEvent(observer, fits) {
   const wanted = typeof fits === 'string' ? (event) => event.kind === fits : fits;
   return new Promise((resolve, reject) => {
     const late = setTimeout(() => {
@@ -51,7 +51,7 @@ function heard(observer, fits) {
   });
 }
 
-/** A process with its output, ended with the test. */
+/** A process with its output, which is killed after the test. */
 class Program {
   constructor(t, command, args, options = {}) {
     const { env, ...rest } = options;
@@ -76,38 +76,38 @@ class Program {
   }
 
   /** Waits until it has printed this. */
-  said(text) {
-    return until(`${JSON.stringify(text)} (it said ${this.out}${this.err})`, () => {
+  printed(text) {
+    return until(`${JSON.stringify(text)} (its output is ${this.out}${this.err})`, () => {
       if (this.out.includes(text)) return true;
       if (this.child.exitCode !== null && this.child.stdout.readableEnded) {
-        throw new Error(`it ended before it said ${text}: ${this.out}${this.err}`);
+        throw new Error(`it exited before it printed ${text}: ${this.out}${this.err}`);
       }
       return false;
     });
   }
 
-  /** Waits for its end. One that has much to do says something now and then. */
-  async ended() {
-    for (let said = -1, turn = 0; said < this.out.length + this.err.length && turn < 10; turn += 1) {
-      said = this.out.length + this.err.length;
+  /** Waits for its exit, as long as it keeps printing something. */
+  async exited() {
+    for (let printed = -1, turn = 0; printed < this.out.length + this.err.length && turn < 10; turn += 1) {
+      printed = this.out.length + this.err.length;
       const late = sleep(DEADLINE, 'late', { ref: false });
       const end = await Promise.race([this.closed, late]);
       if (end !== 'late') return end;
     }
-    throw new Error(`it does not end: ${this.out}${this.err}`);
+    throw new Error(`it does not exit: ${this.out}${this.err}`);
   }
 }
 
-/** A script in a process of its own, which may require what is installed here. */
+/** Runs a script in a new process, which can require the installed packages. */
 function script(t, code, { flags = [], args = [], few = false, ...options } = {}) {
   const command = [process.execPath, ...flags, '-e', code, '--', ...args];
-  // With few descriptors to be had, if so asked.
+  // With a limit on descriptors, if requested.
   if (few) command.unshift('sh', '-c', 'ulimit -n 64; exec "$@"', 'sh');
   const [program, ...rest] = command;
   return new Program(t, program, rest, { cwd: path.dirname(__dirname), ...options });
 }
 
-/** Python, for what Node cannot do: sockets of the user's own. */
+/** Runs Python, for sockets that Node cannot create. */
 function python(t, code, ...args) {
   return new Program(t, 'python3', ['-c', code, ...args]);
 }
@@ -117,4 +117,4 @@ function descriptors() {
   return fs.readdirSync('/proc/self/fd').length;
 }
 
-module.exports = { DEADLINE, Program, descriptors, folder, heard, place, python, script, until };
+module.exports = { DEADLINE, Program, descriptors, firstEvent, folder, place, python, script, until };

@@ -1,12 +1,12 @@
 'use strict';
-// Worker threads: the package in each, and each ended at any moment.
+// Worker threads use the package, and can be terminated at any moment.
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
 const { place, script } = require('./support');
 
-test('a worker has agents and observers of its own', async (t) => {
+test('a worker has its own agents and observers', async (t) => {
   const program = script(t, `
     const { Worker } = require('node:worker_threads');
     const { Observer } = require('varta');
@@ -23,20 +23,20 @@ test('a worker has agents and observers of its own', async (t) => {
       Varta.connectUds(workerData.path).beat(0, 1);
       Varta.connectUds(workerData.own).beat(0, 2);
     \`, { eval: true, workerData: { path, own } });
-    const said = [];
-    const note = (text) => { said.push(text); if (said.length === 3) console.log(said.sort()); };
+    const lines = [];
+    const note = (text) => { lines.push(text); if (lines.length === 3) console.log(lines.sort()); };
     observer.once('beat', ({ payload, nonce }) => { note('main ' + payload); observer.close(); });
     worker.on('message', (payload) => note('worker ' + payload));
     worker.on('exit', (code) => note('exit ' + code));
   `, { args: [place(t), place(t)] });
-  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, "[ 'exit 0', 'main 1', 'worker 2' ]\n");
 });
 
-/** How often; each worker takes some 40 ms to start and to end. */
+/** The number of rounds. Starting and terminating a worker takes about 40 ms. */
 const ROUNDS = Number(process.env.VARTA_ROUNDS ?? 100);
 
-test('eight workers are ended a hundred times, in the middle of waiting and of hearing', async (t) => {
+test('workers can be terminated while they wait and receive', async (t) => {
   const program = script(t, `
     const { Worker } = require('node:worker_threads');
     const fs = require('node:fs');
@@ -65,7 +65,7 @@ test('eight workers are ended a hundred times, in the middle of waiting and of h
       });
       const failed = new Promise((_, reject) => worker.on('error', reject));
       const up = new Promise((resolve) => worker.once('message', resolve));
-      // Some are ended while they load.
+      // Some are terminated while they load.
       if (round % 5 !== 0) await Promise.race([up, failed]);
       await worker.terminate();
       rounds += 1;
@@ -82,9 +82,9 @@ test('eight workers are ended a hundred times, in the middle of waiting and of h
       console.log('ended', names().filter((name) => name === 'varta-observer\\n').length, count() - before);
     })();
   `, { args: [place(t)] });
-  assert.deepEqual(await program.ended(), { code: 0, signal: null }, program.err);
+  assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   const [, threads, descriptors] = /ended (\d+) (-?\d+)/.exec(program.out);
   assert.equal(Number(threads), 0);
-  // Node keeps some of its own for workers.
+  // Node itself keeps some descriptors for workers.
   assert.ok(Number(descriptors) < 50, `${descriptors} descriptors more than before`);
 });

@@ -1,8 +1,8 @@
 'use strict';
-// Builds the two packages as they are published, and installs them into an empty project,
-// which is what the tests, the conformance runner and the benchmark use.
+// Builds the two packages in their published form and installs them into an empty project. The
+// tests, the conformance runner and the benchmark use that project.
 //
-//   node tool/build.js     prints where the project is
+//   node tool/build.js     builds, and prints the path of the project
 
 const { spawnSync } = require('node:child_process');
 const { createHash } = require('node:crypto');
@@ -32,7 +32,7 @@ function build() {
   return project;
 }
 
-/** The native half; `features` are for tests alone. Answers with the library's path. */
+/** Compiles the native half and returns the path of the library. `features` are only for tests. */
 function compile(features = [], profile = ['--release']) {
   const cargo = process.env.CARGO ?? 'cargo';
   const messages = run(cargo, [
@@ -44,7 +44,7 @@ function compile(features = [], profile = ['--release']) {
   return JSON.parse(artifacts.at(-1)).filenames.find((name) => name.endsWith('.so'));
 }
 
-/** A folder with the package that users name. */
+/** Creates the folder of the main package, which users install. */
 function mainPackage() {
   const folder = path.join(made, 'varta');
   fs.rmSync(folder, { recursive: true, force: true });
@@ -56,14 +56,14 @@ function mainPackage() {
   return folder;
 }
 
-/** A folder with the package of this platform around a library. */
+/** Creates the folder of the package for this platform, which contains the library. */
 function platformPackage(library) {
   const name = `varta-${platform}`;
   const folder = path.join(made, name);
   const about = {
     name,
     version,
-    description: `The binary of varta for ${platform}`,
+    description: `The varta binary for ${platform}`,
     license: 'MIT OR Apache-2.0',
     main: './varta.node',
     files: ['varta.node', 'LICENSE-*', 'THIRD-PARTY-NOTICES'],
@@ -88,7 +88,7 @@ function writePackage(folder, about) {
   }
 }
 
-/** Packs a folder as for publishing. */
+/** Packs a folder as npm does for publishing. */
 function pack(folder) {
   const [{ filename }] = JSON.parse(
     run('npm', ['pack', '--json', '--pack-destination', made, folder], here),
@@ -102,7 +102,7 @@ function hashOf(files) {
   return hash.digest('hex');
 }
 
-/** What a program prints; its errors are seen, and end this one. */
+/** Runs a program and returns its output. Its stderr is passed through, and a failure throws. */
 function run(program, args, cwd) {
   const { error, status, stdout } = spawnSync(program, args, {
     cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 1 << 28,

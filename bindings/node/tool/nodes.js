@@ -1,6 +1,6 @@
 'use strict';
-// Releases of Node besides the one that runs this. npm has packages that carry the program;
-// tool/nodes/ says which of them, and what they must hash to.
+// Other releases of Node. npm has packages that contain the program; tool/nodes/ pins their
+// versions and hashes.
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
@@ -16,17 +16,17 @@ const stamp = path.join(place, 'stamp');
 
 const own = process.versions.node.split('.')[0];
 
-/** The major versions that are tested besides this one. */
+/** The major versions that are tested in addition to this one. */
 const others = Object.keys(require('./nodes/package.json').dependencies)
   .map((name) => name.split('-')[1])
   .filter((major) => major !== own);
 
-/** The program of a major version, once it is fetched. */
+/** The path of the program of a major version, after it was fetched. */
 function programOf(major) {
   return path.join(place, 'node_modules', `node-${major}`, 'bin/node');
 }
 
-/** Fetches what is not here yet, beside whatever else goes on. */
+/** Fetches the missing releases in the background. */
 async function fetch() {
   const wanted = fs.readFileSync(lock, 'utf8');
   if (fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === wanted) return;

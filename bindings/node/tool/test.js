@@ -1,8 +1,8 @@
 'use strict';
-// Runs the tests against the packages as they are published, installed into an empty project.
+// Runs the tests against the packages in their published form, installed into an empty project.
 //
-//   node tool/test.js              all of test/, and the core of it in other releases of Node
-//   node tool/test.js FILE …       some of it, in this Node
+//   node tool/test.js              run all tests, and the core ones in other releases of Node
+//   node tool/test.js FILE …       run these tests in this Node
 
 const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
@@ -13,13 +13,13 @@ const nodes = require('./nodes');
 
 const provoked = path.join(made, 'provoked');
 
-/** What may differ from one release to the next: loading, threads, signals, the event loop. */
+/** Tests of what may differ between releases: loading, threads, signals, the event loop. */
 const CORE = [
   'agent', 'beat-forever', 'exports', 'hostile', 'last-words', 'loader', 'observer', 'processes',
   'simulated', 'workers',
 ].map((name) => path.join('test', `${name}.test.js`));
 
-/** The same project with a native half that panics where it is told to. */
+/** A copy of the project whose native half panics in the functions that VARTA_PROVOKE names. */
 function provoke() {
   fs.rmSync(provoked, { recursive: true, force: true });
   fs.cpSync(path.join(project, 'node_modules'), path.join(provoked, 'node_modules'), {
@@ -34,15 +34,15 @@ function provoke() {
   );
 }
 
-/** Tests stand in the project, so that `require('varta')` finds what is installed there. */
-function place() {
+/** Copies the tests into the project, so that `require('varta')` finds the installed package. */
+function copyTests() {
   for (const part of ['test', 'examples']) {
     fs.rmSync(path.join(project, part), { recursive: true, force: true });
     fs.cpSync(path.join(here, part), path.join(project, part), { recursive: true });
   }
 }
 
-/** Ends this program if they fail. */
+/** Exits if a test fails. */
 function run(program, files, env = {}) {
   const { error, status } = spawnSync(
     program, ['--test', '--test-reporter=spec', '--test-concurrency=2', ...files],
@@ -70,11 +70,11 @@ function everything() {
 }
 
 async function main(asked) {
-  // They are fetched while the native half is built.
+  // Fetch them while the native half is built.
   const fetching = asked.length === 0 ? nodes.fetch().catch((error) => error) : undefined;
   build();
   provoke();
-  place();
+  copyTests();
   run(process.execPath, asked.length > 0 ? asked : everything());
   if (fetching === undefined) return;
 
@@ -86,7 +86,7 @@ async function main(asked) {
   }
   for (const major of nodes.others) {
     console.log(`Node ${major}:`);
-    // Ending workers is most of the work, and a few rounds show whether it can be done.
+    // A few rounds of terminating workers are enough here.
     run(nodes.programOf(major), CORE, { VARTA_ROUNDS: '10' });
   }
   console.log(`tested with Node ${[nodes.own, ...nodes.others].join(', ')}`);

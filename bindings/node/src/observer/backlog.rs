@@ -1,22 +1,22 @@
-//! Events on their way to JavaScript, which may be busy for long.
+//! The queue of events for JavaScript, which may be busy for a long time.
 
 use std::collections::VecDeque;
 
 use varta_observer::{Event, What};
 
-/// Keeps events in order. It is filled by halves: beats and what rubbish leads to go into
-/// the first alone, and are counted where it is full, so that a flood of them pushes no
-/// verdict out; verdicts go into the second too.
+/// Keeps events in order. Beats and the events of invalid datagrams may fill only half of it, and
+/// are counted as skipped beyond that, so that a flood of them displaces no verdict. Verdicts may
+/// fill all of it.
 #[derive(Debug)]
 pub(super) struct Backlog {
     events: VecDeque<Event>,
-    /// How many there are in one half.
+    /// The capacity of one half.
     half: usize,
     skipped: u64,
 }
 
-/// What is kept allocated when JavaScript has caught up.
-const KEPT: usize = 4096;
+/// The capacity that stays allocated when JavaScript has caught up.
+const MIN_CAPACITY: usize = 4096;
 
 impl Backlog {
     pub(super) fn new(half: usize) -> Self {
@@ -31,21 +31,21 @@ impl Backlog {
         }
     }
 
-    /// Whether so many more might not fit.
+    /// Whether a batch of this size might not fit.
     pub(super) fn is_full(&self, batch: usize) -> bool {
         self.events.len() + batch > self.half * 2
     }
 
-    /// The oldest of them.
+    /// Takes the oldest events.
     pub(super) fn take(&mut self, at_most: usize) -> impl Iterator<Item = Event> {
         let count = at_most.min(self.events.len());
         self.events.drain(..count)
     }
 
-    /// Gives memory back after a crowd.
+    /// Frees memory after a burst.
     pub(super) fn shrink(&mut self) {
-        if self.events.is_empty() && self.events.capacity() > KEPT {
-            self.events.shrink_to(KEPT);
+        if self.events.is_empty() && self.events.capacity() > MIN_CAPACITY {
+            self.events.shrink_to(MIN_CAPACITY);
         }
     }
 
@@ -53,7 +53,7 @@ impl Backlog {
         self.events.is_empty()
     }
 
-    /// How many found no room.
+    /// How many events were skipped.
     pub(super) fn skipped(&self) -> u64 {
         self.skipped
     }

@@ -1,9 +1,9 @@
-//! A lock whose holder cannot take it again past one who waits.
+//! A lock that its holder cannot take again before a thread that already waits for it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Whoever wants the value first takes the turn: a thread that lets go and comes back at
-/// once finds the turn taken. For two threads that is fair.
+/// A thread takes the turn before it waits for the value. So a thread that releases the value and
+/// wants it again at once finds the turn taken. This is fair for two threads.
 #[derive(Debug)]
 pub(super) struct Fair<T> {
     turn: Mutex<()>,
@@ -15,7 +15,7 @@ impl<T> Fair<T> {
         Self { turn: Mutex::new(()), value: Mutex::new(value) }
     }
 
-    /// A value that a panic left behind is the holder's to judge.
+    /// After a panic, the caller must decide whether the value is still usable.
     pub(super) fn lock(&self) -> MutexGuard<'_, T> {
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let value = self.value.lock().unwrap_or_else(PoisonError::into_inner);

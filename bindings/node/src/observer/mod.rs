@@ -1,4 +1,4 @@
-//! Observers.
+//! Exports of the observer.
 
 mod backlog;
 mod fair;
@@ -17,11 +17,11 @@ use crate::snapshot::{Agent, Stats};
 use crate::sys::{Bell, words};
 pub(crate) use options::Settings;
 
-/// An observer that is listening, or was.
+/// An observer, open or closed.
 pub struct Handle {
-    /// None once it is closed: then nothing of it is left to be collected.
+    /// None after it was closed.
     watch: Option<Arc<Watch>>,
-    /// Closes it when JavaScript's environment ends, until it is closed.
+    /// The hook that closes it when the JavaScript environment ends. None after it was closed.
     at_end: Option<CleanupEnvHook<Weak<Watch>>>,
 }
 
@@ -32,8 +32,8 @@ impl Handle {
 }
 
 exported! {
-    /// Binds. `wake` is called when there are events to take; `half` is how many beats may
-    /// wait for that.
+    /// Binds an observer. `wake` is called when there are events to take, and `half` is how many
+    /// beats may wait.
     fn observer_bind(
         env: Env,
         settings: Settings,
@@ -45,11 +45,11 @@ exported! {
         let half = usize::try_from(half).unwrap_or(usize::MAX);
         let watch = Watch::start(observer, bell, half).map_err(|error| from_io(&error))?;
         let watch = Arc::new(watch);
-        // A worker may be ended at any time. Its hooks run before what it holds is freed, in
-        // the reverse order of their making, so that the bell is still there.
-        let theirs = Arc::downgrade(&watch);
+        // A worker may be terminated at any time. Its hooks run before its objects are freed,
+        // in reverse order of creation, so the bell still exists then.
+        let weak = Arc::downgrade(&watch);
         let at_end = env
-            .add_env_cleanup_hook(theirs, |watch| {
+            .add_env_cleanup_hook(weak, |watch| {
                 if let Some(watch) = watch.upgrade() {
                     watch.close();
                 }
@@ -60,7 +60,7 @@ exported! {
 }
 
 exported! {
-    /// Fills an array with events, and says how many they are.
+    /// Fills an array with events and returns their number.
     fn observer_take(observer: &External<Handle>, mut room: BigUint64ArraySlice<'_>) -> Result<u32> {
         observer.watch()?.take(words(&mut room))
     }
@@ -75,21 +75,21 @@ exported! {
 }
 
 exported! {
-    /// What has been counted.
+    /// Returns the counters.
     fn observer_stats(observer: &External<Handle>) -> Result<Stats> {
         Ok(Stats::from(&observer.watch()?.with(|observer| observer.stats())?))
     }
 }
 
 exported! {
-    /// Events for which there was no room.
+    /// Returns how many events were skipped.
     fn observer_skipped(observer: &External<Handle>) -> Result<u64> {
         Ok(observer.watch()?.skipped())
     }
 }
 
 exported! {
-    /// Gives an agent a threshold of its own.
+    /// Sets the threshold of one agent.
     fn observer_set_threshold(
         observer: &External<Handle>,
         agent: BigInt,
@@ -101,7 +101,7 @@ exported! {
 }
 
 exported! {
-    /// The UDP addresses it listens at.
+    /// Returns the UDP addresses on which it listens.
     fn observer_addresses(observer: &External<Handle>) -> Result<Vec<String>> {
         observer.watch()?.with(|observer| {
             Ok(observer.udp_addresses().map(|address| address.to_string()).collect())
@@ -110,14 +110,14 @@ exported! {
 }
 
 exported! {
-    /// What the operator should know.
+    /// Returns advice for the operator, if there is any.
     fn observer_advice(observer: &External<Handle>) -> Result<Option<String>> {
         observer.watch()?.with(|observer| Ok(observer.advice()))
     }
 }
 
 exported! {
-    /// Whether it holds the process, which one that is closed never does.
+    /// Sets whether it keeps the process running. A closed observer never does.
     fn observer_hold(env: Env, observer: &External<Handle>, hold: bool) -> Result<()> {
         match &observer.watch {
             Some(watch) => watch.bell().hold(&env, hold),
@@ -127,7 +127,7 @@ exported! {
 }
 
 exported! {
-    /// Stops listening and frees what it holds.
+    /// Stops listening and frees its resources.
     fn observer_close(env: Env, observer: &mut External<Handle>) -> Result<()> {
         if let Some(watch) = observer.watch.take() {
             watch.close();

@@ -1,4 +1,4 @@
-//! How an observer is to be, as JavaScript says it.
+//! The options of an observer, as `lib/settings.js` passes them.
 
 use std::time::Duration;
 
@@ -8,63 +8,63 @@ use varta_observer::{Builder, Rate, Uids};
 
 use crate::agent::{parse, secret, socket_address};
 
-/// So many a second, and so many at once.
+/// A rate limit.
 #[napi(object)]
 #[derive(Debug)]
-pub struct Pace {
-    /// In the long run.
+pub struct RateLimit {
+    /// The sustained rate.
     pub per_second: u32,
-    /// At once.
+    /// The maximum burst.
     pub burst: u32,
 }
 
-impl From<Pace> for Rate {
-    fn from(pace: Pace) -> Self {
-        Self { per_second: pace.per_second, burst: pace.burst }
+impl From<RateLimit> for Rate {
+    fn from(limit: RateLimit) -> Self {
+        Self { per_second: limit.per_second, burst: limit.burst }
     }
 }
 
-/// Everything about an observer; what is absent is left at its default.
+/// All options of an observer. Absent ones keep their default.
 #[napi(object)]
 #[derive(Default)]
 pub struct Settings {
-    /// Where it listens.
+    /// The endpoints on which it listens.
     pub endpoints: Vec<String>,
-    /// Addresses for plain beats, with a port of 0 for one of the kernel's choosing.
+    /// UDP addresses for plain beats. With port 0 the kernel chooses one.
     pub udp: Vec<String>,
-    /// Addresses for sealed beats, the keys of which are given apart.
+    /// UDP addresses for sealed beats.
     pub secure_udp: Vec<String>,
     /// How long an agent may be silent.
     pub threshold_ns: Option<BigInt>,
     /// How late the observer may be.
     pub pause_after_ns: Option<BigInt>,
-    /// How many agents it follows.
+    /// The maximum number of tracked agents.
     pub capacity: Option<u32>,
-    /// The mode of the socket's file.
+    /// The mode of the socket file.
     pub socket_mode: Option<u32>,
-    /// The kernel's buffers.
+    /// The size of the kernel's receive buffers.
     pub receive_buffer: Option<u32>,
-    /// Whose beats count.
+    /// The uids whose beats are accepted.
     pub uids: Option<Vec<u32>>,
-    /// Whether everyone's do.
+    /// Whether beats of any uid are accepted.
     pub any_uid: bool,
-    /// Whether other pid namespaces are admitted.
+    /// Whether senders in other pid namespaces are accepted.
     pub namespaces: bool,
-    /// Whether version 1 is taken.
+    /// Whether version 1 frames are accepted.
     pub version1: bool,
-    /// Of one agent.
-    pub rate_per_agent: Option<Pace>,
-    /// Of all together.
-    pub rate: Option<Pace>,
-    /// Keys of sealed beats.
+    /// The rate limit of one agent.
+    pub rate_per_agent: Option<RateLimit>,
+    /// The rate limit of all agents together.
+    pub rate: Option<RateLimit>,
+    /// Shared keys of sealed beats.
     pub shared_keys: Vec<Buffer>,
-    /// The key from which each agent's own is derived.
+    /// The key from which the key of each agent is derived.
     pub master_key: Option<Buffer>,
-    /// Where sealed sessions outlive the observer.
+    /// The file that keeps sealed sessions across restarts.
     pub secure_state_file: Option<String>,
-    /// Whether processes are followed to their end.
+    /// Whether process exits are reported.
     pub detect_exits: bool,
-    /// How many descriptors that may take.
+    /// The maximum number of descriptors for that.
     pub descriptors: Option<u32>,
 }
 

@@ -1,5 +1,5 @@
-//! The thread that hears for JavaScript, which may be busy: the kernel queues ten datagrams
-//! and drops the rest, so somebody has to be there always.
+//! The thread that receives datagrams. JavaScript may be busy, and the kernel queues only ten
+//! datagrams and refuses the rest, so they must be received in another thread.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -17,7 +17,7 @@ use crate::failure::{Failure, closed, from_io, named};
 use crate::record;
 use crate::sys::{Bell, Waker, wait};
 
-/// How many events are fetched while nobody else gets to the observer.
+/// How many events are fetched while the observer is locked.
 const BATCH: usize = 64;
 
 /// An observer and the thread that polls it, until both are closed.
@@ -27,17 +27,17 @@ pub(super) struct Watch {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the thread and JavaScript both have.
+/// The state that the thread shares with JavaScript.
 #[derive(Debug)]
 struct Shared {
     observer: Fair<Option<Observer>>,
     backlog: Mutex<Backlog>,
-    /// Why the thread has ended, until JavaScript knows.
+    /// Why the thread has ended, until that is reported to JavaScript.
     failure: Mutex<Option<Failed>>,
     waker: Waker,
     bell: Bell,
     stop: AtomicBool,
-    /// Whether the thread waits for room.
+    /// Whether the thread waits for room in the backlog.
     full: AtomicBool,
 }
 
@@ -48,7 +48,7 @@ enum Failed {
 }
 
 impl Watch {
-    /// Begins to listen; the bell rings when there are events to take.
+    /// Starts the thread. The bell rings when there are events to take.
     pub(super) fn start(observer: Observer, bell: Bell, half: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             observer: Fair::new(Some(observer)),
@@ -59,10 +59,10 @@ impl Watch {
             stop: AtomicBool::new(false),
             full: AtomicBool::new(false),
         });
-        let theirs = Arc::clone(&shared);
+        let for_thread = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("varta-observer".to_owned())
-            .spawn(move || theirs.run())?;
+            .spawn(move || for_thread.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -70,19 +70,19 @@ impl Watch {
         &self.shared.bell
     }
 
-    /// Writes the oldest events and says how many. When there are none left, and never will
-    /// be, the reason is the error, once.
+    /// Writes the oldest events and returns their number. If the thread has failed and no events
+    /// are left, returns its error, once.
     pub(super) fn take(&self, room: &mut [u64]) -> Result<u32, Failure> {
         self.shared.bell.answered();
         let mut backlog = lock(&self.shared.backlog);
         let taken = record::write(backlog.take(room.len() / record::WORDS), room);
         backlog.shrink();
-        let over = backlog.is_empty();
+        let drained = backlog.is_empty();
         drop(backlog);
         if self.shared.full.swap(false, Ordering::AcqRel) {
             self.shared.waker.wake();
         }
-        if taken == 0 && over {
+        if taken == 0 && drained {
             match lock(&self.shared.failure).take() {
                 Some(Failed::Io(error)) => return Err(from_io(&error)),
                 Some(Failed::Panicked) => {
@@ -94,36 +94,35 @@ impl Watch {
         Ok(taken)
     }
 
-    /// How many events found no room.
+    /// How many events were skipped.
     pub(super) fn skipped(&self) -> u64 {
         lock(&self.shared.backlog).skipped()
     }
 
-    /// Does something with the observer between two polls.
+    /// Calls a function with the observer between two polls.
     pub(super) fn with<R>(
         &self,
-        work: impl FnOnce(&mut Observer) -> io::Result<R>,
+        call: impl FnOnce(&mut Observer) -> io::Result<R>,
     ) -> Result<R, Failure> {
         let mut observer = self.shared.observer.lock();
         let observer = observer.as_mut().ok_or_else(closed)?;
-        let result = work(observer).map_err(|error| from_io(&error));
-        // What was done may have brought a deadline nearer; this sets the timer for which
-        // the thread waits.
+        let result = call(observer).map_err(|error| from_io(&error));
+        // The call may have moved the next deadline forward. This sets the timer that wakes
+        // the thread.
         let _ = observer.as_raw_fd();
         result
     }
 
-    /// Ends the thread, then frees what the observer holds. The second time there is
-    /// nothing to do.
+    /// Ends the thread, then closes the observer. A second call has no effect.
     pub(super) fn close(&self) {
         self.shared.stop.store(true, Ordering::Release);
         self.shared.waker.wake();
         if let Some(thread) = lock(&self.thread).take() {
-            // Its panics are caught and told of.
+            // The thread catches and reports its own panics.
             let _ = thread.join();
         }
         drop(self.shared.observer.lock().take());
-        // There is nobody left to ring.
+        // The thread has ended, so nothing rings the bell any more.
         self.shared.bell.release();
     }
 }
@@ -171,7 +170,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The observer comes late then, and says so by itself.
+    /// The observer is late afterwards, and reports that by itself.
     fn wait_for_room(&self) -> io::Result<()> {
         self.full.store(true, Ordering::Release);
         if lock(&self.backlog).is_full(BATCH) {
@@ -181,7 +180,7 @@ impl Shared {
     }
 }
 
-/// What a panic left behind is whole: nothing that is done under these locks panics midway.
+/// The data is valid after a panic, because no operation under these locks panics halfway.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,5 @@
-//! The one function that is exported by hand, because it is called more than all others: what
-//! napi generates around it would cost an eighth of a beat.
+//! The one function that is exported by hand, because it is called most often: the code that napi
+//! generates would take an eighth of the time of a beat.
 #![allow(unsafe_code, reason = "the API of Node is C")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,13 +11,13 @@ use napi::{Env, JsError, JsValue, sys};
 use crate::agent::Handle;
 use crate::failure::{Failure, named};
 
-/// Adds `agentBeat(agent, status, payload)` to what is exported. It answers as a beat does, but
-/// with undefined where that is 0, which costs nothing to make.
+/// Exports `agentBeat(agent, status, payload)`. It returns the number of the outcome, but
+/// undefined for 0, which costs nothing to create.
 pub(crate) fn export(env: &Env, exports: &mut Object<'_>) -> Result<(), napi::Error> {
     let name = env.create_string("agentBeat")?;
     let mut function = ptr::null_mut();
     // SAFETY: `env` is alive in this call and `function` is written to; the name is optional.
-    let made = unsafe {
+    let created = unsafe {
         sys::napi_create_function(
             env.raw(),
             ptr::null(),
@@ -27,8 +27,8 @@ pub(crate) fn export(env: &Env, exports: &mut Object<'_>) -> Result<(), napi::Er
             &raw mut function,
         )
     };
-    if made != sys::Status::napi_ok {
-        return Err(napi::Error::from_reason("Node cannot make a function"));
+    if created != sys::Status::napi_ok {
+        return Err(napi::Error::from_reason("Node cannot create a function"));
     }
     // SAFETY: all four are alive in this call.
     let set = unsafe { sys::napi_set_property(env.raw(), exports.raw(), name.raw(), function) };
@@ -38,7 +38,7 @@ pub(crate) fn export(env: &Env, exports: &mut Object<'_>) -> Result<(), napi::Er
     Ok(())
 }
 
-/// Whatever panics in here is thrown, as in every other export.
+/// A panic is thrown as an error, as in every other export.
 unsafe extern "C" fn agent_beat(
     env: sys::napi_env,
     info: sys::napi_callback_info,
@@ -47,7 +47,7 @@ unsafe extern "C" fn agent_beat(
         Ok(Ok(0)) => return ptr::null_mut(),
         Ok(Ok(number)) => {
             let mut value = ptr::null_mut();
-            // SAFETY: `env` is alive in this call. Should it fail, the value stays null.
+            // SAFETY: `env` is alive in this call. If it fails, the value stays null.
             unsafe { sys::napi_create_int32(env, number, &raw mut value) };
             return value;
         }
@@ -68,7 +68,7 @@ fn beat(env: sys::napi_env, info: sys::napi_callback_info) -> Result<i32, Failur
     crate::exported::provoke("agent_beat");
     let mut given = [ptr::null_mut(); 3];
     let mut count = given.len();
-    // SAFETY: `env` and `info` are those of this call, and there is room for as many as said.
+    // SAFETY: `env` and `info` are those of this call, and the array has room for `count` values.
     let read = unsafe {
         sys::napi_get_cb_info(
             env,
@@ -82,7 +82,7 @@ fn beat(env: sys::napi_env, info: sys::napi_callback_info) -> Result<i32, Failur
     let [agent, status, payload] = given;
     let mut handle = ptr::null_mut();
     let mut numbers = [0, 0];
-    // SAFETY: the value was given in this call, or is undefined if it was not.
+    // SAFETY: the value was set in this call, or is undefined.
     let is_external = unsafe { sys::napi_get_value_external(env, agent, &raw mut handle) };
     // SAFETY: as above.
     let has_status = unsafe { sys::napi_get_value_uint32(env, status, &raw mut numbers[0]) };
@@ -90,12 +90,12 @@ fn beat(env: sys::napi_env, info: sys::napi_callback_info) -> Result<i32, Failur
     let has_payload = unsafe { sys::napi_get_value_uint32(env, payload, &raw mut numbers[1]) };
     let all = [read, is_external, has_status, has_payload];
     if all.iter().any(|status| *status != sys::Status::napi_ok) {
-        return Err(named("22", "an agent, a status and a payload were expected"));
+        return Err(named("22", "expected an agent, a status and a payload"));
     }
     // SAFETY: every external of this module is an `External`, which begins with its type; the
     // value that holds it is alive in this call, and only this thread uses it.
     let handle = unsafe { External::<Handle>::inner_from_raw_mut(handle) };
-    let handle = handle.ok_or_else(|| named("22", "an agent was expected"))?;
+    let handle = handle.ok_or_else(|| named("22", "expected an agent"))?;
     let [status, payload] = numbers;
     handle.beat(status, payload)
 }

@@ -1,4 +1,4 @@
-//! A call into JavaScript from a thread that owns nothing of it.
+//! Calls a JavaScript function from another thread.
 #![allow(unsafe_code, reason = "the API of Node is C")]
 
 use std::ffi::c_void;
@@ -10,9 +10,8 @@ use napi::{Env, JsValue, sys};
 
 use crate::failure::{Failure, named};
 
-/// Has JavaScript's thread call a function, soon. However often it is rung before that, the
-/// function is called once. Until it is released it holds the function, and by default the
-/// process too.
+/// Makes JavaScript's thread call a function soon. Several rings before that result in one call.
+/// Until it is released it keeps the function alive, and by default the process too.
 #[derive(Debug)]
 pub(crate) struct Bell {
     raw: sys::napi_threadsafe_function,
@@ -20,9 +19,8 @@ pub(crate) struct Bell {
     released: AtomicBool,
 }
 
-// SAFETY: of what `raw` is passed to, `napi_call_threadsafe_function` and
-// `napi_release_threadsafe_function` may be called from any thread; the others take an
-// `Env`, which only JavaScript's thread has.
+// SAFETY: `napi_call_threadsafe_function` and `napi_release_threadsafe_function` may be called from
+// any thread. The other functions that use `raw` need an `Env`, which only JavaScript's thread has.
 unsafe impl Send for Bell {}
 // SAFETY: as above; the rest is atomic.
 unsafe impl Sync for Bell {}
@@ -48,7 +46,7 @@ impl Bell {
                 &raw mut raw,
             )
         };
-        check(status, "make a bell")?;
+        check(status, "create a thread-safe function")?;
         Ok(Self { raw, rung: AtomicBool::new(false), released: AtomicBool::new(false) })
     }
 
@@ -57,8 +55,8 @@ impl Bell {
         if self.rung.swap(true, Ordering::AcqRel) {
             return;
         }
-        // SAFETY: it is not released, as the caller promises. The queue has no bound, so
-        // that this fails only where JavaScript has ended, and nobody is left to tell.
+        // SAFETY: it is not released, as the caller guarantees. The queue is unbounded, so this
+        // fails only after JavaScript has ended, when no call is needed.
         unsafe {
             sys::napi_call_threadsafe_function(
                 self.raw,
@@ -68,12 +66,12 @@ impl Bell {
         }
     }
 
-    /// From now on a ring is a new one.
+    /// The next ring calls the function again.
     pub(crate) fn answered(&self) {
         self.rung.store(false, Ordering::Release);
     }
 
-    /// Whether it holds the process.
+    /// Sets whether it keeps the process running.
     pub(crate) fn hold(&self, env: &Env, hold: bool) -> Result<(), Failure> {
         if self.released.load(Ordering::Acquire) {
             return Ok(());
@@ -84,15 +82,18 @@ impl Bell {
             sys::napi_unref_threadsafe_function
         };
         // SAFETY: it is not released, and `env` shows that this is JavaScript's thread.
-        check(unsafe { apply(env.raw(), self.raw) }, "hold the process")
+        check(
+            unsafe { apply(env.raw(), self.raw) },
+            "change the reference to a thread-safe function",
+        )
     }
 
-    /// Once is enough, further calls do nothing. What is dropped is released too.
+    /// Further calls have no effect. Dropping also releases it.
     pub(crate) fn release(&self) {
         if self.released.swap(true, Ordering::AcqRel) {
             return;
         }
-        // SAFETY: it was not released before, so the one reference it began with is there.
+        // SAFETY: it was not released before, so its initial reference still exists.
         unsafe {
             sys::napi_release_threadsafe_function(
                 self.raw,
@@ -108,14 +109,14 @@ impl Drop for Bell {
     }
 }
 
-/// What Node calls in JavaScript's thread.
+/// Called by Node in JavaScript's thread.
 unsafe extern "C" fn call(
     env: sys::napi_env,
     function: sys::napi_value,
     _context: *mut c_void,
     _data: *mut c_void,
 ) {
-    // So it is while Node shuts down.
+    // Node is shutting down.
     if env.is_null() || function.is_null() {
         return;
     }
@@ -132,9 +133,9 @@ unsafe extern "C" fn call(
     let mut thrown = ptr::null_mut();
     // SAFETY: as above; an exception is pending.
     let taken = unsafe { sys::napi_get_and_clear_last_exception(env, &raw mut thrown) };
-    // Node would let what a listener throws pass with a warning.
+    // By default Node only prints a warning if a listener throws.
     if taken == sys::Status::napi_ok {
-        // SAFETY: `thrown` was given in this call.
+        // SAFETY: `thrown` was set in this call.
         unsafe { sys::napi_fatal_exception(env, thrown) };
     }
 }

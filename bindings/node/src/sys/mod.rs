@@ -1,4 +1,4 @@
-//! What needs `unsafe`: waiting, signals, and the call into JavaScript from a thread.
+//! Code that needs `unsafe`: waiting, signals, and calls into JavaScript from a thread.
 
 mod beat;
 mod bell;

@@ -1,4 +1,4 @@
-//! Waiting for a descriptor, in a way that can be ended from another thread.
+//! Waits for a descriptor, such that another thread can end the wait.
 #![allow(unsafe_code, reason = "system calls")]
 
 use std::fs::File;
@@ -16,19 +16,19 @@ impl Waker {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: the descriptor was made here and is nobody else's.
+        // SAFETY: the descriptor was created here and has no other owner.
         let owned = unsafe { OwnedFd::from_raw_fd(fd) };
         Ok(Self(owned.into()))
     }
 
-    /// Ends the wait that is under way, or else the next.
+    /// Ends the current wait, or else the next one.
     pub(crate) fn wake(&self) {
-        // It fails only when so many wakings are pending that one more changes nothing.
+        // This fails only if the counter is at its maximum, and then the wait ends anyway.
         let _ = (&self.0).write(&1_u64.to_ne_bytes());
     }
 
-    fn answered(&self) {
-        // It fails only when there was no waking to take away.
+    fn reset(&self) {
+        // This fails only if the counter is already 0.
         let _ = (&self.0).read(&mut [0; 8]);
     }
 }
@@ -36,7 +36,7 @@ impl Waker {
 /// Waits until a descriptor is readable, if one is given, or until woken.
 pub(crate) fn wait(descriptor: Option<RawFd>, waker: &Waker) -> io::Result<()> {
     let slot = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // A negative descriptor is passed over.
+    // poll ignores a negative descriptor.
     let mut slots = [slot(waker.0.as_raw_fd()), slot(descriptor.unwrap_or(-1))];
     // SAFETY: the pointer and the count are those of an array that outlives the call.
     let ready = unsafe { libc::poll(slots.as_mut_ptr(), 2, -1) };
@@ -45,7 +45,7 @@ pub(crate) fn wait(descriptor: Option<RawFd>, waker: &Waker) -> io::Result<()> {
         return if error.kind() == io::ErrorKind::Interrupted { Ok(()) } else { Err(error) };
     }
     if slots[0].revents != 0 {
-        waker.answered();
+        waker.reset();
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-"""Try varta without writing code: run `python -m varta watch /run/user/1000/varta.sock`, and in another
+"""Try varta without code: run `python -m varta watch /run/user/1000/varta.sock`, and in another
 terminal `python -m varta beat /run/user/1000/varta.sock`."""
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ class BeatOutcome(_Frozen):
 
 
 class DecodeError(Exception):
-    """Why 32 bytes are not a valid frame. `kind` is the same name in every language, like BadCrc."""
+    """Why 32 bytes are not a valid frame. `kind` is a name like BadCrc."""
 
     kind: str
 
