@@ -1,6 +1,6 @@
-"""Compiles the tests of a published crate with a manifest of ours, and runs them.
+"""Compiles the tests of a crate of varta 0.2 with our own manifest, and runs them.
 
-The test files stay where cargo has put them.
+The test files stay in the registry folder of cargo.
 """
 
 import json
@@ -15,16 +15,16 @@ import peers
 
 PLACE = peers.TARGET / "compat"
 
-# These tests have deadlines of their own, and the machine may be busy: so often one may be run.
+# How often a test is tried. These tests have deadlines, and the machine may be busy.
 ATTEMPTS = 5
 SECONDS = 120
 
-# One that is left out may wait for what never comes.
+# A test that is left out may never finish.
 SECONDS_LEFT_OUT = 5
 
 
 def shipped(crate: Path) -> set[str]:
-    """All tests, also those that need a feature, and all examples."""
+    """All tests, including those that need a feature, and all examples."""
     test = r"^ *#\[test\]$.*?^ *fn (\w+)"
     examples = {f"examples/{file.name}" for file in crate.glob("examples/*.rs")}
     return peers.tests(crate, "tests/*.rs", test) | examples
@@ -35,7 +35,7 @@ def package(name: str, manifest: str, crate: Path, files: set[str]) -> Path:
     home = PLACE / name
     home.mkdir(parents=True, exist_ok=True)
     head = f'[package]\nname = "{name}-compat"\nedition = "2021"\n'
-    # Some tests ask for features that no build of ours has.
+    # Some tests need features that our crates do not have.
     rest = '[workspace]\n[profile.dev]\ndebug = 0\n[lints.rust]\nunexpected_cfgs = "allow"\n'
     targets = "".join(
         f'[[{file.split("s/")[0]}]]\nname = "{Path(file).stem}"\npath = "{crate / file}"\n'
@@ -62,7 +62,7 @@ def build(home: Path, features: list[str], **variables: str) -> dict[str, Path]:
 
 
 def run(program: Path, file: str, listed: dict[str, str]) -> dict[str, str]:
-    """Runs the tests of one file, those that are left out one by one. Returns how each ended."""
+    """Runs the tests of one file, those that are left out one by one. Returns their outcomes."""
     names = [test.partition("::")[2] for test in listed if test.startswith(f"{file}::")]
     skips = (word for name in names for word in ("--skip", name))
     outcomes = once(program, SECONDS, *skips)
@@ -71,7 +71,7 @@ def run(program: Path, file: str, listed: dict[str, str]) -> dict[str, str]:
             last = attempt == ATTEMPTS
             outcomes |= once(program, SECONDS, name, show_failure=last)
             if outcomes[name] == "passed":
-                print(f"{file}::{name} passed when it was run for time {attempt}")
+                print(f"{file}::{name} passed in attempt {attempt}")
                 break
     for name in names:
         outcomes |= once(program, SECONDS_LEFT_OUT, name)
@@ -86,10 +86,10 @@ def once(program: Path, seconds: float, *names: str, show_failure: bool = False)
     try:
         text, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        # With it end the daemons that it has started.
+        # This also ends the daemons that it has started.
         os.killpg(process.pid, signal.SIGKILL)
         text, _ = process.communicate()
-    ended = re.findall(r"^test (\w+) \.\.\. (ok|FAILED)$", text, re.MULTILINE)
-    if show_failure and ("FAILED" in text or not ended):
+    results = re.findall(r"^test (\w+) \.\.\. (ok|FAILED)$", text, re.MULTILINE)
+    if show_failure and ("FAILED" in text or not results):
         print(text)
-    return {name: "passed" if word == "ok" else "failed" for name, word in ended}
+    return {name: "passed" if word == "ok" else "failed" for name, word in results}

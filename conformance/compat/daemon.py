@@ -5,7 +5,7 @@ import peers
 
 PACKAGE = "varta-watch 0.2.0"
 
-# Ours always has these.
+# Our daemon always has these.
 FEATURES = ["prometheus-exporter", "secure-udp", "unsafe-plaintext-udp"]
 
 MANIFEST = """
@@ -23,7 +23,7 @@ def shipped() -> set[str]:
 def run(listed: dict[str, str]) -> dict[str, str]:
     files = {test.partition("::")[0] for test in shipped() - set(listed)}
     home = crates.package("daemon", MANIFEST, peers.source("daemon"), files)
-    # Cargo gives the tests of a crate the path of its program in this variable.
+    # Cargo passes the path of the program to the tests of a crate in this variable.
     ours = {"CARGO_BIN_EXE_varta-watch": str(peers.our_daemon())}
     outcomes = {}
     for file, program in crates.build(home, FEATURES, **ours).items():

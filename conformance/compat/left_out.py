@@ -1,4 +1,4 @@
-"""The tests that are left out, and whether that is still right."""
+"""The list of tests that are left out, and checks that it is up to date."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ LIST = Path(__file__).with_name("left-out.json")
 
 
 class Unusable(Exception):
-    """The list does not fit the tests that are shipped; the message says how."""
+    """The list does not match the shipped tests."""
 
 
 def read(suite: str, shipped: set[str]) -> dict[str, str]:
-    """The tests that are left out, each with its reason. A file stands for all tests in it."""
+    """The tests that are left out, each with its reason. An entry may be a whole file."""
     listed = {}
     for group in json.loads(LIST.read_text())[suite]:
         for entry in group["tests"]:
@@ -23,7 +23,7 @@ def read(suite: str, shipped: set[str]) -> dict[str, str]:
 
 
 def compare(shipped: set[str], listed: dict[str, str], outcomes: dict[str, str]) -> list[str]:
-    """What is not as it should be. A test without an outcome was not compiled or not run."""
+    """Returns the problems. A test without an outcome was not compiled or not run."""
     problems = [f"{test} ran, but was not found in the source" for test in set(outcomes) - shipped]
     for test in shipped:
         outcome = outcomes.get(test, "not run")

@@ -1,4 +1,4 @@
-"""The published packages, and the tests in them."""
+"""The packages of varta 0.2, and the tests in them."""
 
 import os
 import re
@@ -10,7 +10,7 @@ TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 
 
 def source(name: str) -> Path:
-    """The folder of a published package."""
+    """The source folder of a package."""
     return Path(output([ROOT / "tools/peers", f"{name}-source"]).strip())
 
 

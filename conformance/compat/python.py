@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import peers
 
-PACKAGE = "varta 0.2.0 of PyPI"
+PACKAGE = "varta 0.2.0 from PyPI"
 SECONDS = 300
 
 
@@ -45,6 +45,6 @@ def pytest(python: str, *arguments: str, **settings: object) -> dict[str, str]:
         file = case.get("classname", "").replace(".", "/")
         test = f"{file}.py::{case.get('name', '').split('[')[0]}"
         bad = [child.tag for child in case if child.tag in ("failure", "error", "skipped")]
-        # Of a test with parameters, one that is bad is enough.
+        # A test with parameters fails if one of its cases fails.
         outcomes[test] = bad[0] if bad else outcomes.get(test, "passed")
     return outcomes

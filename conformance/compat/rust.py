@@ -8,7 +8,7 @@ import peers
 PACKAGE = "varta-client 0.2.0"
 FEATURES = ["udp", "secure-udp", "panic-handler"]
 
-# What docs/rust.md tells the reader to write comes before these.
+# Preceded by the lines that docs/rust.md documents.
 MANIFEST = """
 varta-vlp = { path = "varta-vlp" }
 [features]
@@ -29,7 +29,7 @@ varta = {{ path = "{peers.ROOT}/core" }}
 
 
 def documented(language: str) -> str:
-    """The block of code in a language that tells how to switch."""
+    """Returns the code block in that language from the section of docs/rust.md about switching."""
     page = (peers.ROOT / "docs/rust.md").read_text()
     _, _, section = page.partition("## Switching from varta-client 0.2\n")
     (code,) = re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
@@ -51,7 +51,7 @@ def run(listed: dict[str, str]) -> dict[str, str]:
     outcomes = {}
     for file, program in crates.build(home, FEATURES).items():
         if file.startswith("examples/"):
-            outcomes[file] = "passed"  # Most run for ever: that they compile is enough.
+            outcomes[file] = "passed"  # Most never exit, so it is enough that they compile.
         else:
             outcomes |= crates.run(program, file, listed)
     return outcomes

@@ -1,7 +1,7 @@
-"""A pytest plugin with which the test files of the Python package varta 0.2 can be imported.
+"""A pytest plugin that makes the test files of the Python package varta 0.2 importable.
 
-They import private modules of that package at their top. Here those modules exist, but what is in
-them fails when it is used, except for the two names that have a public counterpart.
+They import private modules of that package. This plugin creates these modules. Their names fail
+when they are used, except for two that have a public counterpart.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""An agent on strings."""
+"""Runs an agent program and records what it did."""
 
 import os
 import queue
@@ -7,75 +7,75 @@ import subprocess
 import threading
 from enum import Enum
 
-from log import Account, Disagreement
+from log import Log, Mismatch
 
 PATIENCE = 60.0
 CHILD = [("ok", 101), ("degraded", 102)]
 
 
 class Child(Enum):
-    """What an agent does in a forked child; all but the first are defects of published parts."""
+    """How an agent behaves in a forked child. All but the first are defects of varta 0.1 and 0.2."""
 
-    COUNTS_ANEW = ""
-    GOES_ON = "its forked child does not count anew"
-    UNHEARD = "its forked child is told Sent, but sealed with its parent's key: nobody can open it"
+    COUNTS_FROM_ONE = ""
+    KEEPS_COUNTING = "its forked child does not count from 1"
+    UNREADABLE = "its forked child seals with its parent's key, so its beats cannot be opened"
 
 
-class Puppet:
-    """An agent that does as it is told, and what it has done so far."""
+class Agent:
+    """An agent program, and the log of what it has done so far."""
 
     def __init__(self, command: list[str], endpoint: str):
         self.process = subprocess.Popen(
             [*command, endpoint], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.answers: queue.Queue[str] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        self.did = Account()
+        threading.Thread(target=self._read, daemon=True).start()
+        self.log = Log()
         self.nonce = 0
         try:
             self.pid = int(self._answer("ready").split()[1])
-        except Disagreement:
+        except Mismatch:
             self.kill()
             raise
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         for line in self.process.stdout:
             self.answers.put(line.rstrip())
         self.answers.put("")
 
-    def _answer(self, asked: str) -> str:
+    def _answer(self, command: str) -> str:
         try:
             answer = self.answers.get(timeout=PATIENCE)
         except queue.Empty:
-            raise Disagreement(f"the agent does not answer {asked!r}") from None
+            raise Mismatch(f"the agent does not answer {command!r}") from None
         if not answer:
-            raise Disagreement(f"the agent ended at {asked!r}: {self.process.stderr.read()}")
+            raise Mismatch(f"the agent exited at {command!r}: {self.process.stderr.read()}")
         return answer
 
-    def _tell(self, command: str) -> str:
+    def _send(self, command: str) -> str:
         self.process.stdin.write(command + "\n")
         self.process.stdin.flush()
         return self._answer(command)
 
     def beat(self, beats: list[tuple[str, int]]) -> None:
         for status, payload in beats:
-            outcome = self._tell(f"beat {status} {payload}")
+            outcome = self._send(f"beat {status} {payload}")
             if outcome.lower() != "sent":
-                raise Disagreement(f"the beat {status} {payload} was {outcome}")
+                raise Mismatch(f"the beat {status} {payload} was {outcome}")
             self.nonce += 1
-            self.did.beats.setdefault(self.pid, []).append((status, payload, self.nonce))
+            self.log.beats.setdefault(self.pid, []).append((status, payload, self.nonce))
 
-    def fork(self, does: Child) -> int:
-        """Leaves a child behind that has beaten, and ends when it is told to."""
-        child, pid, *outcomes = self._tell("fork").split()
+    def fork(self, behavior: Child) -> int:
+        """Forks a child, which beats and waits until `end_child`. Returns its pid."""
+        child, pid, *outcomes = self._send("fork").split()
         if child != "child" or [outcome.lower() for outcome in outcomes] != ["sent"] * len(CHILD):
-            raise Disagreement(f"the child's beats were {outcomes}")
-        first = self.nonce + 1 if does is Child.GOES_ON else 1
-        self.did.beats[int(pid)] = [(*beat, nonce) for nonce, beat in enumerate(CHILD, first)]
+            raise Mismatch(f"the child's beats were {outcomes}")
+        first = self.nonce + 1 if behavior is Child.KEEPS_COUNTING else 1
+        self.log.beats[int(pid)] = [(*beat, nonce) for nonce, beat in enumerate(CHILD, first)]
         return int(pid)
 
     def end_child(self) -> None:
-        self._tell("end")
+        self._send("end")
 
     def kill(self) -> None:
         if self.process.poll() is None:

@@ -1,4 +1,4 @@
-"""Where an agent and an observer meet."""
+"""The endpoint of a cell: its socket, port and key file."""
 
 import secrets
 import socket
@@ -14,12 +14,12 @@ TRANSPORTS = {
     "master": "sealed UDP, master key",
 }
 
-# Ports that the kernel gives to nobody by itself: no socket of another cell is put there meanwhile.
+# Ports below the ephemeral range, so that the kernel assigns none of them to another cell.
 PORTS = count(10_000 + secrets.randbelow(10_000))
 
 
 def free_port() -> int:
-    """Each once, to whichever thread asks."""
+    """Returns an unused port, a different one for each call."""
     while True:
         port = next(PORTS)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe, suppress(OSError):
@@ -28,19 +28,19 @@ def free_port() -> int:
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a cell's agent and observer meet."""
+class Endpoint:
+    """The endpoint of one cell, in its own folder."""
 
     transport: str
     folder: Path
     port: int
 
     @classmethod
-    def make(cls, transport: str, folder: Path) -> "Place":
-        place = cls(transport, folder, free_port())
-        place.key.touch(mode=0o600)
-        place.key.write_text(secrets.token_hex(32) + "\n")
-        return place
+    def make(cls, transport: str, folder: Path) -> "Endpoint":
+        endpoint = cls(transport, folder, free_port())
+        endpoint.key.touch(mode=0o600)
+        endpoint.key.write_text(secrets.token_hex(32) + "\n")
+        return endpoint
 
     @property
     def socket(self) -> Path:
@@ -56,7 +56,7 @@ class Place:
         return self.folder / "key"
 
     @property
-    def endpoint(self) -> str:
+    def url(self) -> str:
         match self.transport:
             case "uds":
                 return str(self.socket)

@@ -1,4 +1,4 @@
-"""What one side has of a cell, and what it means that the other has something else."""
+"""The log of one side of a cell, and how two logs are compared."""
 
 from dataclasses import dataclass, field
 
@@ -8,15 +8,15 @@ UNKNOWN = "exit, cause unknown"
 
 
 @dataclass
-class Account:
-    """What happened, as one side has it: by process, the beats and how it ended."""
+class Log:
+    """The beats and the end of each process, as one side has seen them."""
 
     beats: Beats = field(default_factory=dict)
     ends: dict[int, str] = field(default_factory=dict)
 
-    def agrees(self, expected: "Account") -> bool:
-        """Whether it is the same, but for a cause that nobody could tell in time: a parent that
-        is slow to reap its child keeps it to itself."""
+    def agrees(self, expected: "Log") -> bool:
+        """Whether both logs are equal. An exit may have an unknown cause, because a parent that
+        reaps its child late delays the exit status."""
         ends = {
             pid: expected.ends[pid] if end == UNKNOWN and expected.ends.get(pid) != "silent" else end
             for pid, end in self.ends.items()
@@ -27,10 +27,10 @@ class Account:
     def __str__(self) -> str:
         lines = []
         for pid, beats in sorted(self.beats.items()):
-            said = ", ".join(f"{status} {payload} (nonce {nonce})" for status, payload, nonce in beats)
-            lines.append(f"      {pid}: {said}; {self.ends.get(pid, 'goes on')}")
+            text = ", ".join(f"{status} {payload} (nonce {nonce})" for status, payload, nonce in beats)
+            lines.append(f"      {pid}: {text}; {self.ends.get(pid, 'running')}")
         return "\n".join(lines) or "      nothing"
 
 
-class Disagreement(Exception):
-    """What one side says and the other does not."""
+class Mismatch(Exception):
+    """The logs of both sides differ, or a side failed."""

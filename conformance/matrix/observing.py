@@ -1,4 +1,4 @@
-"""Observers at work: programs that say what they see, and daemons that write it to a file."""
+"""Runs observers: programs that print events, and daemons that write an export file."""
 
 import json
 import signal
@@ -7,48 +7,48 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from log import UNKNOWN, Account, Beats, Disagreement
-from directory import Place
+from log import UNKNOWN, Log, Beats, Mismatch
+from directory import Endpoint
 
 PATIENCE = 60.0
 THRESHOLD_MS = 1000
 
 
-class Watched:
-    """An observer at work, that says each event as a line of JSON."""
+class ObserverProgram:
+    """An observer program, which prints each event as a line of JSON."""
 
     def __init__(self, command: list[str]):
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
-        self.said: list[dict] = []
+        self.events: list[dict] = []
         self.changed = threading.Condition()
         self.ready = False
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._read, daemon=True).start()
         if not self._wait(lambda: self.ready or self.process.poll() is not None) or not self.ready:
             self.process.kill()
-            raise Disagreement(f"the observer does not start: {self.process.stderr.read()}")
+            raise Mismatch(f"the observer does not start: {self.process.stderr.read()}")
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         for line in self.process.stdout:
             with self.changed:
                 if line.startswith("ready"):
                     self.ready = True
                 else:
-                    self.said.append(json.loads(line))
+                    self.events.append(json.loads(line))
                 self.changed.notify_all()
 
-    def _wait(self, met: Callable[[], bool]) -> bool:
+    def _wait(self, condition: Callable[[], bool]) -> bool:
         with self.changed:
-            return self.changed.wait_for(met, PATIENCE)
+            return self.changed.wait_for(condition, PATIENCE)
 
-    def account(self) -> Account:
-        seen = Account()
-        for event in list(self.said):
+    def log(self) -> Log:
+        seen = Log()
+        for event in list(self.events):
             match event:
                 case {"kind": "beat", "pid": pid, "status": status, "payload": payload, "nonce": nonce}:
                     seen.beats.setdefault(pid, []).append((status, payload, nonce))
-                    # Whoever beats has not ended, whatever a slow machine had to say before.
+                    # A process that beats is running, even if it was reported as silent before.
                     seen.ends.pop(pid, None)
                 case {"kind": "exit", "pid": pid, "code": int(code)}:
                     seen.ends[pid] = f"exit {code}"
@@ -60,55 +60,55 @@ class Watched:
                     seen.ends[pid] = "silent"
         return seen
 
-    def hears(self, beats: Beats) -> bool:
-        return self._wait(lambda: self.account().beats == beats)
+    def wait_for_beats(self, beats: Beats) -> bool:
+        return self._wait(lambda: self.log().beats == beats)
 
-    def sees(self, expected: Account) -> bool:
-        return self._wait(lambda: self.account().agrees(expected))
+    def wait_for(self, expected: Log) -> bool:
+        return self._wait(lambda: self.log().agrees(expected))
 
     def counters(self) -> dict:
-        """Ends it; says what it has counted."""
+        """Ends the observer and returns its counters."""
         self.process.stdin.close()
-        if not self._wait(lambda: bool(self.said) and "received" in self.said[-1]):
-            raise Disagreement("the observer does not say what it has counted")
+        if not self._wait(lambda: bool(self.events) and "received" in self.events[-1]):
+            raise Mismatch("the observer does not print its counters")
         self.process.wait(PATIENCE)
-        return self.said[-1]
+        return self.events[-1]
 
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
 
 
-class Exporting:
-    """A daemon at work, that writes an export file."""
+class Daemon:
+    """A daemon, which writes an export file."""
 
-    def __init__(self, command: list[str], place: Place, flags: list[str], *, at_end: bool = False):
-        # Version 0.1 writes when it ends, but says earlier who is stalled: by a command.
+    def __init__(self, command: list[str], endpoint: Endpoint, flags: list[str], *, at_end: bool = False):
+        # Version 0.1 writes the file when it exits, but runs a command for each stall before that.
         self.at_end = at_end
-        self.stalled = place.folder / "stalled"
+        self.stalled = endpoint.folder / "stalled"
         if at_end:
             flags = [*flags, "--recovery-cmd", f"echo {{pid}} >> {self.stalled}"]
-        self.export = place.folder / "export"
-        listen = ["--udp-port", str(place.port), "--udp-bind-addr", "127.0.0.1"]
-        where = {
+        self.export = endpoint.folder / "export"
+        listen = ["--udp-port", str(endpoint.port), "--udp-bind-addr", "127.0.0.1"]
+        listen_flags = {
             "uds": [],
             "udp": [*listen, "--i-accept-plaintext-udp"],
-            "key": [*listen, "--key-file", str(place.key)],
-            "master": [*listen, "--master-key-file", str(place.key)],
+            "key": [*listen, "--key-file", str(endpoint.key)],
+            "master": [*listen, "--master-key-file", str(endpoint.key)],
         }
         self.process = subprocess.Popen(
-            [*command, "--socket", str(place.socket), "--threshold-ms", str(THRESHOLD_MS)]
-            + ["--export-file", str(self.export), *flags, *where[place.transport]],
+            [*command, "--socket", str(endpoint.socket), "--threshold-ms", str(THRESHOLD_MS)]
+            + ["--export-file", str(self.export), *flags, *listen_flags[endpoint.transport]],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        if not self._wait(place.bound):
+        if not self._wait(endpoint.bound):
             self.close()
-            raise Disagreement("the daemon does not start")
+            raise Mismatch("the daemon does not start")
 
-    def _wait(self, met: Callable[[], bool]) -> bool:
+    def _wait(self, condition: Callable[[], bool]) -> bool:
         until = time.monotonic() + PATIENCE
-        while not met():
+        while not condition():
             if time.monotonic() > until or self.process.poll() is not None:
                 return False
             time.sleep(0.02)
@@ -121,8 +121,8 @@ class Exporting:
                 if len(row) >= 6:
                     yield row
 
-    def account(self) -> Account:
-        seen = Account()
+    def log(self) -> Log:
+        seen = Log()
         for _, kind, pid, nonce, status, payload, *_ in self.rows():
             if kind == "beat":
                 beat = (status, int(payload), int(nonce))
@@ -132,16 +132,16 @@ class Exporting:
                 seen.ends[int(pid)] = "silent"
         return seen
 
-    def hears(self, beats: Beats) -> bool:
-        return self.at_end or self._wait(lambda: self.account().beats == beats)
+    def wait_for_beats(self, beats: Beats) -> bool:
+        return self.at_end or self._wait(lambda: self.log().beats == beats)
 
-    def sees(self, expected: Account) -> bool:
+    def wait_for(self, expected: Log) -> bool:
         if self.at_end:
             silent = {str(pid) for pid in expected.ends}
             self._wait(lambda: self.stalled.exists() and silent <= set(self.stalled.read_text().split()))
             self.close()
-            return self.account() == expected
-        return self._wait(lambda: self.account() == expected)
+            return self.log() == expected
+        return self._wait(lambda: self.log() == expected)
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)

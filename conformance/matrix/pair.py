@@ -1,55 +1,55 @@
-"""One cell of the matrix: an agent beats, forks and is killed; an observer says what it saw."""
+"""Runs one cell of the matrix: an agent beats, forks and is killed, and an observer logs it."""
 
 from collections.abc import Callable
 
-from log import Disagreement
-from observing import Exporting, Watched
-from directory import Place
-from agent import CHILD, Child, Puppet
+from log import Mismatch
+from observing import Daemon, ObserverProgram
+from directory import Endpoint
+from agent import CHILD, Child, Agent
 
 BEFORE = [("ok", 1), ("degraded", 4294967295), ("critical", 7), ("ok", 0)]
 AFTER = [("ok", 8), ("ok", 9)]
 
 
-def play(
-    agent: list[str], observe: Callable[[Place], Watched | Exporting], place: Place, child_does: Child
+def run_pair(
+    agent: list[str], observe: Callable[[Endpoint], ObserverProgram | Daemon], endpoint: Endpoint, child_behavior: Child
 ) -> None:
-    """Beats, forks, beats, is killed; the accounts of both sides have to agree."""
-    observer = observe(place)
+    """Runs an agent and an observer. Raises Mismatch if their logs differ."""
+    observer = observe(endpoint)
     try:
-        puppet = Puppet(agent, place.endpoint)
+        program = Agent(agent, endpoint.url)
         try:
-            puppet.beat(BEFORE)
-            child = puppet.fork(child_does)
-            # An observer that looks up each sender has to hear a process while it lives.
-            told = dict(puppet.did.beats)
-            if child_does is Child.UNHEARD:
-                del told[child]
-            agree(observer.hears(told), puppet, observer)
-            puppet.end_child()
-            puppet.beat(AFTER)
-            agree(observer.hears(told), puppet, observer)
+            program.beat(BEFORE)
+            child = program.fork(child_behavior)
+            # An observer that looks up each sender must receive its beats while the process runs.
+            expected = dict(program.log.beats)
+            if child_behavior is Child.UNREADABLE:
+                del expected[child]
+            agree(observer.wait_for_beats(expected), program, observer)
+            program.end_child()
+            program.beat(AFTER)
+            agree(observer.wait_for_beats(expected), program, observer)
         finally:
-            puppet.kill()
-        # An exit is seen where the kernel names the sender, by those who look.
-        exits = place.transport == "uds" and isinstance(observer, Watched)
-        puppet.did.ends = {
-            puppet.pid: "signal 9" if exits else "silent",
+            program.kill()
+        # Exits are detected over Unix sockets, and the daemons do not export them.
+        exits = endpoint.transport == "uds" and isinstance(observer, ObserverProgram)
+        program.log.ends = {
+            program.pid: "signal 9" if exits else "silent",
             child: "exit 0" if exits else "silent",
         }
-        if child_does is Child.UNHEARD:
-            del puppet.did.beats[child], puppet.did.ends[child]
-        agree(observer.sees(puppet.did), puppet, observer)
-        if isinstance(observer, Watched):
-            sent = sum(map(len, puppet.did.beats.values()))
+        if child_behavior is Child.UNREADABLE:
+            del program.log.beats[child], program.log.ends[child]
+        agree(observer.wait_for(program.log), program, observer)
+        if isinstance(observer, ObserverProgram):
+            sent = sum(map(len, program.log.beats.values()))
             counted = observer.counters()
-            unheard = len(CHILD) if child_does is Child.UNHEARD else 0
-            if (counted["beats"], counted["received"]) != (sent, sent + unheard):
-                raise Disagreement(f"{sent} beats were sent, the observer counted {counted}")
+            unreadable = len(CHILD) if child_behavior is Child.UNREADABLE else 0
+            if (counted["beats"], counted["received"]) != (sent, sent + unreadable):
+                raise Mismatch(f"{sent} beats were sent, the observer counted {counted}")
     finally:
         observer.close()
 
 
-def agree(they_do: bool, puppet: Puppet, observer: Watched | Exporting) -> None:
-    if not they_do:
-        raise Disagreement(f"the agent did\n{puppet.did}\n    the observer saw\n{observer.account()}")
+def agree(agreed: bool, program: Agent, observer: ObserverProgram | Daemon) -> None:
+    if not agreed:
+        raise Mismatch(f"the agent sent\n{program.log}\n    the observer received\n{observer.log()}")

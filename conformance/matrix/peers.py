@@ -1,4 +1,4 @@
-"""Who takes part: how each agent and observer is built and called, and what it cannot."""
+"""The agents and observers: how each is built and called, and what it supports."""
 
 import os
 import subprocess
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from observing import THRESHOLD_MS, Exporting, Watched
-from directory import TRANSPORTS, Place
+from observing import THRESHOLD_MS, Daemon, ObserverProgram
+from directory import TRANSPORTS, Endpoint
 from agent import Child
 
 HERE = Path(__file__).resolve().parent
@@ -24,17 +24,17 @@ class Agent:
     command: list[str]
     transports: frozenset[str] = ALL
     version: int = 2
-    child: Child = Child.COUNTS_ANEW
-    # Over these its forked child sends what nobody can open, and is told that it was sent.
-    child_unheard: frozenset[str] = frozenset()
+    child: Child = Child.COUNTS_FROM_ONE
+    # Over these transports the beats of its forked child cannot be opened.
+    child_unreadable: frozenset[str] = frozenset()
 
     def child_over(self, transport: str) -> Child:
-        return Child.UNHEARD if transport in self.child_unheard else self.child
+        return Child.UNREADABLE if transport in self.child_unreadable else self.child
 
 
 @dataclass(frozen=True)
 class Observer:
-    observe: Callable[[Place], Watched | Exporting]
+    observe: Callable[[Endpoint], ObserverProgram | Daemon]
     versions: tuple[int, ...] = (1, 2)
     transports: frozenset[str] = ALL
 
@@ -43,12 +43,12 @@ def cargo(*arguments: object) -> None:
     subprocess.run(["cargo", *map(str, arguments)], cwd=ROOT, check=True)
 
 
-def ours(*command: object) -> Callable[[Place], Watched]:
-    return lambda place: Watched([*map(str, command), place.endpoint, str(THRESHOLD_MS)])
+def ours(*command: object) -> Callable[[Endpoint], ObserverProgram]:
+    return lambda endpoint: ObserverProgram([*map(str, command), endpoint.url, str(THRESHOLD_MS)])
 
 
-def daemon(command: Path | str, flags: list[str], *, at_end: bool = False) -> Callable[[Place], Exporting]:
-    return lambda place: Exporting([str(command)], place, flags, at_end=at_end)
+def daemon(command: Path | str, flags: list[str], *, at_end: bool = False) -> Callable[[Endpoint], Daemon]:
+    return lambda endpoint: Daemon([str(command)], endpoint, flags, at_end=at_end)
 
 
 def watch() -> Path:
@@ -63,9 +63,9 @@ def rust_binaries() -> Path:
 
 @cache
 def wheel_python() -> str:
-    """The Python that the wheel is installed in."""
-    asked = [ROOT / "bindings/python/run", "python", "-c", "import sys; print(sys.executable)"]
-    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()[-1]
+    """The Python in which the wheel is installed."""
+    command = [ROOT / "bindings/python/run", "python", "-c", "import sys; print(sys.executable)"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
 
 
 def python(program: str) -> list[str]:
@@ -93,13 +93,13 @@ def native(source: str) -> str:
     return str(program)
 
 
-def published(name: str) -> str:
-    asked = [ROOT / "tools/peers", name]
-    return subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+def older(name: str) -> str:
+    command = [ROOT / "tools/peers", name]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def agents() -> dict[str, Agent]:
-    client, rust = published("client"), rust_binaries()
+    client, rust = older("client"), rust_binaries()
     return {
         "Rust": Agent([str(rust / "agent")]),
         "Rust, version 1": Agent([str(rust / "agent"), "--v1"], LOCAL, version=1),
@@ -108,9 +108,9 @@ def agents() -> dict[str, Agent]:
         "Python": Agent(python("agent.py")),
         "Node": Agent(node("agent.js")),
         "Node, version 1": Agent([*node("agent.js"), "--v1"], LOCAL, version=1),
-        "published Rust 0.1": Agent([client, "0.1"], LOCAL, version=1, child=Child.GOES_ON),
-        "published Rust 0.2": Agent([client, "0.2"], child_unheard=frozenset({"master"})),
-        "published Python 0.2": Agent([published("python"), str(HERE / "published/agent.py")]),
+        "varta-client 0.1": Agent([client, "0.1"], LOCAL, version=1, child=Child.KEEPS_COUNTING),
+        "varta-client 0.2": Agent([client, "0.2"], child_unreadable=frozenset({"master"})),
+        "Python varta 0.2": Agent([older("python"), str(HERE / "published/agent.py")]),
     }
 
 
@@ -123,8 +123,8 @@ def observers() -> dict[str, Observer]:
         "Python": Observer(ours(*python("observer.py"))),
         "Node": Observer(ours(*node("observer.js"))),
         "varta-watch": Observer(daemon(watch(), ["--accept-version-1", "--export-file-sync-every", "1"])),
-        "published daemon 0.1": Observer(
-            daemon(published("daemon-0.1"), [], at_end=True), (1,), LOCAL
+        "varta-watch 0.1": Observer(
+            daemon(older("daemon-0.1"), [], at_end=True), (1,), LOCAL
         ),
-        "published daemon 0.2": Observer(daemon(published("daemon-0.2"), flags), (2,)),
+        "varta-watch 0.2": Observer(daemon(older("daemon-0.2"), flags), (2,)),
     }

@@ -7,9 +7,9 @@ from table import Cell, axes
 
 COLOURS = {"heard": "#2a9d5c", "partly": "#e0a526", "none": "#c9ced6", "failed": "#d43c3c"}
 WORDS = {
-    "heard": "both accounts agree",
-    "partly": "but for a forked child, a defect of the published part",
-    "none": "the published part cannot",
+    "heard": "both logs agree",
+    "partly": "all but a forked child, a defect of the older part",
+    "none": "not supported by the older part",
     "failed": "failed",
 }
 ACROSS = 2
@@ -20,7 +20,7 @@ Cells = dict[tuple[str, str, str], Cell]
 
 
 def picture(cells: Cells) -> str:
-    """A block for each transport, two side by side, and what the colours mean."""
+    """A block for each transport, in two columns, and a legend."""
     transports, agents, observers = axes(cells)
     step = SIDE + GAP
     across, down = len(observers) * step + APART, HEAD + len(agents) * step + 30
@@ -44,14 +44,14 @@ def picture(cells: Cells) -> str:
             x += 50 + 7 * len(WORDS[kind])
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">',
-        "<title>Who hears whom: agents by row, observers by column, for each transport</title>",
+        "<title>Interoperability: agents by row, observers by column, for each transport</title>",
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
     ]
     return "\n".join([*head, *parts, "</svg>", ""])
 
 
 def block(cells: Cells, transport: str, left: int, top: int) -> list[str]:
-    """The cells of one transport, under its name and the observers'."""
+    """The cells of one transport, below its name and the names of the observers."""
     _, agents, observers = axes(cells)
     step = SIDE + GAP
     parts = [words(left, top + 24, TRANSPORTS[transport], 'font-weight="600"')]
@@ -60,10 +60,10 @@ def block(cells: Cells, transport: str, left: int, top: int) -> list[str]:
         parts.append(words(0, 0, observer, f'transform="translate({x + SIDE - 6} {top + HEAD - 8}) rotate(-60)"'))
         for row, agent in enumerate(agents):
             cell = cells[transport, agent, observer]
-            told = escape(f"{agent} to {observer}: {WORDS[cell.is_]}")
+            title = escape(f"{agent} to {observer}: {WORDS[cell.is_]}")
             parts.append(
                 f'<rect x="{x}" y="{top + HEAD + row * step}" width="{SIDE}" height="{SIDE}" rx="4" '
-                f'fill="{COLOURS[cell.is_]}"><title>{told}</title></rect>'
+                f'fill="{COLOURS[cell.is_]}"><title>{title}</title></rect>'
             )
     return parts
 

@@ -1,16 +1,16 @@
-"""The matrix in words."""
+"""The matrix as text."""
 
 from collections import Counter
 from dataclasses import dataclass
 
 from directory import TRANSPORTS
 
-MARKS = {"heard": "yes", "partly": "but its child", "none": "-", "failed": "FAILED"}
+MARKS = {"heard": "yes", "partly": "not its child", "none": "-", "failed": "FAILED"}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """heard; partly, for a known defect of a published part; none, where it cannot be; failed."""
+    """The result of a cell. "partly" is a known defect of varta 0.1 or 0.2, "none" is not supported."""
 
     is_: str
     why: str
@@ -23,7 +23,7 @@ def axes(cells: dict[tuple[str, str, str], Cell]) -> tuple[list[str], list[str],
 
 def table(cells: dict[tuple[str, str, str], Cell]) -> str:
     transports, agents, observers = axes(cells)
-    widths = [max(map(len, agents)), *(max(len(o), len("but its child")) for o in observers)]
+    widths = [max(map(len, agents)), *(max(len(o), len("not its child")) for o in observers)]
     lines = []
     for transport in transports:
         rows = [[TRANSPORTS[transport], *observers]]
@@ -35,10 +35,10 @@ def table(cells: dict[tuple[str, str, str], Cell]) -> str:
     for (transport, agent, observer), cell in cells.items():
         if cell.is_ == "failed":
             lines += ["", f"FAILED: {agent}, to {observer}, over {TRANSPORTS[transport]}", f"    {cell.why}"]
-    counted = Counter(cell.is_ for cell in cells.values())
+    counts = Counter(cell.is_ for cell in cells.values())
     lines += [
         "",
-        f"{counted['heard']} agree, {counted['partly']} but for a forked child, "
-        f"{counted['none']} cannot be, {counted['failed']} FAILED",
+        f"{counts['heard']} agree, {counts['partly']} except for a forked child, "
+        f"{counts['none']} not supported, {counts['failed']} FAILED",
     ]
     return "\n".join(lines)

@@ -1,5 +1,5 @@
 'use strict';
-// One check per kind of vector.
+// One check for each kind of vector.
 
 const { Failure, same } = require('./fields');
 const { varta } = require('./package');
@@ -9,7 +9,7 @@ const { Frame, crc32c, secure, v1 } = varta;
 
 const hex = (bytes) => bytes.toString('hex');
 
-/** What decoding comes to: a line of all fields, or the kind of error. */
+/** The result of decoding: all fields as one line, or the kind of error. */
 function decoded(kind, wire) {
   try {
     return fieldsOf(kind.decode(wire));
@@ -52,7 +52,7 @@ function derivation(vector, name, length, derived) {
   same('derivation', hex(vector.bytes(name, length)), hex(derived));
 }
 
-/** In their order: prefix, counter, plaintext. */
+/** The prefix, the counter and the plaintext. */
 function toSeal(vector) {
   return [
     vector.bytes('iv_random_hex', 8), vector.number('iv_counter'), vector.bytes('plaintext_hex', 32),
@@ -86,7 +86,7 @@ const checks = {
       } catch (error) {
         if (error instanceof RangeError) continue;
       }
-      throw new Failure('decoding', 'no frame at all', decoded(kind, wire));
+      throw new Failure('decoding', 'no frame', decoded(kind, wire));
     }
   },
 
@@ -136,7 +136,7 @@ const checks = {
     const [prefix, counter, plain] = toSeal(vector);
     const wire = vector.bytes('expected_wire_hex', secure.MASTER_BYTES);
     same('sealing', hex(wire), hex(secure.sealAs(pid, derived, prefix, counter, plain)));
-    // A vector about sealing may hold any 32 bytes; only a frame of that pid opens again.
+    // A sealing vector may contain any 32 bytes. Only a frame with that pid can be opened.
     const expected = plain.readUInt32LE(4) === pid ? hex(plain) : 'AuthError';
     same('opening', expected, opened(() => secure.openWithMaster(master, wire)));
   },
@@ -150,7 +150,7 @@ const checks = {
   },
 };
 
-/** The check of a kind, if it is known. */
+/** Returns the check for a kind, if it is known. */
 function checkOf(kind) {
   return Object.hasOwn(checks, kind) ? checks[kind] : undefined;
 }

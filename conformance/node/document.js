@@ -1,5 +1,5 @@
 'use strict';
-// The file: a header that says which protocol, and arrays of vectors, or stories.
+// Reads a file: a header that identifies the protocol, and arrays of vectors or stories.
 
 const fs = require('node:fs');
 
@@ -12,19 +12,19 @@ const STORIES = 'stories';
 const ARRAYS = [CRC32C_VECTORS, 'frame_vectors', 'secure_frame_vectors'];
 
 class Vector {
-  constructor(array, place, value) {
+  constructor(array, index, value) {
     this.array = array;
-    this.place = place;
+    this.index = index;
     this.value = value;
   }
 
-  /** The id, or where the vector stands if it has none. */
+  /** The id, or the position of the vector if it has none. */
   get name() {
     const { id } = this.value ?? {};
-    return typeof id === 'string' ? id : `${this.array}[${this.place}]`;
+    return typeof id === 'string' ? id : `${this.array}[${this.index}]`;
   }
 
-  /** The array of checksums is of one kind, and its vectors need not name it. So are stories. */
+  /** Checksum vectors and stories need not name their kind. */
   kind() {
     const fields = new Fields(this.value);
     if (this.array === STORIES) return 'story';
@@ -48,15 +48,15 @@ function load(path) {
   for (const name of required) {
     if (!Array.isArray(document[name])) throw new Error(`it has no array ${name}`);
   }
-  // Arrays that nobody here knows are read too: their vectors count as skipped.
+  // Unknown arrays are read too: their vectors count as skipped.
   const vectors = Object.entries(document)
     .filter(([name, values]) => (name.endsWith('_vectors') || name === STORIES) && Array.isArray(values))
-    .flatMap(([name, values]) => values.map((value, place) => new Vector(name, place, value)));
+    .flatMap(([name, values]) => values.map((value, index) => new Vector(name, index, value)));
   if (vectors.length === 0) throw new Error(`it has no ${required === ARRAYS ? 'vectors' : STORIES}`);
   return vectors;
 }
 
-/** A file for another protocol would fail a thousand times; this says it once. */
+/** Refuses a file for another protocol, in which every vector would fail. */
 function checkHeader(document) {
   const wire = new varta.Frame('ok', 2, 0, 1, 0).encode();
   const header = {
@@ -68,7 +68,7 @@ function checkHeader(document) {
     const theirs = document[name];
     if (theirs === undefined) throw new Error(`it has no ${name}`);
     if (theirs !== ours) {
-      throw new Error(`its ${name} is ${show(theirs)}, and here it is ${show(ours)}`);
+      throw new Error(`its ${name} is ${show(theirs)}, but ${show(ours)} is supported`);
     }
   }
 }

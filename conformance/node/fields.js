@@ -1,9 +1,9 @@
 'use strict';
-// The fields of a vector, each read as what it must be.
+// Reads and checks the fields of a vector.
 
 const { show } = require('./json');
 
-/** Says what was expected and what came. */
+/** A vector failed. The message has the expected and the actual value. */
 class Failure extends Error {
   constructor(what, expected, got) {
     super(`${what}: expected ${expected}, got ${got}`);
@@ -43,7 +43,7 @@ class Fields {
     return this.#read(name, 'a string or null', fits);
   }
 
-  /** A bigint of so many bits. */
+  /** An unsigned bigint with this many bits. */
   whole(name, bits) {
     const fits = (value) => typeof value === 'bigint' && value >= 0n && value < 2n ** BigInt(bits);
     return this.#read(name, `an unsigned number of ${bits} bits`, fits);
@@ -58,7 +58,7 @@ class Fields {
     return Number(this.#read(name, 'a signed number of 32 bits', fits));
   }
 
-  truth(name) {
+  boolean(name) {
     return this.#read(name, 'true or false', (value) => typeof value === 'boolean');
   }
 
@@ -83,7 +83,7 @@ class Fields {
     return this.#read(name, 'a list of 32 bytes each in lower-case hex', isList);
   }
 
-  /** A field that nobody knows is not passed over. */
+  /** Fails for any other field. */
   only(...names) {
     for (const name of Object.keys(this.#value)) {
       if (!names.includes(name)) throw new Failure(name, 'no such field', show(this.#value[name]));

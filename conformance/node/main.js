@@ -1,6 +1,6 @@
 'use strict';
-// Runs a file of conformance vectors, or of stories, through the npm package `varta`, as it is installed: the
-// vectors that failed, then how many did not.
+// Checks the installed npm package `varta` against a file of conformance vectors or stories. Prints
+// the failures, then the numbers of passed and failed ones.
 
 const { load } = require('./document');
 const { Fields } = require('./fields');
@@ -8,7 +8,7 @@ const { Report } = require('./report');
 const { checkOf } = require('./checks');
 
 const USAGE = `usage: node conformance/node/main.js [--json] FILE
-  --json  end with the counts of each kind as a JSON object, instead of the sums`;
+  --json  print the counts of each kind as a JSON object instead of the sums`;
 
 function run(path) {
   const report = new Report();

@@ -1,5 +1,5 @@
 'use strict';
-// What became of the vectors, in words and by kind.
+// The results of the vectors, as text and by kind.
 
 class Report {
   #kinds = new Map();

@@ -1,6 +1,6 @@
 'use strict';
-// A story: an observer without sockets is told what happens, in invented time, and must say and
-// count exactly what stands there.
+// Stories: each one drives a simulated observer, which must report and count exactly what the story
+// lists.
 
 const { Failure, Fields } = require('./fields');
 const { show } = require('./json');
@@ -8,7 +8,7 @@ const { varta } = require('./package');
 
 const { Observer, Origin, Status } = varta;
 
-/** By the names that they have in a file. */
+/** The names in a story file. */
 const origins = { KernelAttested: 'kernel-attested', SecureNetwork: 'secure-network', Network: 'network' };
 const listeners = { uds: 0, udp: 1, 'secure-udp': 2 };
 
@@ -19,9 +19,9 @@ const settings = {
   pause_after_ns: (config) => ({ pauseAfterMs: milliseconds(config.whole('pause_after_ns', 53)) }),
   capacity: (config) => ({ capacity: config.number('capacity') }),
   uids: (config) => ({ uids: config.isText('uids', 'any') ? 'any' : config.numbers('uids') }),
-  namespaces: (config) => ({ namespaces: config.truth('namespaces') }),
-  version1: (config) => ({ version1: config.truth('version1') }),
-  detect_exits: (config) => ({ detectExits: config.truth('detect_exits') }),
+  namespaces: (config) => ({ namespaces: config.boolean('namespaces') }),
+  version1: (config) => ({ version1: config.boolean('version1') }),
+  detect_exits: (config) => ({ detectExits: config.boolean('detect_exits') }),
   rate_per_agent: (config) => ({ ratePerAgent: rate(config.object('rate_per_agent')) }),
   rate: (config) => ({ rate: rate(config.object('rate')) }),
   shared_keys_hex: (config) => ({ sharedKeys: config.keys('shared_keys_hex') }),
@@ -45,23 +45,23 @@ function observerOf(config) {
 const operations = {
   frame: {
     fields: ['listener', 'sender', 'hex', 'truncated', 'control_truncated'],
-    take(observer, at, step) {
+    apply(observer, at, step) {
       const listener = step.text('listener');
       if (!Object.hasOwn(listeners, listener)) throw new Failure('listener', Object.keys(listeners), listener);
       observer.feed(at, {
         listener: listeners[listener],
         sender: senderOf(observer, listener, step.object('sender')),
         bytes: step.bytes('hex'),
-        truncated: step.has('truncated') && step.truth('truncated'),
-        controlTruncated: step.has('control_truncated') && step.truth('control_truncated'),
+        truncated: step.has('truncated') && step.boolean('truncated'),
+        controlTruncated: step.has('control_truncated') && step.boolean('control_truncated'),
       });
     },
   },
-  poll: { fields: [], take: (observer, at) => observer.advance(at) },
-  full: { fields: [], take: (observer, at) => observer.advance(at, { full: true }) },
+  poll: { fields: [], apply: (observer, at) => observer.advance(at) },
+  full: { fields: [], apply: (observer, at) => observer.advance(at, { full: true }) },
   exit: {
     fields: ['pid', 'code', 'signal'],
-    take(observer, at, step) {
+    apply(observer, at, step) {
       if (step.has('code') && step.has('signal')) throw new Failure('cause', 'a code or a signal', 'both');
       const cause = {};
       if (step.has('code')) cause.code = step.signed('code');
@@ -71,15 +71,15 @@ const operations = {
   },
   late: {
     fields: ['due_ns'],
-    take: (observer, at, step) => observer.late(at, step.whole('due_ns', 64)),
+    apply: (observer, at, step) => observer.late(at, step.whole('due_ns', 64)),
   },
   suspend: {
     fields: ['ns'],
-    take: (observer, at, step) => observer.suspended(at, step.whole('ns', 64)),
+    apply: (observer, at, step) => observer.suspended(at, step.whole('ns', 64)),
   },
   set_threshold: {
     fields: ['agent', 'ns'],
-    take: (observer, at, step) =>
+    apply: (observer, at, step) =>
       observer.setThreshold(step.whole('agent', 64), step.whole('ns', 64)),
   },
 };
@@ -96,13 +96,13 @@ function senderOf(observer, listener, sender) {
   return { pid, uid: sender.number('uid'), process };
 }
 
-function take(observer, step) {
+function apply(observer, step) {
   const at = step.whole('at_ns', 64);
   const op = step.text('op');
-  if (!Object.hasOwn(operations, op)) throw new Failure('op', 'one of those in the README', op);
-  const { fields, take: operate } = operations[op];
+  if (!Object.hasOwn(operations, op)) throw new Failure('op', 'an operation that conformance/README.md lists', op);
+  const { fields, apply: run } = operations[op];
   step.only('at_ns', 'op', ...fields);
-  operate(observer, at, step);
+  run(observer, at, step);
 }
 
 const statusName = (status) => Status[status].toLowerCase();
@@ -118,8 +118,8 @@ const details = {
   paused: ({ ns }) => ({ ns }),
 };
 
-/** An event as a story tells it, with all whole numbers as bigints. */
-function told(step, event) {
+/** An event in the form that stories use, with all whole numbers as bigints. */
+function plain(step, event) {
   const about = event.agent === undefined ? {} : {
     agent: event.agent, pid: event.pid, claimed_pid: event.claimedPid,
     origin: origins[Origin[event.origin]],
@@ -132,13 +132,13 @@ function told(step, event) {
     [name, typeof value === 'number' ? BigInt(value) : value]));
 }
 
-/** As text, in one order of fields. */
+/** Formats an event as text, with its fields in sorted order. */
 function inOrder(event) {
   const isObject = event !== null && typeof event === 'object' && !Array.isArray(event);
   return show(isObject ? Object.fromEntries(Object.entries(event).sort()) : event);
 }
 
-/** Each datagram ends in exactly one of these. */
+/** Each datagram is counted in exactly one of these. */
 const OF_ONE_DATAGRAM = [
   'beats', 'bad_magic', 'bad_version', 'bad_crc', 'bad_status', 'stall_on_wire', 'bad_pid',
   'bad_timestamp', 'bad_nonce', 'wrong_length', 'auth_failures', 'decrypt_failures', 'replays',
@@ -150,7 +150,7 @@ const COUNTERS = [
   'recoveries', 'exits', 'pauses', 'stalls_deaf', 'full_looks',
 ];
 
-/** Those that are not named must be 0. */
+/** Counters that are not listed must be 0. */
 function compareCounters(stats, expected) {
   expected.only(...COUNTERS);
   const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
@@ -171,11 +171,11 @@ function story(fields) {
   const expected = fields.list('events').map(inOrder);
   let next = 0;
   for (const [number, step] of fields.list('steps').entries()) {
-    take(observer, new Fields(step));
+    apply(observer, new Fields(step));
     for (let event = observer.poll(); event; event = observer.poll()) {
-      const said = inOrder(told(number, event));
-      if (said !== expected[next]) {
-        throw new Failure(`step ${number} ${show(step)}`, expected[next] ?? 'nothing', said);
+      const actual = inOrder(plain(number, event));
+      if (actual !== expected[next]) {
+        throw new Failure(`step ${number} ${show(step)}`, expected[next] ?? 'nothing', actual);
       }
       next += 1;
     }

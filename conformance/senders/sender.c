@@ -21,12 +21,12 @@ static void encode(uint32_t pid, uint8_t status, uint64_t timestamp, uint64_t no
 int main(int argc, char **argv) {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     struct timespec now;
-    uint64_t in[5], nonce = 0; /* without a path it is proven: fields in, frames in hex out */
+    uint64_t in[5], nonce = 0; /* without a path: reads fields, prints frames in hex */
     while (argc == 1 && scanf("%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu64 "%" SCNu64, in, in + 1, in + 2, in + 3, in + 4) == 5) {
         encode(in[0], in[1], in[2], in[3], in[4]);
         for (int i = 0; i < 32; i++) printf("%02x%s", ((uint8_t *)&frame)[i], i < 31 ? "" : "\n");
     }
-    for (int fd = socket(AF_UNIX, SOCK_DGRAM, 0); argc > 1; usleep(500000)) { /* for usleep: the work */
+    for (int fd = socket(AF_UNIX, SOCK_DGRAM, 0); argc > 1; usleep(500000)) { /* replace usleep by the work */
         clock_gettime(CLOCK_MONOTONIC, &now);
         encode(getpid(), 0, now.tv_sec * 1000000000ull + now.tv_nsec, ++nonce, 0);
         strncpy(to.sun_path, argv[1], sizeof to.sun_path - 1);

@@ -1,4 +1,4 @@
-// A varta agent. `go run sender.go SOCKET` beats there; without SOCKET it encodes frames from lines of numbers.
+// A varta agent. `go run sender.go SOCKET` beats; without SOCKET it reads lines of fields and prints frames in hex.
 package main
 
 import (
@@ -30,7 +30,7 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	// Not package net, whose writes wait until the socket is writable. A failed beat is followed by the next.
+	// Not package net, whose writes wait until the socket is writable. A failed beat is ignored.
 	for start, nonce := time.Now(), uint64(1); ; nonce++ {
 		beat := frame(uint32(os.Getpid()), 0, uint64(time.Since(start)), nonce, 0)
 		_ = syscall.Sendto(fd, beat, syscall.MSG_DONTWAIT, &syscall.SockaddrUnix{Name: os.Args[1]})

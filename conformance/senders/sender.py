@@ -21,7 +21,7 @@ def encode(pid, status, timestamp, nonce, payload):
     return frame + struct.pack("<I", crc32c(frame))
 
 
-if len(sys.argv) == 1:  # to be proven: "pid status timestamp nonce payload" in, frames in hex out
+if len(sys.argv) == 1:  # reads "pid status timestamp nonce payload", prints frames in hex
     for line in sys.stdin:
         print(encode(*map(int, line.split())).hex())
 else:
@@ -32,5 +32,5 @@ else:
         try:
             sender.sendto(frame, socket.MSG_DONTWAIT, sys.argv[1])  # never waits
         except OSError:
-            pass  # nobody there, or its queue is full: the next beat finds the observer again
-        time.sleep(0.5)  # the work, instead of a sleep
+            pass  # no observer, or its queue is full: the next beat tries again
+        time.sleep(0.5)  # replace by the work

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A varta agent of bash alone, which has UDP: sender.sh /dev/udp/127.0.0.1/9000
+# A varta agent in pure bash, over UDP: sender.sh /dev/udp/127.0.0.1/9000
 
-little() { # NUMBER BYTES, least byte first, in hex
+little() { # NUMBER BYTES, little-endian, in hex
     local i
     for ((i = 0; i < $2; i++)); do printf %02x $(($1 >> 8 * i & 255)); done
 }
@@ -16,7 +16,7 @@ encode() { # PID STATUS TIMESTAMP NONCE PAYLOAD
     echo "$frame$(little $((crc ^ 0xffffffff)) 4)"
 }
 
-while (($# == 0)) && read -r -a numbers; do # to be proven: the numbers in, frames in hex out
+while (($# == 0)) && read -r -a numbers; do # reads fields, prints frames in hex
     encode "${numbers[@]}"
 done
 (($#)) || exit 0
@@ -24,6 +24,6 @@ done
 exec 3>"$1"
 for ((nonce = 1; ; nonce++)); do
     frame=$(encode $$ 0 "${EPOCHREALTIME/[.,]/}000" "$nonce" 0 | sed 's/../\\x&/g')
-    printf "$frame" | dd bs=32 iflag=fullblock status=none >&3 2>/dev/null # in one piece
-    sleep 0.5 # the work, instead of a sleep
+    printf "$frame" | dd bs=32 iflag=fullblock status=none >&3 2>/dev/null # in one datagram
+    sleep 0.5 # replace by the work
 done

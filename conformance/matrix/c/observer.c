@@ -1,5 +1,5 @@
-/* An observer that says each event as a line of JSON, `observer ENDPOINT THRESHOLD_MS`, until
- * its input ends; its last line is what it has counted. */
+/* An observer that prints each event as a line of JSON until its input ends:
+ * `observer ENDPOINT THRESHOLD_MS`. Its last line has the counters. */
 
 #include <inttypes.h>
 #include <poll.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <varta.h>
 
-static void say(const varta_event *event)
+static void print_event(const varta_event *event)
 {
     printf("{\"kind\": \"%s\"", varta_event_name(event->kind));
     if (event->agent != 0)
@@ -39,24 +39,24 @@ int main(int argc, char **argv)
         return 1;
     }
     puts("ready");
-    struct pollfd watched[2] = {{.fd = 0, .events = POLLIN},
+    struct pollfd descriptors[2] = {{.fd = 0, .events = POLLIN},
                                 {.fd = varta_observer_fd(observer), .events = POLLIN}};
     int got = 0;
-    while (got >= 0 && watched[0].revents == 0) {
+    while (got >= 0 && descriptors[0].revents == 0) {
         varta_event event;
         fflush(stdout);
-        if (poll(watched, 2, -1) < 0)
+        if (poll(descriptors, 2, -1) < 0)
             break;
         while ((got = varta_observer_poll(observer, &event, 0)) > 0)
-            say(&event);
+            print_event(&event);
     }
-    varta_observer_counters counted = VARTA_OBSERVER_COUNTERS_INIT;
-    if (got < 0 || (got = varta_observer_stats(observer, &counted)) < 0) {
+    varta_observer_counters counters = VARTA_OBSERVER_COUNTERS_INIT;
+    if (got < 0 || (got = varta_observer_stats(observer, &counters)) < 0) {
         fprintf(stderr, "%s\n", varta_strerror(got));
         return 1;
     }
-    printf("{\"received\": %" PRIu64 ", \"beats\": %" PRIu64 "}\n", counted.received,
-           counted.beats);
+    printf("{\"received\": %" PRIu64 ", \"beats\": %" PRIu64 "}\n", counters.received,
+           counters.beats);
     varta_observer_close(observer);
     return 0;
 }

@@ -1,4 +1,4 @@
-// An agent that does as it is told: `agent ENDPOINT`, commands by line on its input.
+// An agent that reads commands from its input: `agent ENDPOINT`.
 
 #include <algorithm>
 #include <exception>
@@ -22,8 +22,8 @@ std::string beat(varta::Agent &agent, const std::string &status, std::uint32_t p
     return name;
 }
 
-// The child ends when it is told to, on the input that it shares with its parent.
-[[noreturn]] void be_a_child(varta::Agent &agent)
+// The child waits for a line on the input that it shares with its parent.
+[[noreturn]] void run_child(varta::Agent &agent)
 {
     std::cout << "child " << getpid() << ' ' << beat(agent, "ok", 101);
     std::cout << ' ' << beat(agent, "degraded", 102) << std::endl;
@@ -49,12 +49,12 @@ try {
         } else if (command == "fork") {
             const pid_t child = fork();
             if (child == 0)
-                be_a_child(agent);
+                run_child(agent);
             if (child < 0 || waitpid(child, nullptr, 0) != child)
                 return 1;
             std::cout << "ended" << std::endl;
         } else {
-            std::cerr << "no such command: " << line << '\n';
+            std::cerr << "unknown command: " << line << '\n';
             return 1;
         }
     }

@@ -1,5 +1,5 @@
-// An observer that says each event as a line of JSON, `observer ENDPOINT THRESHOLD_MS`, until
-// its input ends; its last line is what it has counted.
+// An observer that prints each event as a line of JSON until its input ends:
+// `observer ENDPOINT THRESHOLD_MS`. Its last line has the counters.
 
 #include <chrono>
 #include <exception>
@@ -11,7 +11,7 @@
 
 namespace {
 
-void say(const varta::Event &event)
+void print_event(const varta::Event &event)
 {
     std::cout << "{\"kind\": \"" << event.name() << '"';
     if (event.agent != 0)
@@ -37,12 +37,12 @@ try {
     options.flags = VARTA_OBSERVER_VERSION1;
     auto observer = varta::Observer::bind(argv[1], options);
     std::cout << "ready" << std::endl;
-    pollfd watched[2] = {{0, POLLIN, 0}, {observer.fd(), POLLIN, 0}};
-    while (watched[0].revents == 0 && poll(watched, 2, -1) > 0)
+    pollfd descriptors[2] = {{0, POLLIN, 0}, {observer.fd(), POLLIN, 0}};
+    while (descriptors[0].revents == 0 && poll(descriptors, 2, -1) > 0)
         for (const varta::Event &event : observer.events(std::chrono::milliseconds(0)))
-            say(event);
-    const auto counted = observer.stats();
-    std::cout << "{\"received\": " << counted.received << ", \"beats\": " << counted.beats
+            print_event(event);
+    const auto counters = observer.stats();
+    std::cout << "{\"received\": " << counters.received << ", \"beats\": " << counters.beats
               << '}' << std::endl;
 } catch (const std::exception &error) {
     std::cerr << error.what() << '\n';

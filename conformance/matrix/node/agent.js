@@ -1,6 +1,6 @@
 'use strict';
-// An agent that does as it is told: `agent.js [--v1] ENDPOINT`, commands by line on its input.
-// Its child is what Node makes of a fork, a process of its own.
+// An agent that reads commands from its input: `agent.js [--v1] ENDPOINT`. For its child it uses
+// child_process.fork, which starts a new program.
 
 const { fork } = require('node:child_process');
 const { once } = require('node:events');
@@ -14,13 +14,13 @@ const kind = args[0] === '--v1' ? v1.Varta : Varta;
 const agent = kind.connect(endpoint);
 const beat = (status, payload) => String(agent.beat(status, payload)).replaceAll(' ', '-');
 
-function beAChild() {
+function runChild() {
   process.send([process.pid, beat('ok', 101), beat('degraded', 102)].join(' '));
-  // Told to end, it does.
+  // Any message is the command to exit.
   process.once('message', () => process.disconnect());
 }
 
-async function obey() {
+async function runCommands() {
   console.log('ready', process.pid);
   let child;
   for await (const line of readline.createInterface({ input: process.stdin })) {
@@ -29,17 +29,17 @@ async function obey() {
       console.log(beat(status, Number(payload)));
     } else if (command === 'fork') {
       child = fork(__filename, args);
-      const [told] = await once(child, 'message');
-      console.log('child', told);
+      const [outcomes] = await once(child, 'message');
+      console.log('child', outcomes);
     } else if (command === 'end') {
       child.send('end');
       await once(child, 'exit');
       console.log('ended');
     } else {
-      throw new Error(`no such command: ${line}`);
+      throw new Error(`unknown command: ${line}`);
     }
   }
 }
 
-if (process.send) beAChild();
-else obey();
+if (process.send) runChild();
+else runCommands();

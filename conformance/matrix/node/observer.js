@@ -1,6 +1,6 @@
 'use strict';
-// An observer that says each event as a line of JSON, `observer.js ENDPOINT THRESHOLD_MS`, until
-// its input ends; its last line is what it has counted.
+// An observer that prints each event as a line of JSON until its input ends:
+// `observer.js ENDPOINT THRESHOLD_MS`. Its last line has the counters.
 
 const { Observer, Status } = require('./package');
 
@@ -8,10 +8,10 @@ const [endpoint, thresholdMs] = process.argv.slice(2);
 const observer = Observer.bind(endpoint, { thresholdMs: Number(thresholdMs), version1: true });
 
 observer.on('event', ({ kind, claimedPid, status, payload, nonce, code, signal }) => {
-  const said = { kind, pid: claimedPid, code, signal };
-  if (kind === 'beat') said.status = Status[status].toLowerCase();
-  const json = JSON.stringify(said);
-  // A nonce and a payload may be larger than JSON's own numbers go in this language.
+  const fields = { kind, pid: claimedPid, code, signal };
+  if (kind === 'beat') fields.status = Status[status].toLowerCase();
+  const json = JSON.stringify(fields);
+  // JSON.stringify cannot write bigints, which a nonce and a payload are.
   const numbers = kind === 'beat' ? `,"payload":${payload},"nonce":${nonce}` : '';
   console.log(json.replace(/}$/, `${numbers}}`));
 });

@@ -1,5 +1,5 @@
 'use strict';
-// The package as it is published, where bindings/node/tool/build.js has installed it.
+// The package in its published form, which bindings/node/tool/build.js has installed.
 
 const { createRequire } = require('node:module');
 const path = require('node:path');

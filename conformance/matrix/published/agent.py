@@ -1,4 +1,4 @@
-"""The published Python agent, doing as it is told: commands by line on its input."""
+"""An agent of the Python package varta 0.2 that reads commands from its input."""
 
 import os
 import sys
@@ -39,7 +39,7 @@ for line in iter(sys.stdin.readline, ""):
             if child == 0:
                 outcomes = beat(agent, "ok", 101), beat(agent, "degraded", 102)
                 print("child", os.getpid(), *outcomes, flush=True)
-                sys.stdin.readline()  # told to end
+                sys.stdin.readline()  # the command to exit
                 os._exit(0)
             os.waitpid(child, 0)
             print("ended", flush=True)

@@ -1,4 +1,4 @@
-"""An agent that does as it is told: agent.py ENDPOINT, commands by line on its input."""
+"""An agent that reads commands from its input: agent.py ENDPOINT."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ with Varta.open(sys.argv[1]) as agent:
         if child == 0:
             outcomes = beat(agent, "ok", 101), beat(agent, "degraded", 102)
             print("child", os.getpid(), *outcomes, flush=True)
-            sys.stdin.readline()  # told to end
+            sys.stdin.readline()  # the command to exit
             os._exit(0)
         os.waitpid(child, 0)
         print("ended", flush=True)

@@ -1,6 +1,6 @@
-"""An observer that says each event as a line of JSON: observer.py ENDPOINT THRESHOLD_MS.
+"""An observer that prints each event as a line of JSON: observer.py ENDPOINT THRESHOLD_MS.
 
-It goes on until its input ends; its last line is what it has counted.
+It runs until its input ends. Its last line has the counters.
 """
 
 import json
@@ -10,15 +10,15 @@ import sys
 from varta import AgentEvent, Beat, Event, Exit, Observer
 
 
-def told(event: Event) -> dict[str, object]:
-    said: dict[str, object] = {"kind": event.kind}
+def to_json(event: Event) -> dict[str, object]:
+    fields: dict[str, object] = {"kind": event.kind}
     if isinstance(event, AgentEvent):
-        said["pid"] = event.claimed_pid
+        fields["pid"] = event.claimed_pid
     if isinstance(event, Beat):
-        said |= {"status": event.status.name.lower(), "payload": event.payload, "nonce": event.nonce}
+        fields |= {"status": event.status.name.lower(), "payload": event.payload, "nonce": event.nonce}
     if isinstance(event, Exit):
-        said |= {"code": event.code, "signal": event.signal}
-    return said
+        fields |= {"code": event.code, "signal": event.signal}
+    return fields
 
 
 endpoint, threshold = sys.argv[1], int(sys.argv[2]) / 1000
@@ -26,6 +26,6 @@ with Observer.bind(endpoint, threshold=threshold, version1=True) as observer:
     print("ready", flush=True)
     while sys.stdin not in select.select([observer, sys.stdin], [], [])[0]:
         while (event := observer.poll(0)) is not None:
-            print(json.dumps(told(event)), flush=True)
+            print(json.dumps(to_json(event)), flush=True)
     stats = observer.stats()
     print(json.dumps({"received": stats["received"], "beats": stats["beats"]}), flush=True)

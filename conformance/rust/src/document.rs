@@ -1,4 +1,4 @@
-//! The file: a header that says which protocol, and arrays of vectors, or stories.
+//! Reads a file: a header that identifies the protocol, and arrays of vectors or stories.
 
 use std::fs;
 use std::path::Path;
@@ -15,21 +15,20 @@ const ARRAYS: [&str; 3] = [CRC32C_VECTORS, "frame_vectors", "secure_frame_vector
 
 pub(crate) struct Vector {
     array: String,
-    place: usize,
+    index: usize,
     pub(crate) value: Value,
 }
 
 impl Vector {
-    /// The id, or where the vector stands if it has none.
+    /// The id, or the position of the vector if it has none.
     pub(crate) fn name(&self) -> String {
         match self.value.get("id").and_then(Value::as_str) {
             Some(id) => id.to_owned(),
-            None => format!("{}[{}]", self.array, self.place),
+            None => format!("{}[{}]", self.array, self.index),
         }
     }
 
-    /// The array of checksums is of one kind, and its vectors need not name it. So are
-    /// stories.
+    /// Checksum vectors and stories need not name their kind.
     pub(crate) fn kind(&self) -> Result<&str, Failure> {
         let fields = Fields::new(&self.value)?;
         if self.array == STORIES {
@@ -54,14 +53,14 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Vector>, String> {
         }
     }
     let mut vectors = Vec::new();
-    // Arrays that nobody here knows are read too: their vectors count as skipped.
+    // Unknown arrays are read too: their vectors count as skipped.
     for (array, value) in &mut document {
         if let (true, Value::Array(values)) =
             (array.ends_with("_vectors") || array == STORIES, value)
         {
-            vectors.extend(values.drain(..).enumerate().map(|(place, value)| Vector {
+            vectors.extend(values.drain(..).enumerate().map(|(index, value)| Vector {
                 array: array.clone(),
-                place,
+                index,
                 value,
             }));
         }
@@ -73,7 +72,7 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Vector>, String> {
     Ok(vectors)
 }
 
-/// A file for another protocol would fail a thousand times; this says it once.
+/// Refuses a file for another protocol, in which every vector would fail.
 fn check_header(document: &Map<String, Value>) -> Result<(), String> {
     for (name, ours) in [
         ("magic_hex", Value::from(hex(&MAGIC))),
@@ -83,7 +82,7 @@ fn check_header(document: &Map<String, Value>) -> Result<(), String> {
         match document.get(name) {
             Some(theirs) if *theirs == ours => {}
             Some(theirs) => {
-                return Err(format!("its {name} is {theirs}, and here it is {ours}"));
+                return Err(format!("its {name} is {theirs}, but {ours} is supported"));
             }
             None => return Err(format!("it has no {name}")),
         }

@@ -1,4 +1,4 @@
-//! What went wrong with a vector.
+//! A failure of a vector or a story.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ impl Failure {
         Self { what: what.to_owned(), expected: expected.to_owned(), got: got.to_string() }
     }
 
-    /// The same, in a step of a story.
+    /// Adds the step of the story.
     pub(crate) fn at(mut self, step: usize) -> Self {
         self.what = format!("step {step}: {}", self.what);
         self

@@ -1,4 +1,4 @@
-//! The fields of a vector, each read as what it must be.
+//! Reads and checks the fields of a vector.
 
 use serde_json::{Map, Value};
 
@@ -26,7 +26,7 @@ impl<'a> Fields<'a> {
         self.read(name, "a list", |value| value.as_array().map(Vec::as_slice))
     }
 
-    /// Fails if there is a field that is none of these.
+    /// Fails for any other field.
     pub(crate) fn only(&self, names: &[&str]) -> Result<(), Failure> {
         match self.0.keys().find(|name| !names.contains(&name.as_str())) {
             Some(other) => Err(Failure::new("fields", &names.join(", "), other)),
@@ -49,7 +49,7 @@ impl<'a> Fields<'a> {
         })
     }
 
-    /// A number, never by way of a double.
+    /// A number, which is never converted to a double.
     pub(crate) fn number<T: TryFrom<u64>>(&self, name: &str) -> Result<T, Failure> {
         let expected = format!("an unsigned number of {} bits", 8 * size_of::<T>());
         self.read(name, &expected, |value| T::try_from(value.as_u64()?).ok())
@@ -66,7 +66,7 @@ impl<'a> Fields<'a> {
         self.read(name, expected, |value| value.as_i64()?.try_into().ok())
     }
 
-    pub(crate) fn truth(&self, name: &str) -> Result<bool, Failure> {
+    pub(crate) fn boolean(&self, name: &str) -> Result<bool, Failure> {
         self.read(name, "true or false", Value::as_bool)
     }
 

@@ -1,5 +1,5 @@
-//! Runs a file of conformance vectors through the crate `varta`, or of stories through
-//! `varta-observer`: those that failed, then how many did not.
+//! Checks the crate `varta` against a file of conformance vectors, or `varta-observer` against a file
+//! of stories. Prints the failures, then the numbers of passed and failed ones.
 
 mod check;
 mod document;
@@ -20,17 +20,17 @@ use fields::Fields;
 use report::{Outcome, Report};
 
 const USAGE: &str = "usage: varta-conformance [--json] FILE
-  --json  end with the counts of each kind as a JSON object, instead of the sums";
+  --json  print the counts of each kind as a JSON object instead of the sums";
 
 fn main() -> ExitCode {
     let arguments: Vec<OsString> = env::args_os().skip(1).collect();
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
         return print(&format!("{USAGE}\n"), ExitCode::SUCCESS);
     }
-    let Some((path, json)) = understand(arguments) else {
+    let Some((path, json)) = parse(arguments) else {
         return unusable(USAGE);
     };
-    match run(&path) {
+    match run_file(&path) {
         Err(reason) => unusable(&format!("cannot use {}: {reason}", path.display())),
         Ok(report) => {
             let last = if json { report.counts() } else { report.sums() };
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn understand(arguments: Vec<OsString>) -> Option<(PathBuf, bool)> {
+fn parse(arguments: Vec<OsString>) -> Option<(PathBuf, bool)> {
     let (flags, paths): (Vec<_>, Vec<_>) =
         arguments.into_iter().partition(|argument| argument.to_string_lossy().starts_with('-'));
     if flags.iter().any(|flag| flag != "--json") {
@@ -52,29 +52,29 @@ fn understand(arguments: Vec<OsString>) -> Option<(PathBuf, bool)> {
     }
 }
 
-fn run(path: &Path) -> Result<Report, String> {
+fn run_file(path: &Path) -> Result<Report, String> {
     let mut report = Report::default();
     for vector in document::load(path)? {
-        report.add(&vector, judge(&vector));
+        report.add(&vector, check(&vector));
     }
     Ok(report)
 }
 
-fn judge(vector: &Vector) -> Outcome {
+fn check(vector: &Vector) -> Outcome {
     let kind = match vector.kind() {
         Ok(kind) => kind,
         Err(failure) => return Outcome::Failed(failure),
     };
-    let Some(check) = check::of(kind) else {
+    let Some(run) = check::of(kind) else {
         return Outcome::Skipped;
     };
-    let checked = Fields::new(&vector.value).and_then(|fields| {
+    let result = Fields::new(&vector.value).and_then(|fields| {
         fields.text("id")?;
-        // One that panics is a failure with a name, like any other.
-        panic::catch_unwind(AssertUnwindSafe(|| check(&fields)))
-            .unwrap_or_else(|_| Err(Failure::new("check", "an answer", "a panic")))
+        // A panic is a failure with a name, like any other.
+        panic::catch_unwind(AssertUnwindSafe(|| run(&fields)))
+            .unwrap_or_else(|_| Err(Failure::new("check", "a result", "a panic")))
     });
-    match checked {
+    match result {
         Ok(()) => Outcome::Passed,
         Err(failure) => Outcome::Failed(failure),
     }
@@ -88,7 +88,7 @@ fn print(text: &str, code: ExitCode) -> ExitCode {
 }
 
 fn unusable(reason: &str) -> ExitCode {
-    // There is nobody left to tell if this fails too.
+    // If this fails too, the exit code still reports the problem.
     let _ = writeln!(io::stderr(), "{reason}");
     ExitCode::from(2)
 }

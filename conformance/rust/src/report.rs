@@ -1,4 +1,4 @@
-//! What became of the vectors, in words and by kind.
+//! The results of the vectors, as text and by kind.
 
 use std::collections::BTreeMap;
 

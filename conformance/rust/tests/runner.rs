@@ -1,5 +1,4 @@
-//! The runner itself: it must fail when a vector is wrong, and say which; and it must
-//! never pass over what it does not know.
+//! The runner must fail and name every wrong vector, and must report every vector that it skips.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -13,7 +12,7 @@ use serde_json::{Map, Value, json};
 const COMMITTED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../vectors/vlp.json");
 const ARRAYS: [&str; 3] = ["crc32c_vectors", "frame_vectors", "secure_frame_vectors"];
 
-/// A vector of each kind, and of each form within a kind.
+/// The ids of a vector of each kind, and of each form within a kind.
 const SAMPLES: [&str; 14] = [
     "crc32c-check",
     "frame-golden-ok",
@@ -35,7 +34,7 @@ fn committed() -> Value {
     serde_json::from_slice(&fs::read(COMMITTED).unwrap()).unwrap()
 }
 
-/// The committed file with its header and nothing else.
+/// The committed file without its vectors.
 fn empty() -> Value {
     let mut document = committed();
     for array in ARRAYS {
@@ -44,7 +43,7 @@ fn empty() -> Value {
     document
 }
 
-/// The array that a vector is in, and the vector.
+/// A vector, and the name of its array.
 fn sample(document: &Value, id: &str) -> (&'static str, Value) {
     ARRAYS
         .into_iter()
@@ -58,7 +57,7 @@ fn push(document: &mut Value, array: &str, vector: Value) {
     document[array].as_array_mut().unwrap().push(vector);
 }
 
-/// What a vector without an id is called if it comes next.
+/// The name of the next vector if it has no id.
 fn next_place(document: &Value, array: &str) -> String {
     format!("{array}[{}]", document[array].as_array().unwrap().len())
 }
@@ -73,7 +72,7 @@ fn the_committed_vectors_pass() {
 }
 
 #[test]
-fn counts_come_by_kind() {
+fn counts_are_printed_by_kind() {
     let ran = run(&["--json", COMMITTED]);
     let counts: Map<String, Value> = serde_json::from_str(&ran.out).unwrap();
     let kinds: Vec<&str> = counts.keys().map(String::as_str).collect();
@@ -118,7 +117,7 @@ fn one_changed_byte_fails_and_is_named() {
         ("seal-master-whole", "derived_agent_key_hex", 0, 0xff),
         ("seal-master-whole", "iv_random_hex", 7, 0xff),
         ("seal-master-whole", "expected_wire_hex", 0, 0xff),
-        // What no longer is tampered with must open.
+        // Undoing the change makes the datagram valid, so it opens.
         ("open-shared-bit-0", "wire_hex", 0, 0x01),
         ("open-master-bit-511", "wire_hex", 63, 0x80),
     ] {
@@ -146,14 +145,12 @@ fn a_frame_length_of_32_fails() {
     let mut document = empty();
     push(&mut document, array, vector);
     let ran = run_text("length.json", &document.to_string());
-    assert!(
-        ran.out.starts_with("FAIL frame-length-33: decoding: expected no frame at all, got")
-    );
+    assert!(ran.out.starts_with("FAIL frame-length-33: decoding: expected no frame, got"));
     assert_eq!(ran.code, Some(1));
 }
 
 #[test]
-fn a_field_that_is_missing_or_of_the_wrong_kind_fails_and_is_named() {
+fn a_missing_or_invalid_field_fails_and_is_named() {
     let committed = committed();
     let mut document = empty();
     let mut names = Vec::new();
@@ -172,7 +169,7 @@ fn a_field_that_is_missing_or_of_the_wrong_kind_fails_and_is_named() {
     }
     for array in ARRAYS {
         names.push(next_place(&document, array));
-        push(&mut document, array, json!("no object"));
+        push(&mut document, array, json!("not an object"));
     }
     let ran = run_text("fields.json", &document.to_string());
     for name in &names {
@@ -182,11 +179,11 @@ fn a_field_that_is_missing_or_of_the_wrong_kind_fails_and_is_named() {
     assert_eq!((ran.code, ran.err.as_str()), (Some(1), ""));
 }
 
-/// The vector without each of its fields, and with each of them spoilt.
+/// The vector with one field missing or invalid, for each of its fields.
 fn broken(vector: &Value) -> Vec<Value> {
     let mut all = Vec::new();
     for (name, value) in vector.as_object().unwrap() {
-        // For the reader only.
+        // Runners do not check these.
         if name == "description" || name == "info_hex" {
             continue;
         }
@@ -194,14 +191,14 @@ fn broken(vector: &Value) -> Vec<Value> {
         without.as_object_mut().unwrap().remove(name);
         all.push(without);
 
-        let mut spoilt = vec![json!({}), json!(-1), json!(1.5), json!(1e30), json!([])];
+        let mut invalid = vec![json!({}), json!(-1), json!(1.5), json!(1e30), json!([])];
         if name != "id" && name != "kind" {
-            spoilt.extend([json!("0"), json!("XX"), json!("é0")]);
+            invalid.extend([json!("0"), json!("XX"), json!("é0")]);
         }
         if value.is_object() {
-            spoilt.extend(broken(value));
+            invalid.extend(broken(value));
         }
-        for value in spoilt {
+        for value in invalid {
             let mut with = vector.clone();
             with[name] = value;
             all.push(with);
@@ -235,7 +232,7 @@ fn numbers_are_not_rounded() {
 }
 
 #[test]
-fn unknown_kinds_are_skipped_and_said() {
+fn unknown_kinds_are_reported_as_skipped() {
     let mut document = empty();
     let (array, known) = sample(&committed(), "frame-golden-ok");
     push(&mut document, array, known);
@@ -246,9 +243,9 @@ fn unknown_kinds_are_skipped_and_said() {
     let path = file("unknown.json", &document.to_string());
 
     let ran = run(&[path.to_str().unwrap()]);
-    let said = "SKIP 1 of the unknown kind \"foreign\"\nSKIP 3 of the unknown kind \"novel\"\n\
+    let expected = "SKIP 1 of the unknown kind \"foreign\"\nSKIP 3 of the unknown kind \"novel\"\n\
                 1 passed, 0 failed, 4 skipped\n";
-    assert_eq!((ran.out.as_str(), ran.code), (said, Some(0)));
+    assert_eq!((ran.out.as_str(), ran.code), (expected, Some(0)));
 
     let ran = run(&["--json", path.to_str().unwrap()]);
     let counts: Value = serde_json::from_str(ran.out.lines().last().unwrap()).unwrap();
@@ -256,7 +253,7 @@ fn unknown_kinds_are_skipped_and_said() {
 }
 
 #[test]
-fn an_unusable_file_says_why() {
+fn an_unusable_file_is_refused_with_a_reason() {
     let with = |name: &str, value: Value| {
         let mut document = committed();
         document[name] = value;
@@ -291,7 +288,7 @@ fn an_unusable_file_says_why() {
 }
 
 #[test]
-fn bad_arguments_get_the_usage() {
+fn bad_arguments_print_the_usage() {
     for arguments in [&[][..], &["a", "b"], &["--jsno", "a"], &["--json"]] {
         let ran = run(arguments);
         assert!(ran.err.starts_with("usage: varta-conformance [--json] FILE"));

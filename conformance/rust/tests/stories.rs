@@ -1,4 +1,4 @@
-//! The runner on stories: whatever differs, it must fail, and say in which story and step.
+//! The runner must fail for every difference in a story, and name the story and the step.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -15,14 +15,14 @@ fn committed() -> Value {
     serde_json::from_slice(&fs::read(COMMITTED).unwrap()).unwrap()
 }
 
-/// The committed story of that id.
+/// Returns the committed story with that id.
 fn story(id: &str) -> Value {
     let document = committed();
     let stories = document["stories"].as_array().unwrap();
     stories.iter().find(|story| story["id"] == id).unwrap().clone()
 }
 
-/// The output for a file with this story alone, which must have failed.
+/// Runs a file with only this story, which must fail, and returns the output.
 fn fail(story: &Value) -> String {
     let mut document = committed();
     document["stories"] = json!([story]);
@@ -32,12 +32,12 @@ fn fail(story: &Value) -> String {
     ran.out
 }
 
-/// Fails the story after a change, and sees that this is said of it.
-fn changed(id: &str, change: impl FnOnce(&mut Value), said: &str) {
+/// Changes a story and checks that it fails with this message.
+fn changed(id: &str, change: impl FnOnce(&mut Value), message: &str) {
     let mut story = story(id);
     change(&mut story);
     let out = fail(&story);
-    assert!(out.starts_with(&format!("FAIL {id}: ")) && out.contains(said), "{out}");
+    assert!(out.starts_with(&format!("FAIL {id}: ")) && out.contains(message), "{out}");
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn a_changed_expectation_names_the_story_and_the_step() {
 }
 
 #[test]
-fn events_come_exactly_and_in_order() {
+fn events_must_match_exactly_and_in_order() {
     let id = "stalls-by-deadline";
     changed(
         id,
@@ -109,7 +109,7 @@ fn events_come_exactly_and_in_order() {
 }
 
 #[test]
-fn counters_are_compared_to_the_last() {
+fn every_counter_is_compared() {
     let id = "lost-beats";
     changed(
         id,
@@ -136,7 +136,7 @@ fn numbers_are_not_rounded() {
 }
 
 #[test]
-fn what_is_not_known_or_not_right_fails_the_story() {
+fn an_unknown_or_invalid_value_fails_the_story() {
     let id = "a-container";
     let spoilt: [(&str, Value, &str); 14] = [
         ("/config/capacity", json!(0), "config: expected settings for an observer, got cannot"),
@@ -145,7 +145,11 @@ fn what_is_not_known_or_not_right_fails_the_story() {
         ("/config/rate", json!({ "per_second": 1, "burst": 1, "per_hour": 1 }), "got per_hour"),
         ("/config/shared_keys_hex", json!(["00"]), "a list of 32 bytes each"),
         ("/moral", json!("none"), "got moral"),
-        ("/steps/0/op", json!("dance"), "step 0: op: expected one of those in the README"),
+        (
+            "/steps/0/op",
+            json!("dance"),
+            "step 0: op: expected an operation that conformance/README.md lists",
+        ),
         ("/steps/0/tempo", json!(1), "step 0: fields: "),
         (
             "/steps/0/listener",
@@ -158,9 +162,9 @@ fn what_is_not_known_or_not_right_fails_the_story() {
         ("/steps/0/hex", json!("abc"), "step 0: hex: "),
         ("/steps/4/signal", json!(9), "step 4: cause: expected a code or a signal, got both"),
     ];
-    for (pointer, value, said) in spoilt {
+    for (pointer, value, message) in spoilt {
         let (parent, name) = pointer.rsplit_once('/').unwrap();
-        changed(id, |story| story.pointer_mut(parent).unwrap()[name] = value, said);
+        changed(id, |story| story.pointer_mut(parent).unwrap()[name] = value, message);
     }
     for name in ["config", "steps", "events", "counters"] {
         let without = |story: &mut Value| drop(story.as_object_mut().unwrap().remove(name));
@@ -169,7 +173,7 @@ fn what_is_not_known_or_not_right_fails_the_story() {
 }
 
 #[test]
-fn a_file_without_stories_says_so() {
+fn a_file_without_stories_is_refused() {
     let mut document = committed();
     for (stories, reason) in [(json!([]), "no stories"), (json!({}), "no array stories")] {
         document["stories"] = stories;

@@ -1,11 +1,11 @@
-//! The published agents, doing as they are told: `published 0.1|0.2 ENDPOINT`, commands by
-//! line on its input. Endpoints are written as ours; version 0.1 knows Unix sockets alone.
+//! Agents of varta-client 0.1 and 0.2 that read commands from their input:
+//! `published 0.1|0.2 ENDPOINT`. Version 0.1 supports only Unix sockets.
 
 use std::error::Error;
 use std::fs;
 use std::io::{self, BufRead};
 
-/// Takes the number of a status and a payload; says "Sent" or what went wrong.
+/// Sends a status and a payload, and returns the outcome.
 type Beat = Box<dyn FnMut(u8, u32) -> String>;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -16,7 +16,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut beat = match version.as_str() {
         "0.1" => older(endpoint)?,
         "0.2" => newer(endpoint)?,
-        other => return Err(format!("no version {other} is published").into()),
+        other => return Err(format!("unknown version: {other}").into()),
     };
     println!("ready {}", std::process::id());
     for line in io::stdin().lock().lines() {
@@ -28,20 +28,20 @@ fn main() -> Result<(), Box<dyn Error>> {
                 if pid == 0 {
                     let outcomes = [beat(0, 101), beat(1, 102)].join(" ");
                     println!("child {} {outcomes}", std::process::id());
-                    // It ends when it is told to, on the input that it shares with its parent.
+                    // Wait for a line on the input that is shared with the parent.
                     let mut byte = 0_u8;
-                    // SAFETY: one byte is read to where there is room for it.
+                    // SAFETY: `byte` has room for the one byte that is read.
                     while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 && byte != b'\n' {}
-                    // SAFETY: ends this child.
+                    // SAFETY: this ends the child.
                     unsafe { libc::_exit(0) }
                 }
-                // SAFETY: the child's own pid; no status is asked for.
+                // SAFETY: a null status pointer is allowed.
                 if unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) } != pid {
                     return Err(io::Error::last_os_error().into());
                 }
                 println!("ended");
             }
-            other => return Err(format!("no such command: {}", other.join(" ")).into()),
+            other => return Err(format!("unknown command: {}", other.join(" ")).into()),
         }
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Frames, both versions.
+//! Checks of frames of both versions.
 
 use std::fmt::Debug;
 
@@ -21,25 +21,25 @@ pub(super) fn encode_decode_roundtrip(vector: &Fields<'_>) -> Result<(), Failure
     let mut encoded = [0; 32];
     frame.encode(&mut encoded);
     same("encoding", &hex(&wire), &hex(&encoded))?;
-    same("decoding", &said(Ok(frame)), &said(Frame::decode(&wire)))
+    same("decoding", &text_of(Ok(frame)), &text_of(Frame::decode(&wire)))
 }
 
 pub(super) fn decode_error(vector: &Fields<'_>) -> Result<(), Failure> {
     let error = vector.text("expected_decode_error")?;
-    same("decoding", error, &said(Frame::decode(&vector.array("wire_hex")?)))
+    same("decoding", error, &text_of(Frame::decode(&vector.array("wire_hex")?)))
 }
 
-/// Only 32 bytes can be given to `decode` at all; its type is what is checked here.
+/// `decode` accepts only arrays of 32 bytes, so this checks its type.
 pub(super) fn frame_length(vector: &Fields<'_>) -> Result<(), Failure> {
     match <&[u8; 32]>::try_from(vector.bytes("wire_hex")?.as_slice()) {
         Err(_) => Ok(()),
-        Ok(wire) => Err(Failure::new("decoding", "no frame at all", said(Frame::decode(wire)))),
+        Ok(wire) => Err(Failure::new("decoding", "no frame", text_of(Frame::decode(wire)))),
     }
 }
 
 pub(super) fn v1_decode(vector: &Fields<'_>) -> Result<(), Failure> {
     let wire: [u8; 32] = vector.array("wire_hex")?;
-    let decoded = said(v1::Frame::decode(&wire));
+    let decoded = text_of(v1::Frame::decode(&wire));
     if let Some(error) = vector.text_or_null("expected_decode_error")? {
         vector.null("expected_fields")?;
         return same("decoding", error, &decoded);
@@ -55,7 +55,7 @@ pub(super) fn v1_decode(vector: &Fields<'_>) -> Result<(), Failure> {
     let mut encoded = [0; 32];
     frame.encode(&mut encoded);
     same("encoding", &hex(&wire), &hex(&encoded))?;
-    same("decoding", &said(Ok(frame)), &decoded)
+    same("decoding", &text_of(Ok(frame)), &decoded)
 }
 
 fn status(fields: &Fields<'_>) -> Result<Status, Failure> {
@@ -63,7 +63,7 @@ fn status(fields: &Fields<'_>) -> Result<Status, Failure> {
     word.parse().map_err(|_| Failure::new("status", "the name of a status", word))
 }
 
-fn said<F: Debug>(decoded: Result<F, DecodeError>) -> String {
+fn text_of<F: Debug>(decoded: Result<F, DecodeError>) -> String {
     match decoded {
         Ok(frame) => format!("{frame:?}"),
         Err(error) => error.name().to_owned(),

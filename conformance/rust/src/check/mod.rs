@@ -1,4 +1,4 @@
-//! One check per kind of vector, and one for stories.
+//! One check for each kind of vector, and one for stories.
 
 mod frame;
 mod secure;
@@ -11,7 +11,7 @@ use crate::fields::Fields;
 
 pub(crate) type Check = fn(&Fields<'_>) -> Result<(), Failure>;
 
-/// The check of a kind, if it is known.
+/// Returns the check for a kind, if it is known.
 pub(crate) fn of(kind: &str) -> Option<Check> {
     Some(match kind {
         "crc32c" => checksum,

@@ -1,4 +1,4 @@
-//! The secure wrapping and its derivations.
+//! Checks of sealing and key derivation.
 
 use std::fmt::Debug;
 
@@ -10,7 +10,7 @@ use varta::secure::{
 use crate::failure::{Failure, hex, same};
 use crate::fields::Fields;
 
-// What opening anything of another length than a sealed frame's comes to.
+// The result of opening a datagram whose length is wrong.
 const AUTH_ERROR: &str = "AuthError";
 
 pub(super) fn kdf_agent_key(vector: &Fields<'_>) -> Result<(), Failure> {
@@ -23,7 +23,7 @@ pub(super) fn kdf_iv_prefix(vector: &Fields<'_>) -> Result<(), Failure> {
     let expected: [u8; 8] = vector.array("expected_iv_prefix_hex")?;
     let salt = vector.array("session_salt_hex")?;
     let derived = derive_iv_prefix(&salt, vector.number("prefix_index")?);
-    same("derivation", &hex(&expected), &said(derived))
+    same("derivation", &hex(&expected), &text_of(derived))
 }
 
 pub(super) fn kdf_epoch_key(vector: &Fields<'_>) -> Result<(), Failure> {
@@ -36,8 +36,8 @@ pub(super) fn shared_key_seal(vector: &Fields<'_>) -> Result<(), Failure> {
     let cipher = Cipher::new(&key(vector, "key_hex")?);
     let plain = vector.array("plaintext_hex")?;
     let wire: [u8; SHARED_BYTES] = vector.array("expected_wire_hex")?;
-    same("sealing", &hex(&wire), &said(cipher.seal(iv(vector)?, &plain)))?;
-    same("opening", &hex(&plain), &said(cipher.open(&wire)))
+    same("sealing", &hex(&wire), &text_of(cipher.seal(iv(vector)?, &plain)))?;
+    same("opening", &hex(&plain), &text_of(cipher.open(&wire)))
 }
 
 pub(super) fn master_key_seal(vector: &Fields<'_>) -> Result<(), Failure> {
@@ -48,12 +48,12 @@ pub(super) fn master_key_seal(vector: &Fields<'_>) -> Result<(), Failure> {
     let cipher = Cipher::new(&key(vector, "derived_agent_key_hex")?);
     let plain: [u8; 32] = vector.array("plaintext_hex")?;
     let wire: [u8; MASTER_BYTES] = vector.array("expected_wire_hex")?;
-    same("sealing", &hex(&wire), &said(cipher.seal_as(pid, iv(vector)?, &plain)))?;
+    same("sealing", &hex(&wire), &text_of(cipher.seal_as(pid, iv(vector)?, &plain)))?;
 
-    // A vector about sealing may hold any 32 bytes; only a frame of that pid opens again.
+    // A sealing vector may contain any 32 bytes. Only a frame with that pid can be opened.
     let names_pid = plain.get(4..8) == Some(pid.to_le_bytes().as_slice());
     let opened = if names_pid { hex(&plain) } else { AUTH_ERROR.to_owned() };
-    same("opening", &opened, &said(cipher.open_from(&wire)))
+    same("opening", &opened, &text_of(cipher.open_from(&wire)))
 }
 
 pub(super) fn open_error(vector: &Fields<'_>) -> Result<(), Failure> {
@@ -68,18 +68,18 @@ pub(super) fn open_error(vector: &Fields<'_>) -> Result<(), Failure> {
 
 fn open_shared(key: &Key, wire: &[u8]) -> String {
     match wire.try_into() {
-        Ok(wire) => said(Cipher::new(key).open(wire)),
+        Ok(wire) => text_of(Cipher::new(key).open(wire)),
         Err(_) => AUTH_ERROR.to_owned(),
     }
 }
 
-/// As an observer does it: the first four bytes choose the key.
+/// Opens it as an observer does: the key depends on the pid in the first four bytes.
 fn open_master(master: &Key, wire: &[u8]) -> String {
     let (Ok(wire), Some(pid)) = (wire.try_into(), wire.first_chunk()) else {
         return AUTH_ERROR.to_owned();
     };
     match derive_agent_key(master, u32::from_le_bytes(*pid)) {
-        Ok(key) => said(Cipher::new(&key).open_from(wire)),
+        Ok(key) => text_of(Cipher::new(&key).open_from(wire)),
         Err(error) => format!("{error:?}"),
     }
 }
@@ -98,10 +98,10 @@ fn same_key(
     derived: Result<Key, KdfError>,
 ) -> Result<(), Failure> {
     let expected: [u8; 32] = vector.array(name)?;
-    same("derivation", &hex(&expected), &said(derived.map(|key| *key.as_bytes())))
+    same("derivation", &hex(&expected), &text_of(derived.map(|key| *key.as_bytes())))
 }
 
-fn said<B: AsRef<[u8]>, E: Debug>(result: Result<B, E>) -> String {
+fn text_of<B: AsRef<[u8]>, E: Debug>(result: Result<B, E>) -> String {
     match result {
         Ok(bytes) => hex(bytes.as_ref()),
         Err(error) => format!("{error:?}"),

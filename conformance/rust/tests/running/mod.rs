@@ -1,4 +1,4 @@
-//! Running the runner.
+//! Runs the runner.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(crate) fn run(arguments: &[&str]) -> Ran {
     }
 }
 
-/// A file of that name, for this test alone.
+/// Writes a file for one test.
 pub(crate) fn file(name: &str, text: &str) -> PathBuf {
     let test = thread::current().name().unwrap().to_owned();
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);

@@ -1,6 +1,6 @@
-//! An agent that does as it is told: `agent [--v1] ENDPOINT`, commands by line on its input.
+//! An agent that reads commands from its input: `agent [--v1] ENDPOINT`.
 
-#![allow(clippy::print_stdout, reason = "it answers there")]
+#![allow(clippy::print_stdout, reason = "this is its output")]
 
 use std::io::{self, BufRead, Write};
 
@@ -26,7 +26,8 @@ fn main() -> io::Result<()> {
         let line = line?;
         match line.split(' ').collect::<Vec<_>>().as_slice() {
             ["beat", status, payload] => {
-                let outcome = beat(named(status)?, payload.parse().map_err(io::Error::other)?);
+                let outcome =
+                    beat(parse_status(status)?, payload.parse().map_err(io::Error::other)?);
                 println!("{}", word(outcome));
             }
             ["fork"] => fork(|| {
@@ -34,33 +35,33 @@ fn main() -> io::Result<()> {
                 println!("child {} {}", std::process::id(), outcomes.join(" "));
                 wait_for_a_line();
             })?,
-            _ => return Err(io::Error::other(format!("no such command: {line}"))),
+            _ => return Err(io::Error::other(format!("unknown command: {line}"))),
         }
     }
     Ok(())
 }
 
-fn named(status: &str) -> io::Result<Status> {
+fn parse_status(status: &str) -> io::Result<Status> {
     [Status::Ok, Status::Degraded, Status::Critical]
         .into_iter()
         .find(|known| known.name() == status)
-        .ok_or_else(|| io::Error::other(format!("no such status: {status}")))
+        .ok_or_else(|| io::Error::other(format!("unknown status: {status}")))
 }
 
 fn word(outcome: BeatOutcome) -> String {
     outcome.to_string().replace(' ', "-")
 }
 
-/// The child ends when it is told to, on the input that it shares with its parent.
+/// The child waits for a line on the input that it shares with its parent.
 #[allow(unsafe_code, reason = "the parent holds the lock of the standard input")]
 fn wait_for_a_line() {
     let _ = io::stdout().flush();
     let mut byte = 0_u8;
-    // SAFETY: one byte is read to where there is room for it.
+    // SAFETY: `byte` has room for the one byte that is read.
     while unsafe { libc::read(0, (&raw mut byte).cast(), 1) } == 1 && byte != b'\n' {}
 }
 
-/// Runs something in a child, and waits for its end.
+/// Runs a function in a child and waits for its exit.
 #[allow(unsafe_code, reason = "the standard library does not fork")]
 fn fork(child: impl FnOnce()) -> io::Result<()> {
     // SAFETY: this process has one thread.
@@ -68,13 +69,13 @@ fn fork(child: impl FnOnce()) -> io::Result<()> {
         -1 => Err(io::Error::last_os_error()),
         0 => {
             child();
-            // SAFETY: ends this child.
+            // SAFETY: this ends the child.
             unsafe { libc::_exit(0) }
         }
         pid => {
-            // SAFETY: the child's own pid; no status is asked for.
-            let waited = unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
-            if waited != pid {
+            // SAFETY: a null status pointer is allowed.
+            let reaped = unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) };
+            if reaped != pid {
                 return Err(io::Error::last_os_error());
             }
             println!("ended");

@@ -1,7 +1,7 @@
-//! An observer that says each event as a line of JSON, `observer ENDPOINT THRESHOLD_MS`,
-//! until its input ends; its last line is what it has counted.
+//! An observer that prints each event as a line of JSON until its input ends:
+//! `observer ENDPOINT THRESHOLD_MS`. Its last line has the counters.
 
-#![allow(clippy::print_stdout, reason = "it answers there")]
+#![allow(clippy::print_stdout, reason = "this is its output")]
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use varta_observer::{Event, ExitCause, Observer, What};
 
-static OVER: AtomicBool = AtomicBool::new(false);
+static INPUT_ENDED: AtomicBool = AtomicBool::new(false);
 
 fn main() -> io::Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -24,12 +24,12 @@ fn main() -> io::Result<()> {
         .bind()?;
     thread::spawn(|| {
         let _ = io::stdin().read(&mut [0]);
-        OVER.store(true, Ordering::Relaxed);
+        INPUT_ENDED.store(true, Ordering::Relaxed);
     });
     println!("ready");
-    while !OVER.load(Ordering::Relaxed) {
+    while !INPUT_ENDED.load(Ordering::Relaxed) {
         if let Some(event) = observer.poll()? {
-            println!("{}", told(&event));
+            println!("{}", to_json(&event));
         }
     }
     let counters = observer.stats()?;
@@ -37,25 +37,25 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-fn told(event: &Event) -> Value {
-    let mut said = Map::new();
-    said.insert("kind".into(), event.what.name().into());
+fn to_json(event: &Event) -> Value {
+    let mut fields = Map::new();
+    fields.insert("kind".into(), event.what.name().into());
     if let Some(about) = event.about {
-        said.insert("pid".into(), about.claimed_pid.into());
+        fields.insert("pid".into(), about.claimed_pid.into());
     }
     match event.what {
         What::Beat { status, payload, nonce, .. } => {
-            said.insert("status".into(), status.name().into());
-            said.insert("payload".into(), payload.into());
-            said.insert("nonce".into(), nonce.into());
+            fields.insert("status".into(), status.name().into());
+            fields.insert("payload".into(), payload.into());
+            fields.insert("nonce".into(), nonce.into());
         }
         What::Exit { cause: ExitCause::Code(code), .. } => {
-            said.insert("code".into(), code.into());
+            fields.insert("code".into(), code.into());
         }
         What::Exit { cause: ExitCause::Signal(signal), .. } => {
-            said.insert("signal".into(), signal.into());
+            fields.insert("signal".into(), signal.into());
         }
         _ => {}
     }
-    said.into()
+    fields.into()
 }

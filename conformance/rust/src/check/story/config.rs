@@ -1,4 +1,4 @@
-//! The observer that a story is told to.
+//! Creates the simulated observer of a story.
 
 use std::time::Duration;
 
@@ -34,13 +34,13 @@ pub(super) fn observer(config: &Fields<'_>) -> Result<Simulated, Failure> {
         builder = builder.capacity(config.number("capacity")?);
     }
     if config.has("namespaces") {
-        builder = builder.namespaces(config.truth("namespaces")?);
+        builder = builder.namespaces(config.boolean("namespaces")?);
     }
     if config.has("version1") {
-        builder = builder.version1(config.truth("version1")?);
+        builder = builder.version1(config.boolean("version1")?);
     }
     if config.has("detect_exits") {
-        builder = builder.detect_exits(config.truth("detect_exits")?);
+        builder = builder.detect_exits(config.boolean("detect_exits")?);
     }
     if config.has("rate_per_agent") {
         builder = builder.rate_per_agent(rate(&config.object("rate_per_agent")?)?);

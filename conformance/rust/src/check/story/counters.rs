@@ -1,4 +1,4 @@
-//! The counters, by name.
+//! Compares counters by name.
 
 use varta_observer::Counters;
 
@@ -24,7 +24,7 @@ counters! {
     stalls_deaf full_looks
 }
 
-/// Those that are not named must be 0, and each datagram must be in one.
+/// Counters that are not listed must be 0, and each datagram must be counted once.
 pub(super) fn compare(seen: &Counters, expected: &Fields<'_>) -> Result<(), Failure> {
     expected.only(NAMES)?;
     for (name, seen) in NAMES.iter().zip(values(seen)) {

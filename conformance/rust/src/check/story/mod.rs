@@ -1,9 +1,9 @@
-//! A story: an observer without sockets is told what happens, in invented time, and must
-//! say and count exactly what stands there.
+//! Stories: each one drives a simulated observer, which must report and count exactly what the
+//! story lists.
 
 mod config;
 mod counters;
-mod said;
+mod event;
 mod step;
 
 use serde_json::Value;
@@ -16,41 +16,43 @@ pub(super) fn story(story: &Fields<'_>) -> Result<(), Failure> {
     story.only(&["id", "description", "config", "steps", "events", "counters"])?;
     let mut observer = config::observer(&story.object("config")?)?;
     let expected = story.list("events")?;
-    let mut told = 0;
+    let mut seen = 0;
     for (number, step) in story.list("steps")?.iter().enumerate() {
-        step::take(&mut observer, &Fields::new(step)?).map_err(|failure| failure.at(number))?;
-        told = compare(&mut observer, number, step, expected, told)?;
+        step::apply(&mut observer, &Fields::new(step)?)
+            .map_err(|failure| failure.at(number))?;
+        seen = compare(&mut observer, number, step, expected, seen)?;
     }
-    if let Some(never) = expected.get(told) {
+    if let Some(missing) = expected.get(seen) {
         let what = "after the last step";
-        return Err(Failure::new(what, &never.to_string(), "nothing more"));
+        return Err(Failure::new(what, &missing.to_string(), "nothing more"));
     }
     counters::compare(&observer.stats(), &story.object("counters")?)
 }
 
-/// Fetches what is said after a step; answers how many of the events have been said then.
+/// Compares the events after a step. `seen` counts the expected events so far; returns the new
+/// count.
 fn compare(
     observer: &mut Simulated,
     number: usize,
     step: &Value,
     expected: &[Value],
-    told: usize,
+    seen: usize,
 ) -> Result<usize, Failure> {
-    let here =
+    let of_this_step =
         |event: &&Value| event.get("step").and_then(Value::as_u64) == Some(number as u64);
-    let mut due = expected.get(told..).unwrap_or_default().iter().take_while(here);
-    let mut told = told;
+    let mut due = expected.get(seen..).unwrap_or_default().iter().take_while(of_this_step);
+    let mut seen = seen;
     loop {
-        let said = observer.poll().map(|event| said::value(number, &event));
-        match (said, due.next()) {
-            (None, None) => return Ok(told),
-            (Some(said), Some(due)) if said == *due => told += 1,
-            (said, due) => {
-                let text = |event: Option<&Value>| {
-                    event.map_or_else(|| "nothing".to_owned(), Value::to_string)
+        let event = observer.poll().map(|event| event::to_json(number, &event));
+        match (event, due.next()) {
+            (None, None) => return Ok(seen),
+            (Some(event), Some(due)) if event == *due => seen += 1,
+            (event, due) => {
+                let text = |value: Option<&Value>| {
+                    value.map_or_else(|| "nothing".to_owned(), Value::to_string)
                 };
                 let what = format!("step {number} {step}");
-                return Err(Failure::new(&what, &text(due), text(said.as_ref())));
+                return Err(Failure::new(&what, &text(due), text(event.as_ref())));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! What an observer is told.
+//! Applies the steps of a story to its observer.
 
 use std::net::IpAddr;
 
@@ -8,10 +8,10 @@ use varta_observer::{ExitCause, Simulated};
 use crate::failure::Failure;
 use crate::fields::Fields;
 
-pub(super) fn take(observer: &mut Simulated, step: &Fields<'_>) -> Result<(), Failure> {
+pub(super) fn apply(observer: &mut Simulated, step: &Fields<'_>) -> Result<(), Failure> {
     let at_ns = step.number("at_ns")?;
     match step.text("op")? {
-        "frame" => return hear(observer, at_ns, step),
+        "frame" => return feed(observer, at_ns, step),
         "poll" => {
             step.only(&["at_ns", "op"])?;
             observer.advance(at_ns);
@@ -36,12 +36,18 @@ pub(super) fn take(observer: &mut Simulated, step: &Fields<'_>) -> Result<(), Fa
             step.only(&["at_ns", "op", "agent", "ns"])?;
             observer.set_threshold(step.number("agent")?, step.number("ns")?);
         }
-        other => return Err(Failure::new("op", "one of those in the README", other)),
+        other => {
+            return Err(Failure::new(
+                "op",
+                "an operation that conformance/README.md lists",
+                other,
+            ));
+        }
     }
     Ok(())
 }
 
-fn hear(observer: &mut Simulated, at_ns: u64, step: &Fields<'_>) -> Result<(), Failure> {
+fn feed(observer: &mut Simulated, at_ns: u64, step: &Fields<'_>) -> Result<(), Failure> {
     step.only(&["at_ns", "op", "listener", "sender", "hex", "truncated", "control_truncated"])?;
     let sender = step.object("sender")?;
     let (listener, sender) = match step.text("listener")? {
@@ -52,9 +58,9 @@ fn hear(observer: &mut Simulated, at_ns: u64, step: &Fields<'_>) -> Result<(), F
     };
     let bytes = step.bytes("hex")?;
     let mut datagram = Datagram::new(listener, sender, &bytes);
-    datagram.truncated = step.has("truncated") && step.truth("truncated")?;
+    datagram.truncated = step.has("truncated") && step.boolean("truncated")?;
     datagram.control_truncated =
-        step.has("control_truncated") && step.truth("control_truncated")?;
+        step.has("control_truncated") && step.boolean("control_truncated")?;
     observer.feed(at_ns, &datagram);
     Ok(())
 }

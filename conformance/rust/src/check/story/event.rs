@@ -1,9 +1,9 @@
-//! An event as a story tells it.
+//! Converts an event to the form that stories use.
 
 use serde_json::{Map, Value, json};
 use varta_observer::{Event, ExitCause, What};
 
-pub(super) fn value(step: usize, event: &Event) -> Value {
+pub(super) fn to_json(step: usize, event: &Event) -> Value {
     let mut all = Map::new();
     let mut add = |value: Value| {
         if let Value::Object(fields) = value {
@@ -57,7 +57,7 @@ fn what(what: &What) -> Value {
             json!({ "claimed_pid": claimed_pid, "true_pid": true_pid })
         }
         What::Paused { ns } => json!({ "ns": ns }),
-        // A simulated observer has no sockets, and a kind that is new is in no story.
-        other => json!({ "unforeseen": other.to_string() }),
+        // A simulated observer has no `Io` events, and no story has a kind that is not listed above.
+        other => json!({ "unknown": other.to_string() }),
     }
 }
