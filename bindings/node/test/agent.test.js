@@ -13,7 +13,7 @@ const {
   BeatError, BeatOutcome, DropReason, Frame, NONCE_TERMINAL, Observer, Status, Varta,
   classifySendError, secure, v1,
 } = require('varta');
-const { descriptors, folder, firstEvent, place, python, script, until } = require('./support');
+const { descriptors, folder, firstEvent, socketPath, python, script, until } = require('./support');
 
 async function udp(t) {
   const socket = dgram.createSocket('udp4');
@@ -24,7 +24,7 @@ async function udp(t) {
 }
 
 test('a beat arrives with its status, payload and nonce', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
   const agent = Varta.connectUds(path);
@@ -39,7 +39,7 @@ test('a beat arrives with its status, payload and nonce', async (t) => {
 });
 
 test('sent outcomes are one frozen object', (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
   const agent = Varta.connectUds(path);
@@ -51,7 +51,7 @@ test('sent outcomes are one frozen object', (t) => {
 });
 
 test('a beat without an observer is dropped, and connectUds fails', (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const agent = Varta.connect(path);
   t.after(() => agent.close());
   const outcome = agent.beat();
@@ -64,7 +64,7 @@ test('a beat without an observer is dropped, and connectUds fails', (t) => {
 });
 
 test('connect finds an observer that binds later, and its replacement', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const agent = Varta.connect(path);
   t.after(() => agent.close());
   assert.equal(agent.beat().reason, DropReason.NoObserver);
@@ -77,7 +77,7 @@ test('connect finds an observer that binds later, and its replacement', async (t
 });
 
 test('a beat to a full queue is dropped', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const stopped = script(t, `
     const { Observer } = require('varta');
     // An unreachable observer would be collected.
@@ -96,7 +96,7 @@ test('a beat to a full queue is dropped', async (t) => {
 });
 
 test('a beat to a peer that has stopped receiving is dropped', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const peer = python(t, `
 import socket, sys
 receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -201,7 +201,7 @@ test('beats arrive over UDP, over both sealed forms and over IPv6', async (t) =>
 });
 
 test('version 1 beats have a 64-bit payload', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, { version1: true });
   t.after(() => observer.close());
   const agent = v1.Varta.connectUds(path);
@@ -216,7 +216,7 @@ test('version 1 beats have a 64-bit payload', async (t) => {
 });
 
 test('reconnect finds a replaced observer and keeps the nonce', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const first = Observer.bind(path);
   const agent = Varta.connectUds(path);
   t.after(() => agent.close());
@@ -247,7 +247,7 @@ test('the default endpoint is the environment variable', (t) => {
     if (before === undefined) delete process.env.VARTA_ENDPOINT;
     else process.env.VARTA_ENDPOINT = before;
   });
-  const path = place(t);
+  const path = socketPath(t);
   process.env.VARTA_ENDPOINT = path;
   const observer = Observer.bind();
   t.after(() => observer.close());
@@ -257,7 +257,7 @@ test('the default endpoint is the environment variable', (t) => {
 });
 
 test('close may be called twice, and later calls throw ERR_VARTA_CLOSED', (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path);
   const agent = Varta.connectUds(path);
   agent.close();
@@ -282,7 +282,7 @@ test('close may be called twice, and later calls throw ERR_VARTA_CLOSED', (t) =>
 });
 
 test('unreachable handles free their descriptors', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const program = script(t, `
     const fs = require('node:fs');
     const { Observer, Varta } = require('varta');
@@ -311,7 +311,7 @@ test('unreachable handles free their descriptors', async (t) => {
 });
 
 test('a closed agent holds no descriptors', (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
   const before = descriptors();

@@ -5,10 +5,10 @@ const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
 const { Observer, Varta, beatForever } = require('varta');
-const { firstEvent, place, script, until } = require('./support');
+const { firstEvent, socketPath, script, until } = require('./support');
 
 test('it beats at once and repeatedly, with the delay of the loop', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, { thresholdMs: 600_000 });
   t.after(() => observer.close());
   const agent = Varta.connectUds(path);
@@ -58,7 +58,7 @@ test('it keeps the process running only after ref', async (t) => {
 });
 
 test('a blocked loop stalls and recovers', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, { thresholdMs: 500 });
   t.after(() => observer.close());
   const stuck = script(t, `

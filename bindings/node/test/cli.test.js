@@ -6,7 +6,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 
 const { Observer } = require('varta');
-const { Program, firstEvent, place, until } = require('./support');
+const { Program, firstEvent, socketPath, until } = require('./support');
 
 const project = path.dirname(__dirname);
 
@@ -23,7 +23,7 @@ function direct(t, ...args) {
 }
 
 test('watch prints the beats and the exit of beat', async (t) => {
-  const at = place(t);
+  const at = socketPath(t);
   const watch = varta(t, 'watch', at, '--threshold', '60000', '--exits', '1');
   await until('the socket', () => require('node:fs').existsSync(at));
   const beat = varta(t, 'beat', at, '--every', '10', '--count', '3', '--payload', '7');
@@ -37,7 +37,7 @@ test('watch prints the beats and the exit of beat', async (t) => {
 });
 
 test('watch --json prints exact numbers', async (t) => {
-  const at = place(t);
+  const at = socketPath(t);
   const watch = direct(t, 'watch', at, '--json');
   await until('the socket', () => require('node:fs').existsSync(at));
   const agent = require('varta').Varta.connectUds(at);
@@ -55,7 +55,7 @@ test('watch --json prints exact numbers', async (t) => {
 });
 
 test('beat reports a missing observer and continues', async (t) => {
-  const at = place(t);
+  const at = socketPath(t);
   const beat = direct(t, 'beat', at, '--every', '20', '--status', 'critical');
   await until('the outcome to be printed', () => beat.err.includes('dropped: no observer'));
   const observer = Observer.bind(at);

@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 
-const { Program, place, until } = require('./support');
+const { Program, socketPath, until } = require('./support');
 
 const project = path.dirname(__dirname);
 
@@ -34,7 +34,7 @@ test('each code block of docs/node.md runs', async (t) => {
   assert.ok(all.length >= 7);
   for (const [index, { language, code }] of all.entries()) {
     await t.test(`block ${index + 1}, ${language}`, async (t) => {
-      const program = run(t, code, language, place(t));
+      const program = run(t, code, language, socketPath(t));
       assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
       assert.equal(program.err, '');
     });
@@ -44,7 +44,7 @@ test('each code block of docs/node.md runs', async (t) => {
 test('the quick start prints the output on the page, as CommonJS and as a module', async (t) => {
   const [printed] = blocks('docs/node.md', 'text');
   for (const { language, code } of blocks('docs/node.md', 'cjs', 'mjs').slice(0, 2)) {
-    const program = run(t, code, language, place(t));
+    const program = run(t, code, language, socketPath(t));
     await program.exited();
     assert.equal(normalize(program.out), normalize(printed.code), language);
   }
@@ -55,7 +55,7 @@ test('the README\'s examples run as a module and as CommonJS', async (t) => {
   assert.equal(rest.length, 0);
   const commonjs = (code) => code.replace(/^import (\{.*\}) from 'varta';$/m, "const $1 = require('varta');");
   for (const [kind, as] of [['mjs', (code) => code], ['cjs', commonjs]]) {
-    const at = place(t);
+    const at = socketPath(t);
     const watcher = run(t, as(observer.code), kind, at);
     await until('the socket', () => fs.existsSync(at));
     const beater = run(t, as(agent.code), kind, at);
@@ -68,7 +68,7 @@ test('the README\'s examples run as a module and as CommonJS', async (t) => {
 
 test('the README\'s agent runs without an observer', async (t) => {
   const [agent] = blocks('README.md', 'js');
-  const program = run(t, agent.code, 'mjs', place(t));
+  const program = run(t, agent.code, 'mjs', socketPath(t));
   await program.exited();
   assert.equal(program.out, 'dropped: no observer\n'.repeat(10));
 });

@@ -8,7 +8,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 
 const { Observer, Status, Varta } = require('varta');
-const { Program, firstEvent, place, until } = require('./support');
+const { Program, firstEvent, socketPath, until } = require('./support');
 
 const examples = path.join(path.dirname(__dirname), 'examples');
 
@@ -47,7 +47,7 @@ test('cluster.js kills and replaces a worker that hangs', async (t) => {
 });
 
 test('fastify.js is degraded while it is slow, and sends last words', async (t) => {
-  const at = place(t);
+  const at = socketPath(t);
   const observer = Observer.bind(at, { thresholdMs: 600_000 });
   t.after(() => observer.close());
   const server = example(t, 'fastify.js', at);
@@ -73,7 +73,7 @@ test('worker-threads.js finds the thread that hangs', async (t) => {
 });
 
 test('watch.mjs prints its events', async (t) => {
-  const at = place(t);
+  const at = socketPath(t);
   const watch = example(t, 'watch.mjs', at);
   await watch.printed('listening');
   const agent = Varta.connectUds(at);

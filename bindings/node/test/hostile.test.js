@@ -7,7 +7,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 
 const { Frame, crc32c, secure } = require('varta');
-const { place, script } = require('./support');
+const { socketPath, script } = require('./support');
 
 const lib = path.dirname(require.resolve('varta'));
 
@@ -46,7 +46,7 @@ test('properties of Object.prototype are not options', async (t) => {
     observer.close();
     for (const name of Object.keys(polluted)) delete Object.prototype[name];
     console.log(mode.toString(8), sent, event.kind, uidRefused);
-  `, { args: [place(t)] });
+  `, { args: [socketPath(t)] });
   assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, '600 true beat 1\n');
 });

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
 const { NONCE_TERMINAL, Observer, Status } = require('varta');
-const { firstEvent, place, script, until } = require('./support');
+const { firstEvent, socketPath, script, until } = require('./support');
 
 const key = '5e'.repeat(32);
 
@@ -27,7 +27,7 @@ const ends = {
 test('each cause of death sends last words and keeps its exit code', async (t) => {
   for (const [name, code] of Object.entries(ends)) {
     await t.test(name, async (t) => {
-      const at = place(t);
+      const at = socketPath(t);
       const observer = Observer.bind(at, { thresholdMs: 600_000 });
       t.after(() => observer.close());
       const events = [];
@@ -74,7 +74,7 @@ test('last words are sent over UDP and sealed UDP', async (t) => {
 
 test('a signal that the program handles sends no last words', async (t) => {
   for (const order of ['before', 'after']) {
-    const at = place(t);
+    const at = socketPath(t);
     const observer = Observer.bind(at, { thresholdMs: 600_000 });
     t.after(() => observer.close());
     const events = [];
@@ -101,7 +101,7 @@ test('a signal that the program handles sends no last words', async (t) => {
 });
 
 test('panic.run sends last words once and rethrows', async (t) => {
-  const at = place(t);
+  const at = socketPath(t);
   const observer = Observer.bind(at, { thresholdMs: 600_000 });
   t.after(() => observer.close());
   const events = [];
@@ -124,7 +124,7 @@ test('panic.run sends last words once and rethrows', async (t) => {
 });
 
 test('a process that survives its exception continues beating', async (t) => {
-  const at = place(t);
+  const at = socketPath(t);
   const observer = Observer.bind(at, { thresholdMs: 600_000 });
   t.after(() => observer.close());
   const events = [];
@@ -147,7 +147,7 @@ test('a process that survives its exception continues beating', async (t) => {
 
 test('installing fails without an observer', (t) => {
   const { panic } = require('varta');
-  assert.throws(() => panic.installSignalHandlerUds(place(t)), {
+  assert.throws(() => panic.installSignalHandlerUds(socketPath(t)), {
     code: 'ENOENT', errno: -2, syscall: 'connect',
   });
 });

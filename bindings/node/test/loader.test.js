@@ -37,7 +37,7 @@ test('a missing binary is reported', (t) => {
 
 test('a binary that cannot be loaded is reported with the cause', (t) => {
   const { code, message, cause } = spoilt(t, (at) => {
-    fs.writeFileSync(path.join(at, 'varta.node'), 'this is no library');
+    fs.writeFileSync(path.join(at, 'varta.node'), 'not a library');
   });
   assert.equal(code, 'ERR_VARTA_BINARY');
   assert.match(message, new RegExp(`cannot load the binary of ${binary}: .*varta.node.*`));

@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
-const { place, script } = require('./support');
+const { socketPath, script } = require('./support');
 
 /** Growth that the allocator may cause. */
 const SLACK = 24 * 1024 * 1024;
@@ -32,7 +32,7 @@ test('a million beats and a million events leak no memory', async (t) => {
         observer.close();
       });
     });
-  `, { args: [place(t)], flags: ['--expose-gc'] });
+  `, { args: [socketPath(t)], flags: ['--expose-gc'] });
   assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   const { before, after, events, sum } = JSON.parse(program.out);
   assert.deepEqual([events, sum], [1_100_000, '1100000']);

@@ -8,7 +8,7 @@ const fs = require('node:fs');
 const { test } = require('node:test');
 
 const { Observer, ObserverEvent, Origin, Status, Varta } = require('varta');
-const { firstEvent, place, python, script, until } = require('./support');
+const { firstEvent, socketPath, python, script, until } = require('./support');
 
 const LONG = { thresholdMs: 600_000 };
 
@@ -36,7 +36,7 @@ const AGENT = `
 `;
 
 test('an agent stalls, recovers and exits with a code', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, { thresholdMs: 300 });
   t.after(() => observer.close());
   const events = [];
@@ -80,7 +80,7 @@ test('an agent stalls, recovers and exits with a code', async (t) => {
 });
 
 test('the exit of a killed process has its signal', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const exit = firstEvent(observer, 'exit');
@@ -94,7 +94,7 @@ test('the exit of a killed process has its signal', async (t) => {
 });
 
 test('invalid frames and frames with another pid are reported', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
   const decode = firstEvent(observer, 'decode');
@@ -114,7 +114,7 @@ test('invalid frames and frames with another pid are reported', async (t) => {
 });
 
 test('a stopped observer reports the pause and no stall', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const watcher = script(t, `
     const { Observer } = require('varta');
     const observer = Observer.bind(process.argv[1], { thresholdMs: 3000 });
@@ -138,7 +138,7 @@ test('a stopped observer reports the pause and no stall', async (t) => {
 });
 
 test('poll returns one event at a time without waiting', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const agent = Varta.connectUds(path);
@@ -152,7 +152,7 @@ test('poll returns one event at a time without waiting', async (t) => {
 });
 
 test('events are kept until there is a listener', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const agent = Varta.connectUds(path);
@@ -165,7 +165,7 @@ test('events are kept until there is a listener', async (t) => {
 });
 
 test('a new for await loop can follow one that was left', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const agent = Varta.connectUds(path);
@@ -182,7 +182,7 @@ test('a new for await loop can follow one that was left', async (t) => {
 });
 
 test('a signal ends a loop with an AbortError', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path);
   t.after(() => observer.close());
   const control = new AbortController();
@@ -197,7 +197,7 @@ test('a signal ends a loop with an AbortError', async (t) => {
 });
 
 test('closing ends the waiting loops', async (t) => {
-  const observer = Observer.bind(place(t));
+  const observer = Observer.bind(socketPath(t));
   const ended = (async () => {
     for await (const event of observer) assert.fail(event);
     return 'ended';
@@ -211,16 +211,16 @@ test('closing ends the waiting loops', async (t) => {
 
 test('a signal given to bind closes the observer', async (t) => {
   const control = new AbortController();
-  const observer = Observer.bind(place(t), { signal: control.signal });
+  const observer = Observer.bind(socketPath(t), { signal: control.signal });
   const closed = once(observer, 'close');
   control.abort();
   await closed;
   assert.equal(observer.closed, true);
-  assert.throws(() => Observer.bind(place(t), { signal: control.signal }), { name: 'AbortError' });
+  assert.throws(() => Observer.bind(socketPath(t), { signal: control.signal }), { name: 'AbortError' });
 });
 
 test('Symbol.dispose and Symbol.asyncDispose close', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const first = Observer.bind(path);
   first[Symbol.dispose]();
   const second = Observer.bind(path);
@@ -229,7 +229,7 @@ test('Symbol.dispose and Symbol.asyncDispose close', async (t) => {
 });
 
 test('two iterators and a listener all receive every event', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const take = async (count) => {
@@ -257,7 +257,7 @@ test('two iterators and a listener all receive every event', async (t) => {
 });
 
 test('a listener that throws does not stop later events', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const program = script(t, `
     const { Observer, Varta } = require('varta');
     const observer = Observer.bind(process.argv[1]);
@@ -275,7 +275,7 @@ test('a listener that throws does not stop later events', async (t) => {
 });
 
 test('a listener of one kind that throws does not affect listeners of all kinds', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const program = script(t, `
     const { Observer, Varta } = require('varta');
     const observer = Observer.bind(process.argv[1]);
@@ -289,7 +289,7 @@ test('a listener of one kind that throws does not affect listeners of all kinds'
 });
 
 test('an uncaught exception in a listener ends the process', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const program = script(t, `
     const { Observer, Varta } = require('varta');
     Observer.bind(process.argv[1]).on('beat', () => { throw new Error('thrown by a listener'); });
@@ -300,7 +300,7 @@ test('an uncaught exception in a listener ends the process', async (t) => {
 });
 
 test('no beat is lost while the event loop is busy', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const agent = script(t, `
@@ -332,7 +332,7 @@ test('no beat is lost while the event loop is busy', async (t) => {
 });
 
 test('a full backlog skips and counts beats but keeps verdicts', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, { ...LONG, backlog: 256 });
   t.after(() => observer.close());
   const agent = script(t, `
@@ -341,7 +341,7 @@ test('a full backlog skips and counts beats but keeps verdicts', async (t) => {
     for (let sent = 0; sent < 1000;) sent += agent.beat(0, sent).isSent;
   `, { args: [path] });
   await agent.exited();
-  await until('it to be gone', () => observer.stats().exits === 1);
+  await until('the exit', () => observer.stats().exits === 1);
   const events = [];
   observer.on('event', ({ kind }) => events.push(kind));
   await until('the exit', () => events.includes('exit'));
@@ -350,7 +350,7 @@ test('a full backlog skips and counts beats but keeps verdicts', async (t) => {
 });
 
 test('an iterator that is not read queues a bounded number of events', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const events = observer.events();
@@ -367,7 +367,7 @@ test('an iterator that is not read queues a bounded number of events', async (t)
 });
 
 test('each agent may have its own threshold', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path, LONG);
   t.after(() => observer.close());
   const agent = Varta.connectUds(path);
@@ -389,15 +389,15 @@ test('an observer keeps the process running unless unref is called', async (t) =
     if (process.argv[2]) observer.ref();
     setTimeout(() => console.log('still here'), 300).unref();
   `;
-  const free = script(t, code, { args: [place(t)] });
+  const free = script(t, code, { args: [socketPath(t)] });
   assert.deepEqual(await free.exited(), { code: 0, signal: null }, free.err);
   assert.equal(free.out, '');
-  const held = script(t, code, { args: [place(t), 'held'] });
+  const held = script(t, code, { args: [socketPath(t), 'held'] });
   await held.printed('still here');
 });
 
 test('the socket has its configured mode and is bound only if it is free', (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const observer = Observer.bind(path);
   assert.equal(fs.statSync(path).mode & 0o777, 0o600);
   assert.throws(
@@ -415,7 +415,7 @@ test('the socket has its configured mode and is bound only if it is free', (t) =
 });
 
 test('process.exit with an open observer removes the socket and keeps the exit code', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const ending = script(t, `
     const { Observer } = require('varta');
     Observer.bind(process.argv[1]).on('beat', () => {});
@@ -426,7 +426,7 @@ test('process.exit with an open observer removes the socket and keeps the exit c
 });
 
 test('an observer that cannot be closed at exit does not keep others open', async (t) => {
-  const [path, other] = [place(t), place(t)];
+  const [path, other] = [socketPath(t), socketPath(t)];
   const ending = script(t, `
     const { Observer } = require('varta');
     const [first, second] = process.argv.slice(1).map((path) => Observer.bind(path));
@@ -459,7 +459,7 @@ test('a failed bind leaks no descriptor', async (t) => {
       taken.forEach((one) => fs.closeSync(one));
     }
     console.log(events.length > 3, [...new Set(events)].join(), open() - before);
-  `, { args: [place(t)], few: true });
+  `, { args: [socketPath(t)], few: true });
   assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, 'true too many,bound 0\n');
 });
@@ -489,7 +489,7 @@ test('the counters add up', async (t) => {
 });
 
 test('advice is given for a short queue', (t) => {
-  const observer = Observer.bind(place(t), { capacity: 1_000_000 });
+  const observer = Observer.bind(socketPath(t), { capacity: 1_000_000 });
   t.after(() => observer.close());
   assert.match(observer.advice, /max_dgram_qlen/);
   const network = Observer.bind([], { udp: '127.0.0.1:0' });
@@ -498,7 +498,7 @@ test('advice is given for a short queue', (t) => {
 });
 
 test('an idle observer uses no processor time', async (t) => {
-  const path = place(t);
+  const path = socketPath(t);
   const program = script(t, `
     const { Observer, Varta } = require('varta');
     const observer = Observer.bind(process.argv[1], { thresholdMs: 600000 });

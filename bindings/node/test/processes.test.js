@@ -7,10 +7,10 @@ const path = require('node:path');
 const { test } = require('node:test');
 
 const { Observer } = require('varta');
-const { firstEvent, place, script, until } = require('./support');
+const { firstEvent, socketPath, script, until } = require('./support');
 
 test('forked children are separate agents', async (t) => {
-  const at = place(t);
+  const at = socketPath(t);
   const observer = Observer.bind(at, { thresholdMs: 600_000 });
   t.after(() => observer.close());
   const beats = [];
@@ -32,7 +32,7 @@ test('forked children are separate agents', async (t) => {
 });
 
 test('the replacement of a killed cluster worker beats', async (t) => {
-  const at = place(t);
+  const at = socketPath(t);
   const observer = Observer.bind(at, { thresholdMs: 600_000 });
   t.after(() => observer.close());
   const pids = new Set();

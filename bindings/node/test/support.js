@@ -12,13 +12,13 @@ const DEADLINE = 60_000;
 
 /** A temporary folder, which is removed after the test. */
 function folder(t) {
-  const made = fs.mkdtempSync(path.join(os.tmpdir(), 'varta-'));
-  t.after(() => fs.rmSync(made, { recursive: true, force: true }));
-  return made;
+  const created = fs.mkdtempSync(path.join(os.tmpdir(), 'varta-'));
+  t.after(() => fs.rmSync(created, { recursive: true, force: true }));
+  return created;
 }
 
 /** The path of a socket in a temporary folder. */
-function place(t) {
+function socketPath(t) {
   return path.join(folder(t), 'varta.sock');
 }
 
@@ -117,4 +117,4 @@ function descriptors() {
   return fs.readdirSync('/proc/self/fd').length;
 }
 
-module.exports = { DEADLINE, Program, descriptors, firstEvent, folder, place, python, script, until };
+module.exports = { DEADLINE, Program, descriptors, firstEvent, folder, socketPath, python, script, until };

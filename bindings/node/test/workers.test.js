@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 
-const { place, script } = require('./support');
+const { socketPath, script } = require('./support');
 
 test('a worker has its own agents and observers', async (t) => {
   const program = script(t, `
@@ -28,7 +28,7 @@ test('a worker has its own agents and observers', async (t) => {
     observer.once('beat', ({ payload, nonce }) => { note('main ' + payload); observer.close(); });
     worker.on('message', (payload) => note('worker ' + payload));
     worker.on('exit', (code) => note('exit ' + code));
-  `, { args: [place(t), place(t)] });
+  `, { args: [socketPath(t), socketPath(t)] });
   assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   assert.equal(program.out, "[ 'exit 0', 'main 1', 'worker 2' ]\n");
 });
@@ -81,7 +81,7 @@ test('workers can be terminated while they wait and receive', async (t) => {
       await Promise.all(Array.from({ length: 8 }, (_, index) => many(index)));
       console.log('ended', names().filter((name) => name === 'varta-observer\\n').length, count() - before);
     })();
-  `, { args: [place(t)] });
+  `, { args: [socketPath(t)] });
   assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
   const [, threads, descriptors] = /ended (\d+) (-?\d+)/.exec(program.out);
   assert.equal(Number(threads), 0);

@@ -11,8 +11,8 @@ const path = require('node:path');
 
 const here = path.dirname(__dirname);
 const root = path.resolve(here, '../..');
-const made = path.join(here, 'target');
-const project = path.join(made, 'project');
+const target = path.join(here, 'target');
+const project = path.join(target, 'project');
 const { version } = require('../package.json');
 
 const libc = process.report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl';
@@ -46,7 +46,7 @@ function compile(features = [], profile = ['--release']) {
 
 /** Creates the folder of the main package, which users install. */
 function mainPackage() {
-  const folder = path.join(made, 'varta');
+  const folder = path.join(target, 'varta');
   fs.rmSync(folder, { recursive: true, force: true });
   const { scripts, devDependencies, ...about } = require('../package.json');
   writePackage(folder, about);
@@ -59,7 +59,7 @@ function mainPackage() {
 /** Creates the folder of the package for this platform, which contains the library. */
 function platformPackage(library) {
   const name = `varta-${platform}`;
-  const folder = path.join(made, name);
+  const folder = path.join(target, name);
   const about = {
     name,
     version,
@@ -91,9 +91,9 @@ function writePackage(folder, about) {
 /** Packs a folder as npm does for publishing. */
 function pack(folder) {
   const [{ filename }] = JSON.parse(
-    run('npm', ['pack', '--json', '--pack-destination', made, folder], here),
+    run('npm', ['pack', '--json', '--pack-destination', target, folder], here),
   );
-  return path.join(made, filename);
+  return path.join(target, filename);
 }
 
 function hashOf(files) {
@@ -115,6 +115,6 @@ function run(program, args, cwd) {
   return stdout;
 }
 
-module.exports = { build, compile, here, made, project, root };
+module.exports = { build, compile, here, target, project, root };
 
 if (require.main === module) console.log(build());

@@ -7,12 +7,12 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { made } = require('./build');
+const { target } = require('./build');
 
 const pinned = path.join(__dirname, 'nodes');
 const lock = path.join(pinned, 'package-lock.json');
-const place = path.join(made, 'nodes');
-const stamp = path.join(place, 'stamp');
+const folder = path.join(target, 'nodes');
+const stamp = path.join(folder, 'stamp');
 
 const own = process.versions.node.split('.')[0];
 
@@ -23,17 +23,17 @@ const others = Object.keys(require('./nodes/package.json').dependencies)
 
 /** The path of the program of a major version, after it was fetched. */
 function programOf(major) {
-  return path.join(place, 'node_modules', `node-${major}`, 'bin/node');
+  return path.join(folder, 'node_modules', `node-${major}`, 'bin/node');
 }
 
 /** Fetches the missing releases in the background. */
 async function fetch() {
   const wanted = fs.readFileSync(lock, 'utf8');
   if (fs.existsSync(stamp) && fs.readFileSync(stamp, 'utf8') === wanted) return;
-  fs.rmSync(place, { recursive: true, force: true });
-  fs.cpSync(pinned, place, { recursive: true });
+  fs.rmSync(folder, { recursive: true, force: true });
+  fs.cpSync(pinned, folder, { recursive: true });
   const npm = spawn('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--silent'], {
-    cwd: place, stdio: ['ignore', 'ignore', 'inherit'],
+    cwd: folder, stdio: ['ignore', 'ignore', 'inherit'],
   });
   const [status] = await once(npm, 'exit');
   if (status !== 0) throw new Error(`npm ci ended with ${status}`);

@@ -8,10 +8,10 @@ const { spawnSync } = require('node:child_process');
 const fs = require('node:fs');
 const path = require('node:path');
 
-const { build, compile, here, made, project, root } = require('./build');
+const { build, compile, here, target, project, root } = require('./build');
 const nodes = require('./nodes');
 
-const provoked = path.join(made, 'provoked');
+const provoked = path.join(target, 'provoked');
 
 /** Tests of what may differ between releases: loading, threads, signals, the event loop. */
 const CORE = [

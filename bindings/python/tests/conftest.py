@@ -64,13 +64,13 @@ def udp() -> Iterator[socket.socket]:
 
 def needed(name: str) -> str:
     """The path of something that `bindings/python/run test` installs."""
-    place = os.environ.get(name)
-    if place is None:
+    path_text = os.environ.get(name)
+    if path_text is None:
         message = f"{name} is not set; bindings/python/run test sets it"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    return place
+    return path_text
 
 
 def wait_until(what: str, condition: Callable[[], object]) -> None:

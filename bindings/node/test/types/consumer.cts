@@ -24,13 +24,13 @@ switch (outcome.kind) {
 agent.beat('degraded');
 agent[Symbol.dispose]();
 
-// @ts-expect-error a status is no such word
+// @ts-expect-error not the name of a status
 agent.beat('fine');
-// @ts-expect-error a payload is a number
+// @ts-expect-error the payload must be a number
 agent.beat(varta.Status.Ok, '7');
-// @ts-expect-error agents are made by connect
+// @ts-expect-error agents are created by connect
 new varta.Varta();
-// @ts-expect-error an option that does not exist
+// @ts-expect-error unknown option
 varta.Observer.bind('/run/varta.sock', { threshold: 5 });
 
 const old: varta.v1.Varta = varta.v1.Varta.connectUds('/run/varta.sock');

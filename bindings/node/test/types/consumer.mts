@@ -9,7 +9,7 @@ const observer: Observer = Observer.bind(['/run/varta.sock', 'udp://127.0.0.1:90
 });
 observer.on('stall', (event: StallEvent) => console.log(event.agent, event.lastNs));
 observer.once('beat', ({ payload, status }) => console.log(payload + 1n, Status[status]));
-// @ts-expect-error there is no such event
+// @ts-expect-error unknown event
 observer.on('stalled', () => {});
 observer.on('event', (event) => {
   if (event.kind === 'exit' && event.cause === 'signal') console.log(event.signal);
@@ -38,5 +38,5 @@ simulated.exit(6n, 4321, { code: 1 });
 const sealed: Buffer = secure.seal('00'.repeat(32), Buffer.alloc(8), 1, Buffer.alloc(32));
 console.log(simulated.poll()?.kind, sealed.length);
 panic.installSignalHandlerUds('/run/varta.sock', { signals: ['SIGTERM'] });
-// @ts-expect-error no such signal
+// @ts-expect-error unknown signal
 panic.installSignalHandlerUds('/run/varta.sock', { signals: ['SIGNOPE'] });
