@@ -13,13 +13,13 @@ const key = '5e'.repeat(32);
 const ends = {
   'an uncaught exception': "throw new Error('uncaught');",
   'an unhandled rejection': "Promise.reject(new Error('unhandled'));",
-  'a rejection of no error': 'Promise.reject(5);',
-  'an exception of no error': 'throw null;',
+  'a rejection with a value that is not an Error': 'Promise.reject(5);',
+  'an exception that is not an Error': 'throw null;',
   'SIGTERM': "process.kill(process.pid, 'SIGTERM'); setInterval(() => {}, 1000);",
   'SIGINT': "process.kill(process.pid, 'SIGINT'); setInterval(() => {}, 1000);",
   'SIGHUP': "process.kill(process.pid, 'SIGHUP'); setInterval(() => {}, 1000);",
   'SIGQUIT': "process.kill(process.pid, 'SIGQUIT'); setInterval(() => {}, 1000);",
-  'SIGTERM while the loop is stuck': "process.kill(process.pid, 'SIGTERM'); for (;;);",
+  'SIGTERM while the event loop is blocked': "process.kill(process.pid, 'SIGTERM'); for (;;);",
   'abort': 'process.abort();',
   'out of memory': 'const all = []; for (;;) all.push(new Array(10000).fill(all.length));',
 };

@@ -70,11 +70,11 @@ test('network senders, thresholds and uids are applied', () => {
   const observer = Observer.simulated({ uids: [1000], capacity: 10 });
   observer.feed(0, { listener: 1, sender: { address: '192.0.2.1' }, bytes: beat(77, 1) });
   observer.feed(0, { sender: { pid: 5, uid: 1001 }, bytes: beat(5, 1) });
-  const [beat] = rest(observer);
-  assert.deepEqual([beat.origin, beat.pid, beat.claimedPid], [3, 0, 77]);
+  const [received] = rest(observer);
+  assert.deepEqual([received.origin, received.pid, received.claimedPid], [3, 0, 77]);
   assert.equal(observer.agents()[0].address, '192.0.2.1');
   assert.equal(observer.stats().uidRefused, 1);
-  assert.equal(observer.setThreshold(beat.agent, 5), true);
+  assert.equal(observer.setThreshold(received.agent, 5), true);
   assert.equal(observer.setThreshold(99, 5), false);
   observer.advance(5);
   assert.equal(rest(observer)[0].kind, 'stall');
