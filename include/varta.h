@@ -1,8 +1,8 @@
 /*
  * varta.h: process liveness from C. This file is the manual of libvarta.
  *
- * An agent says a few times a second that its process lives; an observer hears it and says
- * who has gone silent, who has died and how, and who is back:
+ * An agent sends a small heartbeat a few times a second. An observer receives the heartbeats
+ * and reports which processes have gone silent, which have ended and how, and which are back:
  *
  *     varta_agent *agent;
  *     int err = varta_connect(&agent, "/run/varta.sock", NULL);
@@ -19,38 +19,42 @@
  *     while (err >= 0 && (err = varta_observer_poll(obs, &event, -1)) >= 0)
  *         printf("%s of agent %" PRIu64 "\n", varta_event_name(event.kind), event.agent);
  *
- * Six rules, after which every signature can be guessed:
+ * Six rules apply to every function:
  *
- * 1. Return. An int: negative is -errno, or a VARTA_E code below -4000 for what errno has no
- *    word for; 0 is "nothing more to say"; positive is "something". varta_strerror names every
- *    negative code. Results come through ret pointers, which are written only on success.
- * 2. Handles (varta_agent, varta_observer) are opaque. varta_connect and varta_observer_bind
- *    make one; varta_close and varta_observer_close end it, take NULL, cannot fail, and must be
- *    the last call on it. Debug builds of the library check that, and abort with a word.
+ * 1. Return values. A function that can fail returns an int. A negative value is an error: -errno,
+ *    or a VARTA_E code below -4000 where no errno fits; varta_strerror describes it. 0 means
+ *    success, or that there is nothing to report; a positive value is a result, such as a count.
+ *    Other results are written through pointers named ret, and only on success.
+ * 2. Handles. varta_agent and varta_observer are opaque. varta_connect and varta_observer_bind
+ *    make one. varta_close and varta_observer_close end one: they accept NULL, cannot fail, and
+ *    must be the last call on the handle. Debug builds of the library check that, and abort with
+ *    a message.
  * 3. Structs that the caller allocates (options, counters, agent infos, datagrams) begin with
- *    their own size, and have a macro ending in _INIT that sets it, so that they can grow: a
- *    smaller one, from an older header, works; a larger one, from a newer header, works while
- *    all that this library does not know in it is zero, else -E2BIG. In an array the size of
- *    the first is the distance to the next. NULL options are the defaults, and so is zero in
- *    any field.
- * 4. Events are one varta_event of 128 bytes, without a size; what a kind does not set is zero.
- *    Enumerations are integers of fixed width with constants; a number that nobody knows is
- *    -EINVAL, and never more harmful than that. So are NULL where a pointer is needed, and
- *    flags and reserved fields that are not zero where they should be.
- * 5. Threads. A handle may move between threads. Two calls on one handle at once are no race:
- *    the second gets -EBUSY. varta_beat may be called from a signal handler, on plain
- *    transports. A fork is noticed by itself: a child may use its parent's agents, but not its
- *    observers (-ECHILD), and nothing that another thread was in the middle of keeps it waiting.
- * 6. No panic crosses: a bug in the library that would bring down a Rust program is
- *    VARTA_EPANIC, and the handle answers so from then on.
+ *    their own size, which a macro ending in _INIT sets, so that they can grow. A smaller struct,
+ *    from an older header, works. A larger one, from a newer header, works if every field that
+ *    this library does not know is zero, and is -E2BIG otherwise. In an array, the size of the
+ *    first element is the distance between elements. NULL options, and zero in any field of the
+ *    options, mean the default.
+ * 4. Numbers. An event is a varta_event of 128 bytes, without a size; fields that its kind does
+ *    not set are zero. Enumerations are integers of fixed width with named constants. Unknown
+ *    numbers and flags, NULL where a pointer is required, and reserved fields that are not zero
+ *    are -EINVAL. Reserved fields (reserved, reserved0, reserved1) fill gaps in the layout: the
+ *    library writes zero to them, and so must the caller.
+ * 5. Threads and forks. A handle may move between threads. If two threads call on one handle at
+ *    the same time, the second call returns -EBUSY. varta_beat may be called from a signal
+ *    handler on plain transports. The library detects forks: a child may use its parent's agents
+ *    but not its observers (-ECHILD), and it never waits for a lock that another thread held at
+ *    the time of the fork.
+ * 6. Panics. No Rust panic reaches the caller. A bug in the library that would panic a Rust
+ *    program returns VARTA_EPANIC, and every later call on the handle returns it too.
  *
- * There are no callbacks, no threads and no logging; no environment variable is read but
- * VARTA_ENDPOINT, where an endpoint is NULL; nothing is global but the crash handler and the
- * counters of nonces. The shared library stays loaded after a dlclose. Linux, any C library.
+ * The library has no callbacks, starts no threads and logs nothing. The only environment variable
+ * it reads is VARTA_ENDPOINT, when an endpoint is NULL. Its only global state is the crash handler
+ * and the nonce counters. The shared library stays loaded after dlclose. It runs on Linux, with
+ * any C library.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
-
 
 #ifndef VARTA_H
 #define VARTA_H
@@ -62,13 +66,13 @@
 /* Generated from ffi/src by ffi/header. Do not edit. */
 
 /**
- * Agent flag: do not follow the observer. Then varta_connect fails if nobody is bound, and
- * an observer that is replaced is found again only by varta_reconnect or reconnect_after.
+ * Agent flag: do not follow the observer. varta_connect then fails if no observer is bound, and
+ * only varta_reconnect or reconnect_after finds an observer that was replaced.
  */
 #define VARTA_AGENT_NO_FOLLOW 1
 
 /**
- * The length of a frame, whatever its version.
+ * The length of a frame of any version.
  */
 #define VARTA_FRAME_BYTES 32
 
@@ -88,7 +92,7 @@
 #define VARTA_KEY_BYTES 32
 
 /**
- * The nonce that, with VARTA_STATUS_CRITICAL, marks the last words of a process.
+ * The nonce that, with VARTA_STATUS_CRITICAL, marks the final beat of a process.
  */
 #define VARTA_NONCE_TERMINAL 18446744073709551615ull
 
@@ -98,42 +102,42 @@
 #define VARTA_STATUS_OK 0
 
 /**
- * Status: working, with trouble.
+ * Status: working, with problems.
  */
 #define VARTA_STATUS_DEGRADED 1
 
 /**
- * Status: in grave trouble. With VARTA_NONCE_TERMINAL, the last words of a process.
+ * Status: about to fail. With VARTA_NONCE_TERMINAL, the final beat of a process.
  */
 #define VARTA_STATUS_CRITICAL 2
 
 /**
- * Status: silent. Only an observer says this; it is never sent.
+ * Status: silent. Only an observer uses it; an agent never sends it.
  */
 #define VARTA_STATUS_STALL 3
 
 /**
- * varta_beat: the kernel took the beat.
+ * varta_beat: the kernel accepted the beat.
  */
 #define VARTA_SENT 0
 
 /**
- * varta_beat: dropped, the observer is there and its queue is full.
+ * varta_beat: dropped, because the observer's queue is full.
  */
 #define VARTA_DROPPED_KERNEL_QUEUE_FULL 1
 
 /**
- * varta_beat: dropped, nobody is bound there.
+ * varta_beat: dropped, because no observer is bound there.
  */
 #define VARTA_DROPPED_NO_OBSERVER 2
 
 /**
- * varta_beat: dropped, somebody was there and went away.
+ * varta_beat: dropped, because the observer closed its socket.
  */
 #define VARTA_DROPPED_PEER_GONE 3
 
 /**
- * varta_beat: dropped, the file system is full.
+ * varta_beat: dropped, because the file system is full.
  */
 #define VARTA_DROPPED_STORAGE_FULL 4
 
@@ -143,58 +147,59 @@
 #define VARTA_EVENT_BEAT 1
 
 /**
- * Event: the agent has been silent for its threshold; said once per silence. Sets nonce (the
- * last one) and last_ns.
+ * Event: the agent has been silent for its threshold; reported once per silence. Sets nonce
+ * (the last one) and last_ns.
  */
 #define VARTA_EVENT_STALL 2
 
 /**
- * Event: a stalled agent is back; its beat is the next event. Sets duration_ns (how long
- * nothing was heard).
+ * Event: a stalled agent is back; its beat is the next event. Sets duration_ns (how long it
+ * was silent).
  */
 #define VARTA_EVENT_RECOVERED 3
 
 /**
- * Event: the process is gone, and no longer followed. Sets exit_cause, code, status (the last
- * one).
+ * Event: the process ended, and the observer no longer follows it. Sets exit_cause, code and
+ * status (the last one).
  */
 #define VARTA_EVENT_EXIT 4
 
 /**
- * Event: 32 bytes came that are no frame. Sets decode_error, found, expected; about no agent.
+ * Event: a datagram of 32 bytes is not a valid frame. Sets decode_error, found and expected;
+ * names no agent.
  */
 #define VARTA_EVENT_DECODE 5
 
 /**
- * Event: a frame named another process than the one that sent it. Sets pid (the one the
- * kernel names) and claimed_pid (the one in the frame); about no agent.
+ * Event: a frame names a different process than the one that sent it. Sets pid (from the
+ * kernel) and claimed_pid (from the frame); names no agent.
  */
 #define VARTA_EVENT_AUTH_FAILURE 6
 
 /**
- * Event: a socket failed. Sets code (the errno, positive); about no agent.
+ * Event: a socket failed. Sets code (the errno, positive); names no agent.
  */
 #define VARTA_EVENT_IO 7
 
 /**
- * Event: the observer itself came late: it was stopped, suspended or starved. Silences that
- * began before are forgiven for as long. Sets duration_ns; about no agent.
+ * Event: the observer itself was late, because it was stopped, suspended or starved of CPU
+ * time. Every agent gets that much more time. Sets duration_ns; names no agent.
  */
 #define VARTA_EVENT_PAUSED 8
 
 /**
  * Stall, in decode_error: the observer may have missed the agent's beats, because its queue was
- * full each time that it looked. Such a stall is not fit to act on.
+ * full each time it polled. Do not act on such a stall.
  */
 #define VARTA_EVENT_DEAF 128
 
 /**
- * Origin: the kernel named the sender. Only this is fit to act on.
+ * Origin: the kernel attests the sender. Only act on events of this origin.
  */
 #define VARTA_ORIGIN_KERNEL_ATTESTED 1
 
 /**
- * Origin: whoever sent it held a key.
+ * Origin: the sender has a key.
  */
 #define VARTA_ORIGIN_SECURE_NETWORK 2
 
@@ -204,7 +209,7 @@
 #define VARTA_ORIGIN_NETWORK 3
 
 /**
- * Exit cause: nobody could tell.
+ * Exit cause: unknown.
  */
 #define VARTA_EXIT_UNKNOWN 0
 
@@ -224,74 +229,73 @@
 #define VARTA_DECODE_BAD_MAGIC 1
 
 /**
- * Decode error: a version that the decoder was not asked to take.
+ * Decode error: a version that the decoder does not accept.
  */
 #define VARTA_DECODE_BAD_VERSION 2
 
 /**
- * Decode error: the bytes were damaged on the way.
+ * Decode error: the checksum does not match; the bytes were damaged in transit.
  */
 #define VARTA_DECODE_BAD_CRC 3
 
 /**
- * Decode error: the status byte means nothing.
+ * Decode error: the status is unknown.
  */
 #define VARTA_DECODE_BAD_STATUS 4
 
 /**
- * Decode error: a stall from an agent; only an observer may say that.
+ * Decode error: the status is stall, which only an observer may use.
  */
 #define VARTA_DECODE_STALL_ON_WIRE 5
 
 /**
- * Decode error: process ids 0 and 1 are no agents.
+ * Decode error: the process id is 0 or 1, which cannot be an agent.
  */
 #define VARTA_DECODE_BAD_PID 6
 
 /**
- * Decode error: the timestamp is all ones.
+ * Decode error: the timestamp has all bits set.
  */
 #define VARTA_DECODE_BAD_TIMESTAMP 7
 
 /**
- * Decode error: the terminal nonce with a status other than critical.
+ * Decode error: the nonce is terminal, but the status is not critical.
  */
 #define VARTA_DECODE_BAD_NONCE 8
 
 /**
- * Crash handler flag: SIGTERM too.
+ * Crash handler flag: handle SIGTERM too.
  */
 #define VARTA_CRASH_SIGTERM 1
 
 /**
- * The library has a bug that would have brought down a Rust program. It was contained; the
- * handle it happened on answers so from then on, and can only be closed.
+ * A bug in the library caused a panic, which was caught. Every later call on the handle
+ * returns this code too; the handle can only be closed.
  */
 #define VARTA_EPANIC (-4001)
 
 /**
- * The key file holds no key: it is not a regular file of 64 hex digits.
+ * The key file does not hold a key: it is not a regular file of 64 hex digits.
  */
 #define VARTA_EKEY (-4002)
 
 /**
- * The uid of an agent that the kernel does not vouch for.
+ * The uid of an agent whose sender the kernel does not attest.
  */
 #define VARTA_NO_UID 4294967295
 
 /**
- * Agent info flag: a stall was said and the agent is not back.
+ * Agent info flag: a stall was reported, and the agent is not back.
  */
 #define VARTA_AGENT_STALLED 1
 
 /**
- * Agent info flag: it may have taken over the pid of the process that is meant; nothing tells
- * the two apart.
+ * Agent info flag: the agent may be a different process that reused the pid.
  */
 #define VARTA_AGENT_UNCONFIRMED 2
 
 /**
- * Observer flag: take frames of version 1 beside those of version 2.
+ * Observer flag: accept frames of version 1 as well as version 2.
  */
 #define VARTA_OBSERVER_VERSION1 1
 
@@ -301,59 +305,59 @@
 #define VARTA_OBSERVER_NAMESPACES 2
 
 /**
- * Observer flag: admit every user's beats. The default is the observer's own user, or those
- * in uids.
+ * Observer flag: admit beats of every user. By default only the observer's own user, or the
+ * users in uids, are admitted.
  */
 #define VARTA_OBSERVER_ANY_UID 4
 
 /**
- * Observer flag: do not follow processes to their end; silence does the work.
+ * Observer flag: do not detect process exits; report only silence.
  */
 #define VARTA_OBSERVER_NO_EXITS 8
 
 /**
- * Datagram sender: a process, over a Unix socket, named by the kernel: pid, uid, process,
- * pid_namespace.
+ * Datagram sender: a process that the kernel attests, over a Unix socket. Uses pid, uid, process
+ * and pid_namespace.
  */
 #define VARTA_SENDER_KERNEL 0
 
 /**
- * Datagram sender: an address, over plain UDP: source.
+ * Datagram sender: an address, over plain UDP. Uses source.
  */
 #define VARTA_SENDER_NETWORK 1
 
 /**
- * Datagram sender: an address, at a listener that takes sealed frames only: source.
+ * Datagram sender: an address, at a listener that accepts only sealed frames. Uses source.
  */
 #define VARTA_SENDER_SECURE_NETWORK 2
 
 /**
- * Datagram namespace: the observer's.
+ * Datagram namespace: the observer's pid namespace.
  */
 #define VARTA_NAMESPACE_SAME 0
 
 /**
- * Datagram namespace: another, in which the sender has another pid.
+ * Datagram namespace: another pid namespace, in which the sender has another pid.
  */
 #define VARTA_NAMESPACE_OTHER 1
 
 /**
- * Datagram namespace: nobody could tell.
+ * Datagram namespace: unknown.
  */
 #define VARTA_NAMESPACE_UNKNOWN 2
 
 /**
- * Datagram flag: it was longer than the observer's buffer.
+ * Datagram flag: the datagram was longer than the observer's buffer.
  */
 #define VARTA_DATAGRAM_TRUNCATED 1
 
 /**
- * Datagram flag: not all that the kernel says of it could be received.
+ * Datagram flag: the kernel's control data was incomplete.
  */
 #define VARTA_DATAGRAM_CONTROL_TRUNCATED 2
 
 /**
- * Advance flag: the look finds the queue at its length, so that beats may have been refused.
+ * Advance flag: the observer's queue is full at this time, so beats may have been refused.
  */
 #define VARTA_ADVANCE_FULL 1
 
@@ -363,25 +367,25 @@
 #define VARTA_VERSION 768
 
 /**
- * The number in the soname. Programs built for one run with any library of the same.
+ * The number in the soname. A program runs with any library that has the same number as the
+ * header it was built with.
  */
 #define VARTA_ABI_VERSION 0
 
 /**
- * An agent: one connection of this process to one observer. Made by varta_connect, ended
- * by varta_close.
+ * An agent: the connection of this process to one observer. varta_connect makes it and
+ * varta_close ends it.
  */
 typedef struct varta_agent varta_agent;
 
 /**
- * An observer, over sockets or simulated. Made by varta_observer_bind or
- * varta_observer_simulate, ended by varta_observer_close.
+ * An observer, with sockets or simulated. varta_observer_bind or varta_observer_simulate makes
+ * it, and varta_observer_close ends it.
  */
 typedef struct varta_observer varta_observer;
 
 /**
- * How an agent is to be. Initialise it with VARTA_AGENT_OPTIONS_INIT; zero in any field means
- * its default.
+ * Agent options. Initialise with VARTA_AGENT_OPTIONS_INIT; zero in any field means the default.
  */
 typedef struct varta_agent_options {
     /**
@@ -393,8 +397,8 @@ typedef struct varta_agent_options {
      */
     uint32_t flags;
     /**
-     * After so many dropped beats in a row a beat reconnects by itself and sends the same
-     * frame once more; while that does not help, every later beat tries again. 0: never.
+     * After this many dropped beats in a row, a beat reconnects and sends the same frame once
+     * more; until that succeeds, every later beat tries again. 0: never.
      */
     uint32_t reconnect_after;
     /**
@@ -402,18 +406,18 @@ typedef struct varta_agent_options {
      */
     uint32_t reserved;
     /**
-     * Where varta_connect writes, if it fails, a sentence that says what, where and what to
-     * do; NULL for nowhere. It ends in NUL and is cut to fit.
+     * A buffer for an error message, or NULL. If varta_connect fails, it writes a sentence that
+     * describes the failure and what to do, NUL-terminated and truncated to fit.
      */
     char *message;
     /**
-     * The bytes that message leads to.
+     * The size of the message buffer in bytes.
      */
     size_t message_size;
 } varta_agent_options;
 
 /**
- * What an agent has counted. Initialise it with VARTA_AGENT_COUNTERS_INIT.
+ * The counters of an agent. Initialise with VARTA_AGENT_COUNTERS_INIT.
  */
 typedef struct varta_agent_counters {
     /**
@@ -425,42 +429,42 @@ typedef struct varta_agent_counters {
      */
     uint32_t reserved;
     /**
-     * How often the clock went back, for varta_client_clock_regression_total.
+     * How often the clock went backwards, for varta_client_clock_regression_total.
      */
     uint64_t clock_regressions;
     /**
-     * How many forks lie between the process that made the agent and the one that uses it, as
-     * its beats have noticed, for varta_client_fork_recoveries_total.
+     * How many forks the agent's beats detected between the process that made the agent and
+     * this one, for varta_client_fork_recoveries_total.
      */
     uint64_t fork_recoveries;
 } varta_agent_counters;
 
 /**
- * One beat as it travels, taken apart. 40 bytes in every version of this library.
+ * The fields of one frame, which carries one beat. 40 bytes in every version of this library.
  */
 typedef struct varta_frame {
     /**
-     * Nanoseconds since the sender connected, on its own monotonic clock.
+     * Nanoseconds since the sender connected, on the sender's monotonic clock.
      */
     uint64_t timestamp;
     /**
-     * Counts the beats of a process to an endpoint, from 1.
+     * Number of the beat from this process to this endpoint, counting from 1.
      */
     uint64_t nonce;
     /**
-     * The application's. Version 2 has 32 bits for it, version 1 has 64.
+     * The application's number: 32 bits in version 2, 64 bits in version 1.
      */
     uint64_t payload;
     /**
-     * The sender's process id when it sent.
+     * The sender's process id at the time of sending.
      */
     uint32_t pid;
     /**
-     * VARTA_STATUS_.
+     * VARTA_STATUS_ constant.
      */
     uint8_t status;
     /**
-     * The version of the wire: 2, or 1 for observers that know nothing newer.
+     * The wire version: 2, or 1 for observers that do not understand 2.
      */
     uint8_t version;
     /**
@@ -470,8 +474,8 @@ typedef struct varta_frame {
 } varta_frame;
 
 /**
- * How an observer is to be. Initialise it with VARTA_OBSERVER_OPTIONS_INIT; zero in any field
- * means its default.
+ * Observer options. Initialise with VARTA_OBSERVER_OPTIONS_INIT; zero in any field means the
+ * default.
  */
 typedef struct varta_observer_options {
     /**
@@ -487,69 +491,72 @@ typedef struct varta_observer_options {
      */
     uint64_t threshold_ns;
     /**
-     * How late the observer itself may come before that counts as a pause, which every agent
-     * is given back. Default: half the shortest threshold, at least 50 ms.
+     * How late the observer may be before that counts as a pause, for which every agent gets
+     * more time. Default: half the shortest threshold, at least 50 ms.
      */
     uint64_t pause_after_ns;
     /**
-     * How many agents are followed at most. Default: 4,096. More than 2^28 is -EINVAL.
+     * The maximum number of agents. Default: 4,096. More than 2^28 is -EINVAL.
      */
     uint32_t capacity;
     /**
-     * The mode of the socket's file. Default: 0600. More than 0777 is -EINVAL.
+     * The mode of the socket file. Default: 0600. More than 0777 is -EINVAL.
      */
     uint32_t socket_mode;
     /**
-     * How many bytes the kernel's receive buffers are asked to have. Default: 1 MiB.
+     * The size of the kernel's receive buffers to request, in bytes. Default: 1 MiB.
      */
     uint32_t receive_buffer;
     /**
-     * How many descriptors may be held to follow processes. Default: half the soft limit.
+     * The maximum number of file descriptors to follow processes with. Default: half the soft
+     * limit.
      */
     uint32_t descriptors;
     /**
-     * How many beats of one agent a second become events, and how many at once after a quiet
-     * time. A beat over the rate still shows that its agent lives. Default: all do.
+     * How many beats a second of one agent become events. A beat over this rate still shows
+     * that its agent lives. Default: no limit.
      */
     uint32_t agent_rate;
     /**
-     * With agent_rate; 0 is taken as 1.
+     * How many beats of one agent may become events at once after a quiet time; 0 means 1. Only
+     * used with agent_rate.
      */
     uint32_t agent_burst;
     /**
-     * As agent_rate, of all agents together.
+     * Like agent_rate, for all agents together.
      */
     uint32_t rate;
     /**
-     * With rate; 0 is taken as 1.
+     * Like agent_burst, for all agents together. Only used with rate.
      */
     uint32_t burst;
     /**
-     * Whose beats count over a Unix socket. Default: the user the observer runs as; of a
-     * simulated observer, uid 0. With VARTA_OBSERVER_ANY_UID it must be NULL.
+     * The users whose beats are admitted over a Unix socket. Default: the user that the
+     * observer runs as; in a simulated observer, uid 0. Must be NULL with
+     * VARTA_OBSERVER_ANY_UID.
      */
     const uint32_t *uids;
     /**
-     * How many they are.
+     * The number of uids.
      */
     size_t uid_count;
     /**
-     * Keys of 32 bytes, one after the other, that sealed beats may have, beside those of the
-     * endpoints.
+     * Keys that sealed beats may use, 32 bytes each without gaps, in addition to the keys of
+     * the endpoints.
      */
     const uint8_t *shared_keys;
     /**
-     * How many keys they are.
+     * The number of keys in shared_keys.
      */
     size_t shared_key_count;
     /**
-     * A key of 32 bytes from which each agent's own is derived.
+     * A master key of 32 bytes, from which each agent's own key is derived.
      */
     const uint8_t *master_key;
     /**
-     * A bound Unix datagram socket to listen at, as from a service manager; 0 for none. It is
-     * used as it is and its file is never removed. The observer makes a descriptor of its own;
-     * the caller keeps this one.
+     * A bound Unix datagram socket to listen on, for example from a service manager; 0 for
+     * none. Its mode is not changed and its file is never removed. The observer duplicates the
+     * descriptor; the caller keeps this one.
      */
     int inherit;
     /**
@@ -557,26 +564,26 @@ typedef struct varta_observer_options {
      */
     uint32_t reserved;
     /**
-     * Where varta_observer_bind writes, if it fails, a sentence that says what, where and what
-     * to do; NULL for nowhere. It ends in NUL and is cut to fit.
+     * A buffer for an error message, or NULL. If varta_observer_bind fails, it writes a
+     * sentence that describes the failure and what to do, NUL-terminated and truncated to fit.
      */
     char *message;
     /**
-     * The bytes that message leads to.
+     * The size of the message buffer in bytes.
      */
     size_t message_size;
     /**
-     * A file in which sealed sessions outlive the observer, so that a sealed beat that was
-     * accepted once is refused by the next observer too; NULL for none. It is made with mode
-     * 0600 if it is not there; make it together with the key. A simulated observer leaves it
-     * alone.
+     * A file that keeps sealed sessions when the observer restarts, so that the next observer
+     * also refuses a sealed beat that was already accepted; NULL for none. The observer creates
+     * it with mode 0600 if it does not exist. Use it from the first use of the key. A simulated
+     * observer ignores it.
      */
     const char *secure_state_file;
 } varta_observer_options;
 
 /**
- * An agent that is followed, as it stands. Initialise the first of an array with
- * VARTA_AGENT_INFO_INIT.
+ * The state of an agent that an observer follows. Initialise the first element of an array
+ * with VARTA_AGENT_INFO_INIT.
  */
 typedef struct varta_agent_info {
     /**
@@ -588,11 +595,11 @@ typedef struct varta_agent_info {
      */
     uint32_t flags;
     /**
-     * The agent's number, from 1, never given twice by one observer.
+     * The agent's number, from 1, never reused by an observer.
      */
     uint64_t agent;
     /**
-     * The process id in the observer's namespace; 0 where it has none there.
+     * The process id in the observer's namespace; 0 if it has none there.
      */
     uint32_t pid;
     /**
@@ -600,15 +607,15 @@ typedef struct varta_agent_info {
      */
     uint32_t claimed_pid;
     /**
-     * Whose process it is; VARTA_NO_UID where the kernel does not say so.
+     * The user of the process; VARTA_NO_UID if the kernel does not attest it.
      */
     uint32_t uid;
     /**
-     * How it is known who the agent is: VARTA_ORIGIN_.
+     * How the agent was identified: VARTA_ORIGIN_ constant.
      */
     uint8_t origin;
     /**
-     * What it said of itself last: VARTA_STATUS_.
+     * The last status that it sent: VARTA_STATUS_ constant.
      */
     uint8_t status;
     /**
@@ -616,11 +623,11 @@ typedef struct varta_agent_info {
      */
     uint16_t reserved;
     /**
-     * When it was last heard, in nanoseconds since the observer started.
+     * The time of its last beat, in nanoseconds since the observer started.
      */
     uint64_t last_ns;
     /**
-     * How long ago that is.
+     * How long ago that was.
      */
     uint64_t age_ns;
     /**
@@ -628,29 +635,29 @@ typedef struct varta_agent_info {
      */
     uint64_t threshold_ns;
     /**
-     * Beats heard of it, also those that a rate limit kept from becoming events.
+     * The number of beats received, including those over the rate limit.
      */
     uint64_t beats;
     /**
-     * Beats that never came, by its nonces; stays at 2^32 - 1.
+     * The number of lost beats, according to its nonces; at most 2^32 - 1.
      */
     uint64_t missed;
     /**
-     * The name of its program, as the kernel has it; empty where that cannot be known. Any process
-     * chooses these bytes itself: they may be no text, and hold control characters. Escape them before
-     * they are printed.
+     * The name of its program, as the kernel knows it; empty if unknown. A process can set its
+     * name to any bytes, which need not be valid text and may include control characters.
+     * Escape them before you print them.
      */
     char name[16];
     /**
-     * Where it beats from, as a numeric address; empty unless over a network.
+     * The numeric address that it sends from; empty unless it sends over a network.
      */
     char address[48];
 } varta_agent_info;
 
 /**
- * What an observer has counted since it began. Each datagram received ends in exactly one of
- * the fields from beats to probes, so that their sum is received; the others count what
- * datagrams led to. Initialise it with VARTA_OBSERVER_COUNTERS_INIT.
+ * The counters of an observer since it started. Each datagram is counted in exactly one of the
+ * fields from beats to probes, so their sum is received; the other fields count other things.
+ * Initialise with VARTA_OBSERVER_COUNTERS_INIT.
  */
 typedef struct varta_observer_counters {
     /**
@@ -662,97 +669,96 @@ typedef struct varta_observer_counters {
      */
     uint32_t reserved;
     /**
-     * Accepted, and said as a Beat.
+     * Beats that were accepted and became events.
      */
     uint64_t beats;
     /**
-     * 32 bytes that do not begin as a frame does.
+     * 32 bytes that do not begin like a frame.
      */
     uint64_t bad_magic;
     /**
-     * A version that is not taken.
+     * Frames of a version that the observer does not accept.
      */
     uint64_t bad_version;
     /**
-     * Damaged on the way.
+     * Frames that were damaged in transit.
      */
     uint64_t bad_crc;
     /**
-     * A status that means nothing.
+     * Frames with an unknown status.
      */
     uint64_t bad_status;
     /**
-     * A Stall from an agent.
+     * Frames with the status stall, which only an observer may use.
      */
     uint64_t stall_on_wire;
     /**
-     * A process id that is no agent's.
+     * Frames with a process id that no agent can have.
      */
     uint64_t bad_pid;
     /**
-     * A timestamp of all ones.
+     * Frames with a timestamp that has all bits set.
      */
     uint64_t bad_timestamp;
     /**
-     * The terminal nonce with a status that does not go with it.
+     * Frames with the terminal nonce and a status that is not critical.
      */
     uint64_t bad_nonce;
     /**
-     * Of a length that no frame has.
+     * Datagrams of a length that no frame has.
      */
     uint64_t wrong_length;
     /**
-     * The frame named another process than the one that sent it.
+     * Frames that name a different process than the one that sent them.
      */
     uint64_t auth_failures;
     /**
-     * Not sealed with a key that is held.
+     * Datagrams that are not sealed with any of the observer's keys.
      */
     uint64_t decrypt_failures;
     /**
-     * Over a network, and not forward of what was heard.
+     * Beats over a network whose nonce or counter did not advance.
      */
     uint64_t replays;
     /**
-     * More than the agent's share. It proved life all the same.
+     * Beats over the agent's rate limit. They still show that the agent lives.
      */
     uint64_t rate_limited_agent;
     /**
-     * More than everyone's share. From an agent that is followed, it proved life all the
-     * same.
+     * Beats over the rate limit for all agents. They still show that a known agent lives.
      */
     uint64_t rate_limited_global;
     /**
-     * From a newcomer for whom there was no room.
+     * Beats of new agents while the table of agents was full.
      */
     uint64_t capacity_exceeded;
     /**
-     * From a newcomer over secure UDP whose prefixes could not be remembered.
+     * Beats of new agents over secure UDP while the table of prefixes was full.
      */
     uint64_t sender_memory_full;
     /**
-     * From a user whose beats do not count.
+     * Beats of users that are not admitted.
      */
     uint64_t uid_refused;
     /**
-     * From another pid namespace, which is not allowed or cannot be followed.
+     * Beats from another pid namespace that is not admitted or cannot be followed.
      */
     uint64_t namespace_refused;
     /**
-     * Over the network from this host, naming a process that is followed by what the
-     * kernel says of it.
+     * Beats over the network from this host that name a process which the observer follows
+     * with the kernel's attestation.
      */
     uint64_t origin_conflicts;
     /**
-     * Came without the whole of what the kernel has to say about it.
+     * Datagrams whose kernel control data was incomplete.
      */
     uint64_t control_truncated;
     /**
-     * Empty: another observer asking whether someone is there.
+     * Empty datagrams: another observer checking whether the socket is in use.
      */
     uint64_t probes;
     /**
-     * Datagrams received.
+     * All datagrams that were received.
      */
     uint64_t received;
     /**
@@ -760,59 +766,59 @@ typedef struct varta_observer_counters {
      */
     uint64_t kernel_drops;
     /**
-     * Agents that were gone and made room.
+     * Agents that were gone and were removed to make room for new ones.
      */
     uint64_t evictions;
     /**
-     * Beats that never came, by their nonces. Who may beat may make this any number.
+     * Lost beats, according to the nonces. Any sender can drive this to an arbitrary value.
      */
     uint64_t missed;
     /**
-     * Accepted beats whose nonce did not move forward.
+     * Accepted beats whose nonce did not advance.
      */
     uint64_t not_forward;
     /**
-     * Stalls said.
+     * Stalls reported.
      */
     uint64_t stalls;
     /**
-     * Recoveries said.
+     * Recoveries reported.
      */
     uint64_t recoveries;
     /**
-     * Exits said.
+     * Exits reported.
      */
     uint64_t exits;
     /**
-     * Pauses said.
+     * Pauses reported.
      */
     uint64_t pauses;
     /**
-     * The stalls, of all of them, that were marked VARTA_EVENT_DEAF.
+     * Those of the stalls that were marked VARTA_EVENT_DEAF.
      */
     uint64_t stalls_deaf;
     /**
-     * Looks at a Unix socket that found its queue at its length.
+     * How often a Unix socket's queue was found full.
      */
     uint64_t full_looks;
 } varta_observer_counters;
 
 /**
- * One thing an observer has to say. 128 bytes in every version of this library; fields that
- * a kind of event does not set are 0, and so are the reserved ones.
+ * An event that an observer reports. 128 bytes in every version of this library. Fields that
+ * a kind of event does not set are zero.
  */
 typedef struct varta_event {
     /**
-     * Nanoseconds since the observer started, on a clock that also counts suspend. From one
-     * event to the next it never falls.
+     * Nanoseconds since the observer started, on a clock that keeps counting during suspend. It
+     * never decreases from one event to the next.
      */
     uint64_t observer_ns;
     /**
-     * The agent's number, from 1, never given twice by one observer. 0: about no agent.
+     * The agent's number, from 1, never reused by an observer. 0: the event names no agent.
      */
     uint64_t agent;
     /**
-     * The process id in the observer's namespace; 0 where it has none there.
+     * The process id in the observer's namespace; 0 if it has none there.
      */
     uint32_t pid;
     /**
@@ -824,20 +830,20 @@ typedef struct varta_event {
      */
     uint8_t kind;
     /**
-     * How it is known who the agent is: VARTA_ORIGIN_. 0: about no agent.
+     * How the agent was identified: VARTA_ORIGIN_ constant. 0: the event names no agent.
      */
     uint8_t origin;
     /**
-     * Beat, exit: VARTA_STATUS_, what the agent says (or said last) of itself. Decode
-     * error BadNonce: the status that came with the nonce.
+     * Beat: the status the agent sent. Exit: the last status it sent. Decode error BadNonce:
+     * the status that was received with the nonce. VARTA_STATUS_ constant.
      */
     uint8_t status;
     /**
-     * Exit: VARTA_EXIT_.
+     * Exit: VARTA_EXIT_ constant.
      */
     uint8_t exit_cause;
     /**
-     * Decode: VARTA_DECODE_. Stall: 0, or VARTA_EVENT_DEAF.
+     * Decode: VARTA_DECODE_ constant. Stall: 0, or VARTA_EVENT_DEAF.
      */
     uint8_t decode_error;
     /**
@@ -849,11 +855,11 @@ typedef struct varta_event {
      */
     int32_t code;
     /**
-     * Decode errors BadCrc, BadStatus, BadPid: the checksum, status or pid that came.
+     * Decode errors BadCrc, BadStatus, BadPid: the checksum, status or pid that was received.
      */
     uint32_t found;
     /**
-     * Decode error BadCrc: the checksum that the bytes give.
+     * Decode error BadCrc: the checksum computed from the bytes.
      */
     uint32_t expected;
     /**
@@ -861,24 +867,24 @@ typedef struct varta_event {
      */
     uint32_t reserved1;
     /**
-     * Beat: the frame's. Stall: the last one that was not terminal. Decode error BadNonce:
-     * the one that came.
+     * Beat: the frame's nonce. Stall: the agent's last nonce that was not terminal. Decode
+     * error BadNonce: the nonce that was received.
      */
     uint64_t nonce;
     /**
-     * Beat: the application's, carried untouched.
+     * Beat: the number that the application sent.
      */
     uint64_t payload;
     /**
-     * Beat: how many beats between the last one and this one never came.
+     * Beat: the number of beats that were lost between the previous beat and this one.
      */
     uint64_t missed;
     /**
-     * Stall: when the agent was last heard, as observer_ns.
+     * Stall: the time of the agent's last beat, in nanoseconds since the observer started.
      */
     uint64_t last_ns;
     /**
-     * Recovered: how long nothing was heard. Paused: how long the observer was away.
+     * Recovered: how long the agent was silent. Paused: how long the observer was away.
      */
     uint64_t duration_ns;
     /**
@@ -888,7 +894,7 @@ typedef struct varta_event {
 } varta_event;
 
 /**
- * A datagram for a simulated observer. Initialise it with VARTA_DATAGRAM_INIT.
+ * A datagram for a simulated observer. Initialise with VARTA_DATAGRAM_INIT.
  */
 typedef struct varta_datagram {
     /**
@@ -900,38 +906,37 @@ typedef struct varta_datagram {
      */
     uint32_t flags;
     /**
-     * What it holds; may be NULL if that is nothing.
+     * The contents; may be NULL if length is 0.
      */
     const uint8_t *bytes;
     /**
-     * How many bytes.
+     * The number of bytes.
      */
     size_t length;
     /**
-     * Which of the observer's listeners it came to, from 0; more than 65535 is -EINVAL.
-     * Senders over a network are told apart by it too.
+     * The observer's listener that receives it, from 0; more than 65535 is -EINVAL. The same
+     * network sender at two listeners counts as two agents.
      */
     uint32_t listener;
     /**
-     * Who sent it, and how that is known: VARTA_SENDER_.
+     * Who sent it and how that is known: VARTA_SENDER_ constant.
      */
     uint32_t sender;
     /**
-     * The sender's process id in the observer's namespace; 0 where it has none there.
+     * The sender's process id in the observer's namespace; 0 if it has none there.
      */
     uint32_t pid;
     /**
-     * The sender's user.
+     * The sender's user id.
      */
     uint32_t uid;
     /**
-     * A number that no other process has or had, as the inode of a pidfd is; 0: none came
-     * with the datagram.
+     * A number that no other process ever has, like the inode of a pidfd; 0 if unknown.
      */
     uint64_t process;
     /**
-     * Where the sender's pid counts: VARTA_NAMESPACE_. It is asked for when the frame names
-     * another pid than the kernel does.
+     * The sender's pid namespace: VARTA_NAMESPACE_ constant. Only used if the frame names a
+     * different pid than the kernel.
      */
     uint32_t pid_namespace;
     /**
@@ -939,7 +944,7 @@ typedef struct varta_datagram {
      */
     uint32_t reserved;
     /**
-     * The sender's address, without the port, as a numeric text: "192.0.2.1", "2001:db8::1".
+     * The sender's numeric address without the port: "192.0.2.1", "2001:db8::1".
      */
     const char *source;
 } varta_datagram;
@@ -951,28 +956,28 @@ extern "C" {
 /**
  * Makes an agent.
  *
- * It takes care of itself: it may start before its observer and outlive it. On a Unix
- * socket, the beat after one that found nobody first tries a new session, at most ten
- * times a second; over UDP the session is kept. A forked child may go on using it: its
- * first beat there makes a session of its own and counts from 1.
+ * The agent may start before its observer and outlive it. On a Unix socket, a beat after one
+ * that found no observer first tries to open a new session, at most ten times a second; over
+ * UDP the session is kept. A forked child may keep using the agent: its first beat opens a
+ * session of its own and counts from 1.
  *
- * ret: where the new handle is written. The caller owns it and ends it with varta_close.
+ * ret: receives the new handle. The caller owns it and ends it with varta_close.
  * endpoint: where the observer is: "/run/varta.sock", "unix:///run/varta.sock", "@name"
  *     (abstract), "udp://127.0.0.1:9000", "udp+secure://10.0.0.5:9443?key-file=PATH" or
  *     "...?master-key-file=PATH". Hosts are numeric. NULL: $VARTA_ENDPOINT, else
  *     "/run/varta/varta.sock".
- * opt: options, or NULL for the defaults. Not kept.
+ * opt: options, or NULL for the defaults. Not used after the call returns.
  *
  * Returns 0, or
- *     -EINVAL         ret is NULL, the endpoint is none, or a flag is unknown
- *     -E2BIG          opt holds values that this library does not know
- *     -EACCES         the socket or the key file may not be used, or others can read the key
- *     -ENOENT         there is no such key file; with VARTA_AGENT_NO_FOLLOW, nobody is bound
- *     -ECONNREFUSED   with VARTA_AGENT_NO_FOLLOW, nobody is bound there any more
- *     VARTA_EKEY      the key file holds no key
- *     -EMFILE         no descriptor is left
- *     and others of socket(2) and connect(2)
- * With opt->message the reason is also said in words.
+ *     -EINVAL         ret is NULL, the endpoint is invalid, or a flag is unknown
+ *     -E2BIG          opt sets fields that this library does not know
+ *     -EACCES         no permission for the socket or the key file, or others can read the key
+ *     -ENOENT         the key file does not exist; with VARTA_AGENT_NO_FOLLOW, there is no socket
+ *     -ECONNREFUSED   with VARTA_AGENT_NO_FOLLOW, no observer is bound to the socket
+ *     VARTA_EKEY      the key file does not hold a key
+ *     -EMFILE         no file descriptor is free
+ *     or another error from socket(2) or connect(2)
+ * If opt->message is set, an error message is written there.
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_connect(varta_agent **ret,
@@ -980,81 +985,80 @@ int varta_connect(varta_agent **ret,
                   const varta_agent_options *opt);
 
 /**
- * Says that this process lives, with a status and a number of the application's own.
+ * Sends a heartbeat of this process, with a status and a number that the application chooses.
  *
- * One system call. It never blocks, allocates, locks or logs. Beat from the loop that does
- * the work, not from a helper thread that lives on when the work is dead.
+ * It makes one system call, and never blocks, allocates, locks or logs. Call it from the loop
+ * that does the work, not from a helper thread that keeps running when the work has stopped.
  *
  * agent: from varta_connect.
  * status: VARTA_STATUS_OK, VARTA_STATUS_DEGRADED or VARTA_STATUS_CRITICAL.
- * payload: carried untouched to whoever polls the observer.
+ * payload: delivered unchanged in the observer's event.
  *
- * Returns 0 if the kernel took the beat (VARTA_SENT). A positive number says why it was
- * dropped; that passes by itself, and the work goes on:
- *     VARTA_DROPPED_KERNEL_QUEUE_FULL   the observer is there, its queue is full
- *     VARTA_DROPPED_NO_OBSERVER         nobody is bound there
- *     VARTA_DROPPED_PEER_GONE           somebody was there and went away
+ * Returns 0 (VARTA_SENT) if the kernel accepted the beat. A positive number means the beat was
+ * dropped, for a temporary reason; the caller can ignore it:
+ *     VARTA_DROPPED_KERNEL_QUEUE_FULL   the observer's queue is full
+ *     VARTA_DROPPED_NO_OBSERVER         no observer is bound there
+ *     VARTA_DROPPED_PEER_GONE           the observer closed its socket
  *     VARTA_DROPPED_STORAGE_FULL        the file system is full
- * A negative one says what waiting does not mend:
+ * A negative number is an error that does not go away by itself:
  *     -EINVAL        agent is NULL, or the status is VARTA_STATUS_STALL or unknown
- *     -EBUSY         another call is on this agent; nothing was sent
- *     VARTA_EPANIC   a bug was contained; the agent can only be closed
- *     and others of send(2), in a forked child also of socket(2) and connect(2)
- * Threads: one at a time for one agent. On plain transports (not udp+secure) it may be
- * called from a signal handler; one that interrupts a call on the same agent gets -EBUSY.
+ *     -EBUSY         another call is using this agent; nothing was sent
+ *     VARTA_EPANIC   the library has a bug; the agent can only be closed
+ *     or another error from send(2) or, in a forked child, socket(2) or connect(2)
+ * Threads: one call at a time per agent. On plain transports (not udp+secure) it may be
+ * called from a signal handler; if that interrupted a call on the same agent, it gets -EBUSY.
  * Since 0.3.0.
  */
 int varta_beat(varta_agent *agent, uint8_t status, uint32_t payload);
 
 /**
- * Makes a new session to the same place. Nonce and clock go on; in a forked child they
- * start anew.
+ * Opens a new session to the same endpoint. Nonce and clock continue; in a forked child they
+ * start again.
  *
  * agent: from varta_connect.
  *
  * Returns 0, or
  *     -EINVAL         agent is NULL
- *     -EBUSY          another call is on this agent
- *     -ENOENT         there is no such socket
- *     -ECONNREFUSED   nobody is bound there any more
- *     VARTA_EPANIC    a bug was contained; the agent can only be closed
- *     and others of socket(2) and connect(2)
- * After an error the old session is as it was.
- * Threads: one at a time for one agent. Since 0.3.0.
+ *     -EBUSY          another call is using this agent
+ *     -ENOENT         there is no socket
+ *     -ECONNREFUSED   no observer is bound to the socket
+ *     VARTA_EPANIC    the library has a bug; the agent can only be closed
+ *     or another error from socket(2) or connect(2)
+ * After an error the old session stays in use.
+ * Threads: one call at a time per agent. Since 0.3.0.
  */
 int varta_reconnect(varta_agent *agent);
 
 /**
- * Says what an agent has counted.
+ * Reads the counters of an agent.
  *
  * agent: from varta_connect.
- * ret: a struct that was initialised with VARTA_AGENT_COUNTERS_INIT.
+ * ret: receives the counters; initialise it with VARTA_AGENT_COUNTERS_INIT.
  *
  * Returns 0, or
  *     -EINVAL        a pointer is NULL, or ret was not initialised
- *     -E2BIG         ret is of a newer header and holds what this library does not know
- *     -EBUSY         another call is on this agent
- *     VARTA_EPANIC   a bug was contained; the agent can only be closed
- * Threads: one at a time for one agent. Since 0.3.0.
+ *     -E2BIG         ret is from a newer header and sets fields that this library does not know
+ *     -EBUSY         another call is using this agent
+ *     VARTA_EPANIC   the library has a bug; the agent can only be closed
+ * Threads: one call at a time per agent. Since 0.3.0.
  */
 int varta_agent_stats(varta_agent *agent, varta_agent_counters *ret);
 
 /**
- * Ends an agent. Its silence from here on is a stall to the observer, unless the process
- * ends too.
+ * Closes an agent. The observer will report a stall, unless the process ends first.
  *
- * agent: from varta_connect, or NULL, which is no agent. No other call may be on it, and
+ * agent: from varta_connect, or NULL, which is ignored. No other call may be using it, and
  *     none may follow; debug builds of the library check that, and abort.
  * Threads: any. Since 0.3.0.
  */
 void varta_close(varta_agent *agent);
 
 /**
- * Puts a frame into the bytes that travel. What the fields mean is not checked: decoding is
- * the judge of that.
+ * Encodes a frame. Except for what is listed below, the values of the fields are not checked;
+ * varta_frame_decode does that.
  *
- * ret: where 32 bytes are written.
- * frame: version is 1 or 2, and status one of VARTA_STATUS_.
+ * ret: receives 32 bytes.
+ * frame: version is 1 or 2, and status is a VARTA_STATUS_ constant.
  *
  * Returns 0, or -EINVAL: a pointer is NULL, the version or the status is unknown, a reserved
  * byte is not zero, or the payload does not fit the version.
@@ -1063,19 +1067,20 @@ void varta_close(varta_agent *agent);
 int varta_frame_encode(uint8_t *ret, const varta_frame *frame);
 
 /**
- * Takes a frame apart.
+ * Decodes a frame.
  *
- * ret: where the frame is written, if it is one.
+ * ret: receives the frame, if it is valid.
  * wire: the bytes of a datagram.
- * length: how many they are.
- * version: what is taken: 2, or 1. A frame of the other is VARTA_DECODE_BAD_VERSION.
+ * length: the number of bytes.
+ * version: the wire version to accept, 1 or 2. A frame of the other version is
+ *     VARTA_DECODE_BAD_VERSION.
  *
- * Returns 0 if it is a frame. A positive number says what is wrong with it, the first thing
- * in this order: VARTA_DECODE_BAD_MAGIC, _BAD_VERSION, _BAD_CRC (version 2 only),
- * _BAD_STATUS, _STALL_ON_WIRE, _BAD_PID, _BAD_TIMESTAMP, _BAD_NONCE. A negative one says
- * what is wrong with the call:
+ * Returns 0 if the frame is valid. A positive number is the first error found, in this order:
+ * VARTA_DECODE_BAD_MAGIC, _BAD_VERSION, _BAD_CRC (version 2 only), _BAD_STATUS,
+ * _STALL_ON_WIRE, _BAD_PID, _BAD_TIMESTAMP, _BAD_NONCE. A negative number means that the call
+ * was wrong:
  *     -EINVAL     a pointer is NULL, or the version is unknown
- *     -EMSGSIZE   a frame has 32 bytes
+ *     -EMSGSIZE   length is not 32
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_frame_decode(varta_frame *ret,
@@ -1084,11 +1089,11 @@ int varta_frame_decode(varta_frame *ret,
                        uint8_t version);
 
 /**
- * The CRC-32C (Castagnoli) of some bytes.
+ * Computes the CRC-32C (Castagnoli) of some bytes.
  *
- * ret: where the checksum is written.
- * bytes: the bytes; may be NULL if there are none.
- * length: how many they are.
+ * ret: receives the checksum.
+ * bytes: the bytes; may be NULL if length is 0.
+ * length: the number of bytes.
  *
  * Returns 0, or -EINVAL: a pointer is NULL.
  * Threads: any, at any time. Since 0.3.0.
@@ -1096,107 +1101,106 @@ int varta_frame_decode(varta_frame *ret,
 int varta_crc32c(uint32_t *ret, const uint8_t *bytes, size_t length);
 
 /**
- * Names a status: "ok", "degraded", "critical", "stall".
+ * Returns the name of a status: "ok", "degraded", "critical", "stall".
  *
  * status: a VARTA_STATUS_ number.
  *
- * Returns a text of static storage, "unknown" for any other number.
+ * Returns a static string, "unknown" for any other number.
  * Threads: any, at any time. Since 0.3.0.
  */
 const char *varta_status_name(uint8_t status);
 
 /**
- * Says what became of a beat: "sent", or why it was dropped, such as "no observer".
+ * Returns the name of a beat's outcome: "sent", or why it was dropped, such as "no observer".
  *
- * outcome: what varta_beat returned, if it is not negative; varta_strerror is for those.
+ * outcome: what varta_beat returned, if it is not negative; pass errors to varta_strerror.
  *
- * Returns a text of static storage, "unknown" for any other number.
+ * Returns a static string, "unknown" for any other number.
  * Threads: any, at any time. Since 0.3.0.
  */
 const char *varta_outcome_name(int outcome);
 
 /**
- * Names a kind of event: "beat", "stall", "recovered", "exit", "decode", "auth-failure",
- * "io", "paused".
+ * Returns the name of a kind of event: "beat", "stall", "recovered", "exit", "decode",
+ * "auth-failure", "io", "paused".
  *
  * kind: a VARTA_EVENT_ number.
  *
- * Returns a text of static storage, "unknown" for any other number.
+ * Returns a static string, "unknown" for any other number.
  * Threads: any, at any time. Since 0.3.0.
  */
 const char *varta_event_name(uint8_t kind);
 
 /**
- * Names an origin: "kernel-attested", "secure-network", "network".
+ * Returns the name of an origin: "kernel-attested", "secure-network", "network".
  *
  * origin: a VARTA_ORIGIN_ number.
  *
- * Returns a text of static storage, "unknown" for any other number.
+ * Returns a static string, "unknown" for any other number.
  * Threads: any, at any time. Since 0.3.0.
  */
 const char *varta_origin_name(uint8_t origin);
 
 /**
- * Names a decode error as the shared test vectors spell it: "BadMagic", "BadVersion",
- * "BadCrc", "BadStatus", "StallOnWire", "BadPid", "BadTimestamp", "BadNonce".
+ * Returns the name of a decode error: "BadMagic", "BadVersion", "BadCrc", "BadStatus",
+ * "StallOnWire", "BadPid", "BadTimestamp", "BadNonce".
  *
  * error: a VARTA_DECODE_ number, from varta_frame_decode or an event.
  *
- * Returns a text of static storage, "unknown" for any other number.
+ * Returns a static string, "unknown" for any other number.
  * Threads: any, at any time. Since 0.3.0.
  */
 const char *varta_decode_error_name(int error);
 
 /**
- * From now on the observer is told when a fatal signal ends this process: SIGSEGV, SIGABRT
- * (and so abort and std::terminate), SIGBUS, SIGILL, SIGFPE, and SIGTERM if asked. It
- * gets VARTA_STATUS_CRITICAL with VARTA_NONCE_TERMINAL, and the signal's number as payload.
- * Then the signal does what it did before: whatever handler was there runs, or the process
- * ends by that signal, with a core dump where there was to be one. A signal that was ignored
- * stays so.
+ * Installs signal handlers that send a final beat when a fatal signal ends this process:
+ * SIGSEGV, SIGABRT (which includes abort and std::terminate), SIGBUS, SIGILL, SIGFPE and, with
+ * VARTA_CRASH_SIGTERM, SIGTERM. The beat has VARTA_STATUS_CRITICAL, VARTA_NONCE_TERMINAL, and
+ * the signal's number as payload. Then the signal has its previous effect: the previous handler
+ * runs, or the signal ends the process, with a core dump if one is due. A signal that was
+ * ignored stays ignored.
  *
- * The socket is opened now; nobody can count on one in a process that is dying. Forked
- * children have the handler too, and name themselves. Programs that exec have it no more.
+ * The socket is opened by this call, because a crashing process cannot rely on opening one.
+ * Forked children inherit the handlers, and send with their own pid. An exec removes them.
  *
- * Call it once in each thread: the first call installs the handlers, and every call gives
- * its thread a stack of its own for them if it has none, so that the last words are said also
- * when the thread's own stack has overflowed. A thread that did not call it says nothing then.
- * Calling it again with another endpoint moves the last words there.
+ * Call it once in each thread. The first call installs the handlers, and every call gives its
+ * thread a signal stack if it has none, so that the final beat is sent even if the thread's own
+ * stack has overflowed. A thread that did not call it sends nothing in that case. A call with
+ * another endpoint redirects the final beat there.
  *
- * Where a signal has been set to its default or ignored since, a further call installs the
- * handler for it again. A handler that somebody else has installed since is left in force,
- * and is expected to call the one it replaced.
+ * If a signal has been reset to its default or ignored since, a further call installs the
+ * handler for it again. If other code has installed its own handler since, that handler stays,
+ * and is expected to call the one that it replaced.
  *
- * The object that this code is linked into is never unloaded from then on, also if it is a
- * plugin that links libvarta.a.
+ * After this call the object that contains this code is never unloaded, even if it is a plugin
+ * that links libvarta.a.
  *
  * endpoint: as for varta_connect; NULL: $VARTA_ENDPOINT, else "/run/varta/varta.sock".
- * flags: VARTA_CRASH_ flags, for the first call that has them; others are -EINVAL.
+ * flags: VARTA_CRASH_ flags; others are -EINVAL. A flag once set stays in effect.
  *
  * Returns 0, or
- *     -EINVAL         the endpoint is none, or a flag is unknown
- *     -ENOENT         nobody is bound there, or there is no such key file
- *     -ECONNREFUSED   nobody is bound there any more
- *     -EACCES         the socket or the key file may not be used, or others can read the key
- *     VARTA_EKEY      the key file holds no key
- *     -EMFILE         no descriptor is left
- *     -EOPNOTSUPP     the object with this code cannot be kept loaded
- *     and others of socket(2), connect(2) and mmap(2)
+ *     -EINVAL         the endpoint is invalid, or a flag is unknown
+ *     -ENOENT         there is no socket, or the key file does not exist
+ *     -ECONNREFUSED   no observer is bound to the socket
+ *     -EACCES         no permission for the socket or the key file, or others can read the key
+ *     VARTA_EKEY      the key file does not hold a key
+ *     -EMFILE         no file descriptor is free
+ *     -EOPNOTSUPP     the object that contains this code cannot be kept loaded
+ *     or another error from socket(2), connect(2) or mmap(2)
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_install_crash_handler(const char *endpoint, uint32_t flags);
 
 /**
- * Says in words what a negative code means.
+ * Describes an error code.
  *
- * The words are those of the operating system, but where this library means something of
- * its own by a code (EBUSY, ECHILD, E2BIG and others).
+ * The text is that of the operating system, except where this library gives a code a more
+ * specific meaning (EBUSY, ECHILD, E2BIG and others).
  *
- * code: what a function of this library returned. 0 and positive numbers are no errors, and
- * are said to be none.
+ * code: what a function of this library returned. For 0 and positive numbers the text is
+ *     "no error".
  *
- * Returns a text of static storage, never NULL; "unknown error" for a number that is no
- * code. It must not be freed.
+ * Returns a static string, never NULL; "unknown error" for an unknown number. Do not free it.
  * Threads: any, at any time. Since 0.3.0.
  */
 const char *varta_strerror(int code);
@@ -1204,28 +1208,27 @@ const char *varta_strerror(int code);
 /**
  * Makes an observer that listens at an endpoint.
  *
- * After this it allocates nothing in polling. The socket of a path is made with mode 0600
- * unless the options say otherwise; a dead socket in its place is removed, anything else is
- * left alone. When the observer is closed the file is removed, by the process that made it.
+ * Polling allocates no memory after this call. A Unix socket gets mode 0600, unless the options
+ * set another. If the path has a socket that nobody listens on, it is replaced; any other file
+ * is left alone. When the observer is closed, the process that made it removes the socket.
  *
- * ret: where the new handle is written. The caller owns it and ends it with
- *     varta_observer_close.
- * endpoint: where to listen; as for varta_connect. NULL: $VARTA_ENDPOINT, else
- *     "/run/varta/varta.sock"; with opt->inherit, no other place than the inherited socket.
- * opt: options, or NULL for the defaults. Not kept.
+ * ret: receives the new handle. The caller owns it and ends it with varta_observer_close.
+ * endpoint: where to listen, as for varta_connect. NULL: $VARTA_ENDPOINT, else
+ *     "/run/varta/varta.sock"; with opt->inherit, only the inherited socket.
+ * opt: options, or NULL for the defaults. Not used after the call returns.
  *
  * Returns 0, or
- *     -EINVAL        ret is NULL, the endpoint is none, or an option is unknown or out of range
- *     -E2BIG         opt holds values that this library does not know
+ *     -EINVAL        ret is NULL, the endpoint is invalid, or an option is unknown or out of range
+ *     -E2BIG         opt sets fields that this library does not know
  *     -EADDRINUSE    an observer is already listening there
- *     -EACCES        the place may not be used or not be probed, or others can read the key
- *     -ENOENT        the directory or the key file is not there
- *     -EEXIST        there is something that is no socket
- *     VARTA_EKEY     the key file holds no key
- *     -EMFILE        no descriptor is left
+ *     -EACCES        no permission to bind or to probe the path, or others can read the key
+ *     -ENOENT        the directory or the key file does not exist
+ *     -EEXIST        the path exists and is not a socket
+ *     VARTA_EKEY     the key file does not hold a key
+ *     -EMFILE        no file descriptor is free
  *     -ENOMEM        there is not enough memory for opt->capacity agents
- *     and others of socket(2), bind(2) and epoll_create(2)
- * With opt->message the reason is also said in words.
+ *     or another error from socket(2), bind(2) or epoll_create(2)
+ * If opt->message is set, an error message is written there.
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_observer_bind(varta_observer **ret,
@@ -1233,114 +1236,115 @@ int varta_observer_bind(varta_observer **ret,
                         const varta_observer_options *opt);
 
 /**
- * Listens at one more endpoint, as if the observer had been bound there too: with the same
- * mode and buffer, and for udp+secure with its key beside those that are held.
+ * Listens at one more endpoint, as if varta_observer_bind had been given it too. It uses the
+ * same socket mode and receive buffer; a key of a udp+secure endpoint is added to those in use.
  *
  * obs: from varta_observer_bind.
  * endpoint: as for varta_connect; NULL is -EINVAL.
  *
- * Returns 0, or what varta_observer_bind returns, or
- *     -EBUSY         another call is on this observer
+ * Returns 0, an error of varta_observer_bind, or
+ *     -EBUSY         another call is using this observer
  *     -ECHILD        the observer belongs to the parent of this process
- *     -EOPNOTSUPP    it is a simulated one
- *     VARTA_EPANIC   a bug was contained; the observer can only be closed
- * After an error nothing has changed.
- * Threads: one at a time for one observer. Since 0.3.0.
+ *     -EOPNOTSUPP    obs is a simulated observer
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * After an error the observer is unchanged.
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_listen(varta_observer *obs, const char *endpoint);
 
 /**
- * Gives an agent a threshold of its own; its silence so far counts.
+ * Sets the threshold of one agent. Its silence so far counts towards the new threshold.
  *
  * obs: from varta_observer_bind or varta_observer_simulate.
- * agent: its number, as in events.
- * threshold_ns: how long it may be silent; 0 is -EINVAL.
+ * agent: the agent's number, as in events.
+ * threshold_ns: how long the agent may be silent; 0 is -EINVAL.
  *
  * Returns 0, or
  *     -EINVAL        obs is NULL, or the threshold is 0
- *     -ESRCH         no agent of this number is followed
- *     -EBUSY         another call is on this observer
+ *     -ESRCH         the observer follows no agent with this number
+ *     -EBUSY         another call is using this observer
  *     -ECHILD        the observer belongs to the parent of this process
- *     VARTA_EPANIC   a bug was contained; the observer can only be closed
- * Threads: one at a time for one observer. Since 0.3.0.
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_set_threshold(varta_observer *obs, uint64_t agent, uint64_t threshold_ns);
 
 /**
- * Ends an observer: closes its sockets, and removes the files of those that it bound. In a
- * forked child the parent's are left alone.
+ * Closes an observer: closes its sockets, and removes the socket files that it made. A forked
+ * child leaves its parent's files alone.
  *
- * obs: from varta_observer_bind or varta_observer_simulate, or NULL, which is none. No other
- *     call may be on it, and none may follow; debug builds of the library check that, and
+ * obs: from varta_observer_bind or varta_observer_simulate, or NULL, which is ignored. No other
+ *     call may be using it, and none may follow; debug builds of the library check that, and
  *     abort.
  * Threads: any. Since 0.3.0.
  */
 void varta_observer_close(varta_observer *obs);
 
 /**
- * Lists the agents that are followed.
+ * Lists the agents that the observer follows.
  *
  * obs: from varta_observer_bind or varta_observer_simulate.
- * ret: an array whose first element was initialised with VARTA_AGENT_INFO_INIT; its size is
- *     the distance from one element to the next. May be NULL if cap is 0.
- * cap: how many elements there are; no more are written.
+ * ret: an array that receives the agents. Initialise its first element with
+ *     VARTA_AGENT_INFO_INIT; the size there is the distance between elements. May be NULL if
+ *     cap is 0.
+ * cap: the number of elements in the array; no more are written.
  *
- * Returns how many agents are followed, which may be more than cap; or
+ * Returns the number of agents that the observer follows, which may be more than cap; or
  *     -EINVAL        obs is NULL, ret is NULL while cap is not 0, or ret was not initialised
- *     -E2BIG         ret is of a newer header and holds what this library does not know
- *     -EBUSY         another call is on this observer
+ *     -E2BIG         ret is from a newer header and sets fields that this library does not know
+ *     -EBUSY         another call is using this observer
  *     -ECHILD        the observer belongs to the parent of this process
- *     VARTA_EPANIC   a bug was contained; the observer can only be closed
- * Threads: one at a time for one observer. Since 0.3.0.
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_agents(varta_observer *obs, varta_agent_info *ret, size_t cap);
 
 /**
- * Says what an observer has counted.
+ * Reads the counters of an observer.
  *
  * obs: from varta_observer_bind or varta_observer_simulate.
- * ret: a struct that was initialised with VARTA_OBSERVER_COUNTERS_INIT.
+ * ret: receives the counters; initialise it with VARTA_OBSERVER_COUNTERS_INIT.
  *
  * Returns 0, or
  *     -EINVAL        a pointer is NULL, or ret was not initialised
- *     -E2BIG         ret is of a newer header and holds what this library does not know
- *     -EBUSY         another call is on this observer
+ *     -E2BIG         ret is from a newer header and sets fields that this library does not know
+ *     -EBUSY         another call is using this observer
  *     -ECHILD        the observer belongs to the parent of this process
- *     VARTA_EPANIC   a bug was contained; the observer can only be closed
- * Threads: one at a time for one observer. Since 0.3.0.
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_stats(varta_observer *obs, varta_observer_counters *ret);
 
 /**
- * Says the next event.
+ * Returns the next event.
  *
  * obs: from varta_observer_bind or varta_observer_simulate.
- * ret: where the event is written, if there is one.
- * timeout_ms: how long to wait for one: 0 does not wait, -1 waits for ever. A simulated
- *     observer never waits.
+ * ret: receives the event, if there is one.
+ * timeout_ms: how long to wait for an event: 0 does not wait, -1 waits without limit. A
+ *     simulated observer never waits.
  *
- * Returns 1: an event; 0: none within the timeout; or
+ * Returns 1 if there is an event, 0 if there was none within the timeout; or
  *     -EINVAL        a pointer is NULL, or the timeout is less than -1
- *     -EINTR         a signal ended the wait
- *     -EBUSY         another call is on this observer
+ *     -EINTR         a signal interrupted the wait
+ *     -EBUSY         another call is using this observer
  *     -ECHILD        the observer belongs to the parent of this process
- *     VARTA_EPANIC   a bug was contained; the observer can only be closed
- *     and others of epoll_wait(2)
- * Threads: one at a time for one observer. Since 0.3.0.
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ *     or another error from epoll_wait(2)
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_poll(varta_observer *obs, varta_event *ret, int timeout_ms);
 
 /**
- * Says several events at once, waiting only for the first.
+ * Returns several events at once, waiting only for the first.
  *
  * obs: from varta_observer_bind or varta_observer_simulate.
- * ret: where the events are written.
- * cap: how many there is room for; 0 is -EINVAL.
+ * ret: an array that receives the events.
+ * cap: the number of elements in the array; 0 is -EINVAL.
  * timeout_ms: as for varta_observer_poll.
  *
- * Returns how many events were written; 0: none within the timeout; or what
- * varta_observer_poll returns.
- * Threads: one at a time for one observer. Since 0.3.0.
+ * Returns the number of events written, 0 if there was none within the timeout, or an error of
+ * varta_observer_poll.
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_poll_many(varta_observer *obs,
                              varta_event *ret,
@@ -1348,57 +1352,57 @@ int varta_observer_poll_many(varta_observer *obs,
                              int timeout_ms);
 
 /**
- * A descriptor to wait for in a loop of the caller's own, with poll, epoll or anything built
- * on them. It is readable, level-triggered, whenever varta_observer_poll has something to
- * say, a stall included: then poll with a timeout of 0 until it returns 0.
+ * Returns a file descriptor to wait for in the caller's event loop, with poll, epoll or anything
+ * built on them. It is readable (level-triggered) whenever varta_observer_poll has an event,
+ * including a stall. Then call varta_observer_poll with a timeout of 0 until it returns 0.
  *
  * obs: from varta_observer_bind.
  *
  * Returns the descriptor, which belongs to the observer and is closed with it; or
  *     -EINVAL        obs is NULL
- *     -EBUSY         another call is on this observer
+ *     -EBUSY         another call is using this observer
  *     -ECHILD        the observer belongs to the parent of this process
- *     -EOPNOTSUPP    it is a simulated one
- *     VARTA_EPANIC   a bug was contained; the observer can only be closed
- * Threads: one at a time for one observer. Since 0.3.0.
+ *     -EOPNOTSUPP    obs is a simulated observer
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_fd(varta_observer *obs);
 
 /**
- * When varta_observer_poll has something to say though nothing arrives, for a loop that
- * waits for sockets and has a timeout, as poll(2) has. Whoever asks is expected to poll by
- * then: coming later counts as a pause of the observer.
+ * Returns how long an event loop may wait before it must call varta_observer_poll again even if
+ * no datagram arrives. It is for loops that wait with a timeout, as poll(2) does. A call after
+ * that time counts as a pause of the observer.
  *
  * obs: from varta_observer_bind.
  *
- * Returns milliseconds from now, rounded up; 0: now; INT_MAX: as long as you like, for
- * nobody is followed; or what varta_observer_fd returns.
- * Threads: one at a time for one observer. Since 0.3.0.
+ * Returns milliseconds from now, rounded up; 0 if an event is due; INT_MAX if there is no limit
+ * because the observer follows no agent; or an error of varta_observer_fd.
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_timeout_ms(varta_observer *obs);
 
 /**
- * What the operator should know, in a sentence: that the kernel's queue is short for so many
- * agents.
+ * Returns advice for the operator, if there is any: for example, that the kernel's queue is too
+ * short for this many agents.
  *
  * obs: from varta_observer_bind.
- * ret: where the sentence is written, as far as it fits, with a NUL behind it.
- * cap: the bytes that ret leads to; 0 is -EINVAL.
+ * ret: receives the sentence, NUL-terminated and truncated to fit.
+ * cap: the size of ret in bytes; 0 is -EINVAL.
  *
- * Returns the length of the whole sentence without the NUL; 0: there is nothing to say, and
- * ret is an empty text; or what varta_observer_fd returns.
- * Threads: one at a time for one observer. Since 0.3.0.
+ * Returns the length of the whole sentence without the NUL; 0 if there is no advice, and ret is
+ * an empty string; or an error of varta_observer_fd.
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_advice(varta_observer *obs, char *ret, size_t cap);
 
 /**
  * Seals a frame with a shared key.
  *
- * ret: where 60 bytes are written: prefix, counter, ciphertext, tag.
+ * ret: receives 60 bytes: prefix, counter, ciphertext, tag.
  * key: 32 bytes.
- * iv_prefix: 8 bytes, random to the session.
- * iv_counter: moves with every seal. One key must never seal twice with the same prefix and
- *     counter: that gives both frames away, and lets others forge.
+ * iv_prefix: 8 bytes, random for each session.
+ * iv_counter: must change with every seal. Never seal twice with the same key, prefix and
+ *     counter: that reveals both frames and allows forgeries.
  * frame: the 32 bytes of a frame.
  *
  * Returns 0, or -EINVAL: a pointer is NULL.
@@ -1411,11 +1415,11 @@ int varta_frame_seal(uint8_t *ret,
                      const uint8_t *frame);
 
 /**
- * Seals a frame with the key that was derived for an agent.
+ * Seals a frame with an agent's own key.
  *
- * ret: where 64 bytes are written: pid, prefix, counter, ciphertext, tag.
+ * ret: receives 64 bytes: pid, prefix, counter, ciphertext, tag.
  * key: 32 bytes, from varta_derive_agent_key.
- * pid: the agent's; it is authenticated with the rest.
+ * pid: the agent's process id, which is authenticated too.
  * iv_prefix, iv_counter, frame: as for varta_frame_seal.
  *
  * Returns 0, or -EINVAL: a pointer is NULL.
@@ -1429,43 +1433,44 @@ int varta_frame_seal_as(uint8_t *ret,
                         const uint8_t *frame);
 
 /**
- * Opens what varta_frame_seal made.
+ * Opens a frame that varta_frame_seal sealed.
  *
- * ret: where the 32 bytes of the frame are written.
+ * ret: receives the 32 bytes of the frame.
  * key: 32 bytes.
  * wire: the bytes of a datagram.
- * length: how many they are.
+ * length: the number of bytes.
  *
  * Returns 0, or
  *     -EINVAL    a pointer is NULL
- *     -EBADMSG   not sealed with this key, changed on the way, or not 60 bytes
+ *     -EBADMSG   not sealed with this key, changed in transit, or not 60 bytes
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_frame_open(uint8_t *ret, const uint8_t *key, const uint8_t *wire, size_t length);
 
 /**
- * Opens what varta_frame_seal_as made. The first four bytes of the datagram, little-endian,
- * name the pid whose key it takes; the frame inside must name the same.
+ * Opens a frame that varta_frame_seal_as sealed. The first four bytes of the datagram,
+ * little-endian, are the pid of the agent whose key opens it; the frame must contain the same
+ * pid.
  *
- * ret: where the 32 bytes of the frame are written.
+ * ret: receives the 32 bytes of the frame.
  * key: 32 bytes, from varta_derive_agent_key.
  * wire: the bytes of a datagram.
- * length: how many they are.
+ * length: the number of bytes.
  *
  * Returns 0, or
  *     -EINVAL    a pointer is NULL
- *     -EBADMSG   not sealed with this key, changed on the way, another pid inside, or not 64
- *                bytes
+ *     -EBADMSG   not sealed with this key, changed in transit, a frame of another pid, or not
+ *                64 bytes
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_frame_open_from(uint8_t *ret, const uint8_t *key, const uint8_t *wire, size_t length);
 
 /**
- * Derives the key of the agent with a pid from a master key.
+ * Derives an agent's own key from a master key.
  *
- * ret: where 32 bytes are written.
+ * ret: receives 32 bytes.
  * master: 32 bytes.
- * pid: the agent's.
+ * pid: the agent's process id.
  *
  * Returns 0, or -EINVAL: a pointer is NULL.
  * Threads: any, at any time. Since 0.3.0.
@@ -1473,11 +1478,11 @@ int varta_frame_open_from(uint8_t *ret, const uint8_t *key, const uint8_t *wire,
 int varta_derive_agent_key(uint8_t *ret, const uint8_t *master, uint32_t pid);
 
 /**
- * Derives an IV prefix from the salt of a session.
+ * Derives an IV prefix from a session's salt.
  *
- * ret: where 8 bytes are written.
+ * ret: receives 8 bytes.
  * salt: 16 bytes.
- * index: 0 at first; one more whenever the counter would wrap.
+ * index: 0 at first; add one whenever the counter would wrap.
  *
  * Returns 0, or -EINVAL: a pointer is NULL.
  * Threads: any, at any time. Since 0.3.0.
@@ -1485,11 +1490,11 @@ int varta_derive_agent_key(uint8_t *ret, const uint8_t *master, uint32_t pid);
 int varta_derive_iv_prefix(uint8_t *ret, const uint8_t *salt, uint32_t index);
 
 /**
- * Derives the key of an epoch from an agent's key. Reserved: nothing on the wire uses it yet.
+ * Derives an epoch's key from an agent's key. Reserved: the wire format does not use it yet.
  *
- * ret: where 32 bytes are written.
+ * ret: receives 32 bytes.
  * agent_key: 32 bytes.
- * epoch: its number.
+ * epoch: the number of the epoch.
  *
  * Returns 0, or -EINVAL: a pointer is NULL.
  * Threads: any, at any time. Since 0.3.0.
@@ -1497,52 +1502,51 @@ int varta_derive_iv_prefix(uint8_t *ret, const uint8_t *salt, uint32_t index);
 int varta_derive_epoch_key(uint8_t *ret, const uint8_t *agent_key, uint64_t epoch);
 
 /**
- * Makes an observer without sockets, which is fed and advanced by hand in a time of the
- * caller's own: for tests of what a program does with events. It is polled, listed and
- * closed as one with sockets is.
+ * Makes a simulated observer, to test what a program does with events. It has no sockets: the
+ * caller feeds it datagrams and advances its clock. All other functions work as for an observer
+ * with sockets.
  *
- * ret: where the new handle is written. The caller owns it and ends it with
- *     varta_observer_close.
- * opt: options, or NULL for the defaults. Not kept. What is about sockets counts for nothing,
- *     but inherit must be 0.
+ * ret: receives the new handle. The caller owns it and ends it with varta_observer_close.
+ * opt: options, or NULL for the defaults. Not used after the call returns. Socket options are
+ *     ignored, except that inherit must be 0.
  *
  * Returns 0, or
  *     -EINVAL       ret is NULL, or an option is unknown or out of range
- *     -E2BIG        opt holds values that this library does not know
+ *     -E2BIG        opt sets fields that this library does not know
  *     -ENOMEM       there is not enough memory for opt->capacity agents
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_observer_simulate(varta_observer **ret, const varta_observer_options *opt);
 
 /**
- * A datagram arrives at a simulated observer. Poll for the events that it leads to.
+ * Feeds a datagram to a simulated observer. Poll for the events that result.
  *
  * obs: from varta_observer_simulate.
- * at_ns: when, in nanoseconds since the observer started. A time that falls is taken for the
- *     one before.
- * d: the datagram. Not kept.
+ * at_ns: the time, in nanoseconds since the observer started. A time before that of an earlier
+ *     call is replaced by the earlier call's time.
+ * d: the datagram. Not used after the call returns.
  *
  * Returns 0, or
  *     -EINVAL        a pointer is NULL, d was not initialised, or a number in it is unknown
- *     -E2BIG         d holds values that this library does not know
- *     -EBUSY         another call is on this observer
- *     -EOPNOTSUPP    it is not a simulated one
- *     VARTA_EPANIC   a bug was contained; the observer can only be closed
- * Threads: one at a time for one observer. Since 0.3.0.
+ *     -E2BIG         d sets fields that this library does not know
+ *     -EBUSY         another call is using this observer
+ *     -EOPNOTSUPP    obs is not a simulated observer
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_feed(varta_observer *obs, uint64_t at_ns, const varta_datagram *d);
 
 /**
- * A process ends, as a simulated observer sees it. Poll for its exit.
+ * Tells a simulated observer that a process ended. Poll for its exit.
  *
  * obs: from varta_observer_simulate.
  * at_ns: as for varta_observer_feed.
  * pid: the process.
- * cause: how it ended: VARTA_EXIT_.
- * code: its exit code or the signal; 0 if the cause is unknown.
+ * cause: how it ended: VARTA_EXIT_ constant.
+ * code: its exit code or the signal; must be 0 if the cause is unknown.
  *
- * Returns 1, or 0 if no agent has that pid; or what varta_observer_feed returns.
- * Threads: one at a time for one observer. Since 0.3.0.
+ * Returns 1, or 0 if no agent has that pid; or an error of varta_observer_feed.
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_feed_exit(varta_observer *obs,
                              uint64_t at_ns,
@@ -1551,64 +1555,62 @@ int varta_observer_feed_exit(varta_observer *obs,
                              int32_t code);
 
 /**
- * A simulated observer comes late to look: it does so at at_ns, and was due at due_ns. If
- * that is a pause, poll for it.
+ * Tells a simulated observer that it is late: it polls at at_ns but was due at due_ns. If that
+ * counts as a pause, poll for it.
  *
  * obs: from varta_observer_simulate.
  * at_ns: as for varta_observer_feed.
- * due_ns: when it was due, in the same time.
+ * due_ns: when it was due, on the same clock.
  *
- * Returns 0, or what varta_observer_feed returns.
- * Threads: one at a time for one observer. Since 0.3.0.
+ * Returns 0, or an error of varta_observer_feed.
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_feed_late(varta_observer *obs, uint64_t at_ns, uint64_t due_ns);
 
 /**
- * The system of a simulated observer has just been suspended. Poll for the pause.
+ * Tells a simulated observer that the system was just suspended. Poll for the pause.
  *
  * obs: from varta_observer_simulate.
- * at_ns: as for varta_observer_feed; the suspended time is part of it.
- * ns: for how long.
+ * at_ns: as for varta_observer_feed; includes the suspended time.
+ * ns: how long the system was suspended.
  *
- * Returns 0, or what varta_observer_feed returns.
- * Threads: one at a time for one observer. Since 0.3.0.
+ * Returns 0, or an error of varta_observer_feed.
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_feed_suspended(varta_observer *obs, uint64_t at_ns, uint64_t ns);
 
 /**
- * Time goes on for a simulated observer: all that arrived by then has been fed, and
- * deadlines are looked at. Poll for the stalls and exits that are due.
+ * Advances the clock of a simulated observer and checks its deadlines. First feed everything
+ * that arrives until then. Poll for the stalls and exits that are due.
  *
  * obs: from varta_observer_simulate.
  * at_ns: as for varta_observer_feed.
  * flags: 0 or VARTA_ADVANCE_FULL; others are -EINVAL.
  *
- * Returns 0, or what varta_observer_feed returns.
- * Threads: one at a time for one observer. Since 0.3.0.
+ * Returns 0, or an error of varta_observer_feed.
+ * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_advance(varta_observer *obs, uint64_t at_ns, uint32_t flags);
 
 /**
- * The version of the library that is loaded, to be compared with VARTA_VERSION, that of the
- * header.
+ * Returns the version of the loaded library: major * 65536 + minor * 256 + patch. Compare it
+ * with VARTA_VERSION, the version of the header.
  *
- * Returns major * 65536 + minor * 256 + patch.
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_version(void);
 
 /**
- * The version of the library that is loaded, in words, such as "0.3.0".
+ * Returns the version of the loaded library as a static string, such as "0.3.0".
  *
- * Returns a text of static storage.
  * Threads: any, at any time. Since 0.3.0.
  */
 const char *varta_version_string(void);
 
 /**
- * The version of the interface, which is the number in the soname: libvarta.so.0.
+ * Returns the ABI version of the loaded library, which is the number in its soname:
+ * libvarta.so.0. Compare it with VARTA_ABI_VERSION.
  *
- * Returns VARTA_ABI_VERSION of the library that is loaded.
  * Threads: any, at any time. Since 0.3.0.
  */
 int varta_abi_version(void);
@@ -1617,11 +1619,7 @@ int varta_abi_version(void);
 }  // extern "C"
 #endif  // __cplusplus
 
-#endif  /* VARTA_H */
-
-#ifndef VARTA_SIZED_
-
-/* What the _INIT macros are made of. */
+/* Initialisers for structs that begin with their own size. */
 #ifdef __cplusplus
 extern "C++" {
 template <typename T> inline T varta_sized_()
@@ -1643,36 +1641,4 @@ template <typename T> inline T varta_sized_()
 #define VARTA_AGENT_INFO_INIT VARTA_SIZED_(varta_agent_info)
 #define VARTA_DATAGRAM_INIT VARTA_SIZED_(varta_datagram)
 
-/* The layout that every library of this ABI has. */
-#if defined(__cplusplus)
-#define VARTA_ASSERT_(what) static_assert(what, #what)
-#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
-#define VARTA_ASSERT_(what) _Static_assert(what, #what)
-#endif
-#ifdef VARTA_ASSERT_
-VARTA_ASSERT_(sizeof(varta_event) == 128);
-VARTA_ASSERT_(offsetof(varta_event, observer_ns) == 0);
-VARTA_ASSERT_(offsetof(varta_event, agent) == 8);
-VARTA_ASSERT_(offsetof(varta_event, pid) == 16);
-VARTA_ASSERT_(offsetof(varta_event, claimed_pid) == 20);
-VARTA_ASSERT_(offsetof(varta_event, kind) == 24);
-VARTA_ASSERT_(offsetof(varta_event, origin) == 25);
-VARTA_ASSERT_(offsetof(varta_event, status) == 26);
-VARTA_ASSERT_(offsetof(varta_event, exit_cause) == 27);
-VARTA_ASSERT_(offsetof(varta_event, decode_error) == 28);
-VARTA_ASSERT_(offsetof(varta_event, reserved0) == 29);
-VARTA_ASSERT_(offsetof(varta_event, code) == 32);
-VARTA_ASSERT_(offsetof(varta_event, found) == 36);
-VARTA_ASSERT_(offsetof(varta_event, expected) == 40);
-VARTA_ASSERT_(offsetof(varta_event, reserved1) == 44);
-VARTA_ASSERT_(offsetof(varta_event, nonce) == 48);
-VARTA_ASSERT_(offsetof(varta_event, payload) == 56);
-VARTA_ASSERT_(offsetof(varta_event, missed) == 64);
-VARTA_ASSERT_(offsetof(varta_event, last_ns) == 72);
-VARTA_ASSERT_(offsetof(varta_event, duration_ns) == 80);
-VARTA_ASSERT_(offsetof(varta_event, reserved) == 88);
-VARTA_ASSERT_(sizeof(varta_frame) == 40);
-#undef VARTA_ASSERT_
-#endif
-
-#endif  /* VARTA_SIZED_ */
+#endif  /* VARTA_H */

@@ -5,28 +5,27 @@ use std::io;
 
 use varta::{AnyTransport, BeatOutcome, Options, Status, Varta};
 
-use crate::args::{self, Words};
+use crate::args::{self, Message};
 use crate::errors::Failure;
 use crate::guard::{self, Code};
 use crate::handle::Handle;
-use crate::sized::{self, Room, Sized};
+use crate::sized::{self, OutputArray, Sized};
 
-/// An agent: one connection of this process to one observer. Made by varta_connect, ended
-/// by varta_close.
+/// An agent: the connection of this process to one observer. varta_connect makes it and
+/// varta_close ends it.
 #[derive(Debug)]
 pub struct varta_agent {
-    /// What a pointer to one leads to is a `Handle<Agent>`.
+    /// A pointer to this type really points to a `Handle<Agent>`.
     _handle: (),
 }
 
 pub(crate) type Agent = Varta<AnyTransport>;
 
-/// Agent flag: do not follow the observer. Then varta_connect fails if nobody is bound, and
-/// an observer that is replaced is found again only by varta_reconnect or reconnect_after.
+/// Agent flag: do not follow the observer. varta_connect then fails if no observer is bound, and
+/// only varta_reconnect or reconnect_after finds an observer that was replaced.
 pub const VARTA_AGENT_NO_FOLLOW: u32 = 1;
 
-/// How an agent is to be. Initialise it with VARTA_AGENT_OPTIONS_INIT; zero in any field means
-/// its default.
+/// Agent options. Initialise with VARTA_AGENT_OPTIONS_INIT; zero in any field means the default.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct varta_agent_options {
@@ -34,15 +33,15 @@ pub struct varta_agent_options {
     pub size: u32,
     /// VARTA_AGENT_ flags; others are -EINVAL.
     pub flags: u32,
-    /// After so many dropped beats in a row a beat reconnects by itself and sends the same
-    /// frame once more; while that does not help, every later beat tries again. 0: never.
+    /// After this many dropped beats in a row, a beat reconnects and sends the same frame once
+    /// more; until that succeeds, every later beat tries again. 0: never.
     pub reconnect_after: u32,
     /// Zero.
     pub reserved: u32,
-    /// Where varta_connect writes, if it fails, a sentence that says what, where and what to
-    /// do; NULL for nowhere. It ends in NUL and is cut to fit.
+    /// A buffer for an error message, or NULL. If varta_connect fails, it writes a sentence that
+    /// describes the failure and what to do, NUL-terminated and truncated to fit.
     pub message: *mut c_char,
-    /// The bytes that message leads to.
+    /// The size of the message buffer in bytes.
     pub message_size: usize,
 }
 
@@ -58,7 +57,7 @@ unsafe impl Sized for varta_agent_options {
     };
 }
 
-/// What an agent has counted. Initialise it with VARTA_AGENT_COUNTERS_INIT.
+/// The counters of an agent. Initialise with VARTA_AGENT_COUNTERS_INIT.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct varta_agent_counters {
@@ -66,10 +65,10 @@ pub struct varta_agent_counters {
     pub size: u32,
     /// Zero.
     pub reserved: u32,
-    /// How often the clock went back, for varta_client_clock_regression_total.
+    /// How often the clock went backwards, for varta_client_clock_regression_total.
     pub clock_regressions: u64,
-    /// How many forks lie between the process that made the agent and the one that uses it, as
-    /// its beats have noticed, for varta_client_fork_recoveries_total.
+    /// How many forks the agent's beats detected between the process that made the agent and
+    /// this one, for varta_client_fork_recoveries_total.
     pub fork_recoveries: u64,
 }
 
@@ -80,33 +79,33 @@ unsafe impl Sized for varta_agent_counters {
 
 /// Makes an agent.
 ///
-/// It takes care of itself: it may start before its observer and outlive it. On a Unix
-/// socket, the beat after one that found nobody first tries a new session, at most ten
-/// times a second; over UDP the session is kept. A forked child may go on using it: its
-/// first beat there makes a session of its own and counts from 1.
+/// The agent may start before its observer and outlive it. On a Unix socket, a beat after one
+/// that found no observer first tries to open a new session, at most ten times a second; over
+/// UDP the session is kept. A forked child may keep using the agent: its first beat opens a
+/// session of its own and counts from 1.
 ///
-/// ret: where the new handle is written. The caller owns it and ends it with varta_close.
+/// ret: receives the new handle. The caller owns it and ends it with varta_close.
 /// endpoint: where the observer is: "/run/varta.sock", "unix:///run/varta.sock", "@name"
 ///     (abstract), "udp://127.0.0.1:9000", "udp+secure://10.0.0.5:9443?key-file=PATH" or
 ///     "...?master-key-file=PATH". Hosts are numeric. NULL: $VARTA_ENDPOINT, else
 ///     "/run/varta/varta.sock".
-/// opt: options, or NULL for the defaults. Not kept.
+/// opt: options, or NULL for the defaults. Not used after the call returns.
 ///
 /// Returns 0, or
-///     -EINVAL         ret is NULL, the endpoint is none, or a flag is unknown
-///     -E2BIG          opt holds values that this library does not know
-///     -EACCES         the socket or the key file may not be used, or others can read the key
-///     -ENOENT         there is no such key file; with VARTA_AGENT_NO_FOLLOW, nobody is bound
-///     -ECONNREFUSED   with VARTA_AGENT_NO_FOLLOW, nobody is bound there any more
-///     VARTA_EKEY      the key file holds no key
-///     -EMFILE         no descriptor is left
-///     and others of socket(2) and connect(2)
-/// With opt->message the reason is also said in words.
+///     -EINVAL         ret is NULL, the endpoint is invalid, or a flag is unknown
+///     -E2BIG          opt sets fields that this library does not know
+///     -EACCES         no permission for the socket or the key file, or others can read the key
+///     -ENOENT         the key file does not exist; with VARTA_AGENT_NO_FOLLOW, there is no socket
+///     -ECONNREFUSED   with VARTA_AGENT_NO_FOLLOW, no observer is bound to the socket
+///     VARTA_EKEY      the key file does not hold a key
+///     -EMFILE         no file descriptor is free
+///     or another error from socket(2) or connect(2)
+/// If opt->message is set, an error message is written there.
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_connect(
     ret: *mut *mut varta_agent,
@@ -114,62 +113,63 @@ pub unsafe extern "C" fn varta_connect(
     opt: *const varta_agent_options,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         // SAFETY: the caller gave options or NULL.
         let options = unsafe { sized::read(opt) }?;
         if options.flags & !VARTA_AGENT_NO_FOLLOW != 0 || options.reserved != 0 {
             return Err(Failure::INVALID);
         }
         let make = || {
-            // SAFETY: the caller gave a text or NULL.
+            // SAFETY: the caller gave a string or NULL.
             let endpoint = unsafe { args::endpoint(endpoint) }?;
             let how = Options::default()
                 .follow(options.flags & VARTA_AGENT_NO_FOLLOW == 0)
                 .reconnect_after(options.reconnect_after);
             Varta::open_with(&endpoint, how)
         };
-        let words = Words { to: options.message, size: options.message_size };
-        let agent = Handle::make(make).map_err(|error| failure_with_message(&error, words))?;
-        // SAFETY: there is room, as was checked.
+        let message = Message { to: options.message, size: options.message_size };
+        let agent =
+            Handle::make(make).map_err(|error| failure_with_message(&error, message))?;
+        // SAFETY: ret is not NULL, as checked above.
         unsafe { args::write(ret, agent.cast()) };
         Ok(0)
     })
 }
 
-/// An error as a code, said to the caller in words too.
-pub(crate) fn failure_with_message(error: &io::Error, words: Words) -> Failure {
-    // SAFETY: the caller's options say that there is so much room.
-    unsafe { words.say(&error.to_string()) };
+/// Converts an error to a code, and writes its message to the caller's buffer.
+pub(crate) fn failure_with_message(error: &io::Error, message: Message) -> Failure {
+    // SAFETY: the caller's options give the size of the buffer.
+    unsafe { message.write(&error.to_string()) };
     error.into()
 }
 
-/// Says that this process lives, with a status and a number of the application's own.
+/// Sends a heartbeat of this process, with a status and a number that the application chooses.
 ///
-/// One system call. It never blocks, allocates, locks or logs. Beat from the loop that does
-/// the work, not from a helper thread that lives on when the work is dead.
+/// It makes one system call, and never blocks, allocates, locks or logs. Call it from the loop
+/// that does the work, not from a helper thread that keeps running when the work has stopped.
 ///
 /// agent: from varta_connect.
 /// status: VARTA_STATUS_OK, VARTA_STATUS_DEGRADED or VARTA_STATUS_CRITICAL.
-/// payload: carried untouched to whoever polls the observer.
+/// payload: delivered unchanged in the observer's event.
 ///
-/// Returns 0 if the kernel took the beat (VARTA_SENT). A positive number says why it was
-/// dropped; that passes by itself, and the work goes on:
-///     VARTA_DROPPED_KERNEL_QUEUE_FULL   the observer is there, its queue is full
-///     VARTA_DROPPED_NO_OBSERVER         nobody is bound there
-///     VARTA_DROPPED_PEER_GONE           somebody was there and went away
+/// Returns 0 (VARTA_SENT) if the kernel accepted the beat. A positive number means the beat was
+/// dropped, for a temporary reason; the caller can ignore it:
+///     VARTA_DROPPED_KERNEL_QUEUE_FULL   the observer's queue is full
+///     VARTA_DROPPED_NO_OBSERVER         no observer is bound there
+///     VARTA_DROPPED_PEER_GONE           the observer closed its socket
 ///     VARTA_DROPPED_STORAGE_FULL        the file system is full
-/// A negative one says what waiting does not mend:
+/// A negative number is an error that does not go away by itself:
 ///     -EINVAL        agent is NULL, or the status is VARTA_STATUS_STALL or unknown
-///     -EBUSY         another call is on this agent; nothing was sent
-///     VARTA_EPANIC   a bug was contained; the agent can only be closed
-///     and others of send(2), in a forked child also of socket(2) and connect(2)
-/// Threads: one at a time for one agent. On plain transports (not udp+secure) it may be
-/// called from a signal handler; one that interrupts a call on the same agent gets -EBUSY.
+///     -EBUSY         another call is using this agent; nothing was sent
+///     VARTA_EPANIC   the library has a bug; the agent can only be closed
+///     or another error from send(2) or, in a forked child, socket(2) or connect(2)
+/// Threads: one call at a time per agent. On plain transports (not udp+secure) it may be
+/// called from a signal handler; if that interrupted a call on the same agent, it gets -EBUSY.
 /// Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_beat(agent: *mut varta_agent, status: u8, payload: u32) -> Code {
     guard::answer(|| {
@@ -184,24 +184,24 @@ pub unsafe extern "C" fn varta_beat(agent: *mut varta_agent, status: u8, payload
     })
 }
 
-/// Makes a new session to the same place. Nonce and clock go on; in a forked child they
-/// start anew.
+/// Opens a new session to the same endpoint. Nonce and clock continue; in a forked child they
+/// start again.
 ///
 /// agent: from varta_connect.
 ///
 /// Returns 0, or
 ///     -EINVAL         agent is NULL
-///     -EBUSY          another call is on this agent
-///     -ENOENT         there is no such socket
-///     -ECONNREFUSED   nobody is bound there any more
-///     VARTA_EPANIC    a bug was contained; the agent can only be closed
-///     and others of socket(2) and connect(2)
-/// After an error the old session is as it was.
-/// Threads: one at a time for one agent. Since 0.3.0.
+///     -EBUSY          another call is using this agent
+///     -ENOENT         there is no socket
+///     -ECONNREFUSED   no observer is bound to the socket
+///     VARTA_EPANIC    the library has a bug; the agent can only be closed
+///     or another error from socket(2) or connect(2)
+/// After an error the old session stays in use.
+/// Threads: one call at a time per agent. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_reconnect(agent: *mut varta_agent) -> Code {
     guard::answer(|| {
@@ -214,37 +214,37 @@ pub unsafe extern "C" fn varta_reconnect(agent: *mut varta_agent) -> Code {
     })
 }
 
-/// Says what an agent has counted.
+/// Reads the counters of an agent.
 ///
 /// agent: from varta_connect.
-/// ret: a struct that was initialised with VARTA_AGENT_COUNTERS_INIT.
+/// ret: receives the counters; initialise it with VARTA_AGENT_COUNTERS_INIT.
 ///
 /// Returns 0, or
 ///     -EINVAL        a pointer is NULL, or ret was not initialised
-///     -E2BIG         ret is of a newer header and holds what this library does not know
-///     -EBUSY         another call is on this agent
-///     VARTA_EPANIC   a bug was contained; the agent can only be closed
-/// Threads: one at a time for one agent. Since 0.3.0.
+///     -E2BIG         ret is from a newer header and sets fields that this library does not know
+///     -EBUSY         another call is using this agent
+///     VARTA_EPANIC   the library has a bug; the agent can only be closed
+/// Threads: one call at a time per agent. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_agent_stats(
     agent: *mut varta_agent,
     ret: *mut varta_agent_counters,
 ) -> Code {
     guard::answer(|| {
-        // SAFETY: the caller gave room or NULL.
-        let room = unsafe { Room::new(ret) }?;
+        // SAFETY: the caller gave a struct or NULL.
+        let output = unsafe { OutputArray::new(ret) }?;
         let stats = |agent: &mut Agent| {
             let counters = varta_agent_counters {
                 clock_regressions: agent.clock_regressions(),
                 fork_recoveries: agent.fork_recoveries(),
                 ..varta_agent_counters::ZERO
             };
-            // SAFETY: there is room for one.
-            unsafe { room.write(0, &counters) };
+            // SAFETY: the array has one element.
+            unsafe { output.write(0, &counters) };
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.
@@ -252,16 +252,15 @@ pub unsafe extern "C" fn varta_agent_stats(
     })
 }
 
-/// Ends an agent. Its silence from here on is a stall to the observer, unless the process
-/// ends too.
+/// Closes an agent. The observer will report a stall, unless the process ends first.
 ///
-/// agent: from varta_connect, or NULL, which is no agent. No other call may be on it, and
+/// agent: from varta_connect, or NULL, which is ignored. No other call may be using it, and
 ///     none may follow; debug builds of the library check that, and abort.
 /// Threads: any. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_close(agent: *mut varta_agent) {
     guard::end(|| {

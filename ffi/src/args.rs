@@ -1,4 +1,4 @@
-//! What C hands over, checked.
+//! Checks of the arguments from C.
 
 use std::ffi::{CStr, OsStr, c_char};
 use std::io;
@@ -9,11 +9,11 @@ use varta::Endpoint;
 
 use crate::errors::Failure;
 
-/// The endpoint in a text; NULL is the default one.
+/// Parses an endpoint; NULL is the default one.
 ///
 /// # Safety
 ///
-/// `text` is NULL or a text that ends in NUL.
+/// `text` is NULL or a string that ends in NUL.
 pub(crate) unsafe fn endpoint(text: *const c_char) -> io::Result<Endpoint> {
     if text.is_null() {
         return Ok(Endpoint::from_env()?);
@@ -23,11 +23,11 @@ pub(crate) unsafe fn endpoint(text: *const c_char) -> io::Result<Endpoint> {
     Ok(Endpoint::from_os_str(OsStr::from_bytes(text.to_bytes()))?)
 }
 
-/// So many values.
+/// An array as a slice.
 ///
 /// # Safety
 ///
-/// Unless it is NULL, `first` leads to `count` of them, which nobody changes meanwhile.
+/// `first` is NULL, or points to `count` values that do not change during `'a`.
 pub(crate) unsafe fn values<'a, T>(first: *const T, count: usize) -> Result<&'a [T], Failure> {
     match (first.is_null(), count) {
         (_, 0) => Ok(&[]),
@@ -38,11 +38,11 @@ pub(crate) unsafe fn values<'a, T>(first: *const T, count: usize) -> Result<&'a 
     }
 }
 
-/// A fixed number of bytes.
+/// Reads a fixed number of bytes.
 ///
 /// # Safety
 ///
-/// `first` is NULL or leads to N bytes.
+/// `first` is NULL or points to N bytes.
 pub(crate) unsafe fn bytes<const N: usize>(first: *const u8) -> Result<[u8; N], Failure> {
     if first.is_null() {
         return Err(Failure::INVALID);
@@ -55,41 +55,41 @@ pub(crate) unsafe fn bytes<const N: usize>(first: *const u8) -> Result<[u8; N], 
 ///
 /// # Safety
 ///
-/// `to` leads to writable room for one.
+/// `to` points to writable memory for one.
 pub(crate) unsafe fn write<T>(to: *mut T, value: T) {
     // SAFETY: as the caller promised.
     unsafe { to.write_unaligned(value) };
 }
 
-/// An error if there is no room for a result.
-pub(crate) fn room<T>(to: *mut T) -> Result<*mut T, Failure> {
+/// Fails if there is nowhere to write a result.
+pub(crate) fn not_null<T>(to: *mut T) -> Result<*mut T, Failure> {
     if to.is_null() { Err(Failure::INVALID) } else { Ok(to) }
 }
 
-/// Room for a sentence.
+/// A buffer of the caller for a message.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Words {
+pub(crate) struct Message {
     pub(crate) to: *mut c_char,
     pub(crate) size: usize,
 }
 
-impl Words {
-    /// Writes a sentence as far as it fits, and a NUL behind it.
+impl Message {
+    /// Writes a sentence, truncated to fit, and a NUL after it.
     ///
     /// # Safety
     ///
-    /// Unless it is NULL, `to` leads to `size` writable bytes.
-    pub(crate) unsafe fn say(self, sentence: &str) {
-        let Some(room) = self.size.checked_sub(1).filter(|_| !self.to.is_null()) else {
+    /// `to` is NULL or points to `size` writable bytes.
+    pub(crate) unsafe fn write(self, sentence: &str) {
+        let Some(longest) = self.size.checked_sub(1).filter(|_| !self.to.is_null()) else {
             return;
         };
-        let mut length = sentence.len().min(room);
+        let mut length = sentence.len().min(longest);
         while !sentence.is_char_boundary(length) {
             length -= 1;
         }
-        // SAFETY: one byte fewer than there are at most, and the sentence is elsewhere.
+        // SAFETY: `length` is less than `size`, and the sentence does not overlap the buffer.
         unsafe { ptr::copy_nonoverlapping(sentence.as_ptr(), self.to.cast::<u8>(), length) };
-        // SAFETY: at most the last byte.
+        // SAFETY: at most the last byte of the buffer.
         let end = unsafe { self.to.add(length) };
         // SAFETY: as above.
         unsafe { end.write(0) };

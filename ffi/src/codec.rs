@@ -1,4 +1,4 @@
-//! Frames, and their checksum.
+//! Frames and their checksum.
 
 use std::ffi::c_int;
 
@@ -8,7 +8,7 @@ use crate::args;
 use crate::errors::Failure;
 use crate::guard::{self, Code};
 
-/// The length of a frame, whatever its version.
+/// The length of a frame of any version.
 pub const VARTA_FRAME_BYTES: usize = 32;
 
 /// The length of a frame sealed with a shared key.
@@ -20,8 +20,8 @@ pub const VARTA_SEALED_AS_BYTES: usize = 64;
 /// The length of every key.
 pub const VARTA_KEY_BYTES: usize = 32;
 
-/// The nonce that, with VARTA_STATUS_CRITICAL, marks the last words of a process.
-#[allow(dead_code, reason = "for C; Rust has its own, which it is compared with below")]
+/// The nonce that, with VARTA_STATUS_CRITICAL, marks the final beat of a process.
+#[allow(dead_code, reason = "for C; the assertion below compares it with Rust's own")]
 pub const VARTA_NONCE_TERMINAL: u64 = 0xffff_ffff_ffff_ffff;
 
 const _: () = {
@@ -31,21 +31,21 @@ const _: () = {
     assert!(VARTA_NONCE_TERMINAL == varta::NONCE_TERMINAL);
 };
 
-/// One beat as it travels, taken apart. 40 bytes in every version of this library.
+/// The fields of one frame, which carries one beat. 40 bytes in every version of this library.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct varta_frame {
-    /// Nanoseconds since the sender connected, on its own monotonic clock.
+    /// Nanoseconds since the sender connected, on the sender's monotonic clock.
     pub timestamp: u64,
-    /// Counts the beats of a process to an endpoint, from 1.
+    /// Number of the beat from this process to this endpoint, counting from 1.
     pub nonce: u64,
-    /// The application's. Version 2 has 32 bits for it, version 1 has 64.
+    /// The application's number: 32 bits in version 2, 64 bits in version 1.
     pub payload: u64,
-    /// The sender's process id when it sent.
+    /// The sender's process id at the time of sending.
     pub pid: u32,
-    /// VARTA_STATUS_.
+    /// VARTA_STATUS_ constant.
     pub status: u8,
-    /// The version of the wire: 2, or 1 for observers that know nothing newer.
+    /// The wire version: 2, or 1 for observers that do not understand 2.
     pub version: u8,
     /// Zero.
     pub reserved: [u8; 10],
@@ -53,11 +53,11 @@ pub struct varta_frame {
 
 const _: () = assert!(size_of::<varta_frame>() == 40);
 
-/// Puts a frame into the bytes that travel. What the fields mean is not checked: decoding is
-/// the judge of that.
+/// Encodes a frame. Except for what is listed below, the values of the fields are not checked;
+/// varta_frame_decode does that.
 ///
-/// ret: where 32 bytes are written.
-/// frame: version is 1 or 2, and status one of VARTA_STATUS_.
+/// ret: receives 32 bytes.
+/// frame: version is 1 or 2, and status is a VARTA_STATUS_ constant.
 ///
 /// Returns 0, or -EINVAL: a pointer is NULL, the version or the status is unknown, a reserved
 /// byte is not zero, or the payload does not fit the version.
@@ -65,11 +65,11 @@ const _: () = assert!(size_of::<varta_frame>() == 40);
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_frame_encode(ret: *mut u8, frame: *const varta_frame) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         // SAFETY: the caller gave one frame or NULL.
         let [frame] = (unsafe { args::values(frame, 1) })? else {
             return Err(Failure::INVALID);
@@ -90,30 +90,31 @@ pub unsafe extern "C" fn varta_frame_encode(ret: *mut u8, frame: *const varta_fr
             }
             _ => return Err(Failure::INVALID),
         }
-        // SAFETY: the caller gave room for so many bytes.
+        // SAFETY: the caller's buffer has this many bytes.
         unsafe { args::write(ret.cast(), wire) };
         Ok(0)
     })
 }
 
-/// Takes a frame apart.
+/// Decodes a frame.
 ///
-/// ret: where the frame is written, if it is one.
+/// ret: receives the frame, if it is valid.
 /// wire: the bytes of a datagram.
-/// length: how many they are.
-/// version: what is taken: 2, or 1. A frame of the other is VARTA_DECODE_BAD_VERSION.
+/// length: the number of bytes.
+/// version: the wire version to accept, 1 or 2. A frame of the other version is
+///     VARTA_DECODE_BAD_VERSION.
 ///
-/// Returns 0 if it is a frame. A positive number says what is wrong with it, the first thing
-/// in this order: VARTA_DECODE_BAD_MAGIC, _BAD_VERSION, _BAD_CRC (version 2 only),
-/// _BAD_STATUS, _STALL_ON_WIRE, _BAD_PID, _BAD_TIMESTAMP, _BAD_NONCE. A negative one says
-/// what is wrong with the call:
+/// Returns 0 if the frame is valid. A positive number is the first error found, in this order:
+/// VARTA_DECODE_BAD_MAGIC, _BAD_VERSION, _BAD_CRC (version 2 only), _BAD_STATUS,
+/// _STALL_ON_WIRE, _BAD_PID, _BAD_TIMESTAMP, _BAD_NONCE. A negative number means that the call
+/// was wrong:
 ///     -EINVAL     a pointer is NULL, or the version is unknown
-///     -EMSGSIZE   a frame has 32 bytes
+///     -EMSGSIZE   length is not 32
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_frame_decode(
     ret: *mut varta_frame,
@@ -122,14 +123,14 @@ pub unsafe extern "C" fn varta_frame_decode(
     version: u8,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         if wire.is_null() || !matches!(version, varta::VERSION | v1::VERSION) {
             return Err(Failure::INVALID);
         }
         if length != FRAME_BYTES {
             return Err(Failure::errno(libc::EMSGSIZE));
         }
-        // SAFETY: the caller gave so many bytes.
+        // SAFETY: the caller gave `length` bytes, which is what a frame has.
         let wire = unsafe { args::bytes(wire) }?;
         let decoded = match version {
             v1::VERSION => v1::Frame::decode(&wire)
@@ -144,31 +145,31 @@ pub unsafe extern "C" fn varta_frame_decode(
         let status = status as u8;
         let frame =
             varta_frame { timestamp, nonce, payload, pid, status, version, reserved: [0; 10] };
-        // SAFETY: there is room, as was checked.
+        // SAFETY: ret is not NULL, as checked above.
         unsafe { args::write(ret, frame) };
         Ok(0)
     })
 }
 
-/// The CRC-32C (Castagnoli) of some bytes.
+/// Computes the CRC-32C (Castagnoli) of some bytes.
 ///
-/// ret: where the checksum is written.
-/// bytes: the bytes; may be NULL if there are none.
-/// length: how many they are.
+/// ret: receives the checksum.
+/// bytes: the bytes; may be NULL if length is 0.
+/// length: the number of bytes.
 ///
 /// Returns 0, or -EINVAL: a pointer is NULL.
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_crc32c(ret: *mut u32, bytes: *const u8, length: usize) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
-        // SAFETY: the caller gave so many bytes.
+        let ret = args::not_null(ret)?;
+        // SAFETY: the caller gave `length` bytes.
         let bytes = unsafe { args::values(bytes, length) }?;
-        // SAFETY: there is room, as was checked.
+        // SAFETY: ret is not NULL, as checked above.
         unsafe { args::write(ret, varta::crc32c(bytes)) };
         Ok::<c_int, Failure>(0)
     })

@@ -1,4 +1,4 @@
-//! The numbers of the header, and their names.
+//! The constants of the header, and their names.
 
 use std::ffi::{CStr, c_int};
 
@@ -9,57 +9,58 @@ use crate::guard::{self, Text};
 
 /// Status: healthy.
 pub const VARTA_STATUS_OK: u8 = 0;
-/// Status: working, with trouble.
+/// Status: working, with problems.
 pub const VARTA_STATUS_DEGRADED: u8 = 1;
-/// Status: in grave trouble. With VARTA_NONCE_TERMINAL, the last words of a process.
+/// Status: about to fail. With VARTA_NONCE_TERMINAL, the final beat of a process.
 pub const VARTA_STATUS_CRITICAL: u8 = 2;
-/// Status: silent. Only an observer says this; it is never sent.
+/// Status: silent. Only an observer uses it; an agent never sends it.
 pub const VARTA_STATUS_STALL: u8 = 3;
 
-/// varta_beat: the kernel took the beat.
+/// varta_beat: the kernel accepted the beat.
 pub const VARTA_SENT: c_int = 0;
-/// varta_beat: dropped, the observer is there and its queue is full.
+/// varta_beat: dropped, because the observer's queue is full.
 pub const VARTA_DROPPED_KERNEL_QUEUE_FULL: c_int = 1;
-/// varta_beat: dropped, nobody is bound there.
+/// varta_beat: dropped, because no observer is bound there.
 pub const VARTA_DROPPED_NO_OBSERVER: c_int = 2;
-/// varta_beat: dropped, somebody was there and went away.
+/// varta_beat: dropped, because the observer closed its socket.
 pub const VARTA_DROPPED_PEER_GONE: c_int = 3;
-/// varta_beat: dropped, the file system is full.
+/// varta_beat: dropped, because the file system is full.
 pub const VARTA_DROPPED_STORAGE_FULL: c_int = 4;
 
 /// Event: a beat was accepted. Sets status, payload, nonce, missed.
 pub const VARTA_EVENT_BEAT: u8 = 1;
-/// Event: the agent has been silent for its threshold; said once per silence. Sets nonce (the
-/// last one) and last_ns.
+/// Event: the agent has been silent for its threshold; reported once per silence. Sets nonce
+/// (the last one) and last_ns.
 pub const VARTA_EVENT_STALL: u8 = 2;
-/// Event: a stalled agent is back; its beat is the next event. Sets duration_ns (how long
-/// nothing was heard).
+/// Event: a stalled agent is back; its beat is the next event. Sets duration_ns (how long it
+/// was silent).
 pub const VARTA_EVENT_RECOVERED: u8 = 3;
-/// Event: the process is gone, and no longer followed. Sets exit_cause, code, status (the last
-/// one).
+/// Event: the process ended, and the observer no longer follows it. Sets exit_cause, code and
+/// status (the last one).
 pub const VARTA_EVENT_EXIT: u8 = 4;
-/// Event: 32 bytes came that are no frame. Sets decode_error, found, expected; about no agent.
+/// Event: a datagram of 32 bytes is not a valid frame. Sets decode_error, found and expected;
+/// names no agent.
 pub const VARTA_EVENT_DECODE: u8 = 5;
-/// Event: a frame named another process than the one that sent it. Sets pid (the one the
-/// kernel names) and claimed_pid (the one in the frame); about no agent.
+/// Event: a frame names a different process than the one that sent it. Sets pid (from the
+/// kernel) and claimed_pid (from the frame); names no agent.
 pub const VARTA_EVENT_AUTH_FAILURE: u8 = 6;
-/// Event: a socket failed. Sets code (the errno, positive); about no agent.
+/// Event: a socket failed. Sets code (the errno, positive); names no agent.
 pub const VARTA_EVENT_IO: u8 = 7;
-/// Event: the observer itself came late: it was stopped, suspended or starved. Silences that
-/// began before are forgiven for as long. Sets duration_ns; about no agent.
+/// Event: the observer itself was late, because it was stopped, suspended or starved of CPU
+/// time. Every agent gets that much more time. Sets duration_ns; names no agent.
 pub const VARTA_EVENT_PAUSED: u8 = 8;
 /// Stall, in decode_error: the observer may have missed the agent's beats, because its queue was
-/// full each time that it looked. Such a stall is not fit to act on.
+/// full each time it polled. Do not act on such a stall.
 pub const VARTA_EVENT_DEAF: u8 = 0x80;
 
-/// Origin: the kernel named the sender. Only this is fit to act on.
+/// Origin: the kernel attests the sender. Only act on events of this origin.
 pub const VARTA_ORIGIN_KERNEL_ATTESTED: u8 = 1;
-/// Origin: whoever sent it held a key.
+/// Origin: the sender has a key.
 pub const VARTA_ORIGIN_SECURE_NETWORK: u8 = 2;
 /// Origin: anyone may have sent it.
 pub const VARTA_ORIGIN_NETWORK: u8 = 3;
 
-/// Exit cause: nobody could tell.
+/// Exit cause: unknown.
 pub const VARTA_EXIT_UNKNOWN: u8 = 0;
 /// Exit cause: the process ended with an exit code.
 pub const VARTA_EXIT_CODE: u8 = 1;
@@ -68,19 +69,19 @@ pub const VARTA_EXIT_SIGNAL: u8 = 2;
 
 /// Decode error: the first two bytes are not "VA".
 pub const VARTA_DECODE_BAD_MAGIC: u8 = 1;
-/// Decode error: a version that the decoder was not asked to take.
+/// Decode error: a version that the decoder does not accept.
 pub const VARTA_DECODE_BAD_VERSION: u8 = 2;
-/// Decode error: the bytes were damaged on the way.
+/// Decode error: the checksum does not match; the bytes were damaged in transit.
 pub const VARTA_DECODE_BAD_CRC: u8 = 3;
-/// Decode error: the status byte means nothing.
+/// Decode error: the status is unknown.
 pub const VARTA_DECODE_BAD_STATUS: u8 = 4;
-/// Decode error: a stall from an agent; only an observer may say that.
+/// Decode error: the status is stall, which only an observer may use.
 pub const VARTA_DECODE_STALL_ON_WIRE: u8 = 5;
-/// Decode error: process ids 0 and 1 are no agents.
+/// Decode error: the process id is 0 or 1, which cannot be an agent.
 pub const VARTA_DECODE_BAD_PID: u8 = 6;
-/// Decode error: the timestamp is all ones.
+/// Decode error: the timestamp has all bits set.
 pub const VARTA_DECODE_BAD_TIMESTAMP: u8 = 7;
-/// Decode error: the terminal nonce with a status other than critical.
+/// Decode error: the nonce is terminal, but the status is not critical.
 pub const VARTA_DECODE_BAD_NONCE: u8 = 8;
 
 const _: () = {
@@ -102,11 +103,11 @@ const _: () = {
 
 const UNKNOWN: &CStr = c"unknown";
 
-/// Names a status: "ok", "degraded", "critical", "stall".
+/// Returns the name of a status: "ok", "degraded", "critical", "stall".
 ///
 /// status: a VARTA_STATUS_ number.
 ///
-/// Returns a text of static storage, "unknown" for any other number.
+/// Returns a static string, "unknown" for any other number.
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_status_name(status: u8) -> Text {
@@ -119,11 +120,11 @@ pub extern "C" fn varta_status_name(status: u8) -> Text {
     })
 }
 
-/// Says what became of a beat: "sent", or why it was dropped, such as "no observer".
+/// Returns the name of a beat's outcome: "sent", or why it was dropped, such as "no observer".
 ///
-/// outcome: what varta_beat returned, if it is not negative; varta_strerror is for those.
+/// outcome: what varta_beat returned, if it is not negative; pass errors to varta_strerror.
 ///
-/// Returns a text of static storage, "unknown" for any other number.
+/// Returns a static string, "unknown" for any other number.
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_outcome_name(outcome: c_int) -> Text {
@@ -137,12 +138,12 @@ pub extern "C" fn varta_outcome_name(outcome: c_int) -> Text {
     })
 }
 
-/// Names a kind of event: "beat", "stall", "recovered", "exit", "decode", "auth-failure",
-/// "io", "paused".
+/// Returns the name of a kind of event: "beat", "stall", "recovered", "exit", "decode",
+/// "auth-failure", "io", "paused".
 ///
 /// kind: a VARTA_EVENT_ number.
 ///
-/// Returns a text of static storage, "unknown" for any other number.
+/// Returns a static string, "unknown" for any other number.
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_event_name(kind: u8) -> Text {
@@ -159,11 +160,11 @@ pub extern "C" fn varta_event_name(kind: u8) -> Text {
     })
 }
 
-/// Names an origin: "kernel-attested", "secure-network", "network".
+/// Returns the name of an origin: "kernel-attested", "secure-network", "network".
 ///
 /// origin: a VARTA_ORIGIN_ number.
 ///
-/// Returns a text of static storage, "unknown" for any other number.
+/// Returns a static string, "unknown" for any other number.
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_origin_name(origin: u8) -> Text {
@@ -175,12 +176,12 @@ pub extern "C" fn varta_origin_name(origin: u8) -> Text {
     })
 }
 
-/// Names a decode error as the shared test vectors spell it: "BadMagic", "BadVersion",
-/// "BadCrc", "BadStatus", "StallOnWire", "BadPid", "BadTimestamp", "BadNonce".
+/// Returns the name of a decode error: "BadMagic", "BadVersion", "BadCrc", "BadStatus",
+/// "StallOnWire", "BadPid", "BadTimestamp", "BadNonce".
 ///
 /// error: a VARTA_DECODE_ number, from varta_frame_decode or an event.
 ///
-/// Returns a text of static storage, "unknown" for any other number.
+/// Returns a static string, "unknown" for any other number.
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_decode_error_name(error: c_int) -> Text {

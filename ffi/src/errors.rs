@@ -1,4 +1,4 @@
-//! Errors as numbers.
+//! Error codes.
 
 use std::ffi::{CStr, c_int};
 use std::io::{self, ErrorKind};
@@ -7,14 +7,14 @@ use varta::BeatError;
 
 use crate::guard::{self, Text};
 
-/// The library has a bug that would have brought down a Rust program. It was contained; the
-/// handle it happened on answers so from then on, and can only be closed.
+/// A bug in the library caused a panic, which was caught. Every later call on the handle
+/// returns this code too; the handle can only be closed.
 pub const VARTA_EPANIC: c_int = -4001;
 
-/// The key file holds no key: it is not a regular file of 64 hex digits.
+/// The key file does not hold a key: it is not a regular file of 64 hex digits.
 pub const VARTA_EKEY: c_int = -4002;
 
-/// Why a call did not do what it was asked to: a negative code.
+/// Why a call failed: a negative code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Failure(c_int);
 
@@ -23,12 +23,12 @@ impl Failure {
         Self(-errno)
     }
 
-    /// One of the codes for what errno has no word for.
+    /// A `VARTA_E` code, where no errno fits.
     pub(crate) const fn of_code(code: c_int) -> Self {
         Self(code)
     }
 
-    /// What was given cannot be meant.
+    /// An argument is invalid.
     pub(crate) const INVALID: Self = Self::errno(libc::EINVAL);
 
     pub(crate) const fn code(self) -> c_int {
@@ -77,62 +77,57 @@ fn of_kind(kind: ErrorKind) -> c_int {
     }
 }
 
-/// Says in words what a negative code means.
+/// Describes an error code.
 ///
-/// The words are those of the operating system, but where this library means something of
-/// its own by a code (EBUSY, ECHILD, E2BIG and others).
+/// The text is that of the operating system, except where this library gives a code a more
+/// specific meaning (EBUSY, ECHILD, E2BIG and others).
 ///
-/// code: what a function of this library returned. 0 and positive numbers are no errors, and
-/// are said to be none.
+/// code: what a function of this library returned. For 0 and positive numbers the text is
+///     "no error".
 ///
-/// Returns a text of static storage, never NULL; "unknown error" for a number that is no
-/// code. It must not be freed.
+/// Returns a static string, never NULL; "unknown error" for an unknown number. Do not free it.
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_strerror(code: c_int) -> Text {
-    guard::text(|| match own_words(code) {
-        Some(words) => words,
-        None => words_of_system(code),
-    })
+    guard::text(|| own_text(code).unwrap_or_else(|| system_text(code)))
 }
 
-fn own_words(code: c_int) -> Option<&'static CStr> {
+fn own_text(code: c_int) -> Option<&'static CStr> {
     Some(match code {
         0.. => c"no error",
         VARTA_EPANIC => c"a bug in libvarta was contained; the handle can only be closed",
         VARTA_EKEY => c"the key file is not a regular file of 64 hex digits",
         _ => match code.wrapping_neg() {
             libc::EINVAL => c"an argument is NULL, unknown or out of range",
-            libc::EBUSY => c"another call on the same handle is not over yet",
+            libc::EBUSY => c"another call is using the same handle",
             libc::ECHILD => c"the observer belongs to the parent of this process",
             libc::E2BIG => {
                 c"the struct holds values that this version of libvarta does not know"
             }
-            libc::EBADMSG => c"not sealed with this key, or changed on the way",
-            libc::EMSGSIZE => c"a frame has 32 bytes",
-            libc::ESRCH => c"no such agent is followed",
+            libc::EBADMSG => c"not sealed with this key, or changed in transit",
+            libc::EMSGSIZE => c"not the 32 bytes of a frame",
+            libc::ESRCH => c"the observer follows no agent with this number",
             libc::EADDRINUSE => c"an observer is already listening there",
             libc::EOPNOTSUPP => {
-                c"an observer without sockets cannot do this, nor can one with sockets be fed"
+                c"a simulated observer cannot do this, or only a simulated one can"
             }
             _ => return None,
         },
     })
 }
 
-fn words_of_system(code: c_int) -> &'static CStr {
-    /// The largest errno of Linux. Words up to here are static; beyond, they are made up.
+fn system_text(code: c_int) -> &'static CStr {
+    /// The largest errno of Linux. For larger numbers strerror formats its text into a buffer.
     const LARGEST: c_int = 133;
     let errno = code.wrapping_neg();
     if !(1..=LARGEST).contains(&errno) {
         return c"unknown error";
     }
-    // SAFETY: takes any number.
-    let words = unsafe { libc::strerror(errno) };
-    if words.is_null() {
+    // SAFETY: strerror accepts any number.
+    let text = unsafe { libc::strerror(errno) };
+    if text.is_null() {
         return c"unknown error";
     }
-    // SAFETY: for a number that it knows, the C library answers with a text of static
-    // storage that ends in NUL.
-    unsafe { CStr::from_ptr(words) }
+    // SAFETY: for a known number the C library returns a static string that ends in NUL.
+    unsafe { CStr::from_ptr(text) }
 }

@@ -1,4 +1,4 @@
-//! Events, as C sees them.
+//! Events as C structs.
 
 use std::ffi::c_int;
 use std::mem::offset_of;
@@ -12,51 +12,51 @@ use crate::constants::{
     VARTA_EVENT_STALL,
 };
 
-/// One thing an observer has to say. 128 bytes in every version of this library; fields that
-/// a kind of event does not set are 0, and so are the reserved ones.
+/// An event that an observer reports. 128 bytes in every version of this library. Fields that
+/// a kind of event does not set are zero.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct varta_event {
-    /// Nanoseconds since the observer started, on a clock that also counts suspend. From one
-    /// event to the next it never falls.
+    /// Nanoseconds since the observer started, on a clock that keeps counting during suspend. It
+    /// never decreases from one event to the next.
     pub observer_ns: u64,
-    /// The agent's number, from 1, never given twice by one observer. 0: about no agent.
+    /// The agent's number, from 1, never reused by an observer. 0: the event names no agent.
     pub agent: u64,
-    /// The process id in the observer's namespace; 0 where it has none there.
+    /// The process id in the observer's namespace; 0 if it has none there.
     pub pid: u32,
     /// The process id that the agent's frames name.
     pub claimed_pid: u32,
     /// What happened: VARTA_EVENT_BEAT to VARTA_EVENT_PAUSED. Later versions may add more.
     pub kind: u8,
-    /// How it is known who the agent is: VARTA_ORIGIN_. 0: about no agent.
+    /// How the agent was identified: VARTA_ORIGIN_ constant. 0: the event names no agent.
     pub origin: u8,
-    /// Beat, exit: VARTA_STATUS_, what the agent says (or said last) of itself. Decode
-    /// error BadNonce: the status that came with the nonce.
+    /// Beat: the status the agent sent. Exit: the last status it sent. Decode error BadNonce:
+    /// the status that was received with the nonce. VARTA_STATUS_ constant.
     pub status: u8,
-    /// Exit: VARTA_EXIT_.
+    /// Exit: VARTA_EXIT_ constant.
     pub exit_cause: u8,
-    /// Decode: VARTA_DECODE_. Stall: 0, or VARTA_EVENT_DEAF.
+    /// Decode: VARTA_DECODE_ constant. Stall: 0, or VARTA_EVENT_DEAF.
     pub decode_error: u8,
     /// Zero.
     pub reserved0: [u8; 3],
     /// Exit: the exit code or the signal. Io: the errno, positive.
     pub code: i32,
-    /// Decode errors BadCrc, BadStatus, BadPid: the checksum, status or pid that came.
+    /// Decode errors BadCrc, BadStatus, BadPid: the checksum, status or pid that was received.
     pub found: u32,
-    /// Decode error BadCrc: the checksum that the bytes give.
+    /// Decode error BadCrc: the checksum computed from the bytes.
     pub expected: u32,
     /// Zero.
     pub reserved1: u32,
-    /// Beat: the frame's. Stall: the last one that was not terminal. Decode error BadNonce:
-    /// the one that came.
+    /// Beat: the frame's nonce. Stall: the agent's last nonce that was not terminal. Decode
+    /// error BadNonce: the nonce that was received.
     pub nonce: u64,
-    /// Beat: the application's, carried untouched.
+    /// Beat: the number that the application sent.
     pub payload: u64,
-    /// Beat: how many beats between the last one and this one never came.
+    /// Beat: the number of beats that were lost between the previous beat and this one.
     pub missed: u64,
-    /// Stall: when the agent was last heard, as observer_ns.
+    /// Stall: the time of the agent's last beat, in nanoseconds since the observer started.
     pub last_ns: u64,
-    /// Recovered: how long nothing was heard. Paused: how long the observer was away.
+    /// Recovered: how long the agent was silent. Paused: how long the observer was away.
     pub duration_ns: u64,
     /// Zero.
     pub reserved: [u64; 5],
@@ -108,7 +108,7 @@ const _: () = {
 };
 
 impl varta_event {
-    /// Of a kind, about nobody.
+    /// An event of a kind that names no agent.
     const fn of(kind: u8, observer_ns: u64) -> Self {
         Self {
             observer_ns,
@@ -149,7 +149,7 @@ impl varta_event {
             DecodeError::BadMagic
             | DecodeError::BadVersion
             | DecodeError::StallOnWire
-            // It is always the same one.
+            // The value is always the same.
             | DecodeError::BadTimestamp(_) => {}
             DecodeError::BadCrc { expected, actual } => {
                 self.expected = expected;
@@ -168,37 +168,37 @@ impl varta_event {
 impl From<&Event> for varta_event {
     #[inline]
     fn from(event: &Event) -> Self {
-        let mut said = Self::of(event.what.code(), event.observer_ns);
+        let mut converted = Self::of(event.what.code(), event.observer_ns);
         if let Some(about) = event.about {
-            said.agent = about.agent;
-            said.pid = about.pid;
-            said.claimed_pid = about.claimed_pid;
-            said.origin = about.origin as u8;
+            converted.agent = about.agent;
+            converted.pid = about.pid;
+            converted.claimed_pid = about.claimed_pid;
+            converted.origin = about.origin as u8;
         }
         match event.what {
             What::Beat { status, payload, nonce, missed } => {
-                said.status = status as u8;
-                said.payload = payload;
-                said.nonce = nonce;
-                said.missed = missed;
+                converted.status = status as u8;
+                converted.payload = payload;
+                converted.nonce = nonce;
+                converted.missed = missed;
             }
             What::Stall { last_nonce, last_ns, deaf } => {
-                said.nonce = last_nonce;
-                said.last_ns = last_ns;
-                said.decode_error = if deaf { VARTA_EVENT_DEAF } else { 0 };
+                converted.nonce = last_nonce;
+                converted.last_ns = last_ns;
+                converted.decode_error = if deaf { VARTA_EVENT_DEAF } else { 0 };
             }
-            What::Recovered { silent_ns } => said.duration_ns = silent_ns,
-            What::Exit { cause, last_status } => said.exit(cause, last_status),
-            What::Decode(error) => said.decode(error),
+            What::Recovered { silent_ns } => converted.duration_ns = silent_ns,
+            What::Exit { cause, last_status } => converted.exit(cause, last_status),
+            What::Decode(error) => converted.decode(error),
             What::AuthFailure { claimed_pid, true_pid } => {
-                said.claimed_pid = claimed_pid;
-                said.pid = true_pid;
+                converted.claimed_pid = claimed_pid;
+                converted.pid = true_pid;
             }
-            What::Io { errno } => said.code = c_int::abs(errno),
-            What::Paused { ns } => said.duration_ns = ns,
-            // What a newer observer says is told by its number and about whom it is.
+            What::Io { errno } => converted.code = c_int::abs(errno),
+            What::Paused { ns } => converted.duration_ns = ns,
+            // A kind that this crate does not know keeps its number and its agent.
             _ => {}
         }
-        said
+        converted
     }
 }

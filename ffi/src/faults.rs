@@ -1,4 +1,4 @@
-//! Faults, for the tests that must find them. They are in no header and no release.
+//! Planted faults that tests must find. They are in no header and in no release.
 
 use std::ffi::c_int;
 
@@ -14,7 +14,7 @@ use crate::handle::Handle;
 ///
 /// As for varta_beat.
 #[unsafe(no_mangle)]
-#[allow(clippy::panic, reason = "it is what this is for")]
+#[allow(clippy::panic, reason = "the planted fault")]
 pub unsafe extern "C" fn varta_fault_panic(agent: *mut varta_agent) -> Code {
     guard::answer(|| {
         // SAFETY: the caller gave an open handle or NULL.
@@ -22,7 +22,7 @@ pub unsafe extern "C" fn varta_fault_panic(agent: *mut varta_agent) -> Code {
     })
 }
 
-/// Beats as varta_beat does, but without asking whether another call is on the agent.
+/// Beats like varta_beat, but does not check whether another call is using the agent.
 ///
 /// cbindgen:ignore
 ///
@@ -32,8 +32,8 @@ pub unsafe extern "C" fn varta_fault_panic(agent: *mut varta_agent) -> Code {
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_fault_race(agent: *mut varta_agent) -> Code {
     guard::answer(|| {
-        // SAFETY: the caller gave an open handle. That it is used without its mark is the fault.
-        let agent = unsafe { Handle::<Agent>::without_mark(agent.cast()) };
+        // SAFETY: the caller gave an open handle. Not locking it is the planted fault.
+        let agent = unsafe { Handle::<Agent>::without_lock(agent.cast()) };
         Ok(c_int::from(agent.beat(varta::Status::Ok, 0) == varta::BeatOutcome::Sent))
     })
 }

@@ -1,5 +1,5 @@
-//! The only way out of an exported function. A [`Code`] or [`Text`] can be made nowhere
-//! else, so that a function whose body no guard has run has nothing to return.
+//! Guards that catch panics. Every exported function runs its body in one: only a guard can
+//! make the [`Code`] or [`Text`] that the function must return.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::mem;
@@ -12,19 +12,19 @@ use crate::errors::{Failure, VARTA_EPANIC};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code(c_int);
 
-/// `const char *` in C, of static storage.
+/// `const char *` in C, a static string.
 #[repr(transparent)]
 #[derive(Debug, Clone, Copy)]
 pub struct Text(*const c_char);
 
-/// Runs the body of a function that answers with a number.
+/// Runs the body of a function that returns a number.
 #[inline]
 pub(crate) fn answer(body: impl FnOnce() -> Result<c_int, Failure>) -> Code {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(number)) => Code(number),
         Ok(Err(failure)) => Code(failure.code()),
         Err(payload) => {
-            // What was thrown may throw again when it is dropped.
+            // Dropping the payload could panic again.
             mem::forget(payload);
             Code(VARTA_EPANIC)
         }
@@ -38,7 +38,7 @@ pub(crate) fn end(body: impl FnOnce()) {
     }
 }
 
-/// Runs the body of a function that answers with words.
+/// Runs the body of a function that returns a string.
 pub(crate) fn text(body: impl FnOnce() -> &'static CStr) -> Text {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(text) => Text(text.as_ptr()),
@@ -49,18 +49,18 @@ pub(crate) fn text(body: impl FnOnce() -> &'static CStr) -> Text {
     }
 }
 
-/// A panic is told by a code and by nothing else: the library writes to nobody's stderr. The
-/// hook is that of this library's own copy of Rust's runtime, set before anything can panic.
-/// Debug builds leave the message where whoever debugs looks for it.
+/// Only the returned code reports a panic: the library does not write to stderr. The hook is
+/// set in this library's own copy of Rust's runtime, before anything can panic. Debug builds
+/// keep the message on stderr for debugging.
 #[cfg(not(debug_assertions))]
 mod silence {
-    extern "C" fn hush() {
+    extern "C" fn set_silent_hook() {
         std::panic::set_hook(Box::new(|_| {}));
     }
 
     #[used]
     #[unsafe(link_section = ".init_array")]
-    static WHEN_LOADED: extern "C" fn() = hush;
+    static WHEN_LOADED: extern "C" fn() = set_silent_hook;
 }
 
 #[cfg(test)]
@@ -73,7 +73,7 @@ impl Code {
 #[cfg(test)]
 impl Text {
     pub(crate) fn words(self) -> &'static str {
-        // SAFETY: made of a static C string, above.
+        // SAFETY: a guard made it from a static C string.
         unsafe { CStr::from_ptr(self.0) }.to_str().unwrap()
     }
 }

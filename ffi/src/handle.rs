@@ -1,4 +1,4 @@
-//! What a handle points to: one thing, used by one call at a time.
+//! A handle: a value that one call at a time may use.
 
 use std::cell::UnsafeCell;
 use std::ffi::c_int;
@@ -9,27 +9,27 @@ use varta::internal::ProcessToken;
 
 use crate::errors::{Failure, VARTA_EPANIC};
 
-/// Nobody is in a call. Numbers of processes are never this.
+/// No call is using the handle. No process has this number.
 const FREE: u64 = 0;
 
-/// A thing, and who uses it. It starts and ends in the functions below.
+/// A value with a lock that fails rather than waits.
 pub(crate) struct Handle<T> {
-    /// The number of the process that a call on the handle is in, or [`FREE`]. In a forked
-    /// child a number of its parent's is nobody's: the mark does not outlive the fork.
-    mark: AtomicU64,
-    here: ProcessToken,
+    /// The number of the process in which a call is using the handle, or [`FREE`]. A forked
+    /// child ignores its parent's number: a lock does not survive the fork.
+    lock: AtomicU64,
+    process: ProcessToken,
     poisoned: AtomicBool,
-    thing: UnsafeCell<T>,
+    value: UnsafeCell<T>,
 }
 
 impl<T> Handle<T> {
-    /// Makes the thing and a handle for it.
-    pub(crate) fn make(thing: impl FnOnce() -> io::Result<T>) -> io::Result<*mut Self> {
+    /// Makes the value and a handle for it.
+    pub(crate) fn make(make: impl FnOnce() -> io::Result<T>) -> io::Result<*mut Self> {
         let handle = Box::new(Self {
-            mark: AtomicU64::new(FREE),
-            here: ProcessToken::find()?,
+            lock: AtomicU64::new(FREE),
+            process: ProcessToken::find()?,
             poisoned: AtomicBool::new(false),
-            thing: UnsafeCell::new(thing()?),
+            value: UnsafeCell::new(make()?),
         });
         let handle = Box::into_raw(handle);
         #[cfg(debug_assertions)]
@@ -37,7 +37,7 @@ impl<T> Handle<T> {
         Ok(handle)
     }
 
-    /// Uses the thing, unless another call does.
+    /// Runs `body` with the value, or fails if another call is using it.
     ///
     /// # Safety
     ///
@@ -51,70 +51,70 @@ impl<T> Handle<T> {
         closed::check(handle);
         // SAFETY: as the caller promised.
         let handle = unsafe { handle.as_ref() }.ok_or(Failure::INVALID)?;
-        let mut held = handle.hold()?;
-        // SAFETY: the mark is ours, and with it the thing, until `held` is dropped.
-        let thing = unsafe { &mut *handle.thing.get() };
-        let answer = body(thing);
-        held.whole = true;
-        answer
+        let mut guard = handle.try_lock()?;
+        // SAFETY: this call holds the lock on the value until `guard` is dropped.
+        let value = unsafe { &mut *handle.value.get() };
+        let result = body(value);
+        guard.finished = true;
+        result
     }
 
-    /// The thing, taken from whoever uses it.
+    /// The value, without locking it.
     ///
     /// # Safety
     ///
-    /// The handle is open, and nobody uses it.
+    /// The handle is open, and no other call uses it.
     #[cfg(feature = "faults")]
-    pub(crate) unsafe fn without_mark<'a>(handle: *mut Self) -> &'a mut T {
+    pub(crate) unsafe fn without_lock<'a>(handle: *mut Self) -> &'a mut T {
         // SAFETY: as the caller promised.
         let handle = unsafe { &*handle };
         // SAFETY: as the caller promised.
-        unsafe { &mut *handle.thing.get() }
+        unsafe { &mut *handle.value.get() }
     }
 
-    /// Ends the thing and the handle. NULL is none.
+    /// Drops the value and the handle. NULL is ignored.
     ///
     /// # Safety
     ///
-    /// As for [`with`](Self::with); no call is on the handle, and none follows.
+    /// As for [`with`](Self::with); no call is using the handle, and none follows.
     pub(crate) unsafe fn close(handle: *mut Self) {
         #[cfg(debug_assertions)]
         closed::check(handle);
         // SAFETY: as the caller promised.
         #[cfg_attr(not(debug_assertions), allow(unused_variables, reason = "for the check"))]
-        let Some(known) = (unsafe { handle.as_ref() }) else { return };
+        let Some(open) = (unsafe { handle.as_ref() }) else { return };
         #[cfg(debug_assertions)]
-        if known.is_held() {
-            closed::misuse("libvarta: a handle was closed while a call was on it\n");
+        if open.is_locked() {
+            closed::misuse("libvarta: a handle was closed while a call was using it\n");
         }
         #[cfg(debug_assertions)]
         closed::remember(handle);
-        // SAFETY: `make` got it from a box, and nobody uses it, now or again.
+        // SAFETY: `make` got it from a box, and no call uses it now or later.
         drop(unsafe { Box::from_raw(handle) });
     }
 
     #[cfg(debug_assertions)]
-    fn is_held(&self) -> bool {
-        let holder = self.mark.load(Ordering::Acquire);
-        holder != FREE && self.here.number() == Some(holder)
+    fn is_locked(&self) -> bool {
+        let holder = self.lock.load(Ordering::Acquire);
+        holder != FREE && self.process.number() == Some(holder)
     }
 
     #[inline]
-    fn hold(&self) -> Result<Held<'_, T>, Failure> {
+    fn try_lock(&self) -> Result<LockGuard<'_, T>, Failure> {
         const BUSY: Failure = Failure::errno(libc::EBUSY);
-        let here = self.here.number().ok_or(BUSY)?;
+        let process = self.process.number().ok_or(BUSY)?;
         let mut seen = FREE;
         while let Err(holder) =
-            self.mark.compare_exchange(seen, here, Ordering::Acquire, Ordering::Relaxed)
+            self.lock.compare_exchange(seen, process, Ordering::Acquire, Ordering::Relaxed)
         {
-            if holder == here {
+            if holder == process {
                 return Err(BUSY);
             }
-            // A call of another process, a parent's, that the fork has cut off here.
+            // The holder is a call in a parent process, which does not exist in this child.
             seen = holder;
         }
-        let held = Held { handle: self, whole: self.poisoned.load(Ordering::Relaxed) };
-        if held.whole { Err(Failure::PANICKED) } else { Ok(held) }
+        let guard = LockGuard { handle: self, finished: self.poisoned.load(Ordering::Relaxed) };
+        if guard.finished { Err(Failure::PANICKED) } else { Ok(guard) }
     }
 }
 
@@ -122,24 +122,24 @@ impl Failure {
     const PANICKED: Self = Self::of_code(VARTA_EPANIC);
 }
 
-/// The mark on a handle. A body that did not come to its end leaves the thing poisoned.
-struct Held<'a, T> {
+/// The lock on a handle. A body that panics poisons the handle.
+struct LockGuard<'a, T> {
     handle: &'a Handle<T>,
-    whole: bool,
+    finished: bool,
 }
 
-impl<T> Drop for Held<'_, T> {
+impl<T> Drop for LockGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if !self.whole {
+        if !self.finished {
             self.handle.poisoned.store(true, Ordering::Relaxed);
         }
-        self.handle.mark.store(FREE, Ordering::Release);
+        self.handle.lock.store(FREE, Ordering::Release);
     }
 }
 
-/// Debug builds know the handles that were closed lately by their addresses, without
-/// looking at memory that is no longer theirs.
+/// Debug builds remember the addresses of recently closed handles, so that they can detect
+/// misuse without reading freed memory.
 #[cfg(debug_assertions)]
 mod closed {
     use std::sync::atomic::{AtomicUsize, Ordering};
@@ -156,7 +156,7 @@ mod closed {
         }
     }
 
-    /// The memory is another handle's from now on.
+    /// A new handle now has this address.
     pub(super) fn forget<T>(handle: *mut T) {
         for place in &ADDRESSES {
             let address = handle.addr();
@@ -171,10 +171,10 @@ mod closed {
         }
     }
 
-    /// Says what is wrong with the program, and ends it.
-    pub(super) fn misuse(what: &str) -> ! {
-        // SAFETY: pointer and length are those of a live text.
-        unsafe { libc::write(libc::STDERR_FILENO, what.as_ptr().cast(), what.len()) };
+    /// Writes a message to stderr and aborts the program.
+    pub(super) fn misuse(message: &str) -> ! {
+        // SAFETY: pointer and length are those of a live string.
+        unsafe { libc::write(libc::STDERR_FILENO, message.as_ptr().cast(), message.len()) };
         std::process::abort();
     }
 }

@@ -1,12 +1,12 @@
-//! The C ABI: the halves of varta behind functions that any language can call.
+//! The C ABI: agents and observers behind functions that any language can call.
 //!
-//! `include/varta.h` is made of this crate's doc comments and is its manual. Nothing is
-//! decided here: a function checks what it was given, calls core or observer, and puts the
-//! answer into a number.
+//! `include/varta.h` is generated from this crate's doc comments and is its manual. The crate
+//! has no logic of its own: a function checks its arguments, calls core or observer, and
+//! returns the result as a number.
 
 #![allow(unsafe_code, reason = "this crate is the boundary to C")]
-#![allow(non_camel_case_types, reason = "the names of types are those of the header")]
-#![allow(unreachable_pub, reason = "what is exported is public by its symbol")]
+#![allow(non_camel_case_types, reason = "types are named as in the header")]
+#![allow(unreachable_pub, reason = "exported items are public through their symbols")]
 
 mod agent;
 mod args;

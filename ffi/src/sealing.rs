@@ -1,4 +1,4 @@
-//! Sealed frames, and the keys they are sealed with.
+//! Sealed frames and their keys.
 
 use varta::secure::{
     Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_key, derive_epoch_key,
@@ -11,7 +11,7 @@ use crate::guard::{self, Code};
 
 const NOT_OPENED: Failure = Failure::errno(libc::EBADMSG);
 
-/// A derivation or a seal that the cipher refuses, which it never does for these lengths.
+/// The cipher failed to derive or to seal, which it never does for these lengths.
 const REFUSED: Failure = Failure::errno(libc::EIO);
 
 unsafe fn key(bytes: *const u8) -> Result<Key, Failure> {
@@ -21,11 +21,11 @@ unsafe fn key(bytes: *const u8) -> Result<Key, Failure> {
 
 /// Seals a frame with a shared key.
 ///
-/// ret: where 60 bytes are written: prefix, counter, ciphertext, tag.
+/// ret: receives 60 bytes: prefix, counter, ciphertext, tag.
 /// key: 32 bytes.
-/// iv_prefix: 8 bytes, random to the session.
-/// iv_counter: moves with every seal. One key must never seal twice with the same prefix and
-///     counter: that gives both frames away, and lets others forge.
+/// iv_prefix: 8 bytes, random for each session.
+/// iv_counter: must change with every seal. Never seal twice with the same key, prefix and
+///     counter: that reveals both frames and allows forgeries.
 /// frame: the 32 bytes of a frame.
 ///
 /// Returns 0, or -EINVAL: a pointer is NULL.
@@ -33,7 +33,7 @@ unsafe fn key(bytes: *const u8) -> Result<Key, Failure> {
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_frame_seal(
     ret: *mut u8,
@@ -43,7 +43,7 @@ pub unsafe extern "C" fn varta_frame_seal(
     frame: *const u8,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let key = unsafe { self::key(key) }?;
         // SAFETY: the caller gave 8 bytes or NULL.
@@ -52,17 +52,17 @@ pub unsafe extern "C" fn varta_frame_seal(
         let frame = unsafe { args::bytes(frame) }?;
         let iv = Iv { prefix, counter: iv_counter };
         let wire = Cipher::new(&key).seal(iv, &frame).map_err(|_| REFUSED)?;
-        // SAFETY: the caller gave room for so many bytes.
+        // SAFETY: the caller's buffer has this many bytes.
         unsafe { args::write(ret.cast(), wire) };
         Ok(0)
     })
 }
 
-/// Seals a frame with the key that was derived for an agent.
+/// Seals a frame with an agent's own key.
 ///
-/// ret: where 64 bytes are written: pid, prefix, counter, ciphertext, tag.
+/// ret: receives 64 bytes: pid, prefix, counter, ciphertext, tag.
 /// key: 32 bytes, from varta_derive_agent_key.
-/// pid: the agent's; it is authenticated with the rest.
+/// pid: the agent's process id, which is authenticated too.
 /// iv_prefix, iv_counter, frame: as for varta_frame_seal.
 ///
 /// Returns 0, or -EINVAL: a pointer is NULL.
@@ -70,7 +70,7 @@ pub unsafe extern "C" fn varta_frame_seal(
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_frame_seal_as(
     ret: *mut u8,
@@ -81,7 +81,7 @@ pub unsafe extern "C" fn varta_frame_seal_as(
     frame: *const u8,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let key = unsafe { self::key(key) }?;
         // SAFETY: the caller gave 8 bytes or NULL.
@@ -90,27 +90,27 @@ pub unsafe extern "C" fn varta_frame_seal_as(
         let frame = unsafe { args::bytes(frame) }?;
         let iv = Iv { prefix, counter: iv_counter };
         let wire = Cipher::new(&key).seal_as(pid, iv, &frame).map_err(|_| REFUSED)?;
-        // SAFETY: the caller gave room for so many bytes.
+        // SAFETY: the caller's buffer has this many bytes.
         unsafe { args::write(ret.cast(), wire) };
         Ok(0)
     })
 }
 
-/// Opens what varta_frame_seal made.
+/// Opens a frame that varta_frame_seal sealed.
 ///
-/// ret: where the 32 bytes of the frame are written.
+/// ret: receives the 32 bytes of the frame.
 /// key: 32 bytes.
 /// wire: the bytes of a datagram.
-/// length: how many they are.
+/// length: the number of bytes.
 ///
 /// Returns 0, or
 ///     -EINVAL    a pointer is NULL
-///     -EBADMSG   not sealed with this key, changed on the way, or not 60 bytes
+///     -EBADMSG   not sealed with this key, changed in transit, or not 60 bytes
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_frame_open(
     ret: *mut u8,
@@ -119,38 +119,39 @@ pub unsafe extern "C" fn varta_frame_open(
     length: usize,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let key = unsafe { self::key(key) }?;
         if !wire.is_null() && length != SHARED_BYTES {
             return Err(NOT_OPENED);
         }
-        // SAFETY: the caller gave so many bytes, or NULL.
+        // SAFETY: the caller gave `length` bytes, or NULL.
         let wire = unsafe { args::bytes(wire) }?;
         let frame = Cipher::new(&key).open(&wire).map_err(|_| NOT_OPENED)?;
-        // SAFETY: the caller gave room for so many bytes.
+        // SAFETY: the caller's buffer has this many bytes.
         unsafe { args::write(ret.cast(), frame) };
         Ok(0)
     })
 }
 
-/// Opens what varta_frame_seal_as made. The first four bytes of the datagram, little-endian,
-/// name the pid whose key it takes; the frame inside must name the same.
+/// Opens a frame that varta_frame_seal_as sealed. The first four bytes of the datagram,
+/// little-endian, are the pid of the agent whose key opens it; the frame must contain the same
+/// pid.
 ///
-/// ret: where the 32 bytes of the frame are written.
+/// ret: receives the 32 bytes of the frame.
 /// key: 32 bytes, from varta_derive_agent_key.
 /// wire: the bytes of a datagram.
-/// length: how many they are.
+/// length: the number of bytes.
 ///
 /// Returns 0, or
 ///     -EINVAL    a pointer is NULL
-///     -EBADMSG   not sealed with this key, changed on the way, another pid inside, or not 64
-///                bytes
+///     -EBADMSG   not sealed with this key, changed in transit, a frame of another pid, or not
+///                64 bytes
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_frame_open_from(
     ret: *mut u8,
@@ -159,33 +160,33 @@ pub unsafe extern "C" fn varta_frame_open_from(
     length: usize,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let key = unsafe { self::key(key) }?;
         if !wire.is_null() && length != MASTER_BYTES {
             return Err(NOT_OPENED);
         }
-        // SAFETY: the caller gave so many bytes, or NULL.
+        // SAFETY: the caller gave `length` bytes, or NULL.
         let wire = unsafe { args::bytes(wire) }?;
         let frame = Cipher::new(&key).open_from(&wire).map_err(|_| NOT_OPENED)?;
-        // SAFETY: the caller gave room for so many bytes.
+        // SAFETY: the caller's buffer has this many bytes.
         unsafe { args::write(ret.cast(), frame) };
         Ok(0)
     })
 }
 
-/// Derives the key of the agent with a pid from a master key.
+/// Derives an agent's own key from a master key.
 ///
-/// ret: where 32 bytes are written.
+/// ret: receives 32 bytes.
 /// master: 32 bytes.
-/// pid: the agent's.
+/// pid: the agent's process id.
 ///
 /// Returns 0, or -EINVAL: a pointer is NULL.
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_derive_agent_key(
     ret: *mut u8,
@@ -193,28 +194,28 @@ pub unsafe extern "C" fn varta_derive_agent_key(
     pid: u32,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let master = unsafe { key(master) }?;
         let derived = derive_agent_key(&master, pid).map_err(|_| REFUSED)?;
-        // SAFETY: the caller gave room for so many bytes.
+        // SAFETY: the caller's buffer has this many bytes.
         unsafe { args::write(ret.cast(), *derived.as_bytes()) };
         Ok(0)
     })
 }
 
-/// Derives an IV prefix from the salt of a session.
+/// Derives an IV prefix from a session's salt.
 ///
-/// ret: where 8 bytes are written.
+/// ret: receives 8 bytes.
 /// salt: 16 bytes.
-/// index: 0 at first; one more whenever the counter would wrap.
+/// index: 0 at first; add one whenever the counter would wrap.
 ///
 /// Returns 0, or -EINVAL: a pointer is NULL.
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_derive_iv_prefix(
     ret: *mut u8,
@@ -222,28 +223,28 @@ pub unsafe extern "C" fn varta_derive_iv_prefix(
     index: u32,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         // SAFETY: the caller gave 16 bytes or NULL.
         let salt = unsafe { args::bytes(salt) }?;
         let prefix = derive_iv_prefix(&salt, index).map_err(|_| REFUSED)?;
-        // SAFETY: the caller gave room for so many bytes.
+        // SAFETY: the caller's buffer has this many bytes.
         unsafe { args::write(ret.cast(), prefix) };
         Ok(0)
     })
 }
 
-/// Derives the key of an epoch from an agent's key. Reserved: nothing on the wire uses it yet.
+/// Derives an epoch's key from an agent's key. Reserved: the wire format does not use it yet.
 ///
-/// ret: where 32 bytes are written.
+/// ret: receives 32 bytes.
 /// agent_key: 32 bytes.
-/// epoch: its number.
+/// epoch: the number of the epoch.
 ///
 /// Returns 0, or -EINVAL: a pointer is NULL.
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_derive_epoch_key(
     ret: *mut u8,
@@ -251,11 +252,11 @@ pub unsafe extern "C" fn varta_derive_epoch_key(
     epoch: u64,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         // SAFETY: the caller gave 32 bytes or NULL.
         let agent_key = unsafe { key(agent_key) }?;
         let derived = derive_epoch_key(&agent_key, epoch).map_err(|_| REFUSED)?;
-        // SAFETY: the caller gave room for so many bytes.
+        // SAFETY: the caller's buffer has this many bytes.
         unsafe { args::write(ret.cast(), *derived.as_bytes()) };
         Ok(0)
     })

@@ -1,4 +1,4 @@
-//! Observers without sockets, in invented time.
+//! Simulated observers: no sockets, and a simulated clock.
 
 use std::ffi::{CStr, c_char};
 use std::net::IpAddr;
@@ -11,33 +11,33 @@ use crate::constants::{VARTA_EXIT_CODE, VARTA_EXIT_SIGNAL, VARTA_EXIT_UNKNOWN};
 use crate::errors::Failure;
 use crate::guard::{self, Code};
 use crate::observer::options::varta_observer_options;
-use crate::observer::{self, Watcher, varta_observer};
+use crate::observer::{self, AnyObserver, varta_observer};
 use crate::sized::{self, Sized};
 
-/// Datagram sender: a process, over a Unix socket, named by the kernel: pid, uid, process,
-/// pid_namespace.
+/// Datagram sender: a process that the kernel attests, over a Unix socket. Uses pid, uid, process
+/// and pid_namespace.
 pub const VARTA_SENDER_KERNEL: u32 = 0;
-/// Datagram sender: an address, over plain UDP: source.
+/// Datagram sender: an address, over plain UDP. Uses source.
 pub const VARTA_SENDER_NETWORK: u32 = 1;
-/// Datagram sender: an address, at a listener that takes sealed frames only: source.
+/// Datagram sender: an address, at a listener that accepts only sealed frames. Uses source.
 pub const VARTA_SENDER_SECURE_NETWORK: u32 = 2;
 
-/// Datagram namespace: the observer's.
+/// Datagram namespace: the observer's pid namespace.
 pub const VARTA_NAMESPACE_SAME: u32 = 0;
-/// Datagram namespace: another, in which the sender has another pid.
+/// Datagram namespace: another pid namespace, in which the sender has another pid.
 pub const VARTA_NAMESPACE_OTHER: u32 = 1;
-/// Datagram namespace: nobody could tell.
+/// Datagram namespace: unknown.
 pub const VARTA_NAMESPACE_UNKNOWN: u32 = 2;
 
-/// Datagram flag: it was longer than the observer's buffer.
+/// Datagram flag: the datagram was longer than the observer's buffer.
 pub const VARTA_DATAGRAM_TRUNCATED: u32 = 1;
-/// Datagram flag: not all that the kernel says of it could be received.
+/// Datagram flag: the kernel's control data was incomplete.
 pub const VARTA_DATAGRAM_CONTROL_TRUNCATED: u32 = 2;
 
-/// Advance flag: the look finds the queue at its length, so that beats may have been refused.
+/// Advance flag: the observer's queue is full at this time, so beats may have been refused.
 pub const VARTA_ADVANCE_FULL: u32 = 1;
 
-/// A datagram for a simulated observer. Initialise it with VARTA_DATAGRAM_INIT.
+/// A datagram for a simulated observer. Initialise with VARTA_DATAGRAM_INIT.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct varta_datagram {
@@ -45,28 +45,27 @@ pub struct varta_datagram {
     pub size: u32,
     /// VARTA_DATAGRAM_ flags; others are -EINVAL.
     pub flags: u32,
-    /// What it holds; may be NULL if that is nothing.
+    /// The contents; may be NULL if length is 0.
     pub bytes: *const u8,
-    /// How many bytes.
+    /// The number of bytes.
     pub length: usize,
-    /// Which of the observer's listeners it came to, from 0; more than 65535 is -EINVAL.
-    /// Senders over a network are told apart by it too.
+    /// The observer's listener that receives it, from 0; more than 65535 is -EINVAL. The same
+    /// network sender at two listeners counts as two agents.
     pub listener: u32,
-    /// Who sent it, and how that is known: VARTA_SENDER_.
+    /// Who sent it and how that is known: VARTA_SENDER_ constant.
     pub sender: u32,
-    /// The sender's process id in the observer's namespace; 0 where it has none there.
+    /// The sender's process id in the observer's namespace; 0 if it has none there.
     pub pid: u32,
-    /// The sender's user.
+    /// The sender's user id.
     pub uid: u32,
-    /// A number that no other process has or had, as the inode of a pidfd is; 0: none came
-    /// with the datagram.
+    /// A number that no other process ever has, like the inode of a pidfd; 0 if unknown.
     pub process: u64,
-    /// Where the sender's pid counts: VARTA_NAMESPACE_. It is asked for when the frame names
-    /// another pid than the kernel does.
+    /// The sender's pid namespace: VARTA_NAMESPACE_ constant. Only used if the frame names a
+    /// different pid than the kernel.
     pub pid_namespace: u32,
     /// Zero.
     pub reserved: u32,
-    /// The sender's address, without the port, as a numeric text: "192.0.2.1", "2001:db8::1".
+    /// The sender's numeric address without the port: "192.0.2.1", "2001:db8::1".
     pub source: *const c_char,
 }
 
@@ -91,7 +90,7 @@ unsafe impl Sized for varta_datagram {
 impl varta_datagram {
     /// # Safety
     ///
-    /// The pointers are NULL or lead to what is said.
+    /// The pointers are NULL or valid.
     unsafe fn sender(&self) -> Result<Sender, Failure> {
         match self.sender {
             VARTA_SENDER_KERNEL => Ok(Sender::Kernel {
@@ -149,24 +148,23 @@ impl varta_datagram {
     }
 }
 
-/// Makes an observer without sockets, which is fed and advanced by hand in a time of the
-/// caller's own: for tests of what a program does with events. It is polled, listed and
-/// closed as one with sockets is.
+/// Makes a simulated observer, to test what a program does with events. It has no sockets: the
+/// caller feeds it datagrams and advances its clock. All other functions work as for an observer
+/// with sockets.
 ///
-/// ret: where the new handle is written. The caller owns it and ends it with
-///     varta_observer_close.
-/// opt: options, or NULL for the defaults. Not kept. What is about sockets counts for nothing,
-///     but inherit must be 0.
+/// ret: receives the new handle. The caller owns it and ends it with varta_observer_close.
+/// opt: options, or NULL for the defaults. Not used after the call returns. Socket options are
+///     ignored, except that inherit must be 0.
 ///
 /// Returns 0, or
 ///     -EINVAL       ret is NULL, or an option is unknown or out of range
-///     -E2BIG        opt holds values that this library does not know
+///     -E2BIG        opt sets fields that this library does not know
 ///     -ENOMEM       there is not enough memory for opt->capacity agents
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_simulate(
     ret: *mut *mut varta_observer,
@@ -174,33 +172,33 @@ pub unsafe extern "C" fn varta_observer_simulate(
 ) -> Code {
     guard::answer(|| {
         let simulate = |options: &varta_observer_options| {
-            // SAFETY: what the caller gave leads where it says.
+            // SAFETY: the caller's pointers are valid.
             let builder = unsafe { options.simulation() }?;
-            Ok(Watcher::Simulated(builder.simulate()?))
+            Ok(AnyObserver::Simulated(builder.simulate()?))
         };
-        // SAFETY: the caller gave room and options, or NULL.
+        // SAFETY: the caller's pointers are valid or NULL.
         unsafe { observer::make(ret, opt, simulate) }
     })
 }
 
-/// A datagram arrives at a simulated observer. Poll for the events that it leads to.
+/// Feeds a datagram to a simulated observer. Poll for the events that result.
 ///
 /// obs: from varta_observer_simulate.
-/// at_ns: when, in nanoseconds since the observer started. A time that falls is taken for the
-///     one before.
-/// d: the datagram. Not kept.
+/// at_ns: the time, in nanoseconds since the observer started. A time before that of an earlier
+///     call is replaced by the earlier call's time.
+/// d: the datagram. Not used after the call returns.
 ///
 /// Returns 0, or
 ///     -EINVAL        a pointer is NULL, d was not initialised, or a number in it is unknown
-///     -E2BIG         d holds values that this library does not know
-///     -EBUSY         another call is on this observer
-///     -EOPNOTSUPP    it is not a simulated one
-///     VARTA_EPANIC   a bug was contained; the observer can only be closed
-/// Threads: one at a time for one observer. Since 0.3.0.
+///     -E2BIG         d sets fields that this library does not know
+///     -EBUSY         another call is using this observer
+///     -EOPNOTSUPP    obs is not a simulated observer
+///     VARTA_EPANIC   the library has a bug; the observer can only be closed
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_feed(
     obs: *mut varta_observer,
@@ -213,11 +211,11 @@ pub unsafe extern "C" fn varta_observer_feed(
         }
         // SAFETY: the caller gave a datagram.
         let d = unsafe { sized::read(d) }?;
-        // SAFETY: what it holds leads where it says.
+        // SAFETY: its pointers are valid.
         let datagram = unsafe { d.datagram() }?;
         let namespace = d.namespace()?;
-        let feed = |watcher: &mut Watcher| {
-            let simulated = watcher.simulated()?;
+        let feed = |observer: &mut AnyObserver| {
+            let simulated = observer.simulated()?;
             if let Sender::Kernel { pid, .. } = datagram.sender {
                 simulated.set_namespace(pid, namespace);
             }
@@ -229,20 +227,20 @@ pub unsafe extern "C" fn varta_observer_feed(
     })
 }
 
-/// A process ends, as a simulated observer sees it. Poll for its exit.
+/// Tells a simulated observer that a process ended. Poll for its exit.
 ///
 /// obs: from varta_observer_simulate.
 /// at_ns: as for varta_observer_feed.
 /// pid: the process.
-/// cause: how it ended: VARTA_EXIT_.
-/// code: its exit code or the signal; 0 if the cause is unknown.
+/// cause: how it ended: VARTA_EXIT_ constant.
+/// code: its exit code or the signal; must be 0 if the cause is unknown.
 ///
-/// Returns 1, or 0 if no agent has that pid; or what varta_observer_feed returns.
-/// Threads: one at a time for one observer. Since 0.3.0.
+/// Returns 1, or 0 if no agent has that pid; or an error of varta_observer_feed.
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_feed_exit(
     obs: *mut varta_observer,
@@ -258,26 +256,27 @@ pub unsafe extern "C" fn varta_observer_feed_exit(
             VARTA_EXIT_SIGNAL => ExitCause::Signal(code),
             _ => return Err(Failure::INVALID),
         };
-        let exit =
-            |watcher: &mut Watcher| Ok(watcher.simulated()?.exit(at_ns, pid, cause).into());
+        let exit = |observer: &mut AnyObserver| {
+            Ok(observer.simulated()?.exit(at_ns, pid, cause).into())
+        };
         // SAFETY: the caller gave an open handle or NULL.
         unsafe { observer::with(obs, exit) }
     })
 }
 
-/// A simulated observer comes late to look: it does so at at_ns, and was due at due_ns. If
-/// that is a pause, poll for it.
+/// Tells a simulated observer that it is late: it polls at at_ns but was due at due_ns. If that
+/// counts as a pause, poll for it.
 ///
 /// obs: from varta_observer_simulate.
 /// at_ns: as for varta_observer_feed.
-/// due_ns: when it was due, in the same time.
+/// due_ns: when it was due, on the same clock.
 ///
-/// Returns 0, or what varta_observer_feed returns.
-/// Threads: one at a time for one observer. Since 0.3.0.
+/// Returns 0, or an error of varta_observer_feed.
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_feed_late(
     obs: *mut varta_observer,
@@ -285,8 +284,8 @@ pub unsafe extern "C" fn varta_observer_feed_late(
     due_ns: u64,
 ) -> Code {
     guard::answer(|| {
-        let late = |watcher: &mut Watcher| {
-            watcher.simulated()?.late(at_ns, due_ns);
+        let late = |observer: &mut AnyObserver| {
+            observer.simulated()?.late(at_ns, due_ns);
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.
@@ -294,18 +293,18 @@ pub unsafe extern "C" fn varta_observer_feed_late(
     })
 }
 
-/// The system of a simulated observer has just been suspended. Poll for the pause.
+/// Tells a simulated observer that the system was just suspended. Poll for the pause.
 ///
 /// obs: from varta_observer_simulate.
-/// at_ns: as for varta_observer_feed; the suspended time is part of it.
-/// ns: for how long.
+/// at_ns: as for varta_observer_feed; includes the suspended time.
+/// ns: how long the system was suspended.
 ///
-/// Returns 0, or what varta_observer_feed returns.
-/// Threads: one at a time for one observer. Since 0.3.0.
+/// Returns 0, or an error of varta_observer_feed.
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_feed_suspended(
     obs: *mut varta_observer,
@@ -313,8 +312,8 @@ pub unsafe extern "C" fn varta_observer_feed_suspended(
     ns: u64,
 ) -> Code {
     guard::answer(|| {
-        let suspended = |watcher: &mut Watcher| {
-            watcher.simulated()?.suspended(at_ns, ns);
+        let suspended = |observer: &mut AnyObserver| {
+            observer.simulated()?.suspended(at_ns, ns);
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.
@@ -322,19 +321,19 @@ pub unsafe extern "C" fn varta_observer_feed_suspended(
     })
 }
 
-/// Time goes on for a simulated observer: all that arrived by then has been fed, and
-/// deadlines are looked at. Poll for the stalls and exits that are due.
+/// Advances the clock of a simulated observer and checks its deadlines. First feed everything
+/// that arrives until then. Poll for the stalls and exits that are due.
 ///
 /// obs: from varta_observer_simulate.
 /// at_ns: as for varta_observer_feed.
 /// flags: 0 or VARTA_ADVANCE_FULL; others are -EINVAL.
 ///
-/// Returns 0, or what varta_observer_feed returns.
-/// Threads: one at a time for one observer. Since 0.3.0.
+/// Returns 0, or an error of varta_observer_feed.
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_advance(
     obs: *mut varta_observer,
@@ -342,10 +341,10 @@ pub unsafe extern "C" fn varta_observer_advance(
     flags: u32,
 ) -> Code {
     guard::answer(|| {
-        let advance = |watcher: &mut Watcher| {
+        let advance = |observer: &mut AnyObserver| {
             match flags {
-                0 => watcher.simulated()?.advance(at_ns),
-                VARTA_ADVANCE_FULL => watcher.simulated()?.advance_full(at_ns),
+                0 => observer.simulated()?.advance(at_ns),
+                VARTA_ADVANCE_FULL => observer.simulated()?.advance_full(at_ns),
                 _ => return Err(Failure::INVALID),
             }
             Ok(0)

@@ -1,4 +1,4 @@
-//! Which library this is.
+//! The version of the library.
 
 use std::ffi::{CStr, c_int};
 
@@ -7,7 +7,8 @@ use crate::guard::{self, Code, Text};
 /// The version of this header: major * 65536 + minor * 256 + patch.
 pub const VARTA_VERSION: c_int = 0x0000_0300;
 
-/// The number in the soname. Programs built for one run with any library of the same.
+/// The number in the soname. A program runs with any library that has the same number as the
+/// header it was built with.
 pub const VARTA_ABI_VERSION: c_int = 0;
 
 const VERSION_STRING: &CStr =
@@ -16,28 +17,26 @@ const VERSION_STRING: &CStr =
         Err(_) => c"unknown",
     };
 
-/// The version of the library that is loaded, to be compared with VARTA_VERSION, that of the
-/// header.
+/// Returns the version of the loaded library: major * 65536 + minor * 256 + patch. Compare it
+/// with VARTA_VERSION, the version of the header.
 ///
-/// Returns major * 65536 + minor * 256 + patch.
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_version() -> Code {
     guard::answer(|| Ok(VARTA_VERSION))
 }
 
-/// The version of the library that is loaded, in words, such as "0.3.0".
+/// Returns the version of the loaded library as a static string, such as "0.3.0".
 ///
-/// Returns a text of static storage.
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_version_string() -> Text {
     guard::text(|| VERSION_STRING)
 }
 
-/// The version of the interface, which is the number in the soname: libvarta.so.0.
+/// Returns the ABI version of the loaded library, which is the number in its soname:
+/// libvarta.so.0. Compare it with VARTA_ABI_VERSION.
 ///
-/// Returns VARTA_ABI_VERSION of the library that is loaded.
 /// Threads: any, at any time. Since 0.3.0.
 #[unsafe(no_mangle)]
 pub extern "C" fn varta_abi_version() -> Code {

@@ -6,7 +6,7 @@ use crate::errors::VARTA_EPANIC;
 use crate::guard;
 use crate::handle::Handle;
 use crate::observer::polling::{varta_observer_fd, varta_observer_poll};
-use crate::observer::{self, Watcher};
+use crate::observer::{self, AnyObserver};
 
 #[test]
 fn a_panic_is_a_code_and_the_handle_answers_so_from_then_on() {
@@ -24,7 +24,7 @@ fn a_panic_is_a_code_and_the_handle_answers_so_from_then_on() {
     assert_eq!(unsafe { varta_beat(agent.0, 9, 0) }.number(), -libc::EINVAL);
 
     let code = guard::answer(|| unsafe {
-        observer::with(observer.0, |_: &mut Watcher| panic!("too"))
+        observer::with(observer.0, |_: &mut AnyObserver| panic!("too"))
     });
     assert_eq!(code.number(), VARTA_EPANIC);
     let mut event = unsafe { std::mem::zeroed() };

@@ -1,4 +1,4 @@
-//! What a fatal signal does: last words, and then what it did before.
+//! The signal handler: sends the final beat, then lets the signal have its previous effect.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -6,19 +6,19 @@ use std::mem::{self, MaybeUninit};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use super::{check, pin, say_last_words};
+use super::{check, pin, send_final_beat};
 
 const SIGNALS: [c_int; 6] =
     [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTERM];
 
-/// How large the kernel's set of signals is, of which MIPS has twice as many.
+/// The size of the kernel's signal set. MIPS has twice as many signals.
 const MASK_BYTES: usize =
     if cfg!(any(target_arch = "mips", target_arch = "mips64")) { 16 } else { 8 };
 
-/// What was there before. Known before our handler can run, and kept for ever.
+/// The previous action of a signal. Stored before our handler can run, and never freed.
 struct Before {
     action: libc::sigaction,
-    /// Whether ours is in its place. A fork may come between the two.
+    /// Whether our handler has replaced it. A fork may happen between the two steps.
     replaced: AtomicBool,
 }
 
@@ -47,19 +47,19 @@ fn install_one(signal: c_int, place: &AtomicPtr<Before>) -> io::Result<()> {
     let lost = matches!(now.sa_sigaction, libc::SIG_DFL | libc::SIG_IGN);
     // SAFETY: null, or leaked by `remember`.
     let before = match unsafe { place.load(Ordering::Acquire).as_ref() } {
-        // A handler that was put over ours chains to it, and must not be chained to.
+        // A handler that replaced ours is expected to call ours, so ours must not call it.
         Some(before) if before.replaced.load(Ordering::Acquire) && !lost => return Ok(()),
         Some(before) if !before.replaced.load(Ordering::Acquire) => before,
         known => remember(now, place, known),
     };
-    // A process that ignores this one is not ended by it.
+    // An ignored SIGTERM does not end the process.
     if signal == libc::SIGTERM && before.action.sa_sigaction == libc::SIG_IGN {
         return Ok(());
     }
-    // SAFETY: a sigaction of zeros is one.
+    // SAFETY: a sigaction of zeros is valid.
     let mut ours: libc::sigaction = unsafe { mem::zeroed() };
     ours.sa_sigaction = on_signal as *const () as libc::sighandler_t;
-    // Whether calls go on after the signal is for the handler that was there to say.
+    // The previous handler decides whether system calls restart after the signal.
     ours.sa_flags =
         libc::SA_SIGINFO | libc::SA_ONSTACK | (before.action.sa_flags & libc::SA_RESTART);
     for other in SIGNALS {
@@ -80,8 +80,8 @@ fn in_force(signal: c_int) -> io::Result<libc::sigaction> {
     Ok(unsafe { action.assume_init() })
 }
 
-/// Puts what is in force now in the place of what was known; that of another thread, if
-/// one was faster. The old one is never freed: a signal may be using it.
+/// Stores the current action as the previous one, unless another thread was faster. The
+/// replaced value is never freed, because a signal handler may be using it.
 fn remember(
     action: libc::sigaction,
     place: &AtomicPtr<Before>,
@@ -92,24 +92,24 @@ fn remember(
     let kept = match place.compare_exchange(known, new, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => new,
         Err(others) => {
-            // SAFETY: made above, and nobody else has seen it.
+            // SAFETY: made above, and not shared.
             drop(unsafe { Box::from_raw(new) });
             others
         }
     };
-    // SAFETY: leaked into its place and only read from then on.
+    // SAFETY: leaked, and only read from here on.
     unsafe { &*kept }
 }
 
-/// Only what may be called in a signal handler is called from here on.
+/// Everything from here on must be async-signal-safe.
 extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     let place = SIGNALS.iter().zip(&BEFORE).find(|(known, _)| **known == signal);
     // SAFETY: null, or leaked by `remember`.
     let before = place.and_then(|(_, b)| unsafe { b.load(Ordering::Acquire).as_ref() });
     let Some(before) = before else { return };
     let is_fault = !matches!(signal, libc::SIGTERM | libc::SIGABRT);
-    // The code of a signal that comes of input and output (F_SETSIG) is like a fault's.
-    // SAFETY: the kernel hands it over.
+    // A signal from asynchronous I/O (F_SETSIG) has an si_code like that of a fault.
+    // SAFETY: the kernel passed it.
     let was_sent = !is_fault || unsafe { info.as_ref() }.is_none_or(|info| info.si_code <= 0);
     let ignored = before.action.sa_sigaction == libc::SIG_IGN;
     if ignored && was_sent && signal != libc::SIGABRT {
@@ -118,38 +118,38 @@ extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut
     // SAFETY: the thread's own.
     let errno = unsafe { libc::__errno_location() };
     // SAFETY: as above.
-    let told = unsafe { errno.read() };
-    say_last_words(signal);
+    let saved = unsafe { errno.read() };
+    send_final_beat(signal);
     // SAFETY: as above.
-    unsafe { errno.write(told) };
+    unsafe { errno.write(saved) };
     match before.action.sa_sigaction {
         libc::SIG_DFL | libc::SIG_IGN => die(signal, was_sent && !ignored),
-        // SAFETY: the arguments are those that the kernel has handed over.
+        // SAFETY: the arguments are those that the kernel passed.
         _ => unsafe { chain(&before.action, signal, info, context) },
     }
 }
 
-/// Ends the process by this signal as soon as the handler returns: a fault by happening
-/// again, so that a core dump shows where, and a signal that was sent by being sent again.
+/// Makes this signal end the process as soon as the handler returns. A fault happens again, so
+/// that a core dump shows where; a signal that was sent is sent again.
 fn die(signal: c_int, send: bool) {
-    be_default(signal);
+    set_default(signal);
     if !send {
         return;
     }
-    // SAFETY: asks for a number.
+    // SAFETY: only reads numbers.
     let (process, thread) = (unsafe { libc::getpid() }, unsafe { libc::gettid() });
-    // SAFETY: sends a signal to this thread, where it waits until the handler is over.
+    // SAFETY: sends a signal to this thread, where it is blocked until the handler returns.
     unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) };
 }
 
-fn be_default(signal: c_int) {
-    // SAFETY: a sigaction of zeros is the default one.
+fn set_default(signal: c_int) {
+    // SAFETY: a sigaction of zeros is the default action.
     let default: libc::sigaction = unsafe { mem::zeroed() };
-    // SAFETY: the default is no handler.
+    // SAFETY: the default action has no handler.
     unsafe { libc::sigaction(signal, &raw const default, ptr::null_mut()) };
 }
 
-/// Runs the handler that was there as the kernel would have.
+/// Runs the previous handler as the kernel would have.
 ///
 /// # Safety
 ///
@@ -162,12 +162,12 @@ unsafe fn chain(
 ) {
     if !context.is_null() {
         let context = context.cast::<libc::ucontext_t>();
-        // SAFETY: a set of zeros is one.
+        // SAFETY: a set of zeros is valid.
         let mut mask: libc::sigset_t = unsafe { mem::zeroed() };
-        // SAFETY: the kernel hands over the context. It is shorter than the C library's
-        // type, so that no reference to it is made.
+        // SAFETY: the kernel passed the context. It is shorter than the C library's type, so
+        // no reference to it may be made.
         let from = unsafe { &raw const (*context).uc_sigmask };
-        // SAFETY: that is where the mask of the thread is, and this is all that there is of it.
+        // SAFETY: the kernel stored the thread's mask there, and it has this many bytes.
         unsafe {
             ptr::copy_nonoverlapping(from.cast::<u8>(), (&raw mut mask).cast(), MASK_BYTES)
         };
@@ -175,23 +175,23 @@ unsafe fn chain(
             // SAFETY: reads a set.
             let blocked = unsafe { libc::sigismember(&raw const before.sa_mask, other) } == 1;
             if blocked || (other == signal && before.sa_flags & libc::SA_NODEFER == 0) {
-                // SAFETY: writes to a set of ours.
+                // SAFETY: writes to a local set.
                 unsafe { libc::sigaddset(&raw mut mask, other) };
             }
         }
-        // SAFETY: reads the set; the kernel restores the thread's own after the handler.
+        // SAFETY: reads the set; the kernel restores the thread's mask after the handler.
         unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask, ptr::null_mut()) };
     }
     if before.sa_flags & libc::SA_RESETHAND != 0 {
-        be_default(signal);
+        set_default(signal);
     }
     if before.sa_flags & libc::SA_SIGINFO != 0 {
         type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
-        // SAFETY: neither the default nor ignored, so it is a handler, and of this kind.
+        // SAFETY: it is neither SIG_DFL nor SIG_IGN, so it is a handler, of this type.
         let handler: Handler = unsafe { mem::transmute(before.sa_sigaction) };
         handler(signal, info, context);
     } else {
-        // SAFETY: as above, of the other kind.
+        // SAFETY: as above, of the other type.
         let handler: extern "C" fn(c_int) = unsafe { mem::transmute(before.sa_sigaction) };
         handler(signal);
     }

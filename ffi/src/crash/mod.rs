@@ -1,4 +1,4 @@
-//! Last words from a fatal signal.
+//! The crash handler: sends a final beat when a fatal signal ends the process.
 
 mod action;
 mod pin;
@@ -15,62 +15,62 @@ use crate::args;
 use crate::errors::Failure;
 use crate::guard::{self, Code};
 
-/// Crash handler flag: SIGTERM too.
+/// Crash handler flag: handle SIGTERM too.
 pub const VARTA_CRASH_SIGTERM: u32 = 1;
 
-/// The endpoints that were ever installed. They are kept for ever: a signal may be using one.
+/// An endpoint for the final beat. Never freed, because a signal handler may be using it.
 struct Installed {
-    words: LastWords,
+    sender: LastWords,
     /// As the caller wrote it; None for the default.
     endpoint: Option<Box<CStr>>,
-    before: *const Self,
+    next: *const Self,
 }
 
-/// All of them, the latest first.
+/// A list of all of them, the latest first.
 static ALL: AtomicPtr<Installed> = AtomicPtr::new(ptr::null_mut());
 
-/// The one by which last words are said, or null.
+/// The one to send the final beat to, or null.
 static CURRENT: AtomicPtr<Installed> = AtomicPtr::new(ptr::null_mut());
 
-/// From now on the observer is told when a fatal signal ends this process: SIGSEGV, SIGABRT
-/// (and so abort and std::terminate), SIGBUS, SIGILL, SIGFPE, and SIGTERM if asked. It
-/// gets VARTA_STATUS_CRITICAL with VARTA_NONCE_TERMINAL, and the signal's number as payload.
-/// Then the signal does what it did before: whatever handler was there runs, or the process
-/// ends by that signal, with a core dump where there was to be one. A signal that was ignored
-/// stays so.
+/// Installs signal handlers that send a final beat when a fatal signal ends this process:
+/// SIGSEGV, SIGABRT (which includes abort and std::terminate), SIGBUS, SIGILL, SIGFPE and, with
+/// VARTA_CRASH_SIGTERM, SIGTERM. The beat has VARTA_STATUS_CRITICAL, VARTA_NONCE_TERMINAL, and
+/// the signal's number as payload. Then the signal has its previous effect: the previous handler
+/// runs, or the signal ends the process, with a core dump if one is due. A signal that was
+/// ignored stays ignored.
 ///
-/// The socket is opened now; nobody can count on one in a process that is dying. Forked
-/// children have the handler too, and name themselves. Programs that exec have it no more.
+/// The socket is opened by this call, because a crashing process cannot rely on opening one.
+/// Forked children inherit the handlers, and send with their own pid. An exec removes them.
 ///
-/// Call it once in each thread: the first call installs the handlers, and every call gives
-/// its thread a stack of its own for them if it has none, so that the last words are said also
-/// when the thread's own stack has overflowed. A thread that did not call it says nothing then.
-/// Calling it again with another endpoint moves the last words there.
+/// Call it once in each thread. The first call installs the handlers, and every call gives its
+/// thread a signal stack if it has none, so that the final beat is sent even if the thread's own
+/// stack has overflowed. A thread that did not call it sends nothing in that case. A call with
+/// another endpoint redirects the final beat there.
 ///
-/// Where a signal has been set to its default or ignored since, a further call installs the
-/// handler for it again. A handler that somebody else has installed since is left in force,
-/// and is expected to call the one it replaced.
+/// If a signal has been reset to its default or ignored since, a further call installs the
+/// handler for it again. If other code has installed its own handler since, that handler stays,
+/// and is expected to call the one that it replaced.
 ///
-/// The object that this code is linked into is never unloaded from then on, also if it is a
-/// plugin that links libvarta.a.
+/// After this call the object that contains this code is never unloaded, even if it is a plugin
+/// that links libvarta.a.
 ///
 /// endpoint: as for varta_connect; NULL: $VARTA_ENDPOINT, else "/run/varta/varta.sock".
-/// flags: VARTA_CRASH_ flags, for the first call that has them; others are -EINVAL.
+/// flags: VARTA_CRASH_ flags; others are -EINVAL. A flag once set stays in effect.
 ///
 /// Returns 0, or
-///     -EINVAL         the endpoint is none, or a flag is unknown
-///     -ENOENT         nobody is bound there, or there is no such key file
-///     -ECONNREFUSED   nobody is bound there any more
-///     -EACCES         the socket or the key file may not be used, or others can read the key
-///     VARTA_EKEY      the key file holds no key
-///     -EMFILE         no descriptor is left
-///     -EOPNOTSUPP     the object with this code cannot be kept loaded
-///     and others of socket(2), connect(2) and mmap(2)
+///     -EINVAL         the endpoint is invalid, or a flag is unknown
+///     -ENOENT         there is no socket, or the key file does not exist
+///     -ECONNREFUSED   no observer is bound to the socket
+///     -EACCES         no permission for the socket or the key file, or others can read the key
+///     VARTA_EKEY      the key file does not hold a key
+///     -EMFILE         no file descriptor is free
+///     -EOPNOTSUPP     the object that contains this code cannot be kept loaded
+///     or another error from socket(2), connect(2) or mmap(2)
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_install_crash_handler(
     endpoint: *const c_char,
@@ -80,18 +80,18 @@ pub unsafe extern "C" fn varta_install_crash_handler(
         if flags & !VARTA_CRASH_SIGTERM != 0 {
             return Err(Failure::INVALID);
         }
-        // SAFETY: the caller gave a text or NULL.
+        // SAFETY: the caller gave a string or NULL.
         let name = (!endpoint.is_null()).then(|| unsafe { CStr::from_ptr(endpoint) });
         let installed = match find(name) {
             Some(installed) => installed,
             None => {
-                // SAFETY: the caller gave a text or NULL.
+                // SAFETY: the caller gave a string or NULL.
                 let endpoint = unsafe { args::endpoint(endpoint) }?;
                 add(LastWords::open_at(&endpoint)?, name)
             }
         };
         action::keep_loaded()?;
-        stack::give_to_thread()?;
+        stack::ensure_for_thread()?;
         CURRENT.store(ptr::from_ref(installed).cast_mut(), Ordering::Release);
         action::install(flags & VARTA_CRASH_SIGTERM != 0)?;
         Ok(0)
@@ -100,34 +100,33 @@ pub unsafe extern "C" fn varta_install_crash_handler(
 
 fn find(name: Option<&CStr>) -> Option<&'static Installed> {
     let follow = |installed: *const Installed| {
-        // SAFETY: null, or leaked by `add` and changed by nobody since.
+        // SAFETY: null, or leaked by `add` and not changed since.
         unsafe { installed.as_ref() }
     };
-    std::iter::successors(follow(ALL.load(Ordering::Acquire)), |this| follow(this.before))
+    std::iter::successors(follow(ALL.load(Ordering::Acquire)), |this| follow(this.next))
         .find(|installed| installed.endpoint.as_deref() == name)
 }
 
-fn add(words: LastWords, name: Option<&CStr>) -> &'static Installed {
-    let mut before = ALL.load(Ordering::Acquire);
+fn add(sender: LastWords, name: Option<&CStr>) -> &'static Installed {
+    let mut next = ALL.load(Ordering::Acquire);
     let new =
-        Box::into_raw(Box::new(Installed { words, endpoint: name.map(Box::from), before }));
-    while let Err(other) =
-        ALL.compare_exchange(before, new, Ordering::AcqRel, Ordering::Acquire)
+        Box::into_raw(Box::new(Installed { sender, endpoint: name.map(Box::from), next }));
+    while let Err(other) = ALL.compare_exchange(next, new, Ordering::AcqRel, Ordering::Acquire)
     {
-        before = other;
-        // SAFETY: nobody knows of it before it is published.
-        unsafe { (*new).before = before };
+        next = other;
+        // SAFETY: no other thread can see it before it is in the list.
+        unsafe { (*new).next = next };
     }
-    // SAFETY: just leaked, and from here on only read.
+    // SAFETY: just leaked, and only read from here on.
     unsafe { &*new }
 }
 
-/// Says that this signal is the end, if anybody is to be told. A signal handler may.
-fn say_last_words(signal: i32) {
+/// Sends the final beat for this signal, if an endpoint is installed. Safe in a signal handler.
+fn send_final_beat(signal: i32) {
     // SAFETY: null, or leaked by `add`.
     if let Some(installed) = unsafe { CURRENT.load(Ordering::Acquire).as_ref() } {
-        // Whether they were heard changes nothing for a process that is dying.
-        let _ = installed.words.say(signal.unsigned_abs());
+        // The process ends whether or not the beat was sent.
+        let _ = installed.sender.say(signal.unsigned_abs());
     }
 }
 

@@ -1,24 +1,24 @@
-//! Keeping this code in memory for as long as handlers lead to it.
+//! Keeps this code loaded while signal handlers point to it.
 
 use std::ffi::c_void;
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
 
-/// Has the object with this function stay when it is closed by dlclose: a plugin that links
-/// libvarta.a. The shared library is linked so that it stays by itself.
+/// Keeps the object with this function loaded after dlclose. That matters for a plugin that
+/// links libvarta.a; the shared library is linked with -z nodelete.
 #[cfg(target_env = "gnu")]
 pub(super) fn keep_loaded(function: *const c_void) -> io::Result<()> {
     let Some(object) = object_of(function) else { return Ok(()) };
-    // SAFETY: asks for a number.
+    // SAFETY: only reads a number.
     let headers = usize::try_from(unsafe { libc::getauxval(libc::AT_PHDR) }).unwrap_or(0);
     let program = object_of(ptr::with_exposed_provenance(headers));
-    // The program itself is never unloaded, and cannot be found by its name.
+    // The program itself is never unloaded, and dlopen cannot find it by its name.
     if program.is_some_and(|program| program.dli_fbase == object.dli_fbase) {
         return Ok(());
     }
     let flags = libc::RTLD_LAZY | libc::RTLD_NOLOAD | libc::RTLD_NODELETE;
-    // SAFETY: the name is the loader's own. Nothing is loaded, so that nothing runs.
+    // SAFETY: the name comes from the loader. Nothing is loaded, so no constructor runs.
     let kept = unsafe { libc::dlopen(object.dli_fname, flags) };
     if kept.is_null() { Err(io::ErrorKind::Unsupported.into()) } else { Ok(()) }
 }
@@ -32,8 +32,8 @@ pub(super) fn keep_loaded(_: *const c_void) -> io::Result<()> {
 #[cfg(target_env = "gnu")]
 fn object_of(address: *const c_void) -> Option<libc::Dl_info> {
     let mut found = MaybeUninit::uninit();
-    // SAFETY: takes any address, and writes only to `found`.
+    // SAFETY: accepts any address, and writes only to `found`.
     let is_known = unsafe { libc::dladdr(address, found.as_mut_ptr()) } != 0;
-    // SAFETY: written where it is known.
+    // SAFETY: dladdr wrote to it if the address is known.
     is_known.then(|| unsafe { found.assume_init() })
 }

@@ -1,29 +1,30 @@
-//! A stack for a signal handler of a thread that may have used up its own.
+//! A signal stack for a thread whose own stack may overflow.
 
 use std::io;
 use std::ptr::{self, NonNull};
 
 use super::check;
 
-/// What saying last words may use of a stack, with room to spare: sealing takes the most.
+/// The stack that the handler may use, with room to spare. Sealing needs the most of it.
 const ENOUGH: usize = 64 * 1024;
 
-/// What the kernel puts there before the handler runs grows with the CPU's registers.
+/// The size of what the kernel puts on the stack before the handler runs. It depends on the
+/// CPU's registers.
 fn least() -> usize {
-    // SAFETY: asks for a number.
+    // SAFETY: only reads a number.
     let frame = unsafe { libc::getauxval(libc::AT_MINSIGSTKSZ) };
     usize::try_from(frame).unwrap_or_default().max(libc::MINSIGSTKSZ)
 }
 
-/// The thread's alternate stack, given back when the thread ends.
+/// The thread's alternate stack, freed when the thread ends.
 struct Stack {
     lowest: NonNull<libc::c_void>,
     guard: usize,
     size: usize,
 }
 
-/// Sees to it that this thread has an alternate stack that is large enough.
-pub(super) fn give_to_thread() -> io::Result<()> {
+/// Makes sure that this thread has an alternate stack that is large enough.
+pub(super) fn ensure_for_thread() -> io::Result<()> {
     use std::cell::OnceCell;
     thread_local! {
         static STACK: OnceCell<Stack> = const { OnceCell::new() };
@@ -35,7 +36,7 @@ pub(super) fn give_to_thread() -> io::Result<()> {
     }
     STACK.with(|stack| {
         if stack.get().is_none() {
-            // A thread asks once at a time: it cannot be set already.
+            // No other call of this thread can have set it in the meantime.
             let _ = stack.set(Stack::map()?);
         }
         stack.get().map_or(Ok(()), Stack::set)
@@ -51,11 +52,11 @@ fn current() -> io::Result<libc::stack_t> {
 
 impl Stack {
     fn map() -> io::Result<Self> {
-        // SAFETY: asks for a number.
+        // SAFETY: only reads a number.
         let page =
             usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096);
         let size = (least() + ENOUGH).next_multiple_of(page);
-        // SAFETY: asks for new memory at a place of the kernel's choosing.
+        // SAFETY: maps new memory at an address that the kernel chooses.
         let memory = unsafe {
             libc::mmap(
                 ptr::null_mut(),
@@ -71,8 +72,8 @@ impl Stack {
         }
         let lowest = NonNull::new(memory).ok_or(io::ErrorKind::OutOfMemory)?;
         let stack = Self { lowest, guard: page, size };
-        // Whatever runs over its end shall not run over somebody's memory.
-        // SAFETY: the first page of the mapping above, which holds nothing yet.
+        // A guard page, so that an overflow cannot overwrite other memory.
+        // SAFETY: the first page of the mapping above, which is not in use yet.
         check(unsafe { libc::mprotect(memory, page, libc::PROT_NONE) })?;
         Ok(stack)
     }
@@ -84,7 +85,7 @@ impl Stack {
     fn set(&self) -> io::Result<()> {
         let stack =
             libc::stack_t { ss_sp: self.lowest_used(), ss_flags: 0, ss_size: self.size };
-        // SAFETY: the memory stays until `drop`, which takes the stack away first.
+        // SAFETY: the memory stays mapped until `drop`, which removes the stack first.
         check(unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) })
     }
 }
@@ -97,13 +98,13 @@ impl Drop for Stack {
                 ss_flags: libc::SS_DISABLE,
                 ss_size: 0,
             };
-            // SAFETY: takes away what `set` gave. It fails only for who runs on it, and then
-            // the memory has to stay.
+            // SAFETY: removes the stack that `set` installed. It fails only if this code runs on
+            // that stack, and then the memory must stay mapped.
             if unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) } != 0 {
                 return;
             }
         }
-        // SAFETY: `map` made it, and no signal handler of this thread will use it any more.
+        // SAFETY: `map` mapped it, and no signal handler of this thread uses it any more.
         unsafe { libc::munmap(self.lowest.as_ptr(), self.guard + self.size) };
     }
 }

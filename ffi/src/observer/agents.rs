@@ -1,26 +1,25 @@
-//! The agents that are followed.
+//! The list of the agents that an observer follows.
 
 use std::ffi::{c_char, c_int};
 use std::fmt::{self, Write};
 
 use ::varta_observer::AgentInfo;
 
-use super::{Watcher, varta_observer, with};
+use super::{AnyObserver, varta_observer, with};
 use crate::errors::Failure;
 use crate::guard::{self, Code};
-use crate::sized::{Room, Sized};
+use crate::sized::{OutputArray, Sized};
 
-/// The uid of an agent that the kernel does not vouch for.
+/// The uid of an agent whose sender the kernel does not attest.
 pub const VARTA_NO_UID: u32 = 0xffff_ffff;
 
-/// Agent info flag: a stall was said and the agent is not back.
+/// Agent info flag: a stall was reported, and the agent is not back.
 pub const VARTA_AGENT_STALLED: u32 = 1;
-/// Agent info flag: it may have taken over the pid of the process that is meant; nothing tells
-/// the two apart.
+/// Agent info flag: the agent may be a different process that reused the pid.
 pub const VARTA_AGENT_UNCONFIRMED: u32 = 2;
 
-/// An agent that is followed, as it stands. Initialise the first of an array with
-/// VARTA_AGENT_INFO_INIT.
+/// The state of an agent that an observer follows. Initialise the first element of an array
+/// with VARTA_AGENT_INFO_INIT.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct varta_agent_info {
@@ -28,35 +27,35 @@ pub struct varta_agent_info {
     pub size: u32,
     /// VARTA_AGENT_STALLED, VARTA_AGENT_UNCONFIRMED.
     pub flags: u32,
-    /// The agent's number, from 1, never given twice by one observer.
+    /// The agent's number, from 1, never reused by an observer.
     pub agent: u64,
-    /// The process id in the observer's namespace; 0 where it has none there.
+    /// The process id in the observer's namespace; 0 if it has none there.
     pub pid: u32,
     /// The process id that the agent's frames name.
     pub claimed_pid: u32,
-    /// Whose process it is; VARTA_NO_UID where the kernel does not say so.
+    /// The user of the process; VARTA_NO_UID if the kernel does not attest it.
     pub uid: u32,
-    /// How it is known who the agent is: VARTA_ORIGIN_.
+    /// How the agent was identified: VARTA_ORIGIN_ constant.
     pub origin: u8,
-    /// What it said of itself last: VARTA_STATUS_.
+    /// The last status that it sent: VARTA_STATUS_ constant.
     pub status: u8,
     /// Zero.
     pub reserved: u16,
-    /// When it was last heard, in nanoseconds since the observer started.
+    /// The time of its last beat, in nanoseconds since the observer started.
     pub last_ns: u64,
-    /// How long ago that is.
+    /// How long ago that was.
     pub age_ns: u64,
     /// How long it may be silent.
     pub threshold_ns: u64,
-    /// Beats heard of it, also those that a rate limit kept from becoming events.
+    /// The number of beats received, including those over the rate limit.
     pub beats: u64,
-    /// Beats that never came, by its nonces; stays at 2^32 - 1.
+    /// The number of lost beats, according to its nonces; at most 2^32 - 1.
     pub missed: u64,
-    /// The name of its program, as the kernel has it; empty where that cannot be known. Any process
-    /// chooses these bytes itself: they may be no text, and hold control characters. Escape them before
-    /// they are printed.
+    /// The name of its program, as the kernel knows it; empty if unknown. A process can set its
+    /// name to any bytes, which need not be valid text and may include control characters.
+    /// Escape them before you print them.
     pub name: [c_char; 16],
-    /// Where it beats from, as a numeric address; empty unless over a network.
+    /// The numeric address that it sends from; empty unless it sends over a network.
     pub address: [c_char; 48],
 }
 
@@ -85,7 +84,7 @@ unsafe impl Sized for varta_agent_info {
 impl From<&AgentInfo> for varta_agent_info {
     fn from(info: &AgentInfo) -> Self {
         let flag = |set, flag| if set { flag } else { 0 };
-        let mut said = Self {
+        let mut converted = Self {
             flags: flag(info.stalled, VARTA_AGENT_STALLED)
                 | flag(info.unconfirmed, VARTA_AGENT_UNCONFIRMED),
             agent: info.agent,
@@ -101,56 +100,55 @@ impl From<&AgentInfo> for varta_agent_info {
             missed: info.missed,
             ..Self::ZERO
         };
-        Text { room: &mut said.name }.put(info.name.as_bytes());
+        TextBuffer(&mut converted.name).append(info.name.as_bytes());
         if let Some(address) = info.address {
-            // The longest address there is fits.
-            let _ = write!(Text { room: &mut said.address }, "{address}");
+            // The longest possible address fits.
+            let _ = write!(TextBuffer(&mut converted.address), "{address}");
         }
-        said
+        converted
     }
 }
 
-/// Room for a text, which stays NUL-terminated.
-struct Text<'a> {
-    room: &'a mut [c_char],
-}
+/// A buffer for a string, which stays NUL-terminated.
+struct TextBuffer<'a>(&'a mut [c_char]);
 
-impl Text<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        let empty = self.room.iter().position(|byte| *byte == 0).unwrap_or(self.room.len());
-        let last = self.room.len().saturating_sub(1);
-        let free = self.room.get_mut(empty..last).unwrap_or_default();
+impl TextBuffer<'_> {
+    fn append(&mut self, bytes: &[u8]) {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        let last = self.0.len().saturating_sub(1);
+        let free = self.0.get_mut(end..last).unwrap_or_default();
         for (to, from) in free.iter_mut().zip(bytes) {
             *to = c_char::from_ne_bytes([*from]);
         }
     }
 }
 
-impl Write for Text<'_> {
+impl Write for TextBuffer<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.put(text.as_bytes());
+        self.append(text.as_bytes());
         Ok(())
     }
 }
 
-/// Lists the agents that are followed.
+/// Lists the agents that the observer follows.
 ///
 /// obs: from varta_observer_bind or varta_observer_simulate.
-/// ret: an array whose first element was initialised with VARTA_AGENT_INFO_INIT; its size is
-///     the distance from one element to the next. May be NULL if cap is 0.
-/// cap: how many elements there are; no more are written.
+/// ret: an array that receives the agents. Initialise its first element with
+///     VARTA_AGENT_INFO_INIT; the size there is the distance between elements. May be NULL if
+///     cap is 0.
+/// cap: the number of elements in the array; no more are written.
 ///
-/// Returns how many agents are followed, which may be more than cap; or
+/// Returns the number of agents that the observer follows, which may be more than cap; or
 ///     -EINVAL        obs is NULL, ret is NULL while cap is not 0, or ret was not initialised
-///     -E2BIG         ret is of a newer header and holds what this library does not know
-///     -EBUSY         another call is on this observer
+///     -E2BIG         ret is from a newer header and sets fields that this library does not know
+///     -EBUSY         another call is using this observer
 ///     -ECHILD        the observer belongs to the parent of this process
-///     VARTA_EPANIC   a bug was contained; the observer can only be closed
-/// Threads: one at a time for one observer. Since 0.3.0.
+///     VARTA_EPANIC   the library has a bug; the observer can only be closed
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_agents(
     obs: *mut varta_observer,
@@ -158,20 +156,20 @@ pub unsafe extern "C" fn varta_observer_agents(
     cap: usize,
 ) -> Code {
     guard::answer(|| {
-        let room = match cap {
+        let output = match cap {
             0 => None,
-            // SAFETY: the caller gave room, or NULL.
-            _ => Some(unsafe { Room::new(ret) }?),
+            // SAFETY: the caller gave an array or NULL.
+            _ => Some(unsafe { OutputArray::new(ret) }?),
         };
-        let list = |watcher: &mut Watcher| {
-            let agents = match watcher {
-                Watcher::Bound(observer) => observer.snapshot()?,
-                Watcher::Simulated(observer) => observer.snapshot(),
+        let list = |observer: &mut AnyObserver| {
+            let agents = match observer {
+                AnyObserver::Bound(observer) => observer.snapshot()?,
+                AnyObserver::Simulated(observer) => observer.snapshot(),
             };
-            if let Some(room) = &room {
+            if let Some(output) = &output {
                 for (index, info) in agents.iter().take(cap).enumerate() {
-                    // SAFETY: the caller gave room for `cap`.
-                    unsafe { room.write(index, &info.into()) };
+                    // SAFETY: the caller's array has `cap` elements.
+                    unsafe { output.write(index, &info.into()) };
                 }
             }
             c_int::try_from(agents.len()).map_err(|_| Failure::errno(libc::EOVERFLOW))

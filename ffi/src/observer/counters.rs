@@ -1,14 +1,14 @@
-//! What an observer has counted.
+//! The counters of an observer.
 
 use ::varta_observer::Counters;
 
-use super::{Watcher, varta_observer, with};
+use super::{AnyObserver, varta_observer, with};
 use crate::guard::{self, Code};
-use crate::sized::{Room, Sized};
+use crate::sized::{OutputArray, Sized};
 
-/// What an observer has counted since it began. Each datagram received ends in exactly one of
-/// the fields from beats to probes, so that their sum is received; the others count what
-/// datagrams led to. Initialise it with VARTA_OBSERVER_COUNTERS_INIT.
+/// The counters of an observer since it started. Each datagram is counted in exactly one of the
+/// fields from beats to probes, so their sum is received; the other fields count other things.
+/// Initialise with VARTA_OBSERVER_COUNTERS_INIT.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct varta_observer_counters {
@@ -16,73 +16,72 @@ pub struct varta_observer_counters {
     pub size: u32,
     /// Zero.
     pub reserved: u32,
-    /// Accepted, and said as a Beat.
+    /// Beats that were accepted and became events.
     pub beats: u64,
-    /// 32 bytes that do not begin as a frame does.
+    /// 32 bytes that do not begin like a frame.
     pub bad_magic: u64,
-    /// A version that is not taken.
+    /// Frames of a version that the observer does not accept.
     pub bad_version: u64,
-    /// Damaged on the way.
+    /// Frames that were damaged in transit.
     pub bad_crc: u64,
-    /// A status that means nothing.
+    /// Frames with an unknown status.
     pub bad_status: u64,
-    /// A Stall from an agent.
+    /// Frames with the status stall, which only an observer may use.
     pub stall_on_wire: u64,
-    /// A process id that is no agent's.
+    /// Frames with a process id that no agent can have.
     pub bad_pid: u64,
-    /// A timestamp of all ones.
+    /// Frames with a timestamp that has all bits set.
     pub bad_timestamp: u64,
-    /// The terminal nonce with a status that does not go with it.
+    /// Frames with the terminal nonce and a status that is not critical.
     pub bad_nonce: u64,
-    /// Of a length that no frame has.
+    /// Datagrams of a length that no frame has.
     pub wrong_length: u64,
-    /// The frame named another process than the one that sent it.
+    /// Frames that name a different process than the one that sent them.
     pub auth_failures: u64,
-    /// Not sealed with a key that is held.
+    /// Datagrams that are not sealed with any of the observer's keys.
     pub decrypt_failures: u64,
-    /// Over a network, and not forward of what was heard.
+    /// Beats over a network whose nonce or counter did not advance.
     pub replays: u64,
-    /// More than the agent's share. It proved life all the same.
+    /// Beats over the agent's rate limit. They still show that the agent lives.
     pub rate_limited_agent: u64,
-    /// More than everyone's share. From an agent that is followed, it proved life all the
-    /// same.
+    /// Beats over the rate limit for all agents. They still show that a known agent lives.
     pub rate_limited_global: u64,
-    /// From a newcomer for whom there was no room.
+    /// Beats of new agents while the table of agents was full.
     pub capacity_exceeded: u64,
-    /// From a newcomer over secure UDP whose prefixes could not be remembered.
+    /// Beats of new agents over secure UDP while the table of prefixes was full.
     pub sender_memory_full: u64,
-    /// From a user whose beats do not count.
+    /// Beats of users that are not admitted.
     pub uid_refused: u64,
-    /// From another pid namespace, which is not allowed or cannot be followed.
+    /// Beats from another pid namespace that is not admitted or cannot be followed.
     pub namespace_refused: u64,
-    /// Over the network from this host, naming a process that is followed by what the
-    /// kernel says of it.
+    /// Beats over the network from this host that name a process which the observer follows
+    /// with the kernel's attestation.
     pub origin_conflicts: u64,
-    /// Came without the whole of what the kernel has to say about it.
+    /// Datagrams whose kernel control data was incomplete.
     pub control_truncated: u64,
-    /// Empty: another observer asking whether someone is there.
+    /// Empty datagrams: another observer checking whether the socket is in use.
     pub probes: u64,
-    /// Datagrams received.
+    /// All datagrams that were received.
     pub received: u64,
     /// Datagrams that the kernel dropped before they could be received.
     pub kernel_drops: u64,
-    /// Agents that were gone and made room.
+    /// Agents that were gone and were removed to make room for new ones.
     pub evictions: u64,
-    /// Beats that never came, by their nonces. Who may beat may make this any number.
+    /// Lost beats, according to the nonces. Any sender can drive this to an arbitrary value.
     pub missed: u64,
-    /// Accepted beats whose nonce did not move forward.
+    /// Accepted beats whose nonce did not advance.
     pub not_forward: u64,
-    /// Stalls said.
+    /// Stalls reported.
     pub stalls: u64,
-    /// Recoveries said.
+    /// Recoveries reported.
     pub recoveries: u64,
-    /// Exits said.
+    /// Exits reported.
     pub exits: u64,
-    /// Pauses said.
+    /// Pauses reported.
     pub pauses: u64,
-    /// The stalls, of all of them, that were marked VARTA_EVENT_DEAF.
+    /// Those of the stalls that were marked VARTA_EVENT_DEAF.
     pub stalls_deaf: u64,
-    /// Looks at a Unix socket that found its queue at its length.
+    /// How often a Unix socket's queue was found full.
     pub full_looks: u64,
 }
 
@@ -169,37 +168,37 @@ impl From<&Counters> for varta_observer_counters {
     }
 }
 
-/// Says what an observer has counted.
+/// Reads the counters of an observer.
 ///
 /// obs: from varta_observer_bind or varta_observer_simulate.
-/// ret: a struct that was initialised with VARTA_OBSERVER_COUNTERS_INIT.
+/// ret: receives the counters; initialise it with VARTA_OBSERVER_COUNTERS_INIT.
 ///
 /// Returns 0, or
 ///     -EINVAL        a pointer is NULL, or ret was not initialised
-///     -E2BIG         ret is of a newer header and holds what this library does not know
-///     -EBUSY         another call is on this observer
+///     -E2BIG         ret is from a newer header and sets fields that this library does not know
+///     -EBUSY         another call is using this observer
 ///     -ECHILD        the observer belongs to the parent of this process
-///     VARTA_EPANIC   a bug was contained; the observer can only be closed
-/// Threads: one at a time for one observer. Since 0.3.0.
+///     VARTA_EPANIC   the library has a bug; the observer can only be closed
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_stats(
     obs: *mut varta_observer,
     ret: *mut varta_observer_counters,
 ) -> Code {
     guard::answer(|| {
-        // SAFETY: the caller gave room or NULL.
-        let room = unsafe { Room::new(ret) }?;
-        let stats = |watcher: &mut Watcher| {
-            let counters = match watcher {
-                Watcher::Bound(observer) => observer.stats()?,
-                Watcher::Simulated(observer) => observer.stats(),
+        // SAFETY: the caller gave a struct or NULL.
+        let output = unsafe { OutputArray::new(ret) }?;
+        let stats = |observer: &mut AnyObserver| {
+            let counters = match observer {
+                AnyObserver::Bound(observer) => observer.stats()?,
+                AnyObserver::Simulated(observer) => observer.stats(),
             };
-            // SAFETY: there is room for one.
-            unsafe { room.write(0, &varta_observer_counters::from(&counters)) };
+            // SAFETY: the array has one element.
+            unsafe { output.write(0, &varta_observer_counters::from(&counters)) };
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.

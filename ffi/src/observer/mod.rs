@@ -1,4 +1,4 @@
-//! The observer: making one, and ending it.
+//! The observer: how to make one, configure it and end it.
 
 pub(crate) mod agents;
 pub(crate) mod counters;
@@ -13,31 +13,31 @@ use ::varta_observer::{Observer, Simulated};
 
 use self::options::varta_observer_options;
 use crate::agent::failure_with_message;
-use crate::args::{self, Words};
+use crate::args::{self, Message};
 use crate::errors::Failure;
 use crate::guard::{self, Code};
 use crate::handle::Handle;
 use crate::sized;
 
-/// An observer, over sockets or simulated. Made by varta_observer_bind or
-/// varta_observer_simulate, ended by varta_observer_close.
+/// An observer, with sockets or simulated. varta_observer_bind or varta_observer_simulate makes
+/// it, and varta_observer_close ends it.
 #[derive(Debug)]
 pub struct varta_observer {
-    /// What a pointer to one leads to is a `Handle<Watcher>`.
+    /// A pointer to this type really points to a `Handle<AnyObserver>`.
     _handle: (),
 }
 
-/// What the handle of an observer holds.
-#[allow(clippy::large_enum_variant, reason = "each lies in a handle of its own")]
-pub(crate) enum Watcher {
+/// The value in the handle of an observer.
+#[allow(clippy::large_enum_variant, reason = "each is allocated in its own handle")]
+pub(crate) enum AnyObserver {
     Bound(Observer),
     Simulated(Simulated),
 }
 
-/// This observer cannot do that: it has sockets, or it has none.
+/// The call needs an observer with sockets and this one is simulated, or the reverse.
 pub(crate) const OTHER_KIND: Failure = Failure::errno(libc::EOPNOTSUPP);
 
-impl Watcher {
+impl AnyObserver {
     pub(crate) fn bound(&mut self) -> Result<&mut Observer, Failure> {
         match self {
             Self::Bound(observer) => Ok(observer),
@@ -53,7 +53,7 @@ impl Watcher {
     }
 }
 
-/// Uses an observer, unless another call does.
+/// Runs `body` with the observer, or fails if another call is using it.
 ///
 /// # Safety
 ///
@@ -61,42 +61,42 @@ impl Watcher {
 #[inline]
 pub(crate) unsafe fn with(
     obs: *mut varta_observer,
-    body: impl FnOnce(&mut Watcher) -> Result<c_int, Failure>,
+    body: impl FnOnce(&mut AnyObserver) -> Result<c_int, Failure>,
 ) -> Result<c_int, Failure> {
     // SAFETY: as the caller promised.
     unsafe { Handle::with(obs.cast(), body) }
 }
 
-/// Makes a handle of what `make` makes of the options.
+/// Makes an observer with `make` from the options, and writes its handle to `ret`.
 ///
 /// # Safety
 ///
-/// `ret` leads to room for a handle or is NULL; `opt` leads to options or is NULL.
+/// `ret` and `opt` are valid pointers or NULL.
 pub(crate) unsafe fn make(
     ret: *mut *mut varta_observer,
     opt: *const varta_observer_options,
-    make: impl FnOnce(&varta_observer_options) -> Result<Watcher, Refused>,
+    make: impl FnOnce(&varta_observer_options) -> Result<AnyObserver, MakeError>,
 ) -> Result<c_int, Failure> {
-    let ret = args::room(ret)?;
+    let ret = args::not_null(ret)?;
     // SAFETY: as the caller promised.
     let options = unsafe { sized::read(opt) }?;
-    let words = Words { to: options.message, size: options.message_size };
+    let message = Message { to: options.message, size: options.message_size };
     let mut failure = Failure::INVALID;
     let handle = Handle::make(|| {
-        make(&options).map_err(|refused| match refused {
-            Refused::Options(why) => {
-                failure = why;
+        make(&options).map_err(|error| match error {
+            MakeError::Options(reason) => {
+                failure = reason;
                 io::ErrorKind::InvalidInput.into()
             }
-            Refused::Io(error) => {
-                failure = failure_with_message(&error, words);
+            MakeError::Io(error) => {
+                failure = failure_with_message(&error, message);
                 error
             }
         })
     });
     match handle {
         Ok(handle) => {
-            // SAFETY: there is room, as was checked.
+            // SAFETY: ret is not NULL, as checked above.
             unsafe { args::write(ret, handle.cast()) };
             Ok(0)
         }
@@ -104,19 +104,19 @@ pub(crate) unsafe fn make(
     }
 }
 
-/// Why there is no observer.
-pub(crate) enum Refused {
+/// Why an observer could not be made.
+pub(crate) enum MakeError {
     Options(Failure),
     Io(io::Error),
 }
 
-impl From<Failure> for Refused {
+impl From<Failure> for MakeError {
     fn from(failure: Failure) -> Self {
         Self::Options(failure)
     }
 }
 
-impl From<io::Error> for Refused {
+impl From<io::Error> for MakeError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
@@ -124,33 +124,32 @@ impl From<io::Error> for Refused {
 
 /// Makes an observer that listens at an endpoint.
 ///
-/// After this it allocates nothing in polling. The socket of a path is made with mode 0600
-/// unless the options say otherwise; a dead socket in its place is removed, anything else is
-/// left alone. When the observer is closed the file is removed, by the process that made it.
+/// Polling allocates no memory after this call. A Unix socket gets mode 0600, unless the options
+/// set another. If the path has a socket that nobody listens on, it is replaced; any other file
+/// is left alone. When the observer is closed, the process that made it removes the socket.
 ///
-/// ret: where the new handle is written. The caller owns it and ends it with
-///     varta_observer_close.
-/// endpoint: where to listen; as for varta_connect. NULL: $VARTA_ENDPOINT, else
-///     "/run/varta/varta.sock"; with opt->inherit, no other place than the inherited socket.
-/// opt: options, or NULL for the defaults. Not kept.
+/// ret: receives the new handle. The caller owns it and ends it with varta_observer_close.
+/// endpoint: where to listen, as for varta_connect. NULL: $VARTA_ENDPOINT, else
+///     "/run/varta/varta.sock"; with opt->inherit, only the inherited socket.
+/// opt: options, or NULL for the defaults. Not used after the call returns.
 ///
 /// Returns 0, or
-///     -EINVAL        ret is NULL, the endpoint is none, or an option is unknown or out of range
-///     -E2BIG         opt holds values that this library does not know
+///     -EINVAL        ret is NULL, the endpoint is invalid, or an option is unknown or out of range
+///     -E2BIG         opt sets fields that this library does not know
 ///     -EADDRINUSE    an observer is already listening there
-///     -EACCES        the place may not be used or not be probed, or others can read the key
-///     -ENOENT        the directory or the key file is not there
-///     -EEXIST        there is something that is no socket
-///     VARTA_EKEY     the key file holds no key
-///     -EMFILE        no descriptor is left
+///     -EACCES        no permission to bind or to probe the path, or others can read the key
+///     -ENOENT        the directory or the key file does not exist
+///     -EEXIST        the path exists and is not a socket
+///     VARTA_EKEY     the key file does not hold a key
+///     -EMFILE        no file descriptor is free
 ///     -ENOMEM        there is not enough memory for opt->capacity agents
-///     and others of socket(2), bind(2) and epoll_create(2)
-/// With opt->message the reason is also said in words.
+///     or another error from socket(2), bind(2) or epoll_create(2)
+/// If opt->message is set, an error message is written there.
 /// Threads: any, at any time. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_bind(
     ret: *mut *mut varta_observer,
@@ -159,36 +158,36 @@ pub unsafe extern "C" fn varta_observer_bind(
 ) -> Code {
     guard::answer(|| {
         let bind = |options: &varta_observer_options| {
-            // SAFETY: what the caller gave leads where it says.
+            // SAFETY: the caller's pointers are valid.
             let mut builder = unsafe { options.builder() }?;
             if !endpoint.is_null() || options.inherit == 0 {
-                // SAFETY: the caller gave a text or NULL.
+                // SAFETY: the caller gave a string or NULL.
                 builder = builder.listen(unsafe { args::endpoint(endpoint) }?);
             }
-            Ok(Watcher::Bound(builder.bind()?))
+            Ok(AnyObserver::Bound(builder.bind()?))
         };
-        // SAFETY: the caller gave room and options, or NULL.
+        // SAFETY: the caller's pointers are valid or NULL.
         unsafe { make(ret, opt, bind) }
     })
 }
 
-/// Listens at one more endpoint, as if the observer had been bound there too: with the same
-/// mode and buffer, and for udp+secure with its key beside those that are held.
+/// Listens at one more endpoint, as if varta_observer_bind had been given it too. It uses the
+/// same socket mode and receive buffer; a key of a udp+secure endpoint is added to those in use.
 ///
 /// obs: from varta_observer_bind.
 /// endpoint: as for varta_connect; NULL is -EINVAL.
 ///
-/// Returns 0, or what varta_observer_bind returns, or
-///     -EBUSY         another call is on this observer
+/// Returns 0, an error of varta_observer_bind, or
+///     -EBUSY         another call is using this observer
 ///     -ECHILD        the observer belongs to the parent of this process
-///     -EOPNOTSUPP    it is a simulated one
-///     VARTA_EPANIC   a bug was contained; the observer can only be closed
-/// After an error nothing has changed.
-/// Threads: one at a time for one observer. Since 0.3.0.
+///     -EOPNOTSUPP    obs is a simulated observer
+///     VARTA_EPANIC   the library has a bug; the observer can only be closed
+/// After an error the observer is unchanged.
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_listen(
     obs: *mut varta_observer,
@@ -198,10 +197,10 @@ pub unsafe extern "C" fn varta_observer_listen(
         if endpoint.is_null() {
             return Err(Failure::INVALID);
         }
-        let listen = |watcher: &mut Watcher| {
-            // SAFETY: the caller gave a text.
+        let listen = |observer: &mut AnyObserver| {
+            // SAFETY: the caller gave a string.
             let endpoint = unsafe { args::endpoint(endpoint) }?;
-            watcher.bound()?.listen(endpoint)?;
+            observer.bound()?.listen(endpoint)?;
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.
@@ -209,23 +208,23 @@ pub unsafe extern "C" fn varta_observer_listen(
     })
 }
 
-/// Gives an agent a threshold of its own; its silence so far counts.
+/// Sets the threshold of one agent. Its silence so far counts towards the new threshold.
 ///
 /// obs: from varta_observer_bind or varta_observer_simulate.
-/// agent: its number, as in events.
-/// threshold_ns: how long it may be silent; 0 is -EINVAL.
+/// agent: the agent's number, as in events.
+/// threshold_ns: how long the agent may be silent; 0 is -EINVAL.
 ///
 /// Returns 0, or
 ///     -EINVAL        obs is NULL, or the threshold is 0
-///     -ESRCH         no agent of this number is followed
-///     -EBUSY         another call is on this observer
+///     -ESRCH         the observer follows no agent with this number
+///     -EBUSY         another call is using this observer
 ///     -ECHILD        the observer belongs to the parent of this process
-///     VARTA_EPANIC   a bug was contained; the observer can only be closed
-/// Threads: one at a time for one observer. Since 0.3.0.
+///     VARTA_EPANIC   the library has a bug; the observer can only be closed
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_set_threshold(
     obs: *mut varta_observer,
@@ -236,12 +235,12 @@ pub unsafe extern "C" fn varta_observer_set_threshold(
         if threshold_ns == 0 {
             return Err(Failure::INVALID);
         }
-        let set = |watcher: &mut Watcher| {
-            let known = match watcher {
-                Watcher::Bound(observer) => {
+        let set = |observer: &mut AnyObserver| {
+            let known = match observer {
+                AnyObserver::Bound(observer) => {
                     observer.set_threshold(agent, Duration::from_nanos(threshold_ns))?
                 }
-                Watcher::Simulated(observer) => observer.set_threshold(agent, threshold_ns),
+                AnyObserver::Simulated(observer) => observer.set_threshold(agent, threshold_ns),
             };
             if known { Ok(0) } else { Err(Failure::errno(libc::ESRCH)) }
         };
@@ -250,21 +249,21 @@ pub unsafe extern "C" fn varta_observer_set_threshold(
     })
 }
 
-/// Ends an observer: closes its sockets, and removes the files of those that it bound. In a
-/// forked child the parent's are left alone.
+/// Closes an observer: closes its sockets, and removes the socket files that it made. A forked
+/// child leaves its parent's files alone.
 ///
-/// obs: from varta_observer_bind or varta_observer_simulate, or NULL, which is none. No other
-///     call may be on it, and none may follow; debug builds of the library check that, and
+/// obs: from varta_observer_bind or varta_observer_simulate, or NULL, which is ignored. No other
+///     call may be using it, and none may follow; debug builds of the library check that, and
 ///     abort.
 /// Threads: any. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_close(obs: *mut varta_observer) {
     guard::end(|| {
         // SAFETY: the caller gave an open handle or NULL, and this is the last call on it.
-        unsafe { Handle::<Watcher>::close(obs.cast()) };
+        unsafe { Handle::<AnyObserver>::close(obs.cast()) };
     });
 }

@@ -1,4 +1,4 @@
-//! How an observer is to be.
+//! The options of an observer.
 
 use std::ffi::{CStr, OsStr, c_char, c_int};
 use std::os::fd::BorrowedFd;
@@ -9,20 +9,20 @@ use std::time::Duration;
 use ::varta_observer::{Builder, Rate, Uids};
 use varta::secure::Key;
 
-use super::Refused;
+use super::MakeError;
 use crate::args;
 use crate::codec::VARTA_KEY_BYTES;
 use crate::errors::Failure;
 use crate::sized::Sized;
 
-/// Observer flag: take frames of version 1 beside those of version 2.
+/// Observer flag: accept frames of version 1 as well as version 2.
 pub const VARTA_OBSERVER_VERSION1: u32 = 1;
 /// Observer flag: admit senders in other pid namespaces.
 pub const VARTA_OBSERVER_NAMESPACES: u32 = 2;
-/// Observer flag: admit every user's beats. The default is the observer's own user, or those
-/// in uids.
+/// Observer flag: admit beats of every user. By default only the observer's own user, or the
+/// users in uids, are admitted.
 pub const VARTA_OBSERVER_ANY_UID: u32 = 4;
-/// Observer flag: do not follow processes to their end; silence does the work.
+/// Observer flag: do not detect process exits; report only silence.
 pub const VARTA_OBSERVER_NO_EXITS: u32 = 8;
 
 const KNOWN_FLAGS: u32 = VARTA_OBSERVER_VERSION1
@@ -30,8 +30,8 @@ const KNOWN_FLAGS: u32 = VARTA_OBSERVER_VERSION1
     | VARTA_OBSERVER_ANY_UID
     | VARTA_OBSERVER_NO_EXITS;
 
-/// How an observer is to be. Initialise it with VARTA_OBSERVER_OPTIONS_INIT; zero in any field
-/// means its default.
+/// Observer options. Initialise with VARTA_OBSERVER_OPTIONS_INIT; zero in any field means the
+/// default.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct varta_observer_options {
@@ -41,53 +41,56 @@ pub struct varta_observer_options {
     pub flags: u32,
     /// How long an agent may be silent. Default: 2 s.
     pub threshold_ns: u64,
-    /// How late the observer itself may come before that counts as a pause, which every agent
-    /// is given back. Default: half the shortest threshold, at least 50 ms.
+    /// How late the observer may be before that counts as a pause, for which every agent gets
+    /// more time. Default: half the shortest threshold, at least 50 ms.
     pub pause_after_ns: u64,
-    /// How many agents are followed at most. Default: 4,096. More than 2^28 is -EINVAL.
+    /// The maximum number of agents. Default: 4,096. More than 2^28 is -EINVAL.
     pub capacity: u32,
-    /// The mode of the socket's file. Default: 0600. More than 0777 is -EINVAL.
+    /// The mode of the socket file. Default: 0600. More than 0777 is -EINVAL.
     pub socket_mode: u32,
-    /// How many bytes the kernel's receive buffers are asked to have. Default: 1 MiB.
+    /// The size of the kernel's receive buffers to request, in bytes. Default: 1 MiB.
     pub receive_buffer: u32,
-    /// How many descriptors may be held to follow processes. Default: half the soft limit.
+    /// The maximum number of file descriptors to follow processes with. Default: half the soft
+    /// limit.
     pub descriptors: u32,
-    /// How many beats of one agent a second become events, and how many at once after a quiet
-    /// time. A beat over the rate still shows that its agent lives. Default: all do.
+    /// How many beats a second of one agent become events. A beat over this rate still shows
+    /// that its agent lives. Default: no limit.
     pub agent_rate: u32,
-    /// With agent_rate; 0 is taken as 1.
+    /// How many beats of one agent may become events at once after a quiet time; 0 means 1. Only
+    /// used with agent_rate.
     pub agent_burst: u32,
-    /// As agent_rate, of all agents together.
+    /// Like agent_rate, for all agents together.
     pub rate: u32,
-    /// With rate; 0 is taken as 1.
+    /// Like agent_burst, for all agents together. Only used with rate.
     pub burst: u32,
-    /// Whose beats count over a Unix socket. Default: the user the observer runs as; of a
-    /// simulated observer, uid 0. With VARTA_OBSERVER_ANY_UID it must be NULL.
+    /// The users whose beats are admitted over a Unix socket. Default: the user that the
+    /// observer runs as; in a simulated observer, uid 0. Must be NULL with
+    /// VARTA_OBSERVER_ANY_UID.
     pub uids: *const u32,
-    /// How many they are.
+    /// The number of uids.
     pub uid_count: usize,
-    /// Keys of 32 bytes, one after the other, that sealed beats may have, beside those of the
-    /// endpoints.
+    /// Keys that sealed beats may use, 32 bytes each without gaps, in addition to the keys of
+    /// the endpoints.
     pub shared_keys: *const u8,
-    /// How many keys they are.
+    /// The number of keys in shared_keys.
     pub shared_key_count: usize,
-    /// A key of 32 bytes from which each agent's own is derived.
+    /// A master key of 32 bytes, from which each agent's own key is derived.
     pub master_key: *const u8,
-    /// A bound Unix datagram socket to listen at, as from a service manager; 0 for none. It is
-    /// used as it is and its file is never removed. The observer makes a descriptor of its own;
-    /// the caller keeps this one.
+    /// A bound Unix datagram socket to listen on, for example from a service manager; 0 for
+    /// none. Its mode is not changed and its file is never removed. The observer duplicates the
+    /// descriptor; the caller keeps this one.
     pub inherit: c_int,
     /// Zero.
     pub reserved: u32,
-    /// Where varta_observer_bind writes, if it fails, a sentence that says what, where and what
-    /// to do; NULL for nowhere. It ends in NUL and is cut to fit.
+    /// A buffer for an error message, or NULL. If varta_observer_bind fails, it writes a
+    /// sentence that describes the failure and what to do, NUL-terminated and truncated to fit.
     pub message: *mut c_char,
-    /// The bytes that message leads to.
+    /// The size of the message buffer in bytes.
     pub message_size: usize,
-    /// A file in which sealed sessions outlive the observer, so that a sealed beat that was
-    /// accepted once is refused by the next observer too; NULL for none. It is made with mode
-    /// 0600 if it is not there; make it together with the key. A simulated observer leaves it
-    /// alone.
+    /// A file that keeps sealed sessions when the observer restarts, so that the next observer
+    /// also refuses a sealed beat that was already accepted; NULL for none. The observer creates
+    /// it with mode 0600 if it does not exist. Use it from the first use of the key. A simulated
+    /// observer ignores it.
     pub secure_state_file: *const c_char,
 }
 
@@ -120,12 +123,12 @@ unsafe impl Sized for varta_observer_options {
 }
 
 impl varta_observer_options {
-    /// A builder that knows all this, and no endpoint but an inherited socket.
+    /// A builder with these options, and no endpoint except an inherited socket.
     ///
     /// # Safety
     ///
-    /// The pointers are NULL or lead to as many values as are said.
-    pub(crate) unsafe fn builder(&self) -> Result<Builder, Refused> {
+    /// The pointers are NULL or point to as many values as their count declares.
+    pub(crate) unsafe fn builder(&self) -> Result<Builder, MakeError> {
         const LARGEST_CAPACITY: u32 = 1 << 28;
         let has = |flag| self.flags & flag != 0;
         if self.flags & !KNOWN_FLAGS != 0
@@ -166,30 +169,30 @@ impl varta_observer_options {
             builder = builder.rate(Rate { per_second: self.rate, burst: self.burst });
         }
         // SAFETY: as the caller promised.
-        if let Some(uids) = unsafe { self.admitted() }? {
+        if let Some(uids) = unsafe { self.admitted_uids() }? {
             builder = builder.uids(uids);
         }
         // SAFETY: as the caller promised.
         builder = unsafe { self.with_keys(builder) }?;
         if !self.secure_state_file.is_null() {
-            // SAFETY: it leads to a string, as the caller promised.
+            // SAFETY: it points to a string, as the caller promised.
             let path = unsafe { CStr::from_ptr(self.secure_state_file) };
             builder = builder.secure_state_file(OsStr::from_bytes(path.to_bytes()));
         }
         if self.inherit != 0 {
-            // SAFETY: the caller says that it is open, and keeps it so during this call.
-            let theirs = unsafe { BorrowedFd::borrow_raw(self.inherit) };
-            builder = builder.inherit(theirs.try_clone_to_owned()?);
+            // SAFETY: the caller keeps it open during this call.
+            let inherited = unsafe { BorrowedFd::borrow_raw(self.inherit) };
+            builder = builder.inherit(inherited.try_clone_to_owned()?);
         }
         Ok(builder)
     }
 
-    /// Whose beats count, if anybody's in particular.
+    /// The users to admit, or None for the default.
     ///
     /// # Safety
     ///
     /// As for [`builder`](Self::builder).
-    unsafe fn admitted(&self) -> Result<Option<Uids>, Failure> {
+    unsafe fn admitted_uids(&self) -> Result<Option<Uids>, Failure> {
         let any = self.flags & VARTA_OBSERVER_ANY_UID != 0;
         // SAFETY: as the caller promised.
         match unsafe { args::values(self.uids, self.uid_count) }? {
@@ -217,19 +220,19 @@ impl varta_observer_options {
         Ok(builder)
     }
 
-    /// As [`builder`](Self::builder), for an observer without sockets.
+    /// Like [`builder`](Self::builder), for a simulated observer.
     ///
     /// # Safety
     ///
     /// As for [`builder`](Self::builder).
-    pub(crate) unsafe fn simulation(&self) -> Result<Builder, Refused> {
+    pub(crate) unsafe fn simulation(&self) -> Result<Builder, MakeError> {
         if self.inherit != 0 {
             return Err(Failure::INVALID.into());
         }
         // SAFETY: as the caller promised.
         let builder = unsafe { self.builder() }?;
-        let anybody = self.uid_count == 0 && self.flags & VARTA_OBSERVER_ANY_UID == 0;
-        Ok(if anybody { builder.uids(Uids::Only(0)) } else { builder })
+        let default_uids = self.uid_count == 0 && self.flags & VARTA_OBSERVER_ANY_UID == 0;
+        Ok(if default_uids { builder.uids(Uids::Only(0)) } else { builder })
     }
 }
 

@@ -1,4 +1,4 @@
-//! What an observer has to say, and how to wait for it.
+//! How to wait for an observer's events and read them.
 
 use std::ffi::{c_char, c_int};
 use std::os::fd::AsRawFd;
@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use ::varta_observer::{Event, Observer};
 
-use super::{Watcher, varta_observer, with};
-use crate::args::{self, Words};
+use super::{AnyObserver, varta_observer, with};
+use crate::args::{self, Message};
 use crate::errors::Failure;
 use crate::event::varta_event;
 use crate::guard::{self, Code};
 
-/// How long to wait, as poll(2) has it.
+/// Converts a timeout as poll(2) takes it.
 fn timeout(ms: c_int) -> Result<Duration, Failure> {
     match u64::try_from(ms) {
         Ok(ms) => Ok(Duration::from_millis(ms)),
@@ -21,25 +21,25 @@ fn timeout(ms: c_int) -> Result<Duration, Failure> {
     }
 }
 
-/// Says the next event.
+/// Returns the next event.
 ///
 /// obs: from varta_observer_bind or varta_observer_simulate.
-/// ret: where the event is written, if there is one.
-/// timeout_ms: how long to wait for one: 0 does not wait, -1 waits for ever. A simulated
-///     observer never waits.
+/// ret: receives the event, if there is one.
+/// timeout_ms: how long to wait for an event: 0 does not wait, -1 waits without limit. A
+///     simulated observer never waits.
 ///
-/// Returns 1: an event; 0: none within the timeout; or
+/// Returns 1 if there is an event, 0 if there was none within the timeout; or
 ///     -EINVAL        a pointer is NULL, or the timeout is less than -1
-///     -EINTR         a signal ended the wait
-///     -EBUSY         another call is on this observer
+///     -EINTR         a signal interrupted the wait
+///     -EBUSY         another call is using this observer
 ///     -ECHILD        the observer belongs to the parent of this process
-///     VARTA_EPANIC   a bug was contained; the observer can only be closed
-///     and others of epoll_wait(2)
-/// Threads: one at a time for one observer. Since 0.3.0.
+///     VARTA_EPANIC   the library has a bug; the observer can only be closed
+///     or another error from epoll_wait(2)
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_poll(
     obs: *mut varta_observer,
@@ -47,15 +47,15 @@ pub unsafe extern "C" fn varta_observer_poll(
     timeout_ms: c_int,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::room(ret)?;
+        let ret = args::not_null(ret)?;
         let timeout = timeout(timeout_ms)?;
-        let poll = |watcher: &mut Watcher| {
-            let event = match watcher {
-                Watcher::Bound(observer) => observer.poll_interruptible(timeout)?,
-                Watcher::Simulated(observer) => observer.poll(),
+        let poll = |observer: &mut AnyObserver| {
+            let event = match observer {
+                AnyObserver::Bound(observer) => observer.poll_interruptible(timeout)?,
+                AnyObserver::Simulated(observer) => observer.poll(),
             };
             let Some(event) = event else { return Ok(0) };
-            // SAFETY: there is room, as was checked.
+            // SAFETY: ret is not NULL, as checked above.
             unsafe { args::write(ret, varta_event::from(&event)) };
             Ok(1)
         };
@@ -64,20 +64,20 @@ pub unsafe extern "C" fn varta_observer_poll(
     })
 }
 
-/// Says several events at once, waiting only for the first.
+/// Returns several events at once, waiting only for the first.
 ///
 /// obs: from varta_observer_bind or varta_observer_simulate.
-/// ret: where the events are written.
-/// cap: how many there is room for; 0 is -EINVAL.
+/// ret: an array that receives the events.
+/// cap: the number of elements in the array; 0 is -EINVAL.
 /// timeout_ms: as for varta_observer_poll.
 ///
-/// Returns how many events were written; 0: none within the timeout; or what
-/// varta_observer_poll returns.
-/// Threads: one at a time for one observer. Since 0.3.0.
+/// Returns the number of events written, 0 if there was none within the timeout, or an error of
+/// varta_observer_poll.
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_poll_many(
     obs: *mut varta_observer,
@@ -86,43 +86,43 @@ pub unsafe extern "C" fn varta_observer_poll_many(
     timeout_ms: c_int,
 ) -> Code {
     guard::answer(|| {
-        let mut room = EventRoom { next: args::room(ret)?, left: cap, filled: 0 };
+        let mut output = EventArray { next: args::not_null(ret)?, left: cap, filled: 0 };
         if cap == 0 {
             return Err(Failure::INVALID);
         }
         let timeout = timeout(timeout_ms)?;
-        let poll = |watcher: &mut Watcher| {
-            match watcher {
-                Watcher::Bound(observer) => fill(&mut room, observer, timeout)?,
-                Watcher::Simulated(observer) => {
-                    while room.left > 0 {
+        let poll = |observer: &mut AnyObserver| {
+            match observer {
+                AnyObserver::Bound(observer) => fill(&mut output, observer, timeout)?,
+                AnyObserver::Simulated(observer) => {
+                    while output.left > 0 {
                         let Some(event) = observer.poll() else { break };
-                        room.push(&event);
+                        output.push(&event);
                     }
                 }
             }
-            Ok(room.filled)
+            Ok(output.filled)
         };
         // SAFETY: the caller gave an open handle or NULL.
         unsafe { with(obs, poll) }
     })
 }
 
-/// Room of the caller's for events. It has at least `left` more.
-struct EventRoom {
+/// The caller's array of events, with `left` free elements.
+struct EventArray {
     next: *mut varta_event,
     left: usize,
     filled: c_int,
 }
 
-impl EventRoom {
-    /// Takes an event in; more than there is room for, or than can be told, is lost, so the
-    /// caller looks at `left` first.
+impl EventArray {
+    /// Writes an event to the next element. The caller checks `left` first. `left` also becomes
+    /// 0 when `filled`, the return value, cannot grow any more.
     fn push(&mut self, event: &Event) {
         debug_assert!(self.left > 0);
-        // SAFETY: there is room for at least one more.
+        // SAFETY: at least one element is free.
         unsafe { args::write(self.next, varta_event::from(event)) };
-        // SAFETY: at most the end of the room.
+        // SAFETY: at most the end of the array.
         self.next = unsafe { self.next.add(1) };
         self.filled += 1;
         self.left = if self.filled == c_int::MAX { 0 } else { self.left - 1 };
@@ -130,20 +130,20 @@ impl EventRoom {
 }
 
 fn fill(
-    room: &mut EventRoom,
+    output: &mut EventArray,
     observer: &mut Observer,
     timeout: Duration,
 ) -> Result<(), Failure> {
     const AT_ONCE: usize = 32;
     let Some(first) = observer.poll_interruptible(timeout)? else { return Ok(()) };
-    room.push(&first);
+    output.push(&first);
     let mut events = [Event::NOTHING; AT_ONCE];
-    while room.left > 0 {
-        let wanted = room.left.min(AT_ONCE);
+    while output.left > 0 {
+        let wanted = output.left.min(AT_ONCE);
         let Some(events) = events.get_mut(..wanted) else { break };
-        // What fails now fails again in the next call, which has no events to lose.
+        // An error here will recur in the next call, which then has no events to lose.
         let Ok(count) = observer.poll_many(events, Duration::ZERO) else { break };
-        events.iter().take(count).for_each(|event| room.push(event));
+        events.iter().take(count).for_each(|event| output.push(event));
         if count < wanted {
             break;
         }
@@ -151,29 +151,29 @@ fn fill(
     Ok(())
 }
 
-/// A descriptor to wait for in a loop of the caller's own, with poll, epoll or anything built
-/// on them. It is readable, level-triggered, whenever varta_observer_poll has something to
-/// say, a stall included: then poll with a timeout of 0 until it returns 0.
+/// Returns a file descriptor to wait for in the caller's event loop, with poll, epoll or anything
+/// built on them. It is readable (level-triggered) whenever varta_observer_poll has an event,
+/// including a stall. Then call varta_observer_poll with a timeout of 0 until it returns 0.
 ///
 /// obs: from varta_observer_bind.
 ///
 /// Returns the descriptor, which belongs to the observer and is closed with it; or
 ///     -EINVAL        obs is NULL
-///     -EBUSY         another call is on this observer
+///     -EBUSY         another call is using this observer
 ///     -ECHILD        the observer belongs to the parent of this process
-///     -EOPNOTSUPP    it is a simulated one
-///     VARTA_EPANIC   a bug was contained; the observer can only be closed
-/// Threads: one at a time for one observer. Since 0.3.0.
+///     -EOPNOTSUPP    obs is a simulated observer
+///     VARTA_EPANIC   the library has a bug; the observer can only be closed
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_fd(obs: *mut varta_observer) -> Code {
     guard::answer(|| {
-        let fd = |watcher: &mut Watcher| {
-            let observer = watcher.bound()?;
-            // It is an error in a forked child, which the descriptor alone is not.
+        let fd = |observer: &mut AnyObserver| {
+            let observer = observer.bound()?;
+            // stats fails in a forked child, where the descriptor must not be used.
             observer.stats()?;
             Ok(observer.as_raw_fd())
         };
@@ -182,24 +182,24 @@ pub unsafe extern "C" fn varta_observer_fd(obs: *mut varta_observer) -> Code {
     })
 }
 
-/// When varta_observer_poll has something to say though nothing arrives, for a loop that
-/// waits for sockets and has a timeout, as poll(2) has. Whoever asks is expected to poll by
-/// then: coming later counts as a pause of the observer.
+/// Returns how long an event loop may wait before it must call varta_observer_poll again even if
+/// no datagram arrives. It is for loops that wait with a timeout, as poll(2) does. A call after
+/// that time counts as a pause of the observer.
 ///
 /// obs: from varta_observer_bind.
 ///
-/// Returns milliseconds from now, rounded up; 0: now; INT_MAX: as long as you like, for
-/// nobody is followed; or what varta_observer_fd returns.
-/// Threads: one at a time for one observer. Since 0.3.0.
+/// Returns milliseconds from now, rounded up; 0 if an event is due; INT_MAX if there is no limit
+/// because the observer follows no agent; or an error of varta_observer_fd.
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_timeout_ms(obs: *mut varta_observer) -> Code {
     guard::answer(|| {
-        let ask = |watcher: &mut Watcher| {
-            let Some(deadline) = watcher.bound()?.next_deadline()? else {
+        let ask = |observer: &mut AnyObserver| {
+            let Some(deadline) = observer.bound()?.next_deadline()? else {
                 return Ok(c_int::MAX);
             };
             let ms = deadline.as_nanos().div_ceil(1_000_000);
@@ -210,20 +210,20 @@ pub unsafe extern "C" fn varta_observer_timeout_ms(obs: *mut varta_observer) -> 
     })
 }
 
-/// What the operator should know, in a sentence: that the kernel's queue is short for so many
-/// agents.
+/// Returns advice for the operator, if there is any: for example, that the kernel's queue is too
+/// short for this many agents.
 ///
 /// obs: from varta_observer_bind.
-/// ret: where the sentence is written, as far as it fits, with a NUL behind it.
-/// cap: the bytes that ret leads to; 0 is -EINVAL.
+/// ret: receives the sentence, NUL-terminated and truncated to fit.
+/// cap: the size of ret in bytes; 0 is -EINVAL.
 ///
-/// Returns the length of the whole sentence without the NUL; 0: there is nothing to say, and
-/// ret is an empty text; or what varta_observer_fd returns.
-/// Threads: one at a time for one observer. Since 0.3.0.
+/// Returns the length of the whole sentence without the NUL; 0 if there is no advice, and ret is
+/// an empty string; or an error of varta_observer_fd.
+/// Threads: one call at a time per observer. Since 0.3.0.
 ///
 /// # Safety
 ///
-/// As the header says.
+/// The pointers are valid as documented above.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn varta_observer_advice(
     obs: *mut varta_observer,
@@ -231,16 +231,16 @@ pub unsafe extern "C" fn varta_observer_advice(
     cap: usize,
 ) -> Code {
     guard::answer(|| {
-        let words = Words { to: args::room(ret)?, size: cap };
+        let message = Message { to: args::not_null(ret)?, size: cap };
         if cap == 0 {
             return Err(Failure::INVALID);
         }
-        let ask = |watcher: &mut Watcher| {
-            let observer = watcher.bound()?;
+        let ask = |observer: &mut AnyObserver| {
+            let observer = observer.bound()?;
             observer.stats()?;
             let advice = observer.advice().unwrap_or_default();
-            // SAFETY: the caller gave so much room.
-            unsafe { words.say(&advice) };
+            // SAFETY: the caller's buffer has `cap` bytes.
+            unsafe { message.write(&advice) };
             Ok(c_int::try_from(advice.len()).unwrap_or(c_int::MAX))
         };
         // SAFETY: the caller gave an open handle or NULL.
