@@ -1,7 +1,7 @@
-//! Last words of real processes that die of real signals.
+//! The final beat of real processes that real signals end.
 //!
-//! Each dies in a forked child: what was there before (Rust's own handler for overflown
-//! stacks, dispositions of the tests) is set to the default there first.
+//! Each signal ends a forked child. The child first resets the signals to their defaults, which
+//! removes Rust's handler for stack overflows and the settings of other tests.
 
 use std::ffi::c_int;
 use std::io::{Read, Write};
@@ -25,7 +25,7 @@ impl Scene {
     fn new() -> Self {
         let place = Place::new();
         let mut options = patient();
-        // Of a child that nobody reaps meanwhile, the exit is of no interest here.
+        // These tests are not about exits.
         options.flags = VARTA_OBSERVER_NO_EXITS;
         let observer = Observer::bind_with(&place.socket(), &options);
         Self { place, observer }
@@ -36,8 +36,8 @@ impl Scene {
         unsafe { varta_install_crash_handler(socket.as_ptr(), flags) }.number()
     }
 
-    /// Lets a child with the handler die, and says how it ended.
-    fn dies(&self, flags: u32, before: impl FnOnce(), die: impl FnOnce()) -> (i32, Ended) {
+    /// Runs `die` in a child with the handler, and returns its pid and how it ended.
+    fn run_child(&self, flags: u32, before: impl FnOnce(), die: impl FnOnce()) -> (i32, Ended) {
         let child = Child::start(|| {
             for signal in SIGNALS {
                 unsafe { libc::signal(signal, libc::SIG_DFL) };
@@ -52,19 +52,19 @@ impl Scene {
         (child.0, child.ended())
     }
 
-    fn words(&self) -> varta_event {
+    fn final_beat(&self) -> varta_event {
         self.observer.wait(|event| event.kind == VARTA_EVENT_BEAT)
     }
 
     #[track_caller]
-    fn dies_with_last_words(&self, signal: c_int, before: impl FnOnce(), die: impl FnOnce()) {
+    fn dies_with_final_beat(&self, signal: c_int, before: impl FnOnce(), die: impl FnOnce()) {
         let flags = if signal == libc::SIGTERM { VARTA_CRASH_SIGTERM } else { 0 };
-        let (pid, ended) = self.dies(flags, before, die);
+        let (pid, ended) = self.run_child(flags, before, die);
         assert_eq!(ended, Ended::Killed(signal));
-        let words = self.words();
-        assert_eq!((words.status, words.nonce), (VARTA_STATUS_CRITICAL, u64::MAX));
-        assert_eq!((words.payload, words.pid), (signal as u64, pid as u32));
-        assert_eq!(self.observer.poll(0).map(|event| event.kind), None, "said once");
+        let beat = self.final_beat();
+        assert_eq!((beat.status, beat.nonce), (VARTA_STATUS_CRITICAL, u64::MAX));
+        assert_eq!((beat.payload, beat.pid), (signal as u64, pid as u32));
+        assert_eq!(self.observer.poll(0).map(|event| event.kind), None, "reported twice");
     }
 }
 
@@ -76,7 +76,7 @@ fn read_nowhere() {
 }
 
 fn use_up_the_stack() {
-    #[allow(unconditional_recursion, reason = "it is what is wanted")]
+    #[allow(unconditional_recursion, reason = "the stack must overflow")]
     fn deeper(depth: u64) -> u64 {
         let room = [depth; 512];
         std::hint::black_box(&room);
@@ -86,17 +86,17 @@ fn use_up_the_stack() {
 }
 
 #[test]
-fn each_signal_that_is_sent_is_told_and_then_ends_the_process() {
+fn each_sent_signal_is_reported_and_then_ends_the_process() {
     let scene = Scene::new();
     for signal in SIGNALS {
-        scene.dies_with_last_words(signal, || (), || _ = unsafe { libc::raise(signal) });
+        scene.dies_with_final_beat(signal, || (), || _ = unsafe { libc::raise(signal) });
     }
 }
 
 #[test]
-fn sigterm_at_any_moment_ends_the_process_with_its_last_words() {
+fn sigterm_at_any_moment_sends_a_final_beat_and_ends_the_process() {
     let scene = Scene::new();
-    // Where the child beats meanwhile: its last words find room in the other queue.
+    // The child's other beats go here, so that the queue for the final beat is not full.
     let elsewhere = Place::new();
     let _observer = Observer::bind(&elsewhere.socket());
     for round in 0..60_u32 {
@@ -116,37 +116,37 @@ fn sigterm_at_any_moment_ends_the_process_with_its_last_words() {
         unsafe { libc::kill(child.0, libc::SIGTERM) };
         let pid = child.0 as u32;
         assert_eq!(child.ended(), Ended::Killed(libc::SIGTERM));
-        let words = scene.words();
-        assert_eq!((words.payload, words.pid), (libc::SIGTERM as u64, pid));
+        let beat = scene.final_beat();
+        assert_eq!((beat.payload, beat.pid), (libc::SIGTERM as u64, pid));
     }
 }
 
 #[test]
-fn faults_are_told() {
+fn faults_are_reported() {
     let scene = Scene::new();
-    scene.dies_with_last_words(libc::SIGSEGV, || (), read_nowhere);
-    scene.dies_with_last_words(libc::SIGABRT, || (), || unsafe { libc::abort() });
+    scene.dies_with_final_beat(libc::SIGSEGV, || (), read_nowhere);
+    scene.dies_with_final_beat(libc::SIGABRT, || (), || unsafe { libc::abort() });
     let beyond_the_file = || unsafe {
         let file = libc::memfd_create(c"empty".as_ptr(), 0);
         let at = libc::mmap(ptr::null_mut(), 4096, libc::PROT_READ, libc::MAP_SHARED, file, 0);
         at.cast::<u8>().read_volatile();
     };
-    scene.dies_with_last_words(libc::SIGBUS, || (), beyond_the_file);
+    scene.dies_with_final_beat(libc::SIGBUS, || (), beyond_the_file);
     #[cfg(target_arch = "x86_64")]
     {
         let illegal = || unsafe { std::arch::asm!("ud2") };
-        scene.dies_with_last_words(libc::SIGILL, || (), illegal);
+        scene.dies_with_final_beat(libc::SIGILL, || (), illegal);
         let divide = || unsafe {
             std::arch::asm!("xor ecx, ecx", "div ecx", out("eax") _, out("ecx") _, out("edx") _);
         };
-        scene.dies_with_last_words(libc::SIGFPE, || (), divide);
+        scene.dies_with_final_beat(libc::SIGFPE, || (), divide);
     }
 }
 
 #[test]
-fn an_overflown_stack_is_told_of_every_thread_that_asked() {
+fn a_stack_overflow_is_reported_from_every_thread_that_installed_the_handler() {
     let scene = Scene::new();
-    scene.dies_with_last_words(libc::SIGSEGV, || (), use_up_the_stack);
+    scene.dies_with_final_beat(libc::SIGSEGV, || (), use_up_the_stack);
     let in_thread = || {
         std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -155,12 +155,12 @@ fn an_overflown_stack_is_told_of_every_thread_that_asked() {
             });
         });
     };
-    scene.dies_with_last_words(libc::SIGSEGV, || (), in_thread);
+    scene.dies_with_final_beat(libc::SIGSEGV, || (), in_thread);
 }
 
-/// A thread that C made has no alternate stack, where one of Rust's has a small one.
+/// A thread made by C has no alternate stack, while a Rust thread has a small one.
 #[test]
-fn a_thread_of_c_has_a_stack_for_it_too() {
+fn a_thread_made_by_c_gets_a_signal_stack() {
     extern "C" fn run(scene: *mut std::ffi::c_void) -> *mut std::ffi::c_void {
         let scene = unsafe { &*scene.cast::<Scene>() };
         assert_eq!(scene.install(0), 0);
@@ -174,11 +174,11 @@ fn a_thread_of_c_has_a_stack_for_it_too() {
         assert_eq!(libc::pthread_create(&raw mut thread, ptr::null(), run, given), 0);
         libc::pthread_join(thread, ptr::null_mut());
     };
-    scene.dies_with_last_words(libc::SIGSEGV, || (), in_thread);
+    scene.dies_with_final_beat(libc::SIGSEGV, || (), in_thread);
 }
 
 #[test]
-fn threads_that_end_give_their_stacks_back() {
+fn threads_free_their_signal_stacks_when_they_end() {
     let scene = Scene::new();
     let mapped = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
     let child = Child::start(|| {
@@ -196,9 +196,9 @@ fn threads_that_end_give_their_stacks_back() {
 }
 
 #[test]
-fn a_forked_child_names_itself() {
+fn a_forked_child_sends_its_own_pid() {
     let scene = Scene::new();
-    let (parent, ended) = scene.dies(
+    let (parent, ended) = scene.run_child(
         0,
         || (),
         || {
@@ -207,22 +207,22 @@ fn a_forked_child_names_itself() {
         },
     );
     assert_eq!(ended, Ended::Exited(42));
-    let words = scene.words();
-    assert_eq!((words.payload, words.nonce), (libc::SIGABRT as u64, u64::MAX));
-    assert_ne!(words.pid, parent as u32);
-    assert_eq!(words.pid, words.claimed_pid);
+    let beat = scene.final_beat();
+    assert_eq!((beat.payload, beat.nonce), (libc::SIGABRT as u64, u64::MAX));
+    assert_ne!(beat.pid, parent as u32);
+    assert_eq!(beat.pid, beat.claimed_pid);
 }
 
 #[test]
-fn the_handler_that_was_there_runs_with_all_it_asked_for() {
+fn the_previous_handler_runs_with_its_own_mask_and_arguments() {
     extern "C" fn theirs(signal: c_int, info: *mut libc::siginfo_t, _: *mut std::ffi::c_void) {
         let mut mask = unsafe { std::mem::zeroed() };
         unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), &raw mut mask) };
         let blocked = |signal| unsafe { libc::sigismember(&raw const mask, signal) } == 1;
-        // As the kernel would have it: its own signal and those it named, and no others.
-        let as_told = blocked(libc::SIGHUP) && blocked(signal) && !blocked(libc::SIGBUS);
+        // As the kernel does: its own signal and those in its mask are blocked, and no others.
+        let as_asked = blocked(libc::SIGHUP) && blocked(signal) && !blocked(libc::SIGBUS);
         let address = unsafe { (*info).si_addr() }.addr();
-        unsafe { libc::_exit(if as_told { address as i32 } else { 99 }) };
+        unsafe { libc::_exit(if as_asked { address as i32 } else { 99 }) };
     }
     let scene = Scene::new();
     let before = || unsafe {
@@ -232,13 +232,13 @@ fn the_handler_that_was_there_runs_with_all_it_asked_for() {
         libc::sigaddset(&raw mut action.sa_mask, libc::SIGHUP);
         libc::sigaction(libc::SIGSEGV, &raw const action, ptr::null_mut());
     };
-    let (_, ended) = scene.dies(0, before, read_nowhere);
+    let (_, ended) = scene.run_child(0, before, read_nowhere);
     assert_eq!(ended, Ended::Exited(8));
-    assert_eq!(scene.words().payload, libc::SIGSEGV as u64);
+    assert_eq!(scene.final_beat().payload, libc::SIGSEGV as u64);
 }
 
 #[test]
-fn a_handler_put_over_it_later_may_chain_to_it_and_it_may_be_installed_again() {
+fn a_later_handler_can_chain_to_ours_after_a_second_install() {
     static OURS: AtomicI32 = AtomicI32::new(0);
     static mut BEFORE: libc::sigaction = unsafe { std::mem::zeroed() };
     extern "C" fn theirs(signal: c_int, info: *mut libc::siginfo_t, at: *mut std::ffi::c_void) {
@@ -250,7 +250,7 @@ fn a_handler_put_over_it_later_may_chain_to_it_and_it_may_be_installed_again() {
         ours(signal, info, at);
     }
     let scene = Scene::new();
-    scene.dies_with_last_words(
+    scene.dies_with_final_beat(
         libc::SIGSEGV,
         || (),
         || {
@@ -267,19 +267,19 @@ fn a_handler_put_over_it_later_may_chain_to_it_and_it_may_be_installed_again() {
 }
 
 #[test]
-fn a_handler_that_was_set_to_the_default_is_installed_again() {
+fn installing_again_replaces_a_default_action() {
     extern "C" fn theirs(_: c_int) {
         unsafe { libc::_exit(97) };
     }
     let scene = Scene::new();
     let before = || _ = unsafe { libc::signal(libc::SIGSEGV, theirs as *const () as usize) };
-    scene.dies_with_last_words(libc::SIGSEGV, before, || {
+    scene.dies_with_final_beat(libc::SIGSEGV, before, || {
         unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
         assert_eq!(scene.install(0), 0);
         read_nowhere();
     });
-    // Where it was ignored since, that is what it goes on to be.
-    let (_, ended) = scene.dies(
+    // A signal that was ignored in the meantime stays ignored.
+    let (_, ended) = scene.run_child(
         0,
         || (),
         || {
@@ -293,9 +293,9 @@ fn a_handler_that_was_set_to_the_default_is_installed_again() {
 }
 
 #[test]
-fn a_sigterm_that_comes_of_input_ends_the_process_too() {
+fn a_sigterm_from_asynchronous_input_ends_the_process() {
     let scene = Scene::new();
-    scene.dies_with_last_words(
+    scene.dies_with_final_beat(
         libc::SIGTERM,
         || (),
         || {
@@ -314,7 +314,7 @@ fn a_sigterm_that_comes_of_input_ends_the_process_too() {
 }
 
 #[test]
-fn what_is_ignored_stays_so() {
+fn ignored_signals_stay_ignored() {
     let scene = Scene::new();
     let ignore = || {
         for signal in SIGNALS {
@@ -326,23 +326,23 @@ fn what_is_ignored_stays_so() {
             unsafe { libc::raise(signal) };
         }
     };
-    let (_, ended) = scene.dies(VARTA_CRASH_SIGTERM, ignore, send);
+    let (_, ended) = scene.run_child(VARTA_CRASH_SIGTERM, ignore, send);
     assert_eq!(ended, Ended::Exited(42));
     assert_eq!(scene.observer.poll(0), None);
     // A fault cannot be ignored.
-    scene.dies_with_last_words(libc::SIGSEGV, ignore, read_nowhere);
+    scene.dies_with_final_beat(libc::SIGSEGV, ignore, read_nowhere);
 }
 
 #[test]
-fn without_the_flag_term_is_nobodys_business() {
+fn sigterm_is_not_handled_without_the_flag() {
     let scene = Scene::new();
-    let (_, ended) = scene.dies(0, || (), || _ = unsafe { libc::raise(libc::SIGTERM) });
+    let (_, ended) = scene.run_child(0, || (), || _ = unsafe { libc::raise(libc::SIGTERM) });
     assert_eq!(ended, Ended::Killed(libc::SIGTERM));
     assert_eq!(scene.observer.poll(0), None);
 }
 
 #[test]
-fn last_words_move_to_the_endpoint_that_was_named_last() {
+fn the_final_beat_goes_to_the_endpoint_installed_last() {
     let (first, second) = (Scene::new(), Scene::new());
     let installs = || {
         assert_eq!((first.install(0), second.install(0), first.install(0)), (0, 0, 0));
@@ -353,49 +353,49 @@ fn last_words_move_to_the_endpoint_that_was_named_last() {
         }
         assert_eq!(std::fs::read_dir("/proc/self/fd").unwrap().count(), descriptors);
     };
-    let (_, ended) = first.dies(0, installs, || {
+    let (_, ended) = first.run_child(0, installs, || {
         assert_eq!(second.install(0), 0);
         unsafe { libc::abort() }
     });
     assert_eq!(ended, Ended::Killed(libc::SIGABRT));
-    assert_eq!(second.words().payload, libc::SIGABRT as u64);
+    assert_eq!(second.final_beat().payload, libc::SIGABRT as u64);
     assert_eq!(first.observer.poll(0), None);
 }
 
 #[test]
-fn an_observer_made_anew_hears_them_and_the_agent_is_no_hindrance() {
+fn a_restarted_observer_receives_the_final_beat_of_a_process_with_an_agent() {
     alone(|| {
         use std::io::{Read, Write};
         use std::os::unix::net::UnixStream;
         let Scene { place, observer } = Scene::new();
         let agent = Agent::connect(&place.socket());
-        let (mut said, mut told) = UnixStream::pair().unwrap();
+        let (mut child_end, mut parent_end) = UnixStream::pair().unwrap();
         let child = Child::start(|| {
             drop(unsafe { ptr::read(&raw const observer) });
             unsafe { libc::signal(libc::SIGABRT, libc::SIG_DFL) };
             let socket = place.socket();
             let code = unsafe { varta_install_crash_handler(socket.as_ptr(), 0) };
             assert_eq!((code.number(), agent.beat(0, 1)), (0, VARTA_SENT));
-            said.write_all(&[1]).unwrap();
-            said.read_exact(&mut [0]).unwrap();
+            child_end.write_all(&[1]).unwrap();
+            child_end.read_exact(&mut [0]).unwrap();
             unsafe { libc::abort() }
         });
-        told.read_exact(&mut [0]).unwrap();
+        parent_end.read_exact(&mut [0]).unwrap();
         drop(observer);
-        let anew = Observer::bind(&place.socket());
-        told.write_all(&[1]).unwrap();
+        let restarted = Observer::bind(&place.socket());
+        parent_end.write_all(&[1]).unwrap();
         assert_eq!(child.ended(), Ended::Killed(libc::SIGABRT));
-        let words = anew.wait(|event| event.nonce == u64::MAX);
-        assert_eq!(words.payload, libc::SIGABRT as u64);
+        let beat = restarted.wait(|event| event.nonce == u64::MAX);
+        assert_eq!(beat.payload, libc::SIGABRT as u64);
     });
 }
 
 #[test]
-fn sealed_last_words_are_told_from_an_overflown_stack_too() {
-    alone(seals_from_an_overflown_stack);
+fn a_sealed_final_beat_is_sent_after_a_stack_overflow() {
+    alone(seal_after_a_stack_overflow);
 }
 
-fn seals_from_an_overflown_stack() {
+fn seal_after_a_stack_overflow() {
     let place = Place::new();
     let key = place.file("key");
     std::fs::write(&key, "07".repeat(32)).unwrap();
@@ -421,8 +421,8 @@ fn seals_from_an_overflown_stack() {
             42
         });
         assert_eq!(child.ended(), Ended::Killed(libc::SIGSEGV));
-        let words = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
+        let beat = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
         drop(observer);
-        assert_eq!((words.payload, words.origin), (11, VARTA_ORIGIN_SECURE_NETWORK));
+        assert_eq!((beat.payload, beat.origin), (11, VARTA_ORIGIN_SECURE_NETWORK));
     }
 }

@@ -1,4 +1,4 @@
-//! Every code that the header names is provoked once.
+//! Every error code in the header occurs in a test.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use crate::observer::options::varta_observer_options;
 use crate::observer::polling::*;
 use crate::observer::*;
 
-/// Those that the whole of another test is about.
+/// The codes that other tests cover.
 const ELSEWHERE: [&str; 8] = [
     "EINVAL",       // nulls, numbers
     "E2BIG",        // sizes
@@ -34,25 +34,25 @@ fn connect(endpoint: &str, flags: u32) -> i32 {
 }
 
 fn bind(endpoint: &str) -> (i32, String) {
-    let mut words = [0_u8; 300];
+    let mut message = [0_u8; 300];
     let mut options: varta_observer_options = init();
-    options.message = words.as_mut_ptr().cast();
-    options.message_size = words.len();
+    options.message = message.as_mut_ptr().cast();
+    options.message_size = message.len();
     let (endpoint, mut observer) = (text(endpoint), ptr::null_mut());
     let code = unsafe {
         varta_observer_bind(&raw mut observer, endpoint.as_ptr(), &raw const options)
     };
     unsafe { varta_observer_close(observer) };
-    let length = words.iter().position(|byte| *byte == 0).unwrap();
-    (code.number(), String::from_utf8_lossy(&words[..length]).into_owned())
+    let length = message.iter().position(|byte| *byte == 0).unwrap();
+    (code.number(), String::from_utf8_lossy(&message[..length]).into_owned())
 }
 
 fn install(endpoint: &str) -> i32 {
     unsafe { varta_install_crash_handler(text(endpoint).as_ptr(), 0) }.number()
 }
 
-/// What the header names, without the minus.
-fn named() -> BTreeSet<String> {
+/// The codes in the header's comments, without the minus sign.
+fn codes_in_header() -> BTreeSet<String> {
     let header = include_str!("../../include/varta.h");
     let mut names = BTreeSet::new();
     for line in header.lines().filter(|line| line.starts_with(" *")) {
@@ -76,11 +76,11 @@ fn named() -> BTreeSet<String> {
 }
 
 #[test]
-fn each_is_provoked() {
-    alone(provoke_each);
+fn every_error_code_in_the_header_can_occur() {
+    alone(provoke_every_error_code);
 }
 
-fn provoke_each() {
+fn provoke_every_error_code() {
     let place = Place::new();
     let path = |name: &str| place.file(name).to_str().unwrap().to_owned();
     let mut provoked: BTreeSet<String> = ELSEWHERE.map(str::to_owned).into();
@@ -93,8 +93,8 @@ fn provoke_each() {
     const NO_FOLLOW: u32 = VARTA_AGENT_NO_FOLLOW;
 
     let nobody = path("nobody.sock");
-    let (code, words) = bind(&path("nowhere/varta.sock"));
-    assert!(words.contains("nowhere does not exist"), "{words}");
+    let (code, message) = bind(&path("nowhere/varta.sock"));
+    assert!(message.contains("nowhere does not exist"), "{message}");
     let sealed = |key: &str| format!("udp+secure://127.0.0.1:9?key-file={key}");
     expect(
         "ENOENT",
@@ -116,13 +116,13 @@ fn provoke_each() {
 
     let file = path("file");
     std::fs::write(&file, "").unwrap();
-    let (code, words) = bind(&file);
-    assert!(words.contains("no socket"), "{words}");
+    let (code, message) = bind(&file);
+    assert!(message.contains("no socket"), "{message}");
     expect("EEXIST", -libc::EEXIST, &[code]);
 
     let simulated = Observer::simulate(&init());
     let bound = Observer::bind(&place.socket());
-    let not_for_it = unsafe {
+    let unsupported = unsafe {
         [
             varta_observer_fd(simulated.0),
             varta_observer_timeout_ms(simulated.0),
@@ -135,7 +135,7 @@ fn provoke_each() {
             crate::simulated::varta_observer_advance(bound.0, 0, 0),
         ]
     };
-    expect("EOPNOTSUPP", -libc::EOPNOTSUPP, &not_for_it.map(|code| code.number()));
+    expect("EOPNOTSUPP", -libc::EOPNOTSUPP, &unsupported.map(|code| code.number()));
 
     let mut frame = unsafe { std::mem::zeroed() };
     let decode = |length| unsafe {
@@ -193,5 +193,5 @@ fn provoke_each() {
     assert_eq!(child.ended(), Ended::Exited(0));
     expect("EINTR", -libc::EINTR, &[]);
 
-    assert_eq!(provoked, named());
+    assert_eq!(provoked, codes_in_header());
 }

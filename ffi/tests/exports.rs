@@ -35,7 +35,7 @@ pub(super) fn names() -> Vec<String> {
 }
 
 #[test]
-fn every_exported_body_is_one_call_of_a_guard() {
+fn every_exported_function_runs_in_a_guard() {
     let bodies = bodies();
     assert!(bodies.len() > 40, "{} exported functions", bodies.len());
     for (name, body) in bodies {
@@ -48,10 +48,7 @@ fn every_exported_body_is_one_call_of_a_guard() {
             || lines[1..lines.len() - 1]
                 .iter()
                 .all(|line| line.is_empty() || line.starts_with("        "));
-        assert!(
-            guarded && ends && between,
-            "{name} does something outside of a guard:\n{body}"
-        );
+        assert!(guarded && ends && between, "{name} runs code outside a guard:\n{body}");
     }
 }
 

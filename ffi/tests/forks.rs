@@ -1,4 +1,4 @@
-//! Forks at any moment: no mark and no lock of another thread outlives one.
+//! Forks at any moment: a child never inherits a lock that another thread held.
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +12,7 @@ use crate::observer::options::{VARTA_OBSERVER_NO_EXITS, varta_observer_options};
 use crate::observer::polling::*;
 use crate::observer::{varta_observer_listen, varta_observer_set_threshold};
 
-/// Beats until one is sent, and answers 0, or what came instead.
+/// Beats until one is sent and returns 0, or a number that tells which error occurred.
 fn beats(agent: &Agent) -> i32 {
     loop {
         match agent.beat(0, 7) {
@@ -23,7 +23,7 @@ fn beats(agent: &Agent) -> i32 {
     }
 }
 
-/// Beats once, into a queue that others keep full, and answers 0 if the kernel was reached.
+/// Beats once into a queue that other threads fill, and returns 0 unless the beat failed.
 fn beats_at_once(agent: &Agent) -> i32 {
     match agent.beat(0, 7) {
         VARTA_SENT | VARTA_DROPPED_KERNEL_QUEUE_FULL => 0,
@@ -32,7 +32,7 @@ fn beats_at_once(agent: &Agent) -> i32 {
 }
 
 #[test]
-fn a_fork_in_the_middle_of_beats_and_connects_leaves_a_child_that_beats() {
+fn a_child_forked_during_beats_and_connects_can_beat() {
     let place = Place::new();
     let mut options: varta_observer_options = init();
     options.flags = VARTA_OBSERVER_NO_EXITS;
@@ -63,7 +63,7 @@ fn a_fork_in_the_middle_of_beats_and_connects_leaves_a_child_that_beats() {
                 observer.poll(1);
             }
         });
-        let _over = AtTheEnd(&over);
+        let _stop = StopOnDrop(&over);
         for fork in 0..200 {
             let child = Child::start(|| {
                 agents.iter().map(beats_at_once).find(|answer| *answer != 0).unwrap_or_else(
@@ -78,24 +78,24 @@ fn a_fork_in_the_middle_of_beats_and_connects_leaves_a_child_that_beats() {
     });
 }
 
-/// Ends the threads also when the test fails.
-struct AtTheEnd<'a>(&'a AtomicBool);
+/// Stops the threads even if the test fails.
+struct StopOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for AtTheEnd<'_> {
+impl Drop for StopOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
 }
 
 #[test]
-fn a_mark_held_at_the_fork_is_nobodys_in_the_child() {
+fn a_lock_held_at_the_fork_is_free_in_the_child() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
     let fork_within = |_: &mut crate::agent::Agent| {
         let child = Child::start(|| {
             let in_child = beats(&agent);
-            // It is held there as anywhere.
+            // A lock works in the child as well.
             let again = unsafe {
                 Handle::with(agent.0.cast(), |_: &mut crate::agent::Agent| Ok(agent.beat(0, 7)))
             };
@@ -114,7 +114,7 @@ fn a_mark_held_at_the_fork_is_nobodys_in_the_child() {
 }
 
 #[test]
-fn a_childs_recovery_is_counted_and_its_closing_leaves_the_parent_alone() {
+fn a_child_counts_the_fork_and_can_close_without_affecting_its_parent() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -133,7 +133,7 @@ fn a_childs_recovery_is_counted_and_its_closing_leaves_the_parent_alone() {
 }
 
 #[test]
-fn an_observer_is_its_parents() {
+fn a_child_cannot_use_its_parents_observer() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let obs = observer.0;

@@ -1,4 +1,4 @@
-//! Observers without sockets, and what becomes of an event on its way to C.
+//! Simulated observers, and the conversion of events to C.
 
 use varta::{Frame, Status};
 
@@ -8,8 +8,8 @@ use crate::event::varta_event;
 use crate::observer::options::varta_observer_options;
 use crate::simulated::*;
 
-/// A good beat of this process and user.
-pub(super) fn feed(observer: &Observer, at_ns: u64, pid: u32, uid: u32) {
+/// Feeds a valid beat of this process and user.
+pub(super) fn feed_beat(observer: &Observer, at_ns: u64, pid: u32, uid: u32) {
     let mut wire = [0; 32];
     Frame::new(Status::Ok, pid, 0, 1, 0).encode(&mut wire);
     let mut datagram: varta_datagram = init();
@@ -21,31 +21,31 @@ pub(super) fn feed(observer: &Observer, at_ns: u64, pid: u32, uid: u32) {
     assert_eq!(code.number(), 0);
 }
 
-fn said(observer: &Observer) -> Vec<varta_event> {
+fn events(observer: &Observer) -> Vec<varta_event> {
     std::iter::from_fn(|| observer.poll(0)).collect()
 }
 
 const SECOND: u64 = 1_000_000_000;
 
 #[test]
-fn a_whole_life_is_told() {
+fn beat_stall_recovery_and_exit_are_reported() {
     let simulated = Observer::simulate(&init());
-    feed(&simulated, SECOND, 42, 0);
-    let [beat] = said(&simulated)[..] else { panic!("one beat") };
+    feed_beat(&simulated, SECOND, 42, 0);
+    let [beat] = events(&simulated)[..] else { panic!("one beat") };
     assert_eq!((beat.kind, beat.agent, beat.pid), (VARTA_EVENT_BEAT, 1, 42));
     assert_eq!(beat.observer_ns, SECOND);
     assert_eq!(unsafe { varta_observer_advance(simulated.0, 3 * SECOND, 0) }.number(), 0);
-    let [stall] = said(&simulated)[..] else { panic!("one stall") };
+    let [stall] = events(&simulated)[..] else { panic!("one stall") };
     assert_eq!((stall.kind, stall.last_ns), (VARTA_EVENT_STALL, SECOND));
-    feed(&simulated, 4 * SECOND, 42, 0);
-    let [back, beat] = said(&simulated)[..] else { panic!("a recovery and a beat") };
+    feed_beat(&simulated, 4 * SECOND, 42, 0);
+    let [back, beat] = events(&simulated)[..] else { panic!("a recovery and a beat") };
     assert_eq!((back.kind, back.duration_ns), (VARTA_EVENT_RECOVERED, 3 * SECOND));
     assert_eq!(beat.kind, VARTA_EVENT_BEAT);
     let exit = |pid| unsafe {
         varta_observer_feed_exit(simulated.0, 5 * SECOND, pid, VARTA_EXIT_SIGNAL, 9).number()
     };
     assert_eq!((exit(43), exit(42), exit(42)), (0, 1, 0));
-    let [exit] = said(&simulated)[..] else { panic!("one exit") };
+    let [exit] = events(&simulated)[..] else { panic!("one exit") };
     assert_eq!(
         (exit.kind, exit.exit_cause, exit.code),
         (VARTA_EVENT_EXIT, VARTA_EXIT_SIGNAL, 9)
@@ -53,46 +53,46 @@ fn a_whole_life_is_told() {
 }
 
 #[test]
-fn pauses_are_told() {
+fn pauses_are_reported() {
     let simulated = Observer::simulate(&init());
     unsafe { varta_observer_feed_late(simulated.0, 5 * SECOND, SECOND) };
     unsafe { varta_observer_feed_suspended(simulated.0, 70 * SECOND, 60 * SECOND) };
     let paused: Vec<_> =
-        said(&simulated).iter().map(|event| (event.kind, event.duration_ns)).collect();
+        events(&simulated).iter().map(|event| (event.kind, event.duration_ns)).collect();
     assert_eq!(paused[0], (VARTA_EVENT_PAUSED, 4 * SECOND));
     assert_eq!(paused[1].0, VARTA_EVENT_PAUSED);
 }
 
 #[test]
-fn damage_is_told_with_what_was_found() {
+fn decode_errors_report_what_was_found() {
     let simulated = Observer::simulate(&init());
     let mut wire = [0; 32];
     Frame::new(Status::Ok, 42, 0, 1, 0).encode(&mut wire);
-    let sent = |wire: &[u8; 32]| {
+    let feed = |wire: &[u8; 32]| {
         let mut datagram: varta_datagram = init();
         datagram.bytes = wire.as_ptr();
         datagram.length = 32;
         datagram.pid = 42;
         unsafe { varta_observer_feed(simulated.0, 0, &raw const datagram) };
-        let [event] = said(&simulated)[..] else { panic!("one event") };
+        let [event] = events(&simulated)[..] else { panic!("one event") };
         event
     };
     wire[28] ^= 1;
-    let event = sent(&wire);
+    let event = feed(&wire);
     assert_eq!((event.kind, event.agent, event.origin), (VARTA_EVENT_DECODE, 0, 0));
     assert_eq!(event.decode_error, VARTA_DECODE_BAD_CRC);
     assert_eq!(event.expected ^ event.found, 1);
     wire[28] ^= 1;
     let other = wire;
     Frame::new(Status::Ok, 43, 0, 1, 0).encode(&mut wire);
-    let event = sent(&wire);
+    let event = feed(&wire);
     assert_eq!(event.kind, VARTA_EVENT_AUTH_FAILURE);
     assert_eq!((event.pid, event.claimed_pid, event.agent), (42, 43, 0));
-    assert_eq!(sent(&other).kind, VARTA_EVENT_BEAT);
+    assert_eq!(feed(&other).kind, VARTA_EVENT_BEAT);
 }
 
 #[test]
-fn the_network_is_told_apart() {
+fn network_senders_have_their_own_origin_and_address() {
     let mut options: varta_observer_options = init();
     let key = [7; 32];
     options.shared_keys = key.as_ptr();
@@ -123,7 +123,7 @@ fn the_network_is_told_apart() {
         datagram.source = source.as_ptr();
         let code = unsafe { varta_observer_feed(simulated.0, 0, &raw const datagram) };
         assert_eq!(code.number(), 0);
-        let [event] = said(&simulated)[..] else { panic!("one event") };
+        let [event] = events(&simulated)[..] else { panic!("one event") };
         assert_eq!((event.origin, event.pid, event.claimed_pid), (origin, 0, 42));
     }
     let mut agents: [crate::observer::agents::varta_agent_info; 2] = [init(); 2];
@@ -137,11 +137,11 @@ fn the_network_is_told_apart() {
 }
 
 #[test]
-fn a_sender_in_another_namespace_has_another_pid_there() {
+fn a_sender_in_another_namespace_is_reported_with_both_pids() {
     use crate::observer::options::VARTA_OBSERVER_NAMESPACES;
     let mut wire = [0; 32];
     Frame::new(Status::Ok, 7, 0, 1, 0).encode(&mut wire);
-    for (flags, said) in [(0, None), (VARTA_OBSERVER_NAMESPACES, Some((4321, 7)))] {
+    for (flags, expected) in [(0, None), (VARTA_OBSERVER_NAMESPACES, Some((4321, 7)))] {
         let mut options: varta_observer_options = init();
         options.flags = flags;
         let simulated = Observer::simulate(&options);
@@ -152,7 +152,7 @@ fn a_sender_in_another_namespace_has_another_pid_there() {
         datagram.pid_namespace = VARTA_NAMESPACE_OTHER;
         let code = unsafe { varta_observer_feed(simulated.0, 0, &raw const datagram) };
         assert_eq!(code.number(), 0);
-        let heard = simulated.poll(0).map(|event| (event.pid, event.claimed_pid));
-        assert_eq!(heard, said);
+        let pids = simulated.poll(0).map(|event| (event.pid, event.claimed_pid));
+        assert_eq!(pids, expected);
     }
 }

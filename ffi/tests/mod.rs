@@ -1,8 +1,8 @@
 //! The exported functions, called as C would call them.
 
-#![allow(clippy::undocumented_unsafe_blocks, reason = "C has no other blocks")]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "every call of a C function is unsafe")]
 #![allow(clippy::multiple_unsafe_ops_per_block, reason = "as above")]
-#![allow(clippy::cast_possible_truncation, reason = "small numbers of the tests' own")]
+#![allow(clippy::cast_possible_truncation, reason = "the tests use small numbers")]
 #![allow(clippy::cast_sign_loss, reason = "as above")]
 
 mod crash;

@@ -18,7 +18,7 @@ use crate::simulated::*;
 
 const INVALID: i32 = -libc::EINVAL;
 
-/// What was called, and answered as it should.
+/// The functions that were called with NULL and returned what they should.
 #[derive(Default)]
 struct Called(BTreeSet<&'static str>);
 
@@ -29,7 +29,7 @@ impl Called {
         self.0.insert(name);
     }
 
-    fn fine(&mut self, name: &'static str) {
+    fn accepts_null(&mut self, name: &'static str) {
         self.0.insert(name);
     }
 }
@@ -41,7 +41,7 @@ macro_rules! refuse {
 }
 
 #[test]
-fn null_is_invalid_where_something_is_needed() {
+fn null_is_invalid_where_a_pointer_is_required() {
     let place = Place::new();
     let socket: CString = place.socket();
     let observer = Observer::bind(&socket);
@@ -113,28 +113,28 @@ fn null_is_invalid_where_something_is_needed() {
         varta_derive_epoch_key(bytes, null(), 2);
     }
 
-    // Where NULL means something.
+    // Functions for which NULL is valid.
     unsafe { varta_close(null_mut()) };
     unsafe { varta_observer_close(null_mut()) };
-    called.fine("varta_close");
-    called.fine("varta_observer_close");
+    called.accepts_null("varta_close");
+    called.accepts_null("varta_observer_close");
     assert_eq!(unsafe { varta_observer_agents(obs, null_mut(), 0) }.number(), 0);
     let mut crc = 1;
     assert_eq!(unsafe { varta_crc32c(&raw mut crc, null(), 0) }.number(), 0);
     assert_eq!(crc, 0);
-    // The default endpoint: nobody is there, or somebody is.
+    // NULL is the default endpoint here, so an invalid flag makes the call fail.
     let code = unsafe { varta_install_crash_handler(null(), 1 << 31) };
     called.refuses("varta_install_crash_handler", code);
 
     let pointers: BTreeSet<_> = super::exports::names()
         .into_iter()
-        .filter(|name| !TAKE_NONE.contains(&name.as_str()))
+        .filter(|name| !WITHOUT_POINTERS.contains(&name.as_str()))
         .collect();
     let called: BTreeSet<_> = called.0.into_iter().map(str::to_owned).collect();
     assert_eq!(called, pointers);
 }
 
-const TAKE_NONE: [&str; 9] = [
+const WITHOUT_POINTERS: [&str; 9] = [
     "varta_version",
     "varta_version_string",
     "varta_abi_version",
@@ -147,7 +147,7 @@ const TAKE_NONE: [&str; 9] = [
 ];
 
 #[test]
-fn nothing_is_written_where_a_call_fails() {
+fn a_failed_call_writes_nothing() {
     let (mut agent, mut observer) = (16 as *mut varta_agent, 16 as *mut varta_observer);
     let none = super::support::text("udp://localhost:1");
     let code = unsafe { varta_connect(&raw mut agent, none.as_ptr(), null()) };

@@ -15,7 +15,7 @@ use crate::simulated::*;
 const INVALID: i32 = -libc::EINVAL;
 
 #[test]
-fn a_status_is_one_of_three() {
+fn only_three_statuses_can_be_sent() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -25,12 +25,12 @@ fn a_status_is_one_of_three() {
     }
     for nonce in 1..=3 {
         let beat = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
-        assert_eq!(beat.nonce, nonce, "a status that is none takes no number");
+        assert_eq!(beat.nonce, nonce, "a refused status used up a nonce");
     }
 }
 
 #[test]
-fn options_are_known_or_refused() {
+fn unknown_options_are_refused() {
     let place = Place::new();
     let socket = place.socket();
     let connect = |change: &dyn Fn(&mut varta_agent_options)| {
@@ -80,7 +80,7 @@ fn options_are_known_or_refused() {
 }
 
 #[test]
-fn polls_and_thresholds_have_a_range() {
+fn timeouts_and_thresholds_out_of_range_are_refused() {
     let simulated = Observer::simulate(&init());
     let mut event = unsafe { std::mem::zeroed() };
     let mut poll =
@@ -92,13 +92,13 @@ fn polls_and_thresholds_have_a_range() {
     assert_eq!(code.number(), INVALID);
     let code = unsafe { varta_observer_set_threshold(simulated.0, 1, 0) };
     assert_eq!(code.number(), INVALID);
-    let mut room = [0_i8; 4].map(|byte| byte as std::ffi::c_char);
-    let code = unsafe { varta_observer_advice(simulated.0, room.as_mut_ptr(), 0) };
+    let mut buffer: [std::ffi::c_char; 4] = [0; 4];
+    let code = unsafe { varta_observer_advice(simulated.0, buffer.as_mut_ptr(), 0) };
     assert_eq!(code.number(), INVALID);
 }
 
 #[test]
-fn what_is_invented_is_checked_too() {
+fn simulated_datagrams_and_exits_are_checked() {
     let simulated = Observer::simulate(&init());
     let feed = |change: &dyn Fn(&mut varta_datagram)| {
         let mut datagram: varta_datagram = init();
@@ -130,7 +130,7 @@ fn what_is_invented_is_checked_too() {
 }
 
 #[test]
-fn frames_are_of_a_version_that_is_known() {
+fn invalid_frames_and_versions_are_refused() {
     let good = varta_frame {
         timestamp: 3,
         nonce: 4,
@@ -163,7 +163,7 @@ fn frames_are_of_a_version_that_is_known() {
 }
 
 #[test]
-fn a_number_without_a_name_is_unknown() {
+fn unknown_numbers_are_named_unknown() {
     for number in 0..=u8::MAX {
         let named = |name: crate::guard::Text| name.words() != "unknown";
         assert_eq!(named(varta_status_name(number)), number < 4);
@@ -179,7 +179,7 @@ fn a_number_without_a_name_is_unknown() {
 }
 
 #[test]
-fn names_are_those_of_rust() {
+fn names_equal_those_in_rust() {
     use ::varta_observer::{Origin, What};
     for status in [0, 1, 2, 3] {
         let rust = varta::Status::from_wire(status).unwrap();
@@ -224,7 +224,7 @@ fn names_are_those_of_rust() {
 }
 
 #[test]
-fn strerror_names_every_code() {
+fn strerror_describes_every_code() {
     use crate::errors::varta_strerror;
     assert_eq!(varta_strerror(0).words(), "no error");
     assert_eq!(varta_strerror(4).words(), "no error");

@@ -1,4 +1,4 @@
-//! A bug in the library is a code, and stays one.
+//! A panic in the library becomes an error code.
 
 use super::support::{Agent, Observer, Place, init};
 use crate::agent::{varta_agent_stats, varta_beat, varta_reconnect};
@@ -9,7 +9,7 @@ use crate::observer::polling::{varta_observer_fd, varta_observer_poll};
 use crate::observer::{self, AnyObserver};
 
 #[test]
-fn a_panic_is_a_code_and_the_handle_answers_so_from_then_on() {
+fn a_panic_returns_a_code_and_so_does_every_later_call() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -31,13 +31,13 @@ fn a_panic_is_a_code_and_the_handle_answers_so_from_then_on() {
     let poll = unsafe { varta_observer_poll(observer.0, &raw mut event, -1) };
     assert_eq!(poll.number(), VARTA_EPANIC);
     assert_eq!(unsafe { varta_observer_fd(observer.0) }.number(), VARTA_EPANIC);
-    // Others go on, and both are closed when they are dropped here.
+    // Other handles still work, and the broken ones can be closed.
     let another = Agent::connect(&place.socket());
     assert_eq!(another.beat(0, 0), 0);
 }
 
 #[test]
-fn a_payload_that_panics_again_is_contained_too() {
+fn a_panic_payload_that_panics_when_dropped_is_caught() {
     struct Twice;
     impl Drop for Twice {
         fn drop(&mut self) {

@@ -1,5 +1,5 @@
-//! Threads on one handle, for a race detector: see `ffi/race`. There is little to assert here;
-//! that nothing raced is for ThreadSanitizer to say.
+//! Threads that use one handle, for ThreadSanitizer, which `ffi/race` runs and which finds the
+//! races.
 
 use std::thread;
 
@@ -21,7 +21,7 @@ fn eight(work: impl Fn(u32) + Sync) {
 }
 
 #[test]
-fn eight_threads_race_for_nothing() {
+fn eight_threads_do_not_race() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -42,10 +42,10 @@ fn eight_threads_race_for_nothing() {
     });
 }
 
-/// The fault that the detector has to find before its word counts.
+/// The race that ThreadSanitizer must find, which shows that it works.
 #[cfg(feature = "faults")]
 #[test]
-#[ignore = "it is a race; ffi/race/run wants it found"]
+#[ignore = "it has a race, which ffi/race/run expects to be found"]
 fn planted() {
     let place = Place::new();
     let _observer = Observer::bind(&place.socket());
@@ -53,10 +53,10 @@ fn planted() {
     eight(|_| _ = unsafe { crate::faults::varta_fault_race(agent.raw()) });
 }
 
-/// The hook of the C side: a panic in the built library.
+/// The panic that C programs also provoke in the built library.
 #[cfg(feature = "faults")]
 #[test]
-fn a_planted_panic_is_contained() {
+fn a_planted_panic_is_caught() {
     let place = Place::new();
     let agent = Agent::connect(&place.socket());
     let code = unsafe { crate::faults::varta_fault_panic(agent.0) };

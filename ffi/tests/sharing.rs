@@ -1,4 +1,4 @@
-//! One handle, and several who use it at once.
+//! One handle that several threads or signal handlers use at once.
 
 use std::collections::BTreeMap;
 use std::ptr;
@@ -16,7 +16,7 @@ use crate::observer::polling::varta_observer_poll;
 const BUSY: i32 = -libc::EBUSY;
 
 #[test]
-fn eight_threads_get_sent_or_drops_or_busy_and_each_beat_is_whole() {
+fn eight_threads_beating_at_once_send_only_whole_frames() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -27,10 +27,10 @@ fn eight_threads_get_sent_or_drops_or_busy_and_each_beat_is_whole() {
             (0..2_000).map(|n| agent.beat(0, thread << 16 | n)).collect::<Vec<_>>()
         };
         let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || beat(n))).collect();
-        // Until all are through, their beats are heard, so that the queue is seldom full.
+        // Polls until all threads are done, so that the queue is seldom full.
         while threads.iter().any(|thread| !thread.is_finished()) {
-            let said = observer.poll(1);
-            assert!(said.is_none_or(|event| event.kind == VARTA_EVENT_BEAT));
+            let event = observer.poll(1);
+            assert!(event.is_none_or(|event| event.kind == VARTA_EVENT_BEAT));
         }
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
@@ -43,7 +43,7 @@ fn eight_threads_get_sent_or_drops_or_busy_and_each_beat_is_whole() {
         assert!(known.contains(answer), "{counted:?}");
     }
     assert!(counted[&VARTA_SENT] > 0);
-    // A frame that two had written would not be one.
+    // A frame that two threads had written would be a decode error.
     while let Some(event) = observer.poll(0) {
         assert_eq!(event.kind, VARTA_EVENT_BEAT);
     }
@@ -51,7 +51,7 @@ fn eight_threads_get_sent_or_drops_or_busy_and_each_beat_is_whole() {
 }
 
 #[test]
-fn the_second_caller_is_told_at_once_and_the_first_is_not_disturbed() {
+fn a_second_call_is_refused_at_once_and_the_first_continues() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -96,7 +96,7 @@ fn a_handle_moves_between_threads() {
 }
 
 #[test]
-fn a_signal_in_the_middle_of_a_call_gets_busy_and_sends_nothing() {
+fn a_beat_from_a_signal_handler_during_a_call_is_refused() {
     static AGENT: AtomicPtr<varta_agent> = AtomicPtr::new(ptr::null_mut());
     static ANSWER: AtomicI32 = AtomicI32::new(i32::MAX);
     extern "C" fn on_signal(_: i32) {
@@ -114,7 +114,7 @@ fn a_signal_in_the_middle_of_a_call_gets_busy_and_sends_nothing() {
     };
     assert_eq!(unsafe { Handle::with(agent.0.cast(), in_the_middle) }, Ok(0));
     assert_eq!(ANSWER.load(Ordering::Relaxed), BUSY);
-    // And between two calls it beats.
+    // Between two calls the handler can beat.
     unsafe { libc::raise(libc::SIGUSR1) };
     unsafe { libc::signal(libc::SIGUSR1, old) };
     assert_eq!(ANSWER.load(Ordering::Relaxed), VARTA_SENT);
@@ -122,20 +122,20 @@ fn a_signal_in_the_middle_of_a_call_gets_busy_and_sends_nothing() {
     assert_eq!(payloads, [1, 77]);
 }
 
-/// Signals that come whenever they come, while the thread they come to beats all the time.
+/// Signals interrupt a thread that beats all the time, at arbitrary moments.
 #[test]
-fn signals_at_any_moment_of_a_beat_are_answered() {
+fn beats_from_signal_handlers_never_fail() {
     static AGENT: AtomicPtr<varta_agent> = AtomicPtr::new(ptr::null_mut());
     static CAUGHT: AtomicU32 = AtomicU32::new(0);
     static INTERRUPTED: AtomicU32 = AtomicU32::new(0);
-    static STRANGE: AtomicI32 = AtomicI32::new(0);
+    static UNEXPECTED: AtomicI32 = AtomicI32::new(0);
     extern "C" fn on_signal(_: i32) {
         let answer = unsafe { varta_beat(AGENT.load(Ordering::Relaxed), 0, 0) }.number();
         CAUGHT.fetch_add(1, Ordering::Relaxed);
         match answer {
             BUSY => _ = INTERRUPTED.fetch_add(1, Ordering::Relaxed),
             VARTA_SENT | VARTA_DROPPED_KERNEL_QUEUE_FULL => {}
-            other => STRANGE.store(other, Ordering::Relaxed),
+            other => UNEXPECTED.store(other, Ordering::Relaxed),
         }
     }
     let place = Place::new();
@@ -146,16 +146,16 @@ fn signals_at_any_moment_of_a_beat_are_answered() {
     let over = AtomicBool::new(false);
     let start = Instant::now();
     thread::scope(|scope| {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let (agent, over) = (&agent, &over);
         scope.spawn(move || {
-            tell.send(unsafe { libc::pthread_self() }).unwrap();
+            sender.send(unsafe { libc::pthread_self() }).unwrap();
             while !over.load(Ordering::Relaxed) {
                 let answer = agent.beat(0, 0);
                 assert!([VARTA_SENT, VARTA_DROPPED_KERNEL_QUEUE_FULL].contains(&answer));
             }
         });
-        let thread = told.recv().unwrap();
+        let thread = receiver.recv().unwrap();
         while INTERRUPTED.load(Ordering::Relaxed) < 20 && start.elapsed() < PATIENCE {
             unsafe { libc::pthread_kill(thread, libc::SIGUSR2) };
             observer.poll(0);
@@ -163,11 +163,11 @@ fn signals_at_any_moment_of_a_beat_are_answered() {
         over.store(true, Ordering::Relaxed);
     });
     unsafe { libc::signal(libc::SIGUSR2, old) };
-    assert_eq!(STRANGE.load(Ordering::Relaxed), 0);
+    assert_eq!(UNEXPECTED.load(Ordering::Relaxed), 0);
     assert!(INTERRUPTED.load(Ordering::Relaxed) >= 20, "{}", CAUGHT.load(Ordering::Relaxed));
 }
 
-/// Debug builds say so and end the program; in a child, so that the tests go on.
+/// Debug builds abort the program, so each misuse runs in a child.
 #[cfg(debug_assertions)]
 #[test]
 fn use_after_close_is_caught() {

@@ -1,4 +1,4 @@
-//! Structs of other headers: smaller, larger, and none at all.
+//! Structs from older and newer headers, and with invalid sizes.
 
 use std::ptr;
 
@@ -14,7 +14,7 @@ use crate::sized::Sized;
 const TOO_BIG: i32 = -libc::E2BIG;
 const INVALID: i32 = -libc::EINVAL;
 
-/// A struct with more behind it, as a newer header would have.
+/// A struct with more fields, as in a newer header.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Newer<T> {
@@ -38,15 +38,15 @@ impl<T: Sized> Newer<T> {
     }
 }
 
-/// Tries a function with every kind of size of the struct it takes.
-fn try_sizes<T: Sized>(call: impl Fn(*mut T) -> i32, fine: impl Fn(i32) -> bool) {
+/// Calls a function with every kind of size for its struct.
+fn try_sizes<T: Sized>(call: impl Fn(*mut T) -> i32, accepted: impl Fn(i32) -> bool) {
     let with = |size: usize, beyond: u64| {
         let mut newer = Newer::<T>::new(beyond);
         newer.set_size(size);
         call((&raw mut newer).cast())
     };
-    for nothing in [0, 1, 2, 3] {
-        assert_eq!(with(nothing, 0), INVALID, "size {nothing}");
+    for tiny in [0, 1, 2, 3] {
+        assert_eq!(with(tiny, 0), INVALID, "size {tiny}");
     }
     for huge in [4097, 1 << 20, usize::try_from(i32::MAX).unwrap(), 0xffff_ffff] {
         assert_eq!(with(huge, 0), TOO_BIG, "size {huge}");
@@ -54,14 +54,14 @@ fn try_sizes<T: Sized>(call: impl Fn(*mut T) -> i32, fine: impl Fn(i32) -> bool)
     let whole = size_of::<T>();
     for older in (4..=whole).chain([whole + 8, whole + 16]) {
         let code = with(older, 0);
-        assert!(fine(code), "size {older}: {code}");
+        assert!(accepted(code), "size {older}: {code}");
     }
     assert_eq!(with(whole + 16, 1), TOO_BIG);
-    assert!(fine(with(whole + 8, 1)), "what lies behind the struct is none of it");
+    assert!(accepted(with(whole + 8, 1)), "bytes after the struct were read");
 }
 
 #[test]
-fn options_and_datagrams_are_taken_from_any_header() {
+fn options_and_datagrams_of_any_size_are_accepted() {
     let place = Place::new();
     let socket = place.socket();
     let mut options: varta_agent_options = init();
@@ -104,7 +104,7 @@ fn options_and_datagrams_are_taken_from_any_header() {
 }
 
 #[test]
-fn results_are_written_as_far_as_the_caller_knows_them() {
+fn results_are_truncated_to_the_callers_struct() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -118,7 +118,7 @@ fn results_are_written_as_far_as_the_caller_knows_them() {
     let agents = |ret| unsafe { varta_observer_agents(observer.0, ret, 1) }.number();
     try_sizes(agents, |code| code == 1);
 
-    // An older struct, and then bytes that are not its own.
+    // An older struct, followed by other data.
     let mut counters = Newer::<varta_observer_counters>::new(0);
     counters.set_size(16);
     counters.known.bad_magic = 77;
@@ -129,13 +129,13 @@ fn results_are_written_as_far_as_the_caller_knows_them() {
 }
 
 #[test]
-fn the_size_of_the_first_is_the_distance_to_the_next() {
+fn the_size_of_the_first_element_is_the_distance_between_elements() {
     let mut options: varta_observer_options = init();
     options.uids = [7].as_ptr();
     options.uid_count = 1;
     let simulated = Observer::simulate(&options);
     for pid in 2..5 {
-        super::invented::feed(&simulated, 0, pid, 7);
+        super::invented::feed_beat(&simulated, 0, pid, 7);
     }
     let mut newer = [Newer::<varta_agent_info>::new(0); 4];
     newer[3].beyond = [5, 5];
@@ -144,7 +144,7 @@ fn the_size_of_the_first_is_the_distance_to_the_next() {
     let pids: Vec<_> = newer.iter().map(|newer| newer.known.pid).collect();
     assert_eq!(pids, [2, 3, 4, 0]);
     assert_eq!(newer[2].size() as usize, size_of::<Newer<varta_agent_info>>());
-    assert_eq!(newer[3].beyond, [5, 5], "nobody has written there");
+    assert_eq!(newer[3].beyond, [5, 5], "an unused element was written");
 
     #[repr(C)]
     #[derive(Clone, Copy)]
@@ -155,8 +155,8 @@ fn the_size_of_the_first_is_the_distance_to_the_next() {
         pid: u32,
         claimed_pid: u32,
     }
-    let nobody = Older { size: 24, flags: 0, agent: 0, pid: 0, claimed_pid: 0 };
-    let mut older = [nobody; 3];
+    let empty = Older { size: 24, flags: 0, agent: 0, pid: 0, claimed_pid: 0 };
+    let mut older = [empty; 3];
     let code = unsafe { varta_observer_agents(simulated.0, older.as_mut_ptr().cast(), 2) };
     assert_eq!(code.number(), 3);
     assert_eq!(older.map(|older| (older.size, older.pid)), [(24, 2), (24, 3), (24, 0)]);

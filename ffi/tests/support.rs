@@ -1,4 +1,4 @@
-//! What the tests share.
+//! Helpers that the tests share.
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
@@ -13,10 +13,10 @@ use crate::observer::options::varta_observer_options;
 use crate::observer::polling::varta_observer_poll;
 use crate::observer::{varta_observer, varta_observer_bind, varta_observer_close};
 
-/// Nothing takes so long; it is only there to end.
+/// How long a test waits before it fails; nothing really takes this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A place for a socket, removed with all that is in it.
+/// A temporary folder for a socket.
 pub(super) struct Place {
     folder: PathBuf,
 }
@@ -57,7 +57,7 @@ pub(super) fn init<T: crate::sized::Sized>() -> T {
     value
 }
 
-/// Options of an observer that calls nobody stalled, nor itself late, on a slow machine.
+/// Options of an observer that reports no stall or pause on a slow machine.
 pub(super) fn patient() -> varta_observer_options {
     let mut options: varta_observer_options = init();
     options.threshold_ns = PATIENCE.as_nanos() as u64;
@@ -123,18 +123,18 @@ impl Observer {
         self.0
     }
 
-    /// The next event; none comes out of one without sockets that has said all.
+    /// The next event, or None if there is none within the timeout.
     pub(super) fn poll(&self, timeout_ms: i32) -> Option<varta_event> {
         let mut event = MaybeUninit::uninit();
         match unsafe { varta_observer_poll(self.0, event.as_mut_ptr(), timeout_ms) }.number() {
             0 => None,
             1 => Some(unsafe { event.assume_init() }),
             -4 => self.poll(timeout_ms),
-            code => panic!("poll answered {code}"),
+            code => panic!("poll returned {code}"),
         }
     }
 
-    /// The first event to come that is wanted.
+    /// Waits for the first event that matches.
     #[track_caller]
     pub(super) fn wait(&self, wanted: impl Fn(&varta_event) -> bool) -> varta_event {
         let start = Instant::now();
@@ -143,7 +143,7 @@ impl Observer {
                 return event;
             }
         }
-        panic!("the event did not come");
+        panic!("no matching event within {PATIENCE:?}");
     }
 }
 
@@ -160,7 +160,7 @@ pub(super) enum Ended {
     Killed(i32),
 }
 
-/// A forked child that runs `run` and exits with what it answers.
+/// A forked child that runs `run` and exits with its result.
 #[derive(Debug)]
 pub(super) struct Child(pub(super) i32);
 
@@ -169,7 +169,7 @@ impl Child {
         match unsafe { libc::fork() } {
             -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
             0 => {
-                // One that hangs is ended by its alarm.
+                // The alarm ends a child that hangs.
                 unsafe { libc::alarm(PATIENCE.as_secs() as u32) };
                 let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
                 unsafe { libc::_exit(ended.unwrap_or(101)) }
@@ -191,8 +191,8 @@ impl Child {
     }
 }
 
-/// Runs a test that needs a socket to be gone when it is closed: in a child of its own, where
-/// no other test forks one that keeps it.
+/// Runs a test that needs a socket to be gone once it is closed. It runs in a child process, so
+/// that no other test can fork a process that keeps the socket open.
 #[track_caller]
 pub(super) fn alone(test: impl FnOnce()) {
     let child = Child::start(|| {

@@ -1,4 +1,4 @@
-//! Both halves together, over real sockets.
+//! Agents and observers together, over real sockets.
 
 use std::ptr;
 use std::thread;
@@ -26,7 +26,7 @@ fn counters(observer: &Observer) -> varta_observer_counters {
 }
 
 #[test]
-fn a_beat_arrives_with_all_it_carries() {
+fn a_beat_arrives_with_all_its_fields() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -51,7 +51,7 @@ fn a_beat_arrives_with_all_it_carries() {
 }
 
 #[test]
-fn silence_of_its_own_threshold_is_a_stall_and_a_beat_a_recovery() {
+fn an_agents_own_threshold_decides_its_stall() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -73,7 +73,7 @@ fn silence_of_its_own_threshold_is_a_stall_and_a_beat_a_recovery() {
 }
 
 #[test]
-fn several_events_come_at_once_and_in_order() {
+fn several_events_are_returned_at_once_and_in_order() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let agent = Agent::connect(&place.socket());
@@ -93,7 +93,7 @@ fn several_events_come_at_once_and_in_order() {
 }
 
 #[test]
-fn a_loop_of_the_hosts_own_is_woken() {
+fn the_callers_event_loop_is_woken() {
     let place = Place::new();
     let mut options = patient();
     options.threshold_ns = 30_000_000;
@@ -112,16 +112,16 @@ fn a_loop_of_the_hosts_own_is_woken() {
     assert_eq!(observer.poll(0).unwrap().kind, VARTA_EVENT_BEAT);
     let timeout = unsafe { varta_observer_timeout_ms(observer.0) }.number();
     assert!((0..=30).contains(&timeout), "{timeout}");
-    // It may wake a few times on the way to a deadline.
+    // It may wake up a few times before the deadline.
     let stall = (0..8).find_map(|_| {
-        assert!(readable(-1), "a stall wakes too");
+        assert!(readable(-1), "a stall did not wake the loop");
         observer.poll(0)
     });
     assert_eq!(stall.unwrap().kind, VARTA_EVENT_STALL);
 }
 
 #[test]
-fn one_observer_listens_at_several_places() {
+fn one_observer_listens_at_several_endpoints() {
     let place = Place::new();
     let observer = Observer::bind(&place.socket());
     let second = text(place.file("second.sock").to_str().unwrap());
@@ -134,7 +134,7 @@ fn one_observer_listens_at_several_places() {
 }
 
 #[test]
-fn an_inherited_socket_is_used_and_left() {
+fn an_inherited_socket_is_used_and_not_removed() {
     use std::os::fd::AsRawFd;
     let place = Place::new();
     let path = place.file("varta.sock");
@@ -151,15 +151,15 @@ fn an_inherited_socket_is_used_and_left() {
     assert_eq!(observer.wait(|event| event.kind == VARTA_EVENT_BEAT).payload, 3);
     drop(observer);
     assert!(path.exists());
-    assert_eq!(agent.beat(0, 3), VARTA_SENT, "the caller's descriptor is open still");
+    assert_eq!(agent.beat(0, 3), VARTA_SENT, "the caller's descriptor was closed");
 }
 
 #[test]
-fn an_agent_may_come_first_and_outlive_its_observer() {
-    alone(comes_first_and_outlives);
+fn an_agent_can_start_before_its_observer_and_outlive_it() {
+    alone(start_before_and_outlive);
 }
 
-fn comes_first_and_outlives() {
+fn start_before_and_outlive() {
     let place = Place::new();
     let agent = Agent::connect(&place.socket());
     assert_eq!(agent.beat(0, 0), VARTA_DROPPED_NO_OBSERVER);
@@ -183,23 +183,23 @@ fn comes_first_and_outlives() {
 }
 
 #[test]
-fn advice_is_a_sentence_cut_to_fit() {
+fn advice_is_truncated_to_fit() {
     let place = Place::new();
     let mut options: varta_observer_options = init();
     options.capacity = 1 << 20;
     options.flags = VARTA_OBSERVER_NO_EXITS;
     let observer = Observer::bind_with(&place.socket(), &options);
-    let mut room = [b'x'; 12];
-    let advice = |room: &mut [u8]| {
-        unsafe { varta_observer_advice(observer.0, room.as_mut_ptr().cast(), room.len()) }
+    let mut buffer = [b'x'; 12];
+    let advice = |buffer: &mut [u8]| {
+        unsafe { varta_observer_advice(observer.0, buffer.as_mut_ptr().cast(), buffer.len()) }
             .number()
     };
-    assert!(advice(&mut room) > 12);
-    assert_eq!(&room, b"the kernel \0");
+    assert!(advice(&mut buffer) > 12);
+    assert_eq!(&buffer, b"the kernel \0");
 }
 
 #[test]
-fn version_numbers_are_those_of_the_package() {
+fn version_numbers_match_the_package() {
     let [major, minor, patch] = [
         env!("CARGO_PKG_VERSION_MAJOR"),
         env!("CARGO_PKG_VERSION_MINOR"),
@@ -213,7 +213,7 @@ fn version_numbers_are_those_of_the_package() {
 }
 
 #[test]
-fn a_state_file_serves_one_observer_at_a_time() {
+fn a_state_file_is_used_by_one_observer_at_a_time() {
     let place = Place::new();
     let state = text(place.file("sessions").to_str().unwrap());
     let mut options = patient();
