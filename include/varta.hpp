@@ -1,5 +1,5 @@
-// varta.hpp: process liveness from C++17, over varta.h, which is the manual: what a function
-// does, when it fails and which threads may call it stands there, under the same name.
+// varta.hpp: process liveness from C++17. It wraps varta.h, which is the manual: it describes what
+// each function does, when it fails and which threads may call it, under the same name.
 //
 //     auto agent = varta::Agent::connect("/run/varta.sock");
 //     agent.beat(varta::Status::ok, 42);
@@ -7,9 +7,9 @@
 //     for (const varta::Event &event : observer.events())
 //         std::cout << event.name() << " of " << event.pid << '\n';
 //
-// What can fail takes a std::error_code last, and says there whether it did; without one it
-// throws a std::system_error, or aborts where exceptions are turned off. Agents and observers
-// are moved, not copied, and close themselves.
+// A function that can fail takes a std::error_code as its last argument, which it sets. Without
+// one it throws a std::system_error, or aborts if exceptions are disabled. Agents and observers
+// can be moved but not copied, and close themselves.
 //
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
@@ -39,7 +39,7 @@ enum class Kind : std::uint8_t {
     beat = 1, stall, recovered, exit, decode, auth_failure, io, paused
 };
 
-// The errors of this library. They compare with std::errc, but for -VARTA_EPANIC, -VARTA_EKEY.
+// The errors of this library. All except -VARTA_EPANIC and -VARTA_EKEY compare with std::errc.
 inline const std::error_category &category() noexcept
 {
     struct Category final : std::error_category {
@@ -50,17 +50,17 @@ inline const std::error_category &category() noexcept
             return {value, value > 4000 ? *this : std::generic_category()};
         }
     };
-    static const Category one;
-    return one;
+    static const Category instance;
+    return instance;
 }
 
-// Where an error goes: into the std::error_code that this is made of, or up, as an exception.
+// How to report an error: in a std::error_code that the caller passed, or as an exception.
 class Errors {
 public:
     Errors() noexcept = default;
     Errors(std::error_code &into) noexcept : into_(&into) {}
 
-    // Passes on what a function of varta.h answered: the error, or else the number, not negative.
+    // Reports the error if a function of varta.h returned one; else returns its number.
     int take(int code, [[maybe_unused]] const char *what) const
     {
         const std::error_code error(code < 0 ? -code : 0, category());
@@ -80,7 +80,7 @@ private:
     std::error_code *into_ = nullptr;
 };
 
-// Times, and how varta.h has them.
+// Durations, and their conversion to the integers of varta.h.
 constexpr milliseconds forever{-1};
 inline auto count(nanoseconds span) noexcept { return static_cast<std::uint64_t>(span.count()); }
 inline int whole(milliseconds timeout) noexcept
@@ -88,7 +88,7 @@ inline int whole(milliseconds timeout) noexcept
     return static_cast<int>(std::clamp<milliseconds::rep>(timeout.count(), INT_MIN, INT_MAX));
 }
 
-// A struct of varta.h that begins with its own size: that is set, and all else is zero.
+// A struct of varta.h that begins with its own size. Sets the size and zeroes everything else.
 template <typename T> struct Sized : T {
     Sized() noexcept : T() { this->size = sizeof(T); }
 };
@@ -99,7 +99,7 @@ struct ObserverOptions : Sized<varta_observer_options> {
     ObserverOptions(std::chrono::duration<Number, Unit> of) noexcept { threshold_ns = count(of); }
 };
 
-// Owns what a function of varta.h has made.
+// Owns a handle of varta.h.
 template <typename T, void (*end)(T *)> class Handle {
 public:
     void close() noexcept { handle_.reset(); }
@@ -107,18 +107,18 @@ public:
     explicit operator bool() const noexcept { return handle_ != nullptr; }
 
 protected:
-    // An error is thrown with the sentence that the library has for it.
-    template <typename Self, typename Make, typename Options, typename... Given>
-    static Self made(Make make, Options &options, Errors errors, Given... given)
+    // An exception carries the library's error message.
+    template <typename Self, typename Make, typename Options, typename... Arguments>
+    static Self construct(Make make, Options &options, Errors errors, Arguments... arguments)
     {
         Self self;
         T *handle = nullptr;
-        char sentence[512] = "";
+        char message[512] = "";
         if (options.message == nullptr) {
-            options.message = sentence;
-            options.message_size = sizeof sentence;
+            options.message = message;
+            options.message_size = sizeof message;
         }
-        const int code = make(&handle, given..., &options);
+        const int code = make(&handle, arguments..., &options);
         self.handle_.reset(handle);
         errors.take(code, options.message);
         return self;
@@ -129,7 +129,7 @@ private:
     std::unique_ptr<T, End> handle_;
 };
 
-// What became of a beat: sent, dropped for a reason that passes by itself, or failed.
+// The outcome of a beat: sent, dropped for a temporary reason, or failed.
 struct Outcome {
     bool sent() const noexcept { return code == VARTA_SENT; }
     bool dropped() const noexcept { return code > 0; }
@@ -147,9 +147,9 @@ public:
     [[nodiscard]] static Agent connect(const char *endpoint = nullptr, AgentOptions options = {},
                                        Errors errors = {})
     {
-        return made<Agent>(varta_connect, options, errors, endpoint);
+        return construct<Agent>(varta_connect, options, errors, endpoint);
     }
-    // Never throws: that nobody listens is no reason to stop working.
+    // Never throws: a missing observer must not stop the work.
     Outcome beat(Status status = Status::ok, std::uint32_t payload = 0) noexcept
     {
         return {varta_beat(get(), static_cast<std::uint8_t>(status), payload)};
@@ -180,11 +180,11 @@ public:
     [[nodiscard]] static Observer bind(const char *endpoint = nullptr,
                                        ObserverOptions options = {}, Errors errors = {})
     {
-        return made<Observer>(varta_observer_bind, options, errors, endpoint);
+        return construct<Observer>(varta_observer_bind, options, errors, endpoint);
     }
     [[nodiscard]] static Observer simulate(ObserverOptions options = {}, Errors errors = {})
     {
-        return made<Observer>(varta_observer_simulate, options, errors);
+        return construct<Observer>(varta_observer_simulate, options, errors);
     }
     void listen(const char *endpoint, Errors errors = {})
     {
@@ -195,25 +195,26 @@ public:
         errors.take(varta_observer_set_threshold(get(), agent, count(threshold)), "set_threshold");
     }
 
-    // The next event, or none within the timeout.
+    // The next event, or std::nullopt if there is none within the timeout.
     [[nodiscard]] std::optional<Event> poll(milliseconds timeout = forever, Errors errors = {})
     {
         Event event;
         const int got = errors.take(varta_observer_poll(get(), &event, whole(timeout)), "poll");
         return got > 0 ? std::optional(event) : std::nullopt;
     }
-    // As many as are there, up to cap; answers how many.
+    // Writes the events that are available, at most cap, and returns their number.
     [[nodiscard]] std::size_t poll_many(Event *ret, std::size_t cap, milliseconds timeout = forever,
                                         Errors errors = {})
     {
         const int code = varta_observer_poll_many(get(), ret, cap, whole(timeout));
         return static_cast<std::size_t>(errors.take(code, "poll_many"));
     }
-    // All from now on, as a range. It ends when none came for the timeout, when a signal has
-    // interrupted the wait, and with an error that goes into a std::error_code.
+    // All events from now on, as a range. It ends when there is no event within the timeout, when
+    // a signal interrupts the wait, and after an error that is stored in a std::error_code.
     [[nodiscard]] inline class Events events(milliseconds timeout = forever, Errors errors = {}) &;
 
-    // For a loop of the caller's own: wait for it, then poll(milliseconds(0)) until nothing comes.
+    // For an event loop: wait for the descriptor, then call poll(milliseconds(0)) until it returns
+    // nothing.
     int fd(Errors errors = {}) const { return errors.take(varta_observer_fd(get()), "fd"); }
     milliseconds timeout(Errors errors = {}) const
     {
@@ -222,13 +223,13 @@ public:
     [[nodiscard]] std::vector<varta_agent_info> agents(Errors errors = {}) const
     {
         std::vector<varta_agent_info> list;
-        std::size_t there = 1;
-        while (list.size() < there) {
-            list.assign(there, Sized<varta_agent_info>());
-            const int code = varta_observer_agents(get(), list.data(), there);
-            there = static_cast<std::size_t>(errors.take(code, "agents"));
+        std::size_t count = 1;
+        while (list.size() < count) {
+            list.assign(count, Sized<varta_agent_info>());
+            const int code = varta_observer_agents(get(), list.data(), count);
+            count = static_cast<std::size_t>(errors.take(code, "agents"));
         }
-        list.resize(there);
+        list.resize(count);
         return list;
     }
     [[nodiscard]] varta_observer_counters stats(Errors errors = {}) const
@@ -238,7 +239,7 @@ public:
         return counters;
     }
 
-    // What a simulated observer is told.
+    // Input of a simulated observer.
     void feed(nanoseconds at, const varta_datagram &d, Errors errors = {})
     {
         errors.take(varta_observer_feed(get(), count(at), &d), "feed");
@@ -260,40 +261,40 @@ public:
     {
         errors.take(varta_observer_advance(get(), count(at), 0), "advance");
     }
-    // The same, when the queue is at its length.
+    // Like advance, while the observer's queue is full.
     void advance_full(nanoseconds at, Errors errors = {})
     {
         errors.take(varta_observer_advance(get(), count(at), VARTA_ADVANCE_FULL), "advance_full");
     }
 };
 
-// A range that is its own iterator, as a std::filesystem::directory_iterator is.
+// A range that is its own iterator, like std::filesystem::directory_iterator.
 class Events {
 public:
     struct End {};
     using value_type = Event;
     using difference_type = std::ptrdiff_t;
-    Events(Observer &of, milliseconds timeout, Errors errors) noexcept
-        : of_(&of), timeout_(timeout), errors_(errors) {}
+    Events(Observer &observer, milliseconds timeout, Errors errors) noexcept
+        : observer_(&observer), timeout_(timeout), errors_(errors) {}
     Events &begin() { return ++*this; }
     End end() const noexcept { return {}; }
-    const Event &operator*() const noexcept { return *now_; }
-    bool operator==(End) const noexcept { return !now_; }
-    bool operator!=(End) const noexcept { return now_.has_value(); }
+    const Event &operator*() const noexcept { return *current_; }
+    bool operator==(End) const noexcept { return !current_; }
+    bool operator!=(End) const noexcept { return current_.has_value(); }
     void operator++(int) { ++*this; }
     Events &operator++()
     {
         std::error_code error;
-        now_ = of_->poll(timeout_, error);
+        current_ = observer_->poll(timeout_, error);
         errors_.take(error == std::errc::interrupted ? 0 : -error.value(), "poll");
         return *this;
     }
 
 private:
-    Observer *of_;
+    Observer *observer_;
     milliseconds timeout_;
     Errors errors_;
-    std::optional<Event> now_;
+    std::optional<Event> current_;
 };
 
 Events Observer::events(milliseconds timeout, Errors errors) & { return {*this, timeout, errors}; }

@@ -1,6 +1,6 @@
-// varta_codec.hpp: the codec of varta.h from C++17, for those who write a peer of their own, or
-// tell a simulated observer of frames. Each function has the name that it has in varta.h, the
-// manual, and answers with what is written there; errors go where those of varta.hpp go.
+// varta_codec.hpp: the codec of varta.h from C++17, to write your own peer or to feed frames to a
+// simulated observer. Each function is documented in varta.h under the same name. It returns what
+// that function writes to ret, and reports errors as the functions of varta.hpp do.
 //
 //     const varta::Wire wire = varta::frame_encode(frame);
 //     const varta::Key key = varta::derive_agent_key(master, pid);
@@ -23,12 +23,12 @@ using Key = std::array<std::uint8_t, VARTA_KEY_BYTES>;
 using Salt = std::array<std::uint8_t, 16>;
 using Prefix = std::array<std::uint8_t, 8>;
 
-// What a function of varta.h writes to its first pointer.
-template <typename Array, typename Function, typename... Given>
-Array written(Function function, const char *name, Errors errors, Given... given)
+// Calls a function of varta.h and returns what it writes to its first pointer.
+template <typename Array, typename Function, typename... Arguments>
+Array written(Function function, const char *name, Errors errors, Arguments... arguments)
 {
     Array array{};
-    errors.take(function(array.data(), given...), name);
+    errors.take(function(array.data(), arguments...), name);
     return array;
 }
 
@@ -37,7 +37,7 @@ Array written(Function function, const char *name, Errors errors, Given... given
     return written<Wire>(varta_frame_encode, "frame_encode", errors, &frame);
 }
 
-// 0 if it is a frame; else what is wrong with it, VARTA_DECODE_.
+// Returns 0 if the frame is valid, else a VARTA_DECODE_ number.
 [[nodiscard]] inline int frame_decode(varta_frame &ret, const std::uint8_t *wire,
                                       std::size_t length, std::uint8_t version = 2,
                                       Errors errors = {})

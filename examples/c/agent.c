@@ -1,4 +1,4 @@
-/* The least an agent does: connect, and beat from the loop that does the work. */
+/* A minimal agent: connect, and beat from the loop that does the work. */
 
 #include <stdio.h>
 #include <varta.h>

@@ -1,5 +1,5 @@
-/* An agent that says how it is, with a number of its own: here, how long its queue is. It
- * looks at what becomes of its beats, and has its last words said if it crashes. */
+/* An agent that sends its status and a number of its own, here the length of its queue. It checks
+ * the outcome of its beats, and sends a final beat if it crashes. */
 
 #include <stdio.h>
 #include <varta.h>
@@ -24,10 +24,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", why);
         return 1;
     }
-    /* This needs an observer that is there; the agent alone would wait for one. */
+    /* This fails if no observer is bound yet; an agent can start before its observer. */
     int err = varta_install_crash_handler(endpoint, VARTA_CRASH_SIGTERM);
     if (err < 0)
-        fprintf(stderr, "last words will not be heard: %s\n", varta_strerror(err));
+        fprintf(stderr, "no crash handler: %s\n", varta_strerror(err));
 
     for (uint32_t queued = 0; queued <= 100; queued += 20) {
         int outcome = varta_beat(agent, status_of(queued), queued);

@@ -1,4 +1,4 @@
-/* An observer that blocks in poll. A signal ends the wait, and the program. */
+/* An observer that blocks in poll. A signal interrupts the wait and ends the program. */
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,10 +8,10 @@
 
 static void end(int signal)
 {
-    (void)signal; /* that it interrupts the wait is enough */
+    (void)signal; /* interrupting the wait is enough */
 }
 
-static void say(const varta_event *event)
+static void print(const varta_event *event)
 {
     printf("%.1f s: pid %" PRIu32 ": %s", (double)event->observer_ns / 1e9, event->pid,
            varta_event_name(event->kind));
@@ -51,7 +51,7 @@ int main(int argc, char **argv)
     int got;
     while ((got = varta_observer_poll(observer, &event, -1)) >= 0)
         if (got > 0)
-            say(&event);
+            print(&event);
     if (got != -EINTR)
         fprintf(stderr, "cannot poll: %s\n", varta_strerror(got));
     varta_observer_close(observer);

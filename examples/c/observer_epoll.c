@@ -1,5 +1,5 @@
-/* An observer in an epoll loop, beside a signalfd: its descriptor is readable whenever it has
- * something to say, a stall included. */
+/* An observer in an epoll loop, next to a signalfd. Its descriptor is readable whenever it has an
+ * event, including a stall. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@ static int add(int loop, int fd)
     return epoll_ctl(loop, EPOLL_CTL_ADD, fd, &wanted);
 }
 
-/* All that is to be said now; what comes later makes the descriptor readable again. */
-static int say_all(varta_observer *observer)
+/* Prints the events so far; later ones make the descriptor readable again. */
+static int print_all(varta_observer *observer)
 {
     varta_event events[64];
     int got;
@@ -44,7 +44,7 @@ int main(int argc, char **argv)
     int signals = signalfd(-1, &ends, SFD_CLOEXEC);
     int loop = epoll_create1(EPOLL_CLOEXEC);
     if (add(loop, signals) < 0 || add(loop, varta_observer_fd(observer)) < 0) {
-        perror("no loop");
+        perror("cannot set up the event loop");
         return 1;
     }
     for (;;) {
@@ -53,7 +53,7 @@ int main(int argc, char **argv)
             continue;
         if (ready.data.fd == signals)
             break;
-        err = say_all(observer);
+        err = print_all(observer);
         if (err < 0) {
             fprintf(stderr, "cannot poll: %s\n", varta_strerror(err));
             break;

@@ -1,4 +1,4 @@
-/* An observer in a libuv loop, as any other descriptor. */
+/* An observer in a libuv loop, like any other descriptor. */
 
 #include <signal.h>
 #include <stdio.h>
@@ -50,12 +50,12 @@ int main(int argc, char **argv)
         uv_poll_start(&watch, UV_READABLE, on_readable) < 0 ||
         uv_signal_init(loop, &terminated) < 0 ||
         uv_signal_start(&terminated, on_signal, SIGTERM) < 0) {
-        fprintf(stderr, "no loop\n");
+        fprintf(stderr, "cannot set up the event loop\n");
         return 1;
     }
     uv_run(loop, UV_RUN_DEFAULT);
 
-    /* libuv lets go of the descriptor before the observer closes it. */
+    /* libuv must release the descriptor before the observer closes it. */
     uv_walk(loop, close_it, NULL);
     uv_run(loop, UV_RUN_DEFAULT);
     uv_loop_close(loop);

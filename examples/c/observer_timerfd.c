@@ -1,4 +1,4 @@
-/* An observer in a plain poll loop, beside a timer that lists the agents once in a while. */
+/* An observer in a plain poll loop, next to a timer that lists the agents at intervals. */
 
 #include <errno.h>
 #include <poll.h>
@@ -17,14 +17,14 @@ static void list(varta_observer *observer)
 {
     varta_agent_info agents[16];
     agents[0] = (varta_agent_info)VARTA_AGENT_INFO_INIT;
-    int there = varta_observer_agents(observer, agents, 16);
-    for (int i = 0; i < there && i < 16; i++)
+    int count = varta_observer_agents(observer, agents, 16);
+    for (int i = 0; i < count && i < 16; i++)
         printf("%s (pid %u): %s, %llu beats\n", agents[i].name, (unsigned)agents[i].pid,
                varta_status_name(agents[i].status), (unsigned long long)agents[i].beats);
     fflush(stdout);
 }
 
-static int say_all(varta_observer *observer)
+static int print_all(varta_observer *observer)
 {
     varta_event event;
     int got;
@@ -46,11 +46,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "no observer: %s\n", varta_strerror(err));
         return 1;
     }
-    struct itimerspec often = {.it_interval = {.tv_nsec = 100000000},
-                               .it_value = {.tv_nsec = 100000000}};
+    struct itimerspec interval = {.it_interval = {.tv_nsec = 100000000},
+                                  .it_value = {.tv_nsec = 100000000}};
     int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-    if (timer < 0 || timerfd_settime(timer, 0, &often, NULL) < 0) {
-        perror("no timer");
+    if (timer < 0 || timerfd_settime(timer, 0, &interval, NULL) < 0) {
+        perror("cannot set up the timer");
         return 1;
     }
     struct pollfd watched[2] = {{.fd = timer, .events = POLLIN},
@@ -60,7 +60,7 @@ int main(int argc, char **argv)
         if ((watched[0].revents & POLLIN) && read(timer, &ticks, sizeof ticks) > 0)
             list(observer);
         if (watched[1].revents & POLLIN)
-            err = say_all(observer);
+            err = print_all(observer);
     }
     close(timer);
     varta_observer_close(observer);

@@ -1,6 +1,6 @@
-/* A server that forks its workers before it serves, as many do. The agent is made once, in the
- * parent; in each worker its first beat notices the fork, makes a session of its own and counts
- * from 1. The observer sees each worker as an agent, and how it ends. */
+/* A server that forks its workers before it serves. The parent makes the agent once. In each
+ * worker, the first beat detects the fork, opens a session of its own and counts from 1. The
+ * observer reports each worker as an agent, and how it ends. */
 
 #include <stdio.h>
 #include <sys/wait.h>
@@ -12,7 +12,7 @@ enum { WORKERS = 3, REQUESTS = 5 };
 static int serve(varta_agent *agent, int worker)
 {
     for (uint32_t request = 1; request <= REQUESTS; request++) {
-        usleep(50000); /* for this: answer the request */
+        usleep(50000); /* answer the request here */
         if (varta_beat(agent, VARTA_STATUS_OK, request) < 0)
             return 1;
     }
@@ -33,7 +33,7 @@ int main(int argc, char **argv)
     for (int worker = 0; worker < WORKERS; worker++) {
         pid_t pid = fork();
         if (pid < 0) {
-            perror("no worker");
+            perror("cannot fork");
             return 1;
         }
         if (pid == 0)

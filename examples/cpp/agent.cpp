@@ -1,4 +1,4 @@
-// The least an agent does. Connecting may fail, and throws; a beat never does.
+// A minimal agent. connect throws if it fails; beat never throws.
 
 #include <cstdio>
 #include <exception>

@@ -1,4 +1,4 @@
-// An observer as a range of events. A signal ends the wait, and so the range.
+// An observer as a range of events. A signal interrupts the wait, which ends the range.
 
 #include <chrono>
 #include <csignal>

@@ -1,5 +1,5 @@
-// A worker that owns its agent: it beats for as long as it works, moves with it, and ends it
-// when it ends. Errors are codes here, not exceptions.
+// A worker that owns its agent: the agent moves with the worker and closes when the worker ends.
+// This example uses error codes rather than exceptions.
 
 #include <chrono>
 #include <iostream>
@@ -15,7 +15,7 @@ public:
 
     void work()
     {
-        std::this_thread::sleep_for(std::chrono::milliseconds(10)); // for this: the work
+        std::this_thread::sleep_for(std::chrono::milliseconds(10)); // the real work goes here
         ++done_;
         const varta::Outcome outcome = agent_.beat(varta::Status::ok, done_);
         if (outcome.failed())

@@ -88,9 +88,9 @@ class Examples(unittest.TestCase):
     def test_an_agent_without_an_observer_says_so(self) -> None:
         programs = by_pkg_config(static=False)
         with folder() as place:
-            said = run(programs / "agent_status", f"{place}/nobody")
-            self.assertIn("last words will not be heard", said)
-            self.assertIn("no observer", said)
+            output = run(programs / "agent_status", f"{place}/nobody")
+            self.assertIn("no crash handler", output)
+            self.assertIn("no observer", output)
 
 
 if __name__ == "__main__":
