@@ -1,6 +1,6 @@
 /*
- * The codec that the vectors are checked with: as it is in varta.h, or by way of varta_codec.hpp.
- * Each function is that of varta.h without its prefix.
+ * The codec to check the vectors with: varta.h itself, or varta_codec.hpp. Each function has the
+ * name of one in varta.h, without the prefix.
  */
 #ifndef CODEC_H
 #define CODEC_H
@@ -22,7 +22,7 @@ struct codec {
     int (*frame_open_from)(uint8_t *ret, const uint8_t *key, const uint8_t *wire, size_t length);
 };
 
-/* Made by C and by C++. */
+/* Defined by both the C and the C++ runner. */
 extern const struct codec codec;
 
 #endif

@@ -74,7 +74,7 @@ static const char *value(struct record *record, const char *name, bool is_text)
         field->was_read = true;
     if (field != NULL && field->is_text == is_text)
         return field->value;
-    fail(name, is_text ? "a text" : "a number", field == NULL ? "nothing" : field->value);
+    fail(name, is_text ? "a string" : "a number", field == NULL ? "nothing" : field->value);
     return "";
 }
 
@@ -124,7 +124,7 @@ static int digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Of hex that ends at a comma or with the text. */
+/* Decodes hex up to a comma or the end. */
 static size_t from_hex(const char *name, const char *hex, uint8_t *ret, size_t room)
 {
     size_t length = strcspn(hex, ",");
@@ -184,7 +184,7 @@ size_t arrays(struct record *record, const char *name, uint8_t *ret, size_t leng
         rest += *rest == ',';
     }
     if (*rest != '\0')
-        fail(name, "fewer texts", rest);
+        fail(name, "fewer strings", rest);
     return count;
 }
 

@@ -1,10 +1,10 @@
 /*
- * A record: one line, a word and then fields, as conformance/c/run writes them. "name=value" is
- * a number, true or false, or a list of numbers; "name:value" is a text or a list of texts.
- * Lists have commas; what is null is left out.
+ * A record is one line: a word, and then fields, as conformance/c/run writes them. "name=value"
+ * is a number, true or false, or a list of numbers; "name:value" is a string or a list of
+ * strings. Commas separate the items of a list. Fields that are null are left out.
  *
- * The first thing wrong with what is being checked is kept as the failure, and after it nothing
- * counts, so that those who read fields need not look whether they were there.
+ * Only the first failure is kept, so a caller that reads several fields need not check after
+ * each one.
  */
 #ifndef RECORD_H
 #define RECORD_H
@@ -38,11 +38,11 @@ uint64_t number(struct record *record, const char *name, uint64_t most);
 int32_t signed_number(struct record *record, const char *name);
 bool truth(struct record *record, const char *name);
 
-/* How many bytes there are; they are written as far as there is room for them. */
+/* Returns the number of bytes, and writes as many as there is room for. */
 size_t bytes(struct record *record, const char *name, uint8_t *ret, size_t room);
 void exactly(struct record *record, const char *name, uint8_t *ret, size_t length);
 
-/* Lists; how many there are, at most room. */
+/* Read a list and return the number of its items, at most room. */
 size_t numbers(struct record *record, const char *name, uint32_t *ret, size_t room);
 size_t arrays(struct record *record, const char *name, uint8_t *ret, size_t length, size_t room);
 
@@ -51,7 +51,7 @@ void nothing_else(const struct record *record);
 
 void fail(const char *what, const char *expected, const char *got);
 bool failed(void);
-/* The failure, or NULL; from then on there is none. */
+/* Returns the failure, or NULL, and clears it. */
 const char *take_failure(void);
 
 void same_text(const char *what, const char *expected, const char *got);

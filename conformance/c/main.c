@@ -1,6 +1,6 @@
 /*
- * Checks the vectors and stories that conformance/c/run writes to its input, and answers each
- * with one line: "passed", "skipped", or "failed" and why.
+ * Checks the vectors and stories that conformance/c/run writes to standard input, and prints one
+ * line for each: "passed", "skipped", or "failed" and the reason.
  */
 
 #include <stdio.h>
@@ -26,15 +26,15 @@ static void check(struct record *vector)
         printf("skipped\n");
 }
 
-/* Tells a story to its end; says the step at which it went wrong. */
-static void tell(struct record *record)
+/* Runs a whole story, and reports the step at which it failed. */
+static void run_story(struct record *record)
 {
     char why[8192] = "";
     int step = -1;
     while (record_read(record, stdin) && strcmp(record->word, "end") != 0) {
         if (why[0] != '\0')
             continue;
-        /* What is left over when the next step comes belongs to the one before it. */
+        /* Events that are left over when the next step begins belong to the previous step. */
         bool next = strcmp(record->word, "step") == 0;
         story_record(record);
         const char *failure = take_failure();
@@ -50,7 +50,7 @@ int main(void)
     static struct record record;
     while (record_read(&record, stdin)) {
         if (strcmp(record.word, "story") == 0)
-            tell(&record);
+            run_story(&record);
         else
             check(&record);
     }

@@ -1,4 +1,4 @@
-/* What a story tells, as varta.h has it. */
+/* Converts the parts of a story to varta.h's structs, and compares events and counters. */
 
 #include <string.h>
 
@@ -9,23 +9,23 @@ static uint8_t shared_keys[16 * VARTA_KEY_BYTES];
 static uint8_t master_key[VARTA_KEY_BYTES];
 static uint8_t datagram[65536];
 
-/* The namespace of a process holds until another is said. */
+/* The namespace of a process is kept until a step sets another. */
 static struct {
     uint32_t pid;
-    uint32_t where;
+    uint32_t pid_namespace;
 } namespaces[256];
 static size_t namespace_count;
 
 static const char *const STATUSES[] = {"ok", "degraded", "critical", "stall"};
 
-/* A number that must be there if its field is, and is not the default. */
+/* An optional number. It must not be 0, which means the default in C. */
 static uint64_t setting(struct record *config, const char *name, uint64_t most)
 {
     if (!has(config, name))
         return 0;
     uint64_t read = number(config, name, most);
     if (read == 0)
-        fail(name, "more than 0, which in C is the default", "0");
+        fail(name, "more than 0, which means the default in C", "0");
     return read;
 }
 
@@ -57,7 +57,7 @@ varta_observer_options options_of(struct record *config)
         exactly(config, "master_key_hex", master_key, sizeof master_key);
         options.master_key = master_key;
     }
-    /* A list, or "any". */
+    /* uids is a list or "any". */
     for (size_t i = 0; i < config->count; i++)
         if (strcmp(config->fields[i].name, "uids") == 0 && config->fields[i].is_text) {
             same_text("uids", "any", text(config, "uids"));
@@ -71,7 +71,7 @@ varta_observer_options options_of(struct record *config)
     return options;
 }
 
-static uint32_t place_of(const char *word, const char *const *words, uint32_t count)
+static uint32_t index_of(const char *word, const char *const *words, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++)
         if (strcmp(word, words[i]) == 0)
@@ -87,16 +87,16 @@ static uint32_t namespace_of(struct record *step, uint32_t pid)
     while (place < namespace_count && namespaces[place].pid != pid)
         place++;
     if (has(step, "sender.namespace")) {
-        uint32_t where = place_of(text(step, "sender.namespace"), words, 3);
+        uint32_t pid_namespace = index_of(text(step, "sender.namespace"), words, 3);
         if (place == sizeof namespaces / sizeof namespaces[0]) {
             fail("sender.namespace", "fewer processes", "another");
-            return where;
+            return pid_namespace;
         }
         namespaces[place].pid = pid;
-        namespaces[place].where = where;
+        namespaces[place].pid_namespace = pid_namespace;
         namespace_count += place == namespace_count;
     }
-    return place < namespace_count ? namespaces[place].where : VARTA_NAMESPACE_SAME;
+    return place < namespace_count ? namespaces[place].pid_namespace : VARTA_NAMESPACE_SAME;
 }
 
 varta_datagram datagram_of(struct record *step)
@@ -105,8 +105,8 @@ varta_datagram datagram_of(struct record *step)
     varta_datagram d = VARTA_DATAGRAM_INIT;
     d.bytes = datagram;
     d.length = bytes(step, "hex", datagram, sizeof datagram);
-    d.listener = place_of(text(step, "listener"), listeners, 3);
-    /* The listeners are in the order of the senders that they hear. */
+    d.listener = index_of(text(step, "listener"), listeners, 3);
+    /* The listeners have the same order as the kinds of senders. */
     d.sender = d.listener;
     d.flags |= flag(step, "truncated", true, VARTA_DATAGRAM_TRUNCATED);
     d.flags |= flag(step, "control_truncated", true, VARTA_DATAGRAM_CONTROL_TRUNCATED);
@@ -137,89 +137,89 @@ uint8_t cause_of(struct record *step, int32_t *code)
     return VARTA_EXIT_UNKNOWN;
 }
 
-static void same_field(struct record *expected, const char *name, uint64_t said)
+static void same_field(struct record *expected, const char *name, uint64_t actual)
 {
     uint64_t wanted = number(expected, name, UINT64_MAX);
     if (!failed())
-        same_number(name, wanted, said);
+        same_number(name, wanted, actual);
 }
 
-static void same_word(struct record *expected, const char *name, const char *said)
+static void same_word(struct record *expected, const char *name, const char *actual)
 {
     const char *wanted = text(expected, name);
     if (!failed())
-        same_text(name, wanted, said);
+        same_text(name, wanted, actual);
 }
 
-static void same_code(const char *name, int32_t wanted, int32_t said)
+static void same_code(const char *name, int32_t wanted, int32_t actual)
 {
     char expected[16], got[16];
     snprintf(expected, sizeof expected, "%ld", (long)wanted);
-    snprintf(got, sizeof got, "%ld", (long)said);
+    snprintf(got, sizeof got, "%ld", (long)actual);
     same_text(name, expected, got);
 }
 
-static void same_end(struct record *expected, const varta_event *said)
+static void same_end(struct record *expected, const varta_event *event)
 {
     int32_t code;
-    same_word(expected, "last_status", varta_status_name(said->status));
-    same_number("cause", cause_of(expected, &code), said->exit_cause);
-    same_code("code", code, said->code);
+    same_word(expected, "last_status", varta_status_name(event->status));
+    same_number("cause", cause_of(expected, &code), event->exit_cause);
+    same_code("code", code, event->code);
 }
 
-void same_event(struct record *expected, const varta_event *said)
+void same_event(struct record *expected, const varta_event *event)
 {
     static const char *const decode_errors[] = {"BadMagic",    "BadVersion", "BadCrc",
                                                 "BadStatus",   "StallOnWire", "BadPid",
                                                 "BadTimestamp", "BadNonce"};
     (void)number(expected, "step", UINT64_MAX);
-    same_word(expected, "kind", varta_event_name(said->kind));
-    same_field(expected, "observer_ns", said->observer_ns);
-    if (said->agent != 0) {
-        same_field(expected, "agent", said->agent);
-        same_field(expected, "pid", said->pid);
-        same_field(expected, "claimed_pid", said->claimed_pid);
-        same_word(expected, "origin", varta_origin_name(said->origin));
+    same_word(expected, "kind", varta_event_name(event->kind));
+    same_field(expected, "observer_ns", event->observer_ns);
+    if (event->agent != 0) {
+        same_field(expected, "agent", event->agent);
+        same_field(expected, "pid", event->pid);
+        same_field(expected, "claimed_pid", event->claimed_pid);
+        same_word(expected, "origin", varta_origin_name(event->origin));
     }
-    switch (said->kind) {
+    switch (event->kind) {
     case VARTA_EVENT_BEAT:
-        same_word(expected, "status", said->status < 4 ? STATUSES[said->status] : "unknown");
-        same_field(expected, "payload", said->payload);
-        same_field(expected, "nonce", said->nonce);
-        same_field(expected, "missed", said->missed);
+        same_word(expected, "status", event->status < 4 ? STATUSES[event->status] : "unknown");
+        same_field(expected, "payload", event->payload);
+        same_field(expected, "nonce", event->nonce);
+        same_field(expected, "missed", event->missed);
         break;
     case VARTA_EVENT_STALL:
-        same_field(expected, "last_nonce", said->nonce);
-        same_field(expected, "last_ns", said->last_ns);
-        same_number("deaf", flag(expected, "deaf", true, VARTA_EVENT_DEAF), said->decode_error);
+        same_field(expected, "last_nonce", event->nonce);
+        same_field(expected, "last_ns", event->last_ns);
+        same_number("deaf", flag(expected, "deaf", true, VARTA_EVENT_DEAF), event->decode_error);
         break;
     case VARTA_EVENT_RECOVERED:
-        same_field(expected, "silent_ns", said->duration_ns);
+        same_field(expected, "silent_ns", event->duration_ns);
         break;
     case VARTA_EVENT_EXIT:
-        same_end(expected, said);
+        same_end(expected, event);
         break;
     case VARTA_EVENT_DECODE:
-        same_word(expected, "error", varta_decode_error_name(said->decode_error));
-        same_number("decode_error", said->decode_error,
-                    1 + place_of(text(expected, "error"), decode_errors, 8));
+        same_word(expected, "error", varta_decode_error_name(event->decode_error));
+        same_number("decode_error", event->decode_error,
+                    1 + index_of(text(expected, "error"), decode_errors, 8));
         break;
     case VARTA_EVENT_AUTH_FAILURE:
-        same_field(expected, "claimed_pid", said->claimed_pid);
-        same_field(expected, "true_pid", said->pid);
+        same_field(expected, "claimed_pid", event->claimed_pid);
+        same_field(expected, "true_pid", event->pid);
         break;
     case VARTA_EVENT_PAUSED:
-        same_field(expected, "ns", said->duration_ns);
+        same_field(expected, "ns", event->duration_ns);
         break;
     default:
-        fail("event", "a kind that stories have", varta_event_name(said->kind));
+        fail("event", "a kind that stories have", varta_event_name(event->kind));
     }
     nothing_else(expected);
 }
 
-void nothing_more(const varta_event *said)
+void nothing_more(const varta_event *event)
 {
-    fail("events", "nothing more", varta_event_name(said->kind));
+    fail("events", "nothing more", varta_event_name(event->kind));
 }
 
 void same_counters(struct record *expected, const varta_observer_counters *c)

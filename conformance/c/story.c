@@ -1,4 +1,4 @@
-/* Stories, told to a simulated observer of varta.h. */
+/* Runs stories through a simulated observer of varta.h. */
 
 #include "story.h"
 
@@ -7,13 +7,13 @@
 
 static varta_observer *observer;
 
-static void worked(const char *what, int code)
+static void expect_success(const char *what, int code)
 {
     if (code < 0)
         fail(what, "no error", varta_strerror(code));
 }
 
-static void take(struct record *step)
+static void run_step(struct record *step)
 {
     uint64_t at = number(step, "at_ns", UINT64_MAX);
     const char *op = text(step, "op");
@@ -37,22 +37,22 @@ static void take(struct record *step)
     } else if (strcmp(op, "set_threshold") == 0) {
         uint64_t agent = number(step, "agent", UINT64_MAX);
         code = varta_observer_set_threshold(observer, agent, number(step, "ns", UINT64_MAX));
-        /* A story may speak of an agent that is gone. */
+        /* A story may name an agent that is gone. */
         code = code == -ESRCH ? 0 : code;
     } else {
         fail("op", "one of those in the README", op);
     }
-    worked(op, code);
+    expect_success(op, code);
     nothing_else(step);
 }
 
-static void all_is_said(void)
+static void expect_no_more_events(void)
 {
-    varta_event said;
-    int got = varta_observer_poll(observer, &said, 0);
-    worked("poll", got);
+    varta_event event;
+    int got = varta_observer_poll(observer, &event, 0);
+    expect_success("poll", got);
     if (got > 0)
-        nothing_more(&said);
+        nothing_more(&event);
 }
 
 void story_record(struct record *record)
@@ -61,22 +61,22 @@ void story_record(struct record *record)
         varta_observer_close(observer);
         observer = NULL;
         varta_observer_options options = options_of(record);
-        worked("config", varta_observer_simulate(&observer, &options));
+        expect_success("config", varta_observer_simulate(&observer, &options));
     } else if (strcmp(record->word, "step") == 0) {
-        all_is_said();
-        take(record);
+        expect_no_more_events();
+        run_step(record);
     } else if (strcmp(record->word, "event") == 0) {
-        varta_event said;
-        int got = varta_observer_poll(observer, &said, 0);
-        worked("poll", got);
+        varta_event event;
+        int got = varta_observer_poll(observer, &event, 0);
+        expect_success("poll", got);
         if (got > 0)
-            same_event(record, &said);
+            same_event(record, &event);
         else
             fail("events", text(record, "kind"), "nothing");
     } else if (strcmp(record->word, "counters") == 0) {
         varta_observer_counters counted = VARTA_OBSERVER_COUNTERS_INIT;
-        all_is_said();
-        worked("stats", varta_observer_stats(observer, &counted));
+        expect_no_more_events();
+        expect_success("stats", varta_observer_stats(observer, &counted));
         same_counters(record, &counted);
         varta_observer_close(observer);
         observer = NULL;

@@ -1,4 +1,4 @@
-/* The vectors: frames, checksums, keys and seals, through the codec of C or of C++. */
+/* Checks the vectors (frames, checksums, keys and seals) with the codec of C or C++. */
 
 #include "vectors.h"
 
@@ -12,7 +12,7 @@ enum { LONGEST = 65536 };
 
 static uint8_t given[LONGEST];
 
-static void worked(const char *what, int code)
+static void expect_success(const char *what, int code)
 {
     if (code != 0)
         fail(what, "no error", varta_strerror(code));
@@ -48,7 +48,7 @@ static varta_frame frame_of(struct record *vector, const char *prefix, uint8_t v
 static void both_ways(const varta_frame *frame, const uint8_t *wire)
 {
     uint8_t encoded[VARTA_FRAME_BYTES] = {0};
-    worked("encoding", codec.frame_encode(encoded, frame));
+    expect_success("encoding", codec.frame_encode(encoded, frame));
     same_bytes("encoding", wire, encoded, sizeof encoded);
     varta_frame decoded;
     memset(&decoded, 0, sizeof decoded);
@@ -75,7 +75,7 @@ static void crc32c(struct record *vector)
     char hex[16];
     uint32_t crc = 0;
     size_t length = bytes(vector, "input_hex", given, LONGEST);
-    worked("checksum", codec.crc32c(&crc, given, length));
+    expect_success("checksum", codec.crc32c(&crc, given, length));
     snprintf(hex, sizeof hex, "%08x", (unsigned)crc);
     same_text("checksum", text(vector, "expected_crc_hex"), hex);
 }
@@ -122,7 +122,7 @@ static void same_key(struct record *vector, const char *name, int code, const ui
 {
     uint8_t expected[VARTA_KEY_BYTES];
     exactly(vector, name, expected, length);
-    worked("derivation", code);
+    expect_success("derivation", code);
     same_bytes("derivation", expected, derived, length);
 }
 
@@ -160,9 +160,9 @@ static void shared_key_seal(struct record *vector)
     exactly(vector, "plaintext_hex", plain, sizeof plain);
     exactly(vector, "expected_wire_hex", wire, sizeof wire);
     uint32_t counter = (uint32_t)number(vector, "iv_counter", UINT32_MAX);
-    worked("sealing", codec.frame_seal(sealed, key, prefix, counter, plain));
+    expect_success("sealing", codec.frame_seal(sealed, key, prefix, counter, plain));
     same_bytes("sealing", wire, sealed, sizeof wire);
-    worked("opening", codec.frame_open(opened, key, wire, sizeof wire));
+    expect_success("opening", codec.frame_open(opened, key, wire, sizeof wire));
     same_bytes("opening", plain, opened, sizeof plain);
 }
 
@@ -183,12 +183,12 @@ static void master_key_seal(struct record *vector)
     uint32_t pid = (uint32_t)number(vector, "agent_pid", UINT32_MAX);
     uint32_t counter = (uint32_t)number(vector, "iv_counter", UINT32_MAX);
     same_key(vector, "derived_agent_key_hex", codec.derive_agent_key(key, master, pid), key, 32);
-    worked("sealing", codec.frame_seal_as(sealed, key, pid, prefix, counter, plain));
+    expect_success("sealing", codec.frame_seal_as(sealed, key, pid, prefix, counter, plain));
     same_bytes("sealing", wire, sealed, sizeof wire);
-    /* A vector about sealing may hold any 32 bytes; only a frame of that pid opens again. */
+    /* A sealing vector may seal any 32 bytes, but only a frame of that pid can be opened. */
     int code = codec.frame_open_from(opened, key, wire, sizeof wire);
     if (little_endian(plain + 4) == pid) {
-        worked("opening", code);
+        expect_success("opening", code);
         same_bytes("opening", plain, opened, sizeof plain);
     } else {
         same_text("opening", varta_strerror(-EBADMSG), varta_strerror(code));
@@ -202,9 +202,9 @@ static void open_error(struct record *vector)
     int code;
     if (has(vector, "master_key_hex")) {
         exactly(vector, "master_key_hex", master, sizeof master);
-        /* As an observer does it: the first four bytes choose the key. */
+        /* As in an observer, the first four bytes select the key. */
         uint32_t pid = length < 4 ? 0 : little_endian(given);
-        worked("derivation", codec.derive_agent_key(key, master, pid));
+        expect_success("derivation", codec.derive_agent_key(key, master, pid));
         code = codec.frame_open_from(opened, key, given, length);
     } else {
         exactly(vector, "key_hex", key, sizeof key);

@@ -21,13 +21,13 @@ template <typename Array> Array array(Bytes from)
     return copy;
 }
 
-// What came of a function of varta_codec.hpp, as those of varta.h say it.
+// Calls a function of varta_codec.hpp, and returns the result as varta.h does.
 template <typename Call> int put(std::uint8_t *ret, Call call)
 {
     std::error_code error;
-    const auto made = call(error);
+    const auto result = call(error);
     if (!error)
-        std::copy(made.begin(), made.end(), ret);
+        std::copy(result.begin(), result.end(), ret);
     return -error.value();
 }
 
@@ -104,7 +104,7 @@ int frame_open_from(std::uint8_t *ret, Bytes key, Bytes wire, std::size_t length
 
 }  // namespace
 
-// In the order of the struct: C++17 has no names here.
+// In the order of the struct, because C++17 has no designated initialisers.
 extern "C" const struct codec codec = {
     frame_encode,     frame_decode, crc32c,        derive_agent_key, derive_epoch_key,
     derive_iv_prefix, frame_seal,   frame_seal_as, frame_open,       frame_open_from,

@@ -1,4 +1,4 @@
-// Stories, told to a simulated observer of varta.hpp.
+// Runs stories through a simulated observer of varta.hpp.
 
 #include <chrono>
 #include <cstring>
@@ -17,19 +17,19 @@ using std::chrono::nanoseconds;
 
 varta::Observer observer;
 
-void worked(const char *what, std::error_code error)
+void expect_success(const char *what, std::error_code error)
 {
     if (error)
         fail(what, "no error", error.message().c_str());
 }
 
-// A story may tell of times that a chrono duration has no sign left for; none does so far.
+// A chrono duration is signed, so it cannot hold every time that JSON can; no story needs more.
 nanoseconds span(record *record, const char *name)
 {
     return nanoseconds(static_cast<nanoseconds::rep>(number(record, name, INT64_MAX)));
 }
 
-void take(record *step)
+void run_step(record *step)
 {
     const nanoseconds at = span(step, "at_ns");
     const std::string op = text(step, "op");
@@ -52,28 +52,28 @@ void take(record *step)
     } else if (op == "set_threshold") {
         const std::uint64_t agent = number(step, "agent", UINT64_MAX);
         observer.set_threshold(agent, span(step, "ns"), error);
-        // A story may speak of an agent that is gone.
+        // A story may name an agent that is gone.
         if (error == std::errc::no_such_process)
             error.clear();
     } else {
         fail("op", "one of those in the README", op.c_str());
     }
-    worked(op.c_str(), error);
+    expect_success(op.c_str(), error);
     nothing_else(step);
 }
 
 std::optional<varta::Event> poll()
 {
     std::error_code error;
-    std::optional<varta::Event> said = observer.poll(varta::milliseconds(0), error);
-    worked("poll", error);
-    return said;
+    std::optional<varta::Event> event = observer.poll(varta::milliseconds(0), error);
+    expect_success("poll", error);
+    return event;
 }
 
-void all_is_said()
+void expect_no_more_events()
 {
-    if (const auto said = poll())
-        nothing_more(&*said);
+    if (const auto event = poll())
+        nothing_more(&*event);
 }
 
 }  // namespace
@@ -86,19 +86,19 @@ extern "C" void story_record(record *record)
         varta::ObserverOptions options;
         static_cast<varta_observer_options &>(options) = options_of(record);
         observer = varta::Observer::simulate(options, error);
-        worked("config", error);
+        expect_success("config", error);
     } else if (word == "step") {
-        all_is_said();
-        take(record);
+        expect_no_more_events();
+        run_step(record);
     } else if (word == "event") {
-        if (const auto said = poll())
-            same_event(record, &*said);
+        if (const auto event = poll())
+            same_event(record, &*event);
         else
             fail("events", text(record, "kind"), "nothing");
     } else if (word == "counters") {
-        all_is_said();
+        expect_no_more_events();
         const varta_observer_counters counted = observer.stats(error);
-        worked("stats", error);
+        expect_success("stats", error);
         same_counters(record, &counted);
         observer.close();
     } else {
