@@ -1,4 +1,4 @@
-/* Two Rust archives in one program, each with a runtime of its own, both used. */
+/* Uses two Rust archives in one program, each with its own Rust runtime. */
 #include <stdio.h>
 #include <unistd.h>
 

@@ -1,5 +1,6 @@
-/* A plugin that links libvarta.a (built with -DPLUGIN), and a program that has it install the
-   crash handler in a thread that ends, unloads it and is ended: by SIGTERM, with last words. */
+/* A plugin that links libvarta.a (built with -DPLUGIN), and a program that loads it, lets it
+   install the crash handler in a thread, and unloads it. SIGTERM must then still send a final
+   beat and end the program. */
 #define _GNU_SOURCE
 #include <varta.h>
 
@@ -50,11 +51,11 @@ int main(int argc, char **argv)
         return 5;
     }
     int status;
-    unsigned char words[64];
+    unsigned char beat[64];
     if (waitpid(child, &status, 0) != child || !WIFSIGNALED(status) || WTERMSIG(status) != SIGTERM) {
         fprintf(stderr, "the process ended with status %#x\n", (unsigned)status);
         return 1;
     }
-    return recv(observer, words, sizeof words, MSG_DONTWAIT) == 32 ? 0 : 1;
+    return recv(observer, beat, sizeof beat, MSG_DONTWAIT) == 32 ? 0 : 1;
 }
 #endif

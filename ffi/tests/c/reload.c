@@ -1,5 +1,5 @@
-/* Loads the library, uses both halves, and unloads it, a hundred times: memory mappings,
-   descriptors and threads are as many at the end as after the first fifty. */
+/* Loads the library, uses an agent and an observer, and unloads it, many times. After the first
+   fifty rounds the number of memory mappings, descriptors and threads must not grow. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <dlfcn.h>
@@ -76,7 +76,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 100; i++)
         if (!use(argv[1]))
             return 1;
-    /* What malloc keeps for itself varies; the smallest block that leaks in every round is more. */
+    /* malloc's own overhead varies, but by less than the smallest block leaked in every round. */
     long more = ((long)mallinfo2().uordblks - bytes) / 100;
     if (entries("/proc/self/fd") != fds || mappings() != maps || more >= 16) {
         fprintf(stderr, "left behind: %d descriptors, %d mappings, %ld bytes a round\n",
@@ -84,7 +84,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (entries("/proc/self/task") != 3) {
-        fprintf(stderr, "the library has started a thread\n");
+        fprintf(stderr, "the library started a thread\n");
         return 1;
     }
     printf("loaded in %.0f us\n",

@@ -1,4 +1,4 @@
-"""What the tests of the C and C++ library share: an installed prefix, compilers, peers."""
+"""Helpers of the tests of the installed C and C++ library."""
 
 import os
 import re
@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent.parent
 TARGET = ROOT / os.environ.get("CARGO_TARGET_DIR", "target")
 WORK = TARGET / "c"
-# Where the Makefile has installed the library before these tests.
+# The Makefile installs the library here before these tests run.
 PREFIX = WORK / "prefix"
 PATIENCE = 120
 
@@ -22,26 +22,26 @@ STRICT = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 COMPILERS = {"c": ("gcc", "clang"), "c++": ("g++", "clang++")}
 
 
-def there(kind: str) -> list[str]:
-    """The compilers that can be had; one is enough, but CI has both."""
+def compilers(kind: str) -> list[str]:
+    """The installed compilers; one is enough, except in CI, which must have both."""
     found = [compiler for compiler in COMPILERS[kind] if shutil.which(compiler)]
     if os.environ.get("CI") == "true" and len(found) < 2:
-        raise AssertionError(f"CI has to have {' and '.join(COMPILERS[kind])}")
+        raise AssertionError(f"CI must have {' and '.join(COMPILERS[kind])}")
     return found
 
 
 def needs(program: str, remedy: str) -> str:
-    """The path of a program, or a skip that says how to get it; CI skips nothing."""
+    """The path of a program. If it is missing, skips the test and reports how to get it; CI fails."""
     path = shutil.which(program)
     if path:
         return path
     if os.environ.get("CI") == "true":
-        raise AssertionError(f"{program} is not there: {remedy}")
-    raise unittest.SkipTest(f"{program} is not there; to have this tested: {remedy}")
+        raise AssertionError(f"{program} is missing: {remedy}")
+    raise unittest.SkipTest(f"{program} is missing; to run this test: {remedy}")
 
 
 def run(*command: object, **options: object) -> str:
-    """The output of a command that has to succeed."""
+    """Runs a command that must succeed, and returns its output."""
     ended = subprocess.run(
         [str(part) for part in command],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE * 2, **options,
@@ -58,9 +58,9 @@ def pkg_config(*arguments: str) -> list[str]:
 
 
 def flags(*, static: bool = False) -> list[str]:
-    """What a program needs to be built with the installed library."""
+    """The compiler flags to build with the installed library."""
     if static:
-        # The archive by its name, for -lvarta prefers the shared one beside it.
+        # Names the archive, because -lvarta prefers the shared library next to it.
         libraries = [
             f"{PREFIX}/lib/libvarta.a" if part == "-lvarta" else part
             for part in pkg_config("--static", "--libs", "varta")
@@ -85,7 +85,7 @@ def folder() -> tempfile.TemporaryDirectory:
 
 
 class Running:
-    """A program at work, and what it says; killed at the end of a with."""
+    """A running program and its output; killed at the end of the with block."""
 
     def __init__(self, *command: object):
         self.output = tempfile.TemporaryFile("w+")
@@ -101,7 +101,7 @@ class Running:
         self.process.wait()
         self.output.close()
 
-    def said(self) -> str:
+    def text(self) -> str:
         self.output.seek(0)
         return self.output.read()
 
@@ -109,11 +109,11 @@ class Running:
         until = time.monotonic() + PATIENCE
         while not met():
             if time.monotonic() > until or (alive and self.process.poll() is not None):
-                raise AssertionError(f"{what} did not come; {self.process.args} said\n{self.said()}")
+                raise AssertionError(f"no {what} from {self.process.args}, which printed\n{self.text()}")
             time.sleep(0.02)
 
-    def says(self, pattern: str) -> None:
-        self.wait_for(pattern, lambda: re.search(pattern, self.said()) is not None)
+    def prints(self, pattern: str) -> None:
+        self.wait_for(pattern, lambda: re.search(pattern, self.text()) is not None)
 
     def ends(self) -> int:
         return self.process.wait(PATIENCE)

@@ -1,4 +1,4 @@
-"""The runners in C and C++ fail a vector or story for whatever is wrong with it, by its id."""
+"""The runners in C and C++ report each wrong vector or story by its id."""
 
 import copy
 import json
@@ -17,7 +17,7 @@ def committed(name: str) -> dict:
 
 
 def one_of_each(document: dict) -> list[tuple[str, dict]]:
-    """A vector of each kind, with the array that it is in."""
+    """A vector of each kind, with the name of its array."""
     found = {}
     for array in ("crc32c_vectors", "frame_vectors", "secure_frame_vectors"):
         for vector in document[array]:
@@ -26,7 +26,7 @@ def one_of_each(document: dict) -> list[tuple[str, dict]]:
 
 
 def spoiled(vector: dict) -> dict:
-    """The same, expecting something else."""
+    """The same vector with a wrong expectation."""
     for name, what in vector.items():
         if name.startswith("expected_") and isinstance(what, str):
             changed = "BadMagic" if what == "AuthError" or what.startswith("Bad") and what != "BadMagic" else None
@@ -70,12 +70,12 @@ class Runners(unittest.TestCase):
             v for v in document["frame_vectors"]
             if v["kind"] == "encode_decode_roundtrip" and v["inputs"]["nonce"] > 2**60
         ))
-        # A double would not see the difference.
+        # A double cannot represent the difference.
         vector["inputs"]["nonce"] -= 1
         alone = {**document, "crc32c_vectors": [], "frame_vectors": [vector], "secure_frame_vectors": []}
         self.assert_fails(alone, [vector["id"]])
 
-    def test_what_cannot_be_read_fails(self) -> None:
+    def test_an_unreadable_vector_fails(self) -> None:
         document = committed("vlp.json")
         good = next(v for v in document["frame_vectors"] if v["kind"] == "encode_decode_roundtrip")
         without = {name: what for name, what in good.items() if name != "expected_wire_hex"}
@@ -89,7 +89,7 @@ class Runners(unittest.TestCase):
         alone = {**document, "crc32c_vectors": [], "frame_vectors": wrong, "secure_frame_vectors": []}
         self.assert_fails(alone, [vector["id"] for vector in wrong])
 
-    def test_an_unknown_kind_is_skipped_and_said(self) -> None:
+    def test_an_unknown_kind_is_skipped_and_reported(self) -> None:
         document = committed("vlp.json")
         document["frame_vectors"].append({"id": "new", "kind": "unheard-of"})
         ended = self.run_file(document)
@@ -125,7 +125,7 @@ class Runners(unittest.TestCase):
         for flags in ([], ["--cpp"]):
             self.assert_fails({**document, "stories": wrong}, [one["id"] for one in wrong], *flags)
 
-    def test_a_file_of_no_use(self) -> None:
+    def test_an_unusable_file_is_refused(self) -> None:
         for text in ("", "[]", "{}", json.dumps({**committed("stories.json"), "version_byte": 3})):
             self.assertEqual(self.run_file(text).returncode, 2, text[:40])
 

@@ -1,4 +1,4 @@
-"""Each block of C, C++, CMake and shell in the docs, built with the installed library and run."""
+"""Builds each block of C, C++, CMake and shell in the docs with the installed library and runs it."""
 
 import os
 import re
@@ -35,31 +35,31 @@ class Docs(unittest.TestCase):
             run("cc", "-std=gnu11", ROOT / f"examples/c/{program.name}.c", "-o", program, *flags())
 
     def as_agent(self, program: Path, place: str) -> None:
-        """It runs to its end, and an observer hears it."""
+        """The program runs to its end, and an observer receives its beats."""
         socket = Path(place) / "varta.sock"
         with Running(self.observer, socket) as observer:
             observer.wait_for("its socket", socket.exists)
             with Running(program) as agent:
-                self.assertEqual(agent.ends(), 0, agent.said())
-                observer.says(rf"pid {agent.process.pid}: beat")
-                observer.says(rf"pid {agent.process.pid}: exit with 0")
+                self.assertEqual(agent.ends(), 0, agent.text())
+                observer.prints(rf"pid {agent.process.pid}: beat")
+                observer.prints(rf"pid {agent.process.pid}: exit with 0")
 
     def as_observer(self, program: Path, place: str) -> None:
-        """It hears an agent, and goes on."""
+        """The program receives an agent's beats and keeps running."""
         socket = Path(place) / "varta.sock"
         with Running(needs("stdbuf", "apt-get install coreutils"), "-oL", program) as observer:
             observer.wait_for("its socket", socket.exists)
             with Running(self.agent, socket) as agent:
-                self.assertEqual(agent.ends(), 0, agent.said())
-                observer.says(rf"pid {agent.process.pid}: beat")
-                observer.says(rf"pid {agent.process.pid}: exit")
+                self.assertEqual(agent.ends(), 0, agent.text())
+                observer.prints(rf"pid {agent.process.pid}: beat")
+                observer.prints(rf"pid {agent.process.pid}: exit")
             self.assertIsNone(observer.process.poll())
 
     def test_programs(self) -> None:
         for page in PAGES:
-            there = blocks(page, "c", "cpp")
-            self.assertGreaterEqual(len(there), 2, page)
-            for number, (language, text) in enumerate(there):
+            found = blocks(page, "c", "cpp")
+            self.assertGreaterEqual(len(found), 2, page)
+            for number, (language, text) in enumerate(found):
                 with self.subTest(page=page.name, block=number), folder() as place:
                     program = build(language, text, place)
                     if "simulate" in text:
@@ -77,9 +77,9 @@ class Docs(unittest.TestCase):
 
     def test_commands(self) -> None:
         environment = {**os.environ, "PKG_CONFIG_PATH": f"{PREFIX}/lib/pkgconfig"}
-        there = blocks(ROOT / "docs/c.md", "sh")
-        self.assertTrue(there)
-        for _, text in there:
+        found = blocks(ROOT / "docs/c.md", "sh")
+        self.assertTrue(found)
+        for _, text in found:
             with folder() as place:
                 shutil.copy(ROOT / "examples/c/agent.c", place)
                 run("bash", "-euc", text, cwd=place, env=environment)

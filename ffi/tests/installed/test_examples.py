@@ -1,4 +1,4 @@
-"""The examples, built from the installed prefix in every way there is, and run."""
+"""Builds the examples with pkg-config and CMake, shared and static, and runs them."""
 
 import re
 import signal
@@ -38,20 +38,20 @@ class Examples(unittest.TestCase):
     def all_run(self, programs: Path) -> None:
         for observer in OBSERVERS:
             with self.subTest(programs=programs.name, observer=observer):
-                self.observer_hears_the_agents(programs, observer)
+                self.observer_reports_the_agents(programs, observer)
 
-    def observer_hears_the_agents(self, programs: Path, name: str) -> None:
+    def observer_reports_the_agents(self, programs: Path, name: str) -> None:
         with folder() as place, Running(programs / name, f"{place}/varta.sock") as observer:
             socket = Path(place) / "varta.sock"
             observer.wait_for("its socket", socket.exists)
             for agent in ("agent", "agent_status", "agent_cpp"):
                 with Running(programs / agent, socket) as beating:
                     pid = beating.process.pid
-                    self.assertEqual(beating.ends(), 0, beating.said())
-                observer.says(rf"pid {pid}: beat")
-                observer.says(rf"pid {pid}: exit")
+                    self.assertEqual(beating.ends(), 0, beating.text())
+                observer.prints(rf"pid {pid}: beat")
+                observer.prints(rf"pid {pid}: exit")
             observer.process.send_signal(signal.SIGTERM)
-            self.assertEqual(observer.ends(), 0, observer.said())
+            self.assertEqual(observer.ends(), 0, observer.text())
             self.assertFalse(socket.exists())
 
     def test_pkg_config_shared(self) -> None:
@@ -60,32 +60,32 @@ class Examples(unittest.TestCase):
     def test_pkg_config_static(self) -> None:
         programs = by_pkg_config(static=True)
         self.assertNotIn("libvarta", run("readelf", "-d", programs / "agent"))
-        self.observer_hears_the_agents(programs, "observer")
+        self.observer_reports_the_agents(programs, "observer")
 
     def test_cmake_shared(self) -> None:
         programs = by_cmake(static=False)
         self.assertIn("libvarta.so.0", run("readelf", "-d", programs / "agent"))
-        self.observer_hears_the_agents(programs, "observer_epoll")
+        self.observer_reports_the_agents(programs, "observer_epoll")
 
     def test_cmake_static(self) -> None:
         programs = by_cmake(static=True)
         self.assertNotIn("libvarta", run("readelf", "-d", programs / "agent"))
-        self.observer_hears_the_agents(programs, "observer_cpp")
+        self.observer_reports_the_agents(programs, "observer_cpp")
 
     def test_prefork_and_worker(self) -> None:
         programs = by_pkg_config(static=False)
         with folder() as place, Running(programs / "observer", f"{place}/varta.sock") as observer:
             socket = Path(place) / "varta.sock"
             observer.wait_for("its socket", socket.exists)
-            said = run(programs / "prefork", socket)
-            ended = re.findall(r"worker (\d+) ended with (\d+)", said)
+            output = run(programs / "prefork", socket)
+            ended = re.findall(r"worker (\d+) ended with (\d+)", output)
             self.assertEqual(sorted(code for _, code in ended), ["10", "11", "12"])
             for pid, code in ended:
-                observer.says(rf"pid {pid}: exit with {code}")
+                observer.prints(rf"pid {pid}: exit with {code}")
             self.assertIn("15 beats", run(programs / "worker_cpp", socket))
-            observer.says("payload 5")
+            observer.prints("payload 5")
 
-    def test_an_agent_without_an_observer_says_so(self) -> None:
+    def test_an_agent_without_an_observer_reports_it(self) -> None:
         programs = by_pkg_config(static=False)
         with folder() as place:
             output = run(programs / "agent_status", f"{place}/nobody")

@@ -1,9 +1,9 @@
-"""The headers compile alone, in every dialect that is promised, and leave nothing behind."""
+"""The headers compile on their own in every supported dialect, and define only what they must."""
 
 import re
 import unittest
 
-from support import PREFIX, STRICT, run, there
+from support import PREFIX, STRICT, run, compilers
 
 INCLUDE = f"-I{PREFIX}/include"
 HPP = ("varta.hpp", "varta_codec.hpp")
@@ -16,18 +16,18 @@ class Headers(unittest.TestCase):
             run(*command, "-fsyntax-only", "-", input=text)
 
     def test_varta_h_in_c(self) -> None:
-        for compiler in there("c"):
+        for compiler in compilers("c"):
             for standard in ("c99", "c11", "c17"):
                 self.alone(compiler, "c", standard, "#include <varta.h>\n#include <varta.h>\n")
 
     def test_varta_h_in_cpp(self) -> None:
-        for compiler in there("c++"):
+        for compiler in compilers("c++"):
             for standard in ("c++11", "c++17", "c++20"):
                 self.alone(compiler, "c++", standard, "#include <varta.h>\n#include <varta.h>\n")
                 self.alone(compiler, "c++", standard, 'extern "C" {\n#include <varta.h>\n}\n')
 
     def test_varta_hpp(self) -> None:
-        for compiler in there("c++"):
+        for compiler in compilers("c++"):
             for standard in ("c++17", "c++20", "c++2b"):
                 for exceptions in ("-fexceptions", "-fno-exceptions"):
                     for header in HPP:
@@ -37,13 +37,13 @@ class Headers(unittest.TestCase):
 
     def test_varta_hpp_is_a_range_for_algorithms(self) -> None:
         text = "#include <ranges>\n#include <varta.hpp>\nstatic_assert(std::ranges::input_range<varta::Events>);\n"
-        for compiler in there("c++"):
+        for compiler in compilers("c++"):
             self.alone(compiler, "c++", "c++20", text)
 
-    def test_no_macro_but_their_guards_leaks_from_those_of_cpp(self) -> None:
+    def test_the_cpp_headers_define_no_macro_except_their_guards(self) -> None:
         lines = [line for header in HPP for line in (PREFIX / "include" / header).read_text().splitlines()]
         standard = "".join(f"{line}\n" for line in lines if re.match("#include (?!<varta.*hpp>)", line))
-        for compiler in there("c++"):
+        for compiler in compilers("c++"):
             macros = [
                 set(run(compiler, "-x", "c++", "-std=c++17", "-dM", "-E", INCLUDE, "-", input=text).splitlines())
                 for text in (standard, "".join(f"#include <{header}>\n" for header in HPP))
@@ -59,7 +59,7 @@ class Headers(unittest.TestCase):
             "static_assert(moves<varta::Agent> && moves<varta::Observer>);\n"
             "static_assert(sizeof(varta::Event) == sizeof(varta_event));\n"
         )
-        for compiler in there("c++"):
+        for compiler in compilers("c++"):
             self.alone(compiler, "c++", "c++17", text)
 
     def test_mistakes_do_not_compile(self) -> None:
@@ -68,10 +68,10 @@ class Headers(unittest.TestCase):
             "no known conversion|cannot convert|could not convert|invalid init": "varta::Salt s; (void)varta::derive_agent_key(s, 1);",
             "qualifiers|lvalue|rvalue": "for (auto &e : varta::Observer::simulate().events()) (void)e;",
         }
-        for compiler in there("c++"):
-            for said, mistake in mistakes.items():
+        for compiler in compilers("c++"):
+            for message, mistake in mistakes.items():
                 text = f"#include <varta_codec.hpp>\nvoid f() {{ {mistake} }}\n"
-                with self.subTest(compiler=compiler), self.assertRaisesRegex(AssertionError, said):
+                with self.subTest(compiler=compiler), self.assertRaisesRegex(AssertionError, message):
                     run(compiler, "-x", "c++", "-std=c++17", *STRICT, INCLUDE, "-fsyntax-only", "-", input=text)
 
 

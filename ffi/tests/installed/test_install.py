@@ -1,4 +1,4 @@
-"""What make install lays out, what make uninstall takes away, the manual, and the .deb."""
+"""make install, make uninstall, the manual pages and the .deb."""
 
 import os
 import re
@@ -19,20 +19,20 @@ def files(place: str) -> list[str]:
 class Install(unittest.TestCase):
     def test_destdir_and_uninstall(self) -> None:
         with folder() as place:
-            said = ["--prefix", "/opt/varta", "--libdir", "/opt/varta/lib64", "--destdir", place]
-            run(INSTALL, *said)
-            there = files(place)
+            options = ["--prefix", "/opt/varta", "--libdir", "/opt/varta/lib64", "--destdir", place]
+            run(INSTALL, *options)
+            installed = files(place)
             for file in ("include/varta.h", "include/varta.hpp", "include/varta_codec.hpp", "lib64/libvarta.a", "lib64/libvarta.so.0",
                          "lib64/pkgconfig/varta.pc", "lib64/cmake/varta/varta-config.cmake",
                          "share/man/man3/varta_beat.3", "share/man/man7/varta.7", "share/doc/varta/LICENSE-MIT",
                          "share/doc/varta/LICENSE-APACHE", "share/doc/varta/THIRD-PARTY-NOTICES"):
-                self.assertIn(f"opt/varta/{file}", there)
+                self.assertIn(f"opt/varta/{file}", installed)
             pc = Path(place, "opt/varta/lib64/pkgconfig/varta.pc").read_text()
             self.assertIn("libdir=/opt/varta/lib64", pc)
             self.assertNotIn(place, pc)
             self.assertNotIn("@", pc)
             Path(place, "opt/varta/include/other.h").touch()
-            run(INSTALL, "--uninstall", *said)
+            run(INSTALL, "--uninstall", *options)
             self.assertEqual(files(place), ["opt/varta/include/other.h"])
 
     def test_bad_arguments(self) -> None:
@@ -40,12 +40,12 @@ class Install(unittest.TestCase):
             with self.assertRaises(AssertionError):
                 run(INSTALL, *wrong)
 
-    def test_the_archive_asks_for_what_rustc_says(self) -> None:
+    def test_pkg_config_lists_the_libraries_that_rustc_prints(self) -> None:
         with folder() as place:
-            # An archive with nothing but Rust's runtime; no crate in ours asks for more.
-            said = run("rustc", "--crate-type=staticlib", "--print=native-static-libs", "-",
+            # An archive with only Rust's runtime; no crate in ours needs more.
+            output = run("rustc", "--crate-type=staticlib", "--print=native-static-libs", "-",
                        "-o", f"{place}/empty.a", input="")
-        native = re.search(r"native-static-libs: (.*)", said)[1].split()
+        native = re.search(r"native-static-libs: (.*)", output)[1].split()
         pc = (PREFIX / "lib/pkgconfig/varta.pc").read_text()
         private = re.search(r"Libs.private: (.*)", pc)[1].split()
         self.assertEqual([name for name in native if name != "-lc"], private)
@@ -77,7 +77,7 @@ class Manual(unittest.TestCase):
         ]
         self.assertEqual(sorted(named), sorted([*exported()]))
 
-    def test_the_synopses_are_those_of_the_header(self) -> None:
+    def test_the_synopses_match_the_header(self) -> None:
         header = re.sub(r"/\*.*?\*/", "", (PREFIX / "include/varta.h").read_text(), flags=re.S)
         declared = {
             name: re.sub(r"\s+", " ", arguments)
@@ -85,14 +85,14 @@ class Manual(unittest.TestCase):
         }
         for page in MAN.iterdir():
             for name, arguments in re.findall(r"^\.Fn (varta_\w+) (\S.*[\"d])$", page.read_text(), flags=re.M):
-                said = "void" if arguments == "void" else ", ".join(re.findall(r'"(.*?)"', arguments))
-                if said and name in declared:
-                    self.assertEqual(said, declared[name], page.name)
+                synopsis = "void" if arguments == "void" else ", ".join(re.findall(r'"(.*?)"', arguments))
+                if synopsis and name in declared:
+                    self.assertEqual(synopsis, declared[name], page.name)
 
 
 class Package(unittest.TestCase):
     def test_deb(self) -> None:
-        """Installed over this system in a layer of its own, the examples build with it alone."""
+        """Installed in an overlay of this system, the package is all that the examples need."""
         needs("dpkg-deb", "this needs Debian")
         needs("unshare", "apt-get install util-linux")
         run(ROOT / "ffi/packaging/deb")
@@ -114,10 +114,10 @@ class Package(unittest.TestCase):
                         for how in "" --static; do
                             cc agent.c -o /tmp/agent $(pkg-config $how --cflags --libs varta)
                             c++ -std=c++17 observer.cpp -o /tmp/observer $(pkg-config $how --cflags --libs varta)
-                            /tmp/observer /tmp/varta.sock >/tmp/said &
+                            /tmp/observer /tmp/varta.sock >/tmp/output &
                             until [ -S /tmp/varta.sock ]; do kill -0 $!; done
                             /tmp/agent /tmp/varta.sock
-                            until grep -q "exit with 0" /tmp/said; do kill -0 $!; done
+                            until grep -q "exit with 0" /tmp/output; do kill -0 $!; done
                             kill $! && wait $!
                         done
                         dpkg -r libvarta-dev >/dev/null

@@ -1,4 +1,4 @@
-"""The shared library as other languages use it: what the header says must be the whole truth."""
+"""The shared library as other languages use it: the header alone must be enough."""
 
 import ctypes
 import os
@@ -22,7 +22,7 @@ def header() -> str:
 
 
 def type_of(text: str) -> type | None:
-    """A pointer is a pointer; all else has the width that its name says."""
+    """Maps a C type to ctypes."""
     if "*" in text:
         return ctypes.c_char_p if text.replace(" ", "").startswith("constchar*") else ctypes.c_void_p
     return TYPES[text.replace("const", "").strip()]
@@ -45,14 +45,14 @@ def struct(name: str) -> type:
     [body] = re.findall(rf"typedef struct {name} \{{(.*?)\}} {name};", header(), flags=re.S)
     fields = []
     for kind, field, count in re.findall(r"^\s*([\w ]+?[ *]+)(\w+)(?:\[(\d+)\])?;", body, flags=re.M):
-        # A pointer in a struct is kept as an address.
+        # A pointer in a struct is an address.
         of = ctypes.c_void_p if "*" in kind else type_of(kind)
         fields.append((field, of * int(count) if count else of))
     return type(name, (ctypes.Structure,), {"_fields_": fields})
 
 
 class FromPython(unittest.TestCase):
-    def test_beats_are_heard(self) -> None:
+    def test_beats_arrive(self) -> None:
         varta, event, options = library(), struct("varta_event")(), struct("varta_observer_options")()
         self.assertEqual(ctypes.sizeof(event), 128)
         options.size = ctypes.sizeof(options)
@@ -74,7 +74,7 @@ class FromPython(unittest.TestCase):
             varta.varta_close(agent)
             varta.varta_observer_close(observer)
 
-    def test_errors_have_words(self) -> None:
+    def test_errors_have_text(self) -> None:
         varta = library()
         agent = ctypes.c_void_p()
         code = varta.varta_connect(ctypes.byref(agent), b"udp://a-name:1", None)
@@ -99,8 +99,8 @@ class FromGo(unittest.TestCase):
         }
         run(go, "build", "-o", into / "beats", HERE / "fixtures/beats.go", env=environment)
         with folder() as place:
-            said = subprocess.run([into / "beats", f"{place}/varta.sock"], capture_output=True, text=True, timeout=120)
-        self.assertEqual((said.returncode, said.stdout), (0, "beat 1 7\nbeat 2 8\nstall\n"), said.stderr)
+            ended = subprocess.run([into / "beats", f"{place}/varta.sock"], capture_output=True, text=True, timeout=120)
+        self.assertEqual((ended.returncode, ended.stdout), (0, "beat 1 7\nbeat 2 8\nstall\n"), ended.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The library as it is installed."""
+"""The installed library."""
 
 import re
 import unittest
@@ -10,7 +10,7 @@ LIBRARY = PREFIX / "lib/libvarta.so"
 
 class Library(unittest.TestCase):
     def test_soname(self) -> None:
-        """As it is installed; ffi/check looks at what is exported and needed."""
+        """ffi/check looks at what the library exports and needs."""
         [soname] = re.findall(r"\(SONAME\).*\[(.*)\]", run("readelf", "-d", LIBRARY))
         self.assertEqual(soname, "libvarta.so.0")
         self.assertEqual(LIBRARY.readlink().name, soname)

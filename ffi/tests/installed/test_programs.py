@@ -1,15 +1,15 @@
-"""Programs as users write them: plain, with sanitizers, under valgrind."""
+"""Runs C and C++ programs: plain, with sanitizers, under valgrind."""
 
 import os
 import subprocess
 import unittest
 from pathlib import Path
 
-from support import HERE, WORK, build, folder, needs, run, there
+from support import HERE, WORK, build, compilers, folder, needs, run
 
 PROGRAMS = HERE / "programs"
 ALL = ("agents", "observers", "misuse", "growing", "threads", "crashing")
-# What forks by the hundred or dies of its signals is not for tools that take signals over.
+# Sanitizers and valgrind handle signals themselves, so programs that fork or crash run without.
 QUIET = ("agents", "observers", "misuse", "growing")
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 
@@ -17,23 +17,23 @@ SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno
 class Programs(unittest.TestCase):
     def passes(self, program: Path, *under: str) -> None:
         with folder() as place:
-            said = run(*under, program, env={**os.environ, "FOLDER": place}, cwd=place)
-        for line in said.splitlines():
+            output = run(*under, program, env={**os.environ, "FOLDER": place}, cwd=place)
+        for line in output.splitlines():
             if line.startswith("SKIPPED"):
                 print(line)
 
     def needs_sanitizers(self, compiler: str) -> None:
-        """CI has those of each compiler: without them, building fails there."""
+        """Skips the test if the compiler has no sanitizers; CI must have them."""
         with folder() as place:
             main = subprocess.run(
                 [compiler, "-x", "c", *SANITIZERS, "-", "-o", f"{place}/main"],
                 input="int main(void) { return 0; }", text=True, capture_output=True,
             )
         if main.returncode != 0 and os.environ.get("CI") != "true":
-            self.skipTest(f"{compiler} sanitizes nothing here: apt-get install libclang-rt-dev")
+            self.skipTest(f"{compiler} has no sanitizers: apt-get install libclang-rt-dev")
 
     def test_plain(self) -> None:
-        for compiler in there("c"):
+        for compiler in compilers("c"):
             for name in ALL:
                 with self.subTest(compiler=compiler, program=name):
                     self.passes(build(compiler, PROGRAMS / f"{name}.c", WORK / compiler))
@@ -46,7 +46,7 @@ class Programs(unittest.TestCase):
                 self.passes(program)
 
     def test_with_sanitizers(self) -> None:
-        for compiler in there("c"):
+        for compiler in compilers("c"):
             for name in QUIET:
                 with self.subTest(compiler=compiler, program=name):
                     self.needs_sanitizers(compiler)
@@ -61,7 +61,7 @@ class Programs(unittest.TestCase):
                 self.passes(build("cc", PROGRAMS / f"{name}.c", WORK / "valgrind"), *under)
 
     def test_cpp(self) -> None:
-        for compiler in there("c++"):
+        for compiler in compilers("c++"):
             for more in ([], SANITIZERS):
                 with self.subTest(compiler=compiler, more=more):
                     if more:
