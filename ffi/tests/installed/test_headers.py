@@ -3,7 +3,7 @@
 import re
 import unittest
 
-from support import PREFIX, STRICT, run, compilers
+from support import PREFIX, STRICT, compilers, run
 
 INCLUDE = f"-I{PREFIX}/include"
 HPP = ("varta.hpp", "varta_codec.hpp")

@@ -1,4 +1,4 @@
-/* Agents as a program uses them, and what becomes of their beats. */
+/* Agents as a program uses them, and the outcomes of their beats. */
 
 #include "check.h"
 
@@ -26,7 +26,7 @@ static void drops_say_why(void)
     varta_agent *agent = agent_at(in_folder("drops"));
     GIVES(varta_beat(agent, VARTA_STATUS_OK, 0), VARTA_DROPPED_NO_OBSERVER);
     varta_observer *observer = observer_at(in_folder("drops"));
-    /* It looks for a new session at most ten times a second. */
+    /* The agent tries to open a new session at most ten times a second. */
     time_t until = time(NULL) + PATIENCE_S;
     while (varta_beat(agent, VARTA_STATUS_OK, 0) != VARTA_SENT)
         CHECK(time(NULL) < until);

@@ -1,4 +1,4 @@
-/* What the test programs share. They end with 0, or say what was wrong and where. */
+/* Helpers of the test programs, which exit with 0 or print what was wrong and where. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <varta.h>
 
-/* How long something that must happen is waited for, on a machine that is busy. */
+/* How long to wait for something that must happen, on a busy machine. */
 enum { PATIENCE_S = 60, PATIENCE_MS = 1000 * PATIENCE_S };
 
 #define CHECK(what) \
@@ -22,7 +22,7 @@ enum { PATIENCE_S = 60, PATIENCE_MS = 1000 * PATIENCE_S };
         } \
     } while (0)
 
-/* A code, by what it means. */
+/* Checks a code, and prints its meaning if it is wrong. */
 #define GIVES(code, expected) \
     do { \
         int got_ = (code), wanted_ = (expected); \
@@ -39,7 +39,7 @@ enum { PATIENCE_S = 60, PATIENCE_MS = 1000 * PATIENCE_S };
 #define PER_THREAD _Thread_local
 #endif
 
-/* A name in the folder that the test is given. */
+/* A path in the test's folder. */
 static inline const char *in_folder(const char *name)
 {
     static PER_THREAD char paths[8][256];
@@ -67,7 +67,7 @@ static inline varta_agent *agent_at(const char *endpoint)
     return agent;
 }
 
-/* The next event of a kind; those of other kinds before it are passed over. */
+/* The next event of a kind; skips events of other kinds. */
 static inline varta_event next_event(varta_observer *observer, uint8_t kind)
 {
     varta_event event;

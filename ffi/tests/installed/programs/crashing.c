@@ -1,5 +1,5 @@
-/* Last words from fatal signals: each way to die, in a process of its own, is told to the
- * observer, and is the death it would have been. */
+/* The final beat of fatal signals: each crash, in its own process, is reported to the observer and
+ * ends the process as it would have without the handler. */
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -10,7 +10,7 @@
 
 #include "check.h"
 
-/* Whether to die without the handler, to compare. */
+/* Whether to crash without the handler, for comparison. */
 static bool bare;
 
 static void install(uint32_t flags)
@@ -40,7 +40,7 @@ static void die_by_bus(void)
     int fd = open(in_folder("short"), O_RDWR | O_CREAT, 0600);
     volatile char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     CHECK(page != MAP_FAILED);
-    page[0] = 1; /* behind the end of the file */
+    page[0] = 1; /* past the end of the file */
 }
 
 static void die_by_instruction(void)
@@ -101,7 +101,7 @@ static void die_in_forked_child(void)
         abort();
     int status;
     CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
-    /* Its parent ends in the same way, without words of its own. */
+    /* Its parent ends in the same way, without a final beat. */
     signal(SIGABRT, SIG_DFL);
     raise(SIGABRT);
 }
@@ -109,7 +109,7 @@ static void die_in_forked_child(void)
 static void another(int signal, siginfo_t *info, void *context)
 {
     (void)context;
-    /* Another library's handler, that was there first. */
+    /* The handler of another library, installed first. */
     _exit(signal == SIGSEGV && info->si_addr == NULL ? 99 : 1);
 }
 
@@ -125,7 +125,7 @@ static void die_through_another(void)
     *nowhere = 1;
 }
 
-/* The processes that beat terminal words are in the order of their end. */
+/* The processes that sent a final beat, in the order in which they ended. */
 static varta_event last_words(varta_observer *observer, pid_t of)
 {
     varta_event words;
@@ -135,7 +135,7 @@ static varta_event last_words(varta_observer *observer, pid_t of)
     return words;
 }
 
-/* A child that dies so, in the folder, where its core is to be; its wait status comes back. */
+/* Runs a child that crashes in the folder, where its core dump goes, and returns its wait status. */
 static pid_t dead(void (*die)(void), bool with_core, int *status)
 {
     pid_t child = fork();
@@ -165,7 +165,7 @@ static void dies(varta_observer *observer, void (*die)(void), int by, bool in_ch
     CHECK(words.payload == (uint64_t)by && (words.pid == (uint32_t)child) == !in_child);
 }
 
-/* Where a process without the handler leaves a core, one with it does. */
+/* A process with the handler leaves a core dump if one without it does. */
 static void leaves_its_core(varta_observer *observer, void (*die)(void), int by)
 {
     int without, with;

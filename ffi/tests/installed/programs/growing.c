@@ -1,5 +1,5 @@
-/* Structs of an older header, smaller, and of a newer one, larger: both work, unless the newer
- * one asks for what this library does not know. */
+/* Smaller structs, from an older header, and larger ones, from a newer header: both work, unless a
+ * newer one sets fields that this library does not know. */
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -9,7 +9,7 @@
 
 enum { GUARD = 0x5a };
 
-/* Bytes behind a small struct, which nobody may write. */
+/* Bytes after a small struct, which the library must not write. */
 #define UNTOUCHED(behind) \
     for (size_t i_ = 0; i_ < sizeof(behind); i_++) \
     CHECK((behind)[i_] == GUARD)

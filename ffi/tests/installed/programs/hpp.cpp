@@ -1,4 +1,4 @@
-// What varta.hpp adds: handles that move, errors of both kinds, events as a range.
+// The features of varta.hpp: movable handles, both kinds of errors, events as a range.
 
 #include <chrono>
 #include <csignal>
@@ -73,13 +73,13 @@ void a_signal_ends_the_range()
 {
     std::signal(SIGALRM, [](int) {});
     auto observer = varta::Observer::bind(in_folder("signal"), patience);
-    // Again and again, for one may come before the wait begins.
+    // The timer repeats, because a signal may arrive before the wait begins.
     const itimerval often{{0, 10'000}, {0, 10'000}}, never{};
     setitimer(ITIMER_REAL, &often, nullptr);
     for (const varta::Event &event : observer.events())
         CHECK(event.what() == varta::Kind::paused);
     setitimer(ITIMER_REAL, &never, nullptr);
-    // And so does a quiet time, and an error that has somewhere to go.
+    // So does a timeout, and an error that a std::error_code receives.
     varta::Events quiet = observer.events(1ms);
     CHECK(quiet.begin() == quiet.end());
     std::error_code error;
@@ -107,7 +107,7 @@ void many_come_at_once()
     }
     varta::Event events[8];
     CHECK(observer.poll_many(events, 8, 0ms) == 5 && events[4].nonce == 5);
-    // Put off while the queue is full, and then marked.
+    // A stall is delayed while the queue is full, and then marked.
     observer.advance_full(3s);
     CHECK(!observer.poll(0ms) && observer.stats().full_looks == 1);
     observer.advance(5s);
@@ -141,7 +141,7 @@ void the_codec_says_what_is_wrong()
     }
 }
 
-// std::terminate is an abort, and told as one.
+// std::terminate aborts, and is reported as an abort.
 void terminate_is_told()
 {
     varta::ObserverOptions options;

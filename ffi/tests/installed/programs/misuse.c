@@ -1,5 +1,5 @@
-/* Every function with NULL for every pointer, structs of every wrong size, numbers that nobody
- * knows: an error each time, and nothing written. */
+/* Every function with NULL for every pointer, structs of every wrong size, and unknown numbers:
+ * each call must fail and write nothing. */
 
 #include "check.h"
 

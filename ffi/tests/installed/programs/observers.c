@@ -1,4 +1,4 @@
-/* Observers as a program uses them: blocking, by descriptor, by deadline, and what they say. */
+/* Observers as a program uses them: blocking, by descriptor, by deadline, and their events. */
 
 #include <fcntl.h>
 #include <limits.h>
@@ -21,7 +21,7 @@ static void silence_and_return(void)
 {
     varta_observer_options options = VARTA_OBSERVER_OPTIONS_INIT;
     options.threshold_ns = 50000000;
-    /* The machine may be slow, and then the observer would rather doubt itself. */
+    /* Keeps the observer from reporting pauses on a slow machine. */
     options.pause_after_ns = (uint64_t)PATIENCE_S * 1000000000u;
     options.socket_mode = 0640;
     varta_observer *observer;
@@ -122,7 +122,7 @@ static void waits_can_be_interrupted(void)
     GIVES(varta_observer_poll(observer, &event, 0), 0);
     GIVES(varta_observer_poll(observer, &event, 20), 0);
     GIVES(varta_observer_poll(observer, &event, -2), -EINVAL);
-    /* Again and again, for one may come before the wait begins. */
+    /* The timer repeats, because a signal may arrive before the wait begins. */
     const struct itimerval often = {{0, 10000}, {0, 10000}}, never = {{0, 0}, {0, 0}};
     CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
     GIVES(varta_observer_poll(observer, &event, -1), -EINTR);

@@ -1,5 +1,5 @@
-/* One handle and eight threads: every call is whole or -EBUSY. Forks in the middle of beats and
- * connects: each child beats at once. */
+/* Eight threads use one handle: every call either completes or returns -EBUSY. Forks happen during
+ * beats and connects: each child can beat at once. */
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -69,7 +69,7 @@ static void forks_in_between(void)
         CHECK(child >= 0);
         if (child == 0) {
             alarm(PATIENCE_S);
-            /* Nothing that a thread of the parent held may keep it waiting or busy. */
+            /* A lock that a thread of the parent held must not block the child. */
             int outcome;
             do
                 outcome = varta_beat(shared, VARTA_STATUS_OK, 42);
