@@ -51,7 +51,7 @@ static void older_ones(void)
     varta_close(agent);
 }
 
-/* The size of the first is the distance to the next. */
+/* The size of the first element is the distance between elements. */
 static void an_array_has_a_stride(size_t stride)
 {
     varta_observer *observer = observer_at(in_folder("stride"));
