@@ -801,6 +801,14 @@ typedef struct varta_observer_counters {
      * How often a Unix socket's queue was found full.
      */
     uint64_t full_looks;
+    /**
+     * Times that a socket failed.
+     */
+    uint64_t io_errors;
+    /**
+     * Tries to open a sealed datagram, one for each key that was tried on it.
+     */
+    uint64_t open_attempts;
 } varta_observer_counters;
 
 /**
@@ -1490,17 +1498,6 @@ int varta_derive_agent_key(uint8_t *ret, const uint8_t *master, uint32_t pid);
 int varta_derive_iv_prefix(uint8_t *ret, const uint8_t *salt, uint32_t index);
 
 /**
- * Derives an epoch's key from an agent's key. Reserved: the wire format does not use it yet.
- *
- * ret: receives 32 bytes.
- * agent_key: 32 bytes.
- * epoch: the number of the epoch.
- *
- * Returns 0, or -EINVAL: a pointer is NULL.
- * Threads: any, at any time. Since 0.3.0.
- */
-int varta_derive_epoch_key(uint8_t *ret, const uint8_t *agent_key, uint64_t epoch);
-
 /**
  * Makes a simulated observer, to test what a program does with events. It has no sockets: the
  * caller feeds it datagrams and advances its clock. All other functions work as for an observer

@@ -58,11 +58,6 @@ Array written(Function function, const char *name, Errors errors, Arguments... a
     return written<Key>(varta_derive_agent_key, "derive_agent_key", errors, master.data(), pid);
 }
 
-[[nodiscard]] inline Key derive_epoch_key(const Key &agent, std::uint64_t epoch, Errors errors = {})
-{
-    return written<Key>(varta_derive_epoch_key, "derive_epoch_key", errors, agent.data(), epoch);
-}
-
 [[nodiscard]] inline Prefix derive_iv_prefix(const Salt &salt, std::uint32_t index,
                                              Errors errors = {})
 {

@@ -568,7 +568,6 @@ export namespace secure {
   function openWithMaster(masterKey: Key, wire: Uint8Array): Buffer;
   function deriveAgentKey(masterKey: Key, pid: number): Buffer;
   function deriveIvPrefix(salt: Uint8Array, index: number): Buffer;
-  function deriveEpochKey(agentKey: Key, epoch: number | bigint): Buffer;
   /** Reads a key from a file of 64 hex digits. Other users must not be able to read the file. */
   function readKeyFile(path: string): Buffer;
 }

@@ -7,7 +7,6 @@ const struct codec codec = {
     .frame_decode = varta_frame_decode,
     .crc32c = varta_crc32c,
     .derive_agent_key = varta_derive_agent_key,
-    .derive_epoch_key = varta_derive_epoch_key,
     .derive_iv_prefix = varta_derive_iv_prefix,
     .frame_seal = varta_frame_seal,
     .frame_seal_as = varta_frame_seal_as,

@@ -12,7 +12,6 @@ struct codec {
     int (*frame_decode)(varta_frame *ret, const uint8_t *wire, size_t length, uint8_t version);
     int (*crc32c)(uint32_t *ret, const uint8_t *bytes, size_t length);
     int (*derive_agent_key)(uint8_t *ret, const uint8_t *master, uint32_t pid);
-    int (*derive_epoch_key)(uint8_t *ret, const uint8_t *agent_key, uint64_t epoch);
     int (*derive_iv_prefix)(uint8_t *ret, const uint8_t *salt, uint32_t index);
     int (*frame_seal)(uint8_t *ret, const uint8_t *key, const uint8_t *iv_prefix,
                       uint32_t iv_counter, const uint8_t *frame);

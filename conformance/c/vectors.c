@@ -143,14 +143,6 @@ static void kdf_iv_prefix(struct record *vector)
              sizeof prefix);
 }
 
-static void kdf_epoch_key(struct record *vector)
-{
-    uint8_t agent[VARTA_KEY_BYTES], key[VARTA_KEY_BYTES] = {0};
-    exactly(vector, "agent_key_hex", agent, sizeof agent);
-    uint64_t epoch = number(vector, "epoch", UINT64_MAX);
-    same_key(vector, "expected_okm_hex", codec.derive_epoch_key(key, agent, epoch), key, 32);
-}
-
 static void shared_key_seal(struct record *vector)
 {
     uint8_t key[VARTA_KEY_BYTES], prefix[8], plain[VARTA_FRAME_BYTES], wire[VARTA_SEALED_BYTES];
@@ -227,7 +219,6 @@ bool check_vector(const char *kind, struct record *vector)
         {"v1_decode", v1_decode},
         {"kdf_agent_key", kdf_agent_key},
         {"kdf_iv_prefix", kdf_iv_prefix},
-        {"kdf_epoch_key", kdf_epoch_key},
         {"shared_key_seal", shared_key_seal},
         {"master_key_seal", master_key_seal},
         {"open_error", open_error},

@@ -57,13 +57,6 @@ int derive_agent_key(std::uint8_t *ret, Bytes master, std::uint32_t pid)
     });
 }
 
-int derive_epoch_key(std::uint8_t *ret, Bytes agent_key, std::uint64_t epoch)
-{
-    return put(ret, [=](auto &error) {
-        return varta::derive_epoch_key(array<varta::Key>(agent_key), epoch, error);
-    });
-}
-
 int derive_iv_prefix(std::uint8_t *ret, Bytes salt, std::uint32_t index)
 {
     return put(ret, [=](auto &error) {
@@ -106,6 +99,6 @@ int frame_open_from(std::uint8_t *ret, Bytes key, Bytes wire, std::size_t length
 
 // In the order of the struct, because C++17 has no designated initialisers.
 extern "C" const struct codec codec = {
-    frame_encode,     frame_decode, crc32c,        derive_agent_key, derive_epoch_key,
-    derive_iv_prefix, frame_seal,   frame_seal_as, frame_open,       frame_open_from,
+    frame_encode, frame_decode,  crc32c,     derive_agent_key, derive_iv_prefix,
+    frame_seal,   frame_seal_as, frame_open, frame_open_from,
 };

@@ -114,12 +114,6 @@ const checks = {
     derivation(vector, 'expected_iv_prefix_hex', 8, prefix);
   },
 
-  kdf_epoch_key(vector) {
-    const agent = vector.bytes('agent_key_hex', 32);
-    const key = secure.deriveEpochKey(agent, vector.whole('epoch', 64));
-    derivation(vector, 'expected_okm_hex', 32, key);
-  },
-
   shared_key_seal(vector) {
     const key = vector.bytes('key_hex', 32);
     const [prefix, counter, plain] = toSeal(vector);

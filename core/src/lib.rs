@@ -54,9 +54,9 @@ pub mod v1;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::fork::ProcessToken;
-    pub use crate::outcome::with_message;
+    pub use crate::outcome::{ERRNO_OF_KIND, errno_or_that_of_kind, with_message};
     #[cfg(feature = "secure-udp")]
-    pub use crate::secure::{derive_agent_bytes, wipe_stack};
+    pub use crate::secure::{derive_agent_bytes, derive_epoch_key, wipe_stack};
     #[cfg(feature = "secure-udp")]
     pub use zeroize::Zeroizing;
 }

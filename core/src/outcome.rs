@@ -189,6 +189,31 @@ fn reason_of_kind(kind: ErrorKind) -> Option<DropReason> {
     }
 }
 
+/// The errno of each kind of error that this crate makes without the operating system. Every
+/// language uses this table; a kind that is not in it is EIO, or in Python an OSError without an
+/// errno.
+pub const ERRNO_OF_KIND: [(ErrorKind, i32); 11] = [
+    (ErrorKind::InvalidInput, libc::EINVAL),
+    (ErrorKind::PermissionDenied, libc::EACCES),
+    (ErrorKind::AddrInUse, libc::EADDRINUSE),
+    (ErrorKind::NotFound, libc::ENOENT),
+    (ErrorKind::AlreadyExists, libc::EEXIST),
+    (ErrorKind::ConnectionRefused, libc::ECONNREFUSED),
+    (ErrorKind::NotConnected, libc::ENOTCONN),
+    (ErrorKind::WouldBlock, libc::EAGAIN),
+    (ErrorKind::Interrupted, libc::EINTR),
+    (ErrorKind::OutOfMemory, libc::ENOMEM),
+    (ErrorKind::Unsupported, libc::EOPNOTSUPP),
+];
+
+/// The error's own errno, or else that of its kind in [`ERRNO_OF_KIND`].
+pub fn errno_or_that_of_kind(error: BeatError) -> Option<i32> {
+    if error.errno != BeatError::UNKNOWN_ERRNO {
+        return Some(error.errno);
+    }
+    ERRNO_OF_KIND.iter().find(|(kind, _)| *kind == error.kind).map(|(_, errno)| *errno)
+}
+
 /// An error with a message of our own that keeps the errno.
 #[derive(Debug)]
 struct WithMessage {

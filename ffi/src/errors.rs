@@ -4,6 +4,7 @@ use std::ffi::{CStr, c_int};
 use std::io::{self, ErrorKind};
 
 use varta::BeatError;
+use varta::internal::errno_or_that_of_kind;
 
 use crate::guard::{self, Text};
 
@@ -34,13 +35,22 @@ impl Failure {
     pub(crate) const fn code(self) -> c_int {
         self.0
     }
+
+    /// The code of an error that did not come from the operating system.
+    #[cold]
+    fn of_kind(error: BeatError) -> Self {
+        match error.kind {
+            ErrorKind::InvalidData => Self(VARTA_EKEY),
+            _ => Self::errno(errno_or_that_of_kind(error).unwrap_or(libc::EIO)),
+        }
+    }
 }
 
 impl From<BeatError> for Failure {
     #[inline]
     fn from(error: BeatError) -> Self {
         match error.errno {
-            BeatError::UNKNOWN_ERRNO => Self(of_kind(error.kind)),
+            BeatError::UNKNOWN_ERRNO => Self::of_kind(error),
             errno => Self::errno(errno),
         }
     }
@@ -55,25 +65,6 @@ impl From<&io::Error> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         (&error).into()
-    }
-}
-
-/// The code of an error that did not come from the operating system.
-fn of_kind(kind: ErrorKind) -> c_int {
-    match kind {
-        ErrorKind::InvalidData => VARTA_EKEY,
-        ErrorKind::InvalidInput => -libc::EINVAL,
-        ErrorKind::PermissionDenied => -libc::EACCES,
-        ErrorKind::AddrInUse => -libc::EADDRINUSE,
-        ErrorKind::NotFound => -libc::ENOENT,
-        ErrorKind::AlreadyExists => -libc::EEXIST,
-        ErrorKind::ConnectionRefused => -libc::ECONNREFUSED,
-        ErrorKind::NotConnected => -libc::ENOTCONN,
-        ErrorKind::WouldBlock => -libc::EAGAIN,
-        ErrorKind::Interrupted => -libc::EINTR,
-        ErrorKind::OutOfMemory => -libc::ENOMEM,
-        ErrorKind::Unsupported => -libc::EOPNOTSUPP,
-        _ => -libc::EIO,
     }
 }
 

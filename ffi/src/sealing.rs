@@ -1,8 +1,7 @@
 //! Sealed frames and their keys.
 
 use varta::secure::{
-    Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_key, derive_epoch_key,
-    derive_iv_prefix,
+    Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_key, derive_iv_prefix,
 };
 
 use crate::args;
@@ -229,35 +228,6 @@ pub unsafe extern "C" fn varta_derive_iv_prefix(
         let prefix = derive_iv_prefix(&salt, index).map_err(|_| REFUSED)?;
         // SAFETY: the caller's buffer has this many bytes.
         unsafe { args::write(ret.cast(), prefix) };
-        Ok(0)
-    })
-}
-
-/// Derives an epoch's key from an agent's key. Reserved: the wire format does not use it yet.
-///
-/// ret: receives 32 bytes.
-/// agent_key: 32 bytes.
-/// epoch: the number of the epoch.
-///
-/// Returns 0, or -EINVAL: a pointer is NULL.
-/// Threads: any, at any time. Since 0.3.0.
-///
-/// # Safety
-///
-/// The pointers are valid as documented above.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn varta_derive_epoch_key(
-    ret: *mut u8,
-    agent_key: *const u8,
-    epoch: u64,
-) -> Code {
-    guard::answer(|| {
-        let ret = args::not_null(ret)?;
-        // SAFETY: the caller gave 32 bytes or NULL.
-        let agent_key = unsafe { key(agent_key) }?;
-        let derived = derive_epoch_key(&agent_key, epoch).map_err(|_| REFUSED)?;
-        // SAFETY: the caller's buffer has this many bytes.
-        unsafe { args::write(ret.cast(), *derived.as_bytes()) };
         Ok(0)
     })
 }

@@ -109,8 +109,6 @@ fn null_is_invalid_where_a_pointer_is_required() {
         varta_derive_agent_key(bytes, null(), 2);
         varta_derive_iv_prefix(null_mut(), bytes, 2);
         varta_derive_iv_prefix(bytes, null(), 2);
-        varta_derive_epoch_key(null_mut(), bytes, 2);
-        varta_derive_epoch_key(bytes, null(), 2);
     }
 
     // Functions for which NULL is valid.

@@ -2,6 +2,38 @@
 
 use varta::DecodeError;
 
+/// Defines the counters, and `for_each_counter`, which hands their list to the crates that copy
+/// them: the C ABI, the bindings and the tests.
+macro_rules! counters {
+    (
+        $d:tt
+        $(#[$meta:meta])*
+        pub struct $Counters:ident {
+            $($(#[$about:meta])* pub $datagram:ident: u64,)*
+        } and {
+            $($(#[$of:meta])* pub $other:ident: u64,)*
+        }
+    ) => {
+        $(#[$meta])*
+        pub struct $Counters {
+            $($(#[$about])* pub $datagram: u64,)*
+            $($(#[$of])* pub $other: u64,)*
+        }
+
+        /// Calls a macro with the names of all counters in two brackets: those that a datagram
+        /// ends in, and the others. No promise to programs.
+        #[doc(hidden)]
+        #[macro_export]
+        macro_rules! for_each_counter {
+            ($d then:ident) => {
+                $d then! { [$($datagram)*] [$($other)*] }
+            };
+        }
+    };
+}
+
+counters! {
+$
 /// What an observer has counted since it started.
 ///
 /// Each received datagram is counted in exactly one of the fields down to `probes`, so their
@@ -60,7 +92,7 @@ pub struct Counters {
     pub control_truncated: u64,
     /// Empty: a probe of another observer that checks whether the socket is in use.
     pub probes: u64,
-
+} and {
     /// Datagrams received.
     pub received: u64,
     /// Datagrams that the kernel dropped before they could be received.
@@ -90,6 +122,7 @@ pub struct Counters {
     /// Pauses reported.
     pub pauses: u64,
 }
+}
 
 impl Counters {
     /// How many datagrams have been counted in one of the fields down to `probes`.
@@ -101,21 +134,10 @@ impl Counters {
     /// ```
     #[must_use]
     pub const fn settled(&self) -> u64 {
-        self.beats
-            + self.decode_errors()
-            + self.wrong_length
-            + self.auth_failures
-            + self.decrypt_failures
-            + self.replays
-            + self.rate_limited_agent
-            + self.rate_limited_global
-            + self.capacity_exceeded
-            + self.sender_memory_full
-            + self.uid_refused
-            + self.namespace_refused
-            + self.origin_conflicts
-            + self.control_truncated
-            + self.probes
+        macro_rules! sum {
+            ([$($datagram:ident)*] $others:tt) => { 0 $(+ self.$datagram)* };
+        }
+        for_each_counter!(sum)
     }
 
     /// Datagrams of the right length that were not a valid frame, for any reason.

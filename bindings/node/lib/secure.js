@@ -70,12 +70,6 @@ function deriveIvPrefix(salt, index) {
   return attempt('derive', () => native.secureIvPrefix(bytes, index));
 }
 
-function deriveEpochKey(agentKey, epoch) {
-  const secret = check.key('agentKey', agentKey);
-  const number = check.u64('epoch', epoch);
-  return attempt('derive', () => native.secureEpochKey(secret, number));
-}
-
 /** Reads a key from a file of 64 hex digits. Other users must not be able to read the file. */
 function readKeyFile(path) {
   check.text('path', path);
@@ -83,6 +77,6 @@ function readKeyFile(path) {
 }
 
 module.exports = {
-  AuthError, MASTER_BYTES, SHARED_BYTES, deriveAgentKey, deriveEpochKey, deriveIvPrefix, open,
-  openWithMaster, readKeyFile, seal, sealAs,
+  AuthError, MASTER_BYTES, SHARED_BYTES, deriveAgentKey, deriveIvPrefix, open, openWithMaster,
+  readKeyFile, seal, sealAs,
 };

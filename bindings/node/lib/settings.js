@@ -29,7 +29,7 @@ const readers = {
   secureUdp: (value) => ({ secureUdp: addresses('options.secureUdp', value) }),
   thresholdMs: (value) => ({ thresholdNs: check.milliseconds('options.thresholdMs', value) }),
   pauseAfterMs: (value) => ({ pauseAfterNs: check.milliseconds('options.pauseAfterMs', value) }),
-  capacity: (value) => ({ capacity: check.integer('options.capacity', value, 1, 2 ** 24) }),
+  capacity: (value) => ({ capacity: check.integer('options.capacity', value, 1, 2 ** 28) }),
   socketMode: (value) => ({ socketMode: check.integer('options.socketMode', value, 0, 0o777) }),
   receiveBuffer: (value) => ({
     receiveBuffer: check.integer('options.receiveBuffer', value, 1, 2 ** 31 - 1),

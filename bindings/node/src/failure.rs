@@ -1,9 +1,10 @@
 //! Errors on their way to JavaScript, which makes system errors of them: `code` is the
 //! operating system's number in digits, or else a word.
 
-use std::io::{self, ErrorKind};
+use std::io;
 
 use varta::BeatError;
+use varta::internal::errno_or_that_of_kind;
 
 /// What a call comes to when it fails.
 pub(crate) type Failure = napi::Error<String>;
@@ -28,21 +29,5 @@ pub(crate) fn from_io(error: &io::Error) -> Failure {
 
 /// The error's own number, or that of its kind, because every system error in Node has one.
 pub(crate) fn errno(error: BeatError) -> i32 {
-    match (error.errno, error.kind) {
-        (BeatError::UNKNOWN_ERRNO, kind) => errno_of_kind(kind),
-        (errno, _) => errno,
-    }
-}
-
-fn errno_of_kind(kind: ErrorKind) -> i32 {
-    match kind {
-        ErrorKind::InvalidInput => libc::EINVAL,
-        ErrorKind::NotFound => libc::ENOENT,
-        ErrorKind::PermissionDenied => libc::EACCES,
-        ErrorKind::AddrInUse => libc::EADDRINUSE,
-        ErrorKind::AlreadyExists => libc::EEXIST,
-        ErrorKind::Unsupported => libc::ENOTSUP,
-        ErrorKind::OutOfMemory => libc::ENOMEM,
-        _ => libc::EIO,
-    }
+    errno_or_that_of_kind(error).unwrap_or(libc::EIO)
 }

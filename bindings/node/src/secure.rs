@@ -1,9 +1,7 @@
 //! Sealing of frames, and key derivation.
 
 use napi::bindgen_prelude::Buffer;
-use varta::secure::{
-    AuthError, Cipher, Iv, Key, derive_agent_key, derive_epoch_key, derive_iv_prefix,
-};
+use varta::secure::{AuthError, Cipher, Iv, Key, derive_agent_key, derive_iv_prefix};
 
 use crate::agent::secret;
 use crate::failure::{from_io, named};
@@ -65,15 +63,6 @@ exported! {
     fn secure_iv_prefix(salt: &[u8], index: u32) -> Result<Buffer> {
         derive_iv_prefix(&array(salt)?, index)
             .map(|prefix| prefix.as_slice().into())
-            .map_err(|error| named("5", error))
-    }
-}
-
-exported! {
-    /// Derives the key of an epoch. Reserved.
-    fn secure_epoch_key(agent: &[u8], epoch: napi::bindgen_prelude::BigInt) -> Result<Buffer> {
-        derive_epoch_key(&secret(agent)?, epoch.get_u64().1)
-            .map(|key| key.as_bytes().as_slice().into())
             .map_err(|error| named("5", error))
     }
 }

@@ -68,7 +68,17 @@ impl From<&AgentInfo> for Agent {
 }
 
 macro_rules! stats {
-    ($($counter:ident)*) => {
+    ([$($datagram:ident)*] [$($other:ident)*]) => {
+        stats! { @ [$($datagram)*] $($other)* }
+    };
+    // All but this one, which may be any number, are numbers in JavaScript.
+    (@ [$($before:ident)*] missed $($after:ident)*) => {
+        stats! { @@ $($before)* $($after)* }
+    };
+    (@ [$($before:ident)*] $next:ident $($after:ident)*) => {
+        stats! { @ [$($before)* $next] $($after)* }
+    };
+    (@@ $($counter:ident)*) => {
         /// The counters of an observer.
         #[napi(object)]
         #[derive(Debug)]
@@ -92,10 +102,4 @@ macro_rules! stats {
     };
 }
 
-stats! {
-    beats bad_magic bad_version bad_crc bad_status stall_on_wire bad_pid bad_timestamp
-    bad_nonce wrong_length auth_failures decrypt_failures replays rate_limited_agent
-    rate_limited_global capacity_exceeded sender_memory_full uid_refused namespace_refused
-    origin_conflicts control_truncated probes received kernel_drops io_errors open_attempts evictions not_forward
-    stalls recoveries exits pauses stalls_deaf full_looks
-}
+varta_observer::for_each_counter!(stats);

@@ -39,7 +39,6 @@ const wrongTypes = {
     () => Varta.connectSecureUdpWithMaster('127.0.0.1', 9, []),
     () => secure.deriveAgentKey(5, 5), () => secure.openWithMaster(5, frame),
   ],
-  agentKey: [() => secure.deriveEpochKey(5, 5n)],
   status: [
     () => agent.beat('fine'), () => agent.beat(null), () => agent.beat(0n), () => agent.beat({}),
     () => old.beat('stall'), () => new Frame('bad', 2, 0, 1, 0), () => agent.beat('toString'),
@@ -58,7 +57,6 @@ const wrongTypes = {
   frame: [() => secure.seal(key, prefix, 1, 'frame')],
   salt: [() => secure.deriveIvPrefix('salt', 1)],
   index: [() => secure.deriveIvPrefix(Buffer.alloc(16), 1n)],
-  epoch: [() => secure.deriveEpochKey(key, '1')],
   timestamp: [() => new Frame(0, 2, '0', 1, 0)],
   nonce: [() => new v1.Frame(0, 2, 0, null, 0)],
   pid: [

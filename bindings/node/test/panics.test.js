@@ -83,7 +83,6 @@ const calls = {
   secure_open: 'secure.open(key, key)',
   secure_agent_key: 'secure.deriveAgentKey(key, 1)',
   secure_iv_prefix: 'secure.deriveIvPrefix(Buffer.alloc(16), 1)',
-  secure_epoch_key: 'secure.deriveEpochKey(key, 1)',
   secure_key_file: "secure.readKeyFile('/x')",
   words_open: "panic.installSignalHandlerUdp('127.0.0.1', 9)",
   words_open_secure_udp: "panic.installSignalHandlerSecureUdp('127.0.0.1', 9, key)",

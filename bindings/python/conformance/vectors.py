@@ -88,12 +88,6 @@ def kdf_iv_prefix(vector: Vector) -> None:
     same("derivation", expected.hex(), secure.derive_iv_prefix(salt, index).hex())
 
 
-def kdf_epoch_key(vector: Vector) -> None:
-    agent, epoch = raw(vector, "agent_key_hex", 32), number(vector, "epoch", 64)
-    expected = raw(vector, "expected_okm_hex", 32)
-    same("derivation", expected.hex(), secure.derive_epoch_key(agent, epoch).hex())
-
-
 def iv(vector: Vector) -> tuple[bytes, int]:
     return raw(vector, "iv_random_hex", 8), number(vector, "iv_counter", 32)
 
@@ -150,7 +144,6 @@ CHECKS: dict[str, Callable[[Vector], None]] = {
         v1_decode,
         kdf_agent_key,
         kdf_iv_prefix,
-        kdf_epoch_key,
         shared_key_seal,
         master_key_seal,
         open_error,

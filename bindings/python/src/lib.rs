@@ -46,7 +46,6 @@ fn _varta(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(codec::crc32c, module)?)?;
     module.add_function(wrap_pyfunction!(guard::provoke_panic, module)?)?;
     module.add_function(wrap_pyfunction!(secure::derive_agent_key, module)?)?;
-    module.add_function(wrap_pyfunction!(secure::derive_epoch_key, module)?)?;
     module.add_function(wrap_pyfunction!(secure::derive_iv_prefix, module)?)?;
     module.add_function(wrap_pyfunction!(values::classify_errno, module)?)
 }

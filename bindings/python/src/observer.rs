@@ -247,15 +247,11 @@ pub(crate) fn counters_dict<'py>(
 ) -> PyResult<Bound<'py, PyDict>> {
     let dict = PyDict::new(py);
     macro_rules! fill {
-        ($($name:ident)*) => { $(dict.set_item(stringify!($name), counters.$name)?;)* };
+        ([$($datagram:ident)*] [$($other:ident)*]) => {
+            $(dict.set_item(stringify!($datagram), counters.$datagram)?;)*
+            $(dict.set_item(stringify!($other), counters.$other)?;)*
+        };
     }
-    fill! {
-        beats bad_magic bad_version bad_crc bad_status stall_on_wire bad_pid bad_timestamp
-        bad_nonce wrong_length auth_failures decrypt_failures replays rate_limited_agent
-        rate_limited_global capacity_exceeded sender_memory_full uid_refused
-        namespace_refused origin_conflicts control_truncated probes
-        received kernel_drops evictions missed not_forward stalls recoveries exits pauses
-        stalls_deaf full_looks io_errors open_attempts
-    }
+    varta_observer::for_each_counter!(fill);
     Ok(dict)
 }

@@ -114,19 +114,6 @@ function! {
     }
 }
 
-function! {
-    /// Derives the key of an epoch from an agent's key.
-    fn derive_epoch_key<'py>(
-        py: Python<'py>,
-        agent: Any<'_, 'py>,
-        epoch: Any<'_, 'py>,
-    ) -> Bound<'py, PyBytes> {
-        let agent = convert::key(agent, "agent")?;
-        let key = secure::derive_epoch_key(&agent, convert::number(epoch, "epoch")?);
-        Ok(key_bytes(py, &key.map_err(runtime_error)?))
-    }
-}
-
 fn key_bytes<'py>(py: Python<'py>, key: &Key) -> Bound<'py, PyBytes> {
     PyBytes::new(py, key.as_bytes())
 }

@@ -14,6 +14,8 @@ HERE = Path(__file__).parent.parent
 VECTORS = HERE.parent.parent / "conformance" / "vectors" / "vlp.json"
 DOCUMENT = json.loads(VECTORS.read_bytes())
 ARRAYS = ("crc32c_vectors", "frame_vectors", "secure_frame_vectors")
+# No language exports this derivation; the Rust runner alone checks it.
+RESERVED = "kdf_epoch_key"
 
 
 def run(folder: Path, document: object, *flags: str) -> tuple[int, str, str]:
@@ -30,17 +32,21 @@ def with_only(array: str, *vectors: object) -> dict:
 
 
 def samples() -> list:
-    """The first vector of each kind."""
+    """The first vector of each kind that this runner knows."""
     first = {}
     for array in ARRAYS:
         for vector in DOCUMENT[array]:
             first.setdefault(vector.get("kind", "crc32c"), (array, vector))
+    del first[RESERVED]
     return [pytest.param(*found, id=kind) for kind, found in first.items()]
 
 
 def test_all_vectors_pass(folder: Path) -> None:
     count = sum(len(DOCUMENT[array]) for array in ARRAYS)
-    assert run(folder, DOCUMENT) == (0, f"{count} passed, 0 failed\n", "")
+    reserved = sum(vector["kind"] == RESERVED for vector in DOCUMENT[ARRAYS[2]])
+    skip = f'SKIP {reserved} of the unknown kind "{RESERVED}"\n'
+    sums = f"{count - reserved} passed, 0 failed, {reserved} skipped\n"
+    assert run(folder, DOCUMENT) == (0, skip + sums, "")
 
 
 @pytest.mark.parametrize(("array", "vector"), samples())

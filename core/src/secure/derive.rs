@@ -49,19 +49,8 @@ pub fn derive_iv_prefix(salt: &[u8; 16], index: u32) -> Result<[u8; 8], KdfError
     Ok(*expand(salt, &[b"varta-iv-prefix-v1\0", &index.to_le_bytes()])?)
 }
 
-/// The key of an epoch, from an agent's key. Reserved: the wire format does not use it yet.
-///
-/// ```
-/// use varta::secure::{Key, derive_epoch_key};
-///
-/// let agent = Key::from_bytes([1; 32]);
-/// let (first, second) = (derive_epoch_key(&agent, 0).unwrap(), derive_epoch_key(&agent, 1).unwrap());
-/// assert_ne!(first.as_bytes(), second.as_bytes());
-/// ```
-///
-/// # Errors
-///
-/// [`KdfError`] if the derivation fails, which never happens for these lengths.
+/// The key of an epoch, from an agent's key. The wire format does not use it: it exists for its test
+/// vectors, which reserve the label.
 pub fn derive_epoch_key(agent: &Key, epoch: u64) -> Result<Key, KdfError> {
     let key = expand(agent.as_bytes(), &[b"varta-epoch-v1\0", &epoch.to_le_bytes()])?;
     Ok(Key::from_bytes(*key))

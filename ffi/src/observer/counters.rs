@@ -1,6 +1,6 @@
 //! The counters of an observer.
 
-use ::varta_observer::Counters;
+use ::varta_observer::{Counters, for_each_counter};
 
 use super::{AnyObserver, varta_observer, with};
 use crate::guard::{self, Code};
@@ -83,90 +83,35 @@ pub struct varta_observer_counters {
     pub stalls_deaf: u64,
     /// How often a Unix socket's queue was found full.
     pub full_looks: u64,
+    /// Times that a socket failed.
+    pub io_errors: u64,
+    /// Tries to open a sealed datagram, one for each key that was tried on it.
+    pub open_attempts: u64,
 }
 
-// SAFETY: it begins with its size and holds numbers.
-unsafe impl Sized for varta_observer_counters {
-    const ZERO: Self = Self {
-        size: 0,
-        reserved: 0,
-        beats: 0,
-        bad_magic: 0,
-        bad_version: 0,
-        bad_crc: 0,
-        bad_status: 0,
-        stall_on_wire: 0,
-        bad_pid: 0,
-        bad_timestamp: 0,
-        bad_nonce: 0,
-        wrong_length: 0,
-        auth_failures: 0,
-        decrypt_failures: 0,
-        replays: 0,
-        rate_limited_agent: 0,
-        rate_limited_global: 0,
-        capacity_exceeded: 0,
-        sender_memory_full: 0,
-        uid_refused: 0,
-        namespace_refused: 0,
-        origin_conflicts: 0,
-        control_truncated: 0,
-        probes: 0,
-        received: 0,
-        kernel_drops: 0,
-        evictions: 0,
-        missed: 0,
-        not_forward: 0,
-        stalls: 0,
-        recoveries: 0,
-        exits: 0,
-        pauses: 0,
-        stalls_deaf: 0,
-        full_looks: 0,
+// cbindgen expands no macros, so the struct above is written out. That it has every counter and no
+// other field is checked here: a missing or an unknown one does not compile.
+macro_rules! counters {
+    ([$($datagram:ident)*] [$($other:ident)*]) => {
+        // SAFETY: it begins with its size and holds numbers.
+        unsafe impl Sized for varta_observer_counters {
+            const ZERO: Self = Self { size: 0, reserved: 0, $($datagram: 0,)* $($other: 0,)* };
+        }
+
+        impl From<&Counters> for varta_observer_counters {
+            fn from(counters: &Counters) -> Self {
+                Self {
+                    size: 0,
+                    reserved: 0,
+                    $($datagram: counters.$datagram,)*
+                    $($other: counters.$other,)*
+                }
+            }
+        }
     };
 }
 
-impl From<&Counters> for varta_observer_counters {
-    fn from(counters: &Counters) -> Self {
-        Self {
-            size: 0,
-            reserved: 0,
-            beats: counters.beats,
-            bad_magic: counters.bad_magic,
-            bad_version: counters.bad_version,
-            bad_crc: counters.bad_crc,
-            bad_status: counters.bad_status,
-            stall_on_wire: counters.stall_on_wire,
-            bad_pid: counters.bad_pid,
-            bad_timestamp: counters.bad_timestamp,
-            bad_nonce: counters.bad_nonce,
-            wrong_length: counters.wrong_length,
-            auth_failures: counters.auth_failures,
-            decrypt_failures: counters.decrypt_failures,
-            replays: counters.replays,
-            rate_limited_agent: counters.rate_limited_agent,
-            rate_limited_global: counters.rate_limited_global,
-            capacity_exceeded: counters.capacity_exceeded,
-            sender_memory_full: counters.sender_memory_full,
-            uid_refused: counters.uid_refused,
-            namespace_refused: counters.namespace_refused,
-            origin_conflicts: counters.origin_conflicts,
-            control_truncated: counters.control_truncated,
-            probes: counters.probes,
-            received: counters.received,
-            kernel_drops: counters.kernel_drops,
-            evictions: counters.evictions,
-            missed: counters.missed,
-            not_forward: counters.not_forward,
-            stalls: counters.stalls,
-            recoveries: counters.recoveries,
-            exits: counters.exits,
-            pauses: counters.pauses,
-            stalls_deaf: counters.stalls_deaf,
-            full_looks: counters.full_looks,
-        }
-    }
-}
+for_each_counter!(counters);
 
 /// Reads the counters of an observer.
 ///

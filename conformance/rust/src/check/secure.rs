@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 
+use varta::internal::derive_epoch_key;
 use varta::secure::{
-    Cipher, Iv, KdfError, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_key, derive_epoch_key,
-    derive_iv_prefix,
+    Cipher, Iv, KdfError, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_key, derive_iv_prefix,
 };
 
 use crate::failure::{Failure, hex, same};

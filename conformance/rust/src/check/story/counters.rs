@@ -6,23 +6,16 @@ use crate::failure::Failure;
 use crate::fields::Fields;
 
 macro_rules! counters {
-    ($($name:ident)*) => {
-        const NAMES: &[&str] = &[$(stringify!($name)),*];
+    ([$($datagram:ident)*] [$($other:ident)*]) => {
+        const NAMES: &[&str] = &[$(stringify!($datagram),)* $(stringify!($other)),*];
 
         fn values(counters: &Counters) -> Vec<u64> {
-            vec![$(counters.$name),*]
+            vec![$(counters.$datagram,)* $(counters.$other),*]
         }
     };
 }
 
-counters! {
-    beats bad_magic bad_version bad_crc bad_status stall_on_wire bad_pid bad_timestamp
-    bad_nonce wrong_length auth_failures decrypt_failures replays rate_limited_agent
-    rate_limited_global capacity_exceeded sender_memory_full uid_refused namespace_refused
-    origin_conflicts control_truncated probes
-    received kernel_drops evictions missed not_forward stalls recoveries exits pauses
-    stalls_deaf full_looks
-}
+varta_observer::for_each_counter!(counters);
 
 /// Counters that are not listed must be 0, and each datagram must be counted once.
 pub(super) fn compare(seen: &Counters, expected: &Fields<'_>) -> Result<(), Failure> {
