@@ -261,6 +261,8 @@ void same_counters(struct record *expected, const varta_observer_counters *c)
         {"pauses", c->pauses},
         {"stalls_deaf", c->stalls_deaf},
         {"full_looks", c->full_looks},
+        {"io_errors", c->io_errors},
+        {"open_attempts", c->open_attempts},
     };
     uint64_t settled = 0;
     bool received = false;

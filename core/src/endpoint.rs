@@ -19,7 +19,7 @@ pub const ENDPOINT_VARIABLE: &str = "VARTA_ENDPOINT";
 pub const DEFAULT_ENDPOINT: &str = "/run/varta/varta.sock";
 
 /// The longest path or abstract name that fits `sun_path` with its NUL.
-const LONGEST_NAME: usize = 107;
+pub const LONGEST_NAME: usize = 107;
 
 /// Where an observer listens.
 ///

@@ -53,6 +53,7 @@ pub mod v1;
 #[cfg(all(unix, not(bare)))]
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::endpoint::LONGEST_NAME as LONGEST_SOCKET_NAME;
     pub use crate::fork::ProcessToken;
     pub use crate::outcome::{ERRNO_OF_KIND, errno_or_that_of_kind, with_message};
     #[cfg(feature = "secure-udp")]

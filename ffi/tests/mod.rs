@@ -17,4 +17,5 @@ mod race;
 mod sharing;
 mod sizes;
 mod support;
+mod tables;
 mod whole;

@@ -163,67 +163,6 @@ fn invalid_frames_and_versions_are_refused() {
 }
 
 #[test]
-fn unknown_numbers_are_named_unknown() {
-    for number in 0..=u8::MAX {
-        let named = |name: crate::guard::Text| name.words() != "unknown";
-        assert_eq!(named(varta_status_name(number)), number < 4);
-        assert_eq!(named(varta_event_name(number)), (1..9).contains(&number));
-        assert_eq!(named(varta_origin_name(number)), (1..4).contains(&number));
-        assert_eq!(named(varta_outcome_name(number.into())), number < 5);
-        assert_eq!(named(varta_decode_error_name(number.into())), (1..9).contains(&number));
-    }
-    for number in [i32::MIN, -1, 256, 257, i32::MAX] {
-        assert_eq!(varta_outcome_name(number).words(), "unknown");
-        assert_eq!(varta_decode_error_name(number).words(), "unknown");
-    }
-}
-
-#[test]
-fn names_equal_those_in_rust() {
-    use ::varta_observer::{Origin, What};
-    for status in [0, 1, 2, 3] {
-        let rust = varta::Status::from_wire(status).unwrap();
-        assert_eq!(varta_status_name(status).words(), rust.name());
-    }
-    for origin in [Origin::KernelAttested, Origin::SecureNetwork, Origin::Network] {
-        assert_eq!(varta_origin_name(origin as u8).words(), origin.name());
-    }
-    for reason in [
-        varta::DropReason::KernelQueueFull,
-        varta::DropReason::NoObserver,
-        varta::DropReason::PeerGone,
-        varta::DropReason::StorageFull,
-    ] {
-        assert_eq!(varta_outcome_name(reason as i32).words(), reason.to_string());
-    }
-    let status = varta::Status::Ok;
-    for what in [
-        What::Beat { status, payload: 0, nonce: 0, missed: 0 },
-        What::Stall { last_nonce: 0, last_ns: 0, deaf: false },
-        What::Recovered { silent_ns: 0 },
-        What::Exit { cause: ::varta_observer::ExitCause::Unknown, last_status: status },
-        What::Decode(varta::DecodeError::BadMagic),
-        What::AuthFailure { claimed_pid: 0, true_pid: 0 },
-        What::Io { errno: 0 },
-        What::Paused { ns: 0 },
-    ] {
-        assert_eq!(varta_event_name(what.code()).words(), what.name());
-    }
-    for error in [
-        varta::DecodeError::BadMagic,
-        varta::DecodeError::BadVersion,
-        varta::DecodeError::BadCrc { expected: 0, actual: 0 },
-        varta::DecodeError::BadStatus(0),
-        varta::DecodeError::StallOnWire,
-        varta::DecodeError::BadPid(0),
-        varta::DecodeError::BadTimestamp(0),
-        varta::DecodeError::BadNonce { nonce: 0, status },
-    ] {
-        assert_eq!(varta_decode_error_name(error.code().into()).words(), error.name());
-    }
-}
-
-#[test]
 fn strerror_describes_every_code() {
     use crate::errors::varta_strerror;
     assert_eq!(varta_strerror(0).words(), "no error");

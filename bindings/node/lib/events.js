@@ -2,9 +2,9 @@
 // Events, as the native half writes them (src/record.rs): eight 64-bit words each, little end
 // first, in an array that both share.
 
-const { nameOf } = require('./errors');
-const { DecodeError, NONCE_TERMINAL } = require('./frame');
-const { Status, Origin } = require('./numbers');
+const { attempt, nameOf } = require('./errors');
+const { DecodeError } = require('./frame');
+const native = require('./native');
 
 const WORDS = 8;
 
@@ -17,14 +17,25 @@ const CAUSES = Object.freeze(['unknown', 'code', 'signal']);
 
 /** One thing an observer has to say. What it carries besides depends on its `kind`. */
 class ObserverEvent {
-  constructor(kind, observerNs) {
+  // What a decode error carries: it is in the text and in no field.
+  #found;
+
+  constructor(kind, observerNs, found) {
     this.kind = kind;
     this.observerNs = observerNs;
+    this.#found = found;
   }
 
+  /** The sentence that every language has for it. */
   toString() {
-    const about = this.agent === undefined ? '' : `${agentIn(this)}: `;
-    return `${seconds(this.observerNs)}: ${about}${sentences[this.kind](this)}`;
+    const { kind, observerNs, agent = 0, pid = 0, claimedPid = 0, origin = 0 } = this;
+    const rest = this.#found ?? writers[kind](this);
+    const words = [
+      observerNs, pair(KINDS.indexOf(kind) + 1, origin), agent, pair(pid, claimedPid), ...rest,
+    ];
+    const event = new BigUint64Array(WORDS);
+    event.set(words.map(BigInt));
+    return attempt('toString', () => native.eventText(event));
   }
 }
 
@@ -41,7 +52,8 @@ class Room {
     const at = index * WORDS;
     const half = at * 2;
     const kind = KINDS[halves[half + 2] - 1];
-    const event = new ObserverEvent(kind, words[at]);
+    const found = kind === 'decode' ? words.slice(at + 4, at + 8) : undefined;
+    const event = new ObserverEvent(kind, words[at], found);
     const origin = halves[half + 3];
     if (origin !== 0) {
       event.agent = Number(words[at + 2]);
@@ -90,55 +102,20 @@ const readers = {
   },
 };
 
-const sentences = {
-  beat({ status, payload, nonce, missed }) {
-    const which = nonce === NONCE_TERMINAL ? 'last words' : `nonce ${nonce}`;
-    const gap = missed === 0n ? '' : `, ${missed} missed`;
-    return `beat, ${lower(Status[status])}, payload ${payload}, ${which}${gap}`;
-  },
-  stall({ lastNs, lastNonce, deaf }) {
-    const mark = deaf ? ', while the queue was full' : '';
-    return `stall, last heard at ${seconds(lastNs)} with nonce ${lastNonce}${mark}`;
-  },
-  recovered({ silentNs }) {
-    return `recovered after ${seconds(silentNs)} of silence`;
-  },
-  exit({ cause, code, signal, lastStatus }) {
-    const how = {
-      unknown: 'cause unknown', code: `exit code ${code}`, signal: `killed by signal ${signal}`,
-    };
-    return `exit, ${how[cause]}, last status ${lower(Status[lastStatus])}`;
-  },
-  decode({ error }) {
-    return `no frame, ${error}`;
-  },
-  'auth-failure'({ claimedPid, truePid }) {
-    return `auth failure, pid ${truePid} sent a frame that names ${claimedPid}`;
-  },
-  io({ code }) {
-    return `socket failed, ${code}`;
-  },
-  paused({ ns }) {
-    return `observer paused for ${seconds(ns)}`;
-  },
+/** The other way round: the words of an event after the first four. */
+const writers = {
+  beat: ({ status, payload, nonce, missed }) => [status, payload, nonce, missed],
+  stall: ({ lastNonce, lastNs, deaf }) => [lastNonce, lastNs, deaf],
+  recovered: ({ silentNs }) => [silentNs],
+  exit: ({ lastStatus, cause, code, signal }) =>
+    [lastStatus, CAUSES.indexOf(cause), code ?? signal ?? 0],
+  'auth-failure': ({ claimedPid, truePid }) => [claimedPid, truePid],
+  io: ({ errno }) => [-errno],
+  paused: ({ ns }) => [ns],
 };
 
-function agentIn({ agent, pid, claimedPid, origin }) {
-  let who = `pid ${pid}`;
-  if (pid === 0) who = `claims pid ${claimedPid}`;
-  else if (pid !== claimedPid) who += `, claims pid ${claimedPid}`;
-  if (origin === Origin.SecureNetwork) who += ', secure-network';
-  if (origin === Origin.Network) who += ', network';
-  return `agent ${agent} (${who})`;
-}
-
-function seconds(ns) {
-  const milliseconds = String(ns / 1_000_000n % 1_000n).padStart(3, '0');
-  return `${ns / 1_000_000_000n}.${milliseconds} s`;
-}
-
-function lower(name) {
-  return name.toLowerCase();
+function pair(low, high) {
+  return BigInt(low) | BigInt(high) << 32n;
 }
 
 module.exports = { CAUSES, KINDS, ObserverEvent, Room };

@@ -125,22 +125,98 @@ test('what is installed runs nothing, depends on nothing, and carries its licenc
   assert.throws(() => require('varta/lib/native'), { code: 'ERR_PACKAGE_PATH_NOT_EXPORTED' });
 });
 
-test('counters, fields of agents and kinds of events are those of the crate', () => {
-  const source = (file) => fs.readFileSync(path.join(process.env.VARTA_ROOT, 'observer/src', file), 'utf8');
-  const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
-  const fields = (file, struct) => {
-    const [, body] = new RegExp(`pub struct ${struct} \\{(.*?)^\\}`, 'ms').exec(source(file));
-    return [...body.matchAll(/^ {4}pub (\w+):/gm)].map(([, name]) => camel(name)).sort();
-  };
-  const types = declared();
-  assert.deepEqual(types.methodsOf('Stats'), fields('counters.rs', 'Counters'));
-  assert.deepEqual(types.methodsOf('AgentInfo'), fields('judge/tracker/info.rs', 'AgentInfo'));
-  assert.deepEqual(Object.keys(varta.Observer.simulated().stats()).sort(), types.methodsOf('Stats'));
+test('numbers, names and fields are those of conformance/tables.json', () => {
+  const tables = JSON.parse(
+    fs.readFileSync(path.join(process.env.VARTA_ROOT, 'conformance/tables.json'), 'utf8'),
+  );
+  const capital = (_, letter) => letter.toUpperCase();
+  const camel = (name) => name.replace(/_([a-z])/g, capital);
+  const pascal = (name) => name.replace(/(?:^|[ -])([a-z])/g, capital);
+  for (const [name, table] of [
+    ['Status', tables.statuses], ['DropReason', tables.drop_reasons], ['Origin', tables.origins],
+  ]) {
+    const both = table.flatMap((it) => [[pascal(it.name), it.code], [it.code, pascal(it.name)]]);
+    assert.deepEqual(varta[name], Object.fromEntries(both), name);
+  }
+  for (const { code, name } of tables.drop_reasons) {
+    assert.equal(String(varta.BeatOutcome.dropped(code)), `dropped: ${name}`);
+  }
+  const names = (table) => table.map(({ name }) => name);
+  const { CAUSES, KINDS, Room } = require(path.join(installed, 'lib/events.js'));
+  assert.deepEqual(KINDS, names(tables.kinds));
+  assert.deepEqual(CAUSES, names(tables.exit_causes));
+  tables.decode_errors.forEach(({ code, name }) =>
+    assert.equal(varta.DecodeError.kindOf(code), name));
 
-  const names = /pub const fn name.*?pub const fn code/s.exec(source('event.rs').split('impl What')[1])[0];
-  const kinds = [...names.matchAll(/Self::\w+.*=> "([\w-]+)"/g)].map(([, kind]) => kind);
-  const { KINDS } = require(path.join(installed, 'lib/events.js'));
-  assert.deepEqual(KINDS, kinds);
+  const types = declared();
+  const counters = names(tables.counters).map(camel).sort();
+  assert.deepEqual(types.methodsOf('Stats'), counters);
+  assert.deepEqual(Object.keys(varta.Observer.simulated().stats()).sort(), counters);
+  assert.deepEqual(types.methodsOf('AgentInfo'), tables.agent_fields.map(camel).sort());
+
+  const room = new Room(1);
+  for (const { code, name, fields, about_agent: aboutAgent } of tables.kinds) {
+    // About an agent that the kernel names; an exit with a code, and one by a signal.
+    for (const cause of [1n, 2n]) {
+      room.words.set([0n, BigInt(code) | (aboutAgent ? 1n << 32n : 0n), 7n, 0n, 1n, cause]);
+      const common = [...tables.event_fields, ...aboutAgent ? tables.about_fields : []];
+      let own = fields.flatMap(({ story }) => story);
+      if (name === 'exit') own = ['cause', cause === 1n ? 'code' : 'signal', 'last_status'];
+      // The errno is negative, as everywhere in Node, and its name is beside it.
+      if (name === 'io') own.push('code');
+      const event = room.event(0);
+      const expected = ['kind', ...common, ...own].map(camel);
+      assert.deepEqual(Object.keys(event).sort(), expected.sort(), name);
+      const type = `${pascal(name)}Event`;
+      const declaredFields = new Set(types.methodsOf(type));
+      for (const field of expected) assert.ok(declaredFields.has(field), `${type}.${field}`);
+    }
+  }
+
+  const { limits, defaults } = tables;
+  assert.equal(varta.FRAME_BYTES ?? limits.frame_bytes, limits.frame_bytes);
+  assert.equal(varta.secure.SHARED_BYTES, limits.sealed_bytes);
+  assert.equal(varta.secure.MASTER_BYTES, limits.sealed_bytes_master);
+  varta.Observer.simulated({ capacity: 1, thresholdMs: defaults.threshold_ms });
+  assert.throws(
+    () => varta.Observer.simulated({ capacity: limits.agents + 1 }), new RegExp(limits.agents),
+  );
+});
+
+test('the sentence of each event is that of Rust', () => {
+  const { Room } = require(path.join(installed, 'lib/events.js'));
+  const room = new Room(1);
+  const sentence = (...words) => {
+    room.words.fill(0n);
+    room.words.set(words);
+    return String(room.event(0));
+  };
+  const about = [1n | 1n << 32n, 3n, 50n | 7n << 32n];
+  const [beat, ...agent] = about;
+  const most = 2n ** 64n - 1n;
+  for (const [words, text] of [
+    [[beat, ...agent, 1n, 5n, most, 2n], 'beat, degraded, payload 5, last words, 2 missed'],
+    [[beat + 1n, ...agent, 4n, 1_500_000_000n, 1n],
+      'stall, last heard at 1.500 s with nonce 4, while the queue was full'],
+    [[beat + 2n, ...agent, 2_000_000_000n], 'recovered after 2.000 s of silence'],
+    [[beat + 3n, ...agent, 2n, 1n, 2n ** 32n - 1n], 'exit, exit code -1, last status critical'],
+    [[beat + 3n, ...agent, 0n, 2n, 9n], 'exit, killed by signal 9, last status ok'],
+    [[beat + 3n, ...agent, 0n, 0n, 0n], 'exit, cause unknown, last status ok'],
+  ]) {
+    assert.equal(sentence(10n ** 9n, ...words), `1.000 s: agent 3 (pid 50, claims pid 7): ${text}`);
+  }
+  for (const [words, text] of [
+    [[5n, 0n, 0n, 4n, 9n], 'no frame, bad status: 9 is none of 0, 1, 2'],
+    [[6n, 0n, 0n, 2n, 3n], 'auth failure, pid 3 sent a frame that names 2'],
+    [[7n, 0n, 0n, 104n], 'socket failed, errno 104'],
+    [[8n, 0n, 0n, 10_000_000_000n], 'observer paused for 10.000 s'],
+  ]) {
+    assert.equal(sentence(0n, ...words), `0.000 s: ${text}`);
+  }
+  // Those of the network say so, and have no pid here.
+  assert.match(
+    sentence(0n, 1n | 2n << 32n, 9n, 77n << 32n), /agent 9 \(claims pid 77, secure-network\)/,
+  );
 });
 
 test('the version is that of the crates', () => {

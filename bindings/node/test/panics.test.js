@@ -75,6 +75,7 @@ const calls = {
   agent_set_reconnect_after: 'agent.setReconnectAfter(1)',
   agent_counts: 'agent.clockRegressions()',
   agent_close: 'agent.close()',
+  event_text: '(simulated.late(5n ** 15n, 0n), String(simulated.poll()))',
   classify_errno: 'classifySendError(new Error())',
   checksum: 'crc32c(key)',
   frame_encode: 'new Frame(0, 2, 0, 1, 0).encode()',

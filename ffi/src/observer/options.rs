@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::ptr;
 use std::time::Duration;
 
+use ::varta_observer::judge::MOST_AGENTS;
 use ::varta_observer::{Builder, Rate, Uids};
 use varta::secure::Key;
 
@@ -129,11 +130,10 @@ impl varta_observer_options {
     ///
     /// The pointers are NULL or point to as many values as their count declares.
     pub(crate) unsafe fn builder(&self) -> Result<Builder, MakeError> {
-        const LARGEST_CAPACITY: u32 = 1 << 28;
         let has = |flag| self.flags & flag != 0;
         if self.flags & !KNOWN_FLAGS != 0
             || self.reserved != 0
-            || self.capacity > LARGEST_CAPACITY
+            || self.capacity > MOST_AGENTS
             || self.socket_mode > 0o777
             || self.inherit < 0
         {

@@ -30,6 +30,8 @@ use self::sessions::Sessions;
 pub(crate) use self::sessions::most_sessions;
 pub use self::settings::Settings;
 pub use self::tracker::AgentInfo;
+#[doc(hidden)]
+pub use self::tracker::MOST as MOST_AGENTS;
 use self::tracker::{Beat, Flags, Key as AgentKey, Kind, Room, Silence, Tracker};
 pub use self::tracker::{Exits, Slot};
 pub use self::uids::{Flood, UidCounts};

@@ -38,7 +38,7 @@ pub(crate) enum Room {
 }
 
 /// Indexes of slots, and of places in a table 1.5 times as large, fit into 32 bits.
-pub(crate) const MOST: u32 = 1 << 28;
+pub const MOST: u32 = 1 << 28;
 
 /// If several users are admitted, one of them must leave this part of the capacity to the
 /// others.

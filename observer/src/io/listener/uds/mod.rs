@@ -12,7 +12,7 @@ use super::{RECEIVE_BUFFER, TAKEN, bind_soon, cannot_bind, cannot_bind_for};
 use crate::sys::{self, BATCH, Batch, Discarder};
 
 /// The longest path or abstract name that fits `sun_path`, without its NUL.
-const LONGEST_NAME: usize = 107;
+const LONGEST_NAME: usize = varta::internal::LONGEST_SOCKET_NAME;
 
 #[derive(Debug)]
 pub(crate) struct UdsListener {

@@ -1,0 +1,260 @@
+//! `conformance/tables.json`: what has the same number or name in every language, written from
+//! the crates. Each language has a test that compares its own with that file. After a change here:
+//!
+//!     VARTA_UPDATE_TABLES=1 cargo test -p varta-conformance --test tables
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+use std::fmt::Debug;
+use std::fs;
+
+use serde_json::{Map, Value, json};
+use varta::internal::{ERRNO_OF_KIND, LONGEST_SOCKET_NAME};
+use varta::secure::{MASTER_BYTES, SHARED_BYTES};
+use varta::{DecodeError, DropReason, Status};
+use varta_observer::judge::MOST_AGENTS;
+use varta_observer::{
+    About, AgentInfo, DEFAULT_CAPACITY, DEFAULT_THRESHOLD, ExitCause, Origin, What,
+};
+
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tables.json");
+
+#[test]
+fn the_file_holds_what_the_crates_define() {
+    let tables = tables();
+    if std::env::var_os("VARTA_UPDATE_TABLES").is_some() {
+        fs::write(FILE, text(&tables)).unwrap();
+    }
+    let committed: Value = serde_json::from_slice(&fs::read(FILE).unwrap()).unwrap();
+    for (name, table) in &tables {
+        assert_eq!(&committed[name], table, "{name}: see the top of this file");
+    }
+    assert_eq!(committed.as_object().unwrap().len(), tables.len());
+}
+
+fn tables() -> Map<String, Value> {
+    let tables = json!({
+        "statuses": numbered((0..).map_while(Status::from_wire).map(|it| (it as u8, it.name()))),
+        "drop_reasons": numbered(drop_reasons().map(|it| (it as u8, it.to_string()))),
+        "origins": numbered(origins().map(|it| (it as u8, it.name()))),
+        "exit_causes": numbered(exit_causes().map(|it| (it.kind(), variant(&it).to_lowercase()))),
+        "decode_errors": numbered(decode_errors().map(|it| (it.code(), it.name()))),
+        "event_fields": ["observer_ns"],
+        "about_fields": fields(&about()),
+        "kinds": kinds().map(kind),
+        "counters": counters(),
+        "agent_fields": fields(&AgentInfo::NOBODY),
+        "limits": {
+            "agents": MOST_AGENTS,
+            "frame_bytes": varta::FRAME_BYTES,
+            "payload": u32::MAX,
+            "sealed_bytes": SHARED_BYTES,
+            "sealed_bytes_master": MASTER_BYTES,
+            "socket_name_bytes": LONGEST_SOCKET_NAME,
+        },
+        "defaults": {
+            "capacity": DEFAULT_CAPACITY,
+            "endpoint": varta::DEFAULT_ENDPOINT,
+            "endpoint_variable": varta::ENDPOINT_VARIABLE,
+            "threshold_ms": u64::try_from(DEFAULT_THRESHOLD.as_millis()).unwrap(),
+        },
+        "errnos": ERRNO_OF_KIND.map(|(kind, errno)| json!({ "kind": format!("{kind:?}"), "errno": errno })),
+    });
+    tables.as_object().unwrap().clone()
+}
+
+fn numbered<N: Into<String>>(all: impl Iterator<Item = (u8, N)>) -> Value {
+    all.map(|(code, name)| json!({ "code": code, "name": name.into() })).collect()
+}
+
+fn drop_reasons() -> impl Iterator<Item = DropReason> {
+    use DropReason::{KernelQueueFull, NoObserver, PeerGone, StorageFull};
+    // A new one does not compile here.
+    let _ = |reason| match reason {
+        KernelQueueFull | NoObserver | PeerGone | StorageFull => {}
+    };
+    [KernelQueueFull, NoObserver, PeerGone, StorageFull].into_iter()
+}
+
+fn origins() -> impl Iterator<Item = Origin> {
+    use Origin::{KernelAttested, Network, SecureNetwork};
+    let _ = |origin| match origin {
+        KernelAttested | SecureNetwork | Network => {}
+    };
+    [KernelAttested, SecureNetwork, Network].into_iter()
+}
+
+fn exit_causes() -> impl Iterator<Item = ExitCause> {
+    use ExitCause::{Code, Signal, Unknown};
+    let _ = |cause| match cause {
+        Unknown | Code(_) | Signal(_) => {}
+    };
+    [Unknown, Code(0), Signal(0)].into_iter()
+}
+
+fn decode_errors() -> impl Iterator<Item = DecodeError> {
+    use DecodeError::{
+        BadCrc, BadMagic, BadNonce, BadPid, BadStatus, BadTimestamp, BadVersion, StallOnWire,
+    };
+    let _ = |error| match error {
+        BadMagic
+        | BadVersion
+        | BadCrc { .. }
+        | BadStatus(_)
+        | StallOnWire
+        | BadPid(_)
+        | BadTimestamp(_)
+        | BadNonce { .. } => {}
+    };
+    [
+        BadMagic,
+        BadVersion,
+        BadCrc { expected: 0, actual: 0 },
+        BadStatus(0),
+        StallOnWire,
+        BadPid(0),
+        BadTimestamp(0),
+        BadNonce { nonce: 0, status: Status::Ok },
+    ]
+    .into_iter()
+}
+
+fn kinds() -> [What; 8] {
+    [
+        What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0 },
+        What::Stall { last_nonce: 0, last_ns: 0, deaf: false },
+        What::Recovered { silent_ns: 0 },
+        What::Exit { cause: ExitCause::Unknown, last_status: Status::Ok },
+        What::Decode(DecodeError::BadMagic),
+        What::AuthFailure { claimed_pid: 0, true_pid: 0 },
+        What::Io { errno: 0 },
+        What::Paused { ns: 0 },
+    ]
+}
+
+/// A kind of event: whether it is about an agent, and where each language has its fields. Python
+/// and Node have those of the stories; Node writes them in camel case.
+fn kind(what: What) -> Value {
+    // The name of the field in Rust, in a story, in varta_event and in the daemon's JSON.
+    type Names = (&'static str, &'static [&'static str], &'static [&'static str], &'static str);
+    let (about_agent, names): (bool, &[Names]) = match what {
+        What::Beat { .. } => (
+            true,
+            &[
+                ("status", &["status"], &["status"], "status"),
+                ("payload", &["payload"], &["payload"], "payload"),
+                ("nonce", &["nonce"], &["nonce"], "nonce"),
+                ("missed", &["missed"], &["missed"], "missed"),
+            ],
+        ),
+        What::Stall { .. } => (
+            true,
+            &[
+                ("last_nonce", &["last_nonce"], &["nonce"], "last_nonce"),
+                ("last_ns", &["last_ns"], &["last_ns"], "last_ns"),
+                ("deaf", &["deaf"], &["decode_error"], "deaf"),
+            ],
+        ),
+        What::Recovered { .. } => {
+            (true, &[("silent_ns", &["silent_ns"], &["duration_ns"], "silent_ns")])
+        }
+        What::Exit { .. } => (
+            true,
+            &[
+                ("cause", &["code", "signal"], &["exit_cause", "code"], ""),
+                ("last_status", &["last_status"], &["status"], "last_status"),
+            ],
+        ),
+        What::Decode(_) => (
+            false,
+            &[(
+                "error",
+                &["error"],
+                &["decode_error", "found", "expected", "nonce", "status"],
+                "error",
+            )],
+        ),
+        What::AuthFailure { .. } => (
+            false,
+            &[
+                ("claimed_pid", &["claimed_pid"], &["claimed_pid"], "claimed_pid"),
+                ("true_pid", &["true_pid"], &["pid"], "true_pid"),
+            ],
+        ),
+        What::Io { .. } => (false, &[("errno", &["errno"], &["code"], "errno")]),
+        What::Paused { .. } => (false, &[("ns", &["ns"], &["duration_ns"], "paused_ns")]),
+        other => panic!("{other:?} has no line here"),
+    };
+    // A variant with one unnamed field has the name of that here.
+    let defined = match what {
+        What::Decode(_) => vec!["error".to_owned()],
+        what => fields(&what),
+    };
+    assert_eq!(defined, names.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), "{what:?}");
+    let names = names.iter().map(|(rust, story, c, daemon)| {
+        // The daemon, too, tells a cause by the name of the one that it is.
+        let daemon = if daemon.is_empty() { story.to_vec() } else { vec![*daemon] };
+        json!({ "rust": rust, "story": story, "c": c, "daemon": daemon })
+    });
+    json!({
+        "code": what.code(),
+        "name": what.name(),
+        "about_agent": about_agent,
+        "fields": names.collect::<Value>(),
+    })
+}
+
+fn counters() -> Value {
+    macro_rules! list {
+        ([$($datagram:ident)*] [$($other:ident)*]) => {
+            json!([
+                $({ "name": stringify!($datagram), "settles": true },)*
+                $({ "name": stringify!($other), "settles": false },)*
+            ])
+        };
+    }
+    varta_observer::for_each_counter!(list)
+}
+
+fn about() -> About {
+    About { agent: 0, pid: 0, claimed_pid: 0, origin: Origin::Network }
+}
+
+/// The name of a variant.
+fn variant(value: &impl Debug) -> String {
+    let text = format!("{value:?}");
+    text.split(|letter: char| !letter.is_alphanumeric()).next().unwrap().to_owned()
+}
+
+/// The names of all fields of a struct or variant, private ones too, as Debug lists them.
+fn fields(value: &impl Debug) -> Vec<String> {
+    let text = format!("{value:#?}");
+    let outermost = text.lines().filter_map(|line| line.strip_prefix("    "));
+    outermost
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(name, _)| !name.starts_with(' '))
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+/// One line for each entry of a table.
+fn text(tables: &Map<String, Value>) -> String {
+    let mut lines = Vec::new();
+    for (name, table) in tables {
+        let entries: Vec<String> = match table {
+            Value::Array(entries) if entries.iter().all(Value::is_string) => {
+                lines.push(format!("  \"{name}\": {table}"));
+                continue;
+            }
+            Value::Array(entries) => entries.iter().map(Value::to_string).collect(),
+            Value::Object(entries) => entries
+                .iter()
+                .map(|(name, value)| format!("{}: {value}", json!(name)))
+                .collect(),
+            other => panic!("{other} is not a table"),
+        };
+        let (open, close) = if table.is_array() { ('[', ']') } else { ('{', '}') };
+        lines.push(format!("  \"{name}\": {open}\n    {}\n  {close}", entries.join(",\n    ")));
+    }
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
+}
