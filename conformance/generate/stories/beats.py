@@ -19,6 +19,13 @@ def a_quiet_life(s: Story) -> None:
 
 
 @story()
+def every_counter(s: Story) -> None:
+    """A runner knows each counter by its name."""
+    s.accepts(0, APP, nonce=1)
+    s.names_every_counter()
+
+
+@story()
 def restart(s: Story) -> None:
     """A process opens a new handle that counts from 1 again. Its beats count."""
     for nonce in (1, 2, 3):
