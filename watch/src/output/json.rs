@@ -121,3 +121,64 @@ fn line(fields: Map<String, Value>, text: &mut String) {
     text.push_str(&json!(fields).to_string());
     text.push('\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use varta::{DecodeError, Status};
+    use varta_observer::{About, Origin};
+
+    use super::*;
+
+    /// The keys of the line of an event.
+    fn keys(what: What, about_agent: bool) -> BTreeSet<String> {
+        let about = About { agent: 1, pid: 2, claimed_pid: 2, origin: Origin::Network };
+        let mut text = String::new();
+        let said = Event { observer_ns: 0, about: about_agent.then_some(about), what };
+        event(&said, ProgramName::from_bytes(b"name"), &mut text);
+        let fields: Map<String, Value> = serde_json::from_str(&text).unwrap();
+        assert_eq!(fields["event"], what.name());
+        fields.keys().cloned().collect()
+    }
+
+    fn names(list: &Value) -> impl Iterator<Item = String> {
+        list.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn the_keys_of_each_event_are_those_of_the_table() {
+        let tables: Value =
+            serde_json::from_str(include_str!("../../../conformance/tables.json")).unwrap();
+        let last_status = Status::Ok;
+        for whats in [
+            &[What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0 }][..],
+            &[What::Stall { last_nonce: 0, last_ns: 0, deaf: false }],
+            &[What::Recovered { silent_ns: 0 }],
+            &[
+                What::Exit { cause: ExitCause::Code(0), last_status },
+                What::Exit { cause: ExitCause::Signal(0), last_status },
+            ],
+            &[What::Decode(DecodeError::BadMagic)],
+            &[What::AuthFailure { claimed_pid: 0, true_pid: 0 }],
+            &[What::Io { errno: 0 }],
+            &[What::Paused { ns: 0 }],
+        ] {
+            let name = whats[0].name();
+            let kind = tables["kinds"].as_array().unwrap();
+            let kind = kind.iter().find(|kind| kind["name"] == name).unwrap();
+            let about_agent = kind["about_agent"] == true;
+            let mut expected: BTreeSet<_> = names(&tables["event_fields"]).collect();
+            expected.insert("event".to_owned());
+            if about_agent {
+                expected.extend(names(&tables["about_fields"]));
+                expected.insert("program".to_owned());
+            }
+            for field in kind["fields"].as_array().unwrap() {
+                expected.extend(names(&field["daemon"]));
+            }
+            let found = whats.iter().flat_map(|what| keys(*what, about_agent)).collect();
+            assert_eq!(expected, found, "{name}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+"""Numbers, names and fields agree with conformance/tables.json."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+
+import pytest
+
+import varta
+from varta import AgentEvent, DecodeError, DropReason, Event, Frame, Observer, Origin, Status
+
+TABLES = json.loads(
+    (Path(__file__).parents[3] / "conformance" / "tables.json").read_bytes()
+)
+
+
+def names(table: str) -> list[str]:
+    return [entry["name"] for entry in TABLES[table]]
+
+
+def attributes(cls: type) -> set[str]:
+    return {name for name in vars(cls) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize(("enum", "table"), [(Status, "statuses"), (Origin, "origins")])
+def test_enums(enum: type[Status] | type[Origin], table: str) -> None:
+    listed = {entry["name"].upper().replace("-", "_"): entry["code"] for entry in TABLES[table]}
+    assert {member.name: member.value for member in enum} == listed
+
+
+def test_drop_reasons() -> None:
+    assert [reason.value for reason in DropReason] == names("drop_reasons")
+    assert [reason.name.lower().replace("_", " ") for reason in DropReason] == names("drop_reasons")
+
+
+def test_event_classes() -> None:
+    assert attributes(Event) == {"kind", *TABLES["event_fields"]}
+    assert attributes(AgentEvent) == {*TABLES["about_fields"]}
+    for kind in TABLES["kinds"]:
+        cls = getattr(varta, kind["name"].title().replace("-", ""))
+        assert issubclass(cls, AgentEvent) == kind["about_agent"], kind["name"]
+        fields = {name for field in kind["fields"] for name in field["story"]}
+        assert attributes(cls) == fields, kind["name"]
+
+
+def test_decode_errors() -> None:
+    wire = bytearray(Frame(Status.OK, 2, 0, 1, 0).encode())
+    wire[0] ^= 1
+    with pytest.raises(DecodeError) as bad:
+        Frame.decode(bytes(wire))
+    assert bad.value.kind == names("decode_errors")[0]
+
+
+def test_counters_and_agents() -> None:
+    observer = Observer.simulated(uids=[0])
+    observer.feed(0, Frame(Status.OK, 2, 0, 1, 0).encode(), pid=2, uid=0)
+    assert list(observer.stats()) == names("counters")
+    (agent,) = observer.agents()
+    assert list(agent) == TABLES["agent_fields"]
+
+
+@pytest.mark.parametrize("make", [Observer.bind, Observer.simulated])
+def test_defaults(make: object) -> None:
+    parameters = inspect.signature(make).parameters  # type: ignore[arg-type]
+    defaults = TABLES["defaults"]
+    assert parameters["capacity"].default == defaults["capacity"]
+    for name, unit in (("threshold", 1e-3), ("threshold_ns", 1e6)):
+        if name in parameters:
+            assert parameters[name].default == defaults["threshold_ms"] * unit
