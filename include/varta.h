@@ -1498,7 +1498,6 @@ int varta_derive_agent_key(uint8_t *ret, const uint8_t *master, uint32_t pid);
 int varta_derive_iv_prefix(uint8_t *ret, const uint8_t *salt, uint32_t index);
 
 /**
-/**
  * Makes a simulated observer, to test what a program does with events. It has no sockets: the
  * caller feeds it datagrams and advances its clock. All other functions work as for an observer
  * with sockets.

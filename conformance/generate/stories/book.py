@@ -163,7 +163,7 @@ class Story:
         if agent.listener == "secure-udp" and not flags.get("truncated"):
             # One key is tried, if one of that form is held; a story counts any more itself.
             form = {60: "shared_keys_hex", 64: "master_key_hex"}.get(len(wire))
-            self.also(open_attempts=int(form in self.config))
+            self.counts(open_attempts=int(form in self.config))
         self._step(at, "frame", **place, hex=wire.hex(), **flags)
         self.counts(received=1, **{end: 1})
 

@@ -35,7 +35,7 @@ def keys_are_changed(s: Story) -> None:
     renewed = Sealed(1, pid=77, key=OTHER_KEY)
     s.accepts(0, FAR.at(1), nonce=1)
     s.accepts(1, renewed.at(1, "renewed"), nonce=2)
-    s.also(open_attempts=1)  # The key that opened this sender's last frame is tried first.
+    s.counts(open_attempts=1)  # The key that opened this sender's last frame is tried first.
     s.accepts(2, renewed.at(2, "renewed"), nonce=3)
     s.accepts(3, Sealed(2, pid=78, master=MASTER_KEY).at(1), nonce=1)
 
