@@ -86,7 +86,7 @@ fn other_threads_do_not_preempt_the_receiving_thread() {
         let mut found = threads.filter(|task| text_of(&task.join("comm")).trim() == wanted);
         found.next().map(|thread| number_of(&thread.join("stat"), 41))
     };
-    for thread in ["show", "export", "log"] {
+    for thread in ["server", "export", "log"] {
         wait_until(|| policy_of(thread) == Some(libc::SCHED_BATCH));
     }
     for thread in ["varta-watch", "recovery"] {

@@ -119,7 +119,8 @@ impl Feed {
         if self.messages.try_send(message).is_err() {
             if self.losses.admits(self.clock.now(), uid) {
                 error!(
-                    "the recovery queue is full ({WAITING}) or its thread has ended; one event was dropped"
+                    "the recovery queue is full ({WAITING}) or its thread has ended; one event \
+                     was dropped"
                 );
             }
             return;
