@@ -1,4 +1,4 @@
-# The front door. `make help` lists what there is.
+# `make help` lists the targets.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -14,11 +14,11 @@ DESTDIR ?=
 PLACES = --prefix '$(PREFIX)' --libdir '$(LIBDIR)' $(if $(DESTDIR),--destdir '$(DESTDIR)')
 
 .PHONY: help
-help: ## Say what can be made
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
 
 .PHONY: demo
-demo: ## Show what it does, in half a minute
+demo: ## Show what varta does, in half a minute
 	@examples/demo/run
 
 .PHONY: test
@@ -48,7 +48,7 @@ unit: ## The tests of the crates
 	$(CARGO) test --workspace
 
 .PHONY: c-abi
-c-abi: ## The C library as it is handed out: header, symbols, archive, ABI, races
+c-abi: ## The C library as users get it: header, symbols, archive, ABI, races
 	ffi/header --check
 	ffi/check
 	ffi/race/run
@@ -62,13 +62,13 @@ c: ## Programs in C and C++ against the installed library
 	python3 ffi/tests/installed/run
 
 .PHONY: vectors
-vectors: $(PYTHON) ## The shared vectors and stories: that they are what the spec says, and that we meet them
+vectors: $(PYTHON) ## The shared vectors and stories, in every language
 	$(PYTHON) conformance/generate --check conformance/vectors
 	conformance/run
 	conformance/senders/prove
 
 .PHONY: matrix
-matrix: ## Every agent to every observer, ours and the published ones
+matrix: ## Every agent against every observer, those of varta 0.1 and 0.2 too
 	conformance/matrix/run
 
 .PHONY: compat
@@ -76,15 +76,15 @@ compat: ## The tests that varta 0.2 ships with its packages, against ours
 	conformance/compat/run
 
 .PHONY: python
-python: ## The Python package, in every Python that is here
+python: ## The Python package, in every Python that is installed
 	bindings/python/run test
 
 .PHONY: node
-node: bindings/node/node_modules ## The Node package, as it is published and installed
+node: bindings/node/node_modules ## The Node package, packed and installed
 	node bindings/node/tool/test.js
 
 .PHONY: watch
-watch: ## Our daemon in the place of the published one
+watch: ## The daemon as a replacement for varta-watch 0.2
 	watch/compare/run
 
 .PHONY: soak-short
@@ -96,7 +96,7 @@ soak: ## Run the daemon under floods, crashes, kills and reloads for MINUTES
 	watch/soak/run --minutes $(MINUTES)
 
 .PHONY: deploy
-deploy: ## Units, manifests, rules and alarms, with the real tools
+deploy: ## Systemd units, manifests, alerting rules and dashboard, with the real tools
 	deploy/tests/run
 
 .PHONY: fuzz-short
@@ -104,11 +104,11 @@ fuzz-short:
 	fuzz/run 5
 
 .PHONY: fuzz
-fuzz: ## Fuzz for FUZZ_SECONDS a target, with sanitizers where the toolchain has them
+fuzz: ## Fuzz each target for FUZZ_SECONDS, with sanitizers if the toolchain has them
 	fuzz/run --long $(FUZZ_SECONDS)
 
 .PHONY: msrv
-msrv: ## Compile with the oldest Rust that is promised
+msrv: ## Compile with the oldest supported Rust
 	tools/msrv
 
 .PHONY: install
@@ -117,11 +117,11 @@ install: ## Install the C and C++ library: PREFIX= LIBDIR= DESTDIR=
 	ffi/packaging/install $(PLACES)
 
 .PHONY: uninstall
-uninstall: ## Take it away again, with what it was installed with
+uninstall: ## Remove it; takes the same PREFIX, LIBDIR and DESTDIR
 	ffi/packaging/install --uninstall $(PLACES)
 
 .PHONY: package
-package: ## Make a Debian package of the C and C++ library
+package: ## Build a Debian package of the C and C++ library
 	$(CARGO) build --quiet --release -p varta-ffi --lib
 	ffi/packaging/deb
 
@@ -141,11 +141,11 @@ target/book-tools/bin/mkdocs: docs/book/requirements.txt
 	touch $@
 
 .PHONY: bench
-bench: ## Measure everything side by side with its neighbours, and write a report
+bench: ## Measure everything side by side with other libraries, and write a report
 	bench/run
 
 .PHONY: bench-quick
-bench-quick: ## The same in less than five minutes
+bench-quick: ## The same in a quarter of the time
 	bench/run --quick
 
 .PHONY: fmt
@@ -155,7 +155,7 @@ fmt: ## Format
 	$(CARGO) fmt --manifest-path fuzz/Cargo.toml
 
 .PHONY: clean
-clean: ## Remove all that was made
+clean: ## Remove everything that was built
 	rm -rf target .venv bindings/node/target bindings/node/node_modules bench/node/node_modules bench/target fuzz/target fuzz/artifacts fuzz/corpus
 
 bindings/node/node_modules: bindings/node/package-lock.json
