@@ -117,7 +117,7 @@ fn provoke_every_error_code() {
     let file = path("file");
     std::fs::write(&file, "").unwrap();
     let (code, message) = bind(&file);
-    assert!(message.contains("no socket"), "{message}");
+    assert!(message.contains("not a socket"), "{message}");
     expect("EEXIST", -libc::EEXIST, &[code]);
 
     let simulated = Observer::simulate(&init());
