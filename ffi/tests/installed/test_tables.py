@@ -4,7 +4,7 @@ import json
 import unittest
 from collections.abc import Iterator
 
-from support import PREFIX, ROOT, STRICT, run, there
+from support import PREFIX, ROOT, STRICT, compilers, run
 
 TABLES = json.loads((ROOT / "conformance/tables.json").read_bytes())
 HEADER = (PREFIX / "include/varta.h").read_text()
@@ -55,7 +55,7 @@ def fields() -> Iterator[tuple[str, str]]:
 
 class Tables(unittest.TestCase):
     def compile(self, language: str, standard: str, text: str) -> None:
-        for compiler in there(language):
+        for compiler in compilers(language):
             command = [compiler, "-x", language, f"-std={standard}", *STRICT]
             run(*command, f"-I{PREFIX}/include", "-fsyntax-only", "-", input=text)
 
