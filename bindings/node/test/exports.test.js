@@ -206,7 +206,7 @@ test('the sentence of each event is that of Rust', () => {
     assert.equal(sentence(10n ** 9n, ...words), `1.000 s: agent 3 (pid 50, claims pid 7): ${text}`);
   }
   for (const [words, text] of [
-    [[5n, 0n, 0n, 4n, 9n], 'no frame, bad status: 9 is none of 0, 1, 2'],
+    [[5n, 0n, 0n, 4n, 9n], 'no frame, bad status: 9 is not 0, 1 or 2'],
     [[6n, 0n, 0n, 2n, 3n], 'auth failure, pid 3 sent a frame that names 2'],
     [[7n, 0n, 0n, 104n], 'socket failed, errno 104'],
     [[8n, 0n, 0n, 10_000_000_000n], 'observer paused for 10.000 s'],
