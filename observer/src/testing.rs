@@ -113,7 +113,14 @@ impl Grandchild {
 #[track_caller]
 fn receive<const N: usize>(socket: &UnixDatagram) -> [u8; N] {
     let mut bytes = [0; N];
-    assert_eq!(socket.recv(&mut bytes).unwrap(), N);
+    // A receive with a timeout is interrupted when the process is stopped and continued.
+    let received = loop {
+        match socket.recv(&mut bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            received => break received,
+        }
+    };
+    assert_eq!(received.unwrap(), N);
     bytes
 }
 
