@@ -112,31 +112,49 @@ def test_a_signal_handler_may_poll_and_close(observer: Observer, path: str) -> N
     assert all(isinstance(beat, Beat) for beat in polled)
 
 
-BUSY = """
+# The threads are woken by a beat that is sent during finalization, when nothing may return to
+# them. `sys` is cleared last, so the finalizer uses nothing that may be gone by then.
+POLLING = """
 import os, sys, threading
 from varta import Observer, Varta
 
 observer = Observer.bind(sys.argv[1])
-agent = Varta.connect(sys.argv[1])
-busy = threading.Barrier(9)
+threads = [threading.Thread(target=observer.poll, daemon=True) for _ in range(4)]
+for thread in threads:
+    thread.start()
 
-def work(step):
-    step()
-    busy.wait()
-    while True:
-        step()
+class Finalizer:
+    def __init__(self):
+        self.owner, self.beat = os.getpid(), Varta.connect(sys.argv[1]).beat
+        self.pread, self.write, self.getpid = os.pread, os.write, os.getpid
+        names = [f"/proc/self/task/{thread.native_id}/wchan" for thread in threads]
+        self.files = [os.open(name, os.O_RDONLY) for name in names]
 
-for step in 4 * [lambda: observer.poll(0.001)] + 4 * [agent.beat]:
-    threading.Thread(target=work, args=(step,), daemon=True).start()
-busy.wait()
+    def wait(self, condition):
+        for file in self.files:
+            while not condition(self.pread(file, 100, 0)):
+                pass
+
+    def __del__(self):
+        if self.getpid() == self.owner:
+            self.wait(lambda function: b"poll" in function)
+            self.beat()
+            self.wait(lambda function: b"poll" not in function and function != b"0")
+            self.write(1, b"woken\\n")
+
+sys.finalizer = Finalizer()
+sys.finalizer.wait(lambda function: b"poll" in function)
 ends = {"return": int, "exit": lambda: sys.exit(0), "fork": lambda: os.fork() or sys.exit(0)}
 ends[sys.argv[2]]()
 """
 
 
 @pytest.mark.parametrize("end", ["return", "exit", "fork"])
-def test_the_interpreter_can_exit_while_threads_poll_and_beat(path: str, end: str) -> None:
-    for turn in range(5):
-        process = python(BUSY, f"{path}{turn}", end)
-        assert output_of(process) == ("", "")
-        assert process.returncode == 0
+def test_the_interpreter_can_exit_while_threads_poll(path: str, end: str) -> None:
+    """CPython before 3.14 ends each thread that wants to return to Python by unwinding its stack,
+    which has frames of Rust. A thread that is just about to return when finalization begins may
+    crash, whatever it called (CPython's issue 110052). So all of them wait until after that.
+    """
+    process = python(POLLING, path, end)
+    assert output_of(process) == ("woken\n", "")
+    assert process.returncode == 0
