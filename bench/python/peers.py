@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 
 
-def published(place: str) -> ModuleType:
+def varta_0_2(place: str) -> ModuleType:
     """Imports it completely from its own folder, and then removes it so that ours can be imported."""
     assert "varta" not in sys.modules
     sys.path.insert(0, place)

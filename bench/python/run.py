@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Callable
 
 from measure import Contender, Group, Take, side_by_side
-from peers import published
+from peers import varta_0_2
 from report import Figure, Target, to_json
 
-PEER = os.environ["VARTA_PUBLISHED"]
-theirs = published(PEER)
+PEER = os.environ["VARTA_0_2"]
+theirs = varta_0_2(PEER)
 
 import sdnotify  # noqa: E402
 
@@ -41,10 +41,10 @@ SECURE_UDP = "python-beat-secure-udp"
 TARGETS = {
     UDS: [
         Target(UDS, "beat", "socket.send", 1.05),
-        Target(UDS, "beat", "published beat", 0.25),
+        Target(UDS, "beat", "varta 0.2 beat", 0.25),
         Target(UDS, "beat", "sdnotify", 1.0),
     ],
-    SECURE_UDP: [Target(SECURE_UDP, "beat", "published beat", 0.30)],
+    SECURE_UDP: [Target(SECURE_UDP, "beat", "varta 0.2 beat", 0.30)],
 }
 
 Findings = tuple[list[Group], list[Figure]]
@@ -76,7 +76,7 @@ def beat_uds(seconds: float, set_ups: int) -> Findings:
                     Contender("socket.send", bare.send, (bytes(32),), lambda n: n == 32),
                     Contender("beat", ours.beat, (varta.Status.OK,), is_sent),
                     Contender("beat, payload", ours.beat, (varta.Status.OK, 7), is_sent),
-                    Contender("published beat", other.beat, (theirs.Status.OK,), is_sent),
+                    Contender("varta 0.2 beat", other.beat, (theirs.Status.OK,), is_sent),
                     Contender("sdnotify", notifier.notify, ("WATCHDOG=1",), lambda _: True),
                 ],
             )
@@ -101,7 +101,7 @@ def beat_secure_udp(seconds: float, set_ups: int) -> Findings:
                 [
                     Contender("socket.send", bare.send, (bytes(60),), lambda n: n == 60),
                     Contender("beat", ours.beat, (varta.Status.OK,), is_sent),
-                    Contender("published beat", other.beat, (theirs.Status.OK,), is_sent),
+                    Contender("varta 0.2 beat", other.beat, (theirs.Status.OK,), is_sent),
                 ],
             )
 
@@ -140,7 +140,7 @@ def importing(seconds: float, _: int) -> Findings:
     programs: dict[str, tuple[str, dict[str, str]]] = {
         "bare": ("pass", {}),
         "ours": ("import varta", {}),
-        "published": ("import varta", {"PYTHONPATH": PEER}),
+        "varta 0.2": ("import varta", {"PYTHONPATH": PEER}),
     }
     took: dict[str, list[float]] = {name: [] for name in programs}
     end = time.perf_counter() + seconds
@@ -157,7 +157,7 @@ def importing(seconds: float, _: int) -> Findings:
     }
     return [], [
         Figure("import varta, added to bare Python", added["ours"], "ms", 5),
-        Figure("import of the published client", added["published"], "ms"),
+        Figure("import of the client varta 0.2", added["varta 0.2"], "ms"),
     ]
 
 

@@ -20,7 +20,7 @@ ROWS = [
 
 OURS = ("varta", "varta connect", "varta, C", "beat", "ours")
 BARE = ("bare send", "socket.send", "bare recvmmsg")
-PUBLISHED = ("published", "published beat")
+VARTA_0_2 = ("varta 0.2", "varta 0.2 beat")
 OTHERS = ("sd_notify", "sdnotify", "unix-dgram", "node-unix-socket", "dgram")
 
 
@@ -32,7 +32,7 @@ def neighbours(found: Found) -> list[str]:
         medians = {time["name"]: time["median_ns"] for time in times if time["group"] == group}
         if medians:
             others = [f"{name} {number(medians[name])}" for name in OTHERS if name in medians]
-            lines.append((title, *(first(medians, of) for of in (OURS, BARE, PUBLISHED)), ", ".join(others)))
+            lines.append((title, *(first(medians, of) for of in (OURS, BARE, VARTA_0_2)), ", ".join(others)))
     return table(("median, ns", "varta", "the bare call", "varta 0.2", "others"), lines)
 
 

@@ -42,7 +42,7 @@ def colour(name: str) -> str:
     if any(word in name for word in ("bare", "socket.send", "no flags")):
         return BARE
     ours = name.startswith(("varta", "beat", "Varta")) or name == "ours"
-    return OURS if ours else OTHER
+    return OURS if ours and "0.2" not in name else OTHER
 
 
 def section(title: str, times: list[dict], key: str = "median_ns", unit: float = 1) -> list[Section]:

@@ -17,7 +17,7 @@ use crate::sys::{self, AT_ONCE};
 pub(crate) const BARE: &str = "bare send";
 pub(crate) const CONNECT: &str = "varta connect";
 pub(crate) const OPEN: &str = "varta open";
-pub(crate) const PUBLISHED: &str = "published";
+pub(crate) const VARTA_0_2: &str = "varta 0.2";
 
 const UDS: &str = "uds";
 const QUEUE_FULL: &str = "uds, queue full";
@@ -29,25 +29,25 @@ const KEY: [u8; 32] = [7; 32];
 
 pub(crate) const UDS_TARGETS: &[Target] = &[
     Target::median(UDS, CONNECT, BARE, 1.10),
-    Target::median(UDS, CONNECT, PUBLISHED, 0.80),
+    Target::median(UDS, CONNECT, VARTA_0_2, 0.80),
     // The difference must be smaller than the noise between two runs.
     Target::median(UDS, OPEN, CONNECT, 1.02),
-    Target::p99(UDS, CONNECT, PUBLISHED),
+    Target::p99(UDS, CONNECT, VARTA_0_2),
 ];
 pub(crate) const QUEUE_FULL_TARGETS: &[Target] = &[
     Target::median(QUEUE_FULL, CONNECT, BARE, 1.10),
-    Target::p99(QUEUE_FULL, CONNECT, PUBLISHED),
+    Target::p99(QUEUE_FULL, CONNECT, VARTA_0_2),
 ];
 pub(crate) const OBSERVER_GONE_TARGETS: &[Target] = &[
     Target::median(OBSERVER_GONE, CONNECT, BARE, 1.10),
-    Target::p99(OBSERVER_GONE, CONNECT, PUBLISHED),
+    Target::p99(OBSERVER_GONE, CONNECT, VARTA_0_2),
 ];
 pub(crate) const UDP_TARGETS: &[Target] =
-    &[Target::median(UDP, CONNECT, BARE, 1.05), Target::p99(UDP, CONNECT, PUBLISHED)];
+    &[Target::median(UDP, CONNECT, BARE, 1.05), Target::p99(UDP, CONNECT, VARTA_0_2)];
 pub(crate) const SECURE_UDP_TARGETS: &[Target] = &[
     Target::median(SECURE_UDP, CONNECT, BARE, 1.20),
-    Target::median(SECURE_UDP, CONNECT, PUBLISHED, 0.72),
-    Target::p99(SECURE_UDP, CONNECT, PUBLISHED),
+    Target::median(SECURE_UDP, CONNECT, VARTA_0_2, 0.72),
+    Target::p99(SECURE_UDP, CONNECT, VARTA_0_2),
 ];
 
 /// The expected outcome of the datagrams of a group.
@@ -110,7 +110,7 @@ pub(crate) fn udp(plan: Plan, stage: &Stage) -> io::Result<Group> {
             bare(BARE, connected(address)?, [0x55; 32], AT_ONCE, Fate::Sent),
             ours(CONNECT, varta::Varta::connect_udp(address)?, Fate::Sent),
             ours(OPEN, varta::Varta::open(format!("udp://{address}"))?, Fate::Sent),
-            published(varta_client::Varta::connect_udp(address)?, Fate::Sent),
+            varta_0_2(varta_client::Varta::connect_udp(address)?, Fate::Sent),
         ];
         Ok((receiver, contenders))
     })
@@ -127,7 +127,7 @@ pub(crate) fn secure_udp(plan: Plan, stage: &Stage) -> io::Result<Group> {
             bare(BARE, connected(address)?, [0x55; 60], AT_ONCE, Fate::Sent),
             ours(CONNECT, varta::Varta::connect_secure_udp(address, key)?, Fate::Sent),
             ours(OPEN, varta::Varta::open(endpoint)?, Fate::Sent),
-            published(varta_client::Varta::connect_secure_udp(address, their_key)?, Fate::Sent),
+            varta_0_2(varta_client::Varta::connect_secure_udp(address, their_key)?, Fate::Sent),
         ];
         Ok((receiver, contenders))
     })
@@ -145,7 +145,7 @@ fn to_path(path: &Path, fate: Fate) -> io::Result<Vec<Contender<'static>>> {
         bare("bare send, no flags", socket()?, [0x55; 32], 0, fate),
         ours(CONNECT, varta::Varta::connect(path)?, fate),
         ours(OPEN, varta::Varta::open(path)?, fate),
-        published(varta_client::Varta::connect(path)?, fate),
+        varta_0_2(varta_client::Varta::connect(path)?, fate),
     ])
 }
 
@@ -172,11 +172,11 @@ fn ours<T: varta::BeatTransport>(
     })
 }
 
-fn published<T: varta_client::BeatTransport>(
+fn varta_0_2<T: varta_client::BeatTransport>(
     mut agent: varta_client::Varta<T>,
     fate: Fate,
 ) -> Contender<'static> {
-    Contender::new(PUBLISHED, move || {
+    Contender::new(VARTA_0_2, move || {
         let outcome = agent.beat(varta_client::Status::Ok, 7);
         is_fate!(varta_client, outcome, fate)
     })

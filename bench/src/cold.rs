@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
-use crate::agent::{BARE, CONNECT, OPEN, PUBLISHED};
+use crate::agent::{BARE, CONNECT, OPEN, VARTA_0_2};
 use crate::measure::{Contender, Group, Plan, side_by_side};
 use crate::receiver::Receiver;
 use crate::stage::Stage;
@@ -29,7 +29,7 @@ fn cold(name: &'static str, gap: Duration, plan: Plan, stage: &Stage) -> io::Res
         socket.connect(&path)?;
         let mut connect = varta::Varta::connect(&path)?;
         let mut open = varta::Varta::open(&path)?;
-        let mut published = varta_client::Varta::connect(&path)?;
+        let mut older = varta_client::Varta::connect(&path)?;
         let contenders = vec![
             Contender::new(BARE, move || sys::send(socket.as_fd(), &[0x55; 32], AT_ONCE)),
             Contender::new(CONNECT, move || {
@@ -38,8 +38,8 @@ fn cold(name: &'static str, gap: Duration, plan: Plan, stage: &Stage) -> io::Res
             Contender::new(OPEN, move || {
                 open.beat(varta::Status::Ok, 7) == varta::BeatOutcome::Sent
             }),
-            Contender::new(PUBLISHED, move || {
-                let outcome = published.beat(varta_client::Status::Ok, 7);
+            Contender::new(VARTA_0_2, move || {
+                let outcome = older.beat(varta_client::Status::Ok, 7);
                 matches!(outcome, varta_client::BeatOutcome::Sent)
             }),
         ];

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use crate::agent::{CONNECT, OPEN, PUBLISHED};
+use crate::agent::{CONNECT, OPEN, VARTA_0_2};
 use crate::measure::{Contender, Group, Plan, side_by_side};
 use crate::report::Figure;
 use crate::stage::Stage;
@@ -26,7 +26,7 @@ pub(crate) fn connect_uds(plan: Plan, stage: &Stage) -> io::Result<Group> {
             }),
             connecting(CONNECT, &path, |path| varta::Varta::connect(path)),
             connecting(OPEN, &path, |path| varta::Varta::open(path)),
-            connecting(PUBLISHED, &path, |path| varta_client::Varta::connect(path)),
+            connecting(VARTA_0_2, &path, |path| varta_client::Varta::connect(path)),
         ];
         Ok((observer, contenders))
     })
@@ -39,7 +39,7 @@ pub(crate) fn connect_secure_udp(plan: Plan, _: &Stage) -> io::Result<Group> {
         let contenders = vec![
             Contender::new("bare socket", move || bare_udp(address).is_ok()),
             Contender::new(CONNECT, move || secure(address).is_ok()),
-            Contender::new(PUBLISHED, move || published_secure(address).is_ok()),
+            Contender::new(VARTA_0_2, move || varta_0_2_secure(address).is_ok()),
         ];
         Ok((observer, contenders))
     })
@@ -62,9 +62,9 @@ pub(crate) fn handles(stage: &Stage) -> io::Result<Vec<Figure>> {
     add_sizes(&mut figures, "varta open, any transport", || varta::Varta::open(&path))?;
     add_sizes(&mut figures, "varta udp", || varta::Varta::connect_udp(address))?;
     add_sizes(&mut figures, "varta secure udp", || secure(address))?;
-    add_sizes(&mut figures, "published uds", || varta_client::Varta::connect(&path))?;
-    add_sizes(&mut figures, "published udp", || varta_client::Varta::connect_udp(address))?;
-    add_sizes(&mut figures, "published secure udp", || published_secure(address))?;
+    add_sizes(&mut figures, "varta 0.2 uds", || varta_client::Varta::connect(&path))?;
+    add_sizes(&mut figures, "varta 0.2 udp", || varta_client::Varta::connect_udp(address))?;
+    add_sizes(&mut figures, "varta 0.2 secure udp", || varta_0_2_secure(address))?;
     Ok(figures)
 }
 
@@ -108,7 +108,7 @@ fn secure(address: SocketAddr) -> io::Result<varta::Varta<varta::SecureUdpTransp
     varta::Varta::connect_secure_udp(address, varta::secure::Key::from_bytes([7; 32]))
 }
 
-fn published_secure(
+fn varta_0_2_secure(
     address: SocketAddr,
 ) -> io::Result<varta_client::Varta<varta_client::SecureUdpTransport>> {
     varta_client::Varta::connect_secure_udp(

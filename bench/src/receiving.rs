@@ -29,7 +29,7 @@ const AGENTS: &str = "by agents, drained, per frame";
 const BARE: &str = "bare recvmmsg";
 const VARTA: &str = "varta";
 const MANY_AT_ONCE: &str = "varta, poll_many";
-const PUBLISHED: &str = "published";
+const VARTA_0_2: &str = "varta 0.2";
 const BARE_MANY: &str = "bare recvmmsg, 4,096 senders";
 const VARTA_MANY: &str = "varta, 4,096 agents";
 
@@ -50,15 +50,15 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 pub(crate) const FLOOD_TARGETS: &[Target] = &[
     Target::median(ONE_SENDER, VARTA, BARE, 1.15),
-    Target::median(ONE_SENDER, VARTA, PUBLISHED, 0.30),
+    Target::median(ONE_SENDER, VARTA, VARTA_0_2, 0.30),
     Target::median(TWO_SENDERS, VARTA, BARE, 1.15),
-    Target::median(TWO_SENDERS, VARTA, PUBLISHED, 0.30),
+    Target::median(TWO_SENDERS, VARTA, VARTA_0_2, 0.30),
     Target::median(ROOMY, VARTA, BARE, 1.15),
-    Target::median(ROOMY, VARTA, PUBLISHED, 0.30),
+    Target::median(ROOMY, VARTA, VARTA_0_2, 0.30),
 ];
 pub(crate) const DRAINED_TARGETS: &[Target] = &[
     Target::median(DRAINED, VARTA, BARE, 1.15),
-    Target::median(DRAINED, VARTA, PUBLISHED, 0.30),
+    Target::median(DRAINED, VARTA, VARTA_0_2, 0.30),
 ];
 pub(crate) const AGENTS_TARGETS: &[Target] = &[Target::median(AGENTS, VARTA_MANY, VARTA, 1.10)];
 
@@ -118,7 +118,7 @@ impl Receiver {
     }
 
     /// The observer of 0.2 without rate limits, with the same capacity.
-    fn published(name: &'static str, path: PathBuf) -> io::Result<Self> {
+    fn varta_0_2(name: &'static str, path: PathBuf) -> io::Result<Self> {
         let mut observer = varta_watch::Observer::bind(
             &path,
             NEVER,
@@ -279,7 +279,7 @@ pub(crate) fn floods(plan: Plan, stage: &Stage) -> io::Result<Findings> {
                 Receiver::bare(BARE, stage.path("bare.sock")?)?,
                 Receiver::varta(VARTA, stage.path("varta.sock")?)?,
                 Receiver::varta_many(MANY_AT_ONCE, stage.path("many.sock")?)?,
-                Receiver::published(PUBLISHED, stage.path("published.sock")?)?,
+                Receiver::varta_0_2(VARTA_0_2, stage.path("varta-0.2.sock")?)?,
             ])
         };
         let mut receivers = match queue {
@@ -384,7 +384,7 @@ pub(crate) fn drained(plan: Plan, stage: &Stage) -> io::Result<Findings> {
         Drain::new(Receiver::bare(BARE, stage.path("bare.sock")?)?, &[])?,
         Drain::new(Receiver::varta(VARTA, stage.path("varta.sock")?)?, &[])?,
         Drain::new(Receiver::varta_many(MANY_AT_ONCE, stage.path("many.sock")?)?, &[])?,
-        Drain::new(Receiver::published(PUBLISHED, stage.path("published.sock")?)?, &[])?,
+        Drain::new(Receiver::varta_0_2(VARTA_0_2, stage.path("varta-0.2.sock")?)?, &[])?,
     ];
     drain(DRAINED, plan.budget / 2, contenders)
 }

@@ -10,8 +10,8 @@ use crate::report::Figure;
 const PROGRAMS: &[(&str, &str)] = &[
     ("varta", "varta without features adds"),
     ("varta-all", "varta, all features, open, adds"),
-    ("published", "published without features adds"),
-    ("published-all", "published, all transports, adds"),
+    ("varta-0-2", "varta 0.2 without features adds"),
+    ("varta-0-2-all", "varta 0.2, all transports, adds"),
 ];
 
 /// Builds the program with each of these features.

@@ -6,7 +6,7 @@ use std::io;
 use chacha20poly1305::ChaCha20Poly1305;
 use chacha20poly1305::aead::{AeadInPlace, KeyInit};
 
-use crate::agent::PUBLISHED;
+use crate::agent::VARTA_0_2;
 use crate::measure::{Contender, Group, Plan, side_by_side};
 use crate::report::Target;
 use crate::stage::Stage;
@@ -21,7 +21,7 @@ const SEAL: &str = "seal 32 bytes";
 const EACH: u32 = 100;
 
 pub(crate) const SEAL_TARGETS: &[Target] = &[Target::median(SEAL, VARTA, RUST_CRYPTO, 0.25)];
-pub(crate) const ENCODE_TARGETS: &[Target] = &[Target::median(ENCODE, VARTA, PUBLISHED, 0.20)];
+pub(crate) const ENCODE_TARGETS: &[Target] = &[Target::median(ENCODE, VARTA, VARTA_0_2, 0.20)];
 
 pub(crate) fn encode(plan: Plan, _: &Stage) -> io::Result<Group> {
     side_by_side(ENCODE, Plan { each: EACH, ..plan }, || {
@@ -32,7 +32,7 @@ pub(crate) fn encode(plan: Plan, _: &Stage) -> io::Result<Group> {
             repeated(VARTA, move || {
                 black_box(&ours).encode(black_box(&mut our_wire));
             }),
-            repeated(PUBLISHED, move || {
+            repeated(VARTA_0_2, move || {
                 black_box(&theirs).encode(black_box(&mut their_wire));
             }),
         ];

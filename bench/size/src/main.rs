@@ -14,11 +14,11 @@ fn main() -> io::Result<()> {
         let _ = varta::Varta::open(&path)?.beat(varta::Status::Ok, 0);
     }
 
-    #[cfg(feature = "published")]
+    #[cfg(feature = "varta-0-2")]
     let _ = varta_client::Varta::connect(&path)?.beat(varta_client::Status::Ok, 0);
 
     // varta 0.2 needs three functions for what `open` above does.
-    #[cfg(feature = "published-all")]
+    #[cfg(feature = "varta-0-2-all")]
     {
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
         let key = varta_vlp::crypto::Key::from_file(path.as_ref())?;
