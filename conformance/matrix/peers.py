@@ -110,7 +110,7 @@ def agents() -> dict[str, Agent]:
         "Node, version 1": Agent([*node("agent.js"), "--v1"], LOCAL, version=1),
         "varta-client 0.1": Agent([client, "0.1"], LOCAL, version=1, child=Child.KEEPS_COUNTING),
         "varta-client 0.2": Agent([client, "0.2"], child_unreadable=frozenset({"master"})),
-        "Python varta 0.2": Agent([older("python"), str(HERE / "published/agent.py")]),
+        "Python varta 0.2": Agent([older("python"), str(HERE / "older/agent.py")]),
     }
 
 

@@ -1,5 +1,5 @@
 //! Agents of varta-client 0.1 and 0.2 that read commands from their input:
-//! `published 0.1|0.2 ENDPOINT`. Version 0.1 supports only Unix sockets.
+//! `older 0.1|0.2 ENDPOINT`. Version 0.1 supports only Unix sockets.
 
 use std::error::Error;
 use std::fs;
@@ -11,7 +11,7 @@ type Beat = Box<dyn FnMut(u8, u32) -> String>;
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().collect();
     let [_, version, endpoint] = arguments.as_slice() else {
-        return Err("usage: published 0.1|0.2 ENDPOINT".into());
+        return Err("usage: older 0.1|0.2 ENDPOINT".into());
     };
     let mut beat = match version.as_str() {
         "0.1" => older(endpoint)?,
