@@ -191,7 +191,7 @@ test('an observer that can be neither polled nor closed throws and does not keep
   assert.match(stdout, /^as an event .*in observer_take\nthrown .*in observer_close\n$/);
 });
 
-test('the published binary cannot be created to panic', () => {
+test('the packed binary cannot be made to panic', () => {
   const modules = path.join(path.dirname(__dirname), 'node_modules');
   const [binary] = fs.readdirSync(modules).filter((name) => name.startsWith('varta-'));
   const bytes = fs.readFileSync(path.join(modules, binary, 'varta.node'));

@@ -96,7 +96,7 @@ def varta_0_2() -> dict:
 
     result = subprocess.run(
         [sys.executable, "-c", DESCRIBE],
-        env=os.environ | {"PYTHONPATH": needed("VARTA_PUBLISHED")},
+        env=os.environ | {"PYTHONPATH": needed("VARTA_0_2")},
         capture_output=True,
         text=True,
         check=True,

@@ -36,7 +36,7 @@ install_excepthook_uds(sys.argv[2])
 
 
 def old_agent(code: str, *arguments: str) -> subprocess.Popen[str]:
-    place = needed("VARTA_PUBLISHED")
+    place = needed("VARTA_0_2")
     return subprocess.Popen(
         [sys.executable, "-c", code, place, *arguments],
         env=os.environ | {"PYTHONPATH": place},
