@@ -17,17 +17,17 @@ enum { PATIENCE_S = 60, PATIENCE_MS = 1000 * PATIENCE_S };
 #define CHECK(what) \
     do { \
         if (!(what)) { \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
+            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #what); \
             exit(1); \
         } \
     } while (0)
 
 /* Checks a code, and prints its meaning if it is wrong. */
-#define GIVES(code, expected) \
+#define RETURNS(code, expected) \
     do { \
         int got_ = (code), wanted_ = (expected); \
         if (got_ != wanted_) { \
-            fprintf(stderr, "%s:%d: %s gives %d (%s), expected %d (%s)\n", __FILE__, __LINE__, \
+            fprintf(stderr, "%s:%d: %s returned %d (%s), expected %d (%s)\n", __FILE__, __LINE__, \
                     #code, got_, varta_strerror(got_), wanted_, varta_strerror(wanted_)); \
             exit(1); \
         } \
@@ -56,14 +56,14 @@ static inline varta_observer *observer_at(const char *endpoint)
     varta_observer *observer;
     varta_observer_options options = VARTA_OBSERVER_OPTIONS_INIT;
     options.threshold_ns = (uint64_t)PATIENCE_S * 1000000000u;
-    GIVES(varta_observer_bind(&observer, endpoint, &options), 0);
+    RETURNS(varta_observer_bind(&observer, endpoint, &options), 0);
     return observer;
 }
 
 static inline varta_agent *agent_at(const char *endpoint)
 {
     varta_agent *agent;
-    GIVES(varta_connect(&agent, endpoint, NULL), 0);
+    RETURNS(varta_connect(&agent, endpoint, NULL), 0);
     return agent;
 }
 

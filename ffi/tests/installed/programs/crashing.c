@@ -11,30 +11,30 @@
 #include "check.h"
 
 /* Whether to crash without the handler, for comparison. */
-static bool bare;
+static bool without_handler;
 
 static void install(uint32_t flags)
 {
-    if (!bare)
-        GIVES(varta_install_crash_handler(in_folder("crash"), flags), 0);
+    if (!without_handler)
+        RETURNS(varta_install_crash_handler(in_folder("crash"), flags), 0);
 }
 
 static volatile int zero;
-static int *volatile nowhere;
+static int *volatile null_pointer;
 
-static void die_by_fault(void)
+static void crash_by_fault(void)
 {
     install(0);
-    *nowhere = 1;
+    *null_pointer = 1;
 }
 
-static void die_by_abort(void)
+static void crash_by_abort(void)
 {
     install(0);
     abort();
 }
 
-static void die_by_bus(void)
+static void crash_by_bus(void)
 {
     install(0);
     int fd = open(in_folder("short"), O_RDWR | O_CREAT, 0600);
@@ -43,13 +43,13 @@ static void die_by_bus(void)
     page[0] = 1; /* past the end of the file */
 }
 
-static void die_by_instruction(void)
+static void crash_by_instruction(void)
 {
     install(0);
     __builtin_trap();
 }
 
-static void die_by_arithmetic(void)
+static void crash_by_arithmetic(void)
 {
     install(0);
 #if defined(__x86_64__) || defined(__i386__)
@@ -59,7 +59,7 @@ static void die_by_arithmetic(void)
 #endif
 }
 
-static void die_by_request(void)
+static void crash_by_request(void)
 {
     install(VARTA_CRASH_SIGTERM);
     raise(SIGTERM);
@@ -80,20 +80,20 @@ static void *overflow_in_thread(void *unused)
     return NULL;
 }
 
-static void die_by_stack(void)
+static void crash_by_stack(void)
 {
     install(0);
     CHECK(overflow(NULL) != 0);
 }
 
-static void die_by_stack_in_thread(void)
+static void crash_by_stack_in_thread(void)
 {
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, overflow_in_thread, NULL) == 0);
     pthread_join(thread, NULL);
 }
 
-static void die_in_forked_child(void)
+static void crash_in_forked_child(void)
 {
     install(0);
     pid_t child = fork();
@@ -106,37 +106,37 @@ static void die_in_forked_child(void)
     raise(SIGABRT);
 }
 
-static void another(int signal, siginfo_t *info, void *context)
+static void earlier_handler(int signal, siginfo_t *info, void *context)
 {
     (void)context;
     /* The handler of another library, installed first. */
     _exit(signal == SIGSEGV && info->si_addr == NULL ? 99 : 1);
 }
 
-static void die_through_another(void)
+static void crash_with_an_earlier_handler(void)
 {
     struct sigaction action;
     memset(&action, 0, sizeof action);
-    action.sa_sigaction = another;
+    action.sa_sigaction = earlier_handler;
     action.sa_flags = SA_SIGINFO;
     CHECK(sigaction(SIGSEGV, &action, NULL) == 0);
     install(0);
     install(0);
-    *nowhere = 1;
+    *null_pointer = 1;
 }
 
 /* The processes that sent a final beat, in the order in which they ended. */
-static varta_event last_words(varta_observer *observer, pid_t of)
+static varta_event next_final_beat(varta_observer *observer, pid_t of)
 {
-    varta_event words;
+    varta_event beat;
     do {
-        words = next_event(observer, VARTA_EVENT_BEAT);
-    } while (of != 0 && words.pid != (uint32_t)of);
-    return words;
+        beat = next_event(observer, VARTA_EVENT_BEAT);
+    } while (of != 0 && beat.pid != (uint32_t)of);
+    return beat;
 }
 
 /* Runs a child that crashes in the folder, where its core dump goes, and returns its wait status. */
-static pid_t dead(void (*die)(void), bool with_core, int *status)
+static pid_t run_crash(void (*crash)(void), bool with_core, int *status)
 {
     pid_t child = fork();
     if (child == 0) {
@@ -145,42 +145,42 @@ static pid_t dead(void (*die)(void), bool with_core, int *status)
         core.rlim_cur = with_core ? core.rlim_max : 0;
         CHECK(setrlimit(RLIMIT_CORE, &core) == 0);
         alarm(PATIENCE_S);
-        die();
+        crash();
         _exit(0);
     }
     CHECK(waitpid(child, status, 0) == child);
     return child;
 }
 
-static void dies(varta_observer *observer, void (*die)(void), int by, bool in_child)
+static void check_crash(varta_observer *observer, void (*crash)(void), int by, bool in_child)
 {
     int status;
-    pid_t child = dead(die, false, &status);
-    if (die == die_through_another)
+    pid_t child = run_crash(crash, false, &status);
+    if (crash == crash_with_an_earlier_handler)
         CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 99);
     else
         CHECK(WIFSIGNALED(status) && WTERMSIG(status) == by);
-    varta_event words = last_words(observer, in_child ? 0 : child);
-    CHECK(words.status == VARTA_STATUS_CRITICAL && words.nonce == VARTA_NONCE_TERMINAL);
-    CHECK(words.payload == (uint64_t)by && (words.pid == (uint32_t)child) == !in_child);
+    varta_event beat = next_final_beat(observer, in_child ? 0 : child);
+    CHECK(beat.status == VARTA_STATUS_CRITICAL && beat.nonce == VARTA_NONCE_TERMINAL);
+    CHECK(beat.payload == (uint64_t)by && (beat.pid == (uint32_t)child) == !in_child);
 }
 
 /* A process with the handler leaves a core dump if one without it does. */
-static void leaves_its_core(varta_observer *observer, void (*die)(void), int by)
+static void check_core_dump(varta_observer *observer, void (*crash)(void), int by)
 {
     int without, with;
-    bare = true;
-    dead(die, true, &without);
-    bare = false;
+    without_handler = true;
+    run_crash(crash, true, &without);
+    without_handler = false;
     CHECK(WIFSIGNALED(without) && WTERMSIG(without) == by);
-    pid_t child = dead(die, true, &with);
-    CHECK(last_words(observer, child).nonce == VARTA_NONCE_TERMINAL);
+    pid_t child = run_crash(crash, true, &with);
+    CHECK(next_final_beat(observer, child).nonce == VARTA_NONCE_TERMINAL);
     if (!WCOREDUMP(without))
         fprintf(stderr, "SKIPPED: no cores are dumped here; see ulimit -c and core_pattern in proc(5)\n");
     CHECK(with == without);
 }
 
-static void sigterm_is_not_told_unless_asked(varta_observer *observer)
+static void sigterm_is_reported_only_if_asked(varta_observer *observer)
 {
     pid_t child = fork();
     if (child == 0) {
@@ -191,33 +191,33 @@ static void sigterm_is_not_told_unless_asked(varta_observer *observer)
     int status;
     CHECK(waitpid(child, &status, 0) == child && WTERMSIG(status) == SIGTERM);
     varta_event event;
-    GIVES(varta_observer_poll(observer, &event, 0), 0);
+    RETURNS(varta_observer_poll(observer, &event, 0), 0);
 }
 
 int main(void)
 {
-    GIVES(varta_install_crash_handler(in_folder("nobody"), 0), -ENOENT);
+    RETURNS(varta_install_crash_handler(in_folder("nobody"), 0), -ENOENT);
     varta_observer *observer;
     varta_observer_options options = VARTA_OBSERVER_OPTIONS_INIT;
     options.flags = VARTA_OBSERVER_NO_EXITS;
     options.threshold_ns = (uint64_t)1000000000 * 86400;
-    GIVES(varta_observer_bind(&observer, in_folder("crash"), &options), 0);
-    sigterm_is_not_told_unless_asked(observer);
-    dies(observer, die_by_fault, SIGSEGV, false);
-    dies(observer, die_by_abort, SIGABRT, false);
-    dies(observer, die_by_bus, SIGBUS, false);
+    RETURNS(varta_observer_bind(&observer, in_folder("crash"), &options), 0);
+    sigterm_is_reported_only_if_asked(observer);
+    check_crash(observer, crash_by_fault, SIGSEGV, false);
+    check_crash(observer, crash_by_abort, SIGABRT, false);
+    check_crash(observer, crash_by_bus, SIGBUS, false);
 #if defined(__x86_64__) || defined(__i386__)
-    dies(observer, die_by_instruction, SIGILL, false);
+    check_crash(observer, crash_by_instruction, SIGILL, false);
 #endif
-    dies(observer, die_by_arithmetic, SIGFPE, false);
-    dies(observer, die_by_request, SIGTERM, false);
-    dies(observer, die_by_stack, SIGSEGV, false);
-    dies(observer, die_by_stack_in_thread, SIGSEGV, false);
-    dies(observer, die_in_forked_child, SIGABRT, true);
-    dies(observer, die_through_another, SIGSEGV, false);
-    leaves_its_core(observer, die_by_fault, SIGSEGV);
-    leaves_its_core(observer, die_by_abort, SIGABRT);
-    leaves_its_core(observer, die_by_stack_in_thread, SIGSEGV);
+    check_crash(observer, crash_by_arithmetic, SIGFPE, false);
+    check_crash(observer, crash_by_request, SIGTERM, false);
+    check_crash(observer, crash_by_stack, SIGSEGV, false);
+    check_crash(observer, crash_by_stack_in_thread, SIGSEGV, false);
+    check_crash(observer, crash_in_forked_child, SIGABRT, true);
+    check_crash(observer, crash_with_an_earlier_handler, SIGSEGV, false);
+    check_core_dump(observer, crash_by_fault, SIGSEGV);
+    check_core_dump(observer, crash_by_abort, SIGABRT);
+    check_core_dump(observer, crash_by_stack_in_thread, SIGSEGV);
     varta_observer_close(observer);
     return 0;
 }

@@ -92,7 +92,7 @@ void a_signal_ends_the_range()
     CHECK(error == std::errc::invalid_argument);
 }
 
-void many_come_at_once()
+void one_call_returns_several_events()
 {
     auto observer = varta::Observer::simulate(2s);
     varta_datagram datagram = VARTA_DATAGRAM_INIT;
@@ -116,7 +116,7 @@ void many_come_at_once()
     CHECK(observer.stats().stalls_deaf == 1);
 }
 
-void the_codec_says_what_is_wrong()
+void the_codec_reports_errors()
 {
     varta_frame frame{};
     std::error_code error;
@@ -142,7 +142,7 @@ void the_codec_says_what_is_wrong()
 }
 
 // std::terminate aborts, and is reported as an abort.
-void terminate_is_told()
+void terminate_is_reported()
 {
     varta::ObserverOptions options;
     options.flags = VARTA_OBSERVER_NO_EXITS;
@@ -154,8 +154,8 @@ void terminate_is_told()
     }
     int status = 0;
     CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-    const auto words = observer.poll(patience);
-    CHECK(words && words->nonce == VARTA_NONCE_TERMINAL && words->payload == SIGABRT);
+    const auto beat = observer.poll(patience);
+    CHECK(beat && beat->nonce == VARTA_NONCE_TERMINAL && beat->payload == SIGABRT);
 }
 
 }  // namespace
@@ -165,7 +165,7 @@ int main()
     handles_move_and_close_themselves();
     errors_are_codes_or_exceptions();
     a_signal_ends_the_range();
-    many_come_at_once();
-    the_codec_says_what_is_wrong();
-    terminate_is_told();
+    one_call_returns_several_events();
+    the_codec_reports_errors();
+    terminate_is_reported();
 }

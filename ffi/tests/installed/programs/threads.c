@@ -11,7 +11,7 @@ enum { THREADS = 8, BEATS = 2000, FORKS = 200 };
 
 static varta_agent *shared;
 static atomic_int sent, busy;
-static atomic_bool over;
+static atomic_bool stopping;
 
 static void *beat(void *unused)
 {
@@ -26,7 +26,7 @@ static void *beat(void *unused)
     return NULL;
 }
 
-static void eight_threads(void)
+static void eight_threads_share_a_handle(void)
 {
     varta_observer *observer = observer_at(in_folder("threads"));
     shared = agent_at(in_folder("threads"));
@@ -47,7 +47,7 @@ static void eight_threads(void)
 static void *connect_and_beat(void *unused)
 {
     (void)unused;
-    while (!over) {
+    while (!stopping) {
         varta_agent *own = agent_at(in_folder("forks"));
         CHECK(varta_beat(own, VARTA_STATUS_OK, 0) >= 0);
         int outcome = varta_beat(shared, VARTA_STATUS_OK, 0);
@@ -57,7 +57,7 @@ static void *connect_and_beat(void *unused)
     return NULL;
 }
 
-static void forks_in_between(void)
+static void a_forked_child_can_beat_at_once(void)
 {
     varta_observer *observer = observer_at(in_folder("forks"));
     shared = agent_at(in_folder("forks"));
@@ -84,7 +84,7 @@ static void forks_in_between(void)
         int status;
         CHECK(waitpid(child, &status, 0) == child && status == 0);
     }
-    over = true;
+    stopping = true;
     for (int i = 0; i < 2; i++)
         CHECK(pthread_join(threads[i], NULL) == 0);
     varta_close(shared);
@@ -93,7 +93,7 @@ static void forks_in_between(void)
 
 int main(void)
 {
-    eight_threads();
-    forks_in_between();
+    eight_threads_share_a_handle();
+    a_forked_child_can_beat_at_once();
     return 0;
 }
