@@ -1,8 +1,7 @@
 //! A child is detected even if it has the pid of the process that made the agent: the first
 //! process has exited, and its grandchild reuses the pid.
 //!
-//! Choosing a pid takes a pid namespace, which needs root. Otherwise these tests are skipped,
-//! but not with `CI=true`.
+//! Choosing a pid takes a pid namespace, which needs root.
 
 #![cfg(all(target_os = "linux", feature = "secure-udp"))]
 #![allow(unsafe_code, reason = "forking")]
@@ -10,18 +9,15 @@
 
 mod support;
 
-use std::io::{Error, ErrorKind, Write};
+use std::io::Error;
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
-use support::{Child, Ended, Folder, Receiver, decode, shared_numbers};
+use support::{Child, Folder, Receiver, decode, fork_as, needs_root, shared_numbers};
 use varta::BeatOutcome::Sent;
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{BeatTransport, Status, Varta};
-
-/// The exit code of a child that is not permitted to make a namespace.
-const FORBIDDEN: i32 = 77;
 
 fn key() -> Key {
     Key::from_bytes([7; 32])
@@ -30,19 +26,16 @@ fn key() -> Key {
 /// Runs three generations of processes in a new pid namespace. The first one makes an agent
 /// and beats three times, the second one beats `beats_between` times, and the third one,
 /// which has the pid of the first one, beats twice. Returns the age of the third one in
-/// nanoseconds after its first beat, or None if the namespace is not permitted.
+/// nanoseconds after its first beat.
 fn three_generations<T: BeatTransport>(
     connect: impl Fn() -> Varta<T>,
     beats_between: u64,
-) -> Option<u64> {
+) -> u64 {
     let [age] = shared_numbers();
-    let mut outside = Child::start(|| {
+    Child::start(|| {
         // SAFETY: the argument is a number; only children of this process are affected.
-        if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
-            assert_eq!(Error::last_os_error().kind(), ErrorKind::PermissionDenied);
-            // SAFETY: ends this child at once.
-            unsafe { libc::_exit(FORBIDDEN) };
-        }
+        let moved = unsafe { libc::unshare(libc::CLONE_NEWPID) };
+        assert_eq!(moved, 0, "{}", Error::last_os_error());
         // The first process of the namespace, which adopts orphans.
         Child::start(|| {
             // SAFETY: all arguments are numbers. Its own alarm does not end such a process.
@@ -54,14 +47,9 @@ fn three_generations<T: BeatTransport>(
             assert!(orphan > 0 && status == 0, "the second generation: {status:#x}");
         })
         .finish();
-    });
-    match outside.wait() {
-        Ended::Exited(FORBIDDEN) => None,
-        _ => {
-            outside.finish();
-            Some(age.load(Relaxed))
-        }
-    }
+    })
+    .finish();
+    age.load(Relaxed)
 }
 
 fn first<T: BeatTransport>(mut agent: Varta<T>, beats_between: u64, age: &AtomicU64) {
@@ -90,48 +78,16 @@ fn third<T: BeatTransport>(agent: &mut Varta<T>, pid: u32, recoveries: u64, age:
     assert_eq!(agent.fork_recoveries(), recoveries);
 }
 
-/// Forks a child with the given pid, as soon as that pid is free.
-fn fork_as(pid: u32) -> libc::pid_t {
-    let mut pids = [libc::pid_t::try_from(pid).unwrap()];
-    // The beginning of struct clone_args.
-    let [flags, pidfd, child_tid, parent_tid, stack, stack_size, tls] = [0; 7];
-    let exit_signal = u64::try_from(libc::SIGCHLD).unwrap();
-    let set_tid = pids.as_mut_ptr().expose_provenance() as u64;
-    let arguments: [u64; 10] =
-        [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, 1];
-    loop {
-        let size = size_of_val(&arguments);
-        // SAFETY: like a fork, with nothing shared; the arguments outlive the call.
-        let forked = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size) };
-        // The pid is taken until the first process is reaped.
-        if forked != -1 || Error::last_os_error().raw_os_error() != Some(libc::EEXIST) {
-            return forked.try_into().unwrap();
-        }
-        std::thread::yield_now();
-    }
-}
-
-/// Reports that a test is skipped.
-fn skipped() {
-    assert!(
-        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
-        "a pid namespace needs root, and CI=true allows no skipping"
-    );
-    // Not with eprintln!, because the test harness hides the output of a test that passes.
-    let text = "SKIPPED: a pid namespace needs root; run this as root\n";
-    std::io::stderr().write_all(text.as_bytes()).unwrap();
-}
-
 #[test]
 fn a_grandchild_with_the_same_pid_counts_from_one_on_its_own_clock() {
+    if !needs_root() {
+        return;
+    }
     for beats_between in [0, 2] {
         let folder = Folder::new();
         let path = folder.join("varta.sock");
         let receiver = Receiver::uds(&path);
-        let Some(age) = three_generations(|| Varta::connect(&path).unwrap(), beats_between)
-        else {
-            return skipped();
-        };
+        let age = three_generations(|| Varta::connect(&path).unwrap(), beats_between);
 
         let frames = receiver.queued_frames();
         let numbers: Vec<_> = frames.iter().map(|frame| (frame.payload, frame.nonce)).collect();
@@ -150,11 +106,12 @@ fn a_grandchild_with_the_same_pid_counts_from_one_on_its_own_clock() {
 /// The key is derived from the pid, so it is the same; the IVs must differ.
 #[test]
 fn a_grandchild_with_the_same_pid_seals_with_its_own_salt() {
+    if !needs_root() {
+        return;
+    }
     let receiver = Receiver::udp();
     let connect = || Varta::connect_secure_udp_with_master(receiver.address(), key()).unwrap();
-    if three_generations(connect, 0).is_none() {
-        return skipped();
-    }
+    three_generations(connect, 0);
 
     let wires: Vec<[u8; 64]> =
         (0..5).map(|_| receiver.next_datagram().try_into().unwrap()).collect();

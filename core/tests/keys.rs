@@ -21,7 +21,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
-use support::{Folder, in_child};
+use support::{Folder, in_child, needs_root};
 use varta::secure::{Cipher, Key, derive_agent_key};
 use varta::{BeatError, LastWords, Varta};
 
@@ -181,9 +181,7 @@ fn a_file_that_others_can_access_is_refused() {
 
 #[test]
 fn a_file_of_another_user_is_refused() {
-    // SAFETY: has no arguments and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
-        assert!(std::env::var_os("CI").is_none(), "this test needs root");
+    if !needs_root() {
         return;
     }
     let folder = Folder::new();

@@ -2,7 +2,6 @@
 //! from a scripted transport.
 
 #![cfg(all(feature = "panic-handler", feature = "secure-udp"))]
-#![allow(unsafe_code, reason = "becoming another user in a forked child")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -16,14 +15,14 @@ mod peers;
 mod support;
 
 use std::fs::{self, Permissions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
 use peers::{Scripted, Step, forking, without_forks};
-use support::{Folder, PATIENCE, Receiver, in_child, wait_until};
+use support::{Folder, PATIENCE, Receiver, become_user, in_child, needs_root, wait_until};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone, StorageFull};
 use varta::{BeatError, BeatOutcome, BeatTransport, Frame, Options, Status, Varta, v1};
@@ -326,20 +325,13 @@ fn beats_before_the_first_session_report_no_observer_and_use_no_nonce() {
 /// Runs a part of a test as an unprivileged user, in a child. Its working directory is the
 /// folder, whose parents may be closed to that user. Only root can become another user.
 fn as_another_user(folder: &Folder, run: impl FnOnce()) {
-    const NOBODY: libc::uid_t = 65_534;
-    // SAFETY: has no arguments and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "in CI this needs root");
-        // Not with eprintln!, because the test harness would hide its output.
-        io::stderr().write_all(b"SKIPPED: only root can become another user\n").unwrap();
+    const NOBODY: u32 = 65_534;
+    if !needs_root() {
         return;
     }
     in_child(|| {
         std::env::set_current_dir(folder.path()).unwrap();
-        // SAFETY: changes the group ids of this child.
-        assert_eq!(unsafe { libc::setresgid(NOBODY, NOBODY, NOBODY) }, 0);
-        // SAFETY: changes the user ids of this child.
-        assert_eq!(unsafe { libc::setresuid(NOBODY, NOBODY, NOBODY) }, 0);
+        become_user(NOBODY);
         run();
     });
 }

@@ -17,7 +17,7 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
@@ -31,7 +31,7 @@ use peers::{
     MASTER_KEY, Opener, SHARED_KEY, Scripted, connects, forking, run_again, run_program_again,
     without_forks,
 };
-use support::{Folder, PATIENCE, Receiver, in_child, wait_until};
+use support::{Folder, PATIENCE, Receiver, in_child, needs_root, wait_until};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
 use varta::secure::Key;
@@ -589,12 +589,7 @@ fn a_program_with_raised_rights_ignores_the_environment() {
         assert_eq!(Endpoint::from_env(), DEFAULT_ENDPOINT.parse());
         return;
     }
-    // SAFETY: has no arguments and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
-        assert!(std::env::var_os("CI").is_none_or(|ci| ci != "true"), "in CI this needs root");
-        io::stderr()
-            .write_all(b"SKIPPED: only root can give a program root's rights\n")
-            .unwrap();
+    if !needs_root() {
         return;
     }
     let _guard = forking();

@@ -1,7 +1,6 @@
 //! Events as C structs.
 
 use std::ffi::c_int;
-use std::mem::offset_of;
 
 use varta::DecodeError;
 use varta_observer::{Event, ExitCause, What};
@@ -64,28 +63,6 @@ pub struct varta_event {
 
 const _: () = {
     assert!(size_of::<varta_event>() == 128);
-    assert!(align_of::<varta_event>() == 8);
-    assert!(offset_of!(varta_event, observer_ns) == 0);
-    assert!(offset_of!(varta_event, agent) == 8);
-    assert!(offset_of!(varta_event, pid) == 16);
-    assert!(offset_of!(varta_event, claimed_pid) == 20);
-    assert!(offset_of!(varta_event, kind) == 24);
-    assert!(offset_of!(varta_event, origin) == 25);
-    assert!(offset_of!(varta_event, status) == 26);
-    assert!(offset_of!(varta_event, exit_cause) == 27);
-    assert!(offset_of!(varta_event, decode_error) == 28);
-    assert!(offset_of!(varta_event, reserved0) == 29);
-    assert!(offset_of!(varta_event, code) == 32);
-    assert!(offset_of!(varta_event, found) == 36);
-    assert!(offset_of!(varta_event, expected) == 40);
-    assert!(offset_of!(varta_event, reserved1) == 44);
-    assert!(offset_of!(varta_event, nonce) == 48);
-    assert!(offset_of!(varta_event, payload) == 56);
-    assert!(offset_of!(varta_event, missed) == 64);
-    assert!(offset_of!(varta_event, last_ns) == 72);
-    assert!(offset_of!(varta_event, duration_ns) == 80);
-    assert!(offset_of!(varta_event, reserved) == 88);
-
     assert!(
         VARTA_EVENT_BEAT == code(What::Beat { status: OK, payload: 0, nonce: 0, missed: 0 })
     );

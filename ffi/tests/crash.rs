@@ -10,29 +10,29 @@ use std::ptr;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use super::support::{Agent, Child, Ended, Observer, Place, alone, patient};
+use super::support::{Agent, Child, Ended, Folder, Observer, alone, patient};
 use crate::constants::*;
 use crate::crash::{VARTA_CRASH_SIGTERM, varta_install_crash_handler};
 use crate::event::varta_event;
 use crate::observer::options::VARTA_OBSERVER_NO_EXITS;
 
 struct Scene {
-    place: Place,
+    folder: Folder,
     observer: Observer,
 }
 
 impl Scene {
     fn new() -> Self {
-        let place = Place::new();
+        let folder = Folder::new();
         let mut options = patient();
         // These tests are not about exits.
         options.flags = VARTA_OBSERVER_NO_EXITS;
-        let observer = Observer::bind_with(&place.socket(), &options);
-        Self { place, observer }
+        let observer = Observer::bind_with(&folder.socket(), &options);
+        Self { folder, observer }
     }
 
     fn install(&self, flags: u32) -> i32 {
-        let socket = self.place.socket();
+        let socket = self.folder.socket();
         unsafe { varta_install_crash_handler(socket.as_ptr(), flags) }.number()
     }
 
@@ -97,7 +97,7 @@ fn each_sent_signal_is_reported_and_then_ends_the_process() {
 fn sigterm_at_any_moment_sends_a_final_beat_and_ends_the_process() {
     let scene = Scene::new();
     // The child's other beats go here, so that the queue for the final beat is not full.
-    let elsewhere = Place::new();
+    let elsewhere = Folder::new();
     let _observer = Observer::bind(&elsewhere.socket());
     for round in 0..60_u32 {
         let (mut ready, mut begun) = UnixStream::pair().unwrap();
@@ -367,13 +367,13 @@ fn a_restarted_observer_receives_the_final_beat_of_a_process_with_an_agent() {
     alone(|| {
         use std::io::{Read, Write};
         use std::os::unix::net::UnixStream;
-        let Scene { place, observer } = Scene::new();
-        let agent = Agent::connect(&place.socket());
+        let Scene { folder, observer } = Scene::new();
+        let agent = Agent::connect(&folder.socket());
         let (mut child_end, mut parent_end) = UnixStream::pair().unwrap();
         let child = Child::start(|| {
             drop(unsafe { ptr::read(&raw const observer) });
             unsafe { libc::signal(libc::SIGABRT, libc::SIG_DFL) };
-            let socket = place.socket();
+            let socket = folder.socket();
             let code = unsafe { varta_install_crash_handler(socket.as_ptr(), 0) };
             assert_eq!((code.number(), agent.beat(0, 1)), (0, VARTA_SENT));
             child_end.write_all(&[1]).unwrap();
@@ -382,7 +382,7 @@ fn a_restarted_observer_receives_the_final_beat_of_a_process_with_an_agent() {
         });
         parent_end.read_exact(&mut [0]).unwrap();
         drop(observer);
-        let restarted = Observer::bind(&place.socket());
+        let restarted = Observer::bind(&folder.socket());
         parent_end.write_all(&[1]).unwrap();
         assert_eq!(child.ended(), Ended::Killed(libc::SIGABRT));
         let beat = restarted.wait(|event| event.nonce == u64::MAX);
@@ -396,8 +396,8 @@ fn a_sealed_final_beat_is_sent_after_a_stack_overflow() {
 }
 
 fn seal_after_a_stack_overflow() {
-    let place = Place::new();
-    let key = place.file("key");
+    let folder = Folder::new();
+    let key = folder.join("key");
     std::fs::write(&key, "07".repeat(32)).unwrap();
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600)).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::ptr;
 
-use super::support::{Child, Ended, Observer, Place, alone, init, text};
+use super::support::{Child, Ended, Folder, Observer, alone, init, text};
 use crate::agent::*;
 use crate::crash::varta_install_crash_handler;
 use crate::errors::VARTA_EKEY;
@@ -81,8 +81,8 @@ fn every_error_code_in_the_header_can_occur() {
 }
 
 fn provoke_every_error_code() {
-    let place = Place::new();
-    let path = |name: &str| place.file(name).to_str().unwrap().to_owned();
+    let folder = Folder::new();
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let mut provoked: BTreeSet<String> = ELSEWHERE.map(str::to_owned).into();
     let mut expect = |name: &str, code: i32, answers: &[i32]| {
         for answer in answers {
@@ -121,7 +121,7 @@ fn provoke_every_error_code() {
     expect("EEXIST", -libc::EEXIST, &[code]);
 
     let simulated = Observer::simulate(&init());
-    let bound = Observer::bind(&place.socket());
+    let bound = Observer::bind(&folder.socket());
     let unsupported = unsafe {
         [
             varta_observer_fd(simulated.0),
@@ -147,9 +147,9 @@ fn provoke_every_error_code() {
         let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const none) };
         let answers = [
-            connect(&place.socket().into_string().unwrap(), 0),
+            connect(&folder.socket().into_string().unwrap(), 0),
             bind(&nobody).0,
-            install(&place.socket().into_string().unwrap()),
+            install(&folder.socket().into_string().unwrap()),
         ];
         answers.iter().filter(|answer| **answer != -libc::EMFILE).count() as i32
     });

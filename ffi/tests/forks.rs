@@ -4,7 +4,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::support::{Agent, Child, Ended, Observer, Place, init};
+use super::support::{Agent, Child, Ended, Folder, Observer, init};
 use crate::agent::*;
 use crate::constants::*;
 use crate::handle::Handle;
@@ -33,13 +33,13 @@ fn beats_at_once(agent: &Agent) -> i32 {
 
 #[test]
 fn a_child_forked_during_beats_and_connects_can_beat() {
-    let place = Place::new();
+    let folder = Folder::new();
     let mut options: varta_observer_options = init();
     options.flags = VARTA_OBSERVER_NO_EXITS;
-    let observer = Observer::bind_with(&place.socket(), &options);
-    let agents = [(); 4].map(|()| Agent::connect(&place.socket()));
+    let observer = Observer::bind_with(&folder.socket(), &options);
+    let agents = [(); 4].map(|()| Agent::connect(&folder.socket()));
     let over = AtomicBool::new(false);
-    let socket = &place.socket();
+    let socket = &folder.socket();
     thread::scope(|scope| {
         for agent in &agents[..2] {
             scope.spawn(|| {
@@ -89,9 +89,9 @@ impl Drop for StopOnDrop<'_> {
 
 #[test]
 fn a_lock_held_at_the_fork_is_free_in_the_child() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     let fork_within = |_: &mut crate::agent::Agent| {
         let child = Child::start(|| {
             let in_child = beats(&agent);
@@ -115,9 +115,9 @@ fn a_lock_held_at_the_fork_is_free_in_the_child() {
 
 #[test]
 fn a_child_counts_the_fork_and_can_close_without_affecting_its_parent() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     let child = Child::start(|| {
         let sent = beats(&agent);
         let mut counters: varta_agent_counters = init();
@@ -129,13 +129,13 @@ fn a_child_counts_the_fork_and_can_close_without_affecting_its_parent() {
     assert_eq!(child.ended(), Ended::Exited(0));
     assert_eq!(agent.beat(0, 3), VARTA_SENT);
     observer.wait(|event| event.payload == 3);
-    drop(Agent::connect(&place.socket()));
+    drop(Agent::connect(&folder.socket()));
 }
 
 #[test]
 fn a_child_cannot_use_its_parents_observer() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
     let obs = observer.0;
     let child = Child::start(|| {
         let mut event = unsafe { std::mem::zeroed() };

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::ptr::{null, null_mut};
 
-use super::support::{Agent, Observer, Place, init};
+use super::support::{Agent, Folder, Observer, init};
 use crate::agent::*;
 use crate::codec::*;
 use crate::crash::varta_install_crash_handler;
@@ -42,8 +42,8 @@ macro_rules! refuse {
 
 #[test]
 fn null_is_invalid_where_a_pointer_is_required() {
-    let place = Place::new();
-    let socket: CString = place.socket();
+    let folder = Folder::new();
+    let socket: CString = folder.socket();
     let observer = Observer::bind(&socket);
     let agent = Agent::connect(&socket);
     let (obs, agent) = (observer.0, agent.0);
@@ -160,9 +160,9 @@ fn a_failed_call_writes_nothing() {
 
 #[test]
 fn the_default_endpoint_comes_from_the_environment() {
-    let place = Place::new();
-    let path = place.file("varta.sock");
-    let observer = Observer::bind(&place.socket());
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let observer = Observer::bind(&folder.socket());
     let child = super::support::Child::start(|| {
         unsafe { std::env::set_var("VARTA_ENDPOINT", &path) };
         let mut agent = null_mut();

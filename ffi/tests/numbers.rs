@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use super::support::{Agent, Observer, Place, init};
+use super::support::{Agent, Folder, Observer, init};
 use crate::agent::*;
 use crate::codec::*;
 use crate::constants::*;
@@ -16,9 +16,9 @@ const INVALID: i32 = -libc::EINVAL;
 
 #[test]
 fn only_three_statuses_can_be_sent() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     for status in 0..=u8::MAX {
         let expected = if status < 3 { 0 } else { INVALID };
         assert_eq!(agent.beat(status, 0), expected, "status {status}");
@@ -31,8 +31,8 @@ fn only_three_statuses_can_be_sent() {
 
 #[test]
 fn unknown_options_are_refused() {
-    let place = Place::new();
-    let socket = place.socket();
+    let folder = Folder::new();
+    let socket = folder.socket();
     let connect = |change: &dyn Fn(&mut varta_agent_options)| {
         let mut options: varta_agent_options = init();
         change(&mut options);

@@ -1,6 +1,6 @@
 //! A panic in the library becomes an error code.
 
-use super::support::{Agent, Observer, Place, init};
+use super::support::{Agent, Folder, Observer, init};
 use crate::agent::{varta_agent_stats, varta_beat, varta_reconnect};
 use crate::errors::VARTA_EPANIC;
 use crate::guard;
@@ -10,9 +10,9 @@ use crate::observer::{self, AnyObserver};
 
 #[test]
 fn a_panic_returns_a_code_and_so_does_every_later_call() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     assert_eq!(agent.beat(0, 0), 0);
     let code = guard::answer(|| unsafe {
         Handle::<crate::agent::Agent>::with(agent.0.cast(), |_| panic!("a bug"))
@@ -32,7 +32,7 @@ fn a_panic_returns_a_code_and_so_does_every_later_call() {
     assert_eq!(poll.number(), VARTA_EPANIC);
     assert_eq!(unsafe { varta_observer_fd(observer.0) }.number(), VARTA_EPANIC);
     // Other handles still work, and the broken ones can be closed.
-    let another = Agent::connect(&place.socket());
+    let another = Agent::connect(&folder.socket());
     assert_eq!(another.beat(0, 0), 0);
 }
 

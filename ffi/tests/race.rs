@@ -3,7 +3,7 @@
 
 use std::thread;
 
-use super::support::{Agent, Observer, Place, init};
+use super::support::{Agent, Folder, Observer, init};
 use crate::agent::*;
 use crate::observer::counters::*;
 use crate::observer::polling::*;
@@ -22,9 +22,9 @@ fn eight(work: impl Fn(u32) + Sync) {
 
 #[test]
 fn eight_threads_do_not_race() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     eight(|number| {
         let mut event = unsafe { std::mem::zeroed() };
         let mut counters: varta_observer_counters = init();
@@ -47,9 +47,9 @@ fn eight_threads_do_not_race() {
 #[test]
 #[ignore = "it has a race, which ffi/race/run expects to be found"]
 fn planted() {
-    let place = Place::new();
-    let _observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let _observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     eight(|_| _ = unsafe { crate::faults::varta_fault_race(agent.raw()) });
 }
 
@@ -57,8 +57,8 @@ fn planted() {
 #[cfg(feature = "faults")]
 #[test]
 fn a_planted_panic_is_caught() {
-    let place = Place::new();
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let agent = Agent::connect(&folder.socket());
     let code = unsafe { crate::faults::varta_fault_panic(agent.0) };
     assert_eq!(code.number(), crate::errors::VARTA_EPANIC);
     assert_eq!(agent.beat(0, 0), crate::errors::VARTA_EPANIC);

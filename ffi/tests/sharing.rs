@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use super::support::{Agent, Ended, Observer, PATIENCE, Place};
+use super::support::{Agent, Ended, Folder, Observer, PATIENCE};
 use crate::agent::{varta_agent, varta_beat};
 use crate::constants::*;
 use crate::handle::Handle;
@@ -17,9 +17,9 @@ const BUSY: i32 = -libc::EBUSY;
 
 #[test]
 fn eight_threads_beating_at_once_send_only_whole_frames() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     let start = Barrier::new(8);
     let answers: Vec<i32> = thread::scope(|scope| {
         let beat = |thread: u32| {
@@ -52,9 +52,9 @@ fn eight_threads_beating_at_once_send_only_whole_frames() {
 
 #[test]
 fn a_second_call_is_refused_at_once_and_the_first_continues() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     let waits = |observer: &Observer| {
         let mut event = unsafe { std::mem::zeroed() };
         loop {
@@ -79,9 +79,9 @@ fn a_second_call_is_refused_at_once_and_the_first_continues() {
 
 #[test]
 fn a_handle_moves_between_threads() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let mut agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let mut agent = Agent::connect(&folder.socket());
     for payload in 0..5 {
         agent = thread::spawn(move || {
             assert_eq!(agent.beat(0, payload), VARTA_SENT);
@@ -103,9 +103,9 @@ fn a_beat_from_a_signal_handler_during_a_call_is_refused() {
         let agent = AGENT.load(Ordering::Relaxed);
         ANSWER.store(unsafe { varta_beat(agent, 0, 77) }.number(), Ordering::Relaxed);
     }
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     AGENT.store(agent.0, Ordering::Relaxed);
     let old = unsafe { libc::signal(libc::SIGUSR1, on_signal as *const () as usize) };
     let in_the_middle = |agent: &mut crate::agent::Agent| {
@@ -138,9 +138,9 @@ fn beats_from_signal_handlers_never_fail() {
             other => UNEXPECTED.store(other, Ordering::Relaxed),
         }
     }
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     AGENT.store(agent.0, Ordering::Relaxed);
     let old = unsafe { libc::signal(libc::SIGUSR2, on_signal as *const () as usize) };
     let over = AtomicBool::new(false);
@@ -171,10 +171,10 @@ fn beats_from_signal_handlers_never_fail() {
 #[cfg(debug_assertions)]
 #[test]
 fn use_after_close_is_caught() {
-    let place = Place::new();
+    let folder = Folder::new();
     let aborts = |misuse: &dyn Fn(*mut varta_agent)| {
         let child = super::support::Child::start(|| {
-            let agent = std::mem::ManuallyDrop::new(Agent::connect(&place.socket()));
+            let agent = std::mem::ManuallyDrop::new(Agent::connect(&folder.socket()));
             misuse(agent.0);
             0
         });

@@ -2,7 +2,7 @@
 
 use std::ptr;
 
-use super::support::{Agent, Observer, Place, init};
+use super::support::{Agent, Folder, Observer, init};
 use crate::agent::*;
 use crate::observer::agents::*;
 use crate::observer::counters::*;
@@ -62,8 +62,8 @@ fn try_sizes<T: Sized>(call: impl Fn(*mut T) -> i32, accepted: impl Fn(i32) -> b
 
 #[test]
 fn options_and_datagrams_of_any_size_are_accepted() {
-    let place = Place::new();
-    let socket = place.socket();
+    let folder = Folder::new();
+    let socket = folder.socket();
     let mut options: varta_agent_options = init();
     options.flags = VARTA_AGENT_NO_FOLLOW;
     let connect = |options: *mut varta_agent_options| {
@@ -105,9 +105,9 @@ fn options_and_datagrams_of_any_size_are_accepted() {
 
 #[test]
 fn results_are_truncated_to_the_callers_struct() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     assert_eq!(agent.beat(0, 0), 0);
     observer.wait(|_| true);
     try_sizes(|ret| unsafe { varta_agent_stats(agent.0, ret) }.number(), |code| code == 0);

@@ -2,9 +2,7 @@
 
 use std::ffi::CString;
 use std::mem::MaybeUninit;
-use std::path::PathBuf;
 use std::ptr;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::agent::{varta_agent, varta_close, varta_connect};
@@ -16,33 +14,15 @@ use crate::observer::{varta_observer, varta_observer_bind, varta_observer_close}
 /// How long a test waits before it fails; nothing really takes this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A temporary folder for a socket.
-pub(super) struct Place {
-    folder: PathBuf,
-}
+#[allow(dead_code, reason = "shared with the agent's tests")]
+#[path = "../../core/tests/support/folder.rs"]
+mod folder;
 
-impl Place {
-    pub(super) fn new() -> Self {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder =
-            std::env::temp_dir().join(format!("varta-ffi-{}-{count}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
-        Self { folder }
-    }
+pub(super) use folder::Folder;
 
-    pub(super) fn file(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
+impl Folder {
     pub(super) fn socket(&self) -> CString {
-        text(self.file("varta.sock").to_str().unwrap())
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.folder).unwrap();
+        text(self.join("varta.sock").to_str().unwrap())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ptr;
 use std::thread;
 
-use super::support::{Agent, Observer, Place, alone, init, patient, text};
+use super::support::{Agent, Folder, Observer, alone, init, patient, text};
 use crate::agent::{varta_agent_counters, varta_agent_stats, varta_reconnect};
 use crate::constants::*;
 use crate::observer::agents::{VARTA_AGENT_STALLED, varta_agent_info, varta_observer_agents};
@@ -27,9 +27,9 @@ fn counters(observer: &Observer) -> varta_observer_counters {
 
 #[test]
 fn a_beat_arrives_with_all_its_fields() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     assert_eq!(agent.beat(VARTA_STATUS_DEGRADED, 0xfeed_beef), VARTA_SENT);
     let event = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
     assert_eq!((event.agent, event.pid, event.claimed_pid), (1, std::process::id(), event.pid));
@@ -52,9 +52,9 @@ fn a_beat_arrives_with_all_its_fields() {
 
 #[test]
 fn an_agents_own_threshold_decides_its_stall() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     assert_eq!(agent.beat(0, 0), 0);
     let first = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
     let set = |agent, ns| unsafe { varta_observer_set_threshold(observer.0, agent, ns) };
@@ -74,9 +74,9 @@ fn an_agents_own_threshold_decides_its_stall() {
 
 #[test]
 fn several_events_are_returned_at_once_and_in_order() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let agent = Agent::connect(&folder.socket());
     for payload in 0..5 {
         assert_eq!(agent.beat(0, payload), 0);
     }
@@ -94,10 +94,10 @@ fn several_events_are_returned_at_once_and_in_order() {
 
 #[test]
 fn the_callers_event_loop_is_woken() {
-    let place = Place::new();
+    let folder = Folder::new();
     let mut options = patient();
     options.threshold_ns = 30_000_000;
-    let observer = Observer::bind_with(&place.socket(), &options);
+    let observer = Observer::bind_with(&folder.socket(), &options);
     assert_eq!(unsafe { varta_observer_timeout_ms(observer.0) }.number(), i32::MAX);
     let fd = unsafe { varta_observer_fd(observer.0) }.number();
     assert!(fd >= 0);
@@ -106,7 +106,7 @@ fn the_callers_event_loop_is_woken() {
         unsafe { libc::poll(&raw mut wanted, 1, timeout) == 1 }
     };
     assert!(!readable(0));
-    let agent = Agent::connect(&place.socket());
+    let agent = Agent::connect(&folder.socket());
     assert_eq!(agent.beat(0, 0), 0);
     assert!(readable(-1));
     assert_eq!(observer.poll(0).unwrap().kind, VARTA_EVENT_BEAT);
@@ -122,9 +122,9 @@ fn the_callers_event_loop_is_woken() {
 
 #[test]
 fn one_observer_listens_at_several_endpoints() {
-    let place = Place::new();
-    let observer = Observer::bind(&place.socket());
-    let second = text(place.file("second.sock").to_str().unwrap());
+    let folder = Folder::new();
+    let observer = Observer::bind(&folder.socket());
+    let second = text(folder.join("second.sock").to_str().unwrap());
     assert_eq!(unsafe { varta_observer_listen(observer.0, second.as_ptr()) }.number(), 0);
     let agent = Agent::connect(&second);
     assert_eq!(agent.beat(0, 9), 0);
@@ -136,8 +136,8 @@ fn one_observer_listens_at_several_endpoints() {
 #[test]
 fn an_inherited_socket_is_used_and_not_removed() {
     use std::os::fd::AsRawFd;
-    let place = Place::new();
-    let path = place.file("varta.sock");
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
     let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     let mut options: varta_observer_options = init();
     options.inherit = socket.as_raw_fd();
@@ -146,7 +146,7 @@ fn an_inherited_socket_is_used_and_not_removed() {
     let code = unsafe { bind(&raw mut observer, ptr::null(), &raw const options) };
     assert_eq!(code.number(), 0);
     let observer = Observer(observer);
-    let agent = Agent::connect(&place.socket());
+    let agent = Agent::connect(&folder.socket());
     assert_eq!(agent.beat(0, 3), 0);
     assert_eq!(observer.wait(|event| event.kind == VARTA_EVENT_BEAT).payload, 3);
     drop(observer);
@@ -160,11 +160,11 @@ fn an_agent_can_start_before_its_observer_and_outlive_it() {
 }
 
 fn start_before_and_outlive() {
-    let place = Place::new();
-    let agent = Agent::connect(&place.socket());
+    let folder = Folder::new();
+    let agent = Agent::connect(&folder.socket());
     assert_eq!(agent.beat(0, 0), VARTA_DROPPED_NO_OBSERVER);
     for _ in 0..2 {
-        let observer = Observer::bind(&place.socket());
+        let observer = Observer::bind(&folder.socket());
         while agent.beat(0, 0) != VARTA_SENT {
             thread::yield_now();
         }
@@ -173,7 +173,7 @@ fn start_before_and_outlive() {
     while agent.beat(0, 0) == VARTA_SENT {
         thread::yield_now();
     }
-    let observer = Observer::bind(&place.socket());
+    let observer = Observer::bind(&folder.socket());
     assert_eq!(unsafe { varta_reconnect(agent.0) }.number(), 0);
     assert_eq!(agent.beat(0, 0), VARTA_SENT);
     observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
@@ -184,11 +184,11 @@ fn start_before_and_outlive() {
 
 #[test]
 fn advice_is_truncated_to_fit() {
-    let place = Place::new();
+    let folder = Folder::new();
     let mut options: varta_observer_options = init();
     options.capacity = 1 << 20;
     options.flags = VARTA_OBSERVER_NO_EXITS;
-    let observer = Observer::bind_with(&place.socket(), &options);
+    let observer = Observer::bind_with(&folder.socket(), &options);
     let mut buffer = [b'x'; 12];
     let advice = |buffer: &mut [u8]| {
         unsafe { varta_observer_advice(observer.0, buffer.as_mut_ptr().cast(), buffer.len()) }
@@ -214,13 +214,13 @@ fn version_numbers_match_the_package() {
 
 #[test]
 fn a_state_file_is_used_by_one_observer_at_a_time() {
-    let place = Place::new();
-    let state = text(place.file("sessions").to_str().unwrap());
+    let folder = Folder::new();
+    let state = text(folder.join("sessions").to_str().unwrap());
     let mut options = patient();
     options.secure_state_file = state.as_ptr();
-    let first = Observer::bind_with(&text(place.file("first").to_str().unwrap()), &options);
+    let first = Observer::bind_with(&text(folder.join("first").to_str().unwrap()), &options);
     let bind_another = || {
-        let (endpoint, mut observer) = (place.socket(), ptr::null_mut());
+        let (endpoint, mut observer) = (folder.socket(), ptr::null_mut());
         let code = unsafe {
             varta_observer_bind(&raw mut observer, endpoint.as_ptr(), &raw const options)
         };

@@ -40,8 +40,9 @@ $
 /// sum, [`settled`](Self::settled), equals `received`. The other fields count other things.
 ///
 /// ```
-/// let counters = varta_observer::Counters::default();
-/// assert_eq!(counters.settled(), counters.received);
+/// let mut counters = varta_observer::Counters::default();
+/// counters.probes = 2;
+/// assert_eq!(counters.settled(), 2);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -126,12 +127,6 @@ pub struct Counters {
 
 impl Counters {
     /// How many datagrams have been counted in one of the fields down to `probes`.
-    ///
-    /// ```
-    /// let mut counters = varta_observer::Counters::default();
-    /// counters.probes = 2;
-    /// assert_eq!(counters.settled(), 2);
-    /// ```
     #[must_use]
     pub const fn settled(&self) -> u64 {
         macro_rules! sum {

@@ -34,11 +34,6 @@ pub struct Event {
 
 impl Event {
     /// A placeholder to initialize a buffer for a poll.
-    ///
-    /// ```
-    /// let buffer = [varta_observer::Event::NOTHING; 64];
-    /// assert_eq!(buffer[0].about, None);
-    /// ```
     pub const NOTHING: Self =
         Self { observer_ns: 0, about: None, what: What::Paused { ns: 0 } };
 }

@@ -18,11 +18,6 @@ impl ProgramName {
     pub(crate) const UNKNOWN: Self = Self { bytes: [0; 15], length: 0 };
 
     /// A program name with these bytes; those after the 15th are ignored.
-    ///
-    /// ```
-    /// let name = varta_observer::ProgramName::from_bytes(b"varta-watch");
-    /// assert_eq!(name.to_string(), "varta-watch");
-    /// ```
     #[must_use]
     pub fn from_bytes(name: &[u8]) -> Self {
         let mut bytes = [0; 15];

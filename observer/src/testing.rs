@@ -15,8 +15,12 @@ mod child;
 #[allow(dead_code, reason = "shared with the agent's tests")]
 #[path = "../../core/tests/support/folder.rs"]
 mod folder;
+#[allow(dead_code, reason = "shared with other tests")]
 #[path = "../tests/support/rights.rs"]
 mod rights;
+#[allow(dead_code, reason = "shared with other tests")]
+#[path = "../../core/tests/support/root.rs"]
+mod root;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -27,6 +31,7 @@ use std::time::{Duration, Instant};
 pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
 pub(crate) use rights::send_with_descriptors;
+pub(crate) use root::{become_user, fork_as, needs_root as is_root};
 
 /// The longest wait of a test. It is reached only when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -130,21 +135,6 @@ pub(crate) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Forks a child with this pid.
-pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
-    let wanted = libc::pid_t::try_from(pid).unwrap();
-    // SAFETY: numbers and pointers, all of which may be zero.
-    let mut arguments: libc::clone_args = unsafe { std::mem::zeroed() };
-    arguments.exit_signal = libc::SIGCHLD as u64;
-    arguments.set_tid = (&raw const wanted).expose_provenance() as u64;
-    arguments.set_tid_size = 1;
-    // SAFETY: reads `arguments`. Like a fork; the child does not allocate.
-    let forked = unsafe {
-        libc::syscall(libc::SYS_clone3, &raw const arguments, size_of_val(&arguments))
-    };
-    forked.try_into().unwrap()
-}
-
 /// Waits to be killed.
 pub(crate) fn pause() {
     loop {
@@ -176,33 +166,6 @@ pub(crate) fn leave_one_descriptor(like: BorrowedFd<'_>) {
     // SAFETY: reads `limit`.
     let set = unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) };
     assert_eq!(set, 0, "{}", std::io::Error::last_os_error());
-}
-
-/// Whether this process is root, which some tests need. In CI it must be.
-#[track_caller]
-pub(crate) fn is_root() -> bool {
-    // SAFETY: takes nothing and cannot fail.
-    let root = unsafe { libc::geteuid() } == 0;
-    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    assert!(root || !ci, "CI must run the tests as root, because some need it");
-    if !root {
-        let _ = std::io::Write::write_all(
-            &mut std::io::stderr(),
-            b"NOT TESTED: this needs root; run the tests as root\n",
-        );
-    }
-    root
-}
-
-/// Switches to another user permanently.
-#[track_caller]
-pub(crate) fn become_user(id: u32) {
-    // SAFETY: takes only numbers.
-    let group = unsafe { libc::setresgid(id, id, id) };
-    assert_eq!(group, 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: takes only numbers.
-    let user = unsafe { libc::setresuid(id, id, id) };
-    assert_eq!(user, 0, "{}", std::io::Error::last_os_error());
 }
 
 /// An allocator that counts the allocations of each thread.

@@ -7,16 +7,14 @@
 mod support;
 
 use std::fs;
-use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::sync::atomic::Ordering::SeqCst;
 
 use support::{
     Child, Ended, Folder, NEVER, TestAgent, agent_info, assert_accounted, become_user, frame,
-    in_new_pid_namespace, is, kill, names, needs_root, poll_all, poll_until, shared_numbers,
-    skipped, wait_until,
+    in_new_pid_namespace, is, kill, names, needs_root, poll_all, poll_until, send_as,
+    shared_numbers, skipped, wait_until,
 };
 use varta_observer::{Builder, ExitCause, Origin, Uids, What};
 
@@ -177,29 +175,6 @@ fn a_sender_outside_the_observers_namespace_counts_only_if_admitted() {
         outside[0].reap();
         observing.finish();
         let _ = fs::remove_file(&path);
-    }
-}
-
-/// Sends a datagram with the credentials of another process, as the root of a pid namespace
-/// may.
-fn send_as(pid: u32, socket: &UnixDatagram, bytes: &[u8]) -> io::Result<()> {
-    let mut control = (size_of::<libc::cmsghdr>() + 12).to_ne_bytes().to_vec();
-    for number in [libc::SOL_SOCKET, libc::SCM_CREDENTIALS, pid.try_into().unwrap(), 0, 0] {
-        control.extend(number.to_ne_bytes());
-    }
-    control.resize(control.len().next_multiple_of(8), 0);
-    let mut part =
-        libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
-    // SAFETY: numbers and pointers, all of which may be zero.
-    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-    message.msg_iov = &raw mut part;
-    message.msg_iovlen = 1;
-    message.msg_control = control.as_mut_ptr().cast();
-    message.msg_controllen = control.len() as _;
-    // SAFETY: everything that the message points to outlives the call and is only read.
-    match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } {
-        -1 => Err(io::Error::last_os_error()),
-        _ => Ok(()),
     }
 }
 

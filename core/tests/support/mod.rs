@@ -13,19 +13,24 @@
 mod child;
 mod folder;
 mod receiver;
+mod root;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod seccomp;
+mod shared;
 #[cfg(target_os = "linux")]
 mod trace;
 
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
 pub(crate) use receiver::{Receiver, decode, refusing_port};
+#[cfg(target_os = "linux")]
+pub(crate) use root::fork_as;
+pub(crate) use root::{become_user, needs_root};
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) use seccomp::{confine, forge};
+pub(crate) use shared::shared_numbers;
 #[cfg(target_os = "linux")]
 pub(crate) use trace::system_calls_of;
 
@@ -40,22 +45,4 @@ pub(crate) fn wait_until(deadline: Duration, mut condition: impl FnMut() -> bool
         assert!(start.elapsed() < deadline, "waited for {deadline:?} in vain");
         std::thread::sleep(Duration::from_millis(1));
     }
-}
-
-/// Numbers in memory that parent and children share, initially zero. They are never unmapped.
-pub(crate) fn shared_numbers<const N: usize>() -> &'static [AtomicU64; N] {
-    // SAFETY: maps new memory at an address that the kernel chooses.
-    let memory = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size_of::<[AtomicU64; N]>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
-    // SAFETY: mapped above, large enough, zeroed, aligned to a page, never unmapped.
-    unsafe { &*memory.cast() }
 }

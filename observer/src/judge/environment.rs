@@ -23,13 +23,6 @@ pub struct Datagram<'a> {
 
 impl<'a> Datagram<'a> {
     /// A datagram that was received completely.
-    ///
-    /// ```
-    /// use varta_observer::judge::{Datagram, Sender};
-    ///
-    /// let sender = Sender::Network { address: [127, 0, 0, 1].into(), sealed: true };
-    /// assert!(!Datagram::new(2, sender, &[0; 60]).truncated);
-    /// ```
     #[must_use]
     pub const fn new(listener: u16, sender: Sender, bytes: &'a [u8]) -> Self {
         Self { listener, sender, bytes, truncated: false, control_truncated: false }

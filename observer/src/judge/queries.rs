@@ -12,13 +12,6 @@ impl Judge {
     }
 
     /// The shortest threshold of any agent since the default threshold was last set.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// let judge = Judge::new(Settings::new(Policy::same_uid(0)));
-    /// assert_eq!(judge.shortest_threshold(), 2_000_000_000);
-    /// ```
     #[must_use]
     pub const fn shortest_threshold(&self) -> u64 {
         self.tracker.shortest_threshold()
@@ -78,13 +71,6 @@ impl Judge {
     }
 
     /// All counters.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// let judge = Judge::new(Settings::new(Policy::same_uid(0)));
-    /// assert_eq!(judge.counters().settled(), judge.counters().received);
-    /// ```
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
@@ -100,14 +86,6 @@ impl Judge {
     /// Reports datagrams that the kernel dropped at a network socket. Beats may be among them,
     /// so Stalls of network agents are put off, as after a [look](Self::looked) that found a
     /// queue full.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(0)));
-    /// judge.kernel_dropped(3);
-    /// assert_eq!(judge.counters().kernel_drops, 3);
-    /// ```
     pub fn kernel_dropped(&mut self, datagrams: u64) {
         self.counters.kernel_drops += datagrams;
         if datagrams > 0 {

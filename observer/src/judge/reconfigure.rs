@@ -19,14 +19,6 @@ impl Judge {
 
     /// Changes the threshold of all agents that have none of their own, counted from the last
     /// beat of each, and of future agents. Visits every agent.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(0)));
-    /// judge.set_default_threshold(30_000_000_000);
-    /// assert_eq!(judge.shortest_threshold(), 30_000_000_000);
-    /// ```
     pub fn set_default_threshold(&mut self, threshold_ns: u64) {
         self.tracker.set_default_threshold(threshold_ns);
     }

@@ -17,27 +17,31 @@ mod child;
 mod folder;
 mod lingering;
 mod rights;
+#[path = "../../../core/tests/support/root.rs"]
+mod root;
 #[path = "../../../core/tests/support/seccomp.rs"]
 mod seccomp;
 mod sender;
+#[path = "../../../core/tests/support/shared.rs"]
+mod shared;
 mod system;
 #[path = "../../../core/tests/support/trace.rs"]
 mod trace;
 
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 pub(crate) use agent::{End, TestAgent};
 pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
 pub(crate) use lingering::LingeringSocket;
-pub(crate) use rights::send_with_descriptors;
+pub(crate) use rights::{send_as, send_with_descriptors};
+pub(crate) use root::{become_user, fork_as, needs_root, skipped};
 pub(crate) use seccomp::forget_socket_option;
 pub(crate) use sender::{Sender, stop};
+pub(crate) use shared::shared_numbers;
 pub(crate) use system::{
-    become_user, fork_as, in_new_network_namespace, in_new_pid_namespace, kill, let_time_pass,
-    limit_descriptors, needs_root, open_descriptors, passes_pidfds, readable_within, skipped,
-    stop_here, wait_until_stopped,
+    in_new_network_namespace, in_new_pid_namespace, kill, let_time_pass, limit_descriptors,
+    open_descriptors, passes_pidfds, readable_within, stop_here, wait_until_stopped,
 };
 pub(crate) use trace::system_calls_of;
 use varta::{FRAME_BYTES, Frame, Status};
@@ -150,22 +154,4 @@ pub(crate) fn assert_accounted(observer: &Observer, beats: u64) {
     let counters = observer.stats().unwrap();
     assert_eq!(counters.settled(), counters.received, "{counters:?}");
     assert_eq!(counters.beats, beats, "{counters:?}");
-}
-
-/// Numbers in memory that parent and children share, initially 0. They are never unmapped.
-pub(crate) fn shared_numbers<const N: usize>() -> &'static [AtomicU64; N] {
-    // SAFETY: asks for new memory at an address that the kernel chooses.
-    let memory = unsafe {
-        libc::mmap(
-            std::ptr::null_mut(),
-            size_of::<[AtomicU64; N]>(),
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_SHARED | libc::MAP_ANONYMOUS,
-            -1,
-            0,
-        )
-    };
-    assert_ne!(memory, libc::MAP_FAILED, "{}", std::io::Error::last_os_error());
-    // SAFETY: mapped above, large enough, zeroed, aligned to a page, never unmapped.
-    unsafe { &*memory.cast() }
 }

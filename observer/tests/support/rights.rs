@@ -1,5 +1,6 @@
-//! Datagrams with descriptors attached. No agent sends these.
+//! Datagrams with control data that no agent sends: descriptors, and the credentials of others.
 
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 
@@ -8,13 +9,28 @@ pub(crate) fn send_with_descriptors(
     socket: &UnixDatagram,
     bytes: &[u8],
     attached: &[BorrowedFd<'_>],
-) -> std::io::Result<()> {
-    let header = size_of::<libc::cmsghdr>();
-    let data = attached.len() * size_of::<i32>();
-    let mut control = (header + data).to_ne_bytes().to_vec();
-    control.extend(libc::SOL_SOCKET.to_ne_bytes());
-    control.extend(libc::SCM_RIGHTS.to_ne_bytes());
-    control.extend(attached.iter().flat_map(|fd| fd.as_raw_fd().to_ne_bytes()));
+) -> io::Result<()> {
+    let numbers: Vec<i32> = attached.iter().map(AsRawFd::as_raw_fd).collect();
+    send_with_control(socket, bytes, libc::SCM_RIGHTS, &numbers)
+}
+
+/// Sends a datagram with the pid of another process, as the root of a pid namespace may.
+pub(crate) fn send_as(pid: u32, socket: &UnixDatagram, bytes: &[u8]) -> io::Result<()> {
+    let credentials = [pid.try_into().unwrap(), 0, 0];
+    send_with_control(socket, bytes, libc::SCM_CREDENTIALS, &credentials)
+}
+
+fn send_with_control(
+    socket: &UnixDatagram,
+    bytes: &[u8],
+    kind: i32,
+    numbers: &[i32],
+) -> io::Result<()> {
+    let length = size_of::<libc::cmsghdr>() + size_of_val(numbers);
+    let mut control = length.to_ne_bytes().to_vec();
+    for number in [libc::SOL_SOCKET, kind].iter().chain(numbers) {
+        control.extend(number.to_ne_bytes());
+    }
     control.resize(control.len().next_multiple_of(8), 0);
     let mut part =
         libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
@@ -26,7 +42,7 @@ pub(crate) fn send_with_descriptors(
     message.msg_controllen = control.len() as _;
     // SAFETY: everything that the message points to outlives the call and is only read.
     match unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, 0) } {
-        -1 => Err(std::io::Error::last_os_error()),
+        -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }

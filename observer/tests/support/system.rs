@@ -1,44 +1,9 @@
-//! System facilities: other users, namespaces, chosen pids, stopped processes.
+//! System facilities of Linux: namespaces, clocks, stopped processes, descriptors.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::time::Duration;
-
-/// Whether this test can run as root. If not, it prints how to run it; with CI=true it fails.
-#[track_caller]
-pub(crate) fn needs_root() -> bool {
-    // SAFETY: takes nothing and cannot fail.
-    let root = unsafe { libc::geteuid() } == 0;
-    if !root {
-        let name = std::thread::current().name().unwrap_or_default().to_owned();
-        let program = std::env::current_exe().unwrap_or_default();
-        skipped(&format!("root: sudo {} {name}", program.display()));
-    }
-    root
-}
-
-/// Prints that a test was skipped and what it needs. With CI=true it fails.
-#[track_caller]
-pub(crate) fn skipped(needs: &str) {
-    let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-    assert!(!ci, "CI=true does not allow skipped tests, and this needs {needs}");
-    // Bypasses the test harness, which hides the output of a passed test.
-    let name = std::thread::current().name().unwrap_or_default().to_owned();
-    let line = format!("SKIPPED: {name} needs {needs}\n");
-    io::stderr().write_all(line.as_bytes()).unwrap();
-}
-
-/// Switches to another user permanently.
-#[track_caller]
-pub(crate) fn become_user(id: u32) {
-    // SAFETY: takes only numbers.
-    let group = unsafe { libc::setresgid(id, id, id) };
-    assert_eq!(group, 0, "{}", io::Error::last_os_error());
-    // SAFETY: takes only numbers.
-    let user = unsafe { libc::setresuid(id, id, id) };
-    assert_eq!(user, 0, "{}", io::Error::last_os_error());
-}
 
 /// Runs `run` so that its first forked child is the first process of a new pid namespace.
 #[track_caller]
@@ -60,29 +25,6 @@ pub(crate) fn in_new_network_namespace() {
     // SAFETY: takes a number; this process has no other thread.
     let moved = unsafe { libc::unshare(libc::CLONE_NEWNET) };
     assert_eq!(moved, 0, "{}", io::Error::last_os_error());
-}
-
-/// Forks a child with the given pid, as soon as that is free.
-pub(crate) fn fork_as(pid: u32) -> libc::pid_t {
-    let mut pids = [libc::pid_t::try_from(pid).unwrap()];
-    // struct clone_args, up to the last field that is needed.
-    let [flags, pidfd, child_tid, parent_tid, stack, stack_size, tls] = [0; 7];
-    let exit_signal = u64::try_from(libc::SIGCHLD).unwrap();
-    let set_tid = pids.as_mut_ptr().expose_provenance() as u64;
-    let arguments: [u64; 10] =
-        [flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, 1];
-    let start = std::time::Instant::now();
-    loop {
-        let size = size_of_val(&arguments);
-        // SAFETY: like a fork, with nothing shared; the arguments outlive the call.
-        let forked = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size) };
-        let busy = io::Error::last_os_error().raw_os_error() == Some(libc::EEXIST);
-        // Waits until the previous owner is reaped.
-        if forked != -1 || !busy || start.elapsed() > super::PATIENCE {
-            return forked.try_into().unwrap();
-        }
-        std::thread::yield_now();
-    }
 }
 
 /// Moves the clocks of this process forward, which must have one thread: only the boot-time

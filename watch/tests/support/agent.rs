@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use varta::{BeatOutcome, Status, Varta};
 
-use super::system::become_user;
+use super::become_user;
 use super::{Child, Ended, PATIENCE, is_alive, ms, signal, wait_until};
 
 /// After this many beats the daemon knows the process: it may have read the first one before it

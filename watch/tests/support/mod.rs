@@ -24,6 +24,8 @@ mod lingering;
 mod peer;
 #[path = "../../../observer/tests/support/rights.rs"]
 mod rights;
+#[path = "../../../core/tests/support/root.rs"]
+mod root;
 #[path = "../../../core/tests/support/seccomp.rs"]
 mod seccomp;
 #[path = "../../../observer/tests/support/system.rs"]
@@ -43,10 +45,9 @@ pub(crate) use folder::Folder;
 pub(crate) use lingering::LingeringSocket;
 pub(crate) use peer::varta_watch_0_2;
 pub(crate) use rights::send_with_descriptors;
+pub(crate) use root::{become_user, fork_as, needs_root, skipped};
 pub(crate) use seccomp::forget_socket_option;
-pub(crate) use system::{
-    become_user, fork_as, in_new_network_namespace, in_new_pid_namespace, needs_root, skipped,
-};
+pub(crate) use system::{in_new_network_namespace, in_new_pid_namespace};
 
 /// How long a test waits for anything. Only reached when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

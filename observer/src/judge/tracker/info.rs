@@ -57,11 +57,6 @@ pub struct AgentInfo {
 
 impl AgentInfo {
     /// A placeholder to initialize a buffer for a snapshot.
-    ///
-    /// ```
-    /// let buffer = [varta_observer::AgentInfo::NOBODY; 8];
-    /// assert_eq!(buffer[0].agent, 0);
-    /// ```
     pub const NOBODY: Self = Self {
         agent: 0,
         name: ProgramName::UNKNOWN,
