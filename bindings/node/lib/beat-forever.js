@@ -74,7 +74,7 @@ class Beating {
   }
 }
 
-/** Beats now and then every `everyMs`, with the loop's delay in microseconds as payload. */
+/** Beats at once and then every `everyMs`, with the loop's delay in microseconds as payload. */
 function beatForever(agent, options = {}) {
   const { everyMs = 500, onOutcome, signal } = check.options('options', options);
   if (typeof agent?.beat !== 'function') throw check.wrongType('agent', 'an agent', agent);

@@ -1,6 +1,6 @@
 'use strict';
-// Events, as the native half writes them (src/record.rs): eight 64-bit words each, little end
-// first, in an array that both share.
+// Reads the events that the native half writes (src/record.rs) to a shared array: eight
+// little-endian 64-bit words each.
 
 const { attempt, nameOf } = require('./errors');
 const { DecodeError } = require('./frame');
@@ -15,9 +15,9 @@ const KINDS = Object.freeze([
 
 const CAUSES = Object.freeze(['unknown', 'code', 'signal']);
 
-/** One thing an observer has to say. What it carries besides depends on its `kind`. */
+/** An event of an observer. Its further fields depend on its `kind`. */
 class ObserverEvent {
-  // What a decode error carries: it is in the text and in no field.
+  // The words that describe a decode error. They are in the text but in no field.
   #found;
 
   constructor(kind, observerNs, found) {
@@ -26,7 +26,7 @@ class ObserverEvent {
     this.#found = found;
   }
 
-  /** The sentence that every language has for it. */
+  /** The same sentence as in every language. */
   toString() {
     const { kind, observerNs, agent = 0, pid = 0, claimedPid = 0, origin = 0 } = this;
     const rest = this.#found ?? writers[kind](this);
@@ -39,7 +39,7 @@ class ObserverEvent {
   }
 }
 
-/** Room for a number of events, and how they are read out of it. */
+/** The array to which the native half writes a number of events. */
 class Room {
   constructor(events) {
     this.words = new BigUint64Array(events * WORDS);
@@ -102,7 +102,7 @@ const readers = {
   },
 };
 
-/** The other way round: the words of an event after the first four. */
+/** The inverse of `readers`: the words of an event after the first four. */
 const writers = {
   beat: ({ status, payload, nonce, missed }) => [status, payload, nonce, missed],
   stall: ({ lastNonce, lastNs, deaf }) => [lastNonce, lastNs, deaf],

@@ -1,11 +1,11 @@
 'use strict';
-// How an observer is to be: what users write, checked, as the native half reads it.
+// Checks the options of an observer and converts them to the settings of the native half.
 
 const check = require('./check');
 
 const MOST_UID = 2 ** 32 - 1;
 
-function pace(name, value) {
+function rateOf(name, value) {
   const { perSecond, burst } = check.options(name, value);
   return {
     perSecond: check.u32(`${name}.perSecond`, perSecond),
@@ -23,7 +23,7 @@ function addresses(name, value) {
   return (Array.isArray(value) ? value : [value]).map((address) => check.text(name, address));
 }
 
-/** Each option by its name, and what becomes of it. */
+/** For each option, a function that checks it and returns its settings. */
 const readers = {
   udp: (value) => ({ udp: addresses('options.udp', value) }),
   secureUdp: (value) => ({ secureUdp: addresses('options.secureUdp', value) }),
@@ -37,8 +37,8 @@ const readers = {
   uids: (value) => (value === 'any' ? { anyUid: true } : { uids: uidList(value) }),
   namespaces: (value) => ({ namespaces: check.boolean('options.namespaces', value) }),
   version1: (value) => ({ version1: check.boolean('options.version1', value) }),
-  ratePerAgent: (value) => ({ ratePerAgent: pace('options.ratePerAgent', value) }),
-  rate: (value) => ({ rate: pace('options.rate', value) }),
+  ratePerAgent: (value) => ({ ratePerAgent: rateOf('options.ratePerAgent', value) }),
+  rate: (value) => ({ rate: rateOf('options.rate', value) }),
   sharedKeys: (value) => {
     if (!Array.isArray(value)) throw check.wrongType('options.sharedKeys', 'an array', '[keys]');
     return { sharedKeys: value.map((key) => check.key('options.sharedKeys', key)) };
@@ -51,9 +51,9 @@ const readers = {
   descriptors: (value) => ({ descriptors: check.u32('options.descriptors', value) }),
 };
 
-/** Settings for the native half, and the options that it does not know. */
+/** Returns settings for the native half, and the options that it does not have. */
 function settingsOf(endpoints, options) {
-  // The native half reads properties through the prototype, so there is none.
+  // The native half would read the properties of a prototype too, so there is none.
   const settings = {
     __proto__: null,
     endpoints,
@@ -74,11 +74,11 @@ function settingsOf(endpoints, options) {
   return { settings, rest };
 }
 
-/** Nobody means an option that does not exist. */
+/** Refuses options that do not exist. */
 function refuseUnknown(rest) {
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined) {
-    throw check.outOfRange('options', 'made of known options', unknown);
+    throw new RangeError(`unknown option: ${unknown}`);
   }
 }
 

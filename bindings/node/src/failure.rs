@@ -1,33 +1,33 @@
-//! Errors on their way to JavaScript, which makes system errors of them: `code` is the
-//! operating system's number in digits, or else a word.
+//! Errors for JavaScript, which converts them to system errors: `code` is the errno in decimal
+//! digits, or else a name.
 
 use std::io;
 
 use varta::BeatError;
 use varta::internal::errno_or_that_of_kind;
 
-/// What a call comes to when it fails.
+/// Why a call failed.
 pub(crate) type Failure = napi::Error<String>;
 
-/// What an export answers.
+/// The result of an export.
 pub(crate) type Result<T> = std::result::Result<T, Failure>;
 
-/// A handle that was closed, by its owner or by a panic.
+/// The handle was closed, by its owner or by a panic.
 pub(crate) fn closed() -> Failure {
     named("closed", "")
 }
 
-/// An error that has a word of its own.
-pub(crate) fn named(word: &str, text: impl ToString) -> Failure {
-    Failure::new(word.to_owned(), text.to_string())
+/// An error with a name instead of an errno.
+pub(crate) fn named(name: &str, text: impl ToString) -> Failure {
+    Failure::new(name.to_owned(), text.to_string())
 }
 
-/// Keeps the text and the number.
+/// Converts an error, with its message and errno.
 pub(crate) fn from_io(error: &io::Error) -> Failure {
     Failure::new(errno(BeatError::from_io(error)).to_string(), error.to_string())
 }
 
-/// The error's own number, or that of its kind, because every system error in Node has one.
+/// The error's errno, or that of its kind, because every system error in Node has one.
 pub(crate) fn errno(error: BeatError) -> i32 {
     errno_or_that_of_kind(error).unwrap_or(libc::EIO)
 }

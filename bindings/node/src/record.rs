@@ -61,7 +61,7 @@ fn details(what: &What) -> (u64, u64, u64, u64) {
     }
 }
 
-/// What a decode error carries besides its number.
+/// The words of a decode error after its number.
 fn found(error: DecodeError) -> (u64, u64) {
     match error {
         DecodeError::BadMagic | DecodeError::BadVersion | DecodeError::StallOnWire => (0, 0),

@@ -1,4 +1,4 @@
-//! Errors of the operating system, as Python raises them.
+//! Converts errors of the operating system to exceptions.
 
 use std::io::{self, ErrorKind};
 
@@ -7,8 +7,8 @@ use pyo3::prelude::*;
 use varta::BeatError;
 use varta::internal::errno_or_that_of_kind;
 
-/// The subclass of OSError that the errno stands for. What the caller has written wrongly,
-/// an endpoint or a key file, is a ValueError.
+/// Returns the subclass of OSError for the errno. An invalid endpoint or key file is a
+/// ValueError.
 pub(crate) fn from_io(error: &io::Error) -> PyErr {
     let known = BeatError::from_io(error);
     if known.errno == BeatError::UNKNOWN_ERRNO
@@ -22,12 +22,12 @@ pub(crate) fn from_io(error: &io::Error) -> PyErr {
     }
 }
 
-/// Python puts the number in front by itself.
+/// Removes the errno from a text, because Python adds it itself.
 fn without_errno(text: &str, errno: i32) -> String {
     text.trim_end_matches(&format!(" (os error {errno})")).to_owned()
 }
 
-/// Raises the errors of a function that answers as Rust does.
+/// Converts the error of a Rust result to an exception.
 pub(crate) trait Raise<T> {
     fn raise(self) -> PyResult<T>;
 }

@@ -24,8 +24,8 @@ pub(crate) fn monotonic_ns() -> u64 {
 #[inline]
 fn read(clock: libc::clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `now` is a timespec of ours to be written. With these clocks and a good
-    // pointer the call cannot fail.
+    // SAFETY: `now` may be written. With these clocks and a valid pointer the call cannot
+    // fail.
     unsafe { libc::clock_gettime(clock, &raw mut now) };
     let (seconds, nanoseconds) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
     seconds.wrapping_mul(SECOND).wrapping_add(nanoseconds)
@@ -63,7 +63,7 @@ impl Timer {
         let mut when: libc::itimerspec = unsafe { mem::zeroed() };
         when.it_value.tv_sec = (at_ns / SECOND).try_into().unwrap_or(libc::time_t::MAX);
         when.it_value.tv_nsec = (at_ns % SECOND).try_into().unwrap_or(0);
-        // SAFETY: reads `when`, and is not asked for what was set before.
+        // SAFETY: reads `when`. The pointer to the previous value is null.
         checked(unsafe {
             libc::timerfd_settime(
                 self.fd.as_raw_fd(),

@@ -12,7 +12,7 @@ pub(crate) fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
     let pid = libc::pid_t::try_from(pid).unwrap_or(libc::pid_t::MAX);
     // SAFETY: takes numbers alone.
     let answer = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    // SAFETY: made just now. The kernel sees to it that it is closed on exec.
+    // SAFETY: just created, and the kernel closes it on exec.
     unsafe { new_fd(answer.try_into().unwrap_or(-1)) }
 }
 
@@ -22,7 +22,7 @@ pub(crate) fn process_number(pidfd: BorrowedFd<'_>) -> Option<u64> {
     const PIDFS_MAGIC: u64 = 0x5049_4446;
     // SAFETY: numbers, all of which may be zero.
     let mut system: libc::statfs = unsafe { mem::zeroed() };
-    // SAFETY: `system` is ours to be written.
+    // SAFETY: `system` may be written.
     checked(unsafe { libc::fstatfs(pidfd.as_raw_fd(), &raw mut system) }).ok()?;
     // Before pidfs all pidfds shared one inode.
     if u64::try_from(system.f_type).ok()? != PIDFS_MAGIC {
@@ -30,7 +30,7 @@ pub(crate) fn process_number(pidfd: BorrowedFd<'_>) -> Option<u64> {
     }
     // SAFETY: numbers, all of which may be zero.
     let mut file: libc::stat = unsafe { mem::zeroed() };
-    // SAFETY: `file` is ours to be written.
+    // SAFETY: `file` may be written.
     checked(unsafe { libc::fstat(pidfd.as_raw_fd(), &raw mut file) }).ok()?;
     #[allow(clippy::useless_conversion, reason = "narrower on some targets")]
     Some(file.st_ino.into())
@@ -129,7 +129,7 @@ pub(crate) fn status_of_child(pidfd: BorrowedFd<'_>) -> Option<ExitStatus> {
     let id = pidfd.as_raw_fd().unsigned_abs();
     // SAFETY: numbers and pointers, all of which may be zero.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
-    // SAFETY: `info` is ours to be written.
+    // SAFETY: `info` may be written.
     checked(unsafe { libc::waitid(libc::P_PIDFD, id, &raw mut info, options) }).ok()?;
     // SAFETY: waitid has filled it in as for SIGCHLD, or left it zero.
     let status = unsafe { info.si_status() };
