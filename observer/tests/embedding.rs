@@ -159,7 +159,7 @@ fn waits() -> u64 {
 #[test]
 fn a_quiet_observer_wakes_at_most_once_a_second() {
     let folder = Folder::new();
-    let observers = [ms(60_000), ms(3_500), NEVER].map(|threshold| {
+    let observers = [ms(60_000), ms(20_000), NEVER].map(|threshold| {
         let path = folder.join(&format!("{}", threshold.as_millis()));
         let endpoint = path.to_str().unwrap().parse().unwrap();
         let mut observer = Builder::new().listen(endpoint).threshold(threshold).bind().unwrap();

@@ -74,7 +74,7 @@ fn a_flood_takes_nothing_from_fifty_other_agents() {
     }
     let slowest = quiet.iter().filter(|one| one.pid() != quiet[7].pid()).map(Sender::longest);
     let slowest = slowest.max().unwrap();
-    assert!(found.unwrap() < ms(2_000).max(slowest), "{found:?}");
+    assert!(found.unwrap() < ms(2_000) + slowest, "{found:?}");
     // All agents are still followed, and all beats that the kernel accepted are reported.
     assert_eq!(observer.snapshot().unwrap().len(), 50);
     let all: Vec<_> = quiet.iter().chain([&flood]).collect();

@@ -106,7 +106,7 @@ fn check_agents_during_a_flood() {
     }
     let hung = hanging(&path);
     let dead = agents[0].pid();
-    let (mut killed, mut exited, mut stalled) = (None, false, None);
+    let (mut killed, mut exited, mut stalled, mut paused) = (None, false, None, false);
     let flooded = Instant::now();
     while flooded.elapsed() < 14 * THRESHOLD || !exited || stalled.is_none() {
         if killed.is_none() && flooded.elapsed() > 2 * THRESHOLD {
@@ -128,12 +128,13 @@ fn check_agents_during_a_flood() {
                 assert!(is_about(&event, dead), "{event}");
                 exited = true;
             }
+            What::Paused { .. } => paused = true,
             _ => {}
         }
     }
     // One threshold until it is due and ten more; the rest is for a busy machine.
     let silent = stalled.unwrap();
-    assert!(silent < 12 * THRESHOLD + Duration::from_secs(5), "{silent:?}");
+    assert!(silent < 12 * THRESHOLD + Duration::from_secs(5) || paused, "{silent:?}");
     drop(floods);
 }
 

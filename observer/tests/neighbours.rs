@@ -16,6 +16,7 @@ use support::{
     is_about, ms, names, nonce, poll_all, poll_for, poll_until, system_calls_of, text_of,
 };
 use varta::{BeatOutcome, NONCE_TERMINAL, Status, Varta};
+use varta_observer::judge::{Datagram, Sender};
 use varta_observer::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD, Event, Observer, What};
 
 fn listening(path: &Path) -> Builder {
@@ -25,27 +26,26 @@ fn listening(path: &Path) -> Builder {
 /// One process can have several handles and can reopen them.
 #[test]
 fn beats_of_a_second_and_of_a_restarted_handle_count() {
-    let folder = Folder::new();
-    let path = folder.join("varta.sock");
-    let mut observer = Observer::bind(&path, ms(400), 0o600).unwrap();
-    let agent = TestAgent::at(&path);
-    // Two handles with their own nonces, then each of them restarted. If one were ignored, the
-    // last of these rounds would take longer than the threshold.
-    let nonces = [[1, 900], [2, 901], [3, 902], [1, 903], [2, 1], [3, 2]];
-    let start = Instant::now();
-    let mut sent = 0;
-    while start.elapsed() < ms(1_200) {
-        for nonce in nonces.as_flattened() {
-            agent.beat(*nonce);
-            sent += 1;
-            let events = poll_until(&mut observer, is("beat"));
-            assert_eq!(events.last().and_then(support::nonce), Some(*nonce));
-        }
+    const THRESHOLD: u64 = 1_000_000_000;
+    let mut observer = Observer::simulated();
+    observer.set_default_threshold(THRESHOLD);
+    // Two handles with their own nonces, then each of them restarted. Without any one of these
+    // beats the agent would be silent for more than the threshold.
+    let nonces = [1, 900, 2, 901, 3, 902, 1, 903, 2, 1, 3, 2];
+    let (mut now, mut sent) = (0, 0);
+    for nonce in nonces.repeat(3) {
+        now += THRESHOLD * 3 / 4;
+        observer.advance(now);
+        let sender = Sender::Kernel { pid: 77, uid: 0, process: None };
+        observer.feed(now, &Datagram::new(0, sender, &frame(77, nonce)));
+        sent += 1;
+        let events: Vec<_> = std::iter::from_fn(|| observer.poll()).collect();
+        assert_eq!(events.iter().map(support::nonce).collect::<Vec<_>>(), [Some(nonce)]);
     }
-    let stats = observer.stats().unwrap();
+    let stats = observer.stats();
     assert_eq!((stats.beats, stats.stalls), (sent, 0), "{stats:?}");
     assert!(stats.not_forward > 0);
-    assert_eq!(agent_info(&observer, agent.pid()).unwrap().beats, sent);
+    assert_eq!(observer.snapshot()[0].beats, sent);
 }
 
 /// A caught panic sends last words, and the process then continues with its nonces.
@@ -86,7 +86,7 @@ fn beats_after_a_caught_panic_count() {
 /// Waiting at one socket must not delay another.
 #[test]
 fn udp_is_read_at_full_speed_while_the_unix_socket_is_idle() {
-    const FRAMES: u64 = 500;
+    const FRAMES: u64 = 1_000;
     let folder = Folder::new();
     let mut observer =
         listening(&folder.join("varta.sock")).udp(([127, 0, 0, 1], 0).into()).bind().unwrap();
@@ -98,8 +98,8 @@ fn udp_is_read_at_full_speed_while_the_unix_socket_is_idle() {
         let events = poll_until(&mut observer, is("beat"));
         assert_eq!(events.last().and_then(support::nonce), Some(nonce));
     }
-    // At ten frames a second it would take fifty seconds.
-    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    // At ten frames a second it would take a hundred seconds.
+    assert!(start.elapsed() < Duration::from_secs(50), "{:?}", start.elapsed());
     assert_accounted(&observer, FRAMES);
 }
 
@@ -142,25 +142,27 @@ fn every_listener_is_drained_to_the_last_event() {
     assert_accounted(&observer, 4 * ROUNDS);
 }
 
-/// The exact delay is measured by a benchmark.
+/// The exact delay is measured by a benchmark. The regular tick of a second would find most
+/// stalls later than this.
 #[test]
 fn a_stall_is_reported_in_time() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    for threshold in [ms(60), ms(250), ms(1_000)] {
+    for threshold in [ms(60), ms(250)] {
         let mut observer = Observer::bind(&path, threshold, 0o600).unwrap();
         let agent = TestAgent::at(&path);
-        // A busy machine is sometimes late, but not always.
-        let in_time = (1..=20).any(|nonce| {
+        let mut late = [1, 2, 3, 4, 5].map(|nonce| {
             agent.beat(nonce);
             let events = poll_until(&mut observer, is("stall"));
             let stall = events.last().unwrap();
             let What::Stall { last_ns, .. } = stall.what else { panic!("{stall}") };
             let silent = Duration::from_nanos(stall.observer_ns - last_ns);
             assert!(silent >= threshold);
-            silent < threshold + ms(20)
+            silent - threshold
         });
-        assert!(in_time);
+        // A machine that is busy or held is late now and then, but not mostly.
+        late.sort();
+        assert!(late[2] < ms(250), "{late:?}");
     }
 }
 
