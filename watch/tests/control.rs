@@ -275,6 +275,14 @@ fn check_reports_the_state_by_its_exit_code() {
             check(&daemon, &["--name", name.trim_end()]).0 == code
         });
     }
+    // The worst agent decides.
+    let silent = Agent::at(daemon.socket());
+    silent.stop();
+    wait_until(|| {
+        let _ = own.beat(Status::Ok, 0);
+        let (code, text) = check(&daemon, &[]);
+        code == 2 && text.contains("1 of 2 agents are ok")
+    });
     let (code, text) = check(&daemon, &["--name", "nobody"]);
     assert_eq!((code, text.as_str()), (2, "program nobody: no such agent\n"));
 }

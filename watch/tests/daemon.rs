@@ -77,6 +77,18 @@ fn invalid_settings_exit_with_2_and_name_the_flag_or_the_line() {
 }
 
 #[test]
+fn the_command_line_takes_precedence_over_the_file() {
+    let folder = Folder::new();
+    let file = folder.join("varta.toml");
+    fs::write(&file, "socket = \"/x\"\nthreshold-ms = 500\nprom-addr = \"0.0.0.0:0\"\n")
+        .unwrap();
+    let flags = ["--check-config", "--config", file.to_str().unwrap()];
+    assert!(error_of(&flags, 2).contains("--prom-token-file: is required"));
+    let own = ["--prom-addr", "127.0.0.1:0"];
+    assert_eq!(watch(&[&flags[..], &own].concat()).status.code(), Some(0));
+}
+
+#[test]
 fn a_file_that_names_a_command_must_not_be_writable_for_others() {
     let folder = Folder::new();
     let file = folder.join("varta.toml");

@@ -7,7 +7,7 @@ const { once } = require('node:events');
 const fs = require('node:fs');
 const { test } = require('node:test');
 
-const { Observer, ObserverEvent, Origin, Status, Varta } = require('varta');
+const { Frame, Observer, ObserverEvent, Origin, Status, Varta } = require('varta');
 const { firstEvent, socketPath, python, script, until } = require('./support');
 
 const LONG = { thresholdMs: 600_000 };
@@ -347,6 +347,26 @@ test('a full backlog skips and counts beats but keeps verdicts', async (t) => {
   await until('the exit', () => events.includes('exit'));
   assert.equal(events.length, 257);
   assert.equal(observer.stats().skipped, 1000 - 256);
+});
+
+test('a backlog full of verdicts stops the thread only until there is room', async (t) => {
+  const observer = Observer.bind([], { udp: '127.0.0.1:0', thresholdMs: 10, backlog: 256 });
+  t.after(() => observer.close());
+  const socket = dgram.createSocket('udp4');
+  t.after(() => socket.close());
+  const port = Number(observer.addresses[0].split(':')[1]);
+  const beatAll = (nonce) => {
+    for (let pid = 1000; pid < 1200; pid += 1) {
+      socket.send(new Frame('ok', pid, 0, nonce, 0).encode(), port, '127.0.0.1');
+    }
+  };
+  beatAll(1);
+  await until('the stalls', () => observer.stats().stalls === 200);
+  beatAll(2);
+  await until('a full backlog', () => observer.stats().recoveries >= 40);
+  let recovered = 0;
+  observer.on('recovered', () => { recovered += 1; });
+  await until('all recoveries', () => recovered === 200);
 });
 
 test('an iterator that is not read queues a bounded number of events', async (t) => {

@@ -147,3 +147,27 @@ pub(crate) fn take_sockets() -> io::Result<Passed> {
     }
     Ok(passed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_follows_stopping() {
+        let name = format!("varta-watch-notify-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        manager.set_nonblocking(true).unwrap();
+        let socket = Some((UnixDatagram::unbound().unwrap(), address));
+        let notifier = Notifier { socket, stopping: Mutex::new(false) };
+        notifier.watchdog();
+        notifier.stopping();
+        notifier.watchdog();
+        for expected in ["WATCHDOG=1\n", "STATUS=ending\n", "STOPPING=1\n"] {
+            let mut message = [0; 64];
+            let length = manager.recv(&mut message).unwrap();
+            assert_eq!(&message[..length], expected.as_bytes());
+        }
+        manager.recv(&mut [0; 64]).unwrap_err();
+    }
+}
