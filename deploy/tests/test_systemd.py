@@ -42,6 +42,16 @@ def test_the_service_sees_all_processes_and_proc_sys() -> None:
         assert f"\n{hides}=" not in text
 
 
+def test_recovery_commands_can_signal_processes_of_other_users() -> None:
+    for name in ["AmbientCapabilities", "CapabilityBoundingSet"]:
+        assert setting(UNITS[0], name).split() == ["CAP_KILL", "CAP_SYS_PTRACE"]
+
+
+def test_only_the_group_can_send_beats() -> None:
+    assert setting(UNITS[1], "SocketMode") == "0660"
+    assert setting(UNITS[1], "SocketGroup") == "varta"
+
+
 def test_the_daemon_accepts_the_flags_of_the_service(tmp_path: Path) -> None:
     command = setting(UNITS[0], "ExecStart").split()
     assert command[0] == INSTALLED
