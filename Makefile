@@ -13,6 +13,11 @@ LIBDIR ?= $(PREFIX)/lib
 DESTDIR ?=
 PLACES = --prefix '$(PREFIX)' --libdir '$(LIBDIR)' $(if $(DESTDIR),--destdir '$(DESTDIR)')
 
+# Nothing is compiled twice in a new clone, so that what a second compilation needs is no use.
+ifeq ($(CI),true)
+export CARGO_INCREMENTAL := 0
+endif
+
 .PHONY: help
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{ printf "  %-10s %s\n", $$1, $$2 }'
