@@ -19,6 +19,12 @@ function outOfRange(name, expected, value) {
   return error;
 }
 
+function unknownOption(name) {
+  const error = new RangeError(`unknown option: ${name}`);
+  error.code = 'ERR_OUT_OF_RANGE';
+  return error;
+}
+
 function integer(name, value, least, most) {
   if (typeof value !== 'number') throw wrongType(name, 'a number', value);
   if (!Number.isInteger(value) || value < least || value > most) {
@@ -109,5 +115,5 @@ function signal(name, value) {
 
 module.exports = {
   address, boolean, bytes, callable, integer, key, milliseconds, options, outOfRange, signal,
-  text, u32, u64, wrongType,
+  text, u32, u64, unknownOption, wrongType,
 };

@@ -78,7 +78,7 @@ function settingsOf(endpoints, options) {
 function refuseUnknown(rest) {
   const [unknown] = Object.keys(rest);
   if (unknown !== undefined) {
-    throw new RangeError(`unknown option: ${unknown}`);
+    throw check.unknownOption(unknown);
   }
 }
 

@@ -153,7 +153,6 @@ const wrongRanges = {
   'options.backlog': [() => bind({ backlog: 0 })],
   'options.everyMs': [() => beatForever(agent, { everyMs: 0 })],
   'options.signals': [() => panic.installSignalHandlerUds('/x', { signals: ['SIGKILL'] })],
-  options: [() => bind({ treshold: 5 }), () => Observer.simulated({ size: 5 })],
   namespace: [() => simulated.setNamespace(5, 'mine')],
   atNs: [() => simulated.advance(-1n), () => simulated.advance(2n ** 64n)],
   cause: [() => simulated.exit(0n, 5, { code: 2 ** 40 })],
@@ -175,6 +174,12 @@ function check(kind, code, cases) {
 test('arguments of a wrong type are named', () => check(TypeError, 'ERR_INVALID_ARG_TYPE', wrongTypes));
 
 test('arguments that are out of range are named', () => check(RangeError, 'ERR_OUT_OF_RANGE', wrongRanges));
+
+test('an unknown option is named', () => {
+  const refused = (name) => ({ code: 'ERR_OUT_OF_RANGE', message: `unknown option: ${name}` });
+  assert.throws(() => bind({ treshold: 5 }), refused('treshold'));
+  assert.throws(() => Observer.simulated({ size: 5 }), refused('size'));
+});
 
 test('no error message contains a key', () => {
   const secret = `${'5e'.repeat(31)}!`;
