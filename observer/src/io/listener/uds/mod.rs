@@ -191,7 +191,7 @@ impl AsFd for UdsListener {
 }
 
 fn too_long(what: &str, length: usize) -> String {
-    format!("the {what} has {length} bytes; a Unix socket's may have {LONGEST_NAME}")
+    format!("the {what} has {length} bytes; a Unix socket allows at most {LONGEST_NAME}")
 }
 
 /// How many datagrams the kernel queues on a socket that is created now.

@@ -324,7 +324,7 @@ fn an_invalid_path_is_refused() {
     assert!(is_reached(&mut bind(&path), &path));
     let (kind, why) = bind_error(&folder.join(&"x".repeat(longest + 1)));
     assert_eq!(kind, ErrorKind::InvalidInput);
-    assert_eq!(why, "the path has 108 bytes; a Unix socket's may have 107");
+    assert_eq!(why, "the path has 108 bytes; a Unix socket allows at most 107");
 
     let slash = folder.join("a/");
     let dots = folder.join("..");

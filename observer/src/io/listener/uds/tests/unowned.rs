@@ -35,7 +35,7 @@ fn bind_abstract_names() {
     odd.push(b'x');
     let error = UdsListener::bind_abstract(&odd).unwrap_err();
     assert!(
-        error.to_string().ends_with("the name has 108 bytes; a Unix socket's may have 107")
+        error.to_string().ends_with("the name has 108 bytes; a Unix socket allows at most 107")
     );
     let error = UdsListener::bind_abstract(b"").unwrap_err();
     assert_eq!(error.to_string(), "cannot bind @: the name after @ is empty");
