@@ -23,7 +23,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use peers::{MASTER_KEY, Opened, Opener, SHARED_KEY, run_again};
-use support::{Child, Folder, PATIENCE, Receiver, in_child, shared_numbers, wait_until};
+use support::{
+    Child, Folder, PATIENCE, Receiver, in_child, shared_numbers, uninterrupted, wait_until,
+};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
 use varta::DropReason::NoObserver;
 use varta::secure::Key;
@@ -304,7 +306,7 @@ fn a_refused_send_uses_a_nonce() {
         };
         let mut wire = [0; 128];
         let mut receive = || {
-            let (length, from) = observer.recv_from(&mut wire).unwrap();
+            let (length, from) = uninterrupted(|| observer.recv_from(&mut wire)).unwrap();
             (Opener::new().open(&wire[..length]), from)
         };
         assert_eq!(beat(), (Sent, 1));

@@ -27,7 +27,7 @@ use std::thread;
 use peers::{
     MASTER_KEY, Opened, Opener, SHARED_KEY, connects, forking, run_again, udp_on_reusable_port,
 };
-use support::{Child, Ended, Folder, PATIENCE, Receiver, in_child, wait_until};
+use support::{Child, Ended, Folder, PATIENCE, Receiver, in_child, uninterrupted, wait_until};
 use varta::BeatOutcome::{Dropped, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
 use varta::secure::Key;
@@ -423,7 +423,7 @@ fn refused_last_words_are_sent_again_over_a_new_connection_with_a_new_nonce() {
     let mut receive = |observer: &UdpSocket| {
         observer.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut wire = [0; 60];
-        let (length, from) = observer.recv_from(&mut wire).unwrap();
+        let (length, from) = uninterrupted(|| observer.recv_from(&mut wire)).unwrap();
         assert!(prefixes.insert(opener.open(&wire[..length]).iv.prefix), "a nonce repeats");
         from
     };

@@ -22,7 +22,9 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::Path;
 
 use peers::{Scripted, Step, forking, without_forks};
-use support::{Folder, PATIENCE, Receiver, become_user, in_child, needs_root, wait_until};
+use support::{
+    Folder, PATIENCE, Receiver, become_user, in_child, needs_root, uninterrupted, wait_until,
+};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone, StorageFull};
 use varta::{BeatError, BeatOutcome, BeatTransport, Frame, Options, Status, Varta, v1};
@@ -182,7 +184,7 @@ impl Closable {
     fn new<T: BeatTransport>(socket: UdpSocket, agent: &mut Varta<T>) -> Self {
         assert_eq!(beat(agent), Sent);
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let (_, agent) = socket.recv_from(&mut [0; 64]).unwrap();
+        let (_, agent) = uninterrupted(|| socket.recv_from(&mut [0; 64])).unwrap();
         Self { socket, agent }
     }
 

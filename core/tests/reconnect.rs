@@ -31,7 +31,7 @@ use peers::{
     MASTER_KEY, Opener, SHARED_KEY, Scripted, connects, forking, run_again, run_program_again,
     without_forks,
 };
-use support::{Folder, PATIENCE, Receiver, in_child, needs_root, wait_until};
+use support::{Folder, PATIENCE, Receiver, in_child, needs_root, uninterrupted, wait_until};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
 use varta::secure::Key;
@@ -93,7 +93,7 @@ fn reconnecting_over_udp_makes_a_new_session() {
         assert_eq!(beat(&mut agent), Sent);
         agent.reconnect().unwrap();
         let mut wire = [0; 32];
-        let (_, from) = observer.recv_from(&mut wire).unwrap();
+        let (_, from) = uninterrupted(|| observer.recv_from(&mut wire)).unwrap();
         received.push((from.port(), Frame::decode(&wire).unwrap()));
     }
     // The new socket is made while the old one still has its port.
@@ -477,7 +477,7 @@ fn the_session_is_kept_over_udp() {
 /// The next datagram and its sender.
 fn receive(observer: &UdpSocket) -> (SocketAddr, Vec<u8>) {
     let mut room = [0; 128];
-    let (length, from) = observer.recv_from(&mut room).unwrap();
+    let (length, from) = uninterrupted(|| observer.recv_from(&mut room)).unwrap();
     (from, room[..length].to_vec())
 }
 

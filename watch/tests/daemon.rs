@@ -15,7 +15,7 @@ use std::process::{Command, Output};
 
 use support::{
     Agent, Child, Daemon, Folder, PATIENCE, WATCH, in_new_pid_namespace, lines_of, needs_root,
-    script, text_of, wait_until,
+    script, text_of, uninterrupted, wait_until,
 };
 use varta::{BeatOutcome, Status, Varta};
 
@@ -243,7 +243,7 @@ fn the_service_manager_is_notified_of_each_state() {
     notify.set_read_timeout(Some(PATIENCE)).unwrap();
     let receive = || {
         let mut buffer = [0; 512];
-        let length = notify.recv(&mut buffer).unwrap();
+        let length = uninterrupted(|| notify.recv(&mut buffer)).unwrap();
         String::from_utf8(buffer[..length].to_vec()).unwrap()
     };
     let receive_until = |wanted: &str| loop {

@@ -19,6 +19,7 @@ mod seccomp;
 mod shared;
 #[cfg(target_os = "linux")]
 mod trace;
+mod uninterrupted;
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ pub(crate) use seccomp::{confine, forge};
 pub(crate) use shared::shared_numbers;
 #[cfg(target_os = "linux")]
 pub(crate) use trace::system_calls_of;
+pub(crate) use uninterrupted::uninterrupted;
 
 /// The longest time to wait for anything. It is reached only if something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);

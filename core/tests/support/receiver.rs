@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use varta::{FRAME_BYTES, Frame};
 
-use super::{Child, PATIENCE};
+use super::{Child, PATIENCE, uninterrupted};
 
 /// Longer than any datagram of this protocol.
 const ROOM: usize = 128;
@@ -61,7 +61,7 @@ impl Receiver {
     #[track_caller]
     pub(crate) fn next_datagram(&self) -> Vec<u8> {
         let mut room = [0; ROOM];
-        let length = self.socket.recv(&mut room).expect("a datagram");
+        let length = uninterrupted(|| self.socket.recv(&mut room)).expect("a datagram");
         room.iter().copied().take(length).collect()
     }
 

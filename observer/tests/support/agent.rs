@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
-use super::{Child, Ended, PATIENCE, frame};
+use super::{Child, Ended, PATIENCE, frame, uninterrupted};
 
 /// A child process with a socket that is connected to an observer's.
 pub(crate) struct TestAgent {
@@ -112,7 +112,7 @@ impl TestAgent {
 
     fn answer(&self) -> io::Result<i32> {
         let mut answer = [0; 4];
-        self.commands.recv(&mut answer)?;
+        uninterrupted(|| self.commands.recv(&mut answer))?;
         Ok(i32::from_ne_bytes(answer))
     }
 }

@@ -27,6 +27,8 @@ mod shared;
 mod system;
 #[path = "../../../core/tests/support/trace.rs"]
 mod trace;
+#[path = "../../../core/tests/support/uninterrupted.rs"]
+mod uninterrupted;
 
 use std::time::{Duration, Instant};
 
@@ -44,6 +46,7 @@ pub(crate) use system::{
     open_descriptors, passes_pidfds, readable_within, stop_here, wait_until_stopped,
 };
 pub(crate) use trace::system_calls_of;
+pub(crate) use uninterrupted::uninterrupted;
 use varta::{FRAME_BYTES, Frame, Status};
 use varta_observer::{AgentInfo, Event, Observer, What};
 

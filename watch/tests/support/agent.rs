@@ -9,7 +9,7 @@ use std::time::Duration;
 use varta::{BeatOutcome, Status, Varta};
 
 use super::become_user;
-use super::{Child, Ended, PATIENCE, is_alive, ms, signal, wait_until};
+use super::{Child, Ended, PATIENCE, is_alive, ms, signal, uninterrupted, wait_until};
 
 /// After this many beats the daemon knows the process: it may have read the first one before it
 /// set SO_PASSPIDFD.
@@ -72,7 +72,11 @@ impl Agent {
 
     #[track_caller]
     fn wait_until_known(&self) {
-        assert_eq!(self.control.recv(&mut [0]).unwrap(), 1, "the agent has not beaten");
+        assert_eq!(
+            uninterrupted(|| self.control.recv(&mut [0])).unwrap(),
+            1,
+            "the agent has not beaten"
+        );
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -160,7 +164,11 @@ pub(crate) fn beat_once(path: &Path) -> Child {
         unsafe { libc::pause() };
     });
     control.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert_eq!(control.recv(&mut [0]).unwrap(), 1, "the agent has not beaten");
+    assert_eq!(
+        uninterrupted(|| control.recv(&mut [0])).unwrap(),
+        1,
+        "the agent has not beaten"
+    );
     child
 }
 

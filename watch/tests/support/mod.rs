@@ -30,6 +30,8 @@ mod root;
 mod seccomp;
 #[path = "../../../observer/tests/support/system.rs"]
 mod system;
+#[path = "../../../core/tests/support/uninterrupted.rs"]
+mod uninterrupted;
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
@@ -48,6 +50,7 @@ pub(crate) use rights::send_with_descriptors;
 pub(crate) use root::{become_user, fork_as, needs_root, skipped};
 pub(crate) use seccomp::forget_socket_option;
 pub(crate) use system::{in_new_network_namespace, in_new_pid_namespace};
+pub(crate) use uninterrupted::uninterrupted;
 
 /// How long a test waits for anything. Only reached when something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
