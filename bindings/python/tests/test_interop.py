@@ -75,7 +75,7 @@ def test_an_agent_of_0_2_beats_over_a_network(transport: str) -> None:
             "connect_secure_udp_with_master",
         ),
     }[transport]
-    with Observer.bind(**settings) as observer:
+    with Observer.bind(**settings, threshold=60) as observer:
         key = "" if transport == "udp" else f", {KEY!r}"
         agent = old_agent(AGENT, f"Varta.{connect}({observer.udp_addresses()[0]!r}{key})")
         (origin,) = {beat.origin for beat in receive_five(observer)}
@@ -125,14 +125,19 @@ def test_the_daemon_of_0_2_receives_our_beats(folder: Path, path: str, transport
                 # The daemon may write a beat only when the next one arrives. It refuses
                 # more than a hundred per second.
                 time.sleep(0.02)
-                assert agent.beat("degraded", next(numbers)).is_sent
-                return len(exported(export)) >= 5
+                received = len(exported(export))
+                # It may listen over UDP later than at its socket.
+                assert agent.beat("degraded", next(numbers)).is_sent or not received
+                return received >= 5
 
             wait_until("five beats in the export file", five_received)
     finally:
         watch.send_signal(signal.SIGTERM)
         watch.wait(DEADLINE)
-    assert exported(export)[:5] == [(str(n), "degraded", str(n)) for n in range(1, 6)]
+    beats = exported(export)[:5]
+    first = int(beats[0][0])
+    assert first == 1 or transport != "uds"
+    assert beats == [(str(n), "degraded", str(n)) for n in range(first, first + 5)]
 
 
 def exported(export: Path) -> list[tuple[str, str, str]]:
