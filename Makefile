@@ -94,7 +94,7 @@ watch: ## The daemon as a replacement for varta-watch 0.2
 
 .PHONY: soak-short
 soak-short:
-	watch/soak/run --seconds 10 --debug
+	watch/soak/run --seconds 10
 
 .PHONY: soak
 soak: ## Run the daemon under floods, crashes, kills and reloads for MINUTES
