@@ -38,7 +38,7 @@
  * 4. Numbers. An event is a varta_event of 128 bytes, without a size; fields that its kind does
  *    not set are zero. Enumerations are integers of fixed width with named constants. Unknown
  *    numbers and flags, NULL where a pointer is required, and reserved fields that are not zero
- *    are -EINVAL. Reserved fields (reserved, reserved0, reserved1) fill gaps in the layout: the
+ *    are -EINVAL. Reserved fields (reserved, reserved0) fill gaps in the layout: the
  *    library writes zero to them, and so must the caller.
  * 5. Threads and forks. A handle may move between threads. If two threads call on one handle at
  *    the same time, the second call returns -EBUSY. varta_beat may be called from a signal
@@ -188,10 +188,92 @@
 #define VARTA_EVENT_PAUSED 8
 
 /**
+ * Event: a task was declared. Sets task, task_name and duration_ns (its threshold).
+ */
+#define VARTA_EVENT_TASK 9
+
+/**
+ * Event: a task is over. Sets task, task_name and rule (a VARTA_ENDED_ number).
+ */
+#define VARTA_EVENT_ENDED 10
+
+/**
+ * Event: calls of a task broke a rule. Sets task, task_name, rule (a VARTA_RULE_ number),
+ * count, from, checkpoint and duration_ns.
+ */
+#define VARTA_EVENT_VIOLATION 11
+
+/**
  * Stall, in decode_error: the observer may have missed the agent's beats, because its queue was
  * full each time it polled. Do not act on such a stall.
  */
 #define VARTA_EVENT_DEAF 128
+
+/**
+ * Promise of a task: to make a call again within its threshold.
+ */
+#define VARTA_PROMISE_BEAT 1
+
+/**
+ * Promise of a task: to end a span in time.
+ */
+#define VARTA_PROMISE_SPAN 2
+
+/**
+ * Promise of a task: to reach the next checkpoint in time.
+ */
+#define VARTA_PROMISE_CHECKPOINT 3
+
+/**
+ * Promise of a task: to get something done while something is left.
+ */
+#define VARTA_PROMISE_PROGRESS 4
+
+/**
+ * Rule: a span ended, or a checkpoint was reached, before its shortest time.
+ */
+#define VARTA_RULE_TOO_EARLY 1
+
+/**
+ * Rule: it was done, but after its longest time.
+ */
+#define VARTA_RULE_TOO_LATE 2
+
+/**
+ * Rule: no step leads from the last checkpoint to this one.
+ */
+#define VARTA_RULE_WRONG_ORDER 3
+
+/**
+ * Rule: a cycle had too few beats.
+ */
+#define VARTA_RULE_TOO_FEW 4
+
+/**
+ * Rule: a cycle had too many beats.
+ */
+#define VARTA_RULE_TOO_MANY 5
+
+/**
+ * End of a task: it was closed.
+ */
+#define VARTA_ENDED_CLOSED 1
+
+/**
+ * End of a task: a panic or an exception ended it.
+ */
+#define VARTA_ENDED_FAILED 2
+
+/**
+ * End of a task: its thread is gone.
+ */
+#define VARTA_ENDED_THREAD_GONE 3
+
+/**
+ * End of a task: its process gave up the memory that it shares with the observer, for example
+ * by calling exec.
+ */
+#define VARTA_ENDED_DETACHED 4
 
 /**
  * Origin: the kernel attests the sender. Only act on events of this origin.
@@ -834,7 +916,7 @@ typedef struct varta_event {
      */
     uint32_t claimed_pid;
     /**
-     * What happened: VARTA_EVENT_BEAT to VARTA_EVENT_PAUSED. Later versions may add more.
+     * What happened: VARTA_EVENT_BEAT to VARTA_EVENT_VIOLATION. Later versions may add more.
      */
     uint8_t kind;
     /**
@@ -855,9 +937,18 @@ typedef struct varta_event {
      */
     uint8_t decode_error;
     /**
+     * Stall and Recovered of a task: the promise, VARTA_PROMISE_ constant.
+     */
+    uint8_t promise;
+    /**
+     * Violation: the rule, VARTA_RULE_ constant. Ended: how the task ended, VARTA_ENDED_
+     * constant.
+     */
+    uint8_t rule;
+    /**
      * Zero.
      */
-    uint8_t reserved0[3];
+    uint8_t reserved0;
     /**
      * Exit: the exit code or the signal. Io: the errno, positive.
      */
@@ -871,9 +962,9 @@ typedef struct varta_event {
      */
     uint32_t expected;
     /**
-     * Zero.
+     * The task's number, from 1, unique within the agent. 0: the event is not about a task.
      */
-    uint32_t reserved1;
+    uint32_t task;
     /**
      * Beat: the frame's nonce. Stall: the agent's last nonce that was not terminal. Decode
      * error BadNonce: the nonce that was received.
@@ -892,13 +983,33 @@ typedef struct varta_event {
      */
     uint64_t last_ns;
     /**
-     * Recovered: how long the agent was silent. Paused: how long the observer was away.
+     * Recovered: how long the agent was silent, or how late the promise of a task was kept.
+     * Paused: how long the observer was away. Task: the task's threshold, or UINT64_MAX.
+     * Violation: by how much the rule was broken, in nanoseconds, or in beats for a cycle.
      */
     uint64_t duration_ns;
     /**
-     * Zero.
+     * Stall of a task: when the promise was due, in nanoseconds since the observer started.
      */
-    uint64_t reserved[5];
+    uint64_t due_ns;
+    /**
+     * Stall of a task: the checkpoint where it is, or the label of the span. Violation: the
+     * checkpoint that was reached.
+     */
+    uint16_t checkpoint;
+    /**
+     * Violation: the checkpoint before, or the label of the span.
+     */
+    uint16_t from;
+    /**
+     * Beat: how many beats, or calls of a task, the event stands for. Violation: how many
+     * there were since the last event.
+     */
+    uint32_t count;
+    /**
+     * The task's name: up to 23 bytes and a NUL. Empty: the event is not about a task.
+     */
+    char task_name[24];
 } varta_event;
 
 /**
@@ -1130,7 +1241,7 @@ const char *varta_outcome_name(int outcome);
 
 /**
  * Returns the name of a kind of event: "beat", "stall", "recovered", "exit", "decode",
- * "auth-failure", "io", "paused".
+ * "auth-failure", "io", "paused", "task", "ended", "violation".
  *
  * kind: a VARTA_EVENT_ number.
  *

@@ -36,7 +36,7 @@ using std::chrono::nanoseconds;
 
 enum class Status : std::uint8_t { ok, degraded, critical, stall };
 enum class Kind : std::uint8_t {
-    beat = 1, stall, recovered, exit, decode, auth_failure, io, paused
+    beat = 1, stall, recovered, exit, decode, auth_failure, io, paused, task, ended, violation
 };
 
 // The errors of this library. All except -VARTA_EPANIC and -VARTA_EKEY compare with std::errc.

@@ -31,6 +31,8 @@ mod endpoint;
 #[cfg(all(unix, not(bare)))]
 mod fork;
 mod frame;
+#[cfg(all(unix, not(bare)))]
+mod lane;
 #[cfg(all(unix, not(bare), feature = "panic-handler"))]
 mod last_words;
 #[cfg(all(unix, not(bare)))]
@@ -44,6 +46,8 @@ pub mod secure;
 mod status;
 #[cfg(all(unix, not(bare)))]
 mod sys;
+#[cfg(all(unix, not(bare)))]
+mod task;
 #[cfg(all(unix, not(bare)))]
 mod transport;
 pub mod v1;
@@ -60,6 +64,11 @@ pub mod internal {
     pub use crate::secure::{derive_agent_bytes, derive_epoch_key, wipe_stack};
     #[cfg(feature = "secure-udp")]
     pub use zeroize::Zeroizing;
+
+    /// Beats through shared memory, as the agent writes and the observer reads them.
+    pub mod lane {
+        pub use crate::lane::{layout, line, message};
+    }
 }
 
 pub use crc32c::crc32c;
@@ -80,6 +89,8 @@ pub use panic::install_panic_handler;
 pub use panic::install_panic_handler_secure_udp;
 #[cfg(all(unix, not(bare), feature = "panic-handler", feature = "udp"))]
 pub use panic::install_panic_handler_udp;
+#[cfg(all(unix, not(bare)))]
+pub use task::{Promise, Rule, TaskName};
 #[cfg(all(unix, not(bare), feature = "secure-udp"))]
 pub use transport::SecureUdpTransport;
 #[cfg(all(unix, not(bare), feature = "udp"))]

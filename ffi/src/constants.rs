@@ -49,9 +49,46 @@ pub const VARTA_EVENT_IO: u8 = 7;
 /// Event: the observer itself was late, because it was stopped, suspended or starved of CPU
 /// time. Every agent gets that much more time. Sets duration_ns; names no agent.
 pub const VARTA_EVENT_PAUSED: u8 = 8;
+/// Event: a task was declared. Sets task, task_name and duration_ns (its threshold).
+pub const VARTA_EVENT_TASK: u8 = 9;
+/// Event: a task is over. Sets task, task_name and rule (a VARTA_ENDED_ number).
+pub const VARTA_EVENT_ENDED: u8 = 10;
+/// Event: calls of a task broke a rule. Sets task, task_name, rule (a VARTA_RULE_ number),
+/// count, from, checkpoint and duration_ns.
+pub const VARTA_EVENT_VIOLATION: u8 = 11;
 /// Stall, in decode_error: the observer may have missed the agent's beats, because its queue was
 /// full each time it polled. Do not act on such a stall.
 pub const VARTA_EVENT_DEAF: u8 = 0x80;
+
+/// Promise of a task: to make a call again within its threshold.
+pub const VARTA_PROMISE_BEAT: u8 = 1;
+/// Promise of a task: to end a span in time.
+pub const VARTA_PROMISE_SPAN: u8 = 2;
+/// Promise of a task: to reach the next checkpoint in time.
+pub const VARTA_PROMISE_CHECKPOINT: u8 = 3;
+/// Promise of a task: to get something done while something is left.
+pub const VARTA_PROMISE_PROGRESS: u8 = 4;
+
+/// Rule: a span ended, or a checkpoint was reached, before its shortest time.
+pub const VARTA_RULE_TOO_EARLY: u8 = 1;
+/// Rule: it was done, but after its longest time.
+pub const VARTA_RULE_TOO_LATE: u8 = 2;
+/// Rule: no step leads from the last checkpoint to this one.
+pub const VARTA_RULE_WRONG_ORDER: u8 = 3;
+/// Rule: a cycle had too few beats.
+pub const VARTA_RULE_TOO_FEW: u8 = 4;
+/// Rule: a cycle had too many beats.
+pub const VARTA_RULE_TOO_MANY: u8 = 5;
+
+/// End of a task: it was closed.
+pub const VARTA_ENDED_CLOSED: u8 = 1;
+/// End of a task: a panic or an exception ended it.
+pub const VARTA_ENDED_FAILED: u8 = 2;
+/// End of a task: its thread is gone.
+pub const VARTA_ENDED_THREAD_GONE: u8 = 3;
+/// End of a task: its process gave up the memory that it shares with the observer, for example
+/// by calling exec.
+pub const VARTA_ENDED_DETACHED: u8 = 4;
 
 /// Origin: the kernel attests the sender. Only act on events of this origin.
 pub const VARTA_ORIGIN_KERNEL_ATTESTED: u8 = 1;
@@ -139,7 +176,7 @@ pub extern "C" fn varta_outcome_name(outcome: c_int) -> Text {
 }
 
 /// Returns the name of a kind of event: "beat", "stall", "recovered", "exit", "decode",
-/// "auth-failure", "io", "paused".
+/// "auth-failure", "io", "paused", "task", "ended", "violation".
 ///
 /// kind: a VARTA_EVENT_ number.
 ///
@@ -156,6 +193,9 @@ pub extern "C" fn varta_event_name(kind: u8) -> Text {
         VARTA_EVENT_AUTH_FAILURE => c"auth-failure",
         VARTA_EVENT_IO => c"io",
         VARTA_EVENT_PAUSED => c"paused",
+        VARTA_EVENT_TASK => c"task",
+        VARTA_EVENT_ENDED => c"ended",
+        VARTA_EVENT_VIOLATION => c"violation",
         _ => UNKNOWN,
     })
 }

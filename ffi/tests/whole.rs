@@ -36,7 +36,7 @@ fn a_beat_arrives_with_all_its_fields() {
     assert_eq!(event.origin, VARTA_ORIGIN_KERNEL_ATTESTED);
     assert_eq!((event.status, event.payload), (VARTA_STATUS_DEGRADED, 0xfeed_beef));
     assert_eq!((event.nonce, event.missed), (1, 0));
-    assert_eq!(event.reserved, [0; 5]);
+    assert_eq!((event.task, event.task_name), (0, [0; 24]));
 
     let mut agents: [varta_agent_info; 3] = [init(); 3];
     let many = unsafe { varta_observer_agents(observer.0, agents.as_mut_ptr(), 3) };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use varta::{DecodeError, Status};
+use varta::{DecodeError, Promise, Rule, Status, TaskName};
 
 /// An event: something that happened to one agent or to the observer itself.
 ///
@@ -13,7 +13,8 @@ use varta::{DecodeError, Status};
 /// let event = Event {
 ///     observer_ns: 2_500_000_000,
 ///     about: Some(about),
-///     what: What::Stall { last_nonce: 17, last_ns: 500_000_000, deaf: false },
+///     task: None,
+///     what: What::Stall { last_nonce: 17, last_ns: 500_000_000, deaf: false, late: None },
 /// };
 /// assert_eq!(event.what.name(), "stall");
 /// assert_eq!(
@@ -28,6 +29,8 @@ pub struct Event {
     pub observer_ns: u64,
     /// The agent it is about, if it is about a tracked agent.
     pub about: Option<About>,
+    /// The task it is about, if it is about a single task of that agent.
+    pub task: Option<Task>,
     /// What happened.
     pub what: What,
 }
@@ -35,7 +38,7 @@ pub struct Event {
 impl Event {
     /// A placeholder to initialize a buffer for a poll.
     pub const NOTHING: Self =
-        Self { observer_ns: 0, about: None, what: What::Paused { ns: 0 } };
+        Self { observer_ns: 0, about: None, task: None, what: What::Paused { ns: 0 } };
 }
 
 /// The agent that an event is about.
@@ -56,6 +59,23 @@ pub struct About {
     pub claimed_pid: u32,
     /// How its identity is known.
     pub origin: Origin,
+}
+
+/// The task that an event is about: a named part of an agent's process.
+///
+/// ```
+/// use varta::TaskName;
+/// use varta_observer::Task;
+///
+/// let task = Task { number: 2, name: TaskName::new("ingest").unwrap() };
+/// assert_eq!(task.to_string(), "task 2 (ingest)");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Task {
+    /// The task's number, from 1. An agent never has two tasks with the same number.
+    pub number: u32,
+    /// Its name, which several tasks may share.
+    pub name: TaskName,
 }
 
 /// How the identity of an agent is known. Only [`KernelAttested`](Self::KernelAttested) is
@@ -104,26 +124,30 @@ impl fmt::Display for Origin {
 /// use varta::Status;
 /// use varta_observer::What;
 ///
-/// let what = What::Beat { status: Status::Ok, payload: 7, nonce: 12, missed: 1 };
+/// let what = What::Beat { status: Status::Ok, payload: 7, nonce: 12, missed: 1, count: 1 };
 /// assert_eq!((what.code(), what.name()), (1, "beat"));
 /// assert_eq!(what.to_string(), "beat, ok, payload 7, nonce 12, 1 missed");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
-    /// A beat was accepted.
+    /// A beat was accepted, or several beats through shared memory.
     Beat {
         /// The status that the agent reports.
         status: Status,
         /// The application's payload, unchanged.
         payload: u64,
-        /// The nonce of the frame.
+        /// The nonce of the frame; 0 for a task.
         nonce: u64,
         /// How many beats between the last one and this one never arrived; 0 for a first, a
         /// backward and a terminal beat.
         missed: u64,
+        /// How many beats the event stands for: 1 for a datagram. Through shared memory, the
+        /// number of beats of a process, or of calls of a task, since the last event.
+        count: u32,
     },
-    /// The agent has been silent for its threshold. Reported once per silence.
+    /// The agent has been silent for its threshold, or a task broke a promise. Reported once
+    /// per silence and promise.
     Stall {
         /// The last nonce that was not terminal; 0 if there was none.
         last_nonce: u64,
@@ -132,11 +156,17 @@ pub enum What {
         /// Whether the observer may have missed beats of the agent, because its queue was full
         /// at every look. Such a Stall is not safe to act on.
         deaf: bool,
+        /// A task: which promise it broke. `None` for the silence of a process.
+        late: Option<Late>,
     },
-    /// A stalled agent is back; its beat is the next event.
+    /// A stalled agent is back; its beat is the next event. Or a task keeps a promise again
+    /// that it had broken.
     Recovered {
-        /// How long the agent was silent.
+        /// How long the agent was silent. A task: the time from when the promise was due to
+        /// the call that kept it.
         silent_ns: u64,
+        /// The promise, which for a process is to beat.
+        promise: Promise,
     },
     /// The process has ended, and its agent is no longer tracked.
     Exit {
@@ -165,6 +195,82 @@ pub enum What {
         /// How long it was away.
         ns: u64,
     },
+    /// A task was declared. It is reported again after the observer restarted.
+    Task {
+        /// The task's threshold in nanoseconds; `u64::MAX` for none.
+        threshold_ns: u64,
+    },
+    /// A task is over.
+    Ended {
+        /// How it ended.
+        how: Ending,
+    },
+    /// Calls of a task broke a rule.
+    Violation {
+        /// The rule that was broken last.
+        rule: Rule,
+        /// How many violations there were since the last event.
+        count: u32,
+        /// The last violation: the checkpoint before it, or the label of the span.
+        from: u16,
+        /// The last violation: the checkpoint that was reached.
+        to: u16,
+        /// The last violation: by how much, in nanoseconds, or in beats for a cycle.
+        by: u64,
+    },
+}
+
+/// The promise that a task broke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Late {
+    /// The promise.
+    pub promise: Promise,
+    /// When it was due, in nanoseconds since the observer started.
+    pub due_ns: u64,
+    /// The checkpoint where the task is, or the label of the span.
+    pub checkpoint: u16,
+}
+
+/// How a task ended. The numbers are the same in every language.
+///
+/// ```
+/// use varta_observer::Ending;
+///
+/// assert_eq!((Ending::ThreadGone as u8, Ending::ThreadGone.name()), (3, "thread-gone"));
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Ending {
+    /// It was closed.
+    Closed = 1,
+    /// It was dropped by a panic or an exception.
+    Failed = 2,
+    /// Its thread is gone.
+    ThreadGone = 3,
+    /// The process gave up its page, for example by calling `exec`.
+    Detached = 4,
+}
+
+impl Ending {
+    /// All endings, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Closed, Self::Failed, Self::ThreadGone, Self::Detached];
+
+    /// Its name, the same in every language and log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Failed => "failed",
+            Self::ThreadGone => "thread-gone",
+            Self::Detached => "detached",
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 impl What {
@@ -180,6 +286,9 @@ impl What {
             Self::AuthFailure { .. } => "auth-failure",
             Self::Io { .. } => "io",
             Self::Paused { .. } => "paused",
+            Self::Task { .. } => "task",
+            Self::Ended { .. } => "ended",
+            Self::Violation { .. } => "violation",
         }
     }
 
@@ -195,6 +304,9 @@ impl What {
             Self::AuthFailure { .. } => 6,
             Self::Io { .. } => 7,
             Self::Paused { .. } => 8,
+            Self::Task { .. } => 9,
+            Self::Ended { .. } => 10,
+            Self::Violation { .. } => 11,
         }
     }
 }
@@ -245,6 +357,9 @@ impl fmt::Display for Event {
         if let Some(about) = &self.about {
             write!(f, "{about}: ")?;
         }
+        if let Some(task) = &self.task {
+            write!(f, "{task}: ")?;
+        }
         self.what.fmt(f)
     }
 }
@@ -264,27 +379,48 @@ impl fmt::Display for About {
     }
 }
 
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} ({})", self.number, self.name)
+    }
+}
+
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Beat { status, payload, nonce, missed } => {
+            Self::Beat { status, payload, nonce, missed, count } => {
                 write!(f, "beat, {status}, payload {payload}, ")?;
                 match *nonce {
                     varta::NONCE_TERMINAL => f.write_str("last words")?,
                     nonce => write!(f, "nonce {nonce}")?,
                 }
                 match missed {
-                    0 => Ok(()),
-                    missed => write!(f, ", {missed} missed"),
+                    0 => {}
+                    missed => write!(f, ", {missed} missed")?,
+                }
+                match count {
+                    1 => Ok(()),
+                    count => write!(f, ", {count} beats"),
                 }
             }
-            Self::Stall { last_nonce, last_ns, deaf } => {
+            Self::Stall { last_ns, late: Some(late), .. } => {
+                let (due, at) = (Seconds(late.due_ns), Seconds(*last_ns));
+                write!(f, "stall, {} was due at {due}, last call at {at}", late.promise)?;
+                match late.checkpoint {
+                    0 => Ok(()),
+                    label => write!(f, ", checkpoint {label}"),
+                }
+            }
+            Self::Stall { last_nonce, last_ns, deaf, late: None } => {
                 let at = Seconds(*last_ns);
                 write!(f, "stall, last heard at {at} with nonce {last_nonce}")?;
                 f.write_str(if *deaf { ", while the queue was full" } else { "" })
             }
-            Self::Recovered { silent_ns } => {
+            Self::Recovered { silent_ns, promise: Promise::Beat } => {
                 write!(f, "recovered after {} of silence", Seconds(*silent_ns))
+            }
+            Self::Recovered { silent_ns, promise } => {
+                write!(f, "recovered, {promise} was {} late", Seconds(*silent_ns))
             }
             Self::Exit { cause, last_status } => {
                 write!(f, "exit, {cause}, last status {last_status}")
@@ -295,6 +431,23 @@ impl fmt::Display for What {
             }
             Self::Io { errno } => write!(f, "socket failed, errno {errno}"),
             Self::Paused { ns } => write!(f, "observer paused for {}", Seconds(*ns)),
+            Self::Task { threshold_ns: u64::MAX } => f.write_str("task declared"),
+            Self::Task { threshold_ns } => {
+                write!(f, "task declared, threshold {}", Seconds(*threshold_ns))
+            }
+            Self::Ended { how } => write!(f, "task ended, {how}"),
+            Self::Violation { rule, count, from, to, by } => {
+                write!(f, "violation, {rule}")?;
+                match rule {
+                    Rule::WrongOrder => write!(f, ", from checkpoint {from} to {to}")?,
+                    Rule::TooFew | Rule::TooMany => write!(f, " by {by} beats")?,
+                    Rule::TooEarly | Rule::TooLate => write!(f, " by {}", Seconds(*by))?,
+                }
+                match count {
+                    1 => Ok(()),
+                    count => write!(f, ", {count} violations"),
+                }
+            }
         }
     }
 }
@@ -313,22 +466,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_fills_one_cache_line() {
-        assert_eq!(size_of::<Event>(), 64);
+    fn an_event_fits_two_cache_lines() {
+        assert!(size_of::<Event>() <= 128);
     }
 
     #[test]
     fn every_kind_has_a_code_a_name_and_a_text() {
         let all = [
-            What::Beat { status: Status::Ok, payload: 0, nonce: u64::MAX, missed: 0 },
-            What::Stall { last_nonce: 1, last_ns: 1_500_000_000, deaf: false },
-            What::Stall { last_nonce: 1, last_ns: 1_500_000_000, deaf: true },
-            What::Recovered { silent_ns: 999_999 },
+            What::Beat { status: Status::Ok, payload: 0, nonce: u64::MAX, missed: 0, count: 1 },
+            What::Stall { last_nonce: 1, last_ns: 1_500_000_000, deaf: false, late: None },
+            What::Stall { last_nonce: 1, last_ns: 1_500_000_000, deaf: true, late: None },
+            What::Recovered { silent_ns: 999_999, promise: Promise::Beat },
             What::Exit { cause: ExitCause::Code(-1), last_status: Status::Critical },
             What::Decode(DecodeError::BadMagic),
             What::AuthFailure { claimed_pid: 2, true_pid: 3 },
             What::Io { errno: 5 },
             What::Paused { ns: 10_000_000_000 },
+            What::Task { threshold_ns: 2_000_000_000 },
+            What::Ended { how: Ending::ThreadGone },
+            What::Violation { rule: Rule::TooLate, count: 2, from: 0, to: 0, by: 5_000_000 },
+            What::Violation { rule: Rule::WrongOrder, count: 1, from: 3, to: 5, by: 0 },
+            What::Beat { status: Status::Ok, payload: 0, nonce: 9, missed: 0, count: 20 },
+            What::Stall {
+                last_nonce: 0,
+                last_ns: 1_000_000_000,
+                deaf: false,
+                late: Some(Late {
+                    promise: Promise::Span,
+                    due_ns: 1_200_000_000,
+                    checkpoint: 7,
+                }),
+            },
+            What::Recovered { silent_ns: 5_000_000, promise: Promise::Progress },
         ];
         let texts: Vec<_> =
             all.iter().map(|what| format!("{} {} {what}", what.code(), what.name())).collect();
@@ -344,6 +513,13 @@ mod tests {
                 "6 auth-failure auth failure, pid 3 sent a frame that names 2",
                 "7 io socket failed, errno 5",
                 "8 paused observer paused for 10.000 s",
+                "9 task task declared, threshold 2.000 s",
+                "10 ended task ended, thread-gone",
+                "11 violation violation, too-late by 0.005 s, 2 violations",
+                "11 violation violation, wrong-order, from checkpoint 3 to 5",
+                "1 beat beat, ok, payload 0, nonce 9, 20 beats",
+                "2 stall stall, span was due at 1.200 s, last call at 1.000 s, checkpoint 7",
+                "3 recovered recovered, progress was 0.005 s late",
             ]
         );
     }

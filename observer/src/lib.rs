@@ -17,7 +17,7 @@ mod testing;
 
 pub use builder::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD};
 pub use counters::Counters;
-pub use event::{About, Event, ExitCause, Origin, What};
+pub use event::{About, Ending, Event, ExitCause, Late, Origin, Task, What};
 pub use io::Observer;
 pub use judge::{AgentInfo, Flood, UidCounts};
 pub use policy::{Policy, Rate, Uids};

@@ -242,7 +242,7 @@ fn everything_that_happens_is_reported_or_counted() {
     agent.beat(5);
     let events = poll_until(&mut observer, is("beat"));
     let [.., recovered, beat] = events.as_slice() else { panic!("{}", text_of(&events)) };
-    let What::Recovered { silent_ns } = recovered.what else { panic!("{recovered}") };
+    let What::Recovered { silent_ns, .. } = recovered.what else { panic!("{recovered}") };
     assert!(Duration::from_nanos(silent_ns) >= ms(80));
     assert!(matches!(beat.what, What::Beat { missed: 3, .. }), "{beat}");
     assert!(is_about(recovered, agent.pid()) && recovered.about == beat.about);
@@ -274,6 +274,7 @@ fn status_payload_and_name_arrive() {
             payload: 4_000_000_000,
             nonce: 1,
             missed: 0,
+            count: 1,
         };
         assert_eq!(event.what, what);
         let known = agent_info(&observer, std::process::id()).unwrap();

@@ -9,7 +9,7 @@
 mod tracker_world;
 
 use tracker_world::*;
-use varta::{NONCE_TERMINAL, Status};
+use varta::{NONCE_TERMINAL, Promise, Status};
 use varta_observer::judge::{Datagram, Exits, Namespace, Sender};
 use varta_observer::{ExitCause, Origin, Rate, Uids, What};
 
@@ -21,11 +21,17 @@ fn a_silent_agent_stalls_once_and_recovers_with_its_next_beat() {
     let stall = world.judge(10 + THRESHOLD);
     assert_eq!(words(&stall), ["stall 1"]);
     assert_eq!(stall[0].observer_ns, 10 + THRESHOLD);
-    assert_eq!(stall[0].what, What::Stall { last_nonce: 1, last_ns: 10, deaf: false });
+    assert_eq!(
+        stall[0].what,
+        What::Stall { last_nonce: 1, last_ns: 10, deaf: false, late: None }
+    );
     assert_eq!(world.judge(u64::MAX / 2), [], "once per silence");
     let back = world.local(u64::MAX / 2, 50, 2);
     assert_eq!(words(&back), ["recovered 1", "beat 1"]);
-    assert_eq!(back[0].what, What::Recovered { silent_ns: u64::MAX / 2 - 10 });
+    assert_eq!(
+        back[0].what,
+        What::Recovered { silent_ns: u64::MAX / 2 - 10, promise: Promise::Beat }
+    );
     assert_eq!(missed(&back), 0);
     world.assert_accounted();
 }
@@ -119,8 +125,14 @@ fn a_stall_names_the_last_nonce_that_was_not_terminal() {
     world.local(1, 50, NONCE_TERMINAL);
     world.local(2, 51, NONCE_TERMINAL);
     let events = world.judge(THRESHOLD * 2);
-    assert_eq!(events[0].what, What::Stall { last_nonce: 9, last_ns: 1, deaf: false });
-    assert_eq!(events[1].what, What::Stall { last_nonce: 0, last_ns: 2, deaf: false });
+    assert_eq!(
+        events[0].what,
+        What::Stall { last_nonce: 9, last_ns: 1, deaf: false, late: None }
+    );
+    assert_eq!(
+        events[1].what,
+        What::Stall { last_nonce: 0, last_ns: 2, deaf: false, late: None }
+    );
 }
 
 #[test]
@@ -470,7 +482,10 @@ fn version_1_is_accepted_if_enabled() {
     let mut world = World::with(|settings| settings.policy.version1 = true);
     let events = world.receive(0, &Datagram::new(0, process(50, None), &v1));
     let payload = u64::MAX;
-    assert_eq!(events[0].what, What::Beat { status: Status::Ok, payload, nonce: 1, missed: 0 });
+    assert_eq!(
+        events[0].what,
+        What::Beat { status: Status::Ok, payload, nonce: 1, missed: 0, count: 1 }
+    );
     assert_eq!(words(&world.local(1, 50, 2)), ["beat 1"], "the process was upgraded");
 }
 

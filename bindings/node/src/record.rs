@@ -3,7 +3,7 @@
 //! have it formatted.
 
 use napi::bindgen_prelude::BigUint64ArraySlice;
-use varta::{DecodeError, Status};
+use varta::{DecodeError, Promise, Status};
 use varta_observer::{About, Event, ExitCause, Origin, What};
 
 use crate::failure::named;
@@ -35,11 +35,11 @@ fn record(event: &Event) -> [u64; WORDS] {
 
 fn details(what: &What) -> (u64, u64, u64, u64) {
     match *what {
-        What::Beat { status, payload, nonce, missed } => {
+        What::Beat { status, payload, nonce, missed, .. } => {
             (status as u64, payload, nonce, missed)
         }
-        What::Stall { last_nonce, last_ns, deaf } => (last_nonce, last_ns, deaf.into(), 0),
-        What::Recovered { silent_ns } => (silent_ns, 0, 0, 0),
+        What::Stall { last_nonce, last_ns, deaf, .. } => (last_nonce, last_ns, deaf.into(), 0),
+        What::Recovered { silent_ns, .. } => (silent_ns, 0, 0, 0),
         What::Exit { cause, last_status } => {
             let number = match cause {
                 ExitCause::Unknown => 0,
@@ -96,9 +96,9 @@ fn read(words: &[u64]) -> Option<Event> {
         _ => return None,
     };
     let what = match kind {
-        1 => What::Beat { status: status(a)?, payload: b, nonce: c, missed: d },
-        2 => What::Stall { last_nonce: a, last_ns: b, deaf: c != 0 },
-        3 => What::Recovered { silent_ns: a },
+        1 => What::Beat { status: status(a)?, payload: b, nonce: c, missed: d, count: 1 },
+        2 => What::Stall { last_nonce: a, last_ns: b, deaf: c != 0, late: None },
+        3 => What::Recovered { silent_ns: a, promise: Promise::Beat },
         4 => What::Exit { cause: cause(b, c)?, last_status: status(a)? },
         5 => What::Decode(decode_error(a, b, c)?),
         6 => What::AuthFailure { claimed_pid: halves(a).0, true_pid: halves(b).0 },
@@ -107,7 +107,7 @@ fn read(words: &[u64]) -> Option<Event> {
         _ => return None,
     };
     let about = origin.map(|origin| About { agent, pid, claimed_pid, origin });
-    Some(Event { observer_ns, about, what })
+    Some(Event { observer_ns, about, task: None, what })
 }
 
 fn status(word: u64) -> Option<Status> {

@@ -220,14 +220,16 @@ fn of_agent(
     what: What,
 ) -> PyResult<Py<PyAny>> {
     match what {
-        What::Beat { status, payload, nonce, missed } => {
+        What::Beat { status, payload, nonce, missed, .. } => {
             let status = values.status(py, status);
             finish(py, base.add_subclass(Beat { status, payload, nonce, missed }))
         }
-        What::Stall { last_nonce, last_ns, deaf } => {
+        What::Stall { last_nonce, last_ns, deaf, .. } => {
             finish(py, base.add_subclass(Stall { last_nonce, last_ns, deaf }))
         }
-        What::Recovered { silent_ns } => finish(py, base.add_subclass(Recovered { silent_ns })),
+        What::Recovered { silent_ns, .. } => {
+            finish(py, base.add_subclass(Recovered { silent_ns }))
+        }
         What::Exit { cause, last_status } => {
             let (code, signal) = match cause {
                 ExitCause::Unknown => (None, None),

@@ -11,10 +11,10 @@ use std::fs;
 use serde_json::{Map, Value, json};
 use varta::internal::{ERRNO_OF_KIND, LONGEST_SOCKET_NAME};
 use varta::secure::{MASTER_BYTES, SHARED_BYTES};
-use varta::{DecodeError, DropReason, Status};
+use varta::{DecodeError, DropReason, Promise, Rule, Status};
 use varta_observer::judge::MOST_AGENTS;
 use varta_observer::{
-    About, AgentInfo, DEFAULT_CAPACITY, DEFAULT_THRESHOLD, ExitCause, Origin, What,
+    About, AgentInfo, DEFAULT_CAPACITY, DEFAULT_THRESHOLD, Ending, ExitCause, Origin, What,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tables.json");
@@ -41,6 +41,9 @@ fn tables() -> Map<String, Value> {
         "decode_errors": numbered(decode_errors().map(|it| (it.code(), it.name()))),
         "event_fields": ["observer_ns"],
         "about_fields": fields(&about()),
+        "promises": numbered(Promise::ALL.map(|it| (it as u8, it.name())).into_iter()),
+        "rules": numbered(Rule::ALL.map(|it| (it as u8, it.name())).into_iter()),
+        "endings": numbered(Ending::ALL.map(|it| (it as u8, it.name())).into_iter()),
         "kinds": kinds().map(kind),
         "counters": counters(),
         "agent_fields": fields(&AgentInfo::NOBODY),
@@ -119,16 +122,19 @@ fn decode_errors() -> impl Iterator<Item = DecodeError> {
     .into_iter()
 }
 
-fn kinds() -> [What; 8] {
+fn kinds() -> [What; 11] {
     [
-        What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0 },
-        What::Stall { last_nonce: 0, last_ns: 0, deaf: false },
-        What::Recovered { silent_ns: 0 },
+        What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0, count: 1 },
+        What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: None },
+        What::Recovered { silent_ns: 0, promise: Promise::Beat },
         What::Exit { cause: ExitCause::Unknown, last_status: Status::Ok },
         What::Decode(DecodeError::BadMagic),
         What::AuthFailure { claimed_pid: 0, true_pid: 0 },
         What::Io { errno: 0 },
         What::Paused { ns: 0 },
+        What::Task { threshold_ns: 0 },
+        What::Ended { how: Ending::Closed },
+        What::Violation { rule: Rule::TooLate, count: 0, from: 0, to: 0, by: 0 },
     ]
 }
 
@@ -136,33 +142,41 @@ fn kinds() -> [What; 8] {
 /// and Node have those of the stories; Node writes them in camel case.
 fn kind(what: What) -> Value {
     // The name of the field in Rust, in a story, in varta_event and in the daemon's JSON.
-    type Names = (&'static str, &'static [&'static str], &'static [&'static str], &'static str);
+    type List = &'static [&'static str];
+    type Names = (&'static str, List, List, List);
+    const LATE: List = &["promise", "due_ns", "checkpoint"];
     let (about_agent, names): (bool, &[Names]) = match what {
         What::Beat { .. } => (
             true,
             &[
-                ("status", &["status"], &["status"], "status"),
-                ("payload", &["payload"], &["payload"], "payload"),
-                ("nonce", &["nonce"], &["nonce"], "nonce"),
-                ("missed", &["missed"], &["missed"], "missed"),
+                ("status", &["status"], &["status"], &["status"]),
+                ("payload", &["payload"], &["payload"], &["payload"]),
+                ("nonce", &["nonce"], &["nonce"], &["nonce"]),
+                ("missed", &["missed"], &["missed"], &["missed"]),
+                ("count", &[], &["count"], &["count"]),
             ],
         ),
         What::Stall { .. } => (
             true,
             &[
-                ("last_nonce", &["last_nonce"], &["nonce"], "last_nonce"),
-                ("last_ns", &["last_ns"], &["last_ns"], "last_ns"),
-                ("deaf", &["deaf"], &["decode_error"], "deaf"),
+                ("last_nonce", &["last_nonce"], &["nonce"], &["last_nonce"]),
+                ("last_ns", &["last_ns"], &["last_ns"], &["last_ns"]),
+                ("deaf", &["deaf"], &["decode_error"], &["deaf"]),
+                ("late", &[], LATE, LATE),
             ],
         ),
-        What::Recovered { .. } => {
-            (true, &[("silent_ns", &["silent_ns"], &["duration_ns"], "silent_ns")])
-        }
+        What::Recovered { .. } => (
+            true,
+            &[
+                ("silent_ns", &["silent_ns"], &["duration_ns"], &["silent_ns"]),
+                ("promise", &[], &["promise"], &["promise"]),
+            ],
+        ),
         What::Exit { .. } => (
             true,
             &[
-                ("cause", &["code", "signal"], &["exit_cause", "code"], ""),
-                ("last_status", &["last_status"], &["status"], "last_status"),
+                ("cause", &["code", "signal"], &["exit_cause", "code"], &["code", "signal"]),
+                ("last_status", &["last_status"], &["status"], &["last_status"]),
             ],
         ),
         What::Decode(_) => (
@@ -171,18 +185,32 @@ fn kind(what: What) -> Value {
                 "error",
                 &["error"],
                 &["decode_error", "found", "expected", "nonce", "status"],
-                "error",
+                &["error"],
             )],
         ),
         What::AuthFailure { .. } => (
             false,
             &[
-                ("claimed_pid", &["claimed_pid"], &["claimed_pid"], "claimed_pid"),
-                ("true_pid", &["true_pid"], &["pid"], "true_pid"),
+                ("claimed_pid", &["claimed_pid"], &["claimed_pid"], &["claimed_pid"]),
+                ("true_pid", &["true_pid"], &["pid"], &["true_pid"]),
             ],
         ),
-        What::Io { .. } => (false, &[("errno", &["errno"], &["code"], "errno")]),
-        What::Paused { .. } => (false, &[("ns", &["ns"], &["duration_ns"], "paused_ns")]),
+        What::Io { .. } => (false, &[("errno", &["errno"], &["code"], &["errno"])]),
+        What::Paused { .. } => (false, &[("ns", &["ns"], &["duration_ns"], &["paused_ns"])]),
+        What::Task { .. } => {
+            (true, &[("threshold_ns", &[], &["duration_ns"], &["threshold_ns"])])
+        }
+        What::Ended { .. } => (true, &[("how", &[], &["rule"], &["how"])]),
+        What::Violation { .. } => (
+            true,
+            &[
+                ("rule", &[], &["rule"], &["rule"]),
+                ("count", &[], &["count"], &["count"]),
+                ("from", &[], &["from"], &["from"]),
+                ("to", &[], &["checkpoint"], &["to"]),
+                ("by", &[], &["duration_ns"], &["by"]),
+            ],
+        ),
         other => panic!("{other:?} has no line here"),
     };
     // A variant with one unnamed field has the name of that here.
@@ -192,14 +220,13 @@ fn kind(what: What) -> Value {
     };
     assert_eq!(defined, names.iter().map(|(name, ..)| *name).collect::<Vec<_>>(), "{what:?}");
     let names = names.iter().map(|(rust, story, c, daemon)| {
-        // The daemon, too, tells a cause by the name of the one that it is.
-        let daemon = if daemon.is_empty() { story.to_vec() } else { vec![*daemon] };
         json!({ "rust": rust, "story": story, "c": c, "daemon": daemon })
     });
     json!({
         "code": what.code(),
         "name": what.name(),
         "about_agent": about_agent,
+        "about_task": matches!(what, What::Task { .. } | What::Ended { .. } | What::Violation { .. }),
         "fields": names.collect::<Value>(),
     })
 }

@@ -17,6 +17,9 @@ CONSTANTS = {
     "exit_causes": ("VARTA_EXIT_", set()),
     "decode_errors": ("VARTA_DECODE_", set()),
     "kinds": ("VARTA_EVENT_", {"VARTA_EVENT_DEAF"}),
+    "promises": ("VARTA_PROMISE_", set()),
+    "rules": ("VARTA_RULE_", set()),
+    "endings": ("VARTA_ENDED_", set()),
 }
 # In varta_agent_info, two of the fields are flags.
 FLAGS = {"stalled": "VARTA_AGENT_STALLED", "unconfirmed": "VARTA_AGENT_UNCONFIRMED"}

@@ -20,7 +20,7 @@ mod uids;
 
 use std::alloc::{Layout, handle_alloc_error};
 
-use varta::{Frame, v1};
+use varta::{Frame, Promise, v1};
 
 pub use self::environment::{Datagram, Environment, Missing, Namespace, NoEnvironment, Sender};
 use self::keyring::Keyring;
@@ -36,7 +36,7 @@ use self::tracker::{Beat, Flags, Key as AgentKey, Kind, Room, Silence, Tracker};
 pub use self::tracker::{Exits, Slot};
 pub use self::uids::{Flood, UidCounts};
 use crate::counters::Counters;
-use crate::event::{Event, ExitCause, What};
+use crate::event::{About, Event, ExitCause, What};
 pub use crate::memory::OutOfMemory;
 use crate::policy::{Limit, Policy};
 
@@ -266,8 +266,8 @@ impl Judge {
                 Silence::Stall { last_nonce, last_ns, deaf } => {
                     self.counters.stalls += 1;
                     self.counters.stalls_deaf += u64::from(deaf);
-                    let what = What::Stall { last_nonce, last_ns, deaf };
-                    self.events.push(Event { observer_ns: self.now, about: Some(about), what });
+                    let what = What::Stall { last_nonce, last_ns, deaf, late: None };
+                    self.push(Some(about), what);
                     return true;
                 }
                 Silence::Exit => {
@@ -331,11 +331,7 @@ impl Judge {
         let about = self.tracker.about(slot);
         let last_status = self.tracker.status(slot);
         self.counters.exits += 1;
-        self.events.push(Event {
-            observer_ns: self.now,
-            about: Some(about),
-            what: What::Exit { cause, last_status },
-        });
+        self.push(Some(about), What::Exit { cause, last_status });
         self.release(slot, environment);
     }
 
@@ -410,16 +406,15 @@ impl Judge {
             }
         }
         let about = Some(self.tracker.about(slot));
-        let observer_ns = self.now;
         if let Some(silent_ns) = outcome.silent_ns {
             self.counters.recoveries += 1;
-            let what = What::Recovered { silent_ns };
-            self.events.push(Event { observer_ns, about, what });
+            let what = What::Recovered { silent_ns, promise: Promise::Beat };
+            self.push(about, what);
         }
         self.counters.beats += 1;
         let Beat { status, payload, nonce, .. } = *beat;
-        let what = What::Beat { status, payload, nonce, missed: outcome.missed };
-        self.events.push(Event { observer_ns, about, what });
+        let what = What::Beat { status, payload, nonce, missed: outcome.missed, count: 1 };
+        self.push(about, what);
     }
 
     /// Charges this beat to the rate limits, and returns the one that keeps it from becoming
@@ -503,7 +498,13 @@ impl Judge {
     }
 
     fn emit(&mut self, what: What) {
-        self.events.push(Event { observer_ns: self.now, about: None, what });
+        self.push(None, what);
+    }
+
+    /// Emits an event about the observer or about an agent as a whole.
+    #[inline]
+    fn push(&mut self, about: Option<About>, what: What) {
+        self.events.push(Event { observer_ns: self.now, about, task: None, what });
     }
 }
 

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use varta::{NONCE_TERMINAL, Status};
+use varta::{NONCE_TERMINAL, Promise, Status};
 use varta_observer::judge::Exits;
 use varta_observer::{About, Counters, Event, ExitCause, Origin, Rate, What};
 
@@ -168,7 +168,7 @@ impl Naive {
 
     fn emit(&mut self, now: u64, agent: Option<usize>, what: What) {
         let about = agent.map(|at| self.agents[at].about());
-        self.events.push(Event { observer_ns: now, about, what });
+        self.events.push(Event { observer_ns: now, about, task: None, what });
     }
 
     pub(crate) fn receive_local(
@@ -386,11 +386,11 @@ impl Naive {
         }
         if let Some(silent_ns) = recovered {
             self.counters.recoveries += 1;
-            self.emit(now, Some(at), What::Recovered { silent_ns });
+            self.emit(now, Some(at), What::Recovered { silent_ns, promise: Promise::Beat });
         }
         self.counters.beats += 1;
         let (status, nonce) = (frame.status, frame.nonce);
-        self.emit(now, Some(at), What::Beat { status, payload: 0, nonce, missed });
+        self.emit(now, Some(at), What::Beat { status, payload: 0, nonce, missed, count: 1 });
     }
 
     pub(crate) fn next_deadline(&self) -> Option<u64> {
@@ -461,7 +461,7 @@ impl Naive {
             self.counters.stalls += 1;
             self.counters.stalls_deaf += u64::from(deaf);
             let (last_nonce, last_ns) = (agent.nonce.unwrap_or(0), agent.last);
-            self.emit(horizon, Some(at), What::Stall { last_nonce, last_ns, deaf });
+            self.emit(horizon, Some(at), What::Stall { last_nonce, last_ns, deaf, late: None });
             return true;
         }
     }

@@ -18,20 +18,31 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
         put("origin", about.origin.name().into());
         put("program", name.to_string().into());
     }
+    if let Some(task) = &event.task {
+        put("task", task.number.into());
+        put("task_name", task.name.as_str().into());
+    }
     match &event.what {
-        What::Beat { status, payload, nonce, missed } => {
+        What::Beat { status, payload, nonce, missed, count } => {
             put("status", status.name().into());
             put("payload", (*payload).into());
             put("nonce", (*nonce).into());
             put("missed", (*missed).into());
+            put("count", (*count).into());
         }
-        What::Stall { last_nonce, last_ns, deaf } => {
+        What::Stall { last_nonce, last_ns, deaf, late } => {
             put("last_nonce", (*last_nonce).into());
             put("last_ns", (*last_ns).into());
             put("deaf", (*deaf).into());
+            if let Some(late) = late {
+                put("promise", late.promise.name().into());
+                put("due_ns", late.due_ns.into());
+                put("checkpoint", late.checkpoint.into());
+            }
         }
-        What::Recovered { silent_ns } => {
+        What::Recovered { silent_ns, promise } => {
             put("silent_ns", (*silent_ns).into());
+            put("promise", promise.name().into());
         }
         What::Exit { cause, last_status } => {
             put("last_status", last_status.name().into());
@@ -53,6 +64,19 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
         }
         What::Paused { ns } => {
             put("paused_ns", (*ns).into());
+        }
+        What::Task { threshold_ns } => {
+            put("threshold_ns", (*threshold_ns).into());
+        }
+        What::Ended { how } => {
+            put("how", how.name().into());
+        }
+        What::Violation { rule, count, from, to, by } => {
+            put("rule", rule.name().into());
+            put("count", (*count).into());
+            put("from", (*from).into());
+            put("to", (*to).into());
+            put("by", (*by).into());
         }
         _ => {}
     }
@@ -126,16 +150,19 @@ fn line(fields: Map<String, Value>, text: &mut String) {
 mod tests {
     use std::collections::BTreeSet;
 
-    use varta::{DecodeError, Status};
-    use varta_observer::{About, Origin};
+    use varta::{DecodeError, Promise, Rule, Status};
+    use varta_observer::{About, Ending, Late, Origin};
 
     use super::*;
+
+    const LATE: Late = Late { promise: Promise::Beat, due_ns: 0, checkpoint: 0 };
 
     /// The keys of the line of an event.
     fn keys(what: What, about_agent: bool) -> BTreeSet<String> {
         let about = About { agent: 1, pid: 2, claimed_pid: 2, origin: Origin::Network };
         let mut text = String::new();
-        let said = Event { observer_ns: 0, about: about_agent.then_some(about), what };
+        let said =
+            Event { observer_ns: 0, about: about_agent.then_some(about), task: None, what };
         event(&said, ProgramName::from_bytes(b"name"), &mut text);
         let fields: Map<String, Value> = serde_json::from_str(&text).unwrap();
         assert_eq!(fields["event"], what.name());
@@ -152,9 +179,9 @@ mod tests {
             serde_json::from_str(include_str!("../../../conformance/tables.json")).unwrap();
         let last_status = Status::Ok;
         for whats in [
-            &[What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0 }][..],
-            &[What::Stall { last_nonce: 0, last_ns: 0, deaf: false }],
-            &[What::Recovered { silent_ns: 0 }],
+            &[What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0, count: 1 }][..],
+            &[What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: Some(LATE) }],
+            &[What::Recovered { silent_ns: 0, promise: Promise::Beat }],
             &[
                 What::Exit { cause: ExitCause::Code(0), last_status },
                 What::Exit { cause: ExitCause::Signal(0), last_status },
@@ -163,6 +190,9 @@ mod tests {
             &[What::AuthFailure { claimed_pid: 0, true_pid: 0 }],
             &[What::Io { errno: 0 }],
             &[What::Paused { ns: 0 }],
+            &[What::Task { threshold_ns: 0 }],
+            &[What::Ended { how: Ending::Closed }],
+            &[What::Violation { rule: Rule::TooLate, count: 1, from: 0, to: 0, by: 0 }],
         ] {
             let name = whats[0].name();
             let kind = tables["kinds"].as_array().unwrap();

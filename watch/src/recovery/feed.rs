@@ -63,7 +63,8 @@ pub(crate) fn start(
 impl Feed {
     /// Sends an event to the recovery thread. `stats` are those of its agent.
     pub(crate) fn forward(&mut self, event: &Event, stats: &AgentStats, observer: &Observer) {
-        let Some(about) = event.about.filter(|_| self.planned) else { return };
+        let wanted = self.planned && event.task.is_none();
+        let Some(about) = event.about.filter(|_| wanted) else { return };
         let at_ns = event.observer_ns;
         let message = match event.what {
             What::Stall { .. } => stalled(about, stats, observer, at_ns, false),
@@ -193,16 +194,16 @@ mod tests {
         let about = About { agent: 1, pid: 7, claimed_pid: 7, origin: Origin::KernelAttested };
         let mut table = StatsTable::new(0);
         let mut deaf_after = |what, cause| {
-            table.note(&Event { observer_ns: 0, about: Some(about), what });
+            table.note(&Event { observer_ns: 0, about: Some(about), task: None, what });
             let stats = table.get(1).copied().unwrap_or(AgentStats::EMPTY);
             subject(about, &stats, cause, 0).deaf
         };
-        let stall = |deaf| What::Stall { last_nonce: 1, last_ns: 0, deaf };
+        let stall = |deaf| What::Stall { last_nonce: 1, last_ns: 0, deaf, late: None };
         assert!(!deaf_after(stall(false), Cause::Stall));
         assert!(deaf_after(stall(true), Cause::Stall));
         let exit = Cause::Exit(ExitCause::Code(1));
         assert!(!deaf_after(stall(true), exit));
-        let what = What::Beat { status: Status::Ok, payload: 0, nonce: 2, missed: 0 };
+        let what = What::Beat { status: Status::Ok, payload: 0, nonce: 2, missed: 0, count: 1 };
         deaf_after(what, Cause::Stall);
         assert!(!deaf_after(stall(false), Cause::Stall));
     }

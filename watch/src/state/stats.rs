@@ -143,10 +143,10 @@ impl StatsTable {
     /// Adds an event. If it is an exit, returns the final statistics of its agent.
     pub(crate) fn note(&mut self, event: &Event) -> Option<AgentStats> {
         self.io_errors += u64::from(matches!(event.what, What::Io { .. }));
-        let about = event.about.as_ref()?;
+        let about = event.about.as_ref().filter(|_| event.task.is_none())?;
         let stats = self.agents.entry(about.agent).or_insert(AgentStats::EMPTY);
         match event.what {
-            What::Beat { status, payload, missed, nonce } => {
+            What::Beat { status, payload, missed, nonce, .. } => {
                 if stats.beats == 0 {
                     (stats.pid, stats.claimed_pid) = (about.pid, about.claimed_pid);
                 } else {

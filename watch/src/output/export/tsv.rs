@@ -22,7 +22,7 @@ pub(super) fn entry(entry: &Entry, text: &mut String) -> u64 {
         What::Stall { last_nonce, .. } => {
             writeln!(text, "{at}\tstall\t{pid}\t{last_nonce}\tstall\t-")
         }
-        What::Recovered { silent_ns } => {
+        What::Recovered { silent_ns, .. } => {
             writeln!(text, "{at}\trecovered\t{pid}\t-\t-\t{silent_ns}")
         }
         What::Exit { cause, last_status } => {

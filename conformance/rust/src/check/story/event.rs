@@ -1,6 +1,7 @@
 //! Converts an event to the form that stories use.
 
 use serde_json::{Map, Value, json};
+use varta::Promise;
 use varta_observer::{Event, ExitCause, What};
 
 pub(super) fn to_json(step: usize, event: &Event) -> Value {
@@ -29,19 +30,21 @@ pub(super) fn to_json(step: usize, event: &Event) -> Value {
 
 fn what(what: &What) -> Value {
     match what {
-        What::Beat { status, payload, nonce, missed } => json!({
+        What::Beat { status, payload, nonce, missed, count: 1 } => json!({
             "status": status.to_string(),
             "payload": payload,
             "nonce": nonce,
             "missed": missed,
         }),
-        What::Stall { last_nonce, last_ns, deaf: false } => {
+        What::Stall { last_nonce, last_ns, deaf: false, late: None } => {
             json!({ "last_nonce": last_nonce, "last_ns": last_ns })
         }
-        What::Stall { last_nonce, last_ns, deaf: true } => {
+        What::Stall { last_nonce, last_ns, deaf: true, late: None } => {
             json!({ "last_nonce": last_nonce, "last_ns": last_ns, "deaf": true })
         }
-        What::Recovered { silent_ns } => json!({ "silent_ns": silent_ns }),
+        What::Recovered { silent_ns, promise: Promise::Beat } => {
+            json!({ "silent_ns": silent_ns })
+        }
         What::Exit { cause, last_status } => {
             let last_status = last_status.to_string();
             match cause {

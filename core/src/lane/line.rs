@@ -1,0 +1,118 @@
+//! Writing and reading a hot line while both sides use it at the same time.
+//!
+//! A line is a double buffer. Word 0 is a sequence number, and words 1 to 3 and 4 to 6 are two
+//! copies of what the line holds. When the sequence is n, the copy n mod 2 is complete. A
+//! writer fills the other copy and then increases the sequence, so a writer that is killed at
+//! any moment leaves the last complete copy readable. Word 7 belongs to no copy; it may be one
+//! write newer than the copy that is read with it.
+
+use std::sync::atomic::{Ordering, fence};
+
+use super::layout::{Hot, Line};
+
+/// How often a reader tries to read a line that is being written.
+const TRIES: u32 = 64;
+
+/// Writes a line. `sequence` is the one of the last write, which the writer remembers, because
+/// it must not trust what is in shared memory; the next one is returned. Only one thread may
+/// write a line at a time.
+#[inline]
+#[must_use]
+pub fn write(line: &Line, sequence: u64, hot: &Hot) -> u64 {
+    let next = sequence.wrapping_add(1).max(1);
+    let [number, a1, a2, a3, b1, b2, b3, last] = line;
+    let (at, until, info) = if next % 2 == 0 { (a1, a2, a3) } else { (b1, b2, b3) };
+    // A reader that finds a word of this copy must not find a sequence for which it was
+    // complete before.
+    fence(Ordering::Release);
+    at.store(hot.at, Ordering::Relaxed);
+    until.store(hot.until, Ordering::Relaxed);
+    info.store(hot.info, Ordering::Relaxed);
+    last.store(hot.last, Ordering::Relaxed);
+    number.store(next, Ordering::Release);
+    next
+}
+
+/// Reads a line: its sequence, and what it holds. `None` if it was never written, or if it was
+/// overwritten during each of 64 tries; then the values that were read before still apply.
+#[inline]
+#[must_use]
+pub fn read(line: &Line) -> Option<(u64, Hot)> {
+    let [number, a1, a2, a3, b1, b2, b3, last] = line;
+    let mut sequence = number.load(Ordering::Acquire);
+    for _ in 0..TRIES {
+        if sequence == 0 {
+            return None;
+        }
+        let (at, until, info) = if sequence % 2 == 0 { (a1, a2, a3) } else { (b1, b2, b3) };
+        let hot = Hot {
+            at: at.load(Ordering::Relaxed),
+            until: until.load(Ordering::Relaxed),
+            info: info.load(Ordering::Relaxed),
+            last: last.load(Ordering::Relaxed),
+        };
+        // The words must have been read before the sequence is read again.
+        fence(Ordering::Acquire);
+        let again = number.load(Ordering::Acquire);
+        if again == sequence {
+            return Some((sequence, hot));
+        }
+        sequence = again;
+    }
+    None
+}
+
+/// The sequence of a line, to see whether it has changed.
+#[inline]
+#[must_use]
+pub fn sequence(line: &Line) -> u64 {
+    line[0].load(Ordering::Acquire)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicU64};
+
+    use super::*;
+
+    const HOT: Hot = Hot { at: 1, until: 2, info: 3, last: 4 };
+
+    fn line() -> Line {
+        [const { AtomicU64::new(0) }; 8]
+    }
+
+    #[test]
+    fn a_line_is_read_as_it_was_written_last() {
+        let line = line();
+        assert_eq!(read(&line), None);
+        let mut sequence = 0;
+        for at in 1..5 {
+            sequence = write(&line, sequence, &Hot { at, ..HOT });
+            assert_eq!(read(&line), Some((at, Hot { at, ..HOT })));
+        }
+        assert_eq!(super::sequence(&line), 4);
+    }
+
+    #[test]
+    fn a_reader_never_sees_parts_of_two_writes() {
+        let line = line();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                let mut sequence = 0;
+                for n in 1..200_000 {
+                    let hot = Hot { at: n, until: n ^ 0x55, info: !n, last: n };
+                    sequence = write(&line, sequence, &hot);
+                }
+                done.store(true, Ordering::Release);
+            });
+            while !done.load(Ordering::Acquire) {
+                if let Some((sequence, hot)) = read(&line) {
+                    let n = hot.at;
+                    assert_eq!((sequence, hot.until, hot.info), (n, n ^ 0x55, !n));
+                    assert!(hot.last == n || hot.last == n + 1, "{} after {n}", hot.last);
+                }
+            }
+        });
+    }
+}

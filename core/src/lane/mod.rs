@@ -1,0 +1,10 @@
+//! The lane: beats through memory that an agent shares with its observer.
+//!
+//! The observer gives each process a page. The agent writes its beats into lines of that page,
+//! and the observer reads the lines when it needs to, so a beat makes no system call.
+//! [`layout`] describes the page, [`line`] how a line is written and read while both sides use
+//! it at the same time, and [`message`] how a page is handed over.
+
+pub mod layout;
+pub mod line;
+pub mod message;
