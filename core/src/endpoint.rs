@@ -29,6 +29,7 @@ pub const LONGEST_NAME: usize = 107;
 /// for text in [
 ///     "/run/varta.sock",
 ///     "@varta",
+///     "/run/varta.sock?lane=off",
 ///     "udp://127.0.0.1:9000",
 ///     "udp://[::1]:9000",
 ///     "udp+secure://10.0.0.5:9443?key-file=/etc/varta/key",
@@ -44,6 +45,9 @@ pub enum Endpoint {
     Path(PathBuf),
     /// A Unix datagram socket in Linux's abstract namespace, named without the `@`.
     Abstract(Vec<u8>),
+    /// A Unix datagram socket to which beats go as datagrams only, never through memory that
+    /// is shared with the observer: `?lane=off`.
+    DatagramsOnly(UnixSocket),
     /// Plain UDP.
     Udp(SocketAddr),
     /// Sealed UDP.
@@ -53,6 +57,22 @@ pub enum Endpoint {
         /// The file that holds the key.
         key: KeyFile,
     },
+}
+
+/// A Unix socket.
+///
+/// ```
+/// use varta::{Endpoint, UnixSocket};
+///
+/// let endpoint = "@varta?lane=off".parse();
+/// assert_eq!(endpoint, Ok(Endpoint::DatagramsOnly(UnixSocket::Abstract(b"varta".to_vec()))));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum UnixSocket {
+    /// In the file system.
+    Path(PathBuf),
+    /// In Linux's abstract namespace, named without the `@`.
+    Abstract(Vec<u8>),
 }
 
 /// Which key a file holds.
@@ -108,11 +128,25 @@ impl Endpoint {
         })
     }
 
+    /// The Unix socket, if it is one.
+    pub(crate) fn unix_socket(&self) -> Option<UnixSocket> {
+        match self {
+            Self::Path(path) => Some(UnixSocket::Path(path.clone())),
+            Self::Abstract(name) => Some(UnixSocket::Abstract(name.clone())),
+            Self::DatagramsOnly(socket) => Some(socket.clone()),
+            Self::Udp(_) | Self::SecureUdp { .. } => None,
+        }
+    }
+
     /// The name under which the beats of a process to this endpoint are counted.
     pub(crate) fn counted_as(&self) -> OsString {
         match self {
-            Self::Path(path) => resolve(path).into_os_string(),
-            Self::Abstract(_) => self.to_os_string(),
+            Self::Path(path) | Self::DatagramsOnly(UnixSocket::Path(path)) => {
+                resolve(path).into_os_string()
+            }
+            Self::Abstract(name) | Self::DatagramsOnly(UnixSocket::Abstract(name)) => {
+                abstract_text(name)
+            }
             // An observer keeps one nonce per process, whether its beats are sealed or not;
             // and an IPv4-mapped IPv6 address is the same as the IPv4 address.
             Self::Udp(address) | Self::SecureUdp { address, .. } => {
@@ -126,10 +160,14 @@ impl Endpoint {
 
     fn to_os_string(&self) -> OsString {
         match self {
-            Self::Path(path) => path.clone().into_os_string(),
-            Self::Abstract(name) => {
-                let mut text = OsString::from("@");
-                text.push(OsStr::from_bytes(name));
+            Self::Path(path) => with_lane_on(path.clone().into_os_string()),
+            Self::Abstract(name) => with_lane_on(abstract_text(name)),
+            Self::DatagramsOnly(socket) => {
+                let mut text = match socket {
+                    UnixSocket::Path(path) => path.clone().into_os_string(),
+                    UnixSocket::Abstract(name) => abstract_text(name),
+                };
+                text.push("?lane=off");
                 text
             }
             Self::Udp(address) => format!("udp://{address}").into(),
@@ -144,6 +182,20 @@ impl Endpoint {
             }
         }
     }
+}
+
+fn abstract_text(name: &[u8]) -> OsString {
+    let mut text = OsString::from("@");
+    text.push(OsStr::from_bytes(name));
+    text
+}
+
+/// The name of a socket, with a parameter if its own end could be mistaken for one.
+fn with_lane_on(mut text: OsString) -> OsString {
+    if parameters_at(text.as_bytes()).is_some() {
+        text.push("?lane=on");
+    }
+    text
 }
 
 impl FromStr for Endpoint {
@@ -200,10 +252,10 @@ fn parse(text: &OsStr) -> Result<Endpoint, Problem> {
         return Err("it is empty".into());
     }
     if let Some(name) = bytes.strip_prefix(b"@") {
-        return abstract_name(name);
+        return with_lane(name, abstract_name);
     }
     match split_scheme(bytes) {
-        Some((b"unix", path)) if path.starts_with(b"/") => path_of(path),
+        Some((b"unix", path)) if path.starts_with(b"/") => with_lane(path, path_of),
         Some((b"unix", _)) => Err("the path after unix:// must begin with /".into()),
         Some((b"udp", rest)) => match rest.iter().position(|byte| *byte == b'?') {
             Some(_) => Err("udp:// takes no parameters; for a key use udp+secure://".into()),
@@ -218,8 +270,62 @@ fn parse(text: &OsStr) -> Result<Endpoint, Problem> {
         None if has_colon_before_slash(bytes) => {
             Err("it has no scheme; put udp:// before an address, or ./ before a path".into())
         }
-        None => path_of(bytes),
+        None => with_lane(bytes, path_of),
     }
+}
+
+/// Reads the name of a Unix socket, and the parameters after it.
+fn with_lane(
+    text: &[u8],
+    socket: impl FnOnce(&[u8]) -> Result<UnixSocket, Problem>,
+) -> Result<Endpoint, Problem> {
+    let (name, uses_lane) = match parameters_at(text) {
+        Some(at) => {
+            let (name, parameters) = text.split_at(at);
+            (name, uses_lane(parameters.get(1..).unwrap_or_default())?)
+        }
+        None => (text, true),
+    };
+    Ok(match (socket(name)?, uses_lane) {
+        (UnixSocket::Path(path), true) => Endpoint::Path(path),
+        (UnixSocket::Abstract(name), true) => Endpoint::Abstract(name),
+        (socket, false) => Endpoint::DatagramsOnly(socket),
+    })
+}
+
+/// Where the parameters of a Unix socket begin: at the last question mark, if a name and `=`
+/// follow it. Any other question mark belongs to the socket's own name.
+fn parameters_at(text: &[u8]) -> Option<usize> {
+    let at = text.iter().rposition(|byte| *byte == b'?')?;
+    let mut parts = text.get(at + 1..)?.splitn(2, |byte| *byte == b'=');
+    let name = parts.next()?;
+    let is_word =
+        !name.is_empty() && name.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'-'));
+    (is_word && (parts.next().is_some() || name == b"lane")).then_some(at)
+}
+
+fn uses_lane(parameters: &[u8]) -> Result<bool, Problem> {
+    let mut uses_lane = None;
+    for parameter in parameters.split(|byte| *byte == b'&') {
+        let at = parameter.iter().position(|byte| *byte == b'=').unwrap_or(parameter.len());
+        let (name, value) = parameter.split_at(at);
+        if name != b"lane" {
+            let name = String::from_utf8_lossy(name);
+            return Err(format!("unknown parameter {name:?}; use lane").into());
+        }
+        let value = match value.get(1..).unwrap_or_default() {
+            b"on" => true,
+            b"off" => false,
+            other => {
+                let value = String::from_utf8_lossy(other);
+                return Err(format!("lane is {value:?}; use lane=on or lane=off").into());
+            }
+        };
+        if uses_lane.replace(value).is_some() {
+            return Err("it has more than one lane; give at most one".into());
+        }
+    }
+    Ok(uses_lane.unwrap_or(true))
 }
 
 fn split_scheme(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -234,22 +340,25 @@ fn has_colon_before_slash(bytes: &[u8]) -> bool {
     bytes.iter().find(|byte| matches!(byte, b':' | b'/')) == Some(&b':')
 }
 
-fn abstract_name(name: &[u8]) -> Result<Endpoint, Problem> {
+fn abstract_name(name: &[u8]) -> Result<UnixSocket, Problem> {
     match name {
         [] => Err("the name after @ is empty".into()),
         _ if name.len() > LONGEST_NAME => Err(too_long("name", name.len())),
-        _ => Ok(Endpoint::Abstract(name.to_vec())),
+        _ => Ok(UnixSocket::Abstract(name.to_vec())),
     }
 }
 
-fn path_of(path: &[u8]) -> Result<Endpoint, Problem> {
+fn path_of(path: &[u8]) -> Result<UnixSocket, Problem> {
+    if path.is_empty() {
+        return Err("the path before the parameters is empty".into());
+    }
     if path.contains(&0) {
         return Err("the path contains a NUL byte".into());
     }
     if path.len() > LONGEST_NAME {
         return Err(too_long("path", path.len()));
     }
-    Ok(Endpoint::Path(Path::new(OsStr::from_bytes(path)).to_owned()))
+    Ok(UnixSocket::Path(Path::new(OsStr::from_bytes(path)).to_owned()))
 }
 
 fn too_long(what: &str, length: usize) -> Problem {

@@ -118,7 +118,7 @@ impl LastWords {
     /// As [`open`](Self::open).
     pub fn open_at(endpoint: &Endpoint) -> io::Result<Self> {
         let open = || match endpoint {
-            Endpoint::Path(_) | Endpoint::Abstract(_) => {
+            Endpoint::Path(_) | Endpoint::Abstract(_) | Endpoint::DatagramsOnly(_) => {
                 Self::plain(Peer::Uds(uds::address(endpoint)?))
             }
             #[cfg(feature = "udp")]

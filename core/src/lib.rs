@@ -78,7 +78,9 @@ pub use status::{Status, UnknownStatus};
 #[cfg(all(unix, not(bare)))]
 pub use agent::{Options, Varta};
 #[cfg(all(unix, not(bare)))]
-pub use endpoint::{DEFAULT_ENDPOINT, ENDPOINT_VARIABLE, Endpoint, EndpointError, KeyFile};
+pub use endpoint::{
+    DEFAULT_ENDPOINT, ENDPOINT_VARIABLE, Endpoint, EndpointError, KeyFile, UnixSocket,
+};
 #[cfg(all(unix, not(bare), feature = "panic-handler"))]
 pub use last_words::LastWords;
 #[cfg(all(unix, not(bare)))]

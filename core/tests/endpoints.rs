@@ -16,7 +16,7 @@ use std::path::Path;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use varta::{Endpoint, KeyFile, Varta};
+use varta::{Endpoint, KeyFile, UnixSocket, Varta};
 
 // ------------------------------------------------------------------------ properties
 
@@ -34,7 +34,18 @@ fn path() -> impl Strategy<Value = String> {
         Just("/run/a://b".to_owned()),
         Just("a/udp://b".to_owned()),
         Just("./@name".to_owned()),
+        Just("/run/a?lane=off".to_owned()),
+        Just("/run/a?lane".to_owned()),
+        Just("/run/a?lane=on?b=c".to_owned()),
         Just("./udp://127.0.0.1:9000".to_owned()),
+    ]
+    .prop_filter_map("too long", short)
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        9 => "(?s).{1,40}",
+        1 => Just("name?lane=off".to_owned()),
     ]
     .prop_filter_map("too long", short)
 }
@@ -59,9 +70,9 @@ fn key_file() -> impl Strategy<Value = KeyFile> {
 fn endpoint() -> impl Strategy<Value = Endpoint> {
     prop_oneof![
         path().prop_map(|path| Endpoint::Path(path.into())),
-        "(?s).{1,40}"
-            .prop_filter_map("too long", short)
-            .prop_map(|name| Endpoint::Abstract(name.into())),
+        name().prop_map(|name| Endpoint::Abstract(name.into())),
+        path().prop_map(|path| Endpoint::DatagramsOnly(UnixSocket::Path(path.into()))),
+        name().prop_map(|name| Endpoint::DatagramsOnly(UnixSocket::Abstract(name.into()))),
         address().prop_map(Endpoint::Udp),
         (address(), key_file()).prop_map(|(address, key)| Endpoint::SecureUdp { address, key }),
     ]
@@ -72,7 +83,7 @@ fn near_miss() -> impl Strategy<Value = Vec<u8>> {
     let part = prop_oneof![
         4 => proptest::sample::select(vec![
             "udp", "udp+secure", "unix", "://", ":", "/", "//", "@", "[", "]", "%", "?", "&",
-            "=", "+", "-", ".", " ", "\0", "key-file=", "master-key-file=", "127.0.0.1", "::1",
+            "=", "+", "-", ".", " ", "\0", "key-file=", "master-key-file=", "lane", "on", "off", "127.0.0.1", "::1",
             "fe80::1", "[::1]", "localhost", "9000", "0", "65535", "65536", "/run/varta.sock",
         ])
         .prop_map(|part| part.as_bytes().to_vec()),
@@ -166,6 +177,7 @@ fn each_part_is_parsed_verbatim() {
     let v4 = |port| SocketAddr::from(([10, 0, 0, 5], port));
     let v6 = |scope| SocketAddrV6::new("fe80::1".parse().unwrap(), 9000, 0, scope);
     let shared = |path: &str| KeyFile::Shared(path.into());
+    let without_lane = Endpoint::DatagramsOnly;
     for (text, wanted) in [
         ("/run/varta.sock", Endpoint::Path("/run/varta.sock".into())),
         ("unix:///run/varta.sock", Endpoint::Path("/run/varta.sock".into())),
@@ -173,6 +185,13 @@ fn each_part_is_parsed_verbatim() {
         ("./a:b", Endpoint::Path("./a:b".into())),
         ("/a:b?c&d@e", Endpoint::Path("/a:b?c&d@e".into())),
         ("unix:///a://b", Endpoint::Path("/a://b".into())),
+        ("/a?lane=on", Endpoint::Path("/a".into())),
+        ("/a?lane=off", without_lane(UnixSocket::Path("/a".into()))),
+        ("unix:///a?lane=off", without_lane(UnixSocket::Path("/a".into()))),
+        ("a?b?lane=off", without_lane(UnixSocket::Path("a?b".into()))),
+        ("/a?b=c?lane=off", without_lane(UnixSocket::Path("/a?b=c".into()))),
+        ("@varta?lane=off", without_lane(UnixSocket::Abstract(b"varta".to_vec()))),
+        ("@varta?lane=on", Endpoint::Abstract(b"varta".to_vec())),
         ("@varta", Endpoint::Abstract(b"varta".to_vec())),
         ("@/run/varta.sock", Endpoint::Abstract(b"/run/varta.sock".to_vec())),
         ("@@", Endpoint::Abstract(b"@".to_vec())),
@@ -243,6 +262,16 @@ fn an_error_names_the_part_that_is_wrong() {
         ("unix://relative", ABSOLUTE),
         ("unix://./relative", ABSOLUTE),
         ("unix://@name", ABSOLUTE),
+        // The lane.
+        ("?lane=off", "the path before the parameters is empty"),
+        ("@?lane=off", "the name after @ is empty"),
+        ("/a?lane", "lane is \"\"; use lane=on or lane=off"),
+        ("/a?lane=", "lane is \"\"; use lane=on or lane=off"),
+        ("@a?lane=no", "lane is \"no\"; use lane=on or lane=off"),
+        ("unix:///a?lane=off&lane=off", "it has more than one lane; give at most one"),
+        ("/a?lan=off", "unknown parameter \"lan\"; use lane"),
+        ("/a?lane=off&key-file=b", "unknown parameter \"key-file\"; use lane"),
+        (&format!("{}?lane=off", path_of(108)), &long("path")),
         // Schemes.
         ("http://127.0.0.1:9000", &scheme("http")),
         ("udp+tls://127.0.0.1:9000", &scheme("udp+tls")),

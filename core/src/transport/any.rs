@@ -58,7 +58,7 @@ impl AnyTransport {
     /// A transport that on a Unix socket has no session yet.
     pub(crate) fn unconnected(endpoint: &Endpoint) -> io::Result<Self> {
         match endpoint {
-            Endpoint::Path(_) | Endpoint::Abstract(_) => {
+            Endpoint::Path(_) | Endpoint::Abstract(_) | Endpoint::DatagramsOnly(_) => {
                 UdsTransport::unconnected(endpoint).map(Kind::Uds)
             }
             #[cfg(feature = "udp")]

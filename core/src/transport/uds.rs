@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::BeatTransport;
 use super::socket::Socket;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, UnixSocket};
 use crate::frame::FRAME_BYTES;
 use crate::outcome::{self, BeatOutcome, DropReason};
 use crate::sys;
@@ -59,10 +59,10 @@ impl UdsTransport {
 
 /// The address of an endpoint that is a Unix socket.
 pub(crate) fn address(endpoint: &Endpoint) -> io::Result<SocketAddr> {
-    match endpoint {
-        Endpoint::Path(path) => SocketAddr::from_pathname(path),
+    match endpoint.unix_socket() {
+        Some(UnixSocket::Path(path)) => SocketAddr::from_pathname(path),
         #[cfg(target_os = "linux")]
-        Endpoint::Abstract(name) => SocketAddr::from_abstract_name(name),
+        Some(UnixSocket::Abstract(name)) => SocketAddr::from_abstract_name(name),
         _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }

@@ -6,10 +6,11 @@
 use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::str;
 
 use libfuzzer_sys::fuzz_target;
-use varta::{Endpoint, KeyFile};
+use varta::{Endpoint, KeyFile, UnixSocket};
 
 fuzz_target!(|data: &[u8]| {
     let endpoint = Endpoint::from_os_str(OsStr::from_bytes(data));
@@ -39,13 +40,17 @@ fuzz_target!(|data: &[u8]| {
 fn check_parts(endpoint: &Endpoint, data: &[u8]) {
     match endpoint {
         Endpoint::Path(path) => {
-            let path = path.as_os_str().as_bytes();
-            assert_eq!(path, data.strip_prefix(b"unix://").unwrap_or(data));
-            assert!((1..=107).contains(&path.len()) && !path.contains(&0));
+            check_path(path, data.strip_suffix(b"?lane=on").unwrap_or(data))
         }
         Endpoint::Abstract(name) => {
-            assert_eq!(data.strip_prefix(b"@"), Some(name.as_slice()));
-            assert!((1..=107).contains(&name.len()));
+            check_name(name, data.strip_suffix(b"?lane=on").unwrap_or(data));
+        }
+        Endpoint::DatagramsOnly(socket) => {
+            let data = data.strip_suffix(b"?lane=off").expect("the parameter");
+            match socket {
+                UnixSocket::Path(path) => check_path(path, data),
+                UnixSocket::Abstract(name) => check_name(name, data),
+            }
         }
         Endpoint::Udp(_) => {}
         Endpoint::SecureUdp { address: host, key } => {
@@ -61,6 +66,17 @@ fn check_parts(endpoint: &Endpoint, data: &[u8]) {
             assert_eq!(before.and_then(address), Some(*host));
         }
     }
+}
+
+fn check_path(path: &Path, data: &[u8]) {
+    let path = path.as_os_str().as_bytes();
+    assert_eq!(path, data.strip_prefix(b"unix://").unwrap_or(data));
+    assert!((1..=107).contains(&path.len()) && !path.contains(&0));
+}
+
+fn check_name(name: &[u8], data: &[u8]) {
+    assert_eq!(data.strip_prefix(b"@"), Some(name));
+    assert!((1..=107).contains(&name.len()));
 }
 
 /// An address that can be sent to, parsed by the standard library.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use varta::secure::Key;
-use varta::{Endpoint, KeyFile};
+use varta::{Endpoint, KeyFile, UnixSocket};
 
 use crate::io::listener::{Listener, UdpListener, UdsListener};
 
@@ -52,12 +52,12 @@ pub(crate) struct SocketOptions {
 impl SocketOptions {
     pub(crate) fn open(self, place: ListenAt) -> io::Result<Listener> {
         let mut listener = match place {
-            ListenAt::Endpoint(Endpoint::Path(path)) => {
-                Listener::from(UdsListener::bind(&path, self.socket_mode)?)
-            }
-            ListenAt::Endpoint(Endpoint::Abstract(name)) => {
-                UdsListener::bind_abstract(&name)?.into()
-            }
+            ListenAt::Endpoint(
+                Endpoint::Path(path) | Endpoint::DatagramsOnly(UnixSocket::Path(path)),
+            ) => Listener::from(UdsListener::bind(&path, self.socket_mode)?),
+            ListenAt::Endpoint(
+                Endpoint::Abstract(name) | Endpoint::DatagramsOnly(UnixSocket::Abstract(name)),
+            ) => UdsListener::bind_abstract(&name)?.into(),
             ListenAt::Endpoint(
                 Endpoint::Udp(address) | Endpoint::SecureUdp { address, .. },
             )

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use varta::Endpoint;
+use varta::{Endpoint, UnixSocket};
 
 use super::protocol::{Refused, Report, Request};
 use crate::flags::control_socket_of;
@@ -34,7 +34,9 @@ impl Target {
             return Ok(control_socket_of(path));
         }
         match Endpoint::from_env() {
-            Ok(Endpoint::Path(path)) => Ok(control_socket_of(&path)),
+            Ok(Endpoint::Path(path) | Endpoint::DatagramsOnly(UnixSocket::Path(path))) => {
+                Ok(control_socket_of(&path))
+            }
             Ok(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "$VARTA_ENDPOINT is not a path; use --socket or --control-socket",
