@@ -28,6 +28,12 @@ impl Process {
         pid
     }
 
+    /// A nonzero number that none of its ancestors has.
+    #[inline]
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+
     /// While its identity is being established, a process has no incarnation yet.
     fn is_settled(self) -> bool {
         self.0 >> 32 != 0
@@ -63,10 +69,15 @@ impl CounterPage {
     }
 }
 
-/// The last nonce that this process sent to an endpoint.
-struct Counter {
+/// How many beats this process sent to an endpoint.
+pub(crate) struct Counter {
     endpoint: OsString,
-    last: &'static AtomicU64,
+    /// The last nonce of a datagram.
+    pub(crate) last: &'static AtomicU64,
+    /// How many beats went into a page.
+    pub(crate) lines: &'static AtomicU64,
+    /// How many of `lines` are in `last` too.
+    pub(crate) counted: &'static AtomicU64,
 }
 
 impl ForkGuard {
@@ -120,13 +131,18 @@ impl ForkGuard {
     }
 
     /// The nonce counter of an endpoint; every caller gets the same one.
-    pub(crate) fn counter(&'static self, endpoint: &OsStr) -> io::Result<&'static AtomicU64> {
-        self.counters
-            .find_or_add(
-                |counter| counter.endpoint == endpoint,
-                || Ok(Counter { endpoint: endpoint.to_owned(), last: self.slot()? }),
-            )
-            .map(|counter| counter.last)
+    pub(crate) fn counter(&'static self, endpoint: &OsStr) -> io::Result<&'static Counter> {
+        self.counters.find_or_add(
+            |counter| counter.endpoint == endpoint,
+            || {
+                Ok(Counter {
+                    endpoint: endpoint.to_owned(),
+                    last: self.slot()?,
+                    lines: self.slot()?,
+                    counted: self.slot()?,
+                })
+            },
+        )
     }
 
     fn slot(&'static self) -> io::Result<&'static AtomicU64> {
@@ -164,7 +180,9 @@ impl ForkGuard {
             .compare_exchange(seen.0, wiping.0, Ordering::AcqRel, Ordering::Acquire)
             .ok()?;
         for counter in self.counters.iter() {
-            counter.last.store(0, Ordering::Relaxed);
+            for word in [counter.last, counter.lines, counter.counted] {
+                word.store(0, Ordering::Relaxed);
+            }
         }
         Some(self.settle(wiping))
     }
@@ -232,7 +250,7 @@ mod tests {
             assert_eq!(fork_guard.wiping(), wiping);
             let parent = fork_guard.process().unwrap();
             assert_eq!(parent.pid(), process::id());
-            let counter = fork_guard.counter(OsStr::new("/a")).unwrap();
+            let counter = fork_guard.counter(OsStr::new("/a")).unwrap().last;
             counter.store(41, Ordering::Relaxed);
 
             in_child(|| {
@@ -280,12 +298,12 @@ mod tests {
         let fork_guard = fork_guard(Wiping::Kernel);
         let names: Vec<OsString> = (0..3 * SLOTS).map(|n| format!("/{n}").into()).collect();
         let counters: Vec<_> =
-            names.iter().map(|name| fork_guard.counter(name).unwrap()).collect();
+            names.iter().map(|name| fork_guard.counter(name).unwrap().last).collect();
         for (number, counter) in counters.iter().enumerate() {
             counter.store(number as u64 + 1, Ordering::Relaxed);
         }
         for (number, name) in names.iter().enumerate() {
-            let counter = fork_guard.counter(name).unwrap();
+            let counter = fork_guard.counter(name).unwrap().last;
             assert_eq!(counter.load(Ordering::Relaxed), number as u64 + 1);
         }
         in_child(|| counters.iter().all(|counter| counter.load(Ordering::Relaxed) == 0));
@@ -294,7 +312,7 @@ mod tests {
     #[test]
     fn a_wipe_that_was_cut_short_is_done_again() {
         let fork_guard = fork_guard(Wiping::Nobody);
-        let counter = fork_guard.counter(OsStr::new("/a")).unwrap();
+        let counter = fork_guard.counter(OsStr::new("/a")).unwrap().last;
         counter.store(9, Ordering::Relaxed);
         let elsewhere = Process::new(0, process::id() + 1);
         fork_guard.word().store(elsewhere.0, Ordering::Relaxed);

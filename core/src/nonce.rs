@@ -4,14 +4,13 @@ use std::ffi::OsStr;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::fork::ForkGuard;
+use crate::fork::{Counter, ForkGuard};
 use crate::frame::NONCE_TERMINAL;
 
 /// The last nonce that was used.
-#[derive(Debug)]
 pub(crate) enum Nonces {
     /// Shared by all agents of this process with the same endpoint. It is 0 in a child.
-    Shared(&'static AtomicU64),
+    Shared(&'static Counter),
     /// Used by a single agent, whose transport does not name its endpoint.
     Own(AtomicU64),
 }
@@ -27,8 +26,9 @@ impl Nonces {
     /// The next nonce of version 2, which wraps to 0 and skips the terminal nonce.
     #[inline]
     pub(crate) fn take_wrapping(&self) -> u64 {
+        let last = self.last();
         loop {
-            let taken = self.last().fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            let taken = last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
             if taken != NONCE_TERMINAL {
                 return taken;
             }
@@ -38,8 +38,9 @@ impl Nonces {
     /// The next nonce of version 1, which stays at the one before the terminal nonce.
     pub(crate) fn take_stopping(&self) -> u64 {
         let next = |last: u64| last.saturating_add(1).min(NONCE_TERMINAL - 1);
-        let mut last = self.last().load(Ordering::Relaxed);
-        while let Err(changed) = self.last().compare_exchange_weak(
+        let counter = self.last();
+        let mut last = counter.load(Ordering::Relaxed);
+        while let Err(changed) = counter.compare_exchange_weak(
             last,
             next(last),
             Ordering::Relaxed,
@@ -50,6 +51,26 @@ impl Nonces {
         next(last)
     }
 
+    /// Counts a beat that goes into a page, and returns its nonce. Only one thread may do so at
+    /// a time, so that it needs no locked instruction; a datagram may take the same nonce at
+    /// the same moment, after which the nonces go on above both.
+    #[inline]
+    pub(crate) fn count_line(&self) -> u64 {
+        let Self::Shared(counter) = self else { return self.take_wrapping() };
+        let lines = counter.lines.load(Ordering::Relaxed).wrapping_add(1);
+        counter.lines.store(lines, Ordering::Relaxed);
+        counter.with_lines(lines)
+    }
+
+    /// The last nonce that was taken, by a datagram or a beat in a page.
+    #[inline]
+    pub(crate) fn latest(&self) -> u64 {
+        match self {
+            Self::Shared(counter) => counter.with_lines(counter.lines.load(Ordering::Relaxed)),
+            Self::Own(last) => last.load(Ordering::Relaxed),
+        }
+    }
+
     /// Resets the nonces in a child. A shared counter has been wiped already.
     pub(crate) fn reset_in_child(&self) {
         if let Self::Own(last) = self {
@@ -57,11 +78,41 @@ impl Nonces {
         }
     }
 
+    /// The counter from which datagrams take their nonces.
     #[inline]
-    pub(crate) fn last(&self) -> &AtomicU64 {
+    fn last(&self) -> &AtomicU64 {
         match self {
-            Self::Shared(last) => last,
+            Self::Shared(counter) => {
+                let lines = counter.lines.load(Ordering::Relaxed);
+                if lines != counter.counted.load(Ordering::Relaxed) {
+                    counter.count(lines);
+                }
+                counter.last
+            }
             Self::Own(last) => last,
+        }
+    }
+}
+
+impl Counter {
+    #[inline]
+    fn with_lines(&self, lines: u64) -> u64 {
+        let last = self.last.load(Ordering::Relaxed);
+        last.wrapping_add(lines.wrapping_sub(self.counted.load(Ordering::Relaxed)))
+    }
+
+    /// Moves the beats in pages to the counter of datagrams.
+    #[cold]
+    fn count(&self, lines: u64) {
+        let counted = self.counted.load(Ordering::Relaxed);
+        let new = lines.wrapping_sub(counted);
+        // Another thread may have counted more of them by now.
+        let is_new = new != 0 && new <= u64::MAX / 2;
+        let count = || {
+            self.counted.compare_exchange(counted, lines, Ordering::Relaxed, Ordering::Relaxed)
+        };
+        if is_new && count().is_ok() {
+            self.last.fetch_add(new, Ordering::Relaxed);
         }
     }
 }
@@ -95,6 +146,9 @@ mod tests {
         let name = Some(OsStr::new("nonce.rs: an_endpoint_has_one_counter"));
         let (one, two) = (Nonces::of(name).unwrap(), Nonces::of(name).unwrap());
         assert_eq!((one.take_wrapping(), two.take_wrapping(), one.take_stopping()), (1, 2, 3));
+        // A beat in a page counts too, wherever the next datagram is sent from.
+        assert_eq!((one.count_line(), two.count_line(), one.latest()), (4, 5, 5));
+        assert_eq!((two.take_wrapping(), one.count_line(), one.take_stopping()), (6, 7, 8));
         let own = Nonces::of(None).unwrap();
         assert_eq!(own.take_wrapping(), 1);
     }

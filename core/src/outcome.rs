@@ -21,7 +21,8 @@ use std::io::{self, ErrorKind};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "this is the only place where a dropped or failed beat is reported"]
 pub enum BeatOutcome {
-    /// The kernel accepted the datagram.
+    /// The kernel accepted the datagram, or the beat is in the page that is shared with the
+    /// observer.
     Sent,
     /// The beat was not delivered, for a temporary reason. Continue with the work.
     Dropped(DropReason),
@@ -52,7 +53,7 @@ impl fmt::Display for BeatOutcome {
 pub enum DropReason {
     /// The observer's receive queue is full.
     KernelQueueFull = 1,
-    /// No observer is bound there.
+    /// No observer is bound there, or it has not looked at the shared page for too long.
     NoObserver = 2,
     /// The observer closed its socket.
     PeerGone = 3,

@@ -282,3 +282,32 @@ fn the_first_beat_of_a_child_allocates_nothing() {
         assert_eq!(agent.fork_recoveries(), 1);
     });
 }
+
+/// Asking for a page, taking it, losing it and asking again happen within beats.
+#[cfg(target_os = "linux")]
+#[test]
+fn beats_through_a_page_allocate_nothing_from_the_attempt_to_the_loss() {
+    use support::observer::LaneObserver;
+
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut agent = Varta::open(&path).unwrap();
+    let mut beat = || assert_nothing_allocated(|| agent.beat(Status::Ok, 1));
+    for round in 0..3 {
+        let observer = LaneObserver::bind(&path);
+        let mut beat_until = |condition: &dyn Fn() -> bool| {
+            support::wait_until(PATIENCE, || {
+                let _ = beat();
+                observer.datagrams.queued_datagrams();
+                condition()
+            });
+        };
+        beat_until(&|| observer.is_asked());
+        let connection = observer.connection();
+        let page = observer.give_page(&connection, round);
+        beat_until(&|| connection.has_input());
+        connection.expect_mapped();
+        assert_beats(&mut beat, |outcome| outcome == Sent);
+        assert!(page.beat().is_some_and(|(sequence, _)| sequence >= u64::from(BEATS)));
+    }
+}

@@ -1,6 +1,6 @@
 //! A beat makes exactly one system call, `send`, over every transport and with every outcome.
 //! This is checked by a filter that kills on any other system call, and by a tracer that
-//! counts.
+//! counts. A beat into a page makes none, but for a check of the connection now and then.
 
 #![cfg(feature = "secure-udp")]
 #![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -19,6 +19,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::{fs, io};
 
+use support::observer::LaneObserver;
 use support::{Child, Ended, Folder, Receiver, confine, refusing_port, system_calls_of};
 use varta::BeatOutcome::{Dropped, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
@@ -234,6 +235,49 @@ fn a_dropped_beat_makes_one_call() {
         }
     };
     assert_one_call_each("refused", system_calls_of(refused, || ()));
+}
+
+#[test]
+fn a_beat_into_a_page_makes_no_call_but_a_check_ten_times_a_second() {
+    const MANY: usize = 100 * BEATS;
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let beats = || {
+        let observer = LaneObserver::bind(&path);
+        let (mut agent, connection, page) = observer.attach(&path);
+        move || {
+            for _ in 0..MANY {
+                assert_eq!(agent.beat(Status::Ok, 7), Sent);
+            }
+            let _stay = (&observer, &connection, &page);
+        }
+    };
+    let mut calls = system_calls_of(beats, || ());
+    if allowed().contains(&libc::SYS_clock_gettime) {
+        calls.remove(&libc::SYS_clock_gettime);
+    }
+    let checks = calls.remove(&libc::SYS_recvfrom).unwrap_or_default();
+    assert!(calls.is_empty() && checks < MANY / 100, "{checks} checks and {calls:?}");
+}
+
+#[test]
+fn a_sandbox_without_system_calls_does_not_end_the_lane() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut allowed = allowed();
+    allowed.retain(|call| *call != libc::SYS_sendto);
+    allowed.push(libc::SYS_recvfrom);
+    let mut child = Child::start(|| {
+        let observer = LaneObserver::bind(&path);
+        let (mut agent, connection, page) = observer.attach(&path);
+        confine(&allowed);
+        for _ in 0..BEATS {
+            assert_eq!(agent.beat(Status::Ok, 7), Sent);
+        }
+        // Closing the sockets would kill this child.
+        std::mem::forget((observer, agent, connection, page));
+    });
+    assert_eq!(child.wait(), Ended::Exited(0));
 }
 
 #[track_caller]

@@ -31,6 +31,7 @@ use peers::{
     MASTER_KEY, Opener, SHARED_KEY, Scripted, connects, forking, run_again, run_program_again,
     without_forks,
 };
+use support::observer::LaneObserver;
 use support::{Folder, PATIENCE, Receiver, in_child, needs_root, uninterrupted, wait_until};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
@@ -587,6 +588,12 @@ fn a_program_with_raised_rights_ignores_the_environment() {
         assert_eq!(unsafe { libc::geteuid() }, 0);
         assert!(std::env::var_os(ENDPOINT_VARIABLE).is_some());
         assert_eq!(Endpoint::from_env(), DEFAULT_ENDPOINT.parse());
+        // Nor does the user choose the name of the service.
+        assert!(std::env::var_os("VARTA_NAME").is_some());
+        let folder = Folder::new();
+        let observer = LaneObserver::bind(&folder.join("varta.sock"));
+        let _agent = Varta::open(folder.join("varta.sock")).unwrap();
+        assert_eq!(observer.connection().hello.name, [0; 64]);
         return;
     }
     if !needs_root() {
@@ -598,6 +605,9 @@ fn a_program_with_raised_rights_ignores_the_environment() {
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).unwrap();
     run_program_again(program, THIS, "raised", |it| {
-        it.uid(NOBODY).env(ENDPOINT_VARIABLE, "/tmp/stranger.sock").current_dir("/")
+        it.uid(NOBODY)
+            .env(ENDPOINT_VARIABLE, "/tmp/stranger.sock")
+            .env("VARTA_NAME", "stranger")
+            .current_dir("/")
     });
 }

@@ -4,11 +4,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::clock::Stamps;
 use crate::fork::{ForkGuard, Process};
 use crate::frame::{FRAME_BYTES, Frame};
+use crate::lane::beat::Way;
+use crate::lane::pairs::Pairs;
 use crate::nonce::Nonces;
 use crate::outcome::{BeatError, BeatOutcome, DropReason, classify_send_error, is_absence};
 use crate::status::Status;
@@ -20,8 +22,10 @@ const RETRY_INTERVAL_NS: u64 = 100_000_000;
 
 /// What differs between the wire versions.
 pub(super) trait Version {
-    type Payload;
+    type Payload: Copy;
     fn take_nonce(nonces: &Nonces) -> u64;
+    /// The payload as a line of a page holds it, if it can.
+    fn for_line(payload: Self::Payload) -> Option<u32>;
     fn encode(
         status: Status,
         pid: u32,
@@ -42,6 +46,11 @@ impl Version for V2 {
     }
 
     #[inline]
+    fn for_line(payload: u32) -> Option<u32> {
+        Some(payload)
+    }
+
+    #[inline]
     fn encode(
         status: Status,
         pid: u32,
@@ -57,6 +66,8 @@ impl Version for V2 {
 
 pub(super) struct Engine<T> {
     transport: T,
+    /// The page that this process shares with the observer, or may get.
+    lane: Option<&'static Pairs>,
     fork_guard: &'static ForkGuard,
     /// The process that the session, the clock and the count of drops belong to.
     process: Process,
@@ -95,10 +106,21 @@ impl<T: BeatTransport> Engine<T> {
         Self::with_link(transport, if connected { Link::Up } else { Link::NeverConnected })
     }
 
+    /// An agent whose beats go into a page. It connects its transport when that is needed.
+    pub(super) fn on_lane(transport: T, lane: &'static Pairs) -> io::Result<Self> {
+        let engine = Self::with_link(transport, Link::NeverConnected)?;
+        Ok(Self { lane: Some(lane), retry_at: 0, ..engine })
+    }
+
+    pub(super) fn set_lane(&mut self, lane: Option<&'static Pairs>) {
+        self.lane = lane;
+    }
+
     fn with_link(transport: T, link: Link) -> io::Result<Self> {
         let fork_guard = ForkGuard::of_process()?;
         let now = monotonic_ns();
         Ok(Self {
+            lane: None,
             fork_guard,
             process: fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?,
             nonces: Nonces::of(transport.endpoint())?,
@@ -129,6 +151,16 @@ impl<T: BeatTransport> Engine<T> {
                 Err(error) => return BeatOutcome::Failed(BeatError::from_io(&error)),
             }
         }
+        if let (Some(lane), Some(payload)) = (self.lane, V::for_line(payload)) {
+            match lane.beat(now, status, payload) {
+                Way::Line => {
+                    self.drops = 0;
+                    return BeatOutcome::Sent;
+                }
+                Way::Unread => return BeatOutcome::Dropped(DropReason::NoObserver),
+                Way::Datagram => {}
+            }
+        }
         if let Link::Lost | Link::NeverConnected = self.link {
             if let Some(outcome) = self.retry_connection(now) {
                 return outcome;
@@ -141,6 +173,9 @@ impl<T: BeatTransport> Engine<T> {
             other => {
                 self.drops = 0;
                 self.mark_connected();
+                if let Some(lane) = self.lane {
+                    lane.rest();
+                }
                 other
             }
         }
@@ -148,6 +183,10 @@ impl<T: BeatTransport> Engine<T> {
 
     pub(super) fn reconnect(&mut self) -> io::Result<()> {
         self.transport.reconnect()?;
+        if let Some(lane) = self.lane {
+            lane.settle();
+        }
+        self.wake_lane();
         if self.fork_guard.process() != Some(self.process) {
             self.start_again(monotonic_ns())?;
         }
@@ -158,6 +197,11 @@ impl<T: BeatTransport> Engine<T> {
     pub(super) fn set_reconnect_after(&mut self, drops: u32) {
         self.reconnect_after = drops;
         self.drops = 0;
+    }
+
+    /// How long ago the observer looked at the page; None if beats go by the transport.
+    pub(super) fn watched(&self) -> Option<Duration> {
+        self.lane?.watched(monotonic_ns())
     }
 
     pub(super) fn clock_regressions(&self) -> u64 {
@@ -196,6 +240,13 @@ impl<T: BeatTransport> Engine<T> {
         Ok(())
     }
 
+    /// An observer may have come, or will be another one: it may offer a page.
+    fn wake_lane(&self) {
+        if let Some(lane) = self.lane {
+            lane.wake();
+        }
+    }
+
     #[inline]
     fn mark_connected(&mut self) {
         if self.link != Link::Fixed {
@@ -217,6 +268,7 @@ impl<T: BeatTransport> Engine<T> {
         let mut outcome = BeatOutcome::Dropped(DropReason::NoObserver);
         if now >= self.retry_at {
             self.retry_at = now.saturating_add(RETRY_INTERVAL_NS);
+            self.wake_lane();
             match self.transport.reconnect() {
                 Ok(()) => {
                     self.mark_connected();
@@ -258,7 +310,10 @@ impl<T: BeatTransport> Engine<T> {
     #[inline]
     fn update_link(&mut self, reason: DropReason) {
         match reason {
-            DropReason::NoObserver | DropReason::PeerGone => self.mark_lost(),
+            DropReason::NoObserver | DropReason::PeerGone => {
+                self.mark_lost();
+                self.wake_lane();
+            }
             DropReason::KernelQueueFull | DropReason::StorageFull => self.mark_connected(),
         }
     }
@@ -272,11 +327,12 @@ impl<T: BeatTransport> Engine<T> {
         f.debug_struct(name)
             .field("endpoint", &self.transport.endpoint())
             .field("pid", &self.process.pid())
-            .field("nonce", &self.nonces.last().load(Ordering::Relaxed))
+            .field("nonce", &self.nonces.latest())
             .field("reconnect_after", &self.reconnect_after)
             .field("clock_regressions", &self.clock_regressions())
             .field("fork_recoveries", &self.fork_recoveries)
             .field("fork_detection", &fork_detection)
+            .field("beats_go_by", &if self.watched().is_some() { "lane" } else { "datagram" })
             .finish_non_exhaustive()
     }
 }

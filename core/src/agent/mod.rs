@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 #[cfg(feature = "udp")]
 use std::net::SocketAddr;
@@ -27,8 +28,8 @@ use crate::transport::UdpTransport;
 use crate::transport::{AnyTransport, BeatTransport, UdsTransport};
 
 /// An agent: sends the beats of this process to an observer. Creating one may allocate and
-/// may fail. After that, a beat never blocks, allocates, locks, logs or panics, and makes
-/// one system call.
+/// may fail. After that, a beat never blocks, allocates, locks, logs or panics. It makes
+/// one system call, or none if it goes through memory that is shared with the observer.
 ///
 /// Beat from the loop that does the work, not from a helper thread that keeps running when
 /// the work has stopped.
@@ -147,6 +148,10 @@ impl Varta<AnyTransport> {
     /// because no observer was there, the next beat first reconnects, at most ten times a
     /// second; over UDP the session is kept.
     ///
+    /// On a Unix socket, an observer may offer a page of shared memory. Opening waits for it for at
+    /// most 20 ms. Beats then go into this page, without a system call; whenever there is no
+    /// page, they go as datagrams. An endpoint with `?lane=off` uses datagrams only.
+    ///
     /// ```
     /// use varta::{BeatOutcome, DropReason, Status, Varta};
     ///
@@ -252,6 +257,20 @@ impl<T: BeatTransport> Varta<T> {
         self.0.set_reconnect_after(drops);
     }
 
+    /// How long ago the observer looked at the beats of this process, if they go through
+    /// memory that is shared with it. None if they go as datagrams.
+    ///
+    /// ```
+    /// # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let agent = varta::Varta::connect_udp(observer.local_addr()?)?;
+    /// assert_eq!(agent.watched(), None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn watched(&self) -> Option<Duration> {
+        self.0.watched()
+    }
+
     /// How many times the clock went back, for `varta_client_clock_regression_total`.
     #[must_use]
     pub fn clock_regressions(&self) -> u64 {
@@ -266,8 +285,9 @@ impl<T: BeatTransport> Varta<T> {
     }
 }
 
-/// Shows the endpoint, the counters, and how forks are detected: `wipe-on-fork`,
-/// `at-fork hook` or `getpid`.
+/// Shows the endpoint, the counters, how forks are detected (`wipe-on-fork`, `at-fork hook` or
+/// `getpid`), and which way beats go at the moment: by the `lane`, which is memory that is
+/// shared with the observer, or as a `datagram`.
 impl<T: BeatTransport> fmt::Debug for Varta<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.describe("Varta", f)

@@ -1,11 +1,21 @@
 //! Agents for endpoint strings.
 
+use std::env;
 use std::io;
 
 use super::engine::Engine;
 use crate::endpoint::Endpoint;
+use crate::lane::attach::Lane;
+use crate::lane::message::NAME_BYTES;
+use crate::lane::pairs::Pairs;
+use crate::nonce::Nonces;
 use crate::outcome::is_absence;
+use crate::sys::lane::Address;
+use crate::sys::{self, monotonic_ns};
 use crate::transport::AnyTransport;
+
+/// The environment variable that names the service to which this process belongs.
+const NAME_VARIABLE: &str = "VARTA_NAME";
 
 /// How [`Varta::open_with`](crate::Varta::open_with) makes an agent.
 ///
@@ -18,11 +28,12 @@ use crate::transport::AnyTransport;
 pub struct Options {
     follow: bool,
     reconnect_after: u32,
+    lane: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { follow: true, reconnect_after: 0 }
+        Self { follow: true, reconnect_after: 0, lane: true }
     }
 }
 
@@ -39,12 +50,34 @@ impl Options {
     pub fn reconnect_after(self, drops: u32) -> Self {
         Self { reconnect_after: drops, ..self }
     }
+
+    /// Whether beats go through memory that is shared with the observer, if it offers that,
+    /// which is the default. If false they always go as datagrams, as with `?lane=off` in the
+    /// endpoint.
+    #[must_use]
+    pub fn lane(self, lane: bool) -> Self {
+        Self { lane, ..self }
+    }
 }
 
 pub(super) fn engine(
     endpoint: &Endpoint,
     options: Options,
 ) -> io::Result<Engine<AnyTransport>> {
+    let lane = match options.lane {
+        true => lane(endpoint)?,
+        false => None,
+    };
+    if let Some(lane) = lane {
+        lane.open();
+        if options.follow && lane.watched(monotonic_ns()).is_some() {
+            // The socket for datagrams is opened when one must be sent.
+            let transport = AnyTransport::unconnected(endpoint)?;
+            let mut engine = Engine::on_lane(transport, lane)?;
+            engine.set_reconnect_after(options.reconnect_after);
+            return Ok(engine);
+        }
+    }
     let mut engine = match AnyTransport::connect(endpoint) {
         Ok(transport) if options.follow && transport.is_local() => {
             Engine::following(transport, true)
@@ -56,5 +89,37 @@ pub(super) fn engine(
         Err(error) => Err(error),
     }?;
     engine.set_reconnect_after(options.reconnect_after);
+    engine.set_lane(lane);
     Ok(engine)
+}
+
+/// The lane to the observer of an endpoint, if there can be one.
+fn lane(endpoint: &Endpoint) -> io::Result<Option<&'static Pairs>> {
+    let socket = match endpoint {
+        Endpoint::Path(_) | Endpoint::Abstract(_) => endpoint.unix_socket(),
+        _ => None,
+    };
+    let Some(address) = socket.and_then(|socket| Address::beside(&socket)) else {
+        return Ok(None);
+    };
+    let name = endpoint.counted_as();
+    let lane = || Ok(Lane::new(address, service_name(), Nonces::of(Some(&name))?));
+    Pairs::of(Some(&name), Some(lane)).map(|pairs| Some(pairs).filter(|it| it.has_lane()))
+}
+
+/// The name of the service in `$VARTA_NAME`, cut to what fits before a NUL. As the endpoint, it
+/// is not taken from the environment by a program that has more rights than its user.
+fn service_name() -> [u8; NAME_BYTES] {
+    let mut bytes = [0; NAME_BYTES];
+    let name = match sys::has_raised_rights() {
+        true => None,
+        false => env::var(NAME_VARIABLE).ok(),
+    };
+    let name = name.unwrap_or_default();
+    let fits = |end: &usize| *end < NAME_BYTES;
+    let end = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(fits).last();
+    for (place, byte) in bytes.iter_mut().zip(name.bytes().take(end.unwrap_or(0))) {
+        *place = byte;
+    }
+    bytes
 }

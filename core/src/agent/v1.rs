@@ -28,6 +28,10 @@ impl Version for V1 {
         nonces.take_stopping()
     }
 
+    fn for_line(_: u64) -> Option<u32> {
+        None
+    }
+
     fn encode(
         status: Status,
         pid: u32,
@@ -104,7 +108,8 @@ impl Varta<AnyTransport> {
                 format!("cannot connect to {endpoint}: version 1 has no sealed form"),
             ));
         }
-        open::engine(endpoint, options).map(Self)
+        // A line of a page has no room for 64 bits.
+        open::engine(endpoint, options.lane(false)).map(Self)
     }
 }
 

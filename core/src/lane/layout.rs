@@ -3,8 +3,7 @@
 //! Pair 0 belongs to the process itself, the others to its tasks. All numbers are
 //! little-endian; a page never leaves its machine.
 
-use std::sync::atomic::AtomicU64;
-
+use crate::lane::atomic::AtomicU64;
 use crate::status::Status;
 use crate::task::{Promise, Rule, TaskName};
 
@@ -28,6 +27,14 @@ pub const NEVER: u64 = u64::MAX;
 
 /// The farthest that `until` may be ahead of `at` unless it is [`NEVER`]: 30 days.
 pub const FARTHEST_NS: u64 = 30 * 24 * 3600 * 1_000_000_000;
+
+/// The word of the observer's own page that holds when it looked at its pages last, on its
+/// monotonic clock.
+pub const LAST_LOOK: usize = 0;
+
+/// The word of the observer's own page that holds the longest time between two looks of an
+/// observer that is well, in nanoseconds.
+pub const INTERVAL: usize = 1;
 
 /// A page of words.
 pub type Page = [AtomicU64; PAGE_WORDS];

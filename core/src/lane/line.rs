@@ -8,6 +8,7 @@
 
 use std::sync::atomic::{Ordering, fence};
 
+use super::atomic::AtomicU64;
 use super::layout::{Hot, Line};
 
 /// How often a reader tries to read a line that is being written.
@@ -19,7 +20,7 @@ const TRIES: u32 = 64;
 #[inline]
 #[must_use]
 pub fn write(line: &Line, sequence: u64, hot: &Hot) -> u64 {
-    let next = sequence.wrapping_add(1).max(1);
+    let next = next(sequence);
     let [number, a1, a2, a3, b1, b2, b3, last] = line;
     let (at, until, info) = if next % 2 == 0 { (a1, a2, a3) } else { (b1, b2, b3) };
     // A reader that finds a word of this copy must not find a sequence for which it was
@@ -31,6 +32,25 @@ pub fn write(line: &Line, sequence: u64, hot: &Hot) -> u64 {
     last.store(hot.last, Ordering::Relaxed);
     number.store(next, Ordering::Release);
     next
+}
+
+/// The sequence of the write after this one. 0 is that of a line that was never written.
+#[inline]
+pub(crate) const fn next(sequence: u64) -> u64 {
+    match sequence.wrapping_add(1) {
+        0 => 1,
+        next => next,
+    }
+}
+
+/// What the thread that writes a line wrote last, and its sequence; 0 if it wrote nothing.
+#[inline]
+pub(crate) fn latest(line: &Line) -> (u64, Hot) {
+    let [number, a1, a2, a3, b1, b2, b3, last] = line;
+    let sequence = number.load(Ordering::Relaxed);
+    let (at, until, info) = if sequence % 2 == 0 { (a1, a2, a3) } else { (b1, b2, b3) };
+    let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
+    (sequence, Hot { at: word(at), until: word(until), info: word(info), last: word(last) })
 }
 
 /// Reads a line: its sequence, and what it holds. `None` if it was never written, or if it was
@@ -71,7 +91,7 @@ pub fn sequence(line: &Line) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicU64};
+    use std::sync::atomic::AtomicBool;
 
     use super::*;
 

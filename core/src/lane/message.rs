@@ -70,8 +70,8 @@ pub struct PageOffer {
     pub pairs: u32,
     /// The threshold of the agent, in nanoseconds.
     pub threshold_ns: u64,
-    /// The observer's monotonic clock less the agent's. It is not 0 only if the agent is in
-    /// another time namespace.
+    /// The agent's monotonic clock less the observer's, which the agent adds to the time of
+    /// the observer's last look. It is not 0 only if the agent is in another time namespace.
     pub clock_offset: i64,
     /// [`TASKS_WANTED`], or 0.
     pub flags: u32,

@@ -5,6 +5,18 @@
 //! [`layout`] describes the page, [`line`] how a line is written and read while both sides use
 //! it at the same time, and [`message`] how a page is handed over.
 
+pub(crate) mod atomic;
+pub(crate) mod attach;
+pub(crate) mod beat;
+mod held;
 pub mod layout;
 pub mod line;
+#[allow(dead_code, reason = "its pairs are for tasks")]
+pub(crate) mod mark;
 pub mod message;
+#[cfg(test)]
+pub(crate) mod model;
+#[allow(dead_code, reason = "its pairs are for tasks")]
+pub(crate) mod pairs;
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod crc;
+pub(crate) mod lane;
 mod list;
 mod page;
 #[cfg(feature = "secure-udp")]
@@ -29,6 +30,22 @@ pub(crate) fn monotonic_ns() -> u64 {
     #[allow(clippy::cast_sign_loss, reason = "this clock is never negative")]
     let (seconds, nanoseconds) = (now.tv_sec as u64, now.tv_nsec as u64);
     seconds.wrapping_mul(1_000_000_000).wrapping_add(nanoseconds)
+}
+
+/// What differs between the threads that run at the same time. A new thread may have what one
+/// had that has ended.
+#[inline]
+pub(crate) fn thread_handle() -> u64 {
+    // SAFETY: has no arguments and cannot fail.
+    let handle = unsafe { libc::pthread_self() };
+    handle as u64
+}
+
+/// The kernel's id of the calling thread.
+pub(crate) fn thread_id() -> u32 {
+    // SAFETY: has no arguments and cannot fail.
+    let id = unsafe { libc::syscall(libc::SYS_gettid) };
+    u32::try_from(id).unwrap_or_default()
 }
 
 /// The effective user id of this process.

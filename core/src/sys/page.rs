@@ -46,7 +46,7 @@ impl Page {
     pub(crate) fn wiped_by(wiping: Wiping) -> io::Result<Self> {
         let slots = map()?;
         let armed = match wiping {
-            Wiping::Kernel => ask_kernel(slots),
+            Wiping::Kernel => wipe_on_fork(slots),
             Wiping::Hook => hook(slots),
             Wiping::Nobody => Ok(()),
         };
@@ -77,12 +77,13 @@ impl Drop for Page {
     }
 }
 
-fn map() -> io::Result<NonNull<[AtomicU64; SLOTS]>> {
+/// Maps new zeroed memory of the size of a `T`.
+pub(super) fn map<T>() -> io::Result<NonNull<T>> {
     // SAFETY: maps new memory at an address that the kernel chooses.
     let memory = unsafe {
         libc::mmap(
             ptr::null_mut(),
-            BYTES,
+            size_of::<T>(),
             libc::PROT_READ | libc::PROT_WRITE,
             libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
             -1,
@@ -95,11 +96,12 @@ fn map() -> io::Result<NonNull<[AtomicU64; SLOTS]>> {
     NonNull::new(memory.cast()).ok_or_else(|| io::ErrorKind::OutOfMemory.into())
 }
 
+/// Asks the kernel to zero in a child what `map` mapped.
 #[cfg(target_os = "linux")]
-fn ask_kernel(slots: NonNull<[AtomicU64; SLOTS]>) -> io::Result<()> {
+pub(super) fn wipe_on_fork<T>(memory: NonNull<T>) -> io::Result<()> {
     let advise = |advice| {
         // SAFETY: the range is our own mapping, and is meant to be wiped in a child.
-        unsafe { libc::madvise(slots.as_ptr().cast(), BYTES, advice) }
+        unsafe { libc::madvise(memory.as_ptr().cast(), size_of::<T>(), advice) }
     };
     // A user-mode emulator may accept any advice and ignore it.
     const NO_SUCH_ADVICE: libc::c_int = -1;
@@ -113,7 +115,7 @@ fn ask_kernel(slots: NonNull<[AtomicU64; SLOTS]>) -> io::Result<()> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn ask_kernel(_: NonNull<[AtomicU64; SLOTS]>) -> io::Result<()> {
+pub(super) fn wipe_on_fork<T>(_: NonNull<T>) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

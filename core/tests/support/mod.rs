@@ -12,6 +12,7 @@
 
 mod child;
 mod folder;
+pub(crate) mod observer;
 mod receiver;
 mod root;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

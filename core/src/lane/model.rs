@@ -1,0 +1,216 @@
+//! Runs the code of the lane in every order of its accesses to shared words, up to a number of
+//! preemptions.
+//!
+//! Each access calls [`step`]. In a thread of a model, this lets the scheduler choose which
+//! thread goes on. A schedule is a list of choices; after a run the last choice that has an
+//! alternative is changed, until all have been tried. All accesses of one schedule are
+//! sequentially consistent, so the orderings themselves are not tested here.
+
+use std::cell::{Cell, RefCell};
+use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+thread_local! {
+    static PLAYER: RefCell<Option<(usize, Arc<Game>)>> = const { RefCell::new(None) };
+    /// How many accesses this thread may still make.
+    static LIFE: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Before an access to a word: lets another thread of the model go on, if the schedule says so.
+pub(crate) fn step<T>(word: &T) {
+    let player = PLAYER.with(|player| player.borrow().clone());
+    if let Some((me, game)) = player {
+        let address = std::ptr::from_ref(word) as usize;
+        if game.shared.iter().any(|range| range.contains(&address)) {
+            game.yield_turn(me);
+        }
+    }
+    if let Some(left) = LIFE.get() {
+        match left.checked_sub(1) {
+            Some(left) => LIFE.set(Some(left)),
+            None => panic::resume_unwind(Box::new(Killed)),
+        }
+    }
+}
+
+/// A thread of a model.
+pub(crate) type Thread<'a> = Box<dyn FnOnce() + Send + 'a>;
+
+struct Game {
+    /// Where the words are that several threads use.
+    shared: Vec<Range<usize>>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+struct State {
+    /// Whose turn it is.
+    turn: usize,
+    running: Vec<bool>,
+    /// The choices of this run: which thread, and which could have been chosen.
+    made: Vec<(usize, Vec<usize>)>,
+    /// The choices to repeat.
+    script: Vec<usize>,
+    preemptions_left: usize,
+}
+
+impl State {
+    /// Chooses who goes on after `me`. Leaving a thread that could go on is a preemption.
+    fn choose(&mut self, me: usize) {
+        let can_go_on = self.running.get(me).copied().unwrap_or(false);
+        let mut options: Vec<usize> = Vec::new();
+        if can_go_on {
+            options.push(me);
+        }
+        if !can_go_on || self.preemptions_left > 0 {
+            let others =
+                (0..self.running.len()).filter(|other| *other != me && self.running[*other]);
+            options.extend(others);
+        }
+        if options.is_empty() {
+            return;
+        }
+        let chosen = self.script.get(self.made.len()).copied().unwrap_or(options[0]);
+        if can_go_on && chosen != me {
+            self.preemptions_left -= 1;
+        }
+        self.made.push((chosen, options));
+        self.turn = chosen;
+    }
+}
+
+impl Game {
+    fn yield_turn(&self, me: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.choose(me);
+        if state.turn != me {
+            self.changed.notify_all();
+            self.wait_for_turn(me, state);
+        }
+    }
+
+    fn wait_for_turn(&self, me: usize, state: MutexGuard<'_, State>) {
+        let until_mine = |state: &mut State| state.turn != me;
+        drop(
+            self.changed.wait_while(state, until_mine).unwrap_or_else(PoisonError::into_inner),
+        );
+    }
+
+    fn finish(&self, me: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.running[me] = false;
+        state.choose(me);
+        self.changed.notify_all();
+    }
+}
+
+/// Runs the threads of a new world in every order with at most this many preemptions, and
+/// `check` after each run. Returns the number of runs. Only at the addresses that `shared`
+/// returns are words that several threads use.
+pub(crate) fn explore<W>(
+    preemptions: usize,
+    world: impl Fn() -> W,
+    shared: impl Fn(&W) -> Vec<Range<usize>>,
+    threads: impl for<'w> Fn(&'w W) -> Vec<Thread<'w>>,
+    check: impl Fn(&W),
+) -> usize {
+    let mut script = Vec::new();
+    let mut runs = 0;
+    loop {
+        let world = world();
+        let made = run(threads(&world), script, preemptions, shared(&world));
+        check(&world);
+        runs += 1;
+        match next_script(made) {
+            Some(next) => script = next,
+            None => return runs,
+        }
+    }
+}
+
+/// Runs a closure until it has made this many accesses, as if its process were killed then.
+/// Whether it was.
+pub(crate) fn is_killed_after(steps: usize, run: impl FnOnce()) -> bool {
+    LIFE.set(Some(steps));
+    let result = panic::catch_unwind(AssertUnwindSafe(run));
+    LIFE.set(None);
+    match result {
+        Ok(()) => false,
+        Err(panic) if panic.is::<Killed>() => true,
+        Err(panic) => panic::resume_unwind(panic),
+    }
+}
+
+struct Killed;
+
+fn next_script(mut made: Vec<(usize, Vec<usize>)>) -> Option<Vec<usize>> {
+    while let Some((chosen, options)) = made.pop() {
+        let place = options.iter().position(|option| *option == chosen)?;
+        if let Some(next) = options.get(place + 1) {
+            let mut script: Vec<usize> = made.into_iter().map(|(chosen, _)| chosen).collect();
+            script.push(*next);
+            return Some(script);
+        }
+    }
+    None
+}
+
+fn run(
+    threads: Vec<Thread<'_>>,
+    script: Vec<usize>,
+    preemptions: usize,
+    shared: Vec<Range<usize>>,
+) -> Vec<(usize, Vec<usize>)> {
+    let count = threads.len();
+    let game = Arc::new(Game {
+        shared,
+        state: Mutex::new(State {
+            turn: usize::MAX,
+            running: vec![true; count],
+            made: Vec::new(),
+            script,
+            preemptions_left: preemptions,
+        }),
+        changed: Condvar::new(),
+    });
+    let schedule = || {
+        let state = game.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.made.iter().map(|(chosen, _)| *chosen).collect::<Vec<_>>()
+    };
+    std::thread::scope(|scope| {
+        let running: Vec<_> = threads
+            .into_iter()
+            .enumerate()
+            .map(|(me, thread)| {
+                let game = Arc::clone(&game);
+                scope.spawn(move || {
+                    let state = game.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    game.wait_for_turn(me, state);
+                    PLAYER.set(Some((me, Arc::clone(&game))));
+                    let result = panic::catch_unwind(AssertUnwindSafe(thread));
+                    PLAYER.set(None);
+                    game.finish(me);
+                    result
+                })
+            })
+            .collect();
+        game.finish_nobody();
+        for thread in running {
+            if thread.join().unwrap_or_else(Err).is_err() {
+                panic!("it failed in the schedule {:?}", schedule());
+            }
+        }
+    });
+    let mut state = game.state.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::take(&mut state.made)
+}
+
+impl Game {
+    /// The first choice: no thread has run yet.
+    fn finish_nobody(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.choose(usize::MAX);
+        self.changed.notify_all();
+    }
+}

@@ -1,0 +1,15 @@
+//! What the lane needs of the platform: memory that a child does not have, pages shared with
+//! an observer, and the connection over which they come.
+
+mod mapping;
+mod private;
+mod socket;
+
+#[cfg(test)]
+pub(crate) use mapping::tests::Offered;
+pub(crate) use mapping::{Mapping, Owner, is_sealed, unmap_caught};
+pub(crate) use private::{Lines, Private, PrivateMemory, PrivatePair};
+pub(crate) use socket::{
+    Address, Descriptor, close, connect, info, is_quiet, receive, replace, send, shut_down,
+    socket, wait,
+};
