@@ -29,6 +29,8 @@ mod crc32c;
 #[cfg(all(unix, not(bare)))]
 mod endpoint;
 #[cfg(all(unix, not(bare)))]
+mod escape;
+#[cfg(all(unix, not(bare)))]
 mod fork;
 mod frame;
 #[cfg(all(unix, not(bare)))]
@@ -58,6 +60,7 @@ pub mod v1;
 #[doc(hidden)]
 pub mod internal {
     pub use crate::endpoint::LONGEST_NAME as LONGEST_SOCKET_NAME;
+    pub use crate::escape::write_escaped;
     pub use crate::fork::ProcessToken;
     pub use crate::outcome::{ERRNO_OF_KIND, errno_or_that_of_kind, with_message};
     #[cfg(feature = "secure-udp")]

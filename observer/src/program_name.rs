@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use varta::internal::write_escaped;
+
 /// The name of a program as the process table has it: at most 15 bytes, any but zero.
 ///
 /// A process chooses its name itself, so the name may hold terminal escapes and line breaks.
@@ -40,33 +42,13 @@ impl ProgramName {
 impl fmt::Display for ProgramName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.as_bytes().utf8_chunks() {
-            for character in chunk.valid().chars() {
-                if changes_how_text_is_shown(character) {
-                    write!(f, "{}", character.escape_unicode())?;
-                } else {
-                    f.write_char(character)?;
-                }
-            }
+            write_escaped(f, chunk.valid())?;
             if !chunk.invalid().is_empty() {
                 f.write_char(char::REPLACEMENT_CHARACTER)?;
             }
         }
         Ok(())
     }
-}
-
-/// Whether a terminal or a line-based reader interprets this character instead of displaying
-/// it.
-const fn changes_how_text_is_shown(character: char) -> bool {
-    matches!(
-    character,
-    // Controls: C0, DEL and C1.
-    '\0'..='\x1f' | '\x7f'..='\u{9f}'
-        // Marks, embeddings, overrides and isolates of the writing direction.
-        | '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
-        // Separators of lines and of paragraphs.
-        | '\u{2028}' | '\u{2029}'
-    )
 }
 
 #[cfg(test)]

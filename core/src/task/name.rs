@@ -3,11 +3,14 @@
 use std::fmt;
 use std::str;
 
+use crate::escape::{changes_how_text_is_shown, write_escaped};
+
 /// The longest name in bytes.
 const LONGEST: usize = 23;
 
 /// The name of a task: 1 to 23 bytes of UTF-8 without control characters. Names need not be
-/// unique.
+/// unique. Formatting is safe for a terminal and for a format of lines: separators of lines and
+/// marks of the writing direction come out as `\u{..}`.
 ///
 /// ```
 /// use varta::TaskName;
@@ -73,7 +76,10 @@ impl TaskName {
 
 impl fmt::Display for TaskName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+        match self.as_str() {
+            text if text.chars().any(changes_how_text_is_shown) => write_escaped(f, text),
+            text => f.pad(text),
+        }
     }
 }
 
@@ -86,6 +92,13 @@ impl fmt::Debug for TaskName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_cannot_change_how_text_is_shown() {
+        let shown = |text| format!("{:8}|", TaskName::new(text).unwrap());
+        assert_eq!(shown("größe"), "größe   |");
+        assert_eq!(shown("a\u{202e}b\u{2028}c"), r"a\u{202e}b\u{2028}c|");
+    }
 
     #[test]
     fn only_short_printable_text_is_a_name() {
