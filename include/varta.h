@@ -142,6 +142,11 @@
 #define VARTA_DROPPED_STORAGE_FULL 4
 
 /**
+ * varta_beat: dropped, because a vital task of this process is late.
+ */
+#define VARTA_DROPPED_WITHHELD 5
+
+/**
  * Event: a beat was accepted. Sets status, payload, nonce, missed.
  */
 #define VARTA_EVENT_BEAT 1
@@ -1119,6 +1124,7 @@ int varta_connect(varta_agent **ret,
  *     VARTA_DROPPED_NO_OBSERVER         no observer is bound there
  *     VARTA_DROPPED_PEER_GONE           the observer closed its socket
  *     VARTA_DROPPED_STORAGE_FULL        the file system is full
+ *     VARTA_DROPPED_WITHHELD            a vital task of this process is late; nothing was sent
  * A negative number is an error that does not go away by itself:
  *     -EINVAL        agent is NULL, or the status is VARTA_STATUS_STALL or unknown
  *     -EBUSY         another call is using this agent; nothing was sent

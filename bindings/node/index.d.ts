@@ -33,12 +33,14 @@ export const DropReason: {
   readonly NoObserver: 2;
   readonly PeerGone: 3;
   readonly StorageFull: 4;
+  readonly Withheld: 5;
   readonly 1: 'KernelQueueFull';
   readonly 2: 'NoObserver';
   readonly 3: 'PeerGone';
   readonly 4: 'StorageFull';
+  readonly 5: 'Withheld';
 };
-export type DropReason = 1 | 2 | 3 | 4;
+export type DropReason = 1 | 2 | 3 | 4 | 5;
 
 /** How an agent's identity is known. Only `KernelAttested` is reliable enough to act on. */
 export const Origin: {

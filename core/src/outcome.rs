@@ -50,6 +50,7 @@ impl fmt::Display for BeatOutcome {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum DropReason {
     /// The observer's receive queue is full.
     KernelQueueFull = 1,
@@ -59,6 +60,19 @@ pub enum DropReason {
     PeerGone = 3,
     /// The file system is full.
     StorageFull = 4,
+    /// A vital task of this process is late, so its observer must not hear from the process.
+    Withheld = 5,
+}
+
+impl DropReason {
+    /// All reasons, in the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::KernelQueueFull,
+        Self::NoObserver,
+        Self::PeerGone,
+        Self::StorageFull,
+        Self::Withheld,
+    ];
 }
 
 impl fmt::Display for DropReason {
@@ -68,6 +82,7 @@ impl fmt::Display for DropReason {
             Self::NoObserver => "no observer",
             Self::PeerGone => "peer gone",
             Self::StorageFull => "storage full",
+            Self::Withheld => "withheld",
         })
     }
 }
@@ -291,6 +306,22 @@ mod tests {
         assert_eq!(classify_send_error(&full), BeatOutcome::Dropped(DropReason::StorageFull));
         let memory = io::Error::from(ErrorKind::OutOfMemory);
         assert!(matches!(classify_send_error(&memory), BeatOutcome::Failed(_)));
+    }
+
+    #[test]
+    fn all_reasons_are_listed_by_number() {
+        for (number, reason) in (1..).zip(DropReason::ALL) {
+            assert_eq!(reason as u8, number);
+        }
+        // A new one does not compile here.
+        let last = |reason| match reason {
+            DropReason::KernelQueueFull
+            | DropReason::NoObserver
+            | DropReason::PeerGone
+            | DropReason::StorageFull => false,
+            DropReason::Withheld => true,
+        };
+        assert!(DropReason::ALL.last().is_some_and(|reason| last(*reason)));
     }
 
     #[test]

@@ -158,6 +158,7 @@ pub(crate) fn failure_with_message(error: &io::Error, message: Message) -> Failu
 ///     VARTA_DROPPED_NO_OBSERVER         no observer is bound there
 ///     VARTA_DROPPED_PEER_GONE           the observer closed its socket
 ///     VARTA_DROPPED_STORAGE_FULL        the file system is full
+///     VARTA_DROPPED_WITHHELD            a vital task of this process is late; nothing was sent
 /// A negative number is an error that does not go away by itself:
 ///     -EINVAL        agent is NULL, or the status is VARTA_STATUS_STALL or unknown
 ///     -EBUSY         another call is using this agent; nothing was sent

@@ -12,7 +12,9 @@ function table(entries) {
 const Status = table({ Ok: 0, Degraded: 1, Critical: 2, Stall: 3 });
 
 /** Why a beat was dropped. */
-const DropReason = table({ KernelQueueFull: 1, NoObserver: 2, PeerGone: 3, StorageFull: 4 });
+const DropReason = table({
+  KernelQueueFull: 1, NoObserver: 2, PeerGone: 3, StorageFull: 4, Withheld: 5,
+});
 
 /** How an agent's identity is known. */
 const Origin = table({ KernelAttested: 1, SecureNetwork: 2, Network: 3 });

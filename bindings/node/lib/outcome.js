@@ -20,7 +20,9 @@ class BeatError extends Error {
   }
 }
 
-const reasons = { 1: 'kernel queue full', 2: 'no observer', 3: 'peer gone', 4: 'storage full' };
+const reasons = {
+  1: 'kernel queue full', 2: 'no observer', 3: 'peer gone', 4: 'storage full', 5: 'withheld',
+};
 
 class BeatOutcome {
   constructor(kind, reason, error) {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use varta::{BeatError, BeatOutcome, DecodeError, DropReason, Status, classify_send_error};
@@ -12,7 +13,7 @@ use crate::guard::function;
 /// The shared objects in the results of beats and in events, so that none is created twice.
 pub(crate) struct Values {
     sent: Py<PyAny>,
-    dropped: [Py<PyAny>; 4],
+    dropped: [Py<PyAny>; DropReason::ALL.len()],
     failed: Py<PyAny>,
     statuses: [Py<PyAny>; 4],
     decode_error: Py<PyAny>,
@@ -45,14 +46,11 @@ impl Values {
         match outcome {
             BeatOutcome::Sent => Ok(self.sent.clone_ref(py)),
             BeatOutcome::Dropped(reason) => {
-                let [queue_full, no_observer, peer_gone, storage_full] = &self.dropped;
-                let shared = match reason {
-                    DropReason::KernelQueueFull => queue_full,
-                    DropReason::NoObserver => no_observer,
-                    DropReason::PeerGone => peer_gone,
-                    DropReason::StorageFull => storage_full,
-                };
-                Ok(shared.clone_ref(py))
+                // The numbers of the reasons begin at 1.
+                let shared = self.dropped.get(reason as usize - 1);
+                shared.map(|outcome| outcome.clone_ref(py)).ok_or_else(|| {
+                    PyRuntimeError::new_err(format!("unknown drop reason: {reason}"))
+                })
             }
             BeatOutcome::Failed(error) => self.failed(py, error),
         }

@@ -111,10 +111,10 @@ def test_every_public_name_exists(varta_0_2: dict) -> None:
         assert [m for m in methods if not hasattr(ours, m)] in ([], ["kind"]), name
 
 
-def test_enumerations_are_the_same(varta_0_2: dict) -> None:
+def test_enumerations_have_all_members(varta_0_2: dict) -> None:
     for name, members in varta_0_2["enums"].items():
         ours = getattr(varta, name)
-        assert {member.name: member.value for member in ours} == members
+        assert members.items() <= {member.name: member.value for member in ours}.items()
 
 
 def test_hooks_accept_the_same_arguments(varta_0_2: dict) -> None:

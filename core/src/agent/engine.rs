@@ -315,6 +315,8 @@ impl<T: BeatTransport> Engine<T> {
                 self.wake_lane();
             }
             DropReason::KernelQueueFull | DropReason::StorageFull => self.mark_connected(),
+            // Nothing was sent, so nothing is known.
+            DropReason::Withheld => {}
         }
     }
 

@@ -38,6 +38,7 @@ class DropReason(str, Enum):
     NO_OBSERVER = "no observer"
     PEER_GONE = "peer gone"
     STORAGE_FULL = "storage full"
+    WITHHELD = "withheld"
 
 
 class _Frozen:
