@@ -15,7 +15,8 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
-//! [`Varta`] is the agent, and [`Frame`] is the wire format. [`secure`] seals frames for a
+//! [`Varta`] is the agent. A [`Task`] is a part of a process that is watched on its own: a
+//! thread, a worker, a kind of job. [`Frame`] is the wire format. [`secure`] seals frames for a
 //! network, and [`v1`] is for observers that only know version 1. On a target without an
 //! operating system the crate is `no_std` and contains only the wire format.
 
@@ -72,6 +73,12 @@ pub mod internal {
     pub mod lane {
         pub use crate::lane::{layout, line, message};
     }
+
+    /// What a task promises, with times as arguments, and what its line means.
+    pub mod task {
+        pub use crate::task::broken;
+        pub use crate::task::promises::{Promises, Violations};
+    }
 }
 
 pub use crc32c::crc32c;
@@ -95,7 +102,10 @@ pub use panic::install_panic_handler_secure_udp;
 #[cfg(all(unix, not(bare), feature = "panic-handler", feature = "udp"))]
 pub use panic::install_panic_handler_udp;
 #[cfg(all(unix, not(bare)))]
-pub use task::{Promise, Rule, TaskName};
+pub use task::{
+    Edge, NEVER, Promise, Rule, Span, SpanId, SpanLimits, Task, TaskCounts, TaskName,
+    TaskOptions, TaskReport,
+};
 #[cfg(all(unix, not(bare), feature = "secure-udp"))]
 pub use transport::SecureUdpTransport;
 #[cfg(all(unix, not(bare), feature = "udp"))]

@@ -60,7 +60,8 @@ pub enum DropReason {
     PeerGone = 3,
     /// The file system is full.
     StorageFull = 4,
-    /// A vital task of this process is late, so its observer must not hear from the process.
+    /// A vital task of this process is late, so its observer must not hear from the process. See
+    /// [`TaskOptions::vital`](crate::TaskOptions::vital).
     Withheld = 5,
 }
 

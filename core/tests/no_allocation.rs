@@ -18,7 +18,10 @@ use support::{Folder, PATIENCE, in_child, refusing_port};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
 use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
 use varta::secure::Key;
-use varta::{BeatOutcome, BeatTransport, Status, Varta, classify_send_error, v1};
+use varta::{
+    BeatOutcome, BeatTransport, Edge, SpanId, SpanLimits, Status, TaskOptions, UdpTransport,
+    Varta, classify_send_error, v1,
+};
 
 /// The number of beats in each run but the following; all of them together are 900,000 beats.
 const BEATS: u32 = 50_000;
@@ -270,6 +273,46 @@ fn beats_with_status_stall_allocate_nothing() {
     let mut agent = Varta::with_transport(Returning(|| Ok(32))).unwrap();
     let refused = |outcome| matches!(outcome, Failed(error) if error.kind == InvalidInput);
     assert_beats(|| agent.beat(Status::Stall, 1), refused);
+}
+
+#[test]
+fn the_calls_of_a_task_allocate_nothing() {
+    let ms = Duration::from_millis(1);
+    let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut agent = Varta::connect_udp(receiver.local_addr().unwrap()).unwrap();
+    let options = TaskOptions::new(ms)
+        .progress(ms)
+        .edges([Edge::new(0, 1).max(ms), Edge::new(1, 0).min(ms)])
+        .cycle(ms, 1..=1)
+        .spans(100);
+    let mut task = agent.task_with("quiet", options).unwrap();
+    let mut calls = |agent: &mut Varta<UdpTransport>, spans: &mut Vec<SpanId>| {
+        for number in 0..BEATS {
+            let _ = task.beat(Status::Ok, number);
+            // Now and then one is late, too early, out of order, or does not fit.
+            let mut block = task.watch(SpanLimits::new(2 * ms).min(ms));
+            block.progress(number, number % 3);
+            spans.push(block.open_span(number % 50 * ms));
+            block.reach(u16::from(number % 5 < 2));
+            if spans.len() == 150 {
+                spans.drain(..).for_each(|span| _ = block.close_span(span));
+                block.idle();
+            }
+            drop(block);
+            let outcome = agent.beat(Status::Ok, number);
+            assert!(matches!(outcome, Sent | Dropped(NoObserver)));
+            assert!(agent.tasks().count() == 1);
+        }
+        task.counts()
+    };
+    let mut spans = Vec::with_capacity(150);
+    let counts = assert_nothing_allocated(|| calls(&mut agent, &mut spans));
+    assert!(counts.unwatched > 0 && counts.wrong_order > 0 && counts.too_early > 0);
+    spans.clear();
+    // The first call of a child declares the task anew.
+    in_child(|| {
+        assert_nothing_allocated(|| calls(&mut agent, &mut spans));
+    });
 }
 
 #[test]

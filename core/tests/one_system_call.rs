@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 use std::net::UdpSocket;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
 use std::{fs, io};
 
 use support::observer::LaneObserver;
@@ -252,10 +253,7 @@ fn a_beat_into_a_page_makes_no_call_but_a_check_ten_times_a_second() {
             let _stay = (&observer, &connection, &page);
         }
     };
-    let mut calls = system_calls_of(beats, || ());
-    if allowed().contains(&libc::SYS_clock_gettime) {
-        calls.remove(&libc::SYS_clock_gettime);
-    }
+    let mut calls = except_the_clock(system_calls_of(beats, || ()));
     let checks = calls.remove(&libc::SYS_recvfrom).unwrap_or_default();
     assert!(calls.is_empty() && checks < MANY / 100, "{checks} checks and {calls:?}");
 }
@@ -280,10 +278,36 @@ fn a_sandbox_without_system_calls_does_not_end_the_lane() {
     assert_eq!(child.wait(), Ended::Exited(0));
 }
 
+#[test]
+fn the_calls_of_a_task_make_no_system_call() {
+    let receiver = Receiver::udp();
+    let calls = system_calls_of(
+        || {
+            let agent = Varta::connect_udp(receiver.address()).unwrap();
+            let mut task = agent.task("quiet", Duration::from_millis(1)).unwrap();
+            move || {
+                for number in 0..1_000 {
+                    assert_eq!(task.beat(Status::Ok, number), Sent);
+                    drop(task.watch(Duration::from_secs(1)));
+                    task.reach(1);
+                    task.progress(number, 1);
+                    task.idle();
+                }
+            }
+        },
+        || (),
+    );
+    assert_eq!(except_the_clock(calls), BTreeMap::new());
+}
+
 #[track_caller]
-fn assert_one_call_each(name: &str, mut calls: BTreeMap<libc::c_long, usize>) {
+fn assert_one_call_each(name: &str, calls: BTreeMap<libc::c_long, usize>) {
+    assert_eq!(except_the_clock(calls), [(libc::SYS_sendto, BEATS)].into(), "{name}");
+}
+
+fn except_the_clock(mut calls: BTreeMap<libc::c_long, usize>) -> BTreeMap<libc::c_long, usize> {
     if allowed().contains(&libc::SYS_clock_gettime) {
         calls.remove(&libc::SYS_clock_gettime);
     }
-    assert_eq!(calls, [(libc::SYS_sendto, BEATS)].into(), "{name}");
+    calls
 }

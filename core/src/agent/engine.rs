@@ -15,6 +15,7 @@ use crate::nonce::Nonces;
 use crate::outcome::{BeatError, BeatOutcome, DropReason, classify_send_error, is_absence};
 use crate::status::Status;
 use crate::sys::{Wiping, monotonic_ns};
+use crate::task::{Registry, fold};
 use crate::transport::BeatTransport;
 
 /// The minimum time between two attempts to reconnect to an absent observer.
@@ -68,6 +69,8 @@ pub(super) struct Engine<T> {
     transport: T,
     /// The page that this process shares with the observer, or may get.
     lane: Option<&'static Pairs>,
+    /// The tasks of a process that has no lane.
+    tasks: Registry,
     fork_guard: &'static ForkGuard,
     /// The process that the session, the clock and the count of drops belong to.
     process: Process,
@@ -121,6 +124,7 @@ impl<T: BeatTransport> Engine<T> {
         let now = monotonic_ns();
         Ok(Self {
             lane: None,
+            tasks: Registry::of(transport.endpoint()),
             fork_guard,
             process: fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?,
             nonces: Nonces::of(transport.endpoint())?,
@@ -151,9 +155,14 @@ impl<T: BeatTransport> Engine<T> {
                 Err(error) => return BeatOutcome::Failed(BeatError::from_io(&error)),
             }
         }
+        let Some(folded) = fold(self.pairs(), now, status) else {
+            return BeatOutcome::Dropped(DropReason::Withheld);
+        };
+        let status = folded.status;
         if let (Some(lane), Some(payload)) = (self.lane, V::for_line(payload)) {
             match lane.beat(now, status, payload) {
                 Way::Line => {
+                    folded.sent();
                     self.drops = 0;
                     return BeatOutcome::Sent;
                 }
@@ -168,7 +177,7 @@ impl<T: BeatTransport> Engine<T> {
         }
         let nonce = V::take_nonce(&self.nonces);
         let frame = V::encode(status, self.process.pid(), self.stamps.at(now), nonce, payload);
-        match self.send(&frame) {
+        let outcome = match self.send(&frame) {
             BeatOutcome::Dropped(reason) => self.after_drop(&frame, reason),
             other => {
                 self.drops = 0;
@@ -178,7 +187,21 @@ impl<T: BeatTransport> Engine<T> {
                 }
                 other
             }
+        };
+        if outcome == BeatOutcome::Sent {
+            folded.sent();
         }
+        outcome
+    }
+
+    /// The tasks of this process, if there ever were any.
+    #[inline]
+    pub(super) fn pairs(&self) -> Option<&'static Pairs> {
+        self.lane.or_else(|| self.tasks.pairs())
+    }
+
+    pub(super) fn pairs_for_tasks(&self) -> io::Result<&'static Pairs> {
+        self.lane.map_or_else(|| self.tasks.pairs_for_tasks(), Ok)
     }
 
     pub(super) fn reconnect(&mut self) -> io::Result<()> {
@@ -235,6 +258,9 @@ impl<T: BeatTransport> Engine<T> {
     fn start_again(&mut self, now: u64) -> io::Result<()> {
         self.process = self.fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?;
         self.nonces.reset_in_child();
+        if let Some(pairs) = self.pairs() {
+            pairs.settle();
+        }
         self.stamps.restart(now);
         self.drops = 0;
         Ok(())

@@ -21,6 +21,7 @@ use crate::outcome::BeatOutcome;
 #[cfg(feature = "secure-udp")]
 use crate::secure::Key;
 use crate::status::Status;
+use crate::task::{Task, TaskOptions, TaskReport};
 #[cfg(feature = "secure-udp")]
 use crate::transport::SecureUdpTransport;
 #[cfg(feature = "udp")]
@@ -238,6 +239,67 @@ impl<T: BeatTransport> Varta<T> {
     #[inline]
     pub fn beat(&mut self, status: Status, payload: u32) -> BeatOutcome {
         self.0.beat::<V2>(status, payload)
+    }
+
+    /// Declares a task: a named part of this process that is watched on its own. It makes a call
+    /// at least once per threshold, unless it is idle. Declaring it is its first sign of life.
+    ///
+    /// A name has 1 to 23 bytes of UTF-8 without control characters and need not be unique. The
+    /// threshold is 1 ms to 30 days, or [`NEVER`](crate::NEVER). A process can have 31 tasks at
+    /// a time.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use varta::{Status, Varta};
+    ///
+    /// # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// # let endpoint = format!("udp://{}", observer.local_addr()?);
+    /// let mut agent = Varta::open(endpoint)?;
+    /// let mut task = agent.task("ingest", Duration::from_secs(2))?;
+    /// for number in 0..3 {
+    ///     let _ = task.beat(Status::Ok, number); // the work
+    ///     let _ = agent.beat(Status::Ok, 0);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// Keep one [`beat`](Self::beat) of the agent in the main loop: to an observer that does not
+    /// read the tasks it reports a late one as [`Status::Critical`], and a violation as
+    /// [`Status::Degraded`].
+    ///
+    /// # Errors
+    ///
+    /// The name or the threshold is invalid (`EINVAL`), the process has 31 tasks (`ENOSPC`), or
+    /// there is not enough memory (`ENOMEM`).
+    pub fn task(&self, name: &str, threshold: Duration) -> io::Result<Task> {
+        self.task_with(name, TaskOptions::new(threshold))
+    }
+
+    /// As [`task`](Self::task), with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`task`](Self::task).
+    #[allow(clippy::needless_pass_by_value, reason = "the caller has no use for them")]
+    pub fn task_with(&self, name: &str, options: TaskOptions) -> io::Result<Task> {
+        Task::declare(self.0.pairs_for_tasks()?, name, &options)
+    }
+
+    /// The tasks of this process, with what is late. They are those of all its agents with the
+    /// same endpoint.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// # let agent = varta::Varta::connect_udp(observer.local_addr()?)?;
+    /// let task = agent.task("ingest", Duration::from_secs(3600))?;
+    /// let healthy = agent.tasks().all(|task| !task.is_late());
+    /// assert!(healthy);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn tasks(&self) -> impl Iterator<Item = TaskReport> + use<T> {
+        self.0.pairs().into_iter().flat_map(TaskReport::all)
     }
 
     /// Makes a new session to the same endpoint. The nonce and the clock continue; in a

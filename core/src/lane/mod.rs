@@ -11,12 +11,10 @@ pub(crate) mod beat;
 mod held;
 pub mod layout;
 pub mod line;
-#[allow(dead_code, reason = "its pairs are for tasks")]
 pub(crate) mod mark;
 pub mod message;
 #[cfg(test)]
 pub(crate) mod model;
-#[allow(dead_code, reason = "its pairs are for tasks")]
 pub(crate) mod pairs;
 #[cfg(test)]
 mod tests;

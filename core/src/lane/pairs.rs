@@ -314,6 +314,9 @@ impl Pair {
             set_live(&own.cold, self.index, false);
         });
         self.pairs.private().claimed.fetch_and(!(1 << self.index), Ordering::AcqRel);
+        if state == State::Failed {
+            self.ring();
+        }
     }
 
     /// Whether an observer that wants tasks reads the pair.

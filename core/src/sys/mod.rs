@@ -8,6 +8,7 @@ pub(crate) mod crc;
 pub(crate) mod lane;
 mod list;
 mod page;
+pub(crate) mod thread;
 #[cfg(feature = "secure-udp")]
 mod wiped;
 

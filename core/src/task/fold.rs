@@ -1,0 +1,66 @@
+//! What a beat says about the tasks of the process when its observer does not read their lines.
+
+use std::sync::atomic::Ordering;
+
+use super::verdict::broken;
+use crate::lane::layout::PAIRS;
+use crate::lane::pairs::Pairs;
+use crate::status::Status;
+
+/// A beat that stands for the tasks too.
+pub(crate) struct Folded {
+    pub(crate) status: Status,
+    /// The violations that the status accounts for, if any were not reported yet.
+    reports: Option<(&'static Pairs, u64)>,
+}
+
+/// The beat with this status: Critical if a task is late, and at least Degraded if there were
+/// violations that no beat has reported. None if a vital task is late, so that nothing must be
+/// sent.
+#[inline]
+pub(crate) fn fold(pairs: Option<&'static Pairs>, now: u64, status: Status) -> Option<Folded> {
+    match pairs {
+        Some(pairs) if pairs.live() != 0 || unreported(pairs).is_some() => {
+            fold_tasks(pairs, now, status)
+        }
+        _ => Some(Folded { status, reports: None }),
+    }
+}
+
+#[cold]
+fn fold_tasks(pairs: &'static Pairs, now: u64, status: Status) -> Option<Folded> {
+    if pairs.wanted() {
+        return Some(Folded { status, reports: None });
+    }
+    let reports = unreported(pairs).map(|violations| (pairs, violations));
+    let mut folded = Folded { status, reports };
+    if reports.is_some() {
+        folded.status = status.max(Status::Degraded);
+    }
+    for (cold, hot) in (1..PAIRS).filter_map(|pair| pairs.read(pair)) {
+        if broken(now, &cold, &hot) != 0 {
+            if cold.vital {
+                return None;
+            }
+            folded.status = Status::Critical;
+        }
+    }
+    Some(folded)
+}
+
+/// The number of all violations, if beats have reported fewer.
+#[inline]
+fn unreported(pairs: &Pairs) -> Option<u64> {
+    let violations = pairs.violations().into();
+    (pairs.reported().load(Ordering::Relaxed) != violations).then_some(violations)
+}
+
+impl Folded {
+    /// The beat was sent.
+    #[inline]
+    pub(crate) fn sent(self) {
+        if let Some((pairs, violations)) = self.reports {
+            pairs.reported().store(violations, Ordering::Relaxed);
+        }
+    }
+}
