@@ -896,6 +896,71 @@ typedef struct varta_observer_counters {
      * Tries to open a sealed datagram, one for each key that was tried on it.
      */
     uint64_t open_attempts;
+    /**
+     * Pages of shared memory that were given to processes.
+     */
+    uint64_t lane_attached;
+    /**
+     * Processes that asked for a page and were refused.
+     */
+    uint64_t lane_refused;
+    /**
+     * Connections of processes that were ended because of a message of a wrong size or kind.
+     */
+    uint64_t lane_bad_messages;
+    /**
+     * Times that a process was not heard for a moment because it asked for too many looks.
+     */
+    uint64_t lane_muted;
+    /**
+     * Looks at pages.
+     */
+    uint64_t lane_looks;
+    /**
+     * Beats of processes that were found in pages.
+     */
+    uint64_t lane_beats;
+    /**
+     * Lines in which a look found something that no process may write. It is not news.
+     */
+    uint64_t lane_invalid;
+    /**
+     * Times that the period of looks at a page had to be longer than half of the shortest time
+     * on it.
+     */
+    uint64_t lane_raised;
+    /**
+     * Looks at pages of processes for which there was no room.
+     */
+    uint64_t lane_without_room;
+    /**
+     * Tasks that were followed.
+     */
+    uint64_t tasks;
+    /**
+     * Tasks of which an end was reported.
+     */
+    uint64_t tasks_ended;
+    /**
+     * Tasks that were not followed for a time, because there was no room.
+     */
+    uint64_t tasks_without_room;
+    /**
+     * Calls of tasks.
+     */
+    uint64_t task_beats;
+    /**
+     * Stalls of tasks reported.
+     */
+    uint64_t task_stalls;
+    /**
+     * Recoveries of tasks reported.
+     */
+    uint64_t task_recoveries;
+    /**
+     * Violations of rules by tasks.
+     */
+    uint64_t violations;
 } varta_observer_counters;
 
 /**

@@ -312,6 +312,23 @@ export interface Stats {
   readonly stallsDeaf: number;
   /** Polls of a Unix socket that found its queue full. */
   readonly fullLooks: number;
+  /* Of pages of shared memory, and of tasks. */
+  readonly laneAttached: number;
+  readonly laneRefused: number;
+  readonly laneBadMessages: number;
+  readonly laneMuted: number;
+  readonly laneLooks: number;
+  readonly laneBeats: number;
+  readonly laneInvalid: number;
+  readonly laneRaised: number;
+  readonly laneWithoutRoom: number;
+  readonly tasks: number;
+  readonly tasksEnded: number;
+  readonly tasksWithoutRoom: number;
+  readonly taskBeats: number;
+  readonly taskStalls: number;
+  readonly taskRecoveries: number;
+  readonly violations: number;
 }
 
 export interface ObserverStats extends Stats {

@@ -263,6 +263,22 @@ void same_counters(struct record *expected, const varta_observer_counters *c)
         {"full_looks", c->full_looks},
         {"io_errors", c->io_errors},
         {"open_attempts", c->open_attempts},
+        {"lane_attached", c->lane_attached},
+        {"lane_refused", c->lane_refused},
+        {"lane_bad_messages", c->lane_bad_messages},
+        {"lane_muted", c->lane_muted},
+        {"lane_looks", c->lane_looks},
+        {"lane_beats", c->lane_beats},
+        {"lane_invalid", c->lane_invalid},
+        {"lane_raised", c->lane_raised},
+        {"lane_without_room", c->lane_without_room},
+        {"tasks", c->tasks},
+        {"tasks_ended", c->tasks_ended},
+        {"tasks_without_room", c->tasks_without_room},
+        {"task_beats", c->task_beats},
+        {"task_stalls", c->task_stalls},
+        {"task_recoveries", c->task_recoveries},
+        {"violations", c->violations},
     };
     uint64_t settled = 0;
     bool received = false;

@@ -19,6 +19,7 @@ use crate::judge::tracker::MOST;
 use crate::judge::{Exits, Judge, SealedSession, Settings, most_sessions};
 use crate::policy::{Policy, Rate, Uids};
 use crate::simulated::Simulated;
+use crate::slack::Slack;
 use crate::sys;
 
 /// The default threshold: how long an agent may be silent.
@@ -26,6 +27,12 @@ pub const DEFAULT_THRESHOLD: Duration = Duration::from_secs(2);
 
 /// The default capacity: how many agents an observer tracks at most.
 pub const DEFAULT_CAPACITY: usize = 4096;
+
+/// The shortest time between two regular looks at a process's shared memory by default.
+const DEFAULT_LANE_FLOOR: Duration = Duration::from_millis(10);
+
+/// The most processes that a simulated observer gives shared memory.
+const SIMULATED_PAGES: usize = 1 << 16;
 
 /// Configures and creates an [`Observer`].
 ///
@@ -63,6 +70,10 @@ pub struct Builder {
     secure_state_file: Option<PathBuf>,
     detect_exits: bool,
     descriptors: Option<usize>,
+    lane: bool,
+    tasks: bool,
+    lane_floor: Duration,
+    slack: Slack,
     kernel_features: Option<KernelFeatures>,
 }
 
@@ -88,6 +99,10 @@ impl Builder {
             secure_state_file: None,
             detect_exits: true,
             descriptors: None,
+            lane: false,
+            tasks: false,
+            lane_floor: DEFAULT_LANE_FLOOR,
+            slack: Slack::new(),
             kernel_features: None,
         }
     }
@@ -239,6 +254,34 @@ impl Builder {
         self
     }
 
+    /// Whether processes may beat through memory that they share with the observer. The default
+    /// is false. An event then can stand for [several beats](crate::What::Beat::count).
+    pub fn lane(mut self, offered: bool) -> Self {
+        self.lane = offered;
+        self
+    }
+
+    /// Whether the tasks of processes that beat through shared memory are followed, each of
+    /// which takes a place of the capacity. The default is false: a host that acts on every
+    /// Stall must not restart a process because of one task.
+    pub fn tasks(mut self, followed: bool) -> Self {
+        self.tasks = followed;
+        self
+    }
+
+    /// The shortest time between two regular looks at a process's shared memory, if something
+    /// could be due sooner. The default is 10 ms.
+    pub fn lane_floor(mut self, floor: Duration) -> Self {
+        self.lane_floor = floor;
+        self
+    }
+
+    /// How late tasks may be before that is reported. The default is no slack.
+    pub fn slack(mut self, slack: Slack) -> Self {
+        self.slack = slack;
+        self
+    }
+
     /// Tracks processes as if this were another kernel.
     #[cfg(test)]
     pub(crate) fn kernel_features(mut self, features: KernelFeatures) -> Self {
@@ -300,7 +343,7 @@ impl Builder {
         };
         let (pause_after, capacity) = (self.pause_after, self.capacity);
         Observer::new(
-            self.judge(recalled)?,
+            self.judge(recalled, 0)?,
             processes,
             sockets,
             socket_options,
@@ -319,10 +362,12 @@ impl Builder {
     pub fn simulate(self) -> io::Result<Simulated> {
         let pause_after = self.pause_after;
         let exits = if self.detect_exits { Exits::Reported } else { Exits::Unseen };
-        Ok(Simulated::new(self.judge(None)?, pause_after, exits))
+        let pages = if self.lane { self.capacity.min(SIMULATED_PAGES) } else { 0 };
+        Ok(Simulated::new(self.judge(None, pages)?, pause_after, exits))
     }
 
-    fn judge(self, recalled: Option<Vec<SealedSession>>) -> io::Result<Judge> {
+    /// A judge that gives at most this many pages of shared memory to processes.
+    fn judge(self, recalled: Option<Vec<SealedSession>>, pages: usize) -> io::Result<Judge> {
         let threshold_ns = nanoseconds(self.threshold);
         if threshold_ns == 0 {
             return Err(invalid("cannot bind: the threshold is 0"));
@@ -336,6 +381,10 @@ impl Builder {
         settings.shared_keys = self.shared_keys;
         settings.master_key = self.master_key;
         settings.recalled = recalled;
+        settings.pages = pages;
+        settings.tasks = self.tasks;
+        settings.floor_ns = nanoseconds(self.lane_floor);
+        settings.slack = self.slack;
         Judge::try_new(settings).map_err(|error| name_capacity(error.into(), self.capacity))
     }
 }

@@ -122,6 +122,39 @@ pub struct Counters {
     pub exits: u64,
     /// Pauses reported.
     pub pauses: u64,
+    /// Pages of shared memory that were given to processes.
+    pub lane_attached: u64,
+    /// Processes that asked for a page and were refused.
+    pub lane_refused: u64,
+    /// Connections of processes that were ended because of a message of a wrong size or kind.
+    pub lane_bad_messages: u64,
+    /// Times that a process was not heard for a moment because it asked for too many looks.
+    pub lane_muted: u64,
+    /// Looks at pages.
+    pub lane_looks: u64,
+    /// Beats of processes that were found in pages.
+    pub lane_beats: u64,
+    /// Lines in which a look found something that no process may write. It is not news.
+    pub lane_invalid: u64,
+    /// Times that the period of looks at a page had to be longer than half of the shortest time
+    /// on it.
+    pub lane_raised: u64,
+    /// Looks at pages of processes for which there was no room.
+    pub lane_without_room: u64,
+    /// Tasks that were followed.
+    pub tasks: u64,
+    /// Tasks of which an end was reported.
+    pub tasks_ended: u64,
+    /// Tasks that were not followed for a time, because there was no room.
+    pub tasks_without_room: u64,
+    /// Calls of tasks.
+    pub task_beats: u64,
+    /// Stalls of tasks reported.
+    pub task_stalls: u64,
+    /// Recoveries of tasks reported.
+    pub task_recoveries: u64,
+    /// Violations of rules by tasks.
+    pub violations: u64,
 }
 }
 

@@ -11,6 +11,7 @@ mod memory;
 mod policy;
 mod program_name;
 mod simulated;
+mod slack;
 mod sys;
 #[cfg(test)]
 mod testing;
@@ -19,10 +20,11 @@ pub use builder::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD};
 pub use counters::Counters;
 pub use event::{About, Ending, Event, ExitCause, Late, Origin, Task, What};
 pub use io::Observer;
-pub use judge::{AgentInfo, Flood, UidCounts};
+pub use judge::{AgentInfo, Flood, TaskInfo, UidCounts};
 pub use policy::{Policy, Rate, Uids};
 pub use program_name::ProgramName;
 pub use simulated::Simulated;
+pub use slack::Slack;
 
 /// Internal functions for fuzzing.
 #[cfg(fuzzing)]

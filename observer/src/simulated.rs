@@ -1,9 +1,11 @@
 //! An observer without sockets in simulated time: for the conformance stories and for users'
 //! own tests.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use varta::internal::lane::layout::{Head, LAYOUT_VERSION, PAGE_WORDS, Page, lines};
 use varta::secure::Key;
 
 use crate::counters::Counters;
@@ -11,8 +13,13 @@ use crate::event::{Event, ExitCause};
 use crate::io::nanoseconds;
 use crate::io::pause::PauseDetector;
 use crate::judge::tracker::AgentInfo;
-use crate::judge::{Datagram, Environment, Exits, Judge, Namespace, Settings, Slot};
+use crate::judge::{
+    Attached, Attaching, Datagram, Environment, Exits, Judge, Namespace, PageIndex, Refusal,
+    Settings, Slot, TaskInfo,
+};
 use crate::policy::{Policy, Rate};
+use crate::program_name::ProgramName;
+use crate::slack::Slack;
 
 /// An observer for tests: the caller supplies the datagrams, the exits and the time. It makes
 /// the same decisions as an [`Observer`](crate::Observer). Time never goes back.
@@ -54,6 +61,27 @@ pub struct Simulated {
 struct SimulatedEnvironment {
     exits: Exits,
     namespaces: HashMap<u32, Namespace>,
+    /// By index.
+    pages: Vec<Option<Box<Page>>>,
+    /// Threads that have ended, with the pid of their process.
+    gone_threads: HashSet<(u32, u32)>,
+    /// Names of programs by pid.
+    programs: HashMap<u32, ProgramName>,
+    /// The pids of agents by slot.
+    pids: HashMap<Slot, u32>,
+}
+
+impl SimulatedEnvironment {
+    fn new(exits: Exits) -> Self {
+        Self {
+            exits,
+            namespaces: HashMap::new(),
+            pages: Vec::new(),
+            gone_threads: HashSet::new(),
+            programs: HashMap::new(),
+            pids: HashMap::new(),
+        }
+    }
 }
 
 impl Environment for SimulatedEnvironment {
@@ -61,12 +89,31 @@ impl Environment for SimulatedEnvironment {
         self.namespaces.get(&pid).copied().unwrap_or(Namespace::Same)
     }
 
-    fn admitted(&mut self, _: Slot, _: u64, _: u32, _: Option<u64>) -> Exits {
+    fn admitted(&mut self, slot: Slot, _: u64, pid: u32, _: Option<u64>) -> Exits {
+        self.pids.insert(slot, pid);
         self.exits
     }
 
     fn identified(&mut self, _: Slot, _: u64) -> Exits {
         self.exits
+    }
+
+    fn page(&self, page: PageIndex) -> Option<&Page> {
+        self.pages.get(page.index())?.as_deref()
+    }
+
+    fn page_released(&mut self, page: PageIndex) {
+        if let Some(page) = self.pages.get_mut(page.index()) {
+            *page = None;
+        }
+    }
+
+    fn thread_gone(&mut self, _: Slot, pid: u32, thread: u32) -> bool {
+        self.gone_threads.contains(&(pid, thread))
+    }
+
+    fn program(&self, slot: Slot) -> Option<ProgramName> {
+        self.programs.get(self.pids.get(&slot)?).copied()
     }
 }
 
@@ -82,7 +129,7 @@ impl Simulated {
         Self {
             pause_detector: PauseDetector::new(pause_after, judge.shortest_threshold(), 0),
             judge,
-            environment: SimulatedEnvironment { exits, namespaces: HashMap::new() },
+            environment: SimulatedEnvironment::new(exits),
             events: VecDeque::new(),
             now: 0,
             asleep: 0,
@@ -127,9 +174,119 @@ impl Simulated {
     fn look_at_queue(&mut self, at_ns: u64, full: bool) {
         self.set_time(at_ns);
         self.judge.looked(self.now, full);
+        while let Some(page) = self.judge.due_page(self.now) {
+            self.look_at(page);
+        }
         while self.judge.expire(self.now, &mut self.environment) {
             self.collect_events();
         }
+    }
+
+    /// Gives a process a page of shared memory, if it may have one. Pages are offered with
+    /// [`Builder::lane`](crate::Builder::lane). Both clocks are one: times in lines are the
+    /// observer's.
+    ///
+    /// ```
+    /// use varta::Status;
+    /// use varta::internal::lane::layout::{Hot, Info, lines};
+    /// use varta::internal::lane::line;
+    /// use varta_observer::judge::Attaching;
+    /// use varta_observer::{Builder, Uids, What};
+    ///
+    /// let mut observer = Builder::new().uids(Uids::Any).lane(true).simulate()?;
+    /// let (pid, uid) = (4321, 0);
+    /// let process =
+    ///     Attaching { pid, uid, process: None, claimed_pid: pid, nonce: 0, clock_offset: 0 };
+    /// let page = observer.attach(0, &process).unwrap().page;
+    /// observer.mapped(0, page);
+    ///
+    /// // The process beats, which is a few stores.
+    /// let words = observer.page(page).unwrap();
+    /// let (_, hot) = lines(words, page.offset(), 0).unwrap();
+    /// let info = Info { status: Status::Ok, which: None, idle: false, broken: 0, checkpoint: 0, payload: 7 };
+    /// let _ = line::write(hot, 0, &Hot { at: 500, until: 0, info: info.to_word(), last: 1 });
+    ///
+    /// // The observer looks twice per threshold.
+    /// observer.advance(1_000_000_000);
+    /// let what = observer.poll().unwrap().what;
+    /// assert_eq!(what, What::Beat { status: Status::Ok, payload: 7, nonce: 1, missed: 0, count: 1 });
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The reason, if it may not have a page.
+    pub fn attach(&mut self, at_ns: u64, process: &Attaching) -> Result<Attached, Refusal> {
+        self.set_time(at_ns);
+        let attached = self.judge.attach(self.now, process, &mut self.environment)?;
+        let words: Box<Page> = Box::new([const { AtomicU64::new(0) }; PAGE_WORDS]);
+        if let Some((cold, _)) = lines(&words, attached.page.offset(), 0) {
+            let head = Head { layout: LAYOUT_VERSION, live: 0, thread: 0 };
+            for (word, value) in cold.iter().zip(head.to_words()) {
+                word.store(value, Ordering::Relaxed);
+            }
+        }
+        let index = attached.page.index();
+        if self.environment.pages.len() <= index {
+            self.environment.pages.resize_with(index + 1, || None);
+        }
+        if let Some(place) = self.environment.pages.get_mut(index) {
+            *place = Some(words);
+        }
+        Ok(attached)
+    }
+
+    /// The process has mapped its page, which is looked at for the first time.
+    pub fn mapped(&mut self, at_ns: u64, page: PageIndex) {
+        self.set_time(at_ns);
+        self.judge.mapped(self.now, page);
+        self.look_at(page);
+    }
+
+    /// The process asks the observer to look at its page.
+    pub fn bell(&mut self, at_ns: u64, page: PageIndex) {
+        self.set_time(at_ns);
+        self.look_at(page);
+    }
+
+    /// The process gives up its page.
+    pub fn detach(&mut self, at_ns: u64, page: PageIndex) {
+        self.set_time(at_ns);
+        self.judge.detached(self.now, page, &mut self.environment);
+        self.environment.page_released(page);
+        self.collect_events();
+    }
+
+    /// The words of a page, into which the process writes, until the page is given up.
+    #[must_use]
+    pub fn page(&self, page: PageIndex) -> Option<&Page> {
+        self.environment.page(page)
+    }
+
+    /// A thread of the process with this pid has ended.
+    pub fn thread_gone(&mut self, pid: u32, thread: u32) {
+        self.environment.gone_threads.insert((pid, thread));
+    }
+
+    /// Sets the name of the program that the process with this pid runs, before it is heard.
+    pub fn set_program(&mut self, pid: u32, name: &str) {
+        self.environment.programs.insert(pid, ProgramName::from_bytes(name.as_bytes()));
+    }
+
+    /// As [`Observer::set_slack`](crate::Observer::set_slack).
+    pub fn set_slack(&mut self, slack: &Slack) {
+        self.judge.set_slack(slack, &self.environment);
+    }
+
+    /// The tasks of an agent.
+    #[must_use]
+    pub fn tasks(&self, agent: u64) -> Vec<TaskInfo> {
+        self.judge.tasks(agent, self.now, &self.environment).collect()
+    }
+
+    fn look_at(&mut self, page: PageIndex) {
+        self.judge.look(self.now, page, &mut self.environment);
+        self.collect_events();
     }
 
     /// Reports that a process has ended, and how. Returns false if no agent has that pid, or
@@ -140,6 +297,10 @@ impl Simulated {
             return false;
         }
         let Some(slot) = self.judge.find_pid(pid) else { return false };
+        let pages: Vec<_> = self.judge.pages_of(slot).collect();
+        for page in pages {
+            self.look_at(page);
+        }
         self.judge.exited(self.now, slot, cause, &mut self.environment);
         self.collect_events();
         true
@@ -227,13 +388,13 @@ impl Simulated {
     /// All tracked agents.
     #[must_use]
     pub fn snapshot(&self) -> Vec<AgentInfo> {
-        self.judge.agents(self.now).map(|(_, info)| info).collect()
+        self.judge.agents_with(self.now, &self.environment).map(|(_, info)| info).collect()
     }
 
     /// A tracked agent by its number, if there is one.
     #[must_use]
     pub fn agent(&self, agent: u64) -> Option<AgentInfo> {
-        self.judge.agent(self.judge.find(agent)?, self.now)
+        self.judge.agent_with(self.judge.find(agent)?, self.now, &self.environment)
     }
 
     /// All counters.

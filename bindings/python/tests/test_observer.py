@@ -104,7 +104,7 @@ def test_every_counter_and_field_is_plain_data(observer: Observer, path: str) ->
     assert (tracked["beats"], tracked["missed"], tracked["stalled"]) == (1, 0, False)
     assert tracked["threshold_ns"] == 60 * 10**9
     stats = json.loads(json.dumps(observer.stats()))
-    assert stats["received"] == stats["beats"] == 1 and len(stats) == 35
+    assert stats["received"] == stats["beats"] == 1
     assert all(isinstance(value, int) for value in stats.values())
 
 

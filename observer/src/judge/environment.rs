@@ -2,9 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::SealedSession;
+use varta::internal::lane::layout::Page;
+
+use super::{PageIndex, SealedSession};
 use crate::event::ExitCause;
 use crate::judge::tracker::{Exits, Slot};
+use crate::program_name::ProgramName;
 
 /// A datagram as it was received.
 #[derive(Debug, Clone, Copy)]
@@ -149,6 +152,37 @@ pub trait Environment {
     fn record(&mut self, place: usize, session: &SealedSession) -> Result<(), i32> {
         let _ = (place, session);
         Ok(())
+    }
+
+    /// The words of a page that a process has mapped, while it can be read.
+    fn page(&self, page: PageIndex) -> Option<&Page> {
+        let _ = page;
+        None
+    }
+
+    /// The page belongs to the agent in this slot from now on: its process has given a sign of
+    /// life in it.
+    fn joined(&mut self, slot: Slot, page: PageIndex) {
+        let _ = (slot, page);
+    }
+
+    /// The agent of this page is no longer tracked, so the page is not read any more. The
+    /// index will be reused.
+    fn page_released(&mut self, page: PageIndex) {
+        let _ = page;
+    }
+
+    /// Whether this thread of the process in this slot has ended. Called when it has broken a
+    /// promise. False if it cannot be known.
+    fn thread_gone(&mut self, slot: Slot, pid: u32, thread: u32) -> bool {
+        let _ = (slot, pid, thread);
+        false
+    }
+
+    /// The name of the program in this slot, if it is known.
+    fn program(&self, slot: Slot) -> Option<ProgramName> {
+        let _ = slot;
+        None
     }
 
     /// The agent in this slot, local or not, is no longer tracked. The slot will be reused.

@@ -8,16 +8,16 @@ use crate::judge::tracker::{Beat, Cold, Flags};
 
 /// What the kernel reports about a sender.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Process {
-    pub(super) pid: u32,
-    pub(super) uid: u32,
-    pub(super) process: Option<u64>,
+pub(in crate::judge) struct Process {
+    pub(in crate::judge) pid: u32,
+    pub(in crate::judge) uid: u32,
+    pub(in crate::judge) process: Option<u64>,
 }
 
 impl Process {
     /// The key that identifies it; `None` if it cannot be told from other processes.
     #[inline]
-    fn key(&self) -> Option<AgentKey> {
+    pub(super) fn key(&self) -> Option<AgentKey> {
         match self.pid {
             0 => self.process.map(AgentKey::Process),
             pid => Some(AgentKey::Pid(pid)),
@@ -62,9 +62,9 @@ impl Judge {
                 self.identify(slot, sender.process, environment);
                 slot
             }
-            None => match self.admit_local(&key, tag, &beat, sender, environment) {
+            None => match self.admit_local(&key, tag, beat.pid, sender, environment) {
                 Some(slot) => slot,
-                None => return,
+                None => return self.count_without_room(Some(sender.uid)),
             },
         };
         self.accept(slot, &beat);
@@ -73,7 +73,7 @@ impl Judge {
     /// Whether the sender is still the process that is tracked under its pid. If another
     /// process has the pid now, the tracked agent has exited.
     #[inline]
-    fn is_same_process<E: Environment>(
+    pub(super) fn is_same_process<E: Environment>(
         &mut self,
         slot: Slot,
         sender: Process,
@@ -134,7 +134,7 @@ impl Judge {
     }
 
     #[inline]
-    fn identify<E: Environment>(
+    pub(super) fn identify<E: Environment>(
         &mut self,
         slot: Slot,
         process: Option<u64>,
@@ -150,19 +150,20 @@ impl Judge {
         }
     }
 
-    fn admit_local<E: Environment>(
+    /// Tracks a process from now on, if there is room.
+    pub(super) fn admit_local<E: Environment>(
         &mut self,
         key: &AgentKey,
         tag: u32,
-        beat: &Beat,
+        claimed_pid: u32,
         sender: Process,
         environment: &mut E,
     ) -> Option<Slot> {
-        if !self.make_room(Some(sender.uid), environment) {
+        if !self.find_room(Some(sender.uid), environment) {
             return None;
         }
         let kind = if sender.pid == 0 { Kind::Process } else { Kind::Pid };
-        let cold = Cold::local(sender.process.unwrap_or(0), sender.uid, beat.pid);
+        let cold = Cold::local(sender.process.unwrap_or(0), sender.uid, claimed_pid);
         let slot = self.tracker.follow(key, tag, kind, cold);
         if let (Kind::Pid, Some(process)) = (kind, sender.process) {
             self.tracker.set_process(slot, process, true);

@@ -8,6 +8,7 @@
 pub(crate) mod deadline;
 mod environment;
 mod keyring;
+mod lane;
 mod local;
 mod network;
 mod queries;
@@ -15,6 +16,7 @@ mod queue;
 mod reconfigure;
 mod sessions;
 mod settings;
+mod silence;
 pub(crate) mod tracker;
 mod uids;
 
@@ -24,6 +26,8 @@ use varta::{Frame, Promise, v1};
 
 pub use self::environment::{Datagram, Environment, Missing, Namespace, NoEnvironment, Sender};
 use self::keyring::Keyring;
+pub use self::lane::{Attached, Attaching, PageIndex, Refusal, TaskInfo};
+use self::lane::{Due, LaneSettings, Lanes};
 use self::queue::Queue;
 pub use self::sessions::SealedSession;
 use self::sessions::Sessions;
@@ -32,7 +36,7 @@ pub use self::settings::Settings;
 pub use self::tracker::AgentInfo;
 #[doc(hidden)]
 pub use self::tracker::MOST as MOST_AGENTS;
-use self::tracker::{Beat, Flags, Key as AgentKey, Kind, Room, Silence, Tracker};
+use self::tracker::{Beat, Flags, Key as AgentKey, Kind, Room, Tracker};
 pub use self::tracker::{Exits, Slot};
 pub use self::uids::{Flood, UidCounts};
 use crate::counters::Counters;
@@ -105,6 +109,7 @@ pub struct Judge {
     recalls_sessions: bool,
     /// Whether the last session could not be recorded.
     recording_fails: bool,
+    lanes: Lanes,
     counters: Counters,
     events: Queue,
     /// Whether the last look at a Unix socket found its queue full.
@@ -141,8 +146,15 @@ impl Judge {
             master_key,
             senders,
             recalled,
+            pages,
+            tasks,
+            floor_ns,
+            slack,
         } = settings;
         let tracker = Tracker::new(capacity, policy.uids.most(), threshold_ns)?;
+        let slots = tracker.capacity();
+        let lanes = Lanes::new(LaneSettings { pages, slots, tasks, floor_ns, slack: &slack })?;
+        let events = Queue::new(if pages > 0 { lane::MOST_EVENTS } else { queue::ROOM })?;
         let keyring = Keyring::new(&shared_keys, master_key, capacity / 2);
         let most_sessions = senders.unwrap_or(most_sessions(capacity));
         let records_sessions = recalled.is_some();
@@ -162,8 +174,9 @@ impl Judge {
             tracker,
             policy,
             keyring,
+            lanes,
             counters: Counters::default(),
-            events: Queue::default(),
+            events,
             full: false,
             flood: Flood::default(),
             refused: UidCounts::default(),
@@ -236,45 +249,20 @@ impl Judge {
     }
 
     /// Emits the next Stall or Exit that is due by `horizon`, because an agent has been silent
-    /// for too long. Returns whether it emitted one; if so, there may be more.
+    /// for too long or a task has broken a promise. Returns whether it emitted an event; if so,
+    /// there may be more. One call emits at most 16 events, because a line in shared memory is
+    /// read again before it is judged.
     ///
     /// Everything that arrived before `horizon` must have been passed to [`hear`](Self::hear).
     pub fn expire<E: Environment>(&mut self, horizon: u64, environment: &mut E) -> bool {
         self.now = self.now.max(horizon);
-        while let Some(slot) = self.tracker.next_due(horizon) {
-            if self.tracker.has(slot, Flags::LOOKED_UP) {
-                let pid = self.tracker.about(slot).pid;
-                let known_missing = self.tracker.has(slot, Flags::MISSING);
-                match environment.look_up(slot, pid) {
-                    Some(missing) if !known_missing && missing.seen_ns > horizon => {
-                        self.tracker.missing(slot, missing.seen_ns);
-                        continue;
-                    }
-                    None if !known_missing => {}
-                    found => {
-                        let cause = found.map_or(ExitCause::Unknown, |missing| missing.cause);
-                        self.exited(self.now, slot, cause, environment);
-                        return true;
-                    }
-                }
+        while let Some(due) = self.next_due(horizon) {
+            match due {
+                Due::Process(slot) => self.judge_silence(slot, horizon, environment),
+                Due::Task(task) => self.judge_task(task, horizon, environment),
             }
-            if self.tracker.defer(slot, horizon) {
-                continue;
-            }
-            let about = self.tracker.about(slot);
-            match self.tracker.silence(slot, self.now) {
-                Silence::Stall { last_nonce, last_ns, deaf } => {
-                    self.counters.stalls += 1;
-                    self.counters.stalls_deaf += u64::from(deaf);
-                    let what = What::Stall { last_nonce, last_ns, deaf, late: None };
-                    self.push(Some(about), what);
-                    return true;
-                }
-                Silence::Exit => {
-                    self.exited(self.now, slot, ExitCause::Unknown, environment);
-                    return true;
-                }
-                Silence::Stale => {}
+            if self.has_events() {
+                return true;
             }
         }
         false
@@ -348,7 +336,8 @@ impl Judge {
     /// ```
     pub fn pause(&mut self, ended_at: u64, amount: u64) {
         self.now = self.now.max(ended_at);
-        self.tracker.pause(ended_at, amount);
+        let suspended = self.lanes.take_suspended();
+        self.tracker.pause(ended_at, amount, suspended);
         self.counters.pauses += 1;
         self.emit(What::Paused { ns: amount });
     }
@@ -405,6 +394,9 @@ impl Judge {
                 return;
             }
         }
+        if self.tracker.has(slot, Flags::PAGED) {
+            self.heard_beside_pages(slot, beat.nonce);
+        }
         let about = Some(self.tracker.about(slot));
         if let Some(silent_ns) = outcome.silent_ns {
             self.counters.recoveries += 1;
@@ -446,6 +438,14 @@ impl Judge {
     /// Makes room for a new agent of this user (over a network: `None`), or counts that there
     /// is none.
     fn make_room<E: Environment>(&mut self, uid: Option<u32>, environment: &mut E) -> bool {
+        let found = self.find_room(uid, environment);
+        if !found {
+            self.count_without_room(uid);
+        }
+        found
+    }
+
+    fn find_room<E: Environment>(&mut self, uid: Option<u32>, environment: &mut E) -> bool {
         match self.tracker.room(uid) {
             Room::Free => true,
             Room::Instead(evicted) => {
@@ -453,18 +453,21 @@ impl Judge {
                 self.release(evicted, environment);
                 true
             }
-            Room::None => {
-                self.counters.capacity_exceeded += 1;
-                if let Some(uid) = uid {
-                    self.refused.add(uid);
-                }
-                false
-            }
+            Room::None => false,
+        }
+    }
+
+    /// Counts a datagram of a new agent for which there is no room.
+    fn count_without_room(&mut self, uid: Option<u32>) {
+        self.counters.capacity_exceeded += 1;
+        if let Some(uid) = uid {
+            self.refused.add(uid);
         }
     }
 
     fn release<E: Environment>(&mut self, slot: Slot, environment: &mut E) {
         let agent = self.tracker.about(slot).agent;
+        self.release_pages(slot, environment);
         self.tracker.forget(slot);
         environment.released(slot, agent);
     }

@@ -1,14 +1,17 @@
 //! The queries of a judge, and its less common inputs.
 
+use super::tracker::Flags;
 use super::{AgentInfo, AgentKey, Exits, Flood, Judge, SealedSession, Slot, UidCounts};
 use crate::counters::Counters;
 
 impl Judge {
     /// When to call [`expire`](Self::expire). It is never later than the next deadline, and it
-    /// may be too early, at most four times for a deadline within 18 minutes.
+    /// may be too early, at most four times for a deadline within 18 minutes. Pages are due for
+    /// looks of their own ([`next_look`](Self::next_look)).
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        self.tracker.next_deadline()
+        let deadlines = [self.tracker.next_deadline(), self.lanes.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The shortest threshold of any agent since the default threshold was last set.
@@ -49,12 +52,16 @@ impl Judge {
     /// The state of the agent in this slot.
     #[must_use]
     pub fn agent(&self, slot: Slot, now: u64) -> Option<AgentInfo> {
-        self.tracker.info(slot, now)
+        let mut info = self.tracker.info(slot, now)?;
+        if self.tracker.has(slot, Flags::PAGED) {
+            (info.tasks, info.tasks_late) = self.lanes.tasks_of(slot);
+        }
+        Some(info)
     }
 
     /// All tracked agents, in no particular order.
     pub fn agents(&self, now: u64) -> impl Iterator<Item = (Slot, AgentInfo)> + '_ {
-        self.tracker.slots().filter_map(move |slot| Some((slot, self.tracker.info(slot, now)?)))
+        self.tracker.slots().filter_map(move |slot| Some((slot, self.agent(slot, now)?)))
     }
 
     /// How many agents are tracked.

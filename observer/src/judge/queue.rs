@@ -1,27 +1,32 @@
 //! Events that have not been fetched yet.
 
 use crate::event::Event;
+use crate::memory::{self, OutOfMemory};
 
-/// More events than one call of a judge ever emits.
-const ROOM: usize = 4;
+/// More events than one call of a judge without pages ever emits.
+pub(crate) const ROOM: usize = 4;
 
 #[derive(Debug)]
 pub(crate) struct Queue {
-    events: [Event; ROOM],
+    events: Box<[Event]>,
     next: usize,
     free: usize,
 }
 
-impl Default for Queue {
-    fn default() -> Self {
-        Self { events: [Event::NOTHING; ROOM], next: 0, free: 0 }
-    }
-}
-
 impl Queue {
+    /// For this many events of one call.
+    pub(crate) fn new(room: usize) -> Result<Self, OutOfMemory> {
+        let mut events = memory::vector(room)?;
+        events.resize(room, Event::NOTHING);
+        Ok(Self { events: events.into_boxed_slice(), next: 0, free: 0 })
+    }
+
     #[inline]
     pub(crate) fn push(&mut self, event: Event) {
-        debug_assert!(self.free < ROOM, "events must be fetched before the next call");
+        debug_assert!(
+            self.free < self.events.len(),
+            "events must be fetched before the next call"
+        );
         if let Some(free) = self.events.get_mut(self.free) {
             *free = event;
             self.free += 1;

@@ -2,9 +2,10 @@
 
 use varta::secure::Key;
 
-use super::Judge;
 use super::sessions::Sessions;
+use super::{Environment, Judge};
 use crate::policy::{Limit, Rate};
+use crate::slack::Slack;
 
 impl Judge {
     /// Sets the threshold of one agent, counted from its last beat. Returns whether there is
@@ -13,6 +14,7 @@ impl Judge {
         let slot = self.find(agent);
         if let Some(slot) = slot {
             self.tracker.set_threshold(slot, threshold_ns);
+            self.plan_again(Some(slot));
         }
         slot.is_some()
     }
@@ -21,6 +23,13 @@ impl Judge {
     /// beat of each, and of future agents. Visits every agent.
     pub fn set_default_threshold(&mut self, threshold_ns: u64) {
         self.tracker.set_default_threshold(threshold_ns);
+        self.plan_again(None);
+    }
+
+    /// Replaces how late tasks may be. Visits every task.
+    pub fn set_slack<E: Environment>(&mut self, slack: &Slack, environment: &E) {
+        self.lanes.set_slack(slack, |slot| environment.program(slot));
+        self.plan_again(None);
     }
 
     /// Replaces all keys. The sessions that were remembered to detect replays are kept.

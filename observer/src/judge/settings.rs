@@ -3,6 +3,7 @@
 use varta::secure::Key;
 
 use crate::policy::Policy;
+use crate::slack::Slack;
 
 /// The settings of a [`Judge`](super::Judge).
 ///
@@ -35,10 +36,20 @@ pub struct Settings {
     /// record sessions. If this is set, even to an empty list, the host is asked to
     /// [record](super::Environment::record) sessions.
     pub recalled: Option<Vec<super::SealedSession>>,
+    /// How many processes can have a page of shared memory at most; 0 for none.
+    pub pages: usize,
+    /// Whether the tasks in these pages are followed. They take places of the capacity, at
+    /// most half of it.
+    pub tasks: bool,
+    /// The shortest time between two regular looks at a page, in nanoseconds.
+    pub floor_ns: u64,
+    /// How late a task may be before it is reported.
+    pub slack: Slack,
 }
 
 impl Settings {
-    /// Capacity 4,096, threshold 2 s, no keys.
+    /// Capacity 4,096, threshold 2 s, no keys, no pages; pages are looked at at most every
+    /// 10 ms.
     #[must_use]
     pub const fn new(policy: Policy) -> Self {
         Self {
@@ -49,6 +60,10 @@ impl Settings {
             master_key: None,
             senders: None,
             recalled: None,
+            pages: 0,
+            tasks: false,
+            floor_ns: 10_000_000,
+            slack: Slack::new(),
         }
     }
 }

@@ -54,6 +54,12 @@ impl List {
         if self.last == NONE { None } else { Some(self.last) }
     }
 
+    /// The entry after this one.
+    pub(crate) fn after<E: Linked>(entries: &[E], index: u32) -> Option<u32> {
+        let next = at(entries, index).links().next;
+        if next == NONE { None } else { Some(next) }
+    }
+
     pub(crate) fn append<E: Linked>(&mut self, entries: &mut [E], index: u32) {
         let links = at_mut(entries, index).links_mut();
         links.previous = self.last;

@@ -104,6 +104,19 @@ impl Wheel {
         &mut self,
         entries: &mut [E],
         horizon: u64,
+        extend: impl FnMut(&mut E) -> Option<u64>,
+    ) -> Option<u32> {
+        let index = self.first_due(entries, horizon, extend)?;
+        at_mut(entries, index).set_place(WheelSlot::NOWHERE);
+        self.handed_out += 1;
+        Some(index)
+    }
+
+    /// As [`next_due`](Self::next_due), but leaves the entry where it is.
+    pub(crate) fn first_due<E: Entry>(
+        &mut self,
+        entries: &mut [E],
+        horizon: u64,
         mut extend: impl FnMut(&mut E) -> Option<u64>,
     ) -> Option<u32> {
         loop {
@@ -121,13 +134,9 @@ impl Wheel {
                 if entry.links().deadline > horizon {
                     break;
                 }
-                entry.set_place(WheelSlot::NOWHERE);
                 match extend(entry) {
                     Some(later) => self.set(entries, index, later),
-                    None => {
-                        self.handed_out += 1;
-                        return Some(index);
-                    }
+                    None => return Some(index),
                 }
             }
             self.handed_out += 1;

@@ -60,7 +60,9 @@ impl Tracker {
     /// `horizon`.
     pub(crate) fn defer(&mut self, slot: Slot, horizon: u64) -> bool {
         let flags = self.hot(slot).flags;
+        // What is in a page is not lost.
         if flags.has(Flags::STALLED)
+            || flags.has(Flags::PAGED)
             || flags.has(Flags::TERMINAL) && self.hot(slot).is_network()
         {
             return false;
@@ -78,7 +80,7 @@ impl Tracker {
 
     /// Whether the observer was half deaf when the agent's Stall was due, or has been since.
     pub(super) fn is_deaf_to(&self, slot: Slot) -> bool {
-        self.deaf_at(slot) >= self.due(slot)
+        !self.hot(slot).flags.has(Flags::PAGED) && self.deaf_at(slot) >= self.due(slot)
     }
 
     fn deaf_at(&self, slot: Slot) -> u64 {

@@ -53,6 +53,12 @@ pub struct AgentInfo {
     /// reused the pid; over sealed UDP, a recording of a session from before the observer
     /// started.
     pub unconfirmed: bool,
+    /// Whether it beats through shared memory.
+    pub lane: bool,
+    /// How many of its tasks are followed.
+    pub tasks: u32,
+    /// How many of them have broken a promise and have not kept it since.
+    pub tasks_late: u32,
 }
 
 impl AgentInfo {
@@ -73,6 +79,9 @@ impl AgentInfo {
         threshold_ns: 0,
         stalled: false,
         unconfirmed: true,
+        lane: false,
+        tasks: 0,
+        tasks_late: 0,
     };
 }
 
@@ -99,6 +108,9 @@ impl Tracker {
             threshold_ns: self.threshold(slot),
             stalled: hot.flags.has(Flags::STALLED),
             unconfirmed: hot.flags.has(Flags::UNCONFIRMED),
+            lane: hot.flags.has(Flags::PAGED),
+            tasks: 0,
+            tasks_late: 0,
         })
     }
 

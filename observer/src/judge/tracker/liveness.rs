@@ -2,6 +2,7 @@
 
 use varta::{NONCE_TERMINAL, Status};
 
+use super::pause::Pauses;
 use super::record::{Flags, Hot, Kind};
 use super::{Exits, Slot, Tracker, is_unnumbered};
 use crate::judge::deadline::{List, WheelSlot};
@@ -41,13 +42,13 @@ pub(crate) enum Silence {
 /// The forward distance between two nonces. They count modulo 2^64 - 1, because the terminal
 /// nonce is left out.
 #[inline]
-const fn distance(from: u64, to: u64) -> u64 {
+pub(crate) const fn distance(from: u64, to: u64) -> u64 {
     let distance = to.wrapping_sub(from);
     if to < from { distance.wrapping_sub(1) } else { distance }
 }
 
 #[inline]
-const fn is_forward(distance: u64) -> bool {
+pub(crate) const fn is_forward(distance: u64) -> bool {
     1 <= distance && distance < 1 << 63
 }
 
@@ -87,7 +88,8 @@ impl Tracker {
         let terminal = beat.nonce == NONCE_TERMINAL;
         let mut outcome = BeatOutcome { silent_ns: None, missed: 0, forward: true };
         if !terminal {
-            if hot.flags.has(Flags::COUNTED) {
+            // Of an agent with a page, the nonces between are in the page.
+            if hot.flags.has(Flags::COUNTED) && !hot.flags.has(Flags::PAGED) {
                 let distance = distance(hot.last_nonce, beat.nonce);
                 outcome.forward = is_forward(distance);
                 outcome.missed = if outcome.forward { distance - 1 } else { 0 };
@@ -114,16 +116,17 @@ impl Tracker {
     /// The next agent whose deadline is `horizon` or earlier. The caller must then call
     /// [`silence`](Self::silence) or [`forget`](Self::forget) for it.
     pub(crate) fn next_due(&mut self, horizon: u64) -> Option<Slot> {
-        let pauses = &self.pauses;
-        let pardon = |hot: &mut Hot| {
-            if hot.flags.has(Flags::NO_PARDON) {
-                return None;
-            }
-            let amount = pauses.within_silence_since(hot.last_ns)?;
-            hot.flags.set(Flags::PARDONED, true);
-            Some(hot.links.deadline.saturating_add(amount))
-        };
+        let pardon = |hot: &mut Hot| pardon(hot, &self.pauses, &self.line_pauses);
         self.wheel.next_due(&mut self.hot, horizon, pardon).map(Slot)
+    }
+
+    /// When the next agent is due, if that is `horizon` or earlier, when it was heard, and its
+    /// number.
+    pub(crate) fn first_due(&mut self, horizon: u64) -> Option<(u64, u64, u64)> {
+        let pardon = |hot: &mut Hot| pardon(hot, &self.pauses, &self.line_pauses);
+        let slot = self.wheel.first_due(&mut self.hot, horizon, pardon).map(Slot)?;
+        let hot = self.hot(slot);
+        Some((hot.links.deadline, hot.last_ns, hot.agent))
     }
 
     /// Decides what follows from the silence of an agent that is due and not known to be gone.
@@ -152,7 +155,11 @@ impl Tracker {
     }
 
     /// Extends every current silence by this pause, once.
-    pub(crate) fn pause(&mut self, ended_at: u64, amount: u64) {
+    pub(crate) fn pause(&mut self, ended_at: u64, amount: u64, suspended: u64) {
+        let of_lines = amount.saturating_sub(suspended);
+        if of_lines > 0 {
+            self.line_pauses.add(ended_at, of_lines);
+        }
         self.pauses.add(ended_at, amount);
     }
 
@@ -170,7 +177,7 @@ impl Tracker {
         self.schedule_gone(slot);
     }
 
-    fn mark_recovered(&mut self, slot: Slot) {
+    pub(super) fn mark_recovered(&mut self, slot: Slot) {
         if self.has(slot, Flags::GONE) {
             self.leave_lists(slot);
         }
@@ -265,7 +272,7 @@ impl Tracker {
     }
 
     #[inline]
-    pub(super) fn threshold(&self, slot: Slot) -> u64 {
+    pub(crate) fn threshold(&self, slot: Slot) -> u64 {
         if self.hot(slot).flags.has(Flags::OWN_THRESHOLD) {
             self.cold(slot).threshold_ns
         } else {
@@ -297,7 +304,7 @@ impl Tracker {
     fn silent_for(&self, slot: Slot, time: u64) -> u64 {
         let Hot { last_ns, flags, .. } = *self.hot(slot);
         let pardon = match flags.has(Flags::PARDONED) {
-            true => self.pauses.within_silence_since(last_ns).unwrap_or(0),
+            true => longest_pause(self.hot(slot), &self.pauses, &self.line_pauses).unwrap_or(0),
             false => 0,
         };
         last_ns.saturating_add(time).saturating_add(pardon)
@@ -320,5 +327,23 @@ impl Tracker {
             _ => &mut self.gone_local,
         };
         (list, &mut self.hot)
+    }
+}
+
+/// Extends the deadline of an agent by a pause in its silence, once per silence.
+fn pardon(hot: &mut Hot, all: &Pauses, of_lines: &Pauses) -> Option<u64> {
+    if hot.flags.has(Flags::NO_PARDON) {
+        return None;
+    }
+    let amount = longest_pause(hot, all, of_lines)?;
+    hot.flags.set(Flags::PARDONED, true);
+    Some(hot.links.deadline.saturating_add(amount))
+}
+
+fn longest_pause(hot: &Hot, all: &Pauses, of_lines: &Pauses) -> Option<u64> {
+    if hot.flags.has(Flags::PAGED) {
+        of_lines.overlap_of_silence_since(hot.last_ns)
+    } else {
+        all.within_silence_since(hot.last_ns)
     }
 }

@@ -4,6 +4,7 @@ mod full;
 mod index;
 mod info;
 mod liveness;
+mod paged;
 mod pause;
 mod record;
 mod slot;
@@ -18,7 +19,7 @@ use varta::Status;
 use self::full::Full;
 pub(crate) use self::index::Index;
 pub use self::info::AgentInfo;
-pub(crate) use self::liveness::{Beat, Silence};
+pub(crate) use self::liveness::{Beat, Silence, distance, is_forward};
 use self::pause::Pauses;
 use self::record::Hot;
 pub(crate) use self::record::{Cold, Flags, Key, Kind};
@@ -52,6 +53,8 @@ pub(crate) struct Tracker {
     random: RandomState,
     wheel: Wheel,
     pauses: Pauses,
+    /// The same pauses without the time for which the system was suspended.
+    line_pauses: Pauses,
     full: Full,
     users: Users,
     free: List,
@@ -59,6 +62,8 @@ pub(crate) struct Tracker {
     gone_local: List,
     gone_network: List,
     capacity: usize,
+    /// The places that tasks take.
+    reserved: usize,
     followed: usize,
     most_network: usize,
     network: usize,
@@ -89,11 +94,13 @@ impl Tracker {
             random,
             wheel: Wheel::new(capacity)?,
             pauses: Pauses::default(),
+            line_pauses: Pauses::default(),
             full: Full::default(),
             free: List::EMPTY,
             gone_local: List::EMPTY,
             gone_network: List::EMPTY,
             capacity,
+            reserved: 0,
             followed: 0,
             most_network: capacity / 2,
             network: 0,
@@ -126,7 +133,7 @@ impl Tracker {
 
     /// Whether there is room for an agent of this user, or (`None`) over a network.
     pub(crate) fn room(&self, uid: Option<u32>) -> Room {
-        let full = self.followed >= self.capacity;
+        let full = self.is_full();
         let evicted = match uid {
             None if self.network >= self.most_network => self.gone_network.first(),
             Some(uid)
@@ -263,6 +270,10 @@ impl Tracker {
     /// The state of its rate limit.
     pub(crate) fn rate_state(&mut self, slot: Slot) -> &mut u64 {
         &mut self.cold_mut(slot).rate_state
+    }
+
+    pub(crate) const fn capacity(&self) -> usize {
+        self.capacity
     }
 
     pub(crate) const fn followed(&self) -> usize {

@@ -37,6 +37,22 @@ impl Pauses {
         known.iter().find(|(ended_at, _)| *ended_at > last_ns).map(|(_, amount)| *amount)
     }
 
+    /// As [`within_silence_since`](Self::within_silence_since), but of a pause that had begun
+    /// before the silence only what lies in the silence: a process may write into its page
+    /// while the observer is paused.
+    pub(crate) fn overlap_of_silence_since(&self, last_ns: u64) -> Option<u64> {
+        let known = self.known.get(..self.count)?;
+        let within = known.iter().filter(|(ended_at, _)| *ended_at > last_ns);
+        within.map(|(ended_at, amount)| (*amount).min(ended_at - last_ns)).max()
+    }
+
+    /// Moves all pauses by this much.
+    pub(crate) fn shift(&mut self, by: u64) {
+        for (ended_at, _) in self.known.iter_mut().take(self.count) {
+            *ended_at = ended_at.saturating_add(by);
+        }
+    }
+
     fn last(&self) -> Option<(u64, u64)> {
         self.known.get(self.count.checked_sub(1)?).copied()
     }
@@ -57,6 +73,19 @@ mod tests {
         assert_eq!(pauses.within_silence_since(100), Some(20));
         assert_eq!(pauses.within_silence_since(299), Some(20));
         assert_eq!(pauses.within_silence_since(300), None);
+    }
+
+    #[test]
+    fn of_a_pause_that_had_begun_before_the_silence_a_part_counts() {
+        let mut pauses = Pauses::default();
+        pauses.add(100, 50);
+        pauses.add(200, 10);
+        let overlaps =
+            [0, 50, 60, 95, 100, 195, 200].map(|since| pauses.overlap_of_silence_since(since));
+        let expected = [Some(50), Some(50), Some(40), Some(10), Some(10), Some(5), None];
+        assert_eq!(overlaps, expected);
+        pauses.shift(5);
+        assert_eq!(pauses.overlap_of_silence_since(200), Some(5));
     }
 
     #[test]

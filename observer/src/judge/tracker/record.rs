@@ -57,6 +57,8 @@ impl Flags {
     pub(crate) const DEFERRED: Self = Self(1 << 13);
     /// It is in the list of its user's stalled agents.
     pub(crate) const LISTED: Self = Self(1 << 14);
+    /// It has a page in shared memory, which is read from time to time.
+    pub(crate) const PAGED: Self = Self(1 << 15);
     /// A pause does not extend its deadline: either one already did, or there is nothing to
     /// put off.
     pub(crate) const NO_PARDON: Self = Self(Self::PARDONED.0 | Self::MISSING.0);

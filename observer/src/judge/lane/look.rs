@@ -1,0 +1,137 @@
+//! Looking at pages.
+
+use std::iter;
+
+use super::pages::{NONE, Stage};
+use super::{PageClock, PageIndex, lines};
+use crate::judge::tracker::Flags;
+use crate::judge::{Environment, Judge, Slot};
+
+impl Judge {
+    /// Reads the lines of a page and reports what has happened since the last look. It causes
+    /// at most 288 events, which must be fetched before the next call, and no Stall: call
+    /// [`expire`](Self::expire) afterwards.
+    ///
+    /// Call it once after [`mapped`](Self::mapped), for each page that
+    /// [`due_page`](Self::due_page) returns, and when a process asks for it.
+    pub fn look<E: Environment>(&mut self, now: u64, page: PageIndex, environment: &mut E) {
+        self.now = self.now.max(now);
+        if self.lanes.pages.get(page).is_none_or(|page| page.stage != Stage::Mapped) {
+            return;
+        }
+        self.counters.lane_looks += 1;
+        let Some(words) = environment.page(page) else { return };
+        let first = lines::first(words, page.offset());
+        if !first.valid {
+            self.counters.lane_invalid += 1;
+            return;
+        }
+        self.look_at_process(page, environment);
+        if self.lanes.wants_tasks {
+            self.look_at_tasks(page, first.live, environment);
+        }
+        self.lanes.pages.at_mut(page).looked = true;
+        self.plan(page);
+    }
+
+    fn look_at_tasks<E: Environment>(
+        &mut self,
+        page: PageIndex,
+        live: u32,
+        environment: &mut E,
+    ) {
+        let mut pairs = live;
+        for task in self.lanes.tasks.of(self.lanes.pages.at(page).first_task) {
+            pairs |= 1 << self.lanes.tasks.at(task).pair;
+        }
+        let found = self.lanes.pages.at_mut(page);
+        (found.gone, found.without_room) = (found.gone & live, found.without_room & live);
+        while pairs != 0 {
+            let pair = pairs.trailing_zeros();
+            pairs &= pairs - 1;
+            self.look_at_task(page, pair, live >> pair & 1 != 0, environment);
+        }
+        self.unlist(page, environment);
+    }
+
+    /// When the next page is due for a [look](Self::look), or earlier.
+    #[must_use]
+    pub fn next_look(&self) -> Option<u64> {
+        self.lanes.schedule.next()
+    }
+
+    /// The next page that is due for a [look](Self::look). Call it until it returns `None`.
+    pub fn due_page(&mut self, now: u64) -> Option<PageIndex> {
+        self.lanes.schedule.due(self.lanes.pages.all(), now)
+    }
+
+    /// The pages of the agent in this slot.
+    pub fn pages_of(&self, slot: Slot) -> impl Iterator<Item = PageIndex> + '_ {
+        self.lanes.pages.of(slot)
+    }
+
+    /// Decides again when to look at the pages of an agent, or at all.
+    pub(in crate::judge) fn plan_again(&mut self, slot: Option<Slot>) {
+        for page in self.lanes.pages.indexes() {
+            let Some(found) = self.lanes.pages.get(page) else { continue };
+            let concerned = slot.is_none() || found.slot == slot;
+            if concerned && found.stage == Stage::Mapped {
+                self.plan(page);
+            }
+        }
+    }
+
+    /// Decides when to look at this page again, and sets a timer for each of its lines on
+    /// which something is due before that.
+    pub(super) fn plan(&mut self, page: PageIndex) {
+        let found = self.lanes.pages.at(page);
+        let (slot, class, first) = (found.slot, found.class, found.first_task);
+        let threshold = match slot {
+            Some(slot) => self.tracker.threshold(slot),
+            None => self.tracker.default_threshold(),
+        };
+        let tasks = self.lanes.tasks.of(first).map(|task| self.lanes.tasks.at(task).finest());
+        let finest = iter::once(threshold).chain(tasks).min().unwrap_or(threshold);
+        if finest != found.finest_ns {
+            self.lanes.pages.at_mut(page).finest_ns = finest;
+            let (wanted, raised) = self.lanes.schedule.class_for(finest);
+            self.counters.lane_raised += u64::from(raised);
+            if wanted != class {
+                self.move_to_class(page, class, wanted);
+            }
+        }
+        self.set_timers(page);
+    }
+
+    fn move_to_class(&mut self, page: PageIndex, before: u16, class: u16) {
+        let (pages, schedule) = (&mut self.lanes.pages, &mut self.lanes.schedule);
+        schedule.remove(pages.all_mut(), page.0, before);
+        schedule.add(pages.all_mut(), page.0, class, self.now);
+        pages.at_mut(page).class = class;
+    }
+
+    fn set_timers(&mut self, page: PageIndex) {
+        let found = self.lanes.pages.at(page);
+        let Some(slot) = found.slot else { return };
+        let next_look = self.lanes.schedule.next_of(found.class);
+        let mut task = found.first_task;
+        self.tracker.set_timer(slot, next_look);
+        let exiting = self.tracker.has(slot, Flags::EXITING);
+        let clock = self.clock_of(page);
+        while task != NONE {
+            let due = if exiting { None } else { self.deadline_of(task, clock) };
+            self.lanes.tasks.time(task, due, next_look);
+            task = self.lanes.tasks.after(task);
+        }
+    }
+
+    /// When the next promise of a task counts as broken, in the observer's time.
+    pub(super) fn deadline_of(&self, task: u32, clock: PageClock) -> Option<u64> {
+        let task = self.lanes.tasks.at(task);
+        task.promises.next(task.slack_ns).map(|at| clock.to_observer(at))
+    }
+
+    pub(super) fn clock_of(&self, page: PageIndex) -> PageClock {
+        self.lanes.clocks.of_page(self.lanes.pages.at(page).clock_offset)
+    }
+}

@@ -1,0 +1,264 @@
+//! The table of pages, and which agent each belongs to.
+
+use super::PageIndex;
+use crate::judge::deadline::{Linked, Links, List};
+use crate::judge::local::Process;
+use crate::judge::tracker::Slot;
+use crate::memory::{self, OutOfMemory};
+
+/// No page, task or pair.
+pub(super) const NONE: u32 = u32::MAX;
+
+/// A process has at most this many pages: one for each copy of the library in it.
+pub(super) const MOST_PER_AGENT: usize = 4;
+
+/// How many pairs of lines a page has for tasks.
+const TASK_PAIRS: usize = 31;
+
+/// How far the handing over of a page has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// The index is not in use.
+    Free,
+    /// The process may map it.
+    Offered,
+    /// The process has mapped it.
+    Mapped,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Page {
+    pub(super) stage: Stage,
+    /// Whether it has been looked at: what the first look finds was there before.
+    pub(super) looked: bool,
+    /// The class in the schedule, while it is mapped.
+    pub(super) class: u16,
+    /// The first of its tasks, which are in the order of their pairs.
+    pub(super) first_task: u32,
+    /// The agent that it belongs to, once there was a sign of life.
+    pub(super) slot: Option<Slot>,
+    /// The next page of that agent.
+    pub(super) next_page: u32,
+    /// Datagrams heard since the last news whose nonces are ahead of it.
+    pub(super) heard: u32,
+    /// The process's own line: the sequence, time and nonce of the last news.
+    pub(super) sequence: u64,
+    pub(super) at: u64,
+    pub(super) nonce: u64,
+    /// The clock of the process less the observer's monotonic clock.
+    pub(super) clock_offset: i64,
+    /// Half of this is the longest period in which it is looked at.
+    pub(super) finest_ns: u64,
+    /// The pairs of tasks that are over although they are live: their threads are gone.
+    pub(super) gone: u32,
+    /// The pairs of tasks for which there was no room.
+    pub(super) without_room: u32,
+    pub(super) claimed_pid: u32,
+    pub(super) process: Process,
+    /// In its class of the schedule.
+    pub(super) links: Links,
+}
+
+impl Page {
+    pub(super) const FREE: Self = Self {
+        stage: Stage::Free,
+        looked: false,
+        class: 0,
+        first_task: NONE,
+        slot: None,
+        next_page: NONE,
+        heard: 0,
+        sequence: 0,
+        at: 0,
+        nonce: 0,
+        clock_offset: 0,
+        finest_ns: 0,
+        gone: 0,
+        without_room: 0,
+        claimed_pid: 0,
+        process: Process { pid: 0, uid: 0, process: None },
+        links: Links::LOOSE,
+    };
+}
+
+impl Linked for Page {
+    fn links(&self) -> &Links {
+        &self.links
+    }
+
+    fn links_mut(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+/// What is remembered about an agent that has pages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PagedAgent {
+    first_page: u32,
+    /// The number of its next task.
+    pub(super) next_task: u32,
+    /// Its tasks, and those that are late.
+    pub(super) tasks: u32,
+    pub(super) tasks_late: u32,
+    /// How late its tasks may be.
+    pub(super) slack_ns: u64,
+}
+
+impl PagedAgent {
+    const NEW: Self =
+        Self { first_page: NONE, next_task: 1, tasks: 0, tasks_late: 0, slack_ns: 0 };
+}
+
+#[derive(Debug)]
+pub(super) struct Pages {
+    pages: Vec<Page>,
+    free: List,
+    most: usize,
+    /// By slot, as far as agents have had pages.
+    agents: Vec<PagedAgent>,
+    /// By page and pair: the sequence that was seen last, if tasks are wanted.
+    sequences: Vec<[u64; TASK_PAIRS]>,
+    tasks: bool,
+}
+
+impl Pages {
+    pub(super) fn new(most: usize, slots: usize, tasks: bool) -> Result<Self, OutOfMemory> {
+        let most = most.min(NONE as usize - 1);
+        Ok(Self {
+            pages: memory::vector(most)?,
+            free: List::EMPTY,
+            most,
+            agents: memory::vector(if most > 0 { slots } else { 0 })?,
+            sequences: memory::vector(if tasks { most } else { 0 })?,
+            tasks,
+        })
+    }
+
+    /// A page for this process, if one is free.
+    pub(super) fn take(&mut self, page: Page) -> Option<PageIndex> {
+        let index = match self.free.first() {
+            Some(index) => {
+                self.free.remove(&mut self.pages, index);
+                index
+            }
+            None if self.pages.len() < self.most => {
+                self.pages.push(Page::FREE);
+                if self.tasks {
+                    self.sequences.push([0; TASK_PAIRS]);
+                }
+                u32::try_from(self.pages.len() - 1).ok()?
+            }
+            None => return None,
+        };
+        let index = PageIndex(index);
+        *self.at_mut(index) = page;
+        if let Some(sequences) = self.sequences.get_mut(index.index()) {
+            *sequences = [0; TASK_PAIRS];
+        }
+        Some(index)
+    }
+
+    /// Frees a page that belongs to no agent and is in no class.
+    pub(super) fn free(&mut self, page: PageIndex) {
+        *self.at_mut(page) = Page::FREE;
+        self.free.append(&mut self.pages, page.0);
+    }
+
+    /// The page with this index, if it is in use.
+    pub(super) fn get(&self, page: PageIndex) -> Option<&Page> {
+        self.pages.get(page.index()).filter(|page| page.stage != Stage::Free)
+    }
+
+    /// The sequence of a task's line that was seen last.
+    pub(super) fn sequence(&mut self, page: PageIndex, pair: u32) -> Option<&mut u64> {
+        self.sequences.get_mut(page.index())?.get_mut((pair as usize).checked_sub(1)?)
+    }
+
+    /// Gives a page to an agent. Returns false if it has the most there may be.
+    pub(super) fn join(&mut self, page: PageIndex, slot: Slot) -> bool {
+        if self.agents.len() <= slot.index() {
+            self.agents.resize(slot.index() + 1, PagedAgent::NEW);
+        }
+        if self.of(slot).count() >= MOST_PER_AGENT {
+            return false;
+        }
+        let Some(agent) = self.agents.get_mut(slot.index()) else { return false };
+        let next_page = std::mem::replace(&mut agent.first_page, page.0);
+        let page = self.at_mut(page);
+        (page.slot, page.next_page) = (Some(slot), next_page);
+        true
+    }
+
+    /// Takes a page from its agent. Returns whether that was its last one.
+    pub(super) fn leave(&mut self, page: PageIndex) -> bool {
+        let Some(slot) = self.at_mut(page).slot.take() else { return false };
+        let after = std::mem::replace(&mut self.at_mut(page).next_page, NONE);
+        let Some(agent) = self.agents.get_mut(slot.index()) else { return false };
+        if agent.first_page == page.0 {
+            agent.first_page = after;
+            return after == NONE;
+        }
+        let mut at = agent.first_page;
+        while let Some(before) = self.pages.get_mut(at as usize) {
+            if before.next_page == page.0 {
+                before.next_page = after;
+                break;
+            }
+            at = before.next_page;
+        }
+        false
+    }
+
+    /// Forgets what is remembered about an agent that has no page any more.
+    pub(super) fn forget(&mut self, slot: Slot) {
+        if let Some(agent) = self.agents.get_mut(slot.index()) {
+            *agent = PagedAgent::NEW;
+        }
+    }
+
+    pub(super) fn first_of(&self, slot: Slot) -> Option<PageIndex> {
+        self.of(slot).next()
+    }
+
+    /// The pages of an agent.
+    pub(super) fn of(&self, slot: Slot) -> impl Iterator<Item = PageIndex> + '_ {
+        let mut next = self.agents.get(slot.index()).map_or(NONE, |agent| agent.first_page);
+        std::iter::from_fn(move || {
+            let page = self.pages.get(next as usize)?;
+            Some(PageIndex(std::mem::replace(&mut next, page.next_page)))
+        })
+    }
+
+    pub(super) fn agent(&self, slot: Slot) -> Option<&PagedAgent> {
+        self.agents.get(slot.index())
+    }
+
+    pub(super) fn agent_mut(&mut self, slot: Slot) -> Option<&mut PagedAgent> {
+        self.agents.get_mut(slot.index())
+    }
+
+    /// All indexes that were ever in use.
+    pub(super) fn indexes(&self) -> impl Iterator<Item = PageIndex> + use<> {
+        (0..u32::try_from(self.pages.len()).unwrap_or(NONE)).map(PageIndex)
+    }
+
+    pub(super) fn all_mut(&mut self) -> &mut [Page] {
+        &mut self.pages
+    }
+
+    pub(super) fn all(&self) -> &[Page] {
+        &self.pages
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "the index was checked when it was passed in")]
+    pub(super) fn at(&self, page: PageIndex) -> &Page {
+        &self.pages[page.index()]
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "the index was checked when it was passed in")]
+    pub(super) fn at_mut(&mut self, page: PageIndex) -> &mut Page {
+        &mut self.pages[page.index()]
+    }
+}

@@ -1,0 +1,165 @@
+//! The line of a process itself.
+
+use varta::internal::lane::layout::Info;
+use varta::{NONCE_TERMINAL, Promise};
+
+use super::PageIndex;
+use super::lines::{self, Call, NoNews};
+use super::pages::NONE;
+use crate::event::What;
+use crate::judge::tracker::{Flags, distance, is_forward};
+use crate::judge::{Environment, Judge, Slot};
+
+impl Judge {
+    /// Reads a process's own line, and reports its beats since the last look.
+    pub(super) fn look_at_process<E: Environment>(
+        &mut self,
+        page: PageIndex,
+        environment: &mut E,
+    ) {
+        let seen = self.lanes.pages.at(page).sequence;
+        let words = environment.page(page);
+        let Some((sequence, hot)) =
+            words.and_then(|words| lines::own(words, page.offset(), seen))
+        else {
+            return;
+        };
+        let clock = self.clock_of(page);
+        let before = self.lanes.pages.at(page).at;
+        let call = match Call::read_own(&hot, clock.to_page(self.now), before) {
+            Ok(call) => call,
+            Err(NoNews::Old) => return,
+            Err(NoNews::Invalid) => {
+                self.counters.lane_invalid += 1;
+                self.lanes.pages.at_mut(page).sequence = sequence;
+                return;
+            }
+        };
+        let nonce = hot.last;
+        // Without room it is read again at a later look.
+        let Some(slot) = self.agent_of(page, nonce, environment) else { return };
+        let found = self.lanes.pages.at_mut(page);
+        let count = count_beats(found.nonce, nonce, &mut found.heard);
+        (found.sequence, found.at) = (sequence, call.at);
+        if nonce != NONCE_TERMINAL {
+            found.nonce = nonce;
+        }
+        let Info { status, payload, .. } = call.info;
+        let at = clock.to_observer(call.at).min(self.now);
+        let silent_ns = self.tracker.beats(slot, at, status, nonce, count);
+        let about = Some(self.tracker.about(slot));
+        if let Some(silent_ns) = silent_ns {
+            self.counters.recoveries += 1;
+            self.push(about, What::Recovered { silent_ns, promise: Promise::Beat });
+        }
+        if count > 0 || silent_ns.is_some() {
+            self.counters.lane_beats += u64::from(count);
+            let (payload, count) = (payload.into(), count.max(1));
+            self.push(about, What::Beat { status, payload, nonce, missed: 0, count });
+        }
+    }
+
+    /// The agent to which a page belongs. If there is none yet, it is tracked from now on, if
+    /// there is room.
+    pub(super) fn agent_of<E: Environment>(
+        &mut self,
+        page: PageIndex,
+        nonce: u64,
+        environment: &mut E,
+    ) -> Option<Slot> {
+        let found = self.lanes.pages.at(page);
+        if found.slot.is_some() {
+            return found.slot;
+        }
+        let (sender, claimed_pid) = (found.process, found.claimed_pid);
+        let key = sender.key()?;
+        let tag = self.tracker.tag(&key);
+        let known = self
+            .tracker
+            .find(&key, tag)
+            .filter(|slot| self.is_same_process(*slot, sender, nonce, environment));
+        let slot = match known {
+            Some(slot) => {
+                self.identify(slot, sender.process, environment);
+                Some(slot)
+            }
+            None => self.admit_local(&key, tag, claimed_pid, sender, environment),
+        };
+        let joined = slot.filter(|slot| self.lanes.pages.join(page, *slot));
+        let Some(slot) = joined else {
+            self.counters.lane_without_room += 1;
+            return None;
+        };
+        self.tracker.set_paged(slot, true, self.now);
+        environment.joined(slot, page);
+        let slack_ns = self.lanes.slack.of_program(environment.program(slot));
+        if let Some(agent) = self.lanes.pages.agent_mut(slot) {
+            agent.slack_ns = slack_ns;
+        }
+        Some(slot)
+    }
+
+    /// Stops listing the process of a page if it has never beaten and has no task any more.
+    /// Its pages stay.
+    pub(super) fn unlist<E: Environment>(&mut self, page: PageIndex, environment: &mut E) {
+        let Some(slot) = self.lanes.pages.at(page).slot else { return };
+        let tasks = self.lanes.pages.agent(slot).map_or(0, |agent| agent.tasks);
+        if tasks > 0 || !self.tracker.is_new(slot) || self.tracker.has(slot, Flags::EXITING) {
+            return;
+        }
+        while let Some(page) = self.lanes.pages.first_of(slot) {
+            self.lanes.pages.leave(page);
+        }
+        self.lanes.pages.forget(slot);
+        self.release(slot, environment);
+    }
+
+    /// A datagram of an agent with pages was heard. Beats of both kinds take their nonces
+    /// from one counter.
+    #[cold]
+    pub(in crate::judge) fn heard_beside_pages(&mut self, slot: Slot, nonce: u64) {
+        let mut next = self.lanes.pages.first_of(slot);
+        while let Some(page) = next {
+            let page = self.lanes.pages.at_mut(page);
+            if is_forward(distance(page.nonce, nonce)) && nonce != NONCE_TERMINAL {
+                page.heard = page.heard.saturating_add(1);
+            }
+            next = (page.next_page != NONE).then_some(PageIndex(page.next_page));
+        }
+    }
+}
+
+/// How many beats a line stands for since its last news, less the datagrams `heard` between.
+fn count_beats(before: u64, nonce: u64, heard: &mut u32) -> u32 {
+    if nonce == NONCE_TERMINAL {
+        return 1;
+    }
+    let distance = distance(before, nonce);
+    if distance == 0 {
+        return 0;
+    }
+    // A nonce that goes back is some beat, because the line has news.
+    let beats =
+        if is_forward(distance) { u32::try_from(distance).unwrap_or(u32::MAX) } else { 1 };
+    let datagrams = beats.min(*heard);
+    *heard -= datagrams;
+    beats - datagrams
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_are_not_counted_again() {
+        let count = |before, nonce, mut heard| (count_beats(before, nonce, &mut heard), heard);
+        assert_eq!(count(5, 9, 0), (4, 0));
+        assert_eq!(count(5, 9, 3), (1, 0));
+        assert_eq!(count(5, 9, 6), (0, 2), "those were sent after this beat");
+        assert_eq!(count(5, 5, 1), (0, 1));
+        assert_eq!(count(u64::MAX - 1, 1, 0), (2, 0), "the terminal nonce is left out");
+        assert_eq!(count(9, 5, 0), (1, 0));
+        assert_eq!(count(9, NONCE_TERMINAL, 2), (1, 2));
+        assert_eq!(count(0, 1 << 40, 0), (u32::MAX, 0));
+    }
+}

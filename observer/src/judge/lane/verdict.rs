@@ -1,0 +1,119 @@
+//! Verdicts on lines. Each line is read again first.
+
+use super::PageIndex;
+use crate::event::{Ending, Late, What};
+use crate::judge::tracker::{Flags, Slot};
+use crate::judge::{Environment, Judge};
+
+/// The line that is due next.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::judge) enum Due {
+    Process(Slot),
+    Task(u32),
+}
+
+impl Judge {
+    /// The next line whose deadline is `horizon` or earlier.
+    pub(in crate::judge) fn next_due(&mut self, horizon: u64) -> Option<Due> {
+        if self.lanes.tasks.followed() == 0 {
+            return self.tracker.next_due(horizon).map(Due::Process);
+        }
+        let process = self.tracker.first_due(horizon);
+        let (pages, clocks) = (&self.lanes.pages, &self.lanes.clocks);
+        let clock = |page: PageIndex| clocks.of_page(pages.at(page).clock_offset);
+        let task = self.lanes.tasks.first_due(horizon, &self.tracker, clock);
+        if let Some((due, task)) = task {
+            let found = self.lanes.tasks.at(task);
+            let slot = self.lanes.pages.at(found.page).slot;
+            let agent = slot.map_or(0, |slot| self.tracker.about(slot).agent);
+            // Of two with the same deadline, the one comes first that was heard first.
+            if process.is_none_or(|process| (due, found.last_ns, agent) < process) {
+                return Some(Due::Task(task));
+            }
+        }
+        self.tracker.next_due(horizon).map(Due::Process)
+    }
+
+    /// Reads the own lines of an agent again. Returns whether it is still due.
+    pub(in crate::judge) fn is_still_due<E: Environment>(
+        &mut self,
+        slot: Slot,
+        horizon: u64,
+        environment: &mut E,
+    ) -> bool {
+        let mut pages = [None; super::pages::MOST_PER_AGENT];
+        for (place, page) in pages.iter_mut().zip(self.lanes.pages.of(slot)) {
+            *place = Some(page);
+        }
+        for page in pages.into_iter().flatten() {
+            self.look_at_process(page, environment);
+        }
+        if self.tracker.deadline(slot) <= horizon {
+            return true;
+        }
+        let looks = self
+            .lanes
+            .pages
+            .of(slot)
+            .map(|page| self.lanes.schedule.next_of(self.lanes.pages.at(page).class));
+        let next_look = looks.min().unwrap_or(u64::MAX);
+        self.tracker.set_timer(slot, next_look);
+        false
+    }
+
+    /// Reads the line of a task again, and reports the promise that was due first of those that
+    /// are broken at `horizon`.
+    pub(in crate::judge) fn judge_task<E: Environment>(
+        &mut self,
+        index: u32,
+        horizon: u64,
+        environment: &mut E,
+    ) {
+        let (page, pair) = (self.lanes.tasks.at(index).page, self.lanes.tasks.at(index).pair);
+        let number = self.lanes.tasks.at(index).number;
+        self.look_at_task(page, pair, true, environment);
+        let found = self.lanes.tasks.find(self.lanes.pages.at(page).first_task, pair);
+        let Some(slot) = self.lanes.pages.at(page).slot else { return };
+        // The task may have ended, and another one may have taken its pair.
+        if found == Some(index) && self.lanes.tasks.at(index).number == number {
+            self.report_broken_promise(slot, index, horizon, environment);
+        }
+        self.unlist(page, environment);
+        self.plan(page);
+    }
+
+    fn report_broken_promise<E: Environment>(
+        &mut self,
+        slot: Slot,
+        index: u32,
+        horizon: u64,
+        environment: &mut E,
+    ) {
+        if self.tracker.has(slot, Flags::EXITING) {
+            return;
+        }
+        let page = self.lanes.tasks.at(index).page;
+        let clock = self.clock_of(page);
+        let now = clock.to_page(horizon);
+        let task = self.lanes.tasks.at_mut(index);
+        let was_late = task.promises.is_late();
+        let Some(broken) = task.promises.take_broken(now, task.slack_ns) else { return };
+        let (thread, last_ns) = (task.thread, task.last_ns);
+        let can_be_gone = thread != 0 && !task.roams && !broken.found_by_task;
+        if !was_late {
+            self.count_late(slot, 1);
+        }
+        let pid = self.tracker.about(slot).pid;
+        if can_be_gone && environment.thread_gone(slot, pid, thread) {
+            return self.end_task(index, Some(Ending::ThreadGone));
+        }
+        self.counters.task_stalls += 1;
+        let late = Some(Late {
+            promise: broken.promise,
+            due_ns: clock.to_observer(broken.due),
+            checkpoint: broken.checkpoint,
+        });
+        let what = What::Stall { last_nonce: 0, last_ns, deaf: false, late };
+        self.push_task(slot, index, what);
+    }
+}

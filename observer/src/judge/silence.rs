@@ -1,0 +1,49 @@
+//! What follows from the silence of an agent.
+
+use super::tracker::{Flags, Silence};
+use super::{Environment, Judge, Slot};
+use crate::event::{ExitCause, What};
+
+impl Judge {
+    /// Decides about an agent whose deadline has passed.
+    pub(super) fn judge_silence<E: Environment>(
+        &mut self,
+        slot: Slot,
+        horizon: u64,
+        environment: &mut E,
+    ) {
+        if self.tracker.has(slot, Flags::PAGED)
+            && !self.is_still_due(slot, horizon, environment)
+        {
+            return;
+        }
+        if self.tracker.has(slot, Flags::LOOKED_UP) {
+            let pid = self.tracker.about(slot).pid;
+            let known_missing = self.tracker.has(slot, Flags::MISSING);
+            match environment.look_up(slot, pid) {
+                Some(missing) if !known_missing && missing.seen_ns > horizon => {
+                    return self.tracker.missing(slot, missing.seen_ns);
+                }
+                None if !known_missing => {}
+                found => {
+                    let cause = found.map_or(ExitCause::Unknown, |missing| missing.cause);
+                    return self.exited(self.now, slot, cause, environment);
+                }
+            }
+        }
+        if self.tracker.defer(slot, horizon) {
+            return;
+        }
+        let about = self.tracker.about(slot);
+        match self.tracker.silence(slot, self.now) {
+            Silence::Stall { last_nonce, last_ns, deaf } => {
+                self.counters.stalls += 1;
+                self.counters.stalls_deaf += u64::from(deaf);
+                let what = What::Stall { last_nonce, last_ns, deaf, late: None };
+                self.push(Some(about), what);
+            }
+            Silence::Exit => self.exited(self.now, slot, ExitCause::Unknown, environment),
+            Silence::Stale => {}
+        }
+    }
+}
