@@ -4,13 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
+use varta::internal::lane::layout::Page;
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{Frame, NONCE_TERMINAL, Status, v1};
 use varta_observer::judge::{
-    Datagram, Environment, Exits, Judge, Missing, Namespace, SealedSession, Sender, Settings,
-    Slot,
+    Datagram, Environment, Exits, Judge, Missing, Namespace, PageIndex, SealedSession, Sender,
+    Settings, Slot,
 };
-use varta_observer::{Event, ExitCause, Policy, What};
+use varta_observer::{Event, ExitCause, Policy, ProgramName, What};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const UID: u32 = 1000;
@@ -32,6 +33,10 @@ pub(crate) struct TestEnvironment {
     pub(crate) writes: usize,
     /// The error that recording returns.
     pub(crate) recording_error: Option<i32>,
+    /// The pages that processes have mapped, by index.
+    pub(crate) pages: HashMap<usize, Box<Page>>,
+    /// Threads that have ended.
+    pub(crate) gone_threads: HashSet<u32>,
     /// Every call, as text.
     pub(crate) calls: Vec<String>,
 }
@@ -74,6 +79,27 @@ impl Environment for TestEnvironment {
         self.recorded.resize(self.recorded.len().max(place + 1), *session);
         self.recorded.splice(place..=place, [*session]);
         Ok(())
+    }
+
+    fn page(&self, page: PageIndex) -> Option<&Page> {
+        self.pages.get(&page.index()).map(|page| &**page)
+    }
+
+    fn joined(&mut self, slot: Slot, page: PageIndex) {
+        self.calls.push(format!("joined {} page {}", slot.index(), page.index()));
+    }
+
+    fn page_released(&mut self, page: PageIndex) {
+        self.pages.remove(&page.index());
+        self.calls.push(format!("page {} released", page.index()));
+    }
+
+    fn thread_gone(&mut self, _: Slot, _: u32, thread: u32) -> bool {
+        self.gone_threads.contains(&thread)
+    }
+
+    fn program(&self, _: Slot) -> Option<ProgramName> {
+        Some(ProgramName::from_bytes(b"worker"))
     }
 
     fn released(&mut self, _: Slot, agent: u64) {

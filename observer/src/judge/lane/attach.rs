@@ -1,6 +1,7 @@
 //! Giving pages to processes, and taking them back.
 
 use super::pages::{MOST_PER_AGENT, Page, Stage};
+use super::process::low;
 use super::{Attached, Attaching, PageIndex, Refusal};
 use crate::event::Ending;
 use crate::judge::local::Process;
@@ -68,6 +69,7 @@ impl Judge {
             process: sender,
             claimed_pid,
             nonce,
+            heard: known.map_or(0, |slot| low(self.tracker.count(slot))),
             clock_offset,
             ..Page::FREE
         };

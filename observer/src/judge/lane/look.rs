@@ -26,6 +26,7 @@ impl Judge {
             self.counters.lane_invalid += 1;
             return;
         }
+        self.join_known(page, environment);
         self.look_at_process(page, environment);
         if self.lanes.wants_tasks {
             self.look_at_tasks(page, first.live, environment);

@@ -39,7 +39,8 @@ pub(super) struct Page {
     pub(super) slot: Option<Slot>,
     /// The next page of that agent.
     pub(super) next_page: u32,
-    /// Datagrams heard since the last news whose nonces are ahead of it.
+    /// Datagrams heard since the last news whose nonces are ahead of it. Before the page belongs
+    /// to an agent: those that had been heard of the process when it attached.
     pub(super) heard: u32,
     /// The process's own line: the sequence, time and nonce of the last news.
     pub(super) sequence: u64,

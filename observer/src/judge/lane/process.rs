@@ -59,6 +59,18 @@ impl Judge {
         }
     }
 
+    /// Gives a page to the agent that its process already is, if there is one.
+    pub(super) fn join_known<E: Environment>(&mut self, page: PageIndex, environment: &mut E) {
+        let found = self.lanes.pages.at(page);
+        if found.slot.is_some() {
+            return;
+        }
+        let nonce = found.nonce;
+        if let Some(slot) = self.known_agent(page, nonce, environment) {
+            self.join(page, slot, environment);
+        }
+    }
+
     /// The agent to which a page belongs. If there is none yet, it is tracked from now on, if
     /// there is room.
     pub(super) fn agent_of<E: Environment>(
@@ -73,30 +85,58 @@ impl Judge {
         }
         let (sender, claimed_pid) = (found.process, found.claimed_pid);
         let key = sender.key()?;
-        let tag = self.tracker.tag(&key);
-        let known = self
-            .tracker
-            .find(&key, tag)
-            .filter(|slot| self.is_same_process(*slot, sender, nonce, environment));
-        let slot = match known {
-            Some(slot) => {
-                self.identify(slot, sender.process, environment);
-                Some(slot)
+        let slot = match self.known_agent(page, nonce, environment) {
+            Some(slot) => Some(slot),
+            None => {
+                let tag = self.tracker.tag(&key);
+                self.admit_local(&key, tag, claimed_pid, sender, environment)
             }
-            None => self.admit_local(&key, tag, claimed_pid, sender, environment),
         };
-        let joined = slot.filter(|slot| self.lanes.pages.join(page, *slot));
-        let Some(slot) = joined else {
-            self.counters.lane_without_room += 1;
+        let slot = slot.filter(|slot| self.join(page, *slot, environment));
+        self.counters.lane_without_room += u64::from(slot.is_none());
+        slot
+    }
+
+    /// The agent that the process of a page already is. If another process had its pid, that
+    /// one has exited.
+    fn known_agent<E: Environment>(
+        &mut self,
+        page: PageIndex,
+        nonce: u64,
+        environment: &mut E,
+    ) -> Option<Slot> {
+        let sender = self.lanes.pages.at(page).process;
+        let key = sender.key()?;
+        let known = self.tracker.find(&key, self.tracker.tag(&key))?;
+        if !self.is_same_process(known, sender, nonce, environment) {
             return None;
-        };
+        }
+        self.identify(known, sender.process, environment);
+        Some(known)
+    }
+
+    /// Gives a page to an agent. Returns false if that has the most there may be.
+    fn join<E: Environment>(
+        &mut self,
+        page: PageIndex,
+        slot: Slot,
+        environment: &mut E,
+    ) -> bool {
+        if !self.lanes.pages.join(page, slot) {
+            return false;
+        }
+        // Datagrams that were heard since the process attached are not counted again.
+        let at_attach = self.lanes.pages.at(page).heard;
+        let heard = low(self.tracker.count(slot)).saturating_sub(at_attach);
+        let is_first = !self.tracker.has(slot, Flags::PAGED);
+        self.lanes.pages.at_mut(page).heard = if is_first { heard } else { 0 };
         self.tracker.set_paged(slot, true, self.now);
         environment.joined(slot, page);
         let slack_ns = self.lanes.slack.of_program(environment.program(slot));
         if let Some(agent) = self.lanes.pages.agent_mut(slot) {
             agent.slack_ns = slack_ns;
         }
-        Some(slot)
+        true
     }
 
     /// Stops listing the process of a page if it has never beaten and has no task any more.
@@ -127,6 +167,11 @@ impl Judge {
             next = (page.next_page != NONE).then_some(PageIndex(page.next_page));
         }
     }
+}
+
+/// The number as far as it fits.
+pub(super) fn low(beats: u64) -> u32 {
+    u32::try_from(beats).unwrap_or(u32::MAX)
 }
 
 /// How many beats a line stands for since its last news, less the datagrams `heard` between.

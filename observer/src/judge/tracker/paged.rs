@@ -80,6 +80,11 @@ impl Tracker {
         self.hot_mut(slot).links.deadline = deadline;
     }
 
+    /// How many beats of an agent were counted.
+    pub(crate) fn count(&self, slot: Slot) -> u64 {
+        self.hot(slot).beats
+    }
+
     /// When an agent is due.
     pub(crate) fn deadline(&self, slot: Slot) -> u64 {
         self.hot(slot).links.deadline
