@@ -253,11 +253,18 @@ fn an_agent_whose_page_is_gone_is_judged_from_its_last_sign_of_life() {
     assert!(world.judge.next_deadline().is_some());
     // The process goes on with datagrams, whose nonces continue.
     assert_eq!(missed(&world.local(60 * MS, 70, 4)), 1);
-    let mut again = world.process(61 * MS, 70);
+    // It attaches again, and brings its last line.
+    let attaching = Attaching { nonce: 4, ..attaching(70) };
+    let (mut again, events) =
+        world.process_with_lines(61 * MS, &attaching, |process, world| {
+            process.nonce = 1;
+            process.beat(world, 30 * MS);
+        });
+    assert_eq!(events, []);
     again.nonce = 4;
     again.beat(&world, 62 * MS);
     let events = world.live_until(300 * MS);
-    assert_eq!(short(&events), ["100000000: beat 1 x5", "162000000: stall 1 last 62000000"]);
+    assert_eq!(short(&events), ["100000000: beat 1 x1", "162000000: stall 1 last 62000000"]);
 }
 
 #[test]

@@ -40,13 +40,24 @@ impl World {
     }
 
     pub(crate) fn process_as(&mut self, now: u64, attaching: &Attaching) -> Process {
+        self.process_with_lines(now, attaching, |_, _| ()).0
+    }
+
+    /// A process that fills its page before it is looked at for the first time.
+    pub(crate) fn process_with_lines(
+        &mut self,
+        now: u64,
+        attaching: &Attaching,
+        fill: impl FnOnce(&mut Process, &Self),
+    ) -> (Process, Vec<Event>) {
         let attached = self.try_attach(now, attaching).unwrap();
         let nonce = attaching.nonce;
         let mut process = Process { page: attached.page, live: 0, nonce, next_number: 1 };
         process.write_head(self);
+        fill(&mut process, self);
         self.judge.mapped(now, process.page);
-        self.look(now, process.page);
-        process
+        let events = self.look(now, process.page);
+        (process, events)
     }
 
     pub(crate) fn look(&mut self, now: u64, page: PageIndex) -> Vec<Event> {
@@ -163,6 +174,30 @@ impl Process {
 
     pub(crate) fn call_as(&self, world: &World, pair: u32, at: u64, until: u64, info: Info) {
         self.write(world, pair, &Hot { at, until, info: info.to_word(), last: 0 });
+    }
+
+    pub(crate) fn write_progress(
+        &self,
+        world: &World,
+        pair: u32,
+        (at, until): (u64, u64),
+        info: Info,
+        last: u64,
+    ) {
+        self.write(world, pair, &Hot { at, until, info: info.to_word(), last });
+    }
+
+    /// Fills all pairs of tasks with words that mean nothing.
+    pub(crate) fn garbage(&mut self, world: &World) {
+        self.live = u32::MAX;
+        self.write_head(world);
+        let mut dice = crate::tracker_world::Dice(1);
+        for pair in 1..32 {
+            let (cold, hot) = self.lines(world, pair);
+            for line in [cold, hot] {
+                store(line, [(); 8].map(|()| dice.roll()));
+            }
+        }
     }
 
     pub(crate) fn change(&self, world: &World, pair: u32, change: impl FnOnce(&mut Cold)) {

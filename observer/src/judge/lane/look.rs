@@ -45,8 +45,7 @@ impl Judge {
         for task in self.lanes.tasks.of(self.lanes.pages.at(page).first_task) {
             pairs |= 1 << self.lanes.tasks.at(task).pair;
         }
-        let found = self.lanes.pages.at_mut(page);
-        (found.gone, found.without_room) = (found.gone & live, found.without_room & live);
+        self.lanes.pages.at_mut(page).without_room &= live;
         while pairs != 0 {
             let pair = pairs.trailing_zeros();
             pairs &= pairs - 1;

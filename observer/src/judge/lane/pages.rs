@@ -50,8 +50,6 @@ pub(super) struct Page {
     pub(super) clock_offset: i64,
     /// Half of this is the longest period in which it is looked at.
     pub(super) finest_ns: u64,
-    /// The pairs of tasks that are over although they are live: their threads are gone.
-    pub(super) gone: u32,
     /// The pairs of tasks for which there was no room.
     pub(super) without_room: u32,
     pub(super) claimed_pid: u32,
@@ -74,7 +72,6 @@ impl Page {
         nonce: 0,
         clock_offset: 0,
         finest_ns: 0,
-        gone: 0,
         without_room: 0,
         claimed_pid: 0,
         process: Process { pid: 0, uid: 0, process: None },
@@ -110,6 +107,19 @@ impl PagedAgent {
         Self { first_page: NONE, next_task: 1, tasks: 0, tasks_late: 0, slack_ns: 0 };
 }
 
+/// What is remembered about the pairs of a page.
+#[derive(Debug, Clone)]
+struct Pairs {
+    /// The sequences that were seen last.
+    sequences: [u64; TASK_PAIRS],
+    /// The numbers of tasks that are over although they are live: their threads are gone.
+    gone: [u32; TASK_PAIRS],
+}
+
+impl Pairs {
+    const NEW: Self = Self { sequences: [0; TASK_PAIRS], gone: [0; TASK_PAIRS] };
+}
+
 #[derive(Debug)]
 pub(super) struct Pages {
     pages: Vec<Page>,
@@ -117,8 +127,8 @@ pub(super) struct Pages {
     most: usize,
     /// By slot, as far as agents have had pages.
     agents: Vec<PagedAgent>,
-    /// By page and pair: the sequence that was seen last, if tasks are wanted.
-    sequences: Vec<[u64; TASK_PAIRS]>,
+    /// By page, if tasks are wanted.
+    pairs: Vec<Pairs>,
     tasks: bool,
 }
 
@@ -130,7 +140,7 @@ impl Pages {
             free: List::EMPTY,
             most,
             agents: memory::vector(if most > 0 { slots } else { 0 })?,
-            sequences: memory::vector(if tasks { most } else { 0 })?,
+            pairs: memory::vector(if tasks { most } else { 0 })?,
             tasks,
         })
     }
@@ -145,7 +155,7 @@ impl Pages {
             None if self.pages.len() < self.most => {
                 self.pages.push(Page::FREE);
                 if self.tasks {
-                    self.sequences.push([0; TASK_PAIRS]);
+                    self.pairs.push(Pairs::NEW);
                 }
                 u32::try_from(self.pages.len() - 1).ok()?
             }
@@ -153,8 +163,8 @@ impl Pages {
         };
         let index = PageIndex(index);
         *self.at_mut(index) = page;
-        if let Some(sequences) = self.sequences.get_mut(index.index()) {
-            *sequences = [0; TASK_PAIRS];
+        if let Some(pairs) = self.pairs.get_mut(index.index()) {
+            *pairs = Pairs::NEW;
         }
         Some(index)
     }
@@ -172,7 +182,14 @@ impl Pages {
 
     /// The sequence of a task's line that was seen last.
     pub(super) fn sequence(&mut self, page: PageIndex, pair: u32) -> Option<&mut u64> {
-        self.sequences.get_mut(page.index())?.get_mut((pair as usize).checked_sub(1)?)
+        let pairs = self.pairs.get_mut(page.index())?;
+        pairs.sequences.get_mut((pair as usize).checked_sub(1)?)
+    }
+
+    /// The number of a task that had a pair until its thread was gone; 0 if there is none.
+    pub(super) fn gone(&mut self, page: PageIndex, pair: u32) -> Option<&mut u32> {
+        let pairs = self.pairs.get_mut(page.index())?;
+        pairs.gone.get_mut((pair as usize).checked_sub(1)?)
     }
 
     /// Gives a page to an agent. Returns false if it has the most there may be.

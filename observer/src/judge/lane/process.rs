@@ -38,14 +38,20 @@ impl Judge {
         let nonce = hot.last;
         // Without room it is read again at a later look.
         let Some(slot) = self.agent_of(page, nonce, environment) else { return };
+        let at = clock.to_observer(call.at).min(self.now);
         let found = self.lanes.pages.at_mut(page);
+        // A process that attaches again brings along its last line, but may have sent
+        // datagrams since.
+        let ahead = is_forward(distance(found.nonce, nonce)) || nonce == NONCE_TERMINAL;
+        if !ahead && at < self.tracker.last_ns(slot) {
+            return;
+        }
         let count = count_beats(found.nonce, nonce, &mut found.heard);
         (found.sequence, found.at) = (sequence, call.at);
         if nonce != NONCE_TERMINAL {
             found.nonce = nonce;
         }
         let Info { status, payload, .. } = call.info;
-        let at = clock.to_observer(call.at).min(self.now);
         let silent_ns = self.tracker.beats(slot, at, status, nonce, count);
         let about = Some(self.tracker.about(slot));
         if let Some(silent_ns) = silent_ns {

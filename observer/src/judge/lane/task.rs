@@ -85,13 +85,11 @@ impl Judge {
         let found = self.lanes.pages.at_mut(page);
         let (looked, nonce) = (found.looked, found.nonce);
         let seen = self.lanes.pages.sequence(page, pair).map_or(0, |seen| *seen);
+        let gone = self.lanes.pages.gone(page, pair).is_some_and(|gone| *gone == cold.number);
         // After its thread was gone a task is no more, unless another thread calls it.
-        let found = self.lanes.pages.at_mut(page);
-        let gone = found.gone & bit != 0;
         if gone && seen == sequence {
             return;
         }
-        found.gone &= !bit;
         let slot = match self.has_room_for_task() {
             true => self.agent_of(page, nonce, environment),
             false => None,
@@ -147,14 +145,18 @@ impl Judge {
         let news = copy.hot.zip(seen).filter(|((sequence, _), seen)| sequence != *seen);
         if let Some(((sequence, hot), seen)) = news {
             let call = Call::read(&hot, clock.to_page(self.now), before);
-            if call != Err(NoNews::Old) {
-                let count = calls(std::mem::replace(seen, sequence), sequence);
-                self.counters.lane_invalid += u64::from(call.is_err());
-                if let Ok(call) = call {
+            match call {
+                Ok(call) => {
+                    let count = calls(std::mem::replace(seen, sequence), sequence);
                     self.update_task(index, cold, hot.last);
                     self.renew_promises(slot, index, call, clock);
+                    self.report_calls(slot, index, count);
                 }
-                self.report_calls(slot, index, count);
+                Err(NoNews::Old) => {}
+                Err(NoNews::Invalid) => {
+                    *seen = sequence;
+                    self.counters.lane_invalid += 1;
+                }
             }
         }
         self.report_violations(slot, index, cold);
@@ -223,8 +225,8 @@ impl Judge {
                 agent.tasks -= 1;
             }
         }
-        if how == Some(Ending::ThreadGone) {
-            self.lanes.pages.at_mut(task.page).gone |= 1 << task.pair;
+        if let Some(gone) = self.lanes.pages.gone(task.page, task.pair) {
+            *gone = if how == Some(Ending::ThreadGone) { task.own_number } else { 0 };
         }
         let mut first = self.lanes.pages.at(task.page).first_task;
         self.lanes.tasks.remove(&mut first, index);

@@ -80,6 +80,11 @@ impl Tracker {
         self.hot_mut(slot).links.deadline = deadline;
     }
 
+    /// When an agent gave its last sign of life.
+    pub(crate) fn last_ns(&self, slot: Slot) -> u64 {
+        self.hot(slot).last_ns
+    }
+
     /// How many beats of an agent were counted.
     pub(crate) fn count(&self, slot: Slot) -> u64 {
         self.hot(slot).beats
