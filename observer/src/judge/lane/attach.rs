@@ -92,8 +92,10 @@ impl Judge {
         }
         let finest_ns = self.tracker.default_threshold();
         let (class, _) = self.lanes.schedule.class_for(finest_ns);
+        let next_look = self.lanes.schedule.next_after(class, self.now);
         let found = self.lanes.pages.at_mut(page);
         (found.stage, found.class, found.finest_ns) = (Stage::Mapped, class, finest_ns);
+        found.next_look = next_look;
         let pages = self.lanes.pages.all_mut();
         self.lanes.schedule.add(pages, page.0, class, self.now);
     }

@@ -33,6 +33,10 @@ impl Judge {
         }
         self.lanes.pages.at_mut(page).looked = true;
         self.plan(page);
+        let class = self.lanes.pages.at(page).class;
+        self.lanes.pages.at_mut(page).next_look =
+            self.lanes.schedule.next_after(class, self.now);
+        self.set_timers(page);
     }
 
     fn look_at_tasks<E: Environment>(
@@ -77,12 +81,12 @@ impl Judge {
             let concerned = slot.is_none() || found.slot == slot;
             if concerned && found.stage == Stage::Mapped {
                 self.plan(page);
+                self.set_timers(page);
             }
         }
     }
 
-    /// Decides when to look at this page again, and sets a timer for each of its lines on
-    /// which something is due before that.
+    /// Decides how often to look at this page.
     pub(super) fn plan(&mut self, page: PageIndex) {
         let found = self.lanes.pages.at(page);
         let (slot, class, first) = (found.slot, found.class, found.first_task);
@@ -100,20 +104,21 @@ impl Judge {
                 self.move_to_class(page, class, wanted);
             }
         }
-        self.set_timers(page);
     }
 
     fn move_to_class(&mut self, page: PageIndex, before: u16, class: u16) {
         let (pages, schedule) = (&mut self.lanes.pages, &mut self.lanes.schedule);
         schedule.remove(pages.all_mut(), page.0, before);
         schedule.add(pages.all_mut(), page.0, class, self.now);
-        pages.at_mut(page).class = class;
+        let found = pages.at_mut(page);
+        (found.class, found.next_look) = (class, schedule.next_after(class, self.now));
     }
 
-    fn set_timers(&mut self, page: PageIndex) {
+    /// Sets a timer for each line of this page on which something is due before the next look.
+    pub(super) fn set_timers(&mut self, page: PageIndex) {
         let found = self.lanes.pages.at(page);
         let Some(slot) = found.slot else { return };
-        let next_look = self.lanes.schedule.next_of(found.class);
+        let next_look = found.next_look;
         let mut task = found.first_task;
         self.tracker.set_timer(slot, next_look);
         let exiting = self.tracker.has(slot, Flags::EXITING);

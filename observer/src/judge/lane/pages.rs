@@ -31,8 +31,9 @@ pub(super) struct Page {
     pub(super) stage: Stage,
     /// Whether it has been looked at: what the first look finds was there before.
     pub(super) looked: bool,
-    /// The class in the schedule, while it is mapped.
+    /// The class in the schedule, while it is mapped, and when it is looked at next.
     pub(super) class: u16,
+    pub(super) next_look: u64,
     /// The first of its tasks, which are in the order of their pairs.
     pub(super) first_task: u32,
     /// The agent that it belongs to, once there was a sign of life.
@@ -63,6 +64,7 @@ impl Page {
         stage: Stage::Free,
         looked: false,
         class: 0,
+        next_look: 0,
         first_task: NONE,
         slot: None,
         next_page: NONE,

@@ -62,9 +62,9 @@ impl Schedule {
         (u16::try_from(class.saturating_sub(1)).unwrap_or(u16::MAX), class == 0)
     }
 
-    /// When the pages of a class are looked at next.
-    pub(super) fn next_of(&self, class: u16) -> u64 {
-        self.classes.get(usize::from(class)).map_or(u64::MAX, |class| class.next)
+    /// When the pages of a class are looked at next after `now`.
+    pub(super) fn next_after(&self, class: u16, now: u64) -> u64 {
+        self.classes.get(usize::from(class)).map_or(u64::MAX, |class| class.first_after(now))
     }
 
     pub(super) fn add(&mut self, pages: &mut [Page], page: u32, class: u16, now: u64) {
@@ -97,9 +97,13 @@ impl Schedule {
         loop {
             if let Some(current) = self.current {
                 let class = self.classes.get_mut(current)?;
-                if let Some(page) = class.cursor {
-                    class.cursor = List::after(pages, page);
-                    return Some(PageIndex(page));
+                while let Some(index) = class.cursor {
+                    class.cursor = List::after(pages, index);
+                    // One that has just joined this class may have been looked at before.
+                    let due = |page: &Page| page.next_look <= now;
+                    if pages.get(index as usize).is_some_and(due) {
+                        return Some(PageIndex(index));
+                    }
                 }
                 self.current = None;
             }
@@ -145,7 +149,8 @@ mod tests {
         assert_eq!(due(&mut schedule, &pages, 10 * MS), []);
         assert_eq!(due(&mut schedule, &pages, 1_001 * MS), [3, 1, 0, 2]);
         assert_eq!(schedule.next(), Some(1_010 * MS));
-        assert_eq!(schedule.next_of(schedule.class_for(2_000 * MS).0), 2_000 * MS);
+        let (class, _) = schedule.class_for(2_000 * MS);
+        assert_eq!(schedule.next_after(class, 1_000 * MS), 2_000 * MS);
     }
 
     #[test]

@@ -51,11 +51,7 @@ impl Judge {
         if self.tracker.deadline(slot) <= horizon {
             return true;
         }
-        let looks = self
-            .lanes
-            .pages
-            .of(slot)
-            .map(|page| self.lanes.schedule.next_of(self.lanes.pages.at(page).class));
+        let looks = self.lanes.pages.of(slot).map(|page| self.lanes.pages.at(page).next_look);
         let next_look = looks.min().unwrap_or(u64::MAX);
         self.tracker.set_timer(slot, next_look);
         false
@@ -80,6 +76,7 @@ impl Judge {
         }
         self.unlist(page, environment);
         self.plan(page);
+        self.set_timers(page);
     }
 
     fn report_broken_promise<E: Environment>(
