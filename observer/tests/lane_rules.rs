@@ -192,12 +192,20 @@ fn datagrams_and_pages_of_a_process_feed_one_agent() {
     process.nonce = 6;
     process.beat(&world, 7 * MS);
     assert_eq!(short(&world.look(8 * MS, process.page)), ["8000000: beat 1 x2"]);
+    // A datagram that was sent after the last beat in the page is left for the next look.
+    process.nonce = 7;
+    process.beat(&world, 8 * MS);
+    world.local(9 * MS, 70, 9);
+    assert_eq!(short(&world.look(10 * MS, process.page)), ["10000000: beat 1 x1"]);
+    process.nonce = 9;
+    process.beat(&world, 11 * MS);
+    assert_eq!(short(&world.look(12 * MS, process.page)), ["12000000: beat 1 x1"]);
     // The newest sign of either kind counts.
-    world.local(90 * MS, 70, 8);
+    world.local(90 * MS, 70, 11);
     let events = world.live_until(300 * MS);
     assert_eq!(short(&events), ["190000000: stall 1 last 90000000"]);
     assert_eq!(
-        short(&world.local(310 * MS, 70, 9))[0],
+        short(&world.local(310 * MS, 70, 12))[0],
         "310000000: recovered 1 beat after 220000000"
     );
     assert_eq!(world.judge.counters().missed, 0);

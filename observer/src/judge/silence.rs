@@ -12,9 +12,7 @@ impl Judge {
         horizon: u64,
         environment: &mut E,
     ) {
-        if self.tracker.has(slot, Flags::PAGED)
-            && !self.is_still_due(slot, horizon, environment)
-        {
+        if self.tracker.has(slot, Flags::PAGED) && !self.is_still_due(slot, environment) {
             return;
         }
         if self.tracker.has(slot, Flags::LOOKED_UP) {

@@ -148,7 +148,8 @@ impl Process {
         self.declare_as(world, pair, &cold(name, threshold_ns), at);
     }
 
-    pub(crate) fn declare_as(&mut self, world: &World, pair: u32, cold: &Cold, at: u64) {
+    /// Returns the number of the task.
+    pub(crate) fn declare_as(&mut self, world: &World, pair: u32, cold: &Cold, at: u64) -> u32 {
         let (to, _) = self.lines(world, pair);
         let before = Cold::from_words(load(to));
         let ended = before.map_or(State::Free, |cold| cold.state);
@@ -158,6 +159,7 @@ impl Process {
         self.live |= 1 << pair;
         self.call(world, pair, at, add(at, cold.threshold_ns), Some(Promise::Beat));
         self.write_head(world);
+        number
     }
 
     /// A call of a task after which nothing is broken.

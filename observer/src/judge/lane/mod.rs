@@ -42,7 +42,7 @@ pub(super) const MOST_EVENTS: usize = 288;
 ///     first + 4096 * page.index()
 /// }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PageIndex(pub(super) u32);
 
 impl PageIndex {

@@ -43,6 +43,8 @@ pub(super) struct Page {
     /// Datagrams heard since the last news whose nonces are ahead of it. Before the page belongs
     /// to an agent: those that had been heard of the process when it attached.
     pub(super) heard: u32,
+    /// The nonce of the last of these.
+    pub(super) heard_nonce: u64,
     /// The process's own line: the sequence, time and nonce of the last news.
     pub(super) sequence: u64,
     pub(super) at: u64,
@@ -69,6 +71,7 @@ impl Page {
         slot: None,
         next_page: NONE,
         heard: 0,
+        heard_nonce: 0,
         sequence: 0,
         at: 0,
         nonce: 0,

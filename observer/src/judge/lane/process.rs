@@ -46,7 +46,13 @@ impl Judge {
         if !ahead && at < self.tracker.last_ns(slot) {
             return;
         }
-        let count = count_beats(found.nonce, nonce, &mut found.heard);
+        // Datagrams that were sent later are left for the next look.
+        let mut heard = match is_forward(distance(nonce, found.heard_nonce)) {
+            true => 0,
+            false => std::mem::take(&mut found.heard),
+        };
+        let count = count_beats(found.nonce, nonce, &mut heard);
+        found.heard += heard;
         (found.sequence, found.at) = (sequence, call.at);
         if nonce != NONCE_TERMINAL {
             found.nonce = nonce;
@@ -169,6 +175,7 @@ impl Judge {
             let page = self.lanes.pages.at_mut(page);
             if is_forward(distance(page.nonce, nonce)) && nonce != NONCE_TERMINAL {
                 page.heard = page.heard.saturating_add(1);
+                page.heard_nonce = nonce;
             }
             next = (page.next_page != NONE).then_some(PageIndex(page.next_page));
         }

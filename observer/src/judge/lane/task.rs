@@ -106,7 +106,8 @@ impl Judge {
         let slack_ns = self.lanes.slack.of_task(cold.name, agent.slack_ns);
         let (name, own_number) = (cold.name, cold.number);
         let promises = Promises::new(call, cold.threshold_ns);
-        let new = NewTask { page, pair, number, own_number, name, promises };
+        let agent = self.tracker.about(slot).agent;
+        let new = NewTask { agent, page, pair, number, own_number, name, promises };
         let mut first = self.lanes.pages.at(page).first_task;
         let index = self.lanes.tasks.add(&mut first, new);
         let found = self.lanes.pages.at_mut(page);

@@ -15,6 +15,8 @@ use crate::memory::{self, OutOfMemory};
 /// A task that is followed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Task {
+    /// The number of its agent.
+    pub(super) agent: u64,
     pub(super) page: PageIndex,
     pub(super) pair: u32,
     /// The next task of the page.
@@ -71,7 +73,9 @@ impl Linked for Task {
 }
 
 impl Entry for Task {
-    type Rank = (u64, PageIndex, u32);
+    /// The task whose last call is older comes first, then the one whose agent has the lower
+    /// number, then the one with the lower pair.
+    type Rank = (u64, u64, u32);
 
     fn place(&self) -> WheelSlot {
         self.place
@@ -82,13 +86,14 @@ impl Entry for Task {
     }
 
     fn rank(&self) -> Self::Rank {
-        (self.last_ns, self.page, self.pair)
+        (self.last_ns, self.agent, self.pair)
     }
 }
 
 /// What is known about a new task.
 #[derive(Debug)]
 pub(super) struct NewTask {
+    pub(super) agent: u64,
     pub(super) page: PageIndex,
     pub(super) pair: u32,
     pub(super) number: u32,
@@ -126,7 +131,7 @@ impl Tasks {
 
     /// Follows a task. There must be room.
     pub(super) fn add(&mut self, first: &mut u32, new: NewTask) -> u32 {
-        let NewTask { page, pair, number, own_number, name, promises } = new;
+        let NewTask { agent, page, pair, number, own_number, name, promises } = new;
         let index = match self.free.last() {
             Some(index) => {
                 self.free.remove(&mut self.tasks, index);
@@ -135,6 +140,7 @@ impl Tasks {
             None => u32::try_from(self.tasks.len()).unwrap_or(NONE),
         };
         let task = Task {
+            agent,
             page,
             pair,
             next: NONE,

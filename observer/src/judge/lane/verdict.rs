@@ -24,23 +24,22 @@ impl Judge {
         let task = self.lanes.tasks.first_due(horizon, &self.tracker, clock);
         if let Some((due, task)) = task {
             let found = self.lanes.tasks.at(task);
-            let slot = self.lanes.pages.at(found.page).slot;
-            let agent = slot.map_or(0, |slot| self.tracker.about(slot).agent);
             // Of two with the same deadline, the one comes first that was heard first.
-            if process.is_none_or(|process| (due, found.last_ns, agent) < process) {
+            if process.is_none_or(|process| (due, found.last_ns, found.agent) < process) {
                 return Some(Due::Task(task));
             }
         }
         self.tracker.next_due(horizon).map(Due::Process)
     }
 
-    /// Reads the own lines of an agent again. Returns whether it is still due.
+    /// Reads the own lines of an agent again. Returns whether it is due as before; otherwise its
+    /// timer is set again.
     pub(in crate::judge) fn is_still_due<E: Environment>(
         &mut self,
         slot: Slot,
-        horizon: u64,
         environment: &mut E,
     ) -> bool {
+        let due = self.tracker.deadline(slot);
         let mut pages = [None; super::pages::MOST_PER_AGENT];
         for (place, page) in pages.iter_mut().zip(self.lanes.pages.of(slot)) {
             *place = Some(page);
@@ -48,7 +47,7 @@ impl Judge {
         for page in pages.into_iter().flatten() {
             self.look_at_process(page, environment);
         }
-        if self.tracker.deadline(slot) <= horizon {
+        if self.tracker.deadline(slot) == due {
             return true;
         }
         let looks = self.lanes.pages.of(slot).map(|page| self.lanes.pages.at(page).next_look);
@@ -67,11 +66,15 @@ impl Judge {
     ) {
         let (page, pair) = (self.lanes.tasks.at(index).page, self.lanes.tasks.at(index).pair);
         let number = self.lanes.tasks.at(index).number;
+        let clock = self.clock_of(page);
+        let due = self.deadline_of(index, clock);
         self.look_at_task(page, pair, true, environment);
         let found = self.lanes.tasks.find(self.lanes.pages.at(page).first_task, pair);
         let Some(slot) = self.lanes.pages.at(page).slot else { return };
-        // The task may have ended, and another one may have taken its pair.
-        if found == Some(index) && self.lanes.tasks.at(index).number == number {
+        // The task may have ended, and another one may have taken its pair. What is due at
+        // another time than before has its turn then.
+        let same = found == Some(index) && self.lanes.tasks.at(index).number == number;
+        if same && self.deadline_of(index, clock) == due {
             self.report_broken_promise(slot, index, horizon, environment);
         }
         self.unlist(page, environment);

@@ -246,7 +246,8 @@ impl Tracker {
     fn move_deadline(&mut self, slot: Slot, before: u64) {
         let threshold = self.threshold(slot);
         let hot = self.hot_mut(slot);
-        if hot.flags.has(Flags::DEAD) {
+        // An agent that has only tasks is not judged before it beats itself.
+        if hot.flags.has(Flags::DEAD) || hot.beats == 0 {
             return;
         }
         if hot.flags.has(Flags::STALLED) {

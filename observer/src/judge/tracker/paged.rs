@@ -55,7 +55,7 @@ impl Tracker {
         hot.last_ns = at;
         hot.status = status;
         if !hot.flags.has(Flags::DEAD) {
-            let deadline = self.due(slot);
+            let deadline = at.saturating_add(self.threshold(slot));
             self.clear_timer(slot, deadline);
         }
         silent_ns
@@ -63,11 +63,10 @@ impl Tracker {
 
     /// Sets the timer of an agent if it is due before `next_look`.
     pub(crate) fn set_timer(&mut self, slot: Slot, next_look: u64) {
-        let hot = self.hot(slot);
-        if hot.flags.has(Flags::STALLED) || hot.flags.has(Flags::DEAD) || hot.beats == 0 {
+        if !self.hot(slot).is_judged() {
             return;
         }
-        let deadline = self.due(slot);
+        let deadline = self.deadline(slot);
         if deadline < next_look {
             self.wheel.set(&mut self.hot, slot.0, deadline);
         } else {
@@ -100,7 +99,10 @@ impl Tracker {
     pub(crate) fn shift(&mut self, slot: Slot, suspended: u64) {
         let hot = self.hot_mut(slot);
         hot.last_ns = hot.last_ns.saturating_add(suspended);
-        self.set_timer(slot, u64::MAX);
+        let deadline = hot.links.deadline.saturating_add(suspended);
+        if hot.is_judged() {
+            self.wheel.set(&mut self.hot, slot.0, deadline);
+        }
     }
 
     pub(crate) fn shift_line_pauses(&mut self, suspended: u64) {

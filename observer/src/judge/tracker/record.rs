@@ -154,6 +154,12 @@ impl Hot {
         matches!(self.kind, Kind::Network(_))
     }
 
+    /// Whether its silence will be a Stall. An agent that has only tasks is not judged before it
+    /// beats itself.
+    pub(crate) const fn is_judged(&self) -> bool {
+        !self.flags.has(Flags::STALLED) && !self.flags.has(Flags::DEAD) && self.beats > 0
+    }
+
     #[inline]
     pub(crate) fn about(&self, cold: &Cold) -> About {
         About {
