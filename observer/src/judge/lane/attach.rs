@@ -134,8 +134,11 @@ impl Judge {
         }
         let was_last = self.lanes.pages.leave(page);
         self.lanes.pages.free(page);
-        if let Some(slot) = slot.filter(|_| was_last) {
-            self.tracker.set_paged(slot, false, self.now);
+        match slot {
+            Some(slot) if was_last => self.tracker.set_paged(slot, false, self.now),
+            // The looks at this page may have been what kept it from needing a timer.
+            Some(slot) => _ = self.tracker.set_timer(slot, u64::MAX),
+            None => {}
         }
     }
 

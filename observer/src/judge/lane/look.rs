@@ -28,15 +28,20 @@ impl Judge {
         }
         self.join_known(page, environment);
         self.look_at_process(page, environment);
-        if self.lanes.wants_tasks {
+        if self.lanes.wants_tasks && first.live | self.lanes.pages.at(page).pairs != 0 {
             self.look_at_tasks(page, first.live, environment);
         }
-        self.lanes.pages.at_mut(page).looked = true;
-        self.plan(page);
-        let class = self.lanes.pages.at(page).class;
-        self.lanes.pages.at_mut(page).next_look =
-            self.lanes.schedule.next_after(class, self.now);
-        self.set_timers(page);
+        let found = self.lanes.pages.at_mut(page);
+        found.looked = true;
+        let changed = std::mem::take(&mut found.changed);
+        if changed {
+            self.plan(page);
+        }
+        let found = self.lanes.pages.at_mut(page);
+        found.next_look = self.lanes.schedule.next_after(found.class, self.now);
+        if changed || found.due < found.next_look {
+            self.set_timers(page);
+        }
     }
 
     fn look_at_tasks<E: Environment>(
@@ -45,15 +50,20 @@ impl Judge {
         live: u32,
         environment: &mut E,
     ) {
-        let mut pairs = live;
-        for task in self.lanes.tasks.of(self.lanes.pages.at(page).first_task) {
-            pairs |= 1 << self.lanes.tasks.at(task).pair;
-        }
-        self.lanes.pages.at_mut(page).without_room &= live;
+        let found = self.lanes.pages.at_mut(page);
+        found.without_room &= live;
+        let (followed, mut next) = (found.pairs, found.first_task);
+        let mut pairs = live | followed;
         while pairs != 0 {
             let pair = pairs.trailing_zeros();
             pairs &= pairs - 1;
-            self.look_at_task(page, pair, live >> pair & 1 != 0, environment);
+            // The tasks of a page are in the order of their pairs.
+            let mut task = None;
+            if followed >> pair & 1 != 0 {
+                task = Some(next);
+                next = self.lanes.tasks.after(next);
+            }
+            self.look_at_task(page, pair, task, live >> pair & 1 != 0, environment);
         }
         self.unlist(page, environment);
     }
@@ -120,14 +130,16 @@ impl Judge {
         let Some(slot) = found.slot else { return };
         let next_look = found.next_look;
         let mut task = found.first_task;
-        self.tracker.set_timer(slot, next_look);
+        let mut first = self.tracker.set_timer(slot, next_look);
         let exiting = self.tracker.has(slot, Flags::EXITING);
         let clock = self.clock_of(page);
         while task != NONE {
             let due = if exiting { None } else { self.deadline_of(task, clock) };
+            first = first.min(due.unwrap_or(u64::MAX));
             self.lanes.tasks.time(task, due, next_look);
             task = self.lanes.tasks.after(task);
         }
+        self.lanes.pages.at_mut(page).due = first;
     }
 
     /// When the next promise of a task counts as broken, in the observer's time.

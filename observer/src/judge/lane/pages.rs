@@ -17,6 +17,7 @@ const TASK_PAIRS: usize = 31;
 
 /// How far the handing over of a page has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub(super) enum Stage {
     /// The index is not in use.
     Free,
@@ -26,29 +27,40 @@ pub(super) enum Stage {
     Mapped,
 }
 
+/// The fields that every look touches are in the first cache line.
 #[derive(Debug, Clone)]
+#[repr(C, align(64))]
 pub(super) struct Page {
+    /// In its class of the schedule.
+    pub(super) links: Links,
+    /// The sequence of the last news in the process's own line.
+    pub(super) sequence: u64,
+    /// When it is looked at next, and the time before which no line is due.
+    pub(super) next_look: u64,
+    pub(super) due: u64,
+    /// The agent that it belongs to, once there was a sign of life.
+    pub(super) slot: Option<Slot>,
+    /// The pairs of the tasks that are followed.
+    pub(super) pairs: u32,
+    /// The class in the schedule, while it is mapped.
+    pub(super) class: u16,
     pub(super) stage: Stage,
     /// Whether it has been looked at: what the first look finds was there before.
     pub(super) looked: bool,
-    /// The class in the schedule, while it is mapped, and when it is looked at next.
-    pub(super) class: u16,
-    pub(super) next_look: u64,
+    /// Whether there was news since it was last decided how often to look at it.
+    pub(super) changed: bool,
     /// The first of its tasks, which are in the order of their pairs.
     pub(super) first_task: u32,
-    /// The agent that it belongs to, once there was a sign of life.
-    pub(super) slot: Option<Slot>,
-    /// The next page of that agent.
+    /// The next page of its agent.
     pub(super) next_page: u32,
-    /// Datagrams heard since the last news whose nonces are ahead of it. Before the page belongs
-    /// to an agent: those that had been heard of the process when it attached.
+    /// The time and the nonce of the last news in the process's own line.
+    pub(super) at: u64,
+    pub(super) nonce: u64,
+    /// Datagrams heard since then whose nonces are ahead of it. Before the page belongs to an
+    /// agent: those that had been heard of the process when it attached.
     pub(super) heard: u32,
     /// The nonce of the last of these.
     pub(super) heard_nonce: u64,
-    /// The process's own line: the sequence, time and nonce of the last news.
-    pub(super) sequence: u64,
-    pub(super) at: u64,
-    pub(super) nonce: u64,
     /// The clock of the process less the observer's monotonic clock.
     pub(super) clock_offset: i64,
     /// Half of this is the longest period in which it is looked at.
@@ -57,30 +69,31 @@ pub(super) struct Page {
     pub(super) without_room: u32,
     pub(super) claimed_pid: u32,
     pub(super) process: Process,
-    /// In its class of the schedule.
-    pub(super) links: Links,
 }
 
 impl Page {
     pub(super) const FREE: Self = Self {
+        links: Links::LOOSE,
+        sequence: 0,
+        next_look: 0,
+        due: u64::MAX,
+        slot: None,
+        pairs: 0,
+        class: 0,
         stage: Stage::Free,
         looked: false,
-        class: 0,
-        next_look: 0,
+        changed: false,
         first_task: NONE,
-        slot: None,
         next_page: NONE,
-        heard: 0,
-        heard_nonce: 0,
-        sequence: 0,
         at: 0,
         nonce: 0,
+        heard: 0,
+        heard_nonce: 0,
         clock_offset: 0,
         finest_ns: 0,
         without_room: 0,
         claimed_pid: 0,
         process: Process { pid: 0, uid: 0, process: None },
-        links: Links::LOOSE,
     };
 }
 

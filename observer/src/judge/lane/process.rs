@@ -40,6 +40,7 @@ impl Judge {
         let Some(slot) = self.agent_of(page, nonce, environment) else { return };
         let at = clock.to_observer(call.at).min(self.now);
         let found = self.lanes.pages.at_mut(page);
+        found.changed = true;
         // A process that attaches again brings along its last line, but may have sent
         // datagrams since.
         let ahead = is_forward(distance(found.nonce, nonce)) || nonce == NONCE_TERMINAL;
@@ -141,7 +142,8 @@ impl Judge {
         let at_attach = self.lanes.pages.at(page).heard;
         let heard = low(self.tracker.count(slot)).saturating_sub(at_attach);
         let is_first = !self.tracker.has(slot, Flags::PAGED);
-        self.lanes.pages.at_mut(page).heard = if is_first { heard } else { 0 };
+        let found = self.lanes.pages.at_mut(page);
+        (found.heard, found.changed) = (if is_first { heard } else { 0 }, true);
         self.tracker.set_paged(slot, true, self.now);
         environment.joined(slot, page);
         let slack_ns = self.lanes.slack.of_program(environment.program(slot));

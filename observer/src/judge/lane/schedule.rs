@@ -64,7 +64,11 @@ impl Schedule {
 
     /// When the pages of a class are looked at next after `now`.
     pub(super) fn next_after(&self, class: u16, now: u64) -> u64 {
-        self.classes.get(usize::from(class)).map_or(u64::MAX, |class| class.first_after(now))
+        self.classes.get(usize::from(class)).map_or(u64::MAX, |class| {
+            // During a look at all pages of the class it is the same for each.
+            let known = now < class.next && class.next - now <= class.period_ns;
+            if known { class.next } else { class.first_after(now) }
+        })
     }
 
     pub(super) fn add(&mut self, pages: &mut [Page], page: u32, class: u16, now: u64) {

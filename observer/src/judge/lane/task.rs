@@ -11,15 +11,15 @@ use crate::judge::{Environment, Judge, Slot};
 
 impl Judge {
     /// Reads the pair of a task, and reports what has happened to it since the last look.
-    /// `live` is whether the page lists the pair.
+    /// `followed` is the task that is followed there, and `live` whether the page lists the pair.
     pub(super) fn look_at_task<E: Environment>(
         &mut self,
         page: PageIndex,
         pair: u32,
+        followed: Option<u32>,
         live: bool,
         environment: &mut E,
     ) {
-        let followed = self.lanes.tasks.find(self.lanes.pages.at(page).first_task, pair);
         let Some(words) = environment.page(page) else { return };
         let marks = lines::marks(words, page.offset(), pair);
         if let (true, Some(task), Some(marks)) = (live, followed, marks) {
@@ -28,6 +28,7 @@ impl Judge {
             }
         }
         let Some(copy) = lines::pair(words, page.offset(), pair) else { return };
+        self.lanes.pages.at_mut(page).changed = true;
         let Some(cold) = copy.cold else {
             self.counters.lane_invalid += 1;
             return;
@@ -112,6 +113,7 @@ impl Judge {
         let index = self.lanes.tasks.add(&mut first, new);
         let found = self.lanes.pages.at_mut(page);
         found.first_task = first;
+        found.pairs |= bit;
         found.without_room &= !bit;
         self.tracker.reserve(self.lanes.tasks.followed());
         let last_ns = self.clock_of(page).to_observer(call.at).min(self.now);
@@ -231,7 +233,8 @@ impl Judge {
         }
         let mut first = self.lanes.pages.at(task.page).first_task;
         self.lanes.tasks.remove(&mut first, index);
-        self.lanes.pages.at_mut(task.page).first_task = first;
+        let found = self.lanes.pages.at_mut(task.page);
+        (found.first_task, found.pairs) = (first, found.pairs & !(1 << task.pair));
         self.tracker.reserve(self.lanes.tasks.followed());
     }
 

@@ -50,9 +50,7 @@ impl Judge {
         if self.tracker.deadline(slot) == due {
             return true;
         }
-        let looks = self.lanes.pages.of(slot).map(|page| self.lanes.pages.at(page).next_look);
-        let next_look = looks.min().unwrap_or(u64::MAX);
-        self.tracker.set_timer(slot, next_look);
+        self.tracker.set_timer(slot, u64::MAX);
         false
     }
 
@@ -68,7 +66,7 @@ impl Judge {
         let number = self.lanes.tasks.at(index).number;
         let clock = self.clock_of(page);
         let due = self.deadline_of(index, clock);
-        self.look_at_task(page, pair, true, environment);
+        self.look_at_task(page, pair, Some(index), true, environment);
         let found = self.lanes.tasks.find(self.lanes.pages.at(page).first_task, pair);
         let Some(slot) = self.lanes.pages.at(page).slot else { return };
         // The task may have ended, and another one may have taken its pair. What is due at

@@ -61,10 +61,11 @@ impl Tracker {
         silent_ns
     }
 
-    /// Sets the timer of an agent if it is due before `next_look`.
-    pub(crate) fn set_timer(&mut self, slot: Slot, next_look: u64) {
+    /// Sets the timer of an agent if it is due before `next_look`. Returns when it is due, or
+    /// the end of time.
+    pub(crate) fn set_timer(&mut self, slot: Slot, next_look: u64) -> u64 {
         if !self.hot(slot).is_judged() {
-            return;
+            return u64::MAX;
         }
         let deadline = self.deadline(slot);
         if deadline < next_look {
@@ -72,6 +73,7 @@ impl Tracker {
         } else {
             self.clear_timer(slot, deadline);
         }
+        deadline
     }
 
     fn clear_timer(&mut self, slot: Slot, deadline: u64) {
