@@ -11,6 +11,7 @@ use varta::secure::Key;
 
 use crate::io::bind::{ListenAt, NamedKey, SocketOptions, invalid, second_master_key};
 use crate::io::identity::{self, KernelFeatures};
+use crate::io::lane::{Lanes, Limits, NOT_INHERITED};
 use crate::io::processes::Processes;
 use crate::io::secure_state::SecureState;
 use crate::io::sockets::Sockets;
@@ -128,8 +129,8 @@ impl Builder {
         self
     }
 
-    /// Adds a bound Unix datagram socket from elsewhere, for example from a service manager.
-    /// Its file is never removed.
+    /// Adds a bound Unix datagram socket from elsewhere, for example from a service manager; or,
+    /// with [`lane`](Self::lane), a listening SOCK_SEQPACKET socket. Its file is never removed.
     pub fn inherit(mut self, socket: OwnedFd) -> Self {
         self.listen_at.push(ListenAt::Inherited(socket));
         self
@@ -256,6 +257,12 @@ impl Builder {
 
     /// Whether processes may beat through memory that they share with the observer. The default
     /// is false. An event then can stand for [several beats](crate::What::Beat::count).
+    ///
+    /// Beside each Unix socket there is then a second one that hands out the memory, at the same
+    /// path with `.lane` at its end, or with the same abstract name. Its file has the same mode.
+    /// If that path is too long, [`Observer::advice`] says so, and agents send datagrams, as do
+    /// those for which there is no descriptor or mapping left: at most a quarter of the limit of
+    /// descriptors, and three quarters of `vm.max_map_count`, are used for shared memory.
     pub fn lane(mut self, offered: bool) -> Self {
         self.lane = offered;
         self
@@ -319,8 +326,15 @@ impl Builder {
         let socket_options = SocketOptions {
             socket_mode: self.socket_mode,
             receive_buffer: self.receive_buffer,
+            lane: self.lane,
         };
+        let limits = self.lane.then(|| Limits::of_this_process(capacity));
+        if let Some(limits) = limits {
+            // Before any process can connect.
+            processes.add_lanes(Lanes::new(limits)?);
+        }
         let mut sockets = Sockets::new();
+        let (mut inherits_datagrams, mut inherits_connections) = (false, false);
         for place in std::mem::take(&mut self.listen_at) {
             let sealed = place.is_sealed();
             match place.key()? {
@@ -331,7 +345,16 @@ impl Builder {
                 }
                 Some(NamedKey::Master(key)) => self.master_key = Some(key),
             }
-            sockets.add(socket_options.open(place)?, sealed, processes.epoll())?;
+            let is_inherited = matches!(place, ListenAt::Inherited(_));
+            let opened = socket_options.open(place)?;
+            inherits_datagrams |= is_inherited && opened.datagrams.is_some();
+            inherits_connections |= is_inherited && opened.lane.is_some();
+            opened.add_to(&mut sockets, sealed, &mut processes)?;
+        }
+        if inherits_datagrams && !inherits_connections {
+            if let Some(lanes) = processes.lanes_mut() {
+                lanes.advise(NOT_INHERITED.to_owned());
+            }
         }
         let recalled = match self.secure_state_file.take() {
             Some(path) => {
@@ -343,7 +366,7 @@ impl Builder {
         };
         let (pause_after, capacity) = (self.pause_after, self.capacity);
         Observer::new(
-            self.judge(recalled, 0)?,
+            self.judge(recalled, limits.map_or(0, |limits| limits.pages))?,
             processes,
             sockets,
             socket_options,

@@ -19,8 +19,9 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
+use support::lane::{LaneAgent, LaneSocket};
 use support::{
-    End, Folder, NEVER, PATIENCE, TestAgent, forget_socket_option, frame, in_child, ms,
+    Child, End, Folder, NEVER, PATIENCE, TestAgent, forget_socket_option, frame, in_child, ms,
     open_descriptors, send_with_descriptors, wait_until,
 };
 use varta::Endpoint;
@@ -177,6 +178,49 @@ fn polling_allocates_nothing_whatever_arrives() {
     let counters = counted.observer.stats().unwrap();
     assert_eq!(counters.replays, 40, "the second prefix's nonce does not move forward");
     assert!(counters.auth_failures > 0 && counters.decrypt_failures > 0 && counters.probes > 0);
+    assert_eq!(counted.allocations, 0);
+}
+
+/// Connections, pages, looks, bells, wrong messages and ends.
+#[test]
+fn polling_allocates_nothing_whatever_happens_on_the_lane() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let builder = Builder::new().listen(Endpoint::Path(path.clone())).threshold(ms(200));
+    let observer = builder.lane(true).tasks(true).bind().unwrap();
+    let events = [Event::NOTHING; 16];
+    let mut counted = Counted { observer, events, allocations: 0, exits: 0, stalls: 0 };
+    let mut agent = LaneAgent::attach_with(&path, || counted.poll(Duration::ZERO));
+    for round in 1..=10 {
+        let mut children: Vec<_> = [0, 50, 1]
+            .into_iter()
+            .map(|bells| {
+                Child::start(|| {
+                    let mut agent = LaneAgent::attach(&path);
+                    agent.beat();
+                    let _ = (0..bells).try_for_each(|pair| agent.socket.bell(pair % 32));
+                    if bells == 1 {
+                        agent.socket.send(&[7; 3]).unwrap();
+                    }
+                })
+            })
+            .collect();
+        agent.beat();
+        drop(LaneSocket::connect(&path).unwrap());
+        counted.poll_until(|counted| counted.exits == 3 * round);
+        for child in &mut children {
+            child.wait();
+        }
+    }
+    counted.poll_until(|counted| counted.stalls > 0);
+    counted.allocations += allocations(|| {
+        let mut infos = [AgentInfo::NOBODY; 4];
+        let agents = counted.observer.snapshot_into(&mut infos).unwrap();
+        assert_eq!(agents, 1);
+        let _ = counted.observer.next_deadline().unwrap();
+    });
+    let counters = counted.observer.stats().unwrap();
+    assert!(counters.lane_muted >= 10 && counters.lane_bad_messages == 10, "{counters:?}");
     assert_eq!(counted.allocations, 0);
 }
 

@@ -3,11 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
+use varta::internal::LONGEST_SOCKET_NAME;
 use varta::secure::Key;
 use varta::{Endpoint, KeyFile, UnixSocket};
 
-use crate::io::listener::{Listener, UdpListener, UdsListener};
+use crate::io::listener::{LaneListener, Listener, UdpListener, UdsListener, path_beside};
+use crate::io::processes::Processes;
+use crate::io::sockets::Sockets;
 
 /// A place where an observer listens.
 #[derive(Debug)]
@@ -47,28 +51,95 @@ impl ListenAt {
 pub(crate) struct SocketOptions {
     pub(crate) socket_mode: u32,
     pub(crate) receive_buffer: Option<usize>,
+    /// Whether there is a second socket beside each Unix socket, for shared memory.
+    pub(crate) lane: bool,
+}
+
+/// The sockets that were opened for one place.
+pub(crate) struct Opened {
+    pub(crate) datagrams: Option<Listener>,
+    pub(crate) lane: Option<LaneListener>,
+    /// Why there is no second socket.
+    advice: Option<String>,
 }
 
 impl SocketOptions {
-    pub(crate) fn open(self, place: ListenAt) -> io::Result<Listener> {
-        let mut listener = match place {
-            ListenAt::Endpoint(
-                Endpoint::Path(path) | Endpoint::DatagramsOnly(UnixSocket::Path(path)),
-            ) => Listener::from(UdsListener::bind(&path, self.socket_mode)?),
-            ListenAt::Endpoint(
-                Endpoint::Abstract(name) | Endpoint::DatagramsOnly(UnixSocket::Abstract(name)),
-            ) => UdsListener::bind_abstract(&name)?.into(),
+    pub(crate) fn open(self, place: ListenAt) -> io::Result<Opened> {
+        let (listener, lane) = match place {
+            ListenAt::Endpoint(Endpoint::Path(path)) => return self.open_both(&path),
+            ListenAt::Endpoint(Endpoint::Abstract(name)) => {
+                let lane = self.lane.then(|| LaneListener::bind_abstract(&name)).transpose();
+                (Some(UdsListener::bind_abstract(&name)?.into()), lane?)
+            }
+            ListenAt::Endpoint(Endpoint::DatagramsOnly(UnixSocket::Path(path))) => {
+                (Some(UdsListener::bind(&path, self.socket_mode)?.into()), None)
+            }
+            ListenAt::Endpoint(Endpoint::DatagramsOnly(UnixSocket::Abstract(name))) => {
+                (Some(UdsListener::bind_abstract(&name)?.into()), None)
+            }
             ListenAt::Endpoint(
                 Endpoint::Udp(address) | Endpoint::SecureUdp { address, .. },
             )
             | ListenAt::Udp(address)
-            | ListenAt::SecureUdp(address) => UdpListener::bind(address)?.into(),
-            ListenAt::Inherited(socket) => UdsListener::inherit(socket)?.into(),
+            | ListenAt::SecureUdp(address) => (Some(UdpListener::bind(address)?.into()), None),
+            ListenAt::Inherited(socket) if LaneListener::is_for_one(&socket) => {
+                (None, Some(LaneListener::inherit(socket, self.lane)?))
+            }
+            ListenAt::Inherited(socket) => (Some(UdsListener::inherit(socket)?.into()), None),
         };
-        if let Some(bytes) = self.receive_buffer {
+        self.opened(listener, lane, None)
+    }
+
+    /// Opens the socket at a path, and the second one beside it. The second one comes first: an
+    /// agent whose datagrams are taken does not look for it again. If both fail, the reason of
+    /// the first one counts.
+    fn open_both(self, path: &Path) -> io::Result<Opened> {
+        let (beside, fits) = path_beside(path);
+        let lane = self.lane && fits;
+        let lane = lane.then(|| LaneListener::bind(&beside, self.socket_mode)).transpose();
+        let listener = UdsListener::bind(path, self.socket_mode)?;
+        let advice = (self.lane && !fits).then(|| {
+            let (path, length) = (path.display(), beside.as_os_str().len());
+            format!(
+                "agents at {path} do not beat through shared memory: {} has {length} bytes, and the \
+                 path of a socket may have {LONGEST_SOCKET_NAME}; use a shorter path",
+                beside.display()
+            )
+        });
+        self.opened(Some(listener.into()), lane?, advice)
+    }
+
+    fn opened(
+        self,
+        mut datagrams: Option<Listener>,
+        lane: Option<LaneListener>,
+        advice: Option<String>,
+    ) -> io::Result<Opened> {
+        if let (Some(listener), Some(bytes)) = (&mut datagrams, self.receive_buffer) {
             listener.set_receive_buffer(bytes)?;
         }
-        Ok(listener)
+        Ok(Opened { datagrams, lane, advice })
+    }
+}
+
+impl Opened {
+    /// Has the sockets read from now on. `sealed` is whether only sealed frames are accepted.
+    pub(crate) fn add_to(
+        self,
+        sockets: &mut Sockets,
+        sealed: bool,
+        processes: &mut Processes,
+    ) -> io::Result<()> {
+        if let Some(listener) = self.datagrams {
+            sockets.add(listener, sealed, processes.epoll())?;
+        }
+        if let Some(listener) = self.lane {
+            processes.add_lane_listener(listener)?;
+        }
+        if let (Some(lanes), Some(advice)) = (processes.lanes_mut(), self.advice) {
+            lanes.advise(advice);
+        }
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 pub(crate) mod bind;
 mod clock;
 pub(crate) mod identity;
+pub(crate) mod lane;
 mod listener;
 pub(crate) mod pause;
 mod poll;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use self::bind::SocketOptions;
 use self::clock::Clock;
+use self::lane::Lanes;
 use self::listener::Listener;
 use self::pause::PauseDetector;
 use self::processes::Processes;
@@ -347,7 +349,7 @@ impl Observer {
     pub fn agent(&self, agent: u64) -> io::Result<Option<AgentInfo>> {
         self.owner.check()?;
         let Some(slot) = self.judge.find(agent) else { return Ok(None) };
-        let info = self.judge.agent(slot, self.clock.now());
+        let info = self.judge.agent_with(slot, self.clock.now(), &self.processes);
         Ok(info.map(|info| self.named(slot, info)))
     }
 
@@ -369,7 +371,7 @@ impl Observer {
     }
 
     fn agents(&self) -> impl Iterator<Item = AgentInfo> + '_ {
-        let agents = self.judge.agents(self.clock.now());
+        let agents = self.judge.agents_with(self.clock.now(), &self.processes);
         agents.map(|(slot, info)| self.named(slot, info))
     }
 
@@ -457,13 +459,25 @@ impl Observer {
     /// The sockets that the observer reads, in the order in which they were added, for example
     /// to query their buffer sizes. Do not read from them: that takes beats away from the
     /// observer.
+    ///
+    /// With [`lane`](crate::Builder::lane), the sockets that hand out shared memory come last.
+    /// What agents send over a connection is read at the [deadline](Self::next_deadline) at the
+    /// latest.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
-        self.sockets.listeners().map(AsFd::as_fd)
+        let lanes = self.processes.lanes().into_iter().flat_map(Lanes::listeners);
+        self.sockets.listeners().map(AsFd::as_fd).chain(lanes)
     }
 
-    /// A warning for the operator if the kernel's queue is too short for the capacity.
+    /// A warning for the operator: the kernel's queue is too short for the capacity, or there is
+    /// no shared memory for agents although [`lane`](crate::Builder::lane) asked for it.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
+        let lane = self.processes.lanes().and_then(Lanes::advice).map(str::to_owned);
+        let advice = [self.queue_advice(), lane].into_iter().flatten();
+        advice.reduce(|first, second| format!("{first}; {second}"))
+    }
+
+    fn queue_advice(&self) -> Option<String> {
         let capacity = self.capacity;
         let queue = self.queue_length()?;
         (queue < capacity).then(|| {

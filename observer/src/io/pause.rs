@@ -58,6 +58,11 @@ impl PauseDetector {
         Some(stopped.max(suspended)).filter(|pause| *pause != 0)
     }
 
+    /// The time spent suspended, at the last look.
+    pub(crate) fn asleep(&self) -> u64 {
+        self.asleep
+    }
+
     /// Sets the time of the last look.
     pub(crate) fn has_looked(&mut self, at: u64) {
         self.looked = at;

@@ -32,7 +32,8 @@ impl Observer {
         if matches!(key, Some(NamedKey::Master(_))) && self.judge.has_master_key() {
             return Err(second_master_key());
         }
-        self.sockets.add(self.socket_options.open(place)?, sealed, self.processes.epoll())?;
+        let opened = self.socket_options.open(place)?;
+        opened.add_to(&mut self.sockets, sealed, &mut self.processes)?;
         self.sockets.pass_pidfds(self.passing_pidfds);
         match key {
             None => {}

@@ -5,6 +5,7 @@
 
 mod batch;
 mod clock;
+mod connection;
 mod control;
 mod discard;
 mod epoll;
@@ -13,6 +14,7 @@ mod lock;
 mod memory;
 mod options;
 mod owner;
+mod page;
 mod pidfd;
 mod process;
 mod socket;
@@ -22,6 +24,10 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 pub(crate) use batch::{BATCH, Batch, Message};
 pub(crate) use clock::{Timer, boottime_ns, monotonic_ns};
+pub(crate) use connection::{
+    Received, accept, listen, peer, peer_pidfd, receive, receive_discarding, send, send_bytes,
+    shut_down,
+};
 #[cfg(fuzzing)]
 pub(crate) use control::{Item, items as control_items};
 pub(crate) use discard::Discarder;
@@ -30,15 +36,18 @@ pub(crate) use folder::{FileId, Folder};
 pub(crate) use lock::{lock, unlock};
 pub(crate) use memory::zeros;
 pub(crate) use options::{
-    count_overflows, is_bound_unix_datagram_socket, pass_credentials, pass_only_what_is_asked,
-    pass_pidfds, receive_buffer, refuse_descriptors, set_receive_buffer,
+    count_overflows, is_bound_unix_datagram_socket, is_for_connections,
+    is_listening_for_connections, pass_credentials, pass_only_what_is_asked, pass_pidfds,
+    receive_buffer, refuse_descriptors, set_receive_buffer,
 };
 pub(crate) use owner::Owner;
+pub(crate) use page::{CommonPage, Pages, page_file};
 pub(crate) use pidfd::{ExitInformation, exit_information};
 pub(crate) use pidfd::{ExitStatus, Life, life, open_pidfd, process_number, status_of_child};
 pub(crate) use process::{descriptor_limit, effective_uid};
 pub(crate) use socket::{
-    bind_udp, bind_unix, close_on_exec, set_mode, shut_down_reading, unix_socket,
+    bind_udp, bind_unix, close_on_exec, connect_unix, connection_socket, never_block, set_mode,
+    shut_down_reading, unix_socket,
 };
 
 /// The result of a call that returns -1 if it failed.

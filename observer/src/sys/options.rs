@@ -74,6 +74,18 @@ pub(crate) fn is_bound_unix_datagram_socket(socket: BorrowedFd<'_>) -> io::Resul
         && name_length(socket, libc::getpeername).is_err())
 }
 
+/// Whether this is a Unix socket that accepts connections which keep the boundaries of
+/// messages.
+pub(crate) fn is_listening_for_connections(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(is_for_connections(socket)? && get(socket, libc::SO_ACCEPTCONN)? != 0)
+}
+
+/// Whether this is a Unix socket for such connections, listening or not.
+pub(crate) fn is_for_connections(socket: BorrowedFd<'_>) -> io::Result<bool> {
+    Ok(get(socket, libc::SO_DOMAIN)? == libc::AF_UNIX
+        && get(socket, libc::SO_TYPE)? == libc::SOCK_SEQPACKET)
+}
+
 type NameOf =
     unsafe extern "C" fn(libc::c_int, *mut libc::sockaddr, *mut libc::socklen_t) -> libc::c_int;
 

@@ -12,12 +12,35 @@ use super::{checked, length_of, new_fd};
 
 /// A Unix datagram socket without a name.
 pub(crate) fn unix_socket() -> io::Result<OwnedFd> {
-    socket(libc::AF_UNIX)
+    socket(libc::AF_UNIX, libc::SOCK_DGRAM)
+}
+
+/// A Unix socket without a name, for connections that keep the boundaries of messages. It does
+/// not block.
+pub(crate) fn connection_socket() -> io::Result<OwnedFd> {
+    socket(libc::AF_UNIX, libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK)
+}
+
+/// Connects a Unix socket to a name as in [`bind_unix`].
+pub(crate) fn connect_unix(socket: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    let (address, length) = unix_address(name)?;
+    // SAFETY: reads the beginning of `address`, which the length does not exceed.
+    checked(unsafe {
+        libc::connect(socket.as_raw_fd(), ptr::from_ref(&address).cast(), length)
+    })?;
+    Ok(())
 }
 
 /// Binds a Unix socket to a name: a path, or an abstract name after a zero byte; at most 107
 /// bytes without that zero.
 pub(crate) fn bind_unix(socket: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    let (address, length) = unix_address(name)?;
+    // SAFETY: reads the beginning of `address`, which the length does not exceed.
+    checked(unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&address).cast(), length) })?;
+    Ok(())
+}
+
+fn unix_address(name: &[u8]) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
     // SAFETY: a family and bytes, all of which may be zero.
     let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
     address.sun_family = family(libc::AF_UNIX);
@@ -30,10 +53,7 @@ pub(crate) fn bind_unix(socket: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
         *to = *from as libc::c_char;
     }
     let length = mem::offset_of!(libc::sockaddr_un, sun_path) + name.len() + end;
-    let length = length.try_into().unwrap_or(0);
-    // SAFETY: reads the beginning of `address`, which the length does not exceed.
-    checked(unsafe { libc::bind(socket.as_raw_fd(), ptr::from_ref(&address).cast(), length) })?;
-    Ok(())
+    Ok((address, length.try_into().unwrap_or(0)))
 }
 
 /// Sets the mode that bind will give the socket's file, minus the umask.
@@ -48,7 +68,7 @@ pub(crate) fn set_mode(socket: BorrowedFd<'_>, mode: u32) -> io::Result<()> {
 pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<OwnedFd> {
     match address {
         SocketAddr::V4(v4) => {
-            let fd = socket(libc::AF_INET)?;
+            let fd = socket(libc::AF_INET, libc::SOCK_DGRAM)?;
             // SAFETY: numbers, all of which may be zero.
             let mut name: libc::sockaddr_in = unsafe { mem::zeroed() };
             name.sin_family = family(libc::AF_INET);
@@ -59,7 +79,7 @@ pub(crate) fn bind_udp(address: SocketAddr) -> io::Result<OwnedFd> {
             Ok(fd)
         }
         SocketAddr::V6(v6) => {
-            let fd = socket(libc::AF_INET6)?;
+            let fd = socket(libc::AF_INET6, libc::SOCK_DGRAM)?;
             set_at(fd.as_fd(), libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
             // SAFETY: numbers, all of which may be zero.
             let mut name: libc::sockaddr_in6 = unsafe { mem::zeroed() };
@@ -81,6 +101,15 @@ pub(crate) fn close_on_exec(fd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes all calls on a descriptor from elsewhere return at once.
+pub(crate) fn never_block(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes numbers alone.
+    let flags = checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) })?;
+    // SAFETY: takes numbers alone.
+    checked(unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags | libc::O_NONBLOCK) })?;
+    Ok(())
+}
+
 /// Makes a socket refuse all further datagrams; those that are queued can still be read.
 pub(crate) fn shut_down_reading(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes numbers alone.
@@ -94,9 +123,9 @@ const fn family(number: libc::c_int) -> libc::sa_family_t {
     number as libc::sa_family_t
 }
 
-fn socket(family: libc::c_int) -> io::Result<OwnedFd> {
+fn socket(family: libc::c_int, kind: libc::c_int) -> io::Result<OwnedFd> {
     // SAFETY: takes numbers alone.
-    let answer = unsafe { libc::socket(family, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    let answer = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC, 0) };
     // SAFETY: made just now.
     unsafe { new_fd(answer) }
 }

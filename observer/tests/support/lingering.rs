@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 
 /// How long the last close sleeps. No test waits for this long.
@@ -47,7 +47,12 @@ impl LingeringSocket {
     /// Sends a datagram with the socket attached and closes all other copies of it. Returns
     /// the peer, which must stay open.
     pub(crate) fn send(self, to: &UnixDatagram, bytes: &[u8]) -> TcpStream {
-        super::send_with_descriptors(to, bytes, &[self.socket.as_fd()]).unwrap();
+        self.send_by(|socket| super::send_with_descriptors(to, bytes, &[socket]).unwrap())
+    }
+
+    /// As [`send`](Self::send), by another way to send.
+    pub(crate) fn send_by(self, send: impl FnOnce(BorrowedFd<'_>)) -> TcpStream {
+        send(self.socket.as_fd());
         self.peer
     }
 }

@@ -15,6 +15,7 @@ mod agent;
 mod child;
 #[path = "../../../core/tests/support/folder.rs"]
 mod folder;
+pub(crate) mod lane;
 mod lingering;
 mod rights;
 #[path = "../../../core/tests/support/root.rs"]

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -47,7 +47,7 @@ pub(super) fn read<'a>(path: fmt::Arguments<'_>, buffer: &'a mut [u8]) -> Option
         match file.read(buffer.get_mut(filled..)?) {
             Ok(0) => return buffer.get(..filled),
             Ok(count) => filled += count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(_) => return None,
         }
     }
@@ -67,6 +67,22 @@ pub(super) struct Stat {
 pub(super) fn stat(pid: u32) -> Option<Stat> {
     let mut buffer = [0; 1_024];
     parse_stat(read(format_args!("/proc/{pid}/stat"), &mut buffer)?)
+}
+
+/// Whether a running process has no such thread any more. The first thread of a process stays
+/// in the table after it has ended.
+pub(crate) fn thread_is_gone(pid: u32, thread: u32) -> bool {
+    let mut buffer = [0; 1_024];
+    let text = read(format_args!("/proc/{pid}/task/{thread}/stat"), &mut buffer);
+    if let Some(found) = text.and_then(parse_stat) {
+        return found.is_zombie;
+    }
+    // What cannot be read may still be there.
+    let is_missing = |path: ProcPath| {
+        fs::metadata(path.as_path()).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+    };
+    ProcPath::new(format_args!("/proc/{pid}/task/{thread}")).is_some_and(is_missing)
+        && stat(pid).is_some()
 }
 
 fn parse_stat(text: &[u8]) -> Option<Stat> {
@@ -139,6 +155,37 @@ mod tests {
         let comm = fs::read(format!("/proc/{pid}/comm")).unwrap();
         assert_eq!([name.as_bytes(), b"\n"].concat(), comm);
         assert_eq!(program_name(u32::MAX), None);
+    }
+
+    #[test]
+    fn a_thread_is_gone_once_it_has_ended() {
+        let pid = std::process::id();
+        let thread_id = || {
+            // SAFETY: takes nothing and cannot fail.
+            #[allow(unsafe_code, reason = "the standard library does not have it")]
+            let thread = unsafe { libc::gettid() };
+            thread.unsigned_abs()
+        };
+        let thread = std::thread::scope(|threads| {
+            let thread = threads.spawn(|| {
+                assert!(!thread_is_gone(pid, thread_id()));
+                thread_id()
+            });
+            thread.join().unwrap()
+        });
+        crate::testing::wait_until(|| thread_is_gone(pid, thread));
+        assert!(!thread_is_gone(u32::MAX, 1), "there is no such process");
+
+        // The first thread of a process stays in the table.
+        let child = crate::testing::Child::start(|| {
+            std::thread::spawn(crate::testing::pause);
+            // SAFETY: ends this thread, which owns nothing that the other one uses.
+            #[allow(unsafe_code, reason = "ends a thread but not the process")]
+            unsafe {
+                libc::syscall(libc::SYS_exit, 0)
+            };
+        });
+        crate::testing::wait_until(|| thread_is_gone(child.pid(), child.pid()));
     }
 
     #[test]

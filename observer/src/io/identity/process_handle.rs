@@ -44,6 +44,11 @@ impl ProcessHandle {
         Ok(Self { pidfd, pid, features, identity })
     }
 
+    /// The pid in this namespace, or 0.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     pub(crate) fn identity(&self) -> Identity {
         self.identity
     }

@@ -1,5 +1,6 @@
 //! The sockets that an observer listens on.
 
+mod lane;
 mod socket_path;
 mod udp;
 mod uds;
@@ -7,10 +8,11 @@ mod uds;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, RawFd};
 use std::thread;
 use std::time::Duration;
 
+pub(crate) use lane::{LaneListener, path_beside};
 pub(crate) use udp::UdpListener;
 pub(crate) use uds::UdsListener;
 
@@ -119,6 +121,14 @@ fn cannot_bind(
 fn cannot_bind_for(what: impl fmt::Display, error: io::Error) -> io::Error {
     let why = error.to_string();
     cannot_bind(what, error, why)
+}
+
+/// An error that names the inherited descriptor.
+fn cannot_listen_on(number: RawFd, error: &io::Error) -> io::Error {
+    varta::internal::with_message(
+        error,
+        format!("cannot listen on descriptor {number}: {error}"),
+    )
 }
 
 /// How often binding is tried while the address is in use, and the wait in between: 100 ms in

@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr};
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
@@ -28,6 +28,14 @@ pub(super) struct SocketPath<'a> {
     name: CString,
     folder: Folder,
     patience: Duration,
+    kind: Kind,
+}
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Datagrams,
+    Connections,
 }
 
 /// What is at a path.
@@ -41,6 +49,7 @@ enum Occupant {
 }
 
 impl<'a> SocketPath<'a> {
+    /// For a datagram socket.
     pub(super) fn new(path: &'a Path) -> io::Result<Self> {
         let directory = || {
             let kind = ErrorKind::InvalidInput;
@@ -60,7 +69,9 @@ impl<'a> SocketPath<'a> {
         let name = c_string(name)?;
         let shown = folder.display();
         match Folder::open(folder) {
-            Ok(folder) => Ok(Self { path, name, folder, patience: PATIENCE }),
+            Ok(folder) => {
+                Ok(Self { path, name, folder, patience: PATIENCE, kind: Kind::Datagrams })
+            }
             Err(error) => {
                 let why = match error.kind() {
                     ErrorKind::NotFound => format!("the directory {shown} does not exist"),
@@ -70,6 +81,11 @@ impl<'a> SocketPath<'a> {
                 Err(cannot_bind(path.display(), error, why))
             }
         }
+    }
+
+    /// For a socket that accepts connections.
+    pub(super) fn for_connections(path: &'a Path) -> io::Result<Self> {
+        Ok(Self { kind: Kind::Connections, ..Self::new(path)? })
     }
 
     /// Binds a socket here. Whatever is already here is left alone, unless it is a dead
@@ -122,7 +138,7 @@ impl<'a> SocketPath<'a> {
     /// Returns false if a process listens there.
     fn bind(&self, socket: BorrowedFd<'_>, lock_error: Option<&io::Error>) -> io::Result<bool> {
         for _ in 0..ATTEMPTS {
-            match sys::bind_unix(socket, self.path.as_os_str().as_bytes()) {
+            match self.kind.bind(socket, self.path) {
                 Ok(()) => return Ok(true),
                 Err(error) if error.kind() == ErrorKind::AddrInUse => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -162,8 +178,7 @@ impl<'a> SocketPath<'a> {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Occupant::Nothing),
             Err(error) => return Err(cannot_bind_for(self.path.display(), error)),
         }
-        let probe = UnixDatagram::unbound().and_then(|probe| probe.connect(self.path));
-        let error = match probe {
+        let error = match self.kind.probe(self.path) {
             Ok(()) => return Ok(Occupant::Live),
             Err(error) => error,
         };
@@ -196,6 +211,30 @@ impl<'a> SocketPath<'a> {
 
     fn cannot(&self, error: impl Into<io::Error>, why: impl std::fmt::Display) -> io::Error {
         cannot_bind(self.path.display(), error, why)
+    }
+}
+
+impl Kind {
+    fn bind(self, socket: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+        sys::bind_unix(socket, path.as_os_str().as_bytes())?;
+        match self {
+            Self::Datagrams => Ok(()),
+            // Until it listens, it looks dead to others.
+            Self::Connections => sys::listen(socket),
+        }
+    }
+
+    /// Connects to the socket at a path, to see whether a process listens there.
+    fn probe(self, path: &Path) -> io::Result<()> {
+        if let Self::Datagrams = self {
+            return UnixDatagram::unbound()?.connect(path);
+        }
+        let probe = sys::connection_socket()?;
+        match sys::connect_unix(probe.as_fd(), path.as_os_str().as_bytes()) {
+            // There is no room for one more that waits to be accepted.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            probed => probed,
+        }
     }
 }
 

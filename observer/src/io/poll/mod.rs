@@ -6,12 +6,13 @@ use std::time::Duration;
 use super::{Observer, TIMER, WAKER, nanoseconds};
 use crate::event::Event;
 use crate::io::clock::Clock;
+use crate::io::lane::{LOOK_INTERVAL_NS, Lanes};
 use crate::io::processes::{ExitProgress, Processes};
 use crate::io::sockets::Read;
 use crate::judge::{Datagram, Sender};
 
 /// While agents are tracked, the observer checks at least this often whether it is late.
-const TICK_NS: u64 = 1_000_000_000;
+const TICK_NS: u64 = LOOK_INTERVAL_NS;
 
 /// While there is always more to read, exits are checked this often.
 const UNDER_LOAD_NS: u64 = 1_000_000;
@@ -46,7 +47,11 @@ impl Observer {
             if self.judge.next_event_into(place) {
                 return Ok(true);
             }
-            if self.process_datagram() || self.report_exits() || self.report_silence() {
+            if self.process_datagram()
+                || self.serve_lane()
+                || self.report_exits()
+                || self.report_silence()
+            {
                 continue;
             }
             if !self.sockets.is_ready() {
@@ -68,6 +73,7 @@ impl Observer {
         timeout: Duration,
     ) -> io::Result<bool> {
         let mut until = None;
+        let mut is_last = false;
         loop {
             if self.event_without_waiting(place, timeout, &mut until)? {
                 return Ok(true);
@@ -84,9 +90,12 @@ impl Observer {
             }
             self.wait(now, until)?;
             // Whatever else was ready is handled in the host's next poll.
-            if self.woken || self.now >= until && self.is_idle() {
+            let is_over = self.now >= until && self.is_idle();
+            // Agents that ring without pause must not keep the host from returning.
+            if self.woken || is_over && (is_last || !self.lane_is_ready()) {
                 return Ok(false);
             }
+            is_last = is_over;
         }
     }
 
@@ -217,6 +226,11 @@ impl Observer {
                     token if Processes::is_pidfd(token) => {
                         found_exit |= self.processes.ready(token, now, self.checked_at);
                     }
+                    token if Lanes::is_lane(token) => {
+                        if let Some(lanes) = self.processes.lanes_mut() {
+                            lanes.set_ready(token, self.checked_at);
+                        }
+                    }
                     token => self.sockets.set_ready(token, ready.hung_up),
                 }
             }
@@ -234,7 +248,14 @@ impl Observer {
         if let Some(due) = self.requested_deadline.take() {
             self.pause_detector.expect(due);
         }
-        if let Some(pause) = self.pause_detector.look(now, Clock::asleep) {
+        let pause = self.pause_detector.look(now, Clock::asleep);
+        if let Some(lanes) = self.processes.lanes_mut() {
+            let asleep = self.pause_detector.asleep();
+            let monotonic_ns = self.clock.since_boot(now).saturating_sub(asleep);
+            self.judge.set_clocks(now, monotonic_ns);
+            lanes.look(now, monotonic_ns);
+        }
+        if let Some(pause) = pause {
             self.judge.pause(now, pause);
         }
         // Until the next wait or the end of the poll, it is due at once.
@@ -243,22 +264,41 @@ impl Observer {
 
     /// When there is something to report even if nothing arrives.
     pub(super) fn due(&self) -> Option<u64> {
+        match self.lane_is_ready() {
+            true => Some(self.now),
+            false => self.due_besides_lane(),
+        }
+    }
+
+    /// As [`due`](Self::due), apart from what agents have sent over their connections.
+    fn due_besides_lane(&self) -> Option<u64> {
         if self.judge.has_events()
             || self.sockets.has_backlog()
             || self.processes.gone_since().is_some()
         {
             return Some(self.now);
         }
-        [self.judge.next_deadline(), self.processes.next_deadline()].into_iter().flatten().min()
+        let deadlines = [
+            self.judge.next_deadline(),
+            self.judge.next_look(),
+            self.processes.next_deadline(),
+            self.processes.lanes().and_then(Lanes::next_deadline),
+        ];
+        deadlines.into_iter().flatten().min()
+    }
+
+    fn lane_is_ready(&self) -> bool {
+        self.processes.lanes().is_some_and(Lanes::is_ready)
     }
 
     /// When to check whether the observer is late.
     fn tick(&self, now: u64) -> Option<u64> {
-        (self.judge.followed() > 0).then(|| now.saturating_add(TICK_NS))
+        let has_pages = self.processes.lanes().is_some_and(Lanes::has_pages);
+        (self.judge.followed() > 0 || has_pages).then(|| now.saturating_add(TICK_NS))
     }
 
     fn is_idle(&self) -> bool {
-        !self.sockets.is_ready() && self.due().is_none_or(|due| due > self.now)
+        !self.sockets.is_ready() && self.due_besides_lane().is_none_or(|due| due > self.now)
     }
 
     /// Sets the timer so that the descriptor becomes readable when there is something to

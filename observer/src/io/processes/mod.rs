@@ -1,5 +1,7 @@
 //! The processes of agents: a pidfd for each agent that can have one, and its exit.
 
+mod lane;
+
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
@@ -10,11 +12,13 @@ use crate::io::clock::Clock;
 use crate::io::identity::{
     self, Descriptors, Ending, Identity, KernelFeatures, Presence, ProcessHandle,
 };
+use crate::io::lane::{Lanes, Place};
 use crate::io::secure_state::SecureState;
-use crate::judge::{Environment, Exits, Missing, Namespace, SealedSession, Slot};
+use crate::judge::{Environment, Exits, Missing, Namespace, PageIndex, SealedSession, Slot};
 use crate::memory;
 use crate::program_name::ProgramName;
 use crate::sys::{Epoll, ExitStatus, Interest};
+use varta::internal::lane::layout::Page;
 
 /// An exit waits this long for its cause, which the kernel reports once the parent has reaped
 /// the process.
@@ -23,6 +27,9 @@ const FOR_THE_CAUSE_NS: u64 = 50_000_000;
 /// An agent without a pidfd is checked this often while it beats: its pid may have been reused
 /// by a process whose nonces continue where the old ones ended.
 const LOOK_NS: u64 = 1_000_000_000;
+
+/// How many more descriptors may be held for processes that are about to exit.
+const ENDING: usize = 64;
 
 /// How long a pid's namespace is cached.
 const NAMESPACE_NS: u64 = 1_000_000_000;
@@ -45,6 +52,9 @@ pub(crate) struct Processes {
     bound: usize,
     /// The process that sent the current datagram.
     sender: Option<ProcessHandle>,
+    lanes: Option<Box<Lanes>>,
+    /// The connection of the page that is being looked at.
+    looked_for: Option<Place>,
     /// Processes that have exited, whose last beats may still be queued.
     gone: VecDeque<ExitedProcess>,
     /// Processes that have exited and not been reaped, and whose beats have all been read; in
@@ -67,6 +77,8 @@ struct TrackedProcess {
     stage: Stage,
     /// When it was last verified that the pid still belongs to it.
     verified_at: u64,
+    /// The latest of its connections.
+    connection: Option<Place>,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -123,8 +135,10 @@ impl Processes {
             held: 0,
             bound,
             sender: None,
-            gone: memory::queue(bound)?,
-            unreaped: memory::queue(bound)?,
+            lanes: None,
+            looked_for: None,
+            gone: memory::queue(bound + ENDING)?,
+            unreaped: memory::queue(bound + ENDING)?,
             namespaces: [empty; NAMESPACES],
             now: 0,
             secure_state: None,
@@ -161,6 +175,9 @@ impl Processes {
         if let Some(handle) = &followed.handle {
             return handle.as_fd().try_clone_to_owned().map(Some);
         }
+        if let Some(handle) = self.connected(slot) {
+            return Ok(Some(handle.into()));
+        }
         let Some(identity) = followed.identity else { return Ok(None) };
         identity::open(self.features, pid, identity).map(|handle| handle.map(OwnedFd::from))
     }
@@ -192,6 +209,7 @@ impl Processes {
     /// Closes the sender's pidfd, unless it was kept to track the process.
     pub(crate) fn heard(&mut self) {
         self.sender = None;
+        self.looked_for = None;
     }
 
     /// Handles a ready pidfd: its process has exited, or has now been reaped too. At `alive`
@@ -211,6 +229,7 @@ impl Processes {
         }
         followed.stage = Stage::Gone;
         let gone = ExitedProcess { slot, agent: followed.agent, seen: now, alive };
+        self.look_at_pages_of(slot);
         if self.gone.len() == self.gone.capacity() {
             // There are never more descriptors than this; the other entries are stale.
             let followed = &self.followed;
@@ -315,13 +334,19 @@ impl Processes {
         seen.namespace
     }
 
-    /// Keeps a descriptor of an agent's process, if the limit allows one more.
-    fn keep_pidfd(&mut self, slot: Slot, agent: u64, handle: Option<ProcessHandle>) -> Exits {
+    /// Keeps a descriptor of an agent's process, if `bound` allows one more.
+    fn keep_pidfd(
+        &mut self,
+        slot: Slot,
+        agent: u64,
+        handle: Option<ProcessHandle>,
+        bound: usize,
+    ) -> Exits {
         self.release_pidfd(slot);
         let Some(followed) = self.followed.get_mut(slot.index()) else { return Exits::Unseen };
         let Some(handle) = handle else { return Exits::LookedUp };
         followed.identity = Some(handle.identity());
-        if self.held >= self.bound {
+        if self.held >= bound {
             return Exits::LookedUp;
         }
         let token = token_of(slot, agent);
@@ -390,6 +415,11 @@ impl Environment for Processes {
     }
 
     fn look_up(&mut self, slot: Slot, pid: u32) -> Option<Missing> {
+        if let Some(handle) = self.connected(slot) {
+            let seen_ns = self.clock.now();
+            let cause = cause_of(&handle.ending());
+            return handle.is_gone().then_some(Missing { seen_ns, cause });
+        }
         let identity = self.followed.get(slot.index())?.identity.unwrap_or(Identity::Unknown);
         match identity::look_up(self.features, pid, identity) {
             Presence::Gone | Presence::Replaced => {
@@ -416,17 +446,17 @@ impl Environment for Processes {
         }
         // A pidfd opened by pid may already refer to another process; a later datagram
         // corrects that.
-        let handle =
-            self.sender.take().or_else(|| ProcessHandle::opened(self.features, pid).ok());
-        self.keep_pidfd(slot, agent, handle)
+        let handle = self.sender.take().or_else(|| self.looked_for());
+        let handle = handle.or_else(|| ProcessHandle::opened(self.features, pid).ok());
+        self.keep_pidfd(slot, agent, handle, self.bound)
     }
 
     fn identified(&mut self, slot: Slot, _: u64) -> Exits {
         let Some(agent) = self.followed.get(slot.index()).map(|followed| followed.agent) else {
             return Exits::Unseen;
         };
-        let sender = self.sender.take();
-        self.keep_pidfd(slot, agent, sender)
+        let sender = self.sender.take().or_else(|| self.looked_for());
+        self.keep_pidfd(slot, agent, sender, self.bound)
     }
 
     fn record(&mut self, place: usize, session: &SealedSession) -> Result<(), i32> {
@@ -437,8 +467,44 @@ impl Environment for Processes {
     fn released(&mut self, slot: Slot, _: u64) {
         self.release_pidfd(slot);
         if let Some(followed) = self.followed.get_mut(slot.index()) {
-            *followed = TrackedProcess::default();
+            let before = std::mem::take(followed);
+            if let (Some(lanes), Some(place)) = (&mut self.lanes, before.connection) {
+                lanes.unlisted(place, slot);
+            }
         }
+    }
+
+    fn page(&self, page: PageIndex) -> Option<&Page> {
+        self.lanes.as_ref()?.page(page)
+    }
+
+    fn joined(&mut self, slot: Slot, page: PageIndex) {
+        let place = self.lanes.as_mut().and_then(|lanes| lanes.joined(page, slot));
+        if let Some(followed) = self.followed.get_mut(slot.index()) {
+            followed.connection = place;
+        }
+    }
+
+    fn page_released(&mut self, page: PageIndex) {
+        let place = self.lanes.as_ref().and_then(|lanes| lanes.of_page(page));
+        if let Some(place) = place {
+            self.close_connection(place);
+        }
+    }
+
+    fn thread_gone(&mut self, slot: Slot, pid: u32, thread: u32) -> bool {
+        // Only a process that runs can have lost a thread.
+        let runs = |handle: &ProcessHandle| !handle.is_gone();
+        let held = self.followed.get(slot.index()).and_then(|found| found.handle.as_ref());
+        let runs = match held {
+            Some(handle) => runs(handle),
+            None => self.connected(slot).as_ref().is_some_and(runs),
+        };
+        runs && self.features.table && identity::thread_is_gone(pid, thread)
+    }
+
+    fn program(&self, slot: Slot) -> Option<ProgramName> {
+        self.name(slot)
     }
 }
 

@@ -8,11 +8,11 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::socket_path::{SocketFile, SocketPath};
-use super::{RECEIVE_BUFFER, TAKEN, bind_soon, cannot_bind, cannot_bind_for};
+use super::{RECEIVE_BUFFER, TAKEN, bind_soon, cannot_bind, cannot_bind_for, cannot_listen_on};
 use crate::sys::{self, BATCH, Batch, Discarder};
 
 /// The longest path or abstract name that fits `sun_path`, without its NUL.
-const LONGEST_NAME: usize = varta::internal::LONGEST_SOCKET_NAME;
+pub(super) const LONGEST_NAME: usize = varta::internal::LONGEST_SOCKET_NAME;
 
 #[derive(Debug)]
 pub(crate) struct UdsListener {
@@ -48,7 +48,7 @@ impl UdsListener {
             _ => {}
         }
         let place = SocketPath::new(path)?;
-        let mut listener = Self::unbound(path.display())?;
+        let mut listener = Self::unbound().map_err(|e| cannot_bind_for(path.display(), e))?;
         listener.file = Some(place.take(listener.as_fd(), mode)?);
         Ok(listener)
     }
@@ -56,41 +56,14 @@ impl UdsListener {
     /// Listens at a name in Linux's abstract namespace, which has no file and no mode: every
     /// process in this network namespace can reach it.
     pub(crate) fn bind_abstract(name: &[u8]) -> io::Result<Self> {
-        let what = Path::new(OsStr::from_bytes(name)).display();
-        let what = format!("@{what}");
-        let length = name.len();
-        if name.is_empty() || length > LONGEST_NAME {
-            let why = match length {
-                0 => "the name after @ is empty".to_owned(),
-                _ => too_long("name", length),
-            };
-            return Err(cannot_bind(what, io::ErrorKind::InvalidInput, why));
-        }
-        let listener = Self::unbound(&what)?;
-        let bound =
-            bind_soon(|| match sys::bind_unix(listener.as_fd(), &[b"\0", name].concat()) {
-                Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
-                bound => bound.map(|()| true),
-            });
-        match bound {
-            Ok(true) => Ok(listener),
-            Ok(false) => {
-                Err(cannot_bind(what, io::Error::from_raw_os_error(libc::EADDRINUSE), TAKEN))
-            }
-            Err(error) => Err(cannot_bind_for(what, error)),
-        }
+        bind_name(name, Self::unbound)
     }
 
     /// Listens on a socket that another program, such as a service manager, has bound and will
     /// remove.
     pub(crate) fn inherit(socket: OwnedFd) -> io::Result<Self> {
         let number = socket.as_raw_fd();
-        let fail = |error: io::Error| {
-            varta::internal::with_message(
-                &error,
-                format!("cannot listen on descriptor {number}: {error}"),
-            )
-        };
+        let fail = |error: io::Error| cannot_listen_on(number, &error);
         match sys::is_bound_unix_datagram_socket(socket.as_fd()) {
             Ok(true) => {}
             Ok(false) => {
@@ -105,13 +78,10 @@ impl UdsListener {
         sys::close_on_exec(socket.as_fd()).and_then(|()| Self::on(socket, false)).map_err(fail)
     }
 
-    fn unbound(what: impl std::fmt::Display) -> io::Result<Self> {
-        let made = || {
-            let socket = sys::unix_socket()?;
-            sys::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
-            Self::on(socket, true)
-        };
-        made().map_err(|error| cannot_bind_for(what, error))
+    fn unbound() -> io::Result<Self> {
+        let socket = sys::unix_socket()?;
+        sys::set_receive_buffer(socket.as_fd(), RECEIVE_BUFFER)?;
+        Self::on(socket, true)
     }
 
     /// Must be called before the first datagram is queued, because a queued datagram keeps
@@ -187,6 +157,35 @@ impl Drop for UdsListener {
 impl AsFd for UdsListener {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// Binds a new socket to a name in the abstract namespace, as soon as that is free.
+pub(super) fn bind_name<T: AsFd>(
+    name: &[u8],
+    unbound: impl FnOnce() -> io::Result<T>,
+) -> io::Result<T> {
+    let what = Path::new(OsStr::from_bytes(name)).display();
+    let what = format!("@{what}");
+    let length = name.len();
+    if name.is_empty() || length > LONGEST_NAME {
+        let why = match length {
+            0 => "the name after @ is empty".to_owned(),
+            _ => too_long("name", length),
+        };
+        return Err(cannot_bind(what, io::ErrorKind::InvalidInput, why));
+    }
+    let socket = unbound().map_err(|error| cannot_bind_for(&what, error))?;
+    let bound = bind_soon(|| match sys::bind_unix(socket.as_fd(), &[b"\0", name].concat()) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(false),
+        bound => bound.map(|()| true),
+    });
+    match bound {
+        Ok(true) => Ok(socket),
+        Ok(false) => {
+            Err(cannot_bind(what, io::Error::from_raw_os_error(libc::EADDRINUSE), TAKEN))
+        }
+        Err(error) => Err(cannot_bind_for(what, error)),
     }
 }
 

@@ -1,0 +1,126 @@
+//! What the observer does for the lane in its event loop.
+
+use varta::internal::lane::message::Hello;
+
+use super::connections::{Place, Stage};
+use super::{Step, UNTIL_EXIT_NS};
+use crate::io::Observer;
+use crate::judge::{Attaching, PageIndex, Refusal};
+
+impl Observer {
+    /// Serves the next connection, or looks at the pages that are due. Returns whether there
+    /// was something to do; if so, there may be events.
+    pub(in crate::io) fn serve_lane(&mut self) -> bool {
+        let now = self.now;
+        let Some(step) = self.processes.next_lane_step(now) else { return self.sweep() };
+        match step {
+            Step::Hello(place, hello) => self.attach(place, &hello),
+            Step::Mapped(page) => {
+                self.judge.mapped(now, page);
+                self.look(page);
+            }
+            Step::Look(page) => self.look(page),
+            Step::Muted(page) => {
+                self.judge.muted();
+                self.look(page);
+            }
+            Step::Ended(place) => self.connection_ended(place),
+            Step::Malformed(place) => {
+                self.judge.bad_message();
+                self.close_connection(place);
+            }
+            Step::Close(place) => self.close_unless_exiting(place),
+            Step::Failed(error) => {
+                self.judge.io(now, error.raw_os_error().unwrap_or_default());
+            }
+            Step::Done => {}
+        }
+        true
+    }
+
+    /// Looks at the pages that are due until there is an event.
+    fn sweep(&mut self) -> bool {
+        let mut looked = false;
+        while !self.judge.has_events() {
+            let Some(page) = self.judge.due_page(self.now) else { break };
+            self.look(page);
+            looked = true;
+        }
+        looked
+    }
+
+    fn look(&mut self, page: PageIndex) {
+        self.processes.look_for(page);
+        self.judge.look(self.now, page, &mut self.processes);
+        self.processes.heard();
+    }
+
+    fn attach(&mut self, place: Place, hello: &Hello) {
+        let now = self.now;
+        let Some(lanes) = self.processes.lanes() else { return };
+        let Some((peer, uid)) = lanes.peer_and_user(place) else { return };
+        let clock_offset = lanes.clock_offset(place, now, hello.monotonic_ns);
+        // For a connection that is refused it does not matter which process made it.
+        let process = match self.judge.admits(uid) {
+            true => self.processes.connected_by(now, place),
+            false => None,
+        };
+        let attaching = Attaching {
+            pid: peer.pid(),
+            uid,
+            process,
+            claimed_pid: hello.pid,
+            nonce: hello.nonce,
+            clock_offset,
+        };
+        let attached = self.judge.attach(now, &attaching, &mut self.processes);
+        self.processes.heard();
+        let Some(lanes) = self.processes.lanes_mut() else { return };
+        let refused = match &attached {
+            Ok(attached) => lanes.offer(place, attached, clock_offset, now).err(),
+            Err(refusal) => Some(*refusal),
+        };
+        let Some(Refusal { errno, reason }) = refused else { return };
+        lanes.refuse(place, errno, reason);
+        self.processes.close_connection(place);
+        if let Ok(attached) = attached {
+            self.judge.detached(now, attached.page, &mut self.processes);
+        }
+    }
+
+    fn connection_ended(&mut self, place: Place) {
+        let Some(lanes) = self.processes.lanes() else { return };
+        let stage = lanes.stage(place);
+        let (Some(Stage::Open | Stage::Muted), Some(page)) = (stage, lanes.page_of(place))
+        else {
+            return self.close_connection(place);
+        };
+        let until = self.now.saturating_add(UNTIL_EXIT_NS);
+        self.processes.end_connection(place, until);
+        self.look(page);
+        self.processes.await_exit(place);
+    }
+
+    /// Closes a connection whose stage has lasted for long enough. If its process has exited,
+    /// its exit will be reported, and then the connection is closed.
+    fn close_unless_exiting(&mut self, place: Place) {
+        if self.processes.is_exiting(place) {
+            let until = self.now.saturating_add(UNTIL_EXIT_NS);
+            if let Some(lanes) = self.processes.lanes_mut() {
+                lanes.postpone(place, until);
+            }
+        } else {
+            self.close_connection(place);
+        }
+    }
+
+    fn close_connection(&mut self, place: Place) {
+        let page = self.processes.lanes().and_then(|lanes| lanes.page_of(place));
+        if let Some(page) = page {
+            self.processes.look_for(page);
+            self.judge.detached(self.now, page, &mut self.processes);
+            self.processes.heard();
+        }
+        self.processes.close_connection(place);
+    }
+}
