@@ -217,6 +217,7 @@ fn polling_allocates_nothing_whatever_happens_on_the_lane() {
         let mut infos = [AgentInfo::NOBODY; 4];
         let agents = counted.observer.snapshot_into(&mut infos).unwrap();
         assert_eq!(agents, 1);
+        assert!(counted.observer.task(infos[0].agent, 1).unwrap().is_none());
         let _ = counted.observer.next_deadline().unwrap();
     });
     let counters = counted.observer.stats().unwrap();

@@ -9,6 +9,7 @@ use varta::secure::Key;
 use super::{Observer, nanoseconds};
 use crate::io::bind::{ListenAt, NamedKey, invalid, second_master_key};
 use crate::policy::Rate;
+use crate::slack::Slack;
 
 impl Observer {
     /// Adds an endpoint to listen at, with the same settings as if it had been passed to the
@@ -120,6 +121,26 @@ impl Observer {
     pub fn set_rates(&mut self, per_agent: Option<Rate>, all: Option<Rate>) -> io::Result<()> {
         self.owner.check()?;
         self.judge.set_rates(per_agent, all);
+        Ok(())
+    }
+
+    /// Replaces what [`Builder::slack`](crate::Builder::slack) has set.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use varta_observer::Slack;
+    ///
+    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// observer.set_slack(&Slack::new().task("batch", Duration::from_secs(10)))?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn set_slack(&mut self, slack: &Slack) -> io::Result<()> {
+        self.owner.check()?;
+        self.judge.set_slack(slack, &self.processes);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ mod connections;
 mod listening;
 mod offer;
 mod serve;
+mod tasks;
 mod turn;
 
 use std::collections::VecDeque;
