@@ -172,6 +172,19 @@ fn an_endpoint_that_is_added_later_has_both_sockets() {
     }
 }
 
+#[test]
+fn an_endpoint_without_the_lane_has_one_socket() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let name = format!("varta-off-{}", std::process::id());
+    for endpoint in [format!("{}?lane=off", path.display()), format!("@{name}?lane=off")] {
+        let endpoint: Endpoint = endpoint.parse().unwrap();
+        let observer = Builder::new().listen(endpoint).lane(true).bind().unwrap();
+        assert_eq!(observer.sockets().count(), 1);
+    }
+    assert!(!beside(&path).exists());
+}
+
 /// A socket for connections, bound to a path.
 fn connection_socket(path: &Path, listening: bool) -> OwnedFd {
     // SAFETY: takes numbers alone.
