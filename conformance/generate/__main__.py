@@ -9,6 +9,7 @@ from pathlib import Path
 from compare import check
 from crc_vectors import crc_vectors
 from frame_vectors import frame_vectors
+from lane_vectors import lane_line_vectors, lane_message_vectors
 from layout import text_of
 from secure_vectors import secure_vectors
 from stories import stories
@@ -43,9 +44,18 @@ def stories_document() -> dict:
     }
 
 
+def lane_document() -> dict:
+    return {
+        **header("The messages and lines of the lane"),
+        "lane_message_vectors": lane_message_vectors(),
+        "lane_line_vectors": lane_line_vectors(),
+    }
+
+
 DOCUMENTS: dict[str, Callable[[], dict]] = {
     "vlp.json": vectors_document,
     "stories.json": stories_document,
+    "lane.json": lane_document,
 }
 
 

@@ -11,7 +11,16 @@ use crate::fields::Fields;
 
 const CRC32C_VECTORS: &str = "crc32c_vectors";
 const STORIES: &str = "stories";
-const ARRAYS: [&str; 3] = [CRC32C_VECTORS, "frame_vectors", "secure_frame_vectors"];
+const LANE_STORIES: &str = "lane_stories";
+
+/// The arrays of each kind of file. The first array tells which it is; a file with none of them
+/// lacks those of the last.
+const FILES: [&[&str]; 4] = [
+    &[STORIES],
+    &[LANE_STORIES],
+    &["lane_message_vectors", "lane_line_vectors"],
+    &[CRC32C_VECTORS, "frame_vectors", "secure_frame_vectors"],
+];
 
 pub(crate) struct Vector {
     array: String,
@@ -31,8 +40,10 @@ impl Vector {
     /// Checksum vectors and stories need not name their kind.
     pub(crate) fn kind(&self) -> Result<&str, Failure> {
         let fields = Fields::new(&self.value)?;
-        if self.array == STORIES {
-            return Ok("story");
+        match self.array.as_str() {
+            STORIES => return Ok("story"),
+            LANE_STORIES => return Ok("lane_story"),
+            _ => {}
         }
         if self.array == CRC32C_VECTORS && !fields.has("kind") {
             return Ok("crc32c");
@@ -46,7 +57,9 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Vector>, String> {
     let mut document: Map<String, Value> = serde_json::from_slice(&text)
         .map_err(|error| format!("it is not a JSON object: {error}"))?;
     check_header(&document)?;
-    let required = if document.contains_key(STORIES) { &[STORIES][..] } else { &ARRAYS };
+    let is_first =
+        |arrays: &&&[&str]| arrays.first().is_some_and(|it| document.contains_key(*it));
+    let required = FILES.iter().find(is_first).or(FILES.last()).copied().unwrap_or_default();
     for name in required {
         if !document.get(*name).is_some_and(Value::is_array) {
             return Err(format!("it has no array {name}"));
@@ -55,9 +68,8 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Vector>, String> {
     let mut vectors = Vec::new();
     // Unknown arrays are read too: their vectors count as skipped.
     for (array, value) in &mut document {
-        if let (true, Value::Array(values)) =
-            (array.ends_with("_vectors") || array == STORIES, value)
-        {
+        let is_read = array.ends_with("_vectors") || array == STORIES || array == LANE_STORIES;
+        if let (true, Value::Array(values)) = (is_read, value) {
             vectors.extend(values.drain(..).enumerate().map(|(index, value)| Vector {
                 array: array.clone(),
                 index,
@@ -66,7 +78,11 @@ pub(crate) fn load(path: &Path) -> Result<Vec<Vector>, String> {
         }
     }
     if vectors.is_empty() {
-        let what = if required == ARRAYS { "vectors" } else { STORIES };
+        let what = if required.iter().any(|name| name.ends_with(STORIES)) {
+            STORIES
+        } else {
+            "vectors"
+        };
         return Err(format!("it has no {what}"));
     }
     Ok(vectors)

@@ -61,9 +61,9 @@ impl<'a> Fields<'a> {
         self.read(name, &expected, |value| value.as_array()?.iter().map(number).collect())
     }
 
-    pub(crate) fn signed(&self, name: &str) -> Result<i32, Failure> {
-        let expected = "a signed number of 32 bits";
-        self.read(name, expected, |value| value.as_i64()?.try_into().ok())
+    pub(crate) fn signed<T: TryFrom<i64>>(&self, name: &str) -> Result<T, Failure> {
+        let expected = format!("a signed number of {} bits", 8 * size_of::<T>());
+        self.read(name, &expected, |value| T::try_from(value.as_i64()?).ok())
     }
 
     pub(crate) fn boolean(&self, name: &str) -> Result<bool, Failure> {

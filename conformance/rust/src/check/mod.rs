@@ -1,6 +1,7 @@
 //! One check for each kind of vector, and one for stories.
 
 mod frame;
+mod lane;
 mod secure;
 mod story;
 
@@ -26,6 +27,15 @@ pub(crate) fn of(kind: &str) -> Option<Check> {
         "master_key_seal" => secure::master_key_seal,
         "open_error" => secure::open_error,
         "story" => story::story,
+        "lane_message" => lane::message,
+        "lane_message_error" => lane::message_error,
+        "lane_place" => lane::place,
+        "lane_head" => lane::head,
+        "lane_cold" => lane::cold,
+        "lane_hot" => lane::hot,
+        "lane_info" => lane::info,
+        "lane_violation" => lane::violation,
+        "lane_invalid" => lane::invalid,
         _ => return None,
     })
 }
