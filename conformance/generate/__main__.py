@@ -9,6 +9,7 @@ from pathlib import Path
 from compare import check
 from crc_vectors import crc_vectors
 from frame_vectors import frame_vectors
+from lane_stories import lane_stories
 from lane_vectors import lane_line_vectors, lane_message_vectors
 from layout import text_of
 from secure_vectors import secure_vectors
@@ -52,10 +53,18 @@ def lane_document() -> dict:
     }
 
 
+def lane_stories_document() -> dict:
+    return {
+        **header("What processes write into their pages and what an observer must report"),
+        "lane_stories": lane_stories(),
+    }
+
+
 DOCUMENTS: dict[str, Callable[[], dict]] = {
     "vlp.json": vectors_document,
     "stories.json": stories_document,
     "lane.json": lane_document,
+    "lane-stories.json": lane_stories_document,
 }
 
 

@@ -5,10 +5,11 @@ import json
 
 def text_of(document: dict) -> str:
     """JSON for human readers: each step and each event of a story is one line."""
-    if "stories" not in document:
+    array = next((name for name in ("stories", "lane_stories") if name in document), None)
+    if array is None:
         return json.dumps(document, indent=2) + "\n"
-    *head, last = json.dumps({**document, "stories": None}, indent=2).rpartition("null")
-    stories = ",\n    ".join(story_text(story) for story in document["stories"])
+    *head, last = json.dumps({**document, array: None}, indent=2).rpartition("null")
+    stories = ",\n    ".join(story_text(story) for story in document[array])
     return f"{head[0]}[\n    {stories}\n  ]{last}\n"
 
 

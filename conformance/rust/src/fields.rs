@@ -61,6 +61,11 @@ impl<'a> Fields<'a> {
         self.read(name, &expected, |value| value.as_array()?.iter().map(number).collect())
     }
 
+    /// All fields, each of which is a number.
+    pub(crate) fn all<T: TryFrom<u64>>(&self) -> Result<Vec<(&'a str, T)>, Failure> {
+        self.0.keys().map(|name| Ok((name.as_str(), self.number(name)?))).collect()
+    }
+
     pub(crate) fn signed<T: TryFrom<i64>>(&self, name: &str) -> Result<T, Failure> {
         let expected = format!("a signed number of {} bits", 8 * size_of::<T>());
         self.read(name, &expected, |value| T::try_from(value.as_i64()?).ok())

@@ -27,6 +27,7 @@ pub(crate) fn of(kind: &str) -> Option<Check> {
         "master_key_seal" => secure::master_key_seal,
         "open_error" => secure::open_error,
         "story" => story::story,
+        "lane_story" => lane::lane_story,
         "lane_message" => lane::message,
         "lane_message_error" => lane::message_error,
         "lane_place" => lane::place,

@@ -2,7 +2,9 @@
 
 mod line;
 mod message;
+mod story;
 mod values;
 
 pub(super) use line::{cold, head, hot, info, invalid, place, violation};
 pub(super) use message::{message, message_error};
+pub(super) use story::lane_story;

@@ -1,6 +1,6 @@
 //! Reads what lines hold from the fields of a vector or a step.
 
-use varta::internal::lane::layout::{Cold, Head, Info, State, Violation, Words};
+use varta::internal::lane::layout::{Cold, Head, Hot, Info, State, Violation, Words};
 use varta::{Promise, Rule, Status, TaskName};
 
 use crate::failure::Failure;
@@ -63,6 +63,34 @@ pub(super) fn info(fields: &Fields<'_>) -> Result<Info, Failure> {
         broken,
         checkpoint: fields.number("checkpoint")?,
         payload: fields.number("payload")?,
+    })
+}
+
+/// A hot line. Its time is that of the step unless the story gives another, and instead of the
+/// fields of an info it may have a word.
+pub(super) fn hot(fields: &Fields<'_>, at_ns: u64) -> Result<Hot, Failure> {
+    let word = if fields.has("info") {
+        fields.only(&["at", "until", "info", "last"])?;
+        fields.number("info")?
+    } else {
+        fields.only(&[
+            "at",
+            "until",
+            "status",
+            "which",
+            "idle",
+            "broken",
+            "checkpoint",
+            "payload",
+            "last",
+        ])?;
+        info(fields)?.to_word()
+    };
+    Ok(Hot {
+        at: if fields.has("at") { fields.number("at")? } else { at_ns },
+        until: fields.number("until")?,
+        info: word,
+        last: fields.number("last")?,
     })
 }
 

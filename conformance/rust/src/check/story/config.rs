@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use varta::secure::Key;
-use varta_observer::{Builder, Rate, Simulated, Uids};
+use varta_observer::{Builder, Rate, Simulated, Slack, Uids};
 
 use crate::failure::Failure;
 use crate::fields::Fields;
 
-const SETTINGS: [&str; 11] = [
+const SETTINGS: [&str; 14] = [
     "threshold_ns",
     "pause_after_ns",
     "capacity",
@@ -20,6 +20,9 @@ const SETTINGS: [&str; 11] = [
     "rate",
     "shared_keys_hex",
     "master_key_hex",
+    "lane",
+    "tasks",
+    "task_slack",
 ];
 
 pub(super) fn observer(config: &Fields<'_>) -> Result<Simulated, Failure> {
@@ -55,6 +58,19 @@ pub(super) fn observer(config: &Fields<'_>) -> Result<Simulated, Failure> {
     }
     if config.has("master_key_hex") {
         builder = builder.master_key(Key::from_bytes(config.array("master_key_hex")?));
+    }
+    if config.has("lane") {
+        builder = builder.lane(config.boolean("lane")?);
+    }
+    if config.has("tasks") {
+        builder = builder.tasks(config.boolean("tasks")?);
+    }
+    if config.has("task_slack") {
+        let mut slack = Slack::new();
+        for (name, ns) in config.object("task_slack")?.all::<u64>()? {
+            slack = slack.task(name, Duration::from_nanos(ns));
+        }
+        builder = builder.slack(slack);
     }
     builder
         .simulate()

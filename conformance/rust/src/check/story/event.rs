@@ -1,7 +1,6 @@
 //! Converts an event to the form that stories use.
 
 use serde_json::{Map, Value, json};
-use varta::Promise;
 use varta_observer::{Event, ExitCause, What};
 
 pub(super) fn to_json(step: usize, event: &Event) -> Value {
@@ -24,27 +23,43 @@ pub(super) fn to_json(step: usize, event: &Event) -> Value {
             "origin": about.origin.name(),
         }));
     }
+    if let Some(task) = event.task {
+        add(json!({ "task": task.number, "task_name": task.name.as_str() }));
+        if let What::Recovered { promise, .. } = event.what {
+            add(json!({ "promise": promise.name() }));
+        }
+    }
     add(what(&event.what));
     Value::Object(all)
 }
 
 fn what(what: &What) -> Value {
     match what {
-        What::Beat { status, payload, nonce, missed, count: 1 } => json!({
-            "status": status.to_string(),
-            "payload": payload,
-            "nonce": nonce,
-            "missed": missed,
-        }),
-        What::Stall { last_nonce, last_ns, deaf: false, late: None } => {
-            json!({ "last_nonce": last_nonce, "last_ns": last_ns })
+        What::Beat { status, payload, nonce, missed, count } => {
+            let mut fields = json!({
+                "status": status.to_string(),
+                "payload": payload,
+                "nonce": nonce,
+                "missed": missed,
+            });
+            if *count != 1 {
+                fields["count"] = json!(count);
+            }
+            fields
         }
-        What::Stall { last_nonce, last_ns, deaf: true, late: None } => {
-            json!({ "last_nonce": last_nonce, "last_ns": last_ns, "deaf": true })
+        What::Stall { last_nonce, last_ns, deaf, late } => {
+            let mut fields = json!({ "last_nonce": last_nonce, "last_ns": last_ns });
+            if *deaf {
+                fields["deaf"] = json!(true);
+            }
+            if let Some(late) = late {
+                fields["promise"] = json!(late.promise.name());
+                fields["due_ns"] = json!(late.due_ns);
+                fields["checkpoint"] = json!(late.checkpoint);
+            }
+            fields
         }
-        What::Recovered { silent_ns, promise: Promise::Beat } => {
-            json!({ "silent_ns": silent_ns })
-        }
+        What::Recovered { silent_ns, .. } => json!({ "silent_ns": silent_ns }),
         What::Exit { cause, last_status } => {
             let last_status = last_status.to_string();
             match cause {
@@ -60,6 +75,15 @@ fn what(what: &What) -> Value {
             json!({ "claimed_pid": claimed_pid, "true_pid": true_pid })
         }
         What::Paused { ns } => json!({ "ns": ns }),
+        What::Task { threshold_ns } => json!({ "threshold_ns": threshold_ns }),
+        What::Ended { how } => json!({ "how": how.name() }),
+        What::Violation { rule, count, from, to, by } => json!({
+            "rule": rule.name(),
+            "count": count,
+            "from": from,
+            "to": to,
+            "by": by,
+        }),
         // A simulated observer has no `Io` events, and no story has a kind that is not listed above.
         other => json!({ "unknown": other.to_string() }),
     }

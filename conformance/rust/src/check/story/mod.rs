@@ -12,14 +12,23 @@ use varta_observer::Simulated;
 use crate::failure::Failure;
 use crate::fields::Fields;
 
+pub(crate) use step::apply;
+
 pub(super) fn story(story: &Fields<'_>) -> Result<(), Failure> {
+    run(story, apply)
+}
+
+/// Runs a story whose steps this function applies.
+pub(super) fn run(
+    story: &Fields<'_>,
+    mut apply: impl FnMut(&mut Simulated, &Fields<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     story.only(&["id", "description", "config", "steps", "events", "counters"])?;
     let mut observer = config::observer(&story.object("config")?)?;
     let expected = story.list("events")?;
     let mut seen = 0;
     for (number, step) in story.list("steps")?.iter().enumerate() {
-        step::apply(&mut observer, &Fields::new(step)?)
-            .map_err(|failure| failure.at(number))?;
+        apply(&mut observer, &Fields::new(step)?).map_err(|failure| failure.at(number))?;
         seen = compare(&mut observer, number, step, expected, seen)?;
     }
     if let Some(missing) = expected.get(seen) {

@@ -8,7 +8,7 @@ use varta_observer::{ExitCause, Simulated};
 use crate::failure::Failure;
 use crate::fields::Fields;
 
-pub(super) fn apply(observer: &mut Simulated, step: &Fields<'_>) -> Result<(), Failure> {
+pub(crate) fn apply(observer: &mut Simulated, step: &Fields<'_>) -> Result<(), Failure> {
     let at_ns = step.number("at_ns")?;
     match step.text("op")? {
         "frame" => return feed(observer, at_ns, step),

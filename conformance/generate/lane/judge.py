@@ -1,0 +1,442 @@
+"""What an observer reports about processes that beat through pages, written only from the specification.
+
+It knows kernel-attested datagrams too, as far as a process uses both ways, but not their refusals.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from . import line
+from .line import NEVER, PAIRS, PROMISES, Cold, Head, Hot, Info, Invalid, Violation
+
+# A page is not looked at more often.
+FLOOR = 10_000_000
+# The periods of looks have one of these first digits, so that pages share wake-ups.
+PERIODS = (100, 125, 150, 200, 250, 300, 400, 500, 600, 800)
+OVER = ("closed", "failed")
+
+# The counters of events about processes and about tasks; beats of processes have two.
+COUNTERS = {"stall": "stalls", "recovered": "recoveries", "exit": "exits"}
+TASK_COUNTERS = {
+    "task": "tasks",
+    "ended": "tasks_ended",
+    "beat": "task_beats",
+    "stall": "task_stalls",
+    "recovered": "task_recoveries",
+    "violation": "violations",
+}
+
+
+@dataclass
+class Page:
+    """The lines as the process wrote them, by pair."""
+
+    cold: list[bytes] = field(default_factory=lambda: [bytes(64)] * PAIRS)
+    hot: list[tuple[int, ...]] = field(default_factory=lambda: [(0,) * 8] * PAIRS)
+
+
+@dataclass
+class Sign:
+    """The last sign of life of a process or a task, and the silence after it."""
+
+    at: int
+    given_back: int = 0
+    was_given_back: bool = False
+    # The promises that were reported as broken.
+    late: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Agent:
+    number: int
+    pid: int
+    threshold: int
+    status: str = "ok"
+    nonce: int = 0
+    sign: Sign | None = None
+    # How many tasks it has had.
+    tasks: int = 0
+
+
+@dataclass
+class Task:
+    number: int
+    cold: Cold
+    sign: Sign
+    info: Info
+    # When each promise is or was due, as far as its line has shown.
+    dues: dict[str, int] = field(default_factory=dict)
+    violations: int = 0
+    # The last checkpoint, and the label of the span that was due last.
+    checkpoint: int = 0
+    label: int = 0
+
+
+@dataclass
+class Lane:
+    """A page that the observer reads."""
+
+    pid: int
+    page: Page
+    nonce: int
+    sequence: int = 0
+    tasks: dict[int, Task] = field(default_factory=dict)
+    # The last sequence that was seen in the line of each pair.
+    seen: dict[int, int] = field(default_factory=dict)
+    next_look: int = 0
+    at: int = 0
+    # The nonces of datagrams of the process that are ahead of those in its page.
+    heard: list[int] = field(default_factory=list)
+    looked: bool = False
+    # The pairs of tasks for which there was no room.
+    waiting: set[int] = field(default_factory=set)
+    # The numbers of tasks whose threads were gone: another thread may still call them.
+    gone: dict[int, int] = field(default_factory=dict)
+    finest: int = 0
+    period: int = 0
+
+
+class Judge:
+    def __init__(self, config: dict) -> None:
+        self.threshold, self.pause_after = config["threshold_ns"], config.get("pause_after_ns")
+        self.with_tasks = config["tasks"]
+        self.capacity = config.get("capacity", 4096)
+        self.slack = config.get("task_slack", {})
+        self.agents: dict[int, Agent] = {}
+        self.lanes: dict[int, Lane] = {}
+        self.numbers = 0
+        self.events: list[dict] = []
+        self.pause = (0, 0)
+        # The threads that are gone, with the pids of their processes.
+        self.gone: set[tuple[int, int]] = set()
+        # The invalid writes that were counted, by pid, pair and sequence.
+        self.invalid: set[tuple[int, int, int]] = set()
+        self.counters: Counter[str] = Counter()
+
+    # What happens.
+
+    def attach(self, now: int, pid: int, page: Page, nonce: int) -> None:
+        self.counters["lane_attached"] += 1
+        self.lanes[pid] = Lane(pid, page, nonce, finest=self.threshold)
+
+    def refuse(self) -> None:
+        self.counters["lane_refused"] += 1
+
+    def mapped(self, now: int, pid: int) -> None:
+        self.look(now, self.lanes[pid])
+
+    def bell(self, now: int, pid: int) -> None:
+        self.look(now, self.lanes[pid])
+
+    def detach(self, now: int, pid: int) -> None:
+        lane = self.lanes[pid]
+        self.look(now, lane)
+        for pair in list(lane.tasks):
+            self.end(now, lane, pair, "detached")
+        del self.lanes[pid]
+
+    def exit(self, now: int, pid: int, **cause: int) -> None:
+        if pid not in self.agents:
+            return
+        if pid in self.lanes:
+            self.look(now, self.lanes[pid])
+            del self.lanes[pid]
+        self.say(now, pid, "exit", last_status=self.agents[pid].status, **cause)
+        del self.agents[pid]
+
+    def datagram(self, now: int, pid: int, status: str, payload: int, nonce: int) -> None:
+        agent = self.agent(pid)
+        missed = nonce - agent.nonce - 1 if agent.sign and nonce > agent.nonce else 0
+        lane = self.lanes.get(pid)
+        if lane:
+            lane.heard.append(nonce)
+        self.counters.update(received=1, beats=1, missed=missed)
+        self.hear(now, agent, now, status, payload, nonce, missed, 1)
+
+    def late(self, now: int, due: int) -> None:
+        if now - due > self.pause_limit():
+            self.paused(now, now - due)
+
+    def paused(self, now: int, ns: int) -> None:
+        self.pause = (now - ns, now)
+        self.counters["pauses"] += 1
+        self.events.append({"observer_ns": now, "kind": "paused", "ns": ns})
+        for sign in self.signs():
+            self.give_back(sign)
+
+    def set_threshold(self, now: int, number: int, ns: int) -> None:
+        agent = next(agent for agent in self.agents.values() if agent.number == number)
+        agent.threshold = ns
+        if agent.pid in self.lanes:
+            self.plan(now, self.lanes[agent.pid])
+
+    def poll(self, now: int) -> None:
+        """Looks at each page that is due, and then reports what is overdue, by due."""
+        due = [lane for lane in self.lanes.values() if lane.next_look <= now]
+        for lane in sorted(due, key=lambda lane: lane.next_look):
+            self.look(now, lane)
+        while late := [one for one in self.deadlines() if one[0] <= now]:
+            _, _, pid, pair, promise = late[0]
+            lane = self.lanes.get(pid)
+            if not (lane and self.read(now, lane, pair)):
+                self.stall(now, pid, pair, promise)
+
+    # What an observer does.
+
+    def look(self, now: int, lane: Lane) -> None:
+        self.counters["lane_looks"] += 1
+        for pair in range(PAIRS) if self.with_tasks else [0]:
+            self.read(now, lane, pair)
+        lane.looked = True
+        # A process that never beat is listed only while it has a task.
+        if lane.pid in self.agents and not lane.tasks and self.agents[lane.pid].sign is None:
+            del self.agents[lane.pid]
+        self.plan(now, lane)
+        lane.next_look = first_after(now, lane.period)
+
+    def plan(self, now: int, lane: Lane) -> None:
+        """Decides when to look again: at a multiple of a period that many pages share."""
+        agent = self.agents.get(lane.pid)
+        finest = [agent.threshold if agent else self.threshold]
+        finest = min([*finest, *(task.cold.finest_ns for task in lane.tasks.values())])
+        if finest // 2 < FLOOR and finest != lane.finest:
+            self.counters["lane_raised"] += 1
+        lane.finest = finest
+        period = max(FLOOR, rounded_down(finest // 2))
+        if period != lane.period:
+            lane.period, lane.next_look = period, first_after(now, period)
+
+    def read(self, now: int, lane: Lane, pair: int) -> bool:
+        """Reads a line, and returns whether it had news."""
+        return self.read_task(now, lane, pair) if pair else self.read_process(now, lane)
+
+    def read_process(self, now: int, lane: Lane) -> bool:
+        news = self.news(now, lane, 0, lane.sequence)
+        if news is None:
+            return False
+        sequence, hot, info = news
+        agent = self.agent(lane.pid)
+        # A datagram that was sent later may have been heard before.
+        is_older = agent.sign and hot.at < agent.sign.at
+        if hot.at < lane.at or (is_older and hot.last <= lane.nonce):
+            return False
+        lane.sequence, lane.at = sequence, hot.at
+        datagrams = [nonce for nonce in lane.heard if nonce <= hot.last]
+        count = max(0, hot.last - lane.nonce - len(datagrams))
+        lane.nonce, lane.heard = hot.last, [nonce for nonce in lane.heard if nonce > hot.last]
+        self.counters["lane_beats"] += count
+        self.hear(now, agent, hot.at, info.status, info.payload, hot.last, 0, count)
+        return True
+
+    def read_task(self, now: int, lane: Lane, pair: int) -> bool:
+        cold = self.cold(lane, pair)
+        if cold is None:
+            return False
+        task = lane.tasks.get(pair)
+        if task and cold.number != task.cold.number:
+            self.end(now, lane, pair, cold.ended)
+            task = None
+        before = lane.seen.get(pair, 0)
+        news = self.news(now, lane, pair, before)
+        if task:
+            news = news if news and news[1].at >= task.sign.at else None
+            calls = news[0] - before if news else 0
+        else:
+            if cold.state != "live" or news is None or self.is_full(lane, pair):
+                return False
+            task = lane.tasks[pair] = self.begin(now, lane.pid, cold)
+            lane.waiting.discard(pair)
+            # The first call that was not seen is the declaration. What happened before the first
+            # look may have been reported by another observer.
+            calls = news[0] - before - 1 if lane.looked else 0
+            task.violations = 0 if lane.looked else cold.violations
+            if lane.gone.pop(pair, None) == cold.number:
+                calls, task.violations = news[0] - before, cold.violations
+        if news:
+            lane.seen[pair] = news[0]
+            self.renew(now, lane.pid, task, news[1], news[2])
+        if calls > 0:
+            info = task.info
+            fields = {"status": info.status, "payload": info.payload, "nonce": 0, "missed": 0}
+            self.say(now, lane.pid, "beat", task, **fields, **counted(calls))
+        self.violations(now, lane.pid, task, cold)
+        if cold.state in OVER:
+            self.end(now, lane, pair, cold.state)
+            return True
+        return news is not None
+
+    def is_full(self, lane: Lane, pair: int) -> bool:
+        """Tasks take places of agents, and at most half of them."""
+        tasks = sum(len(lane.tasks) for lane in self.lanes.values())
+        agents = len(self.agents.keys() | {lane.pid})
+        full = tasks >= self.capacity // 2 or agents + tasks >= self.capacity
+        if full and pair not in lane.waiting:
+            lane.waiting.add(pair)
+            self.counters["tasks_without_room"] += 1
+        return full
+
+    def begin(self, now: int, pid: int, cold: Cold) -> Task:
+        agent = self.agent(pid)
+        agent.tasks += 1
+        task = Task(agent.tasks, cold, Sign(0), Info())
+        self.say(now, pid, "task", task, threshold_ns=cold.threshold_ns)
+        return task
+
+    def renew(self, now: int, pid: int, task: Task, hot: Hot, info: Info) -> None:
+        """Takes over what the last call wrote."""
+        broken = info.broken - {"beat"}
+        for promise in PROMISES[1:]:
+            if promise in task.sign.late - broken:
+                silent = hot.at - task.dues[promise]
+                self.say(now, pid, "recovered", task, promise=promise, silent_ns=silent)
+        # What the call found broken was due at the call at the latest.
+        dues = {promise: min(hot.at, task.dues.get(promise, hot.at)) for promise in broken}
+        if info.which and hot.until != NEVER:
+            dues.setdefault(info.which, hot.until)
+        if not info.idle and task.cold.threshold_ns != NEVER:
+            dues.setdefault("beat", hot.at + task.cold.threshold_ns)
+        task.sign, task.info, task.dues = Sign(hot.at, late=task.sign.late & broken), info, dues
+        self.give_back(task.sign)
+        if info.which == "span":
+            task.label = info.checkpoint
+        else:
+            task.checkpoint = info.checkpoint
+        if "span" not in dues:
+            task.label = 0
+
+    def violations(self, now: int, pid: int, task: Task, cold: Cold) -> None:
+        count, last = cold.violations - task.violations, cold.last_violation
+        if count and last:
+            fields = {"rule": last.rule, "count": count, "from": last.from_, "to": last.to}
+            self.say(now, pid, "violation", task, **fields, by=Violation.of_word(last.word()).by)
+        task.cold, task.violations = cold, cold.violations
+
+    def end(self, now: int, lane: Lane, pair: int, how: str) -> None:
+        self.say(now, lane.pid, "ended", lane.tasks.pop(pair), how=how)
+
+    def stall(self, now: int, pid: int, pair: int, promise: str) -> None:
+        """Reports a broken promise, unless the thread that would have kept it is gone."""
+        if pair == 0:
+            sign = self.agents[pid].sign
+            sign.late.add(promise)
+            self.say(now, pid, "stall", last_nonce=self.agents[pid].nonce, last_ns=sign.at)
+            return
+        task = self.lanes[pid].tasks[pair]
+        found_by_thread = promise in task.info.broken
+        if (pid, task.cold.thread) in self.gone and not task.cold.roams and not found_by_thread:
+            self.lanes[pid].gone[pair] = task.cold.number
+            self.end(now, self.lanes[pid], pair, "thread-gone")
+            return
+        task.sign.late.add(promise)
+        place = task.label if promise == "span" else task.checkpoint
+        fields = {"last_nonce": 0, "last_ns": task.sign.at, "promise": promise}
+        self.say(now, pid, "stall", task, **fields, due_ns=task.dues[promise], checkpoint=place)
+
+    def deadlines(self) -> list[tuple[int, int, int, int, str]]:
+        """Each deadline, when its line was last heard, and whose it is, with the first to report first."""
+        found = []
+        for agent in self.agents.values():
+            if agent.sign and "beat" not in agent.sign.late:
+                due = agent.sign.at + agent.threshold + agent.sign.given_back
+                found.append((due, agent.sign.at, agent.pid, 0, "beat"))
+            lane = self.lanes.get(agent.pid)
+            for pair, task in sorted(lane.tasks.items()) if lane else ():
+                slack = self.slack.get(task.cold.name, 0)
+                for promise in [one for one in PROMISES[1:] if one in task.dues]:
+                    # A pause gives no time to a call that was made.
+                    more = 0 if promise in task.info.broken else task.sign.given_back
+                    due = task.dues[promise] + slack + more
+                    if promise not in task.sign.late:
+                        found.append((due, task.sign.at, agent.pid, pair, promise))
+        return sorted(found, key=lambda one: one[:2])
+
+    # How it knows.
+
+    def agent(self, pid: int) -> Agent:
+        if pid not in self.agents:
+            self.numbers += 1
+            self.agents[pid] = Agent(self.numbers, pid, self.threshold)
+        return self.agents[pid]
+
+    def hear(
+        self, now: int, agent: Agent, at: int, status: str, payload: int, nonce: int, missed: int, count: int
+    ) -> None:
+        if agent.sign is None or at >= agent.sign.at:
+            if agent.sign and agent.sign.late:
+                self.say(now, agent.pid, "recovered", silent_ns=at - agent.sign.at)
+            agent.sign, agent.status = Sign(at), status
+            self.give_back(agent.sign)
+        agent.nonce = max(agent.nonce, nonce)
+        if count == 0:
+            return
+        fields = {"status": status, "payload": payload, "nonce": nonce, "missed": missed}
+        self.say(now, agent.pid, "beat", **fields, **counted(count))
+
+    def news(self, now: int, lane: Lane, pair: int, seen: int) -> tuple[int, Hot, Info] | None:
+        words, pid = lane.page.hot[pair], lane.pid
+        found = line.read(words)
+        if found is None or found[0] == seen or found[1].at == 0:
+            return None
+        sequence, hot = found
+        try:
+            info = Info.of_word(hot.info)
+            farthest = hot.at + line.FARTHEST if pair else 0
+            if hot.until > farthest and not (pair and hot.until == NEVER):
+                raise Invalid("until")
+        except Invalid:
+            if (pid, pair, sequence) not in self.invalid:
+                self.invalid.add((pid, pair, sequence))
+                self.counters["lane_invalid"] += 1
+            return None
+        return sequence, Hot(min(hot.at, now), hot.until, hot.info, hot.last), info
+
+    def cold(self, lane: Lane, pair: int) -> Cold | None:
+        try:
+            if not Head.of_wire(lane.page.cold[0]).live >> pair & 1 and pair not in lane.tasks:
+                return None
+            return Cold.of_wire(lane.page.cold[pair])
+        except Invalid:
+            return None
+
+    def signs(self) -> list[Sign]:
+        tasks = (task.sign for lane in self.lanes.values() for task in lane.tasks.values())
+        return [*(agent.sign for agent in self.agents.values() if agent.sign), *tasks]
+
+    def give_back(self, sign: Sign) -> None:
+        """A silence is given back, once, the time of it in which the observer was away."""
+        begun, ended = self.pause
+        if sign.at < ended and not sign.was_given_back and not sign.late:
+            sign.given_back, sign.was_given_back = ended - max(begun, sign.at), True
+
+    def pause_limit(self) -> int:
+        if self.pause_after is not None:
+            return self.pause_after
+        thresholds = [agent.threshold for agent in self.agents.values()]
+        return max(50_000_000, min([self.threshold, *thresholds]) // 2)
+
+    def say(self, now: int, pid: int, kind: str, task: Task | None = None, **fields: object) -> None:
+        agent = self.agents[pid]
+        about = {"agent": agent.number, "pid": pid, "claimed_pid": pid, "origin": "kernel-attested"}
+        counter = (TASK_COUNTERS if task else COUNTERS).get(kind)
+        if counter:
+            self.counters[counter] += fields.get("count", 1)
+        if task:
+            about |= {"task": task.number, "task_name": task.cold.name}
+        self.events.append({"observer_ns": now, "kind": kind, **about, **fields})
+
+
+def first_after(now: int, period: int) -> int:
+    return (now // period + 1) * period
+
+
+def rounded_down(ns: int) -> int:
+    """To one of the periods, times a power of ten."""
+    power = 1
+    while ns >= 1000 * power:
+        power *= 10
+    return max((digits for digits in PERIODS if digits * power <= ns), default=0) * power
+
+
+def counted(count: int) -> dict:
+    """A story names the number of beats unless it is 1."""
+    return {} if count == 1 else {"count": count}

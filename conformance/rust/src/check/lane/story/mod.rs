@@ -1,0 +1,107 @@
+//! Stories of processes that beat through pages. What the processes write goes into pages of a
+//! simulated observer, and the calls of their tasks go through the agent's own code as well,
+//! which must want to write the same.
+
+mod call;
+mod process;
+
+use std::collections::HashMap;
+
+use varta_observer::Simulated;
+use varta_observer::judge::Attaching;
+
+use crate::check::story;
+use crate::failure::{Failure, same};
+use crate::fields::Fields;
+use process::Process;
+
+pub(crate) fn lane_story(fields: &Fields<'_>) -> Result<(), Failure> {
+    let mut processes = Processes::default();
+    story::run(fields, |observer, step| processes.apply(observer, step))
+}
+
+/// The processes of a story, by pid.
+#[derive(Default)]
+struct Processes(HashMap<u32, Process>);
+
+impl Processes {
+    fn apply(&mut self, observer: &mut Simulated, step: &Fields<'_>) -> Result<(), Failure> {
+        let at_ns = step.number("at_ns")?;
+        match step.text("op")? {
+            "attach" => self.attach(observer, at_ns, step),
+            "mapped" => {
+                step.only(&["at_ns", "op", "pid"])?;
+                observer.mapped(at_ns, self.process(step)?.attached()?);
+                Ok(())
+            }
+            "bell" => {
+                step.only(&["at_ns", "op", "pid"])?;
+                observer.bell(at_ns, self.process(step)?.attached()?);
+                Ok(())
+            }
+            "detach" => {
+                step.only(&["at_ns", "op", "pid"])?;
+                let process = self.process(step)?;
+                observer.detach(at_ns, process.attached()?);
+                process.page = None;
+                Ok(())
+            }
+            "write" => self.process(step)?.write(observer, at_ns, step),
+            "call" => self.process(step)?.call(observer, at_ns, step),
+            "thread_gone" => {
+                step.only(&["at_ns", "op", "pid", "thread"])?;
+                observer.thread_gone(step.number("pid")?, step.number("thread")?);
+                Ok(())
+            }
+            "close" => self.process(step)?.close(observer, step),
+            "exit" => {
+                story::apply(observer, step)?;
+                self.0.remove(&step.number("pid")?);
+                Ok(())
+            }
+            _ => story::apply(observer, step),
+        }
+    }
+
+    /// The process with the pid of this step, which a story need not introduce.
+    fn process(&mut self, step: &Fields<'_>) -> Result<&mut Process, Failure> {
+        let pid = step.number("pid")?;
+        Ok(self.0.entry(pid).or_insert_with(|| Process::new(pid)))
+    }
+
+    fn attach(
+        &mut self,
+        observer: &mut Simulated,
+        at_ns: u64,
+        step: &Fields<'_>,
+    ) -> Result<(), Failure> {
+        step.only(&["at_ns", "op", "pid", "uid", "process", "nonce", "page", "errno"])?;
+        let pid = step.number("pid")?;
+        let attaching = Attaching {
+            pid,
+            uid: step.number("uid")?,
+            process: step.has("process").then(|| step.number("process")).transpose()?,
+            claimed_pid: pid,
+            nonce: step.number("nonce")?,
+            clock_offset: 0,
+        };
+        let answer = observer.attach(at_ns, &attaching);
+        let process = self.process(step)?;
+        match &answer {
+            Ok(attached) => process.attach(observer, attached.page)?,
+            Err(_) => process.page = None,
+        }
+        let text =
+            |page: Option<(u64, bool)>, errno: Option<i32>| format!("{page:?}, {errno:?}");
+        let expected = if step.has("page") {
+            let page = step.object("page")?;
+            page.only(&["threshold_ns", "tasks"])?;
+            text(Some((page.number("threshold_ns")?, page.boolean("tasks")?)), None)
+        } else {
+            text(None, Some(step.signed("errno")?))
+        };
+        let page = answer.as_ref().ok().map(|page| (page.threshold_ns, page.tasks));
+        let errno = answer.as_ref().err().map(|refusal| refusal.errno);
+        same("the answer", &expected, &text(page, errno))
+    }
+}
