@@ -50,4 +50,7 @@ mod outside {
 
     #[doc = include_str!("../../docs/stories.md")]
     mod stories {}
+
+    #[doc = include_str!("../../docs/tasks.md")]
+    mod tasks {}
 }
