@@ -70,17 +70,17 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How late events were, and how often the observer reported that it was late itself.
 #[derive(Default)]
-struct Late {
+pub(crate) struct Late {
     /// When each Stall was reported on the kernel's clock, and its deadline on the observer's
     /// clock.
     stalls: Vec<(u64, u64)>,
     /// When the observer started, on the kernel's clock.
     start: Option<u64>,
-    pauses: u32,
+    pub(crate) pauses: u32,
 }
 
 impl Late {
-    fn note(&mut self, event: &Event, threshold: Duration) {
+    pub(crate) fn note(&mut self, event: &Event, threshold: Duration) {
         let now = processes::boottime_ns();
         // The smallest difference ever seen is the closest to the true start.
         let start = now - event.observer_ns;
@@ -94,7 +94,7 @@ impl Late {
         }
     }
 
-    fn by(&self) -> impl Iterator<Item = f64> + '_ {
+    pub(crate) fn by(&self) -> impl Iterator<Item = f64> + '_ {
         let start = self.start.unwrap_or_default();
         self.stalls.iter().map(move |(at, due)| at.saturating_sub(start + due) as f64)
     }

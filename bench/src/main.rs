@@ -7,6 +7,7 @@ mod c_abi;
 mod cold;
 mod cost;
 mod detection;
+mod lane;
 mod machine;
 mod measure;
 mod processes;
@@ -100,6 +101,13 @@ const BENCHES: &[Bench] = &[
     Bench::new("detect-exit", Run::Both(detection::exits), detection::EXIT_TARGETS),
     Bench::new("quiet", Run::Both(detection::quiet), &[]),
     Bench::new("scale", Run::Both(scale::all), &[]),
+    Bench::new("lane-beat", Run::Times(lane::hot), lane::HOT_TARGETS),
+    Bench::new("lane-cold-1-ms", Run::Times(lane::cold_after_1_ms), lane::COLD_TARGETS[0]),
+    Bench::new("lane-cold-10-ms", Run::Times(lane::cold_after_10_ms), lane::COLD_TARGETS[1]),
+    Bench::new("lane-attach", Run::Both(lane::attach), lane::ATTACH_TARGETS),
+    Bench::new("lane-look", Run::Both(lane::look), &[]),
+    Bench::new("lane-crowd", Run::Both(lane::crowd), &[]),
+    Bench::new("lane-stall", Run::Both(lane::late), lane::LATE_TARGETS),
 ];
 
 #[derive(Default)]

@@ -51,6 +51,8 @@ pub(crate) trait Standing {
 }
 
 impl Standing for () {}
+/// A receiver that counts nothing which must be waited for.
+impl<A, B> Standing for (A, B) {}
 impl Standing for UnixDatagram {}
 impl Standing for UdpSocket {}
 

@@ -57,6 +57,10 @@ impl Target {
         Self { group, of, at: Quantile::P99, limit: Limit::Ratio { to, at_most: 1.0 } }
     }
 
+    pub(crate) const fn median_ns(group: &'static str, of: &'static str, at_most: f64) -> Self {
+        Self { group, of, at: Quantile::Median, limit: Limit::Nanoseconds(at_most) }
+    }
+
     pub(crate) const fn p99_ns(group: &'static str, of: &'static str, at_most: f64) -> Self {
         Self { group, of, at: Quantile::P99, limit: Limit::Nanoseconds(at_most) }
     }

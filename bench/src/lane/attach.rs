@@ -1,0 +1,139 @@
+//! How long it takes to get a page, and what it costs in memory on both sides.
+
+use std::fs;
+use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use varta::Varta;
+
+use super::{PATIENCE, THRESHOLD, observer};
+use crate::measure::{Group, Plan, Row};
+use crate::processes::{self, Child, Children};
+use crate::report::{Figure, Findings, Target};
+use crate::stage::Stage;
+use crate::sys;
+
+const ATTACH: &str = "lane, attach";
+const OPEN: &str = "open, until the page is mapped";
+
+/// Processes that attach one after the other, and that have a page at the same time.
+const ALONE: u64 = 300;
+const TOGETHER: u64 = 1_000;
+
+/// A second page or less of memory that the kernel needs for other things.
+const KB: f64 = 1_024.0;
+
+pub(crate) const TARGETS: &[Target] = &[Target::median_ns(ATTACH, OPEN, 150e3)];
+
+pub(crate) fn all(_: Plan, stage: &Stage) -> io::Result<Findings> {
+    let times = alone(stage)?;
+    let figures = together(stage)?;
+    Ok((vec![Group { name: ATTACH, rows: vec![times] }], figures))
+}
+
+/// One process after the other asks an observer that sleeps on another CPU.
+fn alone(stage: &Stage) -> io::Result<Row> {
+    let path = stage.path("attach.sock")?;
+    let _observer = super::Apart::start(&path, stage.receiver_cpu)?;
+    super::attached(&path)?;
+    let Some(took) = processes::shared_numbers(1)?.first() else {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    };
+    let mut samples = Vec::new();
+    for _ in 0..ALONE {
+        took.store(0, Ordering::Relaxed);
+        Child::fork(|| {
+            // The first handle of a process makes what all of them share.
+            drop(Varta::open(format!("{}?lane=off", path.display())));
+            let begun = Instant::now();
+            let Ok(agent) = Varta::open(&path) else { return };
+            if agent.watched().is_some() {
+                let ns = begun.elapsed().as_nanos();
+                took.store(u64::try_from(ns).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+        })?
+        .reap();
+        match took.load(Ordering::Relaxed) {
+            // It did not get the page while it waited.
+            0 => {}
+            ns => samples.push(ns as f64),
+        }
+    }
+    Ok(Row::of_samples(OPEN, samples))
+}
+
+/// The memory that grows when many processes that were running already get their pages.
+fn together(stage: &Stage) -> io::Result<Vec<Figure>> {
+    let path = stage.path("memory.sock")?;
+    let mut observer = observer(&path, THRESHOLD)?;
+    let [go, running, attached, private] = processes::shared_numbers(4)? else {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    };
+    sys::stay_on_any(&[stage.sender_cpu, stage.receiver_cpu])?;
+    let mut agents = Children::default();
+    for _ in 0..TOGETHER {
+        agents.0.push(Child::fork(|| {
+            // Without a lane first, so that what every agent needs is there.
+            let off = Varta::open(format!("{}?lane=off", path.display()));
+            let before = private_bytes();
+            running.fetch_add(1, Ordering::Relaxed);
+            while go.load(Ordering::Relaxed) == 0 {
+                thread::sleep(Duration::from_millis(20));
+            }
+            let Ok(agent) = super::attached(&path) else { return };
+            let grown = private_bytes().saturating_sub(before);
+            private.fetch_add(grown, Ordering::Relaxed);
+            attached.fetch_add(1, Ordering::Relaxed);
+            processes::sleep_on();
+            drop((off, agent));
+        })?);
+    }
+    let mut until = |count: &AtomicU64| -> io::Result<()> {
+        let begun = Instant::now();
+        while count.load(Ordering::Relaxed) < TOGETHER {
+            observer.poll_timeout(Duration::from_millis(20))?;
+            if begun.elapsed() > 2 * PATIENCE {
+                return Err(io::Error::other("the processes were not ready"));
+            }
+        }
+        Ok(())
+    };
+    until(running)?;
+    let before = kernel_bytes()?;
+    go.store(1, Ordering::Relaxed);
+    until(attached)?;
+    let kernel = kernel_bytes()?.saturating_sub(before) as f64 / TOGETHER as f64;
+    let private = private.load(Ordering::Relaxed) as f64 / TOGETHER as f64;
+    sys::stay_on(stage.sender_cpu)?;
+    let figure = |what: &str, bytes: f64, at_most: f64| {
+        Figure::new(
+            format!("lane, memory of an attached agent: {what}"),
+            bytes.round(),
+            "bytes",
+        )
+        .at_most(at_most, bytes > 0.0)
+    };
+    Ok(vec![
+        figure("kernel and page, both ends", kernel, 14.0 * KB),
+        figure("private, in its process", private, 12.0 * KB),
+    ])
+}
+
+/// What the kernel holds in its own objects and in shared pages.
+fn kernel_bytes() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    Ok(["Slab:", "Shmem:"].into_iter().map(|name| kilobytes(&text, name)).sum::<u64>() * 1_024)
+}
+
+/// The memory of this process that no other process shares.
+fn private_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    kilobytes(&text, "Private_Dirty:") * 1_024
+}
+
+fn kilobytes(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
