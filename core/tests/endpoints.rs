@@ -127,6 +127,8 @@ proptest! {
 
     #[test]
     fn a_path_or_a_name_need_not_be_utf_8(bytes in vec(1_u8.., 1..107)) {
+        // Without an equals sign nothing can be mistaken for a parameter.
+        prop_assume!(!bytes.contains(&b'='));
         let path = [b"/", &bytes[..]].concat();
         prop_assert_eq!(
             Endpoint::from_os_str(OsStr::from_bytes(&path)),

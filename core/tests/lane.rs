@@ -14,15 +14,16 @@ mod support;
 use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::observer::{
     ALL_SEALS, LaneObserver, THRESHOLD_NS, bind_abstract, good_offer, lane_of, monotonic_ns,
 };
-use support::{Folder, PATIENCE, Receiver, in_child, wait_until};
+use support::{Child, Folder, PATIENCE, Receiver, in_child, wait_until};
 use varta::BeatOutcome::{Dropped, Sent};
-use varta::DropReason::NoObserver;
+use varta::DropReason::{KernelQueueFull, NoObserver};
 use varta::internal::lane::message::{Message, PageOffer};
 use varta::{Options, Status, Varta, v1};
 
@@ -83,6 +84,95 @@ fn an_agent_follows_observers_that_come_and_go() {
         wait_until(PATIENCE, || agent.beat(Status::Ok, 0) != Sent);
         assert_eq!(agent.watched(), None);
         assert!(format!("{agent:?}").contains("beats_go_by: \"datagram\""), "{agent:?}");
+    }
+}
+
+#[test]
+fn observers_that_are_killed_are_followed() {
+    let folder = Folder::new();
+    let path = at(&folder);
+    let mut agent = Varta::open(&path).unwrap();
+    for _ in 0..5 {
+        // Killed when it is dropped.
+        let observer = Child::start(|| serve(&path, || true));
+        wait_until(PATIENCE, || {
+            let _ = agent.beat(Status::Ok, 0);
+            agent.watched().is_some()
+        });
+        assert_eq!(agent.beat(Status::Ok, 1), Sent);
+        drop(observer);
+        wait_until(PATIENCE, || agent.beat(Status::Ok, 0) != Sent);
+        assert_eq!(agent.watched(), None);
+    }
+}
+
+/// An observer that gives each connection a page, as long as the condition holds.
+fn serve(path: &Path, goes_on: impl Fn() -> bool) {
+    let observer = LaneObserver::bind(path);
+    let mut given = Vec::new();
+    while goes_on() {
+        observer.look();
+        observer.datagrams.queued_datagrams();
+        if let Some(connection) = observer.connection_now() {
+            let page = observer.give_page(&connection, 0);
+            given.push((connection, page));
+        }
+    }
+}
+
+/// The page is replaced again and again while threads write into it.
+#[test]
+fn threads_beat_on_while_their_page_is_replaced() {
+    const PAGES: u32 = 20;
+    let folder = Folder::new();
+    let path = at(&folder);
+    let observer = LaneObserver::bind(&path);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|threads| {
+        for thread in 1..=3 {
+            let (path, is_over) = (&path, &is_over);
+            threads.spawn(move || {
+                let mut agent = Varta::open(path).unwrap();
+                while !is_over.load(Ordering::Relaxed) {
+                    let outcome = agent.beat(Status::Ok, thread);
+                    assert!(matches!(outcome, Sent | Dropped(KernelQueueFull)), "{outcome}");
+                }
+            });
+        }
+        let _over = SetWhenDropped(&is_over);
+        let mut newest = 0;
+        let mut mapped = 0;
+        while mapped < PAGES {
+            let drained = |condition: &dyn Fn() -> bool| {
+                wait_until(PATIENCE, || {
+                    observer.datagrams.queued_datagrams();
+                    condition()
+                });
+            };
+            drained(&|| observer.is_asked());
+            let connection = observer.connection();
+            let page = observer.give_page(&connection, mapped);
+            drained(&|| connection.has_input());
+            if connection.next() != Some(Message::Mapped) {
+                continue; // A thread was interrupted while it wrote, so the agent asks again.
+            }
+            mapped += 1;
+            for _ in 0..1_000 {
+                let (_, hot) = page.beat().expect("a page has the last beat");
+                assert!(hot.at >= newest && (1..=3).contains(&page.last().1), "{hot:?}");
+                newest = hot.at;
+            }
+            drained(&|| page.beat().is_some_and(|(_, hot)| hot.at > newest));
+        }
+    });
+}
+
+/// Ends the other threads of a test, also when it panics.
+struct SetWhenDropped<'a>(&'a AtomicBool);
+
+impl Drop for SetWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 

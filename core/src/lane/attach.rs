@@ -70,12 +70,16 @@ impl Pairs {
     /// Tries to get a page, and waits for it a little.
     pub(crate) fn open(&self) {
         let Some(tender) = self.tender() else { return };
-        let start = monotonic_ns();
-        let left = || PATIENCE.saturating_sub(Duration::from_nanos(monotonic_ns() - start));
         match tender.stage() {
-            Stage::Idle | Stage::Resting => tender.ask(start, Some(PATIENCE)),
+            Stage::Idle | Stage::Resting => tender.ask(monotonic_ns(), Some(PATIENCE)),
             Stage::Asking | Stage::Attached => {}
         }
+        // Where another handle has asked, the time runs from then.
+        let left = || {
+            let asked = self.private().attempted.load(Ordering::Relaxed);
+            PATIENCE.saturating_sub(Duration::from_nanos(monotonic_ns().saturating_sub(asked)))
+        };
+
         while let (Stage::Asking, Some(asking)) = (tender.stage(), tender.asking()) {
             let left = left();
             if left.is_zero() || !wait(asking, left) {
