@@ -4,25 +4,23 @@ use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::marker::PhantomData;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
-use super::promises::Promises;
+use super::line::TaskLine;
 use super::{NEVER, Rule, Span, SpanId, SpanLimits, TaskName, TaskOptions};
-use crate::fork::{ForkGuard, Process};
-use crate::lane::layout::{Cold, Hot, State};
-use crate::lane::pairs::{Pair, Pairs};
-use crate::outcome::{BeatError, BeatOutcome, with_message};
+use crate::lane::layout::State;
+use crate::lane::pairs::Pairs;
+use crate::outcome::{BeatError, BeatOutcome};
 use crate::status::Status;
-use crate::sys::{self, monotonic_ns};
 
 /// A named part of the process that is watched on its own: a thread, a worker, a loop, a kind of
 /// job. It is declared by [`Varta::task`](crate::Varta::task).
 ///
 /// Each call promises by when the next sign of life is due. The observer reports the task when
-/// that time has passed. A call neither blocks nor allocates, makes no system call while its
-/// line is shared with the observer, and never fails because nobody watches.
+/// that time has passed. A call neither blocks nor allocates, and never fails because nobody
+/// watches. It makes a system call only to let the observer look at once, for example at a new
+/// status, and ten times a second to check whether the observer is there.
 ///
 /// ```
 /// use std::time::Duration;
@@ -57,20 +55,10 @@ use crate::sys::{self, monotonic_ns};
 /// shared::<varta::Task>();
 /// ```
 pub struct Task {
-    promises: Promises,
-    /// What the line holds.
-    hot: Hot,
-    cold: Cold,
-    /// None if this process, a forked child, had no pair left.
-    pair: Option<Pair>,
-    pairs: &'static Pairs,
-    fork_guard: &'static ForkGuard,
-    /// The process that the pair belongs to.
-    process: Process,
+    line: TaskLine,
     /// Whether the task was declared while a panic was unwinding the thread.
     during_panic: bool,
     unwatched: u64,
-    undeclared: u64,
     not_sync: PhantomData<Cell<()>>,
 }
 
@@ -96,38 +84,17 @@ pub struct TaskCounts {
 }
 
 impl Task {
-    /// Declares a task.
     pub(crate) fn declare(
         pairs: &'static Pairs,
         name: &str,
         options: &TaskOptions,
     ) -> io::Result<Self> {
-        let name = options.check(name)?;
-        if !pairs.settle() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        let fork_guard = ForkGuard::of_process()?;
-        let mut promises = Promises::new(options)?;
-        let mut task = Self {
-            hot: promises.hot(),
-            promises,
-            cold: options.cold(name),
-            pair: None,
-            pairs,
-            fork_guard,
-            process: fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?,
+        Ok(Self {
+            line: TaskLine::declare(pairs, name, options)?,
             during_panic: thread::panicking(),
             unwatched: 0,
-            undeclared: 0,
             not_sync: PhantomData,
-        };
-        match task.claim(monotonic_ns()) {
-            true => Ok(task),
-            false => Err(with_message(
-                &io::Error::from_raw_os_error(libc::ENOSPC),
-                format!("cannot declare the task {name:?}: the process has 31 tasks already"),
-            )),
-        }
+        })
     }
 
     /// Tells the observer that the task is here, with a status and a number chosen by the
@@ -151,7 +118,7 @@ impl Task {
         if status == Status::Stall {
             return BeatOutcome::Failed(BeatError::of_kind(io::ErrorKind::InvalidInput));
         }
-        match self.call(|promises, now| promises.beat(now, status, payload)) {
+        match self.line.call(|promises, now| promises.beat(now, status, payload)) {
             Ok(()) => BeatOutcome::Sent,
             Err(error) => BeatOutcome::Failed(error),
         }
@@ -177,7 +144,7 @@ impl Task {
     /// ```
     #[inline]
     pub fn idle_at_most(&mut self, at_most: Duration) {
-        let _ = self.call(|promises, now| promises.idle(now, at_most));
+        let _ = self.line.call(|promises, now| promises.idle(now, at_most));
     }
 
     /// Watches a block: it ends, when the returned value is dropped, before a time has passed,
@@ -225,7 +192,7 @@ impl Task {
     #[inline]
     pub fn open_span(&mut self, limits: impl Into<SpanLimits>) -> SpanId {
         let limits = limits.into();
-        match self.call(|promises, now| promises.open(now, limits)) {
+        match self.line.call(|promises, now| promises.open(now, limits)) {
             Ok(id) => {
                 self.unwatched += u64::from(!id.is_watched());
                 id
@@ -237,7 +204,7 @@ impl Task {
     /// Closes a span. Returns whether it was open.
     #[inline]
     pub fn close_span(&mut self, id: SpanId) -> bool {
-        self.call(|promises, now| promises.close(now, id)).unwrap_or(false)
+        self.line.call(|promises, now| promises.close(now, id)).unwrap_or(false)
     }
 
     /// The task is at this checkpoint, a number from 1 that the application chooses; 0 is outside
@@ -264,7 +231,7 @@ impl Task {
     /// ```
     #[inline]
     pub fn reach(&mut self, checkpoint: u16) {
-        let _ = self.call(|promises, now| promises.reach(now, checkpoint));
+        let _ = self.line.call(|promises, now| promises.reach(now, checkpoint));
     }
 
     /// So much is done, and so much is waiting. While something is left, what is done must change
@@ -285,13 +252,13 @@ impl Task {
     /// ```
     #[inline]
     pub fn progress(&mut self, done: u32, left: u32) {
-        let _ = self.call(|promises, now| promises.progress(now, done, left));
+        let _ = self.line.call(|promises, now| promises.progress(now, done, left));
     }
 
     /// The task is over, as planned. Dropping it does the same, unless a panic is unwinding the
     /// thread.
     pub fn close(mut self) {
-        self.end(State::Closed);
+        self.line.end(State::Closed);
     }
 
     /// The task has failed and is over. This is for code that catches the error of a task which
@@ -310,26 +277,26 @@ impl Task {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn fail(mut self) {
-        self.end(State::Failed);
+        self.line.end(State::Failed);
     }
 
     /// Its name.
     #[must_use]
     pub fn name(&self) -> TaskName {
-        self.cold.name
+        self.line.cold.name
     }
 
     /// Its number, which no other task of the process has had. In a forked child the next call
     /// gives it another.
     #[must_use]
     pub fn number(&self) -> u32 {
-        self.cold.number
+        self.line.cold.number
     }
 
     /// What was wrong so far.
     #[must_use]
     pub fn counts(&self) -> TaskCounts {
-        let violations = self.promises.violations();
+        let violations = self.line.promises.violations();
         TaskCounts {
             too_early: violations.of(Rule::TooEarly),
             too_late: violations.of(Rule::TooLate),
@@ -337,83 +304,7 @@ impl Task {
             too_few: violations.of(Rule::TooFew),
             too_many: violations.of(Rule::TooMany),
             unwatched: self.unwatched,
-            undeclared: self.undeclared,
-        }
-    }
-
-    /// Makes a call and writes what it promises.
-    #[inline]
-    fn call<R>(&mut self, make: impl FnOnce(&mut Promises, u64) -> R) -> Result<R, BeatError> {
-        let now = monotonic_ns();
-        if self.pair.is_none() || !self.fork_guard.is_still(self.process) {
-            self.declare_in_child(now)?;
-        }
-        let result = make(&mut self.promises, now);
-        self.publish();
-        Ok(result)
-    }
-
-    /// Writes the line, and rings if the observer should look at once.
-    #[inline]
-    fn publish(&mut self) {
-        let hot = self.promises.hot();
-        let Some(pair) = &mut self.pair else { return };
-        if !self.cold.roams && sys::thread::id() != self.cold.thread {
-            self.cold.thread = sys::thread::id();
-            pair.set_thread(self.cold.thread);
-        }
-        let violations = self.promises.violations();
-        let added = violations.total().wrapping_sub(self.cold.violations);
-        if let (1.., Some(last)) = (added, violations.last()) {
-            self.cold.violations = violations.total();
-            pair.add_violation(last, violations.total());
-            if pair.wanted() {
-                // No beat has to report it.
-                self.pairs.reported().fetch_add(1, Ordering::Relaxed);
-            }
-        }
-        pair.store(&hot);
-        if added != 0 || is_news(&self.hot, &hot) {
-            pair.ring();
-        }
-        self.hot = hot;
-    }
-
-    /// Declares the task in this process. Returns whether there was a free pair.
-    fn claim(&mut self, now: u64) -> bool {
-        let Some(mut pair) = self.pairs.claim() else { return false };
-        self.promises.declare(now);
-        self.hot = self.promises.hot();
-        self.cold.number = pair.number();
-        self.cold.thread = if self.cold.roams { 0 } else { sys::thread::id_anew() };
-        self.cold.violations = 0;
-        pair.declare(&self.cold, &self.hot);
-        pair.ring();
-        self.pair = Some(pair);
-        true
-    }
-
-    #[cold]
-    fn declare_in_child(&mut self, now: u64) -> Result<(), BeatError> {
-        let Some(process) = self.fork_guard.process() else {
-            return Err(BeatError::of_kind(io::ErrorKind::WouldBlock));
-        };
-        if process != self.process {
-            // The pair is the parent's.
-            self.pair = None;
-            self.process = process;
-        }
-        if self.claim(now) {
-            return Ok(());
-        }
-        self.undeclared = self.undeclared.saturating_add(1);
-        Err(BeatError::from_io(&io::Error::from_raw_os_error(libc::ENOSPC)))
-    }
-
-    fn end(&mut self, state: State) {
-        let Some(pair) = self.pair.take() else { return };
-        if self.fork_guard.is_still(self.process) {
-            pair.end(state);
+            undeclared: self.line.undeclared,
         }
     }
 }
@@ -421,8 +312,8 @@ impl Task {
 impl Drop for Task {
     fn drop(&mut self) {
         match thread::panicking() && !self.during_panic {
-            true => self.end(State::Failed),
-            false => self.end(State::Closed),
+            true => self.line.end(State::Failed),
+            false => self.line.end(State::Closed),
         }
     }
 }
@@ -430,25 +321,11 @@ impl Drop for Task {
 impl fmt::Debug for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Task")
-            .field("name", &self.cold.name)
-            .field("number", &self.cold.number)
-            .field("declared", &self.pair.is_some())
+            .field("name", &self.line.cold.name)
+            .field("number", &self.line.cold.number)
             .field("counts", &self.counts())
             .finish_non_exhaustive()
     }
-}
-
-/// The bits of the status and of the broken promises in a line.
-const STATUS: u64 = 0xff;
-const BROKEN: u64 = 0xf << 12;
-
-/// Whether the observer should hear of a call at once: the status changed, the call came after
-/// something was due, or a broken promise is kept again.
-#[inline]
-fn is_news(before: &Hot, now: &Hot) -> bool {
-    (before.info ^ now.info) & STATUS != 0
-        || now.at >= before.until
-        || before.info & !now.info & BROKEN != 0
 }
 
 #[cfg(test)]
@@ -457,7 +334,8 @@ mod tests {
 
     use super::*;
     use crate::lane::attach::Lane;
-    use crate::lane::layout::{Info, Violation};
+    use crate::lane::layout::Violation;
+    use crate::sys;
 
     /// Pairs that no other test uses.
     fn pairs() -> &'static Pairs {
@@ -547,28 +425,5 @@ mod tests {
         let last = cold.last_violation.unwrap();
         assert!(matches!(last, Violation { rule: Rule::TooLate, from: 0, to: 0, .. }));
         assert_eq!(pairs.violations(), 2);
-    }
-
-    #[test]
-    fn a_change_of_the_status_a_late_call_and_a_kept_promise_are_news() {
-        let info = Info {
-            status: Status::Ok,
-            which: None,
-            idle: false,
-            broken: 0,
-            checkpoint: 0,
-            payload: 0,
-        };
-        let hot = |at, info: Info| Hot { at, until: 10, info: info.to_word(), last: 0 };
-        let before = hot(1, info);
-        let other = Info { which: None, idle: true, checkpoint: 7, payload: 9, ..info };
-        assert!(!is_news(&before, &hot(9, other)));
-        assert!(is_news(&before, &hot(10, info)));
-        assert!(is_news(&before, &hot(2, Info { status: Status::Critical, ..info })));
-        for broken in [1, 2, 4, 8] {
-            let broken = hot(2, Info { broken, ..info });
-            assert!(!is_news(&before, &broken));
-            assert!(is_news(&broken, &hot(3, info)));
-        }
     }
 }

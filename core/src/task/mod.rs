@@ -2,6 +2,7 @@
 
 mod fold;
 mod handle;
+mod line;
 mod name;
 mod options;
 pub(crate) mod promises;

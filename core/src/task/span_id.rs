@@ -1,7 +1,8 @@
 //! The ids of open spans.
 
-/// An open span of a task, made by [`Task::open_span`] and closed by [`Task::close_span`]. For
-/// asynchronous work, whose spans overlap. For a block, use [`Task::watch`].
+/// An open span of a task, made by [`Task::open_span`](crate::Task::open_span) and closed by
+/// [`Task::close_span`](crate::Task::close_span). It is for asynchronous work, whose spans
+/// overlap. For a block, use [`Task::watch`](crate::Task::watch).
 ///
 /// An id that was closed, or that belongs to the parent of a forked child, closes nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

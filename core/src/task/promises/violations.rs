@@ -12,6 +12,7 @@ pub struct Violations {
 }
 
 impl Violations {
+    #[cold]
     pub(super) fn add(&mut self, violation: Violation) {
         for (rule, count) in Rule::ALL.into_iter().zip(&mut self.by_rule) {
             *count = count.wrapping_add(u32::from(rule == violation.rule));
