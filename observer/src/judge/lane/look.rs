@@ -16,7 +16,8 @@ impl Judge {
     /// [`due_page`](Self::due_page) returns, and when a process asks for it.
     pub fn look<E: Environment>(&mut self, now: u64, page: PageIndex, environment: &mut E) {
         self.now = self.now.max(now);
-        if self.lanes.pages.get(page).is_none_or(|page| page.stage != Stage::Mapped) {
+        let Some(found) = self.lanes.pages.get(page) else { return };
+        if found.stage != Stage::Mapped {
             return;
         }
         self.counters.lane_looks += 1;
@@ -26,15 +27,18 @@ impl Judge {
             self.counters.lane_invalid += 1;
             return;
         }
+        let own = lines::own(words, page.offset(), found.sequence);
         self.join_known(page, environment);
-        self.look_at_process(page, environment);
+        if let Some((sequence, hot)) = own {
+            self.renew_process(page, sequence, &hot, environment);
+        }
         if self.lanes.wants_tasks && first.live | self.lanes.pages.at(page).pairs != 0 {
             self.look_at_tasks(page, first.live, environment);
         }
         let found = self.lanes.pages.at_mut(page);
         found.looked = true;
         let changed = std::mem::take(&mut found.changed);
-        if changed {
+        if std::mem::take(&mut found.replan) {
             self.plan(page);
         }
         let found = self.lanes.pages.at_mut(page);

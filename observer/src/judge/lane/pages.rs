@@ -47,8 +47,9 @@ pub(super) struct Page {
     pub(super) stage: Stage,
     /// Whether it has been looked at: what the first look finds was there before.
     pub(super) looked: bool,
-    /// Whether there was news since it was last decided how often to look at it.
+    /// Whether its timers, or its period, may have to change because of news.
     pub(super) changed: bool,
+    pub(super) replan: bool,
     /// The first of its tasks, which are in the order of their pairs.
     pub(super) first_task: u32,
     /// The next page of its agent.
@@ -83,6 +84,7 @@ impl Page {
         stage: Stage::Free,
         looked: false,
         changed: false,
+        replan: false,
         first_task: NONE,
         next_page: NONE,
         at: 0,

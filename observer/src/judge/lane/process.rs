@@ -1,6 +1,6 @@
 //! The line of a process itself.
 
-use varta::internal::lane::layout::Info;
+use varta::internal::lane::layout::{Hot, Info};
 use varta::{NONCE_TERMINAL, Promise};
 
 use super::PageIndex;
@@ -11,7 +11,7 @@ use crate::judge::tracker::{Flags, distance, is_forward};
 use crate::judge::{Environment, Judge, Slot};
 
 impl Judge {
-    /// Reads a process's own line, and reports its beats since the last look.
+    /// Reads a process's own line again.
     pub(super) fn look_at_process<E: Environment>(
         &mut self,
         page: PageIndex,
@@ -19,14 +19,23 @@ impl Judge {
     ) {
         let seen = self.lanes.pages.at(page).sequence;
         let words = environment.page(page);
-        let Some((sequence, hot)) =
-            words.and_then(|words| lines::own(words, page.offset(), seen))
-        else {
-            return;
-        };
+        let own = words.and_then(|words| lines::own(words, page.offset(), seen));
+        if let Some((sequence, hot)) = own {
+            self.renew_process(page, sequence, &hot, environment);
+        }
+    }
+
+    /// Reports the beats of a process since the last look at its line.
+    pub(super) fn renew_process<E: Environment>(
+        &mut self,
+        page: PageIndex,
+        sequence: u64,
+        hot: &Hot,
+        environment: &mut E,
+    ) {
         let clock = self.clock_of(page);
         let before = self.lanes.pages.at(page).at;
-        let call = match Call::read_own(&hot, clock.to_page(self.now), before) {
+        let call = match Call::read_own(hot, clock.to_page(self.now), before) {
             Ok(call) => call,
             Err(NoNews::Old) => return,
             Err(NoNews::Invalid) => {
@@ -143,7 +152,8 @@ impl Judge {
         let heard = low(self.tracker.count(slot)).saturating_sub(at_attach);
         let is_first = !self.tracker.has(slot, Flags::PAGED);
         let found = self.lanes.pages.at_mut(page);
-        (found.heard, found.changed) = (if is_first { heard } else { 0 }, true);
+        found.heard = if is_first { heard } else { 0 };
+        (found.changed, found.replan) = (true, true);
         self.tracker.set_paged(slot, true, self.now);
         environment.joined(slot, page);
         let slack_ns = self.lanes.slack.of_program(environment.program(slot));

@@ -28,7 +28,8 @@ impl Judge {
             }
         }
         let Some(copy) = lines::pair(words, page.offset(), pair) else { return };
-        self.lanes.pages.at_mut(page).changed = true;
+        let found = self.lanes.pages.at_mut(page);
+        (found.changed, found.replan) = (true, true);
         let Some(cold) = copy.cold else {
             self.counters.lane_invalid += 1;
             return;
