@@ -17,6 +17,7 @@ use std::cell::Cell;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use support::lane::{LaneAgent, LaneSocket};
@@ -25,8 +26,13 @@ use support::{
     open_descriptors, send_with_descriptors, wait_until,
 };
 use varta::Endpoint;
+use varta::internal::lane::layout::{
+    self, Head, Hot, LAYOUT_VERSION, Line, Page, Words, lines,
+};
+use varta::internal::lane::line;
 use varta::secure::{Cipher, Iv, Key};
-use varta_observer::{AgentInfo, Builder, Event, Observer, What};
+use varta_observer::judge::{Attaching, Environment, Judge, PageIndex, Settings};
+use varta_observer::{AgentInfo, Builder, Event, ExitCause, Observer, Policy, What};
 
 /// An allocator that counts the allocations of a thread that has asked for it.
 struct Counting;
@@ -304,4 +310,87 @@ fn attached_descriptors_do_not_stay(before: fn()) {
         }
         assert_eq!(counted.allocations, 0);
     });
+}
+
+/// The pages of processes, and nothing else.
+struct Pages(Vec<Box<Page>>);
+
+impl Environment for Pages {
+    fn page(&self, page: PageIndex) -> Option<&Page> {
+        self.0.get(page.index()).map(|page| &**page)
+    }
+}
+
+impl Pages {
+    /// Writes the lines of a process and of a task that is due 10 ms later.
+    fn write(&self, index: u32, at: u64, number: u32) {
+        let line_of =
+            |pair| lines(&self.0[index as usize], layout::offset(index), pair).unwrap();
+        let store = |line: &Line, words: Words| {
+            for (word, value) in line.iter().zip(words) {
+                word.store(value, Ordering::Relaxed);
+            }
+        };
+        store(line_of(0).0, Head { layout: LAYOUT_VERSION, live: 2, thread: 0 }.to_words());
+        let mut cold = [u64::from(number) | 1 << 32, 10_000_000, 10_000_000, 0, 0, 0, 0, 0];
+        cold[5] = u64::from(b'x');
+        store(line_of(1).0, cold);
+        for (pair, until) in [(0, 0), (1, at + 10_000_000)] {
+            let hot = Hot { at, until, info: 1 << 8, last: u64::from(number) };
+            let _ = line::write(line_of(pair).1, line::sequence(line_of(pair).1), &hot);
+        }
+    }
+}
+
+#[test]
+fn judging_lines_allocates_nothing() {
+    const MS: u64 = 1_000_000;
+    let mut settings = Settings::new(Policy::same_uid(0));
+    (settings.pages, settings.tasks, settings.capacity) = (64, true, 256);
+    settings.threshold_ns = 100 * MS;
+    let mut judge = Judge::new(settings);
+    let new = || Box::new([const { AtomicU64::new(0) }; layout::PAGE_WORDS]);
+    let mut pages = Pages((0..64).map(|_| new()).collect());
+    let count = allocations(|| {
+        for round in 1..=8_u64 {
+            let start = round * 10_000 * MS;
+            for index in 0..64_u32 {
+                let pid = 100 + index;
+                let (uid, process, nonce, clock_offset) = (0, None, 0, 0);
+                let claimed_pid = pid;
+                let attaching =
+                    Attaching { pid, uid, process, claimed_pid, nonce, clock_offset };
+                let page = judge.attach(start, &attaching, &mut pages).unwrap().page;
+                judge.mapped(start, page);
+            }
+            for step in 1..100_u32 {
+                let now = start + u64::from(step) * 7 * MS;
+                for index in 0..64 {
+                    if (step / 20 + index) % 3 > 0 {
+                        pages.write(index, now - MS, 1 + step / 50);
+                    }
+                }
+                while let Some(page) = judge.due_page(now) {
+                    judge.look(now, page, &mut pages);
+                    while judge.next_event().is_some() {}
+                }
+                while judge.expire(now, &mut pages) {
+                    while judge.next_event().is_some() {}
+                }
+                judge.agents_with(now, &pages).for_each(drop);
+                judge.tasks(1, now, &pages).for_each(drop);
+            }
+            let end = start + 1_000 * MS;
+            loop {
+                let Some(slot) = judge.agents(end).next().map(|(slot, _)| slot) else { break };
+                judge.exited(end, slot, ExitCause::Unknown, &mut pages);
+                while judge.next_event().is_some() {}
+            }
+        }
+    });
+    let counters = judge.counters();
+    assert_eq!((counters.lane_attached, counters.exits), (8 * 64, 8 * 64));
+    assert!(counters.task_stalls > 500 && counters.stalls > 100, "{counters:?}");
+    assert!(counters.tasks_ended > 200 && counters.task_recoveries > 200, "{counters:?}");
+    assert_eq!(count, 0);
 }
