@@ -213,6 +213,19 @@ fn datagrams_and_pages_of_a_process_feed_one_agent() {
 }
 
 #[test]
+fn a_datagram_is_not_taken_for_the_beat_before_it_in_the_page() {
+    let mut world = lane_world(|_| {});
+    let mut process = world.process(0, 70);
+    process.beat(&world, MS);
+    // The process is known by this datagram before its page is looked at.
+    world.local(2 * MS, 70, 2);
+    assert_eq!(short(&world.look(3 * MS, process.page)), ["3000000: beat 1 x1"]);
+    process.nonce = 2;
+    process.beat(&world, 4 * MS);
+    assert_eq!(short(&world.look(5 * MS, process.page)), ["5000000: beat 1 x1"]);
+}
+
+#[test]
 fn several_pages_of_one_process_are_one_agent() {
     let mut world = lane_world(|_| {});
     let mut copies: Vec<_> = (0..4).map(|_| world.process(0, 70)).collect();

@@ -151,8 +151,9 @@ impl Judge {
         let at_attach = self.lanes.pages.at(page).heard;
         let heard = low(self.tracker.count(slot)).saturating_sub(at_attach);
         let is_first = !self.tracker.has(slot, Flags::PAGED);
+        let last_nonce = self.tracker.last_nonce(slot);
         let found = self.lanes.pages.at_mut(page);
-        found.heard = if is_first { heard } else { 0 };
+        (found.heard, found.heard_nonce) = (if is_first { heard } else { 0 }, last_nonce);
         (found.changed, found.replan) = (true, true);
         self.tracker.set_paged(slot, true, self.now);
         environment.joined(slot, page);

@@ -86,6 +86,11 @@ impl Tracker {
         self.hot(slot).last_ns
     }
 
+    /// The last nonce of an agent.
+    pub(crate) fn last_nonce(&self, slot: Slot) -> u64 {
+        self.hot(slot).last_nonce
+    }
+
     /// How many beats of an agent were counted.
     pub(crate) fn count(&self, slot: Slot) -> u64 {
         self.hot(slot).beats
