@@ -204,6 +204,24 @@ fn an_agent_that_rings_without_pause_is_muted() {
     assert!(counters.lane_looks < 10_000, "{counters:?}");
 }
 
+/// The end of a muted connection is noticed at once, and once.
+#[test]
+fn an_agent_that_rings_too_often_and_ends_is_not_looked_at_again_and_again() {
+    let counters = withstands(|path| {
+        let Ok(socket) = LaneSocket::connect(path) else { return };
+        let _ = socket.hello();
+        let start = Instant::now();
+        while start.elapsed() < ms(200) {
+            if let Some(Answer::Page(..)) = socket.answer() {
+                let _ = socket.say(&Message::Mapped);
+                while socket.bell(0).is_ok() {}
+                return;
+            }
+        }
+    });
+    assert!(counters.lane_looks < 2_000, "{counters:?}");
+}
+
 #[test]
 fn connecting_without_pause_keeps_nobody_from_attaching() {
     let counters = withstands(|path| drop(LaneSocket::connect(path)));

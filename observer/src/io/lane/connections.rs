@@ -69,6 +69,8 @@ pub(super) struct Connection {
     pub(super) queued: bool,
     /// Whether its page is to be looked at even if it has not rung.
     pub(super) to_look: bool,
+    /// Whether it ended while it was muted.
+    pub(super) hung_up: bool,
     pub(super) peer: Peer,
     pub(super) uid: u32,
     /// A time at which it did not exist yet.
@@ -93,6 +95,7 @@ impl Connection {
         generation: 0,
         queued: false,
         to_look: false,
+        hung_up: false,
         peer: Peer::Number(0),
         uid: 0,
         made_after: 0,

@@ -10,6 +10,7 @@ mod attempts;
 mod connections;
 mod listening;
 mod offer;
+mod read;
 mod serve;
 mod tasks;
 mod turn;
@@ -20,19 +21,19 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use varta::internal::lane::layout::{PAIRS, Page};
-use varta::internal::lane::message::{Hello, MESSAGE_BYTES, Message, MessageError};
+use varta::internal::lane::layout::{INTERVAL, LAST_LOOK, Page};
 
 use self::attempts::Attempts;
 use self::connections::{Connections, Stage};
 pub(crate) use self::connections::{Peer, Place};
 use self::listening::Listening;
-use self::turn::{BELLS, Turn};
-use crate::io::identity::Descriptors;
+pub(in crate::io) use self::read::Step;
+use self::read::receive;
+use self::turn::Turn;
 use crate::io::listener::LaneListener;
 use crate::judge::{PageIndex, Slot};
 use crate::memory;
-use crate::sys::{self, CommonPage, Discarder, Epoll, Interest, Owner, Pages, Received};
+use crate::sys::{self, CommonPage, Discarder, Epoll, Owner, Pages, Received};
 
 /// Advice if only datagram sockets were inherited.
 pub(crate) const NOT_INHERITED: &str = "agents beat by datagrams only, because no SOCK_SEQPACKET \
@@ -53,10 +54,6 @@ pub(crate) const LOOK_INTERVAL_NS: u64 = 1_000_000_000;
 
 /// While much happens, the time of the last look is stored this often.
 const STORE_AFTER_NS: u64 = 100_000_000;
-
-/// Words of the common page.
-const LAST_LOOK: usize = 0;
-const INTERVAL: usize = 1;
 
 /// Marks the token of a connection, and of a listening socket. Tokens of pidfds have a higher
 /// bit.
@@ -110,29 +107,6 @@ pub(crate) struct Lanes {
     owner: Owner,
 }
 
-/// What the observer has to do next.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// The process of this connection asks for a page.
-    Hello(Place, Hello),
-    /// The agent has mapped its page.
-    Mapped(PageIndex),
-    /// The agent rang, or its process has exited.
-    Look(PageIndex),
-    /// The agent rang too often in this turn.
-    Muted(PageIndex),
-    /// The agent sends no more.
-    Ended(Place),
-    /// A message is not one that is allowed now.
-    Malformed(Place),
-    /// The connection is to be ended.
-    Close(Place),
-    /// There is nothing more to do about what was ready.
-    Done,
-    /// A listening socket failed.
-    Failed(io::Error),
-}
-
 impl Lanes {
     pub(crate) fn new(limits: Limits) -> io::Result<Self> {
         let connections = Connections::new(limits.pages, limits.greeting)?;
@@ -178,9 +152,7 @@ impl Lanes {
         token & (CONNECTION | LISTENING) != 0
     }
 
-    /// Records that a descriptor of the lane is ready.
-    ///
-    /// At `before`, it was not.
+    /// Records that a descriptor of the lane is ready, which it was not at `before`.
     pub(crate) fn set_ready(&mut self, token: u64, before: u64) {
         #[allow(clippy::cast_possible_truncation, reason = "the lower half")]
         let index = token as u32;
@@ -190,9 +162,14 @@ impl Lanes {
         #[allow(clippy::cast_possible_truncation, reason = "the upper half")]
         let generation = (token >> 32) as u32 & GENERATION;
         let place = Place(index);
-        if self.connections.generation(place) & GENERATION == generation {
-            self.queue(place);
+        if self.connections.generation(place) & GENERATION != generation {
+            return;
         }
+        if let Some(found) = self.connections.get_mut(place) {
+            // Nothing else is reported about a connection that is muted.
+            found.hung_up |= found.stage == Stage::Muted;
+        }
+        self.queue(place);
     }
 
     /// Whether something that was found ready has not been served yet.
@@ -283,127 +260,10 @@ impl Lanes {
         }
     }
 
-    /// The next thing to do, if something is ready or due.
-    pub(super) fn next_step(
-        &mut self,
-        now: u64,
-        descriptors: Descriptors,
-        epoll: &Epoll,
-    ) -> Option<Step> {
-        self.begin_turn(now, epoll);
-        if let Some(place) = self.ready.pop_front() {
-            self.connections.unqueue(place);
-            return Some(self.serve(place, epoll));
-        }
-        if let Some(listener) = self.listening.next_ready() {
-            return Some(match self.accept(listener, now, descriptors, epoll) {
-                Ok(()) => Step::Done,
-                Err(error) => Step::Failed(error),
-            });
-        }
-        let due = |stage| {
-            let is_due = self.connections.until(stage).is_some_and(|until| until <= now);
-            is_due.then(|| self.connections.first(stage)).flatten()
-        };
-        if let Some(place) = due(Stage::Greeting).or_else(|| due(Stage::Offered)) {
-            // What arrived in time counts, even if the host polls late.
-            return Some(match self.serve(place, epoll) {
-                Step::Done => Step::Close(place),
-                step => step,
-            });
-        }
-        due(Stage::Ended).map(Step::Close)
-    }
-
-    fn begin_turn(&mut self, now: u64, epoll: &Epoll) {
-        if !self.turn.advance(now) {
-            return;
-        }
-        self.listening.resume(now, epoll);
-        while let Some(place) = self.connections.first(Stage::Muted) {
-            self.connections.enter(place, Stage::Open);
-            let token = self.token(place);
-            if let Some(socket) = self.socket(place) {
-                // If this fails, the sweep still sees what the agent writes.
-                let _ = epoll.change(socket, token, Interest::Readable);
-            }
-        }
-    }
-
     fn token(&self, place: Place) -> u64 {
         CONNECTION
             | u64::from(self.connections.generation(place) & GENERATION) << 32
             | u64::from(place.0)
-    }
-
-    /// Reads what a connection has to say.
-    fn serve(&mut self, place: Place, epoll: &Epoll) -> Step {
-        // One byte more than any message, so that a longer one can be recognized.
-        let mut buffer = [0; MESSAGE_BYTES + 1];
-        let mut rang = false;
-        loop {
-            let Some(found) = self.connections.get_mut(place) else { return Step::Done };
-            if found.turn != self.turn.number {
-                (found.turn, found.bells) = (self.turn.number, 0);
-            }
-            let is_over = found.stage == Stage::Ended;
-            let is_loud = found.bells >= BELLS;
-            let (Some(socket), stage) = (found.socket(), found.stage) else {
-                return Step::Done;
-            };
-            let received = match is_over || is_loud {
-                true => Ok(Received::Nothing),
-                false => receive(socket, &mut buffer, self.discarder.as_ref()),
-            };
-            let length = match received {
-                Ok(Received::Message(length)) => length,
-                Ok(Received::Nothing) if is_loud && !is_over => {
-                    self.mute(place, epoll);
-                    return self.page_of(place).map_or(Step::Done, Step::Muted);
-                }
-                Ok(Received::Nothing) => return self.look_if(place, rang),
-                Ok(Received::End) | Err(_) => return Step::Ended(place),
-            };
-            let message = buffer.get(..length).ok_or(MessageError::Malformed);
-            match (stage, message.and_then(Message::decode)) {
-                (Stage::Greeting, Ok(Message::Hello(hello))) => {
-                    return Step::Hello(place, hello);
-                }
-                (Stage::Greeting, Err(MessageError::Version(_))) => {
-                    self.refuse(place, libc::EPROTONOSUPPORT, "the observer knows version 1");
-                    return Step::Close(place);
-                }
-                (Stage::Offered, Ok(Message::Mapped)) => {
-                    self.connections.enter(place, Stage::Open);
-                    return self.page_of(place).map_or(Step::Done, Step::Mapped);
-                }
-                (Stage::Open | Stage::Muted, Ok(Message::Bell { pair })) if pair < PAIRS => {
-                    rang = true;
-                    if let Some(found) = self.connections.get_mut(place) {
-                        found.bells += 1;
-                    }
-                }
-                _ => return Step::Malformed(place),
-            }
-        }
-    }
-
-    fn look_if(&mut self, place: Place, rang: bool) -> Step {
-        let Some(found) = self.connections.get_mut(place) else { return Step::Done };
-        match (std::mem::take(&mut found.to_look) || rang, found.page) {
-            (true, Some(page)) => Step::Look(page),
-            _ => Step::Done,
-        }
-    }
-
-    /// Reads no more from a connection in this turn. The kernel still reports its end.
-    fn mute(&mut self, place: Place, epoll: &Epoll) {
-        let token = self.token(place);
-        if let Some(socket) = self.socket(place) {
-            // If this fails, it is read again at once, and muted again.
-            let _ = epoll.change(socket, token, Interest::HangUp);
-        }
-        self.connections.enter(place, Stage::Muted);
     }
 
     /// No more is read from a connection whose page is kept until a time.
@@ -454,17 +314,6 @@ impl Lanes {
 
     pub(super) fn slot_of(&self, place: Place) -> Option<Slot> {
         self.connections.get(place)?.slot
-    }
-}
-
-fn receive(
-    socket: BorrowedFd<'_>,
-    buffer: &mut [u8],
-    discarder: Option<&Discarder>,
-) -> io::Result<Received> {
-    match discarder {
-        None => sys::receive(socket, buffer),
-        Some(discarder) => sys::receive_discarding(socket, buffer, discarder),
     }
 }
 
