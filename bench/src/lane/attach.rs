@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use varta::Varta;
 
-use super::{PATIENCE, THRESHOLD, observer};
+use super::{ASK, PATIENCE, THRESHOLD, observer};
 use crate::measure::{Group, Plan, Row};
 use crate::processes::{self, Child, Children};
 use crate::report::{Figure, Findings, Target};
@@ -80,7 +80,7 @@ fn together(stage: &Stage) -> io::Result<Vec<Figure>> {
             let before = private_bytes();
             running.fetch_add(1, Ordering::Relaxed);
             while go.load(Ordering::Relaxed) == 0 {
-                thread::sleep(Duration::from_millis(20));
+                thread::sleep(ASK);
             }
             let Ok(agent) = super::attached(&path) else { return };
             let grown = private_bytes().saturating_sub(before);

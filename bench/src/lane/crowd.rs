@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use varta::{BeatOutcome, Status, Varta};
 use varta_observer::What;
 
-use super::{PATIENCE, THRESHOLD, attached, observer};
+use super::{ASK, PATIENCE, THRESHOLD, attached, observer};
 use crate::measure::Plan;
 use crate::processes::{self, Child, Children};
 use crate::report::{Figure, Findings};
@@ -172,7 +172,7 @@ fn run(stage: &Stage, run: Run, beats: u64) -> io::Result<Found> {
 fn wait_for(start: &AtomicU64) -> u64 {
     loop {
         match start.load(Ordering::Relaxed) {
-            0 => thread::sleep(Duration::from_millis(20)),
+            0 => thread::sleep(ASK),
             start => return start,
         }
     }

@@ -59,7 +59,7 @@ fn stop_by_fifties(stage: &Stage, threshold: Duration, rounds: u64) -> io::Resul
         agents.0.push(Child::fork(|| {
             let Ok(mut agent) = attached(&path) else { return };
             ready.fetch_add(1, Ordering::Relaxed);
-            beat_on(&mut agent, number % GROUPS + 1, threshold / 4, stopped);
+            beat_on(&mut agent, number % GROUPS + 1, threshold / 3, stopped);
         })?);
     }
     let mut late = Late::default();

@@ -28,6 +28,10 @@ use crate::sys;
 /// Longer than it takes to get a page on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How often a process asks whether it has its page, or whether a run has begun. A thousand that
+/// ask more often leave the observer no CPU.
+const ASK: Duration = Duration::from_millis(50);
+
 /// The default threshold of an observer.
 const THRESHOLD: Duration = Duration::from_secs(2);
 
@@ -73,7 +77,7 @@ fn attached(path: &Path) -> io::Result<Varta<AnyTransport>> {
             return Err(io::Error::other("the observer gave no page"));
         }
         let _ = agent.beat(Status::Ok, 7);
-        thread::sleep(Duration::from_millis(1));
+        thread::sleep(ASK);
     }
     Ok(agent)
 }

@@ -146,8 +146,10 @@ class Judge:
 
     def datagram(self, now: int, pid: int, status: str, payload: int, nonce: int) -> None:
         agent = self.agent(pid)
-        missed = nonce - agent.nonce - 1 if agent.sign and nonce > agent.nonce else 0
         lane = self.lanes.get(pid)
+        # The nonces between may be those of beats that are still to be read.
+        known = agent.sign and not lane
+        missed = max(0, nonce - agent.nonce - 1) if known else 0
         if lane:
             lane.heard.append(nonce)
         self.counters.update(received=1, beats=1, missed=missed)

@@ -251,7 +251,9 @@ def an_older_beat_in_the_page(s: Story) -> None:
     """A line that was written before a datagram that was heard first is counted, and no more."""
     app = Process(APP)
     s.joins(0, app)
-    s.beats(1 * MS, app, status="critical")
+    s.beats(1 * MS, app)
+    s.rings(1 * MS, app, "4321 beat")
+    s.beats(100 * MS, app, status="critical")
     s.sends(500 * MS, app, "4321 beat")
     s.rings(600 * MS, app, "4321 beat")
     s.polls(2_500 * MS - 1)

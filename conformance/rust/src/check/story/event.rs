@@ -29,35 +29,35 @@ pub(super) fn to_json(step: usize, event: &Event) -> Value {
             add(json!({ "promise": promise.name() }));
         }
     }
-    add(what(&event.what));
+    what(&event.what, add);
     Value::Object(all)
 }
 
-fn what(what: &What) -> Value {
-    match what {
+fn what(what: &What, mut add: impl FnMut(Value)) {
+    let fields = match what {
         What::Beat { status, payload, nonce, missed, count } => {
-            let mut fields = json!({
+            if *count != 1 {
+                add(json!({ "count": count }));
+            }
+            json!({
                 "status": status.to_string(),
                 "payload": payload,
                 "nonce": nonce,
                 "missed": missed,
-            });
-            if *count != 1 {
-                fields["count"] = json!(count);
-            }
-            fields
+            })
         }
         What::Stall { last_nonce, last_ns, deaf, late } => {
-            let mut fields = json!({ "last_nonce": last_nonce, "last_ns": last_ns });
             if *deaf {
-                fields["deaf"] = json!(true);
+                add(json!({ "deaf": true }));
             }
             if let Some(late) = late {
-                fields["promise"] = json!(late.promise.name());
-                fields["due_ns"] = json!(late.due_ns);
-                fields["checkpoint"] = json!(late.checkpoint);
+                add(json!({
+                    "promise": late.promise.name(),
+                    "due_ns": late.due_ns,
+                    "checkpoint": late.checkpoint,
+                }));
             }
-            fields
+            json!({ "last_nonce": last_nonce, "last_ns": last_ns })
         }
         What::Recovered { silent_ns, .. } => json!({ "silent_ns": silent_ns }),
         What::Exit { cause, last_status } => {
@@ -86,5 +86,6 @@ fn what(what: &What) -> Value {
         }),
         // A simulated observer has no `Io` events, and no story has a kind that is not listed above.
         other => json!({ "unknown": other.to_string() }),
-    }
+    };
+    add(fields);
 }
