@@ -75,8 +75,10 @@ fn together(stage: &Stage) -> io::Result<Vec<Figure>> {
     let mut agents = Children::default();
     for _ in 0..TOGETHER {
         agents.0.push(Child::fork(|| {
-            // Without a lane first, so that what every agent needs is there.
+            // First without a lane, and with one that nobody offers, so that what any agent needs
+            // is there, and the memory that a child copies when it writes to it is its own.
             let off = Varta::open(format!("{}?lane=off", path.display()));
+            let nobody = Varta::open(format!("{}-absent", path.display()));
             let before = private_bytes();
             running.fetch_add(1, Ordering::Relaxed);
             while go.load(Ordering::Relaxed) == 0 {
@@ -87,7 +89,7 @@ fn together(stage: &Stage) -> io::Result<Vec<Figure>> {
             private.fetch_add(grown, Ordering::Relaxed);
             attached.fetch_add(1, Ordering::Relaxed);
             processes::sleep_on();
-            drop((off, agent));
+            drop((off, nobody, agent));
         })?);
     }
     let mut until = |count: &AtomicU64| -> io::Result<()> {
