@@ -8,7 +8,7 @@ use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory;
+use clap::{ArgAction, CommandFactory};
 use rustix::process::geteuid;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -115,17 +115,23 @@ fn arguments_of(name: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<OsString
             Ok(enabled.then(|| flag.into()).into_iter().collect())
         }
         _ if !takes_value => Err("give true or false".to_owned()),
-        DeValue::Array(list) => list.iter().map(|value| with_value(&flag, value)).collect(),
-        _ => Ok(vec![with_value(&flag, value)?]),
+        DeValue::Array(list) => {
+            let values: Result<Vec<_>, _> = list.iter().map(text_of).collect();
+            let values = match known.get_action() {
+                ArgAction::Append => values?,
+                // The value is a list by itself.
+                _ => vec![values?.join(",")],
+            };
+            Ok(values.into_iter().map(|value| format!("{flag}={value}").into()).collect())
+        }
+        _ => Ok(vec![format!("{flag}={}", text_of(value)?).into()]),
     }
 }
 
-fn with_value(flag: &str, value: &Spanned<DeValue<'_>>) -> Result<OsString, String> {
+fn text_of(value: &Spanned<DeValue<'_>>) -> Result<String, String> {
     match value.get_ref() {
-        DeValue::String(text) => Ok(format!("{flag}={text}").into()),
-        DeValue::Integer(number) if number.radix() == 10 => {
-            Ok(format!("{flag}={}", number.as_str()).into())
-        }
+        DeValue::String(text) => Ok(text.to_string()),
+        DeValue::Integer(number) if number.radix() == 10 => Ok(number.as_str().to_owned()),
         _ => Err("give text in quotes or a decimal number".to_owned()),
     }
 }
