@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 use varta::Endpoint;
-use varta_observer::{Builder, Observer, Rate, Uids};
+use varta_observer::{Builder, Observer, Rate, Slack, Uids};
 
 use crate::config::{Keys, Settings};
 use crate::event_loop::priority;
 use crate::event_loop::signals::Signals;
 use crate::event_loop::watchdog::Watchdog;
 use crate::event_loop::{Context, EventLoop};
-use crate::flags::{self, Admission};
+use crate::flags::{self, Admission, Lane};
 use crate::output::audit::{self, AuditFile};
 use crate::output::export;
 use crate::output::log;
 use crate::platform::clock::Clock;
+use crate::platform::descriptors;
 use crate::platform::systemd::{Notifier, Passed};
 use crate::recovery::{self, Plan};
 use crate::server;
@@ -54,6 +55,7 @@ fn watch(
     }
     let notifier = Notifier::from_env()?;
     let passed_http = std::mem::take(&mut passed.http);
+    descriptors::raise_limit(settings.flags.admission.tracker_capacity);
     let observer = observe(&mut settings, passed)?;
     if let Some(advice) = observer.advice() {
         warn!("{advice}");
@@ -155,12 +157,16 @@ fn audit_options(settings: &Settings) -> Option<audit::Options> {
 
 fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
     let (listening, admission) = (&settings.flags.listening, &settings.flags.admission);
+    let lane = &settings.flags.lane;
     let mut builder = Builder::new()
         .threshold(settings.threshold)
         .capacity(admission.tracker_capacity)
         .socket_mode(listening.socket_mode)
         .namespaces(admission.allow_cross_namespace_agents)
-        .version1(listening.accept_version_1);
+        .version1(listening.accept_version_1)
+        .lane(lane.lane.is_on())
+        .tasks(lane.tasks.is_on())
+        .slack(slack(lane));
     builder = match &admission.uids {
         flags::Uids::Same => builder,
         flags::Uids::Any => builder.uids(Uids::Any),
@@ -187,6 +193,17 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
     for socket in passed.beats {
         builder = builder.inherit(socket);
     }
+    for socket in passed.lanes {
+        if lane.lane.is_on() {
+            builder = builder.inherit(socket);
+        } else {
+            warn!(
+                "the service manager passed a socket for the lane, but --lane is off: each agent \
+                 waits there for 20 ms when it starts; remove ListenSequentialPacket from the \
+                 socket unit"
+            );
+        }
+    }
     if let Some(udp) = settings.udp {
         builder = match udp.sealed {
             true => builder.secure_udp(udp.address),
@@ -204,6 +221,13 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
         builder = builder.secure_state_file(path);
     }
     builder.bind()
+}
+
+/// The slack of tasks, by their names and by the names of their programs.
+pub(crate) fn slack(lane: &Lane) -> Slack {
+    let programs = lane.program_slack.iter();
+    let slack = programs.fold(Slack::new(), |slack, it| slack.program(&it.name, it.time));
+    lane.task_slack.iter().fold(slack, |slack, it| slack.task(&it.name, it.time))
 }
 
 /// The rate limits for beats: of one agent, and of all agents.

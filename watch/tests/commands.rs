@@ -9,7 +9,9 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 
-use support::{Agent, Daemon, Folder, WATCH, lines_of, script, signal, text_of, wait_until};
+use support::{
+    Agent, Daemon, Folder, WATCH, beats_in, lines_of, script, signal, text_of, wait_until,
+};
 
 fn exporting(folder: &Folder, more: &[&str]) -> Daemon {
     let export = folder.join("export");
@@ -30,10 +32,11 @@ fn run(daemon: &Daemon, command: &[&str]) -> Child {
 #[test]
 fn run_sends_beats_while_the_command_lives_and_passes_on_its_exit_code() {
     let folder = Folder::new();
-    let mut daemon = exporting(&folder, &[]);
+    // The daemon looks at the beats of a process twice per threshold.
+    let mut daemon = exporting(&folder, &["--threshold-ms", "1000"]);
     let export = folder.join("export");
     let mut good = run(&daemon, &["cat"]);
-    wait_until(|| lines_of(&export, 1, "beat").len() > 3);
+    wait_until(|| beats_in(&export) > 3);
     drop(good.stdin.take());
     assert_eq!(good.wait().unwrap().code(), Some(0));
 

@@ -3,6 +3,7 @@
 use tracing::{Level, debug, error, info, warn};
 use varta_observer::{Event, ExitCause, ProgramName, What};
 
+use super::task_log::TaskLog;
 use crate::output::log::LineLimit;
 use crate::state::stats::{AgentStats, shown_pid};
 
@@ -14,6 +15,7 @@ pub(super) struct EventLog {
     /// Exits with code 0, counted apart so that they do not use up the lines for crashes.
     clean_exits: LineLimit,
     recoveries: LineLimit,
+    tasks: TaskLog,
 }
 
 impl EventLog {
@@ -29,6 +31,9 @@ impl EventLog {
             .about
             .map_or((0, 0), |about| (about.agent, shown_pid(about.pid, about.claimed_pid)));
         let uid = stats.and_then(|stats| stats.uid);
+        if let Some(task) = &event.task {
+            return self.tasks.write(event, task, name, uid);
+        }
         match event.what {
             What::Stall { .. } => {
                 if self.stalls.admits(now_ns, uid) {
@@ -59,7 +64,8 @@ impl EventLog {
     /// When the next summary of omitted lines is due, if any were omitted.
     pub(super) fn due_ns(&self) -> Option<u64> {
         let limits = [&self.stalls, &self.exits, &self.clean_exits, &self.recoveries];
-        limits.into_iter().filter_map(LineLimit::due_ns).min()
+        let due = limits.into_iter().filter_map(LineLimit::due_ns);
+        due.chain(self.tasks.due_ns()).min()
     }
 
     /// Logs one summary for the omitted lines of each kind, once their second is over.
@@ -68,5 +74,6 @@ impl EventLog {
         self.exits.sum_up(now_ns, "exit", Level::WARN);
         self.clean_exits.sum_up(now_ns, "clean exit", Level::INFO);
         self.recoveries.sum_up(now_ns, "recovered", Level::INFO);
+        self.tasks.sum_up(now_ns);
     }
 }

@@ -17,6 +17,9 @@ pub(super) struct Search {
     next_ns: u64,
     /// Agents still to be checked.
     left: Vec<u64>,
+    /// Agents that had a task which has ended. A process that never beat is not listed any more
+    /// after its last task, and there is no event for that either.
+    pub(super) unlisted: Vec<u64>,
 }
 
 impl EventLoop {
@@ -42,6 +45,17 @@ impl EventLoop {
             self.search.left = self.stats.agent_numbers();
         }
         self.check_agents(0)
+    }
+
+    /// Removes the statistics of agents that are not listed after the end of a task. Call this
+    /// when all events have been forwarded, because an exit may follow the end of a task.
+    pub(super) fn remove_unlisted(&mut self) -> io::Result<()> {
+        for agent in self.search.unlisted.drain(..) {
+            if self.context.observer.agent(agent)?.is_none() {
+                self.stats.remove_evicted(agent);
+            }
+        }
+        Ok(())
     }
 
     fn check_agents(&mut self, from: usize) -> io::Result<()> {

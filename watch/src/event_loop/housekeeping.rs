@@ -1,10 +1,12 @@
 //! Work that a signal or a request wakes the loop for: snapshots, reloads, dumps.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{error, info, warn};
+use varta_observer::{Task, TaskInfo};
 
 use super::{EventLoop, nanoseconds};
 use crate::config;
@@ -45,6 +47,15 @@ impl EventLoop {
 
     fn take_snapshot(&mut self) -> io::Result<Snapshot> {
         let infos = self.context.observer.snapshot()?;
+        let mut tasks = BTreeMap::new();
+        for info in infos.iter().filter(|info| info.tasks > 0) {
+            let list = self.context.observer.tasks(info.agent)?;
+            for TaskInfo { number, name, done, .. } in &list {
+                let task = Task { number: *number, name: *name };
+                self.stats.tasks.note_progress(info.agent, task, *done);
+            }
+            tasks.insert(info.agent, list);
+        }
         self.remove_all_evicted()?;
         let now_ns = self.context.observer.now_ns();
         self.stats.expire_departed(now_ns);
@@ -56,6 +67,8 @@ impl EventLoop {
             at,
             infos,
             stats: self.stats.all(),
+            tasks,
+            task_counts: self.stats.tasks.by_name(),
             departed: self.stats.departed.iter().copied().collect(),
             gone: self.stats.gone,
             exits: self.stats.exits.clone(),
@@ -74,7 +87,7 @@ impl EventLoop {
         let counters = &snapshot.counters;
         info!(
             agents = snapshot.infos.len(),
-            beats = counters.beats,
+            beats = counters.beats + counters.lane_beats,
             stalls = counters.stalls,
             exits = counters.exits,
             received = counters.received,
@@ -92,6 +105,20 @@ impl EventLoop {
                 stalled = info.stalled,
                 "state: agent"
             );
+            for task in snapshot.tasks_of(info.agent) {
+                info!(
+                    agent = info.agent,
+                    task = task.number,
+                    name = %task.name,
+                    late = task.is_late(),
+                    idle = task.idle,
+                    age_ms = task.age_ns / 1_000_000,
+                    beats = task.beats,
+                    done = task.done,
+                    left = task.left,
+                    "state: task"
+                );
+            }
         }
         Ok(())
     }
@@ -118,7 +145,8 @@ impl EventLoop {
         let changed = observer
             .set_default_threshold(settings.threshold)
             .and_then(|()| observer.set_keys(shared, master))
-            .and_then(|()| observer.set_rates(per_agent, all));
+            .and_then(|()| observer.set_rates(per_agent, all))
+            .and_then(|()| observer.set_slack(&daemon::slack(&settings.flags.lane)));
         if let Err(error) = changed {
             error!(%error, "some of the new settings could not be applied");
         }

@@ -8,6 +8,7 @@ mod housekeeping;
 mod pressure;
 pub(crate) mod priority;
 pub(crate) mod signals;
+mod task_log;
 pub(crate) mod watchdog;
 
 use std::ffi::OsString;
@@ -146,6 +147,9 @@ impl EventLoop {
             let events = events.get(..received).unwrap_or_default();
             self.forward(events);
             self.remove_evicted(drained)?;
+            if received < MAX_EVENTS {
+                self.remove_unlisted()?;
+            }
             let maintained = self.context.observer.now_ns();
             let mut ended = maintained;
             if woken {
@@ -199,8 +203,13 @@ impl EventLoop {
             let ended = self.stats.note(event);
             let agent = event.about.map(|about| about.agent);
             let is_beat = matches!(event.what, What::Beat { .. });
-            if let Some(about) = event.about.filter(|_| is_beat) {
+            // A process that never beats itself is known by its tasks.
+            let is_sign_of_life = is_beat || matches!(event.what, What::Task { .. });
+            if let Some(about) = event.about.filter(|_| is_sign_of_life) {
                 self.update_identity(&about);
+            }
+            if is_beat {
+                self.note_progress(event);
                 if !has_subscribers && !exported {
                     continue;
                 }
@@ -211,6 +220,9 @@ impl EventLoop {
                 self.log.write(event.observer_ns, event, name, stats);
                 if let Some(stats) = stats {
                     self.context.recovery.forward(event, stats, &self.context.observer);
+                }
+                if let (What::Ended { .. }, Some(agent)) = (&event.what, agent) {
+                    self.search.unlisted.push(agent);
                 }
             }
             if has_subscribers {
@@ -242,6 +254,14 @@ impl EventLoop {
             // Over plain UDP there is nothing to confirm.
             stats.unconfirmed = info.unconfirmed && info.origin != Origin::Network;
             self.stats.exits.expect(info.name.to_string());
+        }
+    }
+
+    /// Adds what a task has done, which is in its line and not in its events.
+    fn note_progress(&mut self, event: &Event) {
+        let Some((about, task)) = event.about.zip(event.task) else { return };
+        if let Ok(Some(info)) = self.context.observer.task(about.agent, task.number) {
+            self.stats.tasks.note_progress(about.agent, task, info.done);
         }
     }
 

@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 pub(crate) use ignored::Ignored;
-pub(crate) use values::{Uids, control_socket_of};
-use values::{assignment, at_least_one, host_name, mode, uids};
+pub(crate) use values::{Slack, Uids, control_socket_of};
+use values::{assignment, at_least_one, host_name, mode, slack, uids};
 
 #[derive(Debug, Args)]
 pub(crate) struct Flags {
@@ -24,6 +24,8 @@ pub(crate) struct Flags {
     pub(crate) listening: Listening,
     #[command(flatten)]
     pub(crate) admission: Admission,
+    #[command(flatten)]
+    pub(crate) lane: Lane,
     #[command(flatten)]
     pub(crate) recovery: Recovery,
     #[command(flatten)]
@@ -114,6 +116,39 @@ pub(crate) struct Admission {
     /// Burst that --global-beat-rate tolerates; 0 means unlimited
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(crate) global_beat_burst: u32,
+}
+
+/// Beats through shared memory, and the tasks that agents declare there.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Lane and tasks")]
+pub(crate) struct Lane {
+    /// Also receive beats through shared memory, on a second socket: the path of --socket plus
+    /// ".lane"
+    #[arg(long, value_name = "SWITCH", value_enum, default_value_t = Switch::On)]
+    pub(crate) lane: Switch,
+    /// Watch each task that an agent declares. With "off", or without the lane, a late task shows
+    /// only in the status of its agent's beats
+    #[arg(long, value_name = "SWITCH", value_enum, default_value_t = Switch::On)]
+    pub(crate) tasks: Switch,
+    /// Report tasks with this name only when they are late by this much (repeatable)
+    #[arg(long, value_name = "NAME=MS", value_parser = slack)]
+    pub(crate) task_slack: Vec<Slack>,
+    /// The same for all tasks of programs with this name (repeatable); --task-slack takes
+    /// precedence
+    #[arg(long, value_name = "NAME=MS", value_parser = slack)]
+    pub(crate) program_slack: Vec<Slack>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self) -> bool {
+        self == Self::On
+    }
 }
 
 /// The command to run for an agent that has stalled or crashed.

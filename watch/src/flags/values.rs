@@ -1,6 +1,7 @@
 //! Parsers for flag values, and values derived from other flags.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// The users whose beats are accepted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,24 @@ pub(crate) fn control_socket_of(socket: &Path) -> PathBuf {
     let mut name = socket.as_os_str().to_owned();
     name.push(".control");
     name.into()
+}
+
+/// How late the tasks that a name selects may be before they are reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Slack {
+    pub(crate) name: String,
+    pub(crate) time: Duration,
+}
+
+pub(super) fn slack(text: &str) -> Result<Slack, String> {
+    // A name may contain an equals sign, a number cannot.
+    let (name, ms) = text.rsplit_once('=').unwrap_or_default();
+    match ms.parse() {
+        Ok(ms) if !name.is_empty() => {
+            Ok(Slack { name: name.to_owned(), time: Duration::from_millis(ms) })
+        }
+        _ => Err("give NAME=MS, like ingest=500".to_owned()),
+    }
 }
 
 pub(super) fn mode(text: &str) -> Result<u32, String> {

@@ -1,5 +1,6 @@
 //! Access to the operating system and to systemd.
 
 pub(crate) mod clock;
+pub(crate) mod descriptors;
 pub(crate) mod passed_fds;
 pub(crate) mod systemd;

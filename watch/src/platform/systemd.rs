@@ -99,6 +99,8 @@ const FIRST: i32 = 3;
 pub(crate) struct Passed {
     /// Sockets that receive beats.
     pub(crate) beats: Vec<OwnedFd>,
+    /// Listening sockets at which agents ask for shared memory.
+    pub(crate) lanes: Vec<OwnedFd>,
     /// Listening sockets for HTTP.
     pub(crate) http: Vec<OwnedFd>,
 }
@@ -132,13 +134,16 @@ pub(crate) fn take_sockets() -> io::Result<Passed> {
         let listens = sockopt::socket_acceptconn(&socket)?;
         match (domain, kind) {
             (AddressFamily::UNIX, SocketType::DGRAM) => passed.beats.push(socket),
+            (AddressFamily::UNIX, SocketType::SEQPACKET) if listens => {
+                passed.lanes.push(socket);
+            }
             (AddressFamily::INET | AddressFamily::INET6, SocketType::STREAM) if listens => {
                 passed.http.push(socket);
             }
             _ => {
                 let why = format!(
                     "passed socket {} (LISTEN_FDS) is neither a Unix datagram socket nor a \
-                     listening TCP socket",
+                     listening socket of type SOCK_SEQPACKET (Unix) or SOCK_STREAM (TCP)",
                     number + 1
                 );
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, why));

@@ -43,10 +43,18 @@ impl<const N: usize> Histogram<N> {
     pub(crate) const EMPTY: Self = Self { counts: [0; N], above: 0, sum_ns: 0 };
 
     pub(crate) fn note(&mut self, bounds: &[u64; N], ns: u64) {
-        self.sum_ns = self.sum_ns.saturating_add(ns);
-        match bounds.iter().position(|bound| ns <= *bound) {
-            Some(at) => self.counts.iter_mut().skip(at).take(1).for_each(|count| *count += 1),
-            None => self.above += 1,
+        self.note_many(bounds, ns, 1);
+    }
+
+    /// Adds this many values with this sum, each as if it were their mean.
+    pub(crate) fn note_many(&mut self, bounds: &[u64; N], sum_ns: u64, values: u64) {
+        let Some(mean) = sum_ns.checked_div(values) else { return };
+        self.sum_ns = self.sum_ns.saturating_add(sum_ns);
+        match bounds.iter().position(|bound| mean <= *bound) {
+            Some(at) => {
+                self.counts.iter_mut().skip(at).take(1).for_each(|count| *count += values);
+            }
+            None => self.above += values,
         }
     }
 
@@ -88,6 +96,11 @@ mod tests {
         let cumulative: Vec<_> = times.cumulative().collect();
         assert_eq!(cumulative, [2, 3, 3, 3, 3, 3, 3, 4]);
         assert_eq!((times.count(), times.sum_ns()), (5, 2_002_000_002));
+        times.note_many(&LATENCIES, 0, 0);
+        let mut many = Latencies::EMPTY;
+        many.note_many(&LATENCIES, 50_000_007, 10);
+        assert_eq!(many.cumulative().collect::<Vec<_>>(), [0, 10, 10, 10, 10, 10, 10, 10]);
+        assert_eq!((many.count(), many.sum_ns()), (10, 50_000_007));
         let mut twice = times;
         twice.add(&times);
         assert_eq!((twice.count(), twice.sum_ns()), (10, 4_004_000_004));

@@ -19,7 +19,9 @@ pub(crate) mod counters;
 pub(crate) mod exits;
 pub(crate) mod histogram;
 pub(crate) mod stats;
+pub(crate) mod tasks;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -27,13 +29,15 @@ use std::time::{Duration, SystemTime};
 
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{broadcast, mpsc, oneshot};
-use varta_observer::{AgentInfo, Counters, Event, ProgramName};
+use varta::TaskName;
+use varta_observer::{AgentInfo, Counters, Event, ProgramName, TaskInfo};
 
 use crate::recovery::Decision;
 use crate::state::counters::SharedCounters;
 use crate::state::exits::ExitCounts;
 use crate::state::histogram::Latencies;
 use crate::state::stats::{AgentStats, Departed};
+use crate::state::tasks::OfName;
 
 /// The number of batches that a slow subscriber may lag behind before it loses some.
 pub(crate) const BATCHES: usize = 256;
@@ -54,6 +58,10 @@ pub(crate) struct Snapshot {
     /// with [`agents`](Self::agents), because the event loop has no time for it.
     pub(crate) infos: Vec<AgentInfo>,
     pub(crate) stats: Vec<(u64, AgentStats)>,
+    /// The tasks of all agents that have some, by the numbers of the agents.
+    pub(crate) tasks: BTreeMap<u64, Vec<TaskInfo>>,
+    /// The counts of tasks by name, with those of all further names under None.
+    pub(crate) task_counts: BTreeMap<Option<TaskName>, OfName>,
     /// Agents that exited recently. Totals have to include these.
     pub(crate) departed: Vec<Departed>,
     /// The sum of the statistics of agents that are in neither list.
@@ -71,6 +79,11 @@ impl Snapshot {
     /// The agents in order of their numbers.
     pub(crate) fn agents(&self) -> Vec<Agent<'_>> {
         join(&self.infos, &self.stats)
+    }
+
+    /// The tasks of an agent.
+    pub(crate) fn tasks_of(&self, agent: u64) -> &[TaskInfo] {
+        self.tasks.get(&agent).map_or(&[], Vec::as_slice)
     }
 }
 

@@ -8,6 +8,7 @@ use varta_observer::{AgentInfo, Event, ExitCause, ProgramName, What};
 
 use crate::state::exits::ExitCounts;
 use crate::state::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
+use crate::state::tasks::TaskCounts;
 
 /// The pid to display for an agent: in the daemon's namespace, else the one it claims.
 pub(crate) const fn shown_pid(pid: u32, claimed_pid: u32) -> u32 {
@@ -103,7 +104,8 @@ pub(crate) struct StatsTable {
     /// The sum of the statistics of agents that are in neither list.
     pub(crate) gone: AgentStats,
     pub(crate) exits: ExitCounts,
-    /// Time from an agent's deadline until its stall was reported.
+    pub(crate) tasks: TaskCounts,
+    /// Time from the deadline of an agent or a task until its stall was reported.
     pub(crate) detection: Latencies,
     /// Failures of a socket.
     pub(crate) io_errors: u64,
@@ -117,6 +119,7 @@ impl StatsTable {
             departed: VecDeque::new(),
             gone: AgentStats::EMPTY,
             exits: ExitCounts::default(),
+            tasks: TaskCounts::default(),
             detection: Latencies::EMPTY,
             io_errors: 0,
             threshold_ns,
@@ -143,21 +146,31 @@ impl StatsTable {
     /// Adds an event. If it is an exit, returns the final statistics of its agent.
     pub(crate) fn note(&mut self, event: &Event) -> Option<AgentStats> {
         self.io_errors += u64::from(matches!(event.what, What::Io { .. }));
-        let about = event.about.as_ref().filter(|_| event.task.is_none())?;
+        let about = event.about.as_ref()?;
         let stats = self.agents.entry(about.agent).or_insert(AgentStats::EMPTY);
+        if stats.beats == 0 {
+            (stats.pid, stats.claimed_pid) = (about.pid, about.claimed_pid);
+        }
+        if event.task.is_some() {
+            self.tasks.note(event);
+            if let What::Stall { late: Some(late), .. } = event.what {
+                let latency = event.observer_ns.saturating_sub(late.due_ns);
+                self.detection.note(&LATENCIES, latency);
+            }
+            return None;
+        }
         match event.what {
-            What::Beat { status, payload, missed, nonce, .. } => {
-                if stats.beats == 0 {
-                    (stats.pid, stats.claimed_pid) = (about.pid, about.claimed_pid);
-                } else {
-                    let interval = event.observer_ns.saturating_sub(stats.last_ns);
-                    stats.intervals.note(&INTERVALS, interval);
+            What::Beat { status, payload, missed, nonce, count } => {
+                let count = u64::from(count);
+                if stats.beats > 0 {
+                    let time = event.observer_ns.saturating_sub(stats.last_ns);
+                    stats.intervals.note_many(&INTERVALS, time, count);
                 }
                 stats.status = status;
                 stats.payload = payload;
                 stats.nonce = nonce;
                 stats.last_ns = event.observer_ns;
-                stats.beats += 1;
+                stats.beats += count;
                 stats.missed = stats.missed.saturating_add(missed);
             }
             What::Stall { last_ns, deaf, .. } => {
@@ -173,6 +186,7 @@ impl StatsTable {
             What::Exit { cause, .. } => {
                 stats.stalls += u64::from(!stats.stalled);
                 let stats = self.agents.remove(&about.agent)?;
+                self.tasks.forget(about.agent);
                 self.exits.note(&stats.name.to_string(), cause);
                 let (agent, at_ns) = (about.agent, event.observer_ns);
                 self.departed.push_back(Departed { agent, at_ns, cause, stats });
@@ -206,6 +220,7 @@ impl StatsTable {
     /// Removes an agent that the observer evicted, and returns its statistics.
     pub(crate) fn remove_evicted(&mut self, agent: u64) -> Option<AgentStats> {
         let stats = self.agents.remove(&agent)?;
+        self.tasks.forget(agent);
         self.gone.absorb(&stats);
         Some(stats)
     }

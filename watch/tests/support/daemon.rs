@@ -26,11 +26,16 @@ impl Daemon {
     /// Starts a daemon with this command and waits until it is watching.
     #[track_caller]
     pub(crate) fn start_as(folder: &Folder, command: &mut Command) -> Self {
+        Self::start_with_stdout(folder, command.stdout(Stdio::null()))
+    }
+
+    /// Like [`start_as`](Self::start_as), with the standard output that the command has.
+    #[track_caller]
+    pub(crate) fn start_with_stdout(folder: &Folder, command: &mut Command) -> Self {
         let log = folder.join("log");
         let file = File::options().create(true).append(true).open(&log).unwrap();
         let before = text_of(&log).len();
-        let process = command.stdout(Stdio::null()).stderr(file);
-        let process = process.spawn().unwrap();
+        let process = command.stderr(file).spawn().unwrap();
         let mut daemon = Self { process, socket: folder.join("varta.sock"), log };
         wait_until(|| {
             let ended = daemon.process.try_wait().unwrap();

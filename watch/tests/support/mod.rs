@@ -114,3 +114,9 @@ pub(crate) fn lines_of(path: &Path, column: usize, kind: &str) -> Vec<Vec<String
         .filter(|line| line.get(column).is_some_and(|found| found == kind))
         .collect()
 }
+
+/// The number of beats in an export file. A line can stand for several.
+pub(crate) fn beats_in(export: &Path) -> u64 {
+    let lines = lines_of(export, 1, "beat");
+    lines.iter().map(|line| line.get(6).map_or(1, |count| count.parse().unwrap())).sum()
+}

@@ -4,7 +4,9 @@ mod agents;
 mod daemon;
 mod exposition;
 mod label_limit;
+mod lane;
 mod recovery;
+mod tasks;
 
 use bytes::Bytes;
 
@@ -54,6 +56,8 @@ impl Metrics {
         let mut parts = agents::write(snapshot, &mut self.listed, format);
         let mut rest = Exposition::new(format);
         daemon::write(snapshot, counters, self.constants, &mut rest);
+        lane::write(snapshot, &mut rest);
+        tasks::write(snapshot, &mut rest);
         recovery::write(counters, &mut rest);
         parts.push(rest.end());
         parts.into_iter().map(Bytes::from).collect()
