@@ -71,6 +71,13 @@ fn watch(
     }
     let audit = audit_options(&settings).map(AuditFile::open).transpose()?;
     let plan = Plan::new(&settings);
+    let left_out = settings.flags.recovery.recovery_on.left_out();
+    if plan.is_some() && !left_out.is_empty() {
+        warn!(
+            "--recovery-on leaves out {}: recovery does not start for it",
+            left_out.join(", ")
+        );
+    }
     let clock = Clock::of(observer.now_ns());
     let recovery = recovery::start(plan, audit, shared.clone(), clock)?;
     let format = settings.flags.export.export_format;

@@ -64,14 +64,21 @@ fn invalid_settings_exit_with_2_and_name_the_flag_or_the_line() {
         ("threshold-ms = 500\nsocket-mode = \"999\"\n", "line 2: socket-mode: "),
         ("threshold-ms = \n", "line 1: "),
         ("config = \"other\"\n", "line 1: config: unknown key"),
+        ("threshold-ms = [500, 600]\n", "line 1: threshold-ms: "),
+        ("lane = true\n", "line 1: lane: give text"),
+        ("lane = \"yes\"\n", "line 1: lane: "),
+        ("task-slack = [\"a=1\", \"b\"]\n", "line 1: task-slack: "),
+        ("recovery-on = [\"hung\", \"stuck\"]\n", "give a list of: hung, crash, late-task"),
     ] {
         fs::write(file, text).unwrap();
         let flags = [&socket[..], &["--check-config", "--config", file]].concat();
         let error = error_of(&flags, 2);
         assert!(error.contains(file) && error.contains(expected), "{error}");
     }
-    fs::write(file, "threshold-ms = 500\nrecovery-env = [\"A=1\", \"B=2\"]\ndry-run = false\n")
-        .unwrap();
+    let text = "threshold-ms = 500\nrecovery-env = [\"A=1\", \"B=2\"]\ndry-run = false\n\
+                recovery-on = [\"hung\", \"crash\", \"late-task\"]\nuids = [33, 1000]\n\
+                lane = \"on\"\ntasks = \"off\"\ntask-slack = [\"a=b=5\"]\n";
+    fs::write(file, text).unwrap();
     let output = watch(&[&socket[..], &["--check-config", "--config", file]].concat());
     assert_eq!(output.status.code(), Some(0));
 }

@@ -1,6 +1,7 @@
 //! The daemon's flags. Each one is also a key of the configuration file.
 
 mod ignored;
+mod triggers;
 mod values;
 
 use std::net::{IpAddr, SocketAddr};
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 pub(crate) use ignored::Ignored;
+pub(crate) use triggers::{Trigger, Triggers};
 pub(crate) use values::{Slack, Uids, control_socket_of};
 use values::{assignment, at_least_one, host_name, mode, slack, uids};
 
@@ -162,6 +164,10 @@ pub(crate) struct Recovery {
     /// Read the recovery command from this file, which only the daemon's user may read
     #[arg(long, value_name = "FILE")]
     pub(crate) recovery_exec_file: Option<PathBuf>,
+    /// What starts the command, separated by commas: hung (a process stalls), crash (a process
+    /// exits with a code other than 0), late-task (a task stalls, even if its process beats)
+    #[arg(long, value_name = "LIST", default_value = "hung,crash", value_parser = Triggers::parse)]
+    pub(crate) recovery_on: Triggers,
     /// Minimum time between two runs for one pid
     #[arg(long, value_name = "MS", default_value_t = 1000)]
     pub(crate) recovery_debounce_ms: u64,

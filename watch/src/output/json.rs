@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use varta_observer::{Event, ExitCause, ProgramName, What};
 
-use crate::recovery::{Decision, Exit, Step};
+use crate::recovery::{Decision, Exit, LateTask, Step};
 
 /// Writes an event as a line.
 pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
@@ -20,7 +20,7 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
     }
     if let Some(task) = &event.task {
         put("task", task.number.into());
-        put("task_name", task.name.as_str().into());
+        put("task_name", task.name.to_string().into());
     }
     match &event.what {
         What::Beat { status, payload, nonce, missed, count } => {
@@ -101,6 +101,11 @@ pub(crate) fn decision(decision: &Decision, text: &mut String) {
     put("event", "recovery".into());
     put("agent", decision.agent.into());
     put("pid", decision.pid.into());
+    if let Some(LateTask { task, promise }) = &decision.task {
+        put("task", task.number.into());
+        put("task_name", task.name.to_string().into());
+        put("promise", promise.name().into());
+    }
     put("step", decision.what.name().into());
     match &decision.what {
         Step::Spawned { child_pid, attempt } => {

@@ -84,6 +84,13 @@ fn set_variables(command: &mut Command, subject: &Subject) {
         .env("VARTA_PAYLOAD", subject.payload.to_string())
         .env("VARTA_CAUSE", subject.cause.to_string())
         .env("VARTA_SILENT_MS", (subject.silent_ns / 1_000_000).to_string());
+    match &subject.task {
+        Some(late) => command
+            .env("VARTA_TASK", late.task.name.as_str())
+            .env("VARTA_PROMISE", late.promise.name()),
+        // The command decides by these, so they must not come from the daemon's environment.
+        None => command.env_remove("VARTA_TASK").env_remove("VARTA_PROMISE"),
+    };
 }
 
 /// The PATH of the command.

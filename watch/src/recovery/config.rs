@@ -6,6 +6,7 @@ use rustix::process::{Resource, getrlimit};
 
 use super::policy::Rules;
 use crate::config::{Command, Settings};
+use crate::flags::Triggers;
 
 /// How long a command for an exited process may wait for the budget: an hour.
 const EXIT_WAIT_NS: u64 = 3_600_000_000_000;
@@ -44,6 +45,7 @@ impl Plan {
             exit_wait_ns: EXIT_WAIT_NS,
             pidfds: most_pidfds(),
             capacity: settings.flags.admission.tracker_capacity,
+            on: flags.recovery_on,
             for_unconfirmed: flags.recovery_for_unconfirmed,
             for_sealed: flags.secure_udp_i_accept_recovery_on_unauthenticated_transport,
             for_plain: flags.plaintext_udp_i_accept_recovery_on_unauthenticated_transport,
@@ -57,6 +59,13 @@ impl Plan {
             dry_run: flags.dry_run,
             rules,
         })
+    }
+}
+
+impl Plan {
+    /// What the command is for.
+    pub(super) const fn triggers(&self) -> Triggers {
+        self.rules.on
     }
 }
 

@@ -9,12 +9,14 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use tracing::{Level, error};
-use varta_observer::{About, AgentInfo, Event, Observer, What};
+use varta::Promise;
+use varta_observer::{About, AgentInfo, Event, Late, Observer, Task, What};
 
 use super::config::Plan;
 use super::inbox::{Inbox, Message};
-use super::report::{Cause, Subject};
+use super::report::{Cause, LateTask, Subject};
 use super::worker::Worker;
+use crate::flags::Triggers;
 use crate::output::audit::AuditFile;
 use crate::output::log::LineLimit;
 use crate::platform::clock::Clock;
@@ -32,8 +34,8 @@ pub(crate) struct Feed {
     /// Agents to check again.
     refused_stalls: Receiver<Vec<u64>>,
     worker: JoinHandle<()>,
-    /// Whether there is a command.
-    planned: bool,
+    /// What the command is for. None if there is no command.
+    triggers: Option<Triggers>,
     clock: Clock,
     /// Log lines about messages that were dropped.
     losses: LineLimit,
@@ -51,28 +53,45 @@ pub(crate) fn start(
     let (recheck, refused_stalls) = channel();
     let inbox =
         Inbox { messages: waiting, wake_fd: Arc::clone(&wake_fd), refused_stalls: recheck };
-    let planned = plan.is_some();
+    let triggers = plan.as_ref().map(Plan::triggers);
     let worker = Worker::new(inbox, plan, audit, shared, clock)?;
     let worker = thread::Builder::new().name("recovery".to_owned()).spawn(move || {
         worker.run().unwrap_or_else(|error| error!("the recovery thread failed: {error}"))
     })?;
     let losses = LineLimit::default();
-    Ok(Feed { messages, wake_fd, refused_stalls, worker, planned, clock, losses })
+    Ok(Feed { messages, wake_fd, refused_stalls, worker, triggers, clock, losses })
 }
 
 impl Feed {
     /// Sends an event to the recovery thread. `stats` are those of its agent.
     pub(crate) fn forward(&mut self, event: &Event, stats: &AgentStats, observer: &Observer) {
-        let wanted = self.planned && event.task.is_none();
-        let Some(about) = event.about.filter(|_| wanted) else { return };
+        let (Some(about), Some(triggers)) = (event.about, self.triggers) else { return };
         let at_ns = event.observer_ns;
         let message = match event.what {
-            What::Stall { .. } => stalled(about, stats, observer, at_ns, false),
+            What::Stall { late, last_ns, .. } => {
+                let subject = match event.task.zip(late) {
+                    Some((task, Late { promise, .. })) => {
+                        of_task(about, stats, LateTask { task, promise }, at_ns, last_ns)
+                    }
+                    None => subject(about, stats, Cause::Stall, at_ns),
+                };
+                if !triggers.contains(subject.trigger()) {
+                    return;
+                }
+                stalled(subject, observer, at_ns, false)
+            }
             What::Exit { cause, .. } => {
                 let subject = subject(about, stats, Cause::Exit(cause), at_ns);
                 Message::Exited { at_ns, subject }
             }
-            What::Recovered { .. } => Message::Recovered { agent: about.agent },
+            What::Recovered { promise, .. } => {
+                let late = event.task.map(|task| LateTask { task, promise });
+                Message::Recovered { agent: about.agent, late }
+            }
+            What::Ended { .. } => match event.task {
+                Some(task) => Message::TaskEnded { agent: about.agent, task },
+                None => return,
+            },
             _ => return,
         };
         self.send(stats.uid, message);
@@ -83,16 +102,25 @@ impl Feed {
         let at_ns = observer.now_ns();
         let agents: Vec<_> = self.refused_stalls.try_iter().flatten().collect();
         for agent in agents {
-            let Some(stats) = table.get(agent).filter(|stats| stats.stalled) else { continue };
+            let Some(stats) = table.get(agent) else { continue };
             let Ok(Some(info)) = observer.agent(agent) else { continue };
             let AgentInfo { pid, claimed_pid, origin, .. } = info;
             let about = About { agent, pid, claimed_pid, origin };
-            self.send(stats.uid, stalled(about, stats, observer, at_ns, true));
+            let subject = match stats.stalled {
+                true => subject(about, stats, Cause::Stall, at_ns),
+                false => match first_late_task(agent, observer) {
+                    Some((late, age_ns)) => {
+                        of_task(about, stats, late, at_ns, at_ns.saturating_sub(age_ns))
+                    }
+                    None => continue,
+                },
+            };
+            self.send(stats.uid, stalled(subject, observer, at_ns, true));
         }
     }
 
     pub(crate) fn set_plan(&mut self, plan: Option<Plan>) {
-        self.planned = plan.is_some();
+        self.triggers = plan.as_ref().map(Plan::triggers);
         self.send(None, Message::Plan(plan.map(Box::new)));
     }
 
@@ -131,16 +159,35 @@ impl Feed {
     }
 }
 
-fn stalled(
+fn stalled(subject: Subject, observer: &Observer, at_ns: u64, recheck: bool) -> Message {
+    let pidfd = observer.pidfd(subject.agent).ok().flatten();
+    Message::Stalled { at_ns, subject, pidfd, recheck }
+}
+
+/// A task that is late now, and how long it has been silent.
+fn first_late_task(agent: u64, observer: &Observer) -> Option<(LateTask, u64)> {
+    let tasks = observer.tasks(agent).ok()?;
+    tasks.iter().find_map(|info| {
+        let promise = Promise::ALL.into_iter().find(|promise| info.is_broken(*promise))?;
+        let task = Task { number: info.number, name: info.name };
+        Some((LateTask { task, promise }, info.age_ns))
+    })
+}
+
+/// A subject whose task is late. Lanes lose nothing, so its stall is never uncertain.
+fn of_task(
     about: About,
     stats: &AgentStats,
-    observer: &Observer,
+    late: LateTask,
     at_ns: u64,
-    recheck: bool,
-) -> Message {
-    let pidfd = observer.pidfd(about.agent).ok().flatten();
-    let subject = subject(about, stats, Cause::Stall, at_ns);
-    Message::Stalled { at_ns, subject, pidfd, recheck }
+    last_ns: u64,
+) -> Subject {
+    Subject {
+        deaf: false,
+        task: Some(late),
+        silent_ns: at_ns.saturating_sub(last_ns),
+        ..subject(about, stats, Cause::Stall, at_ns)
+    }
 }
 
 fn subject(about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subject {
@@ -157,6 +204,7 @@ fn subject(about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subjec
         status: stats.status,
         payload: stats.payload,
         cause,
+        task: None,
         silent_ns: at_ns.saturating_sub(stats.last_ns),
     }
 }
@@ -177,12 +225,12 @@ mod tests {
             wake_fd: Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()),
             refused_stalls,
             worker: thread::spawn(|| {}),
-            planned: true,
+            triggers: Some(Triggers::default()),
             clock: Clock::of(0),
             losses: LineLimit::default(),
         };
         for agent in 0..50 {
-            feed.send(Some(1000), Message::Recovered { agent });
+            feed.send(Some(1000), Message::Recovered { agent, late: None });
         }
         assert!(feed.due_ns().is_some(), "each of the 49 dropped messages has a line");
         feed.sum_up(u64::MAX);

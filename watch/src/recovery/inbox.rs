@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 use std::time::Instant;
 
+use varta_observer::Task;
+
 use super::config::Plan;
-use super::report::Subject;
+use super::report::{LateTask, Subject};
 
 #[derive(Debug)]
 pub(super) enum Message {
@@ -21,8 +23,14 @@ pub(super) enum Message {
         at_ns: u64,
         subject: Subject,
     },
+    /// The process beats again, or the task keeps the promise again.
     Recovered {
         agent: u64,
+        late: Option<LateTask>,
+    },
+    TaskEnded {
+        agent: u64,
+        task: Task,
     },
     /// Use this plan from now on. None turns recovery off.
     Plan(Option<Box<Plan>>),

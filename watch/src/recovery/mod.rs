@@ -1,5 +1,5 @@
-//! Recovery: runs a command for an agent that has stalled or crashed. [`policy`] decides what
-//! to run. Recovery has its own thread, so that neither a fork nor a slow disk delays the event
+//! Recovery: runs a command for an agent that has stalled or crashed, or for a late task.
+//! [`policy`] decides what to run. Recovery has its own thread, so that neither a fork nor a slow disk delays the event
 //! loop.
 
 mod command;
@@ -13,4 +13,4 @@ mod worker;
 
 pub(crate) use config::Plan;
 pub(crate) use feed::{Feed, start};
-pub(crate) use report::{Completed, Decision, Exit, Step};
+pub(crate) use report::{Completed, Decision, Exit, LateTask, Step};

@@ -44,7 +44,8 @@ impl Records {
     /// Records a decision.
     pub(super) fn note(&mut self, subject: &Subject, what: Step) {
         let at_ns = self.clock.now();
-        let decision = Decision { at_ns, agent: subject.agent, pid: subject.shown_pid(), what };
+        let (agent, pid, task) = (subject.agent, subject.shown_pid(), subject.task);
+        let decision = Decision { at_ns, agent, pid, task, what };
         count(&self.shared, &decision.what);
         if self.has_line(&decision, subject) {
             log(&decision, subject);
@@ -144,7 +145,10 @@ fn count(shared: &Shared, step: &Step) {
 
 fn log(decision: &Decision, subject: &Subject) {
     let Decision { agent, pid, what, .. } = decision;
-    let cause = subject.cause.to_string();
+    let cause = match &subject.task {
+        Some(late) => format!("{} of {} ({})", subject.cause, late.task, late.promise),
+        None => subject.cause.to_string(),
+    };
     match what {
         Step::GaveUp { .. } | Step::SpawnFailed { .. } => {
             error!(agent, pid, cause, "recovery: {what}");

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use varta::Status;
-use varta_observer::{ExitCause, Origin, ProgramName};
+use varta::{Promise, Status};
+use varta_observer::{ExitCause, Origin, ProgramName, Task};
+
+use crate::flags::Trigger;
 
 /// One decision, or the outcome of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(crate) struct Decision {
     pub(crate) agent: u64,
     /// The agent's pid, as it is given to the command.
     pub(crate) pid: u32,
+    /// The task whose stall the run is for.
+    pub(crate) task: Option<LateTask>,
     pub(crate) what: Step,
 }
 
@@ -84,6 +88,8 @@ pub(crate) enum Ending {
     Replaced,
     /// The agent exited by itself before a command was started.
     Exited,
+    /// The late task has ended, while its process continues.
+    TaskEnded,
 }
 
 /// Why no command is run for an agent. The names are those of the metrics.
@@ -121,6 +127,7 @@ impl Ending {
             Self::Recovered => "recovered",
             Self::Replaced => "replaced",
             Self::Exited => "exited",
+            Self::TaskEnded => "task-ended",
         }
     }
 }
@@ -206,10 +213,28 @@ pub(crate) struct Subject {
     pub(crate) status: Status,
     pub(crate) payload: u64,
     pub(crate) cause: Cause,
+    /// The task that has stalled, if it is not the process.
+    pub(crate) task: Option<LateTask>,
     pub(crate) silent_ns: u64,
 }
 
+/// A promise that a task has broken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LateTask {
+    pub(crate) task: Task,
+    pub(crate) promise: Promise,
+}
+
 impl Subject {
+    /// What kind of event this is.
+    pub(crate) const fn trigger(&self) -> Trigger {
+        match (self.cause, self.task) {
+            (Cause::Exit(_), _) => Trigger::Crash,
+            (Cause::Stall, None) => Trigger::Hung,
+            (Cause::Stall, Some(_)) => Trigger::LateTask,
+        }
+    }
+
     /// The pid to pass to the command.
     pub(crate) fn shown_pid(&self) -> u32 {
         if self.origin == Origin::KernelAttested { self.pid } else { self.claimed_pid }

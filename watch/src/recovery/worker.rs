@@ -140,9 +140,14 @@ impl Worker {
                         policy.exited(at_ns, subject);
                     }
                 }
-                Message::Recovered { agent } => {
+                Message::Recovered { agent, late } => {
                     if let Some(policy) = &mut self.policy {
-                        policy.recovered(agent);
+                        policy.recovered(agent, late);
+                    }
+                }
+                Message::TaskEnded { agent, task } => {
+                    if let Some(policy) = &mut self.policy {
+                        policy.task_ended(agent, task);
                     }
                 }
             }

@@ -1,7 +1,7 @@
 //! Formats a decision as a line: its kind, and the columns after it.
 
 use crate::config::Command;
-use crate::recovery::{Completed, Decision, Exit, Step};
+use crate::recovery::{Completed, Decision, Exit, LateTask, Step};
 
 /// The kind of a decision's line.
 pub(super) fn kind(decision: &Decision) -> &'static str {
@@ -18,8 +18,18 @@ pub(super) fn kind(decision: &Decision) -> &'static str {
     }
 }
 
-/// The columns, beginning with the agent's pid.
+/// The columns, beginning with the agent's pid. If the run is for a late task, two columns with
+/// its name and its promise follow.
 pub(super) fn columns(decision: &Decision, command: &Command) -> String {
+    let mut columns = columns_of_step(decision, command);
+    if let Some(LateTask { task, promise }) = &decision.task {
+        let name = one_column(&task.name.to_string());
+        columns.push_str(&format!("\ttask={name}\tpromise={promise}"));
+    }
+    columns
+}
+
+fn columns_of_step(decision: &Decision, command: &Command) -> String {
     let pid = decision.pid;
     match &decision.what {
         Step::Spawned { child_pid, .. } => {

@@ -5,6 +5,10 @@
 //! retried a limited number of times, after a wait that doubles each time. A start waits until
 //! it is due, until the previous command has exited, and for the budget that all agents share.
 //!
+//! A run may also begin with the stall of a task, and then it ends when that task keeps its
+//! promise again. While an agent has a run, further late tasks start none; a stall of the whole
+//! process is more serious, and replaces a run for a task.
+//!
 //! Budget and capacity are shared by uid, and within a uid by program. A stall that is refused
 //! for lack of capacity is checked again when there is some.
 
@@ -14,11 +18,12 @@ mod share;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use varta_observer::{ExitCause, Origin};
+use varta_observer::{ExitCause, Origin, Task};
 
 use self::budget::Budget;
 use self::share::{Share, Start, Starts, Turns};
-use super::report::{Cause, Ending, Reason, Subject};
+use super::report::{Cause, Ending, LateTask, Reason, Subject};
+use crate::flags::{Trigger, Triggers};
 
 /// The rules. Times are in nanoseconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub(crate) struct Rules {
     pub(crate) capacity: usize,
     /// Maximum number of runs that hold a pidfd.
     pub(crate) pidfds: usize,
+    /// What begins a run.
+    pub(crate) on: Triggers,
     pub(crate) for_unconfirmed: bool,
     pub(crate) for_sealed: bool,
     pub(crate) for_plain: bool,
@@ -89,7 +96,8 @@ pub(crate) enum Order {
 /// Decides which commands to run, and when.
 ///
 /// - Input: what happens to agents ([`stalled`](Self::stalled), [`exited`](Self::exited),
-///   [`recovered`](Self::recovered), [`still_stalled`](Self::still_stalled)) and to commands
+///   [`recovered`](Self::recovered), [`task_ended`](Self::task_ended),
+///   [`still_stalled`](Self::still_stalled)) and to commands
 ///   ([`ended`](Self::ended), [`not_started`](Self::not_started)).
 /// - Time: `now` in nanoseconds, on any clock that never goes back. [`next_due`](Self::next_due)
 ///   returns when there is something to do without further input.
@@ -221,23 +229,42 @@ impl Policy {
         Some(self.runs.get(&agent)?.pidfd.as_ref()?.as_fd())
     }
 
-    /// An agent has stalled.
+    /// An agent or one of its tasks has stalled.
     pub(crate) fn stalled(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
-        match self.runs.get_mut(&subject.agent).map(|run| (run.stage, run)) {
-            Some((Stage::Recovered, run)) => {
+        if !self.rules.on.contains(subject.trigger()) {
+            return;
+        }
+        let Some(run) = self.runs.get_mut(&subject.agent) else {
+            return self.begin(now, subject, pidfd);
+        };
+        let replaces = subject.task.is_none() && run.subject.task.is_some() && !run.exited;
+        match run.stage {
+            Stage::Recovered => {
                 run.subject = subject;
                 run.pidfd = pidfd;
                 run.stage = Stage::StalledAgain(now);
             }
             // It has not recovered since its run began, so that run goes on.
-            Some(_) => {}
-            None => self.begin(now, subject, pidfd),
+            _ if !replaces => {}
+            Stage::Due(_) | Stage::StalledAgain(_) => run.subject = subject,
+            Stage::Running => {
+                run.subject = subject;
+                run.pidfd = pidfd;
+                run.stage = Stage::StalledAgain(now);
+            }
+            Stage::Succeeded | Stage::Failed => {
+                self.remove(subject.agent);
+                self.begin(now, subject, pidfd);
+            }
         }
     }
 
     /// An agent that was refused for lack of capacity is still stalled. A second refusal is not
     /// reported again.
     pub(crate) fn still_stalled(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
+        if !self.rules.on.contains(subject.trigger()) {
+            return;
+        }
         let agent = subject.agent;
         match self.runs.get(&agent).map(|run| (run.stage, run)) {
             Some((Stage::Due(at), run)) if run.pidfd.is_none() && !run.exited => {
@@ -258,7 +285,8 @@ impl Policy {
     /// An agent's process has exited.
     pub(crate) fn exited(&mut self, now: u64, subject: Subject) {
         self.refused_stalls.remove(&subject.agent);
-        let crashed = subject.cause != Cause::Exit(ExitCause::Code(0));
+        let crashed = subject.cause != Cause::Exit(ExitCause::Code(0))
+            && self.rules.on.contains(Trigger::Crash);
         let Some(run) = self.runs.get_mut(&subject.agent) else {
             if crashed {
                 self.begin(now, subject, None);
@@ -289,25 +317,37 @@ impl Policy {
         }
     }
 
-    /// An agent beats again.
-    pub(crate) fn recovered(&mut self, agent: u64) {
-        self.refused_stalls.remove(&agent);
-        let Some(run) = self.runs.get_mut(&agent) else { return };
+    /// An agent beats again, or one of its tasks keeps its promise again.
+    pub(crate) fn recovered(&mut self, agent: u64, late: Option<LateTask>) {
+        if late.is_none() {
+            self.refused_stalls.remove(&agent);
+        }
+        self.is_well(agent, |subject| subject.task == late, Ending::Recovered);
+    }
+
+    /// A task has ended, while its process continues.
+    pub(crate) fn task_ended(&mut self, agent: u64, task: Task) {
+        let is_for = |subject: &Subject| subject.task.is_some_and(|late| late.task == task);
+        self.is_well(agent, is_for, Ending::TaskEnded);
+    }
+
+    /// Ends the run of an agent, if it is for what does not need it any more.
+    fn is_well(&mut self, agent: u64, is_for: impl Fn(&Subject) -> bool, ending: Ending) {
+        let run = self.runs.get_mut(&agent).filter(|run| is_for(&run.subject));
+        let Some(run) = run else { return };
         let subject = run.subject;
         match run.stage {
             Stage::Running => {
                 run.stage = Stage::Recovered;
                 run.pidfd = None;
-                self.orders.push_back(Order::Ended { subject, ending: Ending::Recovered });
+                self.orders.push_back(Order::Ended { subject, ending });
             }
             Stage::Recovered => {}
             Stage::StalledAgain(_) => {
                 run.stage = Stage::Recovered;
                 run.pidfd = None;
             }
-            Stage::Due(_) | Stage::Succeeded | Stage::Failed => {
-                self.end(subject, Ending::Recovered);
-            }
+            Stage::Due(_) | Stage::Succeeded | Stage::Failed => self.end(subject, ending),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Tests of the recovery policy, in simulated time.
 
-use varta::Status;
-use varta_observer::{ExitCause, Origin, ProgramName};
+use varta::{Promise, Status, TaskName};
+use varta_observer::{ExitCause, Origin, ProgramName, Task};
 
 use super::*;
 
@@ -18,6 +18,7 @@ const RULES: Rules = Rules {
     exit_wait_ns: 3_600 * S,
     capacity: 1_000,
     pidfds: 100,
+    on: Triggers::of(&[Trigger::Hung, Trigger::Crash]),
     for_unconfirmed: false,
     for_sealed: false,
     for_plain: false,
@@ -39,12 +40,19 @@ fn subject(agent: u64, cause: Cause) -> Subject {
         status: Status::Ok,
         payload: 0,
         cause,
+        task: None,
         silent_ns: 0,
     }
 }
 
 fn stalled(agent: u64) -> Subject {
     subject(agent, Cause::Stall)
+}
+
+/// An agent whose task with this number is late.
+fn late(agent: u64, number: u32, promise: Promise) -> Subject {
+    let task = Task { number, name: TaskName::new("worker").unwrap() };
+    Subject { task: Some(LateTask { task, promise }), ..stalled(agent) }
 }
 
 /// A subject of another user.
@@ -87,7 +95,7 @@ fn a_stall_starts_one_command_and_after_its_success_the_run_ends_with_a_beat() {
     assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
     policy.ended(S, 1, true);
     assert_eq!((orders(&mut policy, 999 * S), policy.next_due()), (vec![], None));
-    policy.recovered(1);
+    policy.recovered(1, None);
     assert_eq!(orders(&mut policy, 1_000 * S), ["ended 1 recovered"]);
 }
 
@@ -122,7 +130,7 @@ fn a_new_run_begins_with_the_shortest_wait() {
     orders(&mut policy, S);
     policy.ended(S, 1, false);
     assert_eq!(policy.next_due(), Some(3 * S));
-    policy.recovered(1);
+    policy.recovered(1, None);
     assert_eq!(orders(&mut policy, 4 * S), ["ended 1 recovered"]);
     policy.stalled(10 * S, stalled(1), None);
     assert_eq!(orders(&mut policy, 10 * S), ["start 1 1"]);
@@ -186,7 +194,7 @@ fn after_the_last_try_only_a_recovery_allows_a_new_run() {
         policy.ended(0, 1, false);
         assert_eq!(orders(&mut policy, 0), ["gave up 1 1"]);
         if recovers {
-            policy.recovered(1);
+            policy.recovered(1, None);
             assert_eq!(orders(&mut policy, 5 * S), ["ended 1 recovered"]);
             policy.exited(5 * S, subject(1, CRASH));
             assert_eq!(orders(&mut policy, 5 * S), ["start 1 1"]);
@@ -206,7 +214,7 @@ fn a_waiting_start_is_dropped_when_the_agent_recovers_or_exits_by_itself() {
         policy.stalled(0, stalled(agent), None);
     }
     orders(&mut policy, 0);
-    policy.recovered(2);
+    policy.recovered(2, None);
     policy.exited(1, subject(3, Cause::Exit(ExitCause::Code(0))));
     policy.ended(1, 1, true);
     let end = 100 * S;
@@ -222,7 +230,7 @@ fn runs_for_one_pid_are_debounced() {
     policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
     policy.ended(10 * MS, 1, true);
-    policy.recovered(1);
+    policy.recovered(1, None);
     policy.stalled(400 * MS, stalled(1), None);
     assert_eq!(orders(&mut policy, 400 * MS), ["ended 1 recovered", "debounced 1 600"]);
     assert_eq!(policy.next_due(), Some(S));
@@ -237,7 +245,7 @@ fn a_second_stall_waits_for_the_command_of_the_first() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
-    policy.recovered(1);
+    policy.recovered(1, None);
     assert_eq!(orders(&mut policy, S), ["ended 1 recovered"]);
     policy.stalled(5 * S, stalled(1), None);
     assert_eq!(orders(&mut policy, 6 * S), Vec::<String>::new());
@@ -251,7 +259,7 @@ fn a_command_that_fails_after_the_recovery_is_not_retried() {
     let mut policy = Policy::new(RULES);
     policy.stalled(0, stalled(1), None);
     orders(&mut policy, 0);
-    policy.recovered(1);
+    policy.recovered(1, None);
     policy.ended(S, 1, false);
     assert_eq!(orders(&mut policy, 999 * S), ["ended 1 recovered"]);
     assert_eq!(policy.runs.len(), 0);
@@ -276,7 +284,7 @@ fn a_mass_stall_spends_the_budget_and_is_reported_once() {
     let lines = orders(&mut policy, 61 * S);
     assert_eq!((count(&lines, "start"), lines.len()), (20, 20));
     for agent in 21..=300 {
-        policy.recovered(agent);
+        policy.recovered(agent, None);
     }
     let lines = orders(&mut policy, 62 * S);
     assert_eq!(lines.last().unwrap(), "budget free 280");
@@ -447,7 +455,7 @@ mod shared {
         assert_eq!(count(&lines, "refused"), 2);
         // A refused crash is not checked again, nor is an agent that beats again.
         policy.exited(0, subject(5, CRASH));
-        policy.recovered(4);
+        policy.recovered(4, None);
         assert_eq!(orders(&mut policy, 0), ["refused 5 outstanding_capacity"]);
         policy.ended(S, 1, true);
         assert_eq!(orders(&mut policy, S), ["recheck [3]"]);
@@ -536,7 +544,7 @@ mod pidfds {
             match agent % 4 {
                 0 => policy.ended(0, agent, true),
                 1 => policy.ended(0, agent, false),
-                2 => policy.recovered(agent),
+                2 => policy.recovered(agent, None),
                 _ => policy.exited(0, subject(agent, CRASH)),
             }
         }
@@ -557,7 +565,7 @@ mod pidfds {
 
         policy.exited(0, subject(10_021, CRASH));
         policy.exited(0, subject(10_022, Cause::Exit(ExitCause::Code(0))));
-        policy.recovered(10_023);
+        policy.recovered(10_023, None);
         assert_eq!(open() - before, 17);
         policy.suspend();
         assert_eq!(open(), before);
@@ -630,7 +638,7 @@ mod at_random {
                         let code = i32::from(!clean);
                         policy.exited(now, subject(agent, Cause::Exit(ExitCause::Code(code))));
                     }
-                    Step::Recover(agent) => policy.recovered(agent),
+                    Step::Recover(agent) => policy.recovered(agent, None),
                     Step::End(at, success) if at < running.len() => {
                         let agent = running.swap_remove(at);
                         policy.ended(now, agent, success);
@@ -680,4 +688,123 @@ fn commands_started_before_recovery_was_turned_off_still_count_afterwards() {
     assert_eq!(orders(&mut policy, 3), ["over budget 1"]);
     let later = ["start 2 1", "start 1 1", "budget free 2"];
     assert_eq!(orders(&mut policy, window), later);
+}
+
+mod tasks {
+    //! Runs for late tasks, which begin only if the operator asks for them.
+
+    use super::*;
+
+    const WITH_TASKS: Rules = Rules {
+        on: Triggers::of(&[Trigger::Hung, Trigger::Crash, Trigger::LateTask]),
+        ..RULES
+    };
+
+    const NOTHING: [&str; 0] = [];
+
+    #[test]
+    fn a_late_task_starts_a_command_only_if_the_rules_name_it() {
+        let mut policy = Policy::new(RULES);
+        policy.stalled(0, late(1, 1, Promise::Span), None);
+        policy.still_stalled(0, late(1, 1, Promise::Span), None);
+        assert_eq!((orders(&mut policy, S), policy.runs.len()), (vec![], 0));
+        let mut policy = Policy::new(WITH_TASKS);
+        policy.stalled(0, late(1, 1, Promise::Span), None);
+        assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
+    }
+
+    #[test]
+    fn what_the_rules_leave_out_starts_nothing() {
+        let mut policy = Policy::new(Rules { on: Triggers::of(&[Trigger::LateTask]), ..RULES });
+        policy.stalled(0, stalled(1), None);
+        policy.exited(0, subject(2, CRASH));
+        assert_eq!(orders(&mut policy, S), NOTHING);
+        // A command for a late task is not started once its process has crashed.
+        policy.stalled(S, late(3, 1, Promise::Beat), None);
+        policy.exited(S, subject(3, CRASH));
+        assert_eq!(orders(&mut policy, S), ["ended 3 exited"]);
+    }
+
+    #[test]
+    fn a_run_for_a_task_ends_when_that_promise_is_kept_or_the_task_ends() {
+        let of = |subject: Subject| subject.task.unwrap();
+        for (others, ending) in [(true, "ended 1 recovered"), (false, "ended 1 task-ended")] {
+            let mut policy = Policy::new(WITH_TASKS);
+            let subject = late(1, 1, Promise::Span);
+            policy.stalled(0, subject, None);
+            assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
+            policy.ended(0, 1, false);
+            // The process, another promise and another task have no effect.
+            policy.recovered(1, None);
+            policy.recovered(1, Some(of(late(1, 1, Promise::Beat))));
+            policy.recovered(1, Some(of(late(1, 2, Promise::Span))));
+            policy.task_ended(1, of(late(1, 2, Promise::Span)).task);
+            assert_eq!(orders(&mut policy, S), ["start 1 2"]);
+            policy.ended(S, 1, true);
+            match others {
+                true => policy.recovered(1, subject.task),
+                false => policy.task_ended(1, of(subject).task),
+            }
+            assert_eq!(orders(&mut policy, S), [ending]);
+            assert_eq!(policy.runs.len(), 0);
+        }
+    }
+
+    #[test]
+    fn many_late_tasks_of_one_process_start_one_command() {
+        let mut policy = Policy::new(WITH_TASKS);
+        for number in 1..=31 {
+            policy.stalled(u64::from(number), late(1, number, Promise::Beat), None);
+        }
+        assert_eq!(orders(&mut policy, S), ["start 1 1"]);
+        policy.ended(S, 1, true);
+        policy.stalled(2 * S, late(1, 9, Promise::Span), None);
+        assert_eq!(orders(&mut policy, 999 * S), NOTHING);
+    }
+
+    #[test]
+    fn a_stall_of_the_process_replaces_a_run_for_a_task_but_not_the_other_way_round() {
+        let task = late(1, 1, Promise::Span);
+        // Not started yet: the command is for the process.
+        let mut policy = Policy::new(WITH_TASKS);
+        policy.stalled(0, task, None);
+        policy.stalled(0, stalled(1), None);
+        policy.stalled(0, task, None);
+        match policy.next(0) {
+            Some(Order::Start { subject, attempt: 1 }) => assert_eq!(subject.task, None),
+            other => panic!("{other:?}"),
+        }
+        // Running: the next command is for the process, even if the task recovers.
+        let mut policy = Policy::new(WITH_TASKS);
+        policy.stalled(0, task, None);
+        assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
+        policy.stalled(S, stalled(1), None);
+        policy.recovered(1, task.task);
+        policy.ended(2 * S, 1, true);
+        assert_eq!(orders(&mut policy, 2 * S), ["start 1 1"]);
+        // Over, whatever its result: the process gets a run of its own.
+        for success in [true, false] {
+            let mut policy = Policy::new(Rules { tries: 1, ..WITH_TASKS });
+            policy.stalled(0, task, None);
+            orders(&mut policy, 0);
+            policy.ended(0, 1, success);
+            orders(&mut policy, 0);
+            policy.stalled(5 * S, stalled(1), None);
+            assert_eq!(orders(&mut policy, 5 * S), ["start 1 1"]);
+        }
+    }
+
+    #[test]
+    fn a_late_task_that_was_refused_for_lack_of_capacity_is_checked_again() {
+        let mut policy = Policy::new(Rules { capacity: 1, ..WITH_TASKS });
+        policy.stalled(0, stalled(1), None);
+        policy.stalled(0, late(2, 1, Promise::Progress), None);
+        let lines = orders(&mut policy, 0);
+        assert_eq!(lines, ["refused 2 outstanding_capacity", "start 1 1"]);
+        policy.ended(S, 1, true);
+        policy.recovered(1, None);
+        assert_eq!(orders(&mut policy, S), ["ended 1 recovered", "recheck [2]"]);
+        policy.still_stalled(2 * S, late(2, 1, Promise::Progress), None);
+        assert_eq!(orders(&mut policy, 2 * S), ["start 2 1"]);
+    }
 }
