@@ -380,6 +380,35 @@ fn top_shows_agents_in_each_state() {
 }
 
 #[test]
+fn top_shows_tasks_below_their_agent() {
+    if Command::new("tmux").arg("-V").output().is_err() {
+        return skipped("tmux: apt-get install tmux");
+    }
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder, &["--threshold-ms", "60000"]);
+    let mut agent = Varta::open(daemon.socket()).unwrap();
+    let _ = agent.beat(Status::Ok, 1);
+    let _late = agent.task("ingest", std::time::Duration::from_millis(50)).unwrap();
+    let mut batch = agent.task("batch", std::time::Duration::from_secs(60)).unwrap();
+    batch.progress(3, 4);
+    let socket = daemon.socket().display();
+    let terminal =
+        Terminal::run(&folder, &format!("{WATCH} top --every-ms 200 --socket {socket}; cat"));
+    wait_until(|| terminal.screen().contains("beat, 0"));
+    let screen = terminal.screen();
+    let line = |words: &str| screen.lines().position(|line| line.contains(words));
+    let lines = [&format!(" {} ", std::process::id()), "  ingest", "  batch"].map(line);
+    assert!(lines[0].is_some() && lines.is_sorted(), "{screen}");
+    let row = |at: Option<usize>| screen.lines().nth(at.unwrap()).unwrap();
+    assert!(row(lines[0]).contains(" critical "), "{screen}");
+    assert!(row(lines[1]).contains(" late "), "{screen}");
+    assert!(
+        row(lines[2]).contains(" ok ") && row(lines[2]).contains("3 done, 4 left"),
+        "{screen}"
+    );
+}
+
+#[test]
 fn a_program_name_cannot_reach_the_terminal_as_control_characters() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);

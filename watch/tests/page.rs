@@ -61,6 +61,38 @@ fn the_page_shows_that_an_agent_appears_stalls_recovers_and_exits() {
 }
 
 #[test]
+fn the_page_shows_a_late_task_below_its_agent() {
+    let Some(program) = program() else { return };
+    let folder = Folder::new();
+    let daemon =
+        Daemon::start(&folder, &["--threshold-ms", "60000", "--prom-addr", "127.0.0.1:0"]);
+    let mut browser = Browser::start(program, false);
+    let mut agent = Varta::open(daemon.socket()).unwrap();
+    let _ = agent.beat(Status::Ok, 1);
+    let mut task = agent.task("ingest", ms(500)).unwrap();
+    task.idle();
+    browser.open(&format!("http://{}/", address_of(&daemon)));
+    let state = |state: &str| {
+        format!(
+            "(row => row.className === 'task' && row.cells[1].textContent === 'ingest' \
+             && row.dataset.state === '{state}')(document.querySelectorAll('#agents tr')[1])"
+        )
+    };
+    browser.wait_for(&state("idle"));
+    let _ = task.beat(Status::Ok, 2);
+    browser.wait_for(&state("late"));
+    browser.wait_for("document.title === '(1 late task) varta'");
+    task.idle();
+    browser.wait_for(&state("idle"));
+    browser.wait_for("document.title === 'varta'");
+    let text = browser.value("document.getElementById('events').innerText").to_string();
+    for words in ["task ingest is late (beat)", "task ingest is no longer late"] {
+        assert!(text.contains(words), "{words} in {text}");
+    }
+    assert_eq!(browser.complaints(), [] as [String; 0]);
+}
+
+#[test]
 fn the_page_asks_for_the_token_and_does_not_store_it() {
     let Some(program) = program() else { return };
     let folder = Folder::new();

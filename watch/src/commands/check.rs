@@ -8,7 +8,7 @@ use super::{Failure, print};
 use crate::server::control::client::Target;
 use crate::server::control::protocol::{Gone, Report, Row, State};
 
-/// The worst agent beats, but reports degraded or critical.
+/// The worst agent beats, but reports degraded or critical, or one of its tasks is late.
 const UNWELL: u8 = 1;
 
 /// The worst agent is stalled or gone, or nothing is known about it.
@@ -17,9 +17,9 @@ const DOWN: u8 = 2;
 /// Report the state of one or all agents by exit code
 ///
 /// The exit code is 0 if the agent beats and is ok, 1 if it beats but reports degraded or
-/// critical, and 2 if it is stalled or gone, if there is no such agent, or if no daemon
-/// answers. If several agents match, the worst one decides. Without --pid or --name all
-/// agents are checked.
+/// critical or has a late task, and 2 if it is stalled or gone, if there is no such agent, or
+/// if no daemon answers. If several agents match, the worst one decides. Without --pid or
+/// --name all agents are checked.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Check the agent with this pid
@@ -98,7 +98,12 @@ impl Arguments {
 fn describe(row: &Row) -> String {
     let (agent, program, pid) = (row.agent, &row.program, row.shown_pid());
     let (state, age) = (row.state.name(), seconds(row.age_ms));
-    format!("agent {agent} {program} (pid {pid}): {state}, last beat {age} ago")
+    let mut text = format!("agent {agent} {program} (pid {pid}): {state}, last beat {age} ago");
+    for task in row.tasks.iter().filter(|task| task.is_late()) {
+        let (name, broken, age) = (&task.name, task.broken.join(", "), seconds(task.age_ms));
+        text.push_str(&format!("; task {name} is late ({broken}), last call {age} ago"));
+    }
+    text
 }
 
 fn seconds(ms: u64) -> String {

@@ -16,8 +16,8 @@ use crate::server::control::protocol::{Report, Row};
 
 /// Show agents live in the terminal
 ///
-/// Agents that need attention come first. Keys: q quits, s changes the sort order, the arrow
-/// and page keys scroll.
+/// Agents that need attention come first, each with its tasks below it. Keys: q quits, s
+/// changes the sort order, the arrow and page keys scroll.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Time between two updates
@@ -112,7 +112,8 @@ impl Top<'_> {
         let mut next = Instant::now() + every;
         loop {
             self.order.sort(&mut self.report.agents);
-            self.first = self.first.min(self.report.agents.len().saturating_sub(1));
+            let lines: usize = self.report.agents.iter().map(|row| 1 + row.tasks.len()).sum();
+            self.first = self.first.min(lines.saturating_sub(1));
             terminal.draw(|frame| view::draw(frame, self))?;
             if event::poll(next.saturating_duration_since(Instant::now()))? {
                 match event::read()? {

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table};
 
 use super::Top;
-use crate::server::control::protocol::{Gone, Report, Row, State};
+use crate::server::control::protocol::{Gone, Report, Row, State, TaskRow, TaskState};
 
 /// The maximum number of lines for agents that are gone.
 const MOST_GONE: u16 = 6;
@@ -33,7 +33,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, top: &Top<'_>) {
     ])
     .areas(frame.area());
     frame.render_widget(summary_of(&top.report), summary);
-    frame.render_widget(table_of(top.report.agents.iter().skip(top.first)), agents);
+    let rows = top.report.agents.iter().flat_map(lines_of);
+    frame.render_widget(table_of(rows.skip(top.first)), agents);
     if gone > 0 {
         let lines = std::iter::once(Line::styled("GONE", header()));
         let lines = lines.chain(top.report.gone.iter().take(gone.into()).map(gone_line));
@@ -64,24 +65,66 @@ fn summary_of(report: &Report) -> Paragraph<'static> {
     Paragraph::new(vec![Line::from(states), Line::raw(counts)])
 }
 
-fn table_of<'a>(rows: impl Iterator<Item = &'a Row>) -> Table<'static> {
+/// A line of the table: an agent, or one of its tasks, which follow it.
+#[derive(Debug, Clone, Copy)]
+enum Entry<'a> {
+    Agent(&'a Row),
+    Task(&'a TaskRow),
+}
+
+fn lines_of(row: &Row) -> impl Iterator<Item = Entry<'_>> {
+    [Entry::Agent(row)].into_iter().chain(row.tasks.iter().map(Entry::Task))
+}
+
+fn cells_of(row: &Row) -> [Cell<'static>; 8] {
+    [
+        Cell::from(row.agent.to_string()),
+        Cell::from(row.program.clone()),
+        Cell::from(row.shown_pid().to_string()),
+        Cell::from(row.state.name()).style(Style::new().fg(colour(row.state))),
+        Cell::from(time(row.age_ms)),
+        Cell::from(row.beats.to_string()),
+        Cell::from(row.missed.to_string()),
+        Cell::from(row.payload.to_string()),
+    ]
+}
+
+fn cells_of_task(task: &TaskRow) -> [Cell<'static>; 8] {
+    let colour = match task.state {
+        TaskState::Ok | TaskState::Idle => Color::Green,
+        TaskState::Degraded => Color::Yellow,
+        TaskState::Critical => Color::Magenta,
+        TaskState::Late => Color::Red,
+    };
+    // What it has done tells more than a payload, if it reports it.
+    let mut last = match (task.done, task.left) {
+        (0, 0) => task.payload.to_string(),
+        (done, left) => format!("{done} done, {left} left"),
+    };
+    if task.is_late() {
+        last = format!("{}, {last}", task.broken.join(" "));
+    }
+    [
+        Cell::from(""),
+        Cell::from(format!("  {}", task.name)),
+        Cell::from(""),
+        Cell::from(task.state.name()).style(Style::new().fg(colour)),
+        Cell::from(time(task.age_ms)),
+        Cell::from(task.beats.to_string()),
+        Cell::from(""),
+        Cell::from(last),
+    ]
+}
+
+fn table_of<'a>(lines: impl Iterator<Item = Entry<'a>>) -> Table<'static> {
     let names = ["AGENT", "PROGRAM", "PID", "STATE", "AGE", "BEATS", "MISSED", "PAYLOAD"];
-    let rows = rows.take(usize::from(u16::MAX)).map(|row| {
-        let state = Cell::from(row.state.name()).style(Style::new().fg(colour(row.state)));
-        TableRow::new([
-            Cell::from(row.agent.to_string()),
-            Cell::from(row.program.clone()),
-            Cell::from(row.shown_pid().to_string()),
-            state,
-            Cell::from(time(row.age_ms)),
-            Cell::from(row.beats.to_string()),
-            Cell::from(row.missed.to_string()),
-            Cell::from(row.payload.to_string()),
-        ])
+    let rows = lines.take(usize::from(u16::MAX)).map(|line| match line {
+        Entry::Agent(row) => TableRow::new(cells_of(row)),
+        Entry::Task(task) => TableRow::new(cells_of_task(task)),
     });
     let widths = [
         Constraint::Length(7),
-        Constraint::Length(16),
+        Constraint::Min(16),
         Constraint::Length(8),
         Constraint::Length(9),
         Constraint::Length(8),

@@ -3,8 +3,8 @@
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
-use varta::Status;
-use varta_observer::ExitCause;
+use varta::{Promise, Status};
+use varta_observer::{ExitCause, TaskInfo};
 
 use crate::state::stats::shown_pid;
 use crate::state::{Agent, Snapshot};
@@ -55,7 +55,8 @@ pub(crate) struct Totals {
     pub(crate) missed: u64,
 }
 
-/// The state of an agent: stalled, or the status that it reports.
+/// The state of an agent: stalled, critical if one of its tasks is late, or else the status
+/// that it reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
@@ -69,6 +70,8 @@ impl State {
     fn of(agent: Agent<'_>) -> Self {
         match agent.info.status {
             _ if agent.info.stalled => Self::Stalled,
+            // As in the beats of an agent without a lane, which reads its own tasks.
+            _ if agent.info.tasks_late > 0 => Self::Critical,
             Status::Ok => Self::Ok,
             Status::Degraded => Self::Degraded,
             Status::Critical => Self::Critical,
@@ -110,10 +113,97 @@ pub(crate) struct Row {
     pub(crate) recoveries: u64,
     /// It may be a different process that reused the pid.
     pub(crate) unconfirmed: bool,
+    /// It beats through shared memory.
+    pub(crate) lane: bool,
+    /// In order of their numbers.
+    pub(crate) tasks: Vec<TaskRow>,
+}
+
+/// A task of a current agent.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TaskRow {
+    /// Its number, unique within the agent.
+    pub(crate) task: u32,
+    pub(crate) name: String,
+    pub(crate) state: TaskState,
+    /// The promises that are broken: beat, span, checkpoint, progress.
+    pub(crate) broken: Vec<String>,
+    /// The status and payload of its last beat.
+    pub(crate) status: String,
+    pub(crate) payload: u64,
+    /// Time since its last call.
+    pub(crate) age_ms: u64,
+    /// None if it has no threshold.
+    pub(crate) threshold_ms: Option<u64>,
+    /// Calls of any kind.
+    pub(crate) beats: u64,
+    pub(crate) violations: u64,
+    pub(crate) checkpoint: u16,
+    pub(crate) done: u64,
+    pub(crate) left: u64,
+}
+
+/// The state of a task: late, idle, or else the status that it reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum TaskState {
+    Ok,
+    Idle,
+    Degraded,
+    Critical,
+    Late,
+}
+
+impl TaskState {
+    fn of(info: &TaskInfo) -> Self {
+        match info.status {
+            _ if info.is_late() => Self::Late,
+            Status::Degraded => Self::Degraded,
+            Status::Critical | Status::Stall => Self::Critical,
+            Status::Ok if info.idle => Self::Idle,
+            Status::Ok => Self::Ok,
+        }
+    }
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Idle => "idle",
+            Self::Degraded => "degraded",
+            Self::Critical => "critical",
+            Self::Late => "late",
+        }
+    }
+}
+
+impl TaskRow {
+    fn of(info: &TaskInfo) -> Self {
+        let broken = Promise::ALL.into_iter().filter(|promise| info.is_broken(*promise));
+        let has_threshold = info.threshold_ns != u64::MAX;
+        Self {
+            task: info.number,
+            name: info.name.to_string(),
+            state: TaskState::of(info),
+            broken: broken.map(|promise| promise.name().to_owned()).collect(),
+            status: info.status.name().to_owned(),
+            payload: info.payload.into(),
+            age_ms: info.age_ns / 1_000_000,
+            threshold_ms: has_threshold.then_some(info.threshold_ns / 1_000_000),
+            beats: info.beats,
+            violations: info.violations,
+            checkpoint: info.checkpoint,
+            done: info.done.into(),
+            left: info.left.into(),
+        }
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        self.state == TaskState::Late
+    }
 }
 
 impl Row {
-    fn of(agent: Agent<'_>) -> Self {
+    fn of(agent: Agent<'_>, tasks: &[TaskInfo]) -> Self {
         let Agent { info, stats } = agent;
         Self {
             agent: info.agent,
@@ -133,6 +223,8 @@ impl Row {
             stalls: stats.stalls,
             recoveries: stats.recoveries,
             unconfirmed: info.unconfirmed,
+            lane: info.lane,
+            tasks: tasks.iter().map(TaskRow::of).collect(),
         }
     }
 
@@ -162,6 +254,7 @@ impl Report {
             u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
         };
         let counters = &snapshot.counters;
+        let agents = snapshot.agents().into_iter();
         let gone = snapshot.departed.iter().rev().map(|departed| Gone {
             agent: departed.agent,
             program: departed.stats.name.to_string(),
@@ -178,13 +271,13 @@ impl Report {
             capacity: snapshot.capacity,
             totals: Totals {
                 received: counters.received,
-                beats: counters.beats,
+                beats: counters.beats + counters.lane_beats,
                 stalls: counters.stalls,
                 recoveries: counters.recoveries,
                 exits: counters.exits,
                 missed: counters.missed,
             },
-            agents: snapshot.agents().into_iter().map(Row::of).collect(),
+            agents: agents.map(|it| Row::of(it, snapshot.tasks_of(it.info.agent))).collect(),
             gone: gone.collect(),
         }
     }
