@@ -59,6 +59,8 @@ def test_the_daemon_accepts_the_flags_of_the_service(tmp_path: Path) -> None:
     checked = run(WATCH, *flags, "--check-config")
     assert checked.returncode == 0, checked.stderr
     assert setting(UNITS[1], "ListenDatagram") == BOUND
+    # Agents look for shared memory at this name.
+    assert setting(UNITS[1], "ListenSequentialPacket") == f"{BOUND}.lane"
     assert BOUND in command
 
 
