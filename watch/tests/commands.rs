@@ -57,7 +57,7 @@ fn run_sends_beats_while_the_command_lives_and_passes_on_its_exit_code() {
 #[test]
 fn run_forwards_signals_and_ends_by_the_signal_that_ended_the_command() {
     let folder = Folder::new();
-    let daemon = exporting(&folder, &[]);
+    let daemon = exporting(&folder, &["--threshold-ms", "1000"]);
     let ready = folder.join("ready");
     let text = format!(
         "#!/bin/sh\ntrap 'exit 5' USR1\ntouch {}\nwhile :; do sleep 0.02; done\n",
@@ -70,7 +70,7 @@ fn run_forwards_signals_and_ends_by_the_signal_that_ended_the_command() {
     assert_eq!(trapping.wait().unwrap().code(), Some(5));
 
     let mut sleeping = run(&daemon, &["sleep", "1000"]);
-    wait_until(|| lines_of(&folder.join("export"), 1, "beat").len() > 3);
+    wait_until(|| beats_in(&folder.join("export")) > 3);
     signal(sleeping.id(), libc::SIGTERM);
     assert_eq!(sleeping.wait().unwrap().signal(), Some(libc::SIGTERM));
 }
