@@ -46,7 +46,9 @@ fn tables() -> Map<String, Value> {
         "endings": numbered(Ending::ALL.map(|it| (it as u8, it.name())).into_iter()),
         "kinds": kinds().map(kind),
         "counters": counters(),
-        "agent_fields": fields(&AgentInfo::NOBODY),
+        "agent_fields": agent_fields(|name| !ONLY_IN_RUST.contains(&name)),
+        // What observers in the other languages do not list yet.
+        "agent_fields_in_rust": agent_fields(|name| ONLY_IN_RUST.contains(&name)),
         "limits": {
             "agents": MOST_AGENTS,
             "frame_bytes": varta::FRAME_BYTES,
@@ -220,6 +222,13 @@ fn kind(what: What) -> Value {
         "about_task": matches!(what, What::Task { .. } | What::Ended { .. } | What::Violation { .. }),
         "fields": names.collect::<Value>(),
     })
+}
+
+const ONLY_IN_RUST: [&str; 3] = ["lane", "tasks", "tasks_late"];
+
+fn agent_fields(wanted: impl Fn(&str) -> bool) -> Vec<String> {
+    let all = fields(&AgentInfo::NOBODY);
+    all.into_iter().filter(|name| wanted(name)).collect()
 }
 
 fn counters() -> Value {
