@@ -47,8 +47,8 @@ def ours(*command: object) -> Callable[[Endpoint], ObserverProgram]:
     return lambda endpoint: ObserverProgram([*map(str, command), endpoint.url, str(THRESHOLD_MS)])
 
 
-def daemon(command: Path | str, flags: list[str], *, at_end: bool = False) -> Callable[[Endpoint], Daemon]:
-    return lambda endpoint: Daemon([str(command)], endpoint, flags, at_end=at_end)
+def daemon(command: Path | str, flags: list[str], **how: bool) -> Callable[[Endpoint], Daemon]:
+    return lambda endpoint: Daemon([str(command)], endpoint, flags, **how)
 
 
 def watch() -> Path:
@@ -115,6 +115,7 @@ def agents() -> dict[str, Agent]:
 
 
 def observers() -> dict[str, Observer]:
+    our_flags = ["--accept-version-1", "--export-file-sync-every", "1"]
     flags = ["--max-beat-rate", "0", "--export-file-sync-every", "1"]
     return {
         "Rust": Observer(ours(rust_binaries() / "observer")),
@@ -122,7 +123,8 @@ def observers() -> dict[str, Observer]:
         "C++": Observer(ours(native("cpp/observer.cpp"))),
         "Python": Observer(ours(*python("observer.py"))),
         "Node": Observer(ours(*node("observer.js"))),
-        "varta-watch": Observer(daemon(watch(), ["--accept-version-1", "--export-file-sync-every", "1"])),
+        "varta-watch": Observer(daemon(watch(), [*our_flags, "--lane", "off"])),
+        "varta-watch, shared memory": Observer(daemon(watch(), our_flags, merges=True), transports=LOCAL),
         "varta-watch 0.1": Observer(
             daemon(older("daemon-0.1"), [], at_end=True), (1,), LOCAL
         ),
