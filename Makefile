@@ -132,6 +132,8 @@ package: ## Build a Debian package of the C and C++ library
 
 .PHONY: crates
 crates:
+	@# cargo keeps the crates that an earlier run unpacked, although they have changed since.
+	rm -rf "$${CARGO_HOME:-$$HOME/.cargo}"/registry/src/-*/varta-[0-9]*
 	$(CARGO) publish --quiet --dry-run --allow-dirty -p varta -p varta-observer
 
 .PHONY: docs
