@@ -22,7 +22,7 @@ const OPEN: &str = "open, until the page is mapped";
 const ALONE: u64 = 300;
 const TOGETHER: u64 = 1_000;
 
-/// A second page or less of memory that the kernel needs for other things.
+/// The limits are in units of this many bytes.
 const KB: f64 = 1_024.0;
 
 pub(crate) const TARGETS: &[Target] = &[Target::median_ns(ATTACH, OPEN, 150e3)];
@@ -38,7 +38,7 @@ fn alone(stage: &Stage) -> io::Result<Row> {
     let path = stage.path("attach.sock")?;
     let _observer = super::Apart::start(&path, stage.receiver_cpu)?;
     super::attached(&path)?;
-    let Some(took) = processes::shared_numbers(1)?.first() else {
+    let [took, got_page] = processes::shared_numbers(2)? else {
         return Err(io::ErrorKind::OutOfMemory.into());
     };
     let mut samples = Vec::new();
@@ -49,17 +49,21 @@ fn alone(stage: &Stage) -> io::Result<Row> {
             drop(Varta::open(format!("{}?lane=off", path.display())));
             let begun = Instant::now();
             let Ok(agent) = Varta::open(&path) else { return };
+            let ns = begun.elapsed().as_nanos();
+            // One that did not get the page while it waited counts with all that time.
+            took.store(u64::try_from(ns).unwrap_or(u64::MAX), Ordering::Relaxed);
             if agent.watched().is_some() {
-                let ns = begun.elapsed().as_nanos();
-                took.store(u64::try_from(ns).unwrap_or(u64::MAX), Ordering::Relaxed);
+                got_page.fetch_add(1, Ordering::Relaxed);
             }
         })?
         .reap();
         match took.load(Ordering::Relaxed) {
-            // It did not get the page while it waited.
-            0 => {}
+            0 => return Err(io::Error::other("a process could not open its agent")),
             ns => samples.push(ns as f64),
         }
+    }
+    if got_page.load(Ordering::Relaxed) == 0 {
+        return Err(io::Error::other("no process got a page"));
     }
     Ok(Row::of_samples(OPEN, samples))
 }

@@ -134,7 +134,7 @@ fn cold(name: &'static str, gap: Duration, plan: Plan, stage: &Stage) -> io::Res
             Contender::new(BARE, move || sys::send(socket.as_fd(), &[0x55; 32], AT_ONCE)),
             Contender::new(BEAT, move || agent.beat(Status::Ok, 7) == BeatOutcome::Sent),
         ];
-        // The receiver counts datagrams, and beats are none, so nobody waits for it.
+        // Beats on the lane are not datagrams, so nothing waits for the receiver to count them.
         Ok(((receiver, observer), contenders))
     })
 }

@@ -47,10 +47,21 @@ struct Found {
     tried: u64,
     refused: u64,
     received: u64,
+    /// Those of the received beats that were not datagrams.
+    on_lane: u64,
     stalls: u32,
     exits: u32,
     cpu_share: f64,
     wakes: f64,
+}
+
+impl Found {
+    /// Whether every process made all its beats, and the observer heard of them in the way that
+    /// the run is about.
+    fn is_whole(&self, run: Run, beats: u64) -> bool {
+        let as_meant = if run.lane { self.received } else { 0 };
+        self.tried == run.agents * beats && self.received > 0 && self.on_lane == as_meant
+    }
 }
 
 pub(crate) fn all(plan: Plan, stage: &Stage) -> io::Result<Findings> {
@@ -58,24 +69,24 @@ pub(crate) fn all(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     let beats = if quick { 50 } else { 200 };
     sys::stay_on_any(&[stage.sender_cpu, stage.receiver_cpu])?;
     let lane = run(stage, COST, beats)?;
-    let datagrams = run(stage, Run { lane: false, ..COST }, beats)?;
+    let by_datagrams = Run { lane: false, ..COST };
+    let datagrams = run(stage, by_datagrams, beats)?;
     let ratio = lane.cpu_share / datagrams.cpu_share;
-    let whole = |found: &Found| found.tried == COST.agents * beats;
-    let measured = whole(&lane) && whole(&datagrams) && datagrams.received > 0;
+    let whole = lane.is_whole(COST, beats);
+    let both_whole = whole && datagrams.is_whole(by_datagrams, beats);
     let mut figures = vec![
         figure(COST, "observer's CPU", lane.cpu_share * 100.0, "% of one"),
         figure(COST, "observer's CPU with datagrams", datagrams.cpu_share * 100.0, "% of one"),
-        figure(COST, "ratio of the two", ratio, "").at_most(0.01, measured),
-        figure(COST, "wake-ups of the observer", lane.wakes, "a second")
-            .at_most(WAKES, whole(&lane)),
+        figure(COST, "ratio of the two", ratio, "").at_most(0.01, both_whole),
+        figure(COST, "wake-ups of the observer", lane.wakes, "a second").at_most(WAKES, whole),
         figure(COST, "beats not counted", lane.tried.abs_diff(lane.received) as f64, "")
-            .at_most(0.0, whole(&lane)),
+            .at_most(0.0, whole),
         figure(COST, "wake-ups of the observer with datagrams", datagrams.wakes, "a second"),
     ];
     for crowd in CROWDS {
         let found = run(stage, crowd, beats)?;
-        let all_tried = found.tried == crowd.agents * beats;
-        let zero = |what, value: f64| figure(crowd, what, value, "").at_most(0.0, all_tried);
+        let whole = found.is_whole(crowd, beats);
+        let zero = |what, value: f64| figure(crowd, what, value, "").at_most(0.0, whole);
         figures.push(zero("false stalls", found.stalls.into()));
         figures.push(zero("false exits", found.exits.into()));
         figures.push(zero("beats not counted", found.tried.abs_diff(found.received) as f64));
@@ -130,8 +141,7 @@ fn run(stage: &Stage, run: Run, beats: u64) -> io::Result<Found> {
     }
     // What was beaten to get the pages.
     while observer.poll_timeout(THRESHOLD / 2)?.is_some() {}
-    let counted = |counters: &varta_observer::Counters| counters.beats + counters.lane_beats;
-    let before = counted(&observer.stats()?);
+    let before = observer.stats()?;
     let first_beat = processes::boottime_ns() + HEAD_START;
     start.store(first_beat, Ordering::Relaxed);
     let last_beat = first_beat + beats * INTERVAL;
@@ -163,10 +173,21 @@ fn run(stage: &Stage, run: Run, beats: u64) -> io::Result<Found> {
             count(&event.what);
         }
     }
-    let received = counted(&observer.stats()?) - before;
+    let after = observer.stats()?;
+    let on_lane = after.lane_beats - before.lane_beats;
+    let received = on_lane + after.beats - before.beats;
     drop(agents);
     let (sent, refused) = (sent.load(Ordering::Relaxed), refused.load(Ordering::Relaxed));
-    Ok(Found { tried: sent + refused, refused, received, stalls, exits, cpu_share, wakes })
+    Ok(Found {
+        tried: sent + refused,
+        refused,
+        received,
+        on_lane,
+        stalls,
+        exits,
+        cpu_share,
+        wakes,
+    })
 }
 
 fn wait_for(start: &AtomicU64) -> u64 {
