@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -88,8 +89,9 @@ class Daemon:
     ):
         # Version 0.1 writes the file when it exits, but runs a command for each stall before that.
         self.at_end = at_end
-        # Beats through shared memory: a line stands for several, and has the last of them.
+        # With shared memory, one line of the file can report several beats. It shows the last one.
         self.merges = merges
+        self.control = f"{endpoint.socket}.control"
         self.stalled = endpoint.folder / "stalled"
         if at_end:
             flags = [*flags, "--recovery-cmd", f"echo {{pid}} >> {self.stalled}"]
@@ -137,6 +139,15 @@ class Daemon:
             elif kind == "stall":
                 seen.ends[int(pid)] = "silent"
         return seen
+
+    def shares_memory_with(self, pid: int) -> bool:
+        with socket.socket(socket.AF_UNIX) as asking:
+            asking.settimeout(PATIENCE)
+            asking.connect(self.control)
+            asking.sendall(b'{"ask":"agents"}\n')
+            with asking.makefile() as answers:
+                known = json.loads(answers.readline())["agents"]
+        return any(agent["lane"] for agent in known if agent["pid"] == pid)
 
     def wait_for_beats(self, beats: Beats) -> bool:
         return self.at_end or self._wait(lambda: self._expected(Log(beats)).beats == beats)

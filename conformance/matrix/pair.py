@@ -12,7 +12,11 @@ AFTER = [("ok", 8), ("ok", 9)]
 
 
 def run_pair(
-    agent: list[str], observe: Callable[[Endpoint], ObserverProgram | Daemon], endpoint: Endpoint, child_behavior: Child
+    agent: list[str],
+    observe: Callable[[Endpoint], ObserverProgram | Daemon],
+    endpoint: Endpoint,
+    child_behavior: Child,
+    shares_memory: bool,
 ) -> None:
     """Runs an agent and an observer. Raises Mismatch if their logs differ."""
     observer = observe(endpoint)
@@ -29,6 +33,10 @@ def run_pair(
             program.end_child()
             program.beat(AFTER)
             agree(observer.wait_for_beats(expected), program, observer)
+            # Otherwise its beats could be datagrams, and the column would show nothing new.
+            if isinstance(observer, Daemon) and observer.merges:
+                if observer.shares_memory_with(program.pid) != shares_memory:
+                    raise Mismatch(f"the agent {'has no' if shares_memory else 'has'} shared memory")
         finally:
             program.kill()
         # Exits are detected over Unix sockets, and the daemons do not export them.

@@ -27,6 +27,8 @@ class Agent:
     child: Child = Child.COUNTS_FROM_ONE
     # Over these transports the beats of its forked child cannot be opened.
     child_unreadable: frozenset[str] = frozenset()
+    # Whether it beats into shared memory where the observer offers it.
+    shares_memory: bool = False
 
     def child_over(self, transport: str) -> Child:
         return Child.UNREADABLE if transport in self.child_unreadable else self.child
@@ -101,12 +103,12 @@ def older(name: str) -> str:
 def agents() -> dict[str, Agent]:
     client, rust = older("client"), rust_binaries()
     return {
-        "Rust": Agent([str(rust / "agent")]),
+        "Rust": Agent([str(rust / "agent")], shares_memory=True),
         "Rust, version 1": Agent([str(rust / "agent"), "--v1"], LOCAL, version=1),
-        "C": Agent([native("c/agent.c")]),
-        "C++": Agent([native("cpp/agent.cpp")]),
-        "Python": Agent(python("agent.py")),
-        "Node": Agent(node("agent.js")),
+        "C": Agent([native("c/agent.c")], shares_memory=True),
+        "C++": Agent([native("cpp/agent.cpp")], shares_memory=True),
+        "Python": Agent(python("agent.py"), shares_memory=True),
+        "Node": Agent(node("agent.js"), shares_memory=True),
         "Node, version 1": Agent([*node("agent.js"), "--v1"], LOCAL, version=1),
         "varta-client 0.1": Agent([client, "0.1"], LOCAL, version=1, child=Child.KEEPS_COUNTING),
         "varta-client 0.2": Agent([client, "0.2"], child_unreadable=frozenset({"master"})),
