@@ -53,7 +53,7 @@ const readers = {
 
 /** Returns settings for the native half, and the options that it does not have. */
 function settingsOf(endpoints, options) {
-  // The native half would read the properties of a prototype too, so there is none.
+  // The object has no prototype, because the native half would read a prototype's properties too.
   const settings = {
     __proto__: null,
     endpoints,

@@ -46,7 +46,7 @@ pub(crate) struct Lane {
 /// How far the connection is. The numbers are kept in private memory; a child begins with 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// There is none; the next attempt is due.
+    /// Not connected; the next attempt may begin.
     Idle = 0,
     /// It is made; the page has not come yet.
     Asking = 1,

@@ -126,7 +126,7 @@ impl Pairs {
         process == Some(self.private().process.load(Ordering::Acquire))
     }
 
-    /// Takes a free pair for a task. None if there is none.
+    /// Takes a free pair for a task; None if all are taken.
     pub(crate) fn claim(&'static self) -> Option<Pair> {
         if !self.settle() {
             return None;

@@ -30,7 +30,7 @@ struct World {
     pages: [Offered; 2],
     looks: Offered,
     _observer: UnixDatagram,
-    /// The newest beat that was said to be in the page.
+    /// The newest beat that an agent reported as written to the page.
     newest: Mutex<u64>,
     attached: Mutex<Option<usize>>,
 }
