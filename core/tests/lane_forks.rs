@@ -227,35 +227,41 @@ fn the_parent_goes_on_while_its_children_end_without_a_beat() {
 /// always attaching, while other threads beat and fork.
 #[test]
 fn children_forked_while_another_thread_attaches_keep_nothing() {
+    /// At least this many, and until this many pages were given to the parent: an agent asks for
+    /// ten in a second.
     const FORKS: u64 = 200;
+    const PAGES: u64 = 6;
     let _alone = alone();
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let [done] = shared_numbers::<1>();
+    let [done, pages] = shared_numbers::<2>();
     let child = Child::start(|| {
         let parent = process::id();
         let mut agent = Varta::open(&path).unwrap();
         beat_until_attached(&mut agent, 1);
         std::thread::scope(|threads| {
             threads.spawn(|| beat_until_done(&path, done));
-            for fork in 0..FORKS {
+            // Also after a failure, which the other thread would otherwise never let out.
+            let _end = OnDrop(|| done.store(1, Ordering::Release));
+            let mut fork = 0;
+            while fork < FORKS || pages.load(Ordering::Acquire) < PAGES {
                 // Not all at the same point of an attempt.
                 for _ in 0..fork % 7 {
                     let _ = agent.beat(Status::Ok, 1);
                 }
                 in_child(|| first_beat_keeps_nothing(&mut agent, parent));
+                fork += 1;
             }
-            done.store(1, Ordering::Release);
         });
     });
     let observer = LaneObserver::bind(&path);
-    let mut pages = 0;
     while !child_has_ended(child.pid()) {
         observer.look();
         observer.datagrams.queued_datagrams();
         let Some(connection) = observer.connection_now() else { continue };
         // A child may have ended by now.
-        let offer = PageOffer { offset: offset(pages), ..good_offer() };
+        let index = u32::try_from(pages.load(Ordering::Relaxed)).unwrap();
+        let offer = PageOffer { offset: offset(index), ..good_offer() };
         let Ok(page) = observer.try_to_give_page(&connection, offer) else { continue };
         while !connection.has_input() && !child_has_ended(child.pid()) {
             observer.datagrams.queued_datagrams();
@@ -263,10 +269,18 @@ fn children_forked_while_another_thread_attaches_keep_nothing() {
         let _ = connection.has_input() && connection.next().is_some();
         let of_a_child = page.beat().is_some_and(|_| page.last().1 == OF_A_CHILD);
         assert!(!of_a_child || connection.hello.pid != child.pid(), "written by a child");
-        pages += u32::from(connection.hello.pid == child.pid());
+        pages.fetch_add(u64::from(connection.hello.pid == child.pid()), Ordering::Release);
     }
     child.finish();
-    assert!(pages > 5, "the agent was attached {pages} times");
+}
+
+/// Calls a function when it is dropped.
+struct OnDrop<F: Fn()>(F);
+
+impl<F: Fn()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
 }
 
 fn beat_until_done(path: &Path, done: &AtomicU64) {

@@ -212,7 +212,7 @@ impl Tender<'_> {
         self.private.attempted.store(now, Ordering::Relaxed);
         let hello = || {
             let socket = socket(within)?;
-            self.lane.held.note(Use::Asking, socket.number());
+            self.lane.held.note(Use::Asking, socket.number(), socket.number());
             connect(socket.number(), &self.lane.address)?;
             let hello = Hello {
                 pid: self.pairs.fork_guard.process().map_or(0, |process| process.pid()),
@@ -280,8 +280,8 @@ impl Tender<'_> {
     ) -> Stage {
         let held = &self.lane.held;
         let Some([page, looks]) = descriptors else { return Stage::Resting };
-        held.note(Use::Page, page.number());
-        held.note(Use::Looks, looks.number());
+        held.note(Use::Page, page.number(), page.number());
+        held.note(Use::Looks, looks.number(), looks.number());
         let is_sound = is_offset(offer.offset)
             && offer.pairs == PAIRS
             && is_sealed(page.number(), Owner::Agent)
@@ -341,12 +341,12 @@ impl Tender<'_> {
         let Some(asking) = self.asking() else { return Ok(()) };
         match from_word(self.private.socket.load(Ordering::Relaxed)) {
             Some(socket) => {
+                self.lane.held.note(Use::Socket, socket, asking);
                 replace(socket, asking)?;
-                self.lane.held.note_copy(Use::Socket, socket, Use::Asking);
                 self.close_asking();
             }
             None => {
-                self.lane.held.note_copy(Use::Socket, asking, Use::Asking);
+                self.lane.held.note(Use::Socket, asking, asking);
                 self.private.asking.store(0, Ordering::Relaxed);
                 self.private.socket.store(to_word(asking), Ordering::Release);
             }

@@ -3,8 +3,8 @@
 //!
 //! Unlike everything else of the lane this is in memory that a child has too, so that it can
 //! close what it inherited. A fork copies the descriptors first and the memory later, and other
-//! threads run meanwhile; so a descriptor stays noted after it was closed, until the next of its
-//! kind, and a child closes it only if it is still the same file.
+//! threads run meanwhile; so a descriptor stays noted after it was closed or replaced, until some
+//! more of its kind have been noted, and a child closes it only if it is still the same file.
 
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -26,9 +26,17 @@ pub(super) enum Use {
 
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    descriptors: [Noted; 4],
+    descriptors: [Latest; 4],
     /// The address of a page that is being mapped.
     pub(super) caught: AtomicUsize,
+}
+
+/// The latest descriptors of one kind. The time between two of them is a tenth of a second or
+/// more, so a fork does not outlast them.
+#[derive(Debug, Default)]
+struct Latest {
+    noted: [Noted; 4],
+    count: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -40,33 +48,25 @@ struct Noted {
 }
 
 impl Held {
-    /// Notes a descriptor that was just opened.
-    pub(super) fn note(&self, used_as: Use, descriptor: RawFd) {
-        if let Ok(info) = info(descriptor) {
-            self.set(used_as, descriptor, info.device, info.inode);
-        }
-    }
-
-    /// Notes a descriptor of a file that is noted already.
-    pub(super) fn note_copy(&self, used_as: Use, descriptor: RawFd, other: Use) {
-        if let Some(other) = self.descriptors.get(other as usize) {
-            let word = |word: &AtomicU64| word.load(Ordering::Acquire);
-            self.set(used_as, descriptor, word(&other.device), word(&other.inode));
-        }
-    }
-
-    fn set(&self, used_as: Use, descriptor: RawFd, device: u64, inode: u64) {
-        if let Some(noted) = self.descriptors.get(used_as as usize) {
+    /// Notes a descriptor of a file that is open as `file`: usually the descriptor itself, or
+    /// the one that it is about to be a copy of.
+    pub(super) fn note(&self, used_as: Use, descriptor: RawFd, file: RawFd) {
+        let (Ok(info), Some(latest)) = (info(file), self.descriptors.get(used_as as usize))
+        else {
+            return;
+        };
+        let count = latest.count.fetch_add(1, Ordering::AcqRel);
+        if let Some(noted) = latest.noted.get(count % latest.noted.len()) {
             noted.descriptor.store(0, Ordering::Release);
-            noted.device.store(device, Ordering::Release);
-            noted.inode.store(inode, Ordering::Release);
+            noted.device.store(info.device, Ordering::Release);
+            noted.inode.store(info.inode, Ordering::Release);
             noted.descriptor.store(to_word(descriptor), Ordering::Release);
         }
     }
 
     /// Closes and unmaps in a child what belongs to its parent.
     pub(super) fn close_inherited(&self) {
-        for noted in &self.descriptors {
+        for noted in self.descriptors.iter().flat_map(|latest| &latest.noted) {
             let Some(descriptor) = from_word(noted.descriptor.swap(0, Ordering::AcqRel)) else {
                 continue;
             };
