@@ -161,7 +161,9 @@ fn a_stopped_observer_loses_no_beat_and_reports_no_false_stall() {
 fn each_exit_has_its_cause_even_if_a_child_holds_the_connection() {
     let folder = Folder::new();
     let path = folder.join("varta.sock");
-    let mut observer = at(&path, NEVER).bind().unwrap();
+    // The first beat may be written after the look at the new page: then the next look, which
+    // half of the threshold determines, finds it.
+    let mut observer = at(&path, ms(4_000)).bind().unwrap();
     for (with_child, signal) in [(false, true), (true, true), (false, false), (true, false)] {
         let [ready, child_pid] = shared_numbers();
         let mut agent = Child::start(|| {
@@ -209,6 +211,39 @@ fn each_exit_has_its_cause_even_if_a_child_holds_the_connection() {
 }
 
 /// The first beat may be written after the last look, and right before the end.
+/// Without the end of the connection, only the exit itself tells that there is something to read.
+#[test]
+fn the_last_beats_come_before_the_exit_even_if_a_child_holds_the_connection() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = at(&path, NEVER).bind().unwrap();
+    let [end, child_pid] = shared_numbers();
+    let mut agent = Child::start(|| {
+        let mut agent = LaneAgent::attach(&path);
+        agent.beat();
+        agent.socket.bell(0).unwrap();
+        let child = Child::start(stop_here);
+        child_pid.store(child.pid().into(), Ordering::SeqCst);
+        std::mem::forget(child);
+        wait_until(|| end.load(Ordering::SeqCst) == 1);
+        agent.beat();
+        agent.beat();
+        // SAFETY: ends this child at once.
+        unsafe { libc::_exit(0) };
+    });
+    poll_until(&mut observer, is("beat"));
+    wait_until(|| child_pid.load(Ordering::SeqCst) != 0);
+    end.store(1, Ordering::SeqCst);
+    let events = poll_until(&mut observer, is("exit"));
+    agent.wait();
+    kill(child_pid.load(Ordering::SeqCst).try_into().unwrap(), libc::SIGKILL);
+    let beats = events.iter().filter_map(|event| match event.what {
+        What::Beat { count, .. } => Some(count),
+        _ => None,
+    });
+    assert_eq!(beats.sum::<u32>(), 2, "{}", text_of(&events));
+}
+
 #[test]
 fn the_exit_of_a_process_that_beat_once_is_reported() {
     let folder = Folder::new();
