@@ -41,7 +41,8 @@ struct Game {
     /// Where the words are that several threads use.
     shared: Vec<Range<usize>>,
     state: Mutex<State>,
-    changed: Condvar,
+    /// Where each thread waits for its turn.
+    turns: Vec<Condvar>,
 }
 
 struct State {
@@ -85,23 +86,29 @@ impl Game {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.choose(me);
         if state.turn != me {
-            self.changed.notify_all();
+            self.turns[state.turn].notify_one();
             self.wait_for_turn(me, state);
         }
     }
 
     fn wait_for_turn(&self, me: usize, state: MutexGuard<'_, State>) {
         let until_mine = |state: &mut State| state.turn != me;
-        drop(
-            self.changed.wait_while(state, until_mine).unwrap_or_else(PoisonError::into_inner),
-        );
+        let turn = &self.turns[me];
+        drop(turn.wait_while(state, until_mine).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The first choice, before any thread has run.
+    fn start(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.choose(usize::MAX);
+        self.turns[state.turn].notify_one();
     }
 
     fn finish(&self, me: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.running[me] = false;
         state.choose(me);
-        self.changed.notify_all();
+        self.turns[state.turn].notify_one();
     }
 }
 
@@ -172,7 +179,7 @@ fn run(
             script,
             preemptions_left: preemptions,
         }),
-        changed: Condvar::new(),
+        turns: (0..count).map(|_| Condvar::new()).collect(),
     });
     let schedule = || {
         let state = game.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,7 +202,7 @@ fn run(
                 })
             })
             .collect();
-        game.finish_nobody();
+        game.start();
         for thread in running {
             if thread.join().unwrap_or_else(Err).is_err() {
                 panic!("it failed in the schedule {:?}", schedule());
@@ -204,13 +211,4 @@ fn run(
     });
     let mut state = game.state.lock().unwrap_or_else(PoisonError::into_inner);
     std::mem::take(&mut state.made)
-}
-
-impl Game {
-    /// The first choice: no thread has run yet.
-    fn finish_nobody(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.choose(usize::MAX);
-        self.changed.notify_all();
-    }
 }
