@@ -41,48 +41,38 @@ class Observer:
     transports: frozenset[str] = ALL
 
 
-def cargo(*arguments: object) -> None:
-    subprocess.run(["cargo", *map(str, arguments)], cwd=ROOT, check=True)
+@cache
+def output(*command: object) -> str:
+    """The output of a command, which is run once."""
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout.strip()
 
 
 def ours(*command: object) -> Callable[[Endpoint], ObserverProgram]:
     return lambda endpoint: ObserverProgram([*map(str, command), endpoint.url, str(THRESHOLD_MS)])
 
 
-def daemon(command: Path | str, flags: list[str], **how: bool) -> Callable[[Endpoint], Daemon]:
-    return lambda endpoint: Daemon([str(command)], endpoint, flags, **how)
+def daemon(command: str, flags: list[str], **how: bool) -> Callable[[Endpoint], Daemon]:
+    return lambda endpoint: Daemon([command], endpoint, flags, **how)
 
 
-def watch() -> Path:
-    cargo("build", "--quiet", "--package", "varta-watch")
-    return TARGET / "debug/varta-watch"
-
-
-def rust_binaries() -> Path:
-    cargo("build", "--quiet", "--package", "varta-matrix")
-    return TARGET / "debug"
-
-
-@cache
-def wheel_python() -> str:
-    """The Python in which the wheel is installed."""
-    command = [ROOT / "bindings/python/run", "python", "-c", "import sys; print(sys.executable)"]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
+def rust(program: str) -> str:
+    return f"{output('tools/built')}/{program}"
 
 
 def python(program: str) -> list[str]:
-    return [wheel_python(), str(HERE / "python" / program)]
+    return [output("bindings/python/run", "install").split()[-1], str(HERE / "python" / program)]
 
 
 def node(script: str) -> list[str]:
-    subprocess.run(["node", "bindings/node/tool/build.js"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+    output("node", "bindings/node/tool/build.js")
     return ["node", str(HERE / "node" / script)]
 
 
 @cache
 def native(source: str) -> str:
     """A program in C or C++, built with libvarta."""
-    cargo("build", "--quiet", "--release", "--package", "varta-ffi", "--lib")
+    output("cargo", "build", "--quiet", "--release", "--package", "varta-ffi", "--lib")
     program = TARGET / "peers" / source.replace(".", "-")
     program.parent.mkdir(parents=True, exist_ok=True)
     compiler = ["c++", "-std=c++17"] if source.endswith(".cpp") else ["cc", "-std=gnu11"]
@@ -96,15 +86,14 @@ def native(source: str) -> str:
 
 
 def older(name: str) -> str:
-    command = [ROOT / "tools/peers", name]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    return output("tools/peers", name)
 
 
 def agents() -> dict[str, Agent]:
-    client, rust = older("client"), rust_binaries()
+    client = older("client")
     return {
-        "Rust": Agent([str(rust / "agent")], shares_memory=True),
-        "Rust, version 1": Agent([str(rust / "agent"), "--v1"], LOCAL, version=1),
+        "Rust": Agent([rust("agent")], shares_memory=True),
+        "Rust, version 1": Agent([rust("agent"), "--v1"], LOCAL, version=1),
         "C": Agent([native("c/agent.c")], shares_memory=True),
         "C++": Agent([native("cpp/agent.cpp")], shares_memory=True),
         "Python": Agent(python("agent.py"), shares_memory=True),
@@ -120,13 +109,13 @@ def observers() -> dict[str, Observer]:
     our_flags = ["--accept-version-1", "--export-file-sync-every", "1"]
     flags = ["--max-beat-rate", "0", "--export-file-sync-every", "1"]
     return {
-        "Rust": Observer(ours(rust_binaries() / "observer")),
+        "Rust": Observer(ours(rust("observer"))),
         "C": Observer(ours(native("c/observer.c"))),
         "C++": Observer(ours(native("cpp/observer.cpp"))),
         "Python": Observer(ours(*python("observer.py"))),
         "Node": Observer(ours(*node("observer.js"))),
-        "varta-watch": Observer(daemon(watch(), [*our_flags, "--lane", "off"])),
-        "varta-watch, shared memory": Observer(daemon(watch(), our_flags, merges=True), transports=LOCAL),
+        "varta-watch": Observer(daemon(rust("varta-watch"), [*our_flags, "--lane", "off"])),
+        "varta-watch, shared memory": Observer(daemon(rust("varta-watch"), our_flags, merges=True), transports=LOCAL),
         "varta-watch 0.1": Observer(
             daemon(older("daemon-0.1"), [], at_end=True), (1,), LOCAL
         ),
