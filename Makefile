@@ -29,6 +29,10 @@ demo: ## Show what varta does, in half a minute
 .PHONY: test
 test: lint unit c-abi c python node watch soak-short deploy vectors matrix compat fuzz-short msrv crates docs ## Check everything
 
+.PHONY: programs
+programs: # Install the system packages that tests need
+	tools/programs
+
 .PHONY: lint
 lint: ## Formatting, lints, every set of features, the docs
 	$(CARGO) fmt --all --check
@@ -48,19 +52,17 @@ lint: ## Formatting, lints, every set of features, the docs
 	python3 -m unittest discover --quiet -s bench/report -t bench
 
 .PHONY: unit
-unit: ## The tests of the crates
-	tools/programs
+unit: programs ## The tests of the crates
 	$(CARGO) test --workspace
 
 .PHONY: c-abi
-c-abi: ## The C library as users get it: header, symbols, archive, ABI, races
+c-abi: programs ## The C library as users get it: header, symbols, archive, ABI, races
 	ffi/header --check
 	ffi/check
 	ffi/race/run
 
 .PHONY: c
-c: ## Programs in C and C++ against the installed library
-	ffi/tests/installed/needed
+c: programs ## Programs in C and C++ against the installed library
 	$(CARGO) build --quiet --release -p varta-ffi --lib
 	rm -rf target/c/prefix
 	ffi/packaging/install --prefix $(CURDIR)/target/c/prefix
@@ -101,7 +103,7 @@ soak: ## Run the daemon under floods, crashes, kills and reloads for MINUTES
 	watch/soak/run --minutes $(MINUTES)
 
 .PHONY: deploy
-deploy: ## Systemd units, manifests, alerting rules and dashboard, with the real tools
+deploy: programs ## Systemd units, manifests, alerting rules and dashboard, with the real tools
 	deploy/tests/run
 
 .PHONY: fuzz-short
@@ -113,7 +115,7 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS, with sanitizers if the toolchain has
 	fuzz/run --long $(FUZZ_SECONDS)
 
 .PHONY: msrv
-msrv: ## Compile with the oldest supported Rust
+msrv: programs ## Compile with the oldest supported Rust
 	tools/msrv
 
 .PHONY: install

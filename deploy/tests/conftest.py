@@ -25,7 +25,7 @@ def tool(name: str) -> str:
     """A program of the system. Without it the test is skipped; in CI that is a failure."""
     found = shutil.which(name)
     if found is None:
-        missing = f"{name} is not installed; deploy/tests/run says how to get it"
+        missing = f"{name} is not installed; tools/programs installs it"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
