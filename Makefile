@@ -26,8 +26,12 @@ help: ## List the targets
 demo: ## Show what varta does, in half a minute
 	@examples/demo/run
 
+# Three parts run side by side, because each often waits, and the longest begin. Cargo compiles as if
+# it was alone: it must not share the three jobs.
 .PHONY: test
-test: lint unit c-abi c python node watch soak-short deploy vectors matrix compat fuzz-short msrv crates docs ## Check everything
+test: ## Check everything
+	CARGO_MAKEFLAGS= $(MAKE) --no-print-directory --jobs=3 --output-sync=target unit c-abi python lint node \
+	    soak-short c msrv matrix fuzz-short vectors watch compat deploy docs crates
 
 .PHONY: programs
 programs: # Install the system packages that tests need
@@ -96,7 +100,7 @@ watch: ## The daemon as a replacement for varta-watch 0.2
 
 .PHONY: soak-short
 soak-short:
-	watch/soak/run --seconds 10
+	watch/soak/run --seconds 10 --profile release
 
 .PHONY: soak
 soak: ## Run the daemon under floods, crashes, kills and reloads for MINUTES
