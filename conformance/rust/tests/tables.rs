@@ -7,14 +7,20 @@
 
 use std::fmt::Debug;
 use std::fs;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Map, Value, json};
+use varta::internal::lane::layout::{Cold, Head, Hot, PAIRS, State, lines};
+use varta::internal::lane::line;
 use varta::internal::{ERRNO_OF_KIND, LONGEST_SOCKET_NAME};
 use varta::secure::{MASTER_BYTES, SHARED_BYTES};
-use varta::{DecodeError, DropReason, Promise, Rule, Status};
-use varta_observer::judge::MOST_AGENTS;
+use varta::{
+    DecodeError, DropReason, NEVER, Promise, Rule, Status, TaskCounts, TaskName, Varta,
+};
+use varta_observer::judge::{Attaching, MOST_AGENTS};
 use varta_observer::{
-    About, AgentInfo, DEFAULT_CAPACITY, DEFAULT_THRESHOLD, Ending, ExitCause, Origin, What,
+    About, AgentInfo, Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD, Ending, ExitCause, Origin,
+    TaskInfo, Uids, What,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tables.json");
@@ -41,14 +47,15 @@ fn tables() -> Map<String, Value> {
         "decode_errors": numbered(decode_errors().map(|it| (it.code(), it.name()))),
         "event_fields": ["observer_ns"],
         "about_fields": fields(&about()),
+        "about_task_fields": ["task", "task_name"],
         "promises": numbered(Promise::ALL.map(|it| (it as u8, it.name())).into_iter()),
         "rules": numbered(Rule::ALL.map(|it| (it as u8, it.name())).into_iter()),
         "endings": numbered(Ending::ALL.map(|it| (it as u8, it.name())).into_iter()),
         "kinds": kinds().map(kind),
         "counters": counters(),
-        "agent_fields": agent_fields(|name| !ONLY_IN_RUST.contains(&name)),
-        // What observers in the other languages do not list yet.
-        "agent_fields_in_rust": agent_fields(|name| ONLY_IN_RUST.contains(&name)),
+        "agent_fields": fields(&AgentInfo::NOBODY),
+        "task_fields": fields(&task_info()),
+        "task_counts": fields(&task_counts()),
         "limits": {
             "agents": MOST_AGENTS,
             "frame_bytes": varta::FRAME_BYTES,
@@ -56,6 +63,8 @@ fn tables() -> Map<String, Value> {
             "sealed_bytes": SHARED_BYTES,
             "sealed_bytes_master": MASTER_BYTES,
             "socket_name_bytes": LONGEST_SOCKET_NAME,
+            "task_name_bytes": TaskName::new("task").unwrap().to_bytes().len() - 1,
+            "tasks": PAIRS - 1,
         },
         "defaults": {
             "capacity": DEFAULT_CAPACITY,
@@ -146,7 +155,7 @@ fn kind(what: What) -> Value {
                 ("payload", &["payload"], &["payload"], &["payload"]),
                 ("nonce", &["nonce"], &["nonce"], &["nonce"]),
                 ("missed", &["missed"], &["missed"], &["missed"]),
-                ("count", &[], &["count"], &["count"]),
+                ("count", &["count"], &["count"], &["count"]),
             ],
         ),
         What::Stall { .. } => (
@@ -155,14 +164,14 @@ fn kind(what: What) -> Value {
                 ("last_nonce", &["last_nonce"], &["nonce"], &["last_nonce"]),
                 ("last_ns", &["last_ns"], &["last_ns"], &["last_ns"]),
                 ("deaf", &["deaf"], &["decode_error"], &["deaf"]),
-                ("late", &[], LATE, LATE),
+                ("late", LATE, LATE, LATE),
             ],
         ),
         What::Recovered { .. } => (
             true,
             &[
                 ("silent_ns", &["silent_ns"], &["duration_ns"], &["silent_ns"]),
-                ("promise", &[], &["promise"], &["promise"]),
+                ("promise", &["promise"], &["promise"], &["promise"]),
             ],
         ),
         What::Exit { .. } => (
@@ -191,17 +200,17 @@ fn kind(what: What) -> Value {
         What::Io { .. } => (false, &[("errno", &["errno"], &["code"], &["errno"])]),
         What::Paused { .. } => (false, &[("ns", &["ns"], &["duration_ns"], &["paused_ns"])]),
         What::Task { .. } => {
-            (true, &[("threshold_ns", &[], &["duration_ns"], &["threshold_ns"])])
+            (true, &[("threshold_ns", &["threshold_ns"], &["duration_ns"], &["threshold_ns"])])
         }
-        What::Ended { .. } => (true, &[("how", &[], &["rule"], &["how"])]),
+        What::Ended { .. } => (true, &[("how", &["how"], &["rule"], &["how"])]),
         What::Violation { .. } => (
             true,
             &[
-                ("rule", &[], &["rule"], &["rule"]),
-                ("count", &[], &["count"], &["count"]),
-                ("from", &[], &["from"], &["from"]),
-                ("to", &[], &["checkpoint"], &["to"]),
-                ("by", &[], &["duration_ns"], &["by"]),
+                ("rule", &["rule"], &["rule"], &["rule"]),
+                ("count", &["count"], &["count"], &["count"]),
+                ("from", &["from"], &["from"], &["from"]),
+                ("to", &["to"], &["checkpoint"], &["to"]),
+                ("by", &["by"], &["duration_ns"], &["by"]),
             ],
         ),
         other => panic!("{other:?} has no line here"),
@@ -224,11 +233,42 @@ fn kind(what: What) -> Value {
     })
 }
 
-const ONLY_IN_RUST: [&str; 3] = ["lane", "tasks", "tasks_late"];
+/// A task as an observer lists it.
+fn task_info() -> TaskInfo {
+    let (pid, uid) = (4321, 0);
+    let process =
+        Attaching { pid, uid, process: None, claimed_pid: pid, nonce: 0, clock_offset: 0 };
+    let mut observer =
+        Builder::new().uids(Uids::Any).lane(true).tasks(true).simulate().unwrap();
+    let page = observer.attach(0, &process).unwrap().page;
+    let words = observer.page(page).unwrap();
+    let (head, _) = lines(words, page.offset(), 0).unwrap();
+    head[Head::LIVE].store(1 << 1, Ordering::Relaxed);
+    let (cold, hot) = lines(words, page.offset(), 1).unwrap();
+    let task = Cold {
+        number: 1,
+        state: State::Live,
+        vital: false,
+        roams: false,
+        ended: State::Free,
+        threshold_ns: 1_000_000_000,
+        finest_ns: 1_000_000_000,
+        thread: 0,
+        violations: 0,
+        last_violation: None,
+        name: TaskName::new("task").unwrap(),
+    };
+    for (place, word) in cold.iter().zip(task.to_words()) {
+        place.store(word, Ordering::Relaxed);
+    }
+    let _ = line::write(hot, 0, &Hot { at: 1, until: 1_000_000_001, info: 1 << 8, last: 0 });
+    observer.mapped(1, page);
+    observer.tasks(1).remove(0)
+}
 
-fn agent_fields(wanted: impl Fn(&str) -> bool) -> Vec<String> {
-    let all = fields(&AgentInfo::NOBODY);
-    all.into_iter().filter(|name| wanted(name)).collect()
+fn task_counts() -> TaskCounts {
+    let agent = Varta::open("@varta-tables").unwrap();
+    agent.task("task", NEVER).unwrap().counts()
 }
 
 fn counters() -> Value {
