@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::clock::Stamps;
 use crate::fork::{ForkGuard, Process};
-use crate::frame::{FRAME_BYTES, Frame};
+use crate::frame::{FRAME_BYTES, Frame, NONCE_TERMINAL};
 use crate::lane::beat::Way;
 use crate::lane::pairs::Pairs;
 use crate::nonce::Nonces;
@@ -150,9 +150,8 @@ impl<T: BeatTransport> Engine<T> {
         }
         let now = monotonic_ns();
         if !self.fork_guard.is_still(self.process) {
-            match self.settle_in_child(now) {
-                Ok(()) => self.fork_recoveries = self.fork_recoveries.saturating_add(1),
-                Err(error) => return BeatOutcome::Failed(BeatError::from_io(&error)),
+            if let Err(error) = self.settle_in_child(now) {
+                return BeatOutcome::Failed(BeatError::from_io(&error));
             }
         }
         let Some(folded) = fold(self.pairs(), now, status) else {
@@ -192,6 +191,30 @@ impl<T: BeatTransport> Engine<T> {
             folded.sent();
         }
         outcome
+    }
+
+    /// Sends the last words of the process, on a new session if there is none.
+    pub(super) fn last_words(&mut self, payload: u32) -> BeatOutcome {
+        let now = monotonic_ns();
+        if !self.fork_guard.is_still(self.process) {
+            if let Err(error) = self.settle_in_child(now) {
+                return BeatOutcome::Failed(BeatError::from_io(&error));
+            }
+        }
+        if let Link::Lost | Link::NeverConnected = self.link {
+            match self.transport.reconnect() {
+                Ok(()) => self.mark_connected(),
+                Err(error) => return classify_send_error(&error),
+            }
+        }
+        let (pid, timestamp) = (self.process.pid(), self.stamps.at(now));
+        let frame = V2::encode(Status::Critical, pid, timestamp, NONCE_TERMINAL, payload);
+        match self.send(&frame) {
+            BeatOutcome::Dropped(reason @ (DropReason::NoObserver | DropReason::PeerGone)) => {
+                self.send_again(&frame, reason)
+            }
+            outcome => outcome,
+        }
     }
 
     /// The tasks of this process, if there ever were any.
@@ -252,7 +275,9 @@ impl<T: BeatTransport> Engine<T> {
             Err(error) if self.link == Link::NeverConnected && is_absence(&error) => {}
             Err(error) => return Err(error),
         }
-        self.start_again(now)
+        self.start_again(now)?;
+        self.fork_recoveries = self.fork_recoveries.saturating_add(1);
+        Ok(())
     }
 
     fn start_again(&mut self, now: u64) -> io::Result<()> {

@@ -302,6 +302,27 @@ impl<T: BeatTransport> Varta<T> {
         self.0.pairs().into_iter().flat_map(TaskReport::all)
     }
 
+    /// Sends the last words of this process: a beat with status Critical and the terminal nonce.
+    /// They always go over the transport, on a new session if the observer was replaced.
+    /// `LastWords` can do the same without an agent, in a process that crashes.
+    ///
+    /// ```
+    /// use varta::{BeatOutcome, Frame, NONCE_TERMINAL, Varta};
+    ///
+    /// let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let mut agent = Varta::connect_udp(observer.local_addr()?)?;
+    /// assert_eq!(agent.last_words(9), BeatOutcome::Sent);
+    ///
+    /// let mut wire = [0; 32];
+    /// observer.recv(&mut wire)?;
+    /// let frame = Frame::decode(&wire).unwrap();
+    /// assert_eq!((frame.nonce, frame.payload), (NONCE_TERMINAL, 9));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn last_words(&mut self, payload: u32) -> BeatOutcome {
+        self.0.last_words(payload)
+    }
+
     /// Makes a new session to the same endpoint. The nonce and the clock continue; in a
     /// forked child they start again.
     ///
