@@ -72,6 +72,12 @@
 #define VARTA_AGENT_NO_FOLLOW 1
 
 /**
+ * Agent flag: do not use shared memory, even if the observer offers it; all beats go as datagrams,
+ * as with ?lane=off in the endpoint.
+ */
+#define VARTA_AGENT_NO_LANE 2
+
+/**
  * The length of a frame of any version.
  */
 #define VARTA_FRAME_BYTES 32
@@ -382,6 +388,11 @@
 #define VARTA_AGENT_UNCONFIRMED 2
 
 /**
+ * Agent info flag: the agent beats through memory that it shares with the observer.
+ */
+#define VARTA_AGENT_LANE 4
+
+/**
  * Observer flag: accept frames of version 1 as well as version 2.
  */
 #define VARTA_OBSERVER_VERSION1 1
@@ -401,6 +412,20 @@
  * Observer flag: do not detect process exits; report only silence.
  */
 #define VARTA_OBSERVER_NO_EXITS 8
+
+/**
+ * Observer flag: processes may beat through memory that they share with the observer. An event
+ * can then stand for several beats: see count. Beside each Unix socket there is a second one, at
+ * the same path with ".lane" at its end.
+ */
+#define VARTA_OBSERVER_LANE 16
+
+/**
+ * Observer flag, with VARTA_OBSERVER_LANE: follow the tasks of processes that beat through shared
+ * memory. Each takes a place of the capacity. A program that acts on every stall must then check
+ * the event's task: do not restart a process because of one task.
+ */
+#define VARTA_OBSERVER_TASKS 32
 
 /**
  * Datagram sender: a process that the kernel attests, over a Unix socket. Uses pid, uid, process
@@ -449,6 +474,33 @@
 #define VARTA_ADVANCE_FULL 1
 
 /**
+ * No limit: as a threshold, as the longest time of a span or a step, and for idling.
+ */
+#define VARTA_NEVER UINT64_MAX
+
+/**
+ * Task info flag: the task is idle.
+ */
+#define VARTA_TASK_IDLE 4
+
+/**
+ * Task info flag: a promise is broken.
+ */
+#define VARTA_TASK_LATE 8
+
+/**
+ * Task flag: if this task is late, an observer that does not follow tasks is to report the whole
+ * process as silent. varta_beat then returns VARTA_DROPPED_WITHHELD.
+ */
+#define VARTA_TASK_VITAL 1
+
+/**
+ * Task flag: different threads make the calls. The thread of the task is not recorded, and its end
+ * is not noticed.
+ */
+#define VARTA_TASK_ROAMS 2
+
+/**
  * The version of this header: major * 65536 + minor * 256 + patch.
  */
 #define VARTA_VERSION 768
@@ -470,6 +522,12 @@ typedef struct varta_agent varta_agent;
  * it, and varta_observer_close ends it.
  */
 typedef struct varta_observer varta_observer;
+
+/**
+ * A task: a named part of this process that is watched on its own, such as a thread, a worker, a
+ * loop, or a kind of job. varta_task_open declares it and varta_task_close ends it.
+ */
+typedef struct varta_task varta_task;
 
 /**
  * Agent options. Initialise with VARTA_AGENT_OPTIONS_INIT; zero in any field means the default.
@@ -524,6 +582,11 @@ typedef struct varta_agent_counters {
      * this one, for varta_client_fork_recoveries_total.
      */
     uint64_t fork_recoveries;
+    /**
+     * How long ago the observer looked at the beats of this process, in nanoseconds, if they go
+     * through memory that is shared with it; VARTA_NEVER if they go as datagrams.
+     */
+    uint64_t watched_ns;
 } varta_agent_counters;
 
 /**
@@ -559,6 +622,26 @@ typedef struct varta_frame {
      */
     uint8_t reserved[10];
 } varta_frame;
+
+/**
+ * How late the tasks of a program, or the tasks of a name, may be before their broken promises
+ * are reported. 24 bytes in every version of this library.
+ */
+typedef struct varta_slack {
+    /**
+     * The name of a program, of which the kernel keeps the first 15 bytes; or NULL.
+     */
+    const char *program;
+    /**
+     * The name of a task, which counts more than that of its program; or NULL. One of the two
+     * must be set and the other NULL.
+     */
+    const char *task;
+    /**
+     * How late they may be.
+     */
+    uint64_t slack_ns;
+} varta_slack;
 
 /**
  * Observer options. Initialise with VARTA_OBSERVER_OPTIONS_INIT; zero in any field means the
@@ -666,6 +749,30 @@ typedef struct varta_observer_options {
      * observer ignores it.
      */
     const char *secure_state_file;
+    /**
+     * The shortest time between two regular looks at the memory that a process shares, if
+     * something could be due sooner. Default: 10 ms.
+     */
+    uint64_t lane_floor_ns;
+    /**
+     * How late tasks may be before that is reported, as for varta_observer_set_slack. Default: no
+     * slack.
+     */
+    const varta_slack *slack;
+    /**
+     * The number of entries in slack.
+     */
+    size_t slack_count;
+    /**
+     * A listening Unix socket of the type SOCK_SEQPACKET to hand out shared memory with, beside
+     * inherit; 0 for none. Only with VARTA_OBSERVER_LANE. The observer duplicates the descriptor;
+     * the caller keeps this one.
+     */
+    int inherit_lane;
+    /**
+     * Zero.
+     */
+    uint32_t reserved2;
 } varta_observer_options;
 
 /**
@@ -678,7 +785,7 @@ typedef struct varta_agent_info {
      */
     uint32_t size;
     /**
-     * VARTA_AGENT_STALLED, VARTA_AGENT_UNCONFIRMED.
+     * VARTA_AGENT_STALLED, VARTA_AGENT_UNCONFIRMED, VARTA_AGENT_LANE.
      */
     uint32_t flags;
     /**
@@ -739,6 +846,14 @@ typedef struct varta_agent_info {
      * The numeric address that it sends from; empty unless it sends over a network.
      */
     char address[48];
+    /**
+     * How many of its tasks are followed.
+     */
+    uint32_t tasks;
+    /**
+     * How many of them have broken a promise and have not kept it since.
+     */
+    uint32_t tasks_late;
 } varta_agent_info;
 
 /**
@@ -1083,6 +1198,92 @@ typedef struct varta_event {
 } varta_event;
 
 /**
+ * The state of a task. Initialise the first element of an array with VARTA_TASK_INFO_INIT.
+ */
+typedef struct varta_task_info {
+    /**
+     * sizeof(varta_task_info).
+     */
+    uint32_t size;
+    /**
+     * VARTA_TASK_IDLE, VARTA_TASK_LATE; varta_agent_tasks also sets VARTA_TASK_VITAL.
+     */
+    uint32_t flags;
+    /**
+     * The task's number, from 1. No other task of the process has had it. An observer has numbers
+     * of its own, as in events.
+     */
+    uint32_t number;
+    /**
+     * The status of its last beat: VARTA_STATUS_ constant.
+     */
+    uint8_t status;
+    /**
+     * The promises that are broken: bit p - 1 is set for VARTA_PROMISE_ constant p. For an observer,
+     * those of which it has reported a stall.
+     */
+    uint8_t broken;
+    /**
+     * From an observer: the promise that is due next, or was due first of those that are broken:
+     * VARTA_PROMISE_ constant. 0 if nothing is due.
+     */
+    uint8_t promise;
+    /**
+     * Zero.
+     */
+    uint8_t reserved;
+    /**
+     * The application's number in its last beat.
+     */
+    uint32_t payload;
+    /**
+     * From an observer: the checkpoint where it is; 0 outside of all.
+     */
+    uint16_t checkpoint;
+    /**
+     * From an observer: the checkpoint or the label of the span that is due.
+     */
+    uint16_t label;
+    /**
+     * The longest time between two calls; VARTA_NEVER for no limit.
+     */
+    uint64_t threshold_ns;
+    /**
+     * How long ago its last call was made.
+     */
+    uint64_t age_ns;
+    /**
+     * From an observer: when its last call was made, in nanoseconds since the observer started.
+     */
+    uint64_t last_ns;
+    /**
+     * From an observer: when the promise is due, in nanoseconds since the observer started.
+     */
+    uint64_t due_ns;
+    /**
+     * From an observer: the calls that were reported.
+     */
+    uint64_t beats;
+    /**
+     * The number of violations. From varta_agent_tasks it wraps at 2^32; from an observer it is the
+     * number that was reported.
+     */
+    uint64_t violations;
+    /**
+     * How much it has done.
+     */
+    uint32_t done;
+    /**
+     * How much is left.
+     */
+    uint32_t left;
+    /**
+     * Its name: up to 23 bytes and a NUL.
+     */
+    char name[24];
+} varta_task_info;
+
+/**
  * A datagram for a simulated observer. Initialise with VARTA_DATAGRAM_INIT.
  */
 typedef struct varta_datagram {
@@ -1138,6 +1339,210 @@ typedef struct varta_datagram {
     const char *source;
 } varta_datagram;
 
+/**
+ * A process that asks a simulated observer for a page of shared memory. Initialise with
+ * VARTA_ATTACHING_INIT.
+ */
+typedef struct varta_attaching {
+    /**
+     * sizeof(varta_attaching).
+     */
+    uint32_t size;
+    /**
+     * Its process id in the observer's namespace; 0 if it has none there.
+     */
+    uint32_t pid;
+    /**
+     * Its user id.
+     */
+    uint32_t uid;
+    /**
+     * The process id that it claims; 0 for the same as pid.
+     */
+    uint32_t claimed_pid;
+    /**
+     * A number that no other process ever has, like the inode of a pidfd; 0 if unknown.
+     */
+    uint64_t process;
+    /**
+     * The last nonce that it has used. Its beats are counted from there.
+     */
+    uint64_t nonce;
+    /**
+     * Its monotonic clock less the observer's: 0 unless it is in another time namespace.
+     */
+    int64_t clock_offset_ns;
+} varta_attaching;
+
+/**
+ * A page that a simulated observer gave to a process. Initialise with VARTA_PAGE_INIT.
+ */
+typedef struct varta_page {
+    /**
+     * sizeof(varta_page).
+     */
+    uint32_t size;
+    /**
+     * The number of the page, until it is given up.
+     */
+    uint32_t page;
+    /**
+     * The threshold of the process.
+     */
+    uint64_t threshold_ns;
+    /**
+     * 1 if the lines of its tasks are read, else 0.
+     */
+    uint32_t tasks;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+} varta_page;
+
+/**
+ * A step that a task may take from one checkpoint to another. 24 bytes in every version of this
+ * library.
+ */
+typedef struct varta_edge {
+    /**
+     * The checkpoint before; 0 is outside of all, where a task begins.
+     */
+    uint16_t from;
+    /**
+     * The checkpoint that is reached.
+     */
+    uint16_t to;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * The step takes at least this long.
+     */
+    uint64_t min_ns;
+    /**
+     * The step takes less than this; 0 or VARTA_NEVER for no limit. The largest such time of all
+     * edges from a checkpoint is how long the task may stay there.
+     */
+    uint64_t max_ns;
+} varta_edge;
+
+/**
+ * Task options. Initialise with VARTA_TASK_OPTIONS_INIT; zero in any field means the default. Times
+ * are 1 ms to 30 days long, or VARTA_NEVER.
+ */
+typedef struct varta_task_options {
+    /**
+     * sizeof(varta_task_options).
+     */
+    uint32_t size;
+    /**
+     * VARTA_TASK_VITAL, VARTA_TASK_ROAMS; others are -EINVAL.
+     */
+    uint32_t flags;
+    /**
+     * The time until the first call after declaring. Default: the threshold.
+     */
+    uint64_t startup_ns;
+    /**
+     * While something is left, done must change at least this often. Default: it need not.
+     */
+    uint64_t progress_ns;
+    /**
+     * The shortest span that the observer must report at once if it does not end. Default: the
+     * threshold; a shorter span may then be reported later by up to half the threshold.
+     */
+    uint64_t finest_ns;
+    /**
+     * The length of a cycle, in which there must be least to most beats. The first cycle begins
+     * with the first beat after declaring or idling. Default: no cycles.
+     */
+    uint64_t cycle_ns;
+    /**
+     * The least number of beats in a cycle. Only used with cycle_ns; -EINVAL without it.
+     */
+    uint32_t least;
+    /**
+     * The largest number of beats in a cycle; 0 for no limit. Only used with cycle_ns; -EINVAL
+     * without it.
+     */
+    uint32_t most;
+    /**
+     * How many spans can be open at once. Default: 8. More than 65,536 is -EINVAL.
+     */
+    uint32_t spans;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * The only steps between checkpoints that the task may take, at most 256. Default: any step.
+     */
+    const varta_edge *edges;
+    /**
+     * The number of edges.
+     */
+    size_t edge_count;
+    /**
+     * A buffer for an error message, or NULL. If varta_task_open fails, it writes a sentence that
+     * describes the failure and what to do, NUL-terminated and truncated to fit.
+     */
+    char *message;
+    /**
+     * The size of the message buffer in bytes.
+     */
+    size_t message_size;
+} varta_task_options;
+
+/**
+ * What a task counted. The counts of violations wrap and, in a forked child, begin at 0. Initialise
+ * with VARTA_TASK_COUNTERS_INIT.
+ */
+typedef struct varta_task_counters {
+    /**
+     * sizeof(varta_task_counters).
+     */
+    uint32_t size;
+    /**
+     * The task's number, which no other task of the process has had. In a forked child the next
+     * call gives it another.
+     */
+    uint32_t number;
+    /**
+     * Spans and steps that ended before their shortest time.
+     */
+    uint32_t too_early;
+    /**
+     * Spans and steps that ended after their longest time.
+     */
+    uint32_t too_late;
+    /**
+     * Steps for which there is no edge.
+     */
+    uint32_t wrong_order;
+    /**
+     * Cycles with too few beats.
+     */
+    uint32_t too_few;
+    /**
+     * Cycles with too many beats.
+     */
+    uint32_t too_many;
+    /**
+     * Zero.
+     */
+    uint32_t reserved;
+    /**
+     * Spans that were not watched, because as many as possible were open.
+     */
+    uint64_t unwatched;
+    /**
+     * Calls in a forked child that had no room for the task.
+     */
+    uint64_t undeclared;
+} varta_task_counters;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1150,9 +1555,13 @@ extern "C" {
  * UDP the session is kept. A forked child may keep using the agent: its first beat opens a
  * session of its own and counts from 1.
  *
+ * On a Unix socket, an observer may offer a page of shared memory. This call waits for it for at
+ * most 20 ms. Beats then go into this page, without a system call; whenever there is no page,
+ * they go as datagrams.
+ *
  * ret: receives the new handle. The caller owns it and ends it with varta_close.
  * endpoint: where the observer is: "/run/varta.sock", "unix:///run/varta.sock", "@name"
- *     (abstract), "udp://127.0.0.1:9000", "udp+secure://10.0.0.5:9443?key-file=PATH" or
+ *     (abstract), both also with "?lane=off", "udp://127.0.0.1:9000", "udp+secure://10.0.0.5:9443?key-file=PATH" or
  *     "...?master-key-file=PATH". Hosts are numeric. NULL: $VARTA_ENDPOINT, else
  *     "/run/varta/varta.sock".
  * opt: options, or NULL for the defaults. Not used after the call returns.
@@ -1176,17 +1585,19 @@ int varta_connect(varta_agent **ret,
 /**
  * Sends a heartbeat of this process, with a status and a number that the application chooses.
  *
- * It makes one system call, and never blocks, allocates, locks or logs. Call it from the loop
+ * It makes one system call, or none if it goes through shared memory, and never blocks, allocates,
+ * locks or logs. Call it from the loop
  * that does the work, not from a helper thread that keeps running when the work has stopped.
  *
  * agent: from varta_connect.
  * status: VARTA_STATUS_OK, VARTA_STATUS_DEGRADED or VARTA_STATUS_CRITICAL.
  * payload: delivered unchanged in the observer's event.
  *
- * Returns 0 (VARTA_SENT) if the kernel accepted the beat. A positive number means the beat was
+ * Returns 0 (VARTA_SENT) if the kernel accepted the beat, or it is in shared memory. A positive number means the beat was
  * dropped, for a temporary reason; the caller can ignore it:
  *     VARTA_DROPPED_KERNEL_QUEUE_FULL   the observer's queue is full
- *     VARTA_DROPPED_NO_OBSERVER         no observer is bound there
+ *     VARTA_DROPPED_NO_OBSERVER         no observer is bound there, or it has not looked at shared
+ *                                       memory for too long
  *     VARTA_DROPPED_PEER_GONE           the observer closed its socket
  *     VARTA_DROPPED_STORAGE_FULL        the file system is full
  *     VARTA_DROPPED_WITHHELD            a vital task of this process is late; nothing was sent
@@ -1199,7 +1610,24 @@ int varta_connect(varta_agent **ret,
  * called from a signal handler; if that interrupted a call on the same agent, it gets -EBUSY.
  * Since 0.3.0.
  */
-int varta_beat(varta_agent *agent, uint8_t status, uint32_t payload);
+int varta_beat(varta_agent *agent,
+               uint8_t status,
+               uint32_t payload);
+
+/**
+ * Sends the last words of this process: a final beat with VARTA_STATUS_CRITICAL and
+ * VARTA_NONCE_TERMINAL. Call it when the program ends because of a failure that it noticed itself;
+ * for crashes, see varta_install_crash_handler. A process that goes on may still beat.
+ *
+ * They always go as a datagram. If the observer was replaced, this opens a new session first.
+ *
+ * agent: from varta_connect.
+ * payload: delivered unchanged in the observer's event.
+ *
+ * Returns what varta_beat returns, except VARTA_DROPPED_WITHHELD.
+ * Threads: as for varta_beat. Since 0.3.0.
+ */
+int varta_last_words(varta_agent *agent, uint32_t payload);
 
 /**
  * Opens a new session to the same endpoint. Nonce and clock continue; in a forked child they
@@ -1515,7 +1943,7 @@ int varta_observer_stats(varta_observer *obs, varta_observer_counters *ret);
  *
  * Returns 1 if there is an event, 0 if there was none within the timeout; or
  *     -EINVAL        a pointer is NULL, or the timeout is less than -1
- *     -EINTR         a signal interrupted the wait
+ *     -EINTR         a signal or varta_observer_wake interrupted the wait
  *     -EBUSY         another call is using this observer
  *     -ECHILD        the observer belongs to the parent of this process
  *     VARTA_EPANIC   the library has a bug; the observer can only be closed
@@ -1584,6 +2012,67 @@ int varta_observer_timeout_ms(varta_observer *obs);
  * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_advice(varta_observer *obs, char *ret, size_t cap);
+
+/**
+ * Sets how late tasks may be before that is reported. It replaces what the options or an earlier
+ * call set, and counts for what is due from now on.
+ *
+ * obs: from varta_observer_bind or varta_observer_simulate.
+ * slack: an array of entries, of which a later one for the same name counts; may be NULL if count
+ *     is 0, for no slack. Not used after the call returns.
+ * count: the number of entries.
+ *
+ * Returns 0, or
+ *     -EINVAL        obs is NULL, slack is NULL while count is not 0, or a name is missing or invalid
+ *     -EBUSY         another call is using this observer
+ *     -ECHILD        the observer belongs to the parent of this process
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_set_slack(varta_observer *obs,
+                             const varta_slack *slack,
+                             size_t count);
+
+/**
+ * Lists the tasks of an agent, as they are now.
+ *
+ * obs: from varta_observer_bind or varta_observer_simulate.
+ * agent: the agent's number, as in events.
+ * ret: an array that receives the tasks. Initialise its first element with
+ *     VARTA_TASK_INFO_INIT; the size there is the distance between elements. May be NULL if
+ *     cap is 0.
+ * cap: the number of elements in the array; no more are written.
+ *
+ * Returns the number of tasks that the observer follows, which may be more than cap; 0 also if it
+ * follows no agent with this number, or no tasks; or
+ *     -EINVAL        obs is NULL, ret is NULL while cap is not 0, or ret was not initialised
+ *     -E2BIG         ret is from a newer header and sets fields that this library does not know
+ *     -EBUSY         another call is using this observer
+ *     -ECHILD        the observer belongs to the parent of this process
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_tasks(varta_observer *obs,
+                         uint64_t agent,
+                         varta_task_info *ret,
+                         size_t cap);
+
+/**
+ * Ends the wait of a poll: the call of varta_observer_poll or varta_observer_poll_many that is
+ * waiting returns -EINTR, or if none is, the next one that would wait. Several wakes before that
+ * count as one. The observer's descriptor becomes readable too.
+ *
+ * obs: from varta_observer_bind.
+ *
+ * Returns 0, or
+ *     -EINVAL        obs is NULL
+ *     -ECHILD        the observer belongs to the parent of this process
+ *     -EOPNOTSUPP    obs is a simulated observer, which never waits
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: any, also while another call is using the observer, and in a signal handler; but before
+ * varta_observer_close. Since 0.3.0.
+ */
+int varta_observer_wake(varta_observer *obs);
 
 /**
  * Seals a frame with a shared key.
@@ -1686,7 +2175,7 @@ int varta_derive_iv_prefix(uint8_t *ret, const uint8_t *salt, uint32_t index);
  *
  * ret: receives the new handle. The caller owns it and ends it with varta_observer_close.
  * opt: options, or NULL for the defaults. Not used after the call returns. Socket options are
- *     ignored, except that inherit must be 0.
+ *     ignored, except that inherit and inherit_lane must be 0.
  *
  * Returns 0, or
  *     -EINVAL       ret is NULL, or an option is unknown or out of range
@@ -1771,6 +2260,318 @@ int varta_observer_feed_suspended(varta_observer *obs, uint64_t at_ns, uint64_t 
 int varta_observer_advance(varta_observer *obs, uint64_t at_ns, uint32_t flags);
 
 /**
+ * A process asks a simulated observer for a page of shared memory, which varta_connect does by
+ * itself. Both have one clock: times in the page are in nanoseconds since the observer started.
+ *
+ * obs: from varta_observer_simulate, with VARTA_OBSERVER_LANE.
+ * at_ns: as for varta_observer_feed.
+ * process: the process. Not used after the call returns.
+ * ret: receives the page; initialise it with VARTA_PAGE_INIT.
+ *
+ * Returns 0, an error of varta_observer_feed, or if the process may not have a page, the reason:
+ *     -EACCES   its user, its pid or its pid namespace is not admitted
+ *     -ENOSPC   the process or the observer has as many pages as it may have
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_attach(varta_observer *obs,
+                               uint64_t at_ns,
+                               const varta_attaching *process,
+                               varta_page *ret);
+
+/**
+ * Tells a simulated observer that the process has mapped its page, which is then looked at for the
+ * first time.
+ *
+ * obs: from varta_observer_simulate.
+ * at_ns: as for varta_observer_feed.
+ * page: the number of the page, from varta_observer_feed_attach.
+ *
+ * Returns 0; -EINVAL if no process has this page; or an error of varta_observer_feed.
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_mapped(varta_observer *obs, uint64_t at_ns, uint32_t page);
+
+/**
+ * Tells a simulated observer that a process asks it to look at its page, which agents do when
+ * something cannot wait.
+ *
+ * obs, at_ns, page: as for varta_observer_feed_mapped.
+ *
+ * Returns what varta_observer_feed_mapped returns.
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_bell(varta_observer *obs, uint64_t at_ns, uint32_t page);
+
+/**
+ * Tells a simulated observer that a process gives up its page, for example by calling exec.
+ *
+ * obs, at_ns, page: as for varta_observer_feed_mapped.
+ *
+ * Returns what varta_observer_feed_mapped returns.
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_detach(varta_observer *obs, uint64_t at_ns, uint32_t page);
+
+/**
+ * Writes lines of a page of a simulated observer, as a process would. The observer finds them at
+ * its next look. This is for tests of observers; docs/lane.md describes the lines.
+ *
+ * obs: from varta_observer_simulate.
+ * page: the number of the page, from varta_observer_feed_attach.
+ * pair: 0 for the process itself, 1 to 31 for its tasks; others are -EINVAL.
+ * cold: the eight words of the pair's cold line, or NULL to leave it as it is.
+ * hot: the eight words of its hot line, or NULL.
+ *
+ * Returns what varta_observer_feed_mapped returns.
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_line(varta_observer *obs,
+                             uint32_t page,
+                             uint32_t pair,
+                             const uint64_t *cold,
+                             const uint64_t *hot);
+
+/**
+ * Tells a simulated observer which program a process runs, before it hears of the process. It is
+ * the name in varta_agent_info and the one for slack.
+ *
+ * obs: from varta_observer_simulate.
+ * pid: the process.
+ * name: the name of its program, of which 15 bytes are kept.
+ *
+ * Returns 0; -EINVAL if name is NULL or not UTF-8; or an error of varta_observer_feed.
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_program(varta_observer *obs, uint32_t pid, const char *name);
+
+/**
+ * Tells a simulated observer that a thread of a process has ended. A task of that thread which
+ * breaks a promise has then ended, instead of a stall.
+ *
+ * obs: from varta_observer_simulate.
+ * pid: the process.
+ * thread: the id of the thread.
+ *
+ * Returns 0, or an error of varta_observer_feed.
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_thread_gone(varta_observer *obs, uint32_t pid, uint32_t thread);
+
+/**
+ * Declares a task, which is its first sign of life.
+ *
+ * Each call of a task is a sign of life, and a promise to make the next call within the
+ * threshold. An observer that is asked for tasks reports each one by itself: that it was
+ * declared, its beats, its stalls and recoveries, and its end. For any other observer,
+ * varta_beat includes the tasks: a late task makes the status of the process critical. Keep one
+ * varta_beat in the main loop.
+ *
+ * ret: receives the new handle. The caller owns it and ends it with varta_task_close. It does not
+ *     need the agent any more.
+ * agent: from varta_connect. All agents of a process with the same endpoint share their tasks.
+ * name: 1 to 23 bytes of UTF-8 without control characters. Several tasks may have the same name.
+ * threshold_ns: the longest time between two calls: 1 ms to 30 days, or VARTA_NEVER.
+ * opt: options, or NULL for the defaults. Not used after the call returns.
+ *
+ * Returns 0, or
+ *     -EINVAL        a pointer is NULL, or the name, the threshold or an option is invalid
+ *     -E2BIG         opt sets fields that this library does not know
+ *     -ENOSPC        the process already has 31 tasks
+ *     -ENOMEM        there is not enough memory for opt->spans spans
+ *     -EBUSY         another call is using this agent
+ *     VARTA_EPANIC   the library has a bug; the agent can only be closed
+ * If opt->message is set, an error message is written there.
+ * Threads: one call at a time per agent. Since 0.3.0.
+ */
+int varta_task_open(varta_task **ret,
+                    varta_agent *agent,
+                    const char *name,
+                    uint64_t threshold_ns,
+                    const varta_task_options *opt);
+
+/**
+ * Reports that the task is here, with a status and a number that the application chooses.
+ *
+ * It is a few stores, and never blocks, allocates or logs. It makes a system call only to let the
+ * observer look at once, for example at a new status, and ten times a second to check whether the
+ * observer is there. All other calls of a task cost the same.
+ *
+ * task: from varta_task_open.
+ * status: VARTA_STATUS_OK, VARTA_STATUS_DEGRADED or VARTA_STATUS_CRITICAL.
+ * payload: delivered unchanged in the observer's event.
+ *
+ * Returns 0 (VARTA_SENT): it was recorded; or
+ *     -EINVAL        task is NULL, or the status is VARTA_STATUS_STALL or unknown
+ *     -ENOSPC        this process is a forked child that has no room for the task
+ *     -EBUSY         another call is using this task; nothing was recorded
+ *     VARTA_EPANIC   the library has a bug; the task can only be closed
+ * Threads: one call at a time per task. It may be called from a signal handler; if that
+ * interrupted a call on the same task, it gets -EBUSY. Since 0.3.0.
+ */
+int varta_task_beat(varta_task *task, uint8_t status, uint32_t payload);
+
+/**
+ * Nothing is due until the next call of any kind, which ends this. Call it before waiting for
+ * work. The time of open spans, of steps and of progress stands still meanwhile.
+ *
+ * task: from varta_task_open.
+ * at_most_ns: the next call is due within this time; VARTA_NEVER for no limit.
+ *
+ * Returns 0, or
+ *     -EINVAL        task is NULL
+ *     -EBUSY         another call is using this task; nothing was recorded
+ *     VARTA_EPANIC   the library has a bug; the task can only be closed
+ * Threads: as for varta_task_beat. Since 0.3.0.
+ */
+int varta_task_idle(varta_task *task, uint64_t at_most_ns);
+
+/**
+ * Watches a block, which varta_task_unwatch ends. Blocks may be nested, and may overlap.
+ *
+ * task: from varta_task_open.
+ * min_ns: the block must not end before this time has passed; 0 for no limit.
+ * max_ns: it must end before this time has passed; VARTA_NEVER for no limit.
+ *
+ * Returns a positive number for varta_task_unwatch; 0 if the block is not watched, because as
+ * many are open as the option spans permits; or an error of varta_task_idle.
+ * Threads: as for varta_task_beat. Since 0.3.0.
+ */
+int64_t varta_task_watch(varta_task *task, uint64_t min_ns, uint64_t max_ns);
+
+/**
+ * As varta_task_watch, with a label that events about the block contain.
+ *
+ * task, min_ns, max_ns: as for varta_task_watch.
+ * label: a number that the application chooses; 0 for none.
+ *
+ * Returns what varta_task_watch returns.
+ * Threads: as for varta_task_beat. Since 0.3.0.
+ */
+int64_t varta_task_watch_labelled(varta_task *task,
+                                  uint64_t min_ns,
+                                  uint64_t max_ns,
+                                  uint16_t label);
+
+/**
+ * Ends a block that varta_task_watch began.
+ *
+ * task: from varta_task_open.
+ * span: what varta_task_watch returned. Any other number ends nothing.
+ *
+ * Returns 1 if the block was open, 0 if it was not; or an error of varta_task_idle.
+ * Threads: as for varta_task_beat. Since 0.3.0.
+ */
+int varta_task_unwatch(varta_task *task, int64_t span);
+
+/**
+ * The task is at a checkpoint. With the option edges, only the steps that they permit are legal,
+ * and each must be made in its time.
+ *
+ * task: from varta_task_open.
+ * checkpoint: a number from 1 that the application chooses; 0 is outside of all, where a task
+ *     begins.
+ *
+ * Returns 0, or an error of varta_task_idle.
+ * Threads: as for varta_task_beat. Since 0.3.0.
+ */
+int varta_task_reach(varta_task *task, uint16_t checkpoint);
+
+/**
+ * Reports how much is done and how much is left. While something is left, done must change as
+ * often as the option progress_ns requires.
+ *
+ * task: from varta_task_open.
+ * done: how much is done. It may wrap.
+ * left: how much is waiting.
+ *
+ * Returns 0, or an error of varta_task_idle.
+ * Threads: as for varta_task_beat. Since 0.3.0.
+ */
+int varta_task_progress(varta_task *task, uint32_t done, uint32_t left);
+
+/**
+ * Ends a task, as planned. A task whose thread ends without this call is reported when it breaks
+ * a promise.
+ *
+ * task: from varta_task_open, or NULL, which is ignored. No other call may be using it, and none
+ *     may follow; debug builds of the library check that, and abort.
+ * Threads: any. Since 0.3.0.
+ */
+void varta_task_close(varta_task *task);
+
+/**
+ * Ends a task that has failed: the observer reports VARTA_ENDED_FAILED.
+ *
+ * task: as for varta_task_close.
+ * Threads: any. Since 0.3.0.
+ */
+void varta_task_fail(varta_task *task);
+
+/**
+ * Reads the counters of a task: what its calls did wrong so far.
+ *
+ * task: from varta_task_open.
+ * ret: receives the counters; initialise it with VARTA_TASK_COUNTERS_INIT.
+ *
+ * Returns 0, or
+ *     -EINVAL        a pointer is NULL, or ret was not initialised
+ *     -E2BIG         ret is from a newer header and sets fields that this library does not know
+ *     -EBUSY         another call is using this task
+ *     VARTA_EPANIC   the library has a bug; the task can only be closed
+ * Threads: as for varta_task_beat. Since 0.3.0.
+ */
+int varta_task_counts(varta_task *task, varta_task_counters *ret);
+
+/**
+ * Lists the tasks of this process, with what is late, for example for its own health check. They
+ * are those of all its agents with the same endpoint.
+ *
+ * agent: from varta_connect.
+ * ret: an array that receives the tasks. Initialise its first element with
+ *     VARTA_TASK_INFO_INIT; the size there is the distance between elements. May be NULL if
+ *     cap is 0.
+ * cap: the number of elements in the array; no more are written. A process has at most 31 tasks.
+ *
+ * Returns the number of tasks, which may be more than cap; or
+ *     -EINVAL        agent is NULL, ret is NULL while cap is not 0, or ret was not initialised
+ *     -E2BIG         ret is from a newer header and sets fields that this library does not know
+ *     -EBUSY         another call is using this agent
+ *     VARTA_EPANIC   the library has a bug; the agent can only be closed
+ * Threads: one call at a time per agent. Since 0.3.0.
+ */
+int varta_agent_tasks(varta_agent *agent, varta_task_info *ret, size_t cap);
+
+/**
+ * Returns the name of a promise: "beat", "span", "checkpoint", "progress".
+ *
+ * promise: a VARTA_PROMISE_ number.
+ *
+ * Returns a static string, "unknown" for any other number.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_promise_name(uint8_t promise);
+
+/**
+ * Returns the name of a rule: "too-early", "too-late", "wrong-order", "too-few", "too-many".
+ *
+ * rule: a VARTA_RULE_ number, from an event of the kind VARTA_EVENT_VIOLATION.
+ *
+ * Returns a static string, "unknown" for any other number.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_rule_name(uint8_t rule);
+
+/**
+ * Returns how a task ended: "closed", "failed", "thread-gone", "detached".
+ *
+ * ending: a VARTA_ENDED_ number, from the rule of an event of the kind VARTA_EVENT_ENDED.
+ *
+ * Returns a static string, "unknown" for any other number.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_ending_name(uint8_t ending);
+
+/**
  * Returns the version of the loaded library: major * 65536 + minor * 256 + patch. Compare it
  * with VARTA_VERSION, the version of the header.
  *
@@ -1818,5 +2619,10 @@ template <typename T> inline T varta_sized_()
 #define VARTA_OBSERVER_COUNTERS_INIT VARTA_SIZED_(varta_observer_counters)
 #define VARTA_AGENT_INFO_INIT VARTA_SIZED_(varta_agent_info)
 #define VARTA_DATAGRAM_INIT VARTA_SIZED_(varta_datagram)
+#define VARTA_TASK_OPTIONS_INIT VARTA_SIZED_(varta_task_options)
+#define VARTA_TASK_COUNTERS_INIT VARTA_SIZED_(varta_task_counters)
+#define VARTA_TASK_INFO_INIT VARTA_SIZED_(varta_task_info)
+#define VARTA_ATTACHING_INIT VARTA_SIZED_(varta_attaching)
+#define VARTA_PAGE_INIT VARTA_SIZED_(varta_page)
 
 #endif  /* VARTA_H */

@@ -10,6 +10,7 @@ use crate::errors::Failure;
 use crate::guard::{self, Code};
 use crate::handle::Handle;
 use crate::sized::{self, OutputArray, Sized};
+use crate::task::{self, VARTA_NEVER};
 
 /// An agent: the connection of this process to one observer. varta_connect makes it and
 /// varta_close ends it.
@@ -24,6 +25,9 @@ pub(crate) type Agent = Varta<AnyTransport>;
 /// Agent flag: do not follow the observer. varta_connect then fails if no observer is bound, and
 /// only varta_reconnect or reconnect_after finds an observer that was replaced.
 pub const VARTA_AGENT_NO_FOLLOW: u32 = 1;
+/// Agent flag: do not use shared memory, even if the observer offers it; all beats go as datagrams,
+/// as with ?lane=off in the endpoint.
+pub const VARTA_AGENT_NO_LANE: u32 = 2;
 
 /// Agent options. Initialise with VARTA_AGENT_OPTIONS_INIT; zero in any field means the default.
 #[repr(C)]
@@ -70,11 +74,15 @@ pub struct varta_agent_counters {
     /// How many forks the agent's beats detected between the process that made the agent and
     /// this one, for varta_client_fork_recoveries_total.
     pub fork_recoveries: u64,
+    /// How long ago the observer looked at the beats of this process, in nanoseconds, if they go
+    /// through memory that is shared with it; VARTA_NEVER if they go as datagrams.
+    pub watched_ns: u64,
 }
 
 // SAFETY: it begins with its size and holds numbers.
 unsafe impl Sized for varta_agent_counters {
-    const ZERO: Self = Self { size: 0, reserved: 0, clock_regressions: 0, fork_recoveries: 0 };
+    const ZERO: Self =
+        Self { size: 0, reserved: 0, clock_regressions: 0, fork_recoveries: 0, watched_ns: 0 };
 }
 
 /// Makes an agent.
@@ -84,9 +92,13 @@ unsafe impl Sized for varta_agent_counters {
 /// UDP the session is kept. A forked child may keep using the agent: its first beat opens a
 /// session of its own and counts from 1.
 ///
+/// On a Unix socket, an observer may offer a page of shared memory. This call waits for it for at
+/// most 20 ms. Beats then go into this page, without a system call; whenever there is no page,
+/// they go as datagrams.
+///
 /// ret: receives the new handle. The caller owns it and ends it with varta_close.
 /// endpoint: where the observer is: "/run/varta.sock", "unix:///run/varta.sock", "@name"
-///     (abstract), "udp://127.0.0.1:9000", "udp+secure://10.0.0.5:9443?key-file=PATH" or
+///     (abstract), both also with "?lane=off", "udp://127.0.0.1:9000", "udp+secure://10.0.0.5:9443?key-file=PATH" or
 ///     "...?master-key-file=PATH". Hosts are numeric. NULL: $VARTA_ENDPOINT, else
 ///     "/run/varta/varta.sock".
 /// opt: options, or NULL for the defaults. Not used after the call returns.
@@ -116,7 +128,8 @@ pub unsafe extern "C" fn varta_connect(
         let ret = args::not_null(ret)?;
         // SAFETY: the caller gave options or NULL.
         let options = unsafe { sized::read(opt) }?;
-        if options.flags & !VARTA_AGENT_NO_FOLLOW != 0 || options.reserved != 0 {
+        const KNOWN_FLAGS: u32 = VARTA_AGENT_NO_FOLLOW | VARTA_AGENT_NO_LANE;
+        if options.flags & !KNOWN_FLAGS != 0 || options.reserved != 0 {
             return Err(Failure::INVALID);
         }
         let make = || {
@@ -124,12 +137,13 @@ pub unsafe extern "C" fn varta_connect(
             let endpoint = unsafe { args::endpoint(endpoint) }?;
             let how = Options::default()
                 .follow(options.flags & VARTA_AGENT_NO_FOLLOW == 0)
+                .lane(options.flags & VARTA_AGENT_NO_LANE == 0)
                 .reconnect_after(options.reconnect_after);
-            Varta::open_with(&endpoint, how)
+            Ok((Varta::open_with(&endpoint, how)?, ()))
         };
         let message = Message { to: options.message, size: options.message_size };
-        let agent =
-            Handle::make(make).map_err(|error| failure_with_message(&error, message))?;
+        let agent = Handle::<Agent>::make(make)
+            .map_err(|error| failure_with_message(&error, message))?;
         // SAFETY: ret is not NULL, as checked above.
         unsafe { args::write(ret, agent.cast()) };
         Ok(0)
@@ -145,17 +159,19 @@ pub(crate) fn failure_with_message(error: &io::Error, message: Message) -> Failu
 
 /// Sends a heartbeat of this process, with a status and a number that the application chooses.
 ///
-/// It makes one system call, and never blocks, allocates, locks or logs. Call it from the loop
+/// It makes one system call, or none if it goes through shared memory, and never blocks, allocates,
+/// locks or logs. Call it from the loop
 /// that does the work, not from a helper thread that keeps running when the work has stopped.
 ///
 /// agent: from varta_connect.
 /// status: VARTA_STATUS_OK, VARTA_STATUS_DEGRADED or VARTA_STATUS_CRITICAL.
 /// payload: delivered unchanged in the observer's event.
 ///
-/// Returns 0 (VARTA_SENT) if the kernel accepted the beat. A positive number means the beat was
+/// Returns 0 (VARTA_SENT) if the kernel accepted the beat, or it is in shared memory. A positive number means the beat was
 /// dropped, for a temporary reason; the caller can ignore it:
 ///     VARTA_DROPPED_KERNEL_QUEUE_FULL   the observer's queue is full
-///     VARTA_DROPPED_NO_OBSERVER         no observer is bound there
+///     VARTA_DROPPED_NO_OBSERVER         no observer is bound there, or it has not looked at shared
+///                                       memory for too long
 ///     VARTA_DROPPED_PEER_GONE           the observer closed its socket
 ///     VARTA_DROPPED_STORAGE_FULL        the file system is full
 ///     VARTA_DROPPED_WITHHELD            a vital task of this process is late; nothing was sent
@@ -175,13 +191,42 @@ pub(crate) fn failure_with_message(error: &io::Error, message: Message) -> Failu
 pub unsafe extern "C" fn varta_beat(agent: *mut varta_agent, status: u8, payload: u32) -> Code {
     guard::answer(|| {
         let Some(status) = Status::from_wire(status) else { return Err(Failure::INVALID) };
-        let beat = |agent: &mut Agent| match agent.beat(status, payload) {
-            BeatOutcome::Sent => Ok(0),
-            BeatOutcome::Dropped(reason) => Ok(reason as c_int),
-            BeatOutcome::Failed(error) => Err(error.into()),
-        };
+        let beat = |agent: &mut Agent| code(agent.beat(status, payload));
         // SAFETY: the caller gave an open handle or NULL.
-        unsafe { Handle::with(agent.cast(), beat) }
+        unsafe { Handle::<Agent>::with(agent.cast(), beat) }
+    })
+}
+
+/// The outcome of a beat as a number.
+#[inline]
+pub(crate) fn code(outcome: BeatOutcome) -> Result<c_int, Failure> {
+    match outcome {
+        BeatOutcome::Sent => Ok(0),
+        BeatOutcome::Dropped(reason) => Ok(reason as c_int),
+        BeatOutcome::Failed(error) => Err(error.into()),
+    }
+}
+
+/// Sends the last words of this process: a final beat with VARTA_STATUS_CRITICAL and
+/// VARTA_NONCE_TERMINAL. Call it when the program ends because of a failure that it noticed itself;
+/// for crashes, see varta_install_crash_handler. A process that goes on may still beat.
+///
+/// They always go as a datagram. If the observer was replaced, this opens a new session first.
+///
+/// agent: from varta_connect.
+/// payload: delivered unchanged in the observer's event.
+///
+/// Returns what varta_beat returns, except VARTA_DROPPED_WITHHELD.
+/// Threads: as for varta_beat. Since 0.3.0.
+///
+/// # Safety
+///
+/// The pointers are valid as documented above.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn varta_last_words(agent: *mut varta_agent, payload: u32) -> Code {
+    guard::answer(|| {
+        // SAFETY: the caller gave an open handle or NULL.
+        unsafe { Handle::<Agent>::with(agent.cast(), |agent| code(agent.last_words(payload))) }
     })
 }
 
@@ -211,7 +256,7 @@ pub unsafe extern "C" fn varta_reconnect(agent: *mut varta_agent) -> Code {
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.
-        unsafe { Handle::with(agent.cast(), reconnect) }
+        unsafe { Handle::<Agent>::with(agent.cast(), reconnect) }
     })
 }
 
@@ -242,6 +287,7 @@ pub unsafe extern "C" fn varta_agent_stats(
             let counters = varta_agent_counters {
                 clock_regressions: agent.clock_regressions(),
                 fork_recoveries: agent.fork_recoveries(),
+                watched_ns: agent.watched().map_or(VARTA_NEVER, task::nanoseconds),
                 ..varta_agent_counters::ZERO
             };
             // SAFETY: the array has one element.
@@ -249,7 +295,7 @@ pub unsafe extern "C" fn varta_agent_stats(
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.
-        unsafe { Handle::with(agent.cast(), stats) }
+        unsafe { Handle::<Agent>::with(agent.cast(), stats) }
     })
 }
 
@@ -266,6 +312,6 @@ pub unsafe extern "C" fn varta_agent_stats(
 pub unsafe extern "C" fn varta_close(agent: *mut varta_agent) {
     guard::end(|| {
         // SAFETY: the caller gave an open handle or NULL, and this is the last call on it.
-        unsafe { Handle::<Agent>::close(agent.cast()) };
+        drop(unsafe { Handle::<Agent>::close(agent.cast()) });
     });
 }

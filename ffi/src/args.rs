@@ -23,6 +23,20 @@ pub(crate) unsafe fn endpoint(text: *const c_char) -> io::Result<Endpoint> {
     Ok(Endpoint::from_os_str(OsStr::from_bytes(text.to_bytes()))?)
 }
 
+/// A string that must be UTF-8, or None for NULL.
+///
+/// # Safety
+///
+/// `text` is NULL, or a string that ends in NUL and does not change during `'a`.
+pub(crate) unsafe fn text<'a>(text: *const c_char) -> Result<Option<&'a str>, Failure> {
+    if text.is_null() {
+        return Ok(None);
+    }
+    // SAFETY: as the caller promised.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map(Some).map_err(|_| Failure::INVALID)
+}
+
 /// An array as a slice.
 ///
 /// # Safety

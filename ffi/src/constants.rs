@@ -141,7 +141,7 @@ const _: () = {
     assert!(VARTA_EXIT_SIGNAL == ExitCause::Signal(0).kind());
 };
 
-const UNKNOWN: &CStr = c"unknown";
+pub(crate) const UNKNOWN: &CStr = c"unknown";
 
 /// Returns the name of a status: "ok", "degraded", "critical", "stall".
 ///

@@ -99,6 +99,7 @@ fn own_text(code: c_int) -> Option<&'static CStr> {
             libc::EMSGSIZE => c"not the 32 bytes of a frame",
             libc::ESRCH => c"the observer follows no agent with this number",
             libc::EADDRINUSE => c"an observer is already listening there",
+            libc::ENOSPC => c"the process has 31 tasks, or the file system is full",
             libc::EOPNOTSUPP => {
                 c"a simulated observer cannot do this, or only a simulated one can"
             }

@@ -1,5 +1,5 @@
 //! Guards that catch panics. Every exported function runs its body in one: only a guard can
-//! make the [`Code`] or [`Text`] that the function must return.
+//! make the [`Code`], [`Wide`] or [`Text`] that the function must return.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::mem;
@@ -12,6 +12,11 @@ use crate::errors::{Failure, VARTA_EPANIC};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code(c_int);
 
+/// `int64_t` in C, for results that an `int` cannot hold.
+#[repr(transparent)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wide(i64);
+
 /// `const char *` in C, a static string.
 #[repr(transparent)]
 #[derive(Debug, Clone, Copy)]
@@ -20,13 +25,24 @@ pub struct Text(*const c_char);
 /// Runs the body of a function that returns a number.
 #[inline]
 pub(crate) fn answer(body: impl FnOnce() -> Result<c_int, Failure>) -> Code {
+    Code(number_of(body))
+}
+
+/// Runs the body of a function that returns a number of 64 bits.
+#[inline]
+pub(crate) fn wide(body: impl FnOnce() -> Result<i64, Failure>) -> Wide {
+    Wide(number_of(body))
+}
+
+#[inline]
+fn number_of<N: From<c_int>>(body: impl FnOnce() -> Result<N, Failure>) -> N {
     match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(number)) => Code(number),
-        Ok(Err(failure)) => Code(failure.code()),
+        Ok(Ok(number)) => number,
+        Ok(Err(failure)) => failure.code().into(),
         Err(payload) => {
             // Dropping the payload could panic again.
             mem::forget(payload);
-            Code(VARTA_EPANIC)
+            VARTA_EPANIC.into()
         }
     }
 }
@@ -66,6 +82,13 @@ mod silence {
 #[cfg(test)]
 impl Code {
     pub(crate) const fn number(self) -> c_int {
+        self.0
+    }
+}
+
+#[cfg(test)]
+impl Wide {
+    pub(crate) const fn number(self) -> i64 {
         self.0
     }
 }

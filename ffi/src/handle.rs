@@ -1,7 +1,6 @@
 //! A handle: a value that one call at a time may use.
 
 use std::cell::UnsafeCell;
-use std::ffi::c_int;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -12,24 +11,28 @@ use crate::errors::{Failure, VARTA_EPANIC};
 /// No call is using the handle. No process has this number.
 const FREE: u64 = 0;
 
-/// A value with a lock that fails rather than waits.
-pub(crate) struct Handle<T> {
+/// A value with a lock that fails rather than waits. What is beside it needs no lock.
+pub(crate) struct Handle<T, B = ()> {
     /// The number of the process in which a call is using the handle, or [`FREE`]. A forked
     /// child ignores its parent's number: a lock does not survive the fork.
     lock: AtomicU64,
     process: ProcessToken,
     poisoned: AtomicBool,
     value: UnsafeCell<T>,
+    beside: B,
 }
 
-impl<T> Handle<T> {
-    /// Makes the value and a handle for it.
-    pub(crate) fn make(make: impl FnOnce() -> io::Result<T>) -> io::Result<*mut Self> {
+impl<T, B> Handle<T, B> {
+    /// Makes the value and what is beside it, and a handle for both.
+    pub(crate) fn make(make: impl FnOnce() -> io::Result<(T, B)>) -> io::Result<*mut Self> {
+        let process = ProcessToken::find()?;
+        let (value, beside) = make()?;
         let handle = Box::new(Self {
             lock: AtomicU64::new(FREE),
-            process: ProcessToken::find()?,
+            process,
             poisoned: AtomicBool::new(false),
-            value: UnsafeCell::new(make()?),
+            value: UnsafeCell::new(value),
+            beside,
         });
         let handle = Box::into_raw(handle);
         #[cfg(debug_assertions)]
@@ -43,10 +46,10 @@ impl<T> Handle<T> {
     ///
     /// `handle` is NULL, or came from [`make`](Self::make) and was not closed.
     #[inline]
-    pub(crate) unsafe fn with(
+    pub(crate) unsafe fn with<R>(
         handle: *mut Self,
-        body: impl FnOnce(&mut T) -> Result<c_int, Failure>,
-    ) -> Result<c_int, Failure> {
+        body: impl FnOnce(&mut T) -> Result<R, Failure>,
+    ) -> Result<R, Failure> {
         #[cfg(debug_assertions)]
         closed::check(handle);
         // SAFETY: as the caller promised.
@@ -57,6 +60,26 @@ impl<T> Handle<T> {
         let result = body(value);
         guard.finished = true;
         result
+    }
+
+    /// What is beside the value, which other calls may be using too.
+    ///
+    /// # Safety
+    ///
+    /// As for [`with`](Self::with); the handle is not closed during `'a`.
+    #[inline]
+    pub(crate) unsafe fn beside<'a>(handle: *mut Self) -> Result<&'a B, Failure>
+    where
+        T: 'a,
+    {
+        #[cfg(debug_assertions)]
+        closed::check(handle);
+        // SAFETY: as the caller promised.
+        let handle = unsafe { handle.as_ref() }.ok_or(Failure::INVALID)?;
+        match handle.poisoned.load(Ordering::Relaxed) {
+            true => Err(Failure::PANICKED),
+            false => Ok(&handle.beside),
+        }
     }
 
     /// The value, without locking it.
@@ -72,17 +95,17 @@ impl<T> Handle<T> {
         unsafe { &mut *handle.value.get() }
     }
 
-    /// Drops the value and the handle. NULL is ignored.
+    /// Drops the handle, and returns the value; None if the handle is NULL.
     ///
     /// # Safety
     ///
     /// As for [`with`](Self::with); no call is using the handle, and none follows.
-    pub(crate) unsafe fn close(handle: *mut Self) {
+    pub(crate) unsafe fn close(handle: *mut Self) -> Option<T> {
         #[cfg(debug_assertions)]
         closed::check(handle);
         // SAFETY: as the caller promised.
         #[cfg_attr(not(debug_assertions), allow(unused_variables, reason = "for the check"))]
-        let Some(open) = (unsafe { handle.as_ref() }) else { return };
+        let open = unsafe { handle.as_ref() }?;
         #[cfg(debug_assertions)]
         if open.is_locked() {
             closed::misuse("libvarta: a handle was closed while a call was using it\n");
@@ -90,7 +113,7 @@ impl<T> Handle<T> {
         #[cfg(debug_assertions)]
         closed::remember(handle);
         // SAFETY: `make` got it from a box, and no call uses it now or later.
-        drop(unsafe { Box::from_raw(handle) });
+        Some(unsafe { Box::from_raw(handle) }.value.into_inner())
     }
 
     #[cfg(debug_assertions)]
@@ -100,7 +123,7 @@ impl<T> Handle<T> {
     }
 
     #[inline]
-    fn try_lock(&self) -> Result<LockGuard<'_, T>, Failure> {
+    fn try_lock(&self) -> Result<LockGuard<'_, T, B>, Failure> {
         const BUSY: Failure = Failure::errno(libc::EBUSY);
         let process = self.process.number().ok_or(BUSY)?;
         let mut seen = FREE;
@@ -123,12 +146,12 @@ impl Failure {
 }
 
 /// The lock on a handle. A body that panics poisons the handle.
-struct LockGuard<'a, T> {
-    handle: &'a Handle<T>,
+struct LockGuard<'a, T, B> {
+    handle: &'a Handle<T, B>,
     finished: bool,
 }
 
-impl<T> Drop for LockGuard<'_, T> {
+impl<T, B> Drop for LockGuard<'_, T, B> {
     #[inline]
     fn drop(&mut self) {
         if !self.finished {

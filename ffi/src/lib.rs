@@ -23,6 +23,7 @@ mod observer;
 mod sealing;
 mod simulated;
 mod sized;
+mod task;
 mod version;
 
 #[cfg(test)]

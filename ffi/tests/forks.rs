@@ -97,14 +97,17 @@ fn a_lock_held_at_the_fork_is_free_in_the_child() {
             let in_child = beats(&agent);
             // A lock works in the child as well.
             let again = unsafe {
-                Handle::with(agent.0.cast(), |_: &mut crate::agent::Agent| Ok(agent.beat(0, 7)))
+                Handle::<crate::agent::Agent>::with(agent.0.cast(), |_| Ok(agent.beat(0, 7)))
             };
             in_child + i32::from(again != Ok(-libc::EBUSY))
         });
         assert_eq!(child.ended(), Ended::Exited(0));
         Ok(agent.beat(0, 8))
     };
-    assert_eq!(unsafe { Handle::with(agent.0.cast(), fork_within) }, Ok(-libc::EBUSY));
+    assert_eq!(
+        unsafe { Handle::<crate::agent::Agent>::with(agent.0.cast(), fork_within) },
+        Ok(-libc::EBUSY)
+    );
     assert_eq!(agent.beat(0, 9), VARTA_SENT);
     let first = observer.wait(|event| event.kind == VARTA_EVENT_BEAT);
     assert_eq!((first.payload, first.nonce), (7, 1));
@@ -151,6 +154,9 @@ fn a_child_cannot_use_its_parents_observer() {
                 varta_observer_set_threshold(obs, 1, 1),
                 crate::observer::agents::varta_observer_agents(obs, ptr::null_mut(), 0),
                 crate::observer::counters::varta_observer_stats(obs, &mut init()),
+                crate::observer::slack::varta_observer_set_slack(obs, ptr::null(), 0),
+                crate::observer::tasks::varta_observer_tasks(obs, 1, ptr::null_mut(), 0),
+                crate::observer::waking::varta_observer_wake(obs),
             ]
         };
         answers.iter().filter(|answer| answer.number() != -libc::ECHILD).count() as i32

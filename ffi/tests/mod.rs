@@ -18,4 +18,6 @@ mod sharing;
 mod sizes;
 mod support;
 mod tables;
+mod tasks;
+mod waking;
 mod whole;

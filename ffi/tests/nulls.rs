@@ -8,13 +8,20 @@ use super::support::{Agent, Folder, Observer, init};
 use crate::agent::*;
 use crate::codec::*;
 use crate::crash::varta_install_crash_handler;
-use crate::guard::Code;
+use crate::guard::{Code, Wide};
 use crate::observer::agents::*;
 use crate::observer::counters::*;
 use crate::observer::polling::*;
+use crate::observer::slack::varta_observer_set_slack;
+use crate::observer::tasks::varta_observer_tasks;
+use crate::observer::waking::varta_observer_wake;
 use crate::observer::*;
 use crate::sealing::*;
+use crate::simulated::lane::*;
 use crate::simulated::*;
+use crate::task::counters::varta_task_counts;
+use crate::task::info::varta_agent_tasks;
+use crate::task::*;
 
 const INVALID: i32 = -libc::EINVAL;
 
@@ -45,8 +52,8 @@ fn null_is_invalid_where_a_pointer_is_required() {
     let folder = Folder::new();
     let socket: CString = folder.socket();
     let observer = Observer::bind(&socket);
-    let agent = Agent::connect(&socket);
-    let (obs, agent) = (observer.0, agent.0);
+    let observed = Agent::connect(&socket);
+    let (obs, agent) = (observer.0, observed.0);
     let mut event = unsafe { std::mem::zeroed() };
     let event = &raw mut event;
     let mut bytes = [0_u8; 64];
@@ -55,6 +62,8 @@ fn null_is_invalid_where_a_pointer_is_required() {
     let frame = &raw mut frame;
     let mut counters: varta_observer_counters = init();
     let counters = &raw mut counters;
+    let open_task = super::support::Task::open(&observed, "task", u64::MAX);
+    let (mut task, name) = (null_mut(), c"task".as_ptr());
     let mut called = Called::default();
     refuse! { called:
         varta_connect(null_mut(), socket.as_ptr(), null());
@@ -62,6 +71,19 @@ fn null_is_invalid_where_a_pointer_is_required() {
         varta_reconnect(null_mut());
         varta_agent_stats(null_mut(), &mut init());
         varta_agent_stats(agent, null_mut());
+        varta_last_words(null_mut(), 0);
+        varta_agent_tasks(null_mut(), null_mut(), 0);
+        varta_agent_tasks(agent, null_mut(), 1);
+        varta_task_open(null_mut(), agent, name, u64::MAX, null());
+        varta_task_open(&mut task, null_mut(), name, u64::MAX, null());
+        varta_task_open(&mut task, agent, null(), u64::MAX, null());
+        varta_task_beat(null_mut(), 0, 0);
+        varta_task_idle(null_mut(), 0);
+        varta_task_unwatch(null_mut(), 1);
+        varta_task_reach(null_mut(), 1);
+        varta_task_progress(null_mut(), 1, 1);
+        varta_task_counts(null_mut(), &mut init());
+        varta_task_counts(open_task.0, null_mut());
         varta_observer_bind(null_mut(), socket.as_ptr(), null());
         varta_observer_listen(null_mut(), socket.as_ptr());
         varta_observer_listen(obs, null());
@@ -78,11 +100,26 @@ fn null_is_invalid_where_a_pointer_is_required() {
         varta_observer_agents(obs, null_mut(), 1);
         varta_observer_stats(null_mut(), counters);
         varta_observer_stats(obs, null_mut());
+        varta_observer_set_slack(null_mut(), null(), 0);
+        varta_observer_set_slack(obs, null(), 1);
+        varta_observer_tasks(null_mut(), 1, null_mut(), 0);
+        varta_observer_tasks(obs, 1, null_mut(), 1);
+        varta_observer_wake(null_mut());
         varta_observer_simulate(null_mut(), null());
         varta_observer_feed(null_mut(), 0, &init());
         varta_observer_feed(obs, 0, null());
         varta_observer_feed_exit(null_mut(), 0, 2, 0, 0);
         varta_observer_feed_late(null_mut(), 0, 0);
+        varta_observer_feed_attach(null_mut(), 0, &init(), &mut init());
+        varta_observer_feed_attach(obs, 0, null(), &mut init());
+        varta_observer_feed_attach(obs, 0, &init(), null_mut());
+        varta_observer_feed_mapped(null_mut(), 0, 0);
+        varta_observer_feed_bell(null_mut(), 0, 0);
+        varta_observer_feed_detach(null_mut(), 0, 0);
+        varta_observer_feed_line(null_mut(), 0, 0, null(), null());
+        varta_observer_feed_thread_gone(null_mut(), 2, 3);
+        varta_observer_feed_program(null_mut(), 2, name);
+        varta_observer_feed_program(obs, 2, null());
         varta_observer_feed_suspended(null_mut(), 0, 0);
         varta_observer_advance(null_mut(), 0, 0);
         varta_frame_encode(null_mut(), frame);
@@ -112,6 +149,15 @@ fn null_is_invalid_where_a_pointer_is_required() {
     }
 
     // Functions for which NULL is valid.
+    let watch = unsafe { varta_task_watch(null_mut(), 0, 1) };
+    let labelled = unsafe { varta_task_watch_labelled(null_mut(), 0, 1, 1) };
+    assert_eq!([watch, labelled].map(Wide::number), [i64::from(INVALID); 2]);
+    called.accepts_null("varta_task_watch");
+    called.accepts_null("varta_task_watch_labelled");
+    unsafe { varta_task_close(null_mut()) };
+    unsafe { varta_task_fail(null_mut()) };
+    called.accepts_null("varta_task_close");
+    called.accepts_null("varta_task_fail");
     unsafe { varta_close(null_mut()) };
     unsafe { varta_observer_close(null_mut()) };
     called.accepts_null("varta_close");
@@ -132,7 +178,7 @@ fn null_is_invalid_where_a_pointer_is_required() {
     assert_eq!(called, pointers);
 }
 
-const WITHOUT_POINTERS: [&str; 9] = [
+const WITHOUT_POINTERS: [&str; 12] = [
     "varta_version",
     "varta_version_string",
     "varta_abi_version",
@@ -142,6 +188,9 @@ const WITHOUT_POINTERS: [&str; 9] = [
     "varta_event_name",
     "varta_origin_name",
     "varta_decode_error_name",
+    "varta_promise_name",
+    "varta_rule_name",
+    "varta_ending_name",
 ];
 
 #[test]

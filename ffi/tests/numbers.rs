@@ -1,5 +1,7 @@
 //! Enumerations, flags and numbers out of range.
 
+use std::cell::Cell;
+use std::ffi::CStr;
 use std::ptr;
 
 use super::support::{Agent, Folder, Observer, init};
@@ -9,7 +11,9 @@ use crate::constants::*;
 use crate::crash::varta_install_crash_handler;
 use crate::observer::options::*;
 use crate::observer::polling::*;
+use crate::observer::slack::*;
 use crate::observer::*;
+use crate::simulated::lane::*;
 use crate::simulated::*;
 
 const INVALID: i32 = -libc::EINVAL;
@@ -39,7 +43,7 @@ fn unknown_options_are_refused() {
         let mut agent = ptr::null_mut();
         unsafe { varta_connect(&raw mut agent, socket.as_ptr(), &raw const options) }.number()
     };
-    for bit in 1..32 {
+    for bit in 2..32 {
         assert_eq!(connect(&|options| options.flags = 1 << bit), INVALID);
     }
     assert_eq!(connect(&|options| options.reserved = 1), INVALID);
@@ -56,13 +60,17 @@ fn unknown_options_are_refused() {
         assert_eq!(bound.number(), simulated);
         simulated
     };
-    for bit in 4..32 {
+    for bit in 6..32 {
         assert_eq!(bind(&|options| options.flags = 1 << bit), INVALID);
     }
     assert_eq!(bind(&|options| options.reserved = 1), INVALID);
     assert_eq!(bind(&|options| options.capacity = (1 << 28) + 1), INVALID);
     assert_eq!(bind(&|options| options.socket_mode = 0o1000), INVALID);
     assert_eq!(bind(&|options| options.inherit = -1), INVALID);
+    assert_eq!(bind(&|options| options.inherit_lane = -1), INVALID);
+    assert_eq!(bind(&|options| options.inherit_lane = 1), INVALID, "without a lane");
+    assert_eq!(bind(&|options| options.reserved2 = 1), INVALID);
+    assert_eq!(bind(&|options| options.slack_count = 1), INVALID);
     assert_eq!(bind(&|options| options.uid_count = 1), INVALID);
     assert_eq!(bind(&|options| options.shared_key_count = 1), INVALID);
     assert_eq!(
@@ -95,6 +103,71 @@ fn timeouts_and_thresholds_out_of_range_are_refused() {
     let mut buffer: [std::ffi::c_char; 4] = [0; 4];
     let code = unsafe { varta_observer_advice(simulated.0, buffer.as_mut_ptr(), 0) };
     assert_eq!(code.number(), INVALID);
+}
+
+#[test]
+fn slack_is_for_one_name() {
+    let observer = Observer::simulate(&init());
+    let set = |program: Option<&CStr>, task: Option<&CStr>| {
+        let name = |name: Option<&CStr>| name.map_or(ptr::null(), CStr::as_ptr);
+        let slack =
+            varta_slack { program: name(program), task: name(task), slack_ns: u64::MAX };
+        unsafe { varta_observer_set_slack(observer.0, &raw const slack, 1) }.number()
+    };
+    assert_eq!([set(Some(c"cron"), None), set(None, Some(c"batch"))], [0, 0]);
+    let too_long = c"a name of twenty-four b.";
+    for (program, task) in [
+        (None, None),
+        (Some(c"cron"), Some(c"batch")),
+        (Some(c""), None),
+        (Some(c"\xff"), None),
+        (None, Some(c"")),
+        (None, Some(c"\xff")),
+        (None, Some(too_long)),
+    ] {
+        assert_eq!(set(program, task), INVALID, "{program:?}, {task:?}");
+    }
+    assert_eq!(unsafe { varta_observer_set_slack(observer.0, ptr::null(), 0) }.number(), 0);
+}
+
+#[test]
+fn pages_that_no_process_has_are_refused() {
+    let mut options: varta_observer_options = init();
+    let page = Cell::new(init::<varta_page>());
+    let mut process: varta_attaching = init();
+    process.pid = 4321;
+    let attach = |observer: &Observer, process: &varta_attaching| {
+        unsafe { varta_observer_feed_attach(observer.0, 1, process, page.as_ptr()) }.number()
+    };
+    assert!(attach(&Observer::simulate(&options), &process) < 0, "it offers no pages");
+    options.flags = VARTA_OBSERVER_LANE;
+    let observer = Observer::simulate(&options);
+    process.uid = 7;
+    assert_eq!(attach(&observer, &process), -libc::EACCES);
+    process.uid = 0;
+    assert_eq!(attach(&observer, &process), 0);
+    let page = page.get().page;
+    let words = [0; 8];
+    let lines = |page, pair| unsafe {
+        varta_observer_feed_line(observer.0, page, pair, words.as_ptr(), ptr::null()).number()
+    };
+    let steps = |page| unsafe {
+        [
+            varta_observer_feed_mapped(observer.0, 1, page),
+            varta_observer_feed_bell(observer.0, 1, page),
+            varta_observer_feed_detach(observer.0, 1, page),
+        ]
+        .map(|code| code.number())
+    };
+    assert_eq!([lines(page, 0), lines(page, 31), lines(page, 32)], [0, 0, INVALID]);
+    assert_eq!([lines(page + 1, 0), lines(u32::MAX, 0)], [INVALID; 2]);
+    assert_eq!((steps(page + 1), steps(u32::MAX)), ([INVALID; 3], [INVALID; 3]));
+    assert_eq!(steps(page), [0; 3]);
+    assert_eq!((steps(page), lines(page, 0)), ([INVALID; 3], INVALID), "it was given up");
+    let bound = Observer::bind(&Folder::new().socket());
+    assert_eq!(attach(&bound, &process), -libc::EOPNOTSUPP);
+    let gone = unsafe { varta_observer_feed_thread_gone(bound.0, 1, 1) };
+    assert_eq!(gone.number(), -libc::EOPNOTSUPP);
 }
 
 #[test]

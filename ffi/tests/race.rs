@@ -1,12 +1,16 @@
 //! Threads that use one handle, for ThreadSanitizer, which `ffi/race` runs and which finds the
 //! races.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use super::support::{Agent, Folder, Observer, init};
+use super::support::{Agent, Folder, Observer, Task, attached, init, patient};
 use crate::agent::*;
 use crate::observer::counters::*;
+use crate::observer::options::*;
 use crate::observer::polling::*;
+use crate::task::info::*;
+use crate::task::*;
 
 const BUSY: i32 = -libc::EBUSY;
 const TIMES: u32 = 300;
@@ -39,6 +43,54 @@ fn eight_threads_do_not_race() {
             ]
         };
         assert!(answers.iter().all(|answer| *answer >= 0 || *answer == BUSY), "{answers:?}");
+    });
+}
+
+#[test]
+fn sixteen_threads_with_a_task_each_do_not_race() {
+    let folder = Folder::new();
+    let mut options = patient();
+    options.flags = VARTA_OBSERVER_LANE | VARTA_OBSERVER_TASKS;
+    let observer = Observer::bind_with(&folder.socket(), &options);
+    let agent = Agent::connect(&folder.socket());
+    attached(&agent, &observer);
+    let tasks = [(); 16].map(|()| Task::open(&agent, "worker", VARTA_NEVER));
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let workers: Vec<_> = tasks
+            .into_iter()
+            .map(|task| {
+                scope.spawn(move || {
+                    let task = task;
+                    for number in 0..TIMES {
+                        let span = unsafe { varta_task_watch(task.0, 0, VARTA_NEVER) }.number();
+                        let answers = unsafe {
+                            [
+                                varta_task_beat(task.0, 0, number),
+                                varta_task_progress(task.0, number, 1),
+                                varta_task_reach(task.0, 1),
+                                varta_task_idle(task.0, VARTA_NEVER),
+                                varta_task_unwatch(task.0, span),
+                            ]
+                        };
+                        assert_eq!(answers.map(|code| code.number()), [0, 0, 0, 0, 1]);
+                    }
+                })
+            })
+            .collect();
+        // Meanwhile another thread asks about them, and the observer reads what they write.
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let mut info: varta_task_info = init();
+                unsafe { varta_agent_tasks(agent.0, &raw mut info, 1) };
+                agent.beat(0, 0);
+            }
+        });
+        while workers.iter().any(|worker| !worker.is_finished()) {
+            observer.poll(1);
+        }
+        over.store(true, Ordering::Relaxed);
+        assert!(workers.into_iter().all(|worker| worker.join().is_ok()));
     });
 }
 

@@ -112,7 +112,10 @@ fn a_beat_from_a_signal_handler_during_a_call_is_refused() {
         unsafe { libc::raise(libc::SIGUSR1) };
         Ok(i32::from(agent.beat(varta::Status::Ok, 1) != varta::BeatOutcome::Sent))
     };
-    assert_eq!(unsafe { Handle::with(agent.0.cast(), in_the_middle) }, Ok(0));
+    assert_eq!(
+        unsafe { Handle::<crate::agent::Agent>::with(agent.0.cast(), in_the_middle) },
+        Ok(0)
+    );
     assert_eq!(ANSWER.load(Ordering::Relaxed), BUSY);
     // Between two calls the handler can beat.
     unsafe { libc::raise(libc::SIGUSR1) };
@@ -188,6 +191,12 @@ fn use_after_close_is_caught() {
     aborts(&|agent| {
         close(agent);
         close(agent);
+    });
+    aborts(&|agent| {
+        let agent = std::mem::ManuallyDrop::new(Agent(agent));
+        let task = super::support::Task::open(&agent, "task", 1 << 40).take();
+        unsafe { crate::task::varta_task_fail(task) };
+        unsafe { crate::task::varta_task_beat(task, 0, 0) };
     });
     aborts(&|agent| {
         let _ = unsafe {

@@ -1,15 +1,21 @@
 //! Structs from older and newer headers, and with invalid sizes.
 
+use std::cell::Cell;
 use std::ptr;
 
-use super::support::{Agent, Folder, Observer, init};
+use super::support::{Agent, Folder, Observer, Task, init};
 use crate::agent::*;
 use crate::observer::agents::*;
 use crate::observer::counters::*;
 use crate::observer::options::*;
 use crate::observer::varta_observer_bind;
+use crate::simulated::lane::*;
 use crate::simulated::*;
 use crate::sized::Sized;
+use crate::task::counters::varta_task_counts;
+use crate::task::info::varta_agent_tasks;
+use crate::task::options::varta_task_options;
+use crate::task::*;
 
 const TOO_BIG: i32 = -libc::E2BIG;
 const INVALID: i32 = -libc::EINVAL;
@@ -101,6 +107,23 @@ fn options_and_datagrams_of_any_size_are_accepted() {
         unsafe { varta_observer_feed(simulated.0, 0, datagram) }.number()
     };
     try_sizes(feed, |code| code == 0);
+    let attach = |process: *mut varta_attaching| {
+        unsafe { varta_observer_feed_attach(simulated.0, 0, process, &mut init()) }.number()
+    };
+    // An observer without a lane gives no page.
+    try_sizes(attach, |code| ![0, INVALID, TOO_BIG].contains(&code));
+
+    let agent = Agent::connect(&socket);
+    let open = |options: *mut varta_task_options| {
+        let mut task = ptr::null_mut();
+        let open = varta_task_open;
+        let code = unsafe {
+            open(&raw mut task, agent.0, c"task".as_ptr(), VARTA_NEVER, options).number()
+        };
+        unsafe { varta_task_close(task) };
+        code
+    };
+    try_sizes(open, |code| code == 0);
 }
 
 #[test]
@@ -117,6 +140,21 @@ fn results_are_truncated_to_the_callers_struct() {
     );
     let agents = |ret| unsafe { varta_observer_agents(observer.0, ret, 1) }.number();
     try_sizes(agents, |code| code == 1);
+    let task = Task::open(&agent, "task", VARTA_NEVER);
+    let tasks = |ret| unsafe { varta_agent_tasks(agent.0, ret, 1) }.number();
+    try_sizes(tasks, |code| code == 1);
+    try_sizes(|ret| unsafe { varta_task_counts(task.0, ret) }.number(), |code| code == 0);
+    let mut options: varta_observer_options = init();
+    options.flags = VARTA_OBSERVER_LANE;
+    let simulated = Observer::simulate(&options);
+    let attach = varta_observer_feed_attach;
+    let pids = Cell::new(2);
+    let page = |ret| {
+        let mut process: varta_attaching = init();
+        process.pid = pids.replace(pids.get() + 1);
+        unsafe { attach(simulated.0, 0, &raw const process, ret) }.number()
+    };
+    try_sizes(page, |code| code == 0);
 
     // An older struct, followed by other data.
     let mut counters = Newer::<varta_observer_counters>::new(0);

@@ -5,11 +5,16 @@ use std::mem::MaybeUninit;
 use std::ptr;
 use std::time::{Duration, Instant};
 
-use crate::agent::{varta_agent, varta_close, varta_connect};
+use crate::agent::{
+    varta_agent, varta_agent_counters, varta_agent_options, varta_agent_stats, varta_close,
+    varta_connect,
+};
 use crate::event::varta_event;
 use crate::observer::options::varta_observer_options;
 use crate::observer::polling::varta_observer_poll;
 use crate::observer::{varta_observer, varta_observer_bind, varta_observer_close};
+use crate::task::options::varta_task_options;
+use crate::task::{VARTA_NEVER, varta_task, varta_task_close, varta_task_open};
 
 /// How long a test waits before it fails; nothing really takes this long.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,8 +63,22 @@ impl Agent {
         Self(agent)
     }
 
+    pub(super) fn connect_with(endpoint: &CString, options: &varta_agent_options) -> Self {
+        let mut agent = ptr::null_mut();
+        let code = unsafe { varta_connect(&raw mut agent, endpoint.as_ptr(), options) };
+        assert_eq!(code.number(), 0);
+        Self(agent)
+    }
+
     pub(super) fn raw(&self) -> *mut varta_agent {
         self.0
+    }
+
+    /// How long ago the observer looked, or `VARTA_NEVER`.
+    pub(super) fn watched_ns(&self) -> u64 {
+        let mut counters: varta_agent_counters = init();
+        assert_eq!(unsafe { varta_agent_stats(self.0, &raw mut counters) }.number(), 0);
+        counters.watched_ns
     }
 
     pub(super) fn beat(&self, status: u8, payload: u32) -> i32 {
@@ -70,6 +89,53 @@ impl Agent {
 impl Drop for Agent {
     fn drop(&mut self) {
         unsafe { varta_close(self.0) };
+    }
+}
+
+/// Beats until the agent has a page of the observer.
+#[track_caller]
+pub(super) fn attached(agent: &Agent, observer: &Observer) {
+    let start = Instant::now();
+    while agent.watched_ns() == VARTA_NEVER {
+        assert!(start.elapsed() < PATIENCE, "no page within {PATIENCE:?}");
+        assert!(agent.beat(0, 0) >= 0);
+        observer.poll(1);
+    }
+}
+
+pub(super) struct Task(pub(super) *mut varta_task);
+
+unsafe impl Send for Task {}
+unsafe impl Sync for Task {}
+
+impl Task {
+    pub(super) fn open(agent: &Agent, name: &str, threshold_ns: u64) -> Self {
+        Self::open_with(agent, name, threshold_ns, &init())
+    }
+
+    pub(super) fn open_with(
+        agent: &Agent,
+        name: &str,
+        threshold_ns: u64,
+        options: &varta_task_options,
+    ) -> Self {
+        let (mut task, name) = (ptr::null_mut(), text(name));
+        let code = unsafe {
+            varta_task_open(&raw mut task, agent.0, name.as_ptr(), threshold_ns, options)
+        };
+        assert_eq!(code.number(), 0);
+        Self(task)
+    }
+
+    /// The handle, which the caller must close.
+    pub(super) fn take(self) -> *mut varta_task {
+        std::mem::ManuallyDrop::new(self).0
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        unsafe { varta_task_close(self.0) };
     }
 }
 

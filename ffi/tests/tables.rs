@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::constants::*;
 use crate::errors::{Failure, VARTA_EKEY};
 use crate::guard::Text;
+use crate::task::names::*;
 
 fn tables() -> Value {
     serde_json::from_str(include_str!("../../conformance/tables.json")).unwrap()
@@ -37,6 +38,9 @@ fn the_names_of_numbers_are_those_of_the_table() {
     assert_names(&tables["statuses"], of_byte(varta_status_name));
     assert_names(&tables["kinds"], of_byte(varta_event_name));
     assert_names(&tables["origins"], of_byte(varta_origin_name));
+    assert_names(&tables["promises"], of_byte(varta_promise_name));
+    assert_names(&tables["rules"], of_byte(varta_rule_name));
+    assert_names(&tables["endings"], of_byte(varta_ending_name));
 }
 
 #[test]

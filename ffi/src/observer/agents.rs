@@ -17,6 +17,8 @@ pub const VARTA_NO_UID: u32 = 0xffff_ffff;
 pub const VARTA_AGENT_STALLED: u32 = 1;
 /// Agent info flag: the agent may be a different process that reused the pid.
 pub const VARTA_AGENT_UNCONFIRMED: u32 = 2;
+/// Agent info flag: the agent beats through memory that it shares with the observer.
+pub const VARTA_AGENT_LANE: u32 = 4;
 
 /// The state of an agent that an observer follows. Initialise the first element of an array
 /// with VARTA_AGENT_INFO_INIT.
@@ -25,7 +27,7 @@ pub const VARTA_AGENT_UNCONFIRMED: u32 = 2;
 pub struct varta_agent_info {
     /// sizeof(varta_agent_info).
     pub size: u32,
-    /// VARTA_AGENT_STALLED, VARTA_AGENT_UNCONFIRMED.
+    /// VARTA_AGENT_STALLED, VARTA_AGENT_UNCONFIRMED, VARTA_AGENT_LANE.
     pub flags: u32,
     /// The agent's number, from 1, never reused by an observer.
     pub agent: u64,
@@ -57,6 +59,10 @@ pub struct varta_agent_info {
     pub name: [c_char; 16],
     /// The numeric address that it sends from; empty unless it sends over a network.
     pub address: [c_char; 48],
+    /// How many of its tasks are followed.
+    pub tasks: u32,
+    /// How many of them have broken a promise and have not kept it since.
+    pub tasks_late: u32,
 }
 
 // SAFETY: it begins with its size and holds numbers.
@@ -78,6 +84,8 @@ unsafe impl Sized for varta_agent_info {
         missed: 0,
         name: [0; 16],
         address: [0; 48],
+        tasks: 0,
+        tasks_late: 0,
     };
 }
 
@@ -86,7 +94,8 @@ impl From<&AgentInfo> for varta_agent_info {
         let flag = |set, flag| if set { flag } else { 0 };
         let mut converted = Self {
             flags: flag(info.stalled, VARTA_AGENT_STALLED)
-                | flag(info.unconfirmed, VARTA_AGENT_UNCONFIRMED),
+                | flag(info.unconfirmed, VARTA_AGENT_UNCONFIRMED)
+                | flag(info.lane, VARTA_AGENT_LANE),
             agent: info.agent,
             pid: info.pid,
             claimed_pid: info.claimed_pid,
@@ -98,6 +107,8 @@ impl From<&AgentInfo> for varta_agent_info {
             threshold_ns: info.threshold_ns,
             beats: info.beats,
             missed: info.missed,
+            tasks: info.tasks,
+            tasks_late: info.tasks_late,
             ..Self::ZERO
         };
         TextBuffer(&mut converted.name).append(info.name.as_bytes());

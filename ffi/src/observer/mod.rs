@@ -4,6 +4,9 @@ pub(crate) mod agents;
 pub(crate) mod counters;
 pub(crate) mod options;
 pub(crate) mod polling;
+pub(crate) mod slack;
+pub(crate) mod tasks;
+pub(crate) mod waking;
 
 use std::ffi::{c_char, c_int};
 use std::io;
@@ -12,6 +15,7 @@ use std::time::Duration;
 use ::varta_observer::{Observer, Simulated};
 
 use self::options::varta_observer_options;
+use self::waking::Waker;
 use crate::agent::failure_with_message;
 use crate::args::{self, Message};
 use crate::errors::Failure;
@@ -23,9 +27,12 @@ use crate::sized;
 /// it, and varta_observer_close ends it.
 #[derive(Debug)]
 pub struct varta_observer {
-    /// A pointer to this type really points to a `Handle<AnyObserver>`.
+    /// A pointer to this type really points to an `ObserverHandle`.
     _handle: (),
 }
+
+/// An observer with sockets has a waker.
+pub(crate) type ObserverHandle = Handle<AnyObserver, Option<Waker>>;
 
 /// The value in the handle of an observer.
 #[allow(clippy::large_enum_variant, reason = "each is allocated in its own handle")]
@@ -64,7 +71,7 @@ pub(crate) unsafe fn with(
     body: impl FnOnce(&mut AnyObserver) -> Result<c_int, Failure>,
 ) -> Result<c_int, Failure> {
     // SAFETY: as the caller promised.
-    unsafe { Handle::with(obs.cast(), body) }
+    unsafe { ObserverHandle::with(obs.cast(), body) }
 }
 
 /// Makes an observer with `make` from the options, and writes its handle to `ret`.
@@ -75,14 +82,14 @@ pub(crate) unsafe fn with(
 pub(crate) unsafe fn make(
     ret: *mut *mut varta_observer,
     opt: *const varta_observer_options,
-    make: impl FnOnce(&varta_observer_options) -> Result<AnyObserver, MakeError>,
+    make: impl FnOnce(&varta_observer_options) -> Result<(AnyObserver, Option<Waker>), MakeError>,
 ) -> Result<c_int, Failure> {
     let ret = args::not_null(ret)?;
     // SAFETY: as the caller promised.
     let options = unsafe { sized::read(opt) }?;
     let message = Message { to: options.message, size: options.message_size };
     let mut failure = Failure::INVALID;
-    let handle = Handle::make(|| {
+    let handle = ObserverHandle::make(|| {
         make(&options).map_err(|error| match error {
             MakeError::Options(reason) => {
                 failure = reason;
@@ -164,7 +171,9 @@ pub unsafe extern "C" fn varta_observer_bind(
                 // SAFETY: the caller gave a string or NULL.
                 builder = builder.listen(unsafe { args::endpoint(endpoint) }?);
             }
-            Ok(AnyObserver::Bound(builder.bind()?))
+            let (mut observer, waker) = (builder.bind()?, Waker::new()?);
+            observer.wake_by(&waker)?;
+            Ok((AnyObserver::Bound(observer), Some(waker)))
         };
         // SAFETY: the caller's pointers are valid or NULL.
         unsafe { make(ret, opt, bind) }
@@ -264,6 +273,6 @@ pub unsafe extern "C" fn varta_observer_set_threshold(
 pub unsafe extern "C" fn varta_observer_close(obs: *mut varta_observer) {
     guard::end(|| {
         // SAFETY: the caller gave an open handle or NULL, and this is the last call on it.
-        unsafe { Handle::<AnyObserver>::close(obs.cast()) };
+        drop(unsafe { ObserverHandle::close(obs.cast()) });
     });
 }

@@ -11,6 +11,7 @@ use ::varta_observer::{Builder, Rate, Uids};
 use varta::secure::Key;
 
 use super::MakeError;
+use super::slack::{self, varta_slack};
 use crate::args;
 use crate::codec::VARTA_KEY_BYTES;
 use crate::errors::Failure;
@@ -25,11 +26,21 @@ pub const VARTA_OBSERVER_NAMESPACES: u32 = 2;
 pub const VARTA_OBSERVER_ANY_UID: u32 = 4;
 /// Observer flag: do not detect process exits; report only silence.
 pub const VARTA_OBSERVER_NO_EXITS: u32 = 8;
+/// Observer flag: processes may beat through memory that they share with the observer. An event
+/// can then stand for several beats: see count. Beside each Unix socket there is a second one, at
+/// the same path with ".lane" at its end.
+pub const VARTA_OBSERVER_LANE: u32 = 16;
+/// Observer flag, with VARTA_OBSERVER_LANE: follow the tasks of processes that beat through shared
+/// memory. Each takes a place of the capacity. A program that acts on every stall must then check
+/// the event's task: do not restart a process because of one task.
+pub const VARTA_OBSERVER_TASKS: u32 = 32;
 
 const KNOWN_FLAGS: u32 = VARTA_OBSERVER_VERSION1
     | VARTA_OBSERVER_NAMESPACES
     | VARTA_OBSERVER_ANY_UID
-    | VARTA_OBSERVER_NO_EXITS;
+    | VARTA_OBSERVER_NO_EXITS
+    | VARTA_OBSERVER_LANE
+    | VARTA_OBSERVER_TASKS;
 
 /// Observer options. Initialise with VARTA_OBSERVER_OPTIONS_INIT; zero in any field means the
 /// default.
@@ -93,6 +104,20 @@ pub struct varta_observer_options {
     /// it with mode 0600 if it does not exist. Use it from the first use of the key. A simulated
     /// observer ignores it.
     pub secure_state_file: *const c_char,
+    /// The shortest time between two regular looks at the memory that a process shares, if
+    /// something could be due sooner. Default: 10 ms.
+    pub lane_floor_ns: u64,
+    /// How late tasks may be before that is reported, as for varta_observer_set_slack. Default: no
+    /// slack.
+    pub slack: *const varta_slack,
+    /// The number of entries in slack.
+    pub slack_count: usize,
+    /// A listening Unix socket of the type SOCK_SEQPACKET to hand out shared memory with, beside
+    /// inherit; 0 for none. Only with VARTA_OBSERVER_LANE. The observer duplicates the descriptor;
+    /// the caller keeps this one.
+    pub inherit_lane: c_int,
+    /// Zero.
+    pub reserved2: u32,
 }
 
 // SAFETY: it begins with its size and holds numbers and pointers.
@@ -120,6 +145,11 @@ unsafe impl Sized for varta_observer_options {
         message: ptr::null_mut(),
         message_size: 0,
         secure_state_file: ptr::null(),
+        lane_floor_ns: 0,
+        slack: ptr::null(),
+        slack_count: 0,
+        inherit_lane: 0,
+        reserved2: 0,
     };
 }
 
@@ -132,22 +162,31 @@ impl varta_observer_options {
     pub(crate) unsafe fn builder(&self) -> Result<Builder, MakeError> {
         let has = |flag| self.flags & flag != 0;
         if self.flags & !KNOWN_FLAGS != 0
-            || self.reserved != 0
+            || (self.reserved, self.reserved2) != (0, 0)
             || self.capacity > MOST_AGENTS
             || self.socket_mode > 0o777
             || self.inherit < 0
+            || self.inherit_lane < 0
+            || self.inherit_lane > 0 && !has(VARTA_OBSERVER_LANE)
         {
             return Err(Failure::INVALID.into());
         }
         let mut builder = Builder::new()
             .version1(has(VARTA_OBSERVER_VERSION1))
             .namespaces(has(VARTA_OBSERVER_NAMESPACES))
-            .detect_exits(!has(VARTA_OBSERVER_NO_EXITS));
+            .detect_exits(!has(VARTA_OBSERVER_NO_EXITS))
+            .lane(has(VARTA_OBSERVER_LANE))
+            .tasks(has(VARTA_OBSERVER_TASKS));
+        // SAFETY: as the caller promised.
+        builder = builder.slack(unsafe { slack::slack(self.slack, self.slack_count) }?);
         if self.threshold_ns != 0 {
             builder = builder.threshold(Duration::from_nanos(self.threshold_ns));
         }
         if self.pause_after_ns != 0 {
             builder = builder.pause_after(Duration::from_nanos(self.pause_after_ns));
+        }
+        if self.lane_floor_ns != 0 {
+            builder = builder.lane_floor(Duration::from_nanos(self.lane_floor_ns));
         }
         if self.capacity != 0 {
             builder = builder.capacity(count(self.capacity));
@@ -179,10 +218,12 @@ impl varta_observer_options {
             let path = unsafe { CStr::from_ptr(self.secure_state_file) };
             builder = builder.secure_state_file(OsStr::from_bytes(path.to_bytes()));
         }
-        if self.inherit != 0 {
-            // SAFETY: the caller keeps it open during this call.
-            let inherited = unsafe { BorrowedFd::borrow_raw(self.inherit) };
-            builder = builder.inherit(inherited.try_clone_to_owned()?);
+        for inherited in [self.inherit, self.inherit_lane] {
+            if inherited != 0 {
+                // SAFETY: the caller keeps it open during this call.
+                let inherited = unsafe { BorrowedFd::borrow_raw(inherited) };
+                builder = builder.inherit(inherited.try_clone_to_owned()?);
+            }
         }
         Ok(builder)
     }
@@ -226,7 +267,7 @@ impl varta_observer_options {
     ///
     /// As for [`builder`](Self::builder).
     pub(crate) unsafe fn simulation(&self) -> Result<Builder, MakeError> {
-        if self.inherit != 0 {
+        if (self.inherit, self.inherit_lane) != (0, 0) {
             return Err(Failure::INVALID.into());
         }
         // SAFETY: as the caller promised.

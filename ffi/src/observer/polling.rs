@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use ::varta_observer::{Event, Observer};
 
-use super::{AnyObserver, varta_observer, with};
+use super::waking::Waker;
+use super::{AnyObserver, ObserverHandle, varta_observer, with};
 use crate::args::{self, Message};
 use crate::errors::Failure;
 use crate::event::varta_event;
@@ -30,7 +31,7 @@ fn timeout(ms: c_int) -> Result<Duration, Failure> {
 ///
 /// Returns 1 if there is an event, 0 if there was none within the timeout; or
 ///     -EINVAL        a pointer is NULL, or the timeout is less than -1
-///     -EINTR         a signal interrupted the wait
+///     -EINTR         a signal or varta_observer_wake interrupted the wait
 ///     -EBUSY         another call is using this observer
 ///     -ECHILD        the observer belongs to the parent of this process
 ///     VARTA_EPANIC   the library has a bug; the observer can only be closed
@@ -49,9 +50,11 @@ pub unsafe extern "C" fn varta_observer_poll(
     guard::answer(|| {
         let ret = args::not_null(ret)?;
         let timeout = timeout(timeout_ms)?;
+        // SAFETY: the caller gave an open handle or NULL.
+        let waker = unsafe { ObserverHandle::beside(obs.cast()) }?.as_ref();
         let poll = |observer: &mut AnyObserver| {
             let event = match observer {
-                AnyObserver::Bound(observer) => observer.poll_interruptible(timeout)?,
+                AnyObserver::Bound(observer) => next(observer, waker, timeout)?,
                 AnyObserver::Simulated(observer) => observer.poll(),
             };
             let Some(event) = event else { return Ok(0) };
@@ -62,6 +65,26 @@ pub unsafe extern "C" fn varta_observer_poll(
         // SAFETY: the caller gave an open handle or NULL.
         unsafe { with(obs, poll) }
     })
+}
+
+/// The next event, or a failure if a signal or varta_observer_wake ended the wait.
+fn next(
+    observer: &mut Observer,
+    waker: Option<&Waker>,
+    timeout: Duration,
+) -> Result<Option<Event>, Failure> {
+    let check = |observer: &mut Observer| match observer.take_woken()
+        && waker.is_some_and(Waker::take)
+    {
+        true => Err(Failure::errno(libc::EINTR)),
+        false => Ok(()),
+    };
+    check(observer)?;
+    let event = observer.poll_interruptible(timeout)?;
+    if event.is_none() {
+        check(observer)?;
+    }
+    Ok(event)
 }
 
 /// Returns several events at once, waiting only for the first.
@@ -91,9 +114,11 @@ pub unsafe extern "C" fn varta_observer_poll_many(
             return Err(Failure::INVALID);
         }
         let timeout = timeout(timeout_ms)?;
+        // SAFETY: the caller gave an open handle or NULL.
+        let waker = unsafe { ObserverHandle::beside(obs.cast()) }?.as_ref();
         let poll = |observer: &mut AnyObserver| {
             match observer {
-                AnyObserver::Bound(observer) => fill(&mut output, observer, timeout)?,
+                AnyObserver::Bound(observer) => fill(&mut output, observer, waker, timeout)?,
                 AnyObserver::Simulated(observer) => {
                     while output.left > 0 {
                         let Some(event) = observer.poll() else { break };
@@ -132,10 +157,11 @@ impl EventArray {
 fn fill(
     output: &mut EventArray,
     observer: &mut Observer,
+    waker: Option<&Waker>,
     timeout: Duration,
 ) -> Result<(), Failure> {
     const AT_ONCE: usize = 32;
-    let Some(first) = observer.poll_interruptible(timeout)? else { return Ok(()) };
+    let Some(first) = next(observer, waker, timeout)? else { return Ok(()) };
     output.push(&first);
     let mut events = [Event::NOTHING; AT_ONCE];
     while output.left > 0 {

@@ -1,5 +1,7 @@
 //! Simulated observers: no sockets, and a simulated clock.
 
+pub(crate) mod lane;
+
 use std::ffi::{CStr, c_char};
 use std::net::IpAddr;
 
@@ -154,7 +156,7 @@ impl varta_datagram {
 ///
 /// ret: receives the new handle. The caller owns it and ends it with varta_observer_close.
 /// opt: options, or NULL for the defaults. Not used after the call returns. Socket options are
-///     ignored, except that inherit must be 0.
+///     ignored, except that inherit and inherit_lane must be 0.
 ///
 /// Returns 0, or
 ///     -EINVAL       ret is NULL, or an option is unknown or out of range
@@ -174,7 +176,7 @@ pub unsafe extern "C" fn varta_observer_simulate(
         let simulate = |options: &varta_observer_options| {
             // SAFETY: the caller's pointers are valid.
             let builder = unsafe { options.simulation() }?;
-            Ok(AnyObserver::Simulated(builder.simulate()?))
+            Ok((AnyObserver::Simulated(builder.simulate()?), None))
         };
         // SAFETY: the caller's pointers are valid or NULL.
         unsafe { observer::make(ret, opt, simulate) }

@@ -46,6 +46,12 @@ pub(super) const MOST_EVENTS: usize = 288;
 pub struct PageIndex(pub(super) u32);
 
 impl PageIndex {
+    /// The page with this index, for other languages. It need not exist.
+    #[must_use]
+    pub const fn from_index(index: u32) -> Self {
+        Self(index)
+    }
+
     /// The index, which is below [`Settings::pages`](super::Settings::pages).
     #[must_use]
     pub const fn index(self) -> usize {
