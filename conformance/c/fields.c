@@ -54,6 +54,13 @@ bool record_read(struct record *record, FILE *from)
     return record->word != NULL;
 }
 
+static int digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 static struct field *find(const struct record *record, const char *name)
 {
     for (size_t i = 0; i < record->count; i++)
@@ -67,6 +74,12 @@ bool has(const struct record *record, const char *name)
     return find(record, name) != NULL;
 }
 
+bool is_text(const struct record *record, const char *name)
+{
+    const struct field *field = find(record, name);
+    return field != NULL && field->is_text;
+}
+
 static const char *value(struct record *record, const char *name, bool is_text)
 {
     struct field *field = find(record, name);
@@ -78,8 +91,25 @@ static const char *value(struct record *record, const char *name, bool is_text)
     return "";
 }
 
+/* Decodes "%20" and the like in place. */
+static void unquote(char *from)
+{
+    char *to = from;
+    for (; *from != '\0'; from++)
+        if (*from == '%' && digit(from[1]) >= 0 && digit(from[2]) >= 0) {
+            *to++ = (char)(digit(from[1]) << 4 | digit(from[2]));
+            from += 2;
+        } else {
+            *to++ = *from;
+        }
+    *to = '\0';
+}
+
 const char *text(struct record *record, const char *name)
 {
+    struct field *field = find(record, name);
+    if (field != NULL && field->is_text && !field->was_read)
+        unquote(field->value);
     return value(record, name, true);
 }
 
@@ -115,13 +145,6 @@ bool truth(struct record *record, const char *name)
     if (strcmp(word, "true") != 0 && strcmp(word, "false") != 0)
         fail(name, "true or false", word);
     return strcmp(word, "true") == 0;
-}
-
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* Decodes hex up to a comma or the end. */
@@ -186,6 +209,20 @@ size_t arrays(struct record *record, const char *name, uint8_t *ret, size_t leng
     if (*rest != '\0')
         fail(name, "fewer strings", rest);
     return count;
+}
+
+void ignore(struct record *record, const char *name)
+{
+    struct field *field = find(record, name);
+    if (field != NULL)
+        field->was_read = true;
+}
+
+void ignore_all_of(struct record *record, const char *prefix)
+{
+    for (size_t i = 0; i < record->count; i++)
+        if (strncmp(record->fields[i].name, prefix, strlen(prefix)) == 0)
+            record->fields[i].was_read = true;
 }
 
 void nothing_else(const struct record *record)

@@ -33,6 +33,8 @@ struct record {
 bool record_read(struct record *record, FILE *from);
 
 bool has(const struct record *record, const char *name);
+/* Whether the field is a string or a list of strings, rather than numbers. */
+bool is_text(const struct record *record, const char *name);
 const char *text(struct record *record, const char *name);
 uint64_t number(struct record *record, const char *name, uint64_t most);
 int32_t signed_number(struct record *record, const char *name);
@@ -45,6 +47,10 @@ void exactly(struct record *record, const char *name, uint8_t *ret, size_t lengt
 /* Read a list and return the number of its items, at most room. */
 size_t numbers(struct record *record, const char *name, uint32_t *ret, size_t room);
 size_t arrays(struct record *record, const char *name, uint8_t *ret, size_t length, size_t room);
+
+/* Accepts a field whose value does not matter, or all that begin like this. */
+void ignore(struct record *record, const char *name);
+void ignore_all_of(struct record *record, const char *prefix);
 
 /* Fails if a field was never read. */
 void nothing_else(const struct record *record);

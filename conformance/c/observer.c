@@ -16,6 +16,8 @@ static struct {
 } namespaces[256];
 static size_t namespace_count;
 
+static varta_slack slack[16];
+
 static const char *const STATUSES[] = {"ok", "degraded", "critical", "stall"};
 
 /* An optional number. It must not be 0, which means the default in C. */
@@ -34,6 +36,26 @@ static uint32_t flag(struct record *config, const char *name, bool when, uint32_
     return has(config, name) && truth(config, name) == when ? which : 0;
 }
 
+/* Slack by the name of a task or a program, in fields "task_slack.NAME" and "program_slack.NAME". */
+static size_t slack_of(struct record *config)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < config->count; i++) {
+        const char *name = config->fields[i].name;
+        const char *of = strchr(name, '.');
+        bool task = strncmp(name, "task_slack.", 11) == 0;
+        if (of == NULL || (!task && strncmp(name, "program_slack.", 14) != 0))
+            continue;
+        if (count == sizeof slack / sizeof slack[0]) {
+            fail(name, "fewer names", "another");
+            break;
+        }
+        uint64_t ns = number(config, name, UINT64_MAX);
+        slack[count++] = (varta_slack){task ? NULL : of + 1, task ? of + 1 : NULL, ns};
+    }
+    return count;
+}
+
 varta_observer_options options_of(struct record *config)
 {
     varta_observer_options options = VARTA_OBSERVER_OPTIONS_INIT;
@@ -48,6 +70,10 @@ varta_observer_options options_of(struct record *config)
     options.flags |= flag(config, "namespaces", true, VARTA_OBSERVER_NAMESPACES);
     options.flags |= flag(config, "version1", true, VARTA_OBSERVER_VERSION1);
     options.flags |= flag(config, "detect_exits", false, VARTA_OBSERVER_NO_EXITS);
+    options.flags |= flag(config, "lane", true, VARTA_OBSERVER_LANE);
+    options.flags |= flag(config, "tasks", true, VARTA_OBSERVER_TASKS);
+    options.slack = slack;
+    options.slack_count = slack_of(config);
     if (has(config, "shared_keys_hex")) {
         options.shared_key_count =
             arrays(config, "shared_keys_hex", shared_keys, VARTA_KEY_BYTES, 16);
@@ -58,12 +84,10 @@ varta_observer_options options_of(struct record *config)
         options.master_key = master_key;
     }
     /* uids is a list or "any". */
-    for (size_t i = 0; i < config->count; i++)
-        if (strcmp(config->fields[i].name, "uids") == 0 && config->fields[i].is_text) {
-            same_text("uids", "any", text(config, "uids"));
-            options.flags |= VARTA_OBSERVER_ANY_UID;
-        }
-    if (!(options.flags & VARTA_OBSERVER_ANY_UID)) {
+    if (is_text(config, "uids")) {
+        same_text("uids", "any", text(config, "uids"));
+        options.flags |= VARTA_OBSERVER_ANY_UID;
+    } else {
         options.uid_count = numbers(config, "uids", uids, sizeof uids / sizeof uids[0]);
         options.uids = uids;
     }
@@ -181,20 +205,33 @@ void same_event(struct record *expected, const varta_event *event)
         same_field(expected, "claimed_pid", event->claimed_pid);
         same_word(expected, "origin", varta_origin_name(event->origin));
     }
+    if (event->task != 0) {
+        same_field(expected, "task", event->task);
+        same_word(expected, "task_name", event->task_name);
+    }
     switch (event->kind) {
     case VARTA_EVENT_BEAT:
         same_word(expected, "status", event->status < 4 ? STATUSES[event->status] : "unknown");
         same_field(expected, "payload", event->payload);
         same_field(expected, "nonce", event->nonce);
         same_field(expected, "missed", event->missed);
+        same_number("count", has(expected, "count") ? number(expected, "count", UINT32_MAX) : 1,
+                    event->count);
         break;
     case VARTA_EVENT_STALL:
         same_field(expected, "last_nonce", event->nonce);
         same_field(expected, "last_ns", event->last_ns);
         same_number("deaf", flag(expected, "deaf", true, VARTA_EVENT_DEAF), event->decode_error);
+        if (event->task != 0) {
+            same_word(expected, "promise", varta_promise_name(event->promise));
+            same_field(expected, "due_ns", event->due_ns);
+            same_field(expected, "checkpoint", event->checkpoint);
+        }
         break;
     case VARTA_EVENT_RECOVERED:
         same_field(expected, "silent_ns", event->duration_ns);
+        if (event->task != 0)
+            same_word(expected, "promise", varta_promise_name(event->promise));
         break;
     case VARTA_EVENT_EXIT:
         same_end(expected, event);
@@ -210,6 +247,19 @@ void same_event(struct record *expected, const varta_event *event)
         break;
     case VARTA_EVENT_PAUSED:
         same_field(expected, "ns", event->duration_ns);
+        break;
+    case VARTA_EVENT_TASK:
+        same_field(expected, "threshold_ns", event->duration_ns);
+        break;
+    case VARTA_EVENT_ENDED:
+        same_word(expected, "how", varta_ending_name(event->rule));
+        break;
+    case VARTA_EVENT_VIOLATION:
+        same_word(expected, "rule", varta_rule_name(event->rule));
+        same_field(expected, "count", event->count);
+        same_field(expected, "from", event->from);
+        same_field(expected, "to", event->checkpoint);
+        same_field(expected, "by", event->duration_ns);
         break;
     default:
         fail("event", "a kind that stories have", varta_event_name(event->kind));

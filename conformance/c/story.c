@@ -2,10 +2,49 @@
 
 #include "story.h"
 
+#include "lane.h"
+
 #include <errno.h>
 #include <string.h>
 
 static varta_observer *observer;
+
+static int attach(uint64_t at_ns, const varta_attaching *process, varta_page *ret)
+{
+    return varta_observer_feed_attach(observer, at_ns, process, ret);
+}
+
+static int mapped(uint64_t at_ns, uint32_t page)
+{
+    return varta_observer_feed_mapped(observer, at_ns, page);
+}
+
+static int bell(uint64_t at_ns, uint32_t page)
+{
+    return varta_observer_feed_bell(observer, at_ns, page);
+}
+
+static int detach(uint64_t at_ns, uint32_t page)
+{
+    return varta_observer_feed_detach(observer, at_ns, page);
+}
+
+static int line(uint32_t page, uint32_t pair, const uint64_t *cold, const uint64_t *hot)
+{
+    return varta_observer_feed_line(observer, page, pair, cold, hot);
+}
+
+static int thread_gone(uint32_t pid, uint32_t thread)
+{
+    return varta_observer_feed_thread_gone(observer, pid, thread);
+}
+
+static int program(uint32_t pid, const char *name)
+{
+    return varta_observer_feed_program(observer, pid, name);
+}
+
+const struct pages pages = {attach, mapped, bell, detach, line, thread_gone, program};
 
 static void expect_success(const char *what, int code)
 {
@@ -30,6 +69,7 @@ static void run_step(struct record *step)
         uint8_t cause = cause_of(step, &status);
         uint32_t pid = (uint32_t)number(step, "pid", UINT32_MAX);
         code = varta_observer_feed_exit(observer, at, pid, cause, status);
+        lane_forget(pid);
     } else if (strcmp(op, "late") == 0) {
         code = varta_observer_feed_late(observer, at, number(step, "due_ns", UINT64_MAX));
     } else if (strcmp(op, "suspend") == 0) {
@@ -39,7 +79,7 @@ static void run_step(struct record *step)
         code = varta_observer_set_threshold(observer, agent, number(step, "ns", UINT64_MAX));
         /* A story may name an agent that is gone. */
         code = code == -ESRCH ? 0 : code;
-    } else {
+    } else if (!lane_step(op, at, step, &code)) {
         fail("op", "one of those in the README", op);
     }
     expect_success(op, code);
@@ -60,6 +100,7 @@ void story_record(struct record *record)
     if (strcmp(record->word, "config") == 0) {
         varta_observer_close(observer);
         observer = NULL;
+        lane_begin();
         varta_observer_options options = options_of(record);
         expect_success("config", varta_observer_simulate(&observer, &options));
     } else if (strcmp(record->word, "step") == 0) {

@@ -8,6 +8,7 @@
 #include <varta.hpp>
 
 extern "C" {
+#include "../c/lane.h"
 #include "../c/story.h"
 }
 
@@ -21,6 +22,56 @@ void expect_success(const char *what, std::error_code error)
 {
     if (error)
         fail(what, "no error", error.message().c_str());
+}
+
+// Calls a function of varta.hpp, and returns the result as varta.h does.
+template <typename Call> int code_of(Call call)
+{
+    std::error_code error;
+    call(error);
+    return -error.value();
+}
+
+nanoseconds time(std::uint64_t ns)
+{
+    return nanoseconds(static_cast<nanoseconds::rep>(ns));
+}
+
+int attach(std::uint64_t at_ns, const varta_attaching *process, varta_page *ret)
+{
+    return code_of([=](auto &error) {
+        *ret = observer.feed_attach(time(at_ns), *process, error);
+    });
+}
+
+int mapped(std::uint64_t at_ns, std::uint32_t page)
+{
+    return code_of([=](auto &error) { observer.feed_mapped(time(at_ns), page, error); });
+}
+
+int bell(std::uint64_t at_ns, std::uint32_t page)
+{
+    return code_of([=](auto &error) { observer.feed_bell(time(at_ns), page, error); });
+}
+
+int detach(std::uint64_t at_ns, std::uint32_t page)
+{
+    return code_of([=](auto &error) { observer.feed_detach(time(at_ns), page, error); });
+}
+
+int line(std::uint32_t page, std::uint32_t pair, const std::uint64_t *cold, const std::uint64_t *hot)
+{
+    return code_of([=](auto &error) { observer.feed_line(page, pair, cold, hot, error); });
+}
+
+int thread_gone(std::uint32_t pid, std::uint32_t thread)
+{
+    return code_of([=](auto &error) { observer.feed_thread_gone(pid, thread, error); });
+}
+
+int program(std::uint32_t pid, const char *name)
+{
+    return code_of([=](auto &error) { observer.feed_program(pid, name, error); });
 }
 
 // A chrono duration is signed, so it cannot hold every time that JSON can; no story needs more.
@@ -45,6 +96,7 @@ void run_step(record *step)
         const std::uint8_t cause = cause_of(step, &status);
         const auto pid = static_cast<std::uint32_t>(number(step, "pid", UINT32_MAX));
         observer.feed_exit(at, pid, cause, status, error);
+        lane_forget(pid);
     } else if (op == "late") {
         observer.feed_late(at, span(step, "due_ns"), error);
     } else if (op == "suspend") {
@@ -55,6 +107,8 @@ void run_step(record *step)
         // A story may name an agent that is gone.
         if (error == std::errc::no_such_process)
             error.clear();
+    } else if (int code = 0; lane_step(op.c_str(), number(step, "at_ns", UINT64_MAX), step, &code)) {
+        error = std::error_code(-code, varta::category());
     } else {
         fail("op", "one of those in the README", op.c_str());
     }
@@ -78,11 +132,16 @@ void expect_no_more_events()
 
 }  // namespace
 
+extern "C" const struct pages pages = {
+    attach, mapped, bell, detach, line, thread_gone, program,
+};
+
 extern "C" void story_record(record *record)
 {
     const std::string word = record->word;
     std::error_code error;
     if (word == "config") {
+        lane_begin();
         varta::ObserverOptions options;
         static_cast<varta_observer_options &>(options) = options_of(record);
         observer = varta::Observer::simulate(options, error);
