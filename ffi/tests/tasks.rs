@@ -1,6 +1,8 @@
 //! Tasks of this process, and what observers report of them.
 
 use std::ffi::CStr;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::ptr;
 use std::thread;
 
@@ -23,9 +25,10 @@ const SECOND: u64 = 1_000_000_000;
 const INVALID: i32 = -libc::EINVAL;
 const BUSY: i32 = -libc::EBUSY;
 
-/// An observer that follows tasks.
+/// An observer that follows tasks, and looks often enough to find soon that one has ended.
 fn observer_of_tasks(folder: &Folder) -> Observer {
     let mut options = patient();
+    options.threshold_ns = SECOND / 5;
     options.flags = VARTA_OBSERVER_LANE | VARTA_OBSERVER_TASKS;
     Observer::bind_with(&folder.socket(), &options)
 }
@@ -101,7 +104,9 @@ fn a_late_task_is_a_stall_of_its_promise_and_then_a_recovery() {
     let observer = observer_of_tasks(&folder);
     let agent = Agent::connect(&folder.socket());
     attached(&agent, &observer);
-    let task = Task::open(&agent, "hangs", 3600 * SECOND);
+    let mut options: varta_task_options = init();
+    options.finest_ns = SECOND / 50;
+    let task = Task::open_with(&agent, "hangs", 3600 * SECOND, &options);
     let watch = unsafe { varta_task_watch_labelled(task.0, 0, SECOND / 50, 9) }.number();
     assert!(watch > 0);
     let stall = observer.wait(|event| event.kind == VARTA_EVENT_STALL && event.task != 0);
@@ -112,7 +117,7 @@ fn a_late_task_is_a_stall_of_its_promise_and_then_a_recovery() {
 
     assert_eq!(unsafe { varta_task_unwatch(task.0, watch) }.number(), 1);
     assert_eq!(unsafe { varta_task_unwatch(task.0, watch) }.number(), 0, "it was closed");
-    let back = observer.wait(|event| event.kind == VARTA_EVENT_RECOVERED);
+    let back = observer.wait(|event| event.kind == VARTA_EVENT_RECOVERED && event.task != 0);
     assert_eq!(back.promise, VARTA_PROMISE_SPAN);
     let violation = observer.wait(|event| event.kind == VARTA_EVENT_VIOLATION);
     assert_eq!((violation.rule, violation.count), (VARTA_RULE_TOO_LATE, 1));
@@ -275,6 +280,7 @@ fn a_forked_child_declares_the_task_anew_with_its_first_call() {
     attached(&agent, &observer);
     let task = Task::open(&agent, "inherited", 3600 * SECOND);
     observer.wait(|event| event.kind == VARTA_EVENT_TASK);
+    let (seen, mut until_seen) = UnixStream::pair().unwrap();
     let child = Child::start(|| {
         // Until the child has a page of its own.
         while agent.watched_ns() == VARTA_NEVER {
@@ -283,6 +289,7 @@ fn a_forked_child_declares_the_task_anew_with_its_first_call() {
             thread::yield_now();
         }
         assert_eq!(unsafe { varta_task_beat(task.0, 0, 6) }.number(), 0);
+        until_seen.read_exact(&mut [0]).unwrap();
         unsafe { varta_task_close(task.0) };
         0
     });
@@ -290,6 +297,7 @@ fn a_forked_child_declares_the_task_anew_with_its_first_call() {
     let of_child = |kind| move |event: &varta_event| event.pid == pid && event.kind == kind;
     let declared = observer.wait(of_child(VARTA_EVENT_TASK));
     assert_eq!(name_of(&declared.task_name), "inherited");
+    (&seen).write_all(&[0]).unwrap();
     observer.wait(of_child(VARTA_EVENT_EXIT));
     assert_eq!(child.ended(), Ended::Exited(0));
     assert_eq!(unsafe { varta_task_beat(task.0, 0, 7) }.number(), 0, "the parent's goes on");

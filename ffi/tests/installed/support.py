@@ -74,8 +74,8 @@ def build(compiler: str, source: Path, into: Path, *more: str, static: bool = Fa
     into.mkdir(parents=True, exist_ok=True)
     program = into / source.stem
     run(
-        compiler, standard, "-D_GNU_SOURCE", "-g", *STRICT, source, "-o", program,
-        *flags(static=static), "-pthread", *more,
+        compiler, standard, "-D_GNU_SOURCE", "-g", *STRICT, *more, source, "-o", program,
+        *flags(static=static), "-pthread",
     )
     return program
 
@@ -123,4 +123,4 @@ def exported() -> list[str]:
     """The functions of the header."""
     header = (PREFIX / "include/varta.h").read_text()
     header = re.sub(r"/\*.*?\*/", "", header, flags=re.S)
-    return sorted(set(re.findall(r"^(?:int|void|const char \*)\s*(varta_\w+)\(", header, flags=re.M)))
+    return sorted(set(re.findall(r"^(?:int|int64_t|void|const char \*)\s*(varta_\w+)\(", header, flags=re.M)))

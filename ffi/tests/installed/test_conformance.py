@@ -130,6 +130,34 @@ class Runners(unittest.TestCase):
         for flags in ([], ["--cpp"]):
             self.assert_fails({**document, "stories": wrong}, [one["id"] for one in wrong], *flags)
 
+    def test_stories_of_the_lane(self) -> None:
+        document = committed("lane-stories.json")
+        [story] = [story for story in document["lane_stories"] if story["id"] == "a-task-that-falls-silent"]
+
+        def but(name: str, **changes: object) -> dict:
+            return {**story, "id": name, **changes}
+
+        events, steps = story["events"], story["steps"]
+        [attach] = [step for step in steps if step["op"] == "attach"]
+        call = next(step for step in steps if step["op"] == "call")
+        wrong = [
+            but("an-event-fewer", events=events[:-1]),
+            but("an-op", steps=[*steps, {"at_ns": 10**18, "op": "sing", "pid": attach["pid"]}]),
+            but("a-refusal", steps=[{**attach, "uid": 7}, *steps[1:]]),
+            but("another-page", steps=[{**attach, "page": {**attach["page"], "tasks": False}}, *steps[1:]]),
+            but("a-field", steps=[{**step, "news": 1} if step is call else step for step in steps]),
+        ]
+        for place, event in enumerate(events):
+            for field in sorted(set(event) - {"step"}):
+                changed = event[field] + 1 if isinstance(event[field], int) else "other"
+                others = [*events[:place], {**event, field: changed}, *events[place + 1:]]
+                wrong.append(but(f"event-{place}-{field}", events=others))
+        for part, other in (("until", 5), ("status", "critical"), ("payload", 999), ("broken", ["span"])):
+            lines = [{**step, "hot": {**step["hot"], part: other}} if "hot" in step else step for step in steps]
+            wrong.append(but(f"line-{part}", steps=lines))
+        for flags in ([], ["--cpp"]):
+            self.assert_fails({**document, "lane_stories": wrong}, [one["id"] for one in wrong], *flags)
+
     def test_an_unusable_file_is_refused(self) -> None:
         for text in ("", "[]", "{}", json.dumps({**committed("stories.json"), "version_byte": 3})):
             self.assertEqual(self.run_file(text).returncode, 2, text[:40])

@@ -57,6 +57,7 @@ class Headers(unittest.TestCase):
             "template <typename T> constexpr bool moves = std::is_nothrow_move_constructible_v<T> &&\n"
             "    std::is_nothrow_move_assignable_v<T> && !std::is_copy_constructible_v<T>;\n"
             "static_assert(moves<varta::Agent> && moves<varta::Observer>);\n"
+            "static_assert(moves<varta::Task> && moves<varta::Span>);\n"
             "static_assert(sizeof(varta::Event) == sizeof(varta_event));\n"
         )
         for compiler in compilers("c++"):
@@ -65,6 +66,7 @@ class Headers(unittest.TestCase):
     def test_mistakes_do_not_compile(self) -> None:
         mistakes = {
             "nodiscard|unused-result": 'varta::Agent::connect("@x");',
+            "nodiscard|ignoring return": "varta::Task t; t.watch(varta::never);",
             "no known conversion|cannot convert|could not convert|invalid init": "varta::Salt s; (void)varta::derive_agent_key(s, 1);",
             "qualifiers|lvalue|rvalue": "for (auto &e : varta::Observer::simulate().events()) (void)e;",
         }

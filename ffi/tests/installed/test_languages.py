@@ -12,7 +12,7 @@ from support import HERE, PREFIX, WORK, folder, needs, pkg_config, run
 
 TYPES = {
     "uint8_t": ctypes.c_uint8, "uint16_t": ctypes.c_uint16, "uint32_t": ctypes.c_uint32,
-    "uint64_t": ctypes.c_uint64, "int32_t": ctypes.c_int32, "size_t": ctypes.c_size_t,
+    "uint64_t": ctypes.c_uint64, "int32_t": ctypes.c_int32, "int64_t": ctypes.c_int64, "size_t": ctypes.c_size_t,
     "int": ctypes.c_int, "char": ctypes.c_char, "void": None,
 }
 
@@ -31,7 +31,7 @@ def type_of(text: str) -> type | None:
 def library() -> ctypes.CDLL:
     """The library, with every function declared as the header declares it."""
     loaded = ctypes.CDLL(str(PREFIX / "lib/libvarta.so.0"))
-    declared = re.findall(r"^((?:int|void|const char) ?\*?)\s*(varta_\w+)\(([^)]*)\);", header(), flags=re.M)
+    declared = re.findall(r"^((?:int|int64_t|void|const char) ?\*?)\s*(varta_\w+)\(([^)]*)\);", header(), flags=re.M)
     for result, name, arguments in declared:
         function = getattr(loaded, name)
         function.restype = type_of(result)

@@ -8,9 +8,9 @@ from pathlib import Path
 from support import HERE, WORK, build, compilers, folder, needs, run
 
 PROGRAMS = HERE / "programs"
-ALL = ("agents", "observers", "misuse", "growing", "threads", "crashing")
+ALL = ("agents", "observers", "tasks", "misuse", "growing", "threads", "crashing")
 # Sanitizers and valgrind handle signals themselves, so programs that fork or crash run without.
-QUIET = ("agents", "observers", "misuse", "growing")
+QUIET = ("agents", "observers", "tasks", "misuse", "growing")
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
 
 
@@ -39,10 +39,18 @@ class Programs(unittest.TestCase):
                     self.passes(build(compiler, PROGRAMS / f"{name}.c", WORK / compiler))
 
     def test_static(self) -> None:
-        for name in ("agents", "observers", "crashing"):
+        for name in ("agents", "observers", "tasks", "crashing"):
             with self.subTest(program=name):
                 program = build("cc", PROGRAMS / f"{name}.c", WORK / "static", static=True)
                 self.assertNotIn("libvarta", run("readelf", "-d", program))
+                self.passes(program)
+
+    def test_built_with_an_older_header(self) -> None:
+        older = f"-I{HERE / 'fixtures/before_tasks'}"
+        for name in ("agents", "observers"):
+            with self.subTest(program=name):
+                program = build("cc", PROGRAMS / f"{name}.c", WORK / "older", older)
+                self.assertNotIn("varta_task", run("cc", "-E", "-D_GNU_SOURCE", older, PROGRAMS / f"{name}.c"))
                 self.passes(program)
 
     def test_with_sanitizers(self) -> None:

@@ -21,8 +21,13 @@ CONSTANTS = {
     "rules": ("VARTA_RULE_", set()),
     "endings": ("VARTA_ENDED_", set()),
 }
-# In varta_agent_info, two of the fields are flags.
-FLAGS = {"stalled": "VARTA_AGENT_STALLED", "unconfirmed": "VARTA_AGENT_UNCONFIRMED"}
+# In varta_agent_info and varta_task_info, some fields are flags.
+FLAGS = {
+    "stalled": "VARTA_AGENT_STALLED",
+    "unconfirmed": "VARTA_AGENT_UNCONFIRMED",
+    "lane": "VARTA_AGENT_LANE",
+    "idle": "VARTA_TASK_IDLE",
+}
 
 
 def snake(name: str) -> str:
@@ -39,6 +44,9 @@ def constants() -> Iterator[str]:
     yield f"VARTA_FRAME_BYTES == {limits['frame_bytes']}"
     yield f"VARTA_SEALED_BYTES == {limits['sealed_bytes']}"
     yield f"VARTA_SEALED_AS_BYTES == {limits['sealed_bytes_master']}"
+    for struct in ("event", "task_info"):
+        field = "task_name" if struct == "event" else "name"
+        yield f"sizeof(((varta_{struct} *)0)->{field}) == {limits['task_name_bytes']} + 1"
 
 
 def fields() -> Iterator[tuple[str, str]]:
@@ -48,7 +56,12 @@ def fields() -> Iterator[tuple[str, str]]:
     for name in TABLES["agent_fields"]:
         if name not in FLAGS:
             yield "varta_agent_info", name
-    for name in TABLES["event_fields"] + TABLES["about_fields"]:
+    for name in TABLES["task_fields"]:
+        if name not in FLAGS:
+            yield from (("varta_task_info", part) for part in {"due": ("promise", "due_ns", "label")}.get(name, (name,)))
+    for name in TABLES["task_counts"]:
+        yield "varta_task_counters", name
+    for name in TABLES["event_fields"] + TABLES["about_fields"] + TABLES["about_task_fields"]:
         yield "varta_event", name
     for kind in TABLES["kinds"]:
         for field in kind["fields"]:
@@ -83,7 +96,8 @@ class Tables(unittest.TestCase):
 
     def test_cpp(self) -> None:
         lines = ["#include <varta.hpp>"]
-        for enum, table in (("Status", "statuses"), ("Kind", "kinds")):
+        enums = (("Status", "statuses"), ("Kind", "kinds"), ("Promise", "promises"), ("Rule", "rules"), ("Ending", "endings"))
+        for enum, table in enums:
             names = {snake(entry["name"]): entry["code"] for entry in TABLES[table]}
             for name, code in names.items():
                 lines.append(f"static_assert(static_cast<int>(varta::{enum}::{name}) == {code});")

@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
+#include <new>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <utility>
@@ -12,6 +14,19 @@
 #include "check.h"
 
 using namespace std::chrono_literals;
+
+static std::size_t allocations;
+
+void *operator new(std::size_t size)
+{
+    allocations++;
+    if (void *memory = std::malloc(size))
+        return memory;
+    throw std::bad_alloc();
+}
+
+void operator delete(void *memory) noexcept { std::free(memory); }
+void operator delete(void *memory, std::size_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -141,6 +156,136 @@ void the_codec_reports_errors()
     }
 }
 
+// A simulated observer cannot be fed by an agent, so these have sockets.
+varta::Observer observer_of_tasks(const char *name)
+{
+    // It looks twice in this time, and finds that tasks have ended.
+    varta::ObserverOptions options = 200ms;
+    options.pause_after_ns = varta::count(patience);
+    options.flags = VARTA_OBSERVER_LANE | VARTA_OBSERVER_TASKS;
+    return varta::Observer::bind(in_folder(name), options);
+}
+
+varta::Agent agent_on_lane(const char *name, varta::Observer &observer)
+{
+    auto agent = varta::Agent::connect(in_folder(name));
+    while (!agent.watched()) {
+        CHECK(!agent.beat().failed());
+        (void)observer.poll(1ms);
+    }
+    return agent;
+}
+
+varta::Event next(varta::Observer &observer, varta::Kind kind)
+{
+    for (const varta::Event &event : observer.events(patience))
+        if (event.what() == kind && event.about_task())
+            return event;
+    CHECK(!"no such event");
+    return {};
+}
+
+void a_task_is_watched_until_it_is_destroyed()
+{
+    auto observer = observer_of_tasks("tasks");
+    auto agent = agent_on_lane("tasks", observer);
+    {
+        varta::TaskOptions options;
+        options.finest_ns = varta::count(20ms);
+        auto task = agent.task("ingest", 1h, options);
+        const varta::Event declared = next(observer, varta::Kind::task);
+        CHECK(std::string(declared.task_name) == "ingest" && declared.task == 1);
+        {
+            auto block = task.watch(20ms, 0ms, 9);
+            varta::Span moved = std::move(block);
+            CHECK(moved.watched() && !block.watched());
+            const varta::Event stall = next(observer, varta::Kind::stall);
+            CHECK(stall.which() == varta::Promise::span && stall.checkpoint == 9);
+            CHECK(agent.tasks().at(0).flags == VARTA_TASK_LATE);
+            CHECK(observer.tasks(stall.agent).at(0).number == declared.task);
+        }
+        CHECK(next(observer, varta::Kind::recovered).which() == varta::Promise::span);
+        CHECK(next(observer, varta::Kind::violation).broken() == varta::Rule::too_late);
+        task.reach(3);
+        task.progress(1, 2);
+        CHECK(task.beat(varta::Status::degraded, 7).sent() && task.counts().too_late == 1);
+        auto early = task.watch(varta::never, 1h);
+        early.end();
+        early.end();
+        CHECK(task.counts().too_early == 1);
+        task.idle();
+        varta::Task other = std::move(task);
+        CHECK(!task && task.beat().failed() && agent.tasks().at(0).flags == VARTA_TASK_IDLE);
+    }
+    CHECK(next(observer, varta::Kind::ended).how() == varta::Ending::closed);
+    CHECK(agent.tasks().empty());
+    std::error_code error;
+    (void)agent.task("", 1h, {}, error);
+    CHECK(error == std::errc::invalid_argument);
+}
+
+void a_task_fails_if_an_exception_destroys_it()
+{
+    auto observer = observer_of_tasks("fails");
+    auto agent = agent_on_lane("fails", observer);
+    // A task that ends before the observer has seen it is not reported.
+    const auto declared = [&](const char *name) {
+        auto task = agent.task(name, 1h);
+        (void)next(observer, varta::Kind::task);
+        return task;
+    };
+    const auto ended = [&] { return next(observer, varta::Kind::ended).how(); };
+    try {
+        auto task = declared("throws");
+        auto block = task.watch(1h);
+        throw 1;
+    } catch (int) {
+    }
+    CHECK(ended() == varta::Ending::failed);
+    // One that is declared while an exception unwinds the stack does not fail by that.
+    struct CleaningUp {
+        const decltype(declared) &declare;
+        ~CleaningUp() { declare("cleans up").idle(); }
+    };
+    try {
+        CleaningUp cleaning_up{declared};
+        throw 1;
+    } catch (int) {
+    }
+    CHECK(ended() == varta::Ending::closed);
+    declared("gives up").fail();
+    CHECK(ended() == varta::Ending::failed);
+    CHECK(agent.last_words(5).sent());
+    varta::Event last;
+    do
+        last = observer.poll(patience).value();
+    while (last.nonce != VARTA_NONCE_TERMINAL);
+    CHECK(last.payload == 5 && !last.about_task());
+    observer.wake();
+    std::error_code error;
+    while (observer.poll(patience, error) && !error)
+        continue;
+    CHECK(error == std::errc::interrupted);
+    const varta_slack slack[] = {{nullptr, "batch", 1000}};
+    observer.set_slack(slack, 1);
+}
+
+void calls_of_a_task_allocate_nothing()
+{
+    auto agent = varta::Agent::connect(in_folder("nobody"));
+    auto task = agent.task("task", 1h);
+    const std::size_t before = allocations;
+    for (int i = 0; i < 1000; i++) {
+        auto outer = task.watch(1h);
+        auto inner = task.watch(varta::never, 0ms, 3);
+        (void)task.beat();
+        task.reach(1);
+        task.progress(2, 3);
+        task.idle(1h);
+    }
+    CHECK(allocations == before);
+}
+
 // std::terminate aborts, and is reported as an abort.
 void terminate_is_reported()
 {
@@ -167,5 +312,8 @@ int main()
     a_signal_ends_the_range();
     one_call_returns_several_events();
     the_codec_reports_errors();
+    a_task_is_watched_until_it_is_destroyed();
+    a_task_fails_if_an_exception_destroys_it();
+    calls_of_a_task_allocate_nothing();
     terminate_is_reported();
 }

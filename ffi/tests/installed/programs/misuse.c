@@ -72,6 +72,70 @@ static void null_agents_are_refused(void)
     varta_close(agent);
 }
 
+static void wrong_tasks_are_refused(void)
+{
+    varta_agent *agent = agent_at("@none");
+    varta_task *task = NULL;
+    varta_task_counters counters = VARTA_TASK_COUNTERS_INIT;
+    varta_task_info info = VARTA_TASK_INFO_INIT;
+    RETURNS(varta_task_open(NULL, agent, "task", VARTA_NEVER, NULL), -EINVAL);
+    RETURNS(varta_task_open(&task, NULL, "task", VARTA_NEVER, NULL), -EINVAL);
+    RETURNS(varta_task_open(&task, agent, NULL, VARTA_NEVER, NULL), -EINVAL);
+    RETURNS(varta_task_open(&task, agent, "", VARTA_NEVER, NULL), -EINVAL);
+    RETURNS(varta_task_open(&task, agent, "\xff", VARTA_NEVER, NULL), -EINVAL);
+    RETURNS(varta_task_open(&task, agent, "task", 0, NULL), -EINVAL);
+    const varta_edge edge = {1, 2, 0, 5, 5};
+    varta_task_options wrong[9];
+    for (int i = 0; i < 9; i++)
+        wrong[i] = (varta_task_options)VARTA_TASK_OPTIONS_INIT;
+    wrong[0].size = 3;
+    wrong[1].flags = 4;
+    wrong[2].reserved = 1;
+    wrong[3].most = 1;
+    wrong[4].startup_ns = 1;
+    wrong[5].spans = UINT32_MAX;
+    wrong[6].edge_count = 1;
+    wrong[7].edges = &edge;
+    wrong[7].edge_count = 1;
+    wrong[8].cycle_ns = 1;
+    for (int i = 0; i < 9; i++)
+        RETURNS(varta_task_open(&task, agent, "task", VARTA_NEVER, &wrong[i]), -EINVAL);
+    CHECK(task == NULL);
+    varta_task *all[31];
+    for (int i = 0; i < 31; i++)
+        RETURNS(varta_task_open(&all[i], agent, "task", VARTA_NEVER, NULL), 0);
+    RETURNS(varta_task_open(&task, agent, "task", VARTA_NEVER, NULL), -ENOSPC);
+    for (int i = 1; i < 31; i++)
+        varta_task_close(all[i]);
+    task = all[0];
+    for (unsigned status = 3; status <= UINT8_MAX; status++)
+        RETURNS(varta_task_beat(task, (uint8_t)status, 0), -EINVAL);
+    RETURNS(varta_task_beat(NULL, VARTA_STATUS_OK, 0), -EINVAL);
+    RETURNS(varta_task_idle(NULL, 0), -EINVAL);
+    CHECK(varta_task_watch(NULL, 0, 1) == -EINVAL);
+    CHECK(varta_task_watch_labelled(NULL, 0, 1, 1) == -EINVAL);
+    RETURNS(varta_task_unwatch(NULL, 1), -EINVAL);
+    RETURNS(varta_task_unwatch(task, -EINVAL), 0);
+    RETURNS(varta_task_unwatch(task, 0), 0);
+    RETURNS(varta_task_unwatch(task, INT64_MAX), 0);
+    RETURNS(varta_task_reach(NULL, 1), -EINVAL);
+    RETURNS(varta_task_progress(NULL, 1, 1), -EINVAL);
+    RETURNS(varta_task_counts(NULL, &counters), -EINVAL);
+    RETURNS(varta_task_counts(task, NULL), -EINVAL);
+    counters.size = 0;
+    RETURNS(varta_task_counts(task, &counters), -EINVAL);
+    RETURNS(varta_agent_tasks(NULL, &info, 1), -EINVAL);
+    RETURNS(varta_agent_tasks(agent, NULL, 1), -EINVAL);
+    RETURNS(varta_agent_tasks(agent, NULL, 0), 1);
+    info.size = 2;
+    RETURNS(varta_agent_tasks(agent, &info, 1), -EINVAL);
+    RETURNS(varta_last_words(NULL, 0), -EINVAL);
+    varta_task_fail(NULL);
+    varta_task_close(NULL);
+    varta_task_fail(task);
+    varta_close(agent);
+}
+
 static void null_observers_are_refused(void)
 {
     varta_observer *observer;
@@ -107,6 +171,12 @@ static void null_observers_are_refused(void)
     RETURNS(varta_observer_feed_exit(observer, 0, 1, 3, 0), -EINVAL);
     RETURNS(varta_observer_feed_late(NULL, 0, 0), -EINVAL);
     RETURNS(varta_observer_feed_suspended(NULL, 0, 0), -EINVAL);
+    RETURNS(varta_observer_set_slack(observer, NULL, 1), -EINVAL);
+    RETURNS(varta_observer_set_slack(observer, &(varta_slack){NULL, NULL, 1}, 1), -EINVAL);
+    RETURNS(varta_observer_tasks(observer, 1, NULL, 1), -EINVAL);
+    RETURNS(varta_observer_wake(NULL), -EINVAL);
+    RETURNS(varta_observer_wake(observer), -EOPNOTSUPP);
+    RETURNS(varta_observer_feed_line(observer, 0, 0, NULL, NULL), -EINVAL);
     RETURNS(varta_observer_advance(NULL, 0, 0), -EINVAL);
     RETURNS(varta_observer_advance(observer, 0, 2), -EINVAL);
 
@@ -191,6 +261,9 @@ static void every_number_has_a_name(void)
         CHECK(strlen(varta_status_name((uint8_t)number)) > 0);
         CHECK(strlen(varta_event_name((uint8_t)number)) > 0);
         CHECK(strlen(varta_origin_name((uint8_t)number)) > 0);
+        CHECK(strlen(varta_promise_name((uint8_t)number)) > 0);
+        CHECK(strlen(varta_rule_name((uint8_t)number)) > 0);
+        CHECK(strlen(varta_ending_name((uint8_t)number)) > 0);
     }
     CHECK(strcmp(varta_strerror(VARTA_EPANIC), varta_strerror(-999)) != 0);
     CHECK(strcmp(varta_strerror(VARTA_EKEY), varta_strerror(-999)) != 0);
@@ -202,6 +275,7 @@ int main(void)
     options_of_wrong_sizes_are_refused();
     unknown_numbers_are_refused();
     null_agents_are_refused();
+    wrong_tasks_are_refused();
     null_observers_are_refused();
     null_buffers_are_refused();
     every_number_has_a_name();
