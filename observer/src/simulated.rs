@@ -124,8 +124,9 @@ impl Default for Simulated {
 }
 
 impl Simulated {
-    pub(crate) fn new(judge: Judge, pause_after: Option<Duration>, exits: Exits) -> Self {
+    pub(crate) fn new(mut judge: Judge, pause_after: Option<Duration>, exits: Exits) -> Self {
         let pause_after = pause_after.map(nanoseconds);
+        judge.set_clocks(0, 0);
         Self {
             pause_detector: PauseDetector::new(pause_after, judge.shortest_threshold(), 0),
             judge,
@@ -183,8 +184,8 @@ impl Simulated {
     }
 
     /// Gives a process a page of shared memory, if it may have one. Pages are offered with
-    /// [`Builder::lane`](crate::Builder::lane). Both clocks are one: times in lines are the
-    /// observer's.
+    /// [`Builder::lane`](crate::Builder::lane). Times in lines are the observer's, less those
+    /// for which it was [`suspended`](Self::suspended).
     ///
     /// ```
     /// use varta::Status;
@@ -410,7 +411,9 @@ impl Simulated {
     fn look(&mut self, at_ns: u64) {
         self.set_time(at_ns);
         let asleep = self.asleep;
-        if let Some(pause) = self.pause_detector.look(self.now, || asleep) {
+        let pause = self.pause_detector.look(self.now, || asleep);
+        self.judge.set_clocks(self.now, self.now.saturating_sub(asleep));
+        if let Some(pause) = pause {
             self.judge.pause(self.now, pause);
             self.collect_events();
         }

@@ -173,6 +173,7 @@ impl Judge {
                 }
             }
             self.tracker.shift_line_pauses(suspended);
+            self.lanes.shift_tasks(suspended);
         }
     }
 }

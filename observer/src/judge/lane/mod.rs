@@ -138,6 +138,19 @@ impl Lanes {
         self.pages.agent(slot).map_or((0, 0), |agent| (agent.tasks, agent.tasks_late))
     }
 
+    /// Moves the last calls of all tasks by the time for which the system was suspended, as
+    /// those of processes.
+    fn shift_tasks(&mut self, suspended: u64) {
+        for page in self.pages.indexes() {
+            let mut task = self.pages.at(page).first_task;
+            while task != pages::NONE {
+                let found = self.tasks.at_mut(task);
+                found.last_ns = found.last_ns.saturating_add(suspended);
+                task = self.tasks.after(task);
+            }
+        }
+    }
+
     /// How long the system was suspended since the last call.
     pub(super) fn take_suspended(&mut self) -> u64 {
         std::mem::take(&mut self.clocks.suspended)
