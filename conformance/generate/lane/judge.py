@@ -72,11 +72,16 @@ class Task:
     label: int = 0
 
 
+# A process, and a copy of the library in it.
+Key = tuple[int, int]
+
+
 @dataclass
 class Lane:
-    """A page that the observer reads."""
+    """A page that the observer reads. The times in it are the observer's."""
 
     pid: int
+    copy: int
     page: Page
     nonce: int
     sequence: int = 0
@@ -102,55 +107,61 @@ class Judge:
         self.with_tasks = config["tasks"]
         self.capacity = config.get("capacity", 4096)
         self.slack = config.get("task_slack", {})
+        self.program_slack = {name[:15]: ns for name, ns in config.get("program_slack", {}).items()}
+        # The programs of processes that have a name.
+        self.programs: dict[int, str] = {}
         self.agents: dict[int, Agent] = {}
-        self.lanes: dict[int, Lane] = {}
+        # By pid and copy of the library.
+        self.lanes: dict[Key, Lane] = {}
+        # For how long the system was suspended: the clock of processes stood still.
+        self.asleep = 0
         self.numbers = 0
         self.events: list[dict] = []
         self.pause = (0, 0)
         # The threads that are gone, with the pids of their processes.
         self.gone: set[tuple[int, int]] = set()
-        # The invalid writes that were counted, by pid, pair and sequence.
-        self.invalid: set[tuple[int, int, int]] = set()
+        # The invalid writes that were counted, by pid, copy, pair and sequence.
+        self.invalid: set[tuple[int, int, int, int]] = set()
         self.counters: Counter[str] = Counter()
 
     # What happens.
 
-    def attach(self, now: int, pid: int, page: Page, nonce: int) -> None:
+    def attach(self, now: int, key: Key, page: Page, nonce: int) -> None:
         self.counters["lane_attached"] += 1
-        self.lanes[pid] = Lane(pid, page, nonce, finest=self.threshold)
+        self.lanes[key] = Lane(*key, page, nonce, finest=self.threshold)
 
     def refuse(self) -> None:
         self.counters["lane_refused"] += 1
 
-    def mapped(self, now: int, pid: int) -> None:
-        self.look(now, self.lanes[pid])
+    def mapped(self, now: int, key: Key) -> None:
+        self.look(now, self.lanes[key])
 
-    def bell(self, now: int, pid: int) -> None:
-        self.look(now, self.lanes[pid])
+    def bell(self, now: int, key: Key) -> None:
+        self.look(now, self.lanes[key])
 
-    def detach(self, now: int, pid: int) -> None:
-        lane = self.lanes[pid]
+    def detach(self, now: int, key: Key) -> None:
+        lane = self.lanes[key]
         self.look(now, lane)
         for pair in list(lane.tasks):
             self.end(now, lane, pair, "detached")
-        del self.lanes[pid]
+        del self.lanes[key]
 
     def exit(self, now: int, pid: int, **cause: int) -> None:
         if pid not in self.agents:
             return
-        if pid in self.lanes:
-            self.look(now, self.lanes[pid])
-            del self.lanes[pid]
+        for lane in self.lanes_of(pid):
+            self.look(now, lane)
+            del self.lanes[pid, lane.copy]
         self.say(now, pid, "exit", last_status=self.agents[pid].status, **cause)
         del self.agents[pid]
 
     def datagram(self, now: int, pid: int, status: str, payload: int, nonce: int) -> None:
         agent = self.agent(pid)
-        lane = self.lanes.get(pid)
+        lanes = self.lanes_of(pid)
         # The nonces between may be those of beats that are still to be read.
-        known = agent.sign and not lane
+        known = agent.sign and not lanes
         missed = max(0, nonce - agent.nonce - 1) if known else 0
-        if lane:
+        for lane in lanes:
             lane.heard.append(nonce)
         self.counters.update(received=1, beats=1, missed=missed)
         self.hear(now, agent, now, status, payload, nonce, missed, 1)
@@ -161,16 +172,36 @@ class Judge:
 
     def paused(self, now: int, ns: int) -> None:
         self.pause = (now - ns, now)
+        self.say_paused(now, ns)
+        for sign in self.signs():
+            self.give_back(sign, self.pause)
+
+    def suspended(self, now: int, ns: int) -> None:
+        """Nothing in a page came closer to being due; agents without one are given the time back."""
+        self.asleep += ns
+        self.say_paused(now, ns)
+        for agent in self.agents.values():
+            if agent.sign and self.lanes_of(agent.pid):
+                agent.sign.at += ns
+            elif agent.sign:
+                self.give_back(agent.sign, (now - ns, now))
+        for lane in self.lanes.values():
+            lane.at += ns
+            for task in lane.tasks.values():
+                task.sign.at += ns
+                task.dues = {promise: due + ns for promise, due in task.dues.items()}
+        # Of an earlier pause the same part lies in each silence as before.
+        self.pause = (self.pause[0] + ns, self.pause[1] + ns)
+
+    def say_paused(self, now: int, ns: int) -> None:
         self.counters["pauses"] += 1
         self.events.append({"observer_ns": now, "kind": "paused", "ns": ns})
-        for sign in self.signs():
-            self.give_back(sign)
 
     def set_threshold(self, now: int, number: int, ns: int) -> None:
         agent = next(agent for agent in self.agents.values() if agent.number == number)
         agent.threshold = ns
-        if agent.pid in self.lanes:
-            self.plan(now, self.lanes[agent.pid])
+        for lane in self.lanes_of(agent.pid):
+            self.plan(now, lane)
 
     def poll(self, now: int) -> None:
         """Looks at each page that is due, and then reports what is overdue, by due."""
@@ -178,10 +209,11 @@ class Judge:
         for lane in sorted(due, key=lambda lane: lane.next_look):
             self.look(now, lane)
         while late := [one for one in self.deadlines() if one[0] <= now]:
-            _, _, pid, pair, promise = late[0]
-            lane = self.lanes.get(pid)
-            if not (lane and self.read(now, lane, pair)):
-                self.stall(now, pid, pair, promise)
+            _, _, pid, lane, pair, promise = late[0]
+            # A process is judged by the newest sign in any of its pages.
+            lines = [lane] if lane else self.lanes_of(pid)
+            if not any([self.read(now, line, pair) for line in lines]):
+                self.stall(now, pid, lane, pair, promise)
 
     # What an observer does.
 
@@ -191,7 +223,8 @@ class Judge:
             self.read(now, lane, pair)
         lane.looked = True
         # A process that never beat is listed only while it has a task.
-        if lane.pid in self.agents and not lane.tasks and self.agents[lane.pid].sign is None:
+        tasks = any(other.tasks for other in self.lanes_of(lane.pid))
+        if lane.pid in self.agents and not tasks and self.agents[lane.pid].sign is None:
             del self.agents[lane.pid]
         self.plan(now, lane)
         lane.next_look = first_after(now, lane.period)
@@ -298,7 +331,7 @@ class Judge:
         if not info.idle and task.cold.threshold_ns != NEVER:
             dues.setdefault("beat", hot.at + task.cold.threshold_ns)
         task.sign, task.info, task.dues = Sign(hot.at, late=task.sign.late & broken), info, dues
-        self.give_back(task.sign)
+        self.give_back(task.sign, self.pause)
         if info.which == "span":
             task.label = info.checkpoint
         else:
@@ -316,43 +349,53 @@ class Judge:
     def end(self, now: int, lane: Lane, pair: int, how: str) -> None:
         self.say(now, lane.pid, "ended", lane.tasks.pop(pair), how=how)
 
-    def stall(self, now: int, pid: int, pair: int, promise: str) -> None:
+    def stall(self, now: int, pid: int, lane: Lane | None, pair: int, promise: str) -> None:
         """Reports a broken promise, unless the thread that would have kept it is gone."""
-        if pair == 0:
+        if lane is None:
             sign = self.agents[pid].sign
             sign.late.add(promise)
             self.say(now, pid, "stall", last_nonce=self.agents[pid].nonce, last_ns=sign.at)
             return
-        task = self.lanes[pid].tasks[pair]
+        task = lane.tasks[pair]
         found_by_thread = promise in task.info.broken
         if (pid, task.cold.thread) in self.gone and not task.cold.roams and not found_by_thread:
-            self.lanes[pid].gone[pair] = task.cold.number
-            self.end(now, self.lanes[pid], pair, "thread-gone")
+            lane.gone[pair] = task.cold.number
+            self.end(now, lane, pair, "thread-gone")
             return
         task.sign.late.add(promise)
         place = task.label if promise == "span" else task.checkpoint
         fields = {"last_nonce": 0, "last_ns": task.sign.at, "promise": promise}
         self.say(now, pid, "stall", task, **fields, due_ns=task.dues[promise], checkpoint=place)
 
-    def deadlines(self) -> list[tuple[int, int, int, int, str]]:
-        """Each deadline, when its line was last heard, and whose it is, with the first to report first."""
+    def deadlines(self) -> list[tuple[int, int, int, Lane | None, int, str]]:
+        """Each deadline, when its line was last heard, and whose it is, with the first to report first.
+
+        The one of a process itself belongs to none of its pages.
+        """
         found = []
         for agent in self.agents.values():
             if agent.sign and "beat" not in agent.sign.late:
                 due = agent.sign.at + agent.threshold + agent.sign.given_back
-                found.append((due, agent.sign.at, agent.pid, 0, "beat"))
-            lane = self.lanes.get(agent.pid)
-            for pair, task in sorted(lane.tasks.items()) if lane else ():
-                slack = self.slack.get(task.cold.name, 0)
-                for promise in [one for one in PROMISES[1:] if one in task.dues]:
-                    # A pause gives no time to a call that was made.
-                    more = 0 if promise in task.info.broken else task.sign.given_back
-                    due = task.dues[promise] + slack + more
-                    if promise not in task.sign.late:
-                        found.append((due, task.sign.at, agent.pid, pair, promise))
+                found.append((due, agent.sign.at, agent.pid, None, 0, "beat"))
+            for lane in self.lanes_of(agent.pid):
+                for pair, task in sorted(lane.tasks.items()):
+                    for promise in [one for one in PROMISES[1:] if one in task.dues]:
+                        # A pause gives no time to a call that was made.
+                        more = 0 if promise in task.info.broken else task.sign.given_back
+                        due = task.dues[promise] + self.slack_of(agent.pid, task) + more
+                        if promise not in task.sign.late:
+                            found.append((due, task.sign.at, agent.pid, lane, pair, promise))
         return sorted(found, key=lambda one: one[:2])
 
+    def slack_of(self, pid: int, task: Task) -> int:
+        """What is set for the name of a task counts more than what is set for its program."""
+        of_program = self.program_slack.get(self.programs.get(pid, "")[:15], 0)
+        return self.slack.get(task.cold.name, of_program)
+
     # How it knows.
+
+    def lanes_of(self, pid: int) -> list[Lane]:
+        return [lane for lane in self.lanes.values() if lane.pid == pid]
 
     def agent(self, pid: int) -> Agent:
         if pid not in self.agents:
@@ -367,7 +410,7 @@ class Judge:
             if agent.sign and agent.sign.late:
                 self.say(now, agent.pid, "recovered", silent_ns=at - agent.sign.at)
             agent.sign, agent.status = Sign(at), status
-            self.give_back(agent.sign)
+            self.give_back(agent.sign, self.pause)
         agent.nonce = max(agent.nonce, nonce)
         if count == 0:
             return
@@ -375,8 +418,7 @@ class Judge:
         self.say(now, agent.pid, "beat", **fields, **counted(count))
 
     def news(self, now: int, lane: Lane, pair: int, seen: int) -> tuple[int, Hot, Info] | None:
-        words, pid = lane.page.hot[pair], lane.pid
-        found = line.read(words)
+        found = line.read(lane.page.hot[pair])
         if found is None or found[0] == seen or found[1].at == 0:
             return None
         sequence, hot = found
@@ -386,11 +428,13 @@ class Judge:
             if hot.until > farthest and not (pair and hot.until == NEVER):
                 raise Invalid("until")
         except Invalid:
-            if (pid, pair, sequence) not in self.invalid:
-                self.invalid.add((pid, pair, sequence))
+            write = (lane.pid, lane.copy, pair, sequence)
+            if write not in self.invalid:
+                self.invalid.add(write)
                 self.counters["lane_invalid"] += 1
             return None
-        return sequence, Hot(min(hot.at, now), hot.until, hot.info, hot.last), info
+        until = hot.until + self.asleep if 0 < hot.until < NEVER else hot.until
+        return sequence, Hot(min(hot.at + self.asleep, now), until, hot.info, hot.last), info
 
     def cold(self, lane: Lane, pair: int) -> Cold | None:
         try:
@@ -404,9 +448,9 @@ class Judge:
         tasks = (task.sign for lane in self.lanes.values() for task in lane.tasks.values())
         return [*(agent.sign for agent in self.agents.values() if agent.sign), *tasks]
 
-    def give_back(self, sign: Sign) -> None:
+    def give_back(self, sign: Sign, pause: tuple[int, int]) -> None:
         """A silence is given back, once, the time of it in which the observer was away."""
-        begun, ended = self.pause
+        begun, ended = pause
         if sign.at < ended and not sign.was_given_back and not sign.late:
             sign.given_back, sign.was_given_back = ended - max(begun, sign.at), True
 

@@ -28,9 +28,10 @@ START = 1 * S
 
 @dataclass
 class Process:
-    """A process that has a page, or is to get one."""
+    """A process that has a page, or is to get one: or one of several copies of the library in it."""
 
     pid: int
+    copy: int = 0
     page: Page = field(default_factory=Page)
     nonce: int = 0
     live: int = 0
@@ -41,6 +42,15 @@ class Process:
 
     def head(self) -> bytes:
         return Head(self.live, self.pid).wire()
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.pid, self.copy
+
+    @property
+    def where(self) -> dict[str, int]:
+        """What names it in a step."""
+        return {"pid": self.pid, **({"copy": self.copy} if self.copy else {})}
 
 
 @dataclass
@@ -78,18 +88,18 @@ class Story:
         at += START
         process.nonce = nonce
         offer = {"threshold_ns": self.judge.threshold, "tasks": self.config["tasks"]}
-        self._step(at, "attach", pid=process.pid, uid=UID, nonce=nonce, page=offer)
-        self.judge.attach(at, process.pid, process.page, nonce)
+        self._step(at, "attach", **process.where, uid=UID, nonce=nonce, page=offer)
+        self.judge.attach(at, process.key, process.page, nonce)
 
-    def is_refused(self, at: int, process: Process, uid: int, errno: int) -> None:
+    def is_refused(self, at: int, process: Process, errno: int, uid: int = UID) -> None:
         at += START
-        self._step(at, "attach", pid=process.pid, uid=uid, nonce=0, errno=errno)
+        self._step(at, "attach", **process.where, uid=uid, nonce=0, errno=errno)
         self.judge.refuse()
 
     def maps(self, at: int, process: Process, *expected: str) -> None:
         at += START
-        self._step(at, "mapped", pid=process.pid)
-        self.judge.mapped(at, process.pid)
+        self._step(at, "mapped", **process.where)
+        self.judge.mapped(at, process.key)
         self._expect(*expected)
 
     def joins(self, at: int, process: Process, *expected: str, nonce: int = 0) -> None:
@@ -100,7 +110,7 @@ class Story:
         """The process beats `count` times until `at`."""
         at += START
         process.nonce += count
-        hot = Hot(at, 0, Info(status, payload=payload).word(), process.nonce)
+        hot = Hot(self.clock(at), 0, Info(status, payload=payload).word(), process.nonce)
         self._write(at, process, 0, hot=hot, times=count)
 
     def sends(self, at: int, process: Process, *expected: str, status: str = "ok", payload: int = 0) -> None:
@@ -119,7 +129,7 @@ class Story:
         at += START
         pair = next(pair for pair in range(1, line.PAIRS) if not process.live >> pair & 1)
         process.numbers += 1
-        task = Task(process.numbers, name, threshold, Options(**options), at)
+        task = Task(process.numbers, name, threshold, Options(**options), self.clock(at))
         before = process.page.cold[pair]
         ended = Cold.of_wire(before).state if any(before) else "free"
         task.cold = replace(task.cold, ended=ended, thread=thread)
@@ -134,7 +144,7 @@ class Story:
         at += START
         if verb == "beat":
             given = {"status": "ok", "payload": 0, **given}
-        getattr(named.task, verb)(at, **given)
+        getattr(named.task, verb)(self.clock(at), **given)
         names = {"at_most": "at_most_ns"}
         self._call(at, named, verb, **{names.get(name, name): value for name, value in given.items()})
 
@@ -143,7 +153,7 @@ class Story:
         named.task.close(state)
         process = named.process
         process.live &= ~(1 << named.pair)
-        self._step(at, "close", pid=process.pid, pair=named.pair, state=state)
+        self._step(at, "close", **process.where, pair=named.pair, state=state)
         process.page.cold[named.pair] = named.task.cold.wire()
         process.page.cold[0] = process.head()
 
@@ -157,8 +167,8 @@ class Story:
 
     def rings(self, at: int, process: Process, *expected: str) -> None:
         at += START
-        self._step(at, "bell", pid=process.pid)
-        self.judge.bell(at, process.pid)
+        self._step(at, "bell", **process.where)
+        self.judge.bell(at, process.key)
         self._expect(*expected)
 
     def polls(self, at: int, *expected: str) -> None:
@@ -170,8 +180,8 @@ class Story:
     def detaches(self, at: int, process: Process, *expected: str) -> None:
         """The connection ends, and the process lives on."""
         at += START
-        self._step(at, "detach", pid=process.pid)
-        self.judge.detach(at, process.pid)
+        self._step(at, "detach", **process.where)
+        self.judge.detach(at, process.key)
         self._expect(*expected)
 
     def exits(self, at: int, process: Process, *expected: str, **cause: int) -> None:
@@ -186,6 +196,19 @@ class Story:
         self.judge.late(at, due + START)
         self._expect(*expected)
 
+    def was_suspended(self, at: int, ns: int) -> None:
+        """The system was suspended until now, and the clock of processes stood still."""
+        at += START
+        self._step(at, "suspend", ns=ns)
+        self.judge.suspended(at, ns)
+        self._expect("observer paused")
+
+    def runs(self, at: int, process: Process, program: str) -> None:
+        """The name of its program."""
+        at += START
+        self._step(at, "program", pid=process.pid, name=program)
+        self.judge.programs[process.pid] = program
+
     def loses_thread(self, at: int, process: Process, thread: int) -> None:
         """From now on the process has no thread with this id."""
         at += START
@@ -196,6 +219,10 @@ class Story:
         at += START
         self._step(at, "set_threshold", agent=agent, ns=ns)
         self.judge.set_threshold(at, agent, ns)
+
+    def clock(self, at: int) -> int:
+        """The clock of processes."""
+        return at - self.judge.asleep
 
     def document(self) -> dict:
         return {
@@ -214,8 +241,8 @@ class Story:
         page.hot[pair] = line.write(page.hot[pair], task.hot)
         page.cold[pair] = task.cold.wire()
         cold = {} if page.cold[pair] == known else {"cold": cold_text(task.cold)}
-        where = {"pid": named.process.pid, "pair": pair}
-        self._step(at, "call", **where, verb=verb, **given, **cold, hot=hot_text(task.hot, at))
+        where = named.process.where
+        self._step(at, "call", **where, pair=pair, verb=verb, **given, **cold, hot=hot_text(task.hot, at))
 
     def _write(
         self, at: int, process: Process, pair: int, cold: bytes | None = None, hot: Hot | None = None, times: int = 1
@@ -231,7 +258,7 @@ class Story:
             written["hot"] = hot_text(hot, at)
             if times != 1:
                 written["times"] = times
-        self._step(at, "write", pid=process.pid, pair=pair, **written)
+        self._step(at, "write", **process.where, pair=pair, **written)
 
     def _step(self, at: int, op: str, **fields: object) -> None:
         if self.steps and at < self.steps[-1]["at_ns"]:

@@ -350,22 +350,6 @@ def lines_that_a_task_cannot_mean(s: Story) -> None:
     s.polls(1 * S, "ingest stall beat")
 
 
-@story(task_slack={"slow": 300 * MS})
-def slack_for_a_name(s: Story) -> None:
-    """The operator gives tasks of one name more time; what was due when stays the same."""
-    app = Process(APP)
-    s.joins(0, app)
-    slow = s.declares(0, app, "slow")
-    s.declares(0, app, "other")
-    s.calls(0, slow, "watch", span=1, max_ns=500 * MS)
-    s.rings(0, app, "slow task", "slow beat", "other task")
-    s.polls(800 * MS - 1)
-    s.polls(800 * MS, "slow stall span")
-    s.polls(1 * S, "other stall beat")
-    s.polls(1_300 * MS - 1)
-    s.polls(1_300 * MS, "slow stall beat")
-
-
 @story(capacity=6)
 def no_room_for_a_task(s: Story) -> None:
     """Tasks hold at most half of the places. One that finds none is taken at a later look."""

@@ -8,7 +8,7 @@ use varta_observer::{Builder, Rate, Simulated, Slack, Uids};
 use crate::failure::Failure;
 use crate::fields::Fields;
 
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 15] = [
     "threshold_ns",
     "pause_after_ns",
     "capacity",
@@ -23,6 +23,7 @@ const SETTINGS: [&str; 14] = [
     "lane",
     "tasks",
     "task_slack",
+    "program_slack",
 ];
 
 pub(super) fn observer(config: &Fields<'_>) -> Result<Simulated, Failure> {
@@ -65,16 +66,25 @@ pub(super) fn observer(config: &Fields<'_>) -> Result<Simulated, Failure> {
     if config.has("tasks") {
         builder = builder.tasks(config.boolean("tasks")?);
     }
+    builder
+        .slack(slack(config)?)
+        .simulate()
+        .map_err(|error| Failure::new("config", "settings for an observer", error))
+}
+
+fn slack(config: &Fields<'_>) -> Result<Slack, Failure> {
+    let mut slack = Slack::new();
     if config.has("task_slack") {
-        let mut slack = Slack::new();
         for (name, ns) in config.object("task_slack")?.all::<u64>()? {
             slack = slack.task(name, Duration::from_nanos(ns));
         }
-        builder = builder.slack(slack);
     }
-    builder
-        .simulate()
-        .map_err(|error| Failure::new("config", "settings for an observer", error))
+    if config.has("program_slack") {
+        for (name, ns) in config.object("program_slack")?.all::<u64>()? {
+            slack = slack.program(name, Duration::from_nanos(ns));
+        }
+    }
+    Ok(slack)
 }
 
 /// A list, or "any".

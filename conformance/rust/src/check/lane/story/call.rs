@@ -13,7 +13,7 @@ use crate::check::lane::values;
 use crate::failure::{Failure, same};
 use crate::fields::Fields;
 
-const WHERE: [&str; 7] = ["at_ns", "op", "pid", "pair", "verb", "cold", "hot"];
+const WHERE: [&str; 8] = ["at_ns", "op", "pid", "copy", "pair", "verb", "cold", "hot"];
 
 /// A task of a process.
 pub(super) struct Task {
@@ -24,10 +24,12 @@ pub(super) struct Task {
 }
 
 impl Process {
+    /// A call at a time of the observer, and of the process's clock.
     pub(super) fn call(
         &mut self,
         observer: &Simulated,
         at_ns: u64,
+        clock_ns: u64,
         step: &Fields<'_>,
     ) -> Result<(), Failure> {
         let pair = step.number("pair")?;
@@ -39,12 +41,12 @@ impl Process {
         };
         if step.text("verb")? == "declare" {
             let cold = cold.ok_or_else(|| Failure::new("cold", "a JSON object", "nothing"))?;
-            self.tasks.insert(pair, Task::declare(at_ns, step, Cold { ended, ..cold })?);
+            self.tasks.insert(pair, Task::declare(clock_ns, step, Cold { ended, ..cold })?);
         }
         let Some(task) = self.tasks.get_mut(&pair) else {
             return Err(Failure::new("pair", "the pair of a task", pair));
         };
-        task.make(at_ns, step)?;
+        task.make(clock_ns, step)?;
         task.cold = cold.unwrap_or(task.cold);
         task.compare(&hot)?;
         let words = task.cold.to_words();

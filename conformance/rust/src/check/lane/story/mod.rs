@@ -15,14 +15,21 @@ use crate::failure::{Failure, same};
 use crate::fields::Fields;
 use process::Process;
 
+/// The fields of a step about a page as a whole.
+const PAGE: [&str; 4] = ["at_ns", "op", "pid", "copy"];
+
 pub(crate) fn lane_story(fields: &Fields<'_>) -> Result<(), Failure> {
     let mut processes = Processes::default();
     story::run(fields, |observer, step| processes.apply(observer, step))
 }
 
-/// The processes of a story, by pid.
+/// The processes of a story, by pid and copy of the library.
 #[derive(Default)]
-struct Processes(HashMap<u32, Process>);
+struct Processes {
+    all: HashMap<(u32, u32), Process>,
+    /// For how long the system was suspended: their clock stood still.
+    asleep_ns: u64,
+}
 
 impl Processes {
     fn apply(&mut self, observer: &mut Simulated, step: &Fields<'_>) -> Result<(), Failure> {
@@ -30,43 +37,57 @@ impl Processes {
         match step.text("op")? {
             "attach" => self.attach(observer, at_ns, step),
             "mapped" => {
-                step.only(&["at_ns", "op", "pid"])?;
+                step.only(&PAGE)?;
                 observer.mapped(at_ns, self.process(step)?.attached()?);
                 Ok(())
             }
             "bell" => {
-                step.only(&["at_ns", "op", "pid"])?;
+                step.only(&PAGE)?;
                 observer.bell(at_ns, self.process(step)?.attached()?);
                 Ok(())
             }
             "detach" => {
-                step.only(&["at_ns", "op", "pid"])?;
+                step.only(&PAGE)?;
                 let process = self.process(step)?;
                 observer.detach(at_ns, process.attached()?);
                 process.page = None;
                 Ok(())
             }
             "write" => self.process(step)?.write(observer, at_ns, step),
-            "call" => self.process(step)?.call(observer, at_ns, step),
+            "call" => {
+                let clock_ns = at_ns.saturating_sub(self.asleep_ns);
+                self.process(step)?.call(observer, at_ns, clock_ns, step)
+            }
             "thread_gone" => {
                 step.only(&["at_ns", "op", "pid", "thread"])?;
                 observer.thread_gone(step.number("pid")?, step.number("thread")?);
                 Ok(())
             }
             "close" => self.process(step)?.close(observer, step),
+            "program" => {
+                step.only(&["at_ns", "op", "pid", "name"])?;
+                observer.set_program(step.number("pid")?, step.text("name")?);
+                Ok(())
+            }
+            "suspend" => {
+                self.asleep_ns = self.asleep_ns.saturating_add(step.number("ns")?);
+                story::apply(observer, step)
+            }
             "exit" => {
                 story::apply(observer, step)?;
-                self.0.remove(&step.number("pid")?);
+                let pid: u32 = step.number("pid")?;
+                self.all.retain(|(of, _), _| *of != pid);
                 Ok(())
             }
             _ => story::apply(observer, step),
         }
     }
 
-    /// The process with the pid of this step, which a story need not introduce.
+    /// The process with the pid and copy of this step, which a story need not introduce.
     fn process(&mut self, step: &Fields<'_>) -> Result<&mut Process, Failure> {
         let pid = step.number("pid")?;
-        Ok(self.0.entry(pid).or_insert_with(|| Process::new(pid)))
+        let copy = if step.has("copy") { step.number("copy")? } else { 0 };
+        Ok(self.all.entry((pid, copy)).or_insert_with(|| Process::new(pid)))
     }
 
     fn attach(
@@ -75,7 +96,7 @@ impl Processes {
         at_ns: u64,
         step: &Fields<'_>,
     ) -> Result<(), Failure> {
-        step.only(&["at_ns", "op", "pid", "uid", "process", "nonce", "page", "errno"])?;
+        step.only(&[&PAGE[..], &["uid", "process", "nonce", "page", "errno"]].concat())?;
         let pid = step.number("pid")?;
         let attaching = Attaching {
             pid,

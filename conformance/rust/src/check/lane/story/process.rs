@@ -61,7 +61,7 @@ impl Process {
         at_ns: u64,
         step: &Fields<'_>,
     ) -> Result<(), Failure> {
-        step.only(&["at_ns", "op", "pid", "pair", "head", "hot", "times"])?;
+        step.only(&["at_ns", "op", "pid", "copy", "pair", "head", "hot", "times"])?;
         let pair = step.number("pair")?;
         if step.has("head") {
             self.head = values::head(&step.object("head")?)?;
@@ -82,7 +82,7 @@ impl Process {
         observer: &Simulated,
         step: &Fields<'_>,
     ) -> Result<(), Failure> {
-        step.only(&["at_ns", "op", "pid", "pair", "state"])?;
+        step.only(&["at_ns", "op", "pid", "copy", "pair", "state"])?;
         let pair = step.number("pair")?;
         let state = values::state(step.text("state")?)?;
         let Some(task) = self.tasks.remove(&pair) else {
