@@ -87,7 +87,7 @@ const _: () = {
     );
     assert!(
         VARTA_EVENT_STALL
-            == code(What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: None })
+            == code(What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: None, why: None })
     );
     assert!(
         VARTA_EVENT_RECOVERED == code(What::Recovered { silent_ns: 0, promise: Promise::Beat })
@@ -215,7 +215,7 @@ impl From<&Event> for varta_event {
                 converted.nonce = nonce;
                 converted.missed = missed;
             }
-            What::Stall { last_nonce, last_ns, deaf, late } => {
+            What::Stall { last_nonce, last_ns, deaf, late, .. } => {
                 if let Some(late) = late {
                     converted.promise = late.promise as u8;
                     converted.due_ns = late.due_ns;

@@ -75,6 +75,7 @@ pub struct Builder {
     tasks: bool,
     lane_floor: Duration,
     slack: Slack,
+    causes: bool,
     kernel_features: Option<KernelFeatures>,
 }
 
@@ -104,6 +105,7 @@ impl Builder {
             tasks: false,
             lane_floor: DEFAULT_LANE_FLOOR,
             slack: Slack::new(),
+            causes: false,
             kernel_features: None,
         }
     }
@@ -289,6 +291,14 @@ impl Builder {
         self
     }
 
+    /// Whether to find out why a process is silent. The default is false. A Stall then has a
+    /// [cause](crate::What::Stall::why), and a [Cause](crate::What::Cause) follows when it
+    /// changes. To see everything, the observer needs the permission to trace its agents.
+    pub fn causes(mut self, wanted: bool) -> Self {
+        self.causes = wanted;
+        self
+    }
+
     /// Tracks processes as if this were another kernel.
     #[cfg(test)]
     pub(crate) fn kernel_features(mut self, features: KernelFeatures) -> Self {
@@ -408,6 +418,7 @@ impl Builder {
         settings.tasks = self.tasks;
         settings.floor_ns = nanoseconds(self.lane_floor);
         settings.slack = self.slack;
+        settings.causes = self.causes;
         Judge::try_new(settings).map_err(|error| name_capacity(error.into(), self.capacity))
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use varta::{DecodeError, Promise, Rule, Status, TaskName};
 
+use crate::cause::Why;
+
 /// An event: something that happened to one agent or to the observer itself.
 ///
 /// ```
@@ -14,7 +16,7 @@ use varta::{DecodeError, Promise, Rule, Status, TaskName};
 ///     observer_ns: 2_500_000_000,
 ///     about: Some(about),
 ///     task: None,
-///     what: What::Stall { last_nonce: 17, last_ns: 500_000_000, deaf: false, late: None },
+///     what: What::Stall { last_nonce: 17, last_ns: 500_000_000, deaf: false, late: None, why: None },
 /// };
 /// assert_eq!(event.what.name(), "stall");
 /// assert_eq!(
@@ -158,6 +160,8 @@ pub enum What {
         deaf: bool,
         /// A task: which promise it broke. `None` for the silence of a process.
         late: Option<Late>,
+        /// The cause, if [causes](crate::Builder::causes) are looked up.
+        why: Option<Why>,
     },
     /// A stalled agent is back; its beat is the next event. Or a task keeps a promise again
     /// that it had broken.
@@ -217,6 +221,11 @@ pub enum What {
         to: u16,
         /// The last violation: by how much, in nanoseconds, or in beats for a cycle.
         by: u64,
+    },
+    /// The cause of a silence that was reported has changed, or was found out later.
+    Cause {
+        /// The cause.
+        why: Why,
     },
 }
 
@@ -289,6 +298,7 @@ impl What {
             Self::Task { .. } => "task",
             Self::Ended { .. } => "ended",
             Self::Violation { .. } => "violation",
+            Self::Cause { .. } => "cause",
         }
     }
 
@@ -307,6 +317,7 @@ impl What {
             Self::Task { .. } => 9,
             Self::Ended { .. } => 10,
             Self::Violation { .. } => 11,
+            Self::Cause { .. } => 12,
         }
     }
 }
@@ -403,18 +414,20 @@ impl fmt::Display for What {
                     count => write!(f, ", {count} beats"),
                 }
             }
-            Self::Stall { last_ns, late: Some(late), .. } => {
+            Self::Stall { last_ns, late: Some(late), why, .. } => {
                 let (due, at) = (Seconds(late.due_ns), Seconds(*last_ns));
                 write!(f, "stall, {} was due at {due}, last call at {at}", late.promise)?;
                 match late.checkpoint {
-                    0 => Ok(()),
-                    label => write!(f, ", checkpoint {label}"),
+                    0 => {}
+                    label => write!(f, ", checkpoint {label}")?,
                 }
+                write_why(f, why.as_ref())
             }
-            Self::Stall { last_nonce, last_ns, deaf, late: None } => {
+            Self::Stall { last_nonce, last_ns, deaf, late: None, why } => {
                 let at = Seconds(*last_ns);
                 write!(f, "stall, last heard at {at} with nonce {last_nonce}")?;
-                f.write_str(if *deaf { ", while the queue was full" } else { "" })
+                f.write_str(if *deaf { ", while the queue was full" } else { "" })?;
+                write_why(f, why.as_ref())
             }
             Self::Recovered { silent_ns, promise: Promise::Beat } => {
                 write!(f, "recovered after {} of silence", Seconds(*silent_ns))
@@ -448,8 +461,13 @@ impl fmt::Display for What {
                     count => write!(f, ", {count} violations"),
                 }
             }
+            Self::Cause { why } => write!(f, "cause {why}"),
         }
     }
+}
+
+fn write_why(f: &mut fmt::Formatter<'_>, why: Option<&Why>) -> fmt::Result {
+    why.map_or(Ok(()), |why| write!(f, ", cause {why}"))
 }
 
 /// Nanoseconds, displayed as seconds.
@@ -464,6 +482,7 @@ impl fmt::Display for Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cause::Cause;
 
     #[test]
     fn an_event_fits_two_cache_lines() {
@@ -474,8 +493,20 @@ mod tests {
     fn every_kind_has_a_code_a_name_and_a_text() {
         let all = [
             What::Beat { status: Status::Ok, payload: 0, nonce: u64::MAX, missed: 0, count: 1 },
-            What::Stall { last_nonce: 1, last_ns: 1_500_000_000, deaf: false, late: None },
-            What::Stall { last_nonce: 1, last_ns: 1_500_000_000, deaf: true, late: None },
+            What::Stall {
+                last_nonce: 1,
+                last_ns: 1_500_000_000,
+                deaf: false,
+                late: None,
+                why: None,
+            },
+            What::Stall {
+                last_nonce: 1,
+                last_ns: 1_500_000_000,
+                deaf: true,
+                late: None,
+                why: None,
+            },
             What::Recovered { silent_ns: 999_999, promise: Promise::Beat },
             What::Exit { cause: ExitCause::Code(-1), last_status: Status::Critical },
             What::Decode(DecodeError::BadMagic),
@@ -496,8 +527,10 @@ mod tests {
                     due_ns: 1_200_000_000,
                     checkpoint: 7,
                 }),
+                why: Some(Why { cause: Cause::Lock, thread: 7, other: 8, ..Why::UNKNOWN }),
             },
             What::Recovered { silent_ns: 5_000_000, promise: Promise::Progress },
+            What::Cause { why: Why::UNKNOWN },
         ];
         let texts: Vec<_> =
             all.iter().map(|what| format!("{} {} {what}", what.code(), what.name())).collect();
@@ -518,8 +551,10 @@ mod tests {
                 "11 violation violation, too-late by 0.005 s, 2 violations",
                 "11 violation violation, wrong-order, from checkpoint 3 to 5",
                 "1 beat beat, ok, payload 0, nonce 9, 20 beats",
-                "2 stall stall, span was due at 1.200 s, last call at 1.000 s, checkpoint 7",
+                "2 stall stall, span was due at 1.200 s, last call at 1.000 s, checkpoint 7, \
+                 cause lock (guess), thread 7, held by thread 8",
                 "3 recovered recovered, progress was 0.005 s late",
+                "12 cause cause unknown",
             ]
         );
     }

@@ -3,6 +3,7 @@
 //! sockets; [`judge`] holds the decisions alone, without I/O.
 
 mod builder;
+mod cause;
 mod counters;
 mod event;
 mod io;
@@ -17,6 +18,7 @@ mod sys;
 mod testing;
 
 pub use builder::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD};
+pub use cause::{Cause, CauseClass, CauseFlags, CauseInfo, Certainty, Why};
 pub use counters::Counters;
 pub use event::{About, Ending, Event, ExitCause, Late, Origin, Task, What};
 pub use io::Observer;

@@ -40,7 +40,7 @@ use crate::slack::Slack;
 ///
 /// observer.advance(3_000_000_000); // two seconds of silence
 /// let stall = observer.poll().unwrap();
-/// assert_eq!(stall.what, What::Stall { last_nonce: 1, last_ns: 1_000_000_000, deaf: false, late: None });
+/// assert_eq!(stall.what, What::Stall { last_nonce: 1, last_ns: 1_000_000_000, deaf: false, late: None, why: None });
 /// ```
 ///
 /// By default it admits uid 0; [`Builder::simulate`](crate::Builder::simulate) creates one

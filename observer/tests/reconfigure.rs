@@ -292,7 +292,7 @@ fn a_simulated_observer_can_be_changed_too() {
     observer.advance(SECOND / 2);
     assert_eq!(
         observer.poll().unwrap().what,
-        What::Stall { last_nonce: 1, last_ns: 0, deaf: false, late: None }
+        What::Stall { last_nonce: 1, last_ns: 0, deaf: false, late: None, why: None }
     );
 
     // Anything longer than half the shortest threshold is a pause.

@@ -23,7 +23,7 @@ fn a_silent_agent_stalls_once_and_recovers_with_its_next_beat() {
     assert_eq!(stall[0].observer_ns, 10 + THRESHOLD);
     assert_eq!(
         stall[0].what,
-        What::Stall { last_nonce: 1, last_ns: 10, deaf: false, late: None }
+        What::Stall { last_nonce: 1, last_ns: 10, deaf: false, late: None, why: None }
     );
     assert_eq!(world.judge(u64::MAX / 2), [], "once per silence");
     let back = world.local(u64::MAX / 2, 50, 2);
@@ -127,11 +127,11 @@ fn a_stall_names_the_last_nonce_that_was_not_terminal() {
     let events = world.judge(THRESHOLD * 2);
     assert_eq!(
         events[0].what,
-        What::Stall { last_nonce: 9, last_ns: 1, deaf: false, late: None }
+        What::Stall { last_nonce: 9, last_ns: 1, deaf: false, late: None, why: None }
     );
     assert_eq!(
         events[1].what,
-        What::Stall { last_nonce: 0, last_ns: 2, deaf: false, late: None }
+        What::Stall { last_nonce: 0, last_ns: 2, deaf: false, late: None, why: None }
     );
 }
 

@@ -97,7 +97,7 @@ fn read(words: &[u64]) -> Option<Event> {
     };
     let what = match kind {
         1 => What::Beat { status: status(a)?, payload: b, nonce: c, missed: d, count: 1 },
-        2 => What::Stall { last_nonce: a, last_ns: b, deaf: c != 0, late: None },
+        2 => What::Stall { last_nonce: a, last_ns: b, deaf: c != 0, late: None, why: None },
         3 => What::Recovered { silent_ns: a, promise: Promise::Beat },
         4 => What::Exit { cause: cause(b, c)?, last_status: status(a)? },
         5 => What::Decode(decode_error(a, b, c)?),

@@ -127,7 +127,7 @@ fn decode_errors() -> impl Iterator<Item = DecodeError> {
 fn kinds() -> [What; 11] {
     [
         What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0, count: 1 },
-        What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: None },
+        What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: None, why: None },
         What::Recovered { silent_ns: 0, promise: Promise::Beat },
         What::Exit { cause: ExitCause::Unknown, last_status: Status::Ok },
         What::Decode(DecodeError::BadMagic),

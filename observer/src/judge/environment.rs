@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use varta::internal::lane::layout::Page;
 
+use super::causes::{Depth, Found, Lacks, Looked, Sample, ThreadReading};
 use super::{PageIndex, SealedSession};
 use crate::event::ExitCause;
 use crate::judge::tracker::{Exits, Slot};
@@ -177,6 +178,48 @@ pub trait Environment {
     fn thread_gone(&mut self, slot: Slot, pid: u32, thread: u32) -> bool {
         let _ = (slot, pid, thread);
         false
+    }
+
+    /// Reads the process in this slot. Called only if [causes](super::Settings::causes) are
+    /// looked up, for an agent that is silent, and a few times after an agent was admitted.
+    ///
+    /// The sample is cleared first. If the process has more than [`MOST_THREADS`] threads, its
+    /// first one and those in `wanted` are read, and then the first of the others; a thread in
+    /// `wanted` that is not in the sample has ended. At [`Depth::Whole`] the result is
+    /// [`Found::Ended`] if the process has exited by the end of the reading, which also rules
+    /// out that another process with the same pid was read. It must never wait for the process.
+    ///
+    /// [`MOST_THREADS`]: super::MOST_THREADS
+    fn read_process(
+        &mut self,
+        slot: Slot,
+        pid: u32,
+        depth: Depth,
+        wanted: &[u32],
+        sample: &mut Sample,
+    ) -> Looked {
+        let _ = (slot, pid, depth, wanted, sample);
+        Looked { found: Found::Hidden, spent_ns: 0 }
+    }
+
+    /// Reads in what a thread waits: its [`wait_channel`](ThreadReading::wait_channel) and
+    /// [`call`](ThreadReading::call), and adds to `lacks` what it has no permission for.
+    fn read_thread(
+        &mut self,
+        slot: Slot,
+        pid: u32,
+        thread: &mut ThreadReading,
+        lacks: &mut Lacks,
+    ) -> Looked {
+        let _ = (slot, pid, thread, lacks);
+        Looked { found: Found::Hidden, spent_ns: 0 }
+    }
+
+    /// The thread that holds the lock at this address, which a thread of the process waits for.
+    /// `None` if it is not known, or if the process could make the host wait.
+    fn lock_owner(&mut self, slot: Slot, pid: u32, address: u64) -> Option<u32> {
+        let _ = (slot, pid, address);
+        None
     }
 
     /// The name of the program in this slot, if it is known.

@@ -5,6 +5,7 @@
 //! it is created. The observer is a shell around it; a test, a simulation or a benchmark can
 //! be one too.
 
+pub(crate) mod causes;
 pub(crate) mod deadline;
 mod environment;
 mod keyring;
@@ -24,6 +25,10 @@ use std::alloc::{Layout, handle_alloc_error};
 
 use varta::{Frame, Promise, v1};
 
+pub use self::causes::{
+    Call, Depth, Found, Lacks, Looked, MOST_QUOTAS, MOST_THREADS, ProcessReading, Quota,
+    Quotas, Sample, Text, ThreadReading,
+};
 pub use self::environment::{Datagram, Environment, Missing, Namespace, NoEnvironment, Sender};
 use self::keyring::Keyring;
 pub use self::lane::{Attached, Attaching, PageIndex, Refusal, TaskInfo};
@@ -150,6 +155,7 @@ impl Judge {
             tasks,
             floor_ns,
             slack,
+            causes: _,
         } = settings;
         let tracker = Tracker::new(capacity, policy.uids.most(), threshold_ns)?;
         let slots = tracker.capacity();

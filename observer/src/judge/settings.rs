@@ -45,6 +45,8 @@ pub struct Settings {
     pub floor_ns: u64,
     /// How late a task may be before it is reported.
     pub slack: Slack,
+    /// Whether the host is asked why a process is silent.
+    pub causes: bool,
 }
 
 impl Settings {
@@ -64,6 +66,7 @@ impl Settings {
             tasks: false,
             floor_ns: 10_000_000,
             slack: Slack::new(),
+            causes: false,
         }
     }
 }

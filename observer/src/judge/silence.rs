@@ -37,7 +37,7 @@ impl Judge {
             Silence::Stall { last_nonce, last_ns, deaf } => {
                 self.counters.stalls += 1;
                 self.counters.stalls_deaf += u64::from(deaf);
-                let what = What::Stall { last_nonce, last_ns, deaf, late: None };
+                let what = What::Stall { last_nonce, last_ns, deaf, late: None, why: None };
                 self.push(Some(about), what);
             }
             Silence::Exit => self.exited(self.now, slot, ExitCause::Unknown, environment),

@@ -435,7 +435,11 @@ impl Naive {
             let follower = &mut self.followers[at];
             follower.stalled = true;
             let (last_nonce, last_ns) = (follower.nonce, follower.last);
-            self.emit(at, None, What::Stall { last_nonce, last_ns, deaf: false, late: None });
+            self.emit(
+                at,
+                None,
+                What::Stall { last_nonce, last_ns, deaf: false, late: None, why: None },
+            );
             return true;
         }
         let index = |naive: &Self| {
@@ -474,7 +478,11 @@ impl Naive {
         task.stalled.push(promise);
         let promise = Promise::from_byte(promise).unwrap();
         let late = Some(Late { promise, due_ns: due, checkpoint });
-        self.emit(at, name, What::Stall { last_nonce: 0, last_ns, deaf: false, late });
+        self.emit(
+            at,
+            name,
+            What::Stall { last_nonce: 0, last_ns, deaf: false, late, why: None },
+        );
     }
 
     pub(crate) fn exit(&mut self, now: u64, at: usize) -> Option<u64> {

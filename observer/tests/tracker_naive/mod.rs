@@ -461,7 +461,11 @@ impl Naive {
             self.counters.stalls += 1;
             self.counters.stalls_deaf += u64::from(deaf);
             let (last_nonce, last_ns) = (agent.nonce.unwrap_or(0), agent.last);
-            self.emit(horizon, Some(at), What::Stall { last_nonce, last_ns, deaf, late: None });
+            self.emit(
+                horizon,
+                Some(at),
+                What::Stall { last_nonce, last_ns, deaf, late: None, why: None },
+            );
             return true;
         }
     }

@@ -30,7 +30,7 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
             put("missed", (*missed).into());
             put("count", (*count).into());
         }
-        What::Stall { last_nonce, last_ns, deaf, late } => {
+        What::Stall { last_nonce, last_ns, deaf, late, .. } => {
             put("last_nonce", (*last_nonce).into());
             put("last_ns", (*last_ns).into());
             put("deaf", (*deaf).into());
@@ -185,7 +185,7 @@ mod tests {
         let last_status = Status::Ok;
         for whats in [
             &[What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0, count: 1 }][..],
-            &[What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: Some(LATE) }],
+            &[What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: Some(LATE), why: None }],
             &[What::Recovered { silent_ns: 0, promise: Promise::Beat }],
             &[
                 What::Exit { cause: ExitCause::Code(0), last_status },

@@ -111,7 +111,7 @@ impl Judge {
             due_ns: clock.to_observer(broken.due),
             checkpoint: broken.checkpoint,
         });
-        let what = What::Stall { last_nonce: 0, last_ns, deaf: false, late };
+        let what = What::Stall { last_nonce: 0, last_ns, deaf: false, late, why: None };
         self.push_task(slot, index, what);
     }
 }

@@ -46,7 +46,7 @@ fn what(what: &What, mut add: impl FnMut(Value)) {
                 "missed": missed,
             })
         }
-        What::Stall { last_nonce, last_ns, deaf, late } => {
+        What::Stall { last_nonce, last_ns, deaf, late, .. } => {
             if *deaf {
                 add(json!({ "deaf": true }));
             }
