@@ -12,7 +12,7 @@ use crate::judge::causes::Text;
 /// assert_eq!((Cause::Lock as u8, Cause::Lock.name()), (31, "lock"));
 /// assert_eq!(Cause::Starved.class(), CauseClass::Outside);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Cause {

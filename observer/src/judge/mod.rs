@@ -27,7 +27,7 @@ use varta::{Frame, Promise, v1};
 
 pub use self::causes::{
     Call, Depth, Found, Lacks, Looked, MOST_QUOTAS, MOST_THREADS, ProcessReading, Quota,
-    Quotas, Sample, Text, ThreadReading,
+    Quotas, Sample, Text, ThreadReading, diagnose,
 };
 pub use self::environment::{Datagram, Environment, Missing, Namespace, NoEnvironment, Sender};
 use self::keyring::Keyring;

@@ -47,7 +47,7 @@ pub struct Looked {
     pub spent_ns: u64,
 }
 
-/// A process, and when and why it is read: every number is in the observer's pid namespace.
+/// A reading of a process. Numbers of threads are those of the observer's pid namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sample {
     /// What was read of the process.
@@ -68,7 +68,7 @@ pub struct ProcessReading {
     pub threads: u32,
     /// What cannot be read without a permission that the host lacks.
     pub lacks: Lacks,
-    /// Its executable: device and inode.
+    /// Two numbers that change when it executes a program.
     pub executable: Option<(u64, u64)>,
     /// The name of its first thread.
     pub name: ProgramName,
