@@ -8,14 +8,15 @@ use std::time::Duration;
 use varta::internal::lane::layout::{Head, LAYOUT_VERSION, PAGE_WORDS, Page, lines};
 use varta::secure::Key;
 
+use crate::cause::CauseInfo;
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause};
 use crate::io::nanoseconds;
 use crate::io::pause::PauseDetector;
 use crate::judge::tracker::AgentInfo;
 use crate::judge::{
-    Attached, Attaching, Datagram, Environment, Exits, Judge, Namespace, PageIndex, Refusal,
-    Settings, Slot, TaskInfo,
+    Attached, Attaching, Datagram, Depth, Environment, Exits, Found, Judge, Lacks, Looked,
+    Namespace, PageIndex, Refusal, Sample, Settings, Slot, TaskInfo, ThreadReading,
 };
 use crate::policy::{Policy, Rate};
 use crate::program_name::ProgramName;
@@ -69,6 +70,8 @@ struct SimulatedEnvironment {
     programs: HashMap<u32, ProgramName>,
     /// The pids of agents by slot.
     pids: HashMap<Slot, u32>,
+    /// What can be read of processes, by pid.
+    readings: HashMap<u32, Sample>,
 }
 
 impl SimulatedEnvironment {
@@ -80,6 +83,7 @@ impl SimulatedEnvironment {
             gone_threads: HashSet::new(),
             programs: HashMap::new(),
             pids: HashMap::new(),
+            readings: HashMap::new(),
         }
     }
 }
@@ -110,6 +114,44 @@ impl Environment for SimulatedEnvironment {
 
     fn thread_gone(&mut self, _: Slot, pid: u32, thread: u32) -> bool {
         self.gone_threads.contains(&(pid, thread))
+    }
+
+    fn read_process(
+        &mut self,
+        _: Slot,
+        pid: u32,
+        _: Depth,
+        _: &[u32],
+        sample: &mut Sample,
+    ) -> Looked {
+        let found = match self.readings.get(&pid) {
+            Some(reading) => {
+                sample.clone_from(reading);
+                Found::Read
+            }
+            None => Found::Hidden,
+        };
+        Looked { found, spent_ns: 0 }
+    }
+
+    fn read_thread(
+        &mut self,
+        _: Slot,
+        pid: u32,
+        thread: &mut ThreadReading,
+        lacks: &mut Lacks,
+    ) -> Looked {
+        let reading = self.readings.get(&pid);
+        if let Some(reading) = reading {
+            lacks.add(reading.process.lacks);
+        }
+        match reading.and_then(|reading| reading.thread(thread.thread)) {
+            Some(found) => {
+                *thread = *found;
+                Looked { found: Found::Read, spent_ns: 0 }
+            }
+            None => Looked { found: Found::Ended, spent_ns: 0 },
+        }
     }
 
     fn program(&self, slot: Slot) -> Option<ProgramName> {
@@ -379,6 +421,46 @@ impl Simulated {
     /// ```
     pub fn set_namespace(&mut self, pid: u32, namespace: Namespace) {
         self.environment.namespaces.insert(pid, namespace);
+    }
+
+    /// Sets what can be read of the process with this pid from now on, if
+    /// [causes](crate::Builder::causes) are looked up. The judge reads it after half of its
+    /// threshold of silence, when it reports the Stall, and from time to time afterwards.
+    ///
+    /// ```
+    /// use varta::{Frame, Status};
+    /// use varta_observer::judge::{Datagram, Sample, Sender, ThreadReading};
+    /// use varta_observer::{Builder, Cause, Uids, What};
+    ///
+    /// let mut observer = Builder::new().uids(Uids::Any).causes(true).simulate()?;
+    /// let mut beat = [0; 32];
+    /// Frame::new(Status::Ok, 4321, 0, 1, 7).encode(&mut beat);
+    /// let sender = Sender::Kernel { pid: 4321, uid: 0, process: None };
+    /// observer.feed(0, &Datagram::new(0, sender, &beat));
+    /// observer.poll();
+    ///
+    /// let mut reading = Sample::try_new()?;
+    /// reading.push(ThreadReading { thread: 4321, state: b'T', ..ThreadReading::NOTHING });
+    /// observer.set_reading(4321, &reading);
+    /// observer.advance(2_000_000_000);
+    /// let What::Stall { why: Some(why), .. } = observer.poll().unwrap().what else { panic!() };
+    /// assert_eq!(why.cause, Cause::Stopped);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_reading(&mut self, pid: u32, reading: &Sample) {
+        self.environment.readings.insert(pid, reading.clone());
+    }
+
+    /// Sets whether the datagrams that are fed from now on are
+    /// [fresh](crate::judge::Judge::set_fresh), so that something is learned about their senders.
+    pub const fn set_fresh(&mut self, fresh: bool) {
+        self.judge.set_fresh(fresh);
+    }
+
+    /// As [`Observer::cause`](crate::Observer::cause).
+    #[must_use]
+    pub fn cause(&self, agent: u64, task: u32) -> Option<CauseInfo> {
+        self.judge.cause(agent, task)
     }
 
     /// The next event.

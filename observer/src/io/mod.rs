@@ -26,6 +26,7 @@ use self::listener::Listener;
 use self::pause::PauseDetector;
 use self::processes::Processes;
 use self::sockets::Sockets;
+use crate::cause::CauseInfo;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::judge::tracker::AgentInfo;
@@ -351,6 +352,18 @@ impl Observer {
         let Some(slot) = self.judge.find(agent) else { return Ok(None) };
         let info = self.judge.agent_with(slot, self.clock.now(), &self.processes);
         Ok(info.map(|info| self.named(slot, info)))
+    }
+
+    /// Why an agent is silent, or one of its tasks; `task` is 0 for the process. `None` if no
+    /// Stall was reported, or it has recovered since, or
+    /// [causes](crate::Builder::causes) are not looked up.
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn cause(&self, agent: u64, task: u32) -> io::Result<Option<CauseInfo>> {
+        self.owner.check()?;
+        Ok(self.judge.cause(agent, task))
     }
 
     /// Returns a pidfd of an agent's process, which the caller owns. A signal sent through it

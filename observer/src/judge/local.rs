@@ -68,6 +68,9 @@ impl Judge {
             },
         };
         self.accept(slot, &beat);
+        if self.fresh {
+            self.learn(slot, environment);
+        }
     }
 
     /// Whether the sender is still the process that is tracked under its pid. If another

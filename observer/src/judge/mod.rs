@@ -25,6 +25,7 @@ use std::alloc::{Layout, handle_alloc_error};
 
 use varta::{Frame, Promise, v1};
 
+use self::causes::Causes;
 pub use self::causes::{
     Call, Depth, Found, Lacks, Looked, MOST_QUOTAS, MOST_THREADS, ProcessReading, Quota,
     Quotas, Sample, Text, ThreadReading, diagnose,
@@ -115,6 +116,10 @@ pub struct Judge {
     /// Whether the last session could not be recorded.
     recording_fails: bool,
     lanes: Lanes,
+    /// What is needed to find the causes of silences, if that is wanted.
+    causes: Option<Box<Causes>>,
+    /// Whether something can be learned from an agent when it beats.
+    fresh: bool,
     counters: Counters,
     events: Queue,
     /// Whether the last look at a Unix socket found its queue full.
@@ -155,12 +160,19 @@ impl Judge {
             tasks,
             floor_ns,
             slack,
-            causes: _,
+            causes,
         } = settings;
-        let tracker = Tracker::new(capacity, policy.uids.most(), threshold_ns)?;
+        let mut tracker = Tracker::new(capacity, policy.uids.most(), threshold_ns)?;
         let slots = tracker.capacity();
+        if causes {
+            tracker.look_early()?;
+        }
         let lanes = Lanes::new(LaneSettings { pages, slots, tasks, floor_ns, slack: &slack })?;
         let events = Queue::new(if pages > 0 { lane::MOST_EVENTS } else { queue::ROOM })?;
+        let causes = match causes {
+            true => Some(Box::new(Causes::new(slots, lanes.most_tasks())?)),
+            false => None,
+        };
         let keyring = Keyring::new(&shared_keys, master_key, capacity / 2);
         let most_sessions = senders.unwrap_or(most_sessions(capacity));
         let records_sessions = recalled.is_some();
@@ -181,6 +193,8 @@ impl Judge {
             policy,
             keyring,
             lanes,
+            causes,
+            fresh: false,
             counters: Counters::default(),
             events,
             full: false,
@@ -267,6 +281,11 @@ impl Judge {
                 Due::Process(slot) => self.judge_silence(slot, horizon, environment),
                 Due::Task(task) => self.judge_task(task, horizon, environment),
             }
+            if self.has_events() {
+                return true;
+            }
+        }
+        while self.look_again(horizon, environment) {
             if self.has_events() {
                 return true;
             }
@@ -389,6 +408,9 @@ impl Judge {
         let outcome = self.tracker.beat(slot, self.now, beat);
         self.counters.missed = self.counters.missed.saturating_add(outcome.missed);
         self.counters.not_forward += u64::from(!outcome.forward);
+        if self.causes.is_some() && (!outcome.forward || outcome.silent_ns.is_some()) {
+            self.is_back(slot, outcome.forward);
+        }
         match limited_by {
             None => {}
             Some(RateLimit::PerAgent) => {
@@ -474,6 +496,7 @@ impl Judge {
     fn release<E: Environment>(&mut self, slot: Slot, environment: &mut E) {
         let agent = self.tracker.about(slot).agent;
         self.release_pages(slot, environment);
+        self.forget_silence(slot);
         self.tracker.forget(slot);
         environment.released(slot, agent);
     }

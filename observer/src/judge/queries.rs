@@ -10,7 +10,8 @@ impl Judge {
     /// looks of their own ([`next_look`](Self::next_look)).
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let deadlines = [self.tracker.next_deadline(), self.lanes.next_deadline()];
+        let deadlines =
+            [self.tracker.next_deadline(), self.lanes.next_deadline(), self.next_look_again()];
         deadlines.into_iter().flatten().min()
     }
 

@@ -15,6 +15,14 @@ impl Judge {
         if self.tracker.has(slot, Flags::PAGED) && !self.is_still_due(slot, environment) {
             return;
         }
+        if self.tracker.is_early(slot) {
+            if let Some(later) = self.next_reading() {
+                return self.tracker.put_off_early(slot, later);
+            }
+            let depth = self.tracker.take_early(slot);
+            let last_ns = self.tracker.last_ns(slot);
+            return self.read_early(slot, last_ns, depth, environment);
+        }
         if self.tracker.has(slot, Flags::LOOKED_UP) {
             let pid = self.tracker.about(slot).pid;
             let known_missing = self.tracker.has(slot, Flags::MISSING);
@@ -37,7 +45,8 @@ impl Judge {
             Silence::Stall { last_nonce, last_ns, deaf } => {
                 self.counters.stalls += 1;
                 self.counters.stalls_deaf += u64::from(deaf);
-                let what = What::Stall { last_nonce, last_ns, deaf, late: None, why: None };
+                let why = self.explain(slot, environment);
+                let what = What::Stall { last_nonce, last_ns, deaf, late: None, why };
                 self.push(Some(about), what);
             }
             Silence::Exit => self.exited(self.now, slot, ExitCause::Unknown, environment),

@@ -9,7 +9,7 @@ pub(super) const MOST_LEARNED: usize = 16;
 const INTERVALS: usize = 7;
 
 /// Two looks are at least this far apart.
-const APART_NS: u64 = 9_000_000;
+pub(super) const APART_NS: u64 = 9_000_000;
 
 /// What is known of an agent from when it beat.
 #[derive(Debug, Clone, Copy)]
@@ -131,11 +131,6 @@ impl Learner {
         threads: [Learning::NOTHING; MOST_THREADS],
         count: 0,
     };
-
-    /// Whether it is time for the next look, which is made at a beat.
-    pub(super) fn is_due(&self, monotonic_ns: u64) -> bool {
-        self.last_at == 0 || monotonic_ns >= self.last_at.saturating_add(APART_NS)
-    }
 
     /// Learns from a look at an agent that has beaten this often. Returns true when that was
     /// the last one.

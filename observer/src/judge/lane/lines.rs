@@ -38,6 +38,12 @@ pub(super) fn first(page: &Page, offset: u32) -> First {
     First { valid, live: if valid { live & !1 } else { 0 } }
 }
 
+/// The thread that made the last beat of the process; 0 if it is not known.
+pub(super) fn thread(page: &Page, offset: u32) -> u32 {
+    let thread = layout::lines(page, offset, 0).map_or(0, |(cold, _)| load(cold, Head::THREAD));
+    u32::try_from(thread).unwrap_or(0)
+}
+
 /// The process's own line, if its sequence is not `seen`.
 #[inline]
 pub(super) fn own(page: &Page, offset: u32, seen: u64) -> Option<(u64, Hot)> {

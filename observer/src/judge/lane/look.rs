@@ -139,6 +139,7 @@ impl Judge {
         let clock = self.clock_of(page);
         while task != NONE {
             let due = if exiting { None } else { self.deadline_of(task, clock) };
+            let due = due.map(|due| self.early(task, due));
             first = first.min(due.unwrap_or(u64::MAX));
             self.lanes.tasks.time(task, due, next_look);
             task = self.lanes.tasks.after(task);

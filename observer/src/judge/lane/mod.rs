@@ -4,6 +4,7 @@
 //! reads the lines when they are due for a look, and again before any verdict on them.
 
 mod attach;
+mod causes;
 mod info;
 mod lines;
 mod look;
@@ -126,6 +127,11 @@ impl Lanes {
             clocks: Clocks::default(),
             wants_tasks: tasks && pages > 0,
         })
+    }
+
+    /// How many tasks there can be.
+    pub(super) const fn most_tasks(&self) -> usize {
+        self.tasks.most()
     }
 
     /// When the next task is due.

@@ -70,6 +70,9 @@ impl Judge {
         let Info { status, payload, .. } = call.info;
         let silent_ns = self.tracker.beats(slot, at, status, nonce, count);
         let about = Some(self.tracker.about(slot));
+        if silent_ns.is_some() {
+            self.is_back(slot, true);
+        }
         if let Some(silent_ns) = silent_ns {
             self.counters.recoveries += 1;
             self.push(about, What::Recovered { silent_ns, promise: Promise::Beat });
@@ -78,6 +81,9 @@ impl Judge {
             self.counters.lane_beats += u64::from(count);
             let (payload, count) = (payload.into(), count.max(1));
             self.push(about, What::Beat { status, payload, nonce, missed: 0, count });
+            if self.causes.is_some() {
+                self.learn(slot, environment);
+            }
         }
     }
 
@@ -156,6 +162,8 @@ impl Judge {
         (found.heard, found.heard_nonce) = (if is_first { heard } else { 0 }, last_nonce);
         (found.changed, found.replan) = (true, true);
         self.tracker.set_paged(slot, true, self.now);
+        // It may be another program than before that asked for this page.
+        self.unlearn(slot);
         environment.joined(slot, page);
         let slack_ns = self.lanes.slack.of_program(environment.program(slot));
         if let Some(agent) = self.lanes.pages.agent_mut(slot) {

@@ -174,6 +174,7 @@ impl Judge {
         let kept = task.promises.renew(call, task.threshold_ns);
         if was_late && !task.promises.is_late() {
             self.count_late(slot, -1);
+            self.forget_task_silence(index);
         }
         for (promise, silent_ns) in kept {
             self.counters.task_recoveries += 1;
@@ -232,6 +233,7 @@ impl Judge {
         if let Some(gone) = self.lanes.pages.gone(task.page, task.pair) {
             *gone = if how == Some(Ending::ThreadGone) { task.own_number } else { 0 };
         }
+        self.forget_task_silence(index);
         let mut first = self.lanes.pages.at(task.page).first_task;
         self.lanes.tasks.remove(&mut first, index);
         let found = self.lanes.pages.at_mut(task.page);

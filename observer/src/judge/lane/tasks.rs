@@ -43,6 +43,8 @@ pub(super) struct Task {
     pub(super) marks: (u64, u64),
     /// When its last call was made, in the observer's time.
     pub(super) last_ns: u64,
+    /// The call after which its process was read early.
+    pub(super) read_after: u64,
     links: Links,
     place: WheelSlot,
 }
@@ -121,6 +123,10 @@ impl Tasks {
         })
     }
 
+    pub(super) const fn most(&self) -> usize {
+        self.most
+    }
+
     pub(super) const fn followed(&self) -> usize {
         self.followed
     }
@@ -159,6 +165,7 @@ impl Tasks {
             beats: 0,
             marks: (0, 0),
             last_ns: 0,
+            read_after: 0,
             links: Links::LOOSE,
             place: WheelSlot::NOWHERE,
         };

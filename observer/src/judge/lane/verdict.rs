@@ -73,6 +73,7 @@ impl Judge {
         // another time than before has its turn then.
         let same = found == Some(index) && self.lanes.tasks.at(index).number == number;
         if same && self.deadline_of(index, clock) == due {
+            self.read_task_early(slot, index, horizon, environment);
             self.report_broken_promise(slot, index, horizon, environment);
         }
         self.unlist(page, environment);
@@ -111,7 +112,8 @@ impl Judge {
             due_ns: clock.to_observer(broken.due),
             checkpoint: broken.checkpoint,
         });
-        let what = What::Stall { last_nonce: 0, last_ns, deaf: false, late, why: None };
+        let why = self.explain_promise(slot, index, environment);
+        let what = What::Stall { last_nonce: 0, last_ns, deaf: false, late, why };
         self.push_task(slot, index, what);
     }
 }

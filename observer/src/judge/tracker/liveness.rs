@@ -83,7 +83,7 @@ impl Tracker {
         if hot.flags.has(Flags::STALLED) {
             self.mark_recovered(slot);
         }
-        let threshold = self.threshold(slot);
+        let silence = self.first_stage(slot, self.threshold(slot));
         let hot = self.hot_mut(slot);
         let terminal = beat.nonce == NONCE_TERMINAL;
         let mut outcome = BeatOutcome { silent_ns: None, missed: 0, forward: true };
@@ -108,7 +108,7 @@ impl Tracker {
         hot.missed =
             hot.missed.saturating_add(u32::try_from(outcome.missed).unwrap_or(u32::MAX));
         if !hot.flags.has(Flags::DEAD) {
-            self.wheel.set(&mut self.hot, slot.0, now.saturating_add(threshold));
+            self.wheel.set(&mut self.hot, slot.0, now.saturating_add(silence));
         }
         outcome
     }
@@ -175,6 +175,7 @@ impl Tracker {
             self.users.add_stalled(uid, slot.0);
         }
         self.schedule_gone(slot);
+        self.stalled_after_early(slot);
     }
 
     pub(super) fn mark_recovered(&mut self, slot: Slot) {
@@ -245,7 +246,7 @@ impl Tracker {
     /// Moves an agent's deadline from where its former threshold had put it.
     fn move_deadline(&mut self, slot: Slot, before: u64) {
         let threshold = self.threshold(slot);
-        let hot = self.hot_mut(slot);
+        let hot = self.hot(slot);
         // An agent that has only tasks is not judged before it beats itself.
         if hot.flags.has(Flags::DEAD) || hot.beats == 0 {
             return;
@@ -257,7 +258,16 @@ impl Tracker {
             let due = self.due(slot);
             return self.wheel.set(&mut self.hot, slot.0, due);
         }
+        if self.looks_early {
+            let hot = self.hot_mut(slot);
+            // A pause extends the new deadline when that comes.
+            hot.flags.set(Flags::PARDONED, false);
+            let last_ns = hot.last_ns;
+            let deadline = last_ns.saturating_add(self.first_stage(slot, threshold));
+            return self.wheel.set(&mut self.hot, slot.0, deadline);
+        }
         // The difference is a pause by which the deadline was extended.
+        let hot = self.hot(slot);
         let pardon = hot.links.deadline.saturating_sub(hot.last_ns.saturating_add(before));
         let deadline = hot.last_ns.saturating_add(threshold).saturating_add(pardon);
         self.wheel.set(&mut self.hot, slot.0, deadline);

@@ -1,5 +1,6 @@
 //! The tracked agents and the state of each.
 
+mod early;
 mod full;
 mod index;
 mod info;
@@ -16,6 +17,7 @@ use std::net::IpAddr;
 
 use varta::Status;
 
+use self::early::Early;
 use self::full::Full;
 pub(crate) use self::index::Index;
 pub use self::info::AgentInfo;
@@ -57,6 +59,9 @@ pub(crate) struct Tracker {
     line_pauses: Pauses,
     full: Full,
     users: Users,
+    /// When each agent is looked at early, if any is.
+    early: Vec<Early>,
+    looks_early: bool,
     free: List,
     /// The agents that may be evicted, longest gone first.
     gone_local: List,
@@ -96,6 +101,8 @@ impl Tracker {
             pauses: Pauses::default(),
             line_pauses: Pauses::default(),
             full: Full::default(),
+            early: Vec::new(),
+            looks_early: false,
             free: List::EMPTY,
             gone_local: List::EMPTY,
             gone_network: List::EMPTY,
@@ -188,9 +195,11 @@ impl Tracker {
         }
         *self.hot_mut(slot) = Hot { agent, pid, listener, flags, kind, ..Hot::FREE };
         *self.cold_mut(slot) = cold;
-        if !matches!(kind, Kind::Network(_)) {
+        let local = !matches!(kind, Kind::Network(_));
+        if local {
             self.users.add_agent(cold.uid());
         }
+        self.begin_early(slot, local);
         self.by_key.insert(tag, slot.0);
         self.by_agent.insert(agent_tag(agent), slot.0);
         slot

@@ -55,7 +55,8 @@ impl Tracker {
         hot.last_ns = at;
         hot.status = status;
         if !hot.flags.has(Flags::DEAD) {
-            let deadline = at.saturating_add(self.threshold(slot));
+            let silence = self.first_stage(slot, self.threshold(slot));
+            let deadline = at.saturating_add(silence);
             self.clear_timer(slot, deadline);
         }
         silent_ns

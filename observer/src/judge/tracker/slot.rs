@@ -11,7 +11,7 @@
 /// }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Slot(pub(super) u32);
+pub struct Slot(pub(in crate::judge) u32);
 
 impl Slot {
     /// The index, which is below the capacity.

@@ -1,0 +1,396 @@
+//! Asking the host for readings, and reporting what they show.
+
+use super::Causes;
+use super::classify::{First, look_at_all, look_at_suspects};
+use super::reading::{Depth, Found, Lacks};
+use super::silences::{Silence, Silences};
+use super::suspects::Suspects;
+use super::thread::lock_address;
+use crate::cause::{Cause, CauseFlags, CauseInfo, Certainty, Why};
+use crate::event::{Event, What};
+use crate::judge::tracker::Flags;
+use crate::judge::{Environment, Judge, Slot};
+
+/// The silence of a process or of one of its tasks.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::judge) struct Silent {
+    pub(in crate::judge) slot: Slot,
+    /// When it gave its last sign of life.
+    pub(in crate::judge) last_ns: u64,
+    /// How long it may be silent.
+    pub(in crate::judge) threshold_ns: u64,
+    /// The thread that made the last call, if it is known.
+    pub(in crate::judge) told: Option<u32>,
+}
+
+/// The silences of agents, or those of tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    Agents,
+    Tasks,
+}
+
+/// A process as the host knows it.
+#[derive(Debug, Clone, Copy)]
+struct Process {
+    slot: Slot,
+    agent: u64,
+    pid: u32,
+}
+
+impl Judge {
+    /// When there is time for a reading, if there is none now.
+    pub(in crate::judge) fn next_reading(&mut self) -> Option<u64> {
+        let now = self.now;
+        let budget = &mut self.causes.as_deref_mut()?.budget;
+        (!budget.allows(now)).then(|| budget.next(now))
+    }
+
+    /// An agent has been silent for a while: reads it, so that there is something to compare
+    /// with when its silence must be explained.
+    pub(in crate::judge) fn read_early<E: Environment>(
+        &mut self,
+        slot: Slot,
+        last_ns: u64,
+        depth: Depth,
+        environment: &mut E,
+    ) {
+        let Some((process, causes)) = self.process(slot) else { return };
+        // An earlier reading of the same silence shows more.
+        let made_at = causes.befores.made_at(slot.index(), process.agent);
+        if made_at.is_some_and(|made_at| made_at >= last_ns) {
+            return;
+        }
+        let now = self.now;
+        if !self.read(process, depth, environment) {
+            return;
+        }
+        if let Some(causes) = &mut self.causes {
+            causes.befores.keep(slot.index(), process.agent, now, &causes.now);
+        }
+    }
+
+    /// Why an agent is silent whose silence is reported now. `None` if causes are not looked
+    /// up, or the agent is not a process of this system.
+    pub(in crate::judge) fn explain<E: Environment>(
+        &mut self,
+        slot: Slot,
+        environment: &mut E,
+    ) -> Option<Why> {
+        let (last_ns, threshold_ns) =
+            (self.tracker.last_ns(slot), self.tracker.threshold(slot));
+        let (process, causes) = self.process(slot)?;
+        causes.agents.begin(slot.0, (process.agent, 0), last_ns, threshold_ns);
+        let told = self.told_by(slot, environment);
+        let silent = Silent { slot, last_ns, threshold_ns, told };
+        let info = self.find_out(process, silent, environment);
+        let now = self.now;
+        self.causes.as_mut()?.agents.renew(slot.0, now, info);
+        Some(info.why)
+    }
+
+    /// As [`explain`](Self::explain), for a task by its index.
+    pub(in crate::judge) fn explain_task<E: Environment>(
+        &mut self,
+        silent: Silent,
+        index: u32,
+        number: u32,
+        environment: &mut E,
+    ) -> Option<Why> {
+        let (process, causes) = self.process(silent.slot)?;
+        let of = (process.agent, number);
+        causes.tasks.begin(index, of, silent.last_ns, silent.threshold_ns);
+        let info = self.find_out(process, silent, environment);
+        let now = self.now;
+        self.causes.as_mut()?.tasks.renew(index, now, info);
+        Some(info.why)
+    }
+
+    /// Looks again at the next silence for which it is time, and reports its cause if that has
+    /// changed. Returns false if there is none by `horizon`, or no time left for readings.
+    pub(in crate::judge) fn look_again<E: Environment>(
+        &mut self,
+        horizon: u64,
+        environment: &mut E,
+    ) -> bool {
+        let now = self.now;
+        let Some(causes) = self.causes.as_deref_mut() else { return false };
+        if !causes.budget.allows(now) {
+            return false;
+        }
+        let (table, index) = match causes.agents.next_due(horizon) {
+            Some(index) => (Table::Agents, index),
+            None => match causes.tasks.next_due(horizon) {
+                Some(index) => (Table::Tasks, index),
+                None => return false,
+            },
+        };
+        let Some(silence) = causes.silences(table).get(index).copied() else { return true };
+        let silent = match table {
+            Table::Agents => self.silent_agent(Slot(index), environment),
+            Table::Tasks => self.silent_task(index),
+        };
+        match silent {
+            Some(silent) => {
+                let silent = Silent { last_ns: silence.last_ns, ..silent };
+                self.renew_cause(table, index, silent, &silence, environment);
+            }
+            None => causes_of(self, |causes| causes.silences(table).end(index)),
+        }
+        true
+    }
+
+    /// The agent in this slot, if it is silent and lives.
+    fn silent_agent<E: Environment>(&self, slot: Slot, environment: &E) -> Option<Silent> {
+        let silent =
+            self.tracker.has(slot, Flags::STALLED) && !self.tracker.has(slot, Flags::DEAD);
+        let (last_ns, threshold_ns) =
+            (self.tracker.last_ns(slot), self.tracker.threshold(slot));
+        let told = self.told_by(slot, environment);
+        silent.then_some(Silent { slot, last_ns, threshold_ns, told })
+    }
+
+    fn renew_cause<E: Environment>(
+        &mut self,
+        table: Table,
+        index: u32,
+        silent: Silent,
+        silence: &Silence,
+        environment: &mut E,
+    ) {
+        let now = self.now;
+        let Some((process, _)) = self.process(silent.slot) else { return };
+        let before = silence.info;
+        let mut info = self.find_out(process, silent, environment);
+        if info.looked_ns == 0 {
+            // What was known is still the best that is known.
+            info = before;
+        }
+        causes_of(self, |causes| causes.silences(table).renew(index, now, info));
+        if info.why.cause != before.why.cause {
+            let about = Some(self.tracker.about(silent.slot));
+            let task = (table == Table::Tasks).then(|| self.task_event(index));
+            let what = What::Cause { why: info.why };
+            self.events.push(Event { observer_ns: now, about, task, what });
+        }
+    }
+
+    /// Reads a process that is silent, and finds out why.
+    fn find_out<E: Environment>(
+        &mut self,
+        process: Process,
+        silent: Silent,
+        environment: &mut E,
+    ) -> CauseInfo {
+        let now = self.now;
+        let allowed =
+            self.causes.as_deref_mut().is_some_and(|causes| causes.budget.allows(now));
+        if !allowed {
+            self.counters.cause_refused += 1;
+            return CauseInfo::UNKNOWN;
+        }
+        let was_read = self.read_whole(process, silent.told, environment);
+        let Some(causes) = self.causes.as_deref_mut() else { return CauseInfo::UNKNOWN };
+        let mut info = match was_read {
+            Found::Ended => {
+                let mut info = CauseInfo::UNKNOWN;
+                (info.why.cause, info.why.certainty) = (Cause::Dying, Certainty::Certain);
+                info
+            }
+            Found::Read | Found::Hidden => causes.classify(process, silent, environment),
+        };
+        if was_read == Found::Hidden {
+            info.why.flags |= CauseFlags::NO_PERMISSION;
+        }
+        info.looked_ns = now.max(1);
+        causes.befores.keep(process.slot.index(), process.agent, now, &causes.now);
+        info
+    }
+
+    /// Reads all of a process.
+    fn read_whole<E: Environment>(
+        &mut self,
+        process: Process,
+        told: Option<u32>,
+        environment: &mut E,
+    ) -> Found {
+        let Some(causes) = self.causes.as_deref_mut() else { return Found::Hidden };
+        let (wanted, count) = causes.wanted(process.slot, told);
+        let wanted = wanted.get(..count).unwrap_or_default();
+        let Process { slot, pid, .. } = process;
+        let looked = environment.read_process(slot, pid, Depth::Whole, wanted, &mut causes.now);
+        causes.budget.spend(looked.spent_ns);
+        self.counters.cause_looks += 1;
+        self.counters.cause_ns = self.counters.cause_ns.saturating_add(looked.spent_ns);
+        looked.found
+    }
+
+    /// Reads part of a process, if there is time. Returns whether there was anything to read.
+    pub(super) fn read_part<E: Environment>(
+        &mut self,
+        slot: Slot,
+        depth: Depth,
+        environment: &mut E,
+    ) -> bool {
+        let Some((process, _)) = self.process(slot) else { return false };
+        self.read(process, depth, environment)
+    }
+
+    fn read<E: Environment>(
+        &mut self,
+        process: Process,
+        depth: Depth,
+        environment: &mut E,
+    ) -> bool {
+        let now = self.now;
+        let Some(causes) = self.causes.as_deref_mut() else { return false };
+        if !causes.budget.allows(now) {
+            self.counters.cause_refused += 1;
+            return false;
+        }
+        let (wanted, count) = causes.wanted(process.slot, None);
+        let wanted = wanted.get(..count).unwrap_or_default();
+        let Process { slot, pid, .. } = process;
+        let looked = environment.read_process(slot, pid, depth, wanted, &mut causes.now);
+        causes.budget.spend(looked.spent_ns);
+        self.counters.cause_ns = self.counters.cause_ns.saturating_add(looked.spent_ns);
+        looked.found != Found::Ended
+    }
+
+    /// The process in this slot, if causes are looked up and it is one of this system.
+    fn process(&mut self, slot: Slot) -> Option<(Process, &mut Causes)> {
+        let causes = self.causes.as_deref_mut()?;
+        let about = self.tracker.about(slot);
+        let process = Process { slot, agent: about.agent, pid: about.pid };
+        (about.pid != 0).then_some((process, causes))
+    }
+
+    /// The agent in this slot beats again after a silence, or not `forward`, as another program
+    /// would that it executes now.
+    #[cold]
+    pub(in crate::judge) fn is_back(&mut self, slot: Slot, forward: bool) {
+        let was = self.causes.as_deref().and_then(|causes| causes.agents.get(slot.0));
+        if !forward || was.is_some_and(|silence| silence.info.why.cause == Cause::Exec) {
+            self.unlearn(slot);
+        }
+        self.forget_silence(slot);
+    }
+
+    /// The agent in this slot beats again, or is no longer tracked.
+    pub(in crate::judge) fn forget_silence(&mut self, slot: Slot) {
+        causes_of(self, |causes| causes.agents.end(slot.0));
+    }
+
+    /// A task keeps its promises again, or is over.
+    pub(in crate::judge) fn forget_task_silence(&mut self, index: u32) {
+        causes_of(self, |causes| causes.tasks.end(index));
+    }
+
+    /// When a silence is looked at again.
+    pub(in crate::judge) fn next_look_again(&self) -> Option<u64> {
+        let causes = self.causes.as_deref()?;
+        let deadlines = [causes.agents.next_deadline(), causes.tasks.next_deadline()];
+        let due = deadlines.into_iter().flatten().min()?;
+        Some(causes.budget.next(due))
+    }
+
+    /// Why an agent is silent, or one of its tasks; the process is task 0. `None` if no Stall
+    /// was reported, or it has recovered since, or causes are not looked up.
+    #[must_use]
+    pub fn cause(&self, agent: u64, task: u32) -> Option<CauseInfo> {
+        let causes = self.causes.as_deref()?;
+        let slot = self.find(agent)?;
+        let silence = match task {
+            0 => causes.agents.get(slot.0)?,
+            number => causes.tasks.get(self.task_index(slot, number)?)?,
+        };
+        (silence.agent == agent && silence.task == task).then_some(silence.info)
+    }
+}
+
+fn causes_of(judge: &mut Judge, change: impl FnOnce(&mut Causes)) {
+    if let Some(causes) = judge.causes.as_deref_mut() {
+        change(causes);
+    }
+}
+
+impl Causes {
+    const fn silences(&mut self, table: Table) -> &mut Silences {
+        match table {
+            Table::Agents => &mut self.agents,
+            Table::Tasks => &mut self.tasks,
+        }
+    }
+
+    /// Finds the cause from what was read now and before, and reads in what the suspects wait.
+    fn classify<E: Environment>(
+        &mut self,
+        process: Process,
+        silent: Silent,
+        environment: &mut E,
+    ) -> CauseInfo {
+        let Process { slot, agent, pid } = process;
+        let since = silent.last_ns;
+        let has_before = self.befores.restore(slot.index(), agent, since, &mut self.before);
+        let learned = self.learned(slot);
+        let before = has_before.then_some(&self.before);
+        let suspects = match look_at_all(before, &self.now, &learned, silent.told) {
+            First::Cause(info) => return info,
+            First::Suspects(suspects) => suspects,
+        };
+        self.read_suspects(process, &suspects, environment);
+        let before = has_before.then_some(&self.before);
+        let mut info = look_at_suspects(before, &self.now, &learned, silent.told, &suspects);
+        if info.why.cause == Cause::Lock {
+            let address = self.now.thread(info.why.thread).and_then(lock_address);
+            let owner = address.and_then(|address| environment.lock_owner(slot, pid, address));
+            if let Some(owner) = owner {
+                self.add_owner(&mut info, process, owner, environment);
+            }
+        }
+        info
+    }
+
+    fn read_suspects<E: Environment>(
+        &mut self,
+        process: Process,
+        suspects: &Suspects,
+        environment: &mut E,
+    ) {
+        for place in suspects.places() {
+            self.read_wait(process, place, environment);
+        }
+    }
+
+    fn read_wait<E: Environment>(
+        &mut self,
+        process: Process,
+        place: usize,
+        environment: &mut E,
+    ) {
+        let mut lacks = Lacks::default();
+        let Some(thread) = self.now.threads_mut().get_mut(place) else { return };
+        let looked = environment.read_thread(process.slot, process.pid, thread, &mut lacks);
+        self.budget.spend(looked.spent_ns);
+        self.now.process.lacks.add(lacks);
+    }
+
+    /// Adds the thread that holds the lock, and what it waits for.
+    fn add_owner<E: Environment>(
+        &mut self,
+        info: &mut CauseInfo,
+        process: Process,
+        owner: u32,
+        environment: &mut E,
+    ) {
+        info.why.other = owner;
+        info.why.flags |= CauseFlags::OWNER;
+        let place = self.now.threads().iter().position(|thread| thread.thread == owner);
+        let Some(place) = place else { return };
+        self.read_wait(process, place, environment);
+        let Some(owner) = self.now.threads().get(place) else { return };
+        if lock_address(owner).is_some() {
+            info.why.flags |= CauseFlags::CYCLE;
+        }
+    }
+}
