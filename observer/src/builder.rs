@@ -10,6 +10,7 @@ use varta::Endpoint;
 use varta::secure::Key;
 
 use crate::io::bind::{ListenAt, NamedKey, SocketOptions, invalid, second_master_key};
+use crate::io::causes::Reader;
 use crate::io::identity::{self, KernelFeatures};
 use crate::io::lane::{Lanes, Limits, NOT_INHERITED};
 use crate::io::processes::Processes;
@@ -342,6 +343,9 @@ impl Builder {
         if let Some(limits) = limits {
             // Before any process can connect.
             processes.add_lanes(Lanes::new(limits)?);
+        }
+        if self.causes {
+            processes.add_reader(Reader::new());
         }
         let mut sockets = Sockets::new();
         let (mut inherits_datagrams, mut inherits_connections) = (false, false);

@@ -22,6 +22,7 @@ pub use cause::{Cause, CauseClass, CauseFlags, CauseInfo, Certainty, Why};
 pub use counters::Counters;
 pub use event::{About, Ending, Event, ExitCause, Late, Origin, Task, What};
 pub use io::Observer;
+pub use io::causes::ProcessReader;
 pub use judge::{AgentInfo, Flood, TaskInfo, UidCounts};
 pub use policy::{Policy, Rate, Uids};
 pub use program_name::ProgramName;

@@ -1,6 +1,7 @@
 //! The observer: sockets, timers and processes around the [`Judge`].
 
 pub(crate) mod bind;
+pub(crate) mod causes;
 mod clock;
 pub(crate) mod identity;
 pub(crate) mod lane;

@@ -31,6 +31,19 @@ fn read(clock: libc::clockid_t) -> u64 {
     seconds.wrapping_mul(SECOND).wrapping_add(nanoseconds)
 }
 
+/// The time for which all threads of a process have run, in nanoseconds. `None` if there is no
+/// such process. Needs no permission.
+pub(crate) fn process_cpu_ns(pid: u32) -> Option<u64> {
+    // As in the kernel's `make_process_cpuclock(pid, CPUCLOCK_SCHED)`.
+    const SCHED: libc::clockid_t = 2;
+    let clock = (!libc::clockid_t::try_from(pid).ok()?).checked_mul(8)? | SCHED;
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `now` may be written.
+    checked(unsafe { libc::clock_gettime(clock, &raw mut now) }).ok()?;
+    let (seconds, nanoseconds) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
+    Some(seconds.wrapping_mul(SECOND).wrapping_add(nanoseconds))
+}
+
 /// A descriptor that becomes readable at a time.
 #[derive(Debug)]
 pub(crate) struct Timer {
@@ -128,6 +141,17 @@ mod tests {
         assert!(!is_readable(now));
         timer.arm(boottime_ns()).unwrap();
         assert!(is_readable(None), "the later arming counts");
+    }
+
+    #[test]
+    fn the_cpu_clock_of_a_process_advances_while_it_runs() {
+        let own = || process_cpu_ns(std::process::id()).unwrap();
+        let before = own();
+        while own() < before + 2_000_000 {}
+        let idle = crate::testing::Idle::start();
+        assert!(process_cpu_ns(idle.pid()).is_some());
+        assert_eq!(process_cpu_ns(u32::MAX), None);
+        assert_eq!(process_cpu_ns(u32::MAX / 2), None, "no pid is that large");
     }
 
     #[test]

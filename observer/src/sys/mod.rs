@@ -8,8 +8,10 @@ mod clock;
 mod connection;
 mod control;
 mod discard;
+mod entries;
 mod epoll;
 mod folder;
+mod foreign;
 mod lock;
 mod memory;
 mod options;
@@ -23,7 +25,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 pub(crate) use batch::{BATCH, Batch, Message};
-pub(crate) use clock::{Timer, boottime_ns, monotonic_ns};
+pub(crate) use clock::{Timer, boottime_ns, monotonic_ns, process_cpu_ns};
 pub(crate) use connection::{
     Received, accept, listen, peer, peer_pidfd, receive, receive_discarding, send, send_bytes,
     shut_down,
@@ -31,8 +33,10 @@ pub(crate) use connection::{
 #[cfg(fuzzing)]
 pub(crate) use control::{Item, items as control_items};
 pub(crate) use discard::Discarder;
+pub(crate) use entries::{Entries, link_target};
 pub(crate) use epoll::{Epoll, Interest, Ready};
 pub(crate) use folder::{FileId, Folder};
+pub(crate) use foreign::read_if_present;
 pub(crate) use lock::{lock, unlock};
 pub(crate) use memory::zeros;
 pub(crate) use options::{

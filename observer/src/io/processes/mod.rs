@@ -1,5 +1,6 @@
 //! The processes of agents: a pidfd for each agent that can have one, and its exit.
 
+mod causes;
 mod lane;
 
 use std::collections::VecDeque;
@@ -8,13 +9,17 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::event::ExitCause;
+use crate::io::causes::Reader;
 use crate::io::clock::Clock;
 use crate::io::identity::{
     self, Descriptors, Ending, Identity, KernelFeatures, Presence, ProcessHandle,
 };
 use crate::io::lane::{Lanes, Place};
 use crate::io::secure_state::SecureState;
-use crate::judge::{Environment, Exits, Missing, Namespace, PageIndex, SealedSession, Slot};
+use crate::judge::{
+    Depth, Environment, Exits, Lacks, Looked, Missing, Namespace, PageIndex, Sample,
+    SealedSession, Slot, ThreadReading,
+};
 use crate::memory;
 use crate::program_name::ProgramName;
 use crate::sys::{Epoll, ExitStatus, Interest};
@@ -53,6 +58,8 @@ pub(crate) struct Processes {
     /// The process that sent the current datagram.
     sender: Option<ProcessHandle>,
     lanes: Option<Box<Lanes>>,
+    /// Reads silent processes, if causes are looked up.
+    reader: Option<Box<Reader>>,
     /// The connection of the page that is being looked at.
     looked_for: Option<Place>,
     /// Processes that have exited, whose last beats may still be queued.
@@ -136,6 +143,7 @@ impl Processes {
             bound,
             sender: None,
             lanes: None,
+            reader: None,
             looked_for: None,
             gone: memory::queue(bound + ENDING)?,
             unreaped: memory::queue(bound + ENDING)?,
@@ -501,6 +509,31 @@ impl Environment for Processes {
             None => self.connected(slot).as_ref().is_some_and(runs),
         };
         runs && self.features.table && identity::thread_is_gone(pid, thread)
+    }
+
+    fn read_process(
+        &mut self,
+        slot: Slot,
+        pid: u32,
+        depth: Depth,
+        wanted: &[u32],
+        sample: &mut Sample,
+    ) -> Looked {
+        self.read_process_now(slot, pid, depth, wanted, sample)
+    }
+
+    fn read_thread(
+        &mut self,
+        _: Slot,
+        pid: u32,
+        thread: &mut ThreadReading,
+        lacks: &mut Lacks,
+    ) -> Looked {
+        self.read_thread_now(pid, thread, lacks)
+    }
+
+    fn lock_owner(&mut self, _: Slot, pid: u32, address: u64) -> Option<u32> {
+        self.lock_owner_now(pid, address)
     }
 
     fn program(&self, slot: Slot) -> Option<ProgramName> {

@@ -1,0 +1,302 @@
+//! Reads what the kernel reports about a process, to find out why it is silent.
+//!
+//! Nothing here waits for the process: only files that the kernel answers by itself are read.
+//! These are not `cmdline`, `environ` and `maps`, for which a process can keep a reader
+//! waiting; and the executable is identified without asking its file system.
+
+mod calls;
+mod groups;
+mod parse;
+mod reader;
+mod text;
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
+
+use self::groups::{Asked, Groups};
+use self::parse::Syscall;
+pub use self::reader::ProcessReader;
+use self::text::{ShortPath, number, read, words};
+use super::clock::Clock;
+use crate::judge::{
+    Call, Depth, Lacks, MOST_THREADS, ProcessReading, Sample, Text, ThreadReading,
+};
+use crate::sys::{self, Entries};
+
+/// Room for the longest file: `status` lists the groups of a user.
+const LONGEST: usize = 16_384;
+
+/// The memory pressure is that of the whole system, so one reading serves many processes.
+const PRESSURE_NS: u64 = 2_000_000;
+
+/// Reads processes. It allocates nothing after it is created.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    groups: Groups,
+    buffer: Box<[u8]>,
+    entries: Entries,
+    listed: Listed,
+    /// When the memory pressure was read, and what it was.
+    pressure: (u64, Option<u64>),
+}
+
+impl Reader {
+    pub(crate) fn new() -> Self {
+        Self {
+            groups: Groups::find(),
+            buffer: vec![0; LONGEST].into_boxed_slice(),
+            entries: Entries::new(),
+            listed: Listed::default(),
+            pressure: (0, None),
+        }
+    }
+
+    /// Reads a process, and `wanted` of its threads before others. An error if it is not in the
+    /// process table, or not visible there; what needs no table was read even so.
+    pub(crate) fn read(
+        &mut self,
+        pid: u32,
+        depth: Depth,
+        wanted: &[u32],
+        sample: &mut Sample,
+    ) -> io::Result<()> {
+        sample.clear();
+        sample.process.read_at = sys::monotonic_ns();
+        sample.process.asleep_ns = Clock::asleep();
+        sample.process.clock_ns = sys::process_cpu_ns(pid);
+        if depth == Depth::Clock {
+            return Ok(());
+        }
+        // What holds a process from outside is read before its threads: if it is let go in
+        // between, its threads show that.
+        if depth >= Depth::Half {
+            self.read_process(pid, depth, &mut sample.process)?;
+        }
+        self.list(pid, wanted)?;
+        let total = &mut sample.process.threads;
+        *total = (*total).max(self.listed.count.try_into().unwrap_or(u32::MAX));
+        for index in 0..self.listed.count {
+            let Some(thread) = self.listed.threads.get(index).copied() else { break };
+            let with_stat = depth >= Depth::Half || thread == pid;
+            if let Some((mut thread, stack)) = self.schedule(pid, thread, with_stat) {
+                if thread.thread == pid {
+                    self.identify(pid, stack, &mut sample.process);
+                    sample.process.name = thread.name;
+                    if thread.state == b'T' {
+                        thread.stop_signal = self.stop_signal(pid);
+                    }
+                }
+                sample.push(thread);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads in what a thread waits. An error if it has ended.
+    pub(crate) fn read_wait(
+        &mut self,
+        pid: u32,
+        thread: &mut ThreadReading,
+        lacks: &mut Lacks,
+    ) -> io::Result<()> {
+        let task = thread.thread;
+        let stat = read(format_args!("/proc/{pid}/task/{task}/stat"), &mut self.buffer)?;
+        let sleeps_visibly = parse::stat(stat).is_some_and(|stat| stat.sleeps_visibly);
+        // Without permission this file contains a 0, as it does for a thread that runs.
+        let channel = read(format_args!("/proc/{pid}/task/{task}/wchan"), &mut self.buffer);
+        match channel.map(<[u8]>::trim_ascii) {
+            Ok(b"0" | b"") if sleeps_visibly || thread.state == b'R' => {}
+            Ok(b"0" | b"") => lacks.add(Lacks::WAIT_CHANNEL),
+            Ok(name) => thread.wait_channel = Text::from_bytes(name),
+            Err(error) if is_denied(&error) => lacks.add(Lacks::WAIT_CHANNEL),
+            Err(error) => return Err(error),
+        }
+        match read(format_args!("/proc/{pid}/task/{task}/syscall"), &mut self.buffer) {
+            Ok(text) => thread.call = call(text),
+            Err(error) if is_denied(&error) || error.kind() == ErrorKind::NotFound => {
+                lacks.add(Lacks::CALL);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The thread that the process has stored as the owner of a glibc mutex at this address. A
+    /// page that is not in memory is not asked for, because a process can keep a reader of it
+    /// waiting.
+    #[allow(clippy::unused_self, reason = "only a reader reads processes")]
+    pub(crate) fn lock_owner(&self, pid: u32, address: u64) -> Option<u32> {
+        let pagemap = ShortPath::new(format_args!("/proc/{pid}/pagemap")).ok()?;
+        let pagemap = File::open(pagemap.as_path()).ok()?;
+        let [word, _, owner] = sys::read_if_present(pid, &pagemap, address)?;
+        // A lock with priority inheritance has its owner in the word.
+        const OWNER: u32 = 0x3fff_ffff;
+        let owner = if word & OWNER > 2 { word & OWNER } else { owner };
+        // What is no mutex of glibc has something else there, and a process in another pid
+        // namespace has other numbers.
+        let owner_path = ShortPath::new(format_args!("/proc/{pid}/task/{owner}")).ok()?;
+        fs::metadata(owner_path.as_path()).is_ok().then_some(owner)
+    }
+
+    fn read_process(
+        &mut self,
+        pid: u32,
+        depth: Depth,
+        process: &mut ProcessReading,
+    ) -> io::Result<()> {
+        process.memory_pressure_ns = self.memory_pressure(process.read_at);
+        let asked = if depth == Depth::Whole { Asked::All } else { Asked::Quotas };
+        self.groups.read(pid, asked, &mut self.buffer, process);
+        if depth == Depth::Whole {
+            let status =
+                parse::status(read(format_args!("/proc/{pid}/status"), &mut self.buffer)?);
+            process.threads = status.threads;
+            process.dumping = status.is_dumping;
+            process.killed = status.is_killed;
+            process.tracer = status.tracer;
+        }
+        Ok(())
+    }
+
+    /// Lists the threads to read: the first one, those that are wanted, then others.
+    fn list(&mut self, pid: u32, wanted: &[u32]) -> io::Result<()> {
+        self.listed.clear();
+        let path = ShortPath::new(format_args!("/proc/{pid}/task"))?;
+        let directory = File::open(path.as_path())?;
+        self.listed.add(pid);
+        for thread in wanted {
+            self.listed.add(*thread);
+        }
+        let mut is_more = true;
+        // A process may have a million threads.
+        while is_more && !self.listed.is_full() {
+            is_more = self.entries.next(directory.as_fd(), |name| {
+                if let Some(thread) = number(name).and_then(|thread| thread.try_into().ok()) {
+                    self.listed.add(thread);
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Reads when a thread ran, and its state if that is asked for. `None` if it has ended.
+    fn schedule(
+        &mut self,
+        pid: u32,
+        thread: u32,
+        with_stat: bool,
+    ) -> Option<(ThreadReading, u64)> {
+        let mut reading = ThreadReading { thread, ..ThreadReading::NOTHING };
+        let mut stack = 0;
+        if with_stat {
+            let stat = read(format_args!("/proc/{pid}/task/{thread}/stat"), &mut self.buffer);
+            let stat = parse::stat(stat.ok()?)?;
+            reading.name = stat.name;
+            reading.state = stat.state;
+            reading.flags = stat.flags;
+            reading.major_faults = stat.major_faults;
+            reading.user_ticks = stat.user_ticks;
+            reading.system_ticks = stat.system_ticks;
+            stack = stat.stack;
+        }
+        let path = format_args!("/proc/{pid}/task/{thread}/schedstat");
+        let schedule = parse::schedstat(read(path, &mut self.buffer).ok()?)?;
+        reading.read_at = sys::monotonic_ns();
+        reading.run_ns = schedule.run_ns;
+        reading.wait_ns = schedule.wait_ns;
+        reading.slices = schedule.slices;
+        Some((reading, stack))
+    }
+
+    /// The signal that stopped a process; 0 if it is not known. Only the file of the whole process
+    /// has it.
+    fn stop_signal(&mut self, pid: u32) -> u8 {
+        let stat = read(format_args!("/proc/{pid}/stat"), &mut self.buffer);
+        stat.ok().and_then(parse::stat).map_or(0, |stat| stat.signal)
+    }
+
+    /// Identifies the program that a process executes, by the path of its file and by where its
+    /// stack begins, which each exec changes. Asking for the file itself could wait for its
+    /// file system.
+    fn identify(&mut self, pid: u32, stack: u64, process: &mut ProcessReading) {
+        let Ok(path) = ShortPath::new(format_args!("/proc/{pid}/exe\0")) else { return };
+        let Some(path) = path.as_c_str() else { return };
+        match sys::link_target(path, &mut self.buffer) {
+            Ok(target) => {
+                // An upgrade removes the file of a program that goes on running.
+                let target = target.strip_suffix(b" (deleted)").unwrap_or(target);
+                process.executable = Some((groups::number_of(target), stack));
+            }
+            Err(error) if is_denied(&error) => process.lacks.add(Lacks::EXECUTABLE),
+            // It is ending.
+            Err(_) => {}
+        }
+    }
+
+    fn memory_pressure(&mut self, now: u64) -> Option<u64> {
+        let (read_at, _) = self.pressure;
+        if read_at == 0 || now.saturating_sub(read_at) > PRESSURE_NS {
+            let text = read(format_args!("/proc/pressure/memory"), &mut self.buffer);
+            self.pressure = (now, text.ok().and_then(pressure));
+        }
+        self.pressure.1
+    }
+}
+
+/// The threads to read, each once.
+#[derive(Debug)]
+struct Listed {
+    threads: [u32; MOST_THREADS],
+    count: usize,
+}
+
+impl Default for Listed {
+    fn default() -> Self {
+        Self { threads: [0; MOST_THREADS], count: 0 }
+    }
+}
+
+impl Listed {
+    fn clear(&mut self) {
+        self.count = 0;
+    }
+
+    fn add(&mut self, thread: u32) {
+        let (listed, room) = self.threads.split_at_mut(self.count);
+        if let Some(place) = room.first_mut().filter(|_| !listed.contains(&thread)) {
+            *place = thread;
+            self.count += 1;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.count == MOST_THREADS
+    }
+}
+
+/// How long any process has waited for memory: `some avg10=0.00 ... total=123`, in microseconds.
+fn pressure(text: &[u8]) -> Option<u64> {
+    let line = text.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"some"))?;
+    let total = words(line).find_map(|word| word.strip_prefix(b"total="))?;
+    number(total)?.checked_mul(1_000)
+}
+
+fn call(text: &[u8]) -> Call {
+    match parse::syscall(text) {
+        None => Call::Unknown,
+        Some(Syscall::Running) => Call::Running,
+        Some(Syscall::Blocked) => Call::Outside,
+        Some(Syscall::Call { number, arguments: [a, b, c, d, ..] }) => {
+            Call::In { number, name: calls::name(number), arguments: [a, b, c, d] }
+        }
+    }
+}
+
+fn is_denied(error: &io::Error) -> bool {
+    // Without permission, `syscall` is opened by its mode, or its content is refused.
+    error.kind() == ErrorKind::PermissionDenied
+}
+
+#[cfg(test)]
+mod tests;
