@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Some(Command::Top(arguments)) => commands::top::run(&arguments),
         Some(Command::Events(arguments)) => commands::events::run(&arguments),
         Some(Command::Check(arguments)) => commands::check::run(&arguments),
+        Some(Command::Why(arguments)) => commands::why::run(&arguments),
         None => watch(cli, arguments),
     };
     result.unwrap_or_else(|failure| failure.report())

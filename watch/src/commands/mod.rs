@@ -7,6 +7,7 @@ pub(crate) mod events;
 pub(crate) mod run;
 pub(crate) mod signal;
 pub(crate) mod top;
+pub(crate) mod why;
 
 use std::fmt;
 use std::io::{self, Write};

@@ -156,7 +156,7 @@ fn exit_like(status: ExitStatus) -> ExitCode {
     u8::try_from(exit_code(status)).map_or(ExitCode::FAILURE, ExitCode::from)
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
     let unit = text.get(digits.len()..).unwrap_or_default();
     let number: Option<u64> = digits.parse().ok();

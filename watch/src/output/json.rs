@@ -185,7 +185,13 @@ mod tests {
         let last_status = Status::Ok;
         for whats in [
             &[What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0, count: 1 }][..],
-            &[What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: Some(LATE), why: None }],
+            &[What::Stall {
+                last_nonce: 0,
+                last_ns: 0,
+                deaf: false,
+                late: Some(LATE),
+                why: None,
+            }],
             &[What::Recovered { silent_ns: 0, promise: Promise::Beat }],
             &[
                 What::Exit { cause: ExitCause::Code(0), last_status },

@@ -246,7 +246,8 @@ mod tests {
             let stats = table.get(1).copied().unwrap_or(AgentStats::EMPTY);
             subject(about, &stats, cause, 0).deaf
         };
-        let stall = |deaf| What::Stall { last_nonce: 1, last_ns: 0, deaf, late: None, why: None };
+        let stall =
+            |deaf| What::Stall { last_nonce: 1, last_ns: 0, deaf, late: None, why: None };
         assert!(!deaf_after(stall(false), Cause::Stall));
         assert!(deaf_after(stall(true), Cause::Stall));
         let exit = Cause::Exit(ExitCause::Code(1));

@@ -132,7 +132,13 @@ mod tests {
                 "task-beat\t50\t3\tdegraded\t7\tingest\t2",
             ),
             (
-                What::Stall { last_nonce: 0, last_ns: 6, deaf: false, late: Some(late), why: None },
+                What::Stall {
+                    last_nonce: 0,
+                    last_ns: 6,
+                    deaf: false,
+                    late: Some(late),
+                    why: None,
+                },
                 "task-stall\t50\t3\tspan\t8\tingest\t4",
             ),
             (

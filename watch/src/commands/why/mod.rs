@@ -1,0 +1,122 @@
+//! `why`: what a process does, in words.
+
+mod processes;
+mod words;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
+
+use clap::Args;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use varta_observer::ProcessReader;
+use varta_observer::judge::Sample;
+
+use self::words::Report;
+use super::{Failure, print};
+
+/// At most this many processes with a name are described.
+const MOST: usize = 16;
+
+/// Report what a process does, and why it may be silent
+///
+/// Works for every process, not only for agents, and needs no daemon. It reads twice what the
+/// kernel reports about the process, and does not stop or disturb it. To see everything, run it
+/// as root or as the user of the process.
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The process
+    #[arg(value_name = "PID", required_unless_present = "name")]
+    pid: Option<u32>,
+    /// All processes with this name
+    #[arg(long, value_name = "NAME", conflicts_with = "pid")]
+    name: Option<String>,
+    /// Time between the two readings
+    #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = over)]
+    over: Duration,
+}
+
+fn over(text: &str) -> Result<Duration, String> {
+    let time = super::run::duration(text)?;
+    // In less time, it cannot be told from one that has just run.
+    let allowed = Duration::from_millis(20)..=Duration::from_secs(60);
+    allowed.contains(&time).then_some(time).ok_or("give 20ms to 60s".to_owned())
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let pids = match (&arguments.name, arguments.pid) {
+        (Some(name), _) => processes::named(name).map_err(Failure::new)?,
+        (None, pid) => Vec::from_iter(pid),
+    };
+    if pids.is_empty() {
+        let name = arguments.name.as_deref().unwrap_or_default();
+        return Err(Failure::new(format!("no process has the name {name:?}")));
+    }
+    let found = pids.len();
+    let mut subjects = Vec::new();
+    let mut reader = ProcessReader::new();
+    for pid in pids.into_iter().take(MOST) {
+        match Subject::first_reading(pid, &mut reader) {
+            Ok(subject) => subjects.push(subject),
+            // One of several may have ended by now.
+            Err(_) if found > 1 => {}
+            Err(error) => return Err(Failure::new(describe(pid, &error))),
+        }
+    }
+    thread::sleep(arguments.over);
+    for (index, subject) in subjects.iter().enumerate() {
+        if index > 0 {
+            print("");
+        }
+        match subject.report(&mut reader) {
+            Ok(report) => print(report),
+            Err(error) => print(describe(subject.pid, &error)),
+        };
+    }
+    if found > MOST {
+        print(format!("\n{} more processes have this name; give the pid of one", found - MOST));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A process between its two readings.
+struct Subject {
+    pid: u32,
+    /// Refers to this process even if its pid is reused.
+    pidfd: OwnedFd,
+    before: Sample,
+}
+
+impl Subject {
+    fn first_reading(pid: u32, reader: &mut ProcessReader) -> io::Result<Self> {
+        let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let raw = raw.ok_or(io::ErrorKind::NotFound)?;
+        let pidfd = pidfd_open(raw, PidfdFlags::empty())?;
+        let mut before = Sample::try_new()?;
+        reader.read(pid, &mut before)?;
+        Ok(Self { pid, pidfd, before })
+    }
+
+    fn report(&self, reader: &mut ProcessReader) -> io::Result<String> {
+        let mut now = Sample::try_new()?;
+        let read = reader.read(self.pid, &mut now);
+        if processes::has_ended(&self.pidfd)? {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        read?;
+        Ok(Report::new(self.pid, &self.before, &now, reader).to_string())
+    }
+}
+
+fn describe(pid: u32, error: &io::Error) -> String {
+    match error.raw_os_error() {
+        _ if error.kind() == io::ErrorKind::NotFound => {
+            format!("pid {pid}: no such process, or it is not visible to this user")
+        }
+        Some(libc::ESRCH) => format!("pid {pid}: no such process"),
+        Some(libc::EINVAL | libc::ENOENT) => format!("pid {pid}: not a process"),
+        _ => format!("pid {pid}: cannot read it: {error}"),
+    }
+}

@@ -1,0 +1,152 @@
+//! `varta-watch why`: what processes do, in words.
+
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(unsafe_code, reason = "a mutex of the C library")]
+
+mod support;
+
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use support::{Child, PATIENCE, WATCH, signal, text_of, wait_until};
+
+fn why(arguments: &[&str]) -> Output {
+    Command::new(WATCH).arg("why").args(["--over", "100ms"]).args(arguments).output().unwrap()
+}
+
+/// What is reported about a process.
+#[track_caller]
+fn report(pid: u32) -> String {
+    let output = why(&[&pid.to_string()]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+/// Waits until a report contains a text.
+#[track_caller]
+fn wait_for(pid: u32, text: &str) -> String {
+    let mut found = String::new();
+    let start = Instant::now();
+    while !found.contains(text) {
+        assert!(start.elapsed() < PATIENCE, "{text:?} is not in:\n{found}");
+        found = report(pid);
+    }
+    found
+}
+
+#[test]
+fn a_process_that_is_no_agent_is_described() {
+    let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+    let pid = child.id();
+    let text = wait_for(pid, "in clock_nanosleep (hrtimer_nanosleep)");
+    assert!(text.starts_with(&format!("sleep (pid {pid}) is idle")), "{text}");
+    assert!(text.contains(" ms of CPU time in "), "{text}");
+
+    signal(pid, libc::SIGSTOP);
+    let text = wait_for(pid, "stopped by SIGSTOP");
+    assert!(text.contains(&format!("kill -CONT {pid}")), "{text}");
+    assert_eq!(text.lines().count(), 1, "its threads are not described: {text}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// Waits for a mutex of the C library, and never frees it.
+fn lock(mutex: &'static AtomicPtr<libc::pthread_mutex_t>) {
+    // SAFETY: it was initialized and is never freed.
+    unsafe { libc::pthread_mutex_lock(mutex.load(Ordering::Relaxed)) };
+}
+
+#[test]
+fn the_owner_of_a_lock_is_named_and_equal_threads_are_in_one_line() {
+    let (owner, reported) = UnixDatagram::pair().unwrap();
+    let child = Child::start(|| {
+        let mutex = Box::leak(Box::new(libc::PTHREAD_MUTEX_INITIALIZER));
+        let mutex: &AtomicPtr<_> = Box::leak(Box::new(AtomicPtr::new(mutex)));
+        let (locked, is_locked) = mpsc::channel();
+        thread::spawn(move || {
+            lock(mutex);
+            // SAFETY: takes nothing and cannot fail.
+            let own = unsafe { libc::gettid() }.unsigned_abs();
+            owner.send(&own.to_ne_bytes()).unwrap();
+            locked.send(()).unwrap();
+            let (socket, _other) = UnixDatagram::pair().unwrap();
+            let _ = socket.recv(&mut [0]);
+        });
+        is_locked.recv().unwrap();
+        for _ in 0..9 {
+            thread::spawn(move || lock(mutex));
+        }
+        lock(mutex);
+    });
+    let mut owner = [0; 4];
+    reported.recv(&mut owner).unwrap();
+    let owner = u32::from_ne_bytes(owner);
+    let text = wait_for(child.pid(), " and 4 more ");
+    assert!(text.contains(&format!(" is hung on a lock held by thread {owner}")), "{text}");
+    let waiting = format!("): waits for a lock that thread {owner} holds, in futex");
+    assert_eq!(text.matches(&waiting).count(), 1, "{text}");
+    let holding = format!("Thread {owner} (");
+    let line = text.lines().find(|line| line.contains(&holding)).unwrap();
+    assert!(
+        line.contains("in recvfrom on descriptor ") && line.contains(", socket:["),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_child_that_a_process_waits_for_is_named() {
+    let mut parent = Command::new("sh").args(["-c", "sleep 1000; :"]).spawn().unwrap();
+    let text = wait_for(parent.id(), "(sleep), in wait4");
+    let (_, child) = text.split_once("waits for its child ").unwrap();
+    let child: u32 = child.split(' ').next().unwrap().parse().unwrap();
+    signal(child, libc::SIGKILL);
+    parent.wait().unwrap();
+}
+
+#[test]
+fn all_processes_with_a_name_are_described() {
+    let name = format!("why-{}", std::process::id());
+    let mut children = [(); 2].map(|()| {
+        let child = Child::start(|| {
+            fs::write("/proc/self/comm", &name).unwrap();
+            loop {
+                thread::park();
+            }
+        });
+        let comm = format!("/proc/{}/comm", child.pid());
+        wait_until(|| text_of(Path::new(&comm)).trim_end() == name);
+        child
+    });
+    let output = why(&["--name", &name]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    for child in &children {
+        assert!(text.contains(&format!("{name} (pid {})", child.pid())), "{text}");
+    }
+    for child in &mut children {
+        signal(child.pid(), libc::SIGKILL);
+        child.wait();
+    }
+    let output = why(&["--name", &name]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error, format!("varta-watch: no process has the name {name:?}\n"));
+}
+
+#[test]
+fn a_pid_without_a_process_is_an_error() {
+    let mut child = Child::start(|| ());
+    child.wait();
+    let output = why(&[&child.pid().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(error, format!("varta-watch: pid {}: no such process\n", child.pid()));
+    assert_eq!(why(&["1", "--over", "1ms"]).status.code(), Some(2));
+}
