@@ -15,10 +15,11 @@ from typing import Any
 
 import varta
 from fields import Failure
+from lane_stories import lane_story
 from stories import story
 from vectors import CHECKS
 
-CHECKS["story"] = story
+CHECKS |= {"story": story, "lane_story": lane_story}
 
 
 class Unusable(Exception):
@@ -31,6 +32,9 @@ HEADER = {
     "nonce_terminal_hex": f"{varta.NONCE_TERMINAL:016x}",
 }
 ARRAYS = ("crc32c_vectors", "frame_vectors", "secure_frame_vectors")
+# In these arrays all are of one kind and need not name it.
+KINDS = {"crc32c_vectors": "crc32c", "stories": "story", "lane_stories": "lane_story"}
+STORIES = ("stories", "lane_stories")
 
 
 def load(path: Path) -> list[tuple[str, int, Any]]:
@@ -44,14 +48,14 @@ def load(path: Path) -> list[tuple[str, int, Any]]:
     for name, ours in HEADER.items():
         if document.get(name) != ours:
             raise Unusable(f"its {name} is {document.get(name)!r}, but {ours!r} is supported")
-    for name in ("stories",) if "stories" in document else ARRAYS:
+    for name in [name for name in STORIES if name in document] or ARRAYS:
         if not isinstance(document.get(name), list):
             raise Unusable(f"it has no array {name}")
     # Unknown arrays are read too: their vectors count as skipped.
     vectors = [
         (name, index, vector)
         for name, array in document.items()
-        if (name.endswith("_vectors") or name == "stories") and isinstance(array, list)
+        if (name.endswith("_vectors") or name in STORIES) and isinstance(array, list)
         for index, vector in enumerate(array)
     ]
     if not vectors:
@@ -63,8 +67,7 @@ def run(array: str, vector: Any) -> tuple[str, str]:
     """Returns the vector's kind and its result: "passed", "skipped", or why it failed."""
     if not isinstance(vector, dict):
         return "unnamed", str(Failure("vector", "a JSON object", repr(vector)))
-    # In two arrays all vectors are of one kind and need not name it.
-    kind = vector.get("kind", {"crc32c_vectors": "crc32c", "stories": "story"}.get(array))
+    kind = vector.get("kind", KINDS.get(array))
     if not isinstance(kind, str):
         return "unnamed", str(Failure("kind", "a string", repr(kind)))
     if kind not in CHECKS:

@@ -45,6 +45,13 @@ def number(vector: Vector, name: str, bits: int) -> int:
     return value
 
 
+def boolean(fields: Vector, name: str) -> bool:
+    value = fields.get(name)
+    if not isinstance(value, bool):
+        raise Failure(name, "true or false", repr(value))
+    return value
+
+
 def only(fields: Vector, *names: str) -> None:
     """Fails for any other field, which would be an expectation that nothing checks."""
     for name in fields:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from enum import Enum
+from typing import Any, Callable
 
-from fields import Failure, Vector, field, number, only, raw, same
-from varta import AgentEvent, Decode, Event, Observer, Origin, Simulated, Stall, Status
+from fields import Failure, Vector, boolean, field, number, only, raw, same
+from varta import AgentEvent, Decode, Event, Observer, Origin, Recovered, Simulated, Stall, Status
 
 LISTENERS = ("uds", "udp", "secure-udp")
 
 
 def story(document: Vector) -> None:
+    run(document, apply)
+
+
+def run(document: Vector, apply: Callable[[Simulated, Vector], None]) -> None:
+    """Runs a story whose steps this function applies."""
     only(document, "id", "description", "config", "steps", "events", "counters")
     observer = simulated(field(document, "config", dict))
     expected = list(field(document, "events", list))
@@ -32,12 +38,15 @@ def simulated(config: Vector) -> Simulated:
             settings[name] = number(config, name, 64)
         elif name == "capacity":
             settings[name] = number(config, name, 32)
-        elif name in ("namespaces", "version1", "detect_exits"):
+        elif name in ("namespaces", "version1", "detect_exits", "lane", "tasks"):
             settings[name] = boolean(config, name)
         elif name in ("rate_per_agent", "rate"):
             rate = field(config, name, dict)
             only(rate, "per_second", "burst")
             settings[name] = (number(rate, "per_second", 32), number(rate, "burst", 32))
+        elif name in ("task_slack", "program_slack"):
+            slack = field(config, name, dict)
+            settings[f"{name}_ns"] = {key: number(slack, key, 64) for key in slack}
         elif name == "shared_keys_hex":
             keys = field(config, name, list)
             settings["shared_keys"] = [raw({name: key}, name, 32) for key in keys]
@@ -103,13 +112,6 @@ def feed(observer: Simulated, at_ns: int, step: Vector) -> None:
     )
 
 
-def boolean(fields: Vector, name: str) -> bool:
-    value = fields.get(name)
-    if not isinstance(value, bool):
-        raise Failure(name, "true or false", repr(value))
-    return value
-
-
 def plain(event: Event) -> Vector:
     """An event in the form that stories use."""
     fields: Vector = {"observer_ns": event.observer_ns, "kind": event.kind}
@@ -120,17 +122,25 @@ def plain(event: Event) -> Vector:
             "claimed_pid": event.claimed_pid,
             "origin": Origin(event.origin).name.lower().replace("_", "-"),
         }
+        if event.task is not None:
+            fields |= {"task": event.task, "task_name": event.task_name}
     for name in type(event).__match_args__:  # type: ignore[attr-defined]
         value: Any = getattr(event, name)
         if isinstance(event, Decode):
             value = event.error.kind
         elif isinstance(value, Status):
             value = value.name.lower()
+        elif isinstance(value, Enum):
+            value = value.value
         # An exit of unknown cause has neither a code nor a signal.
         if value is not None:
-            fields[name] = value
+            fields[name.rstrip("_")] = value
     if isinstance(event, Stall) and event.deaf:
         fields["deaf"] = True
+    if isinstance(event, Recovered) and event.task is None:
+        del fields["promise"]
+    if fields.get("count") == 1 and event.kind == "beat":
+        del fields["count"]
     return fields
 
 

@@ -3,17 +3,22 @@
 use std::fmt::Debug;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
-use pyo3::types::PyType;
+use pyo3::types::{PyDict, PyList, PyType};
 use rustix::io::Errno;
 use varta::secure::Key;
-use varta::{BeatOutcome, BeatTransport, Endpoint, Options, Status, Varta};
+use varta::{
+    BeatOutcome, BeatTransport, Endpoint, Options, Status, TaskOptions, TaskReport, Varta,
+};
 
 use crate::convert::{self, Any, PayloadArgument, StatusArgument};
 use crate::errors::{self, Raise};
 use crate::guard::methods;
+use crate::task::{self, Task};
+use crate::task_options;
 use crate::values::Values;
 
 /// An agent, whatever its transport.
@@ -23,6 +28,9 @@ trait AnyAgent: Debug + Send {
     fn set_reconnect_after(&mut self, drops: u32);
     fn clock_regressions(&self) -> u64;
     fn fork_recoveries(&self) -> u64;
+    fn watched(&self) -> Option<Duration>;
+    fn task(&self, name: &str, options: TaskOptions) -> io::Result<varta::Task>;
+    fn tasks(&self) -> Vec<TaskReport>;
 }
 
 impl<T: BeatTransport> AnyAgent for Varta<T> {
@@ -44,6 +52,18 @@ impl<T: BeatTransport> AnyAgent for Varta<T> {
 
     fn fork_recoveries(&self) -> u64 {
         self.fork_recoveries()
+    }
+
+    fn watched(&self) -> Option<Duration> {
+        self.watched()
+    }
+
+    fn task(&self, name: &str, options: TaskOptions) -> io::Result<varta::Task> {
+        self.task_with(name, options)
+    }
+
+    fn tasks(&self) -> Vec<TaskReport> {
+        self.tasks().collect()
     }
 }
 
@@ -88,14 +108,18 @@ impl Agent {
     /// The endpoint is a path, "@name", "udp://host:port" or
     /// "udp+secure://host:port?key-file=PATH". The default is $VARTA_ENDPOINT if it is set,
     /// otherwise /run/varta/varta.sock.
+    ///
+    /// On a Unix socket, beats go through memory that is shared with the observer if it offers
+    /// that, unless `lane` is False.
     #[classmethod]
-    #[pyo3(signature = (endpoint=None, *, follow=None, reconnect_after=None),
-           text_signature = "($cls, endpoint=None, *, follow=True, reconnect_after=0)")]
+    #[pyo3(signature = (endpoint=None, *, follow=None, reconnect_after=None, lane=None),
+           text_signature = "($cls, endpoint=None, *, follow=True, reconnect_after=0, lane=True)")]
     fn open(
         cls: &Bound<'_, PyType>,
         endpoint: Option<Any<'_, '_>>,
         follow: Option<Any<'_, '_>>,
         reconnect_after: Option<Any<'_, '_>>,
+        lane: Option<Any<'_, '_>>,
     ) -> Self {
         let mut options = Options::default();
         if let Some(follow) = follow {
@@ -104,12 +128,17 @@ impl Agent {
         if let Some(drops) = reconnect_after {
             options = options.reconnect_after(convert::number(drops, "reconnect_after")?);
         }
+        if let Some(lane) = lane {
+            options = options.lane(convert::flag(lane, "lane")?);
+        }
         let endpoint = match endpoint {
             Some(text) => Endpoint::from_os_str(convert::path(text, "endpoint")?.as_os_str()),
             None => Endpoint::from_env(),
         };
         let endpoint = endpoint.map_err(|error| errors::from_io(&error.into()))?;
-        Agent::wrap(cls.py(), Varta::open_with(&endpoint, options))
+        // It may wait for an observer, which may be in another thread of this process.
+        let agent = cls.py().detach(|| Varta::open_with(&endpoint, options));
+        Agent::wrap(cls.py(), agent)
     }
 
     /// Connects to the observer that is bound at a path. A replaced observer is not followed.
@@ -159,6 +188,49 @@ impl Agent {
             None => return self.values.closed(py),
         };
         self.values.outcome(py, outcome)
+    }
+
+    /// Declares a task: a named part of this process that is watched on its own. It makes a call
+    /// at least every `threshold` seconds, unless it is idle.
+    ///
+    /// `startup` replaces the threshold until the first call. `progress` is the longest time
+    /// without progress, while something is left. `edges` are the only legal steps between
+    /// checkpoints, as (from, to, min, max). `cycle` is (seconds, least, most): how many beats
+    /// there must be in that time. `finest` is the shortest block whose failure to end must be
+    /// reported at once. While a `vital` task is late, the process does not beat where tasks are
+    /// not watched. A task that `roams` moves between threads. `spans` is how many blocks can be
+    /// open at once.
+    #[pyo3(signature = (name, threshold, **options),
+           text_signature = "($self, name, threshold, *, startup=None, progress=None, edges=None, \
+cycle=None, finest=None, vital=False, roams=False, spans=8)")]
+    fn task(
+        &self,
+        name: Any<'_, '_>,
+        threshold: Any<'_, '_>,
+        options: Option<&Bound<'_, PyDict>>,
+    ) -> Task {
+        let name: String =
+            name.extract().map_err(|_| convert::wrong_type(name, "name", "a str"))?;
+        let options = task_options::read(threshold, options)?;
+        let task = match self.lock().as_deref() {
+            Some(agent) => agent.task(&name, options),
+            None => return Err(closed()),
+        };
+        Task::new(self.values, task)
+    }
+
+    /// Returns the tasks of this process and what is late, each as a dict.
+    fn tasks<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
+        let tasks = self.lock().as_deref().map_or_else(Vec::new, |agent| agent.tasks());
+        task::reports(py, self.values, tasks.into_iter())
+    }
+
+    /// How many seconds ago the observer looked at the beats of this process, if they go through
+    /// memory that is shared with it. None if they go as datagrams.
+    #[getter]
+    fn watched(&self) -> Option<f64> {
+        let watched = self.lock().as_deref().and_then(|agent| agent.watched());
+        Ok(watched.map(|ago| ago.as_secs_f64()))
     }
 
     /// Starts a new session to the same endpoint. Raises OSError if it cannot connect.

@@ -10,8 +10,8 @@ use pyo3::Borrowed;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyInt, PyString, PyTuple};
-use varta::Status;
 use varta::secure::Key;
+use varta::{NEVER, Status};
 
 use crate::errors::Raise;
 use crate::values::Values;
@@ -143,14 +143,22 @@ pub(crate) fn any_bytes(value: Any<'_, '_>, name: &str) -> PyResult<Vec<u8>> {
 
 /// A number of seconds.
 pub(crate) fn seconds(value: Any<'_, '_>, name: &str) -> PyResult<Duration> {
+    limit(value, name).and_then(|time| match time {
+        NEVER => Err(too_long(f64::INFINITY, name)),
+        time => Ok(time),
+    })
+}
+
+/// A number of seconds. Infinity is never.
+#[inline]
+pub(crate) fn limit(value: Any<'_, '_>, name: &str) -> PyResult<Duration> {
     let Ok(seconds) = value.extract::<f64>() else {
         return Err(wrong_type(value, name, "a number of seconds"));
     };
     match Duration::try_from_secs_f64(seconds) {
         Ok(duration) => Ok(duration),
-        Err(_) if seconds > 0.0 => {
-            Err(PyOverflowError::new_err(format!("{name}: {seconds} seconds is too long")))
-        }
+        Err(_) if seconds == f64::INFINITY => Ok(NEVER),
+        Err(_) if seconds > 0.0 => Err(too_long(seconds, name)),
         Err(_) => Err(PyValueError::new_err(format!(
             "{name}: {} is not a valid number of seconds: expected 0 or more",
             repr(value)
@@ -158,15 +166,17 @@ pub(crate) fn seconds(value: Any<'_, '_>, name: &str) -> PyResult<Duration> {
     }
 }
 
+#[cold]
+fn too_long(seconds: f64, name: &str) -> PyErr {
+    PyOverflowError::new_err(format!("{name}: {seconds} seconds is too long"))
+}
+
 /// A number of seconds. None and infinity mean no timeout.
 pub(crate) fn timeout(value: Any<'_, '_>, name: &str) -> PyResult<Option<Duration>> {
     if value.is_none() {
         return Ok(None);
     }
-    match value.extract::<f64>() {
-        Ok(f64::INFINITY) => Ok(None),
-        _ => seconds(value, name).map(Some),
-    }
+    limit(value, name).map(|time| (time != NEVER).then_some(time))
 }
 
 /// A bool. Nothing else is accepted, whatever its truth value.

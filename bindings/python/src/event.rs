@@ -3,10 +3,10 @@
 use pyo3::PyClass;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use varta_observer::{About, ExitCause, What};
+use varta_observer::{About, ExitCause, Task, What};
 
 use crate::guard::methods;
-use crate::values::{self, Values};
+use crate::values::{self, Values, tasks};
 
 /// An event that an observer reports.
 #[pyclass(module = "varta", frozen, subclass, eq, hash)]
@@ -19,6 +19,7 @@ impl std::hash::Hash for Event {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.inner.observer_ns.hash(state);
         self.inner.about.hash(state);
+        self.inner.task.hash(state);
         self.inner.what.code().hash(state);
     }
 }
@@ -31,7 +32,8 @@ impl Event {
         Ok(self.inner.observer_ns)
     }
 
-    /// "beat", "stall", "recovered", "exit", "decode", "auth-failure", "io" or "paused".
+    /// "beat", "stall", "recovered", "exit", "decode", "auth-failure", "io", "paused", "task",
+    /// "ended" or "violation".
     #[getter]
     fn kind(&self) -> &'static str {
         Ok(self.inner.what.name())
@@ -45,9 +47,14 @@ impl Event {
         let class = slf.get_type();
         let names = class.getattr("__match_args__")?;
         let mut text = format!("{}(", class.name()?);
-        for name in names.cast::<PyTuple>()? {
+        let names = names.cast::<PyTuple>()?;
+        for name in names {
             let value = slf.getattr(name.cast::<pyo3::types::PyString>()?)?;
             text += &format!("{name}={}, ", value.repr()?);
+        }
+        let shown = names.contains("task")?;
+        if let Some(task) = slf.get().inner.task.filter(|_| !shown) {
+            text += &format!("task={}, task_name={:?}, ", task.number, task.name);
         }
         text += &format!("observer_ns={})", slf.get().inner.observer_ns);
         Ok(text)
@@ -55,10 +62,11 @@ impl Event {
 }
 }
 
-/// An event about one tracked agent.
+/// An event about one tracked agent, or about one task of it.
 #[pyclass(module = "varta", frozen, subclass, extends = Event)]
 pub(crate) struct AgentEvent {
     about: About,
+    task: Option<Task>,
 }
 
 methods! {
@@ -86,6 +94,19 @@ impl AgentEvent {
     fn origin(slf: &Bound<'_, Self>) -> Py<PyAny> {
         values::origin(slf.py(), slf.get().about.origin)
     }
+
+    /// The number of the task that it is about, which no other task of the agent has had. None
+    /// if it is about the process.
+    #[getter]
+    fn task(&self) -> Option<u32> {
+        Ok(self.task.map(|task| task.number))
+    }
+
+    /// The name of that task, which several tasks may share.
+    #[getter]
+    fn task_name(&self) -> Option<String> {
+        Ok(self.task.map(|task| task.name.as_str().to_owned()))
+    }
 }
 }
 
@@ -112,22 +133,27 @@ macro_rules! kind {
 }
 
 kind! {
-    /// A beat was accepted.
-    Beat of AgentEvent, matched as ["agent", "status", "payload", "nonce", "missed"] {
+    /// A beat was accepted, or several beats that came through shared memory. About a task: it
+    /// made calls.
+    Beat of AgentEvent, matched as ["agent", "status", "payload", "nonce", "missed", "count"] {
         /// The status that the agent reported.
         status: Py<PyAny>,
         /// The application-defined number.
         payload: u64,
-        /// The nonce in the frame.
+        /// The nonce in the frame; 0 for a task.
         nonce: u64,
         /// How many beats are missing between the previous one and this one.
         missed: u64,
+        /// How many beats or calls it stands for: 1 for a datagram.
+        count: u32,
     }
 }
 
 kind! {
-    /// The agent has been silent for its threshold. Reported once per silence.
-    Stall of AgentEvent, matched as ["agent", "last_nonce", "last_ns"] {
+    /// The agent has been silent for its threshold. Reported once per silence. About a task: it
+    /// broke a promise.
+    Stall of AgentEvent,
+    matched as ["agent", "last_nonce", "last_ns", "promise", "due_ns", "checkpoint"] {
         /// The last nonce that was not terminal; 0 if there was none.
         last_nonce: u64,
         /// When its last beat arrived, on the observer's clock.
@@ -135,14 +161,23 @@ kind! {
         /// Whether the observer may have missed its beats, because its queue was full at
         /// every poll. Do not act on such a Stall.
         deaf: bool,
+        /// The promise that a task broke. None for the silence of a process.
+        promise: Option<Py<PyAny>>,
+        /// When that was due, on the observer's clock.
+        due_ns: Option<u64>,
+        /// The checkpoint where the task is, or the label of its block.
+        checkpoint: Option<u16>,
     }
 }
 
 kind! {
-    /// A stalled agent is beating again. Its beat is the next event.
-    Recovered of AgentEvent, matched as ["agent", "silent_ns"] {
-        /// How long it was silent.
+    /// A stalled agent is beating again. Its beat is the next event. About a task: it keeps a
+    /// promise again.
+    Recovered of AgentEvent, matched as ["agent", "silent_ns", "promise"] {
+        /// How long it was silent. About a task: how late it was.
         silent_ns: u64,
+        /// The promise, which for a process is to beat.
+        promise: Py<PyAny>,
     }
 }
 
@@ -155,6 +190,39 @@ kind! {
         signal: Option<i32>,
         /// The last status that it reported.
         last_status: Py<PyAny>,
+    }
+}
+
+kind! {
+    /// A task was declared. Reported again after the observer was restarted.
+    Declared of AgentEvent, matched as ["agent", "task", "task_name", "threshold_ns"] {
+        /// Its threshold; 2**64 - 1 for none.
+        threshold_ns: u64,
+    }
+}
+
+kind! {
+    /// A task is over.
+    Ended of AgentEvent, matched as ["agent", "task", "task_name", "how"] {
+        /// How it ended, an Ending.
+        how: Py<PyAny>,
+    }
+}
+
+kind! {
+    /// Calls of a task broke a rule.
+    Violation of AgentEvent,
+    matched as ["agent", "task", "task_name", "rule", "count", "from_", "to", "by"] {
+        /// The Rule that was broken last.
+        rule: Py<PyAny>,
+        /// How many violations there were since the last event.
+        count: u32,
+        /// The last one: the checkpoint before it, or the label of the block.
+        from_: u16,
+        /// The last one: the checkpoint that was reached.
+        to: u16,
+        /// The last one: by how much, in nanoseconds, or in beats for a cycle.
+        by: u64,
     }
 }
 
@@ -206,7 +274,8 @@ pub(crate) fn to_python(py: Python<'_>, event: varta_observer::Event) -> PyResul
         (What::Io { errno }, _) => finish(py, base.add_subclass(Io { errno })),
         (What::Paused { ns }, _) => finish(py, base.add_subclass(Paused { ns })),
         (what, Some(about)) => {
-            of_agent(py, values, base.add_subclass(AgentEvent { about }), what)
+            let base = base.add_subclass(AgentEvent { about, task: event.task });
+            of_agent(py, values, base, what)
         }
         // A kind that this module does not know keeps its name, time and text.
         (_, None) => finish(py, base),
@@ -220,15 +289,32 @@ fn of_agent(
     what: What,
 ) -> PyResult<Py<PyAny>> {
     match what {
-        What::Beat { status, payload, nonce, missed, .. } => {
+        What::Beat { status, payload, nonce, missed, count } => {
             let status = values.status(py, status);
-            finish(py, base.add_subclass(Beat { status, payload, nonce, missed }))
+            finish(py, base.add_subclass(Beat { status, payload, nonce, missed, count }))
         }
-        What::Stall { last_nonce, last_ns, deaf, .. } => {
-            finish(py, base.add_subclass(Stall { last_nonce, last_ns, deaf }))
+        What::Stall { last_nonce, last_ns, deaf, late } => {
+            let stall = Stall {
+                last_nonce,
+                last_ns,
+                deaf,
+                promise: late.map(|late| tasks::promise(py, late.promise)).transpose()?,
+                due_ns: late.map(|late| late.due_ns),
+                checkpoint: late.map(|late| late.checkpoint),
+            };
+            finish(py, base.add_subclass(stall))
         }
-        What::Recovered { silent_ns, .. } => {
-            finish(py, base.add_subclass(Recovered { silent_ns }))
+        What::Recovered { silent_ns, promise } => {
+            let promise = tasks::promise(py, promise)?;
+            finish(py, base.add_subclass(Recovered { silent_ns, promise }))
+        }
+        What::Task { threshold_ns } => finish(py, base.add_subclass(Declared { threshold_ns })),
+        What::Ended { how } => {
+            finish(py, base.add_subclass(Ended { how: tasks::ending(py, how)? }))
+        }
+        What::Violation { rule, count, from, to, by } => {
+            let rule = tasks::rule(py, rule)?;
+            finish(py, base.add_subclass(Violation { rule, count, from_: from, to, by }))
         }
         What::Exit { cause, last_status } => {
             let (code, signal) = match cause {

@@ -7,12 +7,13 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
-use varta_observer::{AgentInfo, Builder, Counters};
+use varta::Promise;
+use varta_observer::{AgentInfo, Builder, Counters, TaskInfo};
 
 use crate::convert::{self, Any};
 use crate::errors::Raise;
 use crate::guard::methods;
-use crate::values::{self, Values};
+use crate::values::{self, Values, tasks};
 use crate::wait::{Deadline, Wait, WaitPoint};
 use crate::{event, settings};
 
@@ -145,6 +146,25 @@ impl Observer {
         PyList::new(py, agents.collect::<PyResult<Vec<_>>>()?)
     }
 
+    /// Returns the tasks of an agent, each as a dict: none if there is no such agent, or if tasks
+    /// are not watched.
+    fn tasks<'py>(&self, py: Python<'py>, agent: Any<'_, '_>) -> Bound<'py, PyList> {
+        let agent = convert::number(agent, "agent")?;
+        tasks_list(py, &self.with(|open| open.observer.tasks(agent))?)
+    }
+
+    /// Sets how late tasks may be before that is reported, in seconds: by the name of the task,
+    /// and by the name of the program. Replaces all that was set before.
+    #[pyo3(signature = (*, task_slack=None, program_slack=None))]
+    fn set_slack(
+        &self,
+        task_slack: Option<Any<'_, '_>>,
+        program_slack: Option<Any<'_, '_>>,
+    ) -> () {
+        let slack = settings::slack(task_slack, program_slack)?;
+        self.with(|open| open.observer.set_slack(&slack))
+    }
+
     /// Returns the counters as a dict.
     fn stats<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
         counters_dict(py, &self.with(|open| open.observer.stats())?)
@@ -238,7 +258,70 @@ pub(crate) fn agent_dict<'py>(
     dict.set_item("threshold_ns", agent.threshold_ns)?;
     dict.set_item("stalled", agent.stalled)?;
     dict.set_item("unconfirmed", agent.unconfirmed)?;
+    dict.set_item("lane", agent.lane)?;
+    dict.set_item("tasks", agent.tasks)?;
+    dict.set_item("tasks_late", agent.tasks_late)?;
     Ok(dict)
+}
+
+pub(crate) fn tasks_list<'py>(
+    py: Python<'py>,
+    tasks: &[TaskInfo],
+) -> PyResult<Bound<'py, PyList>> {
+    let values = Values::get(py)?;
+    let tasks = tasks.iter().map(|task| task_dict(py, values, task));
+    PyList::new(py, tasks.collect::<PyResult<Vec<_>>>()?)
+}
+
+fn task_dict<'py>(
+    py: Python<'py>,
+    values: &Values,
+    task: &TaskInfo,
+) -> PyResult<Bound<'py, PyDict>> {
+    let due = match task.due {
+        None => None,
+        Some(late) => {
+            let due = PyDict::new(py);
+            due.set_item("promise", tasks::promise(py, late.promise)?)?;
+            due.set_item("due_ns", late.due_ns)?;
+            due.set_item("checkpoint", late.checkpoint)?;
+            Some(due)
+        }
+    };
+    let dict = PyDict::new(py);
+    dict.set_item("number", task.number)?;
+    dict.set_item("name", task.name.as_str())?;
+    dict.set_item("threshold_ns", task.threshold_ns)?;
+    dict.set_item("status", values.status(py, task.status))?;
+    dict.set_item("payload", task.payload)?;
+    dict.set_item("last_ns", task.last_ns)?;
+    dict.set_item("age_ns", task.age_ns)?;
+    dict.set_item("due", due)?;
+    dict.set_item("idle", task.idle)?;
+    dict.set_item("checkpoint", task.checkpoint)?;
+    dict.set_item("done", task.done)?;
+    dict.set_item("left", task.left)?;
+    dict.set_item("beats", task.beats)?;
+    dict.set_item("violations", task.violations)?;
+    dict.set_item("broken", broken_promises(py, |promise| task.is_broken(promise))?)?;
+    Ok(dict)
+}
+
+/// The promises that are broken, as a list.
+pub(crate) fn broken_promises(
+    py: Python<'_>,
+    is_broken: impl Fn(Promise) -> bool,
+) -> PyResult<Bound<'_, PyList>> {
+    let list = PyList::empty(py);
+    for promise in Promise::ALL.into_iter().filter(|promise| is_broken(*promise)) {
+        list.append(tasks::promise(py, promise)?)?;
+    }
+    Ok(list)
+}
+
+/// Nanoseconds; 2**64 - 1 for what is longer, such as never.
+pub(crate) fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn counters_dict<'py>(

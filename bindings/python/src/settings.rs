@@ -6,21 +6,75 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 use varta::Endpoint;
-use varta_observer::{Builder, Rate, Uids};
+use varta_observer::{Builder, Rate, Slack, Uids};
 
 use crate::convert::{self, Any};
 use crate::errors;
 
 /// Applies settings to a builder. Raises TypeError for an unknown setting.
 pub(crate) fn apply(mut builder: Builder, settings: &Bound<'_, PyDict>) -> PyResult<Builder> {
+    let mut slack = Slack::new();
     for (name, value) in settings {
         let name: String = name.extract()?;
         // None means the default.
-        if !value.is_none() {
-            builder = apply_one(builder, &name, &value)?;
+        if value.is_none() {
+            continue;
+        }
+        match name.as_str() {
+            "task_slack" => slack = task_slack(slack, &value, &name, convert::seconds)?,
+            "task_slack_ns" => slack = task_slack(slack, &value, &name, nanoseconds)?,
+            "program_slack" => slack = program_slack(slack, &value, &name, convert::seconds)?,
+            "program_slack_ns" => slack = program_slack(slack, &value, &name, nanoseconds)?,
+            _ => builder = apply_one(builder, &name, &value)?,
         }
     }
-    Ok(builder)
+    Ok(builder.slack(slack))
+}
+
+/// The slack of tasks and of programs, in seconds by name.
+pub(crate) fn slack(
+    of_tasks: Option<Any<'_, '_>>,
+    of_programs: Option<Any<'_, '_>>,
+) -> PyResult<Slack> {
+    let mut slack = Slack::new();
+    if let Some(given) = of_tasks {
+        slack = task_slack(slack, given, "task_slack", convert::seconds)?;
+    }
+    if let Some(given) = of_programs {
+        slack = program_slack(slack, given, "program_slack", convert::seconds)?;
+    }
+    Ok(slack)
+}
+
+type ReadTime = fn(Any<'_, '_>, &str) -> PyResult<Duration>;
+
+fn task_slack(slack: Slack, value: Any<'_, '_>, name: &str, read: ReadTime) -> PyResult<Slack> {
+    let add = |slack: Slack, (name, time): (String, Duration)| slack.task(&name, time);
+    Ok(by_name(value, name, read)?.into_iter().fold(slack, add))
+}
+
+fn program_slack(
+    slack: Slack,
+    value: Any<'_, '_>,
+    name: &str,
+    read: ReadTime,
+) -> PyResult<Slack> {
+    let add = |slack: Slack, (name, time): (String, Duration)| slack.program(&name, time);
+    Ok(by_name(value, name, read)?.into_iter().fold(slack, add))
+}
+
+/// A dict of times by name.
+fn by_name(
+    value: Any<'_, '_>,
+    name: &str,
+    read: ReadTime,
+) -> PyResult<Vec<(String, Duration)>> {
+    let wrong = || convert::wrong_type(value, name, "a dict of times by name");
+    let dict = value.cast::<PyDict>().map_err(|_| wrong())?;
+    let entry = |(key, time): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+        Ok((key.extract::<String>().map_err(|_| wrong())?, read(&time, name)?))
+    };
+    dict.iter().map(entry).collect()
 }
 
 fn apply_one(builder: Builder, name: &str, value: Any<'_, '_>) -> PyResult<Builder> {
@@ -37,6 +91,10 @@ fn apply_one(builder: Builder, name: &str, value: Any<'_, '_>) -> PyResult<Build
         "version1" => builder.version1(convert::flag(value, name)?),
         "rate_per_agent" => builder.rate_per_agent(rate(value, name)?),
         "rate" => builder.rate(rate(value, name)?),
+        "lane" => builder.lane(convert::flag(value, name)?),
+        "tasks" => builder.tasks(convert::flag(value, name)?),
+        "lane_floor" => builder.lane_floor(convert::seconds(value, name)?),
+        "lane_floor_ns" => builder.lane_floor(nanoseconds(value, name)?),
         "detect_exits" => builder.detect_exits(convert::flag(value, name)?),
         "descriptors" => builder.descriptors(size(value, name)?),
         "master_key" => builder.master_key(convert::key(value, name)?),
@@ -110,7 +168,7 @@ fn shared_keys(mut builder: Builder, value: Any<'_, '_>, name: &str) -> PyResult
     Ok(builder)
 }
 
-fn items<'py>(
+pub(crate) fn items<'py>(
     value: Any<'_, 'py>,
     name: &str,
     expected: &str,

@@ -3,16 +3,18 @@
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use varta_observer::judge::{Datagram, Namespace, Sender};
+use varta::internal::lane::layout::Words;
+use varta_observer::judge::{Attaching, Datagram, Namespace, Sender};
 use varta_observer::{Builder, ExitCause, Uids};
 
 use crate::convert::{self, Any};
 use crate::errors::Raise;
 use crate::guard::methods;
-use crate::observer::{agent_dict, counters_dict};
+use crate::observer::{agent_dict, counters_dict, tasks_list};
+use crate::simulated_page::SimulatedPage;
 use crate::values::Values;
 use crate::{event, settings};
 
@@ -138,6 +140,73 @@ impl Simulated {
         };
         self.lock().set_namespace(pid, namespace);
         Ok(())
+    }
+
+    /// Sets the name of the program that a process runs, before it is heard.
+    fn set_program(&self, pid: u32, name: &str) -> () {
+        self.lock().set_program(pid, name);
+        Ok(())
+    }
+
+    /// A process asks for a page of shared memory. Raises OSError if it may not have one.
+    #[pyo3(signature = (at_ns, pid, uid=0, *, process=None, nonce=0))]
+    fn attach(
+        &self,
+        at_ns: u64,
+        pid: u32,
+        uid: u32,
+        process: Option<u64>,
+        nonce: u64,
+    ) -> SimulatedPage {
+        let attaching =
+            Attaching { pid, uid, process, claimed_pid: pid, nonce, clock_offset: 0 };
+        match self.lock().attach(at_ns, &attaching) {
+            Ok(attached) => Ok(SimulatedPage::new(attached)),
+            Err(refusal) => Err(PyOSError::new_err((refusal.errno, refusal.reason))),
+        }
+    }
+
+    /// A process has mapped its page, which is looked at for the first time.
+    fn mapped(&self, at_ns: u64, page: &SimulatedPage) -> () {
+        self.lock().mapped(at_ns, page.index);
+        Ok(())
+    }
+
+    /// A process asks the observer to look at its page.
+    fn bell(&self, at_ns: u64, page: &SimulatedPage) -> () {
+        self.lock().bell(at_ns, page.index);
+        Ok(())
+    }
+
+    /// A process gives up its page.
+    fn detach(&self, at_ns: u64, page: &SimulatedPage) -> () {
+        self.lock().detach(at_ns, page.index);
+        Ok(())
+    }
+
+    /// Writes a pair of lines into a page, as its process would: the eight words of the cold line,
+    /// of the hot line, or of both. Raises ValueError if there is no such pair, or if the process
+    /// has given up the page.
+    #[pyo3(signature = (page, pair, *, cold=None, hot=None))]
+    fn write(
+        &self,
+        page: &SimulatedPage,
+        pair: u32,
+        cold: Option<Words>,
+        hot: Option<Words>,
+    ) -> () {
+        page.write(&self.lock(), pair, cold, hot)
+    }
+
+    /// A thread of a process has ended.
+    fn thread_gone(&self, pid: u32, thread: u32) -> () {
+        self.lock().thread_gone(pid, thread);
+        Ok(())
+    }
+
+    /// Returns the tasks of an agent, each as a dict.
+    fn tasks<'py>(&self, py: Python<'py>, agent: u64) -> Bound<'py, PyList> {
+        tasks_list(py, &self.lock().tasks(agent))
     }
 
     /// Returns the next pending event, or None.

@@ -120,6 +120,53 @@ pub(crate) fn origin(py: Python<'_>, origin: Origin) -> PyResult<Py<PyAny>> {
     Ok(shared.clone_ref(py))
 }
 
+/// The names of what tasks promise, break and come to. They are imported late, because programs
+/// that only beat do not need them.
+pub(crate) mod tasks {
+    use pyo3::prelude::*;
+    use pyo3::sync::PyOnceLock;
+    use varta::{Promise, Rule};
+    use varta_observer::Ending;
+
+    struct Names {
+        promises: [Py<PyAny>; Promise::ALL.len()],
+        rules: [Py<PyAny>; Rule::ALL.len()],
+        endings: [Py<PyAny>; Ending::ALL.len()],
+    }
+
+    fn names(py: Python<'_>) -> PyResult<&Names> {
+        static NAMES: PyOnceLock<Names> = PyOnceLock::new();
+        NAMES.get_or_try_init(py, || {
+            let module = py.import("varta._tasks")?;
+            Ok(Names {
+                promises: module.getattr("PROMISES")?.extract()?,
+                rules: module.getattr("RULES")?.extract()?,
+                endings: module.getattr("ENDINGS")?.extract()?,
+            })
+        })
+    }
+
+    /// The object with a number from 1.
+    fn shared(py: Python<'_>, objects: &[Py<PyAny>], number: u8) -> PyResult<Py<PyAny>> {
+        let object = usize::from(number).checked_sub(1).and_then(|at| objects.get(at));
+        object.map(|object| object.clone_ref(py)).ok_or_else(|| {
+            pyo3::exceptions::PyRuntimeError::new_err(format!("unknown number: {number}"))
+        })
+    }
+
+    pub(crate) fn promise(py: Python<'_>, promise: Promise) -> PyResult<Py<PyAny>> {
+        shared(py, &names(py)?.promises, promise as u8)
+    }
+
+    pub(crate) fn rule(py: Python<'_>, rule: Rule) -> PyResult<Py<PyAny>> {
+        shared(py, &names(py)?.rules, rule as u8)
+    }
+
+    pub(crate) fn ending(py: Python<'_>, ending: Ending) -> PyResult<Py<PyAny>> {
+        shared(py, &names(py)?.endings, ending as u8)
+    }
+}
+
 function! {
     /// Returns the beat outcome for a send's errno.
     fn classify_errno(py: Python<'_>, errno: i32) -> Py<PyAny> {

@@ -7,10 +7,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,40 @@ def path(folder: Path) -> str:
 def observer(path: str) -> Iterator[Observer]:
     with Observer.bind(path, threshold=60) as observer:
         yield observer
+
+
+class Watching:
+    """An observer with a lane and tasks that a thread polls, and its events."""
+
+    def __init__(self, path: str, **settings: Any) -> None:
+        defaults = {"lane": True, "tasks": True, "threshold": 60}
+        self.observer = Observer.bind(path, **{**defaults, **settings})
+        self.events: list[varta.Event] = []
+        self._thread = threading.Thread(target=lambda: self.events.extend(self.observer))
+        self._thread.start()
+
+    def until(self, kind: Any, **fields: object) -> Any:
+        """Removes and returns the first event of this kind with these fields."""
+
+        def fits(event: varta.Event) -> bool:
+            values = (getattr(event, name) == value for name, value in fields.items())
+            return isinstance(event, kind) and all(values)
+
+        wait_until(f"{kind} {fields} in {self.events}", lambda: any(map(fits, self.events)))
+        found = next(filter(fits, self.events))
+        self.events.remove(found)
+        return found
+
+    def close(self) -> None:
+        self.observer.close()
+        self._thread.join(DEADLINE)
+
+
+@pytest.fixture
+def watching(path: str) -> Iterator[Watching]:
+    watching = Watching(path)
+    yield watching
+    watching.close()
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any, Callable
 
 import pytest
 
-from varta import Frame, Observer, Varta, crc32c
+from varta import Frame, Observer, Simulated, Task, Varta, crc32c, watched
 from varta.secure import Cipher, derive_agent_key
 
 KEY = bytes(32)
@@ -16,6 +16,14 @@ KEY = bytes(32)
 
 def agent() -> Varta:
     return Varta.open("/nonexistent/varta.sock")
+
+
+def declare(name: Any = "t", threshold: Any = 1, **options: Any) -> Task:
+    return agent().task(name, threshold, **options)
+
+
+def simulated() -> Simulated:
+    return Observer.simulated(uids=[0], lane=True)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +60,66 @@ def agent() -> Varta:
             ValueError,
             "master_key",
         ),
+        (lambda: Varta.open("/x", lane="off"), TypeError, "lane: expected a bool"),
+        (lambda: declare(7), TypeError, "name: expected a str, not int"),
+        (lambda: declare(""), ValueError, "1 to 23 bytes"),
+        (lambda: declare("a\nb"), ValueError, "no control characters"),
+        (lambda: declare(threshold=None), TypeError, "threshold: expected a number of seconds"),
+        (lambda: declare(threshold="1"), TypeError, "threshold"),
+        (lambda: declare(threshold=0), ValueError, "threshold is 0ns, not 1 ms to 30 days"),
+        (lambda: declare(threshold=-1), ValueError, "threshold: -1"),
+        (lambda: declare(threshold=float("nan")), ValueError, "threshold: nan"),
+        (lambda: declare(threshold=1e30), OverflowError, "threshold: .* too long"),
+        (lambda: declare(threshold=1e7), ValueError, "threshold is .* 30 days"),
+        (lambda: declare(color="red"), TypeError, "color: unknown task option"),
+        (lambda: declare(startup="1"), TypeError, "startup"),
+        (lambda: declare(progress=-1), ValueError, "progress: -1"),
+        (lambda: declare(finest=0), ValueError, "finest span is 0ns"),
+        (lambda: declare(edges=7), TypeError, "edges: expected a list of edges"),
+        (lambda: declare(edges=[7]), TypeError, "edges: expected edges"),
+        (lambda: declare(edges=[(1,)]), TypeError, "edges: expected edges"),
+        (lambda: declare(edges=[(1, 2, 0, 1, 2)]), TypeError, "edges: expected edges"),
+        (lambda: declare(edges=[("a", 2)]), TypeError, "edges: expected an int"),
+        (lambda: declare(edges=[(1, 65536)]), OverflowError, "edges: 65536"),
+        (lambda: declare(edges=[(1, 2, 3, 2)]), ValueError, "the edge from 1 to 2"),
+        (lambda: declare(edges=[(1, 2), (1, 2)]), ValueError, "two edges"),
+        (lambda: declare(cycle=1), TypeError, r"cycle: expected \(seconds, least, most\)"),
+        (lambda: declare(cycle=(1, 2)), TypeError, "cycle: expected"),
+        (lambda: declare(cycle=(1, 3, 2)), ValueError, "no number of beats"),
+        (lambda: declare(cycle=(1, -1, 2)), OverflowError, "cycle: -1"),
+        (lambda: declare(vital=1), TypeError, "vital: expected a bool"),
+        (lambda: declare(roams="no"), TypeError, "roams"),
+        (lambda: declare(spans=65537), ValueError, "65537 spans"),
+        (lambda: declare(spans=-1), OverflowError, "spans: -1"),
+        (lambda: declare().beat("fine"), ValueError, "status: 'fine'"),
+        (lambda: declare().beat(0, -1), OverflowError, "payload: -1"),
+        (lambda: declare().idle("1"), TypeError, "at_most"),
+        (lambda: declare().idle(-1), ValueError, "at_most: -1"),
+        (lambda: declare().watch(), TypeError, "limit"),
+        (lambda: declare().watch(None), TypeError, "max: expected a number of seconds"),
+        (lambda: declare().watch(-1), ValueError, "max: -1"),
+        (lambda: declare().watch("1", 2), TypeError, "min"),
+        (lambda: declare().watch(1, "2"), TypeError, "max"),
+        (lambda: declare().watch(2, 1), ValueError, "min: 2 is not less than max: 1"),
+        (lambda: declare().watch(float("inf"), float("inf")), OverflowError, "min"),
+        (lambda: declare().watch(1, label=65536), OverflowError, "label: 65536"),
+        (lambda: declare().watch(1, label="a"), TypeError, "label"),
+        (lambda: declare().reach(-1), OverflowError, "checkpoint: -1"),
+        (lambda: declare().reach("a"), TypeError, "checkpoint"),
+        (lambda: declare().progress(-1, 0), OverflowError, "done: -1"),
+        (lambda: declare().progress(0, 2**32), OverflowError, "left"),
+        (lambda: declare().progress(0), TypeError, "left"),
+        (lambda: watched(declare(), "1"), TypeError, "max"),
+        (lambda: watched(declare(), 2, 1), ValueError, "min: 2"),
+        (lambda: Observer.bind("@x", lane=1), TypeError, "lane: expected a bool"),
+        (lambda: Observer.bind("@x", tasks="yes"), TypeError, "tasks"),
+        (lambda: Observer.bind("@x", lane_floor=-1), ValueError, "lane_floor: -1"),
+        (lambda: Observer.bind("@x", task_slack=[1]), TypeError, "task_slack: expected a dict"),
+        (lambda: Observer.bind("@x", task_slack={1: 1}), TypeError, "task_slack"),
+        (lambda: Observer.bind("@x", program_slack={"a": -1}), ValueError, "program_slack: -1"),
+        (lambda: simulated().tasks(-1), OverflowError, "convert|unsigned"),
+        (lambda: simulated().attach(0, 1, 7), PermissionError, "Errno 13"),
+        (lambda: simulated().write(simulated().attach(0, 1), 32), ValueError, "no pair 32"),
         (lambda: Observer.bind(), ValueError, "no endpoint"),
         (lambda: Observer.bind(3), TypeError, "endpoint"),
         (lambda: Observer.bind("@x", threshold=0), ValueError, "threshold"),

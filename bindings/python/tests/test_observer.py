@@ -118,7 +118,7 @@ def test_events_are_frozen_values(observer: Observer, path: str) -> None:
         beat.payload = 8
     with pytest.raises(TypeError):
         Beat()
-    assert Beat.__match_args__ == ("agent", "status", "payload", "nonce", "missed")
+    assert Beat.__match_args__ == ("agent", "status", "payload", "nonce", "missed", "count")
     assert repr(beat).startswith("Beat(agent=1, status=<Status.DEGRADED: 1>, payload=7, nonce=1")
     assert beat.origin is Origin.KERNEL_ATTESTED
     assert str(beat).endswith("beat, degraded, payload 7, nonce 1")

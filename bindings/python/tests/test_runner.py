@@ -81,11 +81,14 @@ def test_unknown_kinds_are_counted_as_skipped(folder: Path) -> None:
 
 
 STORIES = json.loads((VECTORS.parent / "stories.json").read_bytes())
+LANE = json.loads((VECTORS.parent / "lane-stories.json").read_bytes())
 
 
 def test_all_stories_pass(folder: Path) -> None:
     count = len(STORIES["stories"])
     assert run(folder, STORIES) == (0, f"{count} passed, 0 failed\n", "")
+    lane = len(LANE["lane_stories"])
+    assert run(folder, LANE) == (0, f"{lane} passed, 0 failed\n", "")
 
 
 def change_event(story: dict) -> None:
@@ -128,6 +131,50 @@ def test_a_wrong_story_fails(folder: Path, change) -> None:
     wrong = copy.deepcopy(right)
     change(wrong)
     code, output, _ = run(folder, {**STORIES, "stories": [right, wrong]})
+    assert code == 1 and output.startswith(f"FAIL {right['id']}: "), output
+    assert output.endswith("1 passed, 1 failed\n")
+
+
+def change_the_lines(story: dict) -> None:
+    for step in story["steps"]:
+        if step["op"] == "call":
+            step["hot"]["payload"] += 1
+
+
+def change_a_violation(story: dict) -> None:
+    last = next(step for step in story["steps"] if step.get("cold", {}).get("last_violation"))
+    last["cold"]["last_violation"]["to"] += 1
+
+
+def change_an_answer(story: dict) -> None:
+    next(step for step in story["steps"] if "page" in step)["page"]["tasks"] = False
+
+
+def change_a_verb(story: dict) -> None:
+    call(story)["verb"] = "sing"
+
+
+def add_to_a_call(story: dict) -> None:
+    call(story)["color"] = "red"
+
+
+def call(story: dict) -> dict:
+    return next(step for step in story["steps"] if step.get("verb") == "reach")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_the_lines, change_a_violation, change_an_answer, change_a_verb, add_to_a_call],
+)
+def test_a_wrong_story_of_the_lane_fails(folder: Path, change) -> None:
+    def fits(story: dict) -> bool:
+        text = json.dumps(story)
+        return '"reach"' in text and '"violation"' in text and '"wrong-order"' in text
+
+    right = next(story for story in LANE["lane_stories"] if fits(story))
+    wrong = copy.deepcopy(right)
+    change(wrong)
+    code, output, _ = run(folder, {**LANE, "lane_stories": [right, wrong]})
     assert code == 1 and output.startswith(f"FAIL {right['id']}: "), output
     assert output.endswith("1 passed, 1 failed\n")
 

@@ -9,7 +9,21 @@ from pathlib import Path
 import pytest
 
 import varta
-from varta import AgentEvent, DecodeError, DropReason, Event, Frame, Observer, Origin, Status
+from varta import (
+    NEVER,
+    AgentEvent,
+    DecodeError,
+    DropReason,
+    Ending,
+    Event,
+    Frame,
+    Observer,
+    Origin,
+    Promise,
+    Rule,
+    Status,
+    Varta,
+)
 
 TABLES = json.loads(
     (Path(__file__).parents[3] / "conformance" / "tables.json").read_bytes()
@@ -35,14 +49,28 @@ def test_drop_reasons() -> None:
     assert [reason.name.lower().replace("_", " ") for reason in DropReason] == names("drop_reasons")
 
 
+@pytest.mark.parametrize(
+    ("enum", "table"), [(Promise, "promises"), (Rule, "rules"), (Ending, "endings")]
+)
+def test_what_tasks_promise_and_break(enum: type[Promise], table: str) -> None:
+    assert [member.value for member in enum] == names(table)
+    assert [entry["code"] for entry in TABLES[table]] == list(range(1, len(enum) + 1))
+    assert [member.name.lower().replace("_", "-") for member in enum] == names(table)
+
+
+# "Task" is the class of the handle, and "from" is a keyword.
+CLASSES = {"task": "Declared"}
+FIELDS = {"from": "from_"}
+
+
 def test_event_classes() -> None:
     assert attributes(Event) == {"kind", *TABLES["event_fields"]}
-    assert attributes(AgentEvent) == {*TABLES["about_fields"]}
-    # These observers do not report tasks.
-    for kind in (kind for kind in TABLES["kinds"] if not kind["about_task"]):
-        cls = getattr(varta, kind["name"].title().replace("-", ""))
+    assert attributes(AgentEvent) == {*TABLES["about_fields"], *TABLES["about_task_fields"]}
+    for kind in TABLES["kinds"]:
+        name = CLASSES.get(kind["name"], kind["name"].title().replace("-", ""))
+        cls = getattr(varta, name)
         assert issubclass(cls, AgentEvent) == kind["about_agent"], kind["name"]
-        fields = {name for field in kind["fields"] for name in field["story"]}
+        fields = {FIELDS.get(name, name) for field in kind["fields"] for name in field["story"]}
         assert attributes(cls) == fields, kind["name"]
 
 
@@ -60,6 +88,19 @@ def test_counters_and_agents() -> None:
     assert list(observer.stats()) == names("counters")
     (agent,) = observer.agents()
     assert list(agent) == TABLES["agent_fields"]
+    assert observer.tasks(agent["agent"]) == []
+
+
+def test_tasks(path: str) -> None:
+    limits = TABLES["limits"]
+    with Varta.open(path) as agent:
+        name = limits["task_name_bytes"] * "x"
+        tasks = [agent.task(name, NEVER) for _ in range(limits["tasks"])]
+        assert list(tasks[0].counts()) == TABLES["task_counts"]
+        with pytest.raises(OSError, match="31 tasks"):
+            agent.task("one more", NEVER)
+        with pytest.raises(ValueError, match="23 bytes"):
+            agent.task(name + "x", NEVER)
 
 
 @pytest.mark.parametrize("make", [Observer.bind, Observer.simulated])

@@ -9,7 +9,7 @@
 
 `Varta` is the agent, which sends beats. `Observer` receives them. `varta.panic` sends a final
 message when a process crashes, `varta.asyncio` beats from an event loop, and `varta.secure` and
-`varta.v1` are codecs.
+`varta.v1` are codecs. `agent.task` declares a part of the process that is watched on its own.
 """
 
 from varta._values import (
@@ -26,6 +26,8 @@ from varta._varta import (
     AuthFailure,
     Beat,
     Decode,
+    Declared,
+    Ended,
     Event,
     Exit,
     Frame,
@@ -33,8 +35,11 @@ from varta._varta import (
     Paused,
     Recovered,
     Simulated,
+    Span,
     Stall,
+    Task,
     Varta,
+    Violation,
     crc32c,
 )
 
@@ -42,10 +47,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from varta import asyncio, panic, secure, v1
     from varta._observer import Observer, Origin
+    from varta._tasks import NEVER, Edge, Ending, Promise, Rule, watched
 
 __version__ = "0.3.0"
 
 __all__ = [
+    "NEVER",
     "NONCE_TERMINAL",
     "AgentEvent",
     "AuthFailure",
@@ -54,7 +61,11 @@ __all__ = [
     "BeatOutcome",
     "Decode",
     "DecodeError",
+    "Declared",
     "DropReason",
+    "Edge",
+    "Ended",
+    "Ending",
     "Event",
     "Exit",
     "Frame",
@@ -62,11 +73,16 @@ __all__ = [
     "Observer",
     "Origin",
     "Paused",
+    "Promise",
     "Recovered",
+    "Rule",
     "Simulated",
+    "Span",
     "Stall",
     "Status",
+    "Task",
     "Varta",
+    "Violation",
     "__version__",
     "asyncio",
     "classify_send_error",
@@ -74,6 +90,7 @@ __all__ = [
     "panic",
     "secure",
     "v1",
+    "watched",
 ]
 
 
@@ -83,6 +100,8 @@ def __getattr__(name: str) -> object:
 
     if name in ("Observer", "Origin"):
         return getattr(import_module("varta._observer"), name)
+    if name in ("NEVER", "Edge", "Ending", "Promise", "Rule", "watched"):
+        return getattr(import_module("varta._tasks"), name)
     if name in ("asyncio", "panic", "secure", "v1"):
         return import_module(f"varta.{name}")
     raise AttributeError(f"module 'varta' has no attribute {name!r}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     _Address = tuple[str, int]
     _Rate = tuple[int, int]
+    _Slack = dict[str, float]
     _Uids = Union[Literal["any"], Iterable[int]]
 
 
@@ -65,6 +66,11 @@ class Observer(_varta.Observer):
         rate: _Rate | None = None,
         detect_exits: bool = True,
         descriptors: int | None = None,
+        lane: bool = False,
+        tasks: bool = False,
+        lane_floor: float = 0.01,
+        task_slack: _Slack | None = None,
+        program_slack: _Slack | None = None,
         udp: _Address | None = None,
         secure_udp: _Address | None = None,
         shared_keys: Iterable[bytes] | None = None,
@@ -78,6 +84,11 @@ class Observer(_varta.Observer):
         observer's own uid are accepted; `uids` may be a list, or "any". A rate is a pair
         (per_second, burst). `secure_state_file` keeps sealed sessions across restarts, so that
         a sealed beat cannot be replayed to the next observer.
+
+        With `lane`, processes may beat through memory that they share with the observer, and a
+        Beat can stand for several. With `tasks` too, each task of these processes is watched:
+        then a Stall need not be about the whole process. `task_slack` and `program_slack` map
+        names to the seconds that tasks may be late.
         """
         observer = cls(
             *endpoints,
@@ -93,6 +104,11 @@ class Observer(_varta.Observer):
             rate=rate,
             detect_exits=detect_exits,
             descriptors=descriptors,
+            lane=lane,
+            tasks=tasks,
+            lane_floor=lane_floor,
+            task_slack=task_slack,
+            program_slack=program_slack,
             udp=udp,
             secure_udp=secure_udp,
             shared_keys=shared_keys,
@@ -118,6 +134,11 @@ class Observer(_varta.Observer):
         rate_per_agent: _Rate | None = None,
         rate: _Rate | None = None,
         detect_exits: bool = True,
+        lane: bool = False,
+        tasks: bool = False,
+        lane_floor_ns: int = 10_000_000,
+        task_slack_ns: dict[str, int] | None = None,
+        program_slack_ns: dict[str, int] | None = None,
         shared_keys: Iterable[bytes] | None = None,
         master_key: bytes | None = None,
     ) -> _varta.Simulated:
@@ -132,6 +153,11 @@ class Observer(_varta.Observer):
             rate_per_agent=rate_per_agent,
             rate=rate,
             detect_exits=detect_exits,
+            lane=lane,
+            tasks=tasks,
+            lane_floor_ns=lane_floor_ns,
+            task_slack_ns=task_slack_ns,
+            program_slack_ns=program_slack_ns,
             shared_keys=shared_keys,
             master_key=master_key,
         )

@@ -1,9 +1,12 @@
 from os import PathLike
-from typing import Any, ClassVar, Literal, TypedDict, Union, final, type_check_only
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Any, ClassVar, Literal, TypedDict, Union, final, overload, type_check_only
 
 from typing_extensions import Self, disjoint_base
 
 from varta._observer import Origin
+from varta._tasks import Ending, Promise, Rule
 from varta._values import BeatOutcome, DecodeError, Status, _StatusLike
 
 __all__ = [
@@ -14,13 +17,16 @@ __all__ = [
     "AgentEvent",
     "AuthFailure",
     "Beat",
+    "Declared",
     "Decode",
+    "Ended",
     "Event",
     "Exit",
     "Io",
     "Paused",
     "Recovered",
     "Stall",
+    "Violation",
     "_panic",
     "LastWords",
     "Observer",
@@ -28,12 +34,17 @@ __all__ = [
     "derive_agent_key",
     "derive_iv_prefix",
     "Simulated",
+    "SimulatedPage",
+    "Idle",
+    "Span",
+    "Task",
     "classify_errno",
 ]
 
 _Path = Union[str, bytes, PathLike[str]]
 _Address = tuple[str, int]
 _Bytes = Union[bytes, bytearray]
+_Edge = Union[tuple[int, int], tuple[int, int, float], tuple[int, int, float, float]]
 
 @type_check_only
 class AgentInfo(TypedDict):
@@ -52,6 +63,58 @@ class AgentInfo(TypedDict):
     threshold_ns: int
     stalled: bool
     unconfirmed: bool
+    lane: bool
+    tasks: int
+    tasks_late: int
+
+@type_check_only
+class Due(TypedDict):
+    promise: Promise
+    due_ns: int
+    checkpoint: int
+
+@type_check_only
+class TaskInfo(TypedDict):
+    number: int
+    name: str
+    threshold_ns: int
+    status: Status
+    payload: int
+    last_ns: int
+    age_ns: int
+    due: Due | None
+    idle: bool
+    checkpoint: int
+    done: int
+    left: int
+    beats: int
+    violations: int
+    broken: list[Promise]
+
+@type_check_only
+class TaskReport(TypedDict):
+    number: int
+    name: str
+    threshold_ns: int
+    age_ns: int
+    status: Status
+    payload: int
+    idle: bool
+    vital: bool
+    done: int
+    left: int
+    violations: int
+    broken: list[Promise]
+
+@type_check_only
+class TaskCounts(TypedDict):
+    too_early: int
+    too_late: int
+    wrong_order: int
+    too_few: int
+    too_many: int
+    unwatched: int
+    undeclared: int
 
 @final
 class Varta:
@@ -62,6 +125,7 @@ class Varta:
         *,
         follow: bool = True,
         reconnect_after: int = 0,
+        lane: bool = True,
     ) -> Varta: ...
     @classmethod
     def connect(cls, path: _Path) -> Varta: ...
@@ -72,11 +136,65 @@ class Varta:
     @classmethod
     def connect_secure_udp_with_master(cls, addr: _Address, master_key: _Bytes) -> Varta: ...
     def beat(self, status: _StatusLike = 0, payload: int = 0) -> BeatOutcome: ...
+    def task(
+        self,
+        name: str,
+        threshold: float,
+        *,
+        startup: float | None = None,
+        progress: float | None = None,
+        edges: Iterable[_Edge] | None = None,
+        cycle: tuple[float, int, int] | None = None,
+        finest: float | None = None,
+        vital: bool = False,
+        roams: bool = False,
+        spans: int = 8,
+    ) -> Task: ...
+    def tasks(self) -> list[TaskReport]: ...
+    @property
+    def watched(self) -> float | None: ...
     def reconnect(self) -> None: ...
     def set_reconnect_after(self, n: int | None) -> None: ...
     def clock_regressions(self) -> int: ...
     def fork_recoveries(self) -> int: ...
     def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class Task:
+    @property
+    def name(self) -> str: ...
+    @property
+    def number(self) -> int: ...
+    def beat(self, status: _StatusLike = 0, payload: int = 0) -> BeatOutcome: ...
+    def idle(self, at_most: float = ...) -> Idle: ...
+    @overload
+    def watch(self, max: float, /, *, label: int = 0) -> Span: ...
+    @overload
+    def watch(self, min: float, max: float, /, *, label: int = 0) -> Span: ...
+    def reach(self, checkpoint: int) -> None: ...
+    def progress(self, done: int, left: int) -> None: ...
+    def counts(self) -> TaskCounts: ...
+    def close(self) -> None: ...
+    def fail(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None = None,
+        _value: BaseException | None = None,
+        _traceback: TracebackType | None = None,
+        /,
+    ) -> None: ...
+
+@final
+class Span:
+    def close(self) -> bool: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *_exception: object) -> None: ...
+
+@final
+class Idle:
     def __enter__(self) -> Self: ...
     def __exit__(self, *_exception: object) -> None: ...
 
@@ -87,6 +205,13 @@ class Observer:
     def closed(self) -> bool: ...
     def poll(self, timeout: float | None = None) -> Event | None: ...
     def agents(self) -> list[AgentInfo]: ...
+    def tasks(self, agent: int) -> list[TaskInfo]: ...
+    def set_slack(
+        self,
+        *,
+        task_slack: dict[str, float] | None = None,
+        program_slack: dict[str, float] | None = None,
+    ) -> None: ...
     def stats(self) -> dict[str, int]: ...
     def set_threshold(self, agent: int, threshold: float) -> bool: ...
     def fileno(self) -> int: ...
@@ -126,11 +251,35 @@ class Simulated:
     def set_namespace(
         self, pid: int, namespace: Literal["same", "other", "unknown"]
     ) -> None: ...
+    def set_program(self, pid: int, name: str) -> None: ...
+    def attach(
+        self, at_ns: int, pid: int, uid: int = 0, *, process: int | None = None, nonce: int = 0
+    ) -> SimulatedPage: ...
+    def mapped(self, at_ns: int, page: SimulatedPage) -> None: ...
+    def bell(self, at_ns: int, page: SimulatedPage) -> None: ...
+    def detach(self, at_ns: int, page: SimulatedPage) -> None: ...
+    def write(
+        self,
+        page: SimulatedPage,
+        pair: int,
+        *,
+        cold: list[int] | None = None,
+        hot: list[int] | None = None,
+    ) -> None: ...
+    def thread_gone(self, pid: int, thread: int) -> None: ...
+    def tasks(self, agent: int) -> list[TaskInfo]: ...
     def poll(self) -> Event | None: ...
     def agents(self) -> list[AgentInfo]: ...
     def stats(self) -> dict[str, int]: ...
     def __iter__(self) -> Self: ...
     def __next__(self) -> Event: ...
+
+@final
+class SimulatedPage:
+    @property
+    def threshold_ns(self) -> int: ...
+    @property
+    def tasks(self) -> bool: ...
 
 @disjoint_base
 class Event:
@@ -140,7 +289,17 @@ class Event:
     def kind(
         self,
     ) -> Literal[
-        "beat", "stall", "recovered", "exit", "decode", "auth-failure", "io", "paused"
+        "beat",
+        "stall",
+        "recovered",
+        "exit",
+        "decode",
+        "auth-failure",
+        "io",
+        "paused",
+        "task",
+        "ended",
+        "violation",
     ]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __ne__(self, other: object, /) -> bool: ...
@@ -156,6 +315,10 @@ class AgentEvent(Event):
     def claimed_pid(self) -> int: ...
     @property
     def origin(self) -> Origin: ...
+    @property
+    def task(self) -> int | None: ...
+    @property
+    def task_name(self) -> str | None: ...
 
 @final
 class Beat(AgentEvent):
@@ -166,6 +329,7 @@ class Beat(AgentEvent):
             Literal["payload"],
             Literal["nonce"],
             Literal["missed"],
+            Literal["count"],
         ]
     ]
     @property
@@ -176,11 +340,20 @@ class Beat(AgentEvent):
     def nonce(self) -> int: ...
     @property
     def missed(self) -> int: ...
+    @property
+    def count(self) -> int: ...
 
 @final
 class Stall(AgentEvent):
     __match_args__: ClassVar[
-        tuple[Literal["agent"], Literal["last_nonce"], Literal["last_ns"]]
+        tuple[
+            Literal["agent"],
+            Literal["last_nonce"],
+            Literal["last_ns"],
+            Literal["promise"],
+            Literal["due_ns"],
+            Literal["checkpoint"],
+        ]
     ]
     @property
     def last_nonce(self) -> int: ...
@@ -188,12 +361,22 @@ class Stall(AgentEvent):
     def last_ns(self) -> int: ...
     @property
     def deaf(self) -> bool: ...
+    @property
+    def promise(self) -> Promise | None: ...
+    @property
+    def due_ns(self) -> int | None: ...
+    @property
+    def checkpoint(self) -> int | None: ...
 
 @final
 class Recovered(AgentEvent):
-    __match_args__: ClassVar[tuple[Literal["agent"], Literal["silent_ns"]]]
+    __match_args__: ClassVar[
+        tuple[Literal["agent"], Literal["silent_ns"], Literal["promise"]]
+    ]
     @property
     def silent_ns(self) -> int: ...
+    @property
+    def promise(self) -> Promise: ...
 
 @final
 class Exit(AgentEvent):
@@ -206,6 +389,49 @@ class Exit(AgentEvent):
     def signal(self) -> int | None: ...
     @property
     def last_status(self) -> Status: ...
+
+@final
+class Declared(AgentEvent):
+    __match_args__: ClassVar[
+        tuple[
+            Literal["agent"], Literal["task"], Literal["task_name"], Literal["threshold_ns"]
+        ]
+    ]
+    @property
+    def threshold_ns(self) -> int: ...
+
+@final
+class Ended(AgentEvent):
+    __match_args__: ClassVar[
+        tuple[Literal["agent"], Literal["task"], Literal["task_name"], Literal["how"]]
+    ]
+    @property
+    def how(self) -> Ending: ...
+
+@final
+class Violation(AgentEvent):
+    __match_args__: ClassVar[
+        tuple[
+            Literal["agent"],
+            Literal["task"],
+            Literal["task_name"],
+            Literal["rule"],
+            Literal["count"],
+            Literal["from_"],
+            Literal["to"],
+            Literal["by"],
+        ]
+    ]
+    @property
+    def rule(self) -> Rule: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def from_(self) -> int: ...
+    @property
+    def to(self) -> int: ...
+    @property
+    def by(self) -> int: ...
 
 @final
 class Decode(Event):

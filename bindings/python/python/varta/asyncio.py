@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from varta._observer import Observer
     from varta._values import BeatOutcome, _StatusLike
-    from varta._varta import Event, Varta
+    from varta._varta import Event, Task, Varta
 
 _logger = logging.getLogger("varta")
 
@@ -27,9 +27,10 @@ _MAX_IN_A_ROW = 100
 
 
 async def beat_forever(
-    agent: Varta, every: float = 0.5, *, status: _StatusLike = Status.OK
+    agent: Varta | Task, every: float = 0.5, *, status: _StatusLike = Status.OK
 ) -> NoReturn:
-    """Beats from the event loop until it is cancelled. So a blocked loop is a silent agent.
+    """Beats from the event loop until it is cancelled. So a blocked loop is a silent agent, or a
+    late task if it beats for a task.
 
     The payload is how late the loop was, in microseconds. The outcome of the beats is logged
     when it changes.
