@@ -17,6 +17,9 @@ from varta.secure import Cipher
 
 OBJECTS: dict[str, Callable[[str], Any]] = {
     "agent": Varta.open,
+    "task": lambda path: Varta.open(path).task("t", 1),
+    "block": lambda path: Varta.open(path).task("t", 1).watch(1),
+    "idle block": lambda path: Varta.open(path).task("t", 1).idle(),
     "observer": Observer.bind,
     "simulated observer": lambda _: Observer.simulated(),
     "frame": lambda _: Frame(0, 2, 0, 0, 0),
@@ -77,6 +80,17 @@ def test_an_argument_may_close_the_object_it_is_passed_to(observer: Observer, pa
     outcome = agent.beat(Calls(agent.close), Calls(agent.close))
     assert outcome.is_failed and str(outcome) == "failed: Closed"
     again = Varta.connect(path)
+    for call in (
+        lambda task: task.watch(Calls(task.close)),
+        lambda task: task.watch(Calls(task.close), 2, label=Calls(task.close)),
+        lambda task: task.idle(Calls(task.close)),
+        lambda task: task.reach(Calls(task.close)),
+        lambda task: task.progress(Calls(task.close), Calls(task.fail)),
+        lambda task: again.task("t", Calls(again.tasks), spans=Calls(task.close)).close(),
+    ):
+        task = again.task("t", 1)
+        call(task)
+        assert str(task.beat()) == "failed: Closed" and again.tasks() == []
     assert again.beat(0, Calls(again.beat)).is_sent
     assert again.beat(0, Calls(again.reconnect)).is_sent
     for call in (

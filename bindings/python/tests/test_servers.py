@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import DEADLINE, until
 
-from varta import AgentEvent, Beat, Exit, Observer, Stall
+from varta import AgentEvent, Beat, Declared, Exit, Observer, Promise, Stall
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -24,8 +24,10 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 def running(folder: Path, path: str, *command: object) -> Iterator[subprocess.Popen[str]]:
     log = (folder / "log").open("w+")
     process = subprocess.Popen(
-        [sys.executable, "-m", *map(str, command)],
-        env=os.environ | {"VARTA_ENDPOINT": path, "PYTHONPATH": str(EXAMPLES)},
+        [sys.executable, *map(str, command)],
+        env=os.environ
+        | {"VARTA_ENDPOINT": path, "PYTHONPATH": str(EXAMPLES)}
+        | {"REQUEST_SECONDS": "0.5", "JOB_SECONDS": "0.5"},
         cwd=folder,
         stdout=log,
         stderr=log,
@@ -60,13 +62,13 @@ def test_gunicorn_workers_beat_and_a_hung_one_is_replaced(folder: Path, path: st
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         bind = "{}:{}".format(*probe.getsockname())
-    with Observer.bind(path, threshold=5) as observer, running(
-        folder, path, "gunicorn", "--config", EXAMPLES / "gunicorn_conf.py", "--workers", "2",
+    with Observer.bind(path, threshold=60, lane=True, tasks=True) as observer, running(
+        folder, path, "-m", "gunicorn", "--config", EXAMPLES / "gunicorn_conf.py", "--workers", "2",
         "--timeout", "600", "--graceful-timeout", "5", "--bind", bind, "--no-control-socket", "application:app",
     ) as server:  # fmt: skip
         workers = set()
         while len(workers) < 2:
-            workers.add(until(observer, Beat).pid)
+            workers.add(until(observer, Declared).pid)
         assert server.pid not in workers
         with urllib.request.urlopen(f"http://{bind}/", timeout=DEADLINE) as response:
             assert response.read() == b"fine"
@@ -75,6 +77,7 @@ def test_gunicorn_workers_beat_and_a_hung_one_is_replaced(folder: Path, path: st
             # gunicorn itself would wait for ten minutes.
             stall = until(observer, Stall)
             assert stall.pid in workers
+            assert (stall.task_name, stall.promise) == ("request", Promise.SPAN)
         os.kill(stall.pid, signal.SIGKILL)
         assert until_replaced(observer, stall.pid, workers) != server.pid
         server.terminate()
@@ -93,14 +96,47 @@ def until_replaced(observer: Observer, killed: int, known: set[int]) -> int:
     return replacement
 
 
-@pytest.mark.parametrize("pool", ["solo", "prefork"])
-def test_a_celery_worker_beats(folder: Path, path: str, pool: str) -> None:
+def test_a_celery_worker_beats(folder: Path, path: str) -> None:
     with Observer.bind(path, threshold=30) as observer, running(
-        folder, path, "celery", "--app", "celery_app", "worker", "--pool", pool,
-        "--concurrency", "1",
+        folder, path, "-m", "celery", "--app", "celery_app", "worker", "--pool", "prefork",
+        "--concurrency", "1", "--without-gossip", "--without-mingle",
     ) as worker:  # fmt: skip
         beats = [until(observer, Beat) for _ in range(3)]
         assert {beat.pid for beat in beats} == {worker.pid}
         worker.terminate()
         assert worker.wait(2 * DEADLINE) == 0
         assert until(observer, Exit).code == 0
+
+
+# The worker is in the process that sends the jobs, because its broker is in memory.
+CELERY = """
+import threading
+from celery.contrib.testing.worker import start_worker
+from celery_app import add, app, running
+
+@app.task
+def fail():
+    raise KeyError
+
+@app.task
+def hang():
+    # The jobs before it are over, the one that failed too.
+    if len(running) == 1:
+        threading.Event().wait()
+
+with start_worker(app, pool="solo", perform_ping_check=False):
+    fail.delay()
+    add.delay(1, 2)
+    hang.delay()
+    threading.Event().wait()
+"""
+
+
+def test_a_job_of_celery_that_hangs_is_a_late_task(folder: Path, path: str) -> None:
+    with Observer.bind(path, threshold=30, lane=True, tasks=True) as observer, running(
+        folder, path, "-c", CELERY
+    ) as worker:
+        declared = until(observer, Declared)
+        assert (declared.pid, declared.task_name) == (worker.pid, "job")
+        stall = until(observer, Stall)
+        assert (stall.task, stall.promise) == (declared.task, Promise.SPAN)
