@@ -14,11 +14,12 @@ import json
 import os
 import socket
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Callable
 
@@ -37,6 +38,7 @@ KEY = bytes(range(32))
 
 UDS = "python-beat-uds"
 SECURE_UDP = "python-beat-secure-udp"
+LANE = "python-lane"
 
 TARGETS = {
     UDS: [
@@ -45,6 +47,7 @@ TARGETS = {
         Target(UDS, "beat", "sdnotify", 1.0),
     ],
     SECURE_UDP: [Target(SECURE_UDP, "beat", "varta 0.2 beat", 0.30)],
+    LANE: [Target(LANE, "beat", "socket.send", 0.10)],
 }
 
 Findings = tuple[list[Group], list[Figure]]
@@ -108,6 +111,83 @@ def beat_secure_udp(seconds: float, set_ups: int) -> Findings:
     return [side_by_side(SECURE_UDP, seconds, set_ups, set_up)], []
 
 
+OBSERVER = """
+import sys, varta
+with varta.Observer.bind(sys.argv[1], lane=True, tasks=True, threshold=3600) as observer:
+    print("ready", flush=True)
+    for event in observer:
+        pass
+"""
+
+
+@contextmanager
+def observed() -> Iterator[tuple[str, varta.Varta]]:
+    """An agent that beats through memory which it shares with an observer in another process."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/varta.sock"
+        command = [sys.executable, "-c", OBSERVER, path]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as observer:
+            assert observer.stdout is not None and observer.stdout.readline() == "ready\n"
+            with varta.Varta.open(path) as agent:
+                end = time.monotonic() + 30
+                while agent.watched is None:
+                    assert time.monotonic() < end, "the observer gave no page"
+                    agent.beat()
+                yield f"{path}.receiver", agent
+                assert agent.watched is not None, "the page was lost"
+            observer.kill()
+
+
+def lane(seconds: float, set_ups: int) -> Findings:
+    @contextmanager
+    def set_up() -> Iterator[tuple[Take, list[Contender]]]:
+        with ExitStack() as stack:
+            path, agent = stack.enter_context(observed())
+            receiver = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            receiver.bind(path)
+            receiver.setblocking(False)
+            bare = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            bare.connect(path)
+            bare.setblocking(False)
+            task = stack.enter_context(agent.task("bench", 3600))
+
+            def take() -> None:
+                with suppress(BlockingIOError):
+                    receiver.recv(128)
+
+            yield (
+                take,
+                [
+                    Contender("socket.send", bare.send, (bytes(32),), lambda n: n == 32),
+                    Contender("beat", agent.beat, (varta.Status.OK,), is_sent),
+                    Contender("task.beat", task.beat, (varta.Status.OK,), is_sent),
+                    Contender("task.idle", task.idle, (), lambda _: True),
+                ],
+            )
+
+    group = side_by_side(LANE, seconds * 0.7, set_ups, set_up)
+    return [group], [Figure("with task.watch()", watched_block(seconds * 0.3), "ns", 400)]
+
+
+def watched_block(seconds: float) -> float:
+    """What a block costs. It is short, so a hundred are timed at once, beside an empty loop."""
+    hundred = range(100)
+    took: list[float] = []
+    with observed() as (_, agent), agent.task("bench", 3600) as task:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            begun = time.perf_counter_ns()
+            for _ in hundred:
+                with task.watch(1.0):
+                    pass
+            between = time.perf_counter_ns()
+            for _ in hundred:
+                pass
+            took.append((2 * between - begun - time.perf_counter_ns()) / 100)
+        assert not any(task.counts().values())
+    return statistics.median(took)
+
+
 def events(seconds: float, _: int) -> Findings:
     """Fills the queue of a UDP socket, then times receiving all of it as events, so that the speed of the
     sender does not matter."""
@@ -164,6 +244,7 @@ def importing(seconds: float, _: int) -> Findings:
 BENCHES: dict[str, Callable[[float, int], Findings]] = {
     UDS: beat_uds,
     SECURE_UDP: beat_secure_udp,
+    LANE: lane,
     "python-events": events,
     "python-import": importing,
 }

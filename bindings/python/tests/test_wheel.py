@@ -36,7 +36,7 @@ def test_the_wheel_has_exactly_the_files_of_the_package(wheel: zipfile.ZipFile) 
     assert names == {
         f"varta/{name}"
         for name in (
-            "__init__.py", "__main__.py", "_observer.py", "_values.py", "_varta.abi3.so",
+            "__init__.py", "__main__.py", "_observer.py", "_tasks.py", "_values.py", "_varta.abi3.so",
             "_varta.pyi", "asyncio.py", "panic.py", "py.typed", "secure.py", "v1.py",
         )
     }  # fmt: skip
