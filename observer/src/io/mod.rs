@@ -119,6 +119,10 @@ pub struct Observer {
     requested_deadline: Cell<Option<Option<u64>>>,
     /// Whether a descriptor of the host was ready.
     woken: bool,
+    /// Whether the next read is the first after a wait that began with empty queues.
+    waited: bool,
+    /// Whether the next datagram is the first of such a read: its sender has just beaten.
+    fresh: bool,
     owner: Owner,
 }
 
@@ -154,6 +158,8 @@ impl Observer {
             embedded: Cell::new(false),
             requested_deadline: Cell::new(None),
             woken: false,
+            waited: false,
+            fresh: false,
             owner: Owner::here(),
         })
     }

@@ -128,6 +128,7 @@ impl Observer {
             truncated: message.data_truncated,
             control_truncated: message.control_truncated || unnamed,
         };
+        self.judge.set_fresh(std::mem::take(&mut self.fresh));
         self.judge.hear(self.now, &datagram, &mut self.processes);
         self.processes.heard();
         if let Some(total) = message.overflow {
@@ -186,7 +187,10 @@ impl Observer {
             self.sockets.pass_pidfds(wanted);
         }
         match self.sockets.read(|| self.clock.now(), self.processes.epoll()) {
-            Read::Some(now) => self.now = now,
+            Read::Some(now) => {
+                self.now = now;
+                self.fresh = std::mem::take(&mut self.waited);
+            }
             Read::Nothing => {}
             Read::Failed(error) => {
                 self.judge.io(self.now, error.raw_os_error().unwrap_or_default());
@@ -203,6 +207,9 @@ impl Observer {
         let due =
             [self.due(), retry_at, self.tick(now), Some(until)].into_iter().flatten().min();
         self.pause_detector.expect(due);
+        // A host that neither waits here nor for the descriptor comes when it likes.
+        let waits = self.embedded.get() || due.is_none_or(|due| due > now);
+        self.waited = waits && !self.sockets.is_ready();
         let timeout = due.filter(|due| *due != u64::MAX);
         let timeout = timeout.map(|due| Duration::from_nanos(due.saturating_sub(now)));
         self.wait_for_descriptors(timeout)
@@ -256,6 +263,7 @@ impl Observer {
             lanes.look(now, monotonic_ns);
         }
         if let Some(pause) = pause {
+            self.waited = false;
             self.judge.pause(now, pause);
         }
         // Until the next wait or the end of the poll, it is due at once.

@@ -37,11 +37,11 @@ pub(super) struct Pupil {
 }
 
 impl Judge {
-    /// Sets whether the datagrams that are passed from now on are fresh: they are the first that
-    /// arrived during a wait that began with an empty queue, and the host is not late. Only then
-    /// is an agent in the state in which it beats, and something can be learned from a look.
+    /// Sets whether the datagrams that are passed from now on are fresh: the host waited with
+    /// empty queues, was woken by this one, and is not late. Only then is an agent in the state
+    /// in which it beats, and something can be learned from a look at it.
     pub const fn set_fresh(&mut self, fresh: bool) {
-        self.fresh = fresh;
+        self.fresh = fresh && self.causes.is_some();
     }
 
     /// An agent has just beaten: looks at it, if there is something to learn.
