@@ -1,5 +1,7 @@
 //! Why processes and tasks are silent: what is read when, and what is reported.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::HashMap;
 
 use varta::{Frame, Status};

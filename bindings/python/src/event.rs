@@ -293,7 +293,7 @@ fn of_agent(
             let status = values.status(py, status);
             finish(py, base.add_subclass(Beat { status, payload, nonce, missed, count }))
         }
-        What::Stall { last_nonce, last_ns, deaf, late } => {
+        What::Stall { last_nonce, last_ns, deaf, late, .. } => {
             let stall = Stall {
                 last_nonce,
                 last_ns,

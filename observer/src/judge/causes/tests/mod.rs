@@ -60,7 +60,6 @@ fn at_least_97_percent_of_recorded_silences_are_explained_and_nobody_held_is_bla
     for recordings in [include_str!("quiet.txt"), include_str!("loaded.txt")] {
         for told in [false, true] {
             let score = Score::of(recordings, told);
-            println!("{}", score.text());
             assert!(score.all >= 270 && score.from_outside > 40, "{}", score.text());
             assert!(score.right * 100 >= score.all * 97, "{}", score.text());
             assert_eq!(score.blamed, 0, "{}", score.text());
