@@ -83,12 +83,13 @@ fn beats_silence_and_recovery_are_found_in_the_page() {
     let mut observer = at(&path, ms(300)).bind().unwrap();
     let mut agent = LaneAgent::attach_with(&path, || drop(poll_all(&mut observer)));
     let start = Instant::now();
+    let mut silent_since = start;
     let mut events = Vec::new();
     while start.elapsed() < ms(900) {
+        silent_since = Instant::now();
         agent.beat();
         events.extend(poll_for(&mut observer, ms(5)));
     }
-    let silent_since = Instant::now();
     assert_eq!(count(&events, "stall"), 0, "{}", text_of(&events));
     events.extend(poll_until(&mut observer, is("stall")));
     assert!(silent_since.elapsed() >= ms(290));
@@ -395,9 +396,16 @@ fn a_process_has_at_most_four_connections() {
     agents.iter().for_each(|agent| agent.socket.bell(0).unwrap());
     let events = poll_for(&mut observer, ms(50));
     assert_eq!(observer.snapshot().unwrap().len(), 1, "{}", text_of(&events));
-    agents.pop();
-    poll_for(&mut observer, ms(100));
-    LaneAgent::attach_with(&path, || drop(poll_all(&mut observer)));
+    // Another test may have forked a process that keeps a copy of the socket.
+    let ended = agents.pop().unwrap();
+    // SAFETY: takes numbers alone.
+    unsafe { libc::shutdown(ended.socket.0.as_raw_fd(), libc::SHUT_RDWR) };
+    wait_until(|| {
+        poll_for(&mut observer, ms(50));
+        let socket = LaneSocket::connect(&path).unwrap();
+        socket.hello().unwrap();
+        matches!(socket.await_answer(|| drop(poll_all(&mut observer))), Answer::Page(..))
+    });
 }
 
 #[test]
@@ -574,42 +582,6 @@ fn a_process_in_another_pid_namespace_is_followed_to_its_exit() {
         let exit = events.last().map(|exit| exit.about.unwrap().claimed_pid);
         assert_eq!(exit, admitted.then_some(1));
     }
-}
-
-/// In another time namespace the clock shows something else.
-#[test]
-fn the_clock_of_another_time_namespace_is_converted() {
-    if !needs_root() {
-        return;
-    }
-    in_child(|| {
-        let folder = Folder::new();
-        let path = folder.join("varta.sock");
-        let mut observer = at(&path, ms(300)).bind().unwrap();
-        // From now on for children; this process stays in its namespace until exec.
-        // SAFETY: takes a number; affects only children of this process.
-        if unsafe { libc::unshare(libc::CLONE_NEWTIME) } != 0 {
-            return skipped("time namespaces");
-        }
-        std::fs::write("/proc/self/timens_offsets", "monotonic 100000 0\n").unwrap();
-        let [go] = shared_numbers();
-        let _agent = Child::start(|| {
-            let mut agent = LaneAgent::attach(&path);
-            let offset = agent.offer.clock_offset;
-            assert!(offset.abs_diff(100_000_000_000_000) < 10_000_000_000, "{offset}");
-            while go.load(Ordering::SeqCst) == 0 {
-                agent.beat();
-                std::thread::sleep(ms(10));
-            }
-            stop_here();
-        });
-        let events = poll_for(&mut observer, ms(1_500));
-        assert!(beats_of(&events) > 0 && count(&events, "stall") == 0, "{}", text_of(&events));
-        let silent_since = Instant::now();
-        go.store(1, Ordering::SeqCst);
-        poll_until(&mut observer, is("stall"));
-        assert!(silent_since.elapsed() >= ms(290));
-    });
 }
 
 /// The monotonic clock, in which lines are written, stands still during a suspend.
