@@ -25,7 +25,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 pub(crate) use batch::{BATCH, Batch, Message};
-pub(crate) use clock::{Timer, boottime_ns, monotonic_ns, process_cpu_ns};
+pub(crate) use clock::{Timer, boottime_ns, monotonic_ns, process_cpu_ns, thread_cpu_ns};
 pub(crate) use connection::{
     Received, accept, listen, peer, peer_pidfd, receive, receive_discarding, send, send_bytes,
     shut_down,

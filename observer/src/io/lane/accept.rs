@@ -25,15 +25,16 @@ impl Lanes {
                 self.listening.pause(index, epoll);
                 return Ok(());
             }
+            let begun = sys::thread_cpu_ns();
             match self.listening.accept(index) {
                 Ok(None) => return Ok(()),
                 Ok(Some((socket, made_after))) => {
                     if self.greet(socket, made_after, now, descriptors, epoll).is_none() {
-                        self.turn.waste();
+                        self.turn.waste(cpu_ns_since(begun));
                     }
                 }
                 Err(error) => match error.raw_os_error() {
-                    Some(libc::EMFILE | libc::ENFILE) if self.turn_away(index) => {}
+                    Some(libc::EMFILE | libc::ENFILE) if self.turn_away(index, begun) => {}
                     _ => {
                         self.listening.rest(index, now, epoll);
                         return Err(error);
@@ -89,13 +90,13 @@ impl Lanes {
     }
 
     /// Refuses a connection when there is no descriptor for it. Returns whether it could.
-    fn turn_away(&mut self, index: usize) -> bool {
+    fn turn_away(&mut self, index: usize, begun: u64) -> bool {
         let Some(socket) = self.listening.accept_without_descriptors(index) else {
             return false;
         };
         self.refuse_unheard(socket, libc::EMFILE, super::offer::NO_DESCRIPTOR);
         self.listening.restore_spare();
-        self.turn.waste();
+        self.turn.waste(cpu_ns_since(begun));
         true
     }
 
@@ -107,6 +108,11 @@ impl Lanes {
         super::offer::send_refusal(socket.as_fd(), errno, reason);
         self.discard(socket);
     }
+}
+
+/// The CPU time of this thread since then.
+pub(super) fn cpu_ns_since(begun: u64) -> u64 {
+    sys::thread_cpu_ns().saturating_sub(begun)
 }
 
 /// The process at the other end of a connection, and its user; `None` if the kernel cannot

@@ -287,13 +287,15 @@ impl Lanes {
 
     /// Ends a connection and gives up its page, which the judge has forgotten.
     pub(crate) fn close(&mut self, place: Place, epoll: &Epoll) {
-        if self.stage(place) == Some(Stage::Greeting) {
-            self.turn.waste();
-        }
+        let wasted = self.stage(place) == Some(Stage::Greeting);
+        let begun = if wasted { sys::thread_cpu_ns() } else { 0 };
         let Some((socket, page)) = self.connections.remove(place) else { return };
         // A forked child may hold a copy of it.
         let _ = epoll.remove(socket.as_fd());
         self.discard(socket);
+        if wasted {
+            self.turn.waste(accept::cpu_ns_since(begun));
+        }
         if let Some(page) = page {
             self.pages.unmap(page.index());
         }
