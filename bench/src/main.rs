@@ -107,6 +107,7 @@ const BENCHES: &[Bench] = &[
     Bench::new("lane-attach", Run::Both(lane::attach), lane::ATTACH_TARGETS),
     Bench::new("lane-look", Run::Both(lane::look), &[]),
     Bench::new("lane-crowd", Run::Both(lane::crowd), &[]),
+    Bench::new("lane-hostile", Run::Both(lane::hostile), &[]),
     Bench::new("lane-stall", Run::Both(lane::late), lane::LATE_TARGETS),
 ];
 

@@ -4,6 +4,7 @@
 mod attach;
 mod beat;
 mod crowd;
+mod hostile;
 mod late;
 mod look;
 
@@ -18,6 +19,7 @@ use varta_observer::{Builder, Observer};
 pub(crate) use attach::{TARGETS as ATTACH_TARGETS, all as attach};
 pub(crate) use beat::{COLD_TARGETS, HOT_TARGETS, cold_after_1_ms, cold_after_10_ms, hot};
 pub(crate) use crowd::all as crowd;
+pub(crate) use hostile::all as hostile;
 pub(crate) use late::{TARGETS as LATE_TARGETS, all as late};
 pub(crate) use look::all as look;
 

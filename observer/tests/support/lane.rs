@@ -1,11 +1,11 @@
 //! An agent of the lane that is written by hand, so that it can do what no real one does.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use varta::Status;
 use varta::internal::lane::layout::{self, Head, Hot, Info, Line, PAGE_BYTES, Page};
@@ -13,9 +13,8 @@ use varta::internal::lane::line;
 use varta::internal::lane::message::{
     BELL_BYTES, Hello, MESSAGE_BYTES, Message, NAME_BYTES, PageOffer, Refused,
 };
-use varta_observer::{Observer, What};
 
-use super::{PATIENCE, wait_until};
+use super::wait_until;
 
 /// An open connection that has not said HELLO.
 pub(crate) struct LaneSocket(pub(crate) OwnedFd);
