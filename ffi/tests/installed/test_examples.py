@@ -3,13 +3,14 @@
 import re
 import signal
 import shutil
+import subprocess
 import unittest
 from pathlib import Path
 
-from support import PREFIX, ROOT, WORK, Running, flags, folder, needs, pkg_config, run
+from support import PATIENCE, PREFIX, ROOT, WORK, Running, flags, folder, needs, pkg_config, run
 
 EXAMPLES = ROOT / "examples"
-OBSERVERS = ("observer", "observer_epoll", "observer_libuv", "observer_timerfd", "observer_cpp")
+OBSERVERS = ("observer", "observer_epoll", "observer_libuv", "observer_tasks", "observer_timerfd", "observer_cpp")
 
 
 def by_pkg_config(static: bool) -> Path:
@@ -18,7 +19,7 @@ def by_pkg_config(static: bool) -> Path:
     libuv = pkg_config("--cflags", "--libs", "libuv") if shutil.which("pkg-config") else []
     for source in sorted((EXAMPLES / "c").glob("*.c")):
         more = libuv if "libuv" in source.stem else []
-        run("cc", "-std=gnu11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", source, "-o", into / source.stem, *flags(static=static), *more)
+        run("cc", "-std=gnu11", "-pthread", "-Wall", "-Wextra", "-Wpedantic", "-Werror", source, "-o", into / source.stem, *flags(static=static), *more)
     for source in sorted((EXAMPLES / "cpp").glob("*.cpp")):
         run("c++", "-std=c++17", "-Wall", "-Wextra", "-Wpedantic", "-Werror", source, "-o", into / f"{source.stem}_cpp", *flags(static=static))
     return into
@@ -84,6 +85,22 @@ class Examples(unittest.TestCase):
                 observer.prints(rf"pid {pid}: exit with {code}")
             self.assertIn("15 beats", run(programs / "worker_cpp", socket))
             observer.prints("payload 5")
+
+    def test_workers_with_a_task_each(self) -> None:
+        programs = by_pkg_config(static=False)
+        with folder() as place, Running(programs / "observer_tasks", f"{place}/varta.sock") as observer:
+            socket = Path(place) / "varta.sock"
+            observer.wait_for("its socket", socket.exists)
+            workers = subprocess.Popen([programs / "workers", socket], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            with workers:
+                # The job that hangs ends when its standard input does.
+                observer.prints(r"task \d+ \(worker\): task\n")
+                observer.prints(r"task \d+ \(worker\): stall of its promise span\n")
+                output, _ = workers.communicate(timeout=PATIENCE)
+            self.assertRegex(output, "worker 0 was late with [1-9]")
+            observer.prints(r"task \d+ \(worker\): violation, too-late, \d+ times\n")
+            observer.process.send_signal(signal.SIGTERM)
+            self.assertEqual(observer.ends(), 0, observer.text())
 
     def test_an_agent_without_an_observer_reports_it(self) -> None:
         programs = by_pkg_config(static=False)
