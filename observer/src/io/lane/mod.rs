@@ -180,11 +180,17 @@ impl Lanes {
     /// When there is something to do even if nothing arrives.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let until = |stage| self.connections.until(stage);
-        let stages = [Stage::Greeting, Stage::Offered, Stage::Ended].map(until);
         let turn = (self.listening.is_paused()
             || self.connections.first(Stage::Muted).is_some())
         .then_some(self.turn.until);
-        stages.into_iter().chain([turn, self.listening.next_retry()]).flatten().min()
+        let deadlines = [
+            until(Stage::Greeting),
+            until(Stage::Offered),
+            until(Stage::Ended),
+            turn,
+            self.listening.next_retry(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Whether an agent has a page.
