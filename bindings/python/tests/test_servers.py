@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import DEADLINE, until
+from conftest import DEADLINE, until, wait_until
 
 from varta import AgentEvent, Beat, Declared, Exit, Observer, Promise, Stall
 
@@ -68,10 +68,19 @@ def test_gunicorn_workers_beat_and_a_hung_one_is_replaced(folder: Path, path: st
     ) as server:  # fmt: skip
         workers = set()
         while len(workers) < 2:
-            workers.add(until(observer, Declared).pid)
+            workers.add(until(observer, Beat).pid)
         assert server.pid not in workers
-        with urllib.request.urlopen(f"http://{bind}/", timeout=DEADLINE) as response:
-            assert response.read() == b"fine"
+
+        def serves_and_is_watched() -> bool:
+            with urllib.request.urlopen(f"http://{bind}/", timeout=DEADLINE) as response:
+                assert response.read() == b"fine"
+            observer.poll(0.02)
+            return sum(agent["tasks"] for agent in observer.agents()) == 2
+
+        # A worker that did not get its page when it opened its agent gets it with later calls.
+        wait_until("the tasks of both workers", serves_and_is_watched)
+        while observer.poll(0) is not None:
+            pass
         with socket.create_connection(bind.split(":"), timeout=DEADLINE) as hanging:
             hanging.sendall(b"GET /hang HTTP/1.0\r\n\r\n")
             # gunicorn itself would wait for ten minutes.
@@ -113,6 +122,7 @@ CELERY = """
 import threading
 from celery.contrib.testing.worker import start_worker
 from celery_app import add, app, running
+from varta import Varta
 
 @app.task
 def fail():
@@ -121,8 +131,11 @@ def fail():
 @app.task
 def hang():
     # The jobs before it are over, the one that failed too.
-    if len(running) == 1:
-        threading.Event().wait()
+    assert len(running) == 1
+    with Varta.open() as agent:
+        while agent.watched is None:
+            agent.beat()
+    threading.Event().wait()
 
 with start_worker(app, pool="solo", perform_ping_check=False):
     fail.delay()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from enum import Enum
 from math import inf
 from typing import Any, Callable, NamedTuple, TypeVar, cast
@@ -68,6 +67,8 @@ def watched(task: Task, limit: float, max: float | None = None) -> Callable[[_Fu
 
     A call ends within `max` seconds, or with two numbers takes from `min` to `max`.
     """
+    import inspect
+
     limits = (limit,) if max is None else (limit, max)
     task.watch(*limits).close()  # refuses invalid limits
 
