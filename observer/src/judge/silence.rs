@@ -16,8 +16,9 @@ impl Judge {
             return;
         }
         if self.tracker.is_early(slot) {
-            if let Some(later) = self.next_reading() {
-                return self.tracker.put_off_early(slot, later);
+            let later = self.next_reading();
+            if later.is_some_and(|later| self.tracker.put_off_early(slot, later)) {
+                return;
             }
             let depth = self.tracker.take_early(slot);
             let last_ns = self.tracker.last_ns(slot);

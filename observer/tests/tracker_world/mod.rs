@@ -171,8 +171,15 @@ impl World {
         events
     }
 
+    /// All events, without the causes of Stalls.
     pub(crate) fn events(&mut self) -> Vec<Event> {
-        std::iter::from_fn(|| self.judge.next_event()).collect()
+        let mut events: Vec<_> = std::iter::from_fn(|| self.judge.next_event()).collect();
+        for event in &mut events {
+            if let What::Stall { why, .. } = &mut event.what {
+                *why = None;
+            }
+        }
+        events
     }
 
     pub(crate) fn slot(&self, agent: u64) -> Slot {

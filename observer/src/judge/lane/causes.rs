@@ -10,33 +10,33 @@ use crate::judge::{Environment, Judge, Slot};
 impl Judge {
     /// When something is to be done about a task whose promise counts as broken at `due`: half
     /// of the time before that, if its process must be read first.
-    pub(super) fn early(&self, index: u32, due: u64) -> u64 {
-        let task = self.lanes.tasks.at(index);
-        if self.causes.is_none() || task.read_after == task.promises.call.at {
-            return due;
-        }
-        due - due.saturating_sub(task.last_ns) / 2
+    pub(super) fn early(&mut self, index: u32, due: u64) -> u64 {
+        let task = self.lanes.tasks.at_mut(index);
+        task.early = self.causes.is_some() && task.read_after != task.promises.call.at;
+        if task.early { due - due.saturating_sub(task.last_ns) / 2 } else { due }
     }
 
-    /// Reads the process of a task that is not late yet at `horizon`, once after each call.
+    /// Reads the process of a task, once after each call, unless the task is late by `horizon`
+    /// already. Returns false if that was done before: then the task is due.
     pub(super) fn read_task_early<E: Environment>(
         &mut self,
         slot: Slot,
         index: u32,
         horizon: u64,
         environment: &mut E,
-    ) {
+    ) -> bool {
         let task = self.lanes.tasks.at(index);
         let (page, last_ns) = (task.page, task.last_ns);
         let due = self.deadline_of(index, self.clock_of(page));
-        if self.causes.is_none() || due.is_none_or(|due| due <= horizon) {
-            return;
-        }
         let task = self.lanes.tasks.at_mut(index);
-        if task.read_after != task.promises.call.at {
-            task.read_after = task.promises.call.at;
+        if !task.early {
+            return false;
+        }
+        (task.early, task.read_after) = (false, task.promises.call.at);
+        if due.is_some_and(|due| due > horizon) {
             self.read_early(slot, last_ns, Depth::Half, environment);
         }
+        true
     }
 
     /// Why a task has just broken a promise.

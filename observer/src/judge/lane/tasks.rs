@@ -45,6 +45,8 @@ pub(super) struct Task {
     pub(super) last_ns: u64,
     /// The call after which its process was read early.
     pub(super) read_after: u64,
+    /// Whether its timer is for that, rather than for a promise.
+    pub(super) early: bool,
     links: Links,
     place: WheelSlot,
 }
@@ -166,6 +168,7 @@ impl Tasks {
             marks: (0, 0),
             last_ns: 0,
             read_after: 0,
+            early: false,
             links: Links::LOOSE,
             place: WheelSlot::NOWHERE,
         };
@@ -244,7 +247,7 @@ impl Tasks {
         clock: impl Fn(PageIndex) -> PageClock,
     ) -> Option<(u64, u32)> {
         let extend = |task: &mut Task| {
-            if task.promises.pardon.is_some() {
+            if task.early || task.promises.pardon.is_some() {
                 return None;
             }
             let clock = clock(task.page);

@@ -72,8 +72,10 @@ impl Judge {
         // The task may have ended, and another one may have taken its pair. What is due at
         // another time than before has its turn then.
         let same = found == Some(index) && self.lanes.tasks.at(index).number == number;
-        if same && self.deadline_of(index, clock) == due {
-            self.read_task_early(slot, index, horizon, environment);
+        if same
+            && self.deadline_of(index, clock) == due
+            && !self.read_task_early(slot, index, horizon, environment)
+        {
             self.report_broken_promise(slot, index, horizon, environment);
         }
         self.unlist(page, environment);

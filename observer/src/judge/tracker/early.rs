@@ -56,30 +56,30 @@ impl Tracker {
         }
     }
 
-    /// After which time of silence something is to be done about an agent with this threshold.
+    /// After which time of silence something is to be done about an agent with this threshold,
+    /// and whether that is an early look.
     #[inline]
-    pub(super) fn first_stage(&self, slot: Slot, threshold: u64) -> u64 {
+    pub(super) fn first_stage(&self, slot: Slot, threshold: u64) -> (u64, bool) {
         match self.early.get(slot.index()).map(|early| early.when) {
-            None | Some(When::Never) => threshold,
-            Some(When::Half) => threshold / 2,
-            Some(When::ThreeQuarters | When::ClockOnly) => threshold / 4 * 3,
+            None | Some(When::Never) => (threshold, false),
+            Some(When::Half) => (threshold / 2, true),
+            Some(When::ThreeQuarters | When::ClockOnly) => (threshold / 4 * 3, true),
         }
     }
 
     /// Whether an agent is due for an early look, rather than silent for too long.
     pub(crate) fn is_early(&self, slot: Slot) -> bool {
-        let hot = self.hot(slot);
-        self.looks_early
-            && hot.is_judged()
-            && !hot.flags.has(Flags::DEFERRED)
-            && hot.links.deadline < self.due(slot)
+        self.hot(slot).is_early()
     }
 
-    /// Puts off the early look at an agent, but not beyond the time when its silence is
-    /// reported.
-    pub(crate) fn put_off_early(&mut self, slot: Slot, until: u64) {
-        let until = until.min(self.due(slot));
-        self.wheel.set(&mut self.hot, slot.0, until);
+    /// Puts off the early look at an agent. Returns false if that is not before the time when
+    /// its silence is reported.
+    pub(crate) fn put_off_early(&mut self, slot: Slot, until: u64) -> bool {
+        let before = until < self.hot(slot).last_ns.saturating_add(self.threshold(slot));
+        if before {
+            self.wheel.set(&mut self.hot, slot.0, until);
+        }
+        before
     }
 
     /// Sets the deadline of an agent that is looked at early to when its silence is reported.
@@ -87,8 +87,7 @@ impl Tracker {
     pub(crate) fn take_early(&mut self, slot: Slot) -> Depth {
         let threshold = self.threshold(slot);
         let hot = self.hot_mut(slot);
-        // A pause that began before this look extends the later deadline too.
-        hot.flags.set(Flags::PARDONED, false);
+        hot.set_early(false);
         let (beats, deadline) = (hot.beats, hot.last_ns.saturating_add(threshold));
         self.wheel.set(&mut self.hot, slot.0, deadline);
         let Some(early) = self.early.get_mut(slot.index()) else { return Depth::Clock };

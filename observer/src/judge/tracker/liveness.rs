@@ -83,7 +83,7 @@ impl Tracker {
         if hot.flags.has(Flags::STALLED) {
             self.mark_recovered(slot);
         }
-        let silence = self.first_stage(slot, self.threshold(slot));
+        let (silence, early) = self.first_stage(slot, self.threshold(slot));
         let hot = self.hot_mut(slot);
         let terminal = beat.nonce == NONCE_TERMINAL;
         let mut outcome = BeatOutcome { silent_ns: None, missed: 0, forward: true };
@@ -108,6 +108,7 @@ impl Tracker {
         hot.missed =
             hot.missed.saturating_add(u32::try_from(outcome.missed).unwrap_or(u32::MAX));
         if !hot.flags.has(Flags::DEAD) {
+            hot.set_early(early);
             self.wheel.set(&mut self.hot, slot.0, now.saturating_add(silence));
         }
         outcome
@@ -258,12 +259,9 @@ impl Tracker {
             let due = self.due(slot);
             return self.wheel.set(&mut self.hot, slot.0, due);
         }
-        if self.looks_early {
-            let hot = self.hot_mut(slot);
-            // A pause extends the new deadline when that comes.
-            hot.flags.set(Flags::PARDONED, false);
-            let last_ns = hot.last_ns;
-            let deadline = last_ns.saturating_add(self.first_stage(slot, threshold));
+        if hot.is_early() {
+            let (silence, _) = self.first_stage(slot, threshold);
+            let deadline = self.hot(slot).last_ns.saturating_add(silence);
             return self.wheel.set(&mut self.hot, slot.0, deadline);
         }
         // The difference is a pause by which the deadline was extended.
@@ -343,7 +341,7 @@ impl Tracker {
 
 /// Extends the deadline of an agent by a pause in its silence, once per silence.
 fn pardon(hot: &mut Hot, all: &Pauses, of_lines: &Pauses) -> Option<u64> {
-    if hot.flags.has(Flags::NO_PARDON) {
+    if hot.flags.has(Flags::NO_PARDON) || hot.is_early() {
         return None;
     }
     let amount = longest_pause(hot, all, of_lines)?;

@@ -55,7 +55,8 @@ impl Tracker {
         hot.last_ns = at;
         hot.status = status;
         if !hot.flags.has(Flags::DEAD) {
-            let silence = self.first_stage(slot, self.threshold(slot));
+            let (silence, early) = self.first_stage(slot, self.threshold(slot));
+            self.hot_mut(slot).set_early(early);
             let deadline = at.saturating_add(silence);
             self.clear_timer(slot, deadline);
         }

@@ -109,6 +109,8 @@ pub(crate) struct Hot {
     pub(crate) missed: u32,
     pub(crate) place: WheelSlot,
     pub(crate) flags: Flags,
+    /// The listener of an agent over a network. Of a local one, whether its deadline is that of
+    /// an early look: there is no flag left.
     pub(crate) listener: u16,
     pub(crate) status: Status,
     pub(crate) kind: Kind,
@@ -126,6 +128,9 @@ pub(crate) struct Cold {
 }
 
 const _: () = assert!(size_of::<Hot>() == 64 && size_of::<Cold>() == 32);
+
+/// See [`Hot::listener`].
+const EARLY: u16 = 1;
 
 impl Hot {
     pub(crate) const FREE: Self = Self {
@@ -152,6 +157,18 @@ impl Hot {
 
     pub(crate) const fn is_network(&self) -> bool {
         matches!(self.kind, Kind::Network(_))
+    }
+
+    /// Whether its deadline is that of an early look, rather than of its Stall.
+    pub(crate) const fn is_early(&self) -> bool {
+        self.listener == EARLY && !self.is_network()
+    }
+
+    /// Sets whether its deadline is that of an early look. Only local agents have one.
+    pub(crate) const fn set_early(&mut self, early: bool) {
+        if !self.is_network() {
+            self.listener = if early { EARLY } else { 0 };
+        }
     }
 
     /// Whether its silence will be a Stall. An agent that has only tasks is not judged before it
