@@ -1,6 +1,6 @@
 //! Why processes and tasks are silent: what is read when, and what is reported.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::collections::HashMap;
 

@@ -110,6 +110,7 @@ fn polling_allocates_nothing_whatever_arrives() {
         .listen(path.to_str().unwrap().parse().unwrap())
         .secure_udp((Ipv4Addr::LOCALHOST, 0).into())
         .secure_state_file(folder.join("sessions"))
+        .causes(true)
         .bind()
         .unwrap();
     observer.listen(Endpoint::Udp((Ipv4Addr::LOCALHOST, 0).into())).unwrap();

@@ -121,6 +121,12 @@ impl Process {
         store(self.lines(world, 0).0, head.to_words());
     }
 
+    /// Sets the thread that made the last beat.
+    pub(crate) fn write_thread(&self, world: &World, thread: u32) {
+        let to = self.lines(world, 0).0;
+        to[Head::THREAD].store(thread.into(), Ordering::Relaxed);
+    }
+
     pub(crate) fn beat(&mut self, world: &World, at: u64) {
         self.beat_as(world, at, Status::Ok, 0);
     }

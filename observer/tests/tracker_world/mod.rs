@@ -8,8 +8,8 @@ use varta::internal::lane::layout::Page;
 use varta::secure::{Cipher, Iv, Key, derive_agent_key};
 use varta::{Frame, NONCE_TERMINAL, Status, v1};
 use varta_observer::judge::{
-    Datagram, Environment, Exits, Judge, Missing, Namespace, PageIndex, SealedSession, Sender,
-    Settings, Slot,
+    Datagram, Depth, Environment, Exits, Found, Judge, Looked, Missing, Namespace, PageIndex,
+    Sample, SealedSession, Sender, Settings, Slot,
 };
 use varta_observer::{Event, ExitCause, Policy, ProgramName, What};
 
@@ -37,6 +37,8 @@ pub(crate) struct TestEnvironment {
     pub(crate) pages: HashMap<usize, Box<Page>>,
     /// Threads that have ended.
     pub(crate) gone_threads: HashSet<u32>,
+    /// What can be read of each process, by pid.
+    pub(crate) readings: HashMap<u32, Sample>,
     /// Every call, as text.
     pub(crate) calls: Vec<String>,
 }
@@ -96,6 +98,26 @@ impl Environment for TestEnvironment {
 
     fn thread_gone(&mut self, _: Slot, _: u32, thread: u32) -> bool {
         self.gone_threads.contains(&thread)
+    }
+
+    fn read_process(
+        &mut self,
+        _: Slot,
+        pid: u32,
+        depth: Depth,
+        wanted: &[u32],
+        sample: &mut Sample,
+    ) -> Looked {
+        let reading = self.readings.get(&pid);
+        let found = match reading {
+            Some(reading) => {
+                self.calls.push(format!("read {depth:?} of {pid}, threads {wanted:?}"));
+                sample.clone_from(reading);
+                Found::Read
+            }
+            None => Found::Hidden,
+        };
+        Looked { found, spent_ns: 0 }
     }
 
     fn program(&self, _: Slot) -> Option<ProgramName> {

@@ -1,6 +1,5 @@
 //! Looking at agents before their silence is reported, so that its cause can be found.
 
-use super::record::Flags;
 use super::{Slot, Tracker};
 use crate::judge::causes::Depth;
 use crate::memory::{self, OutOfMemory};

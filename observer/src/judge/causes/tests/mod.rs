@@ -53,14 +53,14 @@ impl Score {
     }
 }
 
-/// Each of 94 ways to fall silent, three times on a quiet machine and three times on one with
-/// three endless loops for each CPU.
+/// Each of 94 ways to fall silent, on a quiet machine, and twice on one with three endless loops
+/// for each CPU.
 #[test]
 fn at_least_97_percent_of_recorded_silences_are_explained_and_nobody_held_is_blamed() {
     for recordings in [include_str!("quiet.txt"), include_str!("loaded.txt")] {
         for told in [false, true] {
             let score = Score::of(recordings, told);
-            assert!(score.all >= 270 && score.from_outside > 40, "{}", score.text());
+            assert!(score.all >= 90 && score.from_outside > 14, "{}", score.text());
             assert!(score.right * 100 >= score.all * 97, "{}", score.text());
             assert_eq!(score.blamed, 0, "{}", score.text());
         }
