@@ -103,11 +103,26 @@ export class BeatError extends Error {
 /** Returns the outcome for an error of a send, by its `errno` or else its `code`. */
 export function classifySendError(error: Error): BeatOutcome;
 
+/** No limit, as nanoseconds: the `thresholdNs` of a task without one. */
+export const NEVER: bigint;
+
+/** What a task promises. */
+export type PromiseName = 'beat' | 'span' | 'checkpoint' | 'progress';
+/** The rules that the calls of a task can break. */
+export type RuleName = 'too-early' | 'too-late' | 'wrong-order' | 'too-few' | 'too-many';
+/** How a task can end. */
+export type EndingName = 'closed' | 'failed' | 'thread-gone' | 'detached';
+
 export interface ConnectOptions {
   /** Whether the agent may start before its observer and follows a replaced one. Default: true. */
   follow?: boolean;
   /** Same as `setReconnectAfter`. Default: 0. */
   reconnectAfter?: number;
+  /**
+   * Whether beats go through memory that is shared with the observer, if it offers that.
+   * Default: true.
+   */
+  lane?: boolean;
 }
 
 interface Agent {
@@ -124,8 +139,20 @@ interface Agent {
 
 /** An agent: one connection of one process to one observer. */
 export interface Varta extends Agent {
-  /** Sends one beat. It is one system call and never waits. */
+  /** Sends one beat. It is one system call, or none through shared memory, and never waits. */
   beat(status?: Status | StatusName, payload?: number): BeatOutcome;
+  /**
+   * How many milliseconds ago the observer looked at the beats of this process; undefined if
+   * they do not go through shared memory.
+   */
+  readonly watched: number | undefined;
+  /**
+   * Declares a task: a named part of the process that is watched on its own. A name has 1 to 23
+   * bytes and need not be unique. A process can have 31 tasks at a time.
+   */
+  task(name: string, options: TaskOptions): Task;
+  /** The tasks of this process, with what is late. */
+  tasks(): TaskReport[];
 }
 
 export const Varta: {
@@ -138,6 +165,127 @@ export const Varta: {
   connectSecureUdp(host: string, port: number, key: Key): Varta;
   connectSecureUdpWithMaster(host: string, port: number, masterKey: Key): Varta;
 };
+
+/** A step that a task may take from one checkpoint to another. */
+export interface Edge {
+  /** The checkpoint before; 0 is outside of all, where a task begins. */
+  from: number;
+  to: number;
+  /** The step takes at least this long. Default: 0. */
+  minMs?: number;
+  /** The step takes less than this. Default: Infinity. */
+  maxMs?: number;
+}
+
+/** Times are from 1 to 30 days in milliseconds, or Infinity. */
+export interface TaskOptions {
+  /** The longest time between two calls, unless the task is idle. */
+  thresholdMs: number;
+  /** The time until the first call after declaring. Default: the threshold. */
+  startupMs?: number;
+  /** While something is left, what is done must change at least this often. */
+  progressMs?: number;
+  /** The only steps between checkpoints that it may take, at most 256. Default: all steps. */
+  edges?: Edge[];
+  /** How many beats there must be in each cycle of this length. */
+  cycle?: { lengthMs: number; least?: number; most?: number };
+  /** The shortest span whose failure to end must be reported at once. Default: the threshold. */
+  finestMs?: number;
+  /**
+   * Whether the whole process is reported as silent when this task is late, by an observer that
+   * knows nothing about tasks. Default: false.
+   */
+  vital?: boolean;
+  /** How many spans can be open at once, up to 65,536. Default: 8. */
+  spans?: number;
+}
+
+/** How long a span may take: less than `maxMs`, and not less than `minMs` (0 by default). */
+export interface SpanLimits {
+  minMs?: number;
+  maxMs: number;
+  /** A number from 0 to 65535 that reports about the span contain. */
+  label?: number;
+}
+
+/** What a task counted. The counts of violations wrap at 2^32. */
+export interface TaskCounts {
+  readonly tooEarly: number;
+  readonly tooLate: number;
+  readonly wrongOrder: number;
+  readonly tooFew: number;
+  readonly tooMany: number;
+  /** Spans that were not watched, because as many as possible were open. */
+  readonly unwatched: number;
+  /** Calls in a forked child that had no room for the task. Node never forks. */
+  readonly undeclared: number;
+}
+
+/** A task, as its process sees it. */
+export interface TaskReport {
+  readonly number: number;
+  readonly name: string;
+  readonly thresholdNs: bigint;
+  readonly ageNs: bigint;
+  readonly status: Status;
+  readonly payload: number;
+  readonly idle: boolean;
+  readonly vital: boolean;
+  readonly done: number;
+  readonly left: number;
+  readonly violations: number;
+  /** The promises that are broken. */
+  readonly broken: PromiseName[];
+}
+
+/**
+ * A named part of the process. Each call is a sign of life and promises by when the next one
+ * comes. It never waits, and throws only for invalid arguments and after the task has ended.
+ */
+export interface Task {
+  readonly name: string;
+  /** No other task of the process has had this number. */
+  readonly number: number;
+  /** The task is here. */
+  beat(status?: Status | StatusName, payload?: number): BeatOutcome;
+  /** Nothing is due until the next call, or nothing before this time. */
+  idle(atMostMs?: number): void;
+  /**
+   * Watches a function, which must end in time. If it returns a promise, the span ends when that
+   * is settled. Spans may be nested, and may overlap.
+   */
+  watch<T>(limits: number | SpanLimits, fn: () => T): T;
+  /** Opens a span that the caller closes. */
+  watch(limits: number | SpanLimits): Span;
+  /** The task is at this checkpoint, from 1 to 65535, or outside of all (0). */
+  reach(checkpoint: number): void;
+  /** This much is done, and this much is waiting. */
+  progress(done: number, left: number): void;
+  /** What was wrong so far. */
+  counts(): TaskCounts;
+  /**
+   * Runs a function that is the whole work of the task. The task is closed when it returns or
+   * resolves, and has failed when it throws or rejects.
+   */
+  run<T>(fn: (task: this) => T): T;
+  /** The task is over, as planned. May be called twice; other methods then throw. */
+  close(): void;
+  /** The task is over and has failed. */
+  fail(): void;
+  /** Same as `close`: JavaScript does not reveal whether an exception ends the block. */
+  [Symbol.dispose](): void;
+}
+
+export const Task: { readonly prototype: Task };
+
+/** A block that must end in time, from `task.watch(limits)`. */
+export interface Span {
+  /** Ends the block. Returns whether it was open. */
+  close(): boolean;
+  [Symbol.dispose](): void;
+}
+
+export const Span: { readonly prototype: Span };
 
 export interface BeatForeverOptions {
   /** The interval in milliseconds. Default: 500. */
@@ -157,7 +305,7 @@ export interface Beating {
   [Symbol.dispose](): void;
 }
 
-/** Beats from the event loop, with the loop's delay in microseconds as payload. */
+/** Beats of an agent or a task from the event loop, with the loop's delay in microseconds as payload. */
 export function beatForever(
   agent: { beat(status: Status, payload: number): BeatOutcome },
   options?: BeatForeverOptions,
@@ -175,6 +323,19 @@ export interface About {
   readonly origin: Origin;
 }
 
+/** The task of an agent that an event is about. */
+export interface AboutTask {
+  /** From 1. An agent never has two tasks with the same number. */
+  readonly task: number;
+  readonly taskName: string;
+}
+
+/** The event is about the process itself. */
+interface NoTask {
+  readonly task?: undefined;
+  readonly taskName?: undefined;
+}
+
 interface EventBase<Kind extends string> {
   readonly kind: Kind;
   /** Nanoseconds since the observer started. */
@@ -182,17 +343,24 @@ interface EventBase<Kind extends string> {
   toString(): string;
 }
 
-export interface BeatEvent extends EventBase<'beat'>, About {
+interface BeatFields extends EventBase<'beat'>, About {
   readonly status: Status;
   readonly payload: bigint;
   readonly nonce: bigint;
   /** How many beats are missing between the previous one and this one. */
   readonly missed: bigint;
+  /**
+   * How many beats the event stands for: 1 for a datagram; through shared memory the beats of a
+   * process, or the calls of a task, since the last event.
+   */
+  readonly count: number;
 }
 
-/** The agent has been silent for its threshold. */
-export interface StallEvent extends EventBase<'stall'>, About {
+export type BeatEvent = BeatFields & (NoTask | AboutTask);
+
+interface StallFields extends EventBase<'stall'>, About {
   readonly lastNonce: bigint;
+  /** When its last beat was received, or the last call of the task was made. */
   readonly lastNs: bigint;
   /**
    * Whether the observer may have missed its beats, because its queue was full. Do not act on
@@ -201,10 +369,33 @@ export interface StallEvent extends EventBase<'stall'>, About {
   readonly deaf: boolean;
 }
 
-/** A stalled agent is beating again. Its beat is the next event. */
-export interface RecoveredEvent extends EventBase<'recovered'>, About {
-  readonly silentNs: bigint;
+/** What a task promised and has not kept. */
+interface LateFields extends AboutTask {
+  readonly promise: PromiseName;
+  /** When it was due. */
+  readonly dueNs: bigint;
+  /** The checkpoint where the task is, or the label of the span. */
+  readonly checkpoint: number;
 }
+
+interface NotLate extends NoTask {
+  readonly promise?: undefined;
+  readonly dueNs?: undefined;
+  readonly checkpoint?: undefined;
+}
+
+/** The agent has been silent for its threshold, or one of its tasks has broken a promise. */
+export type StallEvent = StallFields & (NotLate | LateFields);
+
+interface RecoveredFields extends EventBase<'recovered'>, About {
+  /** How long the agent was silent, or by how much the task was late. */
+  readonly silentNs: bigint;
+  /** The promise, which for a process is `beat`. */
+  readonly promise: PromiseName;
+}
+
+/** A stalled agent is beating again, in the next event. Or a task keeps its promise again. */
+export type RecoveredEvent = RecoveredFields & (NoTask | AboutTask);
 
 /** The process has exited. */
 export interface ExitEvent extends EventBase<'exit'>, About {
@@ -243,9 +434,34 @@ export interface PausedEvent extends EventBase<'paused'> {
   readonly ns: bigint;
 }
 
+/** A task was declared, or an observer that was restarted found it. */
+export interface TaskEvent extends EventBase<'task'>, About, AboutTask {
+  /** The longest time between two calls; `NEVER` for none. */
+  readonly thresholdNs: bigint;
+}
+
+/** A task is over. */
+export interface EndedEvent extends EventBase<'ended'>, About, AboutTask {
+  readonly how: EndingName;
+}
+
+/** Calls of a task broke a rule. */
+export interface ViolationEvent extends EventBase<'violation'>, About, AboutTask {
+  /** The rule that was broken last. */
+  readonly rule: RuleName;
+  /** How many violations there were since the last event. */
+  readonly count: number;
+  /** The last one: the checkpoint before it, or the label of the span. */
+  readonly from: number;
+  /** The last one: the checkpoint that was reached. */
+  readonly to: number;
+  /** The last one: by how much, in nanoseconds, or in beats for a cycle. */
+  readonly by: bigint;
+}
+
 export type ObserverEvent =
   | BeatEvent | StallEvent | RecoveredEvent | ExitEvent | DecodeEvent | AuthFailureEvent
-  | IoEvent | PausedEvent;
+  | IoEvent | PausedEvent | TaskEvent | EndedEvent | ViolationEvent;
 
 /** The class of all events, for `instanceof`. */
 export const ObserverEvent: {
@@ -268,6 +484,49 @@ export interface AgentInfo extends About {
   readonly thresholdNs: bigint;
   readonly stalled: boolean;
   readonly unconfirmed: boolean;
+  /** Whether it beats through shared memory. */
+  readonly lane: boolean;
+  /** How many of its tasks are followed, and how many of those are late. */
+  readonly tasks: number;
+  readonly tasksLate: number;
+}
+
+/** What a task must do next. */
+export interface Due {
+  readonly promise: PromiseName;
+  readonly dueNs: bigint;
+  /** The checkpoint where the task is, or the label of the span. */
+  readonly checkpoint: number;
+}
+
+/** The current state of a task, as the observer sees it. */
+export interface TaskInfo {
+  readonly number: number;
+  readonly name: string;
+  /** The longest time between two calls; `NEVER` for none. */
+  readonly thresholdNs: bigint;
+  readonly status: Status;
+  readonly payload: number;
+  readonly lastNs: bigint;
+  readonly ageNs: bigint;
+  /** What is due next, or was due first of what is late; undefined if nothing is due. */
+  readonly due: Due | undefined;
+  readonly idle: boolean;
+  readonly checkpoint: number;
+  readonly done: number;
+  readonly left: number;
+  /** The calls and violations that were reported. */
+  readonly beats: number;
+  readonly violations: number;
+  /** The promises for which a stall was reported and that have not been kept since. */
+  readonly broken: PromiseName[];
+}
+
+/** How late tasks may be before that is reported, in milliseconds by name. */
+export interface Slack {
+  tasks?: Record<string, number>;
+  /** All tasks of a program. A task's own entry counts more. */
+  programs?: Record<string, number>;
 }
 
 /** Each received datagram is counted in exactly one of the counters down to `probes`. */
@@ -362,6 +621,17 @@ export interface SimulatedOptions {
   rate?: Rate;
   sharedKeys?: Key[];
   masterKey?: Key;
+  /**
+   * Whether agents may beat through shared memory. A beat event then stands for several beats.
+   * Default: false.
+   */
+  lane?: boolean;
+  /** Whether the tasks of such agents are followed. Default: false. */
+  tasks?: boolean;
+  /** The shortest time between two looks at the same shared memory. Default: 10. */
+  laneFloorMs?: number;
+  /** How late tasks may be before that is reported. Default: not at all. */
+  slack?: Slack;
 }
 
 export interface ObserverOptions extends SimulatedOptions {
@@ -379,7 +649,7 @@ export interface ObserverOptions extends SimulatedOptions {
   receiveBuffer?: number;
   /** The maximum number of descriptors for detecting exits. */
   descriptors?: number;
-  /** How many beats may be queued while JavaScript is busy, 64 bytes each. Default: 65536. */
+  /** How many beats may be queued while JavaScript is busy, 128 bytes each. Default: 65536. */
   backlog?: number;
   /** Closes the observer when it aborts. */
   signal?: AbortSignal;
@@ -394,6 +664,9 @@ export interface ObserverEvents {
   'auth-failure': [AuthFailureEvent];
   io: [IoEvent];
   paused: [PausedEvent];
+  task: [TaskEvent];
+  ended: [EndedEvent];
+  violation: [ViolationEvent];
   /** Events of every kind. */
   event: [ObserverEvent];
   /** The observer failed and is closed. */
@@ -426,9 +699,13 @@ export interface Observer extends EventEmitter {
   stats(): ObserverStats;
   /** Sets the threshold of one agent. Returns false if there is no such agent. */
   setThreshold(agent: number | bigint, thresholdMs: number): boolean;
+  /** The tasks of an agent that are followed. */
+  tasks(agent: number | bigint): TaskInfo[];
+  /** Replaces the slack of all tasks. */
+  setSlack(slack: Slack): void;
   /** The UDP addresses on which it listens. */
   readonly addresses: string[];
-  /** Advice for the operator: the kernel's queue is too short for this many agents. */
+  /** Advice for the operator, for example that the kernel's queue is too short. */
   readonly advice: string | undefined;
   readonly closed: boolean;
 
@@ -477,7 +754,10 @@ export interface AdvanceOptions {
   full?: boolean;
 }
 
-/** An observer without sockets: the caller passes in datagrams and exits, and sets the clock. */
+/**
+ * An observer without sockets, for tests: the caller passes in datagrams, exits and what processes
+ * write into shared memory, and sets the clock.
+ */
 export interface Simulated {
   /** Passes in a datagram. */
   feed(atNs: number | bigint, datagram: Datagram): void;
@@ -496,10 +776,46 @@ export interface Simulated {
   setThreshold(agent: number | bigint, thresholdNs: number | bigint): boolean;
   /** Sets the pid namespace of the process with this pid, for all later datagrams. */
   setNamespace(pid: number, namespace: 'same' | 'other' | 'unknown'): void;
+  setSlack(slack: Slack): void;
+
+  /** Gives a process a page of shared memory, or throws the system error for its refusal. */
+  attach(atNs: number | bigint, process: Attaching): Attached;
+  /** The process has mapped its page, which is looked at for the first time. */
+  mapped(atNs: number | bigint, page: number): void;
+  /** The process asks the observer to look at its page. */
+  bell(atNs: number | bigint, page: number): void;
+  /** The process gives up its page. */
+  detach(atNs: number | bigint, page: number): void;
+  /** Writes the eight words of a line of the page, as the process would. */
+  writeLine(page: number, pair: number, line: 'cold' | 'hot', words: BigUint64Array): void;
+  /** A thread of the process with this pid has ended. */
+  threadGone(pid: number, thread: number): void;
+  /** Sets the name of the program of a process, before it is heard. */
+  setProgram(pid: number, name: string): void;
+  tasks(agent: number | bigint): TaskInfo[];
+
   /** Returns the next pending event, if there is one. */
   poll(): ObserverEvent | undefined;
   agents(): AgentInfo[];
   stats(): Stats;
+}
+
+/** A process that asks for a page. */
+export interface Attaching extends LocalSender {
+  /** The pid that it claims. Default: `pid`. */
+  claimedPid?: number;
+  /** The last nonce that it has used. Default: 0. */
+  nonce?: number | bigint;
+  /** Its monotonic clock less the observer's, in nanoseconds. Default: 0. */
+  clockOffset?: number | bigint;
+}
+
+export interface Attached {
+  readonly page: number;
+  /** How long the process may be silent. */
+  readonly thresholdNs: bigint;
+  /** Whether its tasks are followed. */
+  readonly tasks: boolean;
 }
 
 export const Simulated: { readonly prototype: Simulated };

@@ -4,12 +4,12 @@
 const check = require('./check');
 const { attempt, translated } = require('./errors');
 const native = require('./native');
-const { Status } = require('./numbers');
 const { SENT, outcomeOf } = require('./outcome');
+const { statusOf } = require('./status');
 const { dispose } = require('./symbols');
+const { declare, tasksOf } = require('./task');
 
 const DEFAULT_ENDPOINT = '/run/varta/varta.sock';
-const names = Object.freeze({ ok: 0, degraded: 1, critical: 2 });
 const INTERNAL = Symbol('connecting');
 
 /** The endpoint if none is passed. */
@@ -17,20 +17,11 @@ function defaultEndpoint() {
   return process.env.VARTA_ENDPOINT || DEFAULT_ENDPOINT;
 }
 
-/** A status by its number or its name. */
-function statusOf(status) {
-  if (typeof status === 'string' && Object.hasOwn(names, status)) return names[status];
-  if (typeof status !== 'number') {
-    throw check.wrongType('status', "a Status, or 'ok', 'degraded' or 'critical'", status);
-  }
-  if (Status[status] === undefined) throw check.outOfRange('status', 'a Status', status);
-  return status;
-}
-
 function openOptions(options) {
-  const { follow = true, reconnectAfter = 0 } = check.options('options', options);
+  const { follow = true, reconnectAfter = 0, lane = true } = check.options('options', options);
   check.boolean('options.follow', follow);
-  return [follow, check.u32('options.reconnectAfter', reconnectAfter)];
+  check.u32('options.reconnectAfter', reconnectAfter);
+  return [follow, reconnectAfter, check.boolean('options.lane', lane)];
 }
 
 /** What the agents of both versions have in common. */
@@ -44,7 +35,7 @@ class Agent {
     this.#agent = agent;
   }
 
-  /** Only for the `beat` methods of the two versions. */
+  /** Only for the methods of the two versions. */
   static handleOf(agent) {
     return agent.#agent;
   }
@@ -82,8 +73,8 @@ const { agentBeat, agentBeatV1 } = native;
 class Varta extends Agent {
   static connect(endpoint = defaultEndpoint(), options = {}) {
     check.text('endpoint', endpoint);
-    const [follow, drops] = openOptions(options);
-    return make(Varta, () => native.agentOpen(endpoint, follow, drops, false));
+    const opening = openOptions(options);
+    return make(Varta, () => native.agentOpen(endpoint, ...opening, false));
   }
 
   static connectUds(path) {
@@ -119,14 +110,26 @@ class Varta extends Agent {
     }
     return number === undefined ? SENT : outcomeOf(number);
   }
+
+  get watched() {
+    return attempt('watched', () => native.agentWatched(handleOf(this))) ?? undefined;
+  }
+
+  task(name, options) {
+    return declare(handleOf(this), name, options);
+  }
+
+  tasks() {
+    return tasksOf(handleOf(this));
+  }
 }
 
 /** For observers that support only version 1: a 64-bit payload, and no sealing. */
 class VartaV1 extends Agent {
   static connect(endpoint = defaultEndpoint(), options = {}) {
     check.text('endpoint', endpoint);
-    const [follow, drops] = openOptions(options);
-    return make(VartaV1, () => native.agentOpen(endpoint, follow, drops, true));
+    const opening = openOptions(options);
+    return make(VartaV1, () => native.agentOpen(endpoint, ...opening, true));
   }
 
   static connectUds(path) {
@@ -151,4 +154,4 @@ function make(kind, open) {
   return new kind(INTERNAL, attempt('connect', open));
 }
 
-module.exports = { DEFAULT_ENDPOINT, Varta, VartaV1, defaultEndpoint, statusOf };
+module.exports = { DEFAULT_ENDPOINT, Varta, VartaV1, defaultEndpoint };

@@ -6,6 +6,7 @@ const { inspect, types } = require('node:util');
 
 const U32 = 2 ** 32 - 1;
 const U64 = 2n ** 64n - 1n;
+const MOST_PROMISED = 30 * 24 * 3600 * 1000;
 
 function wrongType(name, expected, value) {
   const error = new TypeError(`${name} must be ${expected}, not ${inspect(value, { depth: 0 })}`);
@@ -25,6 +26,12 @@ function unknownOption(name) {
   return error;
 }
 
+/** Refuses options that do not exist. */
+function noneLeft(rest) {
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) throw unknownOption(unknown);
+}
+
 function integer(name, value, least, most) {
   if (typeof value !== 'number') throw wrongType(name, 'a number', value);
   if (!Number.isInteger(value) || value < least || value > most) {
@@ -32,6 +39,8 @@ function integer(name, value, least, most) {
   }
   return value;
 }
+
+const u16 = (name, value) => integer(name, value, 0, 65_535);
 
 const u32 = (name, value) => integer(name, value, 0, U32);
 
@@ -46,6 +55,14 @@ function u64(name, value) {
   return value;
 }
 
+/** A signed bigint of 64 bits. An exact number is accepted too. */
+function i64(name, value) {
+  if (typeof value === 'number' && Number.isSafeInteger(value)) value = BigInt(value);
+  if (typeof value !== 'bigint') throw wrongType(name, 'a bigint or a whole number', value);
+  if (BigInt.asIntN(64, value) !== value) throw outOfRange(name, 'from -2^63 to 2^63 - 1', value);
+  return value;
+}
+
 /** Converts milliseconds, with an optional fraction, to nanoseconds. */
 function milliseconds(name, value) {
   if (typeof value !== 'number') throw wrongType(name, 'a number of milliseconds', value);
@@ -53,6 +70,22 @@ function milliseconds(name, value) {
     throw outOfRange(name, 'more than 0 and at most 104 days', value);
   }
   return BigInt(Math.max(1, Math.round(value * 1e6)));
+}
+
+/** Milliseconds that may be infinite. */
+function time(name, value) {
+  if (typeof value !== 'number') throw wrongType(name, 'a number of milliseconds', value);
+  if (!(value > 0)) throw outOfRange(name, 'more than 0', value);
+  return value;
+}
+
+/** Milliseconds for a promise of a task. */
+function promised(name, value) {
+  time(name, value);
+  if (value < 1 || (value > MOST_PROMISED && value !== Infinity)) {
+    throw outOfRange(name, 'from 1 to 30 days, or Infinity', value);
+  }
+  return value;
 }
 
 function text(name, value) {
@@ -114,6 +147,6 @@ function signal(name, value) {
 }
 
 module.exports = {
-  address, boolean, bytes, callable, integer, key, milliseconds, options, outOfRange, signal,
-  text, u32, u64, unknownOption, wrongType,
+  address, boolean, bytes, callable, i64, integer, key, milliseconds, noneLeft, options, outOfRange,
+  promised, signal, text, time, u16, u32, u64, unknownOption, wrongType,
 };

@@ -36,7 +36,7 @@ function nameOf(errno) {
 }
 
 function closed() {
-  const error = new Error('the agent or observer is closed');
+  const error = new Error('the agent, task or observer is closed');
   error.code = 'ERR_VARTA_CLOSED';
   return error;
 }

@@ -1,16 +1,22 @@
 'use strict';
-// Reads the events that the native half writes (src/record.rs) to a shared array: eight
+// Reads the events that the native half writes (src/record.rs) to a shared array: twelve
 // little-endian 64-bit words each.
 
 const { attempt, nameOf } = require('./errors');
 const { DecodeError } = require('./frame');
 const native = require('./native');
+const { ENDINGS, PROMISES, RULES } = require('./numbers');
 
-const WORDS = 8;
+const WORDS = 12;
+
+/** The word with the number of the task, and the byte where its name begins. */
+const TASK = 8;
+const NAME = (TASK + 1) * 8;
 
 /** In the order of their codes, from 1. */
 const KINDS = Object.freeze([
-  'beat', 'stall', 'recovered', 'exit', 'decode', 'auth-failure', 'io', 'paused',
+  'beat', 'stall', 'recovered', 'exit', 'decode', 'auth-failure', 'io', 'paused', 'task', 'ended',
+  'violation',
 ]);
 
 const CAUSES = Object.freeze(['unknown', 'code', 'signal']);
@@ -35,6 +41,11 @@ class ObserverEvent {
     ];
     const event = new BigUint64Array(WORDS);
     event.set(words.map(BigInt));
+    if (this.task !== undefined) {
+      const name = Buffer.from(this.taskName);
+      event[TASK] = pair(this.task, name.length);
+      name.copy(Buffer.from(event.buffer), NAME);
+    }
     return attempt('toString', () => native.eventText(event));
   }
 }
@@ -45,6 +56,7 @@ class Room {
     this.words = new BigUint64Array(events * WORDS);
     this.halves = new Uint32Array(this.words.buffer);
     this.signed = new Int32Array(this.words.buffer);
+    this.bytes = Buffer.from(this.words.buffer);
   }
 
   event(index) {
@@ -61,6 +73,12 @@ class Room {
       event.claimedPid = halves[half + 7];
       event.origin = origin;
     }
+    const task = halves[(at + TASK) * 2];
+    if (task !== 0) {
+      const name = at * 8 + NAME;
+      event.task = task;
+      event.taskName = this.bytes.toString('utf8', name, name + halves[(at + TASK) * 2 + 1]);
+    }
     readers[kind]?.(event, this, at);
     return event;
   }
@@ -72,14 +90,22 @@ const readers = {
     event.payload = words[at + 5];
     event.nonce = words[at + 6];
     event.missed = words[at + 7];
+    event.count = halves[(at + 4) * 2 + 1];
   },
-  stall(event, { words }, at) {
+  stall(event, { words, halves }, at) {
     event.lastNonce = words[at + 4];
     event.lastNs = words[at + 5];
-    event.deaf = words[at + 6] !== 0n;
+    event.deaf = halves[(at + 6) * 2] !== 0;
+    const late = halves[(at + 6) * 2 + 1];
+    if (late !== 0) {
+      event.promise = PROMISES[(late & 0xffff) - 1];
+      event.dueNs = words[at + 7];
+      event.checkpoint = late >>> 16;
+    }
   },
-  recovered(event, { words }, at) {
+  recovered(event, { words, halves }, at) {
     event.silentNs = words[at + 4];
+    event.promise = PROMISES[halves[(at + 5) * 2] - 1];
   },
   exit(event, { halves, signed }, at) {
     event.lastStatus = halves[(at + 4) * 2];
@@ -100,22 +126,46 @@ const readers = {
   paused(event, { words }, at) {
     event.ns = words[at + 4];
   },
+  task(event, { words }, at) {
+    event.thresholdNs = words[at + 4];
+  },
+  ended(event, { halves }, at) {
+    event.how = ENDINGS[halves[(at + 4) * 2] - 1];
+  },
+  violation(event, { words, halves }, at) {
+    event.rule = RULES[halves[(at + 4) * 2] - 1];
+    event.count = halves[(at + 4) * 2 + 1];
+    const steps = halves[(at + 5) * 2];
+    event.from = steps & 0xffff;
+    event.to = steps >>> 16;
+    event.by = words[at + 6];
+  },
 };
 
 /** The inverse of `readers`: the words of an event after the first four. */
 const writers = {
-  beat: ({ status, payload, nonce, missed }) => [status, payload, nonce, missed],
-  stall: ({ lastNonce, lastNs, deaf }) => [lastNonce, lastNs, deaf],
-  recovered: ({ silentNs }) => [silentNs],
+  beat: ({ status, payload, nonce, missed, count }) =>
+    [pair(status, count), payload, nonce, missed],
+  stall: ({ lastNonce, lastNs, deaf, promise, checkpoint = 0, dueNs = 0 }) =>
+    [lastNonce, lastNs, pair(deaf, shorts(PROMISES.indexOf(promise) + 1, checkpoint)), dueNs],
+  recovered: ({ silentNs, promise }) => [silentNs, PROMISES.indexOf(promise) + 1],
   exit: ({ lastStatus, cause, code, signal }) =>
     [lastStatus, CAUSES.indexOf(cause), code ?? signal ?? 0],
   'auth-failure': ({ claimedPid, truePid }) => [claimedPid, truePid],
   io: ({ errno }) => [-errno],
   paused: ({ ns }) => [ns],
+  task: ({ thresholdNs }) => [thresholdNs],
+  ended: ({ how }) => [ENDINGS.indexOf(how) + 1],
+  violation: ({ rule, count, from, to, by }) =>
+    [pair(RULES.indexOf(rule) + 1, count), shorts(from, to), by],
 };
 
 function pair(low, high) {
   return BigInt(low) | BigInt(high) << 32n;
+}
+
+function shorts(low, high) {
+  return (low | high << 16) >>> 0;
 }
 
 module.exports = { CAUSES, KINDS, ObserverEvent, Room };

@@ -1,10 +1,10 @@
 'use strict';
 // Encodes and decodes frames of both versions.
 
-const { statusOf } = require('./agent');
 const check = require('./check');
 const { attempt, translated } = require('./errors');
 const native = require('./native');
+const { statusOf } = require('./status');
 
 const FRAME_BYTES = 32;
 const NONCE_TERMINAL = 2n ** 64n - 1n;

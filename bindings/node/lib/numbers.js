@@ -19,4 +19,23 @@ const DropReason = table({
 /** How an agent's identity is known. */
 const Origin = table({ KernelAttested: 1, SecureNetwork: 2, Network: 3 });
 
-module.exports = { Status, DropReason, Origin };
+/** Names in the order of their codes, from 1: what a task promises, */
+const PROMISES = Object.freeze(['beat', 'span', 'checkpoint', 'progress']);
+
+/** the rules that its calls can break, */
+const RULES = Object.freeze(['too-early', 'too-late', 'wrong-order', 'too-few', 'too-many']);
+
+/** and how it can end. */
+const ENDINGS = Object.freeze(['closed', 'failed', 'thread-gone', 'detached']);
+
+/** The promises in a set with a bit for each. */
+function promisesIn(bits) {
+  return PROMISES.filter((_, index) => (bits >> index & 1) !== 0);
+}
+
+/** No limit, as nanoseconds. */
+const NEVER = 2n ** 64n - 1n;
+
+module.exports = {
+  DropReason, ENDINGS, NEVER, Origin, PROMISES, RULES, Status, promisesIn,
+};

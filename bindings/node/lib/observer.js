@@ -5,13 +5,14 @@
 const { EventEmitter } = require('node:events');
 
 const { defaultEndpoint } = require('./agent');
+const { atExit, forget } = require('./at-exit');
 const check = require('./check');
 const { attempt, closed } = require('./errors');
 const { KINDS, Room } = require('./events');
 const { EventIterator, aborted } = require('./iterator');
 const native = require('./native');
-const { refuseUnknown, settingsOf } = require('./settings');
-const { Simulated } = require('./simulated');
+const { settingsOf, slackOf } = require('./settings');
+const { Simulated, tasksFrom } = require('./simulated');
 const { asyncDispose, dispose } = require('./symbols');
 
 /** How many events are fetched in one call. */
@@ -20,7 +21,7 @@ const BATCH = 256;
 /** How many are emitted in one turn of the event loop, which has other work too. */
 const TURN = 1024;
 
-/** How many beats may wait for a busy loop, 64 bytes each, plus the same again for verdicts. */
+/** How many beats may wait for a busy loop, 128 bytes each, plus the same again for verdicts. */
 const BACKLOG = 65_536;
 
 const eventNames = new Set(['event', ...KINDS]);
@@ -29,32 +30,9 @@ const INTERNAL = Symbol('internal');
 /** Observers that have listeners. Others may be garbage-collected. */
 const withListeners = new Set();
 
-/** Open observers, to close at `process.exit`, of which Node does not notify the native half. */
-const open = new Set();
-
-function closeAll() {
-  const failures = [];
-  for (const weak of open) {
-    try {
-      weak.deref()?.close();
-    } catch (failure) {
-      failures.push(failure);
-    }
-  }
-  // An observer that cannot be closed must not keep the others open.
-  if (failures.length > 0) throw failures[0];
-}
-
-function forget(weak) {
-  open.delete(weak);
-  if (open.size === 0) process.off('exit', closeAll);
-}
-
-const collected = new FinalizationRegistry(forget);
-
 class Observer extends EventEmitter {
   #observer;
-  #weak = new WeakRef(this);
+  #weak;
   #room = new Room(BATCH);
   #at = 0;
   #count = 0;
@@ -69,13 +47,11 @@ class Observer extends EventEmitter {
       throw new TypeError('use Observer.bind(), not new Observer()');
     }
     super();
-    // Neither the native half nor the list may keep an unreachable observer alive.
-    const weak = this.#weak;
+    // The native half must not keep an unreachable observer alive.
+    const weak = new WeakRef(this);
     const wake = () => weak.deref()?.#emitEvents();
     this.#observer = attempt('bind', () => native.observerBind(settings, backlog, wake));
-    if (open.size === 0) process.on('exit', closeAll);
-    open.add(weak);
-    collected.register(this, weak);
+    this.#weak = atExit(this, Observer.#atExit);
     if (signal !== undefined) {
       this.#signal = signal;
       this.#abort = () => weak.deref()?.close();
@@ -83,12 +59,16 @@ class Observer extends EventEmitter {
     }
   }
 
+  static #atExit(observer) {
+    observer.close();
+  }
+
   static bind(endpoints = defaultEndpoint(), options = {}) {
     const list = Array.isArray(endpoints) ? endpoints : [endpoints];
     list.forEach((endpoint) => check.text('endpoint', endpoint));
     const { settings, rest } = settingsOf(list, options);
     const { backlog = BACKLOG, signal, ...unknown } = rest;
-    refuseUnknown(unknown);
+    check.noneLeft(unknown);
     check.integer('options.backlog', backlog, BATCH, 2 ** 26);
     if (signal !== undefined && check.signal('options.signal', signal).aborted) {
       throw aborted(signal);
@@ -98,7 +78,7 @@ class Observer extends EventEmitter {
 
   static simulated(options = {}) {
     const { settings, rest } = settingsOf([], options);
-    refuseUnknown(rest);
+    check.noneLeft(rest);
     return new Simulated(settings);
   }
 
@@ -185,6 +165,18 @@ class Observer extends EventEmitter {
     const number = check.u64('agent', agent);
     const ns = check.milliseconds('thresholdMs', thresholdMs);
     return attempt('setThreshold', () => native.observerSetThreshold(observer, number, ns));
+  }
+
+  tasks(agent) {
+    const observer = this.#open();
+    const number = check.u64('agent', agent);
+    return tasksFrom(attempt('tasks', () => native.observerTasks(observer, number)));
+  }
+
+  setSlack(slack) {
+    const observer = this.#open();
+    const entries = slackOf('slack', slack);
+    attempt('setSlack', () => native.observerSetSlack(observer, entries));
   }
 
   get addresses() {

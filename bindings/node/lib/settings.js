@@ -23,6 +23,20 @@ function addresses(name, value) {
   return (Array.isArray(value) ? value : [value]).map((address) => check.text(name, address));
 }
 
+/** How late tasks may be, in milliseconds by the name of a task or of a program. */
+function slackOf(name, value) {
+  const { tasks = {}, programs = {}, ...unknown } = check.options(name, value);
+  check.noneLeft(unknown);
+  const entries = (of, ofProgram, times) => Object.entries(check.options(of, times)).map(
+    ([key, ms]) => ({ __proto__: null, ofProgram, name: key, ns: slackNs(`${of}.${key}`, ms) }),
+  );
+  return [
+    ...entries(`${name}.tasks`, false, tasks), ...entries(`${name}.programs`, true, programs),
+  ];
+}
+
+const slackNs = (name, ms) => (ms === 0 ? 0n : check.milliseconds(name, ms));
+
 /** For each option, a function that checks it and returns its settings. */
 const readers = {
   udp: (value) => ({ udp: addresses('options.udp', value) }),
@@ -49,6 +63,10 @@ const readers = {
   }),
   detectExits: (value) => ({ detectExits: check.boolean('options.detectExits', value) }),
   descriptors: (value) => ({ descriptors: check.u32('options.descriptors', value) }),
+  lane: (value) => ({ lane: check.boolean('options.lane', value) }),
+  tasks: (value) => ({ tasks: check.boolean('options.tasks', value) }),
+  laneFloorMs: (value) => ({ laneFloorNs: check.milliseconds('options.laneFloorMs', value) }),
+  slack: (value) => ({ slack: slackOf('options.slack', value) }),
 };
 
 /** Returns settings for the native half, and the options that it does not have. */
@@ -64,6 +82,8 @@ function settingsOf(endpoints, options) {
     version1: false,
     sharedKeys: [],
     detectExits: true,
+    lane: false,
+    tasks: false,
   };
   const rest = { __proto__: null };
   for (const [name, value] of Object.entries(check.options('options', options))) {
@@ -74,12 +94,4 @@ function settingsOf(endpoints, options) {
   return { settings, rest };
 }
 
-/** Refuses options that do not exist. */
-function refuseUnknown(rest) {
-  const [unknown] = Object.keys(rest);
-  if (unknown !== undefined) {
-    throw check.unknownOption(unknown);
-  }
-}
-
-module.exports = { refuseUnknown, settingsOf };
+module.exports = { settingsOf, slackOf };

@@ -5,6 +5,8 @@ const check = require('./check');
 const { attempt } = require('./errors');
 const { CAUSES, Room } = require('./events');
 const native = require('./native');
+const { PROMISES, promisesIn } = require('./numbers');
+const { slackOf } = require('./settings');
 
 const NAMESPACES = ['same', 'other', 'unknown'];
 
@@ -38,6 +40,30 @@ function arrivalOf(datagram) {
     process: process === undefined ? undefined : check.u64('datagram.sender.process', process),
     sealed: false,
   };
+}
+
+function processOf(process) {
+  const {
+    pid, uid, process: number, claimedPid = pid, nonce = 0n, clockOffset = 0n,
+  } = check.options('process', process);
+  return {
+    __proto__: null,
+    pid: check.u32('process.pid', pid),
+    uid: check.u32('process.uid', uid),
+    process: number === undefined ? undefined : check.u64('process.process', number),
+    claimedPid: check.u32('process.claimedPid', claimedPid),
+    nonce: check.u64('process.nonce', nonce),
+    clockOffset: check.i64('process.clockOffset', clockOffset),
+  };
+}
+
+/** The tasks that the native half returns, with names instead of numbers. */
+function tasksFrom(tasks) {
+  return tasks.map(({ due, broken, ...task }) => ({
+    ...task,
+    due: due && { ...due, promise: PROMISES[due.promise - 1] },
+    broken: promisesIn(broken),
+  }));
 }
 
 /** An observer without sockets: the caller passes in datagrams and exits, and sets the clock. */
@@ -101,6 +127,66 @@ class Simulated {
       native.simulatedSetThreshold(this.#observer, number, ns));
   }
 
+  setSlack(slack) {
+    const entries = slackOf('slack', slack);
+    attempt('setSlack', () => native.simulatedSetSlack(this.#observer, entries));
+  }
+
+  // Pages of shared memory.
+
+  attach(atNs, process) {
+    const [at, attaching] = [check.u64('atNs', atNs), processOf(process)];
+    return attempt('attach', () => native.simulatedAttach(this.#observer, at, attaching));
+  }
+
+  mapped(atNs, page) {
+    const [at, number] = [check.u64('atNs', atNs), check.u32('page', page)];
+    attempt('mapped', () => native.simulatedMapped(this.#observer, at, number));
+  }
+
+  bell(atNs, page) {
+    const [at, number] = [check.u64('atNs', atNs), check.u32('page', page)];
+    attempt('bell', () => native.simulatedBell(this.#observer, at, number));
+  }
+
+  detach(atNs, page) {
+    const [at, number] = [check.u64('atNs', atNs), check.u32('page', page)];
+    attempt('detach', () => native.simulatedDetach(this.#observer, at, number));
+  }
+
+  writeLine(page, pair, line, words) {
+    check.u32('page', page);
+    check.integer('pair', pair, 0, 31);
+    if (check.text('line', line) !== 'cold' && line !== 'hot') {
+      throw check.outOfRange('line', "'cold' or 'hot'", line);
+    }
+    if (!(words instanceof BigUint64Array)) {
+      throw check.wrongType('words', 'a BigUint64Array', words);
+    }
+    if (words.length !== 8) throw check.outOfRange('words', '8 words long', words.length);
+    // It may be in memory that is shared with other threads.
+    const copy = new BigUint64Array(words);
+    attempt('writeLine', () =>
+      native.simulatedWriteLine(this.#observer, page, pair, line === 'hot', copy));
+  }
+
+  threadGone(pid, thread) {
+    check.u32('pid', pid);
+    check.u32('thread', thread);
+    attempt('threadGone', () => native.simulatedThreadGone(this.#observer, pid, thread));
+  }
+
+  setProgram(pid, name) {
+    check.u32('pid', pid);
+    check.text('name', name);
+    attempt('setProgram', () => native.simulatedSetProgram(this.#observer, pid, name));
+  }
+
+  tasks(agent) {
+    const number = check.u64('agent', agent);
+    return tasksFrom(attempt('tasks', () => native.simulatedTasks(this.#observer, number)));
+  }
+
   poll() {
     const count = attempt('poll', () =>
       native.simulatedTake(this.#observer, this.#room.words));
@@ -116,4 +202,4 @@ class Simulated {
   }
 }
 
-module.exports = { Simulated };
+module.exports = { Simulated, tasksFrom };

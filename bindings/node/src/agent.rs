@@ -1,32 +1,46 @@
 //! Agents of either wire version and any transport.
 
+use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use napi::bindgen_prelude::External;
 use varta::secure::Key;
 use varta::{
     AnyTransport, BeatOutcome, BeatTransport, Endpoint, Options, SecureUdpTransport, Status,
-    Varta, classify_send_error, v1,
+    Task, TaskOptions, TaskReport, Varta, classify_send_error, v1,
 };
 
 use crate::failure::{closed, errno, from_io, named};
+use crate::sys::{Answer, Arguments, Call};
 
 /// An agent, whatever its version and transport.
 trait Agent: Send {
     fn beat(&mut self, status: Status, payload: u64) -> BeatOutcome;
-    fn reconnect(&mut self) -> std::io::Result<()>;
+    fn reconnect(&mut self) -> io::Result<()>;
     fn set_reconnect_after(&mut self, drops: u32);
     fn clock_regressions(&self) -> u64;
     fn fork_recoveries(&self) -> u64;
+
+    /// Version 1 has neither a lane nor tasks.
+    fn watched(&self) -> Option<Duration> {
+        None
+    }
+    fn task(&self, _name: &str, _options: TaskOptions) -> io::Result<Task> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+    fn tasks(&self) -> Vec<TaskReport> {
+        Vec::new()
+    }
 }
 
 macro_rules! agent {
-    ($agent:ty, $payload:expr) => {
+    ($agent:ty, $payload:expr, { $($of_version:item)* }) => {
         impl<T: BeatTransport> Agent for $agent {
             fn beat(&mut self, status: Status, payload: u64) -> BeatOutcome {
                 self.beat(status, $payload(payload))
             }
-            fn reconnect(&mut self) -> std::io::Result<()> {
+            fn reconnect(&mut self) -> io::Result<()> {
                 self.reconnect()
             }
             fn set_reconnect_after(&mut self, drops: u32) {
@@ -38,13 +52,24 @@ macro_rules! agent {
             fn fork_recoveries(&self) -> u64 {
                 self.fork_recoveries()
             }
+            $($of_version)*
         }
     };
 }
 
 // lib/ has checked that the payload of version 2 fits.
-agent!(Varta<T>, |payload| u32::try_from(payload).unwrap_or(u32::MAX));
-agent!(v1::Varta<T>, |payload: u64| payload);
+agent!(Varta<T>, |payload| u32::try_from(payload).unwrap_or(u32::MAX), {
+    fn watched(&self) -> Option<Duration> {
+        self.watched()
+    }
+    fn task(&self, name: &str, options: TaskOptions) -> io::Result<Task> {
+        self.task_with(name, options)
+    }
+    fn tasks(&self) -> Vec<TaskReport> {
+        self.tasks().collect()
+    }
+});
+agent!(v1::Varta<T>, |payload: u64| payload, {});
 
 /// An agent, or None after it was closed. Each call takes it out while it runs, so that a panic
 /// closes it.
@@ -55,10 +80,14 @@ impl Handle {
         External::new(Self(Some(Box::new(agent))))
     }
 
-    /// Returns 0 for sent, 1 to 4 for a drop reason, or the negative errno of a failure.
-    pub(crate) fn beat(&mut self, status: u32, payload: u32) -> crate::Result<i32> {
-        let status = status_of(status)?;
-        self.with(|agent| number(agent.beat(status, payload.into())))
+    /// Declares a task.
+    pub(crate) fn task(&mut self, name: &str, options: TaskOptions) -> crate::Result<Task> {
+        self.with(|agent| agent.task(name, options))?.map_err(|error| from_io(&error))
+    }
+
+    /// The tasks of this process.
+    pub(crate) fn tasks(&mut self) -> crate::Result<Vec<TaskReport>> {
+        self.with(|agent| agent.tasks())
     }
 
     fn with<R>(&mut self, call: impl FnOnce(&mut dyn Agent) -> R) -> crate::Result<R> {
@@ -77,10 +106,12 @@ exported! {
         endpoint: String,
         follow: bool,
         reconnect_after: u32,
+        lane: bool,
         version1: bool,
     ) -> Result<External<Handle>> {
         let endpoint = parse(&endpoint)?;
-        let options = Options::default().follow(follow).reconnect_after(reconnect_after);
+        let options =
+            Options::default().follow(follow).reconnect_after(reconnect_after).lane(lane);
         if version1 {
             v1::Varta::open_with(&endpoint, options).map(Handle::new)
         } else {
@@ -134,6 +165,19 @@ fn connect(endpoint: &Endpoint, version1: bool) -> crate::Result<External<Handle
     .map_err(|error| from_io(&error))
 }
 
+/// Sends a beat of the agent, with a status and a payload.
+pub(crate) struct Beat;
+
+impl Call for Beat {
+    const NAME: &'static str = "agent_beat";
+
+    fn call(arguments: &mut Arguments) -> crate::Result<Answer> {
+        let (status, payload) = (status_of(arguments.whole(1)?)?, arguments.whole(2)?);
+        let agent = arguments.handle::<Handle>(0)?;
+        agent.with(|agent| answer(agent.beat(status, payload.into())))
+    }
+}
+
 exported! {
     /// Like `agentBeat`, with the payload of version 1.
     fn agent_beat_v1(
@@ -168,6 +212,13 @@ exported! {
 }
 
 exported! {
+    /// Returns how many milliseconds ago the observer looked at the beats.
+    fn agent_watched(agent: &mut External<Handle>) -> Result<Option<f64>> {
+        agent.with(|agent| agent.watched().map(|ago| ago.as_secs_f64() * 1e3))
+    }
+}
+
+exported! {
     /// Closes the agent. A second call has no effect.
     fn agent_close(agent: &mut External<Handle>) -> Result<()> {
         agent.0 = None;
@@ -178,11 +229,20 @@ exported! {
 exported! {
     /// Returns the number of the outcome for a send's errno.
     fn classify_errno(errno: i32) -> Result<i32> {
-        Ok(number(classify_send_error(&std::io::Error::from_raw_os_error(errno))))
+        Ok(number(classify_send_error(&io::Error::from_raw_os_error(errno))))
     }
 }
 
-/// An outcome as one number.
+/// An outcome for JavaScript: nothing for Sent.
+pub(crate) fn answer(outcome: BeatOutcome) -> Answer {
+    match number(outcome) {
+        0 => Answer::Nothing,
+        number => Answer::Whole(number),
+    }
+}
+
+/// An outcome as one number: 0 for sent, the number of a drop reason, or the negative errno of a
+/// failure.
 pub(crate) fn number(outcome: BeatOutcome) -> i32 {
     match outcome {
         BeatOutcome::Sent => 0,

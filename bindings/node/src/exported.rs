@@ -1,7 +1,7 @@
 //! Exports functions such that a panic becomes a JavaScript error.
 
-/// Exports a function. Every export but one uses this macro, and `test/panics.test.js` checks
-/// that.
+/// Exports a function. Every export uses this macro, except those that are called often
+/// ([`Call`](crate::sys::Call)), and `test/panics.test.js` checks that.
 macro_rules! exported {
     ($(#[$meta:meta])* fn $name:ident $arguments:tt -> Result<$answer:ty> $body:block) => {
         $(#[$meta])*

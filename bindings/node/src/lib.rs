@@ -17,14 +17,21 @@ mod secure;
 mod simulated;
 mod snapshot;
 mod sys;
+mod task;
 
 pub(crate) use failure::Result;
 
-/// Adds the export that does not use [`exported!`].
+/// Adds the exports that do not use [`exported!`].
 #[napi_derive::napi(module_exports)]
 pub fn module_exports(
     mut exports: napi::bindgen_prelude::Object<'_>,
     env: napi::Env,
 ) -> napi::Result<()> {
-    sys::export_beat(&env, &mut exports)
+    sys::export::<agent::Beat>(&env, &mut exports)?;
+    sys::export::<task::Beat>(&env, &mut exports)?;
+    sys::export::<task::Idle>(&env, &mut exports)?;
+    sys::export::<task::Watch>(&env, &mut exports)?;
+    sys::export::<task::Unwatch>(&env, &mut exports)?;
+    sys::export::<task::Reach>(&env, &mut exports)?;
+    sys::export::<task::Progress>(&env, &mut exports)
 }

@@ -1,16 +1,16 @@
-//! Events in the form that `lib/events.js` reads: eight 64-bit words each, in a shared array, so
+//! Events in the form that `lib/events.js` reads: twelve 64-bit words each, in a shared array, so
 //! that a batch of them needs only one call. `lib/events.js` passes the words of an event back to
 //! have it formatted.
 
 use napi::bindgen_prelude::BigUint64ArraySlice;
-use varta::{DecodeError, Promise, Status};
-use varta_observer::{About, Event, ExitCause, Origin, What};
+use varta::{DecodeError, Promise, Rule, Status, TaskName};
+use varta_observer::{About, Ending, Event, ExitCause, Late, Origin, Task, What};
 
 use crate::failure::named;
 use crate::sys::words;
 
 /// The number of words per event.
-pub(crate) const WORDS: usize = 8;
+pub(crate) const WORDS: usize = 12;
 
 /// Writes events until there are no more or the array is full, and returns their number.
 pub(crate) fn write(events: impl Iterator<Item = Event>, room: &mut [u64]) -> u32 {
@@ -23,23 +23,41 @@ pub(crate) fn write(events: impl Iterator<Item = Event>, room: &mut [u64]) -> u3
     written
 }
 
-/// The time, the kind and origin, the agent, its pids, and four words that depend on the kind.
+/// The time, the kind and origin, the agent, its pids, four words that depend on the kind, and the
+/// number of the task with the length of its name and the name.
 fn record(event: &Event) -> [u64; WORDS] {
     let (agent, pids, origin) = event.about.map_or((0, 0, 0), |about| {
         (about.agent, pair(about.pid, about.claimed_pid), about.origin as u8)
     });
     let (a, b, c, d) = details(&event.what);
     let what = pair(event.what.code().into(), origin.into());
-    [event.observer_ns, what, agent, pids, a, b, c, d]
+    let [task, name @ ..] = event.task.map_or([0; 4], |task| of_task(&task));
+    let [e, f, g] = name;
+    [event.observer_ns, what, agent, pids, a, b, c, d, task, e, f, g]
+}
+
+fn of_task(task: &Task) -> [u64; 4] {
+    let (text, bytes) = (task.name.as_str(), task.name.to_bytes());
+    let mut words = bytes
+        .chunks_exact(8)
+        .map(|eight| eight.first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight)));
+    let mut next = || words.next().unwrap_or(0);
+    let length = u32::try_from(text.len()).unwrap_or(0);
+    [pair(task.number, length), next(), next(), next()]
 }
 
 fn details(what: &What) -> (u64, u64, u64, u64) {
     match *what {
-        What::Beat { status, payload, nonce, missed, .. } => {
-            (status as u64, payload, nonce, missed)
+        What::Beat { status, payload, nonce, missed, count } => {
+            (pair(u32::from(status as u8), count), payload, nonce, missed)
         }
-        What::Stall { last_nonce, last_ns, deaf, .. } => (last_nonce, last_ns, deaf.into(), 0),
-        What::Recovered { silent_ns, .. } => (silent_ns, 0, 0, 0),
+        What::Stall { last_nonce, last_ns, deaf, late } => {
+            let (late, due_ns) = late.map_or((0, 0), |late| {
+                (shorts(late.promise as u16, late.checkpoint), late.due_ns)
+            });
+            (last_nonce, last_ns, pair(deaf.into(), late), due_ns)
+        }
+        What::Recovered { silent_ns, promise } => (silent_ns, promise as u64, 0, 0),
         What::Exit { cause, last_status } => {
             let number = match cause {
                 ExitCause::Unknown => 0,
@@ -56,6 +74,11 @@ fn details(what: &What) -> (u64, u64, u64, u64) {
         }
         What::Io { errno } => (errno.cast_unsigned().into(), 0, 0, 0),
         What::Paused { ns } => (ns, 0, 0, 0),
+        What::Task { threshold_ns } => (threshold_ns, 0, 0, 0),
+        What::Ended { how } => (how as u64, 0, 0, 0),
+        What::Violation { rule, count, from, to, by } => {
+            (pair(u32::from(rule as u8), count), shorts(from, to).into(), by, 0)
+        }
         // A kind that this version does not know has only a code.
         _ => (0, 0, 0, 0),
     }
@@ -85,7 +108,9 @@ exported! {
 
 /// Reads what [`record`] wrote.
 fn read(words: &[u64]) -> Option<Event> {
-    let &[observer_ns, kind, agent, pids, a, b, c, d] = words else { return None };
+    let &[observer_ns, kind, agent, pids, a, b, c, d, task, ref name @ ..] = words else {
+        return None;
+    };
     let (kind, origin) = halves(kind);
     let (pid, claimed_pid) = halves(pids);
     let origin = match origin {
@@ -96,22 +121,66 @@ fn read(words: &[u64]) -> Option<Event> {
         _ => return None,
     };
     let what = match kind {
-        1 => What::Beat { status: status(a)?, payload: b, nonce: c, missed: d, count: 1 },
-        2 => What::Stall { last_nonce: a, last_ns: b, deaf: c != 0, late: None, why: None },
-        3 => What::Recovered { silent_ns: a, promise: Promise::Beat },
+        1 => {
+            let (status, count) = (status(halves(a).0.into())?, halves(a).1);
+            What::Beat { status, payload: b, nonce: c, missed: d, count }
+        }
+        2 => {
+            let (deaf, late) = halves(c);
+            What::Stall {
+                last_nonce: a,
+                last_ns: b,
+                deaf: deaf != 0,
+                late: self::late(late, d),
+                why: None,
+            }
+        }
+        3 => What::Recovered { silent_ns: a, promise: Promise::from_byte(a_byte(b)?)? },
         4 => What::Exit { cause: cause(b, c)?, last_status: status(a)? },
         5 => What::Decode(decode_error(a, b, c)?),
         6 => What::AuthFailure { claimed_pid: halves(a).0, true_pid: halves(b).0 },
         7 => What::Io { errno: halves(a).0.cast_signed() },
         8 => What::Paused { ns: a },
+        9 => What::Task { threshold_ns: a },
+        10 => What::Ended { how: ending(a_byte(a)?)? },
+        11 => {
+            let ((rule, count), (from, to)) = (halves(a), both(halves(b).0));
+            let rule = Rule::from_byte(a_byte(rule.into())?)?;
+            What::Violation { rule, count, from, to, by: c }
+        }
         _ => return None,
     };
     let about = origin.map(|origin| About { agent, pid, claimed_pid, origin });
-    Some(Event { observer_ns, about, task: None, what })
+    let task = match halves(task).0 {
+        0 => None,
+        number => Some(Task { number, name: task_name(name)? }),
+    };
+    Some(Event { observer_ns, about, task, what })
+}
+
+fn task_name(words: &[u64]) -> Option<TaskName> {
+    let mut bytes = [0; 24];
+    for (eight, word) in bytes.chunks_exact_mut(8).zip(words) {
+        eight.copy_from_slice(&word.to_le_bytes());
+    }
+    TaskName::from_bytes(bytes)
+}
+
+fn late(which: u32, due_ns: u64) -> Option<Late> {
+    let (number, checkpoint) = both(which);
+    Some(Late { promise: Promise::from_byte(a_byte(number.into())?)?, due_ns, checkpoint })
+}
+
+fn ending(number: u8) -> Option<Ending> {
+    Ending::ALL.into_iter().find(|how| *how as u8 == number)
+}
+
+fn a_byte(word: u64) -> Option<u8> {
+    u8::try_from(word).ok()
 }
 
 fn status(word: u64) -> Option<Status> {
-    Status::from_wire(u8::try_from(word).ok()?)
+    Status::from_wire(a_byte(word)?)
 }
 
 fn cause(kind: u64, number: u64) -> Option<ExitCause> {
@@ -129,7 +198,7 @@ fn decode_error(code: u64, found: u64, expected: u64) -> Option<DecodeError> {
         1 => DecodeError::BadMagic,
         2 => DecodeError::BadVersion,
         3 => DecodeError::BadCrc { expected: halves(expected).0, actual: halves(found).0 },
-        4 => DecodeError::BadStatus(u8::try_from(found).ok()?),
+        4 => DecodeError::BadStatus(a_byte(found)?),
         5 => DecodeError::StallOnWire,
         6 => DecodeError::BadPid(halves(found).0),
         7 => DecodeError::BadTimestamp(found),
@@ -147,4 +216,15 @@ const fn halves(word: u64) -> (u32, u32) {
 /// Joins two halves of a word, the low one first.
 fn pair(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
+}
+
+/// Joins two shorts, the low one first.
+fn shorts(low: u16, high: u16) -> u32 {
+    u32::from(low) | u32::from(high) << 16
+}
+
+/// The shorts of a half, the low one first.
+const fn both(half: u32) -> (u16, u16) {
+    let [a, b, c, d] = half.to_le_bytes();
+    (u16::from_le_bytes([a, b]), u16::from_le_bytes([c, d]))
 }

@@ -1,22 +1,41 @@
 //! Simulated observers, for tests.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::atomic::Ordering;
 
 use napi::bindgen_prelude::{BigInt, BigUint64ArraySlice, Buffer, External};
 use napi_derive::napi;
-use varta_observer::judge::{Datagram, Namespace, Sender};
+use varta::internal::lane::layout::{Words, lines};
+use varta_observer::judge::{Attaching, Datagram, Namespace, PageIndex, Sender};
 use varta_observer::{ExitCause, Simulated};
 
 use crate::failure::{from_io, named};
-use crate::observer::Settings;
+use crate::observer::{Settings, SlackEntry, slack};
 use crate::record;
-use crate::snapshot::{Agent, Stats};
+use crate::snapshot::{Agent, Stats, Task};
 use crate::sys::words;
+
+/// A simulated observer, and the pages that it has given to processes.
+pub struct Handle {
+    observer: Simulated,
+    pages: HashMap<u32, PageIndex>,
+}
+
+impl Handle {
+    fn page(&self, number: u32) -> crate::Result<PageIndex> {
+        self.pages
+            .get(&number)
+            .copied()
+            .ok_or_else(|| named("22", format!("no process has the page {number}")))
+    }
+}
 
 exported! {
     /// Creates an observer without sockets.
-    fn simulated_new(settings: Settings) -> Result<External<Simulated>> {
-        settings.builder()?.simulate().map(External::new).map_err(|error| from_io(&error))
+    fn simulated_new(settings: Settings) -> Result<External<Handle>> {
+        let observer = settings.builder()?.simulate().map_err(|error| from_io(&error))?;
+        Ok(External::new(Handle { observer, pages: HashMap::new() }))
     }
 }
 
@@ -59,7 +78,7 @@ impl Arrival {
 exported! {
     /// Passes in a datagram.
     fn simulated_feed(
-        observer: &mut External<Simulated>,
+        observer: &mut External<Handle>,
         at_ns: BigInt,
         arrival: Arrival,
     ) -> Result<()> {
@@ -68,7 +87,7 @@ exported! {
         let mut datagram = Datagram::new(listener, arrival.sender()?, &arrival.bytes);
         datagram.truncated = arrival.truncated;
         datagram.control_truncated = arrival.control_truncated;
-        observer.feed(at_ns.get_u64().1, &datagram);
+        observer.observer.feed(at_ns.get_u64().1, &datagram);
         Ok(())
     }
 }
@@ -76,7 +95,7 @@ exported! {
 exported! {
     /// Sets the pid namespace of a process: 0 the observer's, 1 another, 2 unknown.
     fn simulated_set_namespace(
-        observer: &mut External<Simulated>,
+        observer: &mut External<Handle>,
         pid: u32,
         namespace: u32,
     ) -> Result<()> {
@@ -85,7 +104,7 @@ exported! {
             1 => Namespace::Other,
             _ => Namespace::Unknown,
         };
-        observer.set_namespace(pid, namespace);
+        observer.observer.set_namespace(pid, namespace);
         Ok(())
     }
 }
@@ -93,14 +112,14 @@ exported! {
 exported! {
     /// Advances the clock and checks deadlines.
     fn simulated_advance(
-        observer: &mut External<Simulated>,
+        observer: &mut External<Handle>,
         at_ns: BigInt,
         full: bool,
     ) -> Result<()> {
         let at_ns = at_ns.get_u64().1;
         match full {
-            false => observer.advance(at_ns),
-            true => observer.advance_full(at_ns),
+            false => observer.observer.advance(at_ns),
+            true => observer.observer.advance_full(at_ns),
         }
         Ok(())
     }
@@ -109,7 +128,7 @@ exported! {
 exported! {
     /// Reports the exit of a process: `kind` is the cause, `number` the code or signal.
     fn simulated_exit(
-        observer: &mut External<Simulated>,
+        observer: &mut External<Handle>,
         at_ns: BigInt,
         pid: u32,
         kind: u32,
@@ -120,18 +139,18 @@ exported! {
             2 => ExitCause::Signal(number),
             _ => ExitCause::Unknown,
         };
-        Ok(observer.exit(at_ns.get_u64().1, pid, cause))
+        Ok(observer.observer.exit(at_ns.get_u64().1, pid, cause))
     }
 }
 
 exported! {
     /// The observer polls only now, though it was due earlier.
     fn simulated_late(
-        observer: &mut External<Simulated>,
+        observer: &mut External<Handle>,
         at_ns: BigInt,
         due_ns: BigInt,
     ) -> Result<()> {
-        observer.late(at_ns.get_u64().1, due_ns.get_u64().1);
+        observer.observer.late(at_ns.get_u64().1, due_ns.get_u64().1);
         Ok(())
     }
 }
@@ -139,11 +158,11 @@ exported! {
 exported! {
     /// The system was suspended.
     fn simulated_suspended(
-        observer: &mut External<Simulated>,
+        observer: &mut External<Handle>,
         at_ns: BigInt,
         ns: BigInt,
     ) -> Result<()> {
-        observer.suspended(at_ns.get_u64().1, ns.get_u64().1);
+        observer.observer.suspended(at_ns.get_u64().1, ns.get_u64().1);
         Ok(())
     }
 }
@@ -151,36 +170,196 @@ exported! {
 exported! {
     /// Sets the threshold of one agent.
     fn simulated_set_threshold(
-        observer: &mut External<Simulated>,
+        observer: &mut External<Handle>,
         agent: BigInt,
         threshold_ns: BigInt,
     ) -> Result<bool> {
-        Ok(observer.set_threshold(agent.get_u64().1, threshold_ns.get_u64().1))
+        Ok(observer.observer.set_threshold(agent.get_u64().1, threshold_ns.get_u64().1))
+    }
+}
+
+/// A process that asks for a page.
+#[napi(object)]
+pub struct Process {
+    /// Its pid in the observer's namespace.
+    pub pid: u32,
+    /// Its uid.
+    pub uid: u32,
+    /// A number that no other process has or had.
+    pub process: Option<BigInt>,
+    /// The pid that it claims.
+    pub claimed_pid: u32,
+    /// Its last nonce.
+    pub nonce: BigInt,
+    /// Its clock less the observer's.
+    pub clock_offset: BigInt,
+}
+
+/// The answer to a process that may have a page.
+#[napi(object)]
+pub struct Page {
+    /// The number of the page.
+    pub page: u32,
+    /// How long the process may be silent.
+    pub threshold_ns: BigInt,
+    /// Whether its tasks are followed.
+    pub tasks: bool,
+}
+
+exported! {
+    /// Gives a process a page.
+    fn simulated_attach(
+        observer: &mut External<Handle>,
+        at_ns: BigInt,
+        process: Process,
+    ) -> Result<Page> {
+        let attaching = Attaching {
+            pid: process.pid,
+            uid: process.uid,
+            process: process.process.map(|number| number.get_u64().1),
+            claimed_pid: process.claimed_pid,
+            nonce: process.nonce.get_u64().1,
+            clock_offset: process.clock_offset.get_i64().0,
+        };
+        let attached = observer
+            .observer
+            .attach(at_ns.get_u64().1, &attaching)
+            .map_err(|refusal| named(&refusal.errno.to_string(), refusal.reason))?;
+        let page = u32::try_from(attached.page.index())
+            .map_err(|_| named("12", "there are too many pages"))?;
+        observer.pages.insert(page, attached.page);
+        Ok(Page { page, threshold_ns: attached.threshold_ns.into(), tasks: attached.tasks })
+    }
+}
+
+exported! {
+    /// The process has mapped its page.
+    fn simulated_mapped(
+        observer: &mut External<Handle>,
+        at_ns: BigInt,
+        page: u32,
+    ) -> Result<()> {
+        let page = observer.page(page)?;
+        observer.observer.mapped(at_ns.get_u64().1, page);
+        Ok(())
+    }
+}
+
+exported! {
+    /// The process asks for a look at its page.
+    fn simulated_bell(observer: &mut External<Handle>, at_ns: BigInt, page: u32) -> Result<()> {
+        let page = observer.page(page)?;
+        observer.observer.bell(at_ns.get_u64().1, page);
+        Ok(())
+    }
+}
+
+exported! {
+    /// The process gives up its page.
+    fn simulated_detach(
+        observer: &mut External<Handle>,
+        at_ns: BigInt,
+        page: u32,
+    ) -> Result<()> {
+        let index = observer.page(page)?;
+        observer.observer.detach(at_ns.get_u64().1, index);
+        observer.pages.remove(&page);
+        Ok(())
+    }
+}
+
+exported! {
+    /// Writes the eight words of a cold or a hot line of a page.
+    fn simulated_write_line(
+        observer: &mut External<Handle>,
+        page: u32,
+        pair: u32,
+        hot: bool,
+        mut line: BigUint64ArraySlice<'_>,
+    ) -> Result<()> {
+        let index = observer.page(page)?;
+        let written: &Words = (*words(&mut line))
+            .try_into()
+            .map_err(|_| named("22", "a line has eight words"))?;
+        // An exit has released the page of the process.
+        let place = observer.observer.page(index).and_then(|words| {
+            let (cold, own) = lines(words, index.offset(), pair)?;
+            Some(if hot { own } else { cold })
+        });
+        let Some(place) = place else {
+            return Err(named("22", format!("the page {page} has no pair {pair}")));
+        };
+        for (place, word) in place.iter().zip(written) {
+            place.store(*word, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+exported! {
+    /// A thread of a process has ended.
+    fn simulated_thread_gone(
+        observer: &mut External<Handle>,
+        pid: u32,
+        thread: u32,
+    ) -> Result<()> {
+        observer.observer.thread_gone(pid, thread);
+        Ok(())
+    }
+}
+
+exported! {
+    /// Sets the name of the program of a process.
+    fn simulated_set_program(
+        observer: &mut External<Handle>,
+        pid: u32,
+        name: String,
+    ) -> Result<()> {
+        observer.observer.set_program(pid, &name);
+        Ok(())
+    }
+}
+
+exported! {
+    /// Sets how late tasks may be.
+    fn simulated_set_slack(
+        observer: &mut External<Handle>,
+        entries: Vec<SlackEntry>,
+    ) -> Result<()> {
+        observer.observer.set_slack(&slack(entries));
+        Ok(())
+    }
+}
+
+exported! {
+    /// Returns the tasks of an agent.
+    fn simulated_tasks(observer: &mut External<Handle>, agent: BigInt) -> Result<Vec<Task>> {
+        Ok(observer.observer.tasks(agent.get_u64().1).iter().map(Task::from).collect())
     }
 }
 
 exported! {
     /// Fills an array with events and returns their number.
     fn simulated_take(
-        observer: &mut External<Simulated>,
+        observer: &mut External<Handle>,
         mut room: BigUint64ArraySlice<'_>,
     ) -> Result<u32> {
         let room = words(&mut room);
         let at_most = room.len() / record::WORDS;
-        Ok(record::write(std::iter::from_fn(|| observer.poll()).take(at_most), room))
+        Ok(record::write(std::iter::from_fn(|| observer.observer.poll()).take(at_most), room))
     }
 }
 
 exported! {
     /// Returns the tracked agents.
-    fn simulated_agents(observer: &mut External<Simulated>) -> Result<Vec<Agent>> {
-        Ok(observer.snapshot().iter().map(Agent::from).collect())
+    fn simulated_agents(observer: &mut External<Handle>) -> Result<Vec<Agent>> {
+        Ok(observer.observer.snapshot().iter().map(Agent::from).collect())
     }
 }
 
 exported! {
     /// Returns the counters.
-    fn simulated_stats(observer: &mut External<Simulated>) -> Result<Stats> {
-        Ok(Stats::from(&observer.stats()))
+    fn simulated_stats(observer: &mut External<Handle>) -> Result<Stats> {
+        Ok(Stats::from(&observer.observer.stats()))
     }
 }

@@ -1,7 +1,9 @@
-//! Agents and counters as JavaScript objects.
+//! Agents, tasks and counters as JavaScript objects.
 
 use napi_derive::napi;
-use varta_observer::{AgentInfo, Counters};
+use varta_observer::{AgentInfo, Counters, Late, TaskInfo};
+
+use crate::task::bits;
 
 /// A tracked agent.
 #[napi(object)]
@@ -37,6 +39,12 @@ pub struct Agent {
     pub stalled: bool,
     /// Whether its identity is not confirmed.
     pub unconfirmed: bool,
+    /// Whether it beats through shared memory.
+    pub lane: bool,
+    /// How many of its tasks are followed.
+    pub tasks: u32,
+    /// How many of them are late.
+    pub tasks_late: u32,
 }
 
 /// Counters increase by one at a time, so none reaches 2^53.
@@ -63,6 +71,89 @@ impl From<&AgentInfo> for Agent {
             threshold_ns: info.threshold_ns.into(),
             stalled: info.stalled,
             unconfirmed: info.unconfirmed,
+            lane: info.lane,
+            tasks: info.tasks,
+            tasks_late: info.tasks_late,
+        }
+    }
+}
+
+/// A task of an agent.
+#[napi(object)]
+#[derive(Debug)]
+pub struct Task {
+    /// The task's number.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// The longest time between two calls.
+    pub threshold_ns: napi::bindgen_prelude::BigInt,
+    /// The status's number.
+    pub status: u32,
+    /// The number in its last beat.
+    pub payload: u32,
+    /// When its last call was made.
+    pub last_ns: napi::bindgen_prelude::BigInt,
+    /// How long ago that was.
+    pub age_ns: napi::bindgen_prelude::BigInt,
+    /// What is due next, or was due first.
+    pub due: Option<Due>,
+    /// Whether it is idle.
+    pub idle: bool,
+    /// The checkpoint where it is.
+    pub checkpoint: u32,
+    /// What it has done.
+    pub done: u32,
+    /// What is left.
+    pub left: u32,
+    /// The calls that were reported.
+    pub beats: f64,
+    /// The violations that were reported.
+    pub violations: f64,
+    /// A bit for each promise that is broken.
+    pub broken: u32,
+}
+
+/// What is due.
+#[napi(object)]
+#[derive(Debug)]
+pub struct Due {
+    /// The promise's number.
+    pub promise: u32,
+    /// When it is due.
+    pub due_ns: napi::bindgen_prelude::BigInt,
+    /// The checkpoint, or the label of the span.
+    pub checkpoint: u32,
+}
+
+impl From<Late> for Due {
+    fn from(late: Late) -> Self {
+        Self {
+            promise: late.promise as u32,
+            due_ns: late.due_ns.into(),
+            checkpoint: late.checkpoint.into(),
+        }
+    }
+}
+
+impl From<&TaskInfo> for Task {
+    fn from(info: &TaskInfo) -> Self {
+        Self {
+            number: info.number,
+            name: info.name.as_str().to_owned(),
+            threshold_ns: info.threshold_ns.into(),
+            status: info.status as u32,
+            payload: info.payload,
+            last_ns: info.last_ns.into(),
+            age_ns: info.age_ns.into(),
+            due: info.due.map(Due::from),
+            idle: info.idle,
+            checkpoint: info.checkpoint.into(),
+            done: info.done,
+            left: info.left,
+            beats: count(info.beats),
+            violations: count(info.violations),
+            broken: bits(|promise| info.is_broken(promise)),
         }
     }
 }

@@ -72,6 +72,8 @@ test('the declarations name the methods of each class', () => {
     Varta: [...own(varta.Varta.prototype), ...own(Object.getPrototypeOf(varta.Varta.prototype))],
     Simulated: own(varta.Simulated.prototype),
     Frame: [...own(varta.Frame.prototype), ...Object.keys(new varta.Frame(0, 2, 0, 1, 0))],
+    Task: own(varta.Task.prototype),
+    Span: own(varta.Span.prototype),
   };
   for (const [name, members] of Object.entries(classes)) {
     assert.deepEqual(types.methodsOf(name), members.sort(), name);
@@ -143,10 +145,17 @@ test('numbers, names and fields are those of conformance/tables.json', () => {
   }
   const names = (table) => table.map(({ name }) => name);
   const { CAUSES, KINDS, Room } = require(path.join(installed, 'lib/events.js'));
-  // These observers do not report tasks.
-  const kinds = tables.kinds.filter((kind) => !kind.about_task);
+  const { kinds } = tables;
   assert.deepEqual(KINDS, names(kinds));
   assert.deepEqual(CAUSES, names(tables.exit_causes));
+  const numbers = require(path.join(installed, 'lib/numbers.js'));
+  for (const [ours, table] of [
+    [numbers.PROMISES, tables.promises], [numbers.RULES, tables.rules],
+    [numbers.ENDINGS, tables.endings],
+  ]) {
+    assert.deepEqual(ours, names(table));
+    assert.deepEqual(table.map(({ code }) => code), ours.map((_, index) => index + 1));
+  }
   tables.decode_errors.forEach(({ code, name }) =>
     assert.equal(varta.DecodeError.kindOf(code), name));
 
@@ -154,15 +163,30 @@ test('numbers, names and fields are those of conformance/tables.json', () => {
   const counters = names(tables.counters).map(camel).sort();
   assert.deepEqual(types.methodsOf('Stats'), counters);
   assert.deepEqual(Object.keys(varta.Observer.simulated().stats()).sort(), counters);
-  assert.deepEqual(types.methodsOf('AgentInfo'), tables.agent_fields.map(camel).sort());
+  for (const [type, fields] of [
+    ['AgentInfo', tables.agent_fields], ['TaskInfo', tables.task_fields],
+    ['TaskCounts', tables.task_counts],
+  ]) {
+    assert.deepEqual(types.methodsOf(type), fields.map(camel).sort(), type);
+  }
 
   const room = new Room(1);
-  for (const { code, name, fields, about_agent: aboutAgent } of kinds) {
-    // About an agent that the kernel names; an exit with a code, and one by a signal.
-    for (const cause of [1n, 2n]) {
-      room.words.set([0n, BigInt(code) | (aboutAgent ? 1n << 32n : 0n), 7n, 0n, 1n, cause]);
+  for (const { code, name, fields, about_agent: aboutAgent, about_task: aboutTask } of kinds) {
+    // About an agent that the kernel names; an exit with a code, and one by a signal. About a
+    // process, and about a task that is late.
+    for (const [cause, task] of [[1n, 0n], [2n, 0n], [1n, 5n | 1n << 32n]]) {
+      if (aboutTask ? task === 0n : task !== 0n && !['beat', 'stall', 'recovered'].includes(name)) {
+        continue;
+      }
+      room.words.set([
+        0n, BigInt(code) | (aboutAgent ? 1n << 32n : 0n), 7n, 0n, 1n, cause,
+        task === 0n ? 0n : 1n << 32n, 0n, task, 0x74n,
+      ]);
       const common = [...tables.event_fields, ...aboutAgent ? tables.about_fields : []];
+      if (task !== 0n) common.push(...tables.about_task_fields);
       let own = fields.flatMap(({ story }) => story);
+      const late = ['promise', 'due_ns', 'checkpoint'];
+      if (name === 'stall' && task === 0n) own = own.filter((field) => !late.includes(field));
       if (name === 'exit') own = ['cause', cause === 1n ? 'code' : 'signal', 'last_status'];
       // The errno is negative, as everywhere in Node, and its name is beside it.
       if (name === 'io') own.push('code');
@@ -183,6 +207,12 @@ test('numbers, names and fields are those of conformance/tables.json', () => {
   assert.throws(
     () => varta.Observer.simulated({ capacity: limits.agents + 1 }), new RegExp(limits.agents),
   );
+  const agent = varta.Varta.connect('/nonexistent/varta.sock');
+  const declare = (length) => agent.task('t'.repeat(length), { thresholdMs: Infinity });
+  assert.throws(() => declare(limits.task_name_bytes + 1), new RegExp(limits.task_name_bytes));
+  const most = Array.from({ length: limits.tasks }, () => declare(limits.task_name_bytes));
+  assert.throws(() => declare(1), { code: 'ENOSPC', syscall: 'task' });
+  most.forEach((task) => task.close());
 });
 
 test('the sentence of each event is that of Rust', () => {
@@ -196,11 +226,31 @@ test('the sentence of each event is that of Rust', () => {
   const about = [1n | 1n << 32n, 3n, 50n | 7n << 32n];
   const [beat, ...agent] = about;
   const most = 2n ** 64n - 1n;
+  const one = 1n << 32n;
+  const short = 0x10000n;
+  // The task 2, whose name is loop.
+  const task = [2n | 4n << 32n, 0x706f6f6cn];
   for (const [words, text] of [
-    [[beat, ...agent, 1n, 5n, most, 2n], 'beat, degraded, payload 5, last words, 2 missed'],
+    [[beat, ...agent, 0n | 20n * one, 7n, 0n, 0n, ...task], 'beat, ok, payload 7, nonce 0, 20 beats'],
+    [[beat + 1n, ...agent, 0n, 10n ** 9n, (2n | 7n * short) * one, 12n * 10n ** 8n, ...task],
+      'stall, span was due at 1.200 s, last call at 1.000 s, checkpoint 7'],
+    [[beat + 2n, ...agent, 5_000_000n, 4n, 0n, 0n, ...task], 'recovered, progress was 0.005 s late'],
+    [[beat + 8n, ...agent, 2_000_000_000n, 0n, 0n, 0n, ...task], 'task declared, threshold 2.000 s'],
+    [[beat + 8n, ...agent, varta.NEVER, 0n, 0n, 0n, ...task], 'task declared'],
+    [[beat + 9n, ...agent, 3n, 0n, 0n, 0n, ...task], 'task ended, thread-gone'],
+    [[beat + 10n, ...agent, 2n | 2n * one, 0n, 5_000_000n, 0n, ...task],
+      'violation, too-late by 0.005 s, 2 violations'],
+    [[beat + 10n, ...agent, 3n | one, 3n | 5n * short, 0n, 0n, ...task],
+      'violation, wrong-order, from checkpoint 3 to 5'],
+  ]) {
+    const expected = `1.000 s: agent 3 (pid 50, claims pid 7): task 2 (loop): ${text}`;
+    assert.equal(sentence(10n ** 9n, ...words), expected);
+  }
+  for (const [words, text] of [
+    [[beat, ...agent, 1n | one, 5n, most, 2n], 'beat, degraded, payload 5, last words, 2 missed'],
     [[beat + 1n, ...agent, 4n, 1_500_000_000n, 1n],
       'stall, last heard at 1.500 s with nonce 4, while the queue was full'],
-    [[beat + 2n, ...agent, 2_000_000_000n], 'recovered after 2.000 s of silence'],
+    [[beat + 2n, ...agent, 2_000_000_000n, 1n], 'recovered after 2.000 s of silence'],
     [[beat + 3n, ...agent, 2n, 1n, 2n ** 32n - 1n], 'exit, exit code -1, last status critical'],
     [[beat + 3n, ...agent, 0n, 2n, 9n], 'exit, killed by signal 9, last status ok'],
     [[beat + 3n, ...agent, 0n, 0n, 0n], 'exit, cause unknown, last status ok'],

@@ -27,6 +27,11 @@ test('properties of Object.prototype are not options', async (t) => {
       follow: false, reconnectAfter: wrong, everyMs: wrong, onOutcome: wrong, signals: wrong,
       address: wrong, process: wrong, listener: wrong, truncated: wrong, controlTruncated: wrong,
       sealed: wrong, code: wrong,
+      // Of the lane, and of tasks.
+      lane: true, tasks: wrong, laneFloorMs: wrong, laneFloorNs: wrong, slack: wrong, programs: wrong,
+      startupMs: wrong, progressMs: wrong, finestMs: wrong, edges: wrong, cycle: wrong, vital: wrong,
+      spans: wrong, minMs: wrong, maxMs: wrong, label: wrong, claimedPid: wrong, nonce: wrong,
+      clockOffset: wrong,
     };
     Object.assign(Object.prototype, polluted);
     const observer = Observer.bind(path);
@@ -35,6 +40,10 @@ test('properties of Object.prototype are not options', async (t) => {
     const agents = [Varta.connect(path + '-absent'), v1.Varta.connect(path + '-absent')];
     const sent = Varta.connect(path).beat().isSent;
     beatForever(agents[0]).stop();
+    const task = agents[0].task('task', { thresholdMs: 1000 });
+    task.watch({ maxMs: 5 }, () => {});
+    observer.setSlack({});
+    const lane = observer.agents().some((agent) => Object.hasOwn(agent, 'lane') && agent.lane);
     panic.installSignalHandlerUdp('127.0.0.1', 9);
     const simulated = Observer.simulated();
     simulated.feed(1n, { bytes, sender: { pid: 1, uid: 1 } });
@@ -45,10 +54,10 @@ test('properties of Object.prototype are not options', async (t) => {
     while (event === undefined) event = observer.poll();
     observer.close();
     for (const name of Object.keys(polluted)) delete Object.prototype[name];
-    console.log(mode.toString(8), sent, event.kind, uidRefused);
+    console.log(mode.toString(8), sent, event.kind, uidRefused, lane);
   `, { args: [socketPath(t)] });
   assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
-  assert.equal(program.out, '600 true beat 1\n');
+  assert.equal(program.out, '600 true beat 1 false\n');
 });
 
 test('bytes in shared memory are copied before they are read', () => {
@@ -83,12 +92,15 @@ test('detached and resized buffers are read with their current length', () => {
 test('no argument crashes an export of the native half', async (t) => {
   const program = script(t, `
     const native = require(require.resolve('varta').replace('index.js', 'native.js'));
-    const { Observer, Varta } = require('varta');
+    const { Observer, Span, Task, Varta } = require('varta');
     const external = {
-      agent: () => native.agentOpen('/nonexistent/varta.sock', true, 0, false),
+      agent: () => native.agentOpen('/nonexistent/varta.sock', true, 0, true, false),
+      task: () => native.taskDeclare(
+        external.agent(), 'task', { thresholdMs: 1000, edges: [], vital: false },
+      ),
       simulated: () => native.simulatedNew({
         endpoints: [], udp: [], secureUdp: [], anyUid: true, namespaces: false, version1: false,
-        sharedKeys: [], detectExits: true,
+        sharedKeys: [], detectExits: true, lane: true, tasks: true,
       }),
       words: () => native.wordsOpen('udp://127.0.0.1:9'),
       foreign: () => require('node:crypto').createHash('md5'),
@@ -101,7 +113,8 @@ test('no argument crashes an export of the native half', async (t) => {
       () => 2n ** 64n, () => 2n ** 200n, () => '', () => '\\ud800', () => 'x'.repeat(5000), () => Symbol('x'),
       () => ({}), () => [], () => [[{}]], () => () => {}, () => trap, () => new Proxy(Buffer.alloc(32), {}),
       () => detached, () => new Uint8Array(0), () => Buffer.alloc(32), () => new BigUint64Array(3),
-      () => new Float64Array(32), () => new DataView(new ArrayBuffer(8)), ...Object.values(external),
+      () => new Float64Array(32), () => new DataView(new ArrayBuffer(8)),
+      ...Object.values(external).map((make) => { const made = make(); return () => made; }),
     ];
     let threw = 0, returned = 0;
     function attempt(method, self, args) {
@@ -118,7 +131,7 @@ test('no argument crashes an export of the native half', async (t) => {
       }
     }
     // The public methods with a wrong this.
-    for (const { prototype } of [Varta, Observer, Object.getPrototypeOf(Varta), Observer.simulated().constructor]) {
+    for (const { prototype } of [Varta, Observer, Task, Span, Object.getPrototypeOf(Varta), Observer.simulated().constructor]) {
       for (const [name, { value, get }] of Object.entries(Object.getOwnPropertyDescriptors(prototype))) {
         const method = value ?? get;
         if (typeof method !== 'function' || name === 'constructor') continue;

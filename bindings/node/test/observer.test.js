@@ -67,6 +67,7 @@ test('an agent stalls, recovers and exits with a code', async (t) => {
     {
       kind: 'beat', observerNs: 0n, agent: 1, pid: agent.pid, claimedPid: agent.pid,
       origin: Origin.KernelAttested, status: Status.Ok, payload: 5n, nonce: 1n, missed: 0n,
+      count: 1,
     },
   );
   assert.equal(stall.lastNonce, 1n);

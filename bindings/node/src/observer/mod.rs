@@ -13,9 +13,9 @@ use napi::{CleanupEnvHook, Env};
 
 use self::watch::Watch;
 use crate::failure::{closed, from_io, named};
-use crate::snapshot::{Agent, Stats};
+use crate::snapshot::{Agent, Stats, Task};
 use crate::sys::{Bell, words};
-pub(crate) use options::Settings;
+pub(crate) use options::{Settings, SlackEntry, slack};
 
 /// An observer, open or closed.
 pub struct Handle {
@@ -71,6 +71,21 @@ exported! {
     fn observer_agents(observer: &External<Handle>) -> Result<Vec<Agent>> {
         let agents = observer.watch()?.with(|observer| observer.snapshot())?;
         Ok(agents.iter().map(Agent::from).collect())
+    }
+}
+
+exported! {
+    /// Returns the tasks of an agent.
+    fn observer_tasks(observer: &External<Handle>, agent: BigInt) -> Result<Vec<Task>> {
+        let tasks = observer.watch()?.with(|observer| observer.tasks(agent.get_u64().1))?;
+        Ok(tasks.iter().map(Task::from).collect())
+    }
+}
+
+exported! {
+    /// Sets how late tasks may be.
+    fn observer_set_slack(observer: &External<Handle>, entries: Vec<SlackEntry>) -> Result<()> {
+        observer.watch()?.with(|observer| observer.set_slack(&slack(entries)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use napi::bindgen_prelude::{BigInt, Buffer};
 use napi_derive::napi;
-use varta_observer::{Builder, Rate, Uids};
+use varta_observer::{Builder, Rate, Slack, Uids};
 
 use crate::agent::{parse, secret, socket_address};
 
@@ -22,6 +22,25 @@ impl From<RateLimit> for Rate {
     fn from(limit: RateLimit) -> Self {
         Self { per_second: limit.per_second, burst: limit.burst }
     }
+}
+
+/// How late the tasks of one name, or of one program, may be.
+#[napi(object)]
+#[derive(Debug)]
+pub struct SlackEntry {
+    /// Whether it is the name of a program.
+    pub of_program: bool,
+    /// The name.
+    pub name: String,
+    /// The slack.
+    pub ns: BigInt,
+}
+
+pub(crate) fn slack(entries: Vec<SlackEntry>) -> Slack {
+    entries.into_iter().fold(Slack::new(), |slack, entry| match entry.of_program {
+        true => slack.program(&entry.name, duration(&entry.ns)),
+        false => slack.task(&entry.name, duration(&entry.ns)),
+    })
 }
 
 /// All options of an observer. Absent ones keep their default.
@@ -66,6 +85,14 @@ pub struct Settings {
     pub detect_exits: bool,
     /// The maximum number of descriptors for that.
     pub descriptors: Option<u32>,
+    /// Whether shared memory is offered to agents.
+    pub lane: bool,
+    /// Whether the tasks in it are followed.
+    pub tasks: bool,
+    /// The shortest time between two looks at it.
+    pub lane_floor_ns: Option<BigInt>,
+    /// How late tasks may be.
+    pub slack: Option<Vec<SlackEntry>>,
 }
 
 fn duration(ns: &BigInt) -> Duration {
@@ -81,7 +108,15 @@ impl Settings {
         let mut builder = Builder::new()
             .namespaces(self.namespaces)
             .version1(self.version1)
-            .detect_exits(self.detect_exits);
+            .detect_exits(self.detect_exits)
+            .lane(self.lane)
+            .tasks(self.tasks);
+        if let Some(floor) = &self.lane_floor_ns {
+            builder = builder.lane_floor(duration(floor));
+        }
+        if let Some(entries) = self.slack {
+            builder = builder.slack(slack(entries));
+        }
         for endpoint in &self.endpoints {
             builder = builder.listen(parse(endpoint)?);
         }

@@ -42,3 +42,19 @@ const promised: Promise<string> = varta.panic.run(async () => 'text');
 console.log(number, promised);
 const beating: varta.Beating = varta.beatForever(agent, { everyMs: 100, onOutcome: console.log });
 beating.unref().stop();
+
+const task: varta.Task = agent.task('ingest', { thresholdMs: 2000, cycle: { lengthMs: 5, least: 1 } });
+const answer: number = task.watch(200, () => 5);
+const later: Promise<string> = task.watch({ minMs: 1, maxMs: 200, label: 7 }, async () => 'text');
+const span: varta.Span = task.watch(Infinity);
+console.log(answer, later, span.close(), task.counts().tooLate, agent.watched);
+const whole: Promise<number> = task.run(async (self) => self.number);
+console.log(whole, agent.tasks()[0]?.broken.includes('span'));
+varta.beatForever(task);
+task[Symbol.dispose]();
+// @ts-expect-error a threshold is required
+agent.task('ingest', {});
+// @ts-expect-error version 1 has no tasks
+old.task('ingest', { thresholdMs: 5 });
+// @ts-expect-error tasks are declared by agents
+new varta.Task();
