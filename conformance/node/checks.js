@@ -2,6 +2,7 @@
 // One check for each kind of vector.
 
 const { Failure, same } = require('./fields');
+const { laneStory } = require('./lane-story');
 const { varta } = require('./package');
 const { story } = require('./story');
 
@@ -60,6 +61,7 @@ function toSeal(vector) {
 }
 
 const checks = {
+  lane_story: laneStory,
   story,
 
   crc32c(vector) {

@@ -8,7 +8,7 @@ const { parse, show } = require('./json');
 const { varta } = require('./package');
 
 const CRC32C_VECTORS = 'crc32c_vectors';
-const STORIES = 'stories';
+const STORIES = Object.freeze({ stories: 'story', lane_stories: 'lane_story' });
 const ARRAYS = [CRC32C_VECTORS, 'frame_vectors', 'secure_frame_vectors'];
 
 class Vector {
@@ -27,7 +27,7 @@ class Vector {
   /** Checksum vectors and stories need not name their kind. */
   kind() {
     const fields = new Fields(this.value);
-    if (this.array === STORIES) return 'story';
+    if (Object.hasOwn(STORIES, this.array)) return STORIES[this.array];
     return this.array === CRC32C_VECTORS && !fields.has('kind') ? 'crc32c' : fields.text('kind');
   }
 }
@@ -44,15 +44,16 @@ function load(path) {
     throw new Error('it is not a JSON object');
   }
   checkHeader(document);
-  const required = Object.hasOwn(document, STORIES) ? [STORIES] : ARRAYS;
+  const stories = Object.keys(STORIES).filter((name) => Object.hasOwn(document, name));
+  const required = stories.length > 0 ? stories : ARRAYS;
   for (const name of required) {
     if (!Array.isArray(document[name])) throw new Error(`it has no array ${name}`);
   }
   // Unknown arrays are read too: their vectors count as skipped.
   const vectors = Object.entries(document)
-    .filter(([name, values]) => (name.endsWith('_vectors') || name === STORIES) && Array.isArray(values))
+    .filter(([name, values]) => (name.endsWith('_vectors') || Object.hasOwn(STORIES, name)) && Array.isArray(values))
     .flatMap(([name, values]) => values.map((value, index) => new Vector(name, index, value)));
-  if (vectors.length === 0) throw new Error(`it has no ${required === ARRAYS ? 'vectors' : STORIES}`);
+  if (vectors.length === 0) throw new Error(`it has no ${required === ARRAYS ? 'vectors' : 'stories'}`);
   return vectors;
 }
 

@@ -30,6 +30,10 @@ class Fields {
     return new Fields(this.#read(name, 'a JSON object', isObject));
   }
 
+  isNull(name) {
+    return this.has(name) && this.#value[name] === null;
+  }
+
   null(name) {
     this.#read(name, 'null', (value) => value === null);
   }
@@ -74,6 +78,12 @@ class Fields {
     const fits = (value) => typeof value === 'bigint' && value >= 0n && value < 2n ** 32n;
     const isList = (value) => Array.isArray(value) && value.every(fits);
     return this.#read(name, 'a list of unsigned numbers of 32 bits', isList).map(Number);
+  }
+
+  /** An object of unsigned numbers by any names. */
+  counts(name, bits) {
+    const fields = this.object(name);
+    return Object.fromEntries(Object.keys(fields.#value).map((key) => [key, fields.whole(key, bits)]));
   }
 
   /** Keys, in hex. */

@@ -32,27 +32,36 @@ function run(path) {
   return report;
 }
 
-function main(args) {
+/** Returns the exit code. `out` and `err` take what is printed. */
+function main(args, out, err) {
   if (args.some((arg) => arg === '--help' || arg === '-h')) {
-    console.log(USAGE);
+    out(`${USAGE}\n`);
     return 0;
   }
   const flags = args.filter((arg) => arg.startsWith('-'));
   const paths = args.filter((arg) => !arg.startsWith('-'));
   if (paths.length !== 1 || flags.some((flag) => flag !== '--json')) {
-    console.error(USAGE);
+    err(`${USAGE}\n`);
     return 2;
   }
   let report;
   try {
     report = run(paths[0]);
   } catch (error) {
-    console.error(`cannot use ${paths[0]}: ${error.message}`);
+    err(`cannot use ${paths[0]}: ${error.message}\n`);
     return 2;
   }
-  process.stdout.write(report.details());
-  console.log(flags.length > 0 ? JSON.stringify(report.counts()) : report.sums());
+  out(report.details());
+  out(`${flags.length > 0 ? JSON.stringify(report.counts()) : report.sums()}\n`);
   return report.hasFailed ? 1 : 0;
 }
 
-process.exitCode = main(process.argv.slice(2));
+module.exports = { main };
+
+if (require.main === module) {
+  process.exitCode = main(
+    process.argv.slice(2),
+    (text) => process.stdout.write(text),
+    (text) => process.stderr.write(text),
+  );
+}

@@ -27,7 +27,17 @@ const settings = {
   rate: (config) => ({ rate: rate(config.object('rate')) }),
   shared_keys_hex: (config) => ({ sharedKeys: config.keys('shared_keys_hex') }),
   master_key_hex: (config) => ({ masterKey: config.bytes('master_key_hex', 32) }),
+  lane: (config) => ({ lane: config.boolean('lane') }),
+  tasks: (config) => ({ tasks: config.boolean('tasks') }),
+  task_slack: (config) => ({ taskSlack: slack(config, 'task_slack') }),
+  program_slack: (config) => ({ programSlack: slack(config, 'program_slack') }),
 };
+
+/** Milliseconds by name. */
+function slack(config, name) {
+  const times = Object.entries(config.counts(name, 53));
+  return Object.fromEntries(times.map(([key, ns]) => [key, milliseconds(ns)]));
+}
 
 function rate(fields) {
   fields.only('per_second', 'burst');
@@ -40,7 +50,8 @@ function observerOf(config) {
   for (const [name, read] of Object.entries(settings)) {
     if (name === 'threshold_ns' || name === 'uids' || config.has(name)) Object.assign(options, read(config));
   }
-  return Observer.simulated(options);
+  const { taskSlack: tasks = {}, programSlack: programs = {}, ...others } = options;
+  return Observer.simulated({ ...others, slack: { tasks, programs } });
 }
 
 const operations = {
@@ -101,22 +112,29 @@ function apply(observer, step) {
   const at = step.whole('at_ns', 64);
   const op = step.text('op');
   if (!Object.hasOwn(operations, op)) throw new Failure('op', 'an operation that conformance/README.md lists', op);
-  const { fields, apply: run } = operations[op];
+  const { fields, apply: take } = operations[op];
   step.only('at_ns', 'op', ...fields);
-  run(observer, at, step);
+  take(observer, at, step);
 }
 
 const statusName = (status) => Status[status].toLowerCase();
 
 const details = {
-  beat: ({ status, payload, nonce, missed }) => ({ status: statusName(status), payload, nonce, missed }),
-  stall: ({ lastNonce, lastNs, deaf }) =>
-    ({ last_nonce: lastNonce, last_ns: lastNs, deaf: deaf || undefined }),
-  recovered: ({ silentNs }) => ({ silent_ns: silentNs }),
+  beat: ({ status, payload, nonce, missed, count }) => ({
+    status: statusName(status), payload, nonce, missed, count: count === 1 ? undefined : count,
+  }),
+  stall: ({ lastNonce, lastNs, deaf, promise, dueNs, checkpoint }) => ({
+    last_nonce: lastNonce, last_ns: lastNs, deaf: deaf || undefined, promise, due_ns: dueNs, checkpoint,
+  }),
+  recovered: ({ silentNs, promise, task }) =>
+    ({ silent_ns: silentNs, promise: task === undefined ? undefined : promise }),
   exit: ({ lastStatus, code, signal }) => ({ last_status: statusName(lastStatus), code, signal }),
   decode: ({ error }) => ({ error }),
   'auth-failure': ({ claimedPid, truePid }) => ({ claimed_pid: claimedPid, true_pid: truePid }),
   paused: ({ ns }) => ({ ns }),
+  task: ({ thresholdNs }) => ({ threshold_ns: thresholdNs }),
+  ended: ({ how }) => ({ how }),
+  violation: ({ rule, count, from, to, by }) => ({ rule, count, from, to, by }),
 };
 
 /** An event in the form that stories use, with all whole numbers as bigints. */
@@ -126,7 +144,8 @@ function plain(step, event) {
     origin: origins[Origin[event.origin]],
   };
   const all = {
-    step, observer_ns: event.observerNs, kind: event.kind, ...about, ...details[event.kind]?.(event),
+    step, observer_ns: event.observerNs, kind: event.kind, ...about, task: event.task,
+    task_name: event.taskName, ...details[event.kind]?.(event),
   };
   const kept = Object.entries(all).filter(([, value]) => value !== undefined);
   return Object.fromEntries(kept.map(([name, value]) =>
@@ -154,13 +173,14 @@ function compareCounters(stats, expected) {
   }
 }
 
-function story(fields) {
+/** Runs a story, each step with a function. */
+function run(fields, take) {
   fields.only('id', 'description', 'config', 'steps', 'events', 'counters');
   const observer = observerOf(fields.object('config'));
   const expected = fields.list('events').map(inOrder);
   let next = 0;
   for (const [number, step] of fields.list('steps').entries()) {
-    apply(observer, new Fields(step));
+    take(observer, new Fields(step));
     for (let event = observer.poll(); event; event = observer.poll()) {
       const actual = inOrder(plain(number, event));
       if (actual !== expected[next]) {
@@ -177,4 +197,4 @@ function story(fields) {
   compareCounters(observer.stats(), fields.object('counters'));
 }
 
-module.exports = { story };
+module.exports = { apply, run, story: (fields) => run(fields, apply) };

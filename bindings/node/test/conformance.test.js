@@ -13,6 +13,7 @@ const { folder } = require('./support');
 const conformance = path.join(process.env.VARTA_ROOT, 'conformance');
 const committed = path.join(conformance, 'vectors/vlp.json');
 const runner = path.join(conformance, 'node/main.js');
+const { main } = require(runner);
 const ARRAYS = ['crc32c_vectors', 'frame_vectors', 'secure_frame_vectors'];
 // No language exports this derivation; the Rust runner alone checks it.
 const RESERVED = 'kdf_epoch_key';
@@ -23,10 +24,9 @@ const document = JSON.parse(text.replace(/: (\d{16,})/g, ': "#$1"'));
 const written = (value) => JSON.stringify(value).replace(/"#(\d+)"/g, '$1');
 
 function run(...args) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [runner, ...args], {
-    encoding: 'utf8',
-  });
-  return { code: status, out: stdout, err: stderr };
+  let [out, err] = ['', ''];
+  const code = main(args, (text) => { out += text; }, (text) => { err += text; });
+  return { code, out, err };
 }
 
 function runText(t, content) {
@@ -67,6 +67,16 @@ test('the committed vectors pass and are counted by kind', () => {
   ]);
   delete counts[RESERVED];
   assert.ok(Object.values(counts).every(({ passed }) => passed > 0));
+});
+
+test('the program prints the result and exits with its code', () => {
+  for (const [args, expected] of [[[committed], 0], [['--nope'], 2]]) {
+    const { status, stdout, stderr } =
+      spawnSync(process.execPath, [runner, ...args], { encoding: 'utf8' });
+    const { code, out, err } = run(...args);
+    assert.deepEqual([status, stdout, stderr], [code, out, err]);
+    assert.equal(code, expected);
+  }
 });
 
 test('a vector with one changed byte fails and is named', (t) => {
@@ -124,6 +134,36 @@ test('stories pass, and a wrong one fails and is named', (t) => {
     (story) => { story.more = 5; },
   ]) {
     const { code, out } = runWith(change);
+    assert.ok(out.startsWith(`FAIL ${first.id}: `), `${change}: ${out}`);
+    assert.equal(code, 1);
+  }
+});
+
+test('stories of the lane pass, and a wrong one fails and is named', (t) => {
+  const file = path.join(conformance, 'vectors/lane-stories.json');
+  const stories = JSON.parse(fs.readFileSync(file, 'utf8').replace(/: (\d{16,})/g, ': "#$1"'));
+  const count = stories.lane_stories.length;
+  assert.deepEqual(run(file), { code: 0, out: `${count} passed, 0 failed\n`, err: '' });
+  const first = stories.lane_stories.find(({ id }) => id === 'a-task-that-falls-silent');
+  const step = (story, op) => story.steps.find((one) => one.op === op);
+  for (const change of [
+    (story) => { story.events.find(({ kind }) => kind === 'stall').promise = 'span'; },
+    (story) => { story.events.find(({ kind }) => kind === 'task').task_name = 'other'; },
+    (story) => { delete story.events.find(({ task }) => task === 1).task; },
+    (story) => { step(story, 'attach').page.threshold_ns += 1; },
+    (story) => { step(story, 'attach').uid = 5; },
+    (story) => { step(story, 'attach').more = 5; },
+    (story) => { step(story, 'mapped').copy = 1; },
+    (story) => { step(story, 'call').cold.name = 'other'; },
+    (story) => { step(story, 'call').cold.state = 'odd'; },
+    (story) => { story.steps.find(({ verb }) => verb === 'reach').hot.until -= 1; },
+    (story) => { step(story, 'call').hot.which = 'odd'; },
+    (story) => { delete step(story, 'call').hot.last; },
+    (story) => { story.config.tasks = false; },
+  ]) {
+    const story = structuredClone(first);
+    change(story);
+    const { code, out } = runText(t, written({ ...stories, lane_stories: [story] }));
     assert.ok(out.startsWith(`FAIL ${first.id}: `), `${change}: ${out}`);
     assert.equal(code, 1);
   }
