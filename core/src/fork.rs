@@ -124,10 +124,15 @@ impl ForkGuard {
     /// Whether the calling process is still `process`.
     #[inline]
     pub(crate) fn is_still(&self, process: Process) -> bool {
-        if self.wiping() == Wiping::Nobody {
-            return self.process() == Some(process);
+        match self.wiping() {
+            Wiping::Nobody => self.is_still_by_pid(process),
+            _ => self.word().load(Ordering::Acquire) == process.0,
         }
-        self.word().load(Ordering::Acquire) == process.0
+    }
+
+    #[cold]
+    fn is_still_by_pid(&self, process: Process) -> bool {
+        self.process() == Some(process)
     }
 
     /// The nonce counter of an endpoint; every caller gets the same one.

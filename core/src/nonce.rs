@@ -56,10 +56,15 @@ impl Nonces {
     /// the same moment, after which the nonces go on above both.
     #[inline]
     pub(crate) fn count_line(&self) -> u64 {
-        let Self::Shared(counter) = self else { return self.take_wrapping() };
+        let Self::Shared(counter) = self else { return self.count_own() };
         let lines = counter.lines.load(Ordering::Relaxed).wrapping_add(1);
         counter.lines.store(lines, Ordering::Relaxed);
         counter.with_lines(lines)
+    }
+
+    #[cold]
+    fn count_own(&self) -> u64 {
+        self.take_wrapping()
     }
 
     /// The last nonce that was taken, by a datagram or a beat in a page.

@@ -10,6 +10,7 @@ use crate::clock::Stamps;
 use crate::fork::{ForkGuard, Process};
 use crate::frame::{FRAME_BYTES, Frame, NONCE_TERMINAL};
 use crate::lane::beat::Way;
+use crate::lane::handle::Handle;
 use crate::lane::pairs::Pairs;
 use crate::nonce::Nonces;
 use crate::outcome::{BeatError, BeatOutcome, DropReason, classify_send_error, is_absence};
@@ -68,7 +69,7 @@ impl Version for V2 {
 pub(super) struct Engine<T> {
     transport: T,
     /// The page that this process shares with the observer, or may get.
-    lane: Option<&'static Pairs>,
+    lane: Option<Handle>,
     /// The tasks of a process that has no lane.
     tasks: Registry,
     fork_guard: &'static ForkGuard,
@@ -110,12 +111,12 @@ impl<T: BeatTransport> Engine<T> {
     }
 
     /// An agent whose beats go into a page. It connects its transport when that is needed.
-    pub(super) fn on_lane(transport: T, lane: &'static Pairs) -> io::Result<Self> {
+    pub(super) fn on_lane(transport: T, lane: Handle) -> io::Result<Self> {
         let engine = Self::with_link(transport, Link::NeverConnected)?;
         Ok(Self { lane: Some(lane), retry_at: 0, ..engine })
     }
 
-    pub(super) fn set_lane(&mut self, lane: Option<&'static Pairs>) {
+    pub(super) fn set_lane(&mut self, lane: Option<Handle>) {
         self.lane = lane;
     }
 
@@ -149,6 +150,22 @@ impl<T: BeatTransport> Engine<T> {
             return BeatOutcome::Failed(BeatError::of_kind(io::ErrorKind::InvalidInput));
         }
         let now = monotonic_ns();
+        if let (Some(lane), Some(payload)) = (&self.lane, V::for_line(payload)) {
+            if self.fork_guard.is_still(self.process) && lane.beat_alone(now, status, payload) {
+                self.drops = 0;
+                return BeatOutcome::Sent;
+            }
+        }
+        self.beat_with_care::<V>(now, status, payload)
+    }
+
+    /// As [`beat`](Self::beat), in every other case than that of a single handle on a lane.
+    fn beat_with_care<V: Version>(
+        &mut self,
+        now: u64,
+        status: Status,
+        payload: V::Payload,
+    ) -> BeatOutcome {
         if !self.fork_guard.is_still(self.process) {
             if let Err(error) = self.settle_in_child(now) {
                 return BeatOutcome::Failed(BeatError::from_io(&error));
@@ -158,7 +175,7 @@ impl<T: BeatTransport> Engine<T> {
             return BeatOutcome::Dropped(DropReason::Withheld);
         };
         let status = folded.status;
-        if let (Some(lane), Some(payload)) = (self.lane, V::for_line(payload)) {
+        if let (Some(lane), Some(payload)) = (&mut self.lane, V::for_line(payload)) {
             match lane.beat(now, status, payload) {
                 Way::Line => {
                     folded.sent();
@@ -181,7 +198,7 @@ impl<T: BeatTransport> Engine<T> {
             other => {
                 self.drops = 0;
                 self.mark_connected();
-                if let Some(lane) = self.lane {
+                if let Some(lane) = &self.lane {
                     lane.rest();
                 }
                 other
@@ -220,16 +237,19 @@ impl<T: BeatTransport> Engine<T> {
     /// The tasks of this process, if there ever were any.
     #[inline]
     pub(super) fn pairs(&self) -> Option<&'static Pairs> {
-        self.lane.or_else(|| self.tasks.pairs())
+        self.lane.as_ref().map(Handle::pairs).or_else(|| self.tasks.pairs())
     }
 
     pub(super) fn pairs_for_tasks(&self) -> io::Result<&'static Pairs> {
-        self.lane.map_or_else(|| self.tasks.pairs_for_tasks(), Ok)
+        match &self.lane {
+            Some(lane) => Ok(lane.pairs()),
+            None => self.tasks.pairs_for_tasks(),
+        }
     }
 
     pub(super) fn reconnect(&mut self) -> io::Result<()> {
         self.transport.reconnect()?;
-        if let Some(lane) = self.lane {
+        if let Some(lane) = &self.lane {
             lane.settle();
         }
         self.wake_lane();
@@ -247,7 +267,7 @@ impl<T: BeatTransport> Engine<T> {
 
     /// How long ago the observer looked at the page; None if beats go by the transport.
     pub(super) fn watched(&self) -> Option<Duration> {
-        self.lane?.watched(monotonic_ns())
+        self.lane.as_ref()?.watched(monotonic_ns())
     }
 
     pub(super) fn clock_regressions(&self) -> u64 {
@@ -293,7 +313,7 @@ impl<T: BeatTransport> Engine<T> {
 
     /// An observer may have come, or will be another one: it may offer a page.
     fn wake_lane(&self) {
-        if let Some(lane) = self.lane {
+        if let Some(lane) = &self.lane {
             lane.wake();
         }
     }

@@ -6,6 +6,7 @@ use std::io;
 use super::engine::Engine;
 use crate::endpoint::Endpoint;
 use crate::lane::attach::Lane;
+use crate::lane::handle::Handle;
 use crate::lane::message::NAME_BYTES;
 use crate::lane::pairs::Pairs;
 use crate::nonce::Nonces;
@@ -64,13 +65,16 @@ pub(super) fn engine(
     endpoint: &Endpoint,
     options: Options,
 ) -> io::Result<Engine<AnyTransport>> {
-    let lane = match options.lane {
-        true => lane(endpoint)?,
+    let mut lane = match options.lane {
+        true => lane(endpoint)?.and_then(|pairs| {
+            pairs.open();
+            Handle::new(pairs)
+        }),
         false => None,
     };
-    if let Some(lane) = lane {
-        lane.open();
-        if options.follow && lane.watched(monotonic_ns()).is_some() {
+    if options.follow {
+        let is_watched = |lane: &mut Handle| lane.watched(monotonic_ns()).is_some();
+        if let Some(lane) = lane.take_if(is_watched) {
             // The socket for datagrams is opened when one must be sent.
             let transport = AnyTransport::unconnected(endpoint)?;
             let mut engine = Engine::on_lane(transport, lane)?;

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use super::held::{Held, Use, from_word, to_word};
 use super::layout::{Line, PAIR_BYTES, PAIRS, is_offset};
-use super::mark::Mark;
+use super::mark::{Mark, are_calm};
 use super::message::{Hello, Message, NAME_BYTES, PageOffer};
 use super::pairs::Pairs;
 use crate::nonce::Nonces;
+use crate::sys::barrier::register_if_single_threaded;
 use crate::sys::lane::{
     Address, Descriptor, Lines, Mapping, Owner, Private, close, connect, is_quiet, is_sealed,
     receive, replace, send, shut_down, socket, wait,
@@ -71,7 +72,11 @@ impl Pairs {
     pub(crate) fn open(&self) {
         let Some(tender) = self.tender() else { return };
         match tender.stage() {
-            Stage::Idle | Stage::Resting => tender.ask(monotonic_ns(), Some(PATIENCE)),
+            Stage::Idle | Stage::Resting => {
+                tender.ask(monotonic_ns(), Some(PATIENCE));
+                // Meanwhile the observer makes the page.
+                register_if_single_threaded();
+            }
             Stage::Asking | Stage::Attached => {}
         }
         // Where another handle has asked, the time runs from then.
@@ -328,7 +333,7 @@ impl Tender<'_> {
         let clock_offset = u64::from_ne_bytes(offer.clock_offset.to_ne_bytes());
         private.clock_offset.store(clock_offset, Ordering::Relaxed);
         private.flags.store(offer.flags.into(), Ordering::Relaxed);
-        for (pair, place) in (0..).zip(&private.pairs) {
+        for (pair, place) in (0..).zip(&private.places) {
             place.shared.set(lines(page, first, pair));
         }
         private.observer.set(Some(looks));
@@ -361,8 +366,8 @@ impl Tender<'_> {
             return self.set(Stage::Attached, now.saturating_add(INTERVAL_NS));
         }
         self.private.observer.set(None);
-        for pair in &self.private.pairs {
-            pair.shared.set(None);
+        for place in &self.private.places {
+            place.shared.set(None);
         }
         if let Some(socket) = socket {
             shut_down(socket);
@@ -394,22 +399,23 @@ fn copy(pairs: &Pairs, pair: u32, page: &AgentPage, first: u32) {
 struct Copying<'a>(&'a Private);
 
 impl<'a> Copying<'a> {
+    /// None if a call is writing.
     fn begin(private: &'a Private) -> Option<Self> {
-        for (index, pair) in private.pairs.iter().enumerate() {
-            if !Mark(&pair.mark).take_to_copy() {
-                for pair in private.pairs.iter().take(index) {
-                    Mark(&pair.mark).release();
-                }
+        let marks = private.places.iter().map(|place| &place.mark);
+        for (index, mark) in marks.clone().enumerate() {
+            if !mark.take_to_copy() {
+                marks.take(index).for_each(Mark::release);
                 return None;
             }
         }
-        Some(Self(private))
+        let copying = Self(private);
+        are_calm(marks).then_some(copying)
     }
 
     /// Releases the marks; `copy` copies a pair that has changed.
     fn end(self, copy: impl Fn(u32)) {
-        for (pair, place) in (0..).zip(&self.0.pairs) {
-            let mark = Mark(&place.mark);
+        for (pair, place) in (0..).zip(&self.0.places) {
+            let mark = &place.mark;
             let mut is_released = mark.release_if_unchanged();
             for _ in 0..COPIES {
                 if is_released {
@@ -429,8 +435,8 @@ impl<'a> Copying<'a> {
 
 impl Drop for Copying<'_> {
     fn drop(&mut self) {
-        for pair in &self.0.pairs {
-            Mark(&pair.mark).release();
+        for place in &self.0.places {
+            place.mark.release();
         }
     }
 }

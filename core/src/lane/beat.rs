@@ -4,13 +4,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::attach::Lane;
+use super::handle::Handle;
 use super::layout::{Head, Hot, INTERVAL, Info, LAST_LOOK};
 use super::line;
-use super::mark::{Mark, beating, says_the_same};
+use super::mark::{beating, says_the_same};
 use super::pairs::Pairs;
 use crate::status::Status;
 use crate::sys;
+use crate::sys::barrier::has_barrier;
 use crate::sys::lane::Lines;
+use crate::task::is_fold_due;
 
 /// What became of a beat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,37 +26,59 @@ pub(crate) enum Way {
     Datagram,
 }
 
-impl Pairs {
-    /// Writes a beat into the private copy, and into the page if there is one.
-    #[inline]
-    pub(crate) fn beat(&self, now: u64, status: Status, payload: u32) -> Way {
-        let Some(lane) = &self.lane else { return Way::Datagram };
-        let own = self.own();
-        let mark = Mark(&own.mark);
-        let writing = beating(now, status, payload);
-        if let Err(seen) = mark.take(writing) {
-            return self.beat_beside(lane, now, seen, writing);
-        }
-        let page = own.shared.get();
-        let (sequence, before) = line::latest(&own.lines.hot);
-        let nonce = match page {
-            Some(_) => lane.nonces.count_line(),
-            // It is taken when the beat is sent, or when a page has come.
-            None => lane.nonces.latest().wrapping_add(1),
-        };
-        let info = info(status, payload);
-        let hot = Hot { at: now.max(before.at), until: 0, info, last: nonce };
-        let _ = line::write(&own.lines.hot, sequence, &hot);
-        if let Some(page) = page {
-            let _ = line::write(&page.hot, sequence, &hot);
-            self.note_thread(Some(page));
-        }
-        mark.release();
+/// A beat, and the one before it.
+struct Written {
+    at: u64,
+    info: u64,
+    before_at: u64,
+    before_info: u64,
+}
 
-        let way = match now < self.private().due.load(Ordering::Relaxed) {
+impl Handle {
+    /// Writes a beat, if this handle may do so alone and nothing else is to be done with it.
+    #[inline]
+    pub(crate) fn beat_alone(&self, now: u64, status: Status, payload: u32) -> bool {
+        let pairs = self.pairs();
+        let place = pairs.own_place();
+        if now >= pairs.private().due.load(Ordering::Relaxed)
+            || is_fold_due(pairs)
+            || !place.mark.enter(self.number)
+        {
+            return false;
+        }
+        let page = place.shared.get();
+        let written =
+            page.map(|page| pairs.write_beat(self.lane, Some(page), now, status, payload));
+        place.mark.leave();
+        if let Some(written) = &written {
+            pairs.ring_if_needed(written);
+        }
+        written.is_some()
+    }
+
+    /// Writes a beat into the private copy, and into the page if there is one.
+    pub(crate) fn beat(&mut self, now: u64, status: Status, payload: u32) -> Way {
+        let (pairs, lane) = (self.pairs(), self.lane);
+        let place = pairs.own_place();
+        let writing = beating(now, status, payload);
+        if !self.is_calm && place.mark.is_written_alone() {
+            return pairs.beat_beside(lane, now, 0, writing);
+        }
+        self.is_calm = true;
+        if let Err(seen) = place.mark.take(writing) {
+            return pairs.beat_beside(lane, now, seen, writing);
+        }
+        let page = place.shared.get();
+        let written = pairs.write_beat(lane, page, now, status, payload);
+        if page.is_some() && has_barrier() {
+            self.write_alone_from_now_on();
+        }
+        place.mark.release();
+
+        let way = match now < pairs.private().due.load(Ordering::Relaxed) {
             true if page.is_some() => Way::Line,
             true => Way::Datagram,
-            false => self.do_what_is_due(now),
+            false => pairs.do_what_is_due(now),
         };
         if way == Way::Datagram {
             return way;
@@ -62,12 +87,61 @@ impl Pairs {
             // The page came just now, with this beat in it.
             lane.nonces.take_wrapping();
         }
-        let silence = now.saturating_sub(before.at);
-        let is_late = silence > self.private().threshold.load(Ordering::Relaxed);
-        if status_of(info) != status_of(before.info) || is_late && before.at != 0 {
+        pairs.ring_if_needed(&written);
+        way
+    }
+
+    /// If this is the only handle. It has the mark.
+    fn write_alone_from_now_on(&self) {
+        let is_only_one = || self.handles.load(Ordering::SeqCst) == 1;
+        if is_only_one() {
+            let mark = &self.own_place().mark;
+            mark.allow(self.number);
+            // Another one may have come before it could see that.
+            if !is_only_one() {
+                mark.withdraw();
+            }
+        }
+    }
+}
+
+impl Pairs {
+    /// Writes a beat. The caller has the mark, or writes alone.
+    #[inline]
+    fn write_beat(
+        &self,
+        lane: &Lane,
+        page: Option<&Lines>,
+        now: u64,
+        status: Status,
+        payload: u32,
+    ) -> Written {
+        let own = self.own();
+        let sequence = line::sequence(&own.hot);
+        let (before_at, before_info) = line::latest(&own.hot, sequence);
+        let nonce = match page {
+            Some(_) => lane.nonces.count_line(),
+            // It is taken when the beat is sent, or when a page has come.
+            None => lane.nonces.latest().wrapping_add(1),
+        };
+        let (at, info) = (now.max(before_at), info(status, payload));
+        let hot = Hot { at, until: 0, info, last: nonce };
+        let _ = line::write(&own.hot, sequence, &hot);
+        if let Some(page) = page {
+            let _ = line::write(&page.hot, sequence, &hot);
+            self.note_thread(Some(page));
+        }
+        Written { at, info, before_at, before_info }
+    }
+
+    /// Makes the observer look if the status is another one, or the beat is late.
+    #[inline]
+    fn ring_if_needed(&self, written: &Written) {
+        let Written { at, info, before_at, before_info } = *written;
+        let is_late = at - before_at > self.private().threshold.load(Ordering::Relaxed);
+        if status_of(info) != status_of(before_info) || is_late && before_at != 0 {
             self.ring(0);
         }
-        way
     }
 
     /// Takes the next step of the connection, if it is due, and finds out whether the observer
@@ -145,7 +219,7 @@ impl Pairs {
     #[cold]
     fn note_new_thread(&self, thread: u64, page: Option<&Lines>) {
         let id = sys::thread_id().into();
-        for lines in [Some(&self.own().lines), page].into_iter().flatten() {
+        for lines in [Some(self.own()), page].into_iter().flatten() {
             lines.cold[Head::THREAD].store(id, Ordering::Relaxed);
         }
         self.private().thread.store(thread, Ordering::Relaxed);

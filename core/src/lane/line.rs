@@ -21,8 +21,8 @@ const TRIES: u32 = 64;
 #[must_use]
 pub fn write(line: &Line, sequence: u64, hot: &Hot) -> u64 {
     let next = next(sequence);
-    let [number, a1, a2, a3, b1, b2, b3, last] = line;
-    let (at, until, info) = if next % 2 == 0 { (a1, a2, a3) } else { (b1, b2, b3) };
+    let [number, .., last] = line;
+    let [at, until, info] = copy(line, next);
     // A reader that finds a word of this copy must not find a sequence for which it was
     // complete before.
     fence(Ordering::Release);
@@ -43,14 +43,19 @@ pub(crate) const fn next(sequence: u64) -> u64 {
     }
 }
 
-/// What the thread that writes a line wrote last, and its sequence; 0 if it wrote nothing.
+/// The copy that is complete when the sequence is this.
 #[inline]
-pub(crate) fn latest(line: &Line) -> (u64, Hot) {
-    let [number, a1, a2, a3, b1, b2, b3, last] = line;
-    let sequence = number.load(Ordering::Relaxed);
-    let (at, until, info) = if sequence % 2 == 0 { (a1, a2, a3) } else { (b1, b2, b3) };
-    let word = |word: &AtomicU64| word.load(Ordering::Relaxed);
-    (sequence, Hot { at: word(at), until: word(until), info: word(info), last: word(last) })
+fn copy(line: &Line, sequence: u64) -> &[AtomicU64; 3] {
+    let [_, even @ .., _, _, _, _] = line;
+    let [_, _, _, _, odd @ .., _] = line;
+    if sequence % 2 == 0 { even } else { odd }
+}
+
+/// What the thread that writes a line wrote last: `at` and `info`; 0 if it wrote nothing.
+#[inline]
+pub(crate) fn latest(line: &Line, sequence: u64) -> (u64, u64) {
+    let [at, _, info] = copy(line, sequence);
+    (at.load(Ordering::Relaxed), info.load(Ordering::Relaxed))
 }
 
 /// Reads a line: its sequence, and what it holds. `None` if it was never written, or if it was
@@ -58,13 +63,13 @@ pub(crate) fn latest(line: &Line) -> (u64, Hot) {
 #[inline]
 #[must_use]
 pub fn read(line: &Line) -> Option<(u64, Hot)> {
-    let [number, a1, a2, a3, b1, b2, b3, last] = line;
+    let [number, .., last] = line;
     let mut sequence = number.load(Ordering::Acquire);
     for _ in 0..TRIES {
         if sequence == 0 {
             return None;
         }
-        let (at, until, info) = if sequence % 2 == 0 { (a1, a2, a3) } else { (b1, b2, b3) };
+        let [at, until, info] = copy(line, sequence);
         let hot = Hot {
             at: at.load(Ordering::Relaxed),
             until: until.load(Ordering::Relaxed),

@@ -3,10 +3,16 @@
 //! A call marks the pair while it writes both the private copy and the page. An attach marks
 //! all pairs while it moves the page: meanwhile calls write the private copies only, and leave
 //! a note that the attach has to copy the pair again. Nobody ever waits for a mark.
+//!
+//! Taking a mark costs a locked instruction. A holder that has no competitors needs none: while
+//! it is allowed to write alone, it sets `writing`, finds that it is still allowed, writes, and
+//! clears `writing`. A competitor first withdraws the permission, then makes all threads see
+//! that by a [`barrier`], and only then reads `writing`: a holder that was about to write has
+//! either set it or finds that it is no longer allowed to write.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{Ordering, compiler_fence};
 
-use super::atomic::AtomicU64;
+use super::atomic::{AtomicU64, barrier};
 use crate::status::Status;
 
 /// A call writes.
@@ -25,20 +31,73 @@ pub(super) enum Access {
     Copied,
 }
 
-/// The mark of a pair.
-#[derive(Clone, Copy)]
-pub(super) struct Mark<'a>(pub(super) &'a AtomicU64);
+/// The mark of a pair. Nobody has it, or may write alone, if its bytes are zero.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub(crate) struct Mark {
+    /// Who has the mark; 0 for nobody.
+    taken: AtomicU64,
+    /// The holder that may write without taking the mark; 0 for none.
+    alone: AtomicU64,
+    /// Nonzero while that holder writes.
+    writing: AtomicU64,
+}
 
-impl Mark<'_> {
+/// How often to look whether a call has ended. It takes a few nanoseconds, unless its thread was
+/// interrupted.
+const TRIES: u32 = 100;
+
+impl Mark {
+    /// Begins to write without taking the mark, if this holder may. Then it must
+    /// [`leave`](Self::leave).
+    #[inline]
+    pub(super) fn enter(&self, holder: u64) -> bool {
+        // Only the one that may write alone touches `writing`.
+        if self.alone.load(Ordering::Acquire) != holder {
+            return false;
+        }
+        self.writing.store(1, Ordering::Relaxed);
+        // The other half of this fence is the barrier of the one who withdraws.
+        compiler_fence(Ordering::SeqCst);
+        let is_allowed = self.alone.load(Ordering::Acquire) == holder;
+        if !is_allowed {
+            self.leave();
+        }
+        is_allowed
+    }
+
+    #[inline]
+    pub(super) fn leave(&self) {
+        self.writing.store(0, Ordering::Release);
+    }
+
+    /// Allows a holder, which has the mark, to write alone from now on.
+    #[inline]
+    pub(super) fn allow(&self, holder: u64) {
+        self.alone.store(holder, Ordering::SeqCst);
+    }
+
+    /// Withdraws what [`allow`](Self::allow) allowed. After a [`barrier`],
+    /// [`is_written_alone`](Self::is_written_alone) is true as long as that holder writes.
+    pub(super) fn withdraw(&self) {
+        self.alone.store(0, Ordering::SeqCst);
+    }
+
+    /// Whether a holder that did not take the mark may be writing.
+    #[inline]
+    pub(super) fn is_written_alone(&self) -> bool {
+        self.writing.load(Ordering::Acquire) != 0
+    }
+
     /// For the only holder of a pair, which has written its private copy already.
     #[inline]
-    pub(super) fn take_alone(self) -> Access {
+    pub(super) fn take_alone(&self) -> Access {
         while self.try_set(0, WRITING).is_err() {
-            if self.0.fetch_or(CHANGED, Ordering::AcqRel) & COPYING != 0 {
+            if self.taken.fetch_or(CHANGED, Ordering::AcqRel) & COPYING != 0 {
                 return Access::Copied;
             }
             // The attach ended in between. Nobody else takes a mark that has a note.
-            self.0.store(0, Ordering::Release);
+            self.taken.store(0, Ordering::Release);
         }
         Access::Granted
     }
@@ -46,43 +105,64 @@ impl Mark<'_> {
     /// For one of the handles that share a pair, with what it is going to write. If the mark
     /// is taken, returns it.
     #[inline]
-    pub(super) fn take(self, writing: u64) -> Result<(), u64> {
+    pub(super) fn take(&self, writing: u64) -> Result<(), u64> {
         self.try_set(0, writing)
     }
 
     /// Releases the mark after it was granted.
     #[inline]
-    pub(super) fn release(self) {
-        self.0.store(0, Ordering::Release);
+    pub(super) fn release(&self) {
+        self.taken.store(0, Ordering::Release);
     }
 
-    /// For an attach. False if a call is writing.
-    pub(super) fn take_to_copy(self) -> bool {
-        /// A call takes a few nanoseconds, unless its thread was interrupted.
-        const TRIES: u32 = 100;
-        (0..TRIES).any(|_| {
-            let taken = self.try_set(0, COPYING).is_ok();
-            if !taken {
-                std::hint::spin_loop();
-            }
-            taken
-        })
+    /// For an attach, after which [`are_calm`] is asked. False if a call is writing.
+    pub(super) fn take_to_copy(&self) -> bool {
+        is_soon(|| self.try_set(0, COPYING).is_ok())
     }
 
     /// Releases the mark after copying, unless the private copy has changed: then it must be
     /// copied once more.
-    pub(super) fn release_if_unchanged(self) -> bool {
+    pub(super) fn release_if_unchanged(&self) -> bool {
         if self.try_set(COPYING, 0).is_ok() {
             return true;
         }
-        self.0.fetch_and(!CHANGED, Ordering::AcqRel);
+        self.taken.fetch_and(!CHANGED, Ordering::AcqRel);
         false
     }
 
-    #[inline]
-    fn try_set(self, from: u64, to: u64) -> Result<(), u64> {
-        self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(|_| ())
+    /// Zeroes it in a child.
+    pub(crate) fn forget(&self) {
+        for word in [&self.taken, &self.alone, &self.writing] {
+            word.store(0, Ordering::Relaxed);
+        }
     }
+
+    #[cfg(test)]
+    pub(super) fn is_free(&self) -> bool {
+        [&self.taken, &self.writing].iter().all(|word| word.load(Ordering::Relaxed) == 0)
+    }
+
+    #[inline]
+    fn try_set(&self, from: u64, to: u64) -> Result<(), u64> {
+        self.taken.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).map(|_| ())
+    }
+}
+
+/// Makes sure that nobody writes alone to any of these pairs, whose marks the caller has taken to
+/// copy. False if somebody does.
+pub(super) fn are_calm<'a>(marks: impl Iterator<Item = &'a Mark> + Clone) -> bool {
+    marks.clone().for_each(Mark::withdraw);
+    barrier() && marks.into_iter().all(|mark| is_soon(|| !mark.is_written_alone()))
+}
+
+fn is_soon(mut check: impl FnMut() -> bool) -> bool {
+    (0..TRIES).any(|_| {
+        let is = check();
+        if !is {
+            std::hint::spin_loop();
+        }
+        is
+    })
 }
 
 /// The unit of the time in a mark, as a power of two nanoseconds.

@@ -8,6 +8,7 @@
 pub(crate) mod atomic;
 pub(crate) mod attach;
 pub(crate) mod beat;
+pub(crate) mod handle;
 mod held;
 pub mod layout;
 pub mod line;

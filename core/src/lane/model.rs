@@ -3,13 +3,19 @@
 //!
 //! Each access calls [`step`]. In a thread of a model, this lets the scheduler choose which
 //! thread goes on. A schedule is a list of choices; after a run the last choice that has an
-//! alternative is changed, until all have been tried. All accesses of one schedule are
-//! sequentially consistent, so the orderings themselves are not tested here.
+//! alternative is changed, until all have been tried.
+//!
+//! As on x86, a store may become visible to the other threads later than the accesses that
+//! follow it: when the schedule leaves a thread, it chooses whether the others see its stores
+//! since its last locked instruction. Apart from that the accesses of a schedule are sequentially
+//! consistent, so the orderings of weaker CPUs are not tested here.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use super::atomic::{AtomicU64, Delayed};
 
 thread_local! {
     static PLAYER: RefCell<Option<(usize, Arc<Game>)>> = const { RefCell::new(None) };
@@ -19,10 +25,8 @@ thread_local! {
 
 /// Before an access to a word: lets another thread of the model go on, if the schedule says so.
 pub(crate) fn step<T>(word: &T) {
-    let player = PLAYER.with(|player| player.borrow().clone());
-    if let Some((me, game)) = player {
-        let address = std::ptr::from_ref(word) as usize;
-        if game.shared.iter().any(|range| range.contains(&address)) {
+    if let Some((me, game)) = player() {
+        if game.is_shared(std::ptr::from_ref(word) as usize) {
             game.yield_turn(me);
         }
     }
@@ -32,6 +36,43 @@ pub(crate) fn step<T>(word: &T) {
             None => panic::resume_unwind(Box::new(Killed)),
         }
     }
+}
+
+/// Delays a store of this thread, if it is one of a model.
+pub(crate) fn delay(store: Delayed) -> bool {
+    let Some((me, game)) = player() else { return false };
+    let is_shared = game.is_shared(store.word as usize);
+    if is_shared {
+        game.state().delayed[me].push(store);
+    }
+    is_shared
+}
+
+/// What this thread has stored in a word, if the others do not see it yet.
+pub(crate) fn delayed(word: &AtomicU64) -> Option<u64> {
+    let (me, game) = player()?;
+    let state = game.state();
+    let mut latest = state.delayed[me].iter().rev();
+    latest.find(|store| std::ptr::eq(store.word, word)).map(|store| store.value)
+}
+
+/// Makes the delayed stores of this thread visible.
+pub(crate) fn drain() {
+    if let Some((me, game)) = player() {
+        game.state().drain(me);
+    }
+}
+
+/// Makes the delayed stores of all threads of the model visible.
+pub(crate) fn drain_all() {
+    if let Some((_, game)) = player() {
+        let mut state = game.state();
+        (0..state.delayed.len()).for_each(|thread| state.drain(thread));
+    }
+}
+
+fn player() -> Option<(usize, Arc<Game>)> {
+    PLAYER.with(|player| player.borrow().clone())
 }
 
 /// A thread of a model.
@@ -49,7 +90,11 @@ struct State {
     /// Whose turn it is.
     turn: usize,
     running: Vec<bool>,
-    /// The choices of this run: which thread, and which could have been chosen.
+    /// The stores of each thread that the others do not see yet.
+    delayed: Vec<Vec<Delayed>>,
+    /// The choices of this run: which thread, and which could have been chosen. A number that is
+    /// larger by the number of threads is the same thread, with the stores of the one before it
+    /// still delayed.
     made: Vec<(usize, Vec<usize>)>,
     /// The choices to repeat.
     script: Vec<usize>,
@@ -65,9 +110,12 @@ impl State {
             options.push(me);
         }
         if !can_go_on || self.preemptions_left > 0 {
-            let others =
-                (0..self.running.len()).filter(|other| *other != me && self.running[*other]);
-            options.extend(others);
+            let threads = self.running.len();
+            let others = (0..threads).filter(|other| *other != me && self.running[*other]);
+            options.extend(others.clone());
+            if can_go_on && !self.delayed[me].is_empty() {
+                options.extend(others.map(|other| threads + other));
+            }
         }
         if options.is_empty() {
             return;
@@ -77,13 +125,29 @@ impl State {
             self.preemptions_left -= 1;
         }
         self.made.push((chosen, options));
-        self.turn = chosen;
+        self.turn = chosen % self.running.len();
+        if chosen == self.turn && self.turn != me {
+            self.drain(me);
+        }
+    }
+
+    fn drain(&mut self, thread: usize) {
+        let stores = self.delayed.get_mut(thread).map(std::mem::take).unwrap_or_default();
+        stores.iter().for_each(Delayed::make);
     }
 }
 
 impl Game {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_shared(&self, address: usize) -> bool {
+        self.shared.iter().any(|range| range.contains(&address))
+    }
+
     fn yield_turn(&self, me: usize) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.choose(me);
         if state.turn != me {
             self.turns[state.turn].notify_one();
@@ -99,14 +163,15 @@ impl Game {
 
     /// The first choice, before any thread has run.
     fn start(&self) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.choose(usize::MAX);
         self.turns[state.turn].notify_one();
     }
 
     fn finish(&self, me: usize) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.running[me] = false;
+        state.drain(me);
         state.choose(me);
         self.turns[state.turn].notify_one();
     }
@@ -175,6 +240,7 @@ fn run(
         state: Mutex::new(State {
             turn: usize::MAX,
             running: vec![true; count],
+            delayed: (0..count).map(|_| Vec::new()).collect(),
             made: Vec::new(),
             script,
             preemptions_left: preemptions,
@@ -182,7 +248,7 @@ fn run(
         turns: (0..count).map(|_| Condvar::new()).collect(),
     });
     let schedule = || {
-        let state = game.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = game.state();
         state.made.iter().map(|(chosen, _)| *chosen).collect::<Vec<_>>()
     };
     std::thread::scope(|scope| {
@@ -192,7 +258,7 @@ fn run(
             .map(|(me, thread)| {
                 let game = Arc::clone(&game);
                 scope.spawn(move || {
-                    let state = game.state.lock().unwrap_or_else(PoisonError::into_inner);
+                    let state = game.state();
                     game.wait_for_turn(me, state);
                     PLAYER.set(Some((me, Arc::clone(&game))));
                     let result = panic::catch_unwind(AssertUnwindSafe(thread));
@@ -209,6 +275,6 @@ fn run(
             }
         }
     });
-    let mut state = game.state.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut state = game.state();
     std::mem::take(&mut state.made)
 }

@@ -12,11 +12,12 @@ use super::atomic::AtomicU64;
 use super::attach::Lane;
 use super::layout::{Cold, Head, Hot, LAYOUT_VERSION, Line, PAIRS, State, Violation, Words};
 use super::line;
-use super::mark::{Access, Mark};
+use super::mark::Access;
 use super::message::{Message, TASKS_WANTED};
 use crate::fork::ForkGuard;
 use crate::sys::List;
-use crate::sys::lane::{Lines, Private, PrivateMemory, PrivatePair};
+use crate::sys::barrier::has_barrier;
+use crate::sys::lane::{Lines, Place, Private, PrivateMemory};
 
 /// The pairs of this process for one endpoint. All its handles share them. In a forked child
 /// they are empty.
@@ -28,6 +29,10 @@ pub(crate) struct Pairs {
     pub(super) lane: Option<Lane>,
     pub(super) fork_guard: &'static ForkGuard,
     memory: PrivateMemory,
+    /// How many handles there are. A child has those of its parent.
+    pub(super) handles: AtomicU64,
+    /// The last number of a handle.
+    pub(super) numbers: AtomicU64,
 }
 
 impl Pairs {
@@ -62,6 +67,8 @@ impl Pairs {
             },
             fork_guard: ForkGuard::of_process()?,
             memory,
+            handles: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
         })
     }
 
@@ -75,15 +82,23 @@ impl Pairs {
         &self.memory
     }
 
+    /// The private copy of a pair.
     #[inline]
-    fn pair(&self, index: u32) -> Option<&PrivatePair> {
-        self.memory.pairs.get(index as usize)
+    fn lines(&self, index: u32) -> Option<&Lines> {
+        self.memory.lines.get(index as usize)
     }
 
-    /// The pair of the process itself.
+    /// The private copy of the pair of the process itself.
     #[inline]
-    pub(super) fn own(&self) -> &PrivatePair {
-        let [own, ..] = &self.memory.pairs;
+    pub(super) fn own(&self) -> &Lines {
+        let [own, ..] = &self.memory.lines;
+        own
+    }
+
+    /// Where the pair of the process itself is in the page.
+    #[inline]
+    pub(super) fn own_place(&self) -> &Place {
+        let [own, ..] = &self.memory.places;
         own
     }
 
@@ -150,22 +165,22 @@ impl Pairs {
                 Err(other) => claimed = other,
             }
         };
-        let place = self.pair(index)?;
+        let (lines, place) = (self.lines(index)?, self.memory.places.get(index as usize)?);
         let number = private.numbers.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        let (sequence, _) = line::latest(&place.lines.hot);
-        Some(Pair { pairs: self, place, index, number: low(number), sequence })
+        let sequence = line::sequence(&lines.hot);
+        Some(Pair { pairs: self, lines, place, index, number: low(number), sequence })
     }
 
     /// The pairs that hold a task, a bit for each.
     #[inline]
     pub(crate) fn live(&self) -> u32 {
-        low(self.own().lines.cold[Head::LIVE].load(Ordering::Acquire))
+        low(self.own().cold[Head::LIVE].load(Ordering::Acquire))
     }
 
     /// What the task in a pair said last; None if the pair holds none, or if it is being
     /// changed at this moment.
     pub(crate) fn read(&self, index: u32) -> Option<(Cold, Hot)> {
-        let lines = &self.pair(index).filter(|_| index != 0)?.lines;
+        let lines = self.lines(index).filter(|_| index != 0)?;
         let cold = Cold::from_words(read_cold(&lines.cold)?)?;
         let (_, hot) = line::read(&lines.hot)?;
         (cold.state == State::Live).then_some((cold, hot))
@@ -202,13 +217,13 @@ impl Pairs {
 
     /// Whether there is something to copy.
     pub(super) fn is_written(&self, index: u32) -> bool {
-        index == 0 || self.pair(index).is_some_and(|pair| line::sequence(&pair.lines.hot) != 0)
+        index == 0 || self.lines(index).is_some_and(|lines| line::sequence(&lines.hot) != 0)
     }
 
     /// Copies a pair to where an attach wants it. The caller has the pair's mark.
     pub(super) fn copy(&self, index: u32, to: &Lines, head: &Line) {
-        let Some(pair) = self.pair(index) else { return };
-        if let Some((sequence, hot)) = line::read(&pair.lines.hot) {
+        let Some(lines) = self.lines(index) else { return };
+        if let Some((sequence, hot)) = line::read(&lines.hot) {
             // The copy that the page shows must not be overwritten.
             let shown = line::sequence(&to.hot);
             if shown != 0 && shown != sequence && (shown ^ sequence) & 1 == 0 {
@@ -218,7 +233,7 @@ impl Pairs {
         }
 
         if index == 0 {
-            let thread = pair.lines.cold[Head::THREAD].load(Ordering::Relaxed);
+            let thread = lines.cold[Head::THREAD].load(Ordering::Relaxed);
             let own = Head { layout: LAYOUT_VERSION, live: 0, thread: low(thread) };
             for (at, word) in own.to_words().into_iter().enumerate() {
                 if at != Head::LIVE {
@@ -227,7 +242,7 @@ impl Pairs {
             }
             return;
         }
-        let words = pair.lines.cold.each_ref().map(|word| word.load(Ordering::Acquire));
+        let words = lines.cold.each_ref().map(|word| word.load(Ordering::Acquire));
         write_cold(&to.cold, words, || {});
         set_live(head, index, self.live() & 1 << index != 0);
     }
@@ -237,7 +252,8 @@ impl Pairs {
 /// in a child a pair of its parent must not be used.
 pub(crate) struct Pair {
     pairs: &'static Pairs,
-    place: &'static PrivatePair,
+    lines: &'static Lines,
+    place: &'static Place,
     index: u32,
     number: u32,
     /// The sequence of the last write.
@@ -253,7 +269,7 @@ impl Pair {
     /// Declares the task. Its number and state, and how the last task in this pair ended, are
     /// set here.
     pub(crate) fn declare(&mut self, cold: &Cold, hot: &Hot) {
-        let before = Cold::from_words(load(&self.place.lines.cold));
+        let before = Cold::from_words(load(&self.lines.cold));
         let cold = Cold {
             number: self.number,
             state: State::Live,
@@ -274,9 +290,10 @@ impl Pair {
     /// Publishes what a call said.
     #[inline]
     pub(crate) fn store(&mut self, hot: &Hot) {
-        let sequence = self.sequence;
-        self.write(|lines, _| {
-            let _ = line::write(&lines.hot, sequence, hot);
+        let (sequence, hot) = (self.sequence, *hot);
+        // What it says can stay in registers.
+        self.write(move |lines, _| {
+            let _ = line::write(&lines.hot, sequence, &hot);
         });
         self.sequence = line::next(sequence);
         self.pairs.do_what_is_due_to_tasks(hot.at);
@@ -284,7 +301,7 @@ impl Pair {
 
     /// Publishes which thread calls.
     pub(crate) fn set_thread(&mut self, thread: u32) {
-        let [.., counts, _, _, _, _] = load(&self.place.lines.cold);
+        let [.., counts, _, _, _, _] = load(&self.lines.cold);
         let counts = counts & !u64::from(u32::MAX) | u64::from(thread);
         self.write(|lines, _| store(&lines.cold, Cold::COUNTS, counts));
     }
@@ -292,7 +309,7 @@ impl Pair {
     /// Publishes a violation, and how many the task has had.
     pub(crate) fn add_violation(&mut self, violation: Violation, total: u32) {
         self.pairs.private().violations.fetch_add(1, Ordering::Relaxed);
-        let [.., counts, _, _, _, _] = load(&self.place.lines.cold);
+        let [.., counts, _, _, _, _] = load(&self.lines.cold);
         let counts = counts & u64::from(u32::MAX) | u64::from(total) << 32;
         self.write(|lines, _| {
             store(&lines.cold, Cold::LAST, violation.to_word());
@@ -307,7 +324,7 @@ impl Pair {
 
     /// Ends the task as closed or failed, and frees the pair.
     pub(crate) fn end(self, state: State) {
-        let [first, ..] = load(&self.place.lines.cold);
+        let [first, ..] = load(&self.lines.cold);
         let first = first & !(0xff << 32) | u64::from(state as u8) << 32;
         self.write(|lines, own| {
             store(&lines.cold, Cold::NUMBER, first);
@@ -329,15 +346,42 @@ impl Pair {
     /// this moment. `write` gets the lines of this pair and those of the process.
     #[inline]
     fn write(&self, write: impl Fn(&Lines, &Lines)) {
-        let own = self.pairs.own();
-        write(&self.place.lines, &own.lines);
-        let mark = Mark(&self.place.mark);
+        write(self.lines, self.pairs.own());
+        let mark = &self.place.mark;
+        if mark.enter(self.holder()) {
+            self.write_page(write);
+            mark.leave();
+        } else {
+            self.write_page_with_mark(write);
+        }
+    }
+
+    #[cold]
+    fn write_page_with_mark(&self, write: impl Fn(&Lines, &Lines)) {
+        let mark = &self.place.mark;
         if mark.take_alone() == Access::Granted {
-            if let (Some(lines), Some(own)) = (self.place.shared.get(), own.shared.get()) {
-                write(lines, own);
+            self.write_page(write);
+            // Without a lane nobody ever attaches.
+            if has_barrier() || !self.pairs.has_lane() {
+                mark.allow(self.holder());
             }
             mark.release();
         }
+    }
+
+    #[inline]
+    fn write_page(&self, write: impl Fn(&Lines, &Lines)) {
+        if let (Some(lines), Some(own)) =
+            (self.place.shared.get(), self.pairs.own_place().shared.get())
+        {
+            write(lines, own);
+        }
+    }
+
+    /// What no other holder of the pair has, and not 0.
+    #[inline]
+    fn holder(&self) -> u64 {
+        1 << 32 | u64::from(self.number)
     }
 }
 

@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use super::atomic::AtomicU64;
 use super::attach::Lane;
 use super::beat::Way;
+use super::handle::Handle;
 use super::held::to_word;
 use super::layout::{Cold, Head, Hot, Info, NEVER, State, lines, offset};
 use super::line;
@@ -20,7 +21,8 @@ use super::pairs::{Pair, Pairs};
 use crate::endpoint::UnixSocket;
 use crate::nonce::Nonces;
 use crate::status::Status;
-use crate::sys::lane::{Address, Offered, Owner, PrivatePair};
+use crate::sys;
+use crate::sys::lane::{Address, Offered, Owner, Place};
 use crate::task::TaskName;
 
 /// Pairs, the pages that they had and may get, and what the threads found.
@@ -60,8 +62,10 @@ impl World {
     /// Where the words are that several threads use: the first two pairs, and the pages.
     fn shared(&self) -> Vec<Range<usize>> {
         let private = self.pairs.private();
-        let [own, task, ..] = &private.pairs;
-        let mut shared = vec![addresses(own), addresses(task)];
+        let [own, task, ..] = &private.lines;
+        let [own_place, task_place, ..] = &private.places;
+        let mut shared = vec![addresses(own), addresses(task), addresses(&self.pairs.handles)];
+        shared.extend([own_place, task_place].map(addresses));
         shared.extend(private.page.get().map(addresses));
         shared.extend(self.pages.iter().map(|page| addresses(page.page())));
         shared
@@ -80,14 +84,17 @@ impl World {
     fn attach(&self, page: usize) {
         let tender = self.pairs.tender().unwrap();
         let file = self.pages[page].file();
-        if tender.attach(&self.offer(page), file, self.looks.file()).unwrap() {
-            *self.attached.lock().unwrap() = Some(page);
-        }
+        let is_attached = tender.attach(&self.offer(page), file, self.looks.file()).unwrap();
+        // An agent that cannot attach because a thread was interrupted has no page.
+        *self.attached.lock().unwrap() = is_attached.then_some(page);
     }
 
-    fn beat(&self, at: u64) {
+    /// As an agent does.
+    fn beat(&self, handle: &mut Handle, at: u64) {
         let payload = u32::try_from(at).unwrap();
-        if self.pairs.beat(at, Status::Ok, payload) == Way::Line {
+        if handle.beat_alone(at, Status::Ok, payload)
+            || handle.beat(at, Status::Ok, payload) == Way::Line
+        {
             let mut newest = self.newest.lock().unwrap();
             *newest = at.max(*newest);
         }
@@ -123,6 +130,7 @@ fn pairs() -> &'static Pairs {
         let address = Address::beside(&socket).unwrap();
         Ok(Lane::new(address, [0; NAME_BYTES], Nonces::of(None)?))
     };
+    sys::barrier::register();
     let pairs = Box::leak(Box::new(Pairs::new(None, Some(lane)).unwrap()));
     assert!(pairs.settle());
     // From now on the address of the page is known.
@@ -164,56 +172,141 @@ fn cold(name: &str) -> Cold {
     }
 }
 
+/// A world, and handles that beat in it.
+struct Beating<const N: usize> {
+    world: World,
+    handles: [Mutex<Option<Handle>>; N],
+}
+
+impl<const N: usize> Beating<N> {
+    /// The first handle has beaten; as long as it is the only one, it writes alone.
+    fn new(pairs: &'static Pairs, is_attached: bool) -> Self {
+        let world = World::new(pairs);
+        if is_attached {
+            world.attach(0);
+        }
+        let handles = [(); N].map(|()| Mutex::new(Handle::new(pairs)));
+        let this = Self { world, handles };
+        [0, 1].into_iter().for_each(|at| this.beat(0, at));
+        this
+    }
+
+    fn beat(&self, handle: usize, at: u64) {
+        let mut handle = self.handles[handle].lock().unwrap();
+        self.world.beat(handle.as_mut().unwrap(), at);
+    }
+
+    /// The newest beat that was reported as written is in the page that is attached.
+    fn check(&self) {
+        let newest = *self.world.newest.lock().unwrap();
+        let Some(page) = *self.world.attached.lock().unwrap() else { return };
+        let (sequence, hot) = self.world.read(page, 0).expect("a page has the last beat");
+        assert!(hot.at >= newest, "{} is there, but {newest} was sent", hot.at);
+        let pairs = self.world.pairs;
+        assert_eq!(line::read(&pairs.own().hot), Some((sequence, hot)));
+        assert!(pairs.private().places.iter().all(|place: &Place| place.mark.is_free()));
+    }
+}
+
 #[test]
 fn a_beat_that_is_said_to_be_in_the_page_is_there_whoever_attaches_meanwhile() {
     let pairs = pairs();
-    let check = |world: &World| {
-        let newest = *world.newest.lock().unwrap();
-        let Some(page) = *world.attached.lock().unwrap() else { return };
-        let (sequence, hot) = world.read(page, 0).expect("a page has the last beat");
-        assert!(hot.at >= newest, "{} is there, but {newest} was sent", hot.at);
-        assert_eq!(line::read(&pairs.own().lines.hot), Some((sequence, hot)));
-        let is_free = |pair: &PrivatePair| pair.mark.load(Ordering::Relaxed) == 0;
-        assert!(pairs.private().pairs.iter().all(is_free));
-    };
-    for (is_attached, preemptions) in [(true, 2), (false, 1)] {
-        let world = || {
-            let world = World::new(pairs);
-            if is_attached {
-                world.attach(0);
-            }
-            world.beat(1);
-            world
-        };
+    for is_attached in [true, false] {
         let runs = explore(
-            preemptions,
-            world,
-            World::shared,
-            |world| {
+            1,
+            || Beating::<2>::new(pairs, is_attached),
+            |it| it.world.shared(),
+            |it| {
                 vec![
-                    Box::new(|| world.beat(2)),
-                    Box::new(|| world.beat(3)),
-                    Box::new(|| world.attach(1)),
+                    Box::new(|| it.beat(0, 2)),
+                    Box::new(|| it.beat(1, 3)),
+                    Box::new(|| it.world.attach(1)),
                 ]
             },
-            check,
+            Beating::check,
+        );
+        assert!(runs > 200, "{runs} runs");
+        // One handle, which writes alone until the attach.
+        let runs = explore(
+            2,
+            || Beating::<1>::new(pairs, is_attached),
+            |it| it.world.shared(),
+            |it| {
+                vec![
+                    Box::new(|| [2, 3].into_iter().for_each(|at| it.beat(0, at))),
+                    Box::new(|| it.world.attach(1)),
+                ]
+            },
+            Beating::check,
         );
         assert!(runs > 200, "{runs} runs");
         let runs = explore(
             1,
-            world,
-            World::shared,
-            |world| {
+            || Beating::<1>::new(pairs, is_attached),
+            |it| it.world.shared(),
+            |it| {
                 vec![
-                    Box::new(|| [2, 3].into_iter().for_each(|at| world.beat(at))),
-                    Box::new(|| world.attach(1)),
-                    Box::new(|| world.watch(1, 0)),
+                    Box::new(|| it.beat(0, 2)),
+                    Box::new(|| it.world.attach(1)),
+                    Box::new(|| it.world.watch(1, 0)),
                 ]
             },
-            check,
+            Beating::check,
         );
         assert!(runs > 100, "{runs} runs");
     }
+}
+
+#[test]
+fn a_beat_that_is_said_to_be_in_the_page_is_there_whoever_opens_another_handle_meanwhile() {
+    let pairs = pairs();
+    let open_and_beat = |it: &Beating<1>, at| {
+        let mut new = Handle::new(pairs).unwrap();
+        it.world.beat(&mut new, at);
+    };
+    let runs = explore(
+        2,
+        || Beating::<1>::new(pairs, true),
+        |it| it.world.shared(),
+        |it| vec![Box::new(|| it.beat(0, 2)), Box::new(move || open_and_beat(it, 3))],
+        Beating::check,
+    );
+    assert!(runs > 500, "{runs} runs");
+    // Both come and go, and a beat of the one that stays may be the first alone.
+    let runs = explore(
+        1,
+        || Beating::<1>::new(pairs, true),
+        |it| it.world.shared(),
+        |it| {
+            vec![
+                Box::new(|| [2, 5].into_iter().for_each(|at| it.beat(0, at))),
+                Box::new(move || open_and_beat(it, 3)),
+                Box::new(move || open_and_beat(it, 4)),
+            ]
+        },
+        Beating::check,
+    );
+    assert!(runs > 500, "{runs} runs");
+}
+
+#[test]
+fn the_only_handle_of_a_page_takes_no_mark() {
+    let pairs = pairs();
+    let beating = Beating::<1>::new(pairs, true);
+    let handle = || beating.handles[0].lock().unwrap();
+    let is_alone = |at| handle().as_ref().unwrap().beat_alone(at, Status::Ok, 7);
+    assert!(is_alone(10));
+    let second = Handle::new(pairs).unwrap();
+    assert!(!is_alone(11), "there is another handle");
+    beating.beat(0, 12);
+    assert!(!is_alone(13));
+    drop(second);
+    beating.beat(0, 14);
+    assert!(is_alone(15));
+    beating.world.attach(1);
+    assert!(!is_alone(16), "the page has moved");
+    beating.beat(0, 17);
+    assert!(is_alone(18));
 }
 
 #[test]
@@ -226,9 +319,15 @@ fn a_task_is_complete_in_the_page_whoever_attaches_meanwhile() {
         pair.declare(&cold("old"), &hot(1));
         (world, Mutex::new(Some(pair)))
     };
-    let take = |pair: &Mutex<Option<Pair>>| pair.lock().unwrap().take().unwrap();
+    fn take(pair: &Mutex<Option<Pair>>) -> Pair {
+        pair.lock().unwrap().take().unwrap()
+    }
+    fn store(pair: &Mutex<Option<Pair>>) {
+        let mut pair = take(pair);
+        [2, 3].into_iter().for_each(|at| pair.store(&hot(at)));
+    }
     let check = |world: &World, wanted: State, at: u64| {
-        let page = world.attached.lock().unwrap().unwrap();
+        let Some(page) = *world.attached.lock().unwrap() else { return };
         let (words, _) = world.lines(page, 1);
         let found = Cold::from_words(words.each_ref().map(|word| word.load(Ordering::Relaxed)));
         let found = found.unwrap();
@@ -241,20 +340,24 @@ fn a_task_is_complete_in_the_page_whoever_attaches_meanwhile() {
         2,
         world,
         |(world, _)| world.shared(),
+        |(world, pair)| vec![Box::new(move || store(pair)), Box::new(|| world.attach(1))],
+        |(world, _)| check(world, State::Live, 3),
+    );
+    assert!(runs > 1_000, "{runs} runs");
+    let runs = explore(
+        1,
+        world,
+        |(world, _)| world.shared(),
         |(world, pair)| {
             vec![
-                Box::new(move || {
-                    let mut pair = take(pair);
-                    pair.store(&hot(2));
-                    pair.store(&hot(3));
-                }),
+                Box::new(move || store(pair)),
                 Box::new(|| world.attach(1)),
                 Box::new(|| world.watch(1, 1)),
             ]
         },
         |(world, _)| check(world, State::Live, 3),
     );
-    assert!(runs > 1_000, "{runs} runs");
+    assert!(runs > 200, "{runs} runs");
 
     let runs = explore(
         1,
@@ -299,9 +402,10 @@ fn a_writer_that_is_killed_at_any_step_leaves_a_complete_line() {
         world.attach(0);
         let mut pair = pairs.claim().unwrap();
         pair.declare(&cold("task"), &hot(1));
-        world.beat(1);
+        let mut handle = Handle::new(pairs).unwrap();
+        [0, 1].into_iter().for_each(|at| world.beat(&mut handle, at));
         let is_killed = is_killed_after(steps, || {
-            world.beat(2);
+            world.beat(&mut handle, 2);
             pair.store(&hot(2));
         });
         for line in [0, 1] {
@@ -352,8 +456,9 @@ fn beats_of_a_busy_line_are_merged_only_if_they_say_the_same() {
     world.attach(0);
     let second = 1_000_000_000;
     let writing = super::mark::beating(5 * second, Status::Ok, 7);
-    pairs.own().mark.store(writing, Ordering::Relaxed);
-    let beat = |now, status, payload| pairs.beat(now, status, payload);
+    let (mut handle, _other) = (Handle::new(pairs).unwrap(), Handle::new(pairs).unwrap());
+    assert_eq!(pairs.own_place().mark.take(writing), Ok(()));
+    let mut beat = |now, status, payload| handle.beat(now, status, payload);
     assert_eq!(beat(5 * second, Status::Ok, 7), Way::Line);
     assert_eq!(beat(5 * second + 900_000, Status::Ok, 7), Way::Line);
     assert_eq!(beat(5 * second + 1_020_000, Status::Ok, 7), Way::Datagram);

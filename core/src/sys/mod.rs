@@ -3,6 +3,7 @@
 
 #![allow(unsafe_code, reason = "all of the crate's unsafe code is in this folder")]
 
+pub(crate) mod barrier;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod crc;
 pub(crate) mod lane;
@@ -37,9 +38,26 @@ pub(crate) fn monotonic_ns() -> u64 {
 /// had that has ended.
 #[inline]
 pub(crate) fn thread_handle() -> u64 {
-    // SAFETY: has no arguments and cannot fail.
-    let handle = unsafe { libc::pthread_self() };
-    handle as u64
+    #[cfg(target_arch = "x86_64")]
+    {
+        let pointer;
+        // SAFETY: with the ELF ABI of this architecture, the word at this address holds the
+        // thread pointer.
+        unsafe {
+            std::arch::asm!(
+                "mov {}, fs:0",
+                out(reg) pointer,
+                options(nostack, pure, readonly, preserves_flags)
+            );
+        }
+        pointer
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        // SAFETY: has no arguments and cannot fail.
+        let handle = unsafe { libc::pthread_self() };
+        handle as u64
+    }
 }
 
 /// The kernel's id of the calling thread.

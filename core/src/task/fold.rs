@@ -20,18 +20,19 @@ pub(crate) struct Folded {
 #[inline]
 pub(crate) fn fold(pairs: Option<&'static Pairs>, now: u64, status: Status) -> Option<Folded> {
     match pairs {
-        Some(pairs) if pairs.live() != 0 || unreported(pairs).is_some() => {
-            fold_tasks(pairs, now, status)
-        }
+        Some(pairs) if is_due(pairs) => fold_tasks(pairs, now, status),
         _ => Some(Folded { status, reports: None }),
     }
 }
 
+/// Whether a beat may say anything about tasks.
+#[inline]
+pub(crate) fn is_due(pairs: &Pairs) -> bool {
+    !pairs.wanted() && (pairs.live() != 0 || unreported(pairs).is_some())
+}
+
 #[cold]
 fn fold_tasks(pairs: &'static Pairs, now: u64, status: Status) -> Option<Folded> {
-    if pairs.wanted() {
-        return Some(Folded { status, reports: None });
-    }
     let reports = unreported(pairs).map(|violations| (pairs, violations));
     let mut folded = Folded { status, reports };
     if reports.is_some() {

@@ -12,7 +12,7 @@ mod span_id;
 mod verdict;
 mod words;
 
-pub(crate) use fold::fold;
+pub(crate) use fold::{fold, is_due as is_fold_due};
 pub use handle::{Task, TaskCounts};
 pub use name::TaskName;
 pub use options::{Edge, NEVER, SpanLimits, TaskOptions};

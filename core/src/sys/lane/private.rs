@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::lane::atomic::AtomicU64;
 use crate::lane::layout::{Line, PAIRS};
+use crate::lane::mark::Mark;
 use crate::sys::page::{map, wipe_on_fork};
 
 /// A pair of lines as it is in a page.
@@ -42,13 +43,12 @@ impl<T: Sync> Pointer<T> {
     }
 }
 
-/// A pair's own copy of its lines, and what its calls share.
+/// Where the calls of a pair write in the page, and whether they may.
 #[derive(Debug)]
 #[repr(C, align(64))]
-pub(crate) struct PrivatePair {
-    pub(crate) lines: Lines,
-    /// Who writes the lines at this moment; see [`Mark`](crate::lane::mark::Mark).
-    pub(crate) mark: AtomicU64,
+pub(crate) struct Place {
+    /// Who writes the lines at this moment.
+    pub(crate) mark: Mark,
     /// The lines in the page that is attached.
     pub(crate) shared: Pointer<Lines>,
 }
@@ -100,20 +100,22 @@ pub(crate) struct Private {
     pub(crate) page: Pointer<[Lines; PAIRS as usize]>,
     pub(crate) looks: Pointer<Line>,
 
-    pub(crate) pairs: [PrivatePair; PAIRS as usize],
+    /// What an attach changes of each pair.
+    pub(crate) places: [Place; PAIRS as usize],
+    /// The pairs' own copies of their lines. Nothing writes the second page of this memory until
+    /// a task has a pair there.
+    pub(crate) lines: [Lines; PAIRS as usize],
 }
 
 impl Private {
     /// Zeroes what the tasks of this process have, where the kernel does not.
     pub(crate) fn forget(&self) {
         let counts = [&self.claimed, &self.numbers, &self.violations, &self.reported];
-        let lines = self
-            .pairs
-            .iter()
-            .flat_map(|pair| pair.lines.cold.iter().chain(&pair.lines.hot).chain([&pair.mark]));
+        let lines = self.lines.iter().flat_map(|lines| lines.cold.iter().chain(&lines.hot));
         for word in counts.into_iter().chain(lines) {
             word.store(0, Ordering::Relaxed);
         }
+        self.places.iter().for_each(|place| place.mark.forget());
     }
 }
 
