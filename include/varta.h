@@ -215,6 +215,12 @@
 #define VARTA_EVENT_VIOLATION 11
 
 /**
+ * Event: the cause of a silence that was reported has changed, or was found out later. Sets code
+ * (a VARTA_CAUSE_ number), exit_cause, decode_error, found and expected.
+ */
+#define VARTA_EVENT_CAUSE 12
+
+/**
  * Stall, in decode_error: the observer may have missed the agent's beats, because its queue was
  * full each time it polled. Do not act on such a stall.
  */
@@ -393,6 +399,166 @@
 #define VARTA_AGENT_LANE 4
 
 /**
+ * Cause of a silence: it was not looked at, or could not be seen.
+ */
+#define VARTA_CAUSE_UNKNOWN 0
+
+/**
+ * Cause of a silence: the system was suspended.
+ */
+#define VARTA_CAUSE_SUSPENDED 10
+
+/**
+ * Cause of a silence: a signal stopped it.
+ */
+#define VARTA_CAUSE_STOPPED 11
+
+/**
+ * Cause of a silence: a debugger has stopped it.
+ */
+#define VARTA_CAUSE_TRACED 12
+
+/**
+ * Cause of a silence: its control group is frozen.
+ */
+#define VARTA_CAUSE_FROZEN 13
+
+/**
+ * Cause of a silence: it crashed, and the kernel is writing its core file.
+ */
+#define VARTA_CAUSE_DUMPING 14
+
+/**
+ * Cause of a silence: it is ending.
+ */
+#define VARTA_CAUSE_DYING 15
+
+/**
+ * Cause of a silence: its control group has used up its share of the CPU.
+ */
+#define VARTA_CAUSE_THROTTLED 16
+
+/**
+ * Cause of a silence: other processes have the CPU.
+ */
+#define VARTA_CAUSE_STARVED 17
+
+/**
+ * Cause of a silence: the kernel waits for a device or a file system on its behalf.
+ */
+#define VARTA_CAUSE_IO 20
+
+/**
+ * Cause of a silence: the kernel waits for memory on its behalf.
+ */
+#define VARTA_CAUSE_MEMORY 21
+
+/**
+ * Cause of a silence: it uses the CPU but does not beat.
+ */
+#define VARTA_CAUSE_BUSY 30
+
+/**
+ * Cause of a silence: it waits for a lock.
+ */
+#define VARTA_CAUSE_LOCK 31
+
+/**
+ * Cause of a silence: it waits for a condition, a semaphore or the end of a thread.
+ */
+#define VARTA_CAUSE_WAITING 32
+
+/**
+ * Cause of a silence: it waits for a child process.
+ */
+#define VARTA_CAUSE_CHILD 33
+
+/**
+ * Cause of a silence: it wakes up again and again, but does not beat.
+ */
+#define VARTA_CAUSE_AWAKE 34
+
+/**
+ * Cause of a silence: it sleeps in a call such as recv, poll or nanosleep.
+ */
+#define VARTA_CAUSE_IDLE 35
+
+/**
+ * Cause of a silence: it sleeps, and there is no permission to see on what.
+ */
+#define VARTA_CAUSE_ASLEEP 36
+
+/**
+ * Cause of a silence: it said so itself.
+ */
+#define VARTA_CAUSE_SELF_REPORTED 37
+
+/**
+ * Cause of a silence: it executes another program since it beat.
+ */
+#define VARTA_CAUSE_EXEC 40
+
+/**
+ * Cause of a silence: its first thread has ended, others have not.
+ */
+#define VARTA_CAUSE_LEADER_EXITED 41
+
+/**
+ * Cause of a silence: the thread that made the beats has ended.
+ */
+#define VARTA_CAUSE_THREAD_GONE 42
+
+/**
+ * Certainty of a cause: it may well be another one.
+ */
+#define VARTA_CERTAINTY_GUESS 0
+
+/**
+ * Certainty of a cause: what was read is typical for it.
+ */
+#define VARTA_CERTAINTY_LIKELY 1
+
+/**
+ * Certainty of a cause: the kernel reports it.
+ */
+#define VARTA_CERTAINTY_CERTAIN 2
+
+/**
+ * Flag of a cause: its event loop waits for events.
+ */
+#define VARTA_CAUSE_FLAG_IN_EVENT_WAIT 1
+
+/**
+ * Flag of a cause: a debugger or tracer is attached.
+ */
+#define VARTA_CAUSE_FLAG_TRACER 2
+
+/**
+ * Flag of a cause: the process has more than one thread.
+ */
+#define VARTA_CAUSE_FLAG_MANY_THREADS 4
+
+/**
+ * Flag of a cause: the observer has no permission to see everything.
+ */
+#define VARTA_CAUSE_FLAG_NO_PERMISSION 8
+
+/**
+ * Flag of a cause: the time between the two readings was too short to tell much.
+ */
+#define VARTA_CAUSE_FLAG_SHORT_WINDOW 16
+
+/**
+ * Flag of a cause: other is the thread that holds the lock.
+ */
+#define VARTA_CAUSE_FLAG_OWNER 32
+
+/**
+ * Flag of a cause: the thread that holds the lock itself waits for a lock.
+ */
+#define VARTA_CAUSE_FLAG_CYCLE 64
+
+/**
  * Observer flag: accept frames of version 1 as well as version 2.
  */
 #define VARTA_OBSERVER_VERSION1 1
@@ -426,6 +592,13 @@
  * the event's task: do not restart a process because of one task.
  */
 #define VARTA_OBSERVER_TASKS 32
+
+/**
+ * Observer flag: find out why a process is silent. A stall then has a cause, and an event of the
+ * kind VARTA_EVENT_CAUSE follows when it changes. To see everything, the observer needs the
+ * permission to trace its agents.
+ */
+#define VARTA_OBSERVER_CAUSES 64
 
 /**
  * Datagram sender: a process that the kernel attests, over a Unix socket. Uses pid, uid, process
@@ -857,6 +1030,71 @@ typedef struct varta_agent_info {
 } varta_agent_info;
 
 /**
+ * What was found out about a silence. Initialise with VARTA_CAUSE_INFO_INIT.
+ */
+typedef struct varta_cause_info {
+    /**
+     * sizeof(varta_cause_info).
+     */
+    uint32_t size;
+    /**
+     * VARTA_CAUSE_ constant. Its tens are the class: 1 held from outside, 2 in the kernel, 3 its
+     * own, 4 changed, 0 unknown.
+     */
+    uint8_t cause;
+    /**
+     * VARTA_CERTAINTY_ constant.
+     */
+    uint8_t certainty;
+    /**
+     * VARTA_CAUSE_FLAG_ bits.
+     */
+    uint8_t flags;
+    /**
+     * The signal that stopped the process; 0 if none, or it is not known.
+     */
+    uint8_t signal;
+    /**
+     * The thread that hangs; 0 if it is the whole process, or not known.
+     */
+    uint32_t thread;
+    /**
+     * The other process or thread: the tracer, the owner of the lock, the child; 0 if there is
+     * none, or it is not known.
+     */
+    uint32_t other;
+    /**
+     * How often the thread began to run between the two readings that were compared.
+     */
+    uint32_t switches;
+    /**
+     * How often it waited for a page to be read.
+     */
+    uint32_t major_faults;
+    /**
+     * When it was looked at last, in nanoseconds since the observer started; 0 if never.
+     */
+    uint64_t looked_ns;
+    /**
+     * The time between the two readings; 0 if there was only one.
+     */
+    uint64_t window_ns;
+    /**
+     * How long the thread ran in that time.
+     */
+    uint64_t run_ns;
+    /**
+     * How long it was ready to run but did not.
+     */
+    uint64_t wait_ns;
+    /**
+     * What it waits in or is held by, such as "futex_do_wait futex": up to 64 bytes and a NUL.
+     * Names that a process chose are in it, so escape it before you print it.
+     */
+    char detail[72];
+} varta_cause_info;
+
+/**
  * The counters of an observer since it started. Each datagram is counted in exactly one of the
  * fields from beats to probes, so their sum is received; the other fields count other things.
  * Initialise with VARTA_OBSERVER_COUNTERS_INIT.
@@ -1076,6 +1314,18 @@ typedef struct varta_observer_counters {
      * Violations of rules by tasks.
      */
     uint64_t violations;
+    /**
+     * Readings of silent processes to find out why they are silent.
+     */
+    uint64_t cause_looks;
+    /**
+     * Readings that were put off or left out because others had taken too long.
+     */
+    uint64_t cause_refused;
+    /**
+     * The time that all readings took, in nanoseconds.
+     */
+    uint64_t cause_ns;
 } varta_observer_counters;
 
 /**
@@ -1101,7 +1351,7 @@ typedef struct varta_event {
      */
     uint32_t claimed_pid;
     /**
-     * What happened: VARTA_EVENT_BEAT to VARTA_EVENT_VIOLATION. Later versions may add more.
+     * What happened: VARTA_EVENT_BEAT to VARTA_EVENT_CAUSE. Later versions may add more.
      */
     uint8_t kind;
     /**
@@ -1114,11 +1364,13 @@ typedef struct varta_event {
      */
     uint8_t status;
     /**
-     * Exit: VARTA_EXIT_ constant.
+     * Exit: VARTA_EXIT_ constant. Stall and Cause: how sure the cause is, VARTA_CERTAINTY_
+     * constant.
      */
     uint8_t exit_cause;
     /**
-     * Decode: VARTA_DECODE_ constant. Stall: 0, or VARTA_EVENT_DEAF.
+     * Decode: VARTA_DECODE_ constant. Stall and Cause: VARTA_CAUSE_FLAG_ bits; a Stall may also
+     * have VARTA_EVENT_DEAF.
      */
     uint8_t decode_error;
     /**
@@ -1135,15 +1387,18 @@ typedef struct varta_event {
      */
     uint8_t reserved0;
     /**
-     * Exit: the exit code or the signal. Io: the errno, positive.
+     * Exit: the exit code or the signal. Io: the errno, positive. Stall and Cause: why it is
+     * silent, VARTA_CAUSE_ constant.
      */
     int32_t code;
     /**
      * Decode errors BadCrc, BadStatus, BadPid: the checksum, status or pid that was received.
+     * Stall and Cause: the thread that hangs, 0 if it is not known.
      */
     uint32_t found;
     /**
-     * Decode error BadCrc: the checksum computed from the bytes.
+     * Decode error BadCrc: the checksum computed from the bytes. Stall and Cause: the other
+     * process or thread, such as the tracer or the owner of the lock; 0 if there is none.
      */
     uint32_t expected;
     /**
@@ -1918,6 +2173,38 @@ void varta_observer_close(varta_observer *obs);
 int varta_observer_agents(varta_observer *obs, varta_agent_info *ret, size_t cap);
 
 /**
+ * Tells why an agent is silent, or one of its tasks. The observer looks up causes if it was
+ * created with VARTA_OBSERVER_CAUSES.
+ *
+ * obs: from varta_observer_bind or varta_observer_simulate.
+ * agent: the agent's number, as in events.
+ * task: the task's number, as in events; 0 for the process.
+ * ret: receives the cause if the return value is 1; initialise it with VARTA_CAUSE_INFO_INIT.
+ *
+ * Returns 1 if a stall was reported that is not over, 0 if not, or if causes are not looked up; or
+ *     -EINVAL        a pointer is NULL, or ret was not initialised
+ *     -E2BIG         ret is from a newer header and sets fields that this library does not know
+ *     -EBUSY         another call is using this observer
+ *     -ECHILD        the observer belongs to the parent of this process
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_cause(varta_observer *obs,
+                         uint64_t agent,
+                         uint32_t task,
+                         varta_cause_info *ret);
+
+/**
+ * Returns the name of a cause, such as "lock", "stopped" or "leader-exited".
+ *
+ * cause: a VARTA_CAUSE_ number.
+ *
+ * Returns a static string, "unknown" for VARTA_CAUSE_UNKNOWN and for any other number.
+ * Threads: any, at any time. Since 0.3.0.
+ */
+const char *varta_cause_name(uint8_t cause);
+
+/**
  * Reads the counters of an observer.
  *
  * obs: from varta_observer_bind or varta_observer_simulate.
@@ -2622,6 +2909,7 @@ template <typename T> inline T varta_sized_()
 #define VARTA_TASK_OPTIONS_INIT VARTA_SIZED_(varta_task_options)
 #define VARTA_TASK_COUNTERS_INIT VARTA_SIZED_(varta_task_counters)
 #define VARTA_TASK_INFO_INIT VARTA_SIZED_(varta_task_info)
+#define VARTA_CAUSE_INFO_INIT VARTA_SIZED_(varta_cause_info)
 #define VARTA_ATTACHING_INIT VARTA_SIZED_(varta_attaching)
 #define VARTA_PAGE_INIT VARTA_SIZED_(varta_page)
 

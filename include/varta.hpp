@@ -40,7 +40,8 @@ using std::chrono::nanoseconds;
 
 enum class Status : std::uint8_t { ok, degraded, critical, stall };
 enum class Kind : std::uint8_t {
-    beat = 1, stall, recovered, exit, decode, auth_failure, io, paused, task, ended, violation
+    beat = 1, stall, recovered, exit, decode, auth_failure, io, paused, task, ended, violation,
+    cause
 };
 enum class Promise : std::uint8_t { beat = 1, span, checkpoint, progress };
 enum class Rule : std::uint8_t { too_early = 1, too_late, wrong_order, too_few, too_many };

@@ -329,6 +329,9 @@ void same_counters(struct record *expected, const varta_observer_counters *c)
         {"task_stalls", c->task_stalls},
         {"task_recoveries", c->task_recoveries},
         {"violations", c->violations},
+        {"cause_looks", c->cause_looks},
+        {"cause_refused", c->cause_refused},
+        {"cause_ns", c->cause_ns},
     };
     uint64_t settled = 0;
     bool received = false;

@@ -58,6 +58,9 @@ pub const VARTA_EVENT_ENDED: u8 = 10;
 /// Event: calls of a task broke a rule. Sets task, task_name, rule (a VARTA_RULE_ number),
 /// count, from, checkpoint and duration_ns.
 pub const VARTA_EVENT_VIOLATION: u8 = 11;
+/// Event: the cause of a silence that was reported has changed, or was found out later. Sets code
+/// (a VARTA_CAUSE_ number), exit_cause, decode_error, found and expected.
+pub const VARTA_EVENT_CAUSE: u8 = 12;
 /// Stall, in decode_error: the observer may have missed the agent's beats, because its queue was
 /// full each time it polled. Do not act on such a stall.
 pub const VARTA_EVENT_DEAF: u8 = 0x80;
@@ -200,6 +203,7 @@ pub extern "C" fn varta_event_name(kind: u8) -> Text {
         VARTA_EVENT_TASK => c"task",
         VARTA_EVENT_ENDED => c"ended",
         VARTA_EVENT_VIOLATION => c"violation",
+        VARTA_EVENT_CAUSE => c"cause",
         _ => UNKNOWN,
     })
 }

@@ -3,7 +3,7 @@
 use std::ffi::{c_char, c_int};
 
 use varta::{DecodeError, Promise, Rule};
-use varta_observer::{Ending, Event, ExitCause, What};
+use varta_observer::{Ending, Event, ExitCause, What, Why};
 
 use crate::constants::{
     self, VARTA_EVENT_AUTH_FAILURE, VARTA_EVENT_BEAT, VARTA_EVENT_DEAF, VARTA_EVENT_DECODE,
@@ -25,16 +25,18 @@ pub struct varta_event {
     pub pid: u32,
     /// The process id that the agent's frames name.
     pub claimed_pid: u32,
-    /// What happened: VARTA_EVENT_BEAT to VARTA_EVENT_VIOLATION. Later versions may add more.
+    /// What happened: VARTA_EVENT_BEAT to VARTA_EVENT_CAUSE. Later versions may add more.
     pub kind: u8,
     /// How the agent was identified: VARTA_ORIGIN_ constant. 0: the event names no agent.
     pub origin: u8,
     /// Beat: the status the agent sent. Exit: the last status it sent. Decode error BadNonce:
     /// the status that was received with the nonce. VARTA_STATUS_ constant.
     pub status: u8,
-    /// Exit: VARTA_EXIT_ constant.
+    /// Exit: VARTA_EXIT_ constant. Stall and Cause: how sure the cause is, VARTA_CERTAINTY_
+    /// constant.
     pub exit_cause: u8,
-    /// Decode: VARTA_DECODE_ constant. Stall: 0, or VARTA_EVENT_DEAF.
+    /// Decode: VARTA_DECODE_ constant. Stall and Cause: VARTA_CAUSE_FLAG_ bits; a Stall may also
+    /// have VARTA_EVENT_DEAF.
     pub decode_error: u8,
     /// Stall and Recovered of a task: the promise, VARTA_PROMISE_ constant.
     pub promise: u8,
@@ -43,11 +45,14 @@ pub struct varta_event {
     pub rule: u8,
     /// Zero.
     pub reserved0: u8,
-    /// Exit: the exit code or the signal. Io: the errno, positive.
+    /// Exit: the exit code or the signal. Io: the errno, positive. Stall and Cause: why it is
+    /// silent, VARTA_CAUSE_ constant.
     pub code: i32,
     /// Decode errors BadCrc, BadStatus, BadPid: the checksum, status or pid that was received.
+    /// Stall and Cause: the thread that hangs, 0 if it is not known.
     pub found: u32,
-    /// Decode error BadCrc: the checksum computed from the bytes.
+    /// Decode error BadCrc: the checksum computed from the bytes. Stall and Cause: the other
+    /// process or thread, such as the tracer or the owner of the lock; 0 if there is none.
     pub expected: u32,
     /// The task's number, from 1, unique within the agent. 0: the event is not about a task.
     pub task: u32,
@@ -87,7 +92,13 @@ const _: () = {
     );
     assert!(
         VARTA_EVENT_STALL
-            == code(What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: None, why: None })
+            == code(What::Stall {
+                last_nonce: 0,
+                last_ns: 0,
+                deaf: false,
+                late: None,
+                why: None
+            })
     );
     assert!(
         VARTA_EVENT_RECOVERED == code(What::Recovered { silent_ns: 0, promise: Promise::Beat })
@@ -107,6 +118,8 @@ const _: () = {
         VARTA_EVENT_VIOLATION
             == code(What::Violation { rule: Rule::TooLate, count: 0, from: 0, to: 0, by: 0 })
     );
+
+    assert!(constants::VARTA_EVENT_CAUSE == code(What::Cause { why: Why::UNKNOWN }));
 
     assert!(constants::VARTA_PROMISE_BEAT == Promise::Beat as u8);
     assert!(constants::VARTA_PROMISE_SPAN == Promise::Span as u8);
@@ -170,6 +183,14 @@ impl varta_event {
         };
     }
 
+    fn cause(&mut self, why: Why) {
+        self.code = c_int::from(why.cause as u8);
+        self.exit_cause = why.certainty as u8;
+        self.decode_error = why.flags.bits();
+        self.found = why.thread;
+        self.expected = why.other;
+    }
+
     fn decode(&mut self, error: DecodeError) {
         self.decode_error = error.code();
         match error {
@@ -215,7 +236,10 @@ impl From<&Event> for varta_event {
                 converted.nonce = nonce;
                 converted.missed = missed;
             }
-            What::Stall { last_nonce, last_ns, deaf, late, .. } => {
+            What::Stall { last_nonce, last_ns, deaf, late, why } => {
+                if let Some(why) = why {
+                    converted.cause(why);
+                }
                 if let Some(late) = late {
                     converted.promise = late.promise as u8;
                     converted.due_ns = late.due_ns;
@@ -223,7 +247,7 @@ impl From<&Event> for varta_event {
                 }
                 converted.nonce = last_nonce;
                 converted.last_ns = last_ns;
-                converted.decode_error = if deaf { VARTA_EVENT_DEAF } else { 0 };
+                converted.decode_error |= if deaf { VARTA_EVENT_DEAF } else { 0 };
             }
             What::Recovered { silent_ns, promise } => {
                 converted.duration_ns = silent_ns;
@@ -246,6 +270,7 @@ impl From<&Event> for varta_event {
                 converted.checkpoint = to;
                 converted.duration_ns = by;
             }
+            What::Cause { why } => converted.cause(why),
             // A kind that this crate does not know keeps its number and its agent.
             _ => {}
         }

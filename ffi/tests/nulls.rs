@@ -10,6 +10,7 @@ use crate::codec::*;
 use crate::crash::varta_install_crash_handler;
 use crate::guard::{Code, Wide};
 use crate::observer::agents::*;
+use crate::observer::causes::varta_observer_cause;
 use crate::observer::counters::*;
 use crate::observer::polling::*;
 use crate::observer::slack::varta_observer_set_slack;
@@ -104,6 +105,8 @@ fn null_is_invalid_where_a_pointer_is_required() {
         varta_observer_set_slack(obs, null(), 1);
         varta_observer_tasks(null_mut(), 1, null_mut(), 0);
         varta_observer_tasks(obs, 1, null_mut(), 1);
+        varta_observer_cause(null_mut(), 1, 0, null_mut());
+        varta_observer_cause(obs, 1, 0, null_mut());
         varta_observer_wake(null_mut());
         varta_observer_simulate(null_mut(), null());
         varta_observer_feed(null_mut(), 0, &init());
@@ -178,7 +181,7 @@ fn null_is_invalid_where_a_pointer_is_required() {
     assert_eq!(called, pointers);
 }
 
-const WITHOUT_POINTERS: [&str; 12] = [
+const WITHOUT_POINTERS: [&str; 13] = [
     "varta_version",
     "varta_version_string",
     "varta_abi_version",
@@ -191,6 +194,7 @@ const WITHOUT_POINTERS: [&str; 12] = [
     "varta_promise_name",
     "varta_rule_name",
     "varta_ending_name",
+    "varta_cause_name",
 ];
 
 #[test]

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::constants::*;
 use crate::errors::{Failure, VARTA_EKEY};
 use crate::guard::Text;
+use crate::observer::causes::varta_cause_name;
 use crate::task::names::*;
 
 fn tables() -> Value {
@@ -41,6 +42,7 @@ fn the_names_of_numbers_are_those_of_the_table() {
     assert_names(&tables["promises"], of_byte(varta_promise_name));
     assert_names(&tables["rules"], of_byte(varta_rule_name));
     assert_names(&tables["endings"], of_byte(varta_ending_name));
+    assert_names(&tables["causes"], of_byte(varta_cause_name));
 }
 
 #[test]

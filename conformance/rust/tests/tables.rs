@@ -19,8 +19,8 @@ use varta::{
 };
 use varta_observer::judge::{Attaching, MOST_AGENTS};
 use varta_observer::{
-    About, AgentInfo, Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD, Ending, ExitCause, Origin,
-    TaskInfo, Uids, What,
+    About, AgentInfo, Builder, Cause, CauseClass, CauseInfo, Certainty, DEFAULT_CAPACITY,
+    DEFAULT_THRESHOLD, Ending, ExitCause, Origin, TaskInfo, Uids, What, Why,
 };
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tables.json");
@@ -51,6 +51,13 @@ fn tables() -> Map<String, Value> {
         "promises": numbered(Promise::ALL.map(|it| (it as u8, it.name())).into_iter()),
         "rules": numbered(Rule::ALL.map(|it| (it as u8, it.name())).into_iter()),
         "endings": numbered(Ending::ALL.map(|it| (it as u8, it.name())).into_iter()),
+        "causes": Cause::ALL.map(|it| {
+            json!({ "code": it as u8, "name": it.name(), "class": it.class().name() })
+        }),
+        "cause_classes": numbered(CauseClass::ALL.map(|it| (it as u8, it.name())).into_iter()),
+        "certainties": numbered(certainties().map(|it| (it as u8, it.name()))),
+        "why_fields": fields(&Why::UNKNOWN),
+        "cause_fields": fields(&CauseInfo::UNKNOWN),
         "kinds": kinds().map(kind),
         "counters": counters(),
         "agent_fields": fields(&AgentInfo::NOBODY),
@@ -89,6 +96,14 @@ fn origins() -> impl Iterator<Item = Origin> {
     [KernelAttested, SecureNetwork, Network].into_iter()
 }
 
+fn certainties() -> impl Iterator<Item = Certainty> {
+    use Certainty::{Certain, Guess, Likely};
+    let _ = |certainty| match certainty {
+        Guess | Likely | Certain => {}
+    };
+    [Guess, Likely, Certain].into_iter()
+}
+
 fn exit_causes() -> impl Iterator<Item = ExitCause> {
     use ExitCause::{Code, Signal, Unknown};
     let _ = |cause| match cause {
@@ -124,7 +139,7 @@ fn decode_errors() -> impl Iterator<Item = DecodeError> {
     .into_iter()
 }
 
-fn kinds() -> [What; 11] {
+fn kinds() -> [What; 12] {
     [
         What::Beat { status: Status::Ok, payload: 0, nonce: 0, missed: 0, count: 1 },
         What::Stall { last_nonce: 0, last_ns: 0, deaf: false, late: None, why: None },
@@ -137,6 +152,7 @@ fn kinds() -> [What; 11] {
         What::Task { threshold_ns: 0 },
         What::Ended { how: Ending::Closed },
         What::Violation { rule: Rule::TooLate, count: 0, from: 0, to: 0, by: 0 },
+        What::Cause { why: Why::UNKNOWN },
     ]
 }
 
@@ -147,6 +163,12 @@ fn kind(what: What) -> Value {
     type List = &'static [&'static str];
     type Names = (&'static str, List, List, List);
     const LATE: List = &["promise", "due_ns", "checkpoint"];
+    const WHY: Names = (
+        "why",
+        &["why"],
+        &["code", "exit_cause", "decode_error", "found", "expected"],
+        &["cause", "certainty", "cause_flags", "thread", "other"],
+    );
     let (about_agent, names): (bool, &[Names]) = match what {
         What::Beat { .. } => (
             true,
@@ -165,6 +187,7 @@ fn kind(what: What) -> Value {
                 ("last_ns", &["last_ns"], &["last_ns"], &["last_ns"]),
                 ("deaf", &["deaf"], &["decode_error"], &["deaf"]),
                 ("late", LATE, LATE, LATE),
+                WHY,
             ],
         ),
         What::Recovered { .. } => (
@@ -213,6 +236,7 @@ fn kind(what: What) -> Value {
                 ("by", &["by"], &["duration_ns"], &["by"]),
             ],
         ),
+        What::Cause { .. } => (true, &[WHY]),
         other => panic!("{other:?} has no line here"),
     };
     // A variant with one unnamed field has the name of that here.

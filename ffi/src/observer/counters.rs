@@ -120,6 +120,12 @@ pub struct varta_observer_counters {
     pub task_recoveries: u64,
     /// Violations of rules by tasks.
     pub violations: u64,
+    /// Readings of silent processes to find out why they are silent.
+    pub cause_looks: u64,
+    /// Readings that were put off or left out because others had taken too long.
+    pub cause_refused: u64,
+    /// The time that all readings took, in nanoseconds.
+    pub cause_ns: u64,
 }
 
 // cbindgen expands no macros, so the struct above is written out. That it has every counter and no

@@ -1,6 +1,7 @@
 //! The observer: how to make one, configure it and end it.
 
 pub(crate) mod agents;
+pub(crate) mod causes;
 pub(crate) mod counters;
 pub(crate) mod options;
 pub(crate) mod polling;

@@ -34,13 +34,18 @@ pub const VARTA_OBSERVER_LANE: u32 = 16;
 /// memory. Each takes a place of the capacity. A program that acts on every stall must then check
 /// the event's task: do not restart a process because of one task.
 pub const VARTA_OBSERVER_TASKS: u32 = 32;
+/// Observer flag: find out why a process is silent. A stall then has a cause, and an event of the
+/// kind VARTA_EVENT_CAUSE follows when it changes. To see everything, the observer needs the
+/// permission to trace its agents.
+pub const VARTA_OBSERVER_CAUSES: u32 = 64;
 
 const KNOWN_FLAGS: u32 = VARTA_OBSERVER_VERSION1
     | VARTA_OBSERVER_NAMESPACES
     | VARTA_OBSERVER_ANY_UID
     | VARTA_OBSERVER_NO_EXITS
     | VARTA_OBSERVER_LANE
-    | VARTA_OBSERVER_TASKS;
+    | VARTA_OBSERVER_TASKS
+    | VARTA_OBSERVER_CAUSES;
 
 /// Observer options. Initialise with VARTA_OBSERVER_OPTIONS_INIT; zero in any field means the
 /// default.
@@ -176,7 +181,8 @@ impl varta_observer_options {
             .namespaces(has(VARTA_OBSERVER_NAMESPACES))
             .detect_exits(!has(VARTA_OBSERVER_NO_EXITS))
             .lane(has(VARTA_OBSERVER_LANE))
-            .tasks(has(VARTA_OBSERVER_TASKS));
+            .tasks(has(VARTA_OBSERVER_TASKS))
+            .causes(has(VARTA_OBSERVER_CAUSES));
         // SAFETY: as the caller promised.
         builder = builder.slack(unsafe { slack::slack(self.slack, self.slack_count) }?);
         if self.threshold_ns != 0 {

@@ -9,6 +9,7 @@ from support import PREFIX, ROOT, STRICT, compilers, run
 TABLES = json.loads((ROOT / "conformance/tables.json").read_bytes())
 HEADER = (PREFIX / "include/varta.h").read_text()
 
+CAUSE_FLAGS = ["IN_EVENT_WAIT", "TRACER", "MANY_THREADS", "NO_PERMISSION", "SHORT_WINDOW", "OWNER", "CYCLE"]
 # The prefix of the constants of each table, and what else has it.
 CONSTANTS = {
     "statuses": ("VARTA_STATUS_", set()),
@@ -20,6 +21,8 @@ CONSTANTS = {
     "promises": ("VARTA_PROMISE_", set()),
     "rules": ("VARTA_RULE_", set()),
     "endings": ("VARTA_ENDED_", set()),
+    "causes": ("VARTA_CAUSE_", {f"VARTA_CAUSE_FLAG_{name}" for name in CAUSE_FLAGS} | {"VARTA_CAUSE_INFO_INIT"}),
+    "certainties": ("VARTA_CERTAINTY_", set()),
 }
 # In varta_agent_info and varta_task_info, some fields are flags.
 FLAGS = {
@@ -59,6 +62,9 @@ def fields() -> Iterator[tuple[str, str]]:
     for name in TABLES["task_fields"]:
         if name not in FLAGS:
             yield from (("varta_task_info", part) for part in {"due": ("promise", "due_ns", "label")}.get(name, (name,)))
+    for name in TABLES["why_fields"] + TABLES["cause_fields"]:
+        if name != "why":
+            yield "varta_cause_info", name
     for name in TABLES["task_counts"]:
         yield "varta_task_counters", name
     for name in TABLES["event_fields"] + TABLES["about_fields"] + TABLES["about_task_fields"]:
