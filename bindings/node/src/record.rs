@@ -51,7 +51,7 @@ fn details(what: &What) -> (u64, u64, u64, u64) {
         What::Beat { status, payload, nonce, missed, count } => {
             (pair(u32::from(status as u8), count), payload, nonce, missed)
         }
-        What::Stall { last_nonce, last_ns, deaf, late } => {
+        What::Stall { last_nonce, last_ns, deaf, late, .. } => {
             let (late, due_ns) = late.map_or((0, 0), |late| {
                 (shorts(late.promise as u16, late.checkpoint), late.due_ns)
             });
