@@ -6,7 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use super::atomic::AtomicU64;
 use super::attach::Lane;
@@ -33,10 +33,13 @@ pub(crate) struct Pairs {
     pub(super) handles: AtomicU64,
     /// The last number of a handle.
     pub(super) numbers: AtomicU64,
+    /// Whether an agent has them, if no endpoint names them.
+    taken: AtomicBool,
 }
 
 impl Pairs {
-    /// The pairs of an endpoint; with `lane` those that have or may get a page.
+    /// The pairs of an endpoint; with `lane` those that have or may get a page. Without an
+    /// endpoint, pairs that no other agent has until they are [given back](Self::give_back).
     pub(crate) fn of(
         endpoint: Option<&OsStr>,
         lane: Option<impl FnOnce() -> io::Result<Lane>>,
@@ -45,9 +48,9 @@ impl Pairs {
         let uses_lane = lane.is_some();
         ALL.find_or_add(
             |pairs| {
-                endpoint.is_some()
-                    && pairs.endpoint.as_deref() == endpoint
+                pairs.endpoint.as_deref() == endpoint
                     && pairs.uses_lane == uses_lane
+                    && (endpoint.is_some() || pairs.take())
             },
             || Self::new(endpoint, lane),
         )
@@ -69,7 +72,27 @@ impl Pairs {
             memory,
             handles: AtomicU64::new(0),
             numbers: AtomicU64::new(0),
+            taken: AtomicBool::new(true),
         })
+    }
+
+    /// Takes pairs that were given back, unless a task still has one of them.
+    fn take(&self) -> bool {
+        let private = self.private();
+        let is_free = || self.is_ours() && private.claimed.load(Ordering::Acquire) == 0;
+        let taken = !self.taken.load(Ordering::Acquire)
+            && is_free()
+            && !self.taken.swap(true, Ordering::AcqRel);
+        if taken {
+            // They were the last agent's.
+            private.reported.store(self.violations().into(), Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// The agent that alone had these pairs has ended.
+    pub(crate) fn give_back(&self) {
+        self.taken.store(false, Ordering::Release);
     }
 
     /// Whether these pairs have or may get a page.

@@ -35,6 +35,17 @@ impl<T: Sync> Pointer<T> {
         self.0.store(to, Ordering::Release);
     }
 
+    /// Sets it unless it is set already, and returns what it is.
+    pub(crate) fn get_or_set(&self, to: &'static T) -> &'static T {
+        let new = ptr::from_ref(to).cast_mut();
+        let null = ptr::null_mut();
+        let set = self.0.compare_exchange(null, new, Ordering::AcqRel, Ordering::Acquire);
+        match set {
+            Ok(_) => to,
+            Err(_) => self.get().unwrap_or(to),
+        }
+    }
+
     #[inline]
     pub(crate) fn get(&self) -> Option<&'static T> {
         // SAFETY: it is null, or `set` made it from a reference that lives as long as the
