@@ -16,6 +16,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::{Agent, Daemon, Folder, PATIENCE, WATCH, skipped, wait_until};
@@ -60,7 +61,7 @@ impl EventStream {
     /// Reads until a line matches, and returns it.
     #[track_caller]
     fn wait_for(&mut self, wanted: impl Fn(&str) -> bool) -> String {
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         loop {
             let mut line = String::new();
             assert_ne!(self.lines.read_line(&mut line).unwrap(), 0, "the command has ended");
@@ -182,9 +183,15 @@ fn a_slow_reader_of_events_is_told_how_many_batches_it_lost() {
     });
     // More than fits into the 256 batches that the daemon keeps and the kernel's buffers.
     let enough = count_beats(&daemon) + 2 * 256 * 256;
+    let (mut taken_at, mut some) = (Instant::now(), [0; 1 << 16]);
     wait_until(|| {
         for _ in 0..10_000 {
             beat(&mut lines);
+        }
+        // One that takes nothing at all for half a minute is disconnected.
+        if taken_at.elapsed() > Duration::from_secs(5) {
+            taken_at = Instant::now();
+            let _ = lines.get_mut().read(&mut some).unwrap();
         }
         count_beats(&daemon) > enough
     });
@@ -327,7 +334,7 @@ impl Terminal {
     #[track_caller]
     fn wait_for(&self, pid: u32, words: &str) {
         let pid = pid.to_string();
-        let start = std::time::Instant::now();
+        let start = Instant::now();
         while !self.screen().lines().any(|line| line.contains(&pid) && line.contains(words)) {
             assert!(start.elapsed() < PATIENCE, "{pid}: no {words:?} in\n{}", self.screen());
             std::thread::sleep(support::ms(50));
@@ -388,8 +395,8 @@ fn top_shows_tasks_below_their_agent() {
     let daemon = Daemon::start(&folder, &["--threshold-ms", "60000"]);
     let mut agent = Varta::open(daemon.socket()).unwrap();
     let _ = agent.beat(Status::Ok, 1);
-    let _late = agent.task("ingest", std::time::Duration::from_millis(50)).unwrap();
-    let mut batch = agent.task("batch", std::time::Duration::from_secs(60)).unwrap();
+    let _late = agent.task("ingest", Duration::from_millis(50)).unwrap();
+    let mut batch = agent.task("batch", Duration::from_secs(60)).unwrap();
     batch.progress(3, 4);
     let socket = daemon.socket().display();
     let terminal =
