@@ -11,17 +11,20 @@ use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::ptr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use varta::{Frame, Status};
 use varta_observer::Observer;
 
+use crate::lane::{self, Apart};
 use crate::measure::{Contender, Group, Plan, Row, side_by_side};
 use crate::receiver::Receiver;
 use crate::report::{Figure, Findings, Target};
 use crate::stage::Stage;
 
 const BEAT: &str = "from C, uds";
+const LANE: &str = "from C, lane";
 const POLL: &str = "from C, a ready event with its send";
 const RUST: &str = "varta, Rust";
 const C: &str = "varta, C";
@@ -36,12 +39,23 @@ pub(crate) const TARGETS: &[Target] = &[Target::median(BEAT, C, SYSTEMD, 0.15)];
 type Open = unsafe extern "C" fn(*mut *mut c_void, *const c_char, *const c_void) -> c_int;
 type Beat = unsafe extern "C" fn(*mut c_void, u8, u32) -> c_int;
 type Poll = unsafe extern "C" fn(*mut c_void, *mut Room, c_int) -> c_int;
+type Stats = unsafe extern "C" fn(*mut c_void, *mut Counters) -> c_int;
 type Close = unsafe extern "C" fn(*mut c_void);
 type Notify = unsafe extern "C" fn(c_int, *const c_char) -> c_int;
 
 /// Room for an event.
 #[repr(C, align(8))]
 struct Room([u8; 128]);
+
+/// `varta_agent_counters`.
+#[repr(C)]
+struct Counters {
+    size: u32,
+    reserved: u32,
+    clock_regressions: u64,
+    fork_recoveries: u64,
+    watched_ns: u64,
+}
 
 /// A shared library, loaded for the rest of the run.
 #[derive(Clone, Copy)]
@@ -118,14 +132,16 @@ pub(crate) fn all(plan: Plan, stage: &Stage) -> io::Result<Findings> {
     let library = Library::load(&name)?;
     let loaded = begun.elapsed();
     let beats = beats(plan, stage, library)?;
+    let lane = lane_beats(plan, stage, library)?;
     let polls = polls(plan, stage, library)?;
     let mut figures = vec![
         Figure::bytes("libvarta.so, stripped", stripped(&built, stage)?),
         Figure::new("libvarta.so, first load", loaded.as_secs_f64() * 1e6, "us"),
     ];
     figures.push(more(&beats, "beat from C, more than from Rust", 1.0, 15.0));
+    figures.push(more(&lane, "lane beat from C, more than from Rust", 1.0, 5.0));
     figures.push(more(&polls, "poll from C, more than from Rust", f64::from(EVENTS), 30.0));
-    Ok((vec![beats, polls], figures))
+    Ok((vec![beats, lane, polls], figures))
 }
 
 /// How much longer a call takes from C than from Rust.
@@ -157,6 +173,57 @@ fn beats(plan: Plan, stage: &Stage, library: Library) -> io::Result<Group> {
         }
         Ok((receiver, contenders))
     })
+}
+
+fn lane_beats(plan: Plan, stage: &Stage, library: Library) -> io::Result<Group> {
+    // SAFETY: the function has this type in varta.h.
+    let beat = unsafe { library.function::<Beat>(c"varta_beat")? };
+    let plan = Plan { each: lane::EACH, set_ups: 1, ..plan };
+    side_by_side(LANE, plan, || {
+        let path = stage.path("c-lane.sock")?;
+        let observer = Apart::start(&path, stage.receiver_cpu)?;
+        let mut agent = lane::attached(&path)?;
+        // This copy of the library has a page of its own.
+        let handle = Handle::open(library, c"varta_connect", c"varta_close", &path)?;
+        wait_for_page(library, &handle, beat)?;
+        Ok((
+            observer,
+            vec![
+                lane::repeated(RUST, move || {
+                    agent.beat(Status::Ok, 7) == varta::BeatOutcome::Sent
+                }),
+                // SAFETY: the handle is open as long as its contender exists.
+                lane::repeated(C, move || unsafe { beat(handle.get(), 0, 7) } == 0),
+            ],
+        ))
+    })
+}
+
+/// Beats until the agent has a page.
+fn wait_for_page(library: Library, handle: &Handle, beat: Beat) -> io::Result<()> {
+    // SAFETY: the function has this type in varta.h.
+    let stats = unsafe { library.function::<Stats>(c"varta_agent_stats")? };
+    let (size, reserved) = (u32::try_from(size_of::<Counters>()).unwrap_or_default(), 0);
+    let begun = Instant::now();
+    while begun.elapsed() < lane::PATIENCE {
+        let mut counters = Counters {
+            size,
+            reserved,
+            clock_regressions: 0,
+            fork_recoveries: 0,
+            watched_ns: u64::MAX,
+        };
+        // SAFETY: the handle is open, and the struct is that of varta.h.
+        if unsafe { stats(handle.get(), &raw mut counters) } == 0
+            && counters.watched_ns != u64::MAX
+        {
+            return Ok(());
+        }
+        // SAFETY: the handle is open.
+        let _ = unsafe { beat(handle.get(), 0, 7) };
+        thread::sleep(lane::ASK);
+    }
+    Err(io::Error::other("the observer gave no page"))
 }
 
 /// `sd_notify`, if libsystemd is installed.

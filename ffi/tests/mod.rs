@@ -5,6 +5,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "the tests use small numbers")]
 #![allow(clippy::cast_sign_loss, reason = "as above")]
 
+mod allocation;
 mod causes;
 mod crash;
 mod errnos;

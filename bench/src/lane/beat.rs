@@ -32,7 +32,7 @@ const COLD_1: &str = "lane, cold after 1 ms";
 const COLD_10: &str = "lane, cold after 10 ms";
 
 /// Calls in each sample: enough that the clock's resolution does not matter.
-const EACH: u32 = 100;
+pub(crate) const EACH: u32 = 100;
 
 pub(crate) const HOT_TARGETS: &[Target] = &[
     Target::median(HOT, BEAT, CLOCK, 1.45),
@@ -98,7 +98,7 @@ pub(crate) fn hot(plan: Plan, stage: &Stage) -> io::Result<Group> {
     })
 }
 
-fn repeated(
+pub(crate) fn repeated(
     name: &'static str,
     mut call: impl FnMut() -> bool + 'static,
 ) -> Contender<'static> {

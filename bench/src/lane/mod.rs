@@ -17,7 +17,9 @@ use varta::{AnyTransport, Endpoint, Status, Varta};
 use varta_observer::{Builder, Observer};
 
 pub(crate) use attach::{TARGETS as ATTACH_TARGETS, all as attach};
-pub(crate) use beat::{COLD_TARGETS, HOT_TARGETS, cold_after_1_ms, cold_after_10_ms, hot};
+pub(crate) use beat::{
+    COLD_TARGETS, EACH, HOT_TARGETS, cold_after_1_ms, cold_after_10_ms, hot, repeated,
+};
 pub(crate) use crowd::all as crowd;
 pub(crate) use hostile::all as hostile;
 pub(crate) use late::{TARGETS as LATE_TARGETS, all as late};
@@ -28,24 +30,24 @@ use crate::processes::Child;
 use crate::sys;
 
 /// Longer than it takes to get a page on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a process asks whether it has its page, or whether a run has begun. A thousand that
 /// ask more often leave the observer no CPU.
-const ASK: Duration = Duration::from_millis(50);
+pub(crate) const ASK: Duration = Duration::from_millis(50);
 
 /// The default threshold of an observer.
 const THRESHOLD: Duration = Duration::from_secs(2);
 
 /// An observer in a process of its own, on another CPU. It ends when this is dropped.
-struct Apart {
+pub(crate) struct Apart {
     _process: Child,
 }
 
 impl Standing for Apart {}
 
 impl Apart {
-    fn start(path: &Path, cpu: usize) -> io::Result<Self> {
+    pub(crate) fn start(path: &Path, cpu: usize) -> io::Result<Self> {
         let process = Child::fork(|| {
             let polling = || -> io::Result<()> {
                 sys::stay_on(cpu)?;
@@ -71,7 +73,7 @@ fn observer(path: &Path, threshold: Duration) -> io::Result<Observer> {
 }
 
 /// An agent of this process that has a page.
-fn attached(path: &Path) -> io::Result<Varta<AnyTransport>> {
+pub(crate) fn attached(path: &Path) -> io::Result<Varta<AnyTransport>> {
     let mut agent = Varta::open(path)?;
     let begun = Instant::now();
     while agent.watched().is_none() {
