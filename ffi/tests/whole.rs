@@ -3,12 +3,14 @@
 use std::ptr;
 use std::thread;
 
-use super::support::{Agent, Folder, Observer, alone, init, patient, text};
+use super::support::{Agent, Folder, Observer, alone, attached, init, patient, text};
 use crate::agent::{varta_agent_counters, varta_agent_stats, varta_reconnect};
 use crate::constants::*;
 use crate::observer::agents::{VARTA_AGENT_STALLED, varta_agent_info, varta_observer_agents};
 use crate::observer::counters::{varta_observer_counters, varta_observer_stats};
-use crate::observer::options::{VARTA_OBSERVER_NO_EXITS, varta_observer_options};
+use crate::observer::options::{
+    VARTA_OBSERVER_LANE, VARTA_OBSERVER_NO_EXITS, varta_observer_options,
+};
 use crate::observer::polling::{
     varta_observer_advice, varta_observer_fd, varta_observer_poll_many,
     varta_observer_timeout_ms,
@@ -152,6 +154,39 @@ fn an_inherited_socket_is_used_and_not_removed() {
     drop(observer);
     assert!(path.exists());
     assert_eq!(agent.beat(0, 3), VARTA_SENT, "the caller's descriptor was closed");
+}
+
+#[test]
+fn an_inherited_socket_for_connections_offers_the_lane() {
+    use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let datagrams = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    let connections = unsafe {
+        let socket = libc::socket(libc::AF_UNIX, libc::SOCK_SEQPACKET, 0);
+        let mut address: libc::sockaddr_un = std::mem::zeroed();
+        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        let lane = folder.join("varta.sock.lane");
+        for (place, byte) in address.sun_path.iter_mut().zip(lane.to_str().unwrap().bytes()) {
+            *place = byte as std::ffi::c_char;
+        }
+        let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+        assert_eq!(libc::bind(socket, (&raw const address).cast(), length), 0);
+        assert_eq!(libc::listen(socket, 8), 0);
+        OwnedFd::from_raw_fd(socket)
+    };
+    let mut options = patient();
+    options.flags = VARTA_OBSERVER_LANE;
+    options.inherit = datagrams.as_raw_fd();
+    options.inherit_lane = connections.as_raw_fd();
+    let mut observer = ptr::null_mut();
+    let bind = varta_observer_bind;
+    let code = unsafe { bind(&raw mut observer, ptr::null(), &raw const options) };
+    assert_eq!(code.number(), 0);
+    let observer = Observer(observer);
+    attached(&Agent::connect(&folder.socket()), &observer);
+    drop(observer);
+    assert!(folder.join("varta.sock.lane").exists(), "it is the caller's");
 }
 
 #[test]
