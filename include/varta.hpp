@@ -375,6 +375,17 @@ public:
             return errors.take(varta_observer_tasks(get(), agent, ret, cap), "tasks");
         });
     }
+    // Why an agent or one of its tasks is silent, or std::nullopt if it is not, or if the flag
+    // VARTA_OBSERVER_CAUSES is not set.
+    [[nodiscard]] std::optional<varta_cause_info> cause(std::uint64_t agent, std::uint32_t task = 0,
+                                                        Errors errors = {}) const
+    {
+        Sized<varta_cause_info> info;
+        const int code = varta_observer_cause(get(), agent, task, &info);
+        if (errors.take(code, "cause") == 0)
+            return std::nullopt;
+        return info;
+    }
     [[nodiscard]] varta_observer_counters stats(Errors errors = {}) const
     {
         Sized<varta_observer_counters> counters;

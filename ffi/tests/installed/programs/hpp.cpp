@@ -122,6 +122,7 @@ void one_call_returns_several_events()
     }
     varta::Event events[8];
     CHECK(observer.poll_many(events, 8, 0ms) == 5 && events[4].nonce == 5);
+    CHECK(!observer.cause(events[0].agent));
     // A stall is delayed while the queue is full, and then marked.
     observer.advance_full(3s);
     CHECK(!observer.poll(0ms) && observer.stats().full_looks == 1);
