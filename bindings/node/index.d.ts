@@ -367,6 +367,8 @@ interface StallFields extends EventBase<'stall'>, About {
    * such a stall.
    */
   readonly deaf: boolean;
+  /** The cause, if `causes` are looked up. */
+  readonly why?: Why;
 }
 
 /** What a task promised and has not kept. */
@@ -382,6 +384,43 @@ interface NotLate extends NoTask {
   readonly promise?: undefined;
   readonly dueNs?: undefined;
   readonly checkpoint?: undefined;
+}
+
+/** Why a process is silent. */
+export interface Why {
+  /** Such as `lock`, `stopped` or `starved`. */
+  readonly cause: string;
+  readonly class: 'unknown' | 'outside' | 'kernel' | 'own' | 'changed';
+  readonly certainty: 'guess' | 'likely' | 'certain';
+  /** What else is known, as bits. */
+  readonly flags: number;
+  /** The thread that hangs; 0 if it is the whole process, or not known. */
+  readonly thread: number;
+  /** The tracer, the owner of the lock, the child; 0 if there is none, or it is not known. */
+  readonly other: number;
+}
+
+/** What was found out about a silence. */
+export interface CauseInfo {
+  readonly why: Why;
+  /** When it was looked at last, on the observer's clock; 0 if never. */
+  readonly lookedNs: bigint;
+  /** The signal that stopped the process; 0 if none, or it is not known. */
+  readonly signal: number;
+  /** The time between the two readings that were compared. */
+  readonly windowNs: bigint;
+  /** How long the thread ran in that time, and how long it was ready but did not run. */
+  readonly runNs: bigint;
+  readonly waitNs: bigint;
+  readonly switches: number;
+  readonly majorFaults: number;
+  /** What it waits in or is held by, such as `futex_do_wait futex`. */
+  readonly detail: string;
+}
+
+/** The cause of a silence that was reported has changed, or was found out later. */
+export interface CauseEvent extends EventBase<'cause'>, About, Partial<AboutTask> {
+  readonly why: Why;
 }
 
 /** The agent has been silent for its threshold, or one of its tasks has broken a promise. */
@@ -461,7 +500,7 @@ export interface ViolationEvent extends EventBase<'violation'>, About, AboutTask
 
 export type ObserverEvent =
   | BeatEvent | StallEvent | RecoveredEvent | ExitEvent | DecodeEvent | AuthFailureEvent
-  | IoEvent | PausedEvent | TaskEvent | EndedEvent | ViolationEvent;
+  | IoEvent | PausedEvent | TaskEvent | EndedEvent | ViolationEvent | CauseEvent;
 
 /** The class of all events, for `instanceof`. */
 export const ObserverEvent: {
@@ -628,6 +667,8 @@ export interface SimulatedOptions {
   lane?: boolean;
   /** Whether the tasks of such agents are followed. Default: false. */
   tasks?: boolean;
+  /** Whether to find out why a process is silent. Default: false. */
+  causes?: boolean;
   /** The shortest time between two looks at the same shared memory. Default: 10. */
   laneFloorMs?: number;
   /** How late tasks may be before that is reported. Default: not at all. */
@@ -667,6 +708,7 @@ export interface ObserverEvents {
   task: [TaskEvent];
   ended: [EndedEvent];
   violation: [ViolationEvent];
+  cause: [CauseEvent];
   /** Events of every kind. */
   event: [ObserverEvent];
   /** The observer failed and is closed. */
@@ -701,6 +743,8 @@ export interface Observer extends EventEmitter {
   setThreshold(agent: number | bigint, thresholdMs: number): boolean;
   /** The tasks of an agent that are followed. */
   tasks(agent: number | bigint): TaskInfo[];
+  /** Why an agent, or one of its tasks, is silent; task 0 is the process. */
+  cause(agent: number | bigint, task?: number): CauseInfo | undefined;
   /** Replaces the slack of all tasks. */
   setSlack(slack: Slack): void;
   /** The UDP addresses on which it listens. */
@@ -793,6 +837,8 @@ export interface Simulated {
   /** Sets the name of the program of a process, before it is heard. */
   setProgram(pid: number, name: string): void;
   tasks(agent: number | bigint): TaskInfo[];
+  /** Why an agent, or one of its tasks, is silent; task 0 is the process. */
+  cause(agent: number | bigint, task?: number): CauseInfo | undefined;
 
   /** Returns the next pending event, if there is one. */
   poll(): ObserverEvent | undefined;

@@ -1,22 +1,25 @@
 'use strict';
-// Reads the events that the native half writes (src/record.rs) to a shared array: twelve
+// Reads the events that the native half writes (src/record.rs) to a shared array: fourteen
 // little-endian 64-bit words each.
 
 const { attempt, nameOf } = require('./errors');
 const { DecodeError } = require('./frame');
 const native = require('./native');
-const { ENDINGS, PROMISES, RULES } = require('./numbers');
+const { CERTAINTIES, ENDINGS, PROMISES, RULES, numberOfWhy, whyOf } = require('./numbers');
 
-const WORDS = 12;
+const WORDS = 14;
 
 /** The word with the number of the task, and the byte where its name begins. */
 const TASK = 8;
 const NAME = (TASK + 1) * 8;
 
+/** The words with the cause of a silence. */
+const CAUSE = 12;
+
 /** In the order of their codes, from 1. */
 const KINDS = Object.freeze([
   'beat', 'stall', 'recovered', 'exit', 'decode', 'auth-failure', 'io', 'paused', 'task', 'ended',
-  'violation',
+  'violation', 'cause',
 ]);
 
 const CAUSES = Object.freeze(['unknown', 'code', 'signal']);
@@ -46,6 +49,7 @@ class ObserverEvent {
       event[TASK] = pair(this.task, name.length);
       name.copy(Buffer.from(event.buffer), NAME);
     }
+    if (this.why !== undefined) event.set(whyWords(this.why), CAUSE);
     return attempt('toString', () => native.eventText(event));
   }
 }
@@ -102,6 +106,7 @@ const readers = {
       event.dueNs = words[at + 7];
       event.checkpoint = late >>> 16;
     }
+    readWhy(event, halves, at);
   },
   recovered(event, { words, halves }, at) {
     event.silentNs = words[at + 4];
@@ -140,7 +145,21 @@ const readers = {
     event.to = steps >>> 16;
     event.by = words[at + 6];
   },
+  cause(event, { halves }, at) {
+    readWhy(event, halves, at);
+  },
 };
+
+function readWhy(event, halves, at) {
+  const [why, thread, other] = halves.subarray((at + CAUSE) * 2);
+  if (why === 0) return;
+  event.why = whyOf(why >>> 8 & 0xff, why >>> 16 & 0xff, why >>> 24, thread, other);
+}
+
+function whyWords({ cause, certainty, flags, thread, other }) {
+  const why = 1 | numberOfWhy(cause) << 8 | CERTAINTIES.indexOf(certainty) << 16 | flags << 24;
+  return [pair(why >>> 0, thread), BigInt(other)];
+}
 
 /** The inverse of `readers`: the words of an event after the first four. */
 const writers = {
@@ -158,6 +177,7 @@ const writers = {
   ended: ({ how }) => [ENDINGS.indexOf(how) + 1],
   violation: ({ rule, count, from, to, by }) =>
     [pair(RULES.indexOf(rule) + 1, count), shorts(from, to), by],
+  cause: () => [],
 };
 
 function pair(low, high) {

@@ -12,7 +12,7 @@ const { KINDS, Room } = require('./events');
 const { EventIterator, aborted } = require('./iterator');
 const native = require('./native');
 const { settingsOf, slackOf } = require('./settings');
-const { Simulated, tasksFrom } = require('./simulated');
+const { Simulated, causeFrom, tasksFrom } = require('./simulated');
 const { asyncDispose, dispose } = require('./symbols');
 
 /** How many events are fetched in one call. */
@@ -171,6 +171,13 @@ class Observer extends EventEmitter {
     const observer = this.#open();
     const number = check.u64('agent', agent);
     return tasksFrom(attempt('tasks', () => native.observerTasks(observer, number)));
+  }
+
+  cause(agent, task = 0) {
+    const observer = this.#open();
+    const number = check.u64('agent', agent);
+    check.u32('task', task);
+    return causeFrom(attempt('cause', () => native.observerCause(observer, number, task)));
   }
 
   setSlack(slack) {

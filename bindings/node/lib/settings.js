@@ -65,6 +65,7 @@ const readers = {
   descriptors: (value) => ({ descriptors: check.u32('options.descriptors', value) }),
   lane: (value) => ({ lane: check.boolean('options.lane', value) }),
   tasks: (value) => ({ tasks: check.boolean('options.tasks', value) }),
+  causes: (value) => ({ causes: check.boolean('options.causes', value) }),
   laneFloorMs: (value) => ({ laneFloorNs: check.milliseconds('options.laneFloorMs', value) }),
   slack: (value) => ({ slack: slackOf('options.slack', value) }),
 };
@@ -84,6 +85,7 @@ function settingsOf(endpoints, options) {
     detectExits: true,
     lane: false,
     tasks: false,
+    causes: false,
   };
   const rest = { __proto__: null };
   for (const [name, value] of Object.entries(check.options('options', options))) {

@@ -5,7 +5,7 @@ const check = require('./check');
 const { attempt } = require('./errors');
 const { CAUSES, Room } = require('./events');
 const native = require('./native');
-const { PROMISES, promisesIn } = require('./numbers');
+const { PROMISES, promisesIn, whyOf } = require('./numbers');
 const { slackOf } = require('./settings');
 
 const NAMESPACES = ['same', 'other', 'unknown'];
@@ -55,6 +55,13 @@ function processOf(process) {
     nonce: check.u64('process.nonce', nonce),
     clockOffset: check.i64('process.clockOffset', clockOffset),
   };
+}
+
+/** The cause that the native half returns, with names instead of numbers. */
+function causeFrom(info) {
+  if (info === null || info === undefined) return undefined;
+  const { cause, certainty, flags, thread, other, ...rest } = info;
+  return { why: whyOf(cause, certainty, flags, thread, other), ...rest };
 }
 
 /** The tasks that the native half returns, with names instead of numbers. */
@@ -187,6 +194,14 @@ class Simulated {
     return tasksFrom(attempt('tasks', () => native.simulatedTasks(this.#observer, number)));
   }
 
+  cause(agent, task = 0) {
+    const number = check.u64('agent', agent);
+    check.u32('task', task);
+    return causeFrom(
+      attempt('cause', () => native.simulatedCause(this.#observer, number, task)),
+    );
+  }
+
   poll() {
     const count = attempt('poll', () =>
       native.simulatedTake(this.#observer, this.#room.words));
@@ -202,4 +217,4 @@ class Simulated {
   }
 }
 
-module.exports = { Simulated, tasksFrom };
+module.exports = { Simulated, causeFrom, tasksFrom };

@@ -1,16 +1,19 @@
-//! Events in the form that `lib/events.js` reads: twelve 64-bit words each, in a shared array, so
+//! Events in the form that `lib/events.js` reads: fourteen 64-bit words each, in a shared array, so
 //! that a batch of them needs only one call. `lib/events.js` passes the words of an event back to
 //! have it formatted.
 
 use napi::bindgen_prelude::BigUint64ArraySlice;
 use varta::{DecodeError, Promise, Rule, Status, TaskName};
-use varta_observer::{About, Ending, Event, ExitCause, Late, Origin, Task, What};
+use varta_observer::{
+    About, Cause, CauseFlags, Certainty, Ending, Event, ExitCause, Late, Origin, Task, What,
+    Why,
+};
 
 use crate::failure::named;
 use crate::sys::words;
 
 /// The number of words per event.
-pub(crate) const WORDS: usize = 12;
+pub(crate) const WORDS: usize = 14;
 
 /// Writes events until there are no more or the array is full, and returns their number.
 pub(crate) fn write(events: impl Iterator<Item = Event>, room: &mut [u64]) -> u32 {
@@ -24,7 +27,7 @@ pub(crate) fn write(events: impl Iterator<Item = Event>, room: &mut [u64]) -> u3
 }
 
 /// The time, the kind and origin, the agent, its pids, four words that depend on the kind, and the
-/// number of the task with the length of its name and the name.
+/// number of the task with the length of its name, the name, and two words about the cause.
 fn record(event: &Event) -> [u64; WORDS] {
     let (agent, pids, origin) = event.about.map_or((0, 0, 0), |about| {
         (about.agent, pair(about.pid, about.claimed_pid), about.origin as u8)
@@ -33,7 +36,17 @@ fn record(event: &Event) -> [u64; WORDS] {
     let what = pair(event.what.code().into(), origin.into());
     let [task, name @ ..] = event.task.map_or([0; 4], |task| of_task(&task));
     let [e, f, g] = name;
-    [event.observer_ns, what, agent, pids, a, b, c, d, task, e, f, g]
+    let [i, j] = of_why(&event.what);
+    [event.observer_ns, what, agent, pids, a, b, c, d, task, e, f, g, i, j]
+}
+
+/// Why a process is silent: 1, the cause, its certainty and flags, the thread, and the other one.
+fn of_why(what: &What) -> [u64; 2] {
+    let (What::Stall { why: Some(why), .. } | What::Cause { why }) = what else {
+        return [0; 2];
+    };
+    let cause = [1, why.cause as u8, why.certainty as u8, why.flags.bits()];
+    [pair(u32::from_le_bytes(cause), why.thread), why.other.into()]
 }
 
 fn of_task(task: &Task) -> [u64; 4] {
@@ -108,7 +121,7 @@ exported! {
 
 /// Reads what [`record`] wrote.
 fn read(words: &[u64]) -> Option<Event> {
-    let &[observer_ns, kind, agent, pids, a, b, c, d, task, ref name @ ..] = words else {
+    let &[observer_ns, kind, agent, pids, a, b, c, d, task, ref name @ .., i, j] = words else {
         return None;
     };
     let (kind, origin) = halves(kind);
@@ -132,7 +145,7 @@ fn read(words: &[u64]) -> Option<Event> {
                 last_ns: b,
                 deaf: deaf != 0,
                 late: self::late(late, d),
-                why: None,
+                why: why(i, j)?,
             }
         }
         3 => What::Recovered { silent_ns: a, promise: Promise::from_byte(a_byte(b)?)? },
@@ -148,6 +161,7 @@ fn read(words: &[u64]) -> Option<Event> {
             let rule = Rule::from_byte(a_byte(rule.into())?)?;
             What::Violation { rule, count, from, to, by: c }
         }
+        12 => What::Cause { why: why(i, j)?? },
         _ => return None,
     };
     let about = origin.map(|origin| About { agent, pid, claimed_pid, origin });
@@ -164,6 +178,22 @@ fn task_name(words: &[u64]) -> Option<TaskName> {
         eight.copy_from_slice(&word.to_le_bytes());
     }
     TaskName::from_bytes(bytes)
+}
+
+/// The cause, if there is one; `None` if the words are not one.
+fn why(i: u64, j: u64) -> Option<Option<Why>> {
+    let (cause, thread) = halves(i);
+    let [present, cause, certainty, flags] = cause.to_le_bytes();
+    if present == 0 {
+        return Some(None);
+    }
+    let mut why = Why::UNKNOWN;
+    why.cause = Cause::ALL.into_iter().find(|known| *known as u8 == cause)?;
+    let all = [Certainty::Guess, Certainty::Likely, Certainty::Certain];
+    why.certainty = *all.get(usize::from(certainty))?;
+    why.flags = CauseFlags::from_bits(flags);
+    (why.thread, why.other) = (thread, halves(j).0);
+    Some(Some(why))
 }
 
 fn late(which: u32, due_ns: u64) -> Option<Late> {

@@ -13,7 +13,7 @@ use varta_observer::{ExitCause, Simulated};
 use crate::failure::{from_io, named};
 use crate::observer::{Settings, SlackEntry, slack};
 use crate::record;
-use crate::snapshot::{Agent, Stats, Task};
+use crate::snapshot::{Agent, Cause, Stats, Task};
 use crate::sys::words;
 
 /// A simulated observer, and the pages that it has given to processes.
@@ -328,6 +328,17 @@ exported! {
     ) -> Result<()> {
         observer.observer.set_slack(&slack(entries));
         Ok(())
+    }
+}
+
+exported! {
+    /// Returns why an agent, or one of its tasks, is silent.
+    fn simulated_cause(
+        observer: &mut External<Handle>,
+        agent: BigInt,
+        task: u32,
+    ) -> Result<Option<Cause>> {
+        Ok(observer.observer.cause(agent.get_u64().1, task).as_ref().map(Cause::from))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Agents, tasks and counters as JavaScript objects.
 
 use napi_derive::napi;
-use varta_observer::{AgentInfo, Counters, Late, TaskInfo};
+use varta_observer::{AgentInfo, CauseInfo, Counters, Late, TaskInfo};
 
 use crate::task::bits;
 
@@ -74,6 +74,58 @@ impl From<&AgentInfo> for Agent {
             lane: info.lane,
             tasks: info.tasks,
             tasks_late: info.tasks_late,
+        }
+    }
+}
+
+/// Why a process is silent.
+#[napi(object)]
+#[derive(Debug)]
+pub struct Cause {
+    /// The cause's number.
+    pub cause: u32,
+    /// The certainty's number.
+    pub certainty: u32,
+    /// What else is known: bits.
+    pub flags: u32,
+    /// The thread that hangs.
+    pub thread: u32,
+    /// The other process or thread.
+    pub other: u32,
+    /// When it was looked at.
+    pub looked_ns: napi::bindgen_prelude::BigInt,
+    /// The signal that stopped it.
+    pub signal: u32,
+    /// The time between the two readings.
+    pub window_ns: napi::bindgen_prelude::BigInt,
+    /// How long the thread ran.
+    pub run_ns: napi::bindgen_prelude::BigInt,
+    /// How long it was ready but did not run.
+    pub wait_ns: napi::bindgen_prelude::BigInt,
+    /// How often it began to run.
+    pub switches: u32,
+    /// How often it waited for a page.
+    pub major_faults: u32,
+    /// What it waits in.
+    pub detail: String,
+}
+
+impl From<&CauseInfo> for Cause {
+    fn from(info: &CauseInfo) -> Self {
+        Self {
+            cause: info.why.cause as u32,
+            certainty: info.why.certainty as u32,
+            flags: info.why.flags.bits().into(),
+            thread: info.why.thread,
+            other: info.why.other,
+            looked_ns: info.looked_ns.into(),
+            signal: info.signal.into(),
+            window_ns: info.window_ns.into(),
+            run_ns: info.run_ns.into(),
+            wait_ns: info.wait_ns.into(),
+            switches: info.switches,
+            major_faults: info.major_faults,
+            detail: info.detail.to_string(),
         }
     }
 }

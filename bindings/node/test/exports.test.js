@@ -156,6 +156,11 @@ test('numbers, names and fields are those of conformance/tables.json', () => {
     assert.deepEqual(ours, names(table));
     assert.deepEqual(table.map(({ code }) => code), ours.map((_, index) => index + 1));
   }
+  assert.deepEqual(numbers.WHY_CLASSES, names(tables.cause_classes));
+  assert.deepEqual(numbers.CERTAINTIES, names(tables.certainties));
+  assert.deepEqual([...numbers.WHY], tables.causes.map(({ code, name }) => [code, name]));
+  tables.causes.forEach(({ code, class: expected }) =>
+    assert.equal(numbers.whyOf(code, 0, 0, 0, 0).class, expected));
   tables.decode_errors.forEach(({ code, name }) =>
     assert.equal(varta.DecodeError.kindOf(code), name));
 
@@ -182,6 +187,7 @@ test('numbers, names and fields are those of conformance/tables.json', () => {
         0n, BigInt(code) | (aboutAgent ? 1n << 32n : 0n), 7n, 0n, 1n, cause,
         task === 0n ? 0n : 1n << 32n, 0n, task, 0x74n,
       ]);
+      room.words[12] = fields.some(({ story }) => story.includes('why')) ? 1n : 0n;
       const common = [...tables.event_fields, ...aboutAgent ? tables.about_fields : []];
       if (task !== 0n) common.push(...tables.about_task_fields);
       let own = fields.flatMap(({ story }) => story);
@@ -242,6 +248,8 @@ test('the sentence of each event is that of Rust', () => {
       'violation, too-late by 0.005 s, 2 violations'],
     [[beat + 10n, ...agent, 3n | one, 3n | 5n * short, 0n, 0n, ...task],
       'violation, wrong-order, from checkpoint 3 to 5'],
+    [[beat + 11n, ...agent, 0n, 0n, 0n, 0n, ...task, 0n, 0n, 1n | 31n << 8n | 7n * one, 8n],
+      'cause lock (guess), thread 7, held by thread 8'],
   ]) {
     const expected = `1.000 s: agent 3 (pid 50, claims pid 7): task 2 (loop): ${text}`;
     assert.equal(sentence(10n ** 9n, ...words), expected);

@@ -13,7 +13,7 @@ use napi::{CleanupEnvHook, Env};
 
 use self::watch::Watch;
 use crate::failure::{closed, from_io, named};
-use crate::snapshot::{Agent, Stats, Task};
+use crate::snapshot::{Agent, Cause, Stats, Task};
 use crate::sys::{Bell, words};
 pub(crate) use options::{Settings, SlackEntry, slack};
 
@@ -79,6 +79,19 @@ exported! {
     fn observer_tasks(observer: &External<Handle>, agent: BigInt) -> Result<Vec<Task>> {
         let tasks = observer.watch()?.with(|observer| observer.tasks(agent.get_u64().1))?;
         Ok(tasks.iter().map(Task::from).collect())
+    }
+}
+
+exported! {
+    /// Returns why an agent, or one of its tasks, is silent.
+    fn observer_cause(
+        observer: &External<Handle>,
+        agent: BigInt,
+        task: u32,
+    ) -> Result<Option<Cause>> {
+        let agent = agent.get_u64().1;
+        let info = observer.watch()?.with(|observer| observer.cause(agent, task))?;
+        Ok(info.as_ref().map(Cause::from))
     }
 }
 

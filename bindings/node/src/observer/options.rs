@@ -89,6 +89,8 @@ pub struct Settings {
     pub lane: bool,
     /// Whether the tasks in it are followed.
     pub tasks: bool,
+    /// Whether causes of silences are looked up.
+    pub causes: bool,
     /// The shortest time between two looks at it.
     pub lane_floor_ns: Option<BigInt>,
     /// How late tasks may be.
@@ -110,7 +112,8 @@ impl Settings {
             .version1(self.version1)
             .detect_exits(self.detect_exits)
             .lane(self.lane)
-            .tasks(self.tasks);
+            .tasks(self.tasks)
+            .causes(self.causes);
         if let Some(floor) = &self.lane_floor_ns {
             builder = builder.lane_floor(duration(floor));
         }

@@ -38,6 +38,8 @@ function text(event: ObserverEvent): string {
       return event.how === 'thread-gone' ? 'gone' : event.taskName;
     case 'violation':
       return event.rule === 'wrong-order' ? `${event.from} ${event.to}` : `${event.by + 1n}`;
+    case 'cause':
+      return `${event.why.cause} ${event.why.thread + 1}`;
     case 'exit':
     case 'decode':
     case 'auth-failure':
