@@ -5,6 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use varta_observer::{About, ExitCause, Task, What};
 
+use crate::causes;
 use crate::guard::methods;
 use crate::values::{self, Values, tasks};
 
@@ -33,7 +34,7 @@ impl Event {
     }
 
     /// "beat", "stall", "recovered", "exit", "decode", "auth-failure", "io", "paused", "task",
-    /// "ended" or "violation".
+    /// "ended", "violation" or "cause".
     #[getter]
     fn kind(&self) -> &'static str {
         Ok(self.inner.what.name())
@@ -167,6 +168,16 @@ kind! {
         due_ns: Option<u64>,
         /// The checkpoint where the task is, or the label of its block.
         checkpoint: Option<u16>,
+        /// Why it is silent, as a dict. None if causes are not looked up.
+        why: Option<Py<PyAny>>,
+    }
+}
+
+kind! {
+    /// The cause of a silence that was reported has changed, or was found out later.
+    Cause of AgentEvent, matched as ["agent", "why"] {
+        /// Why it is silent, as a dict.
+        why: Py<PyAny>,
     }
 }
 
@@ -293,7 +304,7 @@ fn of_agent(
             let status = values.status(py, status);
             finish(py, base.add_subclass(Beat { status, payload, nonce, missed, count }))
         }
-        What::Stall { last_nonce, last_ns, deaf, late, .. } => {
+        What::Stall { last_nonce, last_ns, deaf, late, why } => {
             let stall = Stall {
                 last_nonce,
                 last_ns,
@@ -301,12 +312,16 @@ fn of_agent(
                 promise: late.map(|late| tasks::promise(py, late.promise)).transpose()?,
                 due_ns: late.map(|late| late.due_ns),
                 checkpoint: late.map(|late| late.checkpoint),
+                why: why.map(|why| causes::why(py, why)).transpose()?.map(Into::into),
             };
             finish(py, base.add_subclass(stall))
         }
         What::Recovered { silent_ns, promise } => {
             let promise = tasks::promise(py, promise)?;
             finish(py, base.add_subclass(Recovered { silent_ns, promise }))
+        }
+        What::Cause { why } => {
+            finish(py, base.add_subclass(Cause { why: causes::why(py, why)?.into() }))
         }
         What::Task { threshold_ns } => finish(py, base.add_subclass(Declared { threshold_ns })),
         What::Ended { how } => {

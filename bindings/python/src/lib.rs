@@ -2,6 +2,7 @@
 //! `python/varta`.
 
 mod agent;
+mod causes;
 mod codec;
 mod convert;
 mod errors;
@@ -46,6 +47,7 @@ fn _varta(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<event::Recovered>()?;
     module.add_class::<event::Stall>()?;
     module.add_class::<event::Violation>()?;
+    module.add_class::<event::Cause>()?;
     module.add_class::<last_words::LastWords>()?;
     module.add_class::<observer::Observer>()?;
     module.add_class::<secure::Cipher>()?;

@@ -10,6 +10,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use varta::Promise;
 use varta_observer::{AgentInfo, Builder, Counters, TaskInfo};
 
+use crate::causes;
 use crate::convert::{self, Any};
 use crate::errors::Raise;
 use crate::guard::methods;
@@ -151,6 +152,21 @@ impl Observer {
     fn tasks<'py>(&self, py: Python<'py>, agent: Any<'_, '_>) -> Bound<'py, PyList> {
         let agent = convert::number(agent, "agent")?;
         tasks_list(py, &self.with(|open| open.observer.tasks(agent))?)
+    }
+
+    /// Returns why an agent is silent, or one of its tasks, as a dict; task 0 is the process. None
+    /// if no Stall was reported, or it has recovered since, or causes are not looked up.
+    #[pyo3(signature = (agent, task=None))]
+    fn cause<'py>(
+        &self,
+        py: Python<'py>,
+        agent: Any<'_, '_>,
+        task: Option<Any<'_, '_>>,
+    ) -> Option<Bound<'py, PyDict>> {
+        let agent = convert::number(agent, "agent")?;
+        let task = task.map_or(Ok(0), |task| convert::number(task, "task"))?;
+        let info = self.with(|open| open.observer.cause(agent, task))?;
+        info.map(|info| causes::cause_dict(py, &info)).transpose()
     }
 
     /// Sets how late tasks may be before that is reported, in seconds: by the name of the task,

@@ -93,6 +93,7 @@ fn apply_one(builder: Builder, name: &str, value: Any<'_, '_>) -> PyResult<Build
         "rate" => builder.rate(rate(value, name)?),
         "lane" => builder.lane(convert::flag(value, name)?),
         "tasks" => builder.tasks(convert::flag(value, name)?),
+        "causes" => builder.causes(convert::flag(value, name)?),
         "lane_floor" => builder.lane_floor(convert::seconds(value, name)?),
         "lane_floor_ns" => builder.lane_floor(nanoseconds(value, name)?),
         "detect_exits" => builder.detect_exits(convert::flag(value, name)?),

@@ -10,6 +10,7 @@ use varta::internal::lane::layout::Words;
 use varta_observer::judge::{Attaching, Datagram, Namespace, Sender};
 use varta_observer::{Builder, ExitCause, Uids};
 
+use crate::causes;
 use crate::convert::{self, Any};
 use crate::errors::Raise;
 use crate::guard::methods;
@@ -207,6 +208,18 @@ impl Simulated {
     /// Returns the tasks of an agent, each as a dict.
     fn tasks<'py>(&self, py: Python<'py>, agent: u64) -> Bound<'py, PyList> {
         tasks_list(py, &self.lock().tasks(agent))
+    }
+
+    /// Returns why an agent is silent, or one of its tasks, as a dict or None.
+    #[pyo3(signature = (agent, task=0))]
+    fn cause<'py>(
+        &self,
+        py: Python<'py>,
+        agent: u64,
+        task: u32,
+    ) -> Option<Bound<'py, PyDict>> {
+        let info = self.lock().cause(agent, task);
+        info.map(|info| causes::cause_dict(py, &info)).transpose()
     }
 
     /// Returns the next pending event, or None.

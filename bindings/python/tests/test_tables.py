@@ -21,6 +21,7 @@ from varta import (
     Origin,
     Promise,
     Rule,
+    Stall,
     Status,
     Varta,
 )
@@ -89,6 +90,22 @@ def test_counters_and_agents() -> None:
     (agent,) = observer.agents()
     assert list(agent) == TABLES["agent_fields"]
     assert observer.tasks(agent["agent"]) == []
+
+
+def test_causes(path: str) -> None:
+    with Observer.bind(path, threshold=0.2, causes=True) as observer, Varta.open(path) as agent:
+        agent.beat()
+        while not isinstance(event := observer.poll(), Stall):
+            pass
+        assert event.why is not None
+        assert event.why["cause"] in names("causes")
+        assert event.why["class"] in names("cause_classes")
+        assert event.why["certainty"] in names("certainties")
+        assert set(event.why) == {*TABLES["why_fields"], "class"}
+        info = observer.cause(event.agent)
+        assert info is not None and list(info)[1:] == TABLES["cause_fields"][1:]
+        assert info["why"] == event.why and info["looked_ns"] > event.last_ns
+        assert observer.cause(event.agent, 1) is None
 
 
 def test_tasks(path: str) -> None:

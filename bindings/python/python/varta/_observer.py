@@ -68,6 +68,7 @@ class Observer(_varta.Observer):
         descriptors: int | None = None,
         lane: bool = False,
         tasks: bool = False,
+        causes: bool = False,
         lane_floor: float = 0.01,
         task_slack: _Slack | None = None,
         program_slack: _Slack | None = None,
@@ -89,6 +90,9 @@ class Observer(_varta.Observer):
         Beat can stand for several. With `tasks` too, each task of these processes is watched:
         then a Stall need not be about the whole process. `task_slack` and `program_slack` map
         names to the seconds that tasks may be late.
+
+        With `causes`, a Stall says why the process is silent, and a Cause follows when that
+        changes. To see everything, the observer needs the permission to trace its agents.
         """
         observer = cls(
             *endpoints,
@@ -106,6 +110,7 @@ class Observer(_varta.Observer):
             descriptors=descriptors,
             lane=lane,
             tasks=tasks,
+            causes=causes,
             lane_floor=lane_floor,
             task_slack=task_slack,
             program_slack=program_slack,
@@ -136,6 +141,7 @@ class Observer(_varta.Observer):
         detect_exits: bool = True,
         lane: bool = False,
         tasks: bool = False,
+        causes: bool = False,
         lane_floor_ns: int = 10_000_000,
         task_slack_ns: dict[str, int] | None = None,
         program_slack_ns: dict[str, int] | None = None,
@@ -155,6 +161,7 @@ class Observer(_varta.Observer):
             detect_exits=detect_exits,
             lane=lane,
             tasks=tasks,
+            causes=causes,
             lane_floor_ns=lane_floor_ns,
             task_slack_ns=task_slack_ns,
             program_slack_ns=program_slack_ns,

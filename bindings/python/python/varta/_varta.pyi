@@ -17,6 +17,7 @@ __all__ = [
     "AgentEvent",
     "AuthFailure",
     "Beat",
+    "Cause",
     "Declared",
     "Decode",
     "Ended",
@@ -66,6 +67,31 @@ class AgentInfo(TypedDict):
     lane: bool
     tasks: int
     tasks_late: int
+
+# "class" is a keyword.
+Why = TypedDict(
+    "Why",
+    {
+        "cause": str,
+        "class": str,
+        "certainty": str,
+        "flags": int,
+        "thread": int,
+        "other": int,
+    },
+)
+
+@type_check_only
+class CauseInfo(TypedDict):
+    why: Why
+    looked_ns: int
+    signal: int
+    window_ns: int
+    run_ns: int
+    wait_ns: int
+    switches: int
+    major_faults: int
+    detail: str
 
 @type_check_only
 class Due(TypedDict):
@@ -206,6 +232,7 @@ class Observer:
     def poll(self, timeout: float | None = None) -> Event | None: ...
     def agents(self) -> list[AgentInfo]: ...
     def tasks(self, agent: int) -> list[TaskInfo]: ...
+    def cause(self, agent: int, task: int | None = None) -> CauseInfo | None: ...
     def set_slack(
         self,
         *,
@@ -268,6 +295,7 @@ class Simulated:
     ) -> None: ...
     def thread_gone(self, pid: int, thread: int) -> None: ...
     def tasks(self, agent: int) -> list[TaskInfo]: ...
+    def cause(self, agent: int, task: int = 0) -> CauseInfo | None: ...
     def poll(self) -> Event | None: ...
     def agents(self) -> list[AgentInfo]: ...
     def stats(self) -> dict[str, int]: ...
@@ -367,6 +395,14 @@ class Stall(AgentEvent):
     def due_ns(self) -> int | None: ...
     @property
     def checkpoint(self) -> int | None: ...
+    @property
+    def why(self) -> Why | None: ...
+
+@final
+class Cause(AgentEvent):
+    __match_args__: ClassVar[tuple[Literal["agent"], Literal["why"]]]
+    @property
+    def why(self) -> Why: ...
 
 @final
 class Recovered(AgentEvent):
