@@ -226,6 +226,27 @@ fn a_datagram_is_not_taken_for_the_beat_before_it_in_the_page() {
 }
 
 #[test]
+fn datagrams_that_overtake_the_request_for_a_page_are_not_counted_again() {
+    let mut world = lane_world(|_| {});
+    // The process asks for a page before its first beat, but its datagrams are read first.
+    for nonce in 1..=4 {
+        world.numbered(nonce * MS, 70, 1234, nonce);
+    }
+    let asked = Attaching { process: Some(1234), ..attaching(70) };
+    let mut process = world.process_as(5 * MS, &asked);
+    world.numbered(6 * MS, 70, 1234, 5);
+    process.nonce = 5;
+    process.beat(&world, 7 * MS);
+    assert_eq!(short(&world.look(8 * MS, process.page)), ["8000000: beat 1 x1"]);
+    // Another process that has the pid now counts from 1.
+    let asked = Attaching { process: Some(5678), ..attaching(70) };
+    let mut successor = world.process_as(9 * MS, &asked);
+    successor.beat(&world, 10 * MS);
+    let events = world.look(11 * MS, successor.page);
+    assert_eq!(short(&events).last().unwrap(), "11000000: beat 2 x1");
+}
+
+#[test]
 fn several_pages_of_one_process_are_one_agent() {
     let mut world = lane_world(|_| {});
     let mut copies: Vec<_> = (0..4).map(|_| world.process(0, 70)).collect();

@@ -5,6 +5,7 @@ use super::process::low;
 use super::{Attached, Attaching, PageIndex, Refusal};
 use crate::event::Ending;
 use crate::judge::local::Process;
+use crate::judge::tracker::{distance, is_forward};
 use crate::judge::{Environment, Judge, Namespace, Room, Slot};
 
 /// The numbers of errors are the same on all systems that the observer runs on.
@@ -64,11 +65,15 @@ impl Judge {
         if known.is_none() && matches!(self.tracker.room(Some(uid)), Room::None) {
             return refuse(ENOSPC, "the observer tracks as many processes as it can");
         }
+        // Datagrams that the process sent after its request may have been heard before it.
+        let is_same = |slot: &Slot| process.is_some() && self.tracker.process(*slot) == process;
+        let last = known.filter(is_same).map(|slot| self.tracker.last_nonce(slot));
+        let is_later = |last: &u64| is_forward(distance(nonce, *last));
         let page = Page {
             stage: Stage::Offered,
             process: sender,
             claimed_pid,
-            nonce,
+            nonce: last.filter(is_later).unwrap_or(nonce),
             heard: known.map_or(0, |slot| low(self.tracker.count(slot))),
             clock_offset,
             ..Page::FREE
