@@ -1,7 +1,8 @@
 'use strict';
 // A server of several processes, using cluster. The primary watches the beats of its workers and
 // replaces one that hangs. cluster alone would not notice a worker that is stuck in a loop, because
-// it has not exited.
+// it has not exited. Each worker also has a task for its event loop, so the primary knows which
+// path blocks it.
 //
 //   node examples/cluster.js [WORKERS]
 
@@ -12,15 +13,21 @@ const path = require('node:path');
 
 const { Observer, Origin, Varta, beatForever } = require('varta');
 
+const PATHS = ['/', '/hang'];
+
 if (cluster.isPrimary) primary(Number(process.argv[2] ?? 2));
 else worker();
 
 function primary(count) {
   const endpoint = path.join(os.tmpdir(), `cluster-${process.pid}.sock`);
-  const observer = Observer.bind(endpoint, { thresholdMs: 1000 });
+  const observer = Observer.bind(endpoint, { thresholdMs: 1000, lane: true, tasks: true });
   const fork = () => cluster.fork({ VARTA_ENDPOINT: endpoint });
 
-  observer.on('stall', ({ pid, origin }) => {
+  observer.on('stall', ({ pid, origin, task, checkpoint }) => {
+    if (task !== undefined) {
+      console.log(`worker ${pid} is stuck in ${PATHS[checkpoint - 1]}`);
+      return;
+    }
     // Kill a process only if the kernel attested its pid.
     if (origin !== Origin.KernelAttested) return;
     const hung = Object.values(cluster.workers).find((worker) => worker.process.pid === pid);
@@ -40,9 +47,14 @@ function primary(count) {
 }
 
 function worker() {
-  beatForever(Varta.connect(), { everyMs: 100 });
+  const agent = Varta.connect();
+  beatForever(agent, { everyMs: 100 });
+  // Nothing is due of it but the end of each handler.
+  const loop = agent.task('loop', { thresholdMs: Infinity, finestMs: 200 });
   http.createServer((request, response) => {
-    if (request.url === '/hang') for (;;);
-    response.end(`${process.pid}\n`);
+    loop.watch({ maxMs: 200, label: PATHS.indexOf(request.url) + 1 }, () => {
+      if (request.url === '/hang') for (;;);
+      response.end(`${process.pid}\n`);
+    });
   }).listen(0);
 }

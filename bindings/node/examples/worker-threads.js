@@ -1,6 +1,6 @@
 'use strict';
-// A pool of threads, each of which beats from its own loop to an observer in the main thread. They
-// belong to one process, so the payload identifies the thread: it is the thread's number.
+// A pool of threads, each with a task, and an observer in the main thread. The threads belong to one
+// process, which is alive as long as any of them beats; a task that is late shows which one hangs.
 //
 //   node examples/worker-threads.js [THREADS]
 
@@ -15,38 +15,25 @@ else work(workerData);
 
 function main(count) {
   const endpoint = path.join(os.tmpdir(), `threads-${process.pid}.sock`);
-  const observer = Observer.bind(endpoint);
-  const lastBeat = new Map();
-  const workers = new Map();
-  observer.on('beat', ({ payload }) => lastBeat.set(Number(payload), performance.now()));
+  const observer = Observer.bind(endpoint, { lane: true, tasks: true });
+  const workers = Array.from({ length: count }, (_, index) =>
+    new Worker(__filename, { workerData: { endpoint, number: index + 1 } }));
 
-  function start(number) {
-    lastBeat.set(number, performance.now());
-    workers.set(number, new Worker(__filename, { workerData: { endpoint, number } }));
-  }
-  for (let number = 1; number <= count; number += 1) start(number);
-
-  // The observer sees no stall while any thread of the process beats. So the process itself must
-  // find the thread that hangs.
-  const checking = setInterval(async () => {
-    for (const [number, at] of lastBeat) {
-      if (performance.now() - at < 1000) continue;
-      console.log(`thread ${number} hangs`);
-      clearInterval(checking);
-      await Promise.all([...workers.values()].map((worker) => worker.terminate()));
-      observer.close();
-      return;
-    }
-  }, 100);
+  observer.once('stall', async ({ taskName }) => {
+    console.log(`${taskName} hangs`);
+    await Promise.all(workers.map((worker) => worker.terminate()));
+    observer.close();
+  });
 }
 
 function work({ endpoint, number }) {
-  const agent = Varta.connectUds(endpoint);
-  let left = 10;
+  const agent = Varta.connect(endpoint);
+  const task = agent.task(`thread ${number}`, { thresholdMs: 1000 });
+  let turn = 0;
   setInterval(() => {
-    agent.beat(0, number);
-    left -= 1;
+    task.beat(0, turn);
+    turn += 1;
     // The first thread hangs after a while.
-    if (number === 1 && left === 0) for (;;);
+    if (number === 1 && turn === 10) for (;;);
   }, 50);
 }

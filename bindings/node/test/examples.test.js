@@ -28,7 +28,7 @@ test('every example has a test', () => {
   for (const name of fs.readdirSync(examples)) assert.ok(here.includes(`'${name}'`), name);
 });
 
-test('cluster.js kills and replaces a worker that hangs', async (t) => {
+test('cluster.js names what blocks a worker, and kills and replaces it', async (t) => {
   const cluster = example(t, 'cluster.js', '2');
   const workers = () => [...cluster.out.matchAll(/worker (\d+) at (\d+)/g)];
   await until('two workers', () => workers().length === 2);
@@ -37,6 +37,7 @@ test('cluster.js kills and replaces a worker that hangs', async (t) => {
   assert.equal(port, port2, 'they share a port');
   // The worker that gets the request hangs.
   get(`http://127.0.0.1:${port}/hang`).catch(() => {});
+  await cluster.printed('is stuck in /hang');
   await cluster.printed('hangs');
   await cluster.printed('ended by signal 9');
   await until('the successor', () => workers().length === 3);
@@ -64,6 +65,25 @@ test('fastify.js is degraded while it is slow, and sends last words', async (t) 
   await words;
   assert.equal((await exit).code, 1);
   assert.match(server.err, /that was too much/);
+});
+
+test('fastify.js watches each request if asked to', async (t) => {
+  const at = socketPath(t);
+  const observer = Observer.bind(at, { thresholdMs: 1000, lane: true, tasks: true });
+  t.after(() => observer.close());
+  const server = example(t, 'fastify.js', at, '100');
+  await server.printed('http://');
+  const address = /http:\S+/.exec(server.out)[0].replace('[::1]', 'localhost');
+  const stall = firstEvent(observer, ({ kind, task }) => kind === 'stall' && task !== undefined);
+  await get(address);
+  const client = http.get(`${address}/never`).on('error', () => {});
+  const { taskName, promise, checkpoint } = await stall;
+  assert.deepEqual([taskName, promise, checkpoint], ['requests', 'span', 3]);
+  // Others are answered meanwhile. When the client gives up, nothing is late any more.
+  await get(address);
+  const recovered = firstEvent(observer, ({ kind, task }) => kind === 'recovered' && task !== undefined);
+  client.destroy();
+  assert.equal((await recovered).promise, 'span');
 });
 
 test('worker-threads.js finds the thread that hangs', async (t) => {
