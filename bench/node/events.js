@@ -4,13 +4,8 @@
 const path = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
 
-const { Program, onReceiver, program } = require('./programs');
+const { onReceiver, program, startObserver } = require('./programs');
 const { ascending, quantile } = require('./measure');
-
-/** Starts an observer in a process of its own. */
-function startObserver(mode, at) {
-  return new Program(process.execPath, [path.join(__dirname, 'observing.js'), mode, at]);
-}
 
 /** Beats per second from one sender, to a listener and to a bare receiver. */
 async function throughput({ seconds }, folder) {

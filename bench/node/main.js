@@ -47,6 +47,8 @@ function prepare() {
 const BENCHES = {
   uds: (beats) => beats.uds,
   udp: (beats) => beats.udp,
+  lane: (beats) => beats.lane,
+  watch: (beats) => (plan, folder) => beats.watch(require('./package'), plan, folder),
   throughput: (_, events) => events.throughput,
   latency: (_, events) => events.latency,
   quiet: (_, events) => events.quiet,
@@ -67,7 +69,7 @@ async function main() {
     throw new Error(`--only ${only} is not the name of a benchmark; see --list`);
   }
   prepare();
-  const sideBySide = only === 'uds' || only === 'udp';
+  const sideBySide = ['uds', 'udp', 'lane'].includes(only);
   if (sideBySide) {
     // This process and the Rust process take turns on one CPU; the receiver has another one.
     run('taskset', ['-a', '-c', '-p', String(places.sender), String(process.pid)], root);

@@ -1,5 +1,5 @@
 'use strict';
-// The observer of a benchmark: `observing.js count|late|quiet|idle PATH`. It prints `bound`, answers one
+// The observer of a benchmark: `observing.js count|late|quiet|idle|lane PATH`. It prints `bound`, answers one
 // line, and ends when its input ends.
 
 const { once } = require('node:events');
@@ -13,7 +13,7 @@ const lines = readline.createInterface({ input: process.stdin });
 async function main() {
   const observer = mode === 'idle'
     ? undefined
-    : varta.Observer.bind(at, { thresholdMs: 600_000 });
+    : varta.Observer.bind(at, { thresholdMs: 600_000, lane: mode === 'lane', tasks: mode === 'lane' });
   let received = 0;
   let first;
   const late = [];
@@ -34,6 +34,11 @@ async function main() {
     await once(observer, 'beat');
   }
   console.log('bound');
+  if (mode === 'lane') {
+    await once(lines, 'close');
+    observer.close();
+    return;
+  }
   const [line] = await once(lines, 'line');
   if (mode === 'count') {
     // Waits until everything that was sent has arrived or is counted as skipped.

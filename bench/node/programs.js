@@ -3,6 +3,7 @@
 
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
+const path = require('node:path');
 const readline = require('node:readline');
 
 const CPUS = require('node:os').availableParallelism();
@@ -47,6 +48,11 @@ const program = (...args) => new Program(beats, args);
 const onSender = (...args) => new Program(beats, args, places.sender);
 const onReceiver = (...args) => new Program(beats, args, places.receiver);
 
+/** An observer in a process of its own: see observing.js. */
+function startObserver(mode, at, cpu) {
+  return new Program(process.execPath, [path.join(__dirname, 'observing.js'), mode, at], cpu);
+}
+
 /** A contender that beats from Rust, on the same CPU as this process. */
 function fromRust(name, endpoint) {
   const rust = onSender('blocks', endpoint);
@@ -60,4 +66,4 @@ function fromRust(name, endpoint) {
   };
 }
 
-module.exports = { Program, fromRust, onReceiver, onSender, places, program, use };
+module.exports = { fromRust, onReceiver, onSender, places, program, startObserver, use };
