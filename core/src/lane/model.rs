@@ -8,7 +8,9 @@
 //! As on x86, a store may become visible to the other threads later than the accesses that
 //! follow it: when the schedule leaves a thread, it chooses whether the others see its stores
 //! since its last locked instruction. Apart from that the accesses of a schedule are sequentially
-//! consistent, so the orderings of weaker CPUs are not tested here.
+//! consistent, so the orderings of weaker CPUs are not tested here. What they rest on is in
+//! [`line`](super::line): the words of a copy are written between a release fence and the release
+//! store of its sequence, and read between an acquire load of it and an acquire fence.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
