@@ -9,15 +9,32 @@ const { firstEvent, socketPath, script, until } = require('./support');
 
 const HOUR = 3_600_000;
 
+/** In another program, an agent that has its page. */
+const CONNECT = `
+  const { Varta } = require('varta');
+  let agent;
+  for (;;) {
+    agent = Varta.connect(process.argv[1]);
+    if (agent.watched !== undefined) break;
+    agent.reconnect();
+  }
+`;
+
 /**
  * An observer of tasks, an agent of this process, and the events so far. The threshold is how often
  * the observer looks: twice in that time. A process is judged by it only after its first beat.
  */
-function lane(t, options = {}) {
+async function lane(t, options = {}) {
   const path = socketPath(t);
   const observer = Observer.bind(path, { lane: true, tasks: true, thresholdMs: 100, ...options });
   t.after(() => observer.close());
-  const agent = Varta.connect(path);
+  // It waits at most 20 ms for its page, and a task that makes no further call does not get one.
+  const agent = await until('a page', () => {
+    const attempt = Varta.connect(path);
+    if (attempt.watched !== undefined) return attempt;
+    attempt.reconnect();
+    return undefined;
+  });
   t.after(() => agent.close());
   const events = [];
   observer.on('event', (event) => events.push(event));
@@ -26,7 +43,7 @@ function lane(t, options = {}) {
 }
 
 test('beats go through shared memory, and an event stands for several', async (t) => {
-  const { agent, observer, path, events } = lane(t);
+  const { agent, observer, path, events } = await lane(t);
   for (let payload = 1; payload <= 100; payload += 1) assert.ok(agent.beat(0, payload).isSent);
   assert.ok(agent.watched >= 0);
   const beats = await until('100 beats', () => {
@@ -50,7 +67,7 @@ test('beats go through shared memory, and an event stands for several', async (t
 });
 
 test('an observer reports what a task does', async (t) => {
-  const { agent, observer, events, seen } = lane(t);
+  const { agent, observer, events, seen } = await lane(t);
   const task = agent.task('größe', {
     thresholdMs: HOUR, progressMs: HOUR, startupMs: HOUR, finestMs: HOUR, vital: true, spans: 2,
     edges: [{ from: 0, to: 1 }, { from: 1, to: 0, minMs: 1000, maxMs: HOUR }],
@@ -114,7 +131,7 @@ test('an observer reports what a task does', async (t) => {
 });
 
 test('a late task stalls and recovers, while its process beats', async (t) => {
-  const { agent, events, seen } = lane(t);
+  const { agent, events, seen } = await lane(t);
   const task = agent.task('worker', { thresholdMs: 50, startupMs: HOUR });
   task.beat();
   const { promise, dueNs, lastNs, checkpoint } = await seen('a stall', ({ kind }) => kind === 'stall');
@@ -137,7 +154,7 @@ test('a late task stalls and recovers, while its process beats', async (t) => {
 });
 
 test('slack delays what is reported of a task', async (t) => {
-  const { agent, observer, events } = lane(t, { slack: { tasks: { patient: HOUR } } });
+  const { agent, observer, events } = await lane(t, { slack: { tasks: { patient: HOUR } } });
   const tasks = ['patient', 'strict'].map((name) => agent.task(name, { thresholdMs: 50 }));
   const late = () => events.filter(({ kind }) => kind === 'stall').map(({ taskName }) => taskName);
   await until('a stall', () => late().length > 0);
@@ -148,7 +165,7 @@ test('slack delays what is reported of a task', async (t) => {
 });
 
 test('a watched function may return a promise, and watched functions may overlap', async (t) => {
-  const { agent } = lane(t);
+  const { agent } = await lane(t);
   const task = agent.task('requests', { thresholdMs: Infinity, spans: 3 });
   const open = () => {
     // As many as there is room for.
@@ -184,7 +201,7 @@ test('a watched function may return a promise, and watched functions may overlap
 });
 
 test('run closes the task, or lets it fail', async (t) => {
-  const { agent, events } = lane(t);
+  const { agent, events } = await lane(t);
   const of = (kind) => events.filter((event) => event.kind === kind);
   const ended = [];
   for (const [fn, how, result] of [
@@ -257,7 +274,7 @@ test('without a lane a vital task that is late withholds the beats of its proces
 });
 
 test('beatForever keeps a task of the event loop', async (t) => {
-  const { agent, observer, seen } = lane(t);
+  const { agent, observer, seen } = await lane(t);
   const task = agent.task('loop', { thresholdMs: 20_000 });
   const beats = beatForever(task, { everyMs: 5 });
   t.after(() => beats.stop());
@@ -267,25 +284,20 @@ test('beatForever keeps a task of the event loop', async (t) => {
   task.close();
 });
 
-/** What an observer says of the tasks of another program. */
-async function endings(t, code, options) {
-  const { events, path } = lane(t);
-  const program = script(t, code, { args: [path], ...options });
-  const end = await program.exited();
-  await until('its exit', () => events.some(({ kind }) => kind === 'exit'));
-  const tasks = events.filter(({ kind }) => kind === 'ended')
-    .map(({ taskName, how }) => `${taskName} ${how}`);
-  return { ...end, tasks: tasks.sort(), program, events };
-}
+/** The tasks that have ended according to an observer, and how. */
+const endings = (events) => events.filter(({ kind }) => kind === 'ended')
+  .map(({ taskName, how }) => `${taskName} ${how}`);
 
 test('the tasks of a worker end with it', async (t) => {
-  const { code, tasks, program } = await endings(t, `
+  const { events, path, seen } = await lane(t);
+  const program = script(t, `
+    const readline = require('node:readline');
     const { once } = require('node:events');
     const { Worker } = require('node:worker_threads');
-    const { Varta } = require('varta');
-    const agent = Varta.connect(process.argv[1]);
+    ${CONNECT}
+    const lines = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
     const body = \`
-      const { parentPort, threadId, workerData: [path, how] } = require('node:worker_threads');
+      const { parentPort, workerData: [path, how] } = require('node:worker_threads');
       const { Varta } = require('varta');
       const agent = Varta.connect(path);
       agent.beat();
@@ -307,57 +319,67 @@ test('the tasks of a worker end with it', async (t) => {
           await once(worker, 'message');
           // The process sees the tasks of all its threads.
           console.log(agent.tasks().map(({ name }) => name).join());
+          await lines.next();
           await worker.terminate();
+          await lines.next();
         }
         await exit;
         console.log(agent.tasks().length);
       }
+      process.stdin.destroy();
     })();
-  `);
-  assert.equal(code, 0, program.err);
+  `, { args: [path] });
+  for (const how of ['hangs', 'waits']) {
+    // One that begins and ends between two looks is not reported.
+    await seen(how, ({ kind, taskName }) => kind === 'task' && taskName === how);
+    program.child.stdin.write('terminate it\n');
+    await seen(how, ({ kind, taskName }) => kind === 'ended' && taskName === how);
+    program.child.stdin.write('go on\n');
+  }
+  assert.equal((await program.exited()).code, 0, program.err);
   assert.equal(program.out, '0\n0\non purpose\n0\nhangs\n0\nwaits\n0\n');
-  // A short task that no look finds is not reported, so those that ended at once may be missing.
-  assert.ok(tasks.includes('hangs failed') && tasks.includes('waits failed'), tasks.join());
-  for (const end of tasks) {
+  for (const end of endings(events)) {
     assert.match(end, /^(?:(?:returns|exits) closed|(?:throws|hangs|waits) failed)$/);
   }
 });
 
 test('a task that is garbage-collected has failed, because nothing can call it', async (t) => {
-  const { code, tasks, program } = await endings(t, `
-    const { Varta } = require('varta');
-    const agent = Varta.connect(process.argv[1]);
+  const { events, path } = await lane(t);
+  const program = script(t, `
+    ${CONNECT}
     agent.beat();
-    (async () => {
-      const kept = agent.task('kept', { thresholdMs: 60000 });
-      let lost = agent.task('lost', { thresholdMs: 60000 });
-      // Nothing will ever continue this, which is how asynchronous code hangs.
-      (async (task) => { await new Promise(() => {}); task.close(); })(agent.task('hangs', { thresholdMs: 60000 }));
+    const kept = agent.task('kept', { thresholdMs: 60000 });
+    let lost = agent.task('lost', { thresholdMs: 60000 });
+    // Nothing will ever continue this, which is how asynchronous code hangs.
+    (async (task) => { await new Promise(() => {}); task.close(); })(agent.task('hangs', { thresholdMs: 60000 }));
+    process.stdin.on('data', async () => {
       lost = null;
       while (agent.tasks().length > 1) {
         await new Promise(setImmediate);
         gc();
       }
       console.log(agent.tasks()[0].name, kept.beat().isSent);
-      // The observer must have seen them.
-      setTimeout(() => kept.close(), 100);
-    })();
-  `, { flags: ['--expose-gc'] });
-  assert.equal(code, 0, program.err);
-  assert.equal(program.out, 'kept true\n');
-  assert.ok(tasks.includes('hangs failed') && tasks.includes('lost failed'), tasks.join());
+    });
+  `, { args: [path], flags: ['--expose-gc'] });
+  await until('three tasks', () => events.filter(({ kind }) => kind === 'task').length === 3);
+  program.child.stdin.write('collect them\n');
+  await until('two ends', () => endings(events).length === 2);
+  await program.printed('kept true');
+  assert.deepEqual(endings(events).sort(), ['hangs failed', 'lost failed']);
 });
 
 test('a process that ends with an error has not finished its tasks', async (t) => {
   for (const [how, expected] of [['', 'closed'], ['throw new Error("x")', 'failed'], ['process.exit(3)', 'failed']]) {
-    const { tasks } = await endings(t, `
-      const { Varta } = require('varta');
-      const agent = Varta.connect(process.argv[1]);
+    const { events, path, seen } = await lane(t);
+    const program = script(t, `
+      ${CONNECT}
       agent.beat();
       globalThis.task = agent.task('job', { thresholdMs: Infinity });
-      setTimeout(() => { ${how} }, 50);
-    `);
-    // Its last look may come after its exit, which ends its tasks silently.
-    assert.ok(tasks.every((end) => end === `job ${expected}`), tasks.join());
+      process.stdin.once('data', () => { process.stdin.destroy(); ${how} });
+    `, { args: [path] });
+    await seen('the task', ({ kind }) => kind === 'task');
+    program.child.stdin.write('end\n');
+    await seen('its exit', ({ kind }) => kind === 'exit');
+    assert.deepEqual(endings(events), [`job ${expected}`]);
   }
 });
