@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 from enum import Enum
+from pathlib import Path
 
 from log import Log, Mismatch
 
@@ -73,6 +74,10 @@ class Agent:
         first = self.nonce + 1 if behavior is Child.KEEPS_COUNTING else 1
         self.log.beats[int(pid)] = [(*beat, nonce) for nonce, beat in enumerate(CHILD, first)]
         return int(pid)
+
+    def has_page(self) -> bool:
+        """Whether it has mapped shared memory of an observer."""
+        return "/memfd:varta" in Path(f"/proc/{self.pid}/maps").read_text()
 
     def end_child(self) -> None:
         self._send("end")

@@ -6,6 +6,9 @@ Beats = dict[int, list[tuple[str, int, int]]]
 
 UNKNOWN = "exit, cause unknown"
 
+# Through shared memory, one event can stand for several beats. It shows the last one.
+MERGED = ("merged", 0, 0)
+
 
 @dataclass
 class Log:
@@ -13,6 +16,15 @@ class Log:
 
     beats: Beats = field(default_factory=dict)
     ends: dict[int, str] = field(default_factory=dict)
+
+    def with_merged(self, expected: Beats) -> "Log":
+        """The log, with the beats that were merged into a later one as they are expected."""
+        beats = {
+            pid: [sent if beat == MERGED else beat for beat, sent in zip(found, expected.get(pid, []))]
+            + found[len(expected.get(pid, [])) :]
+            for pid, found in self.beats.items()
+        }
+        return Log(beats, self.ends)
 
     def agrees(self, expected: "Log") -> bool:
         """Whether both logs are equal. An exit may have an unknown cause, because a parent that

@@ -8,18 +8,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from log import UNKNOWN, Log, Beats, Mismatch
+from log import MERGED, UNKNOWN, Log, Beats, Mismatch
 from directory import Endpoint
 
 PATIENCE = 60.0
 THRESHOLD_MS = 1000
-MERGED = ("merged", 0, 0)
 
 
 class ObserverProgram:
     """An observer program, which prints each event as a line of JSON."""
 
-    def __init__(self, command: list[str]):
+    def __init__(self, command: list[str], *, lane: bool = False):
+        self.lane = lane
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -48,8 +48,8 @@ class ObserverProgram:
         seen = Log()
         for event in list(self.events):
             match event:
-                case {"kind": "beat", "pid": pid, "status": status, "payload": payload, "nonce": nonce}:
-                    seen.beats.setdefault(pid, []).append((status, payload, nonce))
+                case {"kind": "beat", "pid": pid, "status": status, "payload": payload, "nonce": nonce, "count": count}:
+                    seen.beats.setdefault(pid, []).extend([MERGED] * (count - 1) + [(status, payload, nonce)])
                     # A process that beats is running, even if it was reported as silent before.
                     seen.ends.pop(pid, None)
                 case {"kind": "exit", "pid": pid, "code": int(code)}:
@@ -63,10 +63,10 @@ class ObserverProgram:
         return seen
 
     def wait_for_beats(self, beats: Beats) -> bool:
-        return self._wait(lambda: self.log().beats == beats)
+        return self._wait(lambda: self.log().with_merged(beats).beats == beats)
 
     def wait_for(self, expected: Log) -> bool:
-        return self._wait(lambda: self.log().agrees(expected))
+        return self._wait(lambda: self.log().with_merged(expected.beats).agrees(expected))
 
     def counters(self) -> dict:
         """Ends the observer and returns its counters."""
@@ -85,12 +85,11 @@ class Daemon:
     """A daemon, which writes an export file."""
 
     def __init__(
-        self, command: list[str], endpoint: Endpoint, flags: list[str], *, at_end: bool = False, merges: bool = False
+        self, command: list[str], endpoint: Endpoint, flags: list[str], *, at_end: bool = False, lane: bool = False
     ):
         # Version 0.1 writes the file when it exits, but runs a command for each stall before that.
         self.at_end = at_end
-        # With shared memory, one line of the file can report several beats. It shows the last one.
-        self.merges = merges
+        self.lane = lane
         self.control = f"{endpoint.socket}.control"
         self.stalled = endpoint.folder / "stalled"
         if at_end:
@@ -150,17 +149,7 @@ class Daemon:
         return any(agent["lane"] for agent in known if agent["pid"] == pid)
 
     def wait_for_beats(self, beats: Beats) -> bool:
-        return self.at_end or self._wait(lambda: self._expected(Log(beats)).beats == beats)
-
-    def _expected(self, expected: Log) -> Log:
-        """The log, with the beats that were merged into a later one as they are expected."""
-        seen = self.log()
-        if self.merges:
-            for pid, beats in seen.beats.items():
-                known = expected.beats.get(pid, [])
-                seen.beats[pid] = [sent if beat == MERGED else beat for beat, sent in zip(beats, known)]
-                seen.beats[pid] += beats[len(known) :]
-        return seen
+        return self.at_end or self._wait(lambda: self.log().with_merged(beats).beats == beats)
 
     def wait_for(self, expected: Log) -> bool:
         if self.at_end:
@@ -168,7 +157,7 @@ class Daemon:
             self._wait(lambda: self.stalled.exists() and silent <= set(self.stalled.read_text().split()))
             self.close()
             return self.log() == expected
-        return self._wait(lambda: self._expected(expected) == expected)
+        return self._wait(lambda: self.log().with_merged(expected.beats) == expected)
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGTERM)

@@ -1,11 +1,12 @@
 """Runs one cell of the matrix: an agent beats, forks and is killed, and an observer logs it."""
 
+import time
 from collections.abc import Callable
 
 from log import Mismatch
 from observing import Daemon, ObserverProgram
 from directory import Endpoint
-from agent import CHILD, Child, Agent
+from agent import CHILD, PATIENCE, Child, Agent
 
 BEFORE = [("ok", 1), ("degraded", 4294967295), ("critical", 7), ("ok", 0)]
 AFTER = [("ok", 8), ("ok", 9)]
@@ -34,9 +35,14 @@ def run_pair(
             program.beat(AFTER)
             agree(observer.wait_for_beats(expected), program, observer)
             # Otherwise its beats could be datagrams, and the column would show nothing new.
-            if isinstance(observer, Daemon) and observer.merges:
+            if observer.lane and shares_memory:
+                use_lane(program)
+                agree(observer.wait_for_beats(expected), program, observer)
+            if program.has_page() != (observer.lane and shares_memory):
+                raise Mismatch(f"the agent {'has' if program.has_page() else 'has no'} shared memory")
+            if isinstance(observer, Daemon) and observer.lane:
                 if observer.shares_memory_with(program.pid) != shares_memory:
-                    raise Mismatch(f"the agent {'has no' if shares_memory else 'has'} shared memory")
+                    raise Mismatch("the agent and the daemon differ about shared memory")
         finally:
             program.kill()
         # Exits are detected over Unix sockets, and the daemons do not export them.
@@ -52,10 +58,24 @@ def run_pair(
             sent = sum(map(len, program.log.beats.values()))
             counted = observer.counters()
             unreadable = len(CHILD) if child_behavior is Child.UNREADABLE else 0
-            if (counted["beats"], counted["received"]) != (sent, sent + unreadable):
+            received = counted["beats"] + unreadable
+            if (counted["beats"] + counted["lane_beats"], counted["received"]) != (sent, received):
                 raise Mismatch(f"{sent} beats were sent, the observer counted {counted}")
+            if (counted["lane_beats"] > 0) != (observer.lane and shares_memory):
+                raise Mismatch(f"the observer counted {counted['lane_beats']} beats through shared memory")
     finally:
         observer.close()
+
+
+def use_lane(program: Agent) -> None:
+    """Beats until the agent has its page, which may take a while if the observer was busy, and once more."""
+    until = time.monotonic() + PATIENCE
+    while not program.has_page():
+        if time.monotonic() > until:
+            raise Mismatch("the agent gets no shared memory")
+        time.sleep(0.02)
+        program.beat([("ok", 10)])
+    program.beat([("ok", 11)])
 
 
 def agree(agreed: bool, program: Agent, observer: ObserverProgram | Daemon) -> None:

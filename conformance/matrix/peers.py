@@ -48,8 +48,9 @@ def output(*command: object) -> str:
     return done.stdout.strip()
 
 
-def ours(*command: object) -> Callable[[Endpoint], ObserverProgram]:
-    return lambda endpoint: ObserverProgram([*map(str, command), endpoint.url, str(THRESHOLD_MS)])
+def ours(*command: object, lane: bool = False) -> Callable[[Endpoint], ObserverProgram]:
+    how = [str(THRESHOLD_MS), *(["lane"] if lane else [])]
+    return lambda endpoint: ObserverProgram([*map(str, command), endpoint.url, *how], lane=lane)
 
 
 def daemon(command: str, flags: list[str], **how: bool) -> Callable[[Endpoint], Daemon]:
@@ -108,14 +109,22 @@ def agents() -> dict[str, Agent]:
 def observers() -> dict[str, Observer]:
     our_flags = ["--accept-version-1", "--export-file-sync-every", "1"]
     flags = ["--max-beat-rate", "0", "--export-file-sync-every", "1"]
+    programs = {
+        "Rust": [rust("observer")],
+        "C": [native("c/observer.c")],
+        "C++": [native("cpp/observer.cpp")],
+        "Python": python("observer.py"),
+        "Node": node("observer.js"),
+    }
+    lane = {
+        f"{name}, shared memory": Observer(ours(*command, lane=True), transports=LOCAL)
+        for name, command in programs.items()
+    }
     return {
-        "Rust": Observer(ours(rust("observer"))),
-        "C": Observer(ours(native("c/observer.c"))),
-        "C++": Observer(ours(native("cpp/observer.cpp"))),
-        "Python": Observer(ours(*python("observer.py"))),
-        "Node": Observer(ours(*node("observer.js"))),
+        **{name: Observer(ours(*command)) for name, command in programs.items()},
         "varta-watch": Observer(daemon(rust("varta-watch"), [*our_flags, "--lane", "off"])),
-        "varta-watch, shared memory": Observer(daemon(rust("varta-watch"), our_flags, merges=True), transports=LOCAL),
+        **lane,
+        "varta-watch, shared memory": Observer(daemon(rust("varta-watch"), our_flags, lane=True), transports=LOCAL),
         "varta-watch 0.1": Observer(
             daemon(older("daemon-0.1"), [], at_end=True), (1,), LOCAL
         ),

@@ -1,5 +1,5 @@
 /* An observer that prints each event as a line of JSON until its input ends:
- * `observer ENDPOINT THRESHOLD_MS`. Its last line has the counters. */
+ * `observer ENDPOINT THRESHOLD_MS [lane]`. Its last line has the counters. */
 
 #include <inttypes.h>
 #include <poll.h>
@@ -13,8 +13,9 @@ static void print_event(const varta_event *event)
     if (event->agent != 0)
         printf(", \"pid\": %" PRIu32, event->claimed_pid);
     if (event->kind == VARTA_EVENT_BEAT)
-        printf(", \"status\": \"%s\", \"payload\": %" PRIu64 ", \"nonce\": %" PRIu64,
-               varta_status_name(event->status), event->payload, event->nonce);
+        printf(", \"status\": \"%s\", \"payload\": %" PRIu64 ", \"nonce\": %" PRIu64
+               ", \"count\": %" PRIu32,
+               varta_status_name(event->status), event->payload, event->nonce, event->count);
     if (event->kind == VARTA_EVENT_EXIT && event->exit_cause != VARTA_EXIT_UNKNOWN)
         printf(", \"%s\": %" PRId32, event->exit_cause == VARTA_EXIT_CODE ? "code" : "signal",
                event->code);
@@ -23,12 +24,12 @@ static void print_event(const varta_event *event)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: observer ENDPOINT THRESHOLD_MS\n");
+    if (argc < 3) {
+        fprintf(stderr, "usage: observer ENDPOINT THRESHOLD_MS [lane]\n");
         return 2;
     }
     varta_observer_options options = VARTA_OBSERVER_OPTIONS_INIT;
-    options.flags = VARTA_OBSERVER_VERSION1;
+    options.flags = VARTA_OBSERVER_VERSION1 | (argc > 3 ? VARTA_OBSERVER_LANE : 0);
     options.threshold_ns = strtoull(argv[2], NULL, 10) * 1000000;
     char why[256] = "";
     options.message = why;
@@ -55,8 +56,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", varta_strerror(got));
         return 1;
     }
-    printf("{\"received\": %" PRIu64 ", \"beats\": %" PRIu64 "}\n", counters.received,
-           counters.beats);
+    printf("{\"received\": %" PRIu64 ", \"beats\": %" PRIu64 ", \"lane_beats\": %" PRIu64 "}\n",
+           counters.received, counters.beats, counters.lane_beats);
     varta_observer_close(observer);
     return 0;
 }

@@ -1,5 +1,5 @@
 // An observer that prints each event as a line of JSON until its input ends:
-// `observer ENDPOINT THRESHOLD_MS`. Its last line has the counters.
+// `observer ENDPOINT THRESHOLD_MS [lane]`. Its last line has the counters.
 
 #include <chrono>
 #include <exception>
@@ -18,7 +18,8 @@ void print_event(const varta::Event &event)
         std::cout << ", \"pid\": " << event.claimed_pid;
     if (event.what() == varta::Kind::beat)
         std::cout << ", \"status\": \"" << varta_status_name(event.status)
-                  << "\", \"payload\": " << event.payload << ", \"nonce\": " << event.nonce;
+                  << "\", \"payload\": " << event.payload << ", \"nonce\": " << event.nonce
+                  << ", \"count\": " << event.count;
     if (event.what() == varta::Kind::exit && event.exit_cause != VARTA_EXIT_UNKNOWN)
         std::cout << ", \"" << (event.exit_cause == VARTA_EXIT_CODE ? "code" : "signal")
                   << "\": " << event.code;
@@ -29,12 +30,12 @@ void print_event(const varta::Event &event)
 
 int main(int argc, char **argv)
 try {
-    if (argc != 3) {
-        std::cerr << "usage: observer ENDPOINT THRESHOLD_MS\n";
+    if (argc < 3) {
+        std::cerr << "usage: observer ENDPOINT THRESHOLD_MS [lane]\n";
         return 2;
     }
     varta::ObserverOptions options = std::chrono::milliseconds(std::stoll(argv[2]));
-    options.flags = VARTA_OBSERVER_VERSION1;
+    options.flags = VARTA_OBSERVER_VERSION1 | (argc > 3 ? VARTA_OBSERVER_LANE : 0);
     auto observer = varta::Observer::bind(argv[1], options);
     std::cout << "ready" << std::endl;
     pollfd descriptors[2] = {{0, POLLIN, 0}, {observer.fd(), POLLIN, 0}};
@@ -43,7 +44,7 @@ try {
             print_event(event);
     const auto counters = observer.stats();
     std::cout << "{\"received\": " << counters.received << ", \"beats\": " << counters.beats
-              << '}' << std::endl;
+              << ", \"lane_beats\": " << counters.lane_beats << '}' << std::endl;
 } catch (const std::exception &error) {
     std::cerr << error.what() << '\n';
     return 1;

@@ -1,5 +1,5 @@
 //! An observer that prints each event as a line of JSON until its input ends:
-//! `observer ENDPOINT THRESHOLD_MS`. Its last line has the counters.
+//! `observer ENDPOINT THRESHOLD_MS [lane]`. Its last line has the counters.
 
 #![allow(clippy::print_stdout, reason = "this is its output")]
 
@@ -21,6 +21,7 @@ fn main() -> io::Result<()> {
         .listen(endpoint.parse().map_err(io::Error::other)?)
         .threshold(Duration::from_millis(threshold))
         .version1(true)
+        .lane(arguments.next().is_some())
         .bind()?;
     thread::spawn(|| {
         let _ = io::stdin().read(&mut [0]);
@@ -33,7 +34,9 @@ fn main() -> io::Result<()> {
         }
     }
     let counters = observer.stats()?;
-    println!("{}", json!({ "received": counters.received, "beats": counters.beats }));
+    let (received, beats, lane_beats) =
+        (counters.received, counters.beats, counters.lane_beats);
+    println!("{}", json!({ "received": received, "beats": beats, "lane_beats": lane_beats }));
     Ok(())
 }
 
@@ -44,10 +47,11 @@ fn to_json(event: &Event) -> Value {
         fields.insert("pid".into(), about.claimed_pid.into());
     }
     match event.what {
-        What::Beat { status, payload, nonce, .. } => {
+        What::Beat { status, payload, nonce, count, .. } => {
             fields.insert("status".into(), status.name().into());
             fields.insert("payload".into(), payload.into());
             fields.insert("nonce".into(), nonce.into());
+            fields.insert("count".into(), count.into());
         }
         What::Exit { cause: ExitCause::Code(code), .. } => {
             fields.insert("code".into(), code.into());
