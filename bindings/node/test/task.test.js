@@ -13,11 +13,7 @@ const HOUR = 3_600_000;
 const CONNECT = `
   const { Varta } = require('varta');
   let agent;
-  for (;;) {
-    agent = Varta.connect(process.argv[1]);
-    if (agent.watched !== undefined) break;
-    agent.reconnect();
-  }
+  do agent = Varta.connect(process.argv[1]); while (agent.watched === undefined);
 `;
 
 /**
@@ -31,9 +27,7 @@ async function lane(t, options = {}) {
   // It waits at most 20 ms for its page, and a task that makes no further call does not get one.
   const agent = await until('a page', () => {
     const attempt = Varta.connect(path);
-    if (attempt.watched !== undefined) return attempt;
-    attempt.reconnect();
-    return undefined;
+    return attempt.watched !== undefined && attempt;
   });
   t.after(() => agent.close());
   const events = [];

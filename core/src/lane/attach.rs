@@ -77,7 +77,9 @@ impl Pairs {
                 // Meanwhile the observer makes the page.
                 register_if_single_threaded();
             }
-            Stage::Asking | Stage::Attached => {}
+            // The answer may have come when another handle no longer waited for it.
+            Stage::Asking => tender.take_answer(monotonic_ns()),
+            Stage::Attached => {}
         }
         // Where another handle has asked, the time runs from then.
         let left = || {
