@@ -69,8 +69,8 @@ class AgentInfo(TypedDict):
     tasks_late: int
 
 # "class" is a keyword.
-Why = TypedDict(
-    "Why",
+_Why = TypedDict(
+    "_Why",
     {
         "cause": str,
         "class": str,
@@ -83,7 +83,7 @@ Why = TypedDict(
 
 @type_check_only
 class CauseInfo(TypedDict):
-    why: Why
+    why: _Why
     looked_ns: int
     signal: int
     window_ns: int
@@ -396,13 +396,13 @@ class Stall(AgentEvent):
     @property
     def checkpoint(self) -> int | None: ...
     @property
-    def why(self) -> Why | None: ...
+    def why(self) -> _Why | None: ...
 
 @final
 class Cause(AgentEvent):
     __match_args__: ClassVar[tuple[Literal["agent"], Literal["why"]]]
     @property
-    def why(self) -> Why: ...
+    def why(self) -> _Why: ...
 
 @final
 class Recovered(AgentEvent):
