@@ -627,6 +627,10 @@ export interface Stats {
   readonly taskStalls: number;
   readonly taskRecoveries: number;
   readonly violations: number;
+  /* Of readings of silent processes, and how many nanoseconds they took. */
+  readonly causeLooks: number;
+  readonly causeRefused: number;
+  readonly causeNs: number;
 }
 
 export interface ObserverStats extends Stats {
