@@ -46,6 +46,7 @@ pub(crate) struct List {
 impl List {
     pub(crate) const EMPTY: Self = Self { first: NONE, last: NONE };
 
+    #[inline]
     pub(crate) const fn first(&self) -> Option<u32> {
         if self.first == NONE { None } else { Some(self.first) }
     }
@@ -55,6 +56,7 @@ impl List {
     }
 
     /// The entry after this one.
+    #[inline]
     pub(crate) fn after<E: Linked>(entries: &[E], index: u32) -> Option<u32> {
         let next = at(entries, index).links().next;
         if next == NONE { None } else { Some(next) }

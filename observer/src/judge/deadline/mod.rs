@@ -40,6 +40,7 @@ impl WheelSlot {
         Self((level as u16) << LEVEL_BITS | slot as u16)
     }
 
+    #[inline]
     const fn is_slot(self) -> bool {
         self.0 < Self::SLOTS
     }
@@ -92,6 +93,7 @@ impl Wheel {
     }
 
     /// Removes the deadline of an entry, if it has one.
+    #[inline]
     pub(crate) fn clear<E: Entry>(&mut self, entries: &mut [E], index: u32) {
         self.take_out(entries, index);
         at_mut(entries, index).set_place(WheelSlot::NOWHERE);

@@ -27,6 +27,7 @@ pub(super) struct Pair {
     pub(super) hot: Option<(u64, Hot)>,
 }
 
+#[inline]
 pub(super) fn first(page: &Page, offset: u32) -> First {
     let Some((cold, _)) = layout::lines(page, offset, 0) else {
         return First { valid: false, live: 0 };
@@ -110,11 +111,13 @@ impl Call {
     }
 
     /// As [`read`](Self::read), for the line of the process itself.
+    #[inline]
     pub(super) fn read_own(hot: &Hot, now: u64, before: u64) -> Result<Self, NoNews> {
         let call = Self::read_any(hot, now, before)?;
         (call.until == 0).then_some(call).ok_or(NoNews::Invalid)
     }
 
+    #[inline]
     fn read_any(hot: &Hot, now: u64, before: u64) -> Result<Self, NoNews> {
         let at = hot.at.min(now);
         if at == 0 || at < before {
@@ -125,6 +128,7 @@ impl Call {
     }
 }
 
+#[inline]
 fn load(line: &Line, word: usize) -> u64 {
     line.get(word).map_or(0, |word: &AtomicU64| word.load(Ordering::Relaxed))
 }

@@ -30,7 +30,9 @@ impl Judge {
         let own = lines::own(words, page.offset(), found.sequence);
         self.join_known(page, environment);
         if let Some((sequence, hot)) = own {
-            self.renew_process(page, sequence, &hot, environment);
+            if !self.renew_plainly(page, sequence, &hot) {
+                self.renew_process(page, sequence, &hot, environment);
+            }
         }
         if self.lanes.wants_tasks && first.live | self.lanes.pages.at(page).pairs != 0 {
             self.look_at_tasks(page, first.live, environment);
@@ -129,6 +131,7 @@ impl Judge {
     }
 
     /// Sets a timer for each line of this page on which something is due before the next look.
+    #[inline]
     pub(super) fn set_timers(&mut self, page: PageIndex) {
         let found = self.lanes.pages.at(page);
         let Some(slot) = found.slot else { return };
@@ -153,6 +156,7 @@ impl Judge {
         task.promises.next(task.slack_ns).map(|at| clock.to_observer(at))
     }
 
+    #[inline]
     pub(super) fn clock_of(&self, page: PageIndex) -> PageClock {
         self.lanes.clocks.of_page(self.lanes.pages.at(page).clock_offset)
     }

@@ -208,6 +208,7 @@ impl Clocks {
     }
 
     /// The clock of a process that is ahead of the observer's monotonic clock by this much.
+    #[inline]
     const fn of_page(&self, clock_offset: i64) -> PageClock {
         PageClock { behind: self.offset.saturating_sub(clock_offset) }
     }
@@ -221,10 +222,12 @@ struct PageClock {
 }
 
 impl PageClock {
+    #[inline]
     const fn to_observer(self, page_ns: u64) -> u64 {
         page_ns.saturating_add_signed(self.behind)
     }
 
+    #[inline]
     const fn to_page(self, observer_ns: u64) -> u64 {
         observer_ns.saturating_add_signed(self.behind.saturating_neg())
     }

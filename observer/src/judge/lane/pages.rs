@@ -100,10 +100,12 @@ impl Page {
 }
 
 impl Linked for Page {
+    #[inline]
     fn links(&self) -> &Links {
         &self.links
     }
 
+    #[inline]
     fn links_mut(&mut self) -> &mut Links {
         &mut self.links
     }
@@ -196,6 +198,7 @@ impl Pages {
     }
 
     /// The page with this index, if it is in use.
+    #[inline]
     pub(super) fn get(&self, page: PageIndex) -> Option<&Page> {
         self.pages.get(page.index()).filter(|page| page.stage != Stage::Free)
     }
@@ -284,6 +287,7 @@ impl Pages {
         &mut self.pages
     }
 
+    #[inline]
     pub(super) fn all(&self) -> &[Page] {
         &self.pages
     }

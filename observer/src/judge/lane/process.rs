@@ -25,7 +25,35 @@ impl Judge {
         }
     }
 
+    /// As [`renew_process`](Self::renew_process) in the usual case: a known agent without tasks
+    /// beats on as it did, and sent no datagrams. Otherwise returns false and changes nothing.
+    #[inline]
+    pub(super) fn renew_plainly(&mut self, page: PageIndex, sequence: u64, hot: &Hot) -> bool {
+        let clock = self.clock_of(page);
+        let (now, nonce) = (self.now, hot.last);
+        let found = self.lanes.pages.at_mut(page);
+        let beats = distance(found.nonce, nonce);
+        let (Some(slot), Ok(count)) = (found.slot, u32::try_from(beats)) else { return false };
+        if count == 0 || found.first_task != NONE || found.heard != 0 || found.changed {
+            return false;
+        }
+        let Ok(call) = Call::read_own(hot, clock.to_page(now), found.at) else { return false };
+        let at = clock.to_observer(call.at).min(now);
+        let Info { status, payload, .. } = call.info;
+        let Some(due) = self.tracker.plain_beats(slot, at, status, nonce, count) else {
+            return false;
+        };
+        (found.sequence, found.at, found.nonce) = (sequence, call.at, nonce);
+        found.due = due;
+        self.counters.lane_beats += u64::from(count);
+        let about = Some(self.tracker.about(slot));
+        let payload = payload.into();
+        self.push(about, What::Beat { status, payload, nonce, missed: 0, count });
+        true
+    }
+
     /// Reports the beats of a process since the last look at its line.
+    #[inline]
     pub(super) fn renew_process<E: Environment>(
         &mut self,
         page: PageIndex,
@@ -88,6 +116,7 @@ impl Judge {
     }
 
     /// Gives a page to the agent that its process already is, if there is one.
+    #[inline]
     pub(super) fn join_known<E: Environment>(&mut self, page: PageIndex, environment: &mut E) {
         let found = self.lanes.pages.at(page);
         if found.slot.is_some() {
@@ -101,6 +130,7 @@ impl Judge {
 
     /// The agent to which a page belongs. If there is none yet, it is tracked from now on, if
     /// there is room.
+    #[inline]
     pub(super) fn agent_of<E: Environment>(
         &mut self,
         page: PageIndex,
@@ -204,11 +234,13 @@ impl Judge {
 }
 
 /// The number as far as it fits.
+#[inline]
 pub(super) fn low(beats: u64) -> u32 {
     u32::try_from(beats).unwrap_or(u32::MAX)
 }
 
 /// How many beats a line stands for since its last news, less the datagrams `heard` between.
+#[inline]
 fn count_beats(before: u64, nonce: u64, heard: &mut u32) -> u32 {
     if nonce == NONCE_TERMINAL {
         return 1;

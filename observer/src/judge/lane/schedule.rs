@@ -63,6 +63,7 @@ impl Schedule {
     }
 
     /// When the pages of a class are looked at next after `now`.
+    #[inline]
     pub(super) fn next_after(&self, class: u16, now: u64) -> u64 {
         self.classes.get(usize::from(class)).map_or(u64::MAX, |class| {
             // During a look at all pages of the class it is the same for each.
@@ -97,6 +98,7 @@ impl Schedule {
     }
 
     /// The next page that is due at `now`. Each page is returned once per period.
+    #[inline]
     pub(super) fn due(&mut self, pages: &[Page], now: u64) -> Option<PageIndex> {
         loop {
             if let Some(current) = self.current {

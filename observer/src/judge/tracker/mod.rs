@@ -241,6 +241,7 @@ impl Tracker {
         self.hot_mut(slot).flags.set(Flags::UNCONFIRMED, unconfirmed);
     }
 
+    #[inline]
     pub(crate) fn about(&self, slot: Slot) -> About {
         self.hot(slot).about(self.cold(slot))
     }
@@ -258,6 +259,7 @@ impl Tracker {
         self.hot.get(slot.index()).is_some_and(|hot| hot.kind != Kind::Free)
     }
 
+    #[inline]
     pub(crate) fn has(&self, slot: Slot, flag: Flags) -> bool {
         self.hot(slot).flags.has(flag)
     }

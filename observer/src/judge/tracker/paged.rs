@@ -5,6 +5,7 @@ use varta::{NONCE_TERMINAL, Status};
 use super::liveness::{distance, is_forward};
 use super::record::Flags;
 use super::{Slot, Tracker};
+use crate::judge::deadline::WheelSlot;
 
 impl Tracker {
     /// Sets whether an agent has a page. Its deadline is in the wheel only if it is due before
@@ -20,8 +21,41 @@ impl Tracker {
         }
     }
 
+    /// As [`beats`](Self::beats) for an agent that beats on as it did, and has no timer. Returns
+    /// when it is due, or `None` if this is not such an agent; then nothing is changed.
+    #[inline]
+    pub(crate) fn plain_beats(
+        &mut self,
+        slot: Slot,
+        at: u64,
+        status: Status,
+        nonce: u64,
+        count: u32,
+    ) -> Option<u64> {
+        let threshold = self.threshold(slot);
+        let hot = self.hot_mut(slot);
+        let is_plain = hot.beats > 0
+            && hot.flags.has(Flags::COUNTED)
+            && !hot.flags.has(Flags::NOT_PLAIN)
+            && hot.place == WheelSlot::NOWHERE
+            && is_forward(distance(hot.last_nonce, nonce))
+            && nonce != NONCE_TERMINAL
+            && at > hot.last_ns;
+        if !is_plain {
+            return None;
+        }
+        hot.beats += u64::from(count);
+        hot.last_nonce = nonce;
+        hot.last_ns = at;
+        hot.status = status;
+        let deadline = at.saturating_add(threshold);
+        hot.links.deadline = deadline;
+        Some(deadline)
+    }
+
     /// Records beats, of which the last one was made at `at`. Returns how long the agent had
     /// been silent before it, if it was stalled.
+    #[inline]
     pub(crate) fn beats(
         &mut self,
         slot: Slot,
@@ -65,6 +99,7 @@ impl Tracker {
 
     /// Sets the timer of an agent if it is due before `next_look`. Returns when it is due, or
     /// the end of time.
+    #[inline]
     pub(crate) fn set_timer(&mut self, slot: Slot, next_look: u64) -> u64 {
         if !self.hot(slot).is_judged() {
             return u64::MAX;
@@ -78,12 +113,14 @@ impl Tracker {
         deadline
     }
 
+    #[inline]
     fn clear_timer(&mut self, slot: Slot, deadline: u64) {
         self.wheel.clear(&mut self.hot, slot.0);
         self.hot_mut(slot).links.deadline = deadline;
     }
 
     /// When an agent gave its last sign of life.
+    #[inline]
     pub(crate) fn last_ns(&self, slot: Slot) -> u64 {
         self.hot(slot).last_ns
     }

@@ -68,6 +68,10 @@ impl Flags {
     pub(crate) const PER_SILENCE: Self =
         Self(Self::STALLED.0 | Self::PARDONED.0 | Self::DEFERRED.0);
 
+    /// With any of these, a beat changes more than it does most of the time.
+    pub(crate) const NOT_PLAIN: Self =
+        Self(Self::PER_SILENCE.0 | Self::TERMINAL.0 | Self::DEAD.0);
+
     /// Whether any of these flags is set.
     #[inline]
     pub(crate) const fn has(self, flag: Self) -> bool {
@@ -148,6 +152,7 @@ impl Hot {
         kind: Kind::Free,
     };
 
+    #[inline]
     pub(crate) const fn origin(&self) -> Origin {
         match self.kind {
             Kind::Network(origin) => origin,
@@ -173,6 +178,7 @@ impl Hot {
 
     /// Whether its silence will be a Stall. An agent that has only tasks is not judged before it
     /// beats itself.
+    #[inline]
     pub(crate) const fn is_judged(&self) -> bool {
         !self.flags.has(Flags::STALLED) && !self.flags.has(Flags::DEAD) && self.beats > 0
     }
@@ -263,6 +269,7 @@ impl Cold {
         (self.identity >> 64) as u32
     }
 
+    #[inline]
     pub(crate) const fn claimed_pid(&self) -> u32 {
         (self.identity >> 96) as u32
     }
