@@ -146,8 +146,11 @@ fn run(stage: &Stage, run: Run, beats: u64) -> io::Result<Found> {
     start.store(first_beat, Ordering::Relaxed);
     let last_beat = first_beat + beats * INTERVAL;
     let mut away_at = (!run.away.is_zero()).then(|| first_beat + beats * INTERVAL / 4);
-    let (cpu, sleeps, from) =
-        (processes::thread_cpu_ns(), processes::sleeps(), processes::boottime_ns());
+    let spent = || (processes::thread_cpu_ns(), processes::sleeps(), processes::boottime_ns());
+    // Before the run the processes were silent, so each rings at its first beat. That is over by
+    // then.
+    let settled_at = first_beat + nanoseconds(THRESHOLD);
+    let mut settled = None;
     let (mut stalls, mut exits) = (0, 0);
     let mut count = |what: &What| match what {
         What::Stall { .. } => stalls += 1,
@@ -162,7 +165,11 @@ fn run(stage: &Stage, run: Run, beats: u64) -> io::Result<Found> {
         if let Some(event) = observer.poll_timeout(POLL.max(THRESHOLD / 4))? {
             count(&event.what);
         }
+        if settled.is_none() && processes::boottime_ns() >= settled_at {
+            settled = Some(spent());
+        }
     }
+    let (cpu, sleeps, from) = settled.unwrap_or_else(spent);
     let took = (processes::boottime_ns() - from) as f64;
     let cpu_share = (processes::thread_cpu_ns() - cpu) as f64 / took;
     let wakes = (processes::sleeps() - sleeps) as f64 * 1e9 / took;
