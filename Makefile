@@ -7,6 +7,7 @@ SHELL := bash
 CARGO ?= cargo
 FUZZ_SECONDS ?= 300
 MINUTES ?= 10
+TIMES ?= 10
 PYTHON := .venv/bin/python
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -152,6 +153,10 @@ target/book-tools/bin/mkdocs: docs/book/requirements.txt
 	python3 -m venv target/book-tools
 	target/book-tools/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
+
+.PHONY: causes
+causes: ## Produce each cause of silence TIMES times, and print what was found out
+	VARTA_CAUSES_TIMES=$(TIMES) $(CARGO) test --quiet -p varta-observer --test real_causes -- --ignored --nocapture
 
 .PHONY: bench
 bench: ## Measure everything side by side with other libraries, and write a report
