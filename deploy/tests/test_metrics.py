@@ -20,6 +20,7 @@ def eventful(processes: Processes, tmp_path: Path) -> str:
     daemon = Daemon(
         processes, tmp_path,
         "--recovery-exec", "/bin/true",
+        "--causes", "off",
         "--recovery-audit-file", tmp_path / "audit",
         "--export-file", tmp_path / "events",
         "--heartbeat-file", tmp_path / "heartbeat",

@@ -46,6 +46,8 @@ class Scenario:
         self.disturbed: set[int] = set()
         """Healthy agents that the scenario itself stops at times."""
         flags = ["--threshold-ms", str(self.threshold_ms), "--log-format", "json"]
+        # Processes are stopped to make them silent, and recovery must start for them.
+        flags += ["--causes", "off"]
         flags += ["--prom-addr", "127.0.0.1:0", "--prom-rate-limit-per-sec", "0"]
         flags += ["--recovery-audit-file", str(self.audit)]
         if self.exports:

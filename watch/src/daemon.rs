@@ -172,6 +172,7 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
         .namespaces(admission.allow_cross_namespace_agents)
         .version1(listening.accept_version_1)
         .lane(lane.lane.is_on())
+        .causes(settings.flags.admission.causes.is_on())
         .tasks(lane.tasks.is_on())
         .slack(slack(lane));
     builder = match &admission.uids {

@@ -367,7 +367,13 @@ fn refused_stalls_leave_no_descriptor_open_and_a_later_stall_still_gets_one() {
     let mut limited = Command::new("sh");
     limited.args(["-c", &format!("ulimit -n 64; exec {WATCH} \"$@\""), "sh", "--socket"]);
     limited.args([&socket]).args(["--log-format", "json"]).args(THRESHOLD);
-    limited.args(["--recovery-exec", command.to_str().unwrap(), "--recovery-audit-file"]);
+    limited.args([
+        "--causes",
+        "off",
+        "--recovery-exec",
+        command.to_str().unwrap(),
+        "--recovery-audit-file",
+    ]);
     let daemon = Daemon::start_as(&folder, limited.arg(&audit).stdin(Stdio::null()));
     let open =
         |daemon: &Daemon| fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
@@ -442,4 +448,48 @@ fn a_daemon_that_is_killed_while_commands_start_can_be_started_again_at_once() {
         drop(running);
         running = start();
     }
+}
+
+#[test]
+fn no_command_runs_for_a_process_that_is_held_from_outside_and_one_runs_if_it_hangs() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let out = folder.join("out");
+    let text = format!(
+        "#!/bin/sh\necho \"$VARTA_STALL $VARTA_STALL_CLASS $VARTA_PID\" >> {}\nkill -9 $VARTA_PID\n",
+        out.display()
+    );
+    let command = script(&folder, "note", &text);
+    let daemon = daemon(&folder, command.to_str().unwrap(), &["--causes", "on"]);
+    let agent = Agent::at(daemon.socket());
+    wait_until(|| agent.is_alive());
+    agent.stop();
+    let refused = || lines_of(&audit_file(&folder), 3, "refused");
+    wait_until(|| !refused().is_empty());
+    assert_eq!(refused()[0][4..6], [agent.pid().to_string(), "held_from_outside".to_owned()]);
+    daemon.wait_for_log("cause stopped (certain)");
+
+    // It is well again, and is not blamed for the time in which it was stopped.
+    agent.resume();
+    daemon.wait_for_log("recovered after");
+    assert!(agent.is_alive());
+
+    // This one waits for something that never comes.
+    let path = daemon.socket().to_owned();
+    let mut hung = support::Child::start(move || {
+        let mut agent = varta::Varta::connect(&path).unwrap();
+        for _ in 0..10 {
+            let _ = agent.beat(varta::Status::Ok, 0);
+            std::thread::sleep(support::ms(20));
+        }
+        loop {
+            std::thread::park();
+        }
+    });
+    assert_eq!(hung.wait(), Ended::Killed(libc::SIGKILL));
+    wait_until(|| text_of(&out).contains(&format!(" own {}\n", hung.pid())));
+    assert_eq!(count(&out), 1, "nothing else was killed: {}", text_of(&out));
+    assert!(agent.is_alive());
 }

@@ -11,6 +11,7 @@ use crate::state::stats::{AgentStats, shown_pid};
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
     stalls: LineLimit,
+    causes: LineLimit,
     exits: LineLimit,
     /// Exits with code 0, counted apart so that they do not use up the lines for crashes.
     clean_exits: LineLimit,
@@ -40,6 +41,11 @@ impl EventLog {
                     warn!(agent, pid, program = %name, "{}", event.what);
                 }
             }
+            What::Cause { .. } => {
+                if self.causes.admits(now_ns, uid) {
+                    warn!(agent, pid, program = %name, "{}", event.what);
+                }
+            }
             What::Exit { cause: ExitCause::Code(0), .. } => {
                 if self.clean_exits.admits(now_ns, uid) {
                     info!(agent, pid, program = %name, "{}", event.what);
@@ -63,7 +69,8 @@ impl EventLog {
 
     /// When the next summary of omitted lines is due, if any were omitted.
     pub(super) fn due_ns(&self) -> Option<u64> {
-        let limits = [&self.stalls, &self.exits, &self.clean_exits, &self.recoveries];
+        let limits =
+            [&self.stalls, &self.causes, &self.exits, &self.clean_exits, &self.recoveries];
         let due = limits.into_iter().filter_map(LineLimit::due_ns);
         due.chain(self.tasks.due_ns()).min()
     }
@@ -71,6 +78,7 @@ impl EventLog {
     /// Logs one summary for the omitted lines of each kind, once their second is over.
     pub(super) fn sum_up(&mut self, now_ns: u64) {
         self.stalls.sum_up(now_ns, "stall", Level::WARN);
+        self.causes.sum_up(now_ns, "cause", Level::WARN);
         self.exits.sum_up(now_ns, "exit", Level::WARN);
         self.clean_exits.sum_up(now_ns, "clean exit", Level::INFO);
         self.recoveries.sum_up(now_ns, "recovered", Level::INFO);

@@ -99,6 +99,10 @@ pub(crate) struct Admission {
     /// Users whose beats are accepted: "same" (the daemon's user), "any", or a list like 33,1000
     #[arg(long, value_name = "UIDS", default_value = "same", value_parser = uids)]
     pub(crate) uids: Uids,
+    /// Find out why a process is silent. With "off", recovery also starts for processes that are
+    /// held from outside: stopped, frozen, starved
+    #[arg(long, value_name = "SWITCH", value_enum, default_value_t = Switch::On)]
+    pub(crate) causes: Switch,
     /// Accept agents of other pid namespaces
     #[arg(long)]
     pub(crate) allow_cross_namespace_agents: bool,
@@ -164,9 +168,16 @@ pub(crate) struct Recovery {
     /// Read the recovery command from this file, which only the daemon's user may read
     #[arg(long, value_name = "FILE")]
     pub(crate) recovery_exec_file: Option<PathBuf>,
-    /// What starts the command, separated by commas: hung (a process stalls), crash (a process
-    /// exits with a code other than 0), late-task (a task stalls, even if its process beats)
-    #[arg(long, value_name = "LIST", default_value = "hung,crash", value_parser = Triggers::parse)]
+    /// What starts the command, separated by commas: hung (a process stalls by itself, or for an
+    /// unknown cause), kernel (it waits in the kernel for three thresholds), crash (a process exits
+    /// with a code other than 0), late-task (a task stalls, even if its process beats), and the
+    /// causes and classes in docs/causes.md
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "hung,kernel,crash",
+        value_parser = Triggers::parse
+    )]
     pub(crate) recovery_on: Triggers,
     /// Minimum time between two runs for one pid
     #[arg(long, value_name = "MS", default_value_t = 1000)]

@@ -13,7 +13,8 @@ use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::config::Plan;
-use super::report::{Exit, Output, Subject};
+use super::report::{Cause, Exit, Output, Subject};
+use crate::output::cause::Phrase;
 
 /// The default PATH of a command.
 const PATH: &str = "/usr/bin:/bin";
@@ -84,6 +85,7 @@ fn set_variables(command: &mut Command, subject: &Subject) {
         .env("VARTA_PAYLOAD", subject.payload.to_string())
         .env("VARTA_CAUSE", subject.cause.to_string())
         .env("VARTA_SILENT_MS", (subject.silent_ns / 1_000_000).to_string());
+    set_stall_variables(command, subject);
     match &subject.task {
         Some(late) => command
             .env("VARTA_TASK", late.task.name.as_str())
@@ -91,6 +93,23 @@ fn set_variables(command: &mut Command, subject: &Subject) {
         // The command decides by these, so they must not come from the daemon's environment.
         None => command.env_remove("VARTA_TASK").env_remove("VARTA_PROMISE"),
     };
+}
+
+/// Sets why the agent is silent.
+fn set_stall_variables(command: &mut Command, subject: &Subject) {
+    for name in ["VARTA_STALL", "VARTA_STALL_CLASS", "VARTA_STALL_DETAIL", "VARTA_TID"] {
+        // The command decides by these, so they must not come from the daemon's environment.
+        command.env_remove(name);
+    }
+    let Some(info) = subject.why.filter(|_| subject.cause == Cause::Stall) else { return };
+    let cause = info.why.cause;
+    command
+        .env("VARTA_STALL", cause.name())
+        .env("VARTA_STALL_CLASS", cause.class().name())
+        .env("VARTA_STALL_DETAIL", Phrase(&info).to_string());
+    if info.why.thread != 0 {
+        command.env("VARTA_TID", info.why.thread.to_string());
+    }
 }
 
 /// The PATH of the command.

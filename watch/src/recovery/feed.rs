@@ -16,7 +16,7 @@ use super::config::Plan;
 use super::inbox::{Inbox, Message};
 use super::report::{Cause, LateTask, Subject};
 use super::worker::Worker;
-use crate::flags::Triggers;
+use crate::flags::{Trigger, Triggers};
 use crate::output::audit::AuditFile;
 use crate::output::log::LineLimit;
 use crate::platform::clock::Clock;
@@ -75,10 +75,24 @@ impl Feed {
                     }
                     None => subject(about, stats, Cause::Stall, at_ns),
                 };
-                if !triggers.contains(subject.trigger()) {
+                if !may_start(triggers, &subject) {
                     return;
                 }
-                stalled(subject, observer, at_ns, false)
+                stalled(explained(subject, observer), observer, at_ns, false)
+            }
+            What::Cause { .. } => {
+                let late = event.task.and_then(|task| late_task(about.agent, task, observer));
+                if event.task.is_some() && late.is_none() {
+                    return;
+                }
+                let subject =
+                    Subject { task: late, ..subject(about, stats, Cause::Stall, at_ns) };
+                if !may_start(triggers, &subject) {
+                    return;
+                }
+                let subject = explained(subject, observer);
+                let pidfd = observer.pidfd(subject.agent).ok().flatten();
+                Message::Explained { at_ns, subject, pidfd }
             }
             What::Exit { cause, .. } => {
                 let subject = subject(about, stats, Cause::Exit(cause), at_ns);
@@ -115,6 +129,7 @@ impl Feed {
                     None => continue,
                 },
             };
+            let subject = explained(subject, observer);
             self.send(stats.uid, stalled(subject, observer, at_ns, true));
         }
     }
@@ -164,6 +179,27 @@ fn stalled(subject: Subject, observer: &Observer, at_ns: u64, recheck: bool) -> 
     Message::Stalled { at_ns, subject, pidfd, recheck }
 }
 
+/// Whether a command may start for such a stall, whatever its cause.
+fn may_start(triggers: Triggers, subject: &Subject) -> bool {
+    match subject.task {
+        Some(_) => triggers.contains(Trigger::LateTask),
+        None => triggers.has_stalls(),
+    }
+}
+
+/// A subject with the cause of its stall, as the observer knows it now.
+fn explained(subject: Subject, observer: &Observer) -> Subject {
+    let task = subject.task.map_or(0, |late| late.task.number);
+    Subject { why: observer.cause(subject.agent, task).ok().flatten(), ..subject }
+}
+
+/// The promise that a task breaks now.
+fn late_task(agent: u64, task: Task, observer: &Observer) -> Option<LateTask> {
+    let info = observer.task(agent, task.number).ok()??;
+    let promise = Promise::ALL.into_iter().find(|promise| info.is_broken(*promise))?;
+    Some(LateTask { task, promise })
+}
+
 /// A task that is late now, and how long it has been silent.
 fn first_late_task(agent: u64, observer: &Observer) -> Option<(LateTask, u64)> {
     let tasks = observer.tasks(agent).ok()?;
@@ -204,6 +240,7 @@ fn subject(about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subjec
         status: stats.status,
         payload: stats.payload,
         cause,
+        why: None,
         task: None,
         silent_ns: at_ns.saturating_sub(stats.last_ns),
     }

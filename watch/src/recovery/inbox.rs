@@ -19,6 +19,12 @@ pub(super) enum Message {
         /// It was reported before, when there was no room for it.
         recheck: bool,
     },
+    /// The cause of a stall has changed, or was found out.
+    Explained {
+        at_ns: u64,
+        subject: Subject,
+        pidfd: Option<OwnedFd>,
+    },
     Exited {
         at_ns: u64,
         subject: Subject,

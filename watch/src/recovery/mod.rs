@@ -5,6 +5,7 @@
 mod command;
 mod config;
 mod feed;
+mod holds;
 mod inbox;
 mod policy;
 mod records;

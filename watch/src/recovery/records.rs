@@ -129,6 +129,7 @@ fn count(shared: &Shared, step: &Step) {
             Reason::Capacity => counters.refused_capacity.one(),
             Reason::Deaf => counters.refused_deaf.one(),
             Reason::ReusedPid => counters.refused_reused_pid.one(),
+            Reason::Held => counters.refused_held.one(),
             Reason::WaitedTooLong => counters.refused_waited_too_long.one(),
         },
         Step::Completed(completed) => {

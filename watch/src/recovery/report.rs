@@ -3,9 +3,7 @@
 use std::fmt;
 
 use varta::{Promise, Status};
-use varta_observer::{ExitCause, Origin, ProgramName, Task};
-
-use crate::flags::Trigger;
+use varta_observer::{CauseClass, CauseFlags, CauseInfo, ExitCause, Origin, ProgramName, Task};
 
 /// One decision, or the outcome of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +101,8 @@ pub(crate) enum Reason {
     Deaf,
     /// The process has exited, and another one has its pid.
     ReusedPid,
+    /// Something outside holds the process, such as a debugger or other load.
+    Held,
     /// The process exited too long ago.
     WaitedTooLong,
 }
@@ -116,6 +116,7 @@ impl Reason {
             Self::Capacity => "outstanding_capacity",
             Self::Deaf => "deaf_observer",
             Self::ReusedPid => "reused_pid",
+            Self::Held => "held_from_outside",
             Self::WaitedTooLong => "waited_too_long",
         }
     }
@@ -213,6 +214,8 @@ pub(crate) struct Subject {
     pub(crate) status: Status,
     pub(crate) payload: u64,
     pub(crate) cause: Cause,
+    /// Why it is silent, if that was looked up.
+    pub(crate) why: Option<CauseInfo>,
     /// The task that has stalled, if it is not the process.
     pub(crate) task: Option<LateTask>,
     pub(crate) silent_ns: u64,
@@ -226,13 +229,20 @@ pub(crate) struct LateTask {
 }
 
 impl Subject {
-    /// What kind of event this is.
-    pub(crate) const fn trigger(&self) -> Trigger {
-        match (self.cause, self.task) {
-            (Cause::Exit(_), _) => Trigger::Crash,
-            (Cause::Stall, None) => Trigger::Hung,
-            (Cause::Stall, Some(_)) => Trigger::LateTask,
-        }
+    /// The cause of the stall, as far as it is known.
+    pub(crate) fn stall_cause(&self) -> varta_observer::Cause {
+        self.why.map_or(varta_observer::Cause::Unknown, |info| info.why.cause)
+    }
+
+    /// Whether the cause may still become known: it was not looked up for lack of time.
+    pub(crate) fn awaits_reading(&self) -> bool {
+        let unknown = self.why.filter(|_| self.stall_cause() == varta_observer::Cause::Unknown);
+        unknown.is_some_and(|info| !info.why.flags.has(CauseFlags::NO_PERMISSION))
+    }
+
+    /// Whether something outside holds the process.
+    pub(crate) fn is_held(&self) -> bool {
+        self.stall_cause().class() == CauseClass::Outside
     }
 
     /// The pid to pass to the command.

@@ -9,11 +9,12 @@ use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 use varta_observer::{ExitCause, Origin};
 
 use super::command::{self, Running};
 use super::config::Plan;
+use super::holds::Holds;
 use super::inbox::{Inbox, Message};
 use super::policy::{Order, Policy};
 use super::records::Records;
@@ -40,6 +41,7 @@ pub(super) struct Worker {
     /// By agent.
     running: HashMap<u64, Running>,
     shared: Shared,
+    holds: Holds,
     end: Option<Instant>,
 }
 
@@ -62,6 +64,7 @@ impl Worker {
             epoll,
             running: HashMap::new(),
             shared,
+            holds: Holds::default(),
             end: None,
         };
         worker.change_plan(plan);
@@ -135,6 +138,11 @@ impl Worker {
                     Some(policy) => policy.stalled(at_ns, subject, pidfd),
                     None => {}
                 },
+                Message::Explained { at_ns, subject, pidfd } => {
+                    if let Some(policy) = &mut self.policy {
+                        policy.explained(at_ns, subject, pidfd);
+                    }
+                }
                 Message::Exited { at_ns, subject } => {
                     if let Some(policy) = &mut self.policy {
                         policy.exited(at_ns, subject);
@@ -227,6 +235,14 @@ impl Worker {
                 Ok(false) => {}
                 Ok(true) => return policy.not_started(subject, Reason::ReusedPid),
                 Err(error) => return self.spawn_failed(&subject, attempt, &error),
+            }
+        }
+        if subject.cause == Cause::Stall && attested && subject.why.is_some() {
+            // The start may have waited for long since the cause was looked up.
+            let held_by = self.holds.held_by(subject.pid).filter(|by| !plan.rules.on.has(*by));
+            if let Some(by) = held_by {
+                debug!(agent = subject.agent, pid = subject.pid, "recovery put off: {by}");
+                return policy.put_off(self.clock.now(), subject.agent);
             }
         }
         if plan.dry_run {

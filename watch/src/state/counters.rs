@@ -73,6 +73,7 @@ pub(crate) struct Recovery {
     pub(crate) refused_capacity: Count,
     pub(crate) refused_deaf: Count,
     pub(crate) refused_reused_pid: Count,
+    pub(crate) refused_held: Count,
     pub(crate) refused_waited_too_long: Count,
     /// Starts that had to wait for the budget.
     pub(crate) over_budget: Count,

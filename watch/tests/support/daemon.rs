@@ -14,11 +14,13 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts a daemon and waits until it is watching.
+    /// Starts a daemon and waits until it is watching. Tests make an agent silent by stopping it,
+    /// so unless the flags say otherwise, that is no reason to spare it.
     #[track_caller]
     pub(crate) fn start(folder: &Folder, flags: &[&str]) -> Self {
         let socket = folder.join("varta.sock");
         let mut all = vec!["--socket", socket.to_str().unwrap(), "--log-format", "json"];
+        all.extend_from_slice(&["--causes", "off"]);
         all.extend_from_slice(flags);
         Self::start_as(folder, Command::new(WATCH).args(all).stdin(Stdio::null()))
     }

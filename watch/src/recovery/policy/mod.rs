@@ -5,6 +5,11 @@
 //! retried a limited number of times, after a wait that doubles each time. A start waits until
 //! it is due, until the previous command has exited, and for the budget that all agents share.
 //!
+//! The cause of a stall decides too. For a process that something outside holds, such as a
+//! debugger, a frozen control group or the load of others, no command is started until that ends.
+//! For one that waits in the kernel, it starts after three thresholds and is not retried before
+//! the process has exited.
+//!
 //! A run may also begin with the stall of a task, and then it ends when that task keeps its
 //! promise again. While an agent has a run, further late tasks start none; a stall of the whole
 //! process is more serious, and replaces a run for a task.
@@ -18,7 +23,7 @@ mod share;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use varta_observer::{ExitCause, Origin, Task};
+use varta_observer::{CauseClass, ExitCause, Origin, Task};
 
 use self::budget::Budget;
 use self::share::{Share, Start, Starts, Turns};
@@ -143,7 +148,16 @@ struct Run {
     stage: Stage,
     /// The process has exited.
     exited: bool,
+    /// When the stall was reported, and how long the agent had been silent then, which is its
+    /// threshold.
+    begun_at: u64,
+    threshold_ns: u64,
+    /// The first start waits until this time, because the last run was too recent.
+    not_before: u64,
 }
+
+/// A start that waits for the exit of the process.
+const AT_EXIT: u64 = u64::MAX;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
@@ -231,8 +245,10 @@ impl Policy {
 
     /// An agent or one of its tasks has stalled.
     pub(crate) fn stalled(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
-        if !self.rules.on.contains(subject.trigger()) {
-            return;
+        match self.rules.delay(&subject) {
+            Delay::Thresholds(_) => {}
+            Delay::Held => return self.hold(subject),
+            Delay::NotWanted => return,
         }
         let Some(run) = self.runs.get_mut(&subject.agent) else {
             return self.begin(now, subject, pidfd);
@@ -259,10 +275,61 @@ impl Policy {
         }
     }
 
+    /// The cause of a stall has changed, or was found out.
+    pub(crate) fn explained(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
+        let delay = self.rules.delay(&subject);
+        let Some(run) = self.runs.get_mut(&subject.agent) else {
+            return self.stalled(now, subject, pidfd);
+        };
+        if run.exited || run.subject.task != subject.task {
+            return;
+        }
+        run.subject.why = subject.why;
+        let Stage::Due(at) = run.stage else { return };
+        match delay {
+            Delay::Thresholds(count) if run.attempts == 0 || at == AT_EXIT => {
+                let wait = run.threshold_ns.saturating_mul(count);
+                let due = run.begun_at.saturating_add(wait).max(run.not_before).max(now);
+                self.plan_at(subject.agent, due);
+            }
+            Delay::Thresholds(_) => {}
+            Delay::Held => self.hold(subject),
+            Delay::NotWanted => drop(self.remove(subject.agent)),
+        }
+    }
+
+    /// Starts nothing for an agent that something outside holds.
+    fn hold(&mut self, subject: Subject) {
+        // A command that runs for it already continues.
+        let is_running = |run: &Run| !matches!(run.stage, Stage::Due(_));
+        if !self.runs.get(&subject.agent).is_some_and(is_running) {
+            self.remove(subject.agent);
+        }
+        self.orders.push_back(Order::Refused { subject, reason: Reason::Held });
+    }
+
+    /// Just before its command would start, the process was found to be held from outside. It is
+    /// looked at again after this time.
+    pub(crate) fn put_off(&mut self, now: u64, agent: u64) {
+        self.budget.take_back(agent);
+        let Some(run) = self.runs.get_mut(&agent) else { return };
+        run.attempts = run.attempts.saturating_sub(1);
+        let wait = run.threshold_ns.max(self.rules.debounce_ns);
+        self.plan_at(agent, now.saturating_add(wait));
+    }
+
+    fn plan_at(&mut self, agent: u64, at: u64) {
+        self.unplan(agent);
+        if let Some(run) = self.runs.get_mut(&agent) {
+            run.stage = Stage::Due(at);
+        }
+        self.plan(agent);
+    }
+
     /// An agent that was refused for lack of capacity is still stalled. A second refusal is not
     /// reported again.
     pub(crate) fn still_stalled(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
-        if !self.rules.on.contains(subject.trigger()) {
+        if !matches!(self.rules.delay(&subject), Delay::Thresholds(_)) {
             return;
         }
         let agent = subject.agent;
@@ -293,6 +360,10 @@ impl Policy {
             }
             return;
         };
+        if run.stage == Stage::Due(AT_EXIT) {
+            self.plan_at(subject.agent, now);
+        }
+        let Some(run) = self.runs.get_mut(&subject.agent) else { return };
         run.exited = true;
         // There is no process left to signal.
         run.pidfd = None;
@@ -368,8 +439,15 @@ impl Policy {
                     self.settle(agent, Stage::Failed);
                 }
             }
+            Stage::Running if !run.exited && self.rules.delay(&subject) == Delay::Held => {
+                self.hold_after_try(subject);
+            }
             Stage::Running => {
-                run.stage = Stage::Due(now.saturating_add(self.rules.backoff(run.attempts)));
+                let in_kernel = subject.stall_cause().class() == CauseClass::Kernel;
+                run.stage = Stage::Due(match in_kernel && !run.exited {
+                    true => AT_EXIT,
+                    false => now.saturating_add(self.rules.backoff(run.attempts)),
+                });
                 self.plan(agent);
             }
             Stage::StalledAgain(since) => {
@@ -380,6 +458,12 @@ impl Policy {
                 self.remove(agent);
             }
         }
+    }
+
+    /// The command has failed, and by now something outside holds the process.
+    fn hold_after_try(&mut self, subject: Subject) {
+        self.remove(subject.agent);
+        self.orders.push_back(Order::Refused { subject, reason: Reason::Held });
     }
 
     /// The command that was ordered last was not started and never will be.
@@ -414,17 +498,34 @@ impl Policy {
         let pid = subject.shown_pid();
         let debounced =
             self.begun.get(&pid).map(|at| at.saturating_add(self.rules.debounce_ns));
-        let at = debounced.unwrap_or(now).max(now);
-        if at > now {
-            self.orders.push_back(Order::Debounced { subject, wait_ns: at - now });
+        let not_before = debounced.unwrap_or(now).max(now);
+        if not_before > now {
+            self.orders.push_back(Order::Debounced { subject, wait_ns: not_before - now });
         }
+        let threshold_ns = subject.silent_ns;
+        let wait = match self.rules.delay(&subject) {
+            Delay::Thresholds(count) => threshold_ns.saturating_mul(count),
+            // An exit.
+            Delay::Held | Delay::NotWanted => 0,
+        };
+        let at = not_before.max(now.saturating_add(wait));
         if self.begun.len() >= self.rules.capacity {
             let window = self.rules.debounce_ns;
             self.begun.retain(|_, begun| begun.saturating_add(window) > now);
         }
         self.begun.insert(pid, at);
         let (stage, exited) = (Stage::Due(at), cause != Cause::Stall);
-        let run = Run { subject, share, pidfd, attempts: 0, stage, exited };
+        let run = Run {
+            subject,
+            share,
+            pidfd,
+            attempts: 0,
+            stage,
+            exited,
+            begun_at: now,
+            threshold_ns,
+            not_before,
+        };
         self.runs.insert(agent, run);
         self.plan(agent);
         Ok(())
@@ -594,7 +695,42 @@ impl Policy {
     }
 }
 
+/// When a command starts for a stall, by its cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Delay {
+    /// After this many more thresholds.
+    Thresholds(u64),
+    /// Something outside holds the process: not before that ends.
+    Held,
+    /// Never.
+    NotWanted,
+}
+
 impl Rules {
+    /// When a command starts for this subject, if it has stalled.
+    fn delay(&self, subject: &Subject) -> Delay {
+        if subject.cause != Cause::Stall {
+            return Delay::Thresholds(0);
+        }
+        let cause = subject.stall_cause();
+        let is_wanted = match subject.task {
+            Some(_) => self.on.contains(Trigger::LateTask),
+            None => self.on.has_stalls(),
+        };
+        if !is_wanted {
+            return Delay::NotWanted;
+        }
+        // Named explicitly, it is wanted even so.
+        if self.on.has(cause) || subject.task.is_some() && !subject.is_held() {
+            return Delay::Thresholds(match cause.class() {
+                CauseClass::Kernel => 2,
+                CauseClass::Unknown if subject.awaits_reading() => 1,
+                _ => 0,
+            });
+        }
+        if subject.is_held() { Delay::Held } else { Delay::NotWanted }
+    }
+
     /// Checks whether a command may be run for an agent at all.
     fn admit(&self, subject: &Subject) -> Result<(), Reason> {
         match subject.origin {

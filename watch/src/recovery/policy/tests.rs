@@ -1,7 +1,7 @@
 //! Tests of the recovery policy, in simulated time.
 
 use varta::{Promise, Status, TaskName};
-use varta_observer::{ExitCause, Origin, ProgramName, Task};
+use varta_observer::{CauseFlags, CauseInfo, ExitCause, Origin, ProgramName, Task};
 
 use super::*;
 
@@ -40,6 +40,7 @@ fn subject(agent: u64, cause: Cause) -> Subject {
         status: Status::Ok,
         payload: 0,
         cause,
+        why: None,
         task: None,
         silent_ns: 0,
     }
@@ -807,4 +808,103 @@ mod tasks {
         policy.still_stalled(2 * S, late(2, 1, Promise::Progress), None);
         assert_eq!(orders(&mut policy, 2 * S), ["start 2 1"]);
     }
+}
+
+/// An agent with a threshold of a second that has stalled for a reason.
+fn because(cause: varta_observer::Cause, flags: CauseFlags) -> Subject {
+    let mut info = CauseInfo::UNKNOWN;
+    (info.why.cause, info.why.flags) = (cause, flags);
+    Subject { why: Some(info), silent_ns: S, ..stalled(1) }
+}
+
+fn by_cause(cause: varta_observer::Cause) -> Subject {
+    because(cause, CauseFlags::default())
+}
+
+fn rules_for(list: &str) -> Rules {
+    Rules { on: Triggers::parse(list).unwrap(), ..RULES }
+}
+
+#[test]
+fn no_command_starts_for_an_agent_that_is_held_from_outside_until_that_ends() {
+    for cause in varta_observer::Cause::ALL {
+        if cause.class() != CauseClass::Outside {
+            continue;
+        }
+        let mut policy = Policy::new(rules_for("hung,kernel,crash"));
+        policy.stalled(0, by_cause(cause), None);
+        assert_eq!(orders(&mut policy, 0), ["refused 1 held_from_outside"], "{cause}");
+        assert_eq!((orders(&mut policy, 999 * S), policy.next_due()), (vec![], None));
+        policy.explained(1_000 * S, by_cause(varta_observer::Cause::Lock), None);
+        assert_eq!(orders(&mut policy, 1_000 * S), ["start 1 1"]);
+
+        let mut policy = Policy::new(rules_for(cause.name()));
+        policy.stalled(0, by_cause(cause), None);
+        assert_eq!(orders(&mut policy, 0), ["start 1 1"], "{cause} was named");
+    }
+}
+
+#[test]
+fn a_start_that_waits_is_cancelled_if_something_outside_holds_the_agent() {
+    let mut policy = Policy::new(rules_for("hung"));
+    let hung = by_cause(varta_observer::Cause::Lock);
+    policy.stalled(0, hung, None);
+    assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
+    policy.ended(0, 1, false);
+    policy.explained(0, by_cause(varta_observer::Cause::Frozen), None);
+    assert_eq!(orders(&mut policy, 9 * S), ["refused 1 held_from_outside"]);
+
+    // While the command runs.
+    let mut policy = Policy::new(rules_for("hung"));
+    policy.stalled(0, hung, None);
+    assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
+    policy.explained(0, by_cause(varta_observer::Cause::Stopped), None);
+    policy.ended(0, 1, false);
+    assert_eq!(orders(&mut policy, 9 * S), ["refused 1 held_from_outside"]);
+
+    // At the last moment.
+    let mut policy = Policy::new(rules_for("hung"));
+    policy.stalled(0, hung, None);
+    assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
+    policy.put_off(0, 1);
+    assert_eq!(orders(&mut policy, S - 1), Vec::<String>::new());
+    assert_eq!(orders(&mut policy, S), ["start 1 1"]);
+}
+
+#[test]
+fn an_agent_in_the_kernel_gets_three_thresholds_and_no_second_try_before_its_exit() {
+    let mut policy = Policy::new(rules_for("hung,kernel,crash"));
+    let in_kernel = by_cause(varta_observer::Cause::Io);
+    // It has been silent for one threshold already.
+    policy.stalled(0, in_kernel, None);
+    assert_eq!(orders(&mut policy, 2 * S - 1), Vec::<String>::new());
+    assert_eq!(orders(&mut policy, 2 * S), ["start 1 1"]);
+    policy.ended(3 * S, 1, false);
+    assert_eq!(orders(&mut policy, 999 * S), Vec::<String>::new());
+    policy.exited(1_000 * S, Subject { cause: CRASH, ..in_kernel });
+    assert_eq!(orders(&mut policy, 1_000 * S), ["start 1 2"]);
+
+    // If it turns out to hang by itself, it does not wait any longer.
+    let mut policy = Policy::new(rules_for("hung,kernel,crash"));
+    policy.stalled(0, in_kernel, None);
+    policy.explained(S, by_cause(varta_observer::Cause::Busy), None);
+    assert_eq!(orders(&mut policy, S), ["start 1 1"]);
+}
+
+#[test]
+fn an_unknown_cause_is_waited_for_only_if_it_can_become_known() {
+    let mut policy = Policy::new(rules_for("hung"));
+    policy.stalled(0, by_cause(varta_observer::Cause::Unknown), None);
+    assert_eq!(orders(&mut policy, S - 1), Vec::<String>::new());
+    assert_eq!(orders(&mut policy, S), ["start 1 1"]);
+
+    let mut policy = Policy::new(rules_for("hung"));
+    let hidden = because(varta_observer::Cause::Unknown, CauseFlags::NO_PERMISSION);
+    policy.stalled(0, hidden, None);
+    assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
+
+    // A program that was replaced by another is not what was watched.
+    let mut policy = Policy::new(rules_for("hung"));
+    policy.stalled(0, by_cause(varta_observer::Cause::Exec), None);
+    assert_eq!(orders(&mut policy, 9 * S), Vec::<String>::new());
 }

@@ -13,6 +13,7 @@ pub(super) fn write(counters: &SharedCounters, to: &mut Exposition) {
         ("outstanding_capacity", recovery.refused_capacity.get()),
         ("deaf_observer", recovery.refused_deaf.get()),
         ("reused_pid", recovery.refused_reused_pid.get()),
+        ("held_from_outside", recovery.refused_held.get()),
         ("waited_too_long", recovery.refused_waited_too_long.get()),
     ];
     let help = "Recovery steps, by outcome.";
@@ -32,6 +33,7 @@ pub(super) fn write(counters: &SharedCounters, to: &mut Exposition) {
         ("refused_outstanding_capacity", recovery.refused_capacity.get()),
         ("refused_deaf_observer", recovery.refused_deaf.get()),
         ("refused_reused_pid", recovery.refused_reused_pid.get()),
+        ("refused_held_from_outside", recovery.refused_held.get()),
         ("refused_waited_too_long", recovery.refused_waited_too_long.get()),
     ] {
         outcomes.put(&label("outcome", outcome), count);
