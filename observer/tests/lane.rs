@@ -545,6 +545,37 @@ fn datagrams_and_the_page_of_a_process_feed_the_same_agent() {
     assert_eq!((info.beats, info.missed), (3, 0));
 }
 
+/// A process goes on with datagrams until it has mapped its page. They are heard before the page
+/// is read, or they would be counted twice.
+#[test]
+fn datagrams_from_before_the_page_was_mapped_are_counted_once() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = at(&path, NEVER).bind().unwrap();
+    let datagrams = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    datagrams.connect(&path).unwrap();
+    let lane = LaneSocket::connect(&path).unwrap();
+    lane.say(&Message::Hello(hello())).unwrap();
+    let Answer::Page(offer, files) = lane.await_answer(|| drop(poll_all(&mut observer))) else {
+        panic!("there is no page");
+    };
+    let mut agent = LaneAgent::map(lane, offer, files);
+    for nonce in 1..=2 {
+        datagrams.send(&frame(std::process::id(), nonce)).unwrap();
+    }
+    agent.nonce = 2;
+    agent.beat();
+    agent.socket.say(&Message::Mapped).unwrap();
+    let counts = (0..3).map(|_| poll_until(&mut observer, is("beat")).pop().unwrap().what);
+    let nonces: Vec<_> = counts
+        .map(|what| match what {
+            What::Beat { nonce, count: 1, .. } => nonce,
+            other => panic!("{other}"),
+        })
+        .collect();
+    assert_eq!(nonces, [1, 2, 3]);
+}
+
 /// The pid that the process claims is the one of its own namespace.
 #[test]
 fn a_process_in_another_pid_namespace_is_followed_to_its_exit() {

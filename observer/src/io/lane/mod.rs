@@ -177,6 +177,11 @@ impl Lanes {
         !self.ready.is_empty() || self.listening.is_ready()
     }
 
+    /// Whether the next connection to be served is one whose process is to map its page.
+    pub(super) fn is_next_to_map(&self) -> bool {
+        self.ready.front().is_some_and(|place| self.stage(*place) == Some(Stage::Offered))
+    }
+
     /// When there is something to do even if nothing arrives.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         let until = |stage| self.connections.until(stage);

@@ -3,7 +3,7 @@
 use varta::internal::lane::message::Hello;
 
 use super::connections::{Place, Stage};
-use super::{Step, UNTIL_EXIT_NS};
+use super::{Lanes, Step, UNTIL_EXIT_NS};
 use crate::io::Observer;
 use crate::judge::{Attaching, PageIndex, Refusal};
 
@@ -12,6 +12,9 @@ impl Observer {
     /// was something to do; if so, there may be events.
     pub(in crate::io) fn serve_lane(&mut self) -> bool {
         let now = self.now;
+        if self.must_hear_first() {
+            return false;
+        }
         let Some(step) = self.processes.next_lane_step(now) else { return self.sweep() };
         match step {
             Step::Hello(place, hello) => self.attach(place, &hello),
@@ -36,6 +39,17 @@ impl Observer {
             Step::Done => {}
         }
         true
+    }
+
+    /// Whether there may be datagrams of the process whose connection is served next, from before
+    /// it mapped its page. Its first line counts them, if they have not been heard.
+    fn must_hear_first(&mut self) -> bool {
+        let maps = self.processes.lanes().is_some_and(Lanes::is_next_to_map);
+        let heard = self.sockets.read_until().is_none_or(|until| until >= self.checked_at);
+        if maps && !heard {
+            self.sockets.look_again(self.checked_at);
+        }
+        maps && !heard
     }
 
     /// Looks at the pages that are due until there is an event.
