@@ -247,6 +247,10 @@ pub(crate) fn in_connect() {
 }
 
 pub(crate) fn stopped_by_itself() {
+    // In an orphaned process group SIGTSTP would stop nobody. A group of its own is none, because
+    // the parent is in the same session.
+    // SAFETY: takes numbers.
+    unsafe { libc::setpgid(0, 0) };
     // SAFETY: takes a number.
     unsafe { libc::raise(libc::SIGTSTP) };
     forever();

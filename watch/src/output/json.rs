@@ -1,7 +1,7 @@
 //! Events and recovery decisions as JSON, one object per line, for the export file and `events`.
 
 use serde_json::{Map, Value, json};
-use varta_observer::{Event, ExitCause, ProgramName, What};
+use varta_observer::{Event, ExitCause, ProgramName, What, Why};
 
 use crate::recovery::{Decision, Exit, LateTask, Step};
 
@@ -30,7 +30,7 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
             put("missed", (*missed).into());
             put("count", (*count).into());
         }
-        What::Stall { last_nonce, last_ns, deaf, late, .. } => {
+        What::Stall { last_nonce, last_ns, deaf, late, why } => {
             put("last_nonce", (*last_nonce).into());
             put("last_ns", (*last_ns).into());
             put("deaf", (*deaf).into());
@@ -39,7 +39,11 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
                 put("due_ns", late.due_ns.into());
                 put("checkpoint", late.checkpoint.into());
             }
+            if let Some(why) = why {
+                cause(why, &mut fields);
+            }
         }
+        What::Cause { why } => cause(why, &mut fields),
         What::Recovered { silent_ns, promise } => {
             put("silent_ns", (*silent_ns).into());
             put("promise", promise.name().into());
@@ -81,6 +85,15 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
         _ => {}
     }
     line(fields, text);
+}
+
+fn cause(why: &Why, fields: &mut Map<String, Value>) {
+    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+    put("cause", why.cause.name().into());
+    put("certainty", why.certainty.name().into());
+    put("cause_flags", why.flags.bits().into());
+    put("thread", why.thread.into());
+    put("other", why.other.into());
 }
 
 /// Writes the eviction of an agent as a line.
@@ -190,7 +203,7 @@ mod tests {
                 last_ns: 0,
                 deaf: false,
                 late: Some(LATE),
-                why: None,
+                why: Some(Why::UNKNOWN),
             }],
             &[What::Recovered { silent_ns: 0, promise: Promise::Beat }],
             &[
@@ -204,6 +217,7 @@ mod tests {
             &[What::Task { threshold_ns: 0 }],
             &[What::Ended { how: Ending::Closed }],
             &[What::Violation { rule: Rule::TooLate, count: 1, from: 0, to: 0, by: 0 }],
+            &[What::Cause { why: Why::UNKNOWN }],
         ] {
             let name = whats[0].name();
             let kind = tables["kinds"].as_array().unwrap();

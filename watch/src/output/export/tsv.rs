@@ -49,6 +49,10 @@ pub(super) fn entry(entry: &Entry, text: &mut String) -> u64 {
             writeln!(text, "{at}\tio\t-\t-\t-\t{error}")
         }
         What::Paused { ns } => writeln!(text, "{at}\tpaused\t-\t-\t-\t{ns}"),
+        What::Cause { why } => {
+            let (certainty, cause) = (why.certainty.name(), why.cause.name());
+            writeln!(text, "{at}\tcause\t{pid}\t-\t{certainty}\t{cause}")
+        }
         other => writeln!(text, "{at}\t{kind}\t-\t-\t-\t{other}"),
     };
     lines
@@ -82,6 +86,7 @@ fn of_task(event: &Event, pid: u32, task: &Task, text: &mut String) {
         What::Violation { rule, count, from, to, by } => {
             line("task-violation", rule.name(), by, &[count.into(), from.into(), to.into()]);
         }
+        What::Cause { why } => line("task-cause", why.cause.name(), why.thread.into(), &[]),
         ref other => line(other.name(), "-", 0, &[]),
     }
 }
@@ -93,7 +98,7 @@ pub(super) fn eviction(at_ns: u64, pid: u32, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use varta::{Promise, Rule, Status, TaskName};
-    use varta_observer::{About, Ending, Late, Origin, ProgramName};
+    use varta_observer::{About, Ending, Late, Origin, ProgramName, Why};
 
     use super::*;
 
@@ -119,6 +124,12 @@ mod tests {
             |count| What::Beat { status: Status::Ok, payload: 7, nonce: 12, missed: 0, count };
         assert_eq!(line(beat(1), false), "9\tbeat\t50\t12\tok\t7\n");
         assert_eq!(line(beat(20), false), "9\tbeat\t50\t12\tok\t7\t20\n");
+    }
+
+    #[test]
+    fn a_line_of_a_cause_names_it_last() {
+        let line = line(What::Cause { why: Why::UNKNOWN }, false);
+        assert_eq!(line, "9\tcause\t50\t-\tguess\tunknown\n");
     }
 
     #[test]
@@ -150,6 +161,7 @@ mod tests {
                 What::Violation { rule: Rule::WrongOrder, count: 2, from: 1, to: 5, by: 0 },
                 "task-violation\t50\t3\twrong-order\t0\tingest\t2\t1\t5",
             ),
+            (What::Cause { why: Why::UNKNOWN }, "task-cause\t50\t3\tunknown\t0\tingest"),
         ] {
             assert_eq!(line(what, true), format!("9\t{expected}\n"));
         }
