@@ -100,7 +100,7 @@ test('no argument crashes an export of the native half', async (t) => {
       ),
       simulated: () => native.simulatedNew({
         endpoints: [], udp: [], secureUdp: [], anyUid: true, namespaces: false, version1: false,
-        sharedKeys: [], detectExits: true, lane: true, tasks: true,
+        sharedKeys: [], detectExits: true, lane: true, tasks: true, causes: true,
       }),
       words: () => native.wordsOpen('udp://127.0.0.1:9'),
       foreign: () => require('node:crypto').createHash('md5'),
