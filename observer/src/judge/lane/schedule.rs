@@ -100,6 +100,9 @@ impl Schedule {
     /// The next page that is due at `now`. Each page is returned once per period.
     #[inline]
     pub(super) fn due(&mut self, pages: &[Page], now: u64) -> Option<PageIndex> {
+        if self.current.is_none() && now < self.next {
+            return None;
+        }
         loop {
             if let Some(current) = self.current {
                 let class = self.classes.get_mut(current)?;
