@@ -87,9 +87,15 @@ impl Wheel {
         let entry = at_mut(entries, index);
         entry.links_mut().deadline = deadline;
         if entry.place() != place {
-            self.take_out(entries, index);
-            self.put_in(entries, index, place);
+            self.move_to(entries, index, place);
         }
+    }
+
+    /// Out of line, so that [`set`](Self::set) is inlined: most beats leave an entry where it is.
+    #[inline(never)]
+    fn move_to<E: Entry>(&mut self, entries: &mut [E], index: u32, place: WheelSlot) {
+        self.take_out(entries, index);
+        self.put_in(entries, index, place);
     }
 
     /// Removes the deadline of an entry, if it has one.
