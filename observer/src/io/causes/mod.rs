@@ -200,8 +200,9 @@ impl Reader {
             reading.system_ticks = stat.system_ticks;
             stack = stat.stack;
         }
-        let path = format_args!("/proc/{pid}/task/{thread}/schedstat");
-        let schedule = parse::schedstat(read(path, &mut self.buffer).ok()?)?;
+        let schedule =
+            read(format_args!("/proc/{pid}/task/{thread}/schedstat"), &mut self.buffer);
+        let schedule = parse::schedstat(schedule.ok()?)?;
         reading.read_at = sys::monotonic_ns();
         reading.run_ns = schedule.run_ns;
         reading.wait_ns = schedule.wait_ns;
