@@ -27,10 +27,11 @@ help: ## List the targets
 demo: ## Show what varta does, in half a minute
 	@examples/demo/run
 
-# Three parts run side by side, because each often waits, and the longest begin. Cargo compiles as if
-# it was alone: it must not share the three jobs.
+# Three parts run side by side, because each often waits. The longest begin, which is why what they
+# need is made first: make starts a part that must wait for something after all the others. Cargo
+# compiles as if it was alone: it must not share the three jobs.
 .PHONY: test
-test: ## Check everything
+test: programs bindings/node/node_modules $(PYTHON) ## Check everything
 	CARGO_MAKEFLAGS= $(MAKE) --no-print-directory --jobs=3 --output-sync=target unit c-abi python lint node \
 	    soak-short c msrv matrix fuzz-short vectors watch compat deploy docs crates
 
@@ -57,17 +58,20 @@ lint: ## Formatting, lints, every set of features, the docs
 	python3 -m unittest discover --quiet -s bench/report -t bench
 
 .PHONY: unit
-unit: programs ## The tests of the crates
+unit: ## The tests of the crates
+	tools/programs
 	$(CARGO) test --workspace
 
 .PHONY: c-abi
-c-abi: programs ## The C library as users get it: header, symbols, archive, ABI, races
+c-abi: ## The C library as users get it: header, symbols, archive, ABI, races
+	tools/programs
 	ffi/header --check
 	ffi/check
 	ffi/race/run
 
 .PHONY: c
-c: programs ## Programs in C and C++ against the installed library
+c: ## Programs in C and C++ against the installed library
+	tools/programs
 	$(CARGO) build --quiet --release -p varta-ffi --lib
 	rm -rf target/c/prefix
 	ffi/packaging/install --prefix $(CURDIR)/target/c/prefix
