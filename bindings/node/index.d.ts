@@ -350,7 +350,7 @@ interface BeatFields extends EventBase<'beat'>, About {
   /** How many beats are missing between the previous one and this one. */
   readonly missed: bigint;
   /**
-   * How many beats the event stands for: 1 for a datagram; through shared memory the beats of a
+   * How many beats the event reports: 1 for a datagram; through shared memory the beats of a
    * process, or the calls of a task, since the last event.
    */
   readonly count: number;
@@ -396,7 +396,7 @@ export interface Why {
   readonly flags: number;
   /** The thread that hangs; 0 if it is the whole process, or not known. */
   readonly thread: number;
-  /** The tracer, the owner of the lock, the child; 0 if there is none, or it is not known. */
+  /** The tracer, the owner of the lock, or the child; 0 if the cause has no such process, or it is unknown. */
   readonly other: number;
 }
 
@@ -665,7 +665,7 @@ export interface SimulatedOptions {
   sharedKeys?: Key[];
   masterKey?: Key;
   /**
-   * Whether agents may beat through shared memory. A beat event then stands for several beats.
+   * Whether agents may beat through shared memory. One beat event then reports several beats.
    * Default: false.
    */
   lane?: boolean;

@@ -36,7 +36,7 @@ async function lane(t, options = {}) {
   return { agent, observer, events, path, seen };
 }
 
-test('beats go through shared memory, and an event stands for several', async (t) => {
+test('beats go through shared memory, and one event reports several', async (t) => {
   const { agent, observer, path, events } = await lane(t);
   for (let payload = 1; payload <= 100; payload += 1) assert.ok(agent.beat(0, payload).isSent);
   assert.ok(agent.watched >= 0);

@@ -145,7 +145,7 @@ kind! {
         nonce: u64,
         /// How many beats are missing between the previous one and this one.
         missed: u64,
-        /// How many beats or calls it stands for: 1 for a datagram.
+        /// How many beats or calls it reports: 1 for a datagram.
         count: u32,
     }
 }

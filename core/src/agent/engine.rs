@@ -210,7 +210,7 @@ impl<T: BeatTransport> Engine<T> {
         outcome
     }
 
-    /// Sends the last words of the process, on a new session if there is none.
+    /// Sends the last words of the process. If the connection is lost, it reconnects first.
     pub(super) fn last_words(&mut self, payload: u32) -> BeatOutcome {
         let now = monotonic_ns();
         if !self.fork_guard.is_still(self.process) {

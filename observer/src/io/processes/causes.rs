@@ -59,10 +59,6 @@ impl Processes {
         })
     }
 
-    pub(super) fn lock_owner_now(&mut self, pid: u32, address: u64) -> Option<u32> {
-        self.reader.as_ref()?.lock_owner(pid, address)
-    }
-
     /// `None` if it cannot be known.
     fn is_running(&self, slot: Slot, pid: u32) -> Option<bool> {
         let followed = self.followed.get(slot.index())?;

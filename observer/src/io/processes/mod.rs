@@ -532,10 +532,6 @@ impl Environment for Processes {
         self.read_thread_now(pid, thread, lacks)
     }
 
-    fn lock_owner(&mut self, _: Slot, pid: u32, address: u64) -> Option<u32> {
-        self.lock_owner_now(pid, address)
-    }
-
     fn program(&self, slot: Slot) -> Option<ProgramName> {
         self.name(slot)
     }
