@@ -18,44 +18,24 @@
 //! for lack of capacity is checked again when there is some.
 
 mod budget;
+mod causes;
+mod plan;
+mod room;
+mod rules;
 mod share;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use varta_observer::{CauseClass, ExitCause, Origin, Task};
+use varta_observer::{CauseClass, ExitCause, Task};
 
 use self::budget::Budget;
+use self::causes::Delay;
+use self::plan::AT_EXIT;
+pub(crate) use self::rules::Rules;
 use self::share::{Share, Start, Starts, Turns};
 use super::report::{Cause, Ending, LateTask, Reason, Subject};
-use crate::flags::{Trigger, Triggers};
-
-/// The rules. Times are in nanoseconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Rules {
-    /// Minimum time between two runs for one pid.
-    pub(crate) debounce_ns: u64,
-    /// Maximum number of tries in one run.
-    pub(crate) tries: u32,
-    /// Wait before the second try.
-    pub(crate) backoff_ns: u64,
-    /// Maximum wait between two tries.
-    pub(crate) backoff_max_ns: u64,
-    /// Maximum number of starts in a window, and of commands at once.
-    pub(crate) budget: usize,
-    pub(crate) window_ns: u64,
-    /// Maximum time that a start after an exit may wait for the budget.
-    pub(crate) exit_wait_ns: u64,
-    /// Maximum number of agents with a run.
-    pub(crate) capacity: usize,
-    /// Maximum number of runs that hold a pidfd.
-    pub(crate) pidfds: usize,
-    /// What begins a run.
-    pub(crate) on: Triggers,
-    pub(crate) for_unconfirmed: bool,
-    pub(crate) for_sealed: bool,
-    pub(crate) for_plain: bool,
-}
+use crate::flags::Trigger;
 
 /// Something to do or to record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,9 +136,6 @@ struct Run {
     not_before: u64,
 }
 
-/// A start that waits for the exit of the process.
-const AT_EXIT: u64 = u64::MAX;
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// A start is due at this time.
@@ -229,15 +206,6 @@ impl Policy {
         self.orders.pop_front()
     }
 
-    /// Returns when there is something to do without further input.
-    pub(crate) fn next_due(&self) -> Option<u64> {
-        let due = self.due.first().map(|(at, _)| *at);
-        // If too many commands are running, the exit of one makes room.
-        let room = (!self.waiting.is_empty()).then(|| self.budget.next_room(&self.rules));
-        let late = self.exited.first().map(|start| self.rules.too_late(start));
-        [due, room.flatten(), late].into_iter().flatten().min()
-    }
-
     /// Returns the process of an agent that has a run, if it can still be signalled.
     pub(crate) fn pidfd(&self, agent: u64) -> Option<BorrowedFd<'_>> {
         Some(self.runs.get(&agent)?.pidfd.as_ref()?.as_fd())
@@ -271,80 +239,6 @@ impl Policy {
             Stage::Succeeded | Stage::Failed => {
                 self.remove(subject.agent);
                 self.begin(now, subject, pidfd);
-            }
-        }
-    }
-
-    /// The cause of a stall has changed, or was found out.
-    pub(crate) fn explained(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
-        let delay = self.rules.delay(&subject);
-        let Some(run) = self.runs.get_mut(&subject.agent) else {
-            return self.stalled(now, subject, pidfd);
-        };
-        if run.exited || run.subject.task != subject.task {
-            return;
-        }
-        run.subject.why = subject.why;
-        let Stage::Due(at) = run.stage else { return };
-        match delay {
-            Delay::Thresholds(count) if run.attempts == 0 || at == AT_EXIT => {
-                let wait = run.threshold_ns.saturating_mul(count);
-                let due = run.begun_at.saturating_add(wait).max(run.not_before).max(now);
-                self.plan_at(subject.agent, due);
-            }
-            Delay::Thresholds(_) => {}
-            Delay::Held => self.hold(subject),
-            Delay::NotWanted => drop(self.remove(subject.agent)),
-        }
-    }
-
-    /// Starts nothing for an agent that something outside holds.
-    fn hold(&mut self, subject: Subject) {
-        // A command that runs for it already continues.
-        let is_running = |run: &Run| !matches!(run.stage, Stage::Due(_));
-        if !self.runs.get(&subject.agent).is_some_and(is_running) {
-            self.remove(subject.agent);
-        }
-        self.orders.push_back(Order::Refused { subject, reason: Reason::Held });
-    }
-
-    /// Just before its command would start, the process was found to be held from outside. It is
-    /// looked at again after this time.
-    pub(crate) fn put_off(&mut self, now: u64, agent: u64) {
-        self.budget.take_back(agent);
-        let Some(run) = self.runs.get_mut(&agent) else { return };
-        run.attempts = run.attempts.saturating_sub(1);
-        let wait = run.threshold_ns.max(self.rules.debounce_ns);
-        self.plan_at(agent, now.saturating_add(wait));
-    }
-
-    fn plan_at(&mut self, agent: u64, at: u64) {
-        self.unplan(agent);
-        if let Some(run) = self.runs.get_mut(&agent) {
-            run.stage = Stage::Due(at);
-        }
-        self.plan(agent);
-    }
-
-    /// An agent that was refused for lack of capacity is still stalled. A second refusal is not
-    /// reported again.
-    pub(crate) fn still_stalled(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
-        if !matches!(self.rules.delay(&subject), Delay::Thresholds(_)) {
-            return;
-        }
-        let agent = subject.agent;
-        match self.runs.get(&agent).map(|run| (run.stage, run)) {
-            Some((Stage::Due(at), run)) if run.pidfd.is_none() && !run.exited => {
-                let share = run.share;
-                let pidfd = self.if_room(share, agent, pidfd);
-                if let Some(run) = self.runs.get_mut(&agent).filter(|_| pidfd.is_some()) {
-                    run.pidfd = pidfd;
-                    self.holding.insert(share, (at, agent));
-                }
-            }
-            Some(_) => {}
-            None => {
-                let _ = self.try_begin(now, subject, pidfd);
             }
         }
     }
@@ -460,12 +354,6 @@ impl Policy {
         }
     }
 
-    /// The command has failed, and by now something outside holds the process.
-    fn hold_after_try(&mut self, subject: Subject) {
-        self.remove(subject.agent);
-        self.orders.push_back(Order::Refused { subject, reason: Reason::Held });
-    }
-
     /// The command that was ordered last was not started and never will be.
     pub(crate) fn not_started(&mut self, subject: Subject, reason: Reason) {
         self.budget.take_back(subject.agent);
@@ -531,72 +419,6 @@ impl Policy {
         Ok(())
     }
 
-    /// Makes room for one more run, if necessary at the expense of a share that has more.
-    fn make_room(&mut self, share: Share) -> bool {
-        if self.runs.len() < self.rules.capacity {
-            return true;
-        }
-        // Ending a settled run is not reported.
-        if let Some(settled) = self.settled.pop_first() {
-            self.runs.remove(&settled);
-            return true;
-        }
-        self.displace(self.planned.newest_of_larger(share))
-    }
-
-    /// Returns the pidfd if there is room to hold it. Otherwise the agent is checked again when
-    /// there is.
-    fn if_room(&mut self, share: Share, agent: u64, pidfd: Option<OwnedFd>) -> Option<OwnedFd> {
-        let pidfd = pidfd?;
-        if self.pidfds() < self.rules.pidfds
-            || self.displace(self.holding.newest_of_larger(share))
-        {
-            return Some(pidfd);
-        }
-        self.recheck_later(agent);
-        None
-    }
-
-    /// The number of pidfds held, counting one for each running command.
-    fn pidfds(&self) -> usize {
-        self.holding.len() + self.budget.running()
-    }
-
-    /// Ends a run that has not started, to make room for another.
-    fn displace(&mut self, start: Option<Start>) -> bool {
-        let Some(run) = start.and_then(|(_, agent)| self.remove(agent)) else { return false };
-        if !run.exited {
-            self.recheck_later(run.subject.agent);
-        }
-        self.orders
-            .push_back(Order::Refused { subject: run.subject, reason: Reason::Capacity });
-        true
-    }
-
-    fn recheck_later(&mut self, agent: u64) {
-        self.refused_stalls.insert(agent);
-        if self.refused_stalls.len() > self.rules.capacity {
-            self.refused_stalls.pop_first();
-        }
-    }
-
-    /// Whether enough room is free to check refused agents again: an eighth, so that they are
-    /// not all checked after each run that ends.
-    fn has_room_to_recheck(&self) -> bool {
-        let has_room = |used: usize, most: usize| used + (most / 8).max(1) <= most;
-        has_room(self.runs.len() - self.settled.len(), self.rules.capacity)
-            && has_room(self.pidfds(), self.rules.pidfds)
-    }
-
-    /// Marks a run as one that starts no more commands.
-    fn settle(&mut self, agent: u64, stage: Stage) {
-        if let Some(run) = self.runs.get_mut(&agent) {
-            run.stage = stage;
-            run.pidfd = None;
-            self.settled.insert(agent);
-        }
-    }
-
     fn end(&mut self, subject: Subject, ending: Ending) {
         self.remove(subject.agent);
         self.orders.push_back(Order::Ended { subject, ending });
@@ -606,157 +428,6 @@ impl Policy {
         self.settled.remove(&agent);
         self.unplan(agent);
         self.runs.remove(&agent)
-    }
-
-    /// Orders one thing that is due, or reports that it has to wait for the budget.
-    fn decide(&mut self, now: u64) {
-        self.budget.forget_old(now, &self.rules);
-        if let Some((_, agent)) = self.exited.first().copied()
-            && self.exited.first().is_some_and(|start| self.rules.too_late(start) <= now)
-        {
-            let run = self.remove(agent);
-            let reason = Reason::WaitedTooLong;
-            self.orders.extend(run.map(|run| Order::Refused { subject: run.subject, reason }));
-            return;
-        }
-        let admits = |uid| self.budget.admits(&self.rules, uid);
-        if let Some((_, agent)) = self.waiting.next(&self.turns, admits) {
-            return self.start(now, agent);
-        }
-        match self.due.first().copied().filter(|(at, _)| *at <= now) {
-            Some((_, agent))
-                if self.runs.get(&agent).is_some_and(|run| admits(run.share.uid)) =>
-            {
-                self.start(now, agent);
-            }
-            Some(start) => self.wait_for_budget(start),
-            None => self.report_room(),
-        }
-    }
-
-    /// Reports that there is room again.
-    fn report_room(&mut self) {
-        if self.waiting.is_empty() {
-            let waited = self.waited.take();
-            self.orders.extend(waited.map(|waited| Order::BudgetFree { waited }));
-        }
-        if !self.refused_stalls.is_empty() && self.has_room_to_recheck() {
-            let agents = std::mem::take(&mut self.refused_stalls).into_iter().collect();
-            self.orders.push_back(Order::Recheck { agents });
-        }
-    }
-
-    fn start(&mut self, now: u64, agent: u64) {
-        self.unplan(agent);
-        let Some(run) = self.runs.get_mut(&agent) else { return };
-        run.stage = Stage::Running;
-        run.attempts += 1;
-        self.budget.start(now, agent, run.share.uid);
-        self.turns.note(run.share);
-        self.orders.push_back(Order::Start { subject: run.subject, attempt: run.attempts });
-    }
-
-    fn wait_for_budget(&mut self, start: Start) {
-        self.due.remove(&start);
-        let Some(run) = self.runs.get(&start.1) else { return };
-        self.waiting.insert(run.share, start);
-        if self.waited.is_none() {
-            self.orders.push_back(Order::BudgetSpent);
-        }
-        *self.waited.get_or_insert(0) += 1;
-        self.orders.push_back(Order::OverBudget { subject: run.subject });
-    }
-
-    /// Adds a start at the time in the run's stage.
-    fn plan(&mut self, agent: u64) {
-        let Some(run) = self.runs.get(&agent) else { return };
-        let Stage::Due(at) = run.stage else { return };
-        let start = (at, agent);
-        self.due.insert(start);
-        self.planned.insert(run.share, start);
-        if run.pidfd.is_some() {
-            self.holding.insert(run.share, start);
-        }
-        if run.exited {
-            self.exited.insert(start);
-        }
-    }
-
-    /// Removes a start.
-    fn unplan(&mut self, agent: u64) {
-        let Some(run) = self.runs.get(&agent) else { return };
-        let Stage::Due(at) = run.stage else { return };
-        let start = (at, agent);
-        self.due.remove(&start);
-        self.waiting.remove(run.share, start);
-        self.planned.remove(run.share, start);
-        self.holding.remove(run.share, start);
-        self.exited.remove(&start);
-    }
-}
-
-/// When a command starts for a stall, by its cause.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Delay {
-    /// After this many more thresholds.
-    Thresholds(u64),
-    /// Something outside holds the process: not before that ends.
-    Held,
-    /// Never.
-    NotWanted,
-}
-
-impl Rules {
-    /// When a command starts for this subject, if it has stalled.
-    fn delay(&self, subject: &Subject) -> Delay {
-        if subject.cause != Cause::Stall {
-            return Delay::Thresholds(0);
-        }
-        let cause = subject.stall_cause();
-        let is_wanted = match subject.task {
-            Some(_) => self.on.contains(Trigger::LateTask),
-            None => self.on.has_stalls(),
-        };
-        if !is_wanted {
-            return Delay::NotWanted;
-        }
-        // Named explicitly, it is wanted even so.
-        if self.on.has(cause) || subject.task.is_some() && !subject.is_held() {
-            return Delay::Thresholds(match cause.class() {
-                CauseClass::Kernel => 2,
-                CauseClass::Unknown if subject.awaits_reading() => 1,
-                _ => 0,
-            });
-        }
-        if subject.is_held() { Delay::Held } else { Delay::NotWanted }
-    }
-
-    /// Checks whether a command may be run for an agent at all.
-    fn admit(&self, subject: &Subject) -> Result<(), Reason> {
-        match subject.origin {
-            Origin::SecureNetwork if !self.for_sealed => Err(Reason::Unauthenticated),
-            Origin::Network if !self.for_plain => Err(Reason::Unauthenticated),
-            // To kill(2), pid 0 means the caller's own process group.
-            Origin::KernelAttested if subject.pid == 0 => Err(Reason::CrossNamespace),
-            Origin::KernelAttested | Origin::SecureNetwork
-                if subject.unconfirmed && !self.for_unconfirmed =>
-            {
-                Err(Reason::Unconfirmed)
-            }
-            _ if subject.deaf => Err(Reason::Deaf),
-            _ => Ok(()),
-        }
-    }
-
-    /// When a start after an exit has waited too long.
-    fn too_late(&self, (at, _): &Start) -> u64 {
-        at.saturating_add(self.exit_wait_ns)
-    }
-
-    /// The wait after this many tries.
-    fn backoff(&self, tries: u32) -> u64 {
-        let doubled = 1_u64.checked_shl(tries.saturating_sub(1)).unwrap_or(u64::MAX);
-        self.backoff_ns.saturating_mul(doubled).min(self.backoff_max_ns)
     }
 }
 

@@ -4,6 +4,7 @@ use varta::{Promise, Status, TaskName};
 use varta_observer::{CauseFlags, CauseInfo, ExitCause, Origin, ProgramName, Task};
 
 use super::*;
+use crate::flags::Triggers;
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
