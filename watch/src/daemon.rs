@@ -16,6 +16,7 @@ use crate::event_loop::signals::Signals;
 use crate::event_loop::watchdog::Watchdog;
 use crate::event_loop::{Context, EventLoop};
 use crate::flags::{self, Admission, Lane};
+use crate::lookup::Lookups;
 use crate::output::audit::{self, AuditFile};
 use crate::output::export;
 use crate::output::log;
@@ -80,6 +81,8 @@ fn watch(
     }
     let clock = Clock::of(observer.now_ns());
     let recovery = recovery::start(plan, audit, shared.clone(), clock)?;
+    let lookups = settings.flags.admission.causes.is_on();
+    let lookups = lookups.then(|| Lookups::start(shared.clone())).transpose()?;
     let format = settings.flags.export.export_format;
     let export = export_options(&settings)
         .map(|options| export::start(options, format, shared.clone()))
@@ -98,6 +101,7 @@ fn watch(
         signals,
         notifier,
         recovery,
+        lookups,
         export,
         server,
     };

@@ -6,6 +6,7 @@ mod config;
 mod daemon;
 mod event_loop;
 mod flags;
+mod lookup;
 mod output;
 mod platform;
 mod recovery;

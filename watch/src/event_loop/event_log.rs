@@ -1,9 +1,11 @@
 //! The log lines about agents, whose number is bounded whatever the agents do.
 
 use tracing::{Level, debug, error, info, warn};
+use varta::TaskName;
 use varta_observer::{Event, ExitCause, ProgramName, What};
 
 use super::task_log::TaskLog;
+use crate::output::cause::Phrase;
 use crate::output::log::LineLimit;
 use crate::state::stats::{AgentStats, shown_pid};
 
@@ -64,6 +66,25 @@ impl EventLog {
             What::Io { .. } => error!("{}", event.what),
             What::Paused { .. } => warn!("{}", event.what),
             _ => debug!(agent, pid, "{}", event.what),
+        }
+    }
+
+    /// Logs the owner of the lock for which an agent or one of its tasks waits.
+    pub(super) fn write_owner(
+        &mut self,
+        now_ns: u64,
+        agent: u64,
+        task: Option<TaskName>,
+        stats: &AgentStats,
+        phrase: &Phrase<'_>,
+    ) {
+        if !self.causes.admits(now_ns, stats.uid) {
+            return;
+        }
+        let (pid, program) = (shown_pid(stats.pid, stats.claimed_pid), &stats.name);
+        match task {
+            Some(task) => warn!(agent, pid, %program, "task {task}: {phrase}"),
+            None => warn!(agent, pid, %program, "{phrase}"),
         }
     }
 

@@ -11,6 +11,7 @@ use varta_observer::{Task, TaskInfo};
 use super::{EventLoop, nanoseconds};
 use crate::config;
 use crate::daemon;
+use crate::output::cause::Phrase;
 use crate::recovery::Plan;
 use crate::state::{Agent, FRESH, Snapshot, Turns};
 
@@ -24,6 +25,7 @@ impl EventLoop {
         if self.context.signals.reload() {
             self.reload();
         }
+        self.take_answers();
         self.context.recovery.recheck(&self.stats, &self.context.observer);
         while let Some(reply) = self.context.requests.next() {
             let snapshot = self.snapshot()?;
@@ -68,6 +70,7 @@ impl EventLoop {
             infos,
             stats: self.stats.all(),
             tasks,
+            owners: self.owners.current(&self.context.observer),
             task_counts: self.stats.tasks.by_name(),
             departed: self.stats.departed.iter().copied().collect(),
             gone: self.stats.gone,
@@ -95,6 +98,9 @@ impl EventLoop {
             "state: {counters:?}"
         );
         for Agent { info, .. } in snapshot.agents() {
+            let why = self.context.observer.cause(info.agent, 0)?;
+            let owner = snapshot.owner(info.agent, 0);
+            let why = why.map(|why| Phrase::new(&why, owner).to_string());
             info!(
                 agent = info.agent,
                 pid = info.pid,
@@ -103,6 +109,7 @@ impl EventLoop {
                 age_ms = info.age_ns / 1_000_000,
                 beats = info.beats,
                 stalled = info.stalled,
+                why,
                 "state: agent"
             );
             for task in snapshot.tasks_of(info.agent) {

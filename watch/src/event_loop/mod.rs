@@ -5,6 +5,7 @@ mod busy_poll;
 mod event_log;
 mod evictions;
 mod housekeeping;
+mod lock_owners;
 mod pressure;
 pub(crate) mod priority;
 pub(crate) mod signals;
@@ -20,10 +21,12 @@ use varta_observer::{About, AgentInfo, Event, Observer, Origin, What};
 
 use self::event_log::EventLog;
 use self::evictions::Search;
+use self::lock_owners::LockOwners;
 use self::pressure::Pressure;
 use crate::config::Settings;
 use crate::event_loop::busy_poll::BusyPoll;
 use crate::event_loop::signals::Signals;
+use crate::lookup::Lookups;
 use crate::output::export::{self, Entry};
 use crate::platform::systemd::Notifier;
 use crate::recovery;
@@ -47,6 +50,8 @@ pub(crate) struct Context {
     pub(crate) signals: Signals,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) recovery: recovery::Feed,
+    /// None if causes are not looked up.
+    pub(crate) lookups: Option<Lookups>,
     pub(crate) export: Option<export::Feed>,
     pub(crate) server: ServerThread,
 }
@@ -73,6 +78,7 @@ pub(crate) struct EventLoop {
     busy_poll: BusyPoll,
     log: EventLog,
     search: Search,
+    owners: LockOwners,
     pressure: Pressure,
     /// The latest snapshot, and when it was taken.
     latest: Option<(Instant, Arc<Snapshot>)>,
@@ -109,6 +115,7 @@ impl EventLoop {
             busy_poll,
             log: EventLog::default(),
             search: Search::default(),
+            owners: LockOwners::default(),
             pressure: Pressure::default(),
             latest: None,
             end_at,
@@ -126,14 +133,17 @@ impl EventLoop {
             }
             let now = self.context.observer.now_ns();
             self.log.sum_up(now);
+            self.owners.sum_up(now);
             self.context.recovery.sum_up(now);
             let wait = match self.busy_poll.should_poll(now) {
                 true => Duration::ZERO,
                 false => {
                     let pressure = self.pressure.due_ns(!self.stats.is_empty());
-                    let due = [self.log.due_ns(), self.context.recovery.due_ns(), pressure];
-                    let due = due.into_iter().flatten();
-                    let due = due.map(|at| Duration::from_nanos(at.saturating_sub(now)));
+                    let logs = [self.log.due_ns(), self.owners.due_ns()];
+                    let due =
+                        logs.into_iter().chain([self.context.recovery.due_ns(), pressure]);
+                    let due =
+                        due.flatten().map(|at| Duration::from_nanos(at.saturating_sub(now)));
                     left.into_iter().chain(due).min().unwrap_or(Duration::MAX)
                 }
             };
@@ -170,6 +180,7 @@ impl EventLoop {
     /// Returns what is needed for an orderly shutdown.
     pub(crate) fn into_parts(mut self) -> Context {
         self.log.sum_up(u64::MAX);
+        self.owners.sum_up(u64::MAX);
         self.context
     }
 
@@ -219,7 +230,9 @@ impl EventLoop {
             if !is_beat {
                 self.log.write(event.observer_ns, event, name, stats);
                 if let Some(stats) = stats {
-                    self.context.recovery.forward(event, stats, &self.context.observer);
+                    let Context { observer, recovery, lookups, .. } = &mut self.context;
+                    let asked = self.owners.ask(event, stats.uid, observer, lookups.as_ref());
+                    recovery.forward(event, stats, observer, asked);
                 }
                 if let (What::Ended { .. }, Some(agent)) = (&event.what, agent) {
                     self.search.unlisted.push(agent);

@@ -4,12 +4,24 @@ use std::fmt;
 
 use varta_observer::{Cause, CauseFlags, CauseInfo, Certainty};
 
-/// Displays a cause as a phrase, such as `hung on a lock held by thread 4325`.
-pub(crate) struct Phrase<'a>(pub(crate) &'a CauseInfo);
+use crate::lookup::LockOwner;
+
+/// Displays a cause as a phrase, such as `hung on a lock held by thread 4325, which is in read()`.
+pub(crate) struct Phrase<'a> {
+    info: &'a CauseInfo,
+    owner: Option<&'a LockOwner>,
+}
+
+impl<'a> Phrase<'a> {
+    /// With the owner of the lock, if it is known.
+    pub(crate) fn new(info: &'a CauseInfo, owner: Option<&'a LockOwner>) -> Self {
+        Self { info, owner }
+    }
+}
 
 impl fmt::Display for Phrase<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let info = self.0;
+        let Self { info, owner } = self;
         let why = &info.why;
         let (ran, wanted) = (Ms(info.run_ns), Ms(info.run_ns.saturating_add(info.wait_ns)));
         match why.cause {
@@ -36,9 +48,10 @@ impl fmt::Display for Phrase<'_> {
             Cause::Io => f.write_str("waiting in the kernel for a device or a file system")?,
             Cause::Memory => f.write_str("waiting in the kernel for memory")?,
             Cause::Busy => write!(f, "busy: ran {ran} of {}", Ms(info.window_ns))?,
-            Cause::Lock => match why.other {
-                0 => f.write_str("hung on a lock")?,
-                owner => write!(f, "hung on a lock held by thread {owner}")?,
+            Cause::Lock => match (owner, why.other) {
+                (Some(owner), _) => write!(f, "hung on a lock held by {owner}")?,
+                (None, 0) => f.write_str("hung on a lock")?,
+                (None, owner) => write!(f, "hung on a lock held by thread {owner}")?,
             },
             Cause::Waiting => {
                 f.write_str("waiting to be woken by another thread or process")?
@@ -122,7 +135,7 @@ mod tests {
             info.signal = 19;
             (info.run_ns, info.wait_ns) = (3_400_000, 896_600_000);
             (info.switches, info.window_ns) = (500, 1_000_000_000);
-            Phrase(&info).to_string()
+            Phrase::new(&info, None).to_string()
         };
         let likely = |cause| phrase(cause, Certainty::Likely);
         assert_eq!(likely(Cause::Starved), "starved: ran 3 ms of the 900 ms it wanted");

@@ -3,4 +3,5 @@
 pub(crate) mod clock;
 pub(crate) mod descriptors;
 pub(crate) mod passed_fds;
+pub(crate) mod process;
 pub(crate) mod systemd;

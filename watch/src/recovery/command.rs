@@ -14,7 +14,6 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::config::Plan;
 use super::report::{Cause, Exit, Output, Subject};
-use crate::output::cause::Phrase;
 
 /// The default PATH of a command.
 const PATH: &str = "/usr/bin:/bin";
@@ -101,12 +100,12 @@ fn set_stall_variables(command: &mut Command, subject: &Subject) {
         // The command decides by these, so they must not come from the daemon's environment.
         command.env_remove(name);
     }
-    let Some(info) = subject.why.filter(|_| subject.cause == Cause::Stall) else { return };
+    let (Cause::Stall, Some(info)) = (subject.cause, subject.why) else { return };
     let cause = info.why.cause;
     command
         .env("VARTA_STALL", cause.name())
         .env("VARTA_STALL_CLASS", cause.class().name())
-        .env("VARTA_STALL_DETAIL", Phrase(&info).to_string());
+        .env("VARTA_STALL_DETAIL", subject.phrase().unwrap_or_default());
     if info.why.thread != 0 {
         command.env("VARTA_TID", info.why.thread.to_string());
     }

@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     /// daemon's stdout and stderr.
     pub(crate) capture: Option<u32>,
     pub(crate) dry_run: bool,
+    /// How long a process may be silent.
+    pub(super) threshold_ns: u64,
     pub(super) rules: Rules,
 }
 
@@ -57,6 +59,7 @@ impl Plan {
             timeout: flags.recovery_timeout_ms.map(Duration::from_millis),
             capture: flags.recovery_capture_stdio.then_some(flags.recovery_capture_bytes),
             dry_run: flags.dry_run,
+            threshold_ns: crate::event_loop::nanoseconds(settings.threshold),
             rules,
         })
     }

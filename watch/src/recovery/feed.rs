@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 use tracing::{Level, error};
 use varta::Promise;
-use varta_observer::{About, AgentInfo, Event, Late, Observer, Task, What};
+use varta_observer::{About, AgentInfo, Event, Late, Observer, Task, TaskInfo, What};
 
 use super::config::Plan;
 use super::inbox::{Inbox, Message};
 use super::report::{Cause, LateTask, Subject};
 use super::worker::Worker;
 use crate::flags::{Trigger, Triggers};
+use crate::lookup::LockOwner;
 use crate::output::audit::AuditFile;
 use crate::output::log::LineLimit;
 use crate::platform::clock::Clock;
@@ -36,6 +37,8 @@ pub(crate) struct Feed {
     worker: JoinHandle<()>,
     /// What the command is for. None if there is no command.
     triggers: Option<Triggers>,
+    /// How long a process may be silent.
+    threshold_ns: u64,
     clock: Clock,
     /// Log lines about messages that were dropped.
     losses: LineLimit,
@@ -54,48 +57,72 @@ pub(crate) fn start(
     let inbox =
         Inbox { messages: waiting, wake_fd: Arc::clone(&wake_fd), refused_stalls: recheck };
     let triggers = plan.as_ref().map(Plan::triggers);
+    let threshold_ns = plan.as_ref().map_or(0, |plan| plan.threshold_ns);
     let worker = Worker::new(inbox, plan, audit, shared, clock)?;
     let worker = thread::Builder::new().name("recovery".to_owned()).spawn(move || {
         worker.run().unwrap_or_else(|error| error!("the recovery thread failed: {error}"))
     })?;
     let losses = LineLimit::default();
-    Ok(Feed { messages, wake_fd, refused_stalls, worker, triggers, clock, losses })
+    Ok(Feed {
+        messages,
+        wake_fd,
+        refused_stalls,
+        worker,
+        triggers,
+        threshold_ns,
+        clock,
+        losses,
+    })
 }
 
 impl Feed {
-    /// Sends an event to the recovery thread. `stats` are those of its agent.
-    pub(crate) fn forward(&mut self, event: &Event, stats: &AgentStats, observer: &Observer) {
+    /// Sends an event to the recovery thread. `stats` are those of its agent; `awaits_owner` if the
+    /// owner of the lock for which it waits was asked for.
+    pub(crate) fn forward(
+        &mut self,
+        event: &Event,
+        stats: &AgentStats,
+        observer: &Observer,
+        awaits_owner: bool,
+    ) {
         let (Some(about), Some(triggers)) = (event.about, self.triggers) else { return };
         let at_ns = event.observer_ns;
         let message = match event.what {
             What::Stall { late, last_ns, .. } => {
                 let subject = match event.task.zip(late) {
                     Some((task, Late { promise, .. })) => {
-                        of_task(about, stats, LateTask { task, promise }, at_ns, last_ns)
+                        let silent_ns = at_ns.saturating_sub(last_ns);
+                        let late = LateTask { task, promise };
+                        self.of_task(about, stats, late, silent_ns, silent_ns)
                     }
-                    None => subject(about, stats, Cause::Stall, at_ns),
+                    None => self.subject(about, stats, Cause::Stall, at_ns),
                 };
                 if !may_start(triggers, &subject) {
                     return;
                 }
-                stalled(explained(subject, observer), observer, at_ns, false)
+                let subject = Subject { awaits_owner, ..explained(subject, observer) };
+                stalled(subject, observer, at_ns, false)
             }
             What::Cause { .. } => {
-                let late = event.task.and_then(|task| late_task(about.agent, task, observer));
-                if event.task.is_some() && late.is_none() {
-                    return;
-                }
-                let subject =
-                    Subject { task: late, ..subject(about, stats, Cause::Stall, at_ns) };
+                let subject = match event.task {
+                    Some(task) => {
+                        let info = observer.task(about.agent, task.number).ok().flatten();
+                        match info.and_then(|info| self.of_late_task(about, stats, &info)) {
+                            Some(subject) => subject,
+                            None => return,
+                        }
+                    }
+                    None => self.subject(about, stats, Cause::Stall, at_ns),
+                };
                 if !may_start(triggers, &subject) {
                     return;
                 }
-                let subject = explained(subject, observer);
+                let subject = Subject { awaits_owner, ..explained(subject, observer) };
                 let pidfd = observer.pidfd(subject.agent).ok().flatten();
                 Message::Explained { at_ns, subject, pidfd }
             }
             What::Exit { cause, .. } => {
-                let subject = subject(about, stats, Cause::Exit(cause), at_ns);
+                let subject = self.subject(about, stats, Cause::Exit(cause), at_ns);
                 Message::Exited { at_ns, subject }
             }
             What::Recovered { promise, .. } => {
@@ -111,6 +138,21 @@ impl Feed {
         self.send(stats.uid, message);
     }
 
+    /// Reports the owner of the lock for which an agent or one of its tasks waits. `uid` is its
+    /// user.
+    pub(crate) fn forward_owner(
+        &mut self,
+        agent: u64,
+        task: u32,
+        owner: LockOwner,
+        uid: Option<u32>,
+    ) {
+        if self.triggers.is_some() {
+            let at_ns = self.clock.now();
+            self.send(uid, Message::OwnerFound { at_ns, agent, task, owner });
+        }
+    }
+
     /// Reports agents again that recovery had no room for, if they are still stalled.
     pub(crate) fn recheck(&mut self, table: &StatsTable, observer: &Observer) {
         let at_ns = observer.now_ns();
@@ -121,13 +163,16 @@ impl Feed {
             let AgentInfo { pid, claimed_pid, origin, .. } = info;
             let about = About { agent, pid, claimed_pid, origin };
             let subject = match stats.stalled {
-                true => subject(about, stats, Cause::Stall, at_ns),
-                false => match first_late_task(agent, observer) {
-                    Some((late, age_ns)) => {
-                        of_task(about, stats, late, at_ns, at_ns.saturating_sub(age_ns))
+                true => self.subject(about, stats, Cause::Stall, at_ns),
+                false => {
+                    let tasks = observer.tasks(agent).unwrap_or_default();
+                    let mut late =
+                        tasks.iter().filter_map(|info| self.of_late_task(about, stats, info));
+                    match late.next() {
+                        Some(subject) => subject,
+                        None => continue,
                     }
-                    None => continue,
-                },
+                }
             };
             let subject = explained(subject, observer);
             self.send(stats.uid, stalled(subject, observer, at_ns, true));
@@ -136,6 +181,7 @@ impl Feed {
 
     pub(crate) fn set_plan(&mut self, plan: Option<Plan>) {
         self.triggers = plan.as_ref().map(Plan::triggers);
+        self.threshold_ns = plan.as_ref().map_or(0, |plan| plan.threshold_ns);
         self.send(None, Message::Plan(plan.map(Box::new)));
     }
 
@@ -156,6 +202,60 @@ impl Feed {
     /// Logs one summary of the omitted lines, once their second is over.
     pub(crate) fn sum_up(&mut self, now_ns: u64) {
         self.losses.sum_up(now_ns, "message to recovery lost", Level::ERROR);
+    }
+
+    /// A subject whose task is late now.
+    fn of_late_task(
+        &self,
+        about: About,
+        stats: &AgentStats,
+        info: &TaskInfo,
+    ) -> Option<Subject> {
+        let promise = Promise::ALL.into_iter().find(|promise| info.is_broken(*promise))?;
+        let task = Task { number: info.number, name: info.name };
+        let late = LateTask { task, promise };
+        Some(self.of_task(about, stats, late, info.age_ns, info.age_ns.min(info.threshold_ns)))
+    }
+
+    /// A subject whose task is late. Lanes lose nothing, so its stall is never uncertain.
+    fn of_task(
+        &self,
+        about: About,
+        stats: &AgentStats,
+        late: LateTask,
+        silent_ns: u64,
+        threshold_ns: u64,
+    ) -> Subject {
+        Subject {
+            deaf: false,
+            task: Some(late),
+            silent_ns,
+            threshold_ns,
+            ..self.subject(about, stats, Cause::Stall, 0)
+        }
+    }
+
+    fn subject(&self, about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subject {
+        Subject {
+            agent: about.agent,
+            pid: about.pid,
+            claimed_pid: about.claimed_pid,
+            origin: about.origin,
+            uid: stats.uid,
+            program: stats.name,
+            unconfirmed: stats.unconfirmed,
+            // An exit is known without beats.
+            deaf: stats.deaf && cause == Cause::Stall,
+            status: stats.status,
+            payload: stats.payload,
+            cause,
+            why: None,
+            owner: None,
+            awaits_owner: false,
+            task: None,
+            silent_ns: at_ns.saturating_sub(stats.last_ns),
+            threshold_ns: self.threshold_ns,
+        }
     }
 
     /// Sends a message. `uid` is the user of the agent that it is about.
@@ -193,59 +293,6 @@ fn explained(subject: Subject, observer: &Observer) -> Subject {
     Subject { why: observer.cause(subject.agent, task).ok().flatten(), ..subject }
 }
 
-/// The promise that a task breaks now.
-fn late_task(agent: u64, task: Task, observer: &Observer) -> Option<LateTask> {
-    let info = observer.task(agent, task.number).ok()??;
-    let promise = Promise::ALL.into_iter().find(|promise| info.is_broken(*promise))?;
-    Some(LateTask { task, promise })
-}
-
-/// A task that is late now, and how long it has been silent.
-fn first_late_task(agent: u64, observer: &Observer) -> Option<(LateTask, u64)> {
-    let tasks = observer.tasks(agent).ok()?;
-    tasks.iter().find_map(|info| {
-        let promise = Promise::ALL.into_iter().find(|promise| info.is_broken(*promise))?;
-        let task = Task { number: info.number, name: info.name };
-        Some((LateTask { task, promise }, info.age_ns))
-    })
-}
-
-/// A subject whose task is late. Lanes lose nothing, so its stall is never uncertain.
-fn of_task(
-    about: About,
-    stats: &AgentStats,
-    late: LateTask,
-    at_ns: u64,
-    last_ns: u64,
-) -> Subject {
-    Subject {
-        deaf: false,
-        task: Some(late),
-        silent_ns: at_ns.saturating_sub(last_ns),
-        ..subject(about, stats, Cause::Stall, at_ns)
-    }
-}
-
-fn subject(about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subject {
-    Subject {
-        agent: about.agent,
-        pid: about.pid,
-        claimed_pid: about.claimed_pid,
-        origin: about.origin,
-        uid: stats.uid,
-        program: stats.name,
-        unconfirmed: stats.unconfirmed,
-        // An exit is known without beats.
-        deaf: stats.deaf && cause == Cause::Stall,
-        status: stats.status,
-        payload: stats.payload,
-        cause,
-        why: None,
-        task: None,
-        silent_ns: at_ns.saturating_sub(stats.last_ns),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use varta::Status;
@@ -253,19 +300,23 @@ mod tests {
 
     use super::*;
 
+    fn feed(messages: SyncSender<Message>) -> Feed {
+        Feed {
+            messages,
+            wake_fd: Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()),
+            refused_stalls: channel().1,
+            worker: thread::spawn(|| {}),
+            triggers: Some(Triggers::default()),
+            threshold_ns: 0,
+            clock: Clock::of(0),
+            losses: LineLimit::default(),
+        }
+    }
+
     #[test]
     fn dropped_messages_do_not_flood_the_log() {
         let (messages, _waiting) = sync_channel(1);
-        let (_recheck, refused_stalls) = channel();
-        let mut feed = Feed {
-            messages,
-            wake_fd: Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()),
-            refused_stalls,
-            worker: thread::spawn(|| {}),
-            triggers: Some(Triggers::default()),
-            clock: Clock::of(0),
-            losses: LineLimit::default(),
-        };
+        let mut feed = feed(messages);
         for agent in 0..50 {
             feed.send(Some(1000), Message::Recovered { agent, late: None });
         }
@@ -277,11 +328,12 @@ mod tests {
     #[test]
     fn a_stall_that_is_marked_deaf_is_forwarded_with_its_mark() {
         let about = About { agent: 1, pid: 7, claimed_pid: 7, origin: Origin::KernelAttested };
+        let feed = feed(sync_channel(1).0);
         let mut table = StatsTable::new(0);
         let mut deaf_after = |what, cause| {
             table.note(&Event { observer_ns: 0, about: Some(about), task: None, what });
             let stats = table.get(1).copied().unwrap_or(AgentStats::EMPTY);
-            subject(about, &stats, cause, 0).deaf
+            feed.subject(about, &stats, cause, 0).deaf
         };
         let stall =
             |deaf| What::Stall { last_nonce: 1, last_ns: 0, deaf, late: None, why: None };

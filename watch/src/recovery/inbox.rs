@@ -9,6 +9,7 @@ use varta_observer::Task;
 
 use super::config::Plan;
 use super::report::{LateTask, Subject};
+use crate::lookup::LockOwner;
 
 #[derive(Debug)]
 pub(super) enum Message {
@@ -24,6 +25,14 @@ pub(super) enum Message {
         at_ns: u64,
         subject: Subject,
         pidfd: Option<OwnedFd>,
+    },
+    /// The owner of the lock was found for which an agent or one of its tasks waits; the process is
+    /// task 0.
+    OwnerFound {
+        at_ns: u64,
+        agent: u64,
+        task: u32,
+        owner: LockOwner,
     },
     Exited {
         at_ns: u64,

@@ -5,6 +5,9 @@ use std::fmt;
 use varta::{Promise, Status};
 use varta_observer::{CauseClass, CauseFlags, CauseInfo, ExitCause, Origin, ProgramName, Task};
 
+use crate::lookup::LockOwner;
+use crate::output::cause::Phrase;
+
 /// One decision, or the outcome of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Decision {
@@ -216,9 +219,15 @@ pub(crate) struct Subject {
     pub(crate) cause: Cause,
     /// Why it is silent, if that was looked up.
     pub(crate) why: Option<CauseInfo>,
+    /// The owner of the lock for which it waits, once that is known.
+    pub(crate) owner: Option<LockOwner>,
+    /// The owner was asked for.
+    pub(crate) awaits_owner: bool,
     /// The task that has stalled, if it is not the process.
     pub(crate) task: Option<LateTask>,
     pub(crate) silent_ns: u64,
+    /// How long it may be silent.
+    pub(crate) threshold_ns: u64,
 }
 
 /// A promise that a task has broken.
@@ -232,6 +241,12 @@ impl Subject {
     /// The cause of the stall, as far as it is known.
     pub(crate) fn stall_cause(&self) -> varta_observer::Cause {
         self.why.map_or(varta_observer::Cause::Unknown, |info| info.why.cause)
+    }
+
+    /// Why it is silent in words, if that was looked up.
+    pub(crate) fn phrase(&self) -> Option<String> {
+        let info = self.why.as_ref()?;
+        Some(Phrase::new(info, self.owner.as_ref()).to_string())
     }
 
     /// Whether the cause may still become known: it was not looked up for lack of time.

@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tracing::{debug, error, info, warn};
@@ -21,6 +21,7 @@ use super::records::Records;
 use super::report::{Cause, Completed, Reason, Step, Subject};
 use crate::output::audit::AuditFile;
 use crate::platform::clock::Clock;
+use crate::platform::process::has_ended;
 use crate::state::Shared;
 
 /// The epoll token of the inbox.
@@ -143,6 +144,11 @@ impl Worker {
                         policy.explained(at_ns, subject, pidfd);
                     }
                 }
+                Message::OwnerFound { at_ns, agent, task, owner } => {
+                    if let Some(policy) = &mut self.policy {
+                        policy.owner_found(at_ns, agent, task, owner);
+                    }
+                }
                 Message::Exited { at_ns, subject } => {
                     if let Some(policy) = &mut self.policy {
                         policy.exited(at_ns, subject);
@@ -225,7 +231,7 @@ impl Worker {
             return self.report_outcome(subject.agent, false);
         };
         let attested = subject.origin == Origin::KernelAttested;
-        let gone = policy.pidfd(subject.agent).is_some_and(is_gone);
+        let gone = policy.pidfd(subject.agent).is_some_and(|pidfd| has_ended(&pidfd));
         // The event for its exit has not arrived yet.
         if subject.cause == Cause::Stall && gone {
             subject.cause = Cause::Exit(ExitCause::Unknown);
@@ -240,9 +246,10 @@ impl Worker {
         if subject.cause == Cause::Stall && attested && subject.why.is_some() {
             // The start may have waited for long since the cause was looked up.
             let held_by = self.holds.held_by(subject.pid).filter(|by| !plan.rules.on.has(*by));
-            if let Some(by) = held_by {
+            if !policy.may_start(self.clock.now(), subject.agent, held_by.is_some()) {
+                let by = held_by.map_or("it was held until now", varta_observer::Cause::name);
                 debug!(agent = subject.agent, pid = subject.pid, "recovery put off: {by}");
-                return policy.put_off(self.clock.now(), subject.agent);
+                return;
             }
         }
         if plan.dry_run {
@@ -346,19 +353,12 @@ fn kill(running: &Running) {
     }
 }
 
-/// Whether the process behind a pidfd has ended.
-fn is_gone(pidfd: BorrowedFd<'_>) -> bool {
-    let mut descriptors = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    poll(&mut descriptors, Some(&at_once)).is_ok_and(|ready| ready > 0)
-}
-
 /// Whether a pid belongs to a running process or to one of its threads. A process that has
 /// exited and has not been waited for is not running.
 fn has_process(pid: u32) -> io::Result<bool> {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
     match pidfd_open(pid, PidfdFlags::empty()) {
-        Ok(pidfd) => Ok(!is_gone(pidfd.as_fd())),
+        Ok(pidfd) => Ok(!has_ended(&pidfd)),
         Err(Errno::SRCH) => Ok(false),
         // The pid of a thread. A signal to it would reach its whole process.
         Err(Errno::INVAL | Errno::NOENT) => Ok(true),

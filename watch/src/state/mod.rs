@@ -32,6 +32,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use varta::TaskName;
 use varta_observer::{AgentInfo, Counters, Event, ProgramName, TaskInfo};
 
+use crate::lookup::LockOwner;
 use crate::recovery::Decision;
 use crate::state::counters::SharedCounters;
 use crate::state::exits::ExitCounts;
@@ -60,6 +61,8 @@ pub(crate) struct Snapshot {
     pub(crate) stats: Vec<(u64, AgentStats)>,
     /// The tasks of all agents that have some, by the numbers of the agents.
     pub(crate) tasks: BTreeMap<u64, Vec<TaskInfo>>,
+    /// See [`owner`](Self::owner).
+    pub(crate) owners: BTreeMap<(u64, u32), LockOwner>,
     /// The counts of tasks by name, with those of all further names under None.
     pub(crate) task_counts: BTreeMap<Option<TaskName>, OfName>,
     /// Agents that exited recently. Totals have to include these.
@@ -79,6 +82,12 @@ impl Snapshot {
     /// The agents in order of their numbers.
     pub(crate) fn agents(&self) -> Vec<Agent<'_>> {
         join(&self.infos, &self.stats)
+    }
+
+    /// The owner of the lock for which a silent agent waits, or its task with this number; the
+    /// process is task 0.
+    pub(crate) fn owner(&self, agent: u64, task: u32) -> Option<&LockOwner> {
+        self.owners.get(&(agent, task))
     }
 
     /// The tasks of an agent.

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::Reader;
-use crate::judge::{Call, Depth, Sample, ThreadReading};
+use crate::judge::{Call, Depth, Lacks, Sample, ThreadReading};
 
 /// Reads what the kernel reports about a process, whether it is an agent or not.
 ///
@@ -51,6 +51,18 @@ impl ProcessReader {
         }
         sample.process = process;
         Ok(())
+    }
+
+    /// Reads one thread of a process: all that is listed in [`ThreadReading`].
+    ///
+    /// # Errors
+    ///
+    /// If there is no such thread, or if this process may not see it.
+    pub fn read_thread(&mut self, pid: u32, thread: u32) -> io::Result<ThreadReading> {
+        let found = self.reader.schedule(pid, thread, true);
+        let (mut thread, _) = found.ok_or(io::ErrorKind::NotFound)?;
+        self.reader.read_wait(pid, &mut thread, &mut Lacks::default())?;
+        Ok(thread)
     }
 
     /// The thread that holds the lock for which a thread waits in `futex`. `None` if that is not

@@ -16,6 +16,7 @@ use varta_observer::judge::Sample;
 
 use self::words::Report;
 use super::{Failure, print};
+use crate::platform::process::has_ended;
 
 /// At most this many processes with a name are described.
 const MOST: usize = 16;
@@ -102,7 +103,7 @@ impl Subject {
     fn report(&self, reader: &mut ProcessReader) -> io::Result<String> {
         let mut now = Sample::try_new()?;
         let read = reader.read(self.pid, &mut now);
-        if processes::has_ended(&self.pidfd)? {
+        if has_ended(&self.pidfd) {
             return Err(io::ErrorKind::NotFound.into());
         }
         read?;

@@ -2,9 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// The kernel keeps this many bytes of a name.
 const NAME: usize = 15;
@@ -24,12 +21,6 @@ pub(super) fn named(name: &str) -> io::Result<Vec<u32>> {
     }
     found.sort_unstable();
     Ok(found)
-}
-
-/// Whether the process has ended.
-pub(super) fn has_ended(pidfd: &impl AsFd) -> io::Result<bool> {
-    let mut asked = [PollFd::new(pidfd, PollFlags::IN)];
-    Ok(poll(&mut asked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
 }
 
 /// What a descriptor of a process refers to, such as `socket:[1234]` or a path.

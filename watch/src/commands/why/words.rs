@@ -86,7 +86,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let why = &self.cause.why;
-        write!(f, "{} (pid {}) is {}", self.name, self.pid, Phrase(&self.cause))?;
+        write!(f, "{} (pid {}) is {}", self.name, self.pid, Phrase::new(&self.cause, None))?;
         if why.thread != 0 && self.threads > 1 && !self.is_held() {
             write!(f, "; that is thread {}", why.thread)?;
         }

@@ -128,12 +128,13 @@ struct Run {
     stage: Stage,
     /// The process has exited.
     exited: bool,
-    /// When the stall was reported, and how long the agent had been silent then, which is its
-    /// threshold.
+    /// When the stall was reported.
     begun_at: u64,
-    threshold_ns: u64,
-    /// The first start waits until this time, because the last run was too recent.
+    /// The first start waits until this time, because the last run was too recent, or something
+    /// held the process.
     not_before: u64,
+    /// Something outside held the process when its command was about to start.
+    was_held: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -362,13 +363,25 @@ impl Policy {
     }
 
     fn begin(&mut self, now: u64, subject: Subject, pidfd: Option<OwnedFd>) {
-        if let Err(reason) = self.try_begin(now, subject, pidfd) {
+        self.begin_after(now, now, subject, pidfd);
+    }
+
+    /// Begins a run whose first command does not start before a time.
+    fn begin_after(
+        &mut self,
+        not_before: u64,
+        now: u64,
+        subject: Subject,
+        pidfd: Option<OwnedFd>,
+    ) {
+        if let Err(reason) = self.try_begin(not_before, now, subject, pidfd) {
             self.orders.push_back(Order::Refused { subject, reason });
         }
     }
 
     fn try_begin(
         &mut self,
+        not_before: u64,
         now: u64,
         subject: Subject,
         pidfd: Option<OwnedFd>,
@@ -386,34 +399,27 @@ impl Policy {
         let pid = subject.shown_pid();
         let debounced =
             self.begun.get(&pid).map(|at| at.saturating_add(self.rules.debounce_ns));
-        let not_before = debounced.unwrap_or(now).max(now);
-        if not_before > now {
-            self.orders.push_back(Order::Debounced { subject, wait_ns: not_before - now });
+        if let Some(until) = debounced.filter(|until| *until > now) {
+            self.orders.push_back(Order::Debounced { subject, wait_ns: until - now });
         }
-        let threshold_ns = subject.silent_ns;
-        let wait = match self.rules.delay(&subject) {
-            Delay::Thresholds(count) => threshold_ns.saturating_mul(count),
-            // An exit.
-            Delay::Held | Delay::NotWanted => 0,
+        let mut run = Run {
+            subject,
+            share,
+            pidfd,
+            attempts: 0,
+            stage: Stage::Due(now),
+            exited: cause != Cause::Stall,
+            begun_at: now,
+            not_before: not_before.max(debounced.unwrap_or(0)),
+            was_held: false,
         };
-        let at = not_before.max(now.saturating_add(wait));
+        let at = self.rules.first_start(&run);
+        run.stage = Stage::Due(at);
         if self.begun.len() >= self.rules.capacity {
             let window = self.rules.debounce_ns;
             self.begun.retain(|_, begun| begun.saturating_add(window) > now);
         }
         self.begun.insert(pid, at);
-        let (stage, exited) = (Stage::Due(at), cause != Cause::Stall);
-        let run = Run {
-            subject,
-            share,
-            pidfd,
-            attempts: 0,
-            stage,
-            exited,
-            begun_at: now,
-            threshold_ns,
-            not_before,
-        };
         self.runs.insert(agent, run);
         self.plan(agent);
         Ok(())

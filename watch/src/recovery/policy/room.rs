@@ -26,7 +26,7 @@ impl Policy {
             }
             Some(_) => {}
             None => {
-                let _ = self.try_begin(now, subject, pidfd);
+                let _ = self.try_begin(now, now, subject, pidfd);
             }
         }
     }

@@ -3,8 +3,10 @@
 use varta::{Promise, Status, TaskName};
 use varta_observer::{CauseFlags, CauseInfo, ExitCause, Origin, ProgramName, Task};
 
+use super::causes::OWNER_WAIT_NS;
 use super::*;
 use crate::flags::Triggers;
+use crate::lookup::{Does, LockOwner};
 
 const MS: u64 = 1_000_000;
 const S: u64 = 1_000 * MS;
@@ -42,8 +44,11 @@ fn subject(agent: u64, cause: Cause) -> Subject {
         payload: 0,
         cause,
         why: None,
+        owner: None,
+        awaits_owner: false,
         task: None,
         silent_ns: 0,
+        threshold_ns: 0,
     }
 }
 
@@ -692,6 +697,8 @@ fn commands_started_before_recovery_was_turned_off_still_count_afterwards() {
     assert_eq!(orders(&mut policy, window), later);
 }
 
+const NOTHING: [&str; 0] = [];
+
 mod tasks {
     //! Runs for late tasks, which begin only if the operator asks for them.
 
@@ -701,8 +708,6 @@ mod tasks {
         on: Triggers::of(&[Trigger::Hung, Trigger::Crash, Trigger::LateTask]),
         ..RULES
     };
-
-    const NOTHING: [&str; 0] = [];
 
     #[test]
     fn a_late_task_starts_a_command_only_if_the_rules_name_it() {
@@ -815,7 +820,7 @@ mod tasks {
 fn because(cause: varta_observer::Cause, flags: CauseFlags) -> Subject {
     let mut info = CauseInfo::UNKNOWN;
     (info.why.cause, info.why.flags) = (cause, flags);
-    Subject { why: Some(info), silent_ns: S, ..stalled(1) }
+    Subject { why: Some(info), threshold_ns: S, ..stalled(1) }
 }
 
 fn by_cause(cause: varta_observer::Cause) -> Subject {
@@ -836,8 +841,10 @@ fn no_command_starts_for_an_agent_that_is_held_from_outside_until_that_ends() {
         policy.stalled(0, by_cause(cause), None);
         assert_eq!(orders(&mut policy, 0), ["refused 1 held_from_outside"], "{cause}");
         assert_eq!((orders(&mut policy, 999 * S), policy.next_due()), (vec![], None));
+        // From then on it has a whole threshold.
         policy.explained(1_000 * S, by_cause(varta_observer::Cause::Lock), None);
-        assert_eq!(orders(&mut policy, 1_000 * S), ["start 1 1"]);
+        assert_eq!(orders(&mut policy, 1_001 * S - 1), NOTHING, "{cause}");
+        assert_eq!(orders(&mut policy, 1_001 * S), ["start 1 1"], "{cause}");
 
         let mut policy = Policy::new(rules_for(cause.name()));
         policy.stalled(0, by_cause(cause), None);
@@ -867,9 +874,13 @@ fn a_start_that_waits_is_cancelled_if_something_outside_holds_the_agent() {
     let mut policy = Policy::new(rules_for("hung"));
     policy.stalled(0, hung, None);
     assert_eq!(orders(&mut policy, 0), ["start 1 1"]);
-    policy.put_off(0, 1);
-    assert_eq!(orders(&mut policy, S - 1), Vec::<String>::new());
+    assert!(!policy.may_start(0, 1, true));
+    policy.explained(1, hung, None);
+    assert_eq!(orders(&mut policy, S - 1), NOTHING);
     assert_eq!(orders(&mut policy, S), ["start 1 1"]);
+    assert!(!policy.may_start(S, 1, false), "the hold has ended less than a threshold ago");
+    assert_eq!(orders(&mut policy, 2 * S), ["start 1 1"]);
+    assert!(policy.may_start(2 * S, 1, false));
 }
 
 #[test]
@@ -878,10 +889,13 @@ fn an_agent_in_the_kernel_gets_three_thresholds_and_no_second_try_before_its_exi
     let in_kernel = by_cause(varta_observer::Cause::Io);
     // It has been silent for one threshold already.
     policy.stalled(0, in_kernel, None);
-    assert_eq!(orders(&mut policy, 2 * S - 1), Vec::<String>::new());
+    assert_eq!(orders(&mut policy, 2 * S - 1), NOTHING);
     assert_eq!(orders(&mut policy, 2 * S), ["start 1 1"]);
     policy.ended(3 * S, 1, false);
-    assert_eq!(orders(&mut policy, 999 * S), Vec::<String>::new());
+    for cause in [varta_observer::Cause::Busy, varta_observer::Cause::Stopped] {
+        policy.explained(4 * S, by_cause(cause), None);
+        assert_eq!(orders(&mut policy, 999 * S), NOTHING, "{cause}");
+    }
     policy.exited(1_000 * S, Subject { cause: CRASH, ..in_kernel });
     assert_eq!(orders(&mut policy, 1_000 * S), ["start 1 2"]);
 
@@ -896,7 +910,7 @@ fn an_agent_in_the_kernel_gets_three_thresholds_and_no_second_try_before_its_exi
 fn an_unknown_cause_is_waited_for_only_if_it_can_become_known() {
     let mut policy = Policy::new(rules_for("hung"));
     policy.stalled(0, by_cause(varta_observer::Cause::Unknown), None);
-    assert_eq!(orders(&mut policy, S - 1), Vec::<String>::new());
+    assert_eq!(orders(&mut policy, S - 1), NOTHING);
     assert_eq!(orders(&mut policy, S), ["start 1 1"]);
 
     let mut policy = Policy::new(rules_for("hung"));
@@ -907,5 +921,39 @@ fn an_unknown_cause_is_waited_for_only_if_it_can_become_known() {
     // A program that was replaced by another is not what was watched.
     let mut policy = Policy::new(rules_for("hung"));
     policy.stalled(0, by_cause(varta_observer::Cause::Exec), None);
-    assert_eq!(orders(&mut policy, 9 * S), Vec::<String>::new());
+    assert_eq!(orders(&mut policy, 9 * S), NOTHING);
+}
+
+#[test]
+fn a_command_waits_a_moment_for_the_owner_of_the_lock() {
+    let awaiting = Subject { awaits_owner: true, ..by_cause(varta_observer::Cause::Lock) };
+    let owner = LockOwner { thread: 17, does: Does::Runs };
+    let started = |policy: &mut Policy, now| match policy.next(now) {
+        Some(Order::Start { subject, .. }) => Some(subject.owner),
+        _ => None,
+    };
+    let mut policy = Policy::new(rules_for("hung"));
+    policy.stalled(0, awaiting, None);
+    assert_eq!(started(&mut policy, OWNER_WAIT_NS - 1), None);
+    policy.owner_found(1, 1, 5, owner);
+    assert_eq!(started(&mut policy, 1), None, "that was about a task");
+    policy.owner_found(1, 1, 0, owner);
+    assert_eq!(started(&mut policy, 1), Some(Some(owner)));
+
+    let mut policy = Policy::new(rules_for("hung"));
+    policy.stalled(0, awaiting, None);
+    assert_eq!(started(&mut policy, OWNER_WAIT_NS), Some(None), "there is no answer");
+    policy.owner_found(S, 1, 0, owner);
+    policy.ended(S, 1, false);
+    let again = policy.next_due().unwrap();
+    assert_eq!(started(&mut policy, again), Some(Some(owner)), "the second try has it");
+
+    // It does not shorten other waits.
+    let mut policy = Policy::new(rules_for("hung"));
+    policy.stalled(0, by_cause(varta_observer::Cause::Stopped), None);
+    orders(&mut policy, 0);
+    policy.explained(0, awaiting, None);
+    policy.owner_found(1, 1, 0, owner);
+    assert_eq!(started(&mut policy, S - 1), None);
+    assert_eq!(started(&mut policy, S), Some(Some(owner)));
 }
