@@ -25,6 +25,8 @@
 #[cfg(all(unix, not(bare)))]
 mod agent;
 #[cfg(all(unix, not(bare)))]
+mod call_lock;
+#[cfg(all(unix, not(bare)))]
 mod clock;
 mod crc32c;
 #[cfg(all(unix, not(bare)))]
@@ -60,6 +62,7 @@ pub mod v1;
 #[cfg(all(unix, not(bare)))]
 #[doc(hidden)]
 pub mod internal {
+    pub use crate::call_lock::{CallGuard, CallLock};
     pub use crate::endpoint::LONGEST_NAME as LONGEST_SOCKET_NAME;
     pub use crate::escape::write_escaped;
     pub use crate::fork::ProcessToken;

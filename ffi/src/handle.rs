@@ -2,21 +2,15 @@
 
 use std::cell::UnsafeCell;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use varta::internal::ProcessToken;
+use varta::internal::{CallGuard, CallLock};
 
 use crate::errors::{Failure, VARTA_EPANIC};
 
-/// No call is using the handle. No process has this number.
-const FREE: u64 = 0;
-
 /// A value with a lock that fails rather than waits. What is beside it needs no lock.
 pub(crate) struct Handle<T, B = ()> {
-    /// The number of the process in which a call is using the handle, or [`FREE`]. A forked
-    /// child ignores its parent's number: a lock does not survive the fork.
-    lock: AtomicU64,
-    process: ProcessToken,
+    lock: CallLock,
     poisoned: AtomicBool,
     value: UnsafeCell<T>,
     beside: B,
@@ -25,11 +19,10 @@ pub(crate) struct Handle<T, B = ()> {
 impl<T, B> Handle<T, B> {
     /// Makes the value and what is beside it, and a handle for both.
     pub(crate) fn make(make: impl FnOnce() -> io::Result<(T, B)>) -> io::Result<*mut Self> {
-        let process = ProcessToken::find()?;
+        let lock = CallLock::new()?;
         let (value, beside) = make()?;
         let handle = Box::new(Self {
-            lock: AtomicU64::new(FREE),
-            process,
+            lock,
             poisoned: AtomicBool::new(false),
             value: UnsafeCell::new(value),
             beside,
@@ -107,7 +100,7 @@ impl<T, B> Handle<T, B> {
         #[cfg_attr(not(debug_assertions), allow(unused_variables, reason = "for the check"))]
         let open = unsafe { handle.as_ref() }?;
         #[cfg(debug_assertions)]
-        if open.is_locked() {
+        if open.lock.is_locked() {
             closed::misuse("libvarta: a handle was closed while a call was using it\n");
         }
         #[cfg(debug_assertions)]
@@ -116,28 +109,13 @@ impl<T, B> Handle<T, B> {
         Some(unsafe { Box::from_raw(handle) }.value.into_inner())
     }
 
-    #[cfg(debug_assertions)]
-    fn is_locked(&self) -> bool {
-        let holder = self.lock.load(Ordering::Acquire);
-        holder != FREE && self.process.number() == Some(holder)
-    }
-
     #[inline]
-    fn try_lock(&self) -> Result<LockGuard<'_, T, B>, Failure> {
-        const BUSY: Failure = Failure::errno(libc::EBUSY);
-        let process = self.process.number().ok_or(BUSY)?;
-        let mut seen = FREE;
-        while let Err(holder) =
-            self.lock.compare_exchange(seen, process, Ordering::Acquire, Ordering::Relaxed)
-        {
-            if holder == process {
-                return Err(BUSY);
-            }
-            // The holder is a call in a parent process, which does not exist in this child.
-            seen = holder;
+    fn try_lock(&self) -> Result<LockGuard<'_>, Failure> {
+        let call = self.lock.try_lock().ok_or(Failure::errno(libc::EBUSY))?;
+        match self.poisoned.load(Ordering::Relaxed) {
+            true => Err(Failure::PANICKED),
+            false => Ok(LockGuard { poisoned: &self.poisoned, finished: false, _call: call }),
         }
-        let guard = LockGuard { handle: self, finished: self.poisoned.load(Ordering::Relaxed) };
-        if guard.finished { Err(Failure::PANICKED) } else { Ok(guard) }
     }
 }
 
@@ -146,18 +124,18 @@ impl Failure {
 }
 
 /// The lock on a handle. A body that panics poisons the handle.
-struct LockGuard<'a, T, B> {
-    handle: &'a Handle<T, B>,
+struct LockGuard<'a> {
+    poisoned: &'a AtomicBool,
     finished: bool,
+    _call: CallGuard<'a>,
 }
 
-impl<T, B> Drop for LockGuard<'_, T, B> {
+impl Drop for LockGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         if !self.finished {
-            self.handle.poisoned.store(true, Ordering::Relaxed);
+            self.poisoned.store(true, Ordering::Relaxed);
         }
-        self.handle.lock.store(FREE, Ordering::Release);
     }
 }
 
