@@ -22,8 +22,10 @@ struct Host {
     now: u64,
     processes: HashMap<u32, Sample>,
     owners: HashMap<u64, u32>,
-    /// What was read, and when.
+    /// What was read, and when, except of agents that had just beaten.
     reads: Vec<(u64, u32, Depth)>,
+    /// How often the program of an agent was identified.
+    identified: usize,
     /// How long a reading takes.
     cost_ns: u64,
     ended: bool,
@@ -38,7 +40,10 @@ impl Environment for Host {
         _: &[u32],
         sample: &mut Sample,
     ) -> Looked {
-        self.reads.push((self.now / MS, pid, depth));
+        match depth {
+            Depth::Program => self.identified += 1,
+            _ => self.reads.push((self.now / MS, pid, depth)),
+        }
         sample.clear();
         let found = match self.processes.get(&pid) {
             _ if self.ended && depth == Depth::Whole => Found::Ended,
@@ -194,6 +199,8 @@ fn nothing_is_read_of_a_process_that_beats_or_if_causes_are_off() {
             assert_eq!(world.pass(400 * at + 399), []);
         }
         assert_eq!(world.host.reads, []);
+        // Its program is identified at its beats 1, 2, 3, 5, 9 and 17.
+        assert_eq!(world.host.identified, if causes { 6 } else { 0 });
         let stall = world.pass(9_000);
         let why =
             |what: &What| matches!(what, What::Stall { why, .. } if why.is_some() == causes);
@@ -363,6 +370,104 @@ fn the_thread_that_beats_is_learned_while_it_beats() {
     world.set(PID, &[main, thread(PID + 2, b'S')]);
     assert_eq!(whys(&world.pass(2_300)), [(2_200, "cause", Cause::ThreadGone)]);
     assert_eq!(world.info().why.thread, PID + 1);
+}
+
+#[test]
+fn what_was_learned_counts_although_the_agent_fell_silent_soon() {
+    let mut world = World::new(true);
+    world.judge.set_fresh(true);
+    for at in 1..=4 {
+        pool(&mut world, 20 * at);
+        world.beat(20 * at, PID);
+    }
+    let hung = waits(PID + 1, b"futex_do_wait", futex(0x80, 0));
+    let lock = waits(PID + 3, b"futex_do_wait", futex(0x80, 2));
+    world.set(PID, &[thread(PID, b'S'), hung, thread(PID + 2, b'R'), lock]);
+    world.process().process.executable = Some((1, 1));
+    assert_eq!(whys(&world.pass(1_080)), [(1_080, "stall", Cause::Waiting)]);
+    assert_eq!(world.info().why.thread, PID + 1);
+}
+
+/// A process of which nothing was learned: one thread that goes on and another one. Each has
+/// run for 60 ms in 60 slices while it made 60 beats, one each 20 ms.
+fn of_two(other: ThreadReading) -> World {
+    let mut world = World::new(true);
+    let ran = |thread| ThreadReading { run_ns: 60 * MS, slices: 60, ..thread };
+    world.set(PID, &[ran(thread(PID, b'S')), ran(thread(PID + 1, b'S'))]);
+    for at in 1..=60 {
+        world.beat(20 * at, PID);
+    }
+    assert_eq!(world.pass(1_800), []);
+    let goes_on = ThreadReading { run_ns: 72 * MS, wait_ns: 350 * MS, ..thread(PID, b'R') };
+    world.set(PID, &[ThreadReading { slices: 72, ..goes_on }, other]);
+    world
+}
+
+#[test]
+fn a_thread_that_goes_on_as_ever_on_a_busy_machine_does_not_excuse_one_that_hangs() {
+    let slept = ThreadReading { run_ns: 60 * MS, slices: 60, ..thread(PID + 1, b'S') };
+    let cases = [
+        (waits(PID + 1, b"do_epoll_wait", Call::Unknown), Cause::Idle),
+        (waits(PID + 1, b"futex_do_wait", futex(0x189, 0)), Cause::Waiting),
+        (waits(PID + 1, b"futex_do_wait", futex(0x80, 2)), Cause::Lock),
+        // It runs far more than for any beat before.
+        (ThreadReading { run_ns: 150 * MS, slices: 90, state: b'R', ..slept }, Cause::Busy),
+    ];
+    for (other, cause) in cases {
+        let other = ThreadReading {
+            run_ns: other.run_ns.max(slept.run_ns),
+            slices: other.slices.max(slept.slices),
+            wait_ns: if cause == Cause::Busy { 380 * MS } else { 0 },
+            ..other
+        };
+        let mut world = of_two(other);
+        assert_eq!(whys(&world.pass(2_200)), [(2_200, "stall", cause)], "{:?}", world.info());
+        let why = world.info().why;
+        assert_eq!((why.thread, why.certainty), (PID + 1, Certainty::Guess));
+    }
+}
+
+#[test]
+fn one_of_several_threads_that_lacks_the_cpu_is_starved_if_it_ran_for_less_than_a_beat() {
+    let other = ThreadReading { run_ns: 60 * MS + 1, slices: 61, ..thread(PID + 1, b'R') };
+    let mut world = of_two(ThreadReading { wait_ns: 390 * MS, ..other });
+    assert_eq!(whys(&world.pass(2_200)), [(2_200, "stall", Cause::Starved)]);
+    assert_eq!(
+        (world.info().why.thread, world.info().why.certainty),
+        (PID + 1, Certainty::Guess)
+    );
+}
+
+#[test]
+fn the_only_thread_of_a_process_is_busy_if_it_ran_for_longer_than_its_beats_take() {
+    for (ran, cause) in [(40, Cause::Busy), (2, Cause::Starved)] {
+        let mut world = World::new(true);
+        let before = ThreadReading { run_ns: 60 * MS, slices: 60, ..thread(PID, b'R') };
+        world.set(PID, &[before]);
+        for at in 1..=60 {
+            world.beat(20 * at, PID);
+        }
+        world.pass(1_800);
+        let run_ns = before.run_ns + ran * MS;
+        let wait_ns = 390 * MS - ran * MS;
+        world.set(PID, &[ThreadReading { run_ns, wait_ns, slices: 70, ..before }]);
+        assert_eq!(whys(&world.pass(2_200)), [(2_200, "stall", cause)]);
+    }
+}
+
+#[test]
+fn the_program_of_an_agent_is_known_from_its_first_beat_even_if_that_is_not_fresh() {
+    for beats in [1, 2, 3, 100] {
+        let mut world = World::new(true);
+        world.set(PID, &[thread(PID, b'S')]);
+        world.process().process.executable = Some((1, 1));
+        for at in 1..=beats {
+            world.beat(10 * at, PID);
+        }
+        world.process().process.executable = Some((1, 2));
+        let at = 1_000 + 10 * beats;
+        assert_eq!(whys(&world.pass(at)), [(at, "stall", Cause::Exec)]);
+    }
 }
 
 #[test]

@@ -121,7 +121,8 @@ pub struct Observer {
     woken: bool,
     /// Whether the next read is the first after a wait that began with empty queues.
     waited: bool,
-    /// Whether the next datagram is the first of such a read: its sender has just beaten.
+    /// Whether the datagrams were read by such a read: each was sent after the last look at its
+    /// sender.
     fresh: bool,
     owner: Owner,
 }

@@ -68,8 +68,8 @@ impl Judge {
             },
         };
         self.accept(slot, &beat);
-        if self.fresh {
-            self.learn(slot, environment);
+        if self.causes.is_some() {
+            self.learn(slot, self.fresh, environment);
         }
     }
 

@@ -73,7 +73,10 @@ impl Reader {
         if depth >= Depth::Half {
             self.read_process(pid, depth, &mut sample.process)?;
         }
-        self.list(pid, wanted)?;
+        match depth {
+            Depth::Program => self.listed.only(pid),
+            _ => self.list(pid, wanted)?,
+        }
         let total = &mut sample.process.threads;
         *total = (*total).max(self.listed.count.try_into().unwrap_or(u32::MAX));
         for index in 0..self.listed.count {
@@ -261,6 +264,11 @@ impl Default for Listed {
 impl Listed {
     fn clear(&mut self) {
         self.count = 0;
+    }
+
+    fn only(&mut self, thread: u32) {
+        self.clear();
+        self.add(thread);
     }
 
     fn add(&mut self, thread: u32) {

@@ -128,7 +128,7 @@ impl Observer {
             truncated: message.data_truncated,
             control_truncated: message.control_truncated || unnamed,
         };
-        self.judge.set_fresh(std::mem::take(&mut self.fresh));
+        self.judge.set_fresh(self.fresh);
         self.judge.hear(self.now, &datagram, &mut self.processes);
         self.processes.heard();
         if let Some(total) = message.overflow {

@@ -4,6 +4,9 @@
 const PERIOD_NS: u64 = 10_000_000;
 const READING_NS: u64 = 2_000_000;
 
+/// Of that, the readings of agents that beat may take this long.
+const LEARNING_NS: u64 = READING_NS / 2;
+
 /// The time that readings have taken since a period began.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
@@ -14,10 +17,20 @@ pub(super) struct Budget {
 impl Budget {
     /// Whether there is time for another reading.
     pub(super) fn allows(&mut self, now: u64) -> bool {
+        self.has_left(READING_NS, now)
+    }
+
+    /// Whether there is time to learn about an agent that beats. Some of the time is left for
+    /// those that are silent.
+    pub(super) fn allows_learning(&mut self, now: u64) -> bool {
+        self.has_left(LEARNING_NS, now)
+    }
+
+    fn has_left(&mut self, most_ns: u64, now: u64) -> bool {
         if now >= self.began.saturating_add(PERIOD_NS) {
             (self.began, self.spent_ns) = (now, 0);
         }
-        self.spent_ns < READING_NS
+        self.spent_ns < most_ns
     }
 
     pub(super) const fn spend(&mut self, spent_ns: u64) {
@@ -37,8 +50,9 @@ mod tests {
     #[test]
     fn readings_take_at_most_two_of_ten_milliseconds_and_one_reading_more() {
         let mut budget = Budget::default();
-        assert!(budget.allows(20_000_000));
+        assert!(budget.allows(20_000_000) && budget.allows_learning(20_000_000));
         budget.spend(1_900_000);
+        assert!(!budget.allows_learning(21_000_000));
         assert!(budget.allows(21_000_000));
         budget.spend(700_000);
         assert!(!budget.allows(29_999_999));

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::Text;
-use super::learned::Learned;
+use super::learned::{Average, Learned};
 use super::reading::{Call, Lacks, ProcessReading, Sample, ThreadReading};
 use super::suspects::{Suspects, find_suspects};
 use super::thread::{self, Around, EXITING, Verdict};
@@ -63,11 +63,27 @@ impl<'a> Evidence<'a> {
         waited.is_some_and(|(before, now)| now.saturating_sub(before) > self.window_ns() / 5)
     }
 
+    /// What a thread did for each beat on average until it fell silent.
+    pub(super) fn average(&self, thread: u32) -> Option<Average> {
+        self.learned.average(self.before(thread)?)
+    }
+
+    /// How long a thread runs for a beat and in how many slices, if that is known.
+    fn of_a_beat(&self, thread: u32) -> Option<(u64, u64)> {
+        if let Some(learned) = self.learned.thread(thread) {
+            return Some((learned.per_beat_ns.into(), learned.slices_per_beat.into()));
+        }
+        // Of several threads another one may have made the beats.
+        let makes_beats = self.now.process.threads <= 1 || self.told == Some(thread);
+        let average = self.average(thread).filter(|_| makes_beats)?;
+        Some((average.run_ns, average.slices))
+    }
+
     fn around(&self, thread: u32) -> Around {
-        let learned = self.learned.thread(thread);
+        let beat = self.of_a_beat(thread);
         Around {
-            per_beat_ns: learned.map(|learned| learned.per_beat_ns.into()),
-            slices_per_beat: learned.map(|learned| learned.slices_per_beat.into()),
+            per_beat_ns: beat.map(|(run_ns, _)| run_ns),
+            slices_per_beat: beat.map(|(_, slices)| slices),
             memory_pressure: self.memory_pressure(),
             lacks: self.now.process.lacks,
         }
@@ -288,7 +304,7 @@ fn of_thread(evidence: &Evidence<'_>, now: &ThreadReading, verdict: &Verdict) ->
     let throttle = throttling(evidence, now);
     let mut info = CauseInfo::UNKNOWN;
     if let Some((times, periods)) = throttle {
-        let unknown = evidence.learned.thread(now.thread).is_none();
+        let unknown = evidence.of_a_beat(now.thread).is_none();
         let hardly = verdict.moved.wait_ns > verdict.moved.run_ns.saturating_mul(2);
         if verdict.cause == Cause::Starved {
             (verdict.cause, verdict.percent) = (Cause::Throttled, 90);

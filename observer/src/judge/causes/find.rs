@@ -19,6 +19,8 @@ pub(in crate::judge) struct Silent {
     pub(in crate::judge) last_ns: u64,
     /// How long it may be silent.
     pub(in crate::judge) threshold_ns: u64,
+    /// How often it has beaten; 0 for a task.
+    pub(in crate::judge) beats: u64,
     /// The thread that made the last call, if it is known.
     pub(in crate::judge) told: Option<u32>,
 }
@@ -77,12 +79,10 @@ impl Judge {
         slot: Slot,
         environment: &mut E,
     ) -> Option<Why> {
-        let (last_ns, threshold_ns) =
-            (self.tracker.last_ns(slot), self.tracker.threshold(slot));
+        let silent = self.silence_of(slot, environment);
+        let Silent { last_ns, threshold_ns, .. } = silent;
         let (process, causes) = self.process(slot)?;
         causes.agents.begin(slot.0, (process.agent, 0), last_ns, threshold_ns);
-        let told = self.told_by(slot, environment);
-        let silent = Silent { slot, last_ns, threshold_ns, told };
         let info = self.find_out(process, silent, environment);
         let now = self.now;
         self.causes.as_mut()?.agents.renew(slot.0, now, info);
@@ -144,10 +144,17 @@ impl Judge {
     fn silent_agent<E: Environment>(&self, slot: Slot, environment: &E) -> Option<Silent> {
         let silent =
             self.tracker.has(slot, Flags::STALLED) && !self.tracker.has(slot, Flags::DEAD);
-        let (last_ns, threshold_ns) =
-            (self.tracker.last_ns(slot), self.tracker.threshold(slot));
-        let told = self.told_by(slot, environment);
-        silent.then_some(Silent { slot, last_ns, threshold_ns, told })
+        silent.then(|| self.silence_of(slot, environment))
+    }
+
+    fn silence_of<E: Environment>(&self, slot: Slot, environment: &E) -> Silent {
+        Silent {
+            slot,
+            last_ns: self.tracker.last_ns(slot),
+            threshold_ns: self.tracker.threshold(slot),
+            beats: self.tracker.count(slot),
+            told: self.told_by(slot, environment),
+        }
     }
 
     fn renew_cause<E: Environment>(
@@ -332,7 +339,7 @@ impl Causes {
         let Process { slot, agent, pid } = process;
         let since = silent.last_ns;
         let has_before = self.befores.restore(slot.index(), agent, since, &mut self.before);
-        let learned = self.learned(slot);
+        let learned = self.learned(slot, agent, silent.beats, since);
         let before = has_before.then_some(&self.before);
         let suspects = match look_at_all(before, &self.now, &learned, silent.told) {
             First::Cause(info) => return info,

@@ -19,13 +19,25 @@ const GIVE_UP_NS: u64 = 10_000_000_000;
 pub(super) struct Known {
     /// The number of the agent.
     agent: u64,
-    /// How many beats it had made when that was learned.
+    /// When it was first seen to beat, and how many beats it had made then.
+    since: u64,
+    began: u64,
+    /// After how many beats its program is identified again.
+    identify_at: u64,
+    /// How many beats it had made when its threads were learned.
     beats: u64,
     pub(super) learned: Learned,
 }
 
 impl Known {
-    const NOTHING: Self = Self { agent: 0, beats: 0, learned: Learned::NOTHING };
+    const NOTHING: Self = Self {
+        agent: 0,
+        since: 0,
+        began: 0,
+        identify_at: 0,
+        beats: 0,
+        learned: Learned::NOTHING,
+    };
 }
 
 /// An agent that is being learned.
@@ -38,25 +50,39 @@ pub(super) struct Pupil {
 
 impl Judge {
     /// Sets whether the datagrams that are passed from now on are fresh: the host waited with
-    /// empty queues, was woken by this one, and is not late. Only then is an agent in the state
-    /// in which it beats, and something can be learned from a look at it.
+    /// empty queues, these are the first that it read since, and it is not late. Only then is it
+    /// known that an agent has beaten since the last look at it, and something can be learned
+    /// from another look.
     pub const fn set_fresh(&mut self, fresh: bool) {
         self.fresh = fresh && self.causes.is_some();
     }
 
     /// An agent has just beaten: looks at it, if there is something to learn.
     #[cold]
-    pub(in crate::judge) fn learn<E: Environment>(&mut self, slot: Slot, environment: &mut E) {
+    pub(in crate::judge) fn learn<E: Environment>(
+        &mut self,
+        slot: Slot,
+        fresh: bool,
+        environment: &mut E,
+    ) {
         let (now, beats) = (self.now, self.tracker.count(slot));
         let agent = self.tracker.about(slot).agent;
         let Some(causes) = self.causes.as_deref_mut() else { return };
-        if !causes.wants_look(slot, agent, beats, now)
-            || !self.read_part(slot, Depth::Schedule, environment)
-        {
+        causes.meet(slot, agent, beats, now);
+        let depth = match fresh && causes.wants_look(slot, agent, beats, now) {
+            true => Depth::Schedule,
+            false if causes.wants_program(slot, beats) => Depth::Program,
+            false => return,
+        };
+        let allowed = causes.budget.allows_learning(now);
+        if !allowed || !self.read_part(slot, depth, environment) {
             return;
         }
         if let Some(causes) = self.causes.as_deref_mut() {
-            causes.learn(slot, agent, beats, now);
+            causes.identify(slot, beats);
+            if depth == Depth::Schedule {
+                causes.learn(slot, agent, beats, now);
+            }
         }
     }
 
@@ -68,16 +94,34 @@ impl Judge {
                 *known = Known::NOTHING;
             }
             if let Some(pupil) = causes.pupils.get_mut(slot.index() % MOST_LEARNERS) {
-                pupil.looked_at = 0;
+                (pupil.agent, pupil.looked_at) = (0, 0);
             }
         }
     }
 }
 
 impl Causes {
-    /// What was learned of the agent in this slot.
-    pub(super) fn learned(&self, slot: Slot) -> Learned {
-        self.known.get(slot.index()).map_or(Learned::NOTHING, |known| known.learned)
+    /// What was learned of the agent in this slot, which has beaten this often, the last time at
+    /// `last_ns`.
+    pub(super) fn learned(&self, slot: Slot, agent: u64, beats: u64, last_ns: u64) -> Learned {
+        let Some(known) = self.known(slot).filter(|known| known.agent == agent) else {
+            return Learned::NOTHING;
+        };
+        let mut learned = known.learned;
+        if !learned.done {
+            let pupil = self.pupils.get(slot.index() % MOST_LEARNERS);
+            if let Some(pupil) = pupil.filter(|pupil| pupil.agent == agent) {
+                learned = pupil.learner.result(learned.executable);
+            }
+        }
+        let intervals = beats.saturating_sub(known.began).max(1);
+        learned.beats = beats;
+        learned.interval_ns = last_ns.saturating_sub(known.since) / intervals;
+        learned
+    }
+
+    fn known(&self, slot: Slot) -> Option<&Known> {
+        self.known.get(slot.index())
     }
 
     /// The threads that must be read if they still exist.
@@ -87,8 +131,7 @@ impl Causes {
         told: Option<u32>,
     ) -> ([u32; MOST_LEARNED + 1], usize) {
         let mut wanted = [0; MOST_LEARNED + 1];
-        let known = self.known.get(slot.index());
-        let learned = known.map(|known| known.learned.threads()).unwrap_or_default();
+        let learned = self.known(slot).map(|known| known.learned.threads()).unwrap_or_default();
         let threads = learned.iter().map(|learned| learned.thread);
         let mut count = 0;
         for (place, thread) in wanted.iter_mut().zip(told.into_iter().chain(threads)) {
@@ -98,15 +141,34 @@ impl Causes {
         (wanted, count)
     }
 
-    fn wants_look(&mut self, slot: Slot, agent: u64, beats: u64, now: u64) -> bool {
+    /// Begins to know an agent, if it is not known yet.
+    fn meet(&mut self, slot: Slot, agent: u64, beats: u64, now: u64) {
         while self.known.len() <= slot.index() {
             // It stays within the allocated capacity.
             self.known.push(Known::NOTHING);
         }
-        let Some(known) = self.known.get_mut(slot.index()) else { return false };
-        if known.agent != agent {
-            *known = Known { agent, ..Known::NOTHING };
+        if let Some(known) = self.known.get_mut(slot.index()) {
+            if known.agent != agent {
+                *known = Known { agent, since: now, began: beats, ..Known::NOTHING };
+            }
         }
+    }
+
+    /// Whether the program of an agent is to be identified: at its first beats, and then ever
+    /// less often.
+    fn wants_program(&self, slot: Slot, beats: u64) -> bool {
+        self.known(slot).is_some_and(|known| beats >= known.identify_at)
+    }
+
+    fn identify(&mut self, slot: Slot, beats: u64) {
+        let Some(known) = self.known.get_mut(slot.index()) else { return };
+        known.learned.executable = self.now.process.executable.or(known.learned.executable);
+        let since_began = beats.saturating_sub(known.began);
+        known.identify_at = beats.saturating_add(since_began.max(1));
+    }
+
+    fn wants_look(&mut self, slot: Slot, agent: u64, beats: u64, now: u64) -> bool {
+        let Some(known) = self.known(slot).copied() else { return false };
         if known.learned.done && beats < known.beats.saturating_add(LEARN_AGAIN) {
             return false;
         }
@@ -116,6 +178,10 @@ impl Causes {
         }
         let Some(pupil) = self.pupils.get_mut(place) else { return false };
         if pupil.agent == agent && pupil.looked_at != 0 {
+            if now <= pupil.looked_at {
+                // It was made before the look, but was read after it.
+                pupil.learner.had_made(beats);
+            }
             return now >= pupil.looked_at.saturating_add(super::learned::APART_NS);
         }
         let is_free = pupil.looked_at == 0 || now > pupil.looked_at.saturating_add(GIVE_UP_NS);
@@ -131,12 +197,11 @@ impl Causes {
         if pupil.agent != agent {
             return;
         }
-        let executable = self.now.process.executable.or(known.learned.executable);
-        known.learned.executable = executable;
         pupil.looked_at = now.max(1);
         if pupil.learner.look(&self.now, beats) {
             pupil.looked_at = 0;
-            (known.beats, known.learned) = (beats, pupil.learner.result(executable));
+            known.beats = beats;
+            known.learned = pupil.learner.result(known.learned.executable);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Learning, from an agent that beats, which of its threads take part in that.
 
-use super::reading::{MOST_THREADS, Sample};
+use super::reading::{MOST_THREADS, Sample, ThreadReading};
 
 /// At most this many threads are remembered of an agent.
 pub(super) const MOST_LEARNED: usize = 16;
@@ -11,6 +11,9 @@ const INTERVALS: usize = 7;
 /// Two looks are at least this far apart.
 pub(super) const APART_NS: u64 = 9_000_000;
 
+/// An average over fewer beats than this says nothing.
+const LEAST_BEATS: u64 = 8;
+
 /// What is known of an agent from when it beat.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Learned {
@@ -19,6 +22,10 @@ pub(super) struct Learned {
     count: u8,
     /// Whether the threads are known.
     pub(super) done: bool,
+    /// How often it has beaten; 0 if that is not known.
+    pub(super) beats: u64,
+    /// The mean time between two beats.
+    pub(super) interval_ns: u64,
 }
 
 /// A thread that runs between two beats.
@@ -47,6 +54,8 @@ impl Learned {
         }; MOST_LEARNED],
         count: 0,
         done: false,
+        beats: 0,
+        interval_ns: 0,
     };
 
     /// The threads that run between beats; one of them makes the beats. Empty if they are not
@@ -57,6 +66,34 @@ impl Learned {
 
     pub(super) fn thread(&self, thread: u32) -> Option<&LearnedThread> {
         self.threads().iter().find(|learned| learned.thread == thread)
+    }
+
+    /// What a thread did for each beat on average until a reading, as far as nothing better is
+    /// known. It is too much if the thread is older than the agent.
+    pub(super) fn average(&self, thread: &ThreadReading) -> Option<Average> {
+        (self.beats >= LEAST_BEATS).then(|| Average {
+            run_ns: thread.run_ns / self.beats,
+            slices: thread.slices / self.beats,
+            interval_ns: self.interval_ns,
+        })
+    }
+}
+
+/// What a thread does in the time of one beat.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Average {
+    pub(super) run_ns: u64,
+    pub(super) slices: u64,
+    interval_ns: u64,
+}
+
+impl Average {
+    /// Whether a thread that ran for `run_ns` in `slices` slices has not done more than ever.
+    pub(super) const fn goes_on(&self, run_ns: u64, slices: u64, window_ns: u64) -> bool {
+        let beats = window_ns.div_ceil(if self.interval_ns > 0 { self.interval_ns } else { 1 });
+        // Two and a half times as much is not yet more.
+        run_ns.saturating_mul(2) <= self.run_ns.saturating_mul(beats).saturating_mul(5)
+            && slices.saturating_mul(2) <= (self.slices + 1).saturating_mul(beats * 5)
     }
 }
 
@@ -131,6 +168,11 @@ impl Learner {
         threads: [Learning::NOTHING; MOST_THREADS],
         count: 0,
     };
+
+    /// Beats until this one had been made at the last look.
+    pub(super) const fn had_made(&mut self, beats: u64) {
+        self.beats = beats;
+    }
 
     /// Learns from a look at an agent that has beaten this often. Returns true when that was
     /// the last one.

@@ -15,6 +15,9 @@ pub const MOST_QUOTAS: usize = 8;
 pub enum Depth {
     /// Only the CPU clock of the process, which needs no permission.
     Clock,
+    /// For an agent that has just beaten: the CPU clock, the executable, and its first thread
+    /// with its name.
+    Program,
     /// For an agent that beats: the CPU clock, the executable, and of each thread what
     /// [`ThreadReading`] lists under `schedstat`.
     Schedule,

@@ -2,7 +2,7 @@
 
 use super::classify::Evidence;
 use super::reading::ThreadReading;
-use super::thread::{Moved, Verdict};
+use super::thread::{Moved, Verdict, ran_enough};
 use crate::cause::Cause;
 
 /// In what they wait is read of at most this many threads.
@@ -61,13 +61,56 @@ impl Suspects {
             Known::Told | Known::Learned => {
                 judged.min_by_key(|(_, verdict)| (100 - verdict.percent, rank(verdict.cause)))
             }
-            Known::Guessed => judged.min_by_key(|(thread, verdict)| {
-                // The first thread comes first if it hangs for a reason that means something.
-                let first = Some(thread.thread) == leader && means_something(verdict.cause);
-                (!first, rank(verdict.cause), 100 - verdict.percent)
-            }),
+            Known::Guessed => {
+                let guessed =
+                    judged.map(|(thread, verdict)| guess_at(evidence, thread, verdict));
+                let (thread, mut verdict, _) =
+                    guessed.min_by_key(|(thread, verdict, goes_on)| {
+                        // The first thread comes first if it hangs for a reason that means
+                        // something, and those come last that go on as ever.
+                        let first = Some(thread.thread) == leader
+                            && means_something(verdict.cause)
+                            && !goes_on;
+                        (*goes_on, !first, rank(verdict.cause), 100 - verdict.percent)
+                    })?;
+                if threads.len() > 1 && verdict.cause != Cause::Frozen {
+                    verdict.percent = verdict.percent.min(MOST_OF_A_GUESS);
+                }
+                Some((thread, verdict))
+            }
         }
     }
+}
+
+/// The most that is sure, in percent, about one of several threads if it is not known which of
+/// them beats.
+const MOST_OF_A_GUESS: u8 = 60;
+
+/// What a thread may be that lacks the CPU or turns, if it is not known whether it beats. On a
+/// busy machine the healthy threads of a process look as if they lacked the CPU. But one that
+/// ran for as long as a beat takes on average would have beaten, so it is not the one that fell
+/// silent, unless it does more than ever before. Returns whether it goes on as ever too.
+fn guess_at<'a>(
+    evidence: &Evidence<'_>,
+    thread: &'a ThreadReading,
+    mut verdict: Verdict,
+) -> (&'a ThreadReading, Verdict, bool) {
+    if !matches!(verdict.cause, Cause::Starved | Cause::Awake) {
+        return (thread, verdict, false);
+    }
+    let Moved { run_ns, slices, window_ns, .. } = verdict.moved;
+    let Some(average) = evidence.average(thread.thread) else {
+        return (thread, verdict, false);
+    };
+    if slices < 2 || run_ns < average.run_ns {
+        return (thread, verdict, false);
+    }
+    let goes_on = average.goes_on(run_ns, slices, window_ns);
+    let is_busy = never_sleeps(&verdict.moved) && ran_enough(run_ns, average.run_ns);
+    if verdict.cause == Cause::Starved && is_busy && !goes_on {
+        verdict.cause = Cause::Busy;
+    }
+    (thread, verdict, goes_on)
 }
 
 /// A thread that goes on may be one of those that do other work.
@@ -155,8 +198,12 @@ fn guess(evidence: &Evidence<'_>) -> Suspects {
     let mut ranked = [(u8::MAX, 0); super::reading::MOST_THREADS];
     let mut count = 0;
     for (place, (free, thread)) in ranked.iter_mut().zip(threads).enumerate() {
-        let first = if place == 0 { 0 } else { 1 };
-        *free = (first * (1 + rank(evidence.judge(thread).cause)), place);
+        let (_, verdict, goes_on) = guess_at(evidence, thread, evidence.judge(thread));
+        *free = match place {
+            0 => (0, place),
+            _ if goes_on => (u8::MAX, place),
+            _ => (1 + rank(verdict.cause), place),
+        };
         count += 1;
     }
     let ranked = ranked.get_mut(..count).unwrap_or_default();

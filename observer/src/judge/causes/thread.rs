@@ -12,6 +12,11 @@ const RECLAIMS: u32 = 0x800;
 const LEAST_BUSY_NS: u64 = 1_000_000;
 const BUSY_BEATS: u64 = 3;
 
+/// Whether a thread that ran for so long does not lack the CPU, if it takes `beat` for a beat.
+pub(super) fn ran_enough(run_ns: u64, beat: u64) -> bool {
+    run_ns > beat.saturating_mul(BUSY_BEATS).max(LEAST_BUSY_NS)
+}
+
 /// From this many major faults in a second on, a thread is slow because of them.
 const MANY_FAULTS: u64 = 200;
 
@@ -141,7 +146,7 @@ fn by_movement(
     }
     let often = moved.per_second(moved.slices);
     if moved.wants(60) {
-        let enough = |beat: u64| moved.run_ns > (BUSY_BEATS * beat).max(LEAST_BUSY_NS);
+        let enough = |beat: u64| ran_enough(moved.run_ns, beat);
         let busy = moved.run_ns >= moved.demand_ns() / 2
             || around.per_beat_ns.is_some_and(enough)
             || often >= YIELDS

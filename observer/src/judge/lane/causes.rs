@@ -61,7 +61,8 @@ impl Judge {
         let told = (!task.roams && task.thread != 0).then_some(task.thread);
         let told = told.filter(|_| self.numbers_threads_as_we_do(slot));
         let last_ns = task.last_ns;
-        task.promises.is_late().then_some(Silent { slot, last_ns, threshold_ns, told })
+        let silent = Silent { slot, last_ns, threshold_ns, beats: 0, told };
+        task.promises.is_late().then_some(silent)
     }
 
     /// The thread that made the last beat of a process, if its page shows it.

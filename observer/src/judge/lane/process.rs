@@ -110,7 +110,7 @@ impl Judge {
             let (payload, count) = (payload.into(), count.max(1));
             self.push(about, What::Beat { status, payload, nonce, missed: 0, count });
             if self.causes.is_some() {
-                self.learn(slot, environment);
+                self.learn(slot, true, environment);
             }
         }
     }
