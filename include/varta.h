@@ -1592,6 +1592,16 @@ typedef struct varta_datagram {
      * The sender's numeric address without the port: "192.0.2.1", "2001:db8::1".
      */
     const char *source;
+    /**
+     * With VARTA_NAMESPACE_OTHER, the sender's process id in its own namespace; a frame that
+     * names another is refused. 0 if it is whichever the frame names. Must be 0 with other
+     * constants.
+     */
+    uint32_t innermost_pid;
+    /**
+     * Zero.
+     */
+    uint32_t reserved2;
 } varta_datagram;
 
 /**

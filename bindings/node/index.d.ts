@@ -822,8 +822,11 @@ export interface Simulated {
   /** The system was just suspended for this long. */
   suspended(atNs: number | bigint, ns: number | bigint): void;
   setThreshold(agent: number | bigint, thresholdNs: number | bigint): boolean;
-  /** Sets the pid namespace of the process with this pid, for all later datagrams. */
-  setNamespace(pid: number, namespace: 'same' | 'other' | 'unknown'): void;
+  /**
+   * Sets the pid namespace of the process with this pid, for all later datagrams. In another
+   * namespace it has the pid `innermostPid`; without that it has whichever pid its frames name.
+   */
+  setNamespace(pid: number, namespace: 'same' | 'other' | 'unknown', innermostPid?: number): void;
   setSlack(slack: Slack): void;
 
   /** Gives a process a page of shared memory, or throws the system error for its refusal. */

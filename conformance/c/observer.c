@@ -13,6 +13,7 @@ static uint8_t datagram[65536];
 static struct {
     uint32_t pid;
     uint32_t pid_namespace;
+    uint32_t innermost;
 } namespaces[256];
 static size_t namespace_count;
 
@@ -104,23 +105,27 @@ static uint32_t index_of(const char *word, const char *const *words, uint32_t co
     return 0;
 }
 
-static uint32_t namespace_of(struct record *step, uint32_t pid)
+static void set_namespace(struct record *step, varta_datagram *d)
 {
     static const char *const words[] = {"same", "other", "unknown"};
     size_t place = 0;
-    while (place < namespace_count && namespaces[place].pid != pid)
+    while (place < namespace_count && namespaces[place].pid != d->pid)
         place++;
     if (has(step, "sender.namespace")) {
         uint32_t pid_namespace = index_of(text(step, "sender.namespace"), words, 3);
         if (place == sizeof namespaces / sizeof namespaces[0]) {
             fail("sender.namespace", "fewer processes", "another");
-            return pid_namespace;
+            return;
         }
-        namespaces[place].pid = pid;
+        namespaces[place].pid = d->pid;
         namespaces[place].pid_namespace = pid_namespace;
+        namespaces[place].innermost = (uint32_t)setting(step, "sender.innermost", UINT32_MAX);
         namespace_count += place == namespace_count;
     }
-    return place < namespace_count ? namespaces[place].pid_namespace : VARTA_NAMESPACE_SAME;
+    if (place < namespace_count) {
+        d->pid_namespace = namespaces[place].pid_namespace;
+        d->innermost_pid = namespaces[place].innermost;
+    }
 }
 
 varta_datagram datagram_of(struct record *step)
@@ -138,7 +143,7 @@ varta_datagram datagram_of(struct record *step)
         d.pid = (uint32_t)number(step, "sender.pid", UINT32_MAX);
         d.uid = (uint32_t)number(step, "sender.uid", UINT32_MAX);
         d.process = setting(step, "sender.process", UINT64_MAX);
-        d.pid_namespace = namespace_of(step, d.pid);
+        set_namespace(step, &d);
     } else {
         d.source = text(step, "sender.source");
     }

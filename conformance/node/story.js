@@ -101,9 +101,12 @@ function senderOf(observer, listener, sender) {
     sender.only('source');
     return { address: sender.text('source'), sealed: listener === 'secure-udp' };
   }
-  sender.only('pid', 'uid', 'process', 'namespace');
+  sender.only('pid', 'uid', 'process', 'namespace', 'innermost');
   const pid = sender.number('pid');
-  if (sender.has('namespace')) observer.setNamespace(pid, sender.text('namespace'));
+  if (sender.has('namespace')) {
+    const innermost = sender.has('innermost') ? sender.number('innermost') : 0;
+    observer.setNamespace(pid, sender.text('namespace'), innermost);
+  }
   const process = sender.has('process') ? sender.whole('process', 64) : undefined;
   return { pid, uid: sender.number('uid'), process };
 }

@@ -14,6 +14,9 @@ pub const VERSION: u8 = 2;
 /// The length of a frame of either version. A datagram of any other length is not a frame.
 pub const FRAME_BYTES: usize = 32;
 
+/// The least pid that a frame can name, unless the kernel names its sender.
+pub(crate) const LEAST_PID: u32 = 2;
+
 /// The nonce that, together with [`Status::Critical`], marks the last words of a process.
 pub const NONCE_TERMINAL: u64 = u64::MAX;
 
@@ -72,13 +75,21 @@ impl Frame {
     ///
     /// The first [`DecodeError`] that applies, in the order of its variants.
     pub fn decode(wire: &[u8; FRAME_BYTES]) -> Result<Self, DecodeError> {
+        Self::decode_with(wire, LEAST_PID)
+    }
+
+    /// As [`decode`](Self::decode), with another least pid.
+    pub(crate) fn decode_with(
+        wire: &[u8; FRAME_BYTES],
+        least_pid: u32,
+    ) -> Result<Self, DecodeError> {
         check_version(wire, VERSION)?;
         let computed = checksum(wire);
         let stored = u32::from_le_bytes([wire[28], wire[29], wire[30], wire[31]]);
         if computed != stored {
             return Err(DecodeError::BadCrc { expected: computed, actual: stored });
         }
-        let Head { status, pid, timestamp, nonce } = Head::decode(wire)?;
+        let Head { status, pid, timestamp, nonce } = Head::decode(wire, least_pid)?;
         let payload = u32::from_le_bytes([wire[24], wire[25], wire[26], wire[27]]);
         Ok(Self { status, pid, timestamp, nonce, payload })
     }
@@ -111,7 +122,8 @@ pub enum DecodeError {
     BadStatus(u8),
     /// The status is Stall, which only an observer may report.
     StallOnWire,
-    /// The process id is 0 or 1, which an agent cannot have.
+    /// The process id is 0, or it is 1 and nothing proves that the sender is the first process
+    /// of its pid namespace. Only an observer at a Unix socket can accept 1.
     BadPid(u32),
     /// The timestamp is all ones.
     BadTimestamp(u64),
@@ -188,7 +200,10 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    pub(crate) fn decode(wire: &[u8; FRAME_BYTES]) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(
+        wire: &[u8; FRAME_BYTES],
+        least_pid: u32,
+    ) -> Result<Self, DecodeError> {
         let status = match Status::from_wire(wire[3]) {
             None => return Err(DecodeError::BadStatus(wire[3])),
             Some(Status::Stall) => return Err(DecodeError::StallOnWire),
@@ -201,7 +216,7 @@ impl Head {
         let nonce = u64::from_le_bytes([
             wire[16], wire[17], wire[18], wire[19], wire[20], wire[21], wire[22], wire[23],
         ]);
-        if pid < 2 {
+        if pid < least_pid {
             return Err(DecodeError::BadPid(pid));
         }
         if timestamp == u64::MAX {

@@ -72,6 +72,30 @@ pub mod internal {
     #[cfg(feature = "secure-udp")]
     pub use zeroize::Zeroizing;
 
+    /// Frames from a socket at which the kernel names the sender, which may be pid 1.
+    pub mod local {
+        use crate::frame::{DecodeError, FRAME_BYTES, Frame};
+        use crate::v1;
+
+        /// Decodes a frame of version 2, in which pid 1 is valid too.
+        ///
+        /// # Errors
+        ///
+        /// As for [`Frame::decode`].
+        pub fn decode(wire: &[u8; FRAME_BYTES]) -> Result<Frame, DecodeError> {
+            Frame::decode_with(wire, 1)
+        }
+
+        /// Decodes a frame of version 1, in which pid 1 is valid too.
+        ///
+        /// # Errors
+        ///
+        /// As for [`v1::Frame::decode`].
+        pub fn decode_v1(wire: &[u8; FRAME_BYTES]) -> Result<v1::Frame, DecodeError> {
+            v1::Frame::decode_with(wire, 1)
+        }
+    }
+
     /// Beats through shared memory, as the agent writes and the observer reads them.
     pub mod lane {
         pub use crate::lane::{layout, line, message};

@@ -1,7 +1,9 @@
 //! Version 1 of the wire format, for observers that know nothing newer. It has a 64-bit
 //! payload, no checksum, and a nonce that stops where that of version 2 wraps.
 
-use crate::frame::{DecodeError, FRAME_BYTES, Head, check_version, head, write_words};
+use crate::frame::{
+    DecodeError, FRAME_BYTES, Head, LEAST_PID, check_version, head, write_words,
+};
 use crate::status::Status;
 
 #[cfg(all(unix, not(bare)))]
@@ -60,8 +62,16 @@ impl Frame {
     ///
     /// The first [`DecodeError`] that applies, in the order of its variants.
     pub fn decode(wire: &[u8; FRAME_BYTES]) -> Result<Self, DecodeError> {
+        Self::decode_with(wire, LEAST_PID)
+    }
+
+    /// As [`decode`](Self::decode), with another least pid.
+    pub(crate) fn decode_with(
+        wire: &[u8; FRAME_BYTES],
+        least_pid: u32,
+    ) -> Result<Self, DecodeError> {
         check_version(wire, VERSION)?;
-        let Head { status, pid, timestamp, nonce } = Head::decode(wire)?;
+        let Head { status, pid, timestamp, nonce } = Head::decode(wire, least_pid)?;
         let payload = u64::from_le_bytes([
             wire[24], wire[25], wire[26], wire[27], wire[28], wire[29], wire[30], wire[31],
         ]);

@@ -141,7 +141,15 @@ fn a_sender_in_another_namespace_is_reported_with_both_pids() {
     use crate::observer::options::VARTA_OBSERVER_NAMESPACES;
     let mut wire = [0; 32];
     Frame::new(Status::Ok, 7, 0, 1, 0).encode(&mut wire);
-    for (flags, expected) in [(0, None), (VARTA_OBSERVER_NAMESPACES, Some((4321, 7)))] {
+    const ADMITTED: u32 = VARTA_OBSERVER_NAMESPACES;
+    for (flags, innermost_pid, expected) in [
+        (0, 0, None),
+        (0, 7, None),
+        (ADMITTED, 0, Some((4321, 7))),
+        (ADMITTED, 7, Some((4321, 7))),
+        // An event that is about no agent: the claim is wrong.
+        (ADMITTED, 8, Some((4321, 7))),
+    ] {
         let mut options: varta_observer_options = init();
         options.flags = flags;
         let simulated = Observer::simulate(&options);
@@ -150,9 +158,12 @@ fn a_sender_in_another_namespace_is_reported_with_both_pids() {
         datagram.length = 32;
         datagram.pid = 4321;
         datagram.pid_namespace = VARTA_NAMESPACE_OTHER;
+        datagram.innermost_pid = innermost_pid;
         let code = unsafe { varta_observer_feed(simulated.0, 0, &raw const datagram) };
         assert_eq!(code.number(), 0);
-        let pids = simulated.poll(0).map(|event| (event.pid, event.claimed_pid));
-        assert_eq!(pids, expected);
+        let event = simulated.poll(0);
+        assert_eq!(event.map(|event| (event.pid, event.claimed_pid)), expected);
+        let is_agent = event.is_some_and(|event| event.agent != 0);
+        assert_eq!(is_agent, flags == ADMITTED && innermost_pid != 8);
     }
 }

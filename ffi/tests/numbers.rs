@@ -183,6 +183,8 @@ fn simulated_datagrams_and_exits_are_checked() {
     assert_eq!(feed(&|datagram| datagram.sender = 3), INVALID);
     assert_eq!(feed(&|datagram| datagram.pid_namespace = 3), INVALID);
     assert_eq!(feed(&|datagram| datagram.reserved = 1), INVALID);
+    assert_eq!(feed(&|datagram| datagram.reserved2 = 1), INVALID);
+    assert_eq!(feed(&|datagram| datagram.innermost_pid = 1), INVALID);
     assert_eq!(feed(&|datagram| datagram.listener = 1 << 16), INVALID);
     assert_eq!(feed(&|datagram| datagram.length = 1), INVALID);
     assert_eq!(feed(&|datagram| datagram.sender = VARTA_SENDER_NETWORK), INVALID);

@@ -62,6 +62,8 @@ pub struct Simulated {
 struct SimulatedEnvironment {
     exits: Exits,
     namespaces: HashMap<u32, Namespace>,
+    /// The pids of processes in their own namespaces, by pid, if they are set.
+    innermost: HashMap<u32, u32>,
     /// By index.
     pages: Vec<Option<Box<Page>>>,
     /// Threads that have ended, with the pid of their process.
@@ -79,6 +81,7 @@ impl SimulatedEnvironment {
         Self {
             exits,
             namespaces: HashMap::new(),
+            innermost: HashMap::new(),
             pages: Vec::new(),
             gone_threads: HashSet::new(),
             programs: HashMap::new(),
@@ -89,8 +92,12 @@ impl SimulatedEnvironment {
 }
 
 impl Environment for SimulatedEnvironment {
-    fn namespace(&mut self, pid: u32, _claimed_pid: u32) -> Namespace {
-        self.namespaces.get(&pid).copied().unwrap_or(Namespace::Same)
+    fn namespace(&mut self, pid: u32, claimed_pid: u32) -> Namespace {
+        match self.innermost.get(&pid) {
+            // As for an observer with sockets: it is not the pid of the sender anywhere.
+            Some(innermost) if *innermost != claimed_pid => Namespace::Same,
+            _ => self.namespaces.get(&pid).copied().unwrap_or(Namespace::Same),
+        }
     }
 
     fn admitted(&mut self, slot: Slot, _: u64, pid: u32, _: Option<u64>) -> Exits {
@@ -421,6 +428,31 @@ impl Simulated {
     /// ```
     pub fn set_namespace(&mut self, pid: u32, namespace: Namespace) {
         self.environment.namespaces.insert(pid, namespace);
+        self.environment.innermost.remove(&pid);
+    }
+
+    /// Puts the process with this pid into another namespace, in which its pid is `innermost`.
+    /// With [`set_namespace`](Self::set_namespace) it has whichever pid its frames name.
+    ///
+    /// ```
+    /// use varta::{Frame, Status};
+    /// use varta_observer::judge::{Datagram, Sender};
+    /// use varta_observer::{Builder, Uids};
+    ///
+    /// let mut observer = Builder::new().uids(Uids::Any).namespaces(true).simulate()?;
+    /// observer.set_innermost_pid(4321, 7);
+    /// let sender = Sender::Kernel { pid: 4321, uid: 0, process: None };
+    /// for (claimed, kind) in [(8, "auth-failure"), (7, "beat")] {
+    ///     let mut beat = [0; 32];
+    ///     Frame::new(Status::Ok, claimed, 0, 1, 0).encode(&mut beat);
+    ///     observer.feed(0, &Datagram::new(0, sender, &beat));
+    ///     assert_eq!(observer.poll().unwrap().what.name(), kind);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_innermost_pid(&mut self, pid: u32, innermost: u32) {
+        self.environment.namespaces.insert(pid, Namespace::Other);
+        self.environment.innermost.insert(pid, innermost);
     }
 
     /// Sets what can be read of the process with this pid from now on, if

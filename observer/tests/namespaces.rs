@@ -88,7 +88,7 @@ fn a_sender_in_a_nested_namespace_counts_only_if_admitted() {
     for admitted in [false, true] {
         let path = folder.join("varta.sock");
         let mut observer = listening(&path).namespaces(admitted).bind().unwrap();
-        // Its first process has pid 1, which no agent can have.
+        // Not its first process, which has pid 1.
         let (_first, mut inside) = in_new_pid_namespace(|| {
             (Child::start(|| wait_until(|| false)), TestAgent::at(&path))
         });

@@ -10,39 +10,16 @@
     clippy::indexing_slicing,
     reason = "helpers of tests"
 )]
-#![allow(unsafe_code, reason = "mounting /proc")]
 
 mod support;
 
-use std::io::Error;
 use std::path::Path;
 
 use support::{
-    Child, End, Folder, NEVER, TestAgent, agent_info, count, fork_as, in_new_pid_namespace, is,
-    ms, names, needs_root, nonce, poll_all, poll_until, text_of, wait_until,
+    End, Folder, NEVER, TestAgent, agent_info, count, fork_as, in_own_namespaces, is, ms,
+    names, needs_root, nonce, poll_all, poll_until, text_of, wait_until,
 };
 use varta_observer::{Builder, Event, ExitCause, Observer, What};
-
-/// Runs this in the first process of a new pid namespace, with its own /proc.
-fn in_own_namespaces(run: impl FnOnce() + Send) {
-    in_new_pid_namespace(|| {
-        Child::start(|| {
-            // SAFETY: takes a number; affects only this process.
-            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
-            mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE);
-            mount(Some(c"proc"), c"/proc", 0);
-            run();
-        })
-        .finish();
-    });
-}
-
-fn mount(kind: Option<&std::ffi::CStr>, at: &std::ffi::CStr, flags: libc::c_ulong) {
-    let kind = kind.map_or(std::ptr::null(), std::ffi::CStr::as_ptr);
-    // SAFETY: C strings or null, and no data.
-    let mounted = unsafe { libc::mount(kind, at.as_ptr(), kind, flags, std::ptr::null()) };
-    assert_eq!(mounted, 0, "{}", Error::last_os_error());
-}
 
 fn listening(path: &Path) -> Builder {
     Builder::new().listen(path.to_str().unwrap().parse().unwrap())

@@ -28,9 +28,11 @@ struct Arrival {
 /// Frames, sealed frames, damaged ones, and random bytes.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     let nonce = prop_oneof![0..20_u64, Just(u64::MAX), any::<u64>()];
-    let good = (50..60_u32, nonce, any::<bool>()).prop_map(|(pid, nonce, old)| {
-        if old { frame_v1(pid, nonce, 7) } else { frame(pid, nonce) }
-    });
+    let good = (prop_oneof![1 => Just(1), 9 => 50..60_u32], nonce, any::<bool>()).prop_map(
+        |(pid, nonce, old)| {
+            if old { frame_v1(pid, nonce, 7) } else { frame(pid, nonce) }
+        },
+    );
     let sealed = (good.clone(), 1..4_u8, 0..4_u8, 0..9_u32, any::<bool>()).prop_map(
         |(frame, with, session, counter, own)| {
             if own {
@@ -59,8 +61,9 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
 
 fn sender() -> impl Strategy<Value = Sender> {
     let process = prop::option::of(0..5_u64);
-    let kernel = (prop_oneof![Just(0_u32), 50..60_u32], 999..1002_u32, process)
-        .prop_map(|(pid, uid, process)| Sender::Kernel { pid, uid, process });
+    let kernel =
+        (prop_oneof![3 => Just(0_u32), 1 => Just(1), 4 => 50..60_u32], 999..1002_u32, process)
+            .prop_map(|(pid, uid, process)| Sender::Kernel { pid, uid, process });
     let network = (0..3_u8, any::<bool>()).prop_map(|(host, sealed)| {
         let address = [if host == 0 { 127 } else { 10 }, 0, 0, host].into();
         Sender::Network { address, sealed }

@@ -146,14 +146,19 @@ impl Trace {
     }
 
     fn local(&mut self) {
-        let pid = if self.dice.one_in(8) { 0 } else { self.pid() };
+        let pid = match self.dice.below(64) {
+            0..8 => 0,
+            8 => 1,
+            _ => self.pid(),
+        };
         let number = match self.dice.below(4) {
             0 => Some(self.step / 4000 + u64::from(pid)),
             1 if pid == 0 => Some(self.dice.below(6)),
             _ => None,
         };
         let claimed = match pid {
-            0 => 7 + u32::try_from(number.unwrap_or(0) % 2).unwrap(),
+            0 => 1 + u32::try_from(number.unwrap_or(0) % 2).unwrap(),
+            _ if self.dice.one_in(100) => 1,
             pid if self.dice.one_in(50) => pid + 1,
             pid => pid,
         };

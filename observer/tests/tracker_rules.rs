@@ -558,6 +558,27 @@ fn senders_of_another_namespace_are_followed_when_allowed() {
     world.assert_accounted();
 }
 
+/// Whether the claim is looked up, and how often, is what a forger could abuse.
+#[test]
+fn only_an_unknown_sender_that_names_pid_1_is_looked_up() {
+    let mut world = World::with(|settings| settings.policy.namespaces = true);
+    world.environment.namespaces.insert(5000, Namespace::Other);
+    let mut receive = |pid, claimed, nonce| {
+        let (sender, bytes) = from_namespace(pid, None, claimed, nonce);
+        words(&world.receive(0, &Datagram::new(0, sender, &bytes)))
+    };
+    assert_eq!(receive(1, 1, 1), ["beat 1"], "its own pid");
+    assert_eq!(receive(5000, 1, 1), ["beat 2"], "its pid in another namespace");
+    assert_eq!(receive(5000, 1, 2), ["beat 2"]);
+    assert_eq!(receive(5000, 5000, 3), ["auth-failure"], "it named pid 1 before");
+    assert_eq!(receive(50, 1, 1), ["decode"]);
+    assert_eq!(receive(50, 50, 1), ["beat 3"]);
+    assert_eq!(receive(50, 1, 2), ["decode"], "it named pid 50 before");
+    let asked = world.environment.calls.iter().filter(|call| call.starts_with("namespace"));
+    assert_eq!(asked.collect::<Vec<_>>(), ["namespace of 5000", "namespace of 50"]);
+    world.assert_accounted();
+}
+
 #[test]
 fn a_threshold_per_agent_counts_from_the_last_beat() {
     let mut world = World::new();

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use support::{
-    Agent, Daemon, Ended, Folder, WATCH, beat_once, crash_as, fork_as, is_alive, lines_of,
-    needs_root, script, text_of, wait_until,
+    Agent, Child, Daemon, Ended, Folder, WATCH, beat_once, crash_as, fork_as,
+    in_new_pid_namespace, in_own_namespaces, is_alive, lines_of, needs_root, script, signal,
+    text_of, wait_until,
 };
 
 /// Long enough that no live agent stalls on a busy machine.
@@ -478,7 +479,7 @@ fn no_command_runs_for_a_process_that_is_held_from_outside_and_one_runs_if_it_ha
 
     // This one waits for something that never comes.
     let path = daemon.socket().to_owned();
-    let mut hung = support::Child::start(move || {
+    let mut hung = Child::start(move || {
         let mut agent = varta::Varta::connect(&path).unwrap();
         for _ in 0..10 {
             let _ = agent.beat(varta::Status::Ok, 0);
@@ -492,4 +493,72 @@ fn no_command_runs_for_a_process_that_is_held_from_outside_and_one_runs_if_it_ha
     wait_until(|| text_of(&out).contains(&format!(" own {}\n", hung.pid())));
     assert_eq!(count(&out), 1, "nothing else was killed: {}", text_of(&out));
     assert!(agent.is_alive());
+}
+
+/// Opens an endpoint and beats until the process is killed. Creates a file once the daemon knows
+/// the process, and has given it a page if it is to.
+fn beat_for_ever(endpoint: &str, lane: bool, known: &Path) {
+    let mut agent = varta::Varta::open(endpoint).unwrap();
+    for beats in 0.. {
+        let _ = agent.beat(varta::Status::Ok, 0);
+        if beats > 4 && agent.watched().is_some() == lane {
+            fs::write(known, "").unwrap();
+        }
+        std::thread::sleep(support::ms(20));
+    }
+}
+
+/// It is pid 1 there, and the command is given the pid that it has here.
+#[test]
+fn the_main_process_of_a_container_is_recovered_by_its_pid_outside() {
+    if !needs_root() {
+        return;
+    }
+    for (lane, flag) in [(true, "on"), (false, "off")] {
+        let folder = Folder::new();
+        let (out, known) = (folder.join("out"), folder.join("known"));
+        let text = format!(
+            "#!/bin/sh\necho $1 $VARTA_PID $VARTA_CAUSE >> {}\n{WATCH} signal KILL\n",
+            out.display()
+        );
+        let command = format!("{} {{pid}}", script(&folder, "note", &text).display());
+        let more = ["--allow-cross-namespace-agents", "--lane", flag];
+        let mut daemon = daemon(&folder, &command, &more);
+        daemon.wait_for_log("watching");
+        let endpoint = daemon.socket().to_str().unwrap();
+        let beat = || beat_for_ever(endpoint, lane, &known);
+        let mut first = in_new_pid_namespace(|| Child::start(beat));
+        let pid = first.pid();
+        wait_until(|| known.exists());
+        signal(pid, libc::SIGSTOP);
+        assert_eq!(first.wait(), Ended::Killed(libc::SIGKILL));
+        wait_until(|| text_of(&out).ends_with('\n'));
+        assert_eq!(text_of(&out), format!("{pid} {pid} stall\n"));
+        daemon.wait_for_log("exit, killed by signal 9");
+        daemon.end();
+    }
+}
+
+/// The daemon is in the same container, whose main process it cannot kill: the kernel protects
+/// it from signals of its own namespace. Its command can still restart the whole container.
+#[test]
+fn the_main_process_of_the_daemons_own_container_is_recovered_as_pid_1() {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    let out = folder.join("out");
+    in_own_namespaces(|| {
+        let command =
+            script(&folder, "note", &format!("#!/bin/sh\necho $1 >> {}", out.display()));
+        let mut daemon = daemon(&folder, &format!("{} {{pid}}", command.display()), &[]);
+        daemon.wait_for_log("watching");
+        let endpoint = daemon.socket().to_str().unwrap();
+        let mut agent = varta::Varta::open(endpoint).unwrap();
+        wait_until(|| agent.beat(varta::Status::Ok, 0) == varta::BeatOutcome::Sent);
+        wait_until(|| text_of(&out) == "1\n");
+        assert_eq!(agent.beat(varta::Status::Ok, 0), varta::BeatOutcome::Sent);
+        daemon.wait_for_log("recovered after");
+        daemon.end();
+    });
 }

@@ -90,13 +90,18 @@ class Simulated {
     attempt('feed', () => native.simulatedFeed(this.#observer, at, arrival));
   }
 
-  setNamespace(pid, namespace) {
+  setNamespace(pid, namespace, innermostPid = 0) {
     check.u32('pid', pid);
+    check.u32('innermostPid', innermostPid);
     const number = NAMESPACES.indexOf(check.text('namespace', namespace));
     if (number < 0) {
       throw check.outOfRange('namespace', `one of ${NAMESPACES.join(', ')}`, namespace);
     }
-    attempt('setNamespace', () => native.simulatedSetNamespace(this.#observer, pid, number));
+    if (innermostPid !== 0 && namespace !== 'other') {
+      throw check.outOfRange('innermostPid', `0, because the namespace is ${namespace}`, innermostPid);
+    }
+    attempt('setNamespace', () =>
+      native.simulatedSetNamespace(this.#observer, pid, number, innermostPid));
   }
 
   advance(atNs, options = {}) {

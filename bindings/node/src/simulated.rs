@@ -93,18 +93,20 @@ exported! {
 }
 
 exported! {
-    /// Sets the pid namespace of a process: 0 the observer's, 1 another, 2 unknown.
+    /// Sets the pid namespace of a process: 0 the observer's, 1 another, 2 unknown. In another
+    /// it has the pid `innermost`, or whichever it names if that is 0.
     fn simulated_set_namespace(
         observer: &mut External<Handle>,
         pid: u32,
         namespace: u32,
+        innermost: u32,
     ) -> Result<()> {
-        let namespace = match namespace {
-            0 => Namespace::Same,
-            1 => Namespace::Other,
-            _ => Namespace::Unknown,
-        };
-        observer.observer.set_namespace(pid, namespace);
+        match (namespace, innermost) {
+            (0, _) => observer.observer.set_namespace(pid, Namespace::Same),
+            (1, 0) => observer.observer.set_namespace(pid, Namespace::Other),
+            (1, _) => observer.observer.set_innermost_pid(pid, innermost),
+            _ => observer.observer.set_namespace(pid, Namespace::Unknown),
+        }
         Ok(())
     }
 }

@@ -152,6 +152,7 @@ const wrongTypes = {
   thresholdNs: [() => simulated.setThreshold(1, '5')],
   datagram: [() => simulated.feed(1n, 5)],
   namespace: [() => simulated.setNamespace(5, 1)],
+  innermostPid: [() => simulated.setNamespace(5, 'other', '1')],
   'datagram.truncated': [
     () => simulated.feed(1n, { bytes: frame, sender: { pid: 1, uid: 1 }, truncated: 1 }),
   ],
@@ -240,6 +241,9 @@ const wrongRanges = {
   'options.everyMs': [() => beatForever(agent, { everyMs: 0 })],
   'options.signals': [() => panic.installSignalHandlerUds('/x', { signals: ['SIGKILL'] })],
   namespace: [() => simulated.setNamespace(5, 'mine')],
+  innermostPid: [
+    () => simulated.setNamespace(5, 'other', -1), () => simulated.setNamespace(5, 'same', 1),
+  ],
   atNs: [() => simulated.advance(-1n), () => simulated.advance(2n ** 64n)],
   cause: [() => simulated.exit(0n, 5, { code: 2 ** 40 })],
 };

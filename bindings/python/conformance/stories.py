@@ -92,10 +92,11 @@ def feed(observer: Simulated, at_ns: int, step: Vector) -> None:
         raise Failure("listener", " or ".join(LISTENERS), listener)
     origin: Vector
     if listener == "uds":
-        only(sender, "pid", "uid", "process", "namespace")
+        only(sender, "pid", "uid", "process", "namespace", "innermost")
         pid = number(sender, "pid", 32)
         if "namespace" in sender:
-            observer.set_namespace(pid, sender["namespace"])
+            innermost = number(sender, "innermost", 32) if "innermost" in sender else None
+            observer.set_namespace(pid, sender["namespace"], innermost_pid=innermost)
         origin = {"pid": pid, "uid": number(sender, "uid", 32)}
         if "process" in sender:
             origin["process"] = number(sender, "process", 64)

@@ -124,8 +124,15 @@ impl Simulated {
     }
 
     /// Sets the pid namespace of a process, for all later datagrams: the observer's ("same"),
-    /// another ("other") or "unknown".
-    fn set_namespace(&self, pid: u32, namespace: Any<'_, '_>) -> () {
+    /// another ("other") or "unknown". In another namespace it has the pid `innermost_pid`;
+    /// without that it has whichever pid its frames name.
+    #[pyo3(signature = (pid, namespace, *, innermost_pid=None))]
+    fn set_namespace(
+        &self,
+        pid: u32,
+        namespace: Any<'_, '_>,
+        innermost_pid: Option<u32>,
+    ) -> () {
         let name: String = namespace
             .extract()
             .map_err(|_| convert::wrong_type(namespace, "namespace", "a str"))?;
@@ -139,7 +146,17 @@ impl Simulated {
                 )));
             }
         };
-        self.lock().set_namespace(pid, namespace);
+        match (innermost_pid, namespace) {
+            (None, _) => self.lock().set_namespace(pid, namespace),
+            (Some(innermost @ 1..), Namespace::Other) => {
+                self.lock().set_innermost_pid(pid, innermost);
+            }
+            (Some(innermost), _) => {
+                return Err(PyValueError::new_err(format!(
+                    "innermost_pid: {innermost} is not valid for the namespace {name:?}"
+                )));
+            }
+        }
         Ok(())
     }
 

@@ -157,6 +157,8 @@ def simulated() -> Simulated:
         (lambda: Observer.simulated().feed(0, b"", address="here"), ValueError, "address"),
         (lambda: Observer.simulated().set_namespace(1, "mine"), ValueError, "namespace"),
         (lambda: Observer.simulated().set_namespace(1, 2), TypeError, "namespace"),
+        (lambda: Observer.simulated().set_namespace(1, "same", innermost_pid=1), ValueError, "innermost_pid"),
+        (lambda: Observer.simulated().set_namespace(1, "other", innermost_pid=0), ValueError, "innermost_pid"),
         (lambda: Observer.simulated().exit(0, 1, 2, 3), TypeError, "code or signal"),
     ],
 )

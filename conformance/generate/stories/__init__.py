@@ -1,9 +1,9 @@
 """Stories: what an observer receives, and which events it must emit. Written from the spec."""
 
-from . import beats, crowds, deaf, exits, network, pauses, refused, sealed, silence
+from . import beats, crowds, deaf, exits, network, pauses, pid_1, refused, sealed, silence
 from .book import Story
 
-CHAPTERS = (beats, silence, pauses, deaf, exits, network, sealed, refused, crowds)
+CHAPTERS = (beats, silence, pauses, deaf, exits, network, sealed, refused, pid_1, crowds)
 
 
 def stories() -> list[dict]:

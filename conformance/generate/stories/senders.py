@@ -90,6 +90,7 @@ class Local(Agent):
     uid: int = UID
     process: int | None = None
     namespace: str | None = None
+    innermost: int | None = None
     claims: int | None = None
 
     listener = "uds"
@@ -101,7 +102,11 @@ class Local(Agent):
     @property
     def sender(self) -> dict:
         known = {"pid": self.pid, "uid": self.uid}
-        more = {"process": self.process, "namespace": self.namespace}
+        more = {
+            "process": self.process,
+            "namespace": self.namespace,
+            "innermost": self.innermost,
+        }
         return known | {name: value for name, value in more.items() if value is not None}
 
 

@@ -69,6 +69,12 @@ pub struct varta_datagram {
     pub reserved: u32,
     /// The sender's numeric address without the port: "192.0.2.1", "2001:db8::1".
     pub source: *const c_char,
+    /// With VARTA_NAMESPACE_OTHER, the sender's process id in its own namespace; a frame that
+    /// names another is refused. 0 if it is whichever the frame names. Must be 0 with other
+    /// constants.
+    pub innermost_pid: u32,
+    /// Zero.
+    pub reserved2: u32,
 }
 
 // SAFETY: it begins with its size and holds numbers and pointers.
@@ -86,6 +92,8 @@ unsafe impl Sized for varta_datagram {
         pid_namespace: 0,
         reserved: 0,
         source: std::ptr::null(),
+        innermost_pid: 0,
+        reserved2: 0,
     };
 }
 
@@ -111,9 +119,9 @@ impl varta_datagram {
 
     fn namespace(&self) -> Result<Namespace, Failure> {
         match self.pid_namespace {
-            VARTA_NAMESPACE_SAME => Ok(Namespace::Same),
             VARTA_NAMESPACE_OTHER => Ok(Namespace::Other),
-            VARTA_NAMESPACE_UNKNOWN => Ok(Namespace::Unknown),
+            VARTA_NAMESPACE_SAME if self.innermost_pid == 0 => Ok(Namespace::Same),
+            VARTA_NAMESPACE_UNKNOWN if self.innermost_pid == 0 => Ok(Namespace::Unknown),
             _ => Err(Failure::INVALID),
         }
     }
@@ -136,7 +144,7 @@ impl varta_datagram {
     /// As for [`sender`](Self::sender).
     unsafe fn datagram(&self) -> Result<Datagram<'_>, Failure> {
         const KNOWN_FLAGS: u32 = VARTA_DATAGRAM_TRUNCATED | VARTA_DATAGRAM_CONTROL_TRUNCATED;
-        if self.flags & !KNOWN_FLAGS != 0 || self.reserved != 0 {
+        if self.flags & !KNOWN_FLAGS != 0 || self.reserved != 0 || self.reserved2 != 0 {
             return Err(Failure::INVALID);
         }
         let listener = u16::try_from(self.listener).map_err(|_| Failure::INVALID)?;
@@ -219,7 +227,10 @@ pub unsafe extern "C" fn varta_observer_feed(
         let feed = |observer: &mut AnyObserver| {
             let simulated = observer.simulated()?;
             if let Sender::Kernel { pid, .. } = datagram.sender {
-                simulated.set_namespace(pid, namespace);
+                match d.innermost_pid {
+                    0 => simulated.set_namespace(pid, namespace),
+                    innermost => simulated.set_innermost_pid(pid, innermost),
+                }
             }
             simulated.feed(at_ns, &datagram);
             Ok(0)

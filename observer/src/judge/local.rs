@@ -1,10 +1,14 @@
 //! Beats over a Unix socket, where the kernel names the sender.
 
-use varta::FRAME_BYTES;
+use varta::{DecodeError, FRAME_BYTES};
 
 use super::{AgentKey, Datagram, Environment, Judge, Kind, Namespace, Slot};
 use crate::event::What;
 use crate::judge::tracker::{Beat, Cold, Flags};
+
+/// The pid that the first process of a pid namespace has there. A frame of any other process
+/// that names it is not valid.
+const FIRST_PID: u32 = 1;
 
 /// What the kernel reports about a sender.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +48,7 @@ impl Judge {
                 return;
             }
         };
-        let Some(beat) = self.decode(wire) else { return };
+        let Some(beat) = self.decode_local(wire) else { return };
         let Some(key) = sender.key() else {
             self.counters.namespace_refused += 1;
             return;
@@ -129,6 +133,8 @@ impl Judge {
         }
         if in_other_namespace {
             self.counters.namespace_refused += 1;
+        } else if beat.pid == FIRST_PID {
+            self.refuse_frame(DecodeError::BadPid(beat.pid));
         } else {
             self.counters.auth_failures += 1;
             self.emit(What::AuthFailure { claimed_pid: beat.pid, true_pid: sender.pid });

@@ -23,7 +23,8 @@ mod uids;
 
 use std::alloc::{Layout, handle_alloc_error};
 
-use varta::{Frame, Promise, v1};
+use varta::internal::local as local_frame;
+use varta::{DecodeError, Frame, Promise, v1};
 
 use self::causes::Causes;
 pub use self::causes::{
@@ -501,32 +502,36 @@ impl Judge {
         environment.released(slot, agent);
     }
 
-    /// Decodes 32 bytes. If they are not a valid frame, counts and reports that.
+    /// Decodes 32 bytes from a sender that the kernel names. If they are not a valid frame,
+    /// counts and reports that. Pid 1 is valid here; the caller checks whether it is the
+    /// sender's.
     #[inline]
-    fn decode(&mut self, wire: &[u8; 32]) -> Option<Beat> {
-        let decoded = if wire[2] == v1::VERSION && self.policy.version1 {
-            v1::Frame::decode(wire).map(|frame| Beat {
-                status: frame.status,
-                pid: frame.pid,
-                timestamp: frame.timestamp,
-                nonce: frame.nonce,
-                payload: frame.payload,
-            })
-        } else {
-            Frame::decode(wire).map(|frame| Beat {
-                status: frame.status,
-                pid: frame.pid,
-                timestamp: frame.timestamp,
-                nonce: frame.nonce,
-                payload: frame.payload.into(),
-            })
+    fn decode_local(&mut self, wire: &[u8; 32]) -> Option<Beat> {
+        let decoded = match self.is_version1(wire) {
+            true => local_frame::decode_v1(wire).map(Beat::from),
+            false => local_frame::decode(wire).map(Beat::from),
         };
-        decoded
-            .map_err(|error| {
-                self.counters.decode_error(&error);
-                self.emit(What::Decode(error));
-            })
-            .ok()
+        decoded.map_err(|error| self.refuse_frame(error)).ok()
+    }
+
+    /// As [`decode_local`](Self::decode_local), from a sender on a network.
+    #[inline]
+    fn decode_network(&mut self, wire: &[u8; 32]) -> Option<Beat> {
+        let decoded = match self.is_version1(wire) {
+            true => v1::Frame::decode(wire).map(Beat::from),
+            false => Frame::decode(wire).map(Beat::from),
+        };
+        decoded.map_err(|error| self.refuse_frame(error)).ok()
+    }
+
+    #[inline]
+    fn is_version1(&self, wire: &[u8; 32]) -> bool {
+        wire[2] == v1::VERSION && self.policy.version1
+    }
+
+    fn refuse_frame(&mut self, error: DecodeError) {
+        self.counters.decode_error(&error);
+        self.emit(What::Decode(error));
     }
 
     fn emit(&mut self, what: What) {

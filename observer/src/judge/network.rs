@@ -28,7 +28,7 @@ impl Judge {
         environment: &mut E,
     ) {
         let Some((wire, iv)) = self.open(datagram, address, sealed) else { return };
-        let Some(beat) = self.decode(&wire) else { return };
+        let Some(beat) = self.decode_network(&wire) else { return };
         if address.is_loopback() && self.find_pid(beat.pid).is_some() {
             self.counters.origin_conflicts += 1;
             return;

@@ -43,8 +43,9 @@ pub(crate) use seccomp::forget_socket_option;
 pub(crate) use sender::{Sender, stop};
 pub(crate) use shared::shared_numbers;
 pub(crate) use system::{
-    in_new_network_namespace, in_new_pid_namespace, kill, let_time_pass, limit_descriptors,
-    open_descriptors, passes_pidfds, readable_within, stop_here, wait_until_stopped,
+    in_new_network_namespace, in_new_pid_namespace, in_own_namespaces, kill, let_time_pass,
+    limit_descriptors, open_descriptors, passes_pidfds, readable_within, stop_here,
+    wait_until_stopped,
 };
 pub(crate) use trace::system_calls_of;
 pub(crate) use uninterrupted::uninterrupted;

@@ -1,5 +1,6 @@
 //! System facilities of Linux: namespaces, clocks, stopped processes, descriptors.
 
+use std::ffi::CStr;
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -16,6 +17,28 @@ pub(crate) fn in_new_pid_namespace<T: Send>(run: impl FnOnce() -> T + Send) -> T
         run()
     };
     std::thread::scope(|scope| scope.spawn(run).join()).unwrap()
+}
+
+/// Runs this in the first process of a new pid namespace, with its own /proc.
+#[track_caller]
+pub(crate) fn in_own_namespaces(run: impl FnOnce() + Send) {
+    in_new_pid_namespace(|| {
+        super::Child::start(|| {
+            // SAFETY: takes a number; affects only this process.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNS) }, 0);
+            mount(None, c"/", libc::MS_REC | libc::MS_PRIVATE);
+            mount(Some(c"proc"), c"/proc", 0);
+            run();
+        })
+        .finish();
+    });
+}
+
+fn mount(kind: Option<&CStr>, at: &CStr, flags: libc::c_ulong) {
+    let kind = kind.map_or(std::ptr::null(), CStr::as_ptr);
+    // SAFETY: C strings or null, and no data.
+    let mounted = unsafe { libc::mount(kind, at.as_ptr(), kind, flags, std::ptr::null()) };
+    assert_eq!(mounted, 0, "{}", io::Error::last_os_error());
 }
 
 /// Moves this process, which must be a child, to a new network namespace, which has its own

@@ -4,7 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
-use varta::{NONCE_TERMINAL, Promise, Status};
+use varta::{DecodeError, NONCE_TERMINAL, Promise, Status};
 use varta_observer::judge::Exits;
 use varta_observer::{About, Counters, Event, ExitCause, Origin, Rate, What};
 
@@ -208,9 +208,14 @@ impl Naive {
         }
         let named = known.map_or(pid, |at| self.agents[at].claimed);
         if frame.claimed != named && (known.is_some() || pid != 0) {
-            self.counters.auth_failures += 1;
             let (claimed_pid, true_pid) = (frame.claimed, pid);
-            self.emit(now, None, What::AuthFailure { claimed_pid, true_pid });
+            if claimed_pid == 1 {
+                self.counters.bad_pid += 1;
+                self.emit(now, None, What::Decode(DecodeError::BadPid(1)));
+            } else {
+                self.counters.auth_failures += 1;
+                self.emit(now, None, What::AuthFailure { claimed_pid, true_pid });
+            }
             return;
         }
         let at = match known {

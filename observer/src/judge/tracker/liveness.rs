@@ -1,6 +1,6 @@
 //! How beats and silence change an agent's record.
 
-use varta::{NONCE_TERMINAL, Status};
+use varta::{Frame, NONCE_TERMINAL, Status, v1};
 
 use super::pause::Pauses;
 use super::record::{Flags, Hot, Kind};
@@ -15,6 +15,21 @@ pub(crate) struct Beat {
     pub(crate) timestamp: u64,
     pub(crate) nonce: u64,
     pub(crate) payload: u64,
+}
+
+impl From<Frame> for Beat {
+    #[inline]
+    fn from(frame: Frame) -> Self {
+        let Frame { status, pid, timestamp, nonce, payload } = frame;
+        Self { status, pid, timestamp, nonce, payload: payload.into() }
+    }
+}
+
+impl From<v1::Frame> for Beat {
+    fn from(frame: v1::Frame) -> Self {
+        let v1::Frame { status, pid, timestamp, nonce, payload } = frame;
+        Self { status, pid, timestamp, nonce, payload }
+    }
 }
 
 /// What a beat changed.

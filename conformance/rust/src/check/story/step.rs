@@ -66,10 +66,20 @@ fn feed(observer: &mut Simulated, at_ns: u64, step: &Fields<'_>) -> Result<(), F
 }
 
 fn local(observer: &mut Simulated, sender: &Fields<'_>) -> Result<Sender, Failure> {
-    sender.only(&["pid", "uid", "process", "namespace"])?;
+    sender.only(&["pid", "uid", "process", "namespace", "innermost"])?;
     let pid = sender.number("pid")?;
     if sender.has("namespace") {
-        observer.set_namespace(pid, namespace(sender.text("namespace")?)?);
+        let namespace = namespace(sender.text("namespace")?)?;
+        observer.set_namespace(pid, namespace);
+        if namespace == Namespace::Other && sender.has("innermost") {
+            observer.set_innermost_pid(pid, sender.number("innermost")?);
+        } else if sender.has("innermost") {
+            return Err(Failure::new(
+                "innermost",
+                "the namespace other",
+                sender.text("namespace")?,
+            ));
+        }
     }
     let process = sender.has("process").then(|| sender.number("process")).transpose()?;
     Ok(Sender::Kernel { pid, uid: sender.number("uid")?, process })
