@@ -328,6 +328,11 @@ impl Simulated {
         self.judge.set_slack(slack, &self.environment);
     }
 
+    /// As [`Observer::set_agent_slack`](crate::Observer::set_agent_slack).
+    pub fn set_agent_slack(&mut self, agent: u64, slack_ns: Option<u64>) -> bool {
+        self.judge.set_agent_slack(agent, slack_ns)
+    }
+
     /// The tasks of an agent.
     #[must_use]
     pub fn tasks(&self, agent: u64) -> Vec<TaskInfo> {

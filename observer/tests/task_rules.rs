@@ -352,6 +352,32 @@ fn slack_puts_off_what_is_reported_as_broken() {
 }
 
 #[test]
+fn the_slack_of_one_agent_replaces_that_of_its_program() {
+    let ms = Duration::from_millis;
+    let slack = Slack::new().program("worker", ms(30)).task("batch", ms(50));
+    let mut world = lane_world(|settings| settings.slack = slack);
+    let mut process = world.process(0, 70);
+    process.declare(&world, 1, "batch", 10 * MS, MS);
+    process.declare(&world, 2, "other", 10 * MS, MS);
+    world.look(MS, process.page);
+    assert!(world.judge.set_agent_slack(1, Some(0)));
+    assert!(!world.judge.set_agent_slack(2, Some(0)));
+    let events = world.live_until(100 * MS);
+    assert_eq!(
+        short(&events),
+        ["11000000: stall 1/2 beat due 11000000", "61000000: stall 1/1 beat due 11000000"]
+    );
+    process.call(&world, 1, 100 * MS, 110 * MS, Some(Beat));
+    process.call(&world, 2, 100 * MS, 110 * MS, Some(Beat));
+    process.declare(&world, 3, "late", 10 * MS, 100 * MS);
+    world.look(101 * MS, process.page);
+    world.judge.set_agent_slack(1, Some(u64::MAX));
+    assert_eq!(short(&world.live_until(10_000 * MS)), [""; 0]);
+    world.judge.set_agent_slack(1, None);
+    assert_eq!(world.live_until(10_001 * MS).len(), 3);
+}
+
+#[test]
 fn stalls_of_processes_and_tasks_are_in_the_order_of_their_deadlines() {
     let mut world = lane_world(|_| {});
     let mut processes = [world.process(0, 70), world.process(0, 71)];

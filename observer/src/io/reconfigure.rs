@@ -144,6 +144,19 @@ impl Observer {
         Ok(())
     }
 
+    /// Sets how late the tasks of one agent may be, instead of what [`Slack::program`] says for
+    /// its program. What [`Slack::task`] says for a task counts more, unless this is
+    /// [`Duration::MAX`], with which no task of the agent is ever late. `None` takes it back.
+    /// Returns false if there is no such agent.
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn set_agent_slack(&mut self, agent: u64, slack: Option<Duration>) -> io::Result<bool> {
+        self.owner.check()?;
+        Ok(self.judge.set_agent_slack(agent, slack.map(nanoseconds)))
+    }
+
     fn thresholds_changed(&mut self) -> io::Result<()> {
         self.pause_detector.set_shortest_threshold(self.judge.shortest_threshold());
         // A host that waits for the descriptor does not ask for it again.

@@ -32,6 +32,17 @@ impl Judge {
         self.plan_again(None);
     }
 
+    /// Replaces how late the tasks of one agent may be; `u64::MAX` means that they are never
+    /// late. Returns whether there is such an agent.
+    pub fn set_agent_slack(&mut self, agent: u64, slack_ns: Option<u64>) -> bool {
+        let slot = self.find(agent);
+        if let Some(slot) = slot {
+            self.lanes.set_own_slack(slot, slack_ns);
+            self.plan_again(Some(slot));
+        }
+        slot.is_some()
+    }
+
     /// Replaces all keys. The sessions that were remembered to detect replays are kept.
     ///
     /// ```

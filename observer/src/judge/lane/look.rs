@@ -92,13 +92,21 @@ impl Judge {
 
     /// Decides again when to look at the pages of an agent, or at all.
     pub(in crate::judge) fn plan_again(&mut self, slot: Option<Slot>) {
-        for page in self.lanes.pages.indexes() {
-            let Some(found) = self.lanes.pages.get(page) else { continue };
-            let concerned = slot.is_none() || found.slot == slot;
-            if concerned && found.stage == Stage::Mapped {
-                self.plan(page);
-                self.set_timers(page);
-            }
+        let Some(slot) = slot else {
+            self.lanes.pages.indexes().for_each(|page| self.plan_page_again(page));
+            return;
+        };
+        let mut page = self.lanes.pages.first_of(slot);
+        while let Some(found) = page {
+            self.plan_page_again(found);
+            page = self.lanes.pages.after(found);
+        }
+    }
+
+    fn plan_page_again(&mut self, page: PageIndex) {
+        if self.lanes.pages.get(page).is_some_and(|found| found.stage == Stage::Mapped) {
+            self.plan(page);
+            self.set_timers(page);
         }
     }
 

@@ -120,13 +120,21 @@ pub(super) struct PagedAgent {
     /// Its tasks, and those that are late.
     pub(super) tasks: u32,
     pub(super) tasks_late: u32,
-    /// How late its tasks may be.
+    /// How late its tasks may be, by the name of its program.
     pub(super) slack_ns: u64,
+    /// How late its tasks may be, if that was set for it alone.
+    pub(super) own_slack_ns: Option<u64>,
 }
 
 impl PagedAgent {
-    const NEW: Self =
-        Self { first_page: NONE, next_task: 1, tasks: 0, tasks_late: 0, slack_ns: 0 };
+    pub(super) const NEW: Self = Self {
+        first_page: NONE,
+        next_task: 1,
+        tasks: 0,
+        tasks_late: 0,
+        slack_ns: 0,
+        own_slack_ns: None,
+    };
 }
 
 /// What is remembered about the pairs of a page.
@@ -259,6 +267,12 @@ impl Pages {
 
     pub(super) fn first_of(&self, slot: Slot) -> Option<PageIndex> {
         self.of(slot).next()
+    }
+
+    /// The next page of the same agent.
+    pub(super) fn after(&self, page: PageIndex) -> Option<PageIndex> {
+        let next = self.pages.get(page.index())?.next_page;
+        (next != NONE).then_some(PageIndex(next))
     }
 
     /// The pages of an agent.

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use varta::TaskName;
 
-use super::Lanes;
-use super::pages::NONE;
+use super::pages::{NONE, PagedAgent};
+use super::{Lanes, PageIndex};
 use crate::judge::Slot;
 use crate::program_name::ProgramName;
 use crate::slack::Slack;
@@ -31,9 +31,13 @@ impl Table {
         name.and_then(|name| self.programs.get(name.as_bytes())).copied().unwrap_or(0)
     }
 
-    /// The slack of a task whose program has `of_program`.
-    pub(super) fn of_task(&self, name: TaskName, of_program: u64) -> u64 {
-        self.tasks.get(name.as_str()).copied().unwrap_or(of_program)
+    /// The slack of a task of this agent.
+    pub(super) fn of_task(&self, name: TaskName, agent: &PagedAgent) -> u64 {
+        let of_agent = agent.own_slack_ns.unwrap_or(agent.slack_ns);
+        match of_agent {
+            u64::MAX => of_agent,
+            _ => self.tasks.get(name.as_str()).copied().unwrap_or(of_agent),
+        }
     }
 }
 
@@ -49,13 +53,32 @@ impl Lanes {
             let Some(slot) = self.pages.at(page).slot else { continue };
             let Some(agent) = self.pages.agent_mut(slot) else { continue };
             agent.slack_ns = self.slack.of_program(program(slot));
-            let of_program = agent.slack_ns;
-            let mut task = self.pages.at(page).first_task;
-            while task != NONE {
-                let found = self.tasks.at_mut(task);
-                found.slack_ns = self.slack.of_task(found.name, of_program);
-                task = self.tasks.after(task);
-            }
+            self.apply_slack(page);
+        }
+    }
+
+    /// Replaces how late the tasks of one agent may be.
+    pub(in crate::judge) fn set_own_slack(&mut self, slot: Slot, slack_ns: Option<u64>) {
+        let Some(agent) = self.pages.agent_mut(slot) else { return };
+        if std::mem::replace(&mut agent.own_slack_ns, slack_ns) == slack_ns {
+            return;
+        }
+        let mut page = self.pages.first_of(slot);
+        while let Some(found) = page {
+            self.apply_slack(found);
+            page = self.pages.after(found);
+        }
+    }
+
+    /// Finds the slack of each task of this page anew.
+    fn apply_slack(&mut self, page: PageIndex) {
+        let Some(slot) = self.pages.at(page).slot else { return };
+        let Some(agent) = self.pages.agent(slot) else { return };
+        let mut task = self.pages.at(page).first_task;
+        while task != NONE {
+            let found = self.tasks.at_mut(task);
+            found.slack_ns = self.slack.of_task(found.name, agent);
+            task = self.tasks.after(task);
         }
     }
 }
@@ -71,8 +94,14 @@ mod tests {
             tasks: vec![("b".into(), 1), ("a".into(), 2), ("b".into(), 3)],
         };
         let table = Table::new(&slack);
-        let of = |name: &str| table.of_task(TaskName::new(name).unwrap(), 7);
-        assert_eq!((of("a"), of("b"), of("c")), (2, 3, 7));
+        let mut agent = PagedAgent { slack_ns: 7, ..PagedAgent::NEW };
+        let of = |name: &str, agent| table.of_task(TaskName::new(name).unwrap(), agent);
+        let all = |agent| (of("a", agent), of("b", agent), of("c", agent));
+        assert_eq!(all(&agent), (2, 3, 7));
+        agent.own_slack_ns = Some(9);
+        assert_eq!(all(&agent), (2, 3, 9));
+        agent.own_slack_ns = Some(u64::MAX);
+        assert_eq!(all(&agent), (u64::MAX, u64::MAX, u64::MAX));
         let of = |name: &[u8]| table.of_program(Some(ProgramName::from_bytes(name)));
         assert_eq!((of(b"a name of 17 by"), of(b"a name")), (4, 0));
         assert_eq!(table.of_program(None), 0);

@@ -105,7 +105,7 @@ impl Judge {
         let Some(agent) = self.lanes.pages.agent_mut(slot) else { return };
         let number = agent.next_task;
         (agent.next_task, agent.tasks) = (number.wrapping_add(1).max(1), agent.tasks + 1);
-        let slack_ns = self.lanes.slack.of_task(cold.name, agent.slack_ns);
+        let slack_ns = self.lanes.slack.of_task(cold.name, agent);
         let (name, own_number) = (cold.name, cold.number);
         let promises = Promises::new(call, cold.threshold_ns);
         let agent = self.tracker.about(slot).agent;
