@@ -17,8 +17,11 @@ VARIABLES = {"$instance": ".*", "$program": ".*"}
 @pytest.fixture
 def eventful(processes: Processes, tmp_path: Path) -> str:
     """A scrape of a daemon that has seen a beat, a stall, an exit and a recovery."""
+    config = tmp_path / "varta.toml"
+    config.write_text('[[expect]]\nprogram = "nobody"\n')
     daemon = Daemon(
         processes, tmp_path,
+        "--config", config,
         "--recovery-exec", "/bin/true",
         "--causes", "off",
         "--recovery-audit-file", tmp_path / "audit",

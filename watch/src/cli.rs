@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Top(commands::top::Arguments),
     Events(commands::events::Arguments),
     Check(commands::check::Arguments),
+    Rules(commands::rules::Arguments),
     Why(commands::why::Arguments),
     Run(commands::run::Arguments),
     Signal(commands::signal::Arguments),

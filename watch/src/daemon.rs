@@ -71,7 +71,7 @@ fn watch(
         warn_of_exposure(&settings, address);
     }
     let audit = audit_options(&settings).map(AuditFile::open).transpose()?;
-    let plan = Plan::new(&settings);
+    let plan = Plan::new(&settings, Vec::new());
     let left_out = settings.flags.recovery.recovery_on.left_out();
     if plan.is_some() && !left_out.is_empty() {
         warn!(

@@ -1,4 +1,4 @@
-//! The flags, the file and the script in docs/watch.md must be correct.
+//! The flags, the files and the script in docs/watch.md and docs/rules.md must be correct.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -10,10 +10,11 @@ use std::process::Command;
 use support::{Folder, WATCH, script};
 
 const DOCS: &str = include_str!("../../docs/watch.md");
+const RULES: &str = include_str!("../../docs/rules.md");
 
 /// The first code block of this language.
-fn block(language: &str) -> &'static str {
-    let (_, rest) = DOCS.split_once(&format!("```{language}\n")).unwrap();
+fn block(page: &'static str, language: &str) -> &'static str {
+    let (_, rest) = page.split_once(&format!("```{language}\n")).unwrap();
     rest.split_once("```").unwrap().0
 }
 
@@ -38,19 +39,21 @@ fn every_flag_in_the_docs_exists() {
 }
 
 #[test]
-fn the_example_file_is_valid() {
+fn the_example_files_are_valid() {
     let folder = Folder::new();
     let file = folder.join("varta.toml");
-    fs::write(&file, block("toml")).unwrap();
-    let checked = Command::new(WATCH).arg("--check-config").arg("--config").arg(file).output();
-    let checked = checked.unwrap();
-    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    for page in [DOCS, RULES] {
+        fs::write(&file, block(page, "toml")).unwrap();
+        let mut check = Command::new(WATCH);
+        let checked = check.arg("--check-config").arg("--config").arg(&file).output().unwrap();
+        assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    }
 }
 
 #[test]
 fn the_example_script_ignores_crashes_and_signals_only_by_pidfd() {
     let folder = Folder::new();
-    let text = block("sh").replace("varta-watch", WATCH);
+    let text = block(DOCS, "sh").replace("varta-watch", WATCH);
     let script = script(&folder, "revive", &text);
     let code = |cause: &str| {
         Command::new(&script).env("VARTA_CAUSE", cause).output().unwrap().status.code()

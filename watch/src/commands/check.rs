@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Failure, print};
 use crate::server::control::client::Target;
 use crate::server::control::protocol::{Gone, Report, Row, State};
+use crate::server::control::rules::ExpectedRow;
 
 /// The worst agent beats, but reports degraded or critical, or one of its tasks is late.
 const UNWELL: u8 = 1;
@@ -19,7 +20,7 @@ const DOWN: u8 = 2;
 /// The exit code is 0 if the agent beats and is ok, 1 if it beats but reports degraded or
 /// critical or has a late task, and 2 if it is stalled or gone, if there is no such agent, or
 /// if no daemon answers. If several agents match, the worst one decides. Without --pid or
-/// --name all agents are checked.
+/// --name all agents are checked, and an expected program that is missing counts as gone.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Check the agent with this pid
@@ -50,10 +51,15 @@ impl Arguments {
             .iter()
             .filter(|row| self.matches(row.shown_pid(), &row.program))
             .collect();
-        let Some(worst) = matching.iter().map(|row| row.state).max() else {
-            return self.no_match(report);
-        };
         let list_all = self.pid.is_some() || self.name.is_some();
+        let missing = report.expected.iter().filter(|program| program.missing && !list_all);
+        let missing: Vec<_> = missing.map(describe_missing).collect();
+        let Some(worst) = matching.iter().map(|row| row.state).max() else {
+            return match missing.is_empty() {
+                true => self.no_match(report),
+                false => (missing, DOWN),
+            };
+        };
         let mut lines: Vec<_> = matching
             .iter()
             .filter(|row| list_all || row.state != State::Ok)
@@ -64,10 +70,12 @@ impl Arguments {
             lines.push(format!("{ok} of {} agents are ok", matching.len()));
         }
         let code = match worst {
+            _ if !missing.is_empty() => DOWN,
             State::Ok => 0,
             State::Degraded | State::Critical => UNWELL,
             State::Stalled => DOWN,
         };
+        lines.splice(0..0, missing);
         (lines, code)
     }
 
@@ -93,6 +101,11 @@ impl Arguments {
         self.pid.is_none_or(|wanted| wanted == pid)
             && self.name.as_ref().is_none_or(|wanted| wanted == program)
     }
+}
+
+fn describe_missing(expected: &ExpectedRow) -> String {
+    let ExpectedRow { program, there, count, .. } = expected;
+    format!("{program}: missing, {there} of {count} agents")
 }
 
 fn describe(row: &Row) -> String {

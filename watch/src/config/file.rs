@@ -15,6 +15,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{Refusal, at_line};
 use crate::cli::{self, Cli};
+use crate::rules::{self, Rules};
 
 /// Flags that are only valid on the command line.
 const NOT_IN_A_FILE: [&str; 4] = ["config", "check-config", "help", "version"];
@@ -26,6 +27,7 @@ const NAMES_A_COMMAND: [&str; 2] = ["recovery-exec", "recovery-exec-file"];
 pub(super) struct ConfigFile {
     path: PathBuf,
     keys: Vec<Key>,
+    pub(super) rules: Rules,
 }
 
 #[derive(Debug)]
@@ -45,9 +47,8 @@ impl ConfigFile {
             .and_then(|mut file| file.read_to_string(&mut text).and_then(|_| file.metadata()))
             .map_err(|error| invalid(&error))?;
         let file = Self::parse(path, &text).map_err(Refusal::Invalid)?;
-        let mut keys = file.keys.iter();
-        if let Some(key) = keys.find(|key| NAMES_A_COMMAND.contains(&key.name.as_str())) {
-            check_writers(&metadata, &key.name).map_err(|why| invalid(&why))?;
+        if let Some(key) = file.key_with_command() {
+            check_writers(&metadata, key).map_err(|why| invalid(&why))?;
         }
         Ok(file)
     }
@@ -61,14 +62,30 @@ impl ConfigFile {
             format!("{}: {}", at_line(path, at), error.message())
         })?;
         let mut keys = Vec::new();
+        let mut rules = Rules::default();
         for (name, value) in table.get_ref() {
+            if rules::is_table(name.get_ref()) {
+                rules::add(&mut rules, name, value, text, line).map_err(|invalid| {
+                    let at = at_line(path, line(invalid.offset));
+                    format!("{at}: {}: {}", invalid.key, invalid.why)
+                })?;
+                continue;
+            }
             let line = line(name.span().start);
             let invalid = |why| format!("{}: {}: {why}", at_line(path, line), name.get_ref());
             let arguments = arguments_of(name.get_ref(), value).map_err(invalid)?;
             check_alone(&arguments).map_err(invalid)?;
             keys.push(Key { name: name.get_ref().to_string(), line, arguments });
         }
-        Ok(Self { path: path.to_owned(), keys })
+        Ok(Self { path: path.to_owned(), keys, rules })
+    }
+
+    /// The first key that decides which command is run.
+    fn key_with_command(&self) -> Option<&str> {
+        let mut keys = self.keys.iter().map(|key| key.name.as_str());
+        let in_a_rule = self.rules.have_commands();
+        keys.find(|key| NAMES_A_COMMAND.contains(key))
+            .or(in_a_rule.then_some("the recovery-exec of a rule"))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -98,6 +115,12 @@ fn check_writers(metadata: &Metadata, key: &str) -> Result<(), String> {
         ));
     }
     Ok(())
+}
+
+/// Whether this is a key of the file that has a flag.
+pub(crate) fn is_flag(name: &str) -> bool {
+    !NOT_IN_A_FILE.contains(&name)
+        && Cli::command().get_arguments().any(|argument| argument.get_long() == Some(name))
 }
 
 fn arguments_of(name: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<OsString>, String> {

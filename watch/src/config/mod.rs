@@ -15,6 +15,7 @@ use clap::Error as Usage;
 use crate::cli::{self, Cli};
 use file::ConfigFile;
 
+pub(crate) use file::is_flag;
 pub(crate) use secrets::Token;
 pub(crate) use settings::{Command, Keys, Settings};
 
@@ -68,7 +69,7 @@ pub(crate) fn resolve(cli: Cli, arguments: &[OsString]) -> Result<Settings, Refu
         None => ConfigFile::default(),
     };
     let flags = if file.is_empty() { cli } else { merged(&file, arguments)? }.flags;
-    Settings::check(flags).map_err(|problem| {
+    Settings::check(flags, file.rules.clone()).map_err(|problem| {
         let Problem { flag, why } = problem;
         match file.line_of(flag).filter(|_| !on_command_line(arguments, flag)) {
             Some(at) => Refusal::Invalid(format!("{at}: {flag}: {why}")),

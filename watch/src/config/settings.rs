@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use varta::secure::Key;
@@ -11,6 +12,7 @@ use super::secrets::{Token, keys_of, text_of};
 use crate::flags::{Flags, control_socket_of};
 use crate::output::files;
 use crate::platform::systemd;
+use crate::rules::Rules;
 
 /// The checked settings of the daemon.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub(crate) struct Settings {
     pub(crate) keys: Keys,
     pub(crate) command: Option<Command>,
     pub(crate) token: Option<Token>,
+    pub(crate) rules: Arc<Rules>,
 }
 
 /// Where to listen for UDP.
@@ -44,8 +47,22 @@ pub(crate) struct Command {
     pub(crate) source: String,
 }
 
+impl Command {
+    /// Splits a command into words.
+    pub(crate) fn words_of(text: &str) -> Result<Vec<String>, String> {
+        let words: Vec<_> = text.split_ascii_whitespace().map(str::to_owned).collect();
+        match () {
+            () if words.is_empty() => Err("contains no command".to_owned()),
+            () if text.contains('\0') => {
+                Err("a command must not contain a zero byte".to_owned())
+            }
+            () => Ok(words),
+        }
+    }
+}
+
 impl Settings {
-    pub(super) fn check(flags: Flags) -> Result<Self, Problem> {
+    pub(super) fn check(flags: Flags, mut rules: Rules) -> Result<Self, Problem> {
         let Some(threshold_ms) = flags.listening.threshold_ms else {
             return Err(Problem::new(
                 "threshold-ms",
@@ -62,12 +79,16 @@ impl Settings {
             Some(path) => Some(read("prom-token-file", path, Token::read)?),
             None => None,
         };
+        rules.read_users().map_err(|error| {
+            Problem::new("config", format_args!("a rule needs /etc/passwd: {error}"))
+        })?;
         let settings = Self {
             threshold: Duration::from_millis(threshold_ms),
             udp,
             keys,
             command,
             token,
+            rules: Arc::new(rules),
             flags,
         };
         settings.check_recovery()?;
@@ -78,8 +99,8 @@ impl Settings {
 
     fn check_recovery(&self) -> Result<(), Problem> {
         let recovery = &self.flags.recovery;
-        let Some(udp) = self.udp.filter(|_| self.command.is_some()) else {
-            if recovery.recovery_capture_stdio && self.command.is_none() {
+        let Some(udp) = self.udp.filter(|_| self.has_commands()) else {
+            if recovery.recovery_capture_stdio && !self.has_commands() {
                 return Err(Problem::new("recovery-capture-stdio", NO_COMMAND));
             }
             return Ok(());
@@ -131,6 +152,11 @@ impl Settings {
             }
         }
         Ok(())
+    }
+
+    /// Whether any agent has a recovery command.
+    pub(crate) fn has_commands(&self) -> bool {
+        self.command.is_some() || self.rules.have_commands()
     }
 
     /// The control socket, for `top`, `events` and `check`.
@@ -210,13 +236,7 @@ fn command(flags: &Flags) -> Result<Option<Command>, Problem> {
         }
         (None, None) => return Ok(None),
     };
-    let words: Vec<_> = text.split_ascii_whitespace().map(str::to_owned).collect();
-    if words.is_empty() {
-        return Err(Problem::new(flag, "contains no command"));
-    }
-    if text.contains('\0') {
-        return Err(Problem::new(flag, "a command must not contain a zero byte"));
-    }
+    let words = Command::words_of(&text).map_err(|why| Problem::new(flag, why))?;
     Ok(Some(Command { words, source }))
 }
 

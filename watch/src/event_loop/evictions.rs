@@ -53,6 +53,7 @@ impl EventLoop {
         for agent in self.search.unlisted.drain(..) {
             if self.context.observer.agent(agent)?.is_none() {
                 self.stats.remove_evicted(agent);
+                self.expectations.agents_changed();
             }
         }
         Ok(())
@@ -64,6 +65,7 @@ impl EventLoop {
             if self.context.observer.agent(agent)?.is_none()
                 && let Some(stats) = self.stats.remove_evicted(agent)
             {
+                self.expectations.agents_changed();
                 pids.push(stats.claimed_pid);
             }
         }

@@ -81,6 +81,8 @@ impl EventLoop {
             turns: Turns { last, ..self.turns },
             threshold: self.context.settings.threshold,
             capacity: self.context.settings.flags.admission.tracker_capacity,
+            expected: self.expectations.all().to_vec(),
+            rules: Arc::clone(&self.context.settings.rules),
         })
     }
 
@@ -158,9 +160,15 @@ impl EventLoop {
             error!(%error, "some of the new settings could not be applied");
         }
         self.context.server.reload(&settings);
-        self.context.recovery.set_plan(Plan::new(&settings));
+        let commands = self.context.recovery.commands();
+        self.context.recovery.set_plan(Plan::new(&settings, commands));
         self.stats.set_threshold(nanoseconds(settings.threshold));
-        info!("reloaded");
         self.context.settings = settings;
+        let now_ns = self.context.observer.now_ns();
+        self.expectations.replace(&self.context.settings.rules.expected, now_ns);
+        if let Err(error) = self.update_all_rules() {
+            error!(%error, "some of the new rules could not be applied");
+        }
+        info!("reloaded");
     }
 }

@@ -4,10 +4,12 @@
 mod busy_poll;
 mod event_log;
 mod evictions;
+mod expectations;
 mod housekeeping;
 mod lock_owners;
 mod pressure;
 pub(crate) mod priority;
+mod rules;
 pub(crate) mod signals;
 mod task_log;
 pub(crate) mod watchdog;
@@ -23,6 +25,7 @@ use self::event_log::EventLog;
 use self::evictions::Search;
 use self::lock_owners::LockOwners;
 use self::pressure::Pressure;
+use self::rules::Starting;
 use crate::config::Settings;
 use crate::event_loop::busy_poll::BusyPoll;
 use crate::event_loop::signals::Signals;
@@ -31,6 +34,7 @@ use crate::output::export::{self, Entry};
 use crate::platform::systemd::Notifier;
 use crate::recovery;
 use crate::server::ServerThread;
+use crate::state::expectations::Expectations;
 use crate::state::histogram::{LATENCIES, Latencies};
 use crate::state::stats::StatsTable;
 use crate::state::{Notification, Shared, Snapshot, SnapshotRequests, Turns};
@@ -80,6 +84,8 @@ pub(crate) struct EventLoop {
     search: Search,
     owners: LockOwners,
     pressure: Pressure,
+    starting: Starting,
+    expectations: Expectations,
     /// The latest snapshot, and when it was taken.
     latest: Option<(Instant, Arc<Snapshot>)>,
     end_at: Option<Instant>,
@@ -104,6 +110,7 @@ impl EventLoop {
         let end_at =
             after.and_then(|secs| Instant::now().checked_add(Duration::from_secs(secs)));
         let stats = StatsTable::new(nanoseconds(context.settings.threshold));
+        let expectations = Expectations::new(&context.settings.rules.expected, now_ns);
         let namespace_refused = 0;
         let busy_poll = BusyPoll::default();
         let last_turn_ns = now_ns;
@@ -117,6 +124,8 @@ impl EventLoop {
             search: Search::default(),
             owners: LockOwners::default(),
             pressure: Pressure::default(),
+            starting: Starting::default(),
+            expectations,
             latest: None,
             end_at,
             namespace_refused,
@@ -135,15 +144,17 @@ impl EventLoop {
             self.log.sum_up(now);
             self.owners.sum_up(now);
             self.context.recovery.sum_up(now);
+            self.end_graces(now)?;
+            self.check_expectations(now);
             let wait = match self.busy_poll.should_poll(now) {
                 true => Duration::ZERO,
                 false => {
                     let pressure = self.pressure.due_ns(!self.stats.is_empty());
                     let logs = [self.log.due_ns(), self.owners.due_ns()];
-                    let due =
-                        logs.into_iter().chain([self.context.recovery.due_ns(), pressure]);
-                    let due =
-                        due.flatten().map(|at| Duration::from_nanos(at.saturating_sub(now)));
+                    let rules = [self.starting.due_ns(), self.expectations.due_ns()];
+                    let due = [self.context.recovery.due_ns(), pressure];
+                    let due = due.into_iter().chain(logs).chain(rules).flatten();
+                    let due = due.map(|at| Duration::from_nanos(at.saturating_sub(now)));
                     left.into_iter().chain(due).min().unwrap_or(Duration::MAX)
                 }
             };
@@ -155,7 +166,7 @@ impl EventLoop {
             }
             let drained = self.context.observer.now_ns();
             let events = events.get(..received).unwrap_or_default();
-            self.forward(events);
+            self.forward(events)?;
             self.remove_evicted(drained)?;
             if received < MAX_EVENTS {
                 self.remove_unlisted()?;
@@ -201,9 +212,9 @@ impl EventLoop {
     }
 
     /// Adds events to the statistics and forwards them.
-    fn forward(&mut self, events: &[Event]) {
+    fn forward(&mut self, events: &[Event]) -> io::Result<()> {
         if events.is_empty() {
-            return;
+            return Ok(());
         }
         let has_subscribers = self.context.shared.has_subscribers();
         let mut notifications =
@@ -212,12 +223,15 @@ impl EventLoop {
         let mut entries = Vec::with_capacity(if exported { events.len() } else { 0 });
         for event in events {
             let ended = self.stats.note(event);
+            if ended.is_some() {
+                self.expectations.agents_changed();
+            }
             let agent = event.about.map(|about| about.agent);
             let is_beat = matches!(event.what, What::Beat { .. });
             // A process that never beats itself is known by its tasks.
             let is_sign_of_life = is_beat || matches!(event.what, What::Task { .. });
             if let Some(about) = event.about.filter(|_| is_sign_of_life) {
-                self.update_identity(&about);
+                self.update_identity(&about)?;
             }
             if is_beat {
                 self.note_progress(event);
@@ -229,7 +243,7 @@ impl EventLoop {
             let name = stats.map_or(AgentInfo::NOBODY.name, |stats| stats.name);
             if !is_beat {
                 self.log.write(event.observer_ns, event, name, stats);
-                if let Some(stats) = stats {
+                if let Some(stats) = stats.filter(|stats| stats.watched) {
                     let Context { observer, recovery, lookups, .. } = &mut self.context;
                     let asked = self.owners.ask(event, stats.uid, observer, lookups.as_ref());
                     recovery.forward(event, stats, observer, asked);
@@ -253,21 +267,25 @@ impl EventLoop {
         if has_subscribers {
             self.context.shared.publish(notifications.into());
         }
+        Ok(())
     }
 
     /// Asks the observer for the identity of an agent when it is new, and until it is
     /// confirmed. A sealed agent can become unconfirmed with each new session.
-    fn update_identity(&mut self, about: &About) {
-        let Some(stats) = self.stats.get_mut(about.agent) else { return };
+    fn update_identity(&mut self, about: &About) -> io::Result<()> {
+        let Some(stats) = self.stats.get_mut(about.agent) else { return Ok(()) };
         if !stats.unconfirmed && about.origin != Origin::SecureNetwork {
-            return;
+            return Ok(());
         }
         if let Ok(Some(info)) = self.context.observer.agent(about.agent) {
             (stats.name, stats.uid) = (info.name, info.uid);
             // Over plain UDP there is nothing to confirm.
             stats.unconfirmed = info.unconfirmed && info.origin != Origin::Network;
             self.stats.exits.expect(info.name.to_string());
+            self.expectations.agents_changed();
+            self.update_rule(about.agent)?;
         }
+        Ok(())
     }
 
     /// Adds what a task has done, which is in its line and not in its events.

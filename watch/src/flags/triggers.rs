@@ -21,6 +21,8 @@ const CRASH: u64 = 1 << 62;
 const LATE_TASK: u64 = 1 << 63;
 
 impl Triggers {
+    pub(crate) const NONE: Self = Self(0);
+
     #[cfg(test)]
     pub(crate) const fn of(triggers: &[Trigger]) -> Self {
         let (mut bits, mut rest) = (0, triggers);

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 use varta_observer::{Event, ExitCause, ProgramName, What, Why};
 
 use crate::recovery::{Decision, Exit, LateTask, Step};
+use crate::state::expectations::ExpectedProgram;
 
 /// Writes an event as a line.
 pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
@@ -102,6 +103,18 @@ pub(crate) fn eviction(at_ns: u64, pid: u32, text: &mut String) {
         ("observer_ns", Value::from(at_ns)),
         ("event", "eviction".into()),
         ("claimed_pid", pid.into()),
+    ];
+    line(fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(), text);
+}
+
+/// Writes that an expected program is missing, or present again, as a line.
+pub(crate) fn expected(at_ns: u64, one: &ExpectedProgram, text: &mut String) {
+    let fields = [
+        ("observer_ns", Value::from(at_ns)),
+        ("event", one.event().into()),
+        ("program", one.program.as_str().into()),
+        ("count", one.count.into()),
+        ("there", one.there.into()),
     ];
     line(fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(), text);
 }

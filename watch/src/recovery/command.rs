@@ -35,21 +35,49 @@ pub(super) struct Running {
     stderr: Option<Captured<ChildStderr>>,
 }
 
-/// The arguments of the command for this agent.
-pub(super) fn words(plan: &Plan, subject: &Subject) -> Vec<String> {
-    let pid = subject.shown_pid().to_string();
-    let (program, arguments) = plan.command.words.split_at(1);
-    let filled_in = arguments.iter().map(|word| word.replace("{pid}", &pid));
-    program.iter().cloned().chain(filled_in).collect()
+/// The words of the command for this agent. None if a value is unknown that it contains, or could
+/// be taken for an option.
+pub(super) fn words(plan: &Plan, subject: &Subject) -> Option<Vec<String>> {
+    let (program, arguments) = plan.command(subject)?.words.split_at(1);
+    let values = [
+        ("{pid}", subject.shown_pid().to_string()),
+        ("{program}", subject.program.to_string()),
+        ("{task}", subject.task.map_or(String::new(), |late| late.task.name.to_string())),
+    ];
+    let filled_in = arguments.iter().map(|word| filled_in(word, &values));
+    program.iter().cloned().map(Some).chain(filled_in).collect()
+}
+
+/// Replaces each name in a word by its value. A name in a value is not replaced.
+fn filled_in(word: &str, values: &[(&str, String)]) -> Option<String> {
+    let mut filled = String::new();
+    let mut rest = word;
+    while let Some(start) = rest.find('{') {
+        let (before, from) = rest.split_at(start);
+        filled.push_str(before);
+        rest = match values.iter().find(|(name, _)| from.starts_with(name)) {
+            Some((_, value)) if value.is_empty() || value.starts_with('-') => return None,
+            Some((name, value)) => {
+                filled.push_str(value);
+                from.get(name.len()..)?
+            }
+            None => {
+                filled.push('{');
+                from.get(1..)?
+            }
+        };
+    }
+    filled.push_str(rest);
+    Some(filled)
 }
 
 /// Starts the command. It inherits the agent's pidfd, if there is one.
 pub(super) fn spawn(
     plan: &Plan,
+    words: &[String],
     subject: &Subject,
     pidfd: Option<BorrowedFd<'_>>,
 ) -> io::Result<Running> {
-    let words = words(plan, subject);
     let Some((program, arguments)) = words.split_first() else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
@@ -267,4 +295,31 @@ fn keep_reading<P: Read + AsFd>(captured: &mut Option<Captured<P>>) -> bool {
         }
     }
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_name_in_a_word_is_replaced_by_its_value_once() {
+        let values = [("{pid}", "7".to_owned()), ("{program}", "{pid}".to_owned())];
+        for (word, expected) in [
+            ("", ""),
+            ("{pid}", "7"),
+            ("a{pid}b{pid}", "a7b7"),
+            ("{program}-{pid}", "{pid}-7"),
+            ("{{pid}}{other}{", "{7}{other}{"),
+        ] {
+            assert_eq!(filled_in(word, &values).as_deref(), Some(expected), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_empty_or_looks_like_an_option_is_refused() {
+        for value in ["", "-rf"] {
+            assert_eq!(filled_in("x{task}", &[("{task}", value.to_owned())]), None);
+        }
+        assert!(filled_in("{other}", &[("{task}", String::new())]).is_some());
+    }
 }

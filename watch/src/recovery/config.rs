@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
 
+use super::choices::Choices;
 use super::policy::Rules;
+use super::report::Subject;
 use crate::config::{Command, Settings};
 use crate::flags::Triggers;
 
@@ -17,7 +19,7 @@ const SHARE_OF_DESCRIPTORS: u64 = 8;
 /// The settings for recovery. A reload replaces them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
-    pub(crate) command: Command,
+    pub(super) choices: Choices,
     /// Variables besides PATH.
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) inherit_environment: bool,
@@ -32,10 +34,11 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Returns None if no command is configured.
-    pub(crate) fn new(settings: &Settings) -> Option<Self> {
+    /// Returns None if no command is configured. `commands` are those of the plan before, because
+    /// runs that have begun keep theirs.
+    pub(crate) fn new(settings: &Settings, commands: Vec<Command>) -> Option<Self> {
         let flags = &settings.flags.recovery;
-        let command = settings.command.clone()?;
+        let choices = Choices::new(settings, commands)?;
         let budget = usize::try_from(flags.recovery_budget).unwrap_or(usize::MAX);
         let rules = Rules {
             debounce_ns: ns(flags.recovery_debounce_ms),
@@ -53,7 +56,7 @@ impl Plan {
             for_plain: flags.plaintext_udp_i_accept_recovery_on_unauthenticated_transport,
         };
         Some(Self {
-            command,
+            choices,
             environment: flags.recovery_env.clone(),
             inherit_environment: flags.recovery_inherit_env,
             timeout: flags.recovery_timeout_ms.map(Duration::from_millis),
@@ -66,9 +69,14 @@ impl Plan {
 }
 
 impl Plan {
-    /// What the command is for.
-    pub(super) const fn triggers(&self) -> Triggers {
-        self.rules.on
+    /// Which command is for which agent, and what starts it by the flags.
+    pub(super) fn choices(&self) -> (Choices, Triggers) {
+        (self.choices.clone(), self.rules.on)
+    }
+
+    /// The command for an agent.
+    pub(super) fn command(&self, subject: &Subject) -> Option<&Command> {
+        self.choices.commands.get(subject.command)
     }
 }
 

@@ -12,10 +12,12 @@ use tracing::{Level, error};
 use varta::Promise;
 use varta_observer::{About, AgentInfo, Event, Late, Observer, Task, TaskInfo, What};
 
+use super::choices::{Choice, Choices};
 use super::config::Plan;
 use super::inbox::{Inbox, Message};
 use super::report::{Cause, LateTask, Subject};
 use super::worker::Worker;
+use crate::config::Command;
 use crate::flags::{Trigger, Triggers};
 use crate::lookup::LockOwner;
 use crate::output::audit::AuditFile;
@@ -35,8 +37,8 @@ pub(crate) struct Feed {
     /// Agents to check again.
     refused_stalls: Receiver<Vec<u64>>,
     worker: JoinHandle<()>,
-    /// What the command is for. None if there is no command.
-    triggers: Option<Triggers>,
+    /// What each agent's command is, and what starts it by the flags. None if there is no command.
+    choices: Option<(Choices, Triggers)>,
     /// How long a process may be silent.
     threshold_ns: u64,
     clock: Clock,
@@ -56,23 +58,14 @@ pub(crate) fn start(
     let (recheck, refused_stalls) = channel();
     let inbox =
         Inbox { messages: waiting, wake_fd: Arc::clone(&wake_fd), refused_stalls: recheck };
-    let triggers = plan.as_ref().map(Plan::triggers);
+    let choices = plan.as_ref().map(Plan::choices);
     let threshold_ns = plan.as_ref().map_or(0, |plan| plan.threshold_ns);
     let worker = Worker::new(inbox, plan, audit, shared, clock)?;
     let worker = thread::Builder::new().name("recovery".to_owned()).spawn(move || {
         worker.run().unwrap_or_else(|error| error!("the recovery thread failed: {error}"))
     })?;
     let losses = LineLimit::default();
-    Ok(Feed {
-        messages,
-        wake_fd,
-        refused_stalls,
-        worker,
-        triggers,
-        threshold_ns,
-        clock,
-        losses,
-    })
+    Ok(Feed { messages, wake_fd, refused_stalls, worker, choices, threshold_ns, clock, losses })
 }
 
 impl Feed {
@@ -85,7 +78,8 @@ impl Feed {
         observer: &Observer,
         awaits_owner: bool,
     ) {
-        let (Some(about), Some(triggers)) = (event.about, self.triggers) else { return };
+        let (Some(about), Some((_, by_flags))) = (event.about, &self.choices) else { return };
+        let by_flags = *by_flags;
         let at_ns = event.observer_ns;
         let message = match event.what {
             What::Stall { late, last_ns, .. } => {
@@ -97,7 +91,7 @@ impl Feed {
                     }
                     None => self.subject(about, stats, Cause::Stall, at_ns),
                 };
-                if !may_start(triggers, &subject) {
+                if !may_start(by_flags, &subject) {
                     return;
                 }
                 let subject = Subject { awaits_owner, ..explained(subject, observer) };
@@ -114,7 +108,7 @@ impl Feed {
                     }
                     None => self.subject(about, stats, Cause::Stall, at_ns),
                 };
-                if !may_start(triggers, &subject) {
+                if !may_start(by_flags, &subject) {
                     return;
                 }
                 let subject = Subject { awaits_owner, ..explained(subject, observer) };
@@ -147,7 +141,7 @@ impl Feed {
         owner: LockOwner,
         uid: Option<u32>,
     ) {
-        if self.triggers.is_some() {
+        if self.choices.is_some() {
             let at_ns = self.clock.now();
             self.send(uid, Message::OwnerFound { at_ns, agent, task, owner });
         }
@@ -158,7 +152,8 @@ impl Feed {
         let at_ns = observer.now_ns();
         let agents: Vec<_> = self.refused_stalls.try_iter().flatten().collect();
         for agent in agents {
-            let Some(stats) = table.get(agent) else { continue };
+            let stats = table.get(agent).filter(|stats| stats.watched);
+            let Some(stats) = stats else { continue };
             let Ok(Some(info)) = observer.agent(agent) else { continue };
             let AgentInfo { pid, claimed_pid, origin, .. } = info;
             let about = About { agent, pid, claimed_pid, origin };
@@ -179,8 +174,13 @@ impl Feed {
         }
     }
 
+    /// The commands so far, by their numbers.
+    pub(crate) fn commands(&self) -> Vec<Command> {
+        self.choices.as_ref().map_or(Vec::new(), |(choices, _)| choices.commands.clone())
+    }
+
     pub(crate) fn set_plan(&mut self, plan: Option<Plan>) {
-        self.triggers = plan.as_ref().map(Plan::triggers);
+        self.choices = plan.as_ref().map(Plan::choices);
         self.threshold_ns = plan.as_ref().map_or(0, |plan| plan.threshold_ns);
         self.send(None, Message::Plan(plan.map(Box::new)));
     }
@@ -236,6 +236,8 @@ impl Feed {
     }
 
     fn subject(&self, about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subject {
+        let choice = self.choices.as_ref().map(|(choices, _)| choices.of(stats.rule));
+        let Choice { command, on } = choice.unwrap_or(Choice::NOTHING);
         Subject {
             agent: about.agent,
             pid: about.pid,
@@ -254,7 +256,12 @@ impl Feed {
             awaits_owner: false,
             task: None,
             silent_ns: at_ns.saturating_sub(stats.last_ns),
-            threshold_ns: self.threshold_ns,
+            threshold_ns: match stats.threshold_ns {
+                0 => self.threshold_ns,
+                own => own,
+            },
+            command,
+            on,
         }
     }
 
@@ -280,7 +287,8 @@ fn stalled(subject: Subject, observer: &Observer, at_ns: u64, recheck: bool) -> 
 }
 
 /// Whether a command may start for such a stall, whatever its cause.
-fn may_start(triggers: Triggers, subject: &Subject) -> bool {
+fn may_start(by_flags: Triggers, subject: &Subject) -> bool {
+    let triggers = subject.on.unwrap_or(by_flags);
     match subject.task {
         Some(_) => triggers.contains(Trigger::LateTask),
         None => triggers.has_stalls(),
@@ -306,7 +314,7 @@ mod tests {
             wake_fd: Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()),
             refused_stalls: channel().1,
             worker: thread::spawn(|| {}),
-            triggers: Some(Triggers::default()),
+            choices: None,
             threshold_ns: 0,
             clock: Clock::of(0),
             losses: LineLimit::default(),

@@ -2,6 +2,7 @@
 //! [`policy`] decides what to run. Recovery has its own thread, so that neither a fork nor a slow disk delays the event
 //! loop.
 
+mod choices;
 mod command;
 mod config;
 mod feed;

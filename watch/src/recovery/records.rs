@@ -16,8 +16,8 @@ pub(super) struct Records {
     audit: Option<AuditFile>,
     shared: Shared,
     clock: Clock,
-    /// The current command, or the last one if a reload turned recovery off.
-    command: Option<Command>,
+    /// The commands, by their numbers.
+    commands: Vec<Command>,
     /// Limits for log lines whose number the budget does not bound.
     refusals: LineLimit,
     steps: LineLimit,
@@ -30,15 +30,15 @@ impl Records {
             audit,
             shared,
             clock,
-            command: None,
+            commands: Vec::new(),
             refusals: LineLimit::default(),
             steps: LineLimit::default(),
             audit_losses: LineLimit::default(),
         }
     }
 
-    pub(super) fn set_command(&mut self, command: &Command) {
-        self.command = Some(command.clone());
+    pub(super) fn set_commands(&mut self, commands: &[Command]) {
+        self.commands = commands.to_vec();
     }
 
     /// Records a decision.
@@ -50,7 +50,8 @@ impl Records {
         if self.has_line(&decision, subject) {
             log(&decision, subject);
         }
-        if let (Some(audit), Some(command)) = (&mut self.audit, &self.command)
+        if let (Some(audit), Some(command)) =
+            (&mut self.audit, self.commands.get(subject.command))
             && let Err(error) = audit.write(&decision, command, &self.shared.counters().audit)
             && self.audit_losses.admits(at_ns, subject.uid)
         {
@@ -131,6 +132,7 @@ fn count(shared: &Shared, step: &Step) {
             Reason::ReusedPid => counters.refused_reused_pid.one(),
             Reason::Held => counters.refused_held.one(),
             Reason::WaitedTooLong => counters.refused_waited_too_long.one(),
+            Reason::NoValue => counters.refused_no_value.one(),
         },
         Step::Completed(completed) => {
             match completed {

@@ -5,6 +5,7 @@ use std::fmt;
 use varta::{Promise, Status};
 use varta_observer::{CauseClass, CauseFlags, CauseInfo, ExitCause, Origin, ProgramName, Task};
 
+use crate::flags::Triggers;
 use crate::lookup::LockOwner;
 use crate::output::cause::Phrase;
 
@@ -108,6 +109,8 @@ pub(crate) enum Reason {
     Held,
     /// The process exited too long ago.
     WaitedTooLong,
+    /// Something that the command line is to contain is unknown, or looks like an option.
+    NoValue,
 }
 
 impl Reason {
@@ -121,6 +124,7 @@ impl Reason {
             Self::ReusedPid => "reused_pid",
             Self::Held => "held_from_outside",
             Self::WaitedTooLong => "waited_too_long",
+            Self::NoValue => "no_value",
         }
     }
 }
@@ -228,6 +232,9 @@ pub(crate) struct Subject {
     pub(crate) silent_ns: u64,
     /// How long it may be silent.
     pub(crate) threshold_ns: u64,
+    /// The number of its command, and what starts it if a rule says so.
+    pub(crate) command: usize,
+    pub(crate) on: Option<Triggers>,
 }
 
 /// A promise that a task has broken.

@@ -170,7 +170,7 @@ impl Worker {
 
     fn change_plan(&mut self, plan: Option<Plan>) {
         if let Some(plan) = &plan {
-            self.records.set_command(&plan.command);
+            self.records.set_commands(&plan.choices.commands);
         }
         match (&plan, &mut self.policy) {
             (Some(plan), Some(policy)) => policy.set_rules(plan.rules.clone()),
@@ -245,22 +245,26 @@ impl Worker {
         }
         if subject.cause == Cause::Stall && attested && subject.why.is_some() {
             // The start may have waited for long since the cause was looked up.
-            let held_by = self.holds.held_by(subject.pid).filter(|by| !plan.rules.on.has(*by));
+            let held_by =
+                self.holds.held_by(subject.pid).filter(|by| !plan.rules.on(&subject).has(*by));
             if !policy.may_start(self.clock.now(), subject.agent, held_by.is_some()) {
                 let by = held_by.map_or("it was held until now", varta_observer::Cause::name);
                 debug!(agent = subject.agent, pid = subject.pid, "recovery put off: {by}");
                 return;
             }
         }
+        let Some(words) = command::words(plan, &subject) else {
+            return policy.not_started(subject, Reason::NoValue);
+        };
         if plan.dry_run {
-            let command = command::words(plan, &subject).join(" ");
+            let command = words.join(" ");
             self.records.note(&subject, Step::WouldSpawn { command });
             self.report_outcome(subject.agent, true);
             return;
         }
         let pass_pidfd = attested && !subject.unconfirmed && !gone;
         let pidfd = policy.pidfd(subject.agent).filter(|_| pass_pidfd);
-        let spawned = command::spawn(plan, &subject, pidfd)
+        let spawned = command::spawn(plan, &words, &subject, pidfd)
             .and_then(|running| self.monitor(subject.agent, running));
         match spawned {
             Ok(child_pid) => self.records.note(&subject, Step::Spawned { child_pid, attempt }),

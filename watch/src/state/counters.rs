@@ -75,6 +75,7 @@ pub(crate) struct Recovery {
     pub(crate) refused_reused_pid: Count,
     pub(crate) refused_held: Count,
     pub(crate) refused_waited_too_long: Count,
+    pub(crate) refused_no_value: Count,
     /// Starts that had to wait for the budget.
     pub(crate) over_budget: Count,
     pub(crate) duration_ns: Count,

@@ -17,6 +17,7 @@
 
 pub(crate) mod counters;
 pub(crate) mod exits;
+pub(crate) mod expectations;
 pub(crate) mod histogram;
 pub(crate) mod stats;
 pub(crate) mod tasks;
@@ -34,8 +35,10 @@ use varta_observer::{AgentInfo, Counters, Event, ProgramName, TaskInfo};
 
 use crate::lookup::LockOwner;
 use crate::recovery::Decision;
+use crate::rules::Rules;
 use crate::state::counters::SharedCounters;
 use crate::state::exits::ExitCounts;
+use crate::state::expectations::ExpectedProgram;
 use crate::state::histogram::Latencies;
 use crate::state::stats::{AgentStats, Departed};
 use crate::state::tasks::OfName;
@@ -76,6 +79,9 @@ pub(crate) struct Snapshot {
     pub(crate) turns: Turns,
     pub(crate) threshold: Duration,
     pub(crate) capacity: usize,
+    /// The expected programs, in the order of the configuration file.
+    pub(crate) expected: Vec<ExpectedProgram>,
+    pub(crate) rules: Arc<Rules>,
 }
 
 impl Snapshot {
@@ -139,8 +145,16 @@ pub(crate) struct Turns {
 /// An item for subscribers.
 #[derive(Debug, Clone)]
 pub(crate) enum Notification {
-    Event { event: Event, name: ProgramName },
+    Event {
+        event: Event,
+        name: ProgramName,
+    },
     Recovery(Decision),
+    /// An expected program has become missing, or is present again.
+    Expected {
+        at_ns: u64,
+        program: ExpectedProgram,
+    },
 }
 
 pub(crate) type Batch = Arc<[Notification]>;

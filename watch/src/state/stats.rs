@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use varta::Status;
 use varta_observer::{AgentInfo, Event, ExitCause, ProgramName, What};
 
+use crate::rules::Facts;
 use crate::state::exits::ExitCounts;
 use crate::state::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
 use crate::state::tasks::TaskCounts;
@@ -31,8 +32,16 @@ pub(crate) struct AgentStats {
     pub(crate) stalled: bool,
     /// When the stall was reported, the observer may have missed beats.
     pub(crate) deaf: bool,
-    /// When the last beat arrived, in the observer's time.
+    /// When the first and the last beat arrived, in the observer's time.
+    pub(crate) first_ns: u64,
     pub(crate) last_ns: u64,
+    /// The number of the rule that applies to it.
+    pub(crate) rule: Option<usize>,
+    /// False if a rule says that it has no stalls and no recovery.
+    pub(crate) watched: bool,
+    /// Its threshold, and since when. 0 stands for that of the flags.
+    pub(crate) threshold_ns: u64,
+    pub(crate) judged_from_ns: u64,
     pub(crate) beats: u64,
     /// Saturates, because it is derived from nonces that agents choose.
     pub(crate) missed: u64,
@@ -54,13 +63,23 @@ impl AgentStats {
         nonce: 0,
         stalled: false,
         deaf: false,
+        first_ns: 0,
         last_ns: 0,
+        rule: None,
+        watched: true,
+        threshold_ns: 0,
+        judged_from_ns: 0,
         beats: 0,
         missed: 0,
         stalls: 0,
         recoveries: 0,
         intervals: Intervals::EMPTY,
     };
+
+    /// What rules can match. `program` is its name.
+    pub(crate) const fn facts<'a>(&self, program: &'a str) -> Facts<'a> {
+        Facts { program, unit: None, uid: self.uid, container: None }
+    }
 
     pub(crate) fn absorb(&mut self, gone: &Self) {
         self.beats += gone.beats;
@@ -151,6 +170,9 @@ impl StatsTable {
         if stats.beats == 0 {
             (stats.pid, stats.claimed_pid) = (about.pid, about.claimed_pid);
         }
+        if stats.first_ns == 0 {
+            stats.first_ns = event.observer_ns;
+        }
         if event.task.is_some() {
             self.tasks.note(event);
             if let What::Stall { late: Some(late), .. } = event.what {
@@ -176,7 +198,11 @@ impl StatsTable {
             What::Stall { last_ns, deaf, .. } => {
                 stats.stalls += 1;
                 (stats.stalled, stats.deaf) = (true, deaf);
-                let due = last_ns.saturating_add(self.threshold_ns);
+                let threshold_ns = match stats.threshold_ns {
+                    0 => self.threshold_ns,
+                    own => own,
+                };
+                let due = last_ns.saturating_add(threshold_ns).max(stats.judged_from_ns);
                 self.detection.note(&LATENCIES, event.observer_ns.saturating_sub(due));
             }
             What::Recovered { .. } => {
@@ -210,6 +236,11 @@ impl StatsTable {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.agents.is_empty()
+    }
+
+    /// The programs of all agents, in no order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = ProgramName> + '_ {
+        self.agents.values().map(|stats| stats.name)
     }
 
     /// The numbers of all agents.

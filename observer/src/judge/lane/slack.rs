@@ -94,14 +94,16 @@ mod tests {
             tasks: vec![("b".into(), 1), ("a".into(), 2), ("b".into(), 3)],
         };
         let table = Table::new(&slack);
-        let mut agent = PagedAgent { slack_ns: 7, ..PagedAgent::NEW };
-        let of = |name: &str, agent| table.of_task(TaskName::new(name).unwrap(), agent);
-        let all = |agent| (of("a", agent), of("b", agent), of("c", agent));
-        assert_eq!(all(&agent), (2, 3, 7));
+        let mut agent = PagedAgent::NEW;
+        agent.slack_ns = 7;
+        let all = |agent: &PagedAgent| {
+            ["a", "b", "c"].map(|name| table.of_task(TaskName::new(name).unwrap(), agent))
+        };
+        assert_eq!(all(&agent), [2, 3, 7]);
         agent.own_slack_ns = Some(9);
-        assert_eq!(all(&agent), (2, 3, 9));
+        assert_eq!(all(&agent), [2, 3, 9]);
         agent.own_slack_ns = Some(u64::MAX);
-        assert_eq!(all(&agent), (u64::MAX, u64::MAX, u64::MAX));
+        assert_eq!(all(&agent), [u64::MAX; 3]);
         let of = |name: &[u8]| table.of_program(Some(ProgramName::from_bytes(name)));
         assert_eq!((of(b"a name of 17 by"), of(b"a name")), (4, 0));
         assert_eq!(table.of_program(None), 0);

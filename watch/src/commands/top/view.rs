@@ -8,6 +8,7 @@ use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table};
 
 use super::Top;
 use crate::server::control::protocol::{Gone, Report, Row, State, TaskRow, TaskState};
+use crate::server::control::rules::ExpectedRow;
 
 /// The maximum number of lines for agents that are gone.
 const MOST_GONE: u16 = 6;
@@ -25,14 +26,19 @@ const fn colour(state: State) -> Color {
 pub(super) fn draw(frame: &mut Frame<'_>, top: &Top<'_>) {
     let gone = u16::try_from(top.report.gone.len()).unwrap_or(u16::MAX).min(MOST_GONE);
     let gone_height = if gone == 0 { 0 } else { gone + 1 };
-    let [summary, agents, departed, keys] = Layout::vertical([
+    let missing = missing_line(&top.report);
+    let [summary, services, agents, departed, keys] = Layout::vertical([
         Constraint::Length(2),
+        Constraint::Length(missing.is_some().into()),
         Constraint::Min(3),
         Constraint::Length(gone_height),
         Constraint::Length(1),
     ])
     .areas(frame.area());
     frame.render_widget(summary_of(&top.report), summary);
+    if let Some(missing) = missing {
+        frame.render_widget(missing, services);
+    }
     let rows = top.report.agents.iter().flat_map(lines_of);
     frame.render_widget(table_of(rows.skip(top.first)), agents);
     if gone > 0 {
@@ -63,6 +69,17 @@ fn summary_of(report: &Report) -> Paragraph<'static> {
         totals.beats, totals.stalls, totals.recoveries, totals.exits, totals.missed
     );
     Paragraph::new(vec![Line::from(states), Line::raw(counts)])
+}
+
+/// The expected programs that are missing, if any are.
+fn missing_line(report: &Report) -> Option<Line<'static>> {
+    let missing = report.expected.iter().filter(|program| program.missing);
+    let names = missing.map(|ExpectedRow { program, there, count, .. }| {
+        format!("{program} ({there} of {count} agents)")
+    });
+    let names: Vec<_> = names.collect();
+    let text = format!("missing: {}", names.join(", "));
+    (!names.is_empty()).then(|| Line::styled(text, Style::new().fg(Color::Red).bold()))
 }
 
 /// A line of the table: an agent, or one of its tasks, which follow it.

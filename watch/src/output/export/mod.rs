@@ -17,6 +17,7 @@ use crate::event_loop::priority;
 use crate::flags::ExportFormat;
 use crate::output::json;
 use crate::state::Shared;
+use crate::state::expectations::ExpectedProgram;
 use file::ExportFile;
 
 /// The length of the queue, in batches. The lines of further batches are lost and counted.
@@ -48,6 +49,11 @@ enum Message {
     Evicted {
         at_ns: u64,
         pids: Vec<u32>,
+    },
+    /// Expected programs that have become missing, or present again.
+    Expected {
+        at_ns: u64,
+        changes: Vec<ExpectedProgram>,
     },
     End,
 }
@@ -91,6 +97,13 @@ impl Feed {
         }
     }
 
+    pub(crate) fn expected(&self, at_ns: u64, changes: Vec<ExpectedProgram>) {
+        let lines = changes.len();
+        if self.messages.try_send(Message::Expected { at_ns, changes }).is_err() {
+            self.shared.counters().export.lost.add(lines as u64);
+        }
+    }
+
     /// Writes and syncs the rest, and ends the thread.
     pub(crate) fn end(self) {
         // Waits for room in the queue. Fails only if the writer has ended already.
@@ -128,6 +141,15 @@ impl Writer {
                                 ExportFormat::Tsv => tsv::eviction(at_ns, pid, &mut text),
                                 ExportFormat::Json => json::eviction(at_ns, pid, &mut text),
                             }
+                        }
+                    }
+                    Message::Expected { at_ns, changes } => {
+                        // The columns of TSV are those of an agent.
+                        if matches!(self.format, ExportFormat::Json) {
+                            lines += changes.len() as u64;
+                            changes
+                                .iter()
+                                .for_each(|one| json::expected(at_ns, one, &mut text));
                         }
                     }
                     Message::End => ending = true,

@@ -31,15 +31,16 @@ impl Rules {
             return Delay::Thresholds(0);
         }
         let cause = subject.stall_cause();
+        let on = self.on(subject);
         let is_wanted = match subject.task {
-            Some(_) => self.on.contains(Trigger::LateTask),
-            None => self.on.has_stalls(),
+            Some(_) => on.contains(Trigger::LateTask),
+            None => on.has_stalls(),
         };
         if !is_wanted {
             return Delay::NotWanted;
         }
         // Named explicitly, it is wanted even so.
-        if self.on.has(cause) || subject.task.is_some() && !subject.is_held() {
+        if on.has(cause) || subject.task.is_some() && !subject.is_held() {
             return Delay::Thresholds(match cause.class() {
                 CauseClass::Kernel => 2,
                 CauseClass::Unknown if subject.awaits_reading() => 1,

@@ -248,7 +248,7 @@ impl Policy {
     pub(crate) fn exited(&mut self, now: u64, subject: Subject) {
         self.refused_stalls.remove(&subject.agent);
         let crashed = subject.cause != Cause::Exit(ExitCause::Code(0))
-            && self.rules.on.contains(Trigger::Crash);
+            && self.rules.on(&subject).contains(Trigger::Crash);
         let Some(run) = self.runs.get_mut(&subject.agent) else {
             if crashed {
                 self.begin(now, subject, None);

@@ -26,7 +26,7 @@ pub(crate) struct Rules {
     pub(crate) capacity: usize,
     /// Maximum number of runs that hold a pidfd.
     pub(crate) pidfds: usize,
-    /// What begins a run.
+    /// What begins a run, unless a rule of the agent says otherwise.
     pub(crate) on: Triggers,
     pub(crate) for_unconfirmed: bool,
     pub(crate) for_sealed: bool,
@@ -49,6 +49,11 @@ impl Rules {
             _ if subject.deaf => Err(Reason::Deaf),
             _ => Ok(()),
         }
+    }
+
+    /// What begins a run for this agent.
+    pub(crate) fn on(&self, subject: &Subject) -> Triggers {
+        subject.on.unwrap_or(self.on)
     }
 
     /// When a start after an exit has waited too long.

@@ -49,6 +49,8 @@ fn subject(agent: u64, cause: Cause) -> Subject {
         task: None,
         silent_ns: 0,
         threshold_ns: 0,
+        command: 0,
+        on: None,
     }
 }
 

@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use serde::de::DeserializeOwned;
 use varta::{Endpoint, UnixSocket};
 
 use super::protocol::{Refused, Report, Request};
+use super::rules::Explanation;
 use crate::flags::control_socket_of;
 
 /// The timeout for a reply.
@@ -70,8 +72,17 @@ pub(crate) struct Connection {
 impl Connection {
     /// Requests the agents and their state.
     pub(crate) fn report(&mut self) -> io::Result<Report> {
+        self.ask(Request::Agents)
+    }
+
+    /// Asks which rule applies to the agent with this pid.
+    pub(crate) fn explanation(&mut self, pid: u32) -> io::Result<Explanation> {
+        self.ask(Request::Rules { pid })
+    }
+
+    fn ask<T: DeserializeOwned>(&mut self, request: Request) -> io::Result<T> {
         self.lines.get_ref().set_read_timeout(Some(TIMEOUT))?;
-        self.send(Request::Agents)?;
+        self.send(request)?;
         let mut line = String::new();
         if self.lines.read_line(&mut line)? == 0 {
             return Err(closed());

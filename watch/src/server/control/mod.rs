@@ -3,11 +3,13 @@
 pub(crate) mod client;
 mod places;
 pub(crate) mod protocol;
+pub(crate) mod rules;
 mod socket;
 
 use std::convert::Infallible;
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -19,9 +21,10 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error};
 
 use crate::output::json;
-use crate::state::{Batch, Notification, Shared};
+use crate::state::{Batch, Notification, Shared, Snapshot};
 use places::{Place, Places};
 use protocol::{Refused, Report, Request};
+use rules::Explanation;
 pub(crate) use socket::{ControlSocket, bind};
 
 /// The maximum length of a request.
@@ -35,6 +38,8 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The time limit for the event loop to reply.
 const STUCK: Duration = Duration::from_secs(5);
+const STUCK_LOOP: &str = "the event loop does not respond";
+
 /// The pause after a connection could not be accepted.
 const REST: Duration = Duration::from_millis(100);
 
@@ -82,16 +87,17 @@ async fn handle_requests(stream: UnixStream, shared: &Shared, place: &Place) -> 
     while length > 0 {
         place.busy();
         match serde_json::from_str(&line) {
-            Ok(Request::Agents) => {
-                let snapshot = match shared.snapshot() {
-                    Some(reply) => timeout(STUCK, reply).await.ok().and_then(Result::ok),
-                    None => None,
-                };
-                match snapshot {
-                    Some(snapshot) => send_json(&mut write, &Report::of(&snapshot)).await?,
-                    None => refuse(&mut write, "the event loop does not respond").await?,
-                }
-            }
+            Ok(Request::Agents) => match snapshot(shared).await {
+                Some(snapshot) => send_json(&mut write, &Report::of(&snapshot)).await?,
+                None => refuse(&mut write, STUCK_LOOP).await?,
+            },
+            Ok(Request::Rules { pid }) => match snapshot(shared).await {
+                Some(snapshot) => match Explanation::of(pid, &snapshot) {
+                    Some(explanation) => send_json(&mut write, &explanation).await?,
+                    None => refuse(&mut write, &format!("no agent has the pid {pid}")).await?,
+                },
+                None => refuse(&mut write, STUCK_LOOP).await?,
+            },
             Ok(Request::Events { json }) => {
                 return tokio::select! {
                     result = send_events(&mut write, shared, json) => result,
@@ -104,6 +110,11 @@ async fn handle_requests(stream: UnixStream, shared: &Shared, place: &Place) -> 
         length = next_line(&mut read, &mut line).await?;
     }
     Ok(())
+}
+
+/// A snapshot, or None if the event loop does not respond.
+async fn snapshot(shared: &Shared) -> Option<Arc<Snapshot>> {
+    timeout(STUCK, shared.snapshot()?).await.ok()?.ok()
 }
 
 /// Reads a line, and returns its length. It is 0 at the end of the stream.
@@ -168,6 +179,9 @@ fn lines(batch: &Batch, as_json: bool, text: &mut String) {
         match notification {
             Notification::Event { event, name } if as_json => json::event(event, *name, text),
             Notification::Recovery(decision) if as_json => json::decision(decision, text),
+            Notification::Expected { at_ns, program } if as_json => {
+                json::expected(*at_ns, program, text);
+            }
             Notification::Event { event, name } if name.as_bytes().is_empty() => {
                 text.push_str(&format!("{event}\n"));
             }
@@ -175,13 +189,18 @@ fn lines(batch: &Batch, as_json: bool, text: &mut String) {
                 text.push_str(&format!("{event} [{name}]\n"))
             }
             Notification::Recovery(decision) => {
-                let ms = decision.at_ns / 1_000_000;
                 let (agent, pid, what) = (decision.agent, decision.pid, &decision.what);
-                let (s, ms) = (ms / 1_000, ms % 1_000);
-                text.push_str(&format!(
-                    "{s}.{ms:03} s: agent {agent} (pid {pid}): recovery: {what}\n"
-                ));
+                let at = seconds(decision.at_ns);
+                text.push_str(&format!("{at}: agent {agent} (pid {pid}): recovery: {what}\n"));
+            }
+            Notification::Expected { at_ns, program } => {
+                text.push_str(&format!("{}: program {program}\n", seconds(*at_ns)));
             }
         }
     }
+}
+
+fn seconds(ns: u64) -> String {
+    let ms = ns / 1_000_000;
+    format!("{}.{:03} s", ms / 1_000, ms % 1_000)
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use varta::{Promise, Status};
 use varta_observer::{ExitCause, TaskInfo};
 
+use super::rules::{self, ExpectedRow, RuleRow};
 use crate::state::stats::shown_pid;
 use crate::state::{Agent, Snapshot};
 
@@ -15,6 +16,8 @@ use crate::state::{Agent, Snapshot};
 pub(crate) enum Request {
     /// Returns a [`Report`] in one line. More requests may follow.
     Agents,
+    /// Returns which rule applies to the agent with this pid, in one line.
+    Rules { pid: u32 },
     /// Returns all events from now on, one line each, until the client disconnects.
     Events {
         /// As JSON instead of text.
@@ -42,6 +45,9 @@ pub(crate) struct Report {
     pub(crate) agents: Vec<Row>,
     /// Agents that exited recently, latest first.
     pub(crate) gone: Vec<Gone>,
+    /// The rules and the expected programs, in the order of the configuration file.
+    pub(crate) rules: Vec<RuleRow>,
+    pub(crate) expected: Vec<ExpectedRow>,
 }
 
 /// Counters since the daemon started.
@@ -279,6 +285,8 @@ impl Report {
             },
             agents: agents.map(|it| Row::of(it, snapshot.tasks_of(it.info.agent))).collect(),
             gone: gone.collect(),
+            rules: rules::all(snapshot),
+            expected: snapshot.expected.iter().map(ExpectedRow::of).collect(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod agents;
 mod daemon;
+mod expectations;
 mod exposition;
 mod label_limit;
 mod lane;
@@ -59,6 +60,7 @@ impl Metrics {
         lane::write(snapshot, &mut rest);
         tasks::write(snapshot, &mut rest);
         recovery::write(counters, &mut rest);
+        expectations::write(snapshot, &mut rest);
         parts.push(rest.end());
         parts.into_iter().map(Bytes::from).collect()
     }

@@ -15,6 +15,7 @@ pub(super) fn write(counters: &SharedCounters, to: &mut Exposition) {
         ("reused_pid", recovery.refused_reused_pid.get()),
         ("held_from_outside", recovery.refused_held.get()),
         ("waited_too_long", recovery.refused_waited_too_long.get()),
+        ("no_value", recovery.refused_no_value.get()),
     ];
     let help = "Recovery steps, by outcome.";
     let mut outcomes = to.counter("varta_recovery_outcomes", help);
@@ -35,6 +36,7 @@ pub(super) fn write(counters: &SharedCounters, to: &mut Exposition) {
         ("refused_reused_pid", recovery.refused_reused_pid.get()),
         ("refused_held_from_outside", recovery.refused_held.get()),
         ("refused_waited_too_long", recovery.refused_waited_too_long.get()),
+        ("refused_no_value", recovery.refused_no_value.get()),
     ] {
         outcomes.put(&label("outcome", outcome), count);
     }

@@ -1,0 +1,36 @@
+//! Reports expected programs that are missing.
+
+use tracing::{info, warn};
+
+use super::EventLoop;
+use crate::state::Notification;
+
+impl EventLoop {
+    /// Counts the agents of the expected programs again, if that is due.
+    pub(super) fn check_expectations(&mut self, now_ns: u64) {
+        if self.expectations.due_ns().is_none_or(|due_ns| now_ns < due_ns) {
+            return;
+        }
+        let names: Vec<_> = self.stats.names().map(|name| name.to_string()).collect();
+        let changes = self.expectations.update(now_ns, names.iter().map(String::as_str));
+        for change in &changes {
+            let (program, there, expected) = (&change.program, change.there, change.count);
+            match change.missing {
+                true => warn!(program, there, expected, "missing"),
+                false => info!(program, there, expected, "present"),
+            }
+        }
+        if changes.is_empty() {
+            return;
+        }
+        let at_ns = self.context.observer.now_ns();
+        if let Some(export) = &self.context.export {
+            export.expected(at_ns, changes.clone());
+        }
+        if self.context.shared.has_subscribers() {
+            let changes = changes.into_iter();
+            let batch = changes.map(|program| Notification::Expected { at_ns, program });
+            self.context.shared.publish(batch.collect());
+        }
+    }
+}
