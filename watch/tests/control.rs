@@ -19,7 +19,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::{Agent, Daemon, Folder, PATIENCE, WATCH, skipped, wait_until};
+use support::{Agent, Daemon, Folder, PATIENCE, Terminal, WATCH, wait_until};
 use varta::{Status, Varta};
 
 fn control_of(daemon: &Daemon) -> PathBuf {
@@ -304,66 +304,13 @@ fn check_exits_with_2_when_no_daemon_is_listening() {
     assert!(text.contains("none.control: no daemon is listening on this socket"), "{text}");
 }
 
-/// A terminal of 100 by 24 characters, in its own tmux server.
-struct Terminal {
-    server: PathBuf,
-}
-
-impl Terminal {
-    fn run(folder: &Folder, command: &str) -> Self {
-        let terminal = Self { server: folder.join("tmux") };
-        let size = ["-x", "100", "-y", "24"];
-        let flags = [&["-f", "/dev/null", "new-session", "-d"][..], &size].concat();
-        assert!(terminal.tmux(&flags).arg(command).status().unwrap().success());
-        terminal
-    }
-
-    fn tmux(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("tmux");
-        command.env_remove("TMUX").env("TERM", "xterm-256color");
-        command.arg("-S").arg(&self.server).args(words);
-        command
-    }
-
-    fn screen(&self) -> String {
-        let captured = self.tmux(&["capture-pane", "-p"]).output().unwrap();
-        String::from_utf8(captured.stdout).unwrap()
-    }
-
-    /// Waits until the agent's line contains the words.
-    #[track_caller]
-    fn wait_for(&self, pid: u32, words: &str) {
-        let pid = pid.to_string();
-        let start = Instant::now();
-        while !self.screen().lines().any(|line| line.contains(&pid) && line.contains(words)) {
-            assert!(start.elapsed() < PATIENCE, "{pid}: no {words:?} in\n{}", self.screen());
-            std::thread::sleep(support::ms(50));
-        }
-    }
-
-    fn press(&self, key: &str) {
-        assert!(self.tmux(&["send-keys", key]).status().unwrap().success());
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.tmux(&["kill-server"]).stderr(Stdio::null()).status();
-    }
-}
-
 #[test]
 fn top_shows_agents_in_each_state() {
-    if Command::new("tmux").arg("-V").output().is_err() {
-        return skipped("tmux: apt-get install tmux");
-    }
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
     let (healthy, silent, mut killed) =
         (Agent::at(daemon.socket()), Agent::at(daemon.socket()), Agent::at(daemon.socket()));
-    let socket = daemon.socket().display();
-    let terminal =
-        Terminal::run(&folder, &format!("{WATCH} top --every-ms 200 --socket {socket}; cat"));
+    let Some(terminal) = Terminal::with_top(&folder, &daemon) else { return };
     terminal.wait_for(healthy.pid(), " ok ");
     silent.stop();
     terminal.wait_for(silent.pid(), " stalled ");
@@ -388,9 +335,6 @@ fn top_shows_agents_in_each_state() {
 
 #[test]
 fn top_shows_tasks_below_their_agent() {
-    if Command::new("tmux").arg("-V").output().is_err() {
-        return skipped("tmux: apt-get install tmux");
-    }
     let folder = Folder::new();
     let daemon = Daemon::start(&folder, &["--threshold-ms", "60000"]);
     let mut agent = Varta::open(daemon.socket()).unwrap();
@@ -398,9 +342,7 @@ fn top_shows_tasks_below_their_agent() {
     let _late = agent.task("ingest", Duration::from_millis(50)).unwrap();
     let mut batch = agent.task("batch", Duration::from_secs(60)).unwrap();
     batch.progress(3, 4);
-    let socket = daemon.socket().display();
-    let terminal =
-        Terminal::run(&folder, &format!("{WATCH} top --every-ms 200 --socket {socket}; cat"));
+    let Some(terminal) = Terminal::with_top(&folder, &daemon) else { return };
     wait_until(|| terminal.screen().contains("beat, 0"));
     let screen = terminal.screen();
     let line = |words: &str| screen.lines().position(|line| line.contains(words));
@@ -432,27 +374,17 @@ fn a_program_name_cannot_reach_the_terminal_as_control_characters() {
     let line = checked.strip_suffix('\n');
     assert!(line.is_some_and(|line| !line.contains(char::is_control)), "{checked:?}");
     assert_eq!(check(&daemon, &["--name", escaped]).0, 0);
-    if Command::new("tmux").arg("-V").output().is_err() {
-        return skipped("tmux: apt-get install tmux");
-    }
-    let socket = daemon.socket().display();
-    let terminal = Terminal::run(&folder, &format!("{WATCH} top --socket {socket}; cat"));
+    let Some(terminal) = Terminal::with_top(&folder, &daemon) else { return };
     terminal.wait_for(agent.pid(), r"\u{1b}]0;PWN");
-    let title = terminal.tmux(&["display-message", "-p", "#{pane_title}"]).output().unwrap();
-    assert_ne!(String::from_utf8(title.stdout).unwrap().trim_end(), "PWN");
+    assert_ne!(terminal.title(), "PWN");
 }
 
 #[test]
 fn top_reports_that_no_daemon_is_listening_and_reconnects() {
-    if Command::new("tmux").arg("-V").output().is_err() {
-        return skipped("tmux: apt-get install tmux");
-    }
     let folder = Folder::new();
     let mut daemon = Daemon::start(&folder, &["--threshold-ms", "2000"]);
     wait_for_check(&daemon, &[], 0, "no agents");
-    let socket = daemon.socket().display();
-    let terminal =
-        Terminal::run(&folder, &format!("{WATCH} top --every-ms 200 --socket {socket}"));
+    let Some(terminal) = Terminal::with_top(&folder, &daemon) else { return };
     wait_until(|| terminal.screen().contains("0 agents"));
     daemon.end();
     wait_until(|| terminal.screen().contains("no daemon is listening on this socket"));

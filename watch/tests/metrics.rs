@@ -49,7 +49,7 @@ fn promtool_accepts_the_metrics() {
         return skipped("promtool: apt-get install prometheus");
     }
     let folder = Folder::new();
-    let (daemon, address) = daemon(&folder, &["--threshold-ms", "2000"]);
+    let (daemon, address) = daemon(&folder, &["--threshold-ms", "2000", "--causes", "on"]);
     let mut agent = Agent::at(daemon.socket());
     let _other = Agent::at(daemon.socket());
     agent.kill();
@@ -87,7 +87,7 @@ fn open_metrics_has_the_same_families() {
 #[test]
 fn the_docs_list_every_family_and_no_other() {
     let folder = Folder::new();
-    let (_daemon, address) = daemon(&folder, &["--threshold-ms", "2000"]);
+    let (_daemon, address) = daemon(&folder, &["--threshold-ms", "2000", "--causes", "on"]);
     let shown: BTreeSet<_> = families(&get(&address, "/metrics").body).into_keys().collect();
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/watch-metrics.md");
     let docs = text_of(&docs);

@@ -142,7 +142,7 @@ fn the_page_shows_2000_agents_without_errors() {
 fn the_page_can_show_the_scene_in_the_docs() {
     let Some(program) = program() else { return };
     let folder = Folder::new();
-    let flags = ["--threshold-ms", "1500", "--prom-addr", "127.0.0.1:0"];
+    let flags = ["--threshold-ms", "1500", "--prom-addr", "127.0.0.1:0", "--causes", "on"];
     let daemon = Daemon::start(&folder, &flags);
     let mut browser = Browser::start(program, false);
     browser.open(&format!("http://{}/", address_of(&daemon)));
@@ -157,7 +157,7 @@ fn the_page_can_show_the_scene_in_the_docs() {
         ("ledger", Status::Critical),
     ]
     .map(|(name, status)| start_agent(&daemon, name, status));
-    browser.wait_for("document.querySelectorAll('#agents tr').length === 7");
+    browser.wait_for("document.querySelectorAll('#agents tr:not(.why)').length === 7");
     signal(agents[1].pid(), libc::SIGSTOP);
     browser.wait_for("document.title === '(1 stalled) varta'");
     signal(agents[1].pid(), libc::SIGCONT);
@@ -165,7 +165,8 @@ fn the_page_can_show_the_scene_in_the_docs() {
     signal(agents[3].pid(), libc::SIGSTOP);
     signal(agents[4].pid(), libc::SIGKILL);
     browser.wait_for("document.title === '(1 stalled) varta'");
-    browser.wait_for("document.querySelectorAll('#agents tr').length === 6");
+    browser.wait_for("document.querySelectorAll('#agents tr:not(.why)').length === 6");
+    browser.wait_for("document.querySelector('tr.why').innerText.includes('SIGSTOP')");
     let picture = browser.picture();
     assert!(picture.starts_with(b"\x89PNG"));
     if let Some(path) = std::env::var_os("VARTA_PICTURE") {

@@ -167,7 +167,7 @@ fn kind(what: What) -> Value {
         "why",
         &["why"],
         &["code", "exit_cause", "decode_error", "found", "expected"],
-        &["cause", "certainty", "cause_flags", "thread", "other"],
+        &["cause", "cause_class", "certainty", "cause_flags", "thread", "other"],
     );
     let (about_agent, names): (bool, &[Names]) = match what {
         What::Beat { .. } => (

@@ -112,9 +112,15 @@ fn describe(row: &Row) -> String {
     let (agent, program, pid) = (row.agent, &row.program, row.shown_pid());
     let (state, age) = (row.state.name(), seconds(row.age_ms));
     let mut text = format!("agent {agent} {program} (pid {pid}): {state}, last beat {age} ago");
+    if let Some(cause) = &row.cause {
+        text.push_str(&format!(", {}", cause.text()));
+    }
     for task in row.tasks.iter().filter(|task| task.is_late()) {
         let (name, broken, age) = (&task.name, task.broken.join(", "), seconds(task.age_ms));
         text.push_str(&format!("; task {name} is late ({broken}), last call {age} ago"));
+        if let Some(cause) = &task.cause {
+            text.push_str(&format!(", {}", cause.text()));
+        }
     }
     text
 }

@@ -22,30 +22,31 @@ pub(super) struct EventLog {
 }
 
 impl EventLog {
-    /// Logs an event. `stats` are those of its agent.
+    /// Logs an event. `stats` are those of its agent, and `why` is the cause of a silence.
     pub(super) fn write(
         &mut self,
-        now_ns: u64,
         event: &Event,
         name: ProgramName,
         stats: Option<&AgentStats>,
+        why: Option<&str>,
     ) {
+        let now_ns = event.observer_ns;
         let (agent, pid) = event
             .about
             .map_or((0, 0), |about| (about.agent, shown_pid(about.pid, about.claimed_pid)));
         let uid = stats.and_then(|stats| stats.uid);
         if let Some(task) = &event.task {
-            return self.tasks.write(event, task, name, uid);
+            return self.tasks.write(event, task, name, uid, why);
         }
         match event.what {
             What::Stall { .. } => {
                 if self.stalls.admits(now_ns, uid) {
-                    warn!(agent, pid, program = %name, "{}", event.what);
+                    warn!(agent, pid, program = %name, why, "{}", event.what);
                 }
             }
             What::Cause { .. } => {
                 if self.causes.admits(now_ns, uid) {
-                    warn!(agent, pid, program = %name, "{}", event.what);
+                    warn!(agent, pid, program = %name, why, "{}", event.what);
                 }
             }
             What::Exit { cause: ExitCause::Code(0), .. } => {

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{error, info, warn};
-use varta_observer::{Task, TaskInfo};
+use varta_observer::{Observer, Task, TaskInfo};
 
 use super::{EventLoop, nanoseconds};
 use crate::config;
 use crate::daemon;
-use crate::output::cause::Phrase;
+use crate::output::cause::CauseFields;
 use crate::recovery::Plan;
 use crate::state::{Agent, FRESH, Snapshot, Turns};
 
@@ -49,12 +49,24 @@ impl EventLoop {
 
     fn take_snapshot(&mut self) -> io::Result<Snapshot> {
         let infos = self.context.observer.snapshot()?;
+        let mut causes = BTreeMap::new();
+        let mut add_cause = |agent, task, observer: &Observer| {
+            let cause = observer.cause(agent, task)?;
+            causes.extend(cause.map(|cause| ((agent, task), cause)));
+            io::Result::Ok(())
+        };
+        for info in infos.iter().filter(|info| info.stalled) {
+            add_cause(info.agent, 0, &self.context.observer)?;
+        }
         let mut tasks = BTreeMap::new();
         for info in infos.iter().filter(|info| info.tasks > 0) {
             let list = self.context.observer.tasks(info.agent)?;
             for TaskInfo { number, name, done, .. } in &list {
                 let task = Task { number: *number, name: *name };
                 self.stats.tasks.note_progress(info.agent, task, *done);
+            }
+            for task in list.iter().filter(|task| task.is_late()) {
+                add_cause(info.agent, task.number, &self.context.observer)?;
             }
             tasks.insert(info.agent, list);
         }
@@ -72,6 +84,8 @@ impl EventLoop {
             tasks,
             owners: self.owners.current(&self.context.observer),
             task_counts: self.stats.tasks.by_name(),
+            causes,
+            stall_causes: self.stats.causes,
             departed: self.stats.departed.iter().copied().collect(),
             gone: self.stats.gone,
             exits: self.stats.exits.clone(),
@@ -100,9 +114,7 @@ impl EventLoop {
             "state: {counters:?}"
         );
         for Agent { info, .. } in snapshot.agents() {
-            let why = self.context.observer.cause(info.agent, 0)?;
-            let owner = snapshot.owner(info.agent, 0);
-            let why = why.map(|why| Phrase::new(&why, owner).to_string());
+            let cause = snapshot.cause_fields(info.agent, 0);
             info!(
                 agent = info.agent,
                 pid = info.pid,
@@ -111,10 +123,11 @@ impl EventLoop {
                 age_ms = info.age_ns / 1_000_000,
                 beats = info.beats,
                 stalled = info.stalled,
-                why,
+                why = cause.as_ref().map(CauseFields::text),
                 "state: agent"
             );
             for task in snapshot.tasks_of(info.agent) {
+                let cause = snapshot.cause_fields(info.agent, task.number);
                 info!(
                     agent = info.agent,
                     task = task.number,
@@ -125,6 +138,7 @@ impl EventLoop {
                     beats = task.beats,
                     done = task.done,
                     left = task.left,
+                    why = cause.as_ref().map(CauseFields::text),
                     "state: task"
                 );
             }

@@ -30,10 +30,12 @@ use crate::config::Settings;
 use crate::event_loop::busy_poll::BusyPoll;
 use crate::event_loop::signals::Signals;
 use crate::lookup::Lookups;
+use crate::output::cause::Phrase;
 use crate::output::export::{self, Entry};
 use crate::platform::systemd::Notifier;
 use crate::recovery;
 use crate::server::ServerThread;
+use crate::state::causes::StallCauses;
 use crate::state::expectations::Expectations;
 use crate::state::histogram::{LATENCIES, Latencies};
 use crate::state::stats::StatsTable;
@@ -109,7 +111,9 @@ impl EventLoop {
         let after = context.settings.flags.supervision.shutdown_after_secs;
         let end_at =
             after.and_then(|secs| Instant::now().checked_add(Duration::from_secs(secs)));
-        let stats = StatsTable::new(nanoseconds(context.settings.threshold));
+        let mut stats = StatsTable::new(nanoseconds(context.settings.threshold));
+        let has_causes = context.settings.flags.admission.causes.is_on();
+        stats.causes = has_causes.then(StallCauses::default);
         let expectations = Expectations::new(&context.settings.rules.expected, now_ns);
         let namespace_refused = 0;
         let busy_poll = BusyPoll::default();
@@ -242,7 +246,8 @@ impl EventLoop {
             let stats = ended.as_ref().or_else(|| self.stats.get(agent?));
             let name = stats.map_or(AgentInfo::NOBODY.name, |stats| stats.name);
             if !is_beat {
-                self.log.write(event.observer_ns, event, name, stats);
+                let why = why(event, &self.context.observer);
+                self.log.write(event, name, stats, why.as_deref());
                 if let Some(stats) = stats.filter(|stats| stats.watched) {
                     let Context { observer, recovery, lookups, .. } = &mut self.context;
                     let asked = self.owners.ask(event, stats.uid, observer, lookups.as_ref());
@@ -308,6 +313,16 @@ impl EventLoop {
             "a beat came from another pid namespace, and --strict-namespace-check is set",
         ))
     }
+}
+
+/// The cause of a silence in words, if the event is about one.
+fn why(event: &Event, observer: &Observer) -> Option<String> {
+    let (What::Stall { why: Some(_), .. } | What::Cause { .. }) = event.what else {
+        return None;
+    };
+    let task = event.task.map_or(0, |task| task.number);
+    let info = observer.cause(event.about?.agent, task).ok()??;
+    Some(Phrase::new(&info, None).to_string())
 }
 
 pub(crate) fn nanoseconds(duration: Duration) -> u64 {

@@ -16,13 +16,15 @@ pub(super) struct TaskLog {
 }
 
 impl TaskLog {
-    /// Logs an event of a task. `uid` is the user of its process.
+    /// Logs an event of a task. `uid` is the user of its process, and `why` is the cause of a
+    /// silence.
     pub(super) fn write(
         &mut self,
         event: &Event,
         task: &Task,
         program: ProgramName,
         uid: Option<u32>,
+        why: Option<&str>,
     ) {
         let now_ns = event.observer_ns;
         let (limit, level) = match event.what {
@@ -42,7 +44,7 @@ impl TaskLog {
             .map_or((0, 0), |about| (about.agent, shown_pid(about.pid, about.claimed_pid)));
         let (what, task, name) = (&event.what, task.number, &task.name);
         if level == Level::WARN {
-            warn!(agent, pid, program = %program, task, "task {name}: {what}");
+            warn!(agent, pid, program = %program, task, why, "task {name}: {what}");
         } else {
             info!(agent, pid, program = %program, task, "task {name}: {what}");
         }

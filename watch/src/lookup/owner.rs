@@ -50,6 +50,13 @@ fn describe(owner: &ThreadReading) -> Does {
     }
 }
 
+impl LockOwner {
+    /// Whether it waits for a lock too.
+    pub(crate) fn waits_for_lock(&self) -> bool {
+        self.does == Does::WaitsForLock
+    }
+}
+
 impl fmt::Display for LockOwner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "thread {}", self.thread)?;

@@ -1,10 +1,70 @@
-//! The cause of a silence in words.
+//! The cause of a silence, in words and as JSON.
 
 use std::fmt;
 
-use varta_observer::{Cause, CauseFlags, CauseInfo, Certainty};
+use serde::{Deserialize, Serialize};
+use varta_observer::{Cause, CauseFlags, CauseInfo, Certainty, Why};
 
 use crate::lookup::LockOwner;
+
+/// A cause as JSON. The names are the same in the export file, in `events` and in `/agents`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CauseFields {
+    pub(crate) cause: String,
+    pub(crate) cause_class: String,
+    pub(crate) certainty: String,
+    pub(crate) cause_flags: u8,
+    pub(crate) thread: u32,
+    pub(crate) other: u32,
+    #[serde(flatten)]
+    pub(crate) details: Option<Details>,
+}
+
+/// What an event has no room for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Details {
+    /// Names of what it waits in or is held by.
+    pub(crate) cause_detail: String,
+    /// The cause in words.
+    pub(crate) cause_text: String,
+}
+
+impl CauseFields {
+    /// Those of an event.
+    pub(crate) fn of(why: &Why) -> Self {
+        Self {
+            cause: why.cause.name().to_owned(),
+            cause_class: why.cause.class().name().to_owned(),
+            certainty: why.certainty.name().to_owned(),
+            cause_flags: why.flags.bits(),
+            thread: why.thread,
+            other: why.other,
+            details: None,
+        }
+    }
+
+    /// All of them. `owner` is that of the lock, if it is known.
+    pub(crate) fn with_details(info: &CauseInfo, owner: Option<&LockOwner>) -> Self {
+        let details = Details {
+            cause_detail: info.detail.to_string(),
+            cause_text: Phrase::new(info, owner).to_string(),
+        };
+        let mut why = info.why;
+        if let Some(owner) = owner.filter(|_| why.cause == Cause::Lock) {
+            why.other = owner.thread;
+            why.flags |= CauseFlags::OWNER;
+            if owner.waits_for_lock() {
+                why.flags |= CauseFlags::CYCLE;
+            }
+        }
+        Self { details: Some(details), ..Self::of(&why) }
+    }
+
+    /// The cause in words, or else its name.
+    pub(crate) fn text(&self) -> &str {
+        self.details.as_ref().map_or(&self.cause, |details| &details.cause_text)
+    }
+}
 
 /// Displays a cause as a phrase, such as `hung on a lock held by thread 4325, which is in read()`.
 pub(crate) struct Phrase<'a> {
@@ -124,6 +184,7 @@ impl Signal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lookup::Does;
 
     #[test]
     fn a_cause_has_a_phrase_with_its_numbers() {
@@ -146,5 +207,40 @@ mod tests {
         for cause in Cause::ALL {
             assert!(!likely(cause).is_empty());
         }
+    }
+
+    #[test]
+    fn the_owner_of_a_lock_is_the_other_thread() {
+        let owner = LockOwner { thread: 17, does: Does::WaitsForLock };
+        let mut info = CauseInfo::UNKNOWN;
+        info.why.cause = Cause::Lock;
+        let fields = CauseFields::with_details(&info, Some(&owner));
+        let flags = CauseFlags::OWNER | CauseFlags::CYCLE;
+        assert_eq!((fields.other, fields.cause_flags), (17, flags.bits()));
+        assert!(fields.text().contains("held by thread 17, which waits for a lock itself"));
+        info.why.cause = Cause::Waiting;
+        assert_eq!(CauseFields::with_details(&info, Some(&owner)).other, 0);
+    }
+
+    /// A group, a file or a function of the kernel may have any name.
+    #[test]
+    fn a_detail_is_escaped_wherever_it_is_shown() {
+        let mut info = CauseInfo::UNKNOWN;
+        info.why.cause = Cause::Frozen;
+        info.detail = varta_observer::judge::Text::from_bytes(
+            "cgroup /\n\t\u{1b}[2J\u{9b}\u{202e}\u{2028}\"<b>é".as_bytes(),
+        );
+        info.detail.push(b"\xff");
+        let escaped = r#"cgroup /\u{a}\u{9}\u{1b}[2J\u{9b}\u{202e}\u{2028}"<b>é"#;
+        let escaped = format!("{escaped}\u{fffd}");
+        let fields = CauseFields::with_details(&info, None);
+        assert_eq!(
+            fields.text(),
+            format!("frozen with its control group ({escaped}) [a guess]")
+        );
+        let text = serde_json::to_string(&fields).unwrap();
+        let read: CauseFields = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, fields);
+        assert_eq!(read.details.unwrap().cause_detail, escaped);
     }
 }

@@ -1,8 +1,9 @@
 //! Events and recovery decisions as JSON, one object per line, for the export file and `events`.
 
 use serde_json::{Map, Value, json};
-use varta_observer::{Event, ExitCause, ProgramName, What, Why};
+use varta_observer::{Event, ExitCause, ProgramName, What};
 
+use crate::output::cause::CauseFields;
 use crate::recovery::{Decision, Exit, LateTask, Step};
 use crate::state::expectations::ExpectedProgram;
 
@@ -41,10 +42,10 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
                 put("checkpoint", late.checkpoint.into());
             }
             if let Some(why) = why {
-                cause(why, &mut fields);
+                put_cause(&CauseFields::of(why), &mut fields);
             }
         }
-        What::Cause { why } => cause(why, &mut fields),
+        What::Cause { why } => put_cause(&CauseFields::of(why), &mut fields),
         What::Recovered { silent_ns, promise } => {
             put("silent_ns", (*silent_ns).into());
             put("promise", promise.name().into());
@@ -88,13 +89,10 @@ pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
     line(fields, text);
 }
 
-fn cause(why: &Why, fields: &mut Map<String, Value>) {
-    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-    put("cause", why.cause.name().into());
-    put("certainty", why.certainty.name().into());
-    put("cause_flags", why.flags.bits().into());
-    put("thread", why.thread.into());
-    put("other", why.other.into());
+fn put_cause(cause: &CauseFields, fields: &mut Map<String, Value>) {
+    if let Value::Object(cause) = json!(cause) {
+        fields.extend(cause);
+    }
 }
 
 /// Writes the eviction of an agent as a line.
@@ -169,6 +167,9 @@ pub(crate) fn decision(decision: &Decision, text: &mut String) {
             put("ending", ending.name().into());
         }
     }
+    if let Some(cause) = &decision.cause {
+        put_cause(cause, &mut fields);
+    }
     line(fields, text);
 }
 
@@ -182,7 +183,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use varta::{DecodeError, Promise, Rule, Status};
-    use varta_observer::{About, Ending, Late, Origin};
+    use varta_observer::{About, CauseInfo, Ending, Late, Origin, Why};
 
     use super::*;
 
@@ -202,6 +203,20 @@ mod tests {
 
     fn names(list: &Value) -> impl Iterator<Item = String> {
         list.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_decision_has_the_cause_under_the_same_names_as_an_event() {
+        let cause = Some(CauseFields::with_details(&CauseInfo::UNKNOWN, None));
+        let what = Step::OverBudget;
+        let mut text = String::new();
+        decision(&Decision { at_ns: 0, agent: 1, pid: 2, task: None, cause, what }, &mut text);
+        let fields: Map<String, Value> = serde_json::from_str(&text).unwrap();
+        let of_event = keys(What::Cause { why: Why::UNKNOWN }, false);
+        let more = ["cause_detail", "cause_text"].map(str::to_owned);
+        for name in of_event.into_iter().chain(more) {
+            assert!(fields.contains_key(&name), "{name} is not in {text}");
+        }
     }
 
     #[test]

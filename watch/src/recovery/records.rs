@@ -8,6 +8,7 @@ use tracing::{Level, error, info, warn};
 use super::report::{Decision, Reason, Step, Subject};
 use crate::config::Command;
 use crate::output::audit::AuditFile;
+use crate::output::cause::CauseFields;
 use crate::output::log::LineLimit;
 use crate::platform::clock::Clock;
 use crate::state::{Notification, Shared};
@@ -45,7 +46,8 @@ impl Records {
     pub(super) fn note(&mut self, subject: &Subject, what: Step) {
         let at_ns = self.clock.now();
         let (agent, pid, task) = (subject.agent, subject.shown_pid(), subject.task);
-        let decision = Decision { at_ns, agent, pid, task, what };
+        let cause = subject.cause_of(&what);
+        let decision = Decision { at_ns, agent, pid, task, cause, what };
         count(&self.shared, &decision.what);
         if self.has_line(&decision, subject) {
             log(&decision, subject);
@@ -152,19 +154,20 @@ fn log(decision: &Decision, subject: &Subject) {
         Some(late) => format!("{} of {} ({})", subject.cause, late.task, late.promise),
         None => subject.cause.to_string(),
     };
+    let why = decision.cause.as_ref().map(CauseFields::text);
     match what {
         Step::GaveUp { .. } | Step::SpawnFailed { .. } => {
-            error!(agent, pid, cause, "recovery: {what}");
+            error!(agent, pid, cause, why, "recovery: {what}");
         }
-        Step::Refused(_) => warn!(agent, pid, cause, "recovery: {what}"),
+        Step::Refused(_) => warn!(agent, pid, cause, why, "recovery: {what}"),
         Step::Completed(completed) if !completed.is_success() => {
             warn!(agent, pid, child_pid = completed.child_pid, "recovery: {what}");
         }
         // One warning reports that the budget is spent.
         Step::OverBudget => tracing::debug!(agent, pid, "recovery: {what}"),
         Step::Spawned { child_pid, .. } => {
-            info!(agent, pid, cause, child_pid, "recovery: {what}");
+            info!(agent, pid, cause, why, child_pid, "recovery: {what}");
         }
-        _ => info!(agent, pid, cause, "recovery: {what}"),
+        _ => info!(agent, pid, cause, why, "recovery: {what}"),
     }
 }

@@ -7,7 +7,7 @@ use varta_observer::{CauseClass, CauseFlags, CauseInfo, ExitCause, Origin, Progr
 
 use crate::flags::Triggers;
 use crate::lookup::LockOwner;
-use crate::output::cause::Phrase;
+use crate::output::cause::{CauseFields, Phrase};
 
 /// One decision, or the outcome of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(crate) struct Decision {
     pub(crate) pid: u32,
     /// The task whose stall the run is for.
     pub(crate) task: Option<LateTask>,
+    /// Why the agent or the task was silent, if this decision rests on that.
+    pub(crate) cause: Option<CauseFields>,
     pub(crate) what: Step,
 }
 
@@ -141,6 +143,12 @@ impl Ending {
 }
 
 impl Step {
+    /// Whether it starts a command, or decides not to. What becomes of a command and of a run
+    /// does not depend on the cause of the stall.
+    const fn is_about_a_start(&self) -> bool {
+        !matches!(self, Self::Completed(_) | Self::Ended(_))
+    }
+
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Spawned { .. } => "spawned",
@@ -260,6 +268,13 @@ impl Subject {
     pub(crate) fn awaits_reading(&self) -> bool {
         let unknown = self.why.filter(|_| self.stall_cause() == varta_observer::Cause::Unknown);
         unknown.is_some_and(|info| !info.why.flags.has(CauseFlags::NO_PERMISSION))
+    }
+
+    /// The cause of the stall that a decision rests on.
+    pub(crate) fn cause_of(&self, step: &Step) -> Option<CauseFields> {
+        let rests_on_stall = self.cause == Cause::Stall && step.is_about_a_start();
+        let info = self.why.as_ref().filter(|_| rests_on_stall)?;
+        Some(CauseFields::with_details(info, self.owner.as_ref()))
     }
 
     /// Whether something outside holds the process.

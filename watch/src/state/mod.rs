@@ -15,6 +15,7 @@
 //!
 //! A snapshot costs the event loop about 100 ns per agent.
 
+pub(crate) mod causes;
 pub(crate) mod counters;
 pub(crate) mod exits;
 pub(crate) mod expectations;
@@ -31,11 +32,13 @@ use std::time::{Duration, SystemTime};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use varta::TaskName;
-use varta_observer::{AgentInfo, Counters, Event, ProgramName, TaskInfo};
+use varta_observer::{AgentInfo, CauseInfo, Counters, Event, ProgramName, TaskInfo};
 
 use crate::lookup::LockOwner;
+use crate::output::cause::CauseFields;
 use crate::recovery::Decision;
 use crate::rules::Rules;
+use crate::state::causes::StallCauses;
 use crate::state::counters::SharedCounters;
 use crate::state::exits::ExitCounts;
 use crate::state::expectations::ExpectedProgram;
@@ -68,6 +71,11 @@ pub(crate) struct Snapshot {
     pub(crate) owners: BTreeMap<(u64, u32), LockOwner>,
     /// The counts of tasks by name, with those of all further names under None.
     pub(crate) task_counts: BTreeMap<Option<TaskName>, OfName>,
+    /// Why agents and tasks are silent, by the numbers of the agent and of the task, which is 0
+    /// for the process. Empty with `--causes off`.
+    pub(crate) causes: BTreeMap<(u64, u32), CauseInfo>,
+    /// None with `--causes off`.
+    pub(crate) stall_causes: Option<StallCauses>,
     /// Agents that exited recently. Totals have to include these.
     pub(crate) departed: Vec<Departed>,
     /// The sum of the statistics of agents that are in neither list.
@@ -94,6 +102,17 @@ impl Snapshot {
     /// process is task 0.
     pub(crate) fn owner(&self, agent: u64, task: u32) -> Option<&LockOwner> {
         self.owners.get(&(agent, task))
+    }
+
+    /// Why an agent is silent, or one of its tasks; the process is task 0.
+    pub(crate) fn cause(&self, agent: u64, task: u32) -> Option<&CauseInfo> {
+        self.causes.get(&(agent, task))
+    }
+
+    /// The same, for those who read it.
+    pub(crate) fn cause_fields(&self, agent: u64, task: u32) -> Option<CauseFields> {
+        let info = self.cause(agent, task)?;
+        Some(CauseFields::with_details(info, self.owner(agent, task)))
     }
 
     /// The tasks of an agent.

@@ -7,6 +7,7 @@ use varta::Status;
 use varta_observer::{AgentInfo, Event, ExitCause, ProgramName, What};
 
 use crate::rules::Facts;
+use crate::state::causes::StallCauses;
 use crate::state::exits::ExitCounts;
 use crate::state::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
 use crate::state::tasks::TaskCounts;
@@ -124,6 +125,8 @@ pub(crate) struct StatsTable {
     pub(crate) gone: AgentStats,
     pub(crate) exits: ExitCounts,
     pub(crate) tasks: TaskCounts,
+    /// The causes of stalls, if they are looked up.
+    pub(crate) causes: Option<StallCauses>,
     /// Time from the deadline of an agent or a task until its stall was reported.
     pub(crate) detection: Latencies,
     /// Failures of a socket.
@@ -139,6 +142,7 @@ impl StatsTable {
             gone: AgentStats::EMPTY,
             exits: ExitCounts::default(),
             tasks: TaskCounts::default(),
+            causes: None,
             detection: Latencies::EMPTY,
             io_errors: 0,
             threshold_ns,
@@ -165,6 +169,9 @@ impl StatsTable {
     /// Adds an event. If it is an exit, returns the final statistics of its agent.
     pub(crate) fn note(&mut self, event: &Event) -> Option<AgentStats> {
         self.io_errors += u64::from(matches!(event.what, What::Io { .. }));
+        if let Some(causes) = &mut self.causes {
+            causes.note(event);
+        }
         let about = event.about.as_ref()?;
         let stats = self.agents.entry(about.agent).or_insert(AgentStats::EMPTY);
         if stats.beats == 0 {

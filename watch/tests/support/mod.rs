@@ -30,6 +30,7 @@ mod root;
 mod seccomp;
 #[path = "../../../observer/tests/support/system.rs"]
 mod system;
+mod terminal;
 #[path = "../../../core/tests/support/uninterrupted.rs"]
 mod uninterrupted;
 
@@ -50,6 +51,7 @@ pub(crate) use rights::send_with_descriptors;
 pub(crate) use root::{become_user, fork_as, needs_root, skipped};
 pub(crate) use seccomp::forget_socket_option;
 pub(crate) use system::{in_new_network_namespace, in_new_pid_namespace, in_own_namespaces};
+pub(crate) use terminal::Terminal;
 pub(crate) use uninterrupted::uninterrupted;
 
 /// How long a test waits for anything. Only reached when something is wrong.

@@ -16,8 +16,9 @@ use crate::server::control::protocol::{Report, Row};
 
 /// Show agents live in the terminal
 ///
-/// Agents that need attention come first, each with its tasks below it. Keys: q quits, s
-/// changes the sort order, the arrow and page keys scroll.
+/// Agents that need attention come first, each with its tasks below it. A line below a stalled
+/// agent or a late task says why it is silent. Keys: q quits, s changes the sort order, the
+/// arrow and page keys scroll.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Time between two updates
@@ -112,7 +113,7 @@ impl Top<'_> {
         let mut next = Instant::now() + every;
         loop {
             self.order.sort(&mut self.report.agents);
-            let lines: usize = self.report.agents.iter().map(|row| 1 + row.tasks.len()).sum();
+            let lines = view::lines_of(&self.report).count();
             self.first = self.first.min(lines.saturating_sub(1));
             terminal.draw(|frame| view::draw(frame, self))?;
             if event::poll(next.saturating_duration_since(Instant::now()))? {

@@ -1,17 +1,21 @@
 //! Draws the screen of `top`.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout};
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table};
 
 use super::Top;
+use crate::output::cause::CauseFields;
 use crate::server::control::protocol::{Gone, Report, Row, State, TaskRow, TaskState};
 use crate::server::control::rules::ExpectedRow;
 
 /// The maximum number of lines for agents that are gone.
 const MOST_GONE: u16 = 6;
+
+/// The width of the first column, with the space after it.
+const AGENT_WIDTH: u16 = 8;
 
 /// The colour of a state, which is printed as a word too.
 const fn colour(state: State) -> Color {
@@ -39,8 +43,16 @@ pub(super) fn draw(frame: &mut Frame<'_>, top: &Top<'_>) {
     if let Some(missing) = missing {
         frame.render_widget(missing, services);
     }
-    let rows = top.report.agents.iter().flat_map(lines_of);
-    frame.render_widget(table_of(rows.skip(top.first)), agents);
+    let lines: Vec<_> =
+        lines_of(&top.report).skip(top.first).take(agents.height.into()).collect();
+    frame.render_widget(table_of(&lines), agents);
+    // A cause is longer than a column. The first line of the table has the names of the columns.
+    for (line, row) in lines.iter().zip(agents.rows().skip(1)) {
+        if let Entry::Cause { cause, indent } = line {
+            let (x, width) = (row.x + indent, row.width.saturating_sub(*indent));
+            frame.render_widget(cause_line(cause), Rect { x, width, ..row });
+        }
+    }
     if gone > 0 {
         let lines = std::iter::once(Line::styled("GONE", header()));
         let lines = lines.chain(top.report.gone.iter().take(gone.into()).map(gone_line));
@@ -82,15 +94,40 @@ fn missing_line(report: &Report) -> Option<Line<'static>> {
     (!names.is_empty()).then(|| Line::styled(text, Style::new().fg(Color::Red).bold()))
 }
 
-/// A line of the table: an agent, or one of its tasks, which follow it.
+/// A line of the table: an agent, or one of its tasks, which follow it. Below each is why it is
+/// silent, if that is known.
 #[derive(Debug, Clone, Copy)]
-enum Entry<'a> {
+pub(super) enum Entry<'a> {
     Agent(&'a Row),
     Task(&'a TaskRow),
+    Cause { cause: &'a CauseFields, indent: u16 },
 }
 
-fn lines_of(row: &Row) -> impl Iterator<Item = Entry<'_>> {
-    [Entry::Agent(row)].into_iter().chain(row.tasks.iter().map(Entry::Task))
+pub(super) fn lines_of(report: &Report) -> impl Iterator<Item = Entry<'_>> {
+    report.agents.iter().flat_map(|row| {
+        let tasks = row.tasks.iter().flat_map(|task| {
+            with_cause(Entry::Task(task), task.cause.as_ref(), AGENT_WIDTH + 4)
+        });
+        with_cause(Entry::Agent(row), row.cause.as_ref(), AGENT_WIDTH + 2).chain(tasks)
+    })
+}
+
+fn with_cause<'a>(
+    entry: Entry<'a>,
+    cause: Option<&'a CauseFields>,
+    indent: u16,
+) -> impl Iterator<Item = Entry<'a>> {
+    std::iter::once(entry).chain(cause.map(|cause| Entry::Cause { cause, indent }))
+}
+
+fn cause_line(cause: &CauseFields) -> Line<'static> {
+    let colour = match cause.cause_class.as_str() {
+        "outside" => Color::Yellow,
+        "kernel" => Color::Magenta,
+        "unknown" => Color::DarkGray,
+        _ => Color::Red,
+    };
+    Line::styled(cause.text().to_owned(), Style::new().fg(colour))
 }
 
 fn cells_of(row: &Row) -> [Cell<'static>; 8] {
@@ -133,14 +170,15 @@ fn cells_of_task(task: &TaskRow) -> [Cell<'static>; 8] {
     ]
 }
 
-fn table_of<'a>(lines: impl Iterator<Item = Entry<'a>>) -> Table<'static> {
+fn table_of(lines: &[Entry<'_>]) -> Table<'static> {
     let names = ["AGENT", "PROGRAM", "PID", "STATE", "AGE", "BEATS", "MISSED", "PAYLOAD"];
-    let rows = lines.take(usize::from(u16::MAX)).map(|line| match line {
+    let rows = lines.iter().map(|line| match line {
         Entry::Agent(row) => TableRow::new(cells_of(row)),
         Entry::Task(task) => TableRow::new(cells_of_task(task)),
+        Entry::Cause { .. } => TableRow::new([""]),
     });
     let widths = [
-        Constraint::Length(7),
+        Constraint::Length(AGENT_WIDTH - 1),
         Constraint::Min(16),
         Constraint::Length(8),
         Constraint::Length(9),

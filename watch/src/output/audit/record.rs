@@ -19,12 +19,17 @@ pub(super) fn kind(decision: &Decision) -> &'static str {
 }
 
 /// The columns, beginning with the agent's pid. If the run is for a late task, two columns with
-/// its name and its promise follow.
+/// its name and its promise follow. If the decision rests on the cause of a stall, two columns
+/// with its name and its text follow.
 pub(super) fn columns(decision: &Decision, command: &Command) -> String {
     let mut columns = columns_of_step(decision, command);
     if let Some(LateTask { task, promise }) = &decision.task {
         let name = one_column(&task.name.to_string());
         columns.push_str(&format!("\ttask={name}\tpromise={promise}"));
+    }
+    if let Some(fields) = &decision.cause {
+        let (cause, text) = (&fields.cause, one_column(fields.text()));
+        columns.push_str(&format!("\tcause={cause}\twhy={text}"));
     }
     columns
 }

@@ -7,6 +7,7 @@ use varta::{Promise, Status};
 use varta_observer::{ExitCause, TaskInfo};
 
 use super::rules::{self, ExpectedRow, RuleRow};
+use crate::output::cause::CauseFields;
 use crate::state::stats::shown_pid;
 use crate::state::{Agent, Snapshot};
 
@@ -121,6 +122,9 @@ pub(crate) struct Row {
     pub(crate) unconfirmed: bool,
     /// It beats through shared memory.
     pub(crate) lane: bool,
+    /// Why it is stalled, if that was looked up.
+    #[serde(flatten)]
+    pub(crate) cause: Option<CauseFields>,
     /// In order of their numbers.
     pub(crate) tasks: Vec<TaskRow>,
 }
@@ -147,6 +151,9 @@ pub(crate) struct TaskRow {
     pub(crate) checkpoint: u16,
     pub(crate) done: u64,
     pub(crate) left: u64,
+    /// Why it is late, if that was looked up.
+    #[serde(flatten)]
+    pub(crate) cause: Option<CauseFields>,
 }
 
 /// The state of a task: late, idle, or else the status that it reports.
@@ -183,7 +190,7 @@ impl TaskState {
 }
 
 impl TaskRow {
-    fn of(info: &TaskInfo) -> Self {
+    fn of(info: &TaskInfo, cause: Option<CauseFields>) -> Self {
         let broken = Promise::ALL.into_iter().filter(|promise| info.is_broken(*promise));
         let has_threshold = info.threshold_ns != u64::MAX;
         Self {
@@ -200,6 +207,7 @@ impl TaskRow {
             checkpoint: info.checkpoint,
             done: info.done.into(),
             left: info.left.into(),
+            cause,
         }
     }
 
@@ -209,8 +217,10 @@ impl TaskRow {
 }
 
 impl Row {
-    fn of(agent: Agent<'_>, tasks: &[TaskInfo]) -> Self {
+    fn of(agent: Agent<'_>, snapshot: &Snapshot) -> Self {
         let Agent { info, stats } = agent;
+        let cause_of = |task| snapshot.cause_fields(info.agent, task);
+        let tasks = snapshot.tasks_of(info.agent).iter();
         Self {
             agent: info.agent,
             program: stats.name.to_string(),
@@ -230,7 +240,8 @@ impl Row {
             recoveries: stats.recoveries,
             unconfirmed: info.unconfirmed,
             lane: info.lane,
-            tasks: tasks.iter().map(TaskRow::of).collect(),
+            cause: cause_of(0),
+            tasks: tasks.map(|task| TaskRow::of(task, cause_of(task.number))).collect(),
         }
     }
 
@@ -283,7 +294,7 @@ impl Report {
                 exits: counters.exits,
                 missed: counters.missed,
             },
-            agents: agents.map(|it| Row::of(it, snapshot.tasks_of(it.info.agent))).collect(),
+            agents: agents.map(|it| Row::of(it, snapshot)).collect(),
             gone: gone.collect(),
             rules: rules::all(snapshot),
             expected: snapshot.expected.iter().map(ExpectedRow::of).collect(),

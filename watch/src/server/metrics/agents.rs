@@ -72,6 +72,9 @@ pub(super) fn write(snapshot: &Snapshot, listed: &mut Listed, format: Format) ->
     }
     let mut texts = Vec::from(write_pids(&rows, &others, format));
     texts.extend(write_agents(&rows, others, format));
+    if snapshot.stall_causes.is_some() {
+        texts.push(write_causes(snapshot, &rows, format));
+    }
     texts
 }
 
@@ -199,6 +202,24 @@ fn write_agents(rows: &[Row<'_>], mut others: AgentStats, format: Format) -> [St
     recoveries.put(OTHERS, others.recoveries);
     intervals.put(OTHERS, &others.intervals);
     texts.map(Exposition::into_text)
+}
+
+fn write_causes(snapshot: &Snapshot, rows: &[Row<'_>], format: Format) -> String {
+    let mut text = Exposition::with_capacity(format, snapshot.causes.len() * LINE);
+    let help = "1 for each stalled agent, with the cause that was found.";
+    let mut causes = text.gauge("varta_agent_stall_cause", help);
+    let mut labels = String::new();
+    for row in rows {
+        let Some(info) = snapshot.cause(row.agent, 0) else { continue };
+        labels.clear();
+        push_label(&mut labels, "program", row.stats.name);
+        labels.push(',');
+        push_numbered(&mut labels, "agent", row.agent);
+        labels.push(',');
+        push_label(&mut labels, "cause", info.why.cause);
+        causes.put(&labels, 1);
+    }
+    text.into_text()
 }
 
 #[cfg(test)]

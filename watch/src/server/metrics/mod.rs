@@ -1,6 +1,7 @@
 //! The metrics, for Prometheus and similar systems. docs/watch-metrics.md lists them.
 
 mod agents;
+mod causes;
 mod daemon;
 mod expectations;
 mod exposition;
@@ -59,6 +60,7 @@ impl Metrics {
         daemon::write(snapshot, counters, self.constants, &mut rest);
         lane::write(snapshot, &mut rest);
         tasks::write(snapshot, &mut rest);
+        causes::write(snapshot, &mut rest);
         recovery::write(counters, &mut rest);
         expectations::write(snapshot, &mut rest);
         parts.push(rest.end());

@@ -1,0 +1,275 @@
+//! Everything that shows agents must show why one is silent.
+
+#![cfg(target_os = "linux")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "clippy.toml allows these in tests, but not in their helpers"
+)]
+
+mod support;
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+use support::http::{address_of, get, sample, wait_for_sample};
+use support::{
+    Browser, Child, Daemon, Folder, Terminal, WATCH, lines_of, ms, signal, skipped, text_of,
+    wait_until,
+};
+use varta::{Status, Varta};
+
+/// A daemon that serves HTTP, has a recovery command and looks for causes.
+fn daemon(folder: &Folder, more: &[&str]) -> (Daemon, String, PathBuf) {
+    let audit = folder.join("audit");
+    let flags = [
+        ["--threshold-ms", "500"],
+        ["--causes", "on"],
+        ["--prom-addr", "127.0.0.1:0"],
+        ["--prom-rate-limit-burst", "0"],
+        ["--recovery-exec", "/bin/true"],
+        ["--recovery-audit-file", audit.to_str().unwrap()],
+    ];
+    let daemon = Daemon::start(folder, &[&flags.concat()[..], more].concat());
+    let address = address_of(&daemon);
+    (daemon, address, audit)
+}
+
+/// A process that beats, and so does a task of it.
+fn agent_with_task(daemon: &Daemon) -> Child {
+    Child::start(|| {
+        let mut agent = Varta::open(daemon.socket()).unwrap();
+        let mut task = agent.task("ingest", ms(500)).unwrap();
+        loop {
+            // A failed beat does not matter; the next one follows soon.
+            let _ = (agent.beat(Status::Ok, 1), task.beat(Status::Ok, 2));
+            std::thread::sleep(ms(20));
+        }
+    })
+}
+
+/// The agent in /agents.
+fn row(address: &str) -> Value {
+    let reply = get(address, "/agents");
+    let report: Value = serde_json::from_str(&reply.body).unwrap_or_default();
+    report["agents"][0].clone()
+}
+
+fn wait_for_row(address: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    wait_until(|| wanted(&row(address)));
+    row(address)
+}
+
+fn command(daemon: &Daemon, arguments: &[&str]) -> String {
+    let mut command = Command::new(WATCH);
+    let output = command.args(arguments).arg("--socket").arg(daemon.socket()).output();
+    let Output { stdout, stderr, .. } = output.unwrap();
+    String::from_utf8([stdout, stderr].concat()).unwrap()
+}
+
+fn page(address: &str) -> Option<Browser> {
+    let Some(program) = Browser::program() else {
+        skipped("a browser: apt-get install chromium");
+        return None;
+    };
+    let mut browser = Browser::start(program, false);
+    browser.open(&format!("http://{address}/"));
+    browser.wait_for("document.getElementById('link').textContent === 'live'");
+    Some(browser)
+}
+
+/// The texts of the rows of the page that give causes.
+const CAUSES: &str =
+    "[...document.querySelectorAll('#agents tr.why')].map(row => row.innerText)";
+
+#[test]
+fn a_stopped_process_is_shown_as_stopped_everywhere() {
+    let folder = Folder::new();
+    let (daemon, address, audit) = daemon(&folder, &[]);
+    let of = |cause: &str| format!("varta_stall_causes_total{{cause=\"{cause}\"}}");
+    let metrics = get(&address, "/metrics").body;
+    assert_eq!(sample(&metrics, &of("stopped")), Some(0.0));
+    let mut browser = page(&address);
+    let terminal = Terminal::with_top(&folder, &daemon);
+    let agent = agent_with_task(&daemon);
+    let pid = agent.pid();
+    wait_for_row(&address, |row| row["tasks"][0]["state"] == "ok");
+    assert_eq!(row(&address).get("cause"), None);
+    if let Some(browser) = &mut browser {
+        browser.wait_for("document.querySelectorAll('#agents tr[data-state=ok]').length === 2");
+    }
+    signal(pid, libc::SIGSTOP);
+
+    // The process, and the task in it.
+    wait_for_sample(&address, &of("stopped"), |count| count == 2.0);
+    let metrics = get(&address, "/metrics").body;
+    let name = text_of(Path::new(&format!("/proc/{pid}/comm")));
+    let labels = format!("program=\"{}\",agent=\"1\",cause=\"stopped\"", name.trim_end());
+    let gauge = format!("varta_agent_stall_cause{{{labels}}}");
+    assert_eq!(sample(&metrics, &gauge), Some(1.0));
+    assert!(sample(&metrics, "varta_cause_looks_total").unwrap() >= 2.0);
+    assert!(sample(&metrics, "varta_cause_seconds_total").unwrap() > 0.0);
+    assert!(sample(&metrics, "varta_cause_refused_total").is_some());
+
+    let row = wait_for_row(&address, |row| row["tasks"][0]["state"] == "late");
+    for silent in [&row, &row["tasks"][0]] {
+        assert_eq!(silent["cause"], "stopped", "{silent}");
+        assert_eq!(silent["cause_class"], "outside");
+        assert_eq!(silent["certainty"], "certain");
+        assert_eq!(silent["cause_text"], "stopped by SIGSTOP");
+        let numbers = ["cause_flags", "thread", "other"].map(|name| silent[name].as_u64());
+        assert!(numbers.iter().all(Option::is_some), "{silent}");
+        assert!(silent["cause_detail"].is_string());
+    }
+    let checked = command(&daemon, &["check", "--pid", &pid.to_string()]);
+    assert_eq!(checked.matches("ago, stopped by SIGSTOP").count(), 2, "{checked}");
+
+    wait_until(|| !lines_of(&audit, 3, "refused").is_empty());
+    let refused = lines_of(&audit, 3, "refused").remove(0);
+    let expected = ["held_from_outside", "cause=stopped", "why=stopped by SIGSTOP"];
+    assert_eq!(refused[5..8], expected, "{refused:?}");
+    daemon.wait_for_log("\"why\":\"stopped by SIGSTOP\"");
+    daemon.signal(libc::SIGUSR1);
+    daemon.wait_for_log("\"state: task\"");
+    assert!(daemon.count_logged("\"why\":\"stopped by SIGSTOP\"") >= 3, "{}", daemon.log());
+
+    if let Some(terminal) = terminal {
+        wait_until(|| terminal.screen().matches("   stopped by SIGSTOP").count() == 2);
+        let screen = terminal.screen();
+        let line = |words: &str| screen.lines().position(|line| line.contains(words)).unwrap();
+        let agent = line(&format!(" {pid} "));
+        let lines: Vec<_> = screen.lines().skip(agent).take(4).map(str::trim).collect();
+        assert_eq!(
+            (lines[1], lines[3]),
+            ("stopped by SIGSTOP", "stopped by SIGSTOP"),
+            "{screen}"
+        );
+        assert!(lines[2].starts_with("ingest"), "{screen}");
+    }
+    if let Some(browser) = &mut browser {
+        browser.wait_for(&format!("{CAUSES}.length === 2"));
+        let rows = browser.value(CAUSES).to_string();
+        assert_eq!(rows.matches("stopped by SIGSTOP").count(), 2, "{rows}");
+        for (filter, count) in [("frozen", 0), ("stopped", 2)] {
+            let filter = format!("document.getElementById('filter').value = '{filter}'");
+            browser.value(&format!("{filter}; draw()"));
+            assert_eq!(browser.value(&format!("{CAUSES}.length")), count, "{filter}");
+        }
+    }
+
+    signal(pid, libc::SIGCONT);
+    let row = wait_for_row(&address, |row| row["tasks"][0]["state"] == "ok");
+    assert_eq!((row.get("cause"), row["tasks"][0].get("cause")), (None, None));
+    let metrics = get(&address, "/metrics").body;
+    assert_eq!(sample(&metrics, &gauge), None);
+    assert_eq!(sample(&metrics, &of("stopped")), Some(2.0));
+    let Some(mut browser) = browser else { return };
+    browser.wait_for(&format!("{CAUSES}.length === 0"));
+    let events = browser.value("document.getElementById('events').innerText").to_string();
+    for words in ["stalled: stopped by SIGSTOP", "is late (beat): stopped by SIGSTOP"] {
+        assert!(events.contains(words), "{words} in {events}");
+    }
+    assert_eq!(browser.complaints(), [] as [String; 0]);
+}
+
+/// A process that beats for a while, and then executes this file.
+fn executes(daemon: &Daemon, file: &Path) -> Child {
+    Child::start(|| {
+        let mut agent = Varta::connect(daemon.socket()).unwrap();
+        for _ in 0..50 {
+            let _ = agent.beat(Status::Ok, 1);
+            std::thread::sleep(ms(20));
+        }
+        panic!("{}", Command::new(file).arg0("sleep").arg("1000").exec());
+    })
+}
+
+fn changes_how_text_is_shown(character: char) -> bool {
+    character.is_control() || ('\u{202a}'..='\u{202e}').contains(&character)
+}
+
+#[test]
+fn hostile_names_in_a_cause_are_shown_escaped() {
+    let folder = Folder::new();
+    let (daemon, address, audit) = daemon(&folder, &["--recovery-on", "hung,exec"]);
+    let file = folder.join("\u{1b}]0;P\u{7}\u{202e}\"<b>");
+    std::os::unix::fs::symlink("/bin/sleep", &file).unwrap();
+    let escaped = r#"\u{1b}]0;P\u{7}\u{202e}"<b>"#;
+    let text = format!("executing another program since its last beat ({escaped})");
+    let browser = page(&address);
+    let terminal = Terminal::with_top(&folder, &daemon);
+    // Which program an agent executes is learned from its beats, if the daemon reads them in time.
+    let agent = std::iter::repeat_with(|| executes(&daemon, &file)).take(20).find(|agent| {
+        let row = wait_for_row(&address, |row| {
+            row["pid"] == agent.pid() && row["state"] == "stalled"
+        });
+        row["cause"] == "exec"
+    });
+    let agent = agent.expect("the cause is never exec");
+    let row = row(&address);
+    assert_eq!(
+        (&row["cause_detail"], &row["cause_text"]),
+        (&escaped.into(), &text.clone().into())
+    );
+    let (pid, why) = (agent.pid().to_string(), format!("why={text}"));
+    wait_until(|| {
+        let spawned = lines_of(&audit, 3, "spawn");
+        spawned.iter().any(|line| line[4] == pid && line.contains(&why))
+    });
+    daemon.wait_for_log(&format!("\"why\":{}", Value::from(text.as_str())));
+    let checked = command(&daemon, &["check", "--pid", &pid]);
+    assert!(checked.contains(&text), "{checked}");
+    let metrics = get(&address, "/metrics").body;
+    for shown in [&text_of(&audit).replace('\t', " "), &daemon.log(), &checked, &metrics] {
+        let raw = shown.lines().find(|line| line.contains(changes_how_text_is_shown));
+        assert_eq!(raw, None);
+    }
+    if let Some(terminal) = terminal {
+        wait_until(|| terminal.screen().contains(&text));
+        assert_ne!(terminal.title(), "P");
+    }
+    let Some(mut browser) = browser else { return };
+    browser.wait_for(&format!("{CAUSES}.length === 1"));
+    let row = "document.querySelector('#agents tr.why')";
+    assert_eq!(
+        browser.value(&format!("{row}.querySelector('span').textContent")),
+        text.as_str()
+    );
+    assert_eq!(browser.value(&format!("{row}.querySelectorAll('b, span').length")), 2);
+    assert_eq!(browser.complaints(), [] as [String; 0]);
+}
+
+#[test]
+fn with_causes_off_nothing_is_shown_and_its_audit_log_is_continued_with_causes() {
+    let folder = Folder::new();
+    let (mut quiet, address, audit) = daemon(&folder, &["--causes", "off"]);
+    let agent = agent_with_task(&quiet);
+    wait_for_row(&address, |row| row["tasks"][0]["state"] == "ok");
+    signal(agent.pid(), libc::SIGSTOP);
+    let row = wait_for_row(&address, |row| row["tasks"][0]["state"] == "late");
+    assert!(!row.to_string().contains("\"cause"), "{row}");
+    let metrics = get(&address, "/metrics").body;
+    for family in ["varta_stall_causes", "varta_cause_", "varta_agent_stall_cause"] {
+        assert!(!metrics.contains(family), "{family}");
+    }
+    wait_until(|| !lines_of(&audit, 3, "spawn").is_empty());
+    quiet.end();
+    let before = text_of(&audit);
+    assert!(!before.contains("cause="), "{before}");
+    assert!(!quiet.log().contains("\"why\""), "{}", quiet.log());
+
+    drop(agent);
+    let (mut daemon, address, _) = daemon(&folder, &[]);
+    let agent = agent_with_task(&daemon);
+    wait_for_row(&address, |row| row["pid"] == agent.pid() && row["state"] == "ok");
+    signal(agent.pid(), libc::SIGSTOP);
+    wait_until(|| !lines_of(&audit, 3, "refused").is_empty());
+    daemon.end();
+    assert!(text_of(&audit).starts_with(&before));
+    let verified = Command::new(WATCH).args(["audit", "verify"]).arg(&audit).output().unwrap();
+    assert!(verified.status.success(), "{verified:?}");
+}
