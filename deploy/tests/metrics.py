@@ -13,13 +13,16 @@ from conftest import DEPLOY
 NAME = re.compile(r"\bvarta_[a-z0-9_]+")
 RECORDED = re.compile(r"\bvarta:[a-z0-9_:]+")
 SELECTOR = re.compile(r"\b(varta_[a-z0-9_]+)\{([^}]*)\}")
-MATCHER = re.compile(r'([a-z_]+)(=~|!=|=)"([^"]*)"')
+MATCHER = re.compile(r'([a-z_]+)(=~|!~|!=|=)"([^"]*)"')
 GROUPING = re.compile(r"\b(?:by|on|group_left) \(([a-z_, ]+)\)")
 SAMPLE = re.compile(r"^([a-z_:0-9]+)(?:\{(.*)\})? \S+$")
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
 # Prometheus adds these labels itself.
 ADDED = {"job", "instance"}
+
+# A metric that has only the values of a label that exist now, and the one that has all.
+COMPLETE = {"varta_agent_stall_cause": "varta_stall_causes_total"}
 
 
 @dataclass
@@ -86,10 +89,11 @@ def faults(expression: str, scrape: Scrape) -> Iterator[str]:
         for label, how, wanted in MATCHER.findall(matchers):
             if label in ADDED or name not in scrape.labels:
                 continue
-            values = scrape.labels[name].get(label)
-            if values is None:
+            if label not in scrape.labels[name]:
                 yield f"{name} has no label {label}"
-            elif how in ("=", "=~") and "$" not in wanted:
+                continue
+            values = scrape.labels.get(COMPLETE.get(name, name), {}).get(label, set())
+            if how != "!=" and "$" not in wanted:
                 yield from (
                     f"{name} has no {label}={value}"
                     for value in wanted.split("|")

@@ -23,7 +23,7 @@ def eventful(processes: Processes, tmp_path: Path) -> str:
         processes, tmp_path,
         "--config", config,
         "--recovery-exec", "/bin/true",
-        "--causes", "off",
+        "--recovery-on", "hung,stopped,crash",
         "--recovery-audit-file", tmp_path / "audit",
         "--export-file", tmp_path / "events",
         "--heartbeat-file", tmp_path / "heartbeat",
@@ -59,6 +59,11 @@ def test_missing_metrics_and_labels_are_found() -> None:
     assert list(faults("varta:b", scrape)) == ["no rule records varta:b"]
     assert list(faults('varta_a_total{reason=~"x|y"}', scrape)) == ["varta_a_total has no reason=y"]
     assert list(faults('varta_a_total{kind="x"}', scrape)) == ["varta_a_total has no label kind"]
+    causes = 'varta_stall_causes_total{cause="lock"} 0\nvarta_agent_stall_cause{cause="idle"} 1\n'
+    stalls = Scrape.of(causes)
+    assert list(faults('varta_agent_stall_cause{cause!~"lock"}', stalls)) == []
+    unknown = ["varta_agent_stall_cause has no cause=loc"]
+    assert list(faults('varta_agent_stall_cause{cause=~"loc"}', stalls)) == unknown
     grouped = "sum by (kind) (varta_a_total)"
     assert list(faults(grouped, scrape)) == ["no metric in it has a label kind"]
 
