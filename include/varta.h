@@ -732,6 +732,13 @@ typedef struct varta_agent_options {
      * The size of the message buffer in bytes.
      */
     size_t message_size;
+    /**
+     * The name of the service, in UTF-8, which an observer that offers shared memory shows
+     * instead of that of the program. It is cut to 63 bytes. NULL or an empty string:
+     * $VARTA_NAME. The first agent that a process opens for an endpoint decides. Not used after
+     * the call returns.
+     */
+    const char *name;
 } varta_agent_options;
 
 /**
@@ -1027,6 +1034,12 @@ typedef struct varta_agent_info {
      * How many of them have broken a promise and have not kept it since.
      */
     uint32_t tasks_late;
+    /**
+     * The name to show for it, in UTF-8 and safe to print: the first that is known of the one
+     * that the agent declared, its container, its service, and its program. Empty if none is
+     * known.
+     */
+    char label[64];
 } varta_agent_info;
 
 /**

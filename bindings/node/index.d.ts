@@ -123,6 +123,11 @@ export interface ConnectOptions {
    * Default: true.
    */
   lane?: boolean;
+  /**
+   * The name of the service, of at most 63 bytes. An observer that offers shared memory shows it
+   * instead of the name of the program. Default: `$VARTA_NAME`.
+   */
+  name?: string;
 }
 
 interface Agent {
@@ -528,6 +533,11 @@ export interface AgentInfo extends About {
   /** How many of its tasks are followed, and how many of those are late. */
   readonly tasks: number;
   readonly tasksLate: number;
+  /**
+   * The name to show: the first that is known of the one that the agent declared, its container,
+   * its service, and its program. It is safe to print. Empty if none is known.
+   */
+  readonly label: string;
 }
 
 /** What a task must do next. */

@@ -393,6 +393,22 @@ fn all_handles_of_a_process_share_one_page() {
 }
 
 #[test]
+fn a_name_in_the_options_precedes_that_in_the_environment() {
+    for (option, wanted) in [("indexer", "indexer"), ("", "web")] {
+        let folder = Folder::new();
+        in_child(|| {
+            set_name(Some("web"));
+            let observer = LaneObserver::bind(&at(&folder));
+            let endpoint = at(&folder).to_str().unwrap().parse().unwrap();
+            let options = Options::default().name(option);
+            let _agent = Varta::open_with(&endpoint, options).unwrap();
+            let name = observer.connection().hello.name;
+            assert!(name.starts_with(wanted.as_bytes()) && name[wanted.len()] == 0);
+        });
+    }
+}
+
+#[test]
 fn the_name_of_the_service_is_taken_from_the_environment() {
     let longest = "x".repeat(61) + "é";
     for (set, wanted) in [

@@ -47,9 +47,14 @@ pub struct varta_agent_options {
     pub message: *mut c_char,
     /// The size of the message buffer in bytes.
     pub message_size: usize,
+    /// The name of the service, in UTF-8, which an observer that offers shared memory shows
+    /// instead of that of the program. It is cut to 63 bytes. NULL or an empty string:
+    /// $VARTA_NAME. The first agent that a process opens for an endpoint decides. Not used after
+    /// the call returns.
+    pub name: *const c_char,
 }
 
-// SAFETY: it begins with its size and holds numbers and a pointer.
+// SAFETY: it begins with its size and holds numbers and pointers.
 unsafe impl Sized for varta_agent_options {
     const ZERO: Self = Self {
         size: 0,
@@ -58,6 +63,7 @@ unsafe impl Sized for varta_agent_options {
         reserved: 0,
         message: std::ptr::null_mut(),
         message_size: 0,
+        name: std::ptr::null(),
     };
 }
 
@@ -132,13 +138,16 @@ pub unsafe extern "C" fn varta_connect(
         if options.flags & !KNOWN_FLAGS != 0 || options.reserved != 0 {
             return Err(Failure::INVALID);
         }
+        // SAFETY: the caller gave a string or NULL.
+        let name = unsafe { args::text(options.name) }?.unwrap_or_default();
         let make = || {
             // SAFETY: the caller gave a string or NULL.
             let endpoint = unsafe { args::endpoint(endpoint) }?;
             let how = Options::default()
                 .follow(options.flags & VARTA_AGENT_NO_FOLLOW == 0)
                 .lane(options.flags & VARTA_AGENT_NO_LANE == 0)
-                .reconnect_after(options.reconnect_after);
+                .reconnect_after(options.reconnect_after)
+                .name(name);
             Ok((Varta::open_with(&endpoint, how)?, ()))
         };
         let message = Message { to: options.message, size: options.message_size };

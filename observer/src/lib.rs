@@ -9,6 +9,7 @@ mod event;
 mod io;
 pub mod judge;
 mod memory;
+mod names;
 mod policy;
 mod program_name;
 mod simulated;
@@ -24,6 +25,7 @@ pub use event::{About, Ending, Event, ExitCause, Late, Origin, Task, What};
 pub use io::Observer;
 pub use io::causes::ProcessReader;
 pub use judge::{AgentInfo, Flood, TaskInfo, UidCounts};
+pub use names::{Label, Names};
 pub use policy::{Policy, Rate, Uids};
 pub use program_name::ProgramName;
 pub use simulated::Simulated;
@@ -32,6 +34,16 @@ pub use slack::Slack;
 /// Internal functions for fuzzing.
 #[cfg(fuzzing)]
 pub mod fuzzing {
+    /// Parses the text of /proc/PID/cgroup. Whatever it is, names are valid.
+    pub fn read_group(text: &[u8]) {
+        let group = crate::names::Group::parse(text);
+        for name in [group.unit, group.user_unit, group.container] {
+            let text = name.as_str();
+            assert!(text.len() < 64 && !text.contains(char::is_control));
+            assert_eq!(crate::Label::new(text.as_bytes()), name);
+        }
+    }
+
     /// Parses control data as if it came from the kernel.
     pub fn read_control(data: &[u8]) {
         for item in crate::sys::control_items(data) {

@@ -18,10 +18,12 @@ function defaultEndpoint() {
 }
 
 function openOptions(options) {
-  const { follow = true, reconnectAfter = 0, lane = true } = check.options('options', options);
+  const { follow = true, reconnectAfter = 0, lane = true, name = '' } =
+    check.options('options', options);
   check.boolean('options.follow', follow);
   check.u32('options.reconnectAfter', reconnectAfter);
-  return [follow, reconnectAfter, check.boolean('options.lane', lane)];
+  check.boolean('options.lane', lane);
+  return [follow, reconnectAfter, lane, check.text('options.name', name)];
 }
 
 /** What the agents of both versions have in common. */

@@ -107,11 +107,15 @@ exported! {
         follow: bool,
         reconnect_after: u32,
         lane: bool,
+        name: String,
         version1: bool,
     ) -> Result<External<Handle>> {
         let endpoint = parse(&endpoint)?;
-        let options =
-            Options::default().follow(follow).reconnect_after(reconnect_after).lane(lane);
+        let options = Options::default()
+            .follow(follow)
+            .reconnect_after(reconnect_after)
+            .lane(lane)
+            .name(&name);
         if version1 {
             v1::Varta::open_with(&endpoint, options).map(Handle::new)
         } else {

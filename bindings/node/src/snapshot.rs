@@ -45,6 +45,8 @@ pub struct Agent {
     pub tasks: u32,
     /// How many of them are late.
     pub tasks_late: u32,
+    /// The name to show for it.
+    pub label: String,
 }
 
 /// Counters increase by one at a time, so none reaches 2^53.
@@ -74,6 +76,7 @@ impl From<&AgentInfo> for Agent {
             lane: info.lane,
             tasks: info.tasks,
             tasks_late: info.tasks_late,
+            label: info.label.to_string(),
         }
     }
 }

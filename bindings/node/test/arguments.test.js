@@ -72,6 +72,7 @@ const wrongTypes = {
   words: [() => simulated.writeLine(0, 0, 'hot', Array(8).fill(0n))],
   thread: [() => simulated.threadGone(5, '6')],
   'options.follow': [() => Varta.connect('/x', { follow: 1 })],
+  'options.name': [() => Varta.connect('/x', { name: 1 })],
   'options.reconnectAfter': [() => Varta.connect('/x', { reconnectAfter: '1' })],
   path: [
     () => Varta.connectUds(Buffer.from('/x')), () => secure.readKeyFile(5),

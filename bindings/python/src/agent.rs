@@ -110,16 +110,18 @@ impl Agent {
     /// otherwise /run/varta/varta.sock.
     ///
     /// On a Unix socket, beats go through memory that is shared with the observer if it offers
-    /// that, unless `lane` is False.
+    /// that, unless `lane` is False. Such an observer shows `name` instead of the name of the
+    /// program; the default is $VARTA_NAME.
     #[classmethod]
-    #[pyo3(signature = (endpoint=None, *, follow=None, reconnect_after=None, lane=None),
-           text_signature = "($cls, endpoint=None, *, follow=True, reconnect_after=0, lane=True)")]
+    #[pyo3(signature = (endpoint=None, *, follow=None, reconnect_after=None, lane=None, name=None),
+           text_signature = "($cls, endpoint=None, *, follow=True, reconnect_after=0, lane=True, name=None)")]
     fn open(
         cls: &Bound<'_, PyType>,
         endpoint: Option<Any<'_, '_>>,
         follow: Option<Any<'_, '_>>,
         reconnect_after: Option<Any<'_, '_>>,
         lane: Option<Any<'_, '_>>,
+        name: Option<Any<'_, '_>>,
     ) -> Self {
         let mut options = Options::default();
         if let Some(follow) = follow {
@@ -130,6 +132,11 @@ impl Agent {
         }
         if let Some(lane) = lane {
             options = options.lane(convert::flag(lane, "lane")?);
+        }
+        if let Some(name) = name {
+            let name: String =
+                name.extract().map_err(|_| convert::wrong_type(name, "name", "a str"))?;
+            options = options.name(&name);
         }
         let endpoint = match endpoint {
             Some(text) => Endpoint::from_os_str(convert::path(text, "endpoint")?.as_os_str()),

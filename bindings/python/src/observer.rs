@@ -277,6 +277,7 @@ pub(crate) fn agent_dict<'py>(
     dict.set_item("lane", agent.lane)?;
     dict.set_item("tasks", agent.tasks)?;
     dict.set_item("tasks_late", agent.tasks_late)?;
+    dict.set_item("label", agent.label.as_str())?;
     Ok(dict)
 }
 

@@ -30,11 +30,13 @@ pub struct Options {
     follow: bool,
     reconnect_after: u32,
     lane: bool,
+    /// All zeros: the one in the environment.
+    name: [u8; NAME_BYTES],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { follow: true, reconnect_after: 0, lane: true }
+        Self { follow: true, reconnect_after: 0, lane: true, name: [0; NAME_BYTES] }
     }
 }
 
@@ -59,6 +61,22 @@ impl Options {
     pub fn lane(self, lane: bool) -> Self {
         Self { lane, ..self }
     }
+
+    /// The name of the service, which an observer that offers shared memory shows instead of that
+    /// of the program. It is cut to 63 bytes. The default, and an empty name, is
+    /// `$VARTA_NAME`. The first agent that a process opens for an endpoint decides.
+    ///
+    /// ```no_run
+    /// use varta::{Endpoint, Options, Varta};
+    ///
+    /// let options = Options::default().name("indexer");
+    /// let agent = Varta::open_with(&Endpoint::from_env()?, options)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn name(self, name: &str) -> Self {
+        Self { name: padded(name), ..self }
+    }
 }
 
 pub(super) fn engine(
@@ -66,7 +84,7 @@ pub(super) fn engine(
     options: Options,
 ) -> io::Result<Engine<AnyTransport>> {
     let mut lane = match options.lane {
-        true => lane(endpoint)?.and_then(|pairs| {
+        true => lane(endpoint, options.name)?.and_then(|pairs| {
             pairs.open();
             Handle::new(pairs)
         }),
@@ -98,7 +116,7 @@ pub(super) fn engine(
 }
 
 /// The lane to the observer of an endpoint, if there can be one.
-fn lane(endpoint: &Endpoint) -> io::Result<Option<&'static Pairs>> {
+fn lane(endpoint: &Endpoint, name: [u8; NAME_BYTES]) -> io::Result<Option<&'static Pairs>> {
     let socket = match endpoint {
         Endpoint::Path(_) | Endpoint::Abstract(_) => endpoint.unix_socket(),
         _ => None,
@@ -106,20 +124,27 @@ fn lane(endpoint: &Endpoint) -> io::Result<Option<&'static Pairs>> {
     let Some(address) = socket.and_then(|socket| Address::beside(&socket)) else {
         return Ok(None);
     };
-    let name = endpoint.counted_as();
-    let lane = || Ok(Lane::new(address, service_name(), Nonces::of(Some(&name))?));
-    Pairs::of(Some(&name), Some(lane)).map(|pairs| Some(pairs).filter(|it| it.has_lane()))
+    let counted_as = endpoint.counted_as();
+    let lane = || {
+        let name = if name[0] == 0 { service_name() } else { name };
+        Ok(Lane::new(address, name, Nonces::of(Some(&counted_as))?))
+    };
+    Pairs::of(Some(&counted_as), Some(lane)).map(|pairs| Some(pairs).filter(|it| it.has_lane()))
 }
 
-/// The name of the service in `$VARTA_NAME`, cut to what fits before a NUL. As the endpoint, it
-/// is not taken from the environment by a program that has more rights than its user.
+/// The name of the service in `$VARTA_NAME`. As the endpoint, it is not taken from the environment
+/// by a program that has more rights than its user.
 fn service_name() -> [u8; NAME_BYTES] {
-    let mut bytes = [0; NAME_BYTES];
     let name = match sys::has_raised_rights() {
         true => None,
         false => env::var(NAME_VARIABLE).ok(),
     };
-    let name = name.unwrap_or_default();
+    padded(&name.unwrap_or_default())
+}
+
+/// A name as HELLO carries it: cut to what fits before a NUL.
+fn padded(name: &str) -> [u8; NAME_BYTES] {
+    let mut bytes = [0; NAME_BYTES];
     let fits = |end: &usize| *end < NAME_BYTES;
     let end = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(fits).last();
     for (place, byte) in bytes.iter_mut().zip(name.bytes().take(end.unwrap_or(0))) {

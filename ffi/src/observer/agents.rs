@@ -63,6 +63,10 @@ pub struct varta_agent_info {
     pub tasks: u32,
     /// How many of them have broken a promise and have not kept it since.
     pub tasks_late: u32,
+    /// The name to show for it, in UTF-8 and safe to print: the first that is known of the one
+    /// that the agent declared, its container, its service, and its program. Empty if none is
+    /// known.
+    pub label: [c_char; 64],
 }
 
 // SAFETY: it begins with its size and holds numbers.
@@ -86,6 +90,7 @@ unsafe impl Sized for varta_agent_info {
         address: [0; 48],
         tasks: 0,
         tasks_late: 0,
+        label: [0; 64],
     };
 }
 
@@ -112,6 +117,7 @@ impl From<&AgentInfo> for varta_agent_info {
             ..Self::ZERO
         };
         TextBuffer(&mut converted.name).append(info.name.as_bytes());
+        TextBuffer(&mut converted.label).append(info.label.as_str().as_bytes());
         if let Some(address) = info.address {
             // The longest possible address fits.
             let _ = write!(TextBuffer(&mut converted.address), "{address}");

@@ -32,6 +32,7 @@ use crate::counters::Counters;
 use crate::event::Event;
 use crate::judge::tracker::AgentInfo;
 use crate::judge::{Flood, Judge, Slot, UidCounts};
+use crate::names::{Label, Names};
 use crate::sys::{Interest, Owner, Ready, Timer};
 
 /// How long [`Observer::poll`] waits.
@@ -362,6 +363,34 @@ impl Observer {
         Ok(info.map(|info| self.named(slot, info)))
     }
 
+    /// All names of an agent that are known; `None` if it is not tracked.
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn names(&self, agent: u64) -> io::Result<Option<Names>> {
+        self.owner.check()?;
+        let slot = self.judge.find(agent);
+        Ok(slot.map(|slot| self.processes.names(slot).unwrap_or_default()))
+    }
+
+    /// Sets the name that whoever launched the process of an agent gave it. Returns false if
+    /// there is no such local agent.
+    pub fn set_launcher_name(&mut self, agent: u64, name: Label) -> bool {
+        self.change_names(agent, |names| names.launcher = name)
+    }
+
+    /// Sets the name of the script that the process of an agent runs, which the observer does
+    /// not look for. Returns false if there is no such local agent.
+    pub fn set_script(&mut self, agent: u64, name: Label) -> bool {
+        self.change_names(agent, |names| names.script = name)
+    }
+
+    fn change_names(&mut self, agent: u64, change: impl FnOnce(&mut Names)) -> bool {
+        let slot = self.judge.find(agent);
+        slot.and_then(|slot| self.processes.names_mut(slot, agent)).map(change).is_some()
+    }
+
     /// Why an agent is silent, or one of its tasks; `task` is 0 for the process. `None` if no
     /// Stall was reported, or it has recovered since, or
     /// [causes](crate::Builder::causes) are not looked up.
@@ -397,7 +426,9 @@ impl Observer {
     }
 
     fn named(&self, slot: Slot, info: AgentInfo) -> AgentInfo {
-        AgentInfo { name: self.processes.name(slot).unwrap_or_default(), ..info }
+        let name = self.processes.name(slot).unwrap_or_default();
+        let label = self.processes.names(slot).unwrap_or_default().label(name.as_bytes());
+        AgentInfo { name, label, ..info }
     }
 
     /// All counters since the observer started.

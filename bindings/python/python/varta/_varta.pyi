@@ -67,6 +67,7 @@ class AgentInfo(TypedDict):
     lane: bool
     tasks: int
     tasks_late: int
+    label: str
 
 # "class" is a keyword.
 _Why = TypedDict(
@@ -152,6 +153,7 @@ class Varta:
         follow: bool = True,
         reconnect_after: int = 0,
         lane: bool = True,
+        name: str | None = None,
     ) -> Varta: ...
     @classmethod
     def connect(cls, path: _Path) -> Varta: ...

@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 
 pub(crate) use namespace::{Namespace, namespace_of, namespace_of_pid};
-pub(crate) use proc::{program_name, thread_is_gone};
+pub(crate) use proc::{group, program_name, thread_is_gone};
 pub(crate) use process_handle::{Ending, ProcessHandle};
 
 use crate::sys::{self, Batch, ExitStatus, Life};

@@ -7,6 +7,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use crate::names::Group;
 use crate::program_name::ProgramName;
 use crate::sys::ExitStatus;
 
@@ -110,6 +111,14 @@ pub(super) fn may_trace(pid: u32) -> bool {
     // Reading this link requires the same permission as the exit code.
     ProcPath::new(format_args!("/proc/{pid}/ns/pid"))
         .is_some_and(|path| fs::metadata(path.as_path()).is_ok())
+}
+
+/// What the control group of the process that has this pid now tells about it.
+pub(crate) fn group(pid: u32, buffer: &mut [u8]) -> Option<Group> {
+    let room = buffer.len();
+    let text = read(format_args!("/proc/{pid}/cgroup"), buffer)?;
+    // Part of the text could be about another hierarchy than the whole.
+    (text.len() < room).then(|| Group::parse(text))
 }
 
 /// The program name of the process that has this pid now.

@@ -58,6 +58,13 @@ impl ProcessHandle {
         sys::life(self.as_fd()).is_some_and(|life| life != Life::Running)
     }
 
+    /// Whether it has been reaped, so that another process may have its pid. Before 6.9 that
+    /// cannot be told from its exit.
+    pub(crate) fn is_reaped(&self) -> bool {
+        !matches!(sys::life(self.as_fd()), Some(Life::Running | Life::Exited))
+            || !self.features.numbers && self.is_gone()
+    }
+
     /// Whether it has exited, and how, as far as that is known by now.
     pub(crate) fn ending(&self) -> Ending {
         if !self.is_gone() {

@@ -9,6 +9,7 @@ use crate::judge::deadline::{Linked, Links, List};
 use crate::judge::tracker::Index;
 use crate::judge::{PageIndex, Slot};
 use crate::memory;
+use crate::names::Label;
 
 /// The place of a connection in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub(super) struct Connection {
     pub(super) hung_up: bool,
     pub(super) peer: Peer,
     pub(super) uid: u32,
+    /// The name that the process declared.
+    pub(super) name: Label,
     /// A time at which it did not exist yet.
     pub(super) made_after: u64,
     /// When its stage is over.
@@ -98,6 +101,7 @@ impl Connection {
         hung_up: false,
         peer: Peer::Number(0),
         uid: 0,
+        name: Label::EMPTY,
         made_after: 0,
         until: 0,
         page: None,

@@ -33,6 +33,7 @@ use self::turn::Turn;
 use crate::io::listener::LaneListener;
 use crate::judge::{PageIndex, Slot};
 use crate::memory;
+use crate::names::Label;
 use crate::sys::{self, CommonPage, Discarder, Epoll, Owner, Pages, Received};
 
 /// Advice if only datagram sockets were inherited.
@@ -216,10 +217,18 @@ impl Lanes {
     }
 
     /// The agent of a page is known from now on.
-    pub(crate) fn joined(&mut self, page: PageIndex, slot: Slot) -> Option<Place> {
+    /// Returns the page's connection, and the name that its process declared.
+    pub(crate) fn joined(&mut self, page: PageIndex, slot: Slot) -> Option<(Place, Label)> {
         let place = self.connections.of_page(page)?;
-        self.connections.get_mut(place)?.slot = Some(slot);
-        Some(place)
+        let found = self.connections.get_mut(place)?;
+        found.slot = Some(slot);
+        Some((place, found.name))
+    }
+
+    pub(super) fn set_name(&mut self, place: Place, name: Label) {
+        if let Some(found) = self.connections.get_mut(place) {
+            found.name = name;
+        }
     }
 
     pub(crate) fn of_page(&self, page: PageIndex) -> Option<Place> {

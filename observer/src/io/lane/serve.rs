@@ -6,6 +6,7 @@ use super::connections::{Place, Stage};
 use super::{Lanes, Step, UNTIL_EXIT_NS};
 use crate::io::Observer;
 use crate::judge::{Attaching, PageIndex, Refusal};
+use crate::names::Label;
 
 impl Observer {
     /// Serves the next connection, or looks at the pages that are due. Returns whether there
@@ -90,6 +91,7 @@ impl Observer {
         let attached = self.judge.attach(now, &attaching, &mut self.processes);
         self.processes.heard();
         let Some(lanes) = self.processes.lanes_mut() else { return };
+        lanes.set_name(place, Label::new(&hello.name));
         let refused = match &attached {
             Ok(attached) => lanes.offer(place, attached, clock_offset, now).err(),
             Err(refusal) => Some(*refusal),

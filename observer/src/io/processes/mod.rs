@@ -21,6 +21,7 @@ use crate::judge::{
     SealedSession, Slot, ThreadReading,
 };
 use crate::memory;
+use crate::names::Names;
 use crate::program_name::ProgramName;
 use crate::sys::{Epoll, ExitStatus, Interest};
 use varta::internal::lane::layout::Page;
@@ -40,6 +41,10 @@ const ENDING: usize = 64;
 const NAMESPACE_NS: u64 = 1_000_000_000;
 const NAMESPACES: usize = 64;
 
+/// The longest text about control groups that is read: 13 hierarchies of version 1 and one of
+/// version 2, each with the longest path.
+const GROUP_TEXT: usize = 64 << 10;
+
 /// Marks the token of a pidfd; the tokens of sockets are small.
 const PIDFD: u64 = 1 << 63;
 
@@ -52,6 +57,10 @@ pub(crate) struct Processes {
     epoll: Epoll,
     /// By slot.
     followed: Vec<TrackedProcess>,
+    /// By slot.
+    names: Vec<Names>,
+    /// Room for the text that names the control groups of a process.
+    group_text: Vec<u8>,
     held: usize,
     /// How many descriptors may be held.
     bound: usize,
@@ -131,6 +140,8 @@ impl Processes {
         bound: usize,
     ) -> io::Result<Self> {
         let bound = bound.min(capacity);
+        let mut group_text = memory::vector(GROUP_TEXT)?;
+        group_text.resize(GROUP_TEXT, 0);
         let empty =
             CachedNamespace { pid: 0, until: 0, namespace: identity::Namespace::Unknown };
         Ok(Self {
@@ -139,6 +150,8 @@ impl Processes {
             pidless_senders: pidless_senders && !sees_all_pids(),
             epoll: Epoll::new()?,
             followed: memory::vector(capacity)?,
+            names: memory::vector(capacity)?,
+            group_text,
             held: 0,
             bound,
             sender: None,
@@ -174,6 +187,38 @@ impl Processes {
 
     pub(crate) fn name(&self, slot: Slot) -> Option<ProgramName> {
         self.followed.get(slot.index())?.name
+    }
+
+    /// The names of the agent in this slot, other than that of its program.
+    pub(crate) fn names(&self, slot: Slot) -> Option<Names> {
+        self.names.get(slot.index()).copied()
+    }
+
+    pub(crate) fn names_mut(&mut self, slot: Slot, agent: u64) -> Option<&mut Names> {
+        let followed = self.followed.get(slot.index())?;
+        let is_it = followed.slot.is_some() && followed.agent == agent;
+        self.names.get_mut(slot.index()).filter(|_| is_it)
+    }
+
+    /// Reads the names of a process: that of its program, and those of its control group. The
+    /// latter name what a command may restart, so they count only if it is known whose they are.
+    fn read_names(&mut self, slot: Slot, pid: u32, handle: Option<&ProcessHandle>) {
+        if !self.features.table || pid == 0 {
+            return;
+        }
+        let name = identity::program_name(pid);
+        let group = match handle {
+            Some(_) => identity::group(pid, &mut self.group_text),
+            None => None,
+        };
+        // As long as it has not been reaped, no other process can have its pid.
+        let group = group.filter(|_| handle.is_some_and(|handle| !handle.is_reaped()));
+        if let Some(followed) = self.followed.get_mut(slot.index()) {
+            followed.name = name;
+        }
+        if let Some(names) = self.names.get_mut(slot.index()) {
+            names.set_group(group.unwrap_or_default());
+        }
     }
 
     /// A pidfd of the agent's process for the caller to own: a copy of the one that is held
@@ -442,20 +487,22 @@ impl Environment for Processes {
         if self.followed.len() <= slot.index() {
             // Slots are assigned in order, so this stays within the allocated capacity.
             self.followed.resize_with(slot.index() + 1, TrackedProcess::default);
+            self.names.resize_with(slot.index() + 1, Names::default);
         }
         if let Some(followed) = self.followed.get_mut(slot.index()) {
-            let name = identity::program_name(pid).filter(|_| self.features.table);
             let (slot, verified_at) = (Some(slot), self.now);
             *followed =
-                TrackedProcess { slot, agent, name, verified_at, ..TrackedProcess::default() };
+                TrackedProcess { slot, agent, verified_at, ..TrackedProcess::default() };
         }
         if self.features.descriptors == Descriptors::None {
+            self.read_names(slot, pid, None);
             return Exits::Unseen;
         }
         // A pidfd opened by pid may already refer to another process; a later datagram
         // corrects that.
         let handle = self.sender.take().or_else(|| self.looked_for());
         let handle = handle.or_else(|| ProcessHandle::opened(self.features, pid).ok());
+        self.read_names(slot, pid, handle.as_ref());
         self.keep_pidfd(slot, agent, handle, self.bound)
     }
 
@@ -464,6 +511,9 @@ impl Environment for Processes {
             return Exits::Unseen;
         };
         let sender = self.sender.take().or_else(|| self.looked_for());
+        if let Some(sender) = &sender {
+            self.read_names(slot, sender.pid(), Some(sender));
+        }
         self.keep_pidfd(slot, agent, sender, self.bound)
     }
 
@@ -476,6 +526,9 @@ impl Environment for Processes {
         self.release_pidfd(slot);
         if let Some(followed) = self.followed.get_mut(slot.index()) {
             let before = std::mem::take(followed);
+            if let Some(names) = self.names.get_mut(slot.index()) {
+                *names = Names::default();
+            }
             if let (Some(lanes), Some(place)) = (&mut self.lanes, before.connection) {
                 lanes.unlisted(place, slot);
             }
@@ -487,7 +540,12 @@ impl Environment for Processes {
     }
 
     fn joined(&mut self, slot: Slot, page: PageIndex) {
-        let place = self.lanes.as_mut().and_then(|lanes| lanes.joined(page, slot));
+        let joined = self.lanes.as_mut().and_then(|lanes| lanes.joined(page, slot));
+        let place = joined.map(|(place, _)| place);
+        // Another copy of the library in the process does not rename it.
+        if let (Some((_, name)), Some(names)) = (joined, self.names.get_mut(slot.index())) {
+            names.declared = names.declared.or(name);
+        }
         if let Some(followed) = self.followed.get_mut(slot.index()) {
             followed.connection = place;
         }

@@ -7,6 +7,7 @@ use varta::Status;
 use super::record::{Flags, Kind};
 use super::{Slot, Tracker};
 use crate::event::Origin;
+use crate::names::Label;
 use crate::program_name::ProgramName;
 
 /// A tracked agent at one point in time.
@@ -59,6 +60,9 @@ pub struct AgentInfo {
     pub tasks: u32,
     /// How many of them have broken a promise and have not kept it since.
     pub tasks_late: u32,
+    /// The name to show for it: the best of its [names](crate::Names), or that of its program.
+    /// Empty if none is known, as over a network.
+    pub label: Label,
 }
 
 impl AgentInfo {
@@ -82,6 +86,7 @@ impl AgentInfo {
         lane: false,
         tasks: 0,
         tasks_late: 0,
+        label: Label::EMPTY,
     };
 }
 
@@ -111,6 +116,7 @@ impl Tracker {
             lane: hot.flags.has(Flags::PAGED),
             tasks: 0,
             tasks_late: 0,
+            label: Label::EMPTY,
         })
     }
 
