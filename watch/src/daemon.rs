@@ -66,6 +66,9 @@ fn watch(
     {
         warn!("{exposure}");
     }
+    if let Some(missing) = settings.missing_folder() {
+        warn!("{missing}");
+    }
     for address in observer.udp_addresses() {
         info!(%address, "listening for UDP");
         warn_of_exposure(&settings, address);

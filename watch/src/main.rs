@@ -53,8 +53,8 @@ fn watch(cli: cli::Cli, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
         Err(Refusal::Invalid(why)) => return Err(Failure::bad_arguments(why)),
     };
     if only_check {
-        if let Some(exposure) = settings.exposure() {
-            let _ = writeln!(std::io::stderr(), "warning: {exposure}");
+        for warning in settings.exposure().into_iter().chain(settings.missing_folder()) {
+            let _ = writeln!(std::io::stderr(), "warning: {warning}");
         }
         print("configuration OK");
         return Ok(ExitCode::SUCCESS);

@@ -99,6 +99,23 @@ impl Settings {
 
     fn check_recovery(&self) -> Result<(), Problem> {
         let recovery = &self.flags.recovery;
+        if let Some(folder) = &recovery.recovery_snapshot_dir {
+            let flag = "recovery-snapshot-dir";
+            if !self.has_commands() {
+                return Err(Problem::new(
+                    flag,
+                    "needs a command that it precedes: --recovery-exec",
+                ));
+            }
+            if !self.flags.admission.causes.is_on() {
+                return Err(Problem::new(
+                    flag,
+                    "has no effect with --causes off, which does not find out whether a process \
+                     hangs by itself",
+                ));
+            }
+            read(flag, folder, files::check_folder)?;
+        }
         let Some(udp) = self.udp.filter(|_| self.has_commands()) else {
             if recovery.recovery_capture_stdio && !self.has_commands() {
                 return Err(Problem::new("recovery-capture-stdio", NO_COMMAND));
@@ -157,6 +174,18 @@ impl Settings {
     /// Whether any agent has a recovery command.
     pub(crate) fn has_commands(&self) -> bool {
         self.command.is_some() || self.rules.have_commands()
+    }
+
+    /// The warning to print if there is no folder for snapshots yet.
+    pub(crate) fn missing_folder(&self) -> Option<String> {
+        let folder = self.flags.recovery.recovery_snapshot_dir.as_ref()?;
+        (!folder.exists()).then(|| {
+            format!(
+                "--recovery-snapshot-dir {}: there is no such folder; until it is created, \
+                 recovery commands start without a snapshot",
+                folder.display()
+            )
+        })
     }
 
     /// The control socket, for `top`, `events` and `check`.

@@ -34,12 +34,21 @@ pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
 /// Fails if there is something other than a regular file at a path.
 pub(crate) fn check(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.is_symlink() => Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is a symbolic link, which is not followed; give the path of its target",
-        )),
+        Ok(metadata) if metadata.is_symlink() => Err(symbolic_link()),
         Ok(metadata) if !metadata.is_file() => Err(not_regular()),
         // Other problems are found when the file is opened.
+        _ => Ok(()),
+    }
+}
+
+/// Fails if there is something other than a folder at a path.
+pub(crate) fn check_folder(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_symlink() => Err(symbolic_link()),
+        Ok(metadata) if !metadata.is_dir() => {
+            Err(io::Error::new(io::ErrorKind::NotADirectory, "it is not a folder"))
+        }
+        // Other problems are found when it is used.
         _ => Ok(()),
     }
 }
@@ -56,6 +65,13 @@ fn options(mode: u32, flags: OFlags) -> io::Result<OpenOptions> {
     let mut options = OpenOptions::new();
     options.write(true).mode(mode).custom_flags(flags);
     Ok(options)
+}
+
+fn symbolic_link() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is a symbolic link, which is not followed; give the path of its target",
+    )
 }
 
 fn not_regular() -> io::Error {

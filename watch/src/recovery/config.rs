@@ -1,5 +1,6 @@
 //! The settings for recovery.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
@@ -28,6 +29,8 @@ pub(crate) struct Plan {
     /// daemon's stdout and stderr.
     pub(crate) capture: Option<u32>,
     pub(crate) dry_run: bool,
+    /// Where to write what a process does before the command is started for it.
+    pub(super) snapshot_dir: Option<PathBuf>,
     /// How long a process may be silent.
     pub(super) threshold_ns: u64,
     pub(super) rules: Rules,
@@ -62,6 +65,7 @@ impl Plan {
             timeout: flags.recovery_timeout_ms.map(Duration::from_millis),
             capture: flags.recovery_capture_stdio.then_some(flags.recovery_capture_bytes),
             dry_run: flags.dry_run,
+            snapshot_dir: flags.recovery_snapshot_dir.clone(),
             threshold_ns: crate::event_loop::nanoseconds(settings.threshold),
             rules,
         })

@@ -11,6 +11,7 @@ mod inbox;
 mod policy;
 mod records;
 mod report;
+mod snapshot;
 mod worker;
 
 pub(crate) use config::Plan;

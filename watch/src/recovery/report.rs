@@ -277,6 +277,11 @@ impl Subject {
         Some(CauseFields::with_details(info, self.owner.as_ref()))
     }
 
+    /// Whether it hangs by itself.
+    pub(crate) fn is_own(&self) -> bool {
+        self.cause == Cause::Stall && self.stall_cause().class() == CauseClass::Own
+    }
+
     /// Whether something outside holds the process.
     pub(crate) fn is_held(&self) -> bool {
         self.stall_cause().class() == CauseClass::Outside

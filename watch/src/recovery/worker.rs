@@ -19,6 +19,7 @@ use super::inbox::{Inbox, Message};
 use super::policy::{Order, Policy};
 use super::records::Records;
 use super::report::{Cause, Completed, Reason, Step, Subject};
+use super::snapshot::Snapshots;
 use crate::output::audit::AuditFile;
 use crate::platform::clock::Clock;
 use crate::platform::process::has_ended;
@@ -43,6 +44,7 @@ pub(super) struct Worker {
     running: HashMap<u64, Running>,
     shared: Shared,
     holds: Holds,
+    snapshots: Snapshots,
     end: Option<Instant>,
 }
 
@@ -66,6 +68,7 @@ impl Worker {
             running: HashMap::new(),
             shared,
             holds: Holds::default(),
+            snapshots: Snapshots::default(),
             end: None,
         };
         worker.change_plan(plan);
@@ -80,6 +83,7 @@ impl Worker {
             self.kill_overdue();
             self.execute_orders();
             self.records.run_due();
+            self.snapshots.sum_up(self.clock.now());
         }
         if !self.running.is_empty() {
             warn!(
@@ -87,6 +91,7 @@ impl Worker {
                 "some commands did not exit in time and were left running"
             );
         }
+        self.snapshots.sum_up(u64::MAX);
         self.records.end();
         Ok(())
     }
@@ -122,6 +127,7 @@ impl Worker {
 
     fn next_due(&self) -> Option<Duration> {
         let order = self.policy.as_ref().and_then(Policy::next_due);
+        let order = order.into_iter().chain(self.snapshots.due_ns()).min();
         let order = order.map(|at| Duration::from_nanos(at.saturating_sub(self.clock.now())));
         let kills = self.running.values().filter(|running| !running.timed_out);
         let kill = kills.filter_map(|running| running.kill_at).chain(self.end).min();
@@ -264,6 +270,12 @@ impl Worker {
         }
         let pass_pidfd = attested && !subject.unconfirmed && !gone;
         let pidfd = policy.pidfd(subject.agent).filter(|_| pass_pidfd);
+        if let (Some(folder), Some(pidfd)) = (&plan.snapshot_dir, pidfd)
+            && attempt == 1
+            && subject.is_own()
+        {
+            self.snapshots.take(folder, &subject, pidfd, self.clock.now());
+        }
         let spawned = command::spawn(plan, &words, &subject, pidfd)
             .and_then(|running| self.monitor(subject.agent, running));
         match spawned {
