@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::Command;
 use std::ptr;
@@ -21,7 +21,7 @@ fn forever() -> ! {
 }
 
 /// Waits until another thread has done something.
-fn in_thread(run: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
+pub(crate) fn in_thread(run: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
     let (done, is_done) = mpsc::channel();
     let thread = thread::spawn(move || {
         run();
@@ -34,7 +34,7 @@ fn in_thread(run: impl FnOnce() + Send + 'static) -> thread::JoinHandle<()> {
 
 /// A mutex of the C library that is never freed.
 #[derive(Clone, Copy)]
-struct CMutex(*mut libc::pthread_mutex_t);
+pub(crate) struct CMutex(pub(crate) *mut libc::pthread_mutex_t);
 
 // SAFETY: it is made to be used by several threads.
 unsafe impl Send for CMutex {}
@@ -53,7 +53,7 @@ impl CMutex {
         Self(mutex)
     }
 
-    fn lock(self) {
+    pub(crate) fn lock(self) {
         // SAFETY: it was initialized and is never freed.
         unsafe { libc::pthread_mutex_lock(self.0) };
     }
@@ -315,6 +315,23 @@ pub(crate) fn without_its_thread() {
 
 /// Touches a page that nobody provides.
 pub(crate) fn in_a_page_fault() {
+    let page = new_pages();
+    let _handler = withhold(page);
+    // SAFETY: it is ours.
+    unsafe { page.cast::<u8>().write_volatile(1) };
+}
+
+const LENGTH: usize = 65_536;
+
+pub(crate) fn new_pages() -> *mut libc::c_void {
+    let (read_write, private) =
+        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+    // SAFETY: a new mapping, whose address the kernel chooses.
+    unsafe { libc::mmap(ptr::null_mut(), LENGTH, read_write, private, -1, 0) }
+}
+
+/// From now on, whoever touches one of these pages that is not there waits for ever.
+pub(crate) fn withhold(pages: *mut libc::c_void) -> OwnedFd {
     #[repr(C)]
     #[derive(Default)]
     struct Api {
@@ -330,26 +347,21 @@ pub(crate) fn in_a_page_fault() {
         mode: u64,
         ioctls: u64,
     }
-    const LENGTH: usize = 65_536;
     // SAFETY: takes a number.
     let handler = unsafe { libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC) };
     let handler: libc::c_int = handler.try_into().unwrap();
     assert!(handler >= 0, "{}", std::io::Error::last_os_error());
-    let (read_write, private) =
-        (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-    // SAFETY: a new mapping, whose address the kernel chooses.
-    let page = unsafe { libc::mmap(ptr::null_mut(), LENGTH, read_write, private, -1, 0) };
     let mut api = Api { api: 0xAA, ..Api::default() };
     let request = libc::_IOWR::<Api>(0xAA, 0x3F);
     // SAFETY: `api` has the size in the request's number.
     let enabled = unsafe { libc::ioctl(handler, request, &raw mut api) };
     assert_eq!(enabled, 0, "{}", std::io::Error::last_os_error());
-    let (start, length) = (page.addr() as u64, LENGTH as u64);
+    let (start, length) = (pages.addr() as u64, LENGTH as u64);
     let mut register = Register { start, length, mode: 1, ..Register::default() };
     let request = libc::_IOWR::<Register>(0xAA, 0x00);
     // SAFETY: as above.
     let registered = unsafe { libc::ioctl(handler, request, &raw mut register) };
     assert_eq!(registered, 0, "{}", std::io::Error::last_os_error());
-    // SAFETY: it is ours.
-    unsafe { page.cast::<u8>().write_volatile(1) };
+    // SAFETY: it was opened just now.
+    unsafe { OwnedFd::from_raw_fd(handler) }
 }

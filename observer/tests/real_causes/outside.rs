@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, ErrorKind, Read, Write};
 use std::path::PathBuf;
 use std::thread;
+use std::time::Duration;
 
 use crate::support::{Child, PATIENCE, kill, ms};
 
@@ -90,6 +91,16 @@ pub(crate) fn hog(_: u32) -> Hold {
 
 /// Binds this thread to the last CPU that it may use.
 pub(crate) fn on_the_last_cpu() {
+    bind(0);
+}
+
+/// As [`on_the_last_cpu`], and runs only while nothing else wants that CPU.
+pub(crate) fn only_when_idle() {
+    yield_to_all(0);
+}
+
+/// Binds a thread to the last CPU that this one may use; 0 is this one.
+fn bind(thread: libc::pid_t) {
     // SAFETY: bits, all of which may be zero.
     let mut cpus: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: `cpus` may be written.
@@ -102,17 +113,30 @@ pub(crate) fn on_the_last_cpu() {
     // SAFETY: as above.
     unsafe { libc::CPU_SET(last, &mut cpus) };
     // SAFETY: reads `cpus`.
-    let bound = unsafe { libc::sched_setaffinity(0, size_of_val(&cpus), &raw const cpus) };
+    let bound = unsafe { libc::sched_setaffinity(thread, size_of_val(&cpus), &raw const cpus) };
     assert_eq!(bound, 0, "{}", io::Error::last_os_error());
 }
 
-/// As [`on_the_last_cpu`], and runs only while nothing else wants that CPU.
-pub(crate) fn only_when_idle() {
-    on_the_last_cpu();
+/// Lets a thread run only while nothing else wants the last CPU; 0 is this one.
+pub(crate) fn yield_to_all(thread: libc::pid_t) {
+    bind(thread);
     let parameters = libc::sched_param { sched_priority: 0 };
     // SAFETY: reads the parameters.
-    let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const parameters) };
+    let set =
+        unsafe { libc::sched_setscheduler(thread, libc::SCHED_IDLE, &raw const parameters) };
     assert_eq!(set, 0, "{}", io::Error::last_os_error());
+}
+
+/// Uses the CPU for this long.
+pub(crate) fn burn(time: Duration) {
+    let used = || {
+        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `now` may be written.
+        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut now) };
+        Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.try_into().unwrap())
+    };
+    let until = used() + time;
+    while used() < until {}
 }
 
 /// Where a hierarchy of control groups is mounted.

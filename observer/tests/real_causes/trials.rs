@@ -8,7 +8,7 @@ use varta::{Status, Varta};
 use varta_observer::{Builder, Cause, Observer, What, Why};
 
 use crate::kinds::{Kind, Shape};
-use crate::outside::Hold;
+use crate::outside::{Hold, burn};
 use crate::support::{Child, Folder, PATIENCE, ms};
 
 const THRESHOLD: Duration = ms(400);
@@ -157,16 +157,4 @@ fn be_agent(kind: &'static Kind, path: &std::path::Path) {
     loop {
         std::thread::park();
     }
-}
-
-/// Uses the CPU for this long.
-fn burn(time: Duration) {
-    let used = || {
-        let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: `now` may be written.
-        unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut now) };
-        Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec.try_into().unwrap())
-    };
-    let until = used() + time;
-    while used() < until {}
 }

@@ -50,7 +50,9 @@ pub(crate) use peer::varta_watch_0_2;
 pub(crate) use rights::send_with_descriptors;
 pub(crate) use root::{become_user, fork_as, needs_root, skipped};
 pub(crate) use seccomp::forget_socket_option;
-pub(crate) use system::{in_new_network_namespace, in_new_pid_namespace, in_own_namespaces};
+pub(crate) use system::{
+    in_new_network_namespace, in_new_pid_namespace, in_own_namespaces, kill,
+};
 pub(crate) use terminal::Terminal;
 pub(crate) use uninterrupted::uninterrupted;
 
