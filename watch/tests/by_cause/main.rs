@@ -10,6 +10,7 @@
 #![allow(unsafe_code, reason = "system calls of a process that hangs")]
 #![allow(clippy::incompatible_msrv, reason = "tests run with the current Rust")]
 
+mod capabilities;
 mod dumping;
 #[allow(dead_code, reason = "some hang in ways that are not tested here")]
 #[path = "../../../observer/tests/real_causes/hangs.rs"]

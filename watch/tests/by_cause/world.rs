@@ -37,7 +37,7 @@ impl World {
         fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
         let text = format!(
             "#!/bin/sh\nread up idle < /proc/uptime\necho \"$VARTA_PID $up $VARTA_CAUSE \
-             ${{VARTA_STALL_CLASS:-none}} ${{VARTA_STALL:-none}}\" >> {}\n[ ! -e {} ]\n",
+             ${{VARTA_STALL_CLASS:-none}} ${{VARTA_STALL:-none}} $VARTA_STALL_DETAIL\" >> {}\n[ ! -e {} ]\n",
             folder.join("started").display(),
             folder.join("fail").display()
         );
@@ -76,6 +76,7 @@ impl World {
             cause: words[2].to_owned(),
             class: words[3].to_owned(),
             stall: words[4].to_owned(),
+            detail: words[5..].join(" "),
         });
         started.collect()
     }
@@ -126,6 +127,7 @@ pub(crate) struct Started {
     pub(crate) cause: String,
     pub(crate) class: String,
     pub(crate) stall: String,
+    pub(crate) detail: String,
 }
 
 /// Seconds since the system started, as the command reads them.
