@@ -13,7 +13,7 @@ use crate::nonce::Nonces;
 use crate::outcome::is_absence;
 use crate::sys::lane::Address;
 use crate::sys::{self, monotonic_ns};
-use crate::transport::AnyTransport;
+use crate::transport::{AnyTransport, BeatTransport};
 
 /// The environment variable that names the service to which this process belongs.
 const NAME_VARIABLE: &str = "VARTA_NAME";
@@ -83,8 +83,9 @@ pub(super) fn engine(
     endpoint: &Endpoint,
     options: Options,
 ) -> io::Result<Engine<AnyTransport>> {
+    let mut transport = AnyTransport::unconnected(endpoint)?;
     let mut lane = match options.lane {
-        true => lane(endpoint, options.name)?.and_then(|pairs| {
+        true => lane(endpoint, &transport, options.name)?.and_then(|pairs| {
             pairs.open();
             Handle::new(pairs)
         }),
@@ -94,19 +95,16 @@ pub(super) fn engine(
         let is_watched = |lane: &mut Handle| lane.watched(monotonic_ns()).is_some();
         if let Some(lane) = lane.take_if(is_watched) {
             // The socket for datagrams is opened when one must be sent.
-            let transport = AnyTransport::unconnected(endpoint)?;
             let mut engine = Engine::on_lane(transport, lane)?;
             engine.set_reconnect_after(options.reconnect_after);
             return Ok(engine);
         }
     }
-    let mut engine = match AnyTransport::connect(endpoint) {
-        Ok(transport) if options.follow && transport.is_local() => {
-            Engine::following(transport, true)
-        }
-        Ok(transport) => Engine::new(transport),
+    let mut engine = match transport.connect_local(endpoint) {
+        Ok(()) if options.follow && transport.is_local() => Engine::following(transport, true),
+        Ok(()) => Engine::new(transport),
         Err(error) if options.follow && is_absence(&error) => {
-            Engine::following(AnyTransport::unconnected(endpoint)?, false)
+            Engine::following(transport, false)
         }
         Err(error) => Err(error),
     }?;
@@ -116,7 +114,11 @@ pub(super) fn engine(
 }
 
 /// The lane to the observer of an endpoint, if there can be one.
-fn lane(endpoint: &Endpoint, name: [u8; NAME_BYTES]) -> io::Result<Option<&'static Pairs>> {
+fn lane(
+    endpoint: &Endpoint,
+    transport: &AnyTransport,
+    name: [u8; NAME_BYTES],
+) -> io::Result<Option<&'static Pairs>> {
     let socket = match endpoint {
         Endpoint::Path(_) | Endpoint::Abstract(_) => endpoint.unix_socket(),
         _ => None,
@@ -124,12 +126,12 @@ fn lane(endpoint: &Endpoint, name: [u8; NAME_BYTES]) -> io::Result<Option<&'stat
     let Some(address) = socket.and_then(|socket| Address::beside(&socket)) else {
         return Ok(None);
     };
-    let counted_as = endpoint.counted_as();
+    let counted_as = transport.endpoint();
     let lane = || {
         let name = if name[0] == 0 { service_name() } else { name };
-        Ok(Lane::new(address, name, Nonces::of(Some(&counted_as))?))
+        Ok(Lane::new(address, name, Nonces::of(counted_as)?))
     };
-    Pairs::of(Some(&counted_as), Some(lane)).map(|pairs| Some(pairs).filter(|it| it.has_lane()))
+    Pairs::of(counted_as, Some(lane)).map(|pairs| Some(pairs).filter(|it| it.has_lane()))
 }
 
 /// The name of the service in `$VARTA_NAME`. As the endpoint, it is not taken from the environment

@@ -17,8 +17,8 @@ use super::pairs::Pairs;
 use crate::nonce::Nonces;
 use crate::sys::barrier::register_if_single_threaded;
 use crate::sys::lane::{
-    Address, Descriptor, Lines, Mapping, Owner, Private, close, connect, is_quiet, is_sealed,
-    receive, replace, send, shut_down, socket, wait,
+    Address, Descriptor, Lines, Owner, Private, close, connect, info, is_quiet, is_sealed,
+    map_pages, receive, replace, send, shut_down, socket, wait,
 };
 use crate::sys::monotonic_ns;
 
@@ -219,7 +219,7 @@ impl Tender<'_> {
         self.private.attempted.store(now, Ordering::Relaxed);
         let hello = || {
             let socket = socket(within)?;
-            self.lane.held.note(Use::Asking, socket.number(), socket.number());
+            self.lane.held.note(Use::Asking, socket.number(), &info(socket.number())?);
             connect(socket.number(), &self.lane.address)?;
             let hello = Hello {
                 pid: self.pairs.fork_guard.process().map_or(0, |process| process.pid()),
@@ -287,12 +287,16 @@ impl Tender<'_> {
     ) -> Stage {
         let held = &self.lane.held;
         let Some([page, looks]) = descriptors else { return Stage::Resting };
-        held.note(Use::Page, page.number(), page.number());
-        held.note(Use::Looks, looks.number(), looks.number());
+        let (Ok(page_info), Ok(looks_info)) = (info(page.number()), info(looks.number()))
+        else {
+            return Stage::Resting;
+        };
+        held.note(Use::Page, page.number(), &page_info);
+        held.note(Use::Looks, looks.number(), &looks_info);
         let is_sound = is_offset(offer.offset)
             && offer.pairs == PAIRS
-            && is_sealed(page.number(), Owner::Agent)
-            && is_sealed(looks.number(), Owner::Observer);
+            && is_sealed(page.number(), &page_info, Owner::Agent)
+            && is_sealed(looks.number(), &looks_info, Owner::Observer);
         if !is_sound {
             return Stage::Resting;
         }
@@ -315,13 +319,12 @@ impl Tender<'_> {
         looks: RawFd,
     ) -> io::Result<bool> {
         let caught = &self.lane.held.caught;
-        let new = Mapping::<AgentPage>::new(page, Owner::Agent, caught)?;
-        let looks = Mapping::<Line>::new(looks, Owner::Observer, caught)?;
+        let (new, looks) = map_pages::<AgentPage, Line>(page, looks, caught)?;
         let private = self.private;
         let Some(copying) = Copying::begin(private) else { return Ok(false) };
         self.pairs.note_thread(None);
         let first = offer.offset / PAIR_BYTES;
-        for pair in (0..PAIRS).filter(|pair| self.pairs.is_written(*pair)) {
+        for pair in self.pairs.written() {
             copy(self.pairs, pair, new.get(), first);
         }
         let looks = looks.move_to(&private.looks)?;
@@ -348,12 +351,12 @@ impl Tender<'_> {
         let Some(asking) = self.asking() else { return Ok(()) };
         match from_word(self.private.socket.load(Ordering::Relaxed)) {
             Some(socket) => {
-                self.lane.held.note(Use::Socket, socket, asking);
+                self.lane.held.note_socket(socket);
                 replace(socket, asking)?;
                 self.close_asking();
             }
             None => {
-                self.lane.held.note(Use::Socket, asking, asking);
+                self.lane.held.note_socket(asking);
                 self.private.asking.store(0, Ordering::Relaxed);
                 self.private.socket.store(to_word(asking), Ordering::Release);
             }

@@ -9,7 +9,7 @@
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use crate::sys::lane::{close, info, unmap_caught};
+use crate::sys::lane::{FileInfo, close, info, unmap_caught};
 
 /// What a descriptor is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,19 +48,29 @@ struct Noted {
 }
 
 impl Held {
-    /// Notes a descriptor of a file that is open as `file`: usually the descriptor itself, or
-    /// the one that it is about to be a copy of.
-    pub(super) fn note(&self, used_as: Use, descriptor: RawFd, file: RawFd) {
-        let (Ok(info), Some(latest)) = (info(file), self.descriptors.get(used_as as usize))
-        else {
-            return;
-        };
+    /// Notes a descriptor of this file, or one that is about to be such.
+    pub(super) fn note(&self, used_as: Use, descriptor: RawFd, file: &FileInfo) {
+        let Some(latest) = self.descriptors.get(used_as as usize) else { return };
         let count = latest.count.fetch_add(1, Ordering::AcqRel);
         if let Some(noted) = latest.noted.get(count % latest.noted.len()) {
             noted.descriptor.store(0, Ordering::Release);
-            noted.device.store(info.device, Ordering::Release);
-            noted.inode.store(info.inode, Ordering::Release);
+            noted.device.store(file.device, Ordering::Release);
+            noted.inode.store(file.inode, Ordering::Release);
             noted.descriptor.store(to_word(descriptor), Ordering::Release);
+        }
+    }
+
+    /// Notes a descriptor that is about to be one of the connection that asked last.
+    pub(super) fn note_socket(&self, descriptor: RawFd) {
+        let asking = self.descriptors.get(Use::Asking as usize);
+        let asked = asking.and_then(|latest| {
+            let last = latest.count.load(Ordering::Acquire).checked_sub(1)?;
+            latest.noted.get(last % latest.noted.len())
+        });
+        if let Some(asked) = asked {
+            let device = asked.device.load(Ordering::Acquire);
+            let inode = asked.inode.load(Ordering::Acquire);
+            self.note(Use::Socket, descriptor, &FileInfo { device, inode, bytes: 0 });
         }
     }
 

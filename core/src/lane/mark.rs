@@ -22,6 +22,10 @@ const COPYING: u64 = 2;
 /// The private copy has changed since.
 const CHANGED: u64 = 4;
 
+/// No holder has these numbers.
+const NOBODY: u64 = 0;
+const WITHDRAWN: u64 = u64::MAX;
+
 /// Whether a call may write to the page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
@@ -37,7 +41,8 @@ pub(super) enum Access {
 pub(crate) struct Mark {
     /// Who has the mark; 0 for nobody.
     taken: AtomicU64,
-    /// The holder that may write without taking the mark; 0 for none.
+    /// The holder that may write without taking the mark, or [`NOBODY`] if none ever was, or
+    /// [`WITHDRAWN`].
     alone: AtomicU64,
     /// Nonzero while that holder writes.
     writing: AtomicU64,
@@ -80,7 +85,7 @@ impl Mark {
     /// Withdraws what [`allow`](Self::allow) allowed. After a [`barrier`],
     /// [`is_written_alone`](Self::is_written_alone) is true as long as that holder writes.
     pub(super) fn withdraw(&self) {
-        self.alone.store(0, Ordering::SeqCst);
+        self.alone.store(WITHDRAWN, Ordering::SeqCst);
     }
 
     /// Whether a holder that did not take the mark may be writing.
@@ -151,6 +156,10 @@ impl Mark {
 /// Makes sure that nobody writes alone to any of these pairs, whose marks the caller has taken to
 /// copy. False if somebody does.
 pub(super) fn are_calm<'a>(marks: impl Iterator<Item = &'a Mark> + Clone) -> bool {
+    // Only one that has the mark is allowed to write alone, so this cannot change now.
+    if marks.clone().all(|mark| mark.alone.load(Ordering::Acquire) == NOBODY) {
+        return true;
+    }
     marks.clone().for_each(Mark::withdraw);
     barrier() && marks.into_iter().all(|mark| is_soon(|| !mark.is_written_alone()))
 }

@@ -6,6 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::iter;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 use super::atomic::AtomicU64;
@@ -238,9 +239,15 @@ impl Pairs {
         self.send(bytes.get(..length).unwrap_or_default());
     }
 
-    /// Whether there is something to copy.
-    pub(super) fn is_written(&self, index: u32) -> bool {
-        index == 0 || self.lines(index).is_some_and(|lines| line::sequence(&lines.hot) != 0)
+    /// The pairs in which there is something to copy.
+    pub(super) fn written(&self) -> impl Iterator<Item = u32> + '_ {
+        // Most processes have no task, and never touch the second page of this memory.
+        let had_tasks = self.private().numbers.load(Ordering::Acquire) != 0;
+        let is_written = |index: &u32| {
+            self.lines(*index).is_some_and(|lines| line::sequence(&lines.hot) != 0)
+        };
+        let of_tasks = (1..PAIRS).take_while(move |_| had_tasks).filter(is_written);
+        iter::once(0).chain(of_tasks)
     }
 
     /// Copies a pair to where an attach wants it. The caller has the pair's mark.

@@ -49,10 +49,16 @@ impl AnyTransport {
     /// that this build does not include.
     pub fn connect(endpoint: &Endpoint) -> io::Result<Self> {
         let mut transport = Self::unconnected(endpoint)?;
-        if transport.is_local() {
-            transport.reconnect().map_err(|error| cannot_connect(&error, endpoint))?;
-        }
+        transport.connect_local(endpoint)?;
         Ok(transport)
+    }
+
+    /// Opens the session of a transport on a Unix socket.
+    pub(crate) fn connect_local(&mut self, endpoint: &Endpoint) -> io::Result<()> {
+        match self.is_local() {
+            true => self.reconnect().map_err(|error| cannot_connect(&error, endpoint)),
+            false => Ok(()),
+        }
     }
 
     /// A transport that on a Unix socket has no session yet.

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
 
 use super::{checked, new_fd};
 
@@ -19,13 +20,13 @@ pub(crate) fn open_pidfd(pid: u32) -> io::Result<OwnedFd> {
 /// The number that the kernel gives a process and does not reuse until it reboots; `None` if
 /// the kernel has no such numbers (before 6.9).
 pub(crate) fn process_number(pidfd: BorrowedFd<'_>) -> Option<u64> {
-    const PIDFS_MAGIC: u64 = 0x5049_4446;
-    // SAFETY: numbers, all of which may be zero.
-    let mut system: libc::statfs = unsafe { mem::zeroed() };
-    // SAFETY: `system` may be written.
-    checked(unsafe { libc::fstatfs(pidfd.as_raw_fd(), &raw mut system) }).ok()?;
-    // Before pidfs all pidfds shared one inode.
-    if u64::try_from(system.f_type).ok()? != PIDFS_MAGIC {
+    // All pidfds are of one file system. Before pidfs they shared one inode.
+    static IS_PIDFS: OnceLock<bool> = OnceLock::new();
+    let is_pidfs = match IS_PIDFS.get() {
+        Some(known) => *known,
+        None => is_on_pidfs(pidfd).map(|it| *IS_PIDFS.get_or_init(|| it))?,
+    };
+    if !is_pidfs {
         return None;
     }
     // SAFETY: numbers, all of which may be zero.
@@ -34,6 +35,15 @@ pub(crate) fn process_number(pidfd: BorrowedFd<'_>) -> Option<u64> {
     checked(unsafe { libc::fstat(pidfd.as_raw_fd(), &raw mut file) }).ok()?;
     #[allow(clippy::useless_conversion, reason = "narrower on some targets")]
     Some(file.st_ino.into())
+}
+
+fn is_on_pidfs(pidfd: BorrowedFd<'_>) -> Option<bool> {
+    const PIDFS_MAGIC: u64 = 0x5049_4446;
+    // SAFETY: numbers, all of which may be zero.
+    let mut system: libc::statfs = unsafe { mem::zeroed() };
+    // SAFETY: `system` may be written.
+    checked(unsafe { libc::fstatfs(pidfd.as_raw_fd(), &raw mut system) }).ok()?;
+    Some(u64::try_from(system.f_type).ok()? == PIDFS_MAGIC)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

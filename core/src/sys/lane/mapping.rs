@@ -7,12 +7,15 @@ use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::private::Pointer;
-use super::socket::{info, number};
+use super::socket::{FileInfo, number};
 use crate::lane::layout::PAGE_BYTES;
 
 /// What nobody may do with a page any more.
 const SHRINK_AND_GROW: c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
 const WRITE_AND_SEAL: c_int = libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL;
+
+/// The agent's page and the observer's are mapped side by side.
+const CAUGHT_BYTES: usize = 2 * PAGE_BYTES;
 
 /// Whose page it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,50 +26,59 @@ pub(crate) enum Owner {
 
 /// Whether a page is as the observer must have made it: nobody can change its size and, if it
 /// is the observer's own, nobody can map it for writing.
-pub(crate) fn is_sealed(page: RawFd, owner: Owner) -> bool {
+pub(crate) fn is_sealed(page: RawFd, info: &FileInfo, owner: Owner) -> bool {
     let wanted = match owner {
         Owner::Agent => SHRINK_AND_GROW,
         Owner::Observer => SHRINK_AND_GROW | WRITE_AND_SEAL,
     };
     // SAFETY: the arguments are numbers.
     let seals = unsafe { libc::fcntl(page, libc::F_GET_SEALS) };
-    let has_size = info(page).is_ok_and(|info| info.bytes == PAGE_BYTES as u64);
-    seals >= 0 && seals & wanted == wanted && has_size
+    seals >= 0 && seals & wanted == wanted && info.bytes == PAGE_BYTES as u64
 }
 
-/// A new mapping of a page, which is unmapped when it is dropped.
+/// Maps an agent's page and its observer's, which are sealed as they must be. A child does not have
+/// the mappings. While it could, it could not write, and `caught` holds their address.
+pub(crate) fn map_pages<P, L>(
+    page: RawFd,
+    looks: RawFd,
+    caught: &AtomicUsize,
+) -> io::Result<(Mapping<P>, Mapping<L>)> {
+    const { assert!(size_of::<P>() <= PAGE_BYTES && size_of::<L>() <= PAGE_BYTES) };
+    const NO_ACCESS: c_int = libc::PROT_NONE;
+    // Whatever a child finds at these addresses is either this or the pages.
+    let free = map(
+        ptr::null_mut(),
+        CAUGHT_BYTES,
+        NO_ACCESS,
+        libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        -1,
+    )?;
+    // SAFETY: within the mapping.
+    let second = unsafe { free.byte_add(PAGE_BYTES) };
+    let mappings = (Mapping(free.cast()), Mapping(second.cast()));
+    let shared = libc::MAP_SHARED | libc::MAP_FIXED;
+    caught.store(free.as_ptr().expose_provenance(), Ordering::Release);
+    let mapped = map(free.as_ptr(), PAGE_BYTES, NO_ACCESS, shared, page)
+        .and_then(|_| map(second.as_ptr(), PAGE_BYTES, libc::PROT_READ, shared, looks));
+    caught.store(0, Ordering::Release);
+    mapped?;
+    // SAFETY: the range is the mapping made above.
+    let kept = unsafe { libc::madvise(free.as_ptr(), CAUGHT_BYTES, libc::MADV_DONTFORK) };
+    number(kept.into())?;
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: as above.
+    number(unsafe { libc::mprotect(free.as_ptr(), PAGE_BYTES, access) }.into())?;
+    // SAFETY: the arguments are numbers.
+    let sealed = unsafe { libc::fcntl(page, libc::F_ADD_SEALS, WRITE_AND_SEAL) };
+    number(sealed.into())?;
+    Ok(mappings)
+}
+
+/// A mapping of a page, which is unmapped when it is dropped.
 #[derive(Debug)]
 pub(crate) struct Mapping<T>(NonNull<T>);
 
 impl<T: Sync + 'static> Mapping<T> {
-    /// Maps a page that is sealed as it must be. A child does not have the mapping. While it
-    /// could, the mapping gives no access, and `caught` holds its address.
-    pub(crate) fn new(page: RawFd, owner: Owner, caught: &AtomicUsize) -> io::Result<Self> {
-        const { assert!(size_of::<T>() <= PAGE_BYTES) };
-        // Whatever a child finds at this address is either this or the page.
-        let free = map(ptr::null_mut(), libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1)?;
-        let mapping = Self(free.cast());
-        caught.store(free.as_ptr().expose_provenance(), Ordering::Release);
-        let mapped = map(free.as_ptr(), libc::MAP_SHARED | libc::MAP_FIXED, page);
-        caught.store(0, Ordering::Release);
-        mapped?;
-        // SAFETY: the range is the mapping made above.
-        let kept = unsafe { libc::madvise(free.as_ptr(), PAGE_BYTES, libc::MADV_DONTFORK) };
-        number(kept.into())?;
-        let access = match owner {
-            Owner::Agent => libc::PROT_READ | libc::PROT_WRITE,
-            Owner::Observer => libc::PROT_READ,
-        };
-        // SAFETY: as above.
-        number(unsafe { libc::mprotect(free.as_ptr(), PAGE_BYTES, access) }.into())?;
-        if owner == Owner::Agent {
-            // SAFETY: the arguments are numbers.
-            let sealed = unsafe { libc::fcntl(page, libc::F_ADD_SEALS, WRITE_AND_SEAL) };
-            number(sealed.into())?;
-        }
-        Ok(mapping)
-    }
-
     pub(crate) fn get(&self) -> &T {
         // SAFETY: mapped readable until dropped, as large as a page and aligned to one. `T`
         // consists of atomics, for which all contents are valid, and the file cannot shrink.
@@ -110,21 +122,26 @@ impl<T> Drop for Mapping<T> {
     }
 }
 
-/// Unmaps in a child what [`Mapping::new`] was making when the parent forked.
+/// Unmaps in a child what [`map_pages`] was mapping when the parent forked.
 pub(crate) fn unmap_caught(caught: &AtomicUsize) {
     let address = caught.swap(0, Ordering::AcqRel);
     if address != 0 {
         let address = ptr::with_exposed_provenance_mut(address);
-        // SAFETY: the address was noted while the parent's mapping was inherited by children,
-        // so this child has it, and nothing here uses it.
-        unsafe { libc::munmap(address, PAGE_BYTES) };
+        // SAFETY: the address was noted while the parent's mappings were inherited by children,
+        // so this child has them, and nothing here uses them.
+        unsafe { libc::munmap(address, CAUGHT_BYTES) };
     }
 }
 
-/// Maps a page without access.
-fn map(at: *mut libc::c_void, flags: c_int, page: RawFd) -> io::Result<NonNull<libc::c_void>> {
+fn map(
+    at: *mut libc::c_void,
+    bytes: usize,
+    access: c_int,
+    flags: c_int,
+    file: RawFd,
+) -> io::Result<NonNull<libc::c_void>> {
     // SAFETY: maps new memory where the kernel chooses, or in place of our own mapping.
-    let memory = unsafe { libc::mmap(at, PAGE_BYTES, libc::PROT_NONE, flags, page, 0) };
+    let memory = unsafe { libc::mmap(at, bytes, access, flags, file, 0) };
     if memory == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
@@ -151,10 +168,9 @@ pub(crate) mod tests {
         #[track_caller]
         pub(crate) fn new(owner: Owner) -> Self {
             let file = sealed_page();
-            let at = map(ptr::null_mut(), libc::MAP_SHARED, file.as_raw_fd()).unwrap();
             let access = libc::PROT_READ | libc::PROT_WRITE;
-            // SAFETY: the mapping made above.
-            assert_eq!(unsafe { libc::mprotect(at.as_ptr(), PAGE_BYTES, access) }, 0);
+            let (anywhere, fd) = (ptr::null_mut(), file.as_raw_fd());
+            let at = map(anywhere, PAGE_BYTES, access, libc::MAP_SHARED, fd).unwrap();
             if owner == Owner::Observer {
                 let fd = file.as_raw_fd();
                 // SAFETY: the arguments are numbers.
@@ -218,10 +234,14 @@ pub(crate) mod tests {
     #[test]
     fn a_child_never_has_a_page_even_after_it_was_replaced() {
         let (caught, home) = (AtomicUsize::new(0), Pointer::default());
+        let looks = Offered::new(Owner::Observer);
         let mut address = None;
         for round in 0..3 {
             let file = sealed_page();
-            let new = Mapping::<Page>::new(file.as_raw_fd(), Owner::Agent, &caught).unwrap();
+            let map = || map_pages::<Page, Page>(file.as_raw_fd(), looks.file(), &caught);
+            let (new, looks) = map().unwrap();
+            let beside = ptr::from_ref(looks.get()).cast();
+            assert!(in_child(|| !is_mapped(beside)) && is_mapped(beside));
             new.get()[0].store(round, Ordering::Relaxed);
             let page: &Page = new.move_to(&home).unwrap();
             assert_eq!(page[0].load(Ordering::Relaxed), round);
@@ -230,22 +250,25 @@ pub(crate) mod tests {
             assert!(in_child(|| !is_mapped(at)) && is_mapped(at));
             assert_eq!(caught.load(Ordering::Relaxed), 0);
             // Nobody else can map it any more.
-            assert!(Mapping::<Page>::new(file.as_raw_fd(), Owner::Agent, &caught).is_err());
+            assert!(map().is_err());
         }
     }
 
     #[test]
-    fn a_child_unmaps_a_page_that_was_just_being_mapped() {
-        let file = sealed_page();
-        let page = map(ptr::null_mut(), libc::MAP_SHARED, file.as_raw_fd()).unwrap().as_ptr();
-        let caught = AtomicUsize::new(page.expose_provenance());
+    fn a_child_unmaps_pages_that_were_just_being_mapped() {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let pages = map(ptr::null_mut(), CAUGHT_BYTES, libc::PROT_NONE, flags, -1).unwrap();
+        // SAFETY: within the mapping.
+        let second = unsafe { pages.byte_add(PAGE_BYTES) };
+        let are_mapped = || [pages, second].map(|page| is_mapped(page.as_ptr()));
+        let caught = AtomicUsize::new(pages.as_ptr().expose_provenance());
         assert!(in_child(|| {
-            let was_mapped = is_mapped(page);
+            let were_mapped = are_mapped() == [true; 2];
             unmap_caught(&caught);
-            was_mapped && !is_mapped(page)
+            were_mapped && are_mapped() == [false; 2]
         }));
-        assert!(is_mapped(page));
+        assert_eq!(are_mapped(), [true; 2]);
         unmap_caught(&caught);
-        assert!(!is_mapped(page));
+        assert_eq!(are_mapped(), [false; 2]);
     }
 }

@@ -7,9 +7,9 @@ mod socket;
 
 #[cfg(test)]
 pub(crate) use mapping::tests::Offered;
-pub(crate) use mapping::{Mapping, Owner, is_sealed, unmap_caught};
+pub(crate) use mapping::{Owner, is_sealed, map_pages, unmap_caught};
 pub(crate) use private::{Lines, Place, Pointer, Private, PrivateMemory};
 pub(crate) use socket::{
-    Address, Descriptor, close, connect, info, is_quiet, receive, replace, send, shut_down,
-    socket, wait,
+    Address, Descriptor, FileInfo, close, connect, info, is_quiet, receive, replace, send,
+    shut_down, socket, wait,
 };

@@ -147,7 +147,10 @@ impl PrivateMemory {
     pub(crate) fn new() -> io::Result<Self> {
         let memory = map()?;
         let is_wiped = wipe_on_fork(memory).is_ok();
-        Ok(Self { memory, is_wiped })
+        let memory = Self { memory, is_wiped };
+        // If it were read first, the kernel would be needed for the first write too.
+        memory.due.store(0, Ordering::Relaxed);
+        Ok(memory)
     }
 
     /// Whether the kernel zeroes it in every child that has memory of its own.
