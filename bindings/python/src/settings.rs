@@ -36,12 +36,36 @@ pub(crate) fn slack(
     of_tasks: Option<Any<'_, '_>>,
     of_programs: Option<Any<'_, '_>>,
 ) -> PyResult<Slack> {
+    slack_in(
+        convert::seconds,
+        of_tasks.map(|given| (given, "task_slack")),
+        of_programs.map(|given| (given, "program_slack")),
+    )
+}
+
+/// The same in nanoseconds.
+pub(crate) fn slack_ns(
+    of_tasks: Option<Any<'_, '_>>,
+    of_programs: Option<Any<'_, '_>>,
+) -> PyResult<Slack> {
+    slack_in(
+        nanoseconds,
+        of_tasks.map(|given| (given, "task_slack_ns")),
+        of_programs.map(|given| (given, "program_slack_ns")),
+    )
+}
+
+fn slack_in(
+    read: ReadTime,
+    of_tasks: Option<(Any<'_, '_>, &str)>,
+    of_programs: Option<(Any<'_, '_>, &str)>,
+) -> PyResult<Slack> {
     let mut slack = Slack::new();
-    if let Some(given) = of_tasks {
-        slack = task_slack(slack, given, "task_slack", convert::seconds)?;
+    if let Some((given, name)) = of_tasks {
+        slack = task_slack(slack, given, name, read)?;
     }
-    if let Some(given) = of_programs {
-        slack = program_slack(slack, given, "program_slack", convert::seconds)?;
+    if let Some((given, name)) = of_programs {
+        slack = program_slack(slack, given, name, read)?;
     }
     Ok(slack)
 }

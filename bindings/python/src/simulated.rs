@@ -123,6 +123,19 @@ impl Simulated {
         Ok(self.lock().set_threshold(agent, threshold_ns))
     }
 
+    /// Sets how late tasks may be before that is reported: by the name of the task, and by the name
+    /// of the program. Replaces all that was set before.
+    #[pyo3(signature = (*, task_slack_ns=None, program_slack_ns=None))]
+    fn set_slack(
+        &self,
+        task_slack_ns: Option<Any<'_, '_>>,
+        program_slack_ns: Option<Any<'_, '_>>,
+    ) -> () {
+        let slack = settings::slack_ns(task_slack_ns, program_slack_ns)?;
+        self.lock().set_slack(&slack);
+        Ok(())
+    }
+
     /// Sets the pid namespace of a process, for all later datagrams: the observer's ("same"),
     /// another ("other") or "unknown". In another namespace it has the pid `innermost_pid`;
     /// without that it has whichever pid its frames name.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 
 from varta import (
     Beat,
@@ -40,6 +41,29 @@ def test_a_stall_is_delayed_and_marked_deaf_while_the_queue_is_full() -> None:
     assert str(stall).endswith("with nonce 1, while the queue was full")
     stats = observer.stats()
     assert (stats["stalls"], stats["stalls_deaf"], stats["full_looks"]) == (1, 1, 1)
+
+
+def test_slack_can_be_changed_while_a_task_is_late() -> None:
+    observer = Observer.simulated(lane=True, tasks=True, task_slack_ns={"batch": 10 * SECOND})
+    page = observer.attach(0, 4321)
+    live, name = 1 << 32, int.from_bytes(b"batch", "little")
+    observer.write(page, 0, cold=[1 << 48 | live, 0b11, 0, 0, 0, 0, 0, 0])
+    observer.write(
+        page, 1,
+        cold=[1 | live, SECOND, SECOND, 0, 0, name, 0, 0],
+        hot=[1, 0, 0, 0, 1, SECOND, 1 << 8, 0],
+    )  # fmt: skip
+    observer.mapped(1, page)
+    observer.advance(5 * SECOND)
+    assert "stall" not in kinds(observer)
+    observer.set_slack(task_slack_ns={"batch": 5 * SECOND}, program_slack_ns={"other": 0})
+    observer.advance(6 * SECOND - 1)
+    assert kinds(observer) == []
+    observer.advance(6 * SECOND)
+    stall = observer.poll()
+    assert isinstance(stall, Stall) and (stall.task_name, stall.due_ns) == ("batch", SECOND)
+    with pytest.raises(TypeError, match="task_slack_ns: expected a dict of times"):
+        observer.set_slack(task_slack_ns=[1])
 
 
 def test_an_agent_stalls_recovers_and_exits() -> None:
