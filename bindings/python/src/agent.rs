@@ -2,11 +2,11 @@
 
 use std::fmt::Debug;
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyType};
 use rustix::io::Errno;
 use varta::secure::Key;
@@ -17,6 +17,7 @@ use varta::{
 use crate::convert::{self, Any, PayloadArgument, StatusArgument};
 use crate::errors::{self, Raise};
 use crate::guard::methods;
+use crate::sys::{Beats, Held};
 use crate::task::{self, Task};
 use crate::task_options;
 use crate::values::Values;
@@ -73,26 +74,37 @@ impl<T: BeatTransport> AnyAgent for Varta<T> {
 /// observer is reported in its outcome, not raised. Beat from the loop that does the work.
 #[pyclass(name = "Varta", module = "varta", frozen)]
 pub(crate) struct Agent {
-    /// Locked only while this thread holds the interpreter's lock. So no thread ever waits for
-    /// it, and no fork finds it locked.
-    inner: Mutex<Option<Box<dyn AnyAgent>>>,
+    /// None once it is closed.
+    inner: Held<Option<Box<dyn AnyAgent>>>,
     values: &'static Values,
 }
 
 impl Agent {
     fn wrap<T: BeatTransport>(py: Python<'_>, agent: io::Result<Varta<T>>) -> PyResult<Self> {
         let agent: Box<dyn AnyAgent> = Box::new(agent.raise()?);
-        Ok(Self { inner: Mutex::new(Some(agent)), values: Values::get(py)? })
+        Ok(Self { inner: Held::new(Some(agent)), values: Values::get(py)? })
+    }
+
+    fn count(&self, py: Python<'_>, get: fn(&dyn AnyAgent) -> u64) -> u64 {
+        self.inner.borrow(py).as_deref().map_or(0, get)
+    }
+}
+
+impl Beats for Agent {
+    fn kept() -> &'static PyOnceLock<Py<PyAny>> {
+        static BEAT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        &BEAT
     }
 
     #[inline]
-    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn AnyAgent>>> {
-        // A panic in a beat was already raised, and it leaves the agent valid.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    fn values(&self) -> &'static Values {
+        self.values
     }
 
-    fn count(&self, get: fn(&dyn AnyAgent) -> u64) -> u64 {
-        self.lock().as_deref().map_or(0, get)
+    #[inline(always)]
+    fn make_beat(&self, py: Python<'_>, status: Status, payload: u32) -> Option<BeatOutcome> {
+        let mut agent = self.inner.borrow(py);
+        agent.as_deref_mut().map(|agent| agent.beat(status, payload))
     }
 }
 
@@ -190,11 +202,7 @@ impl Agent {
         status: StatusArgument,
         payload: PayloadArgument,
     ) -> Py<PyAny> {
-        let outcome = match self.lock().as_deref_mut() {
-            Some(agent) => agent.beat(status.0, payload.0),
-            None => return self.values.closed(py),
-        };
-        self.values.outcome(py, outcome)
+        self.values.outcome(py, self.make_beat(py, status.0, payload.0))
     }
 
     /// Declares a task: a named part of this process that is watched on its own. It makes a call
@@ -212,6 +220,7 @@ impl Agent {
 cycle=None, finest=None, vital=False, roams=False, spans=8)")]
     fn task(
         &self,
+        py: Python<'_>,
         name: Any<'_, '_>,
         threshold: Any<'_, '_>,
         options: Option<&Bound<'_, PyDict>>,
@@ -219,7 +228,7 @@ cycle=None, finest=None, vital=False, roams=False, spans=8)")]
         let name: String =
             name.extract().map_err(|_| convert::wrong_type(name, "name", "a str"))?;
         let options = task_options::read(threshold, options)?;
-        let task = match self.lock().as_deref() {
+        let task = match self.inner.borrow(py).as_deref() {
             Some(agent) => agent.task(&name, options),
             None => return Err(closed()),
         };
@@ -228,21 +237,21 @@ cycle=None, finest=None, vital=False, roams=False, spans=8)")]
 
     /// Returns the tasks of this process and what is late, each as a dict.
     fn tasks<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
-        let tasks = self.lock().as_deref().map_or_else(Vec::new, |agent| agent.tasks());
+        let tasks = self.inner.borrow(py).as_deref().map_or_else(Vec::new, |agent| agent.tasks());
         task::reports(py, self.values, tasks.into_iter())
     }
 
     /// How many seconds ago the observer looked at the beats of this process, if they go through
     /// memory that is shared with it. None if they go as datagrams.
     #[getter]
-    fn watched(&self) -> Option<f64> {
-        let watched = self.lock().as_deref().and_then(|agent| agent.watched());
+    fn watched(&self, py: Python<'_>) -> Option<f64> {
+        let watched = self.inner.borrow(py).as_deref().and_then(|agent| agent.watched());
         Ok(watched.map(|ago| ago.as_secs_f64()))
     }
 
     /// Starts a new session to the same endpoint. Raises OSError if it cannot connect.
-    fn reconnect(&self) -> () {
-        let result = self.lock().as_deref_mut().map(|agent| agent.reconnect());
+    fn reconnect(&self, py: Python<'_>) -> () {
+        let result = self.inner.borrow(py).as_deref_mut().map(|agent| agent.reconnect());
         match result {
             Some(result) => result.raise(),
             None => Err(closed()),
@@ -250,27 +259,27 @@ cycle=None, finest=None, vital=False, roams=False, spans=8)")]
     }
 
     /// Reconnects automatically after n dropped beats in a row. 0 or None turns this off.
-    fn set_reconnect_after(&self, n: Option<Any<'_, '_>>) -> () {
+    fn set_reconnect_after(&self, py: Python<'_>, n: Option<Any<'_, '_>>) -> () {
         let drops = n.map_or(Ok(0), |n| convert::number(n, "n"))?;
-        if let Some(agent) = self.lock().as_deref_mut() {
+        if let Some(agent) = self.inner.borrow(py).as_deref_mut() {
             agent.set_reconnect_after(drops);
         }
         Ok(())
     }
 
     /// Returns how many times the clock went backwards.
-    fn clock_regressions(&self) -> u64 {
-        Ok(self.count(|agent| agent.clock_regressions()))
+    fn clock_regressions(&self, py: Python<'_>) -> u64 {
+        Ok(self.count(py, |agent| agent.clock_regressions()))
     }
 
     /// Returns the number of forks between the process that created this agent and this one.
-    fn fork_recoveries(&self) -> u64 {
-        Ok(self.count(|agent| agent.fork_recoveries()))
+    fn fork_recoveries(&self, py: Python<'_>) -> u64 {
+        Ok(self.count(py, |agent| agent.fork_recoveries()))
     }
 
     /// Closes the socket. Every later beat fails with "Closed".
-    fn close(&self) -> () {
-        drop(self.lock().take());
+    fn close(&self, py: Python<'_>) -> () {
+        drop(self.inner.borrow(py).take());
         Ok(())
     }
 
@@ -279,13 +288,13 @@ cycle=None, finest=None, vital=False, roams=False, spans=8)")]
     }
 
     #[pyo3(signature = (*_exception))]
-    fn __exit__(&self, _exception: Any<'_, '_>) -> () {
-        drop(self.lock().take());
+    fn __exit__(&self, py: Python<'_>, _exception: Any<'_, '_>) -> () {
+        drop(self.inner.borrow(py).take());
         Ok(())
     }
 
-    fn __repr__(&self) -> String {
-        Ok(self.lock().as_deref().map_or_else(|| "Varta(closed)".into(), |b| format!("{b:?}")))
+    fn __repr__(&self, py: Python<'_>) -> String {
+        Ok(self.inner.borrow(py).as_deref().map_or_else(|| "Varta(closed)".into(), |b| format!("{b:?}")))
     }
 }
 }

@@ -74,11 +74,10 @@ impl FromPyObject<'_, '_> for StatusArgument {
 
     #[inline]
     fn extract(value: Borrowed<'_, '_, PyAny>) -> PyResult<Self> {
-        // Almost every beat passes `Status.OK`, which is recognized by identity.
-        if Values::get(value.py())?.is_ok(&value) {
-            return Ok(Self(Status::Ok));
+        match Values::get(value.py())?.known_status(&value) {
+            Some(known) => Ok(Self(known)),
+            None => status(&value, "status").map(Self),
         }
-        status(&value, "status").map(Self)
     }
 }
 

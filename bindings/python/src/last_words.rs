@@ -38,7 +38,7 @@ impl LastWords {
 
     /// Sends the last words and returns the outcome.
     fn say(&self, py: Python<'_>) -> Py<PyAny> {
-        Values::get(py)?.outcome(py, self.0.say(0))
+        Values::get(py)?.outcome(py, Some(self.0.say(0)))
     }
 }
 }

@@ -26,11 +26,12 @@ use pyo3::prelude::*;
 /// The module relies on the interpreter's lock and declares that: a free-threaded interpreter
 /// enables the lock when it imports it.
 ///
-/// This is a function, not a declarative module, because its first step must precede the
+/// This is a function, not a declarative module, because its first steps must precede the
 /// creation of any class.
 #[pymodule(gil_used = true)]
 fn _varta(module: &Bound<'_, PyModule>) -> PyResult<()> {
     sys::require_main_interpreter(module.py())?;
+    sys::require_lock(module.py())?;
     module.add_class::<agent::Agent>()?;
     module.add_class::<codec::Frame>()?;
     module.add_class::<codec::FrameV1>()?;
@@ -56,6 +57,8 @@ fn _varta(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<span::Idle>()?;
     module.add_class::<span::Span>()?;
     module.add_class::<task::Task>()?;
+    sys::quicken::<agent::Agent>(module.py())?;
+    sys::quicken::<task::Task>(module.py())?;
     module.add_function(wrap_pyfunction!(codec::crc32c, module)?)?;
     module.add_function(wrap_pyfunction!(guard::provoke_panic, module)?)?;
     module.add_function(wrap_pyfunction!(secure::derive_agent_key, module)?)?;

@@ -28,28 +28,28 @@ impl Span {
         Self { task, id: AtomicU64::new(id.to_raw()), process }
     }
 
-    fn end(&self) -> bool {
+    fn end(&self, py: Python<'_>) -> bool {
         // No other thread can be here: all hold the interpreter's lock.
         let id = self.id.load(Ordering::Relaxed);
         if id == 0 {
             return false;
         }
         self.id.store(0, Ordering::Relaxed);
-        self.task.get().end_span(SpanId::from_raw(id), self.process)
+        self.task.get().end_span(py, SpanId::from_raw(id), self.process)
     }
 }
 
 impl Drop for Span {
     fn drop(&mut self) {
-        self.end();
+        Python::attach(|py| self.end(py));
     }
 }
 
 methods! {
 impl Span {
     /// Ends the block. Returns whether it was open and watched.
-    fn close(&self) -> bool {
-        Ok(self.end())
+    fn close(&self, py: Python<'_>) -> bool {
+        Ok(self.end(py))
     }
 
     fn __enter__(slf: PyRef<'_, Self>) -> Py<Self> {
@@ -60,10 +60,11 @@ impl Span {
     #[pyo3(signature = (*_exception, **_no_keywords), text_signature = "($self, *_exception)")]
     fn __exit__(
         &self,
+        py: Python<'_>,
         _exception: &Bound<'_, PyTuple>,
         _no_keywords: Option<&Bound<'_, PyDict>>,
     ) -> () {
-        self.end();
+        self.end(py);
         Ok(())
     }
 }
@@ -94,11 +95,12 @@ impl Idle {
     #[pyo3(signature = (*_exception, **_no_keywords), text_signature = "($self, *_exception)")]
     fn __exit__(
         &self,
+        py: Python<'_>,
         _exception: &Bound<'_, PyTuple>,
         _no_keywords: Option<&Bound<'_, PyDict>>,
     ) -> () {
         // Closes nothing, and so is only a sign of life.
-        self.task.get().end_span(SpanId::UNWATCHED, self.process);
+        self.task.get().end_span(py, SpanId::UNWATCHED, self.process);
         Ok(())
     }
 }

@@ -1,19 +1,20 @@
 //! The `Task` class: a named part of this process that is watched on its own.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyType};
 use varta::internal::ProcessToken;
-use varta::{NEVER, SpanId, SpanLimits, Status, TaskCounts, TaskReport};
+use varta::{BeatOutcome, NEVER, SpanId, SpanLimits, Status, TaskCounts, TaskReport};
 
 use crate::convert::{self, Any, PayloadArgument, StatusArgument};
 use crate::errors::{self, Raise};
 use crate::guard::methods;
 use crate::observer::{broken_promises, nanoseconds};
 use crate::span::{Idle, Span};
+use crate::sys::{Beats, Held};
 use crate::values::Values;
 
 /// A named part of this process that is watched on its own, from `Varta.task`.
@@ -22,9 +23,7 @@ use crate::values::Values;
 /// closed, `beat` fails with "Closed" and the other calls do nothing.
 #[pyclass(module = "varta", frozen)]
 pub(crate) struct Task {
-    /// Locked only while this thread holds the interpreter's lock. So no thread ever waits for
-    /// it, and no fork finds it locked.
-    inner: Mutex<State>,
+    inner: Held<State>,
     name: String,
     process: ProcessToken,
     values: &'static Values,
@@ -47,22 +46,16 @@ impl Task {
         })?;
         Ok(Self {
             name: task.name().as_str().to_owned(),
-            inner: Mutex::new(State::Open(task)),
+            inner: Held::new(State::Open(task)),
             process: ProcessToken::find().raise()?,
             values,
         })
     }
 
-    #[inline]
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic in a call was already raised, and it leaves the task valid.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Makes a call, unless the task is closed.
     #[inline]
-    fn call<T>(&self, make: impl FnOnce(&mut varta::Task) -> T) -> Option<T> {
-        match &mut *self.lock() {
+    fn call<T>(&self, py: Python<'_>, make: impl FnOnce(&mut varta::Task) -> T) -> Option<T> {
+        match &mut *self.inner.borrow(py) {
             State::Open(task) => Some(make(task)),
             State::Closed { .. } => None,
         }
@@ -77,12 +70,12 @@ impl Task {
     /// Ends a block that began in this process. In a forked child, leaving a block of its parent
     /// is no call, so that it does not declare the task there.
     #[inline]
-    pub(crate) fn end_span(&self, id: SpanId, began_in: Option<u64>) -> bool {
-        self.process() == began_in && self.call(|task| task.close_span(id)) == Some(true)
+    pub(crate) fn end_span(&self, py: Python<'_>, id: SpanId, began_in: Option<u64>) -> bool {
+        self.process() == began_in && self.call(py, |task| task.close_span(id)) == Some(true)
     }
 
-    fn end(&self, end: fn(varta::Task)) {
-        let mut state = self.lock();
+    fn end(&self, py: Python<'_>, end: fn(varta::Task)) {
+        let mut state = self.inner.borrow(py);
         let State::Open(task) = &*state else { return };
         let closed = State::Closed { number: task.number(), counts: task.counts() };
         if let State::Open(task) = std::mem::replace(&mut *state, closed) {
@@ -90,11 +83,28 @@ impl Task {
         }
     }
 
-    fn number_and_counts(&self) -> (u32, TaskCounts) {
-        match &*self.lock() {
+    fn number_and_counts(&self, py: Python<'_>) -> (u32, TaskCounts) {
+        match &*self.inner.borrow(py) {
             State::Open(task) => (task.number(), task.counts()),
             State::Closed { number, counts } => (*number, *counts),
         }
+    }
+}
+
+impl Beats for Task {
+    fn kept() -> &'static PyOnceLock<Py<PyAny>> {
+        static BEAT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        &BEAT
+    }
+
+    #[inline]
+    fn values(&self) -> &'static Values {
+        self.values
+    }
+
+    #[inline(always)]
+    fn make_beat(&self, py: Python<'_>, status: Status, payload: u32) -> Option<BeatOutcome> {
+        self.call(py, |task| task.beat(status, payload))
     }
 }
 
@@ -108,8 +118,8 @@ impl Task {
 
     /// Its number, which no other task of this process has had.
     #[getter]
-    fn number(&self) -> u32 {
-        Ok(self.number_and_counts().0)
+    fn number(&self, py: Python<'_>) -> u32 {
+        Ok(self.number_and_counts(py).0)
     }
 
     /// The task is here, with a status and an application-defined number. Returns the outcome.
@@ -121,10 +131,7 @@ impl Task {
         status: StatusArgument,
         payload: PayloadArgument,
     ) -> Py<PyAny> {
-        match self.call(|task| task.beat(status.0, payload.0)) {
-            Some(outcome) => self.values.outcome(py, outcome),
-            None => self.values.closed(py),
-        }
+        self.values.outcome(py, self.make_beat(py, status.0, payload.0))
     }
 
     /// Nothing is due until the next call, or for `at_most` seconds. As a context manager, it
@@ -132,7 +139,7 @@ impl Task {
     #[pyo3(signature = (at_most=None), text_signature = "($self, at_most=float('inf'))")]
     fn idle(slf: &Bound<'_, Self>, at_most: Option<Any<'_, '_>>) -> Py<Idle> {
         let at_most = at_most.map_or(Ok(NEVER), |time| convert::limit(time, "at_most"))?;
-        slf.get().call(|task| task.idle_at_most(at_most));
+        slf.get().call(slf.py(), |task| task.idle_at_most(at_most));
         Py::new(slf.py(), Idle::new(slf.clone().unbind()))
     }
 
@@ -153,27 +160,27 @@ impl Task {
         if let Some(label) = label {
             limits = limits.label(convert::number(label, "label")?);
         }
-        let id = slf.get().call(|task| task.open_span(limits)).unwrap_or(SpanId::UNWATCHED);
+        let id = slf.get().call(slf.py(), |task| task.open_span(limits)).unwrap_or(SpanId::UNWATCHED);
         Py::new(slf.py(), Span::new(slf.clone().unbind(), id))
     }
 
     /// The task is at this checkpoint, a number from 1 to 65,535; 0 is outside of all.
-    fn reach(&self, checkpoint: Any<'_, '_>) -> () {
+    fn reach(&self, py: Python<'_>, checkpoint: Any<'_, '_>) -> () {
         let checkpoint = convert::number(checkpoint, "checkpoint")?;
-        self.call(|task| task.reach(checkpoint));
+        self.call(py, |task| task.reach(checkpoint));
         Ok(())
     }
 
     /// This much is done, and this much is left.
-    fn progress(&self, done: Any<'_, '_>, left: Any<'_, '_>) -> () {
+    fn progress(&self, py: Python<'_>, done: Any<'_, '_>, left: Any<'_, '_>) -> () {
         let (done, left) = (convert::number(done, "done")?, convert::number(left, "left")?);
-        self.call(|task| task.progress(done, left));
+        self.call(py, |task| task.progress(done, left));
         Ok(())
     }
 
     /// Returns what was wrong so far, as a dict of counts.
     fn counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyDict> {
-        let (_, counts) = self.number_and_counts();
+        let (_, counts) = self.number_and_counts(py);
         let dict = PyDict::new(py);
         dict.set_item("too_early", counts.too_early)?;
         dict.set_item("too_late", counts.too_late)?;
@@ -186,14 +193,14 @@ impl Task {
     }
 
     /// The task is over, as planned.
-    fn close(&self) -> () {
-        self.end(varta::Task::close);
+    fn close(&self, py: Python<'_>) -> () {
+        self.end(py, varta::Task::close);
         Ok(())
     }
 
     /// The task has failed and is over.
-    fn fail(&self) -> () {
-        self.end(varta::Task::fail);
+    fn fail(&self, py: Python<'_>) -> () {
+        self.end(py, varta::Task::fail);
         Ok(())
     }
 
@@ -216,12 +223,12 @@ impl Task {
             Some(Ok(kind)) => kind.is_subclass(&error)?,
             _ => false,
         };
-        self.end(if failed { varta::Task::fail } else { varta::Task::close });
+        self.end(py, if failed { varta::Task::fail } else { varta::Task::close });
         Ok(())
     }
 
-    fn __repr__(&self) -> String {
-        Ok(match &*self.lock() {
+    fn __repr__(&self, py: Python<'_>) -> String {
+        Ok(match &*self.inner.borrow(py) {
             State::Open(task) => format!("Task({:?}, number={})", self.name, task.number()),
             State::Closed { .. } => format!("Task({:?}, closed)", self.name),
         })

@@ -5,6 +5,7 @@ use std::io;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
 use varta::{BeatError, BeatOutcome, DecodeError, DropReason, Status, classify_send_error};
 use varta_observer::Origin;
 
@@ -16,6 +17,8 @@ pub(crate) struct Values {
     dropped: [Py<PyAny>; DropReason::ALL.len()],
     failed: Py<PyAny>,
     statuses: [Py<PyAny>; 4],
+    /// The members of `Status` that a beat can have, and their names as constants in Python code.
+    known_statuses: [(Py<PyAny>, Status); 6],
     decode_error: Py<PyAny>,
     auth_error: Py<PyAny>,
 }
@@ -31,47 +34,62 @@ impl Values {
         let module = py.import("varta._values")?;
         let get = |name: &str| module.getattr(name).map(Bound::unbind);
         let items = |name: &str| module.getattr(name);
+        let statuses: [Py<PyAny>; 4] = items("STATUSES")?.extract()?;
+        let [ok, degraded, critical, _] = &statuses;
+        let word = |status: Status| PyString::intern(py, status.name()).into_any().unbind();
+        let known_statuses = [
+            (ok.clone_ref(py), Status::Ok),
+            (degraded.clone_ref(py), Status::Degraded),
+            (critical.clone_ref(py), Status::Critical),
+            (word(Status::Ok), Status::Ok),
+            (word(Status::Degraded), Status::Degraded),
+            (word(Status::Critical), Status::Critical),
+        ];
         Ok(Self {
             sent: get("SENT")?,
             dropped: items("DROPPED")?.extract()?,
             failed: get("failed")?,
-            statuses: items("STATUSES")?.extract()?,
+            statuses,
+            known_statuses,
             decode_error: get("DecodeError")?,
             auth_error: get("AuthError")?,
         })
     }
 
+    /// The outcome of a beat. There is none if the agent or task is closed.
     #[inline]
-    pub(crate) fn outcome(&self, py: Python<'_>, outcome: BeatOutcome) -> PyResult<Py<PyAny>> {
+    pub(crate) fn outcome(
+        &self,
+        py: Python<'_>,
+        outcome: Option<BeatOutcome>,
+    ) -> PyResult<Py<PyAny>> {
         match outcome {
-            BeatOutcome::Sent => Ok(self.sent.clone_ref(py)),
-            BeatOutcome::Dropped(reason) => {
+            Some(BeatOutcome::Sent) => Ok(self.sent.clone_ref(py)),
+            Some(BeatOutcome::Dropped(reason)) => {
                 // The numbers of the reasons begin at 1.
                 let shared = self.dropped.get(reason as usize - 1);
                 shared.map(|outcome| outcome.clone_ref(py)).ok_or_else(|| {
                     PyRuntimeError::new_err(format!("unknown drop reason: {reason}"))
                 })
             }
-            BeatOutcome::Failed(error) => self.failed(py, error),
+            Some(BeatOutcome::Failed(error)) => {
+                self.failed(py, error.errno, &format!("{:?}", error.kind))
+            }
+            None => self.failed(py, BeatError::UNKNOWN_ERRNO, "Closed"),
         }
     }
 
     #[cold]
-    fn failed(&self, py: Python<'_>, error: BeatError) -> PyResult<Py<PyAny>> {
-        self.failed.call1(py, (error.errno, format!("{:?}", error.kind)))
+    fn failed(&self, py: Python<'_>, errno: i32, kind: &str) -> PyResult<Py<PyAny>> {
+        self.failed.call1(py, (errno, kind))
     }
 
-    /// The outcome of a beat after `close`.
-    #[cold]
-    pub(crate) fn closed(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        self.failed.call1(py, (BeatError::UNKNOWN_ERRNO, "Closed"))
-    }
-
-    /// Whether the object is `Status.OK` itself.
+    /// The status that almost every call passes: a member of `Status` or its name, which is
+    /// recognized by identity.
     #[inline]
-    pub(crate) fn is_ok(&self, value: &Bound<'_, PyAny>) -> bool {
-        let [ok, ..] = &self.statuses;
-        value.is(ok)
+    pub(crate) fn known_status(&self, value: &Bound<'_, PyAny>) -> Option<Status> {
+        let mut known = self.known_statuses.iter();
+        known.find(|(object, _)| value.is(object)).map(|(_, status)| *status)
     }
 
     pub(crate) fn status(&self, py: Python<'_>, status: Status) -> Py<PyAny> {
@@ -171,6 +189,6 @@ function! {
     /// Returns the beat outcome for a send's errno.
     fn classify_errno(py: Python<'_>, errno: i32) -> Py<PyAny> {
         let error = io::Error::from_raw_os_error(errno);
-        Values::get(py)?.outcome(py, classify_send_error(&error))
+        Values::get(py)?.outcome(py, Some(classify_send_error(&error)))
     }
 }

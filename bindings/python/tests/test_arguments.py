@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
 
-from varta import Frame, Observer, Simulated, Task, Varta, crc32c, watched
+from varta import Frame, Observer, Simulated, Status, Task, Varta, crc32c, watched
 from varta.secure import Cipher, derive_agent_key
 
 KEY = bytes(32)
@@ -40,6 +41,14 @@ def simulated() -> Simulated:
         (lambda: agent().beat(0, 2**70), OverflowError, "payload"),
         (lambda: agent().beat(0, "1"), TypeError, "payload: expected an int, not str"),
         (lambda: agent().beat(0, None), TypeError, "payload"),
+        (lambda: agent().beat(0, 0, 0), TypeError, "takes from 0 to 2 positional arguments but 3"),
+        (lambda: agent().beat(0, 0, payload=0), TypeError, "multiple values for argument 'payload'"),
+        (lambda: agent().beat(0, status=0), TypeError, "multiple values for argument 'status'"),
+        (lambda: agent().beat(level=0), TypeError, "unexpected keyword argument 'level'"),
+        (lambda: agent().beat(payload="1"), TypeError, "payload: expected an int, not str"),
+        (lambda: Varta.beat(), TypeError, "argument"),
+        (lambda: Varta.beat(declare()), TypeError, "Task"),
+        (lambda: Task.beat(agent()), TypeError, "Varta"),
         (lambda: agent().set_reconnect_after(-1), OverflowError, "n: -1"),
         (lambda: Varta.open(7), TypeError, "endpoint"),
         (lambda: Varta.open(""), ValueError, "endpoint"),
@@ -206,6 +215,50 @@ def test_key_files_are_checked(folder: Path) -> None:
         Varta.open(endpoint)
     key.chmod(0o600)
     Varta.open(endpoint).close()
+
+
+class Whole(int):
+    """A subclass is not recognized as quickly."""
+
+
+class Index:
+    def __index__(self) -> int:
+        return 2
+
+
+FORMS: list[tuple[tuple[Any, ...], dict[str, Any], Status, int]] = [
+    ((), {}, Status.OK, 0),
+    ((Status.DEGRADED,), {}, Status.DEGRADED, 0),
+    (("critical", 7), {}, Status.CRITICAL, 7),
+    ((1, 2**32 - 1), {}, Status.DEGRADED, 2**32 - 1),
+    (("".join(("degra", "ded")),), {"payload": 7}, Status.DEGRADED, 7),
+    ((), {"payload": 7, "status": Status.CRITICAL}, Status.CRITICAL, 7),
+    ((), {"".join(("pay", "load")): 7}, Status.OK, 7),
+    ((True, True), {}, Status.DEGRADED, 1),
+    ((Whole(2), Whole(7)), {}, Status.CRITICAL, 7),
+    ((Index(),), {"payload": Index()}, Status.CRITICAL, 2),
+]
+
+
+@pytest.mark.parametrize(("arguments", "named", "status", "payload"), FORMS)
+def test_a_beat_understands_its_arguments_in_every_form(
+    receiver: Any, path: str, arguments: Any, named: Any, status: Status, payload: int
+) -> None:
+    with Varta.open(path, lane=False) as agent, agent.task("t", 3600) as task:
+        # Python calls a method differently once it has called it often.
+        for _ in range(100):
+            assert task.beat(*arguments, **named) is agent.beat(*arguments, **named)
+            frame = Frame.decode(receiver.recv(64))
+            assert (frame.status, frame.payload) == (status, payload)
+        (report,) = agent.tasks()
+        assert (report["status"], report["payload"]) == (status, payload)
+
+
+def test_a_beat_has_a_signature_and_a_documentation() -> None:
+    for kind in (Varta, Task):
+        assert str(inspect.signature(kind.beat)) == "(self, /, status=0, payload=0)"
+        assert kind.beat.__doc__.endswith("outcome.")
+        assert kind.beat.__name__ == "beat" and kind.beat.__qualname__ == f"{kind.__name__}.beat"
 
 
 def test_paths_of_every_type_are_accepted(observer: Observer, path: str) -> None:

@@ -41,6 +41,12 @@ def test_every_exported_function_is_guarded() -> None:
         exported = re.findall(r"unsafe|extern \"C\"", text)
         assert not exported, f"{file.name} bypasses PyO3"
     assert found == []
+    # Python calls the code for `beat` directly.
+    text = "".join(file.read_text() for file in sorted((SOURCE / "sys").glob("*.rs")))
+    (body,) = re.findall(r'^unsafe extern "C" fn \w+.*?^}', text, re.MULTILINE | re.DOTALL)
+    before, guarded = body.split("guard::contain(")
+    assert before.count("unsafe {") == 1 and guarded.count("beat(") == 1
+    assert text.count("PyMethodDef {") == 1
 
 
 def test_every_exported_name_exists() -> None:

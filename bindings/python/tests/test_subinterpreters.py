@@ -1,4 +1,4 @@
-"""A subinterpreter cannot import varta, and its attempt leaves the main interpreter intact."""
+"""An interpreter that varta does not support cannot import it, and the attempt leaves others intact."""
 
 from __future__ import annotations
 
@@ -52,3 +52,20 @@ def test_only_the_main_interpreter_can_import_it(program: str) -> None:
     assert len(refusals) == 3 and len(lines) - 3 == program.count(USE)
     for line in refusals:
         assert "main interpreter" in line and "WSGIApplicationGroup" in line
+
+
+def test_an_interpreter_without_a_lock_cannot_import_it() -> None:
+    # Only a free-threaded Python can run without it.
+    program = """
+import sys
+sys._is_gil_enabled = lambda: False
+try:
+    import varta
+except ImportError as error:
+    print(error)
+sys._is_gil_enabled = lambda: True
+import varta
+"""
+    output, errors = output_of(python(program))
+    assert "needs the interpreter's lock (GIL)" in output and "PYTHON_GIL=0" in output
+    assert errors == ""
