@@ -201,6 +201,11 @@ export interface TaskOptions {
    * knows nothing about tasks. Default: false.
    */
   vital?: boolean;
+  /**
+   * Whether the work of the task moves between threads, so that its own thread says nothing about it.
+   * Default: false.
+   */
+  roams?: boolean;
   /** How many spans can be open at once, up to 65,536. Default: 8. */
   spans?: number;
 }

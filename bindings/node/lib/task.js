@@ -270,6 +270,7 @@ const readers = {
   edges: edgesOf,
   cycle: cycleOf,
   vital: (value) => check.boolean('options.vital', value),
+  roams: (value) => check.boolean('options.roams', value),
   spans: (value) => check.integer('options.spans', value, 0, MOST_SPANS),
 };
 
@@ -277,7 +278,7 @@ const readers = {
 function declare(agent, name, options) {
   nameOf(name);
   const given = check.options('options', options);
-  const declaration = { __proto__: null, edges: [], vital: false };
+  const declaration = { __proto__: null, edges: [], vital: false, roams: false };
   // It is required.
   readers.thresholdMs(given.thresholdMs);
   for (const [option, value] of Object.entries(given)) {

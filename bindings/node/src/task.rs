@@ -52,6 +52,8 @@ pub struct Declaration {
     pub cycle: Option<Cycle>,
     /// Whether the process is silent when this task is late.
     pub vital: bool,
+    /// Whether it moves between threads.
+    pub roams: bool,
     /// How many spans can be open at once.
     pub spans: Option<u32>,
 }
@@ -84,7 +86,8 @@ pub struct Cycle {
 
 impl Declaration {
     fn options(self) -> TaskOptions {
-        let mut options = TaskOptions::new(duration(self.threshold_ms)).vital(self.vital);
+        let mut options =
+            TaskOptions::new(duration(self.threshold_ms)).vital(self.vital).roams(self.roams);
         if let Some(grace) = self.startup_ms {
             options = options.startup(duration(grace));
         }

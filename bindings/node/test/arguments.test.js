@@ -50,6 +50,7 @@ const wrongTypes = {
   'options.cycle.least': [() => declare({ cycle: { lengthMs: 5, least: '1' } })],
   'options.cycle.most': [() => declare({ cycle: { lengthMs: 5, most: 1n } })],
   'options.vital': [() => declare({ vital: 1 })],
+  'options.roams': [() => declare({ roams: 1 })],
   'options.spans': [() => declare({ spans: '8' })],
   atMostMs: [() => task.idle('5'), () => task.idle(null)],
   limits: [() => task.watch('5'), () => task.watch(undefined, () => {}), () => task.watch(null)],

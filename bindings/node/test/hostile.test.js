@@ -29,7 +29,7 @@ test('properties of Object.prototype are not options', async (t) => {
       sealed: wrong, code: wrong,
       // Of the lane, and of tasks.
       lane: true, tasks: wrong, laneFloorMs: wrong, laneFloorNs: wrong, slack: wrong, programs: wrong,
-      startupMs: wrong, progressMs: wrong, finestMs: wrong, edges: wrong, cycle: wrong, vital: wrong,
+      startupMs: wrong, progressMs: wrong, finestMs: wrong, edges: wrong, cycle: wrong, vital: wrong, roams: wrong,
       spans: wrong, minMs: wrong, maxMs: wrong, label: wrong, claimedPid: wrong, nonce: wrong,
       clockOffset: wrong,
     };
@@ -96,7 +96,7 @@ test('no argument crashes an export of the native half', async (t) => {
     const external = {
       agent: () => native.agentOpen('/nonexistent/varta.sock', true, 0, true, false),
       task: () => native.taskDeclare(
-        external.agent(), 'task', { thresholdMs: 1000, edges: [], vital: false },
+        external.agent(), 'task', { thresholdMs: 1000, edges: [], vital: false, roams: false },
       ),
       simulated: () => native.simulatedNew({
         endpoints: [], udp: [], secureUdp: [], anyUid: true, namespaces: false, version1: false,

@@ -2,6 +2,7 @@
 // Tasks of this process and of others, as an observer reports them.
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const { test } = require('node:test');
 
 const { NEVER, Observer, Span, Task, Varta, beatForever } = require('varta');
@@ -155,6 +156,35 @@ test('slack delays what is reported of a task', async (t) => {
   assert.deepEqual(late(), ['strict']);
   observer.setSlack({ programs: { absent: 5 }, tasks: { patient: 0 } });
   await until('the other stall', () => late().includes('patient'));
+  tasks.forEach((task) => task.close());
+});
+
+/** The thread of a task in the page that this process shares with its observer. */
+function threadOf(name) {
+  const memory = fs.openSync('/proc/self/mem');
+  try {
+    const maps = fs.readFileSync('/proc/self/maps', 'utf8');
+    const starts = [...maps.matchAll(/^(\w+)-.*\/memfd:varta /gm)].map(([, start]) => parseInt(start, 16));
+    const page = Buffer.alloc(4096);
+    for (const start of starts) {
+      fs.readSync(memory, page, 0, page.length, start);
+      const line = page.indexOf(`${name}\0`) - 40; // layout.rs has the places of the fields
+      if (line >= 0) return page.readUInt32LE(line + 24);
+    }
+    return undefined;
+  } finally {
+    fs.closeSync(memory);
+  }
+}
+
+test('the thread of a task is recorded unless the task roams', async (t) => {
+  const { agent, events } = await lane(t);
+  const tasks = [
+    agent.task('stays', { thresholdMs: HOUR, roams: false }),
+    agent.task('moves', { thresholdMs: HOUR, roams: true }),
+  ];
+  await until('both', () => events.filter(({ kind }) => kind === 'task').length === 2);
+  assert.deepEqual([threadOf('stays'), threadOf('moves')], [process.pid, 0]);
   tasks.forEach((task) => task.close());
 });
 
