@@ -2,10 +2,19 @@
 
 use libc::c_long;
 
+use crate::judge::Call;
+
 /// The name of a call on this machine; empty if it is not in the list.
 pub(super) fn name(number: u32) -> &'static str {
     let mut calls = CALLS.iter().chain(OLDER);
     calls.find(|(call, _)| *call == c_long::from(number)).map_or("", |(_, name)| name)
+}
+
+/// The call with this name, if it is in the list.
+pub(crate) fn call_named(name: &str, arguments: [u64; 4]) -> Option<Call> {
+    let mut calls = CALLS.iter().chain(OLDER);
+    let (number, name) = calls.find(|(_, known)| *known == name)?;
+    Some(Call::In { number: u32::try_from(*number).ok()?, name, arguments })
 }
 
 macro_rules! calls {
@@ -70,5 +79,7 @@ mod tests {
         assert_eq!(name(number(libc::SYS_futex)), "futex");
         assert_eq!(name(number(libc::SYS_epoll_pwait)), "epoll_pwait");
         assert_eq!(name(u32::MAX), "");
+        assert!(matches!(call_named("futex", [7; 4]), Some(Call::In { name: "futex", .. })));
+        assert_eq!(call_named("", [0; 4]), None);
     }
 }

@@ -14,6 +14,7 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 
+pub(crate) use self::calls::call_named;
 use self::groups::{Asked, Groups};
 use self::parse::Syscall;
 pub use self::reader::ProcessReader;

@@ -1,22 +1,26 @@
 //! An observer without sockets in simulated time: for the conformance stories and for users'
 //! own tests.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod environment;
+
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use varta::internal::lane::layout::{Head, LAYOUT_VERSION, PAGE_WORDS, Page, lines};
 use varta::secure::Key;
 
+use self::environment::{Reading, SimulatedEnvironment};
 use crate::cause::CauseInfo;
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause};
+use crate::io::causes::call_named;
 use crate::io::nanoseconds;
 use crate::io::pause::PauseDetector;
 use crate::judge::tracker::AgentInfo;
 use crate::judge::{
-    Attached, Attaching, Datagram, Depth, Environment, Exits, Found, Judge, Lacks, Looked,
-    Namespace, PageIndex, Refusal, Sample, Settings, Slot, TaskInfo, ThreadReading,
+    Attached, Attaching, Call, Datagram, Environment, Exits, Judge, Namespace, PageIndex,
+    Refusal, Sample, Settings, TaskInfo,
 };
 use crate::policy::{Policy, Rate};
 use crate::program_name::ProgramName;
@@ -55,115 +59,6 @@ pub struct Simulated {
     pause_detector: PauseDetector,
     now: u64,
     asleep: u64,
-}
-
-/// The answers that the operating system would give.
-#[derive(Debug)]
-struct SimulatedEnvironment {
-    exits: Exits,
-    namespaces: HashMap<u32, Namespace>,
-    /// The pids of processes in their own namespaces, by pid, if they are set.
-    innermost: HashMap<u32, u32>,
-    /// By index.
-    pages: Vec<Option<Box<Page>>>,
-    /// Threads that have ended, with the pid of their process.
-    gone_threads: HashSet<(u32, u32)>,
-    /// Names of programs by pid.
-    programs: HashMap<u32, ProgramName>,
-    /// The pids of agents by slot.
-    pids: HashMap<Slot, u32>,
-    /// What can be read of processes, by pid.
-    readings: HashMap<u32, Sample>,
-}
-
-impl SimulatedEnvironment {
-    fn new(exits: Exits) -> Self {
-        Self {
-            exits,
-            namespaces: HashMap::new(),
-            innermost: HashMap::new(),
-            pages: Vec::new(),
-            gone_threads: HashSet::new(),
-            programs: HashMap::new(),
-            pids: HashMap::new(),
-            readings: HashMap::new(),
-        }
-    }
-}
-
-impl Environment for SimulatedEnvironment {
-    fn namespace(&mut self, pid: u32, claimed_pid: u32) -> Namespace {
-        match self.innermost.get(&pid) {
-            // As for an observer with sockets: it is not the pid of the sender anywhere.
-            Some(innermost) if *innermost != claimed_pid => Namespace::Same,
-            _ => self.namespaces.get(&pid).copied().unwrap_or(Namespace::Same),
-        }
-    }
-
-    fn admitted(&mut self, slot: Slot, _: u64, pid: u32, _: Option<u64>) -> Exits {
-        self.pids.insert(slot, pid);
-        self.exits
-    }
-
-    fn identified(&mut self, _: Slot, _: u64) -> Exits {
-        self.exits
-    }
-
-    fn page(&self, page: PageIndex) -> Option<&Page> {
-        self.pages.get(page.index())?.as_deref()
-    }
-
-    fn page_released(&mut self, page: PageIndex) {
-        if let Some(page) = self.pages.get_mut(page.index()) {
-            *page = None;
-        }
-    }
-
-    fn thread_gone(&mut self, _: Slot, pid: u32, thread: u32) -> bool {
-        self.gone_threads.contains(&(pid, thread))
-    }
-
-    fn read_process(
-        &mut self,
-        _: Slot,
-        pid: u32,
-        _: Depth,
-        _: &[u32],
-        sample: &mut Sample,
-    ) -> Looked {
-        let found = match self.readings.get(&pid) {
-            Some(reading) => {
-                sample.clone_from(reading);
-                Found::Read
-            }
-            None => Found::Hidden,
-        };
-        Looked { found, spent_ns: 0 }
-    }
-
-    fn read_thread(
-        &mut self,
-        _: Slot,
-        pid: u32,
-        thread: &mut ThreadReading,
-        lacks: &mut Lacks,
-    ) -> Looked {
-        let reading = self.readings.get(&pid);
-        if let Some(reading) = reading {
-            lacks.add(reading.process.lacks);
-        }
-        match reading.and_then(|reading| reading.thread(thread.thread)) {
-            Some(found) => {
-                *thread = *found;
-                Looked { found: Found::Read, spent_ns: 0 }
-            }
-            None => Looked { found: Found::Ended, spent_ns: 0 },
-        }
-    }
-
-    fn program(&self, slot: Slot) -> Option<ProgramName> {
-        self.programs.get(self.pids.get(&slot)?).copied()
-    }
 }
 
 impl Default for Simulated {
@@ -462,12 +357,13 @@ impl Simulated {
 
     /// Sets what can be read of the process with this pid from now on, if
     /// [causes](crate::Builder::causes) are looked up. The judge reads it after half of its
-    /// threshold of silence, when it reports the Stall, and from time to time afterwards.
+    /// threshold of silence, when it reports the Stall, and from time to time afterwards. The
+    /// times in it are set when it is read.
     ///
     /// ```
     /// use varta::{Frame, Status};
     /// use varta_observer::judge::{Datagram, Sample, Sender, ThreadReading};
-    /// use varta_observer::{Builder, Cause, Uids, What};
+    /// use varta_observer::{Builder, Cause, Simulated, Uids, What};
     ///
     /// let mut observer = Builder::new().uids(Uids::Any).causes(true).simulate()?;
     /// let mut beat = [0; 32];
@@ -476,16 +372,42 @@ impl Simulated {
     /// observer.feed(0, &Datagram::new(0, sender, &beat));
     /// observer.poll();
     ///
+    /// // It waits for a lock: a futex whose value says that others wait too.
+    /// let call = Simulated::call("futex", [0x7000, 0x80, 2, 0]).unwrap();
     /// let mut reading = Sample::try_new()?;
-    /// reading.push(ThreadReading { thread: 4321, state: b'T', ..ThreadReading::NOTHING });
+    /// reading.push(ThreadReading { thread: 4321, state: b'S', call, ..ThreadReading::NOTHING });
     /// observer.set_reading(4321, &reading);
+    /// observer.advance(1_000_000_000);
     /// observer.advance(2_000_000_000);
     /// let What::Stall { why: Some(why), .. } = observer.poll().unwrap().what else { panic!() };
-    /// assert_eq!(why.cause, Cause::Stopped);
+    /// assert_eq!(why.cause, Cause::Lock);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn set_reading(&mut self, pid: u32, reading: &Sample) {
-        self.environment.readings.insert(pid, reading.clone());
+        self.set_slow_reading(pid, reading, 0);
+    }
+
+    /// As [`set_reading`](Self::set_reading), for a process that takes this long to read. In
+    /// 10 ms processes are read for 2 ms at most, and once more.
+    pub fn set_slow_reading(&mut self, pid: u32, reading: &Sample, spent_ns: u64) {
+        self.environment.readings.insert(pid, Reading { sample: reading.clone(), spent_ns });
+    }
+
+    /// What can be read of the process with this pid, to change it.
+    pub fn reading_mut(&mut self, pid: u32) -> Option<&mut Sample> {
+        self.environment.readings.get_mut(&pid).map(|reading| &mut reading.sample)
+    }
+
+    /// The system call of this name, with its first four arguments; `running` if a thread is in
+    /// none, and `outside` if it waits in the kernel outside of calls. `None` if there is no
+    /// such call on this machine, or not in the list of those in which threads often wait.
+    #[must_use]
+    pub fn call(name: &str, arguments: [u64; 4]) -> Option<Call> {
+        match name {
+            "running" => Some(Call::Running),
+            "outside" => Some(Call::Outside),
+            name => call_named(name, arguments),
+        }
     }
 
     /// Sets whether the datagrams that are fed from now on are
@@ -525,6 +447,7 @@ impl Simulated {
 
     fn set_time(&mut self, at_ns: u64) {
         self.now = self.now.max(at_ns);
+        (self.environment.now, self.environment.asleep) = (self.now, self.asleep);
     }
 
     fn look(&mut self, at_ns: u64) {
