@@ -642,9 +642,55 @@
 #define VARTA_DATAGRAM_CONTROL_TRUNCATED 2
 
 /**
+ * Datagram flag: the observer waited with empty queues and was woken by this datagram. Only then
+ * something is learned about its sender, to find out later why it is silent.
+ */
+#define VARTA_DATAGRAM_FRESH 4
+
+/**
  * Advance flag: the observer's queue is full at this time, so beats may have been refused.
  */
 #define VARTA_ADVANCE_FULL 1
+
+/**
+ * Reading flag: the process is writing its core file.
+ */
+#define VARTA_READING_DUMPING 1
+
+/**
+ * Reading flag: SIGKILL is pending for the process.
+ */
+#define VARTA_READING_KILLED 2
+
+/**
+ * Reading flag: the control group of the process, or one above it, is frozen.
+ */
+#define VARTA_READING_FROZEN 4
+
+/**
+ * Reading flag: the control group of the process waits for memory, and kills nobody for it.
+ */
+#define VARTA_READING_UNDER_OOM 8
+
+/**
+ * Bit of lacks in a reading: no permission to read what the threads wait in.
+ */
+#define VARTA_LACKS_WAIT_CHANNEL 1
+
+/**
+ * Bit of lacks in a reading: no permission to read the system calls of the threads.
+ */
+#define VARTA_LACKS_CALL 2
+
+/**
+ * Bit of lacks in a reading: no permission to read which program the process executes.
+ */
+#define VARTA_LACKS_EXECUTABLE 4
+
+/**
+ * Bit of lacks in a reading: no permission to read the files of the control groups.
+ */
+#define VARTA_LACKS_GROUPS 8
 
 /**
  * No limit: as a threshold, as the longest time of a span or a step, and for idling.
@@ -1679,6 +1725,134 @@ typedef struct varta_page {
 } varta_page;
 
 /**
+ * What a simulated observer can read of a process as a whole. In each field 0 or NULL means that it
+ * is not known, or does not apply. Initialise with VARTA_READING_INIT.
+ */
+typedef struct varta_reading {
+    /**
+     * sizeof(varta_reading).
+     */
+    uint32_t size;
+    /**
+     * VARTA_READING_ flags; others are -EINVAL.
+     */
+    uint32_t flags;
+    /**
+     * The debugger or tracer that is attached to it.
+     */
+    uint32_t tracer;
+    /**
+     * How many threads it has; 0 for as many as are added.
+     */
+    uint32_t threads;
+    /**
+     * How long it takes to read it. In 10 ms, processes are read for 2 ms and once more.
+     */
+    uint64_t spent_ns;
+    /**
+     * Its CPU clock.
+     */
+    uint64_t cpu_ns;
+    /**
+     * The device and the inode of the program that it executes.
+     */
+    uint64_t executable_device;
+    /**
+     * See executable_device.
+     */
+    uint64_t executable_inode;
+    /**
+     * In the control group with its quota: the periods that have begun (nr_periods).
+     */
+    uint64_t quota_periods;
+    /**
+     * In how many of them the quota was used up (nr_throttled).
+     */
+    uint64_t quota_throttled;
+    /**
+     * How long any process of the system has waited for memory (/proc/pressure/memory).
+     */
+    uint64_t memory_pressure_ns;
+    /**
+     * The name of its first thread, of which 15 bytes are kept.
+     */
+    const char *name;
+    /**
+     * The path of the control group that is frozen or waits for memory, of which 48 bytes are kept.
+     */
+    const char *group;
+    /**
+     * What there is no permission to read: VARTA_LACKS_ bits.
+     */
+    uint8_t lacks;
+    /**
+     * Zeros.
+     */
+    uint8_t reserved[7];
+} varta_reading;
+
+/**
+ * What a simulated observer can read of a thread; proc(5) describes the values. Initialise with
+ * VARTA_THREAD_READING_INIT.
+ */
+typedef struct varta_thread_reading {
+    /**
+     * sizeof(varta_thread_reading).
+     */
+    uint32_t size;
+    /**
+     * The id of the thread in the observer's namespace.
+     */
+    uint32_t thread;
+    /**
+     * Its state, such as 'S'; 0 for 'S'.
+     */
+    uint8_t state;
+    /**
+     * If it is stopped, the signal; 0 if that is not known.
+     */
+    uint8_t stop_signal;
+    /**
+     * Zero.
+     */
+    uint16_t reserved;
+    /**
+     * The flags in its stat file.
+     */
+    uint32_t flags;
+    /**
+     * How long it has run, from its schedstat file.
+     */
+    uint64_t run_ns;
+    /**
+     * How long it has been ready to run but did not.
+     */
+    uint64_t wait_ns;
+    /**
+     * How often it has begun to run.
+     */
+    uint64_t slices;
+    /**
+     * How often it has waited for a page to be read.
+     */
+    uint64_t major_faults;
+    /**
+     * The kernel function in which it waits, from its wchan file, of which 40 bytes are kept; NULL
+     * if it is not known.
+     */
+    const char *wait_channel;
+    /**
+     * The name of the system call in which it is; "running" if it is in none, "outside" if it waits
+     * in the kernel outside of calls; NULL if it is not known.
+     */
+    const char *call;
+    /**
+     * The first four arguments of the call.
+     */
+    uint64_t arguments[4];
+} varta_thread_reading;
+
+/**
  * A step that a task may take from one checkpoint to another. 24 bytes in every version of this
  * library.
  */
@@ -2668,6 +2842,41 @@ int varta_observer_feed_program(varta_observer *obs, uint32_t pid, const char *n
 int varta_observer_feed_thread_gone(varta_observer *obs, uint32_t pid, uint32_t thread);
 
 /**
+ * Sets what a simulated observer can read of a process from now on, to find out why it is silent.
+ * An earlier reading of it is replaced, with its threads. The observer must look up causes:
+ * VARTA_OBSERVER_CAUSES.
+ *
+ * obs: from varta_observer_simulate.
+ * pid: the process.
+ * r: the reading, without threads. Not used after the call returns.
+ *
+ * Returns 0; -EINVAL if r is NULL, or a flag, bit or text in it is not valid; -ENOMEM; or an error of
+ * varta_observer_feed.
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_reading(varta_observer *obs,
+                                uint32_t pid,
+                                const varta_reading *r);
+
+/**
+ * Adds a thread to what a simulated observer can read of a process. Add the first thread, whose id is
+ * the pid, before others.
+ *
+ * obs: from varta_observer_simulate.
+ * pid: the process, of which varta_observer_feed_reading has set a reading.
+ * t: the thread. Not used after the call returns.
+ *
+ * Returns 0, an error of varta_observer_feed, or
+ *     -EINVAL   t is NULL, or a text in it is not valid; the call may not exist on this machine
+ *     -ESRCH    there is no reading of this process
+ *     -ENOSPC   it has 64 threads already
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_thread_reading(varta_observer *obs,
+                                       uint32_t pid,
+                                       const varta_thread_reading *t);
+
+/**
  * Declares a task, which is its first sign of life.
  *
  * Each call of a task is a sign of life, and a promise to make the next call within the
@@ -2934,6 +3143,8 @@ template <typename T> inline T varta_sized_()
 #define VARTA_TASK_INFO_INIT VARTA_SIZED_(varta_task_info)
 #define VARTA_CAUSE_INFO_INIT VARTA_SIZED_(varta_cause_info)
 #define VARTA_ATTACHING_INIT VARTA_SIZED_(varta_attaching)
+#define VARTA_READING_INIT VARTA_SIZED_(varta_reading)
+#define VARTA_THREAD_READING_INIT VARTA_SIZED_(varta_thread_reading)
 #define VARTA_PAGE_INIT VARTA_SIZED_(varta_page)
 
 #endif  /* VARTA_H */

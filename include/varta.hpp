@@ -443,6 +443,17 @@ public:
     {
         errors.take(varta_observer_feed_thread_gone(get(), pid, thread), "feed_thread_gone");
     }
+    // Sets what can be read of a process from now on, without threads, and adds a thread.
+    void feed_reading(std::uint32_t pid, const varta_reading &reading, Errors errors = {})
+    {
+        errors.take(varta_observer_feed_reading(get(), pid, &reading), "feed_reading");
+    }
+    void feed_thread_reading(std::uint32_t pid, const varta_thread_reading &thread,
+                             Errors errors = {})
+    {
+        errors.take(varta_observer_feed_thread_reading(get(), pid, &thread),
+                    "feed_thread_reading");
+    }
     void advance(nanoseconds at, Errors errors = {})
     {
         errors.take(varta_observer_advance(get(), count(at), 0), "advance");

@@ -810,6 +810,69 @@ export interface Datagram {
   truncated?: boolean;
   /** Whether its control data was truncated. Default: false. */
   controlTruncated?: boolean;
+  /**
+   * Whether the observer waited with empty queues and was woken by it. Only then something is learned
+   * about the sender, to find out later why it is silent. Default: false.
+   */
+  fresh?: boolean;
+}
+
+/** What can be read of a process as a whole. What is absent is not known, or does not apply. */
+export interface Reading {
+  /** How long it takes to read it. In 10 ms, processes are read for 2 ms and once more. */
+  spentNs?: number | bigint;
+  /** Its CPU clock. */
+  cpuNs?: number | bigint;
+  /** How many threads it has. Default: as many as are added. */
+  threadCount?: number;
+  /** What cannot be read without a permission, as bits: 1 wchan, 2 syscall, 4 exe, 8 control groups. */
+  lacks?: number;
+  /** The device and inode of the program that it executes. */
+  device?: number | bigint;
+  inode?: number | bigint;
+  /** The name of its first thread. */
+  name?: string;
+  /** Whether it writes its core file. */
+  dumping?: boolean;
+  /** Whether SIGKILL is pending for it. */
+  killed?: boolean;
+  /** The debugger or tracer that is attached to it. */
+  tracer?: number;
+  /** Whether its control group, or one above it, is frozen. */
+  frozen?: boolean;
+  /** Whether its control group waits for memory, and kills nobody for it. */
+  underOom?: boolean;
+  /** The path of that control group. */
+  group?: string;
+  /** In the control group with its quota: nr_periods and nr_throttled. */
+  quotaPeriods?: number | bigint;
+  quotaThrottled?: number | bigint;
+  /** How long any process of the system has waited for memory. */
+  memoryPressureNs?: number | bigint;
+}
+
+/** What can be read of a thread; proc(5) describes the values. */
+export interface ThreadReading {
+  /** Its state, such as `'R'`. Default: `'S'`. */
+  state?: string;
+  /** How long it ran, how long it was ready but did not run, and how often it began to run. */
+  runNs?: number | bigint;
+  waitNs?: number | bigint;
+  slices?: number | bigint;
+  /** The flags in its stat file. */
+  flags?: number;
+  majorFaults?: number | bigint;
+  /** The signal that stopped it. */
+  stopSignal?: number;
+  /** The kernel function in which it waits. */
+  waitChannel?: string;
+  /**
+   * The name of the system call in which it is; `running` if it is in none, `outside` if it waits in
+   * the kernel outside of calls.
+   */
+  call?: string;
+  /** The first four arguments of the call. */
+  arguments?: (number | bigint)[];
 }
 
 export interface AdvanceOptions {
@@ -858,6 +921,10 @@ export interface Simulated {
   threadGone(pid: number, thread: number): void;
   /** Sets the name of the program of a process, before it is heard. */
   setProgram(pid: number, name: string): void;
+  /** Sets what can be read of a process from now on, without its threads, if causes are looked up. */
+  setReading(pid: number, reading?: Reading): void;
+  /** Adds a thread to that. Add the first one, whose id is the pid, before others. */
+  addThreadReading(pid: number, thread: number, reading?: ThreadReading): void;
   tasks(agent: number | bigint): TaskInfo[];
   /** Why an agent, or one of its tasks, is silent; task 0 is the process. */
   cause(agent: number | bigint, task?: number): CauseInfo | undefined;

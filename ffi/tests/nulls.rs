@@ -19,6 +19,7 @@ use crate::observer::waking::varta_observer_wake;
 use crate::observer::*;
 use crate::sealing::*;
 use crate::simulated::lane::*;
+use crate::simulated::readings::*;
 use crate::simulated::*;
 use crate::task::counters::varta_task_counts;
 use crate::task::info::varta_agent_tasks;
@@ -123,6 +124,10 @@ fn null_is_invalid_where_a_pointer_is_required() {
         varta_observer_feed_thread_gone(null_mut(), 2, 3);
         varta_observer_feed_program(null_mut(), 2, name);
         varta_observer_feed_program(obs, 2, null());
+        varta_observer_feed_reading(null_mut(), 2, &init());
+        varta_observer_feed_reading(obs, 2, null());
+        varta_observer_feed_thread_reading(null_mut(), 2, &init());
+        varta_observer_feed_thread_reading(obs, 2, null());
         varta_observer_feed_suspended(null_mut(), 0, 0);
         varta_observer_advance(null_mut(), 0, 0);
         varta_frame_encode(null_mut(), frame);

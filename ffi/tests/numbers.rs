@@ -14,6 +14,7 @@ use crate::observer::polling::*;
 use crate::observer::slack::*;
 use crate::observer::*;
 use crate::simulated::lane::*;
+use crate::simulated::readings::*;
 use crate::simulated::*;
 
 const INVALID: i32 = -libc::EINVAL;
@@ -171,6 +172,38 @@ fn pages_that_no_process_has_are_refused() {
 }
 
 #[test]
+fn readings_that_cannot_be_are_refused() {
+    let observer = Observer::simulate(&init());
+    let process = |change: &dyn Fn(&mut varta_reading)| {
+        let mut reading: varta_reading = init();
+        change(&mut reading);
+        unsafe { varta_observer_feed_reading(observer.0, 2, &raw const reading) }.number()
+    };
+    let thread = |pid, change: &dyn Fn(&mut varta_thread_reading)| {
+        let mut thread: varta_thread_reading = init();
+        change(&mut thread);
+        unsafe { varta_observer_feed_thread_reading(observer.0, pid, &raw const thread) }
+            .number()
+    };
+    assert_eq!(thread(2, &|_| {}), -libc::ESRCH, "its process has no reading");
+    assert_eq!(process(&|reading| reading.flags = 16), INVALID);
+    assert_eq!(process(&|reading| reading.lacks = 16), INVALID);
+    assert_eq!(process(&|reading| reading.reserved[6] = 1), INVALID);
+    assert_eq!(process(&|reading| reading.name = c"\xff".as_ptr()), INVALID);
+    assert_eq!(process(&|reading| reading.group = c"\xff".as_ptr()), INVALID);
+    assert_eq!(process(&|reading| (reading.flags, reading.lacks) = (15, 15)), 0);
+    assert_eq!(thread(2, &|thread| thread.reserved = 1), INVALID);
+    assert_eq!(thread(2, &|thread| thread.wait_channel = c"\xff".as_ptr()), INVALID);
+    assert_eq!(thread(2, &|thread| thread.call = c"no_such_call".as_ptr()), INVALID);
+    for call in [c"running", c"outside", c"futex"] {
+        assert_eq!(thread(2, &|thread| thread.call = call.as_ptr()), 0, "{call:?}");
+    }
+    let more = std::iter::repeat_with(|| thread(2, &|_| {})).take_while(|code| *code == 0);
+    assert_eq!(more.count(), 61);
+    assert_eq!(thread(2, &|_| {}), -libc::ENOSPC);
+}
+
+#[test]
 fn simulated_datagrams_and_exits_are_checked() {
     let simulated = Observer::simulate(&init());
     let feed = |change: &dyn Fn(&mut varta_datagram)| {
@@ -179,7 +212,7 @@ fn simulated_datagrams_and_exits_are_checked() {
         unsafe { varta_observer_feed(simulated.0, 0, &raw const datagram) }.number()
     };
     assert_eq!(feed(&|_| ()), 0);
-    assert_eq!(feed(&|datagram| datagram.flags = 4), INVALID);
+    assert_eq!(feed(&|datagram| datagram.flags = 8), INVALID);
     assert_eq!(feed(&|datagram| datagram.sender = 3), INVALID);
     assert_eq!(feed(&|datagram| datagram.pid_namespace = 3), INVALID);
     assert_eq!(feed(&|datagram| datagram.reserved = 1), INVALID);

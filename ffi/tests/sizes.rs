@@ -10,6 +10,7 @@ use crate::observer::counters::*;
 use crate::observer::options::*;
 use crate::observer::varta_observer_bind;
 use crate::simulated::lane::*;
+use crate::simulated::readings::*;
 use crate::simulated::*;
 use crate::sized::Sized;
 use crate::task::counters::varta_task_counts;
@@ -112,6 +113,18 @@ fn options_and_datagrams_of_any_size_are_accepted() {
     };
     // An observer without a lane gives no page.
     try_sizes(attach, |code| ![0, INVALID, TOO_BIG].contains(&code));
+
+    let feed_reading = varta_observer_feed_reading;
+    let read =
+        |reading: *mut varta_reading| unsafe { feed_reading(simulated.0, 2, reading) }.number();
+    try_sizes(read, |code| code == 0);
+    let feed_thread = varta_observer_feed_thread_reading;
+    let thread = |thread: *mut varta_thread_reading| {
+        // Without the threads that were added before.
+        assert_eq!(read(&mut init()), 0);
+        unsafe { feed_thread(simulated.0, 2, thread) }.number()
+    };
+    try_sizes(thread, |code| code == 0);
 
     let agent = Agent::connect(&socket);
     let open = |options: *mut varta_task_options| {

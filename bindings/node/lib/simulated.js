@@ -12,7 +12,7 @@ const NAMESPACES = ['same', 'other', 'unknown'];
 
 function arrivalOf(datagram) {
   const {
-    listener = 0, sender, bytes, truncated = false, controlTruncated = false,
+    listener = 0, sender, bytes, truncated = false, controlTruncated = false, fresh = false,
   } = check.options('datagram', datagram);
   const arrival = {
     __proto__: null,
@@ -20,6 +20,7 @@ function arrivalOf(datagram) {
     listener: check.integer('datagram.listener', listener, 0, 65535),
     truncated: check.boolean('datagram.truncated', truncated),
     controlTruncated: check.boolean('datagram.controlTruncated', controlTruncated),
+    fresh: check.boolean('datagram.fresh', fresh),
   };
   const { pid, uid, process, address, sealed = false } = check.options('datagram.sender', sender);
   if (address !== undefined) {
@@ -55,6 +56,62 @@ function processOf(process) {
     nonce: check.u64('process.nonce', nonce),
     clockOffset: check.i64('process.clockOffset', clockOffset),
   };
+}
+
+const byte = (name, value) => check.integer(name, value, 0, 255);
+
+const letter = (name, value) => {
+  if (!/^[A-Za-z]$/.test(check.text(name, value))) throw check.outOfRange(name, 'one letter', value);
+  return value.charCodeAt(0);
+};
+
+const fourNumbers = (name, value) => {
+  if (!Array.isArray(value)) throw check.wrongType(name, 'an array', value);
+  if (value.length !== 4) throw check.outOfRange(name, 'of four numbers', value);
+  return Array.from(value, (item) => check.u64(name, item));
+};
+
+const OF_PROCESS = {
+  spentNs: check.u64,
+  cpuNs: check.u64,
+  threadCount: check.u32,
+  lacks: byte,
+  device: check.u64,
+  inode: check.u64,
+  name: check.text,
+  dumping: check.boolean,
+  killed: check.boolean,
+  tracer: check.u32,
+  frozen: check.boolean,
+  underOom: check.boolean,
+  group: check.text,
+  quotaPeriods: check.u64,
+  quotaThrottled: check.u64,
+  memoryPressureNs: check.u64,
+};
+
+const OF_THREAD = {
+  state: letter,
+  runNs: check.u64,
+  waitNs: check.u64,
+  slices: check.u64,
+  flags: check.u32,
+  majorFaults: check.u64,
+  stopSignal: byte,
+  waitChannel: check.text,
+  call: check.text,
+  arguments: fourNumbers,
+};
+
+/** The values that are given, each checked by its kind. */
+function readingOf(reading, kinds) {
+  const given = check.options('reading', reading);
+  const checked = { __proto__: null };
+  for (const [name, value] of Object.entries(given)) {
+    if (!Object.hasOwn(kinds, name)) throw check.unknownOption(name);
+    if (value !== undefined) checked[name] = kinds[name](`reading.${name}`, value);
+  }
+  return checked;
 }
 
 /** The cause that the native half returns, with names instead of numbers. */
@@ -192,6 +249,21 @@ class Simulated {
     check.u32('pid', pid);
     check.text('name', name);
     attempt('setProgram', () => native.simulatedSetProgram(this.#observer, pid, name));
+  }
+
+  setReading(pid, reading = {}) {
+    check.u32('pid', pid);
+    const read = readingOf(reading, OF_PROCESS);
+    attempt('setReading', () => native.simulatedSetReading(this.#observer, pid, read));
+  }
+
+  addThreadReading(pid, thread, reading = {}) {
+    check.u32('pid', pid);
+    check.u32('thread', thread);
+    const { state = letter('reading.state', 'S'), ...rest } = readingOf(reading, OF_THREAD);
+    const read = { __proto__: null, thread, state, ...rest };
+    attempt('addThreadReading', () =>
+      native.simulatedAddThreadReading(this.#observer, pid, read));
   }
 
   tasks(agent) {

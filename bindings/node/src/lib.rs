@@ -12,6 +12,7 @@ mod codec;
 mod failure;
 mod last_words;
 mod observer;
+mod reading;
 mod record;
 mod secure;
 mod simulated;

@@ -12,6 +12,7 @@ use varta_observer::{ExitCause, Simulated};
 
 use crate::failure::{from_io, named};
 use crate::observer::{Settings, SlackEntry, slack};
+use crate::reading::{Reading, ReadingOfThread};
 use crate::record;
 use crate::snapshot::{Agent, Cause, Stats, Task};
 use crate::sys::words;
@@ -50,6 +51,8 @@ pub struct Arrival {
     pub truncated: bool,
     /// Whether its control data was truncated.
     pub control_truncated: bool,
+    /// Whether the observer was woken by it.
+    pub fresh: bool,
     /// The sender's pid in the observer's namespace.
     pub pid: u32,
     /// The uid of the sender.
@@ -87,6 +90,7 @@ exported! {
         let mut datagram = Datagram::new(listener, arrival.sender()?, &arrival.bytes);
         datagram.truncated = arrival.truncated;
         datagram.control_truncated = arrival.control_truncated;
+        observer.observer.set_fresh(arrival.fresh);
         observer.observer.feed(at_ns.get_u64().1, &datagram);
         Ok(())
     }
@@ -177,6 +181,35 @@ exported! {
         threshold_ns: BigInt,
     ) -> Result<bool> {
         Ok(observer.observer.set_threshold(agent.get_u64().1, threshold_ns.get_u64().1))
+    }
+}
+
+exported! {
+    /// Sets what can be read of a process, without its threads.
+    fn simulated_set_reading(
+        observer: &mut External<Handle>,
+        pid: u32,
+        reading: Reading,
+    ) -> Result<()> {
+        let sample = reading.sample()?;
+        observer.observer.set_slow_reading(pid, &sample, reading.spent_ns());
+        Ok(())
+    }
+}
+
+exported! {
+    /// Adds a thread to what can be read of a process.
+    fn simulated_add_thread_reading(
+        observer: &mut External<Handle>,
+        pid: u32,
+        reading: ReadingOfThread,
+    ) -> Result<()> {
+        let thread = reading.thread()?;
+        match observer.observer.reading_mut(pid).map(|reading| reading.push(thread)) {
+            Some(true) => Ok(()),
+            Some(false) => Err(named("28", format!("the process {pid} has 64 threads"))),
+            None => Err(named("3", format!("the process {pid} has no reading"))),
+        }
     }
 }
 

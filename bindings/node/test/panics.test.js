@@ -136,6 +136,8 @@ const calls = {
   simulated_write_line: "simulated.writeLine(1, 0, 'hot', new BigUint64Array(8))",
   simulated_thread_gone: 'simulated.threadGone(2, 3)',
   simulated_set_program: "simulated.setProgram(2, 'x')",
+  simulated_set_reading: 'simulated.setReading(2)',
+  simulated_add_thread_reading: 'simulated.addThreadReading(2, 2)',
   simulated_tasks: 'simulated.tasks(1)',
   simulated_cause: 'simulated.cause(1)',
   simulated_take: 'simulated.poll()',

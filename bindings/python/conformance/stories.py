@@ -6,7 +6,7 @@ from enum import Enum
 from typing import Any, Callable
 
 from fields import Failure, Vector, boolean, field, number, only, raw, same
-from varta import AgentEvent, Decode, Event, Observer, Origin, Recovered, Simulated, Stall, Status
+from varta import AgentEvent, Cause, Decode, Event, Observer, Origin, Recovered, Simulated, Stall, Status
 
 LISTENERS = ("uds", "udp", "secure-udp")
 
@@ -24,7 +24,7 @@ def run(document: Vector, apply: Callable[[Simulated, Vector], None]) -> None:
         apply(observer, step)
         for event in observer:
             wanted = expected.pop(0) if expected else None
-            same(f"step {index}", wanted, {"step": index, **plain(event)})
+            same(f"step {index}", wanted, {"step": index, **plain(event), **details(observer, event)})
         if expected and expected[0].get("step") == index:
             raise Failure(f"step {index}", expected[0], "nothing more")
     same("after the last step", [], expected)
@@ -38,7 +38,7 @@ def simulated(config: Vector) -> Simulated:
             settings[name] = number(config, name, 64)
         elif name == "capacity":
             settings[name] = number(config, name, 32)
-        elif name in ("namespaces", "version1", "detect_exits", "lane", "tasks"):
+        elif name in ("namespaces", "version1", "detect_exits", "lane", "tasks", "causes"):
             settings[name] = boolean(config, name)
         elif name in ("rate_per_agent", "rate"):
             rate = field(config, name, dict)
@@ -81,12 +81,21 @@ def apply(observer: Simulated, step: Vector) -> None:
     elif op == "set_threshold":
         only(step, "at_ns", "op", "agent", "ns")
         observer.set_threshold(number(step, "agent", 64), number(step, "ns", 64))
+    elif op == "reading":
+        observer.set_reading(**values(step))
+    elif op == "thread_reading":
+        observer.add_thread_reading(**values(step))
     else:
         raise Failure("op", "an operation that conformance/README.md lists", op)
 
 
+def values(step: Vector) -> Vector:
+    """What a step says besides its time. An unknown name is an error of the call."""
+    return {name: value for name, value in step.items() if name not in ("at_ns", "op")}
+
+
 def feed(observer: Simulated, at_ns: int, step: Vector) -> None:
-    only(step, "at_ns", "op", "listener", "sender", "hex", "truncated", "control_truncated")
+    only(step, "at_ns", "op", "listener", "sender", "hex", "truncated", "control_truncated", "fresh")
     listener, sender = field(step, "listener", str), field(step, "sender", dict)
     if listener not in LISTENERS:
         raise Failure("listener", " or ".join(LISTENERS), listener)
@@ -109,6 +118,7 @@ def feed(observer: Simulated, at_ns: int, step: Vector) -> None:
         listener=LISTENERS.index(listener),
         truncated="truncated" in step and boolean(step, "truncated"),
         control_truncated="control_truncated" in step and boolean(step, "control_truncated"),
+        fresh="fresh" in step and boolean(step, "fresh"),
         **origin,
     )
 
@@ -143,6 +153,18 @@ def plain(event: Event) -> Vector:
     if fields.get("count") == 1 and event.kind == "beat":
         del fields["count"]
     return fields
+
+
+def details(observer: Simulated, event: Event) -> Vector:
+    """Why it is silent: the cause in the event, and what goes with it."""
+    if not isinstance(event, (Stall, Cause)) or event.why is None:
+        return {}
+    found = observer.cause(event.agent, event.task or 0)
+    if found is None:
+        return {"why": None}
+    same("the cause of the event", found["why"], event.why)
+    why = {**found, **event.why}
+    return {"why": {name: value for name, value in why.items() if name not in ("why", "class")}}
 
 
 def compare(seen: dict[str, int], expected: Vector) -> None:

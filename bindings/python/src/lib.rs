@@ -10,6 +10,7 @@ mod event;
 mod guard;
 mod last_words;
 mod observer;
+mod reading;
 mod secure;
 mod settings;
 mod simulated;

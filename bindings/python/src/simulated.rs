@@ -15,6 +15,7 @@ use crate::convert::{self, Any};
 use crate::errors::Raise;
 use crate::guard::methods;
 use crate::observer::{agent_dict, counters_dict, tasks_list};
+use crate::reading;
 use crate::simulated_page::SimulatedPage;
 use crate::values::Values;
 use crate::{event, settings};
@@ -46,8 +47,9 @@ impl Simulated {
 
     /// Passes in a datagram, either from a process (pid, uid) over a Unix socket, or from an
     /// address over a network, sealed or not.
+    /// A fresh datagram woke the observer, so that something is learned about its sender.
     #[pyo3(signature = (at_ns, data, *, pid=None, uid=None, process=None, address=None,
-           sealed=false, listener=0, truncated=false, control_truncated=false))]
+           sealed=false, listener=0, truncated=false, control_truncated=false, fresh=false))]
     #[allow(clippy::too_many_arguments, reason = "they are keyword arguments in Python")]
     fn feed(
         &self,
@@ -61,6 +63,7 @@ impl Simulated {
         listener: u16,
         truncated: bool,
         control_truncated: bool,
+        fresh: bool,
     ) -> () {
         let sender = match (pid, address) {
             (Some(pid), None) => Sender::Kernel { pid, uid: uid.unwrap_or(0), process },
@@ -78,7 +81,9 @@ impl Simulated {
             control_truncated,
             ..Datagram::new(listener, sender, &data)
         };
-        self.lock().feed(at_ns, &datagram);
+        let mut observer = self.lock();
+        observer.set_fresh(fresh);
+        observer.feed(at_ns, &datagram);
         Ok(())
     }
 
@@ -233,6 +238,37 @@ impl Simulated {
     fn thread_gone(&self, pid: u32, thread: u32) -> () {
         self.lock().thread_gone(pid, thread);
         Ok(())
+    }
+
+    /// Sets what can be read of a process from now on, without its threads, to find out why it is
+    /// silent.
+    #[pyo3(signature = (pid, **reading), text_signature = "($self, pid, *, spent_ns=0, cpu_ns=0, \
+           thread_count=0, lacks=0, device=0, inode=0, name='', dumping=False, killed=False, \
+           tracer=0, frozen=False, under_oom=False, group='', quota_periods=0, \
+           quota_throttled=0, memory_pressure_ns=0)")]
+    fn set_reading(&self, pid: u32, reading: Option<&Bound<'_, PyDict>>) -> () {
+        let (sample, spent_ns) = reading::process(reading)?;
+        self.lock().set_slow_reading(pid, &sample, spent_ns);
+        Ok(())
+    }
+
+    /// Adds a thread to what can be read of a process. Raises ValueError if nothing can be read of
+    /// it, or if it has 64 threads.
+    #[pyo3(signature = (pid, thread, **reading), text_signature = "($self, pid, thread, *, \
+           state='S', run_ns=0, wait_ns=0, slices=0, flags=0, major_faults=0, stop_signal=0, \
+           wait_channel='', call=None, arguments=(0, 0, 0, 0))")]
+    fn add_thread_reading(
+        &self,
+        pid: u32,
+        thread: u32,
+        reading: Option<&Bound<'_, PyDict>>,
+    ) -> () {
+        let read = reading::thread(thread, reading)?;
+        match self.lock().reading_mut(pid).map(|reading| reading.push(read)) {
+            Some(true) => Ok(()),
+            Some(false) => Err(PyValueError::new_err("add_thread_reading: it has 64 threads")),
+            None => Err(PyValueError::new_err(format!("pid: {pid} has no reading"))),
+        }
     }
 
     /// Returns the tasks of an agent, each as a dict.

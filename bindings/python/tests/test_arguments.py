@@ -27,6 +27,12 @@ def simulated() -> Simulated:
     return Observer.simulated(uids=[0], lane=True)
 
 
+def read_thread(**thread: Any) -> None:
+    observer = simulated()
+    observer.set_reading(1)
+    observer.add_thread_reading(1, 1, **thread)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -127,6 +133,12 @@ def simulated() -> Simulated:
         (lambda: Observer.bind("@x", task_slack={1: 1}), TypeError, "task_slack"),
         (lambda: Observer.bind("@x", program_slack={"a": -1}), ValueError, "program_slack: -1"),
         (lambda: simulated().tasks(-1), OverflowError, "convert|unsigned"),
+        (lambda: simulated().set_reading(1, nme=""), TypeError, "unknown argument"),  # type: ignore[call-arg]
+        (lambda: simulated().set_reading(1, cpu_ns=-1), OverflowError, "convert|unsigned"),
+        (lambda: simulated().add_thread_reading(1, 1), ValueError, "1 has no reading"),
+        (lambda: read_thread(state="SS"), ValueError, "'SS' is not one letter"),
+        (lambda: read_thread(call="dance"), ValueError, "'dance' is not a known system call"),
+        (lambda: read_thread(arguments=(1, 2)), ValueError, "length"),
         (lambda: simulated().attach(0, 1, 7), PermissionError, "Errno 13"),
         (lambda: simulated().write(simulated().attach(0, 1), 32), ValueError, "no pair 32"),
         (lambda: Observer.bind(), ValueError, "no endpoint"),

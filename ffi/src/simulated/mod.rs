@@ -1,6 +1,7 @@
 //! Simulated observers: no sockets, and a simulated clock.
 
 pub(crate) mod lane;
+pub(crate) mod readings;
 
 use std::ffi::{CStr, c_char};
 use std::net::IpAddr;
@@ -35,6 +36,9 @@ pub const VARTA_NAMESPACE_UNKNOWN: u32 = 2;
 pub const VARTA_DATAGRAM_TRUNCATED: u32 = 1;
 /// Datagram flag: the kernel's control data was incomplete.
 pub const VARTA_DATAGRAM_CONTROL_TRUNCATED: u32 = 2;
+/// Datagram flag: the observer waited with empty queues and was woken by this datagram. Only then
+/// something is learned about its sender, to find out later why it is silent.
+pub const VARTA_DATAGRAM_FRESH: u32 = 4;
 
 /// Advance flag: the observer's queue is full at this time, so beats may have been refused.
 pub const VARTA_ADVANCE_FULL: u32 = 1;
@@ -143,7 +147,8 @@ impl varta_datagram {
     ///
     /// As for [`sender`](Self::sender).
     unsafe fn datagram(&self) -> Result<Datagram<'_>, Failure> {
-        const KNOWN_FLAGS: u32 = VARTA_DATAGRAM_TRUNCATED | VARTA_DATAGRAM_CONTROL_TRUNCATED;
+        const KNOWN_FLAGS: u32 =
+            VARTA_DATAGRAM_TRUNCATED | VARTA_DATAGRAM_CONTROL_TRUNCATED | VARTA_DATAGRAM_FRESH;
         if self.flags & !KNOWN_FLAGS != 0 || self.reserved != 0 || self.reserved2 != 0 {
             return Err(Failure::INVALID);
         }
@@ -232,6 +237,7 @@ pub unsafe extern "C" fn varta_observer_feed(
                     innermost => simulated.set_innermost_pid(pid, innermost),
                 }
             }
+            simulated.set_fresh(d.flags & VARTA_DATAGRAM_FRESH != 0);
             simulated.feed(at_ns, &datagram);
             Ok(0)
         };

@@ -1,5 +1,5 @@
 from os import PathLike
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Literal, TypedDict, Union, final, overload, type_check_only
 
@@ -269,6 +269,7 @@ class Simulated:
         listener: int = 0,
         truncated: bool = False,
         control_truncated: bool = False,
+        fresh: bool = False,
     ) -> None: ...
     def advance(self, at_ns: int, *, full: bool = False) -> None: ...
     def exit(
@@ -306,6 +307,43 @@ class Simulated:
         hot: list[int] | None = None,
     ) -> None: ...
     def thread_gone(self, pid: int, thread: int) -> None: ...
+    def set_reading(
+        self,
+        pid: int,
+        *,
+        spent_ns: int = 0,
+        cpu_ns: int = 0,
+        thread_count: int = 0,
+        lacks: int = 0,
+        device: int = 0,
+        inode: int = 0,
+        name: str = "",
+        dumping: bool = False,
+        killed: bool = False,
+        tracer: int = 0,
+        frozen: bool = False,
+        under_oom: bool = False,
+        group: str = "",
+        quota_periods: int = 0,
+        quota_throttled: int = 0,
+        memory_pressure_ns: int = 0,
+    ) -> None: ...
+    def add_thread_reading(
+        self,
+        pid: int,
+        thread: int,
+        *,
+        state: str = "S",
+        run_ns: int = 0,
+        wait_ns: int = 0,
+        slices: int = 0,
+        flags: int = 0,
+        major_faults: int = 0,
+        stop_signal: int = 0,
+        wait_channel: str = "",
+        call: str | None = None,
+        arguments: Sequence[int] = (0, 0, 0, 0),
+    ) -> None: ...
     def tasks(self, agent: int) -> list[TaskInfo]: ...
     def cause(self, agent: int, task: int = 0) -> CauseInfo | None: ...
     def poll(self) -> Event | None: ...
