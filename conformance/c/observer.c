@@ -73,6 +73,7 @@ varta_observer_options options_of(struct record *config)
     options.flags |= flag(config, "detect_exits", false, VARTA_OBSERVER_NO_EXITS);
     options.flags |= flag(config, "lane", true, VARTA_OBSERVER_LANE);
     options.flags |= flag(config, "tasks", true, VARTA_OBSERVER_TASKS);
+    options.flags |= flag(config, "causes", true, VARTA_OBSERVER_CAUSES);
     options.slack = slack;
     options.slack_count = slack_of(config);
     if (has(config, "shared_keys_hex")) {
@@ -139,6 +140,7 @@ varta_datagram datagram_of(struct record *step)
     d.sender = d.listener;
     d.flags |= flag(step, "truncated", true, VARTA_DATAGRAM_TRUNCATED);
     d.flags |= flag(step, "control_truncated", true, VARTA_DATAGRAM_CONTROL_TRUNCATED);
+    d.flags |= flag(step, "fresh", true, VARTA_DATAGRAM_FRESH);
     if (d.sender == VARTA_SENDER_KERNEL) {
         d.pid = (uint32_t)number(step, "sender.pid", UINT32_MAX);
         d.uid = (uint32_t)number(step, "sender.uid", UINT32_MAX);
@@ -148,6 +150,61 @@ varta_datagram datagram_of(struct record *step)
         d.source = text(step, "sender.source");
     }
     return d;
+}
+
+/* A number or a text that may be absent: 0 or NULL. */
+static uint64_t known(struct record *step, const char *name, uint64_t most)
+{
+    return has(step, name) ? number(step, name, most) : 0;
+}
+
+static const char *known_text(struct record *step, const char *name)
+{
+    return has(step, name) ? text(step, name) : NULL;
+}
+
+varta_reading reading_of(struct record *step)
+{
+    varta_reading reading = VARTA_READING_INIT;
+    reading.flags |= flag(step, "dumping", true, VARTA_READING_DUMPING);
+    reading.flags |= flag(step, "killed", true, VARTA_READING_KILLED);
+    reading.flags |= flag(step, "frozen", true, VARTA_READING_FROZEN);
+    reading.flags |= flag(step, "under_oom", true, VARTA_READING_UNDER_OOM);
+    reading.tracer = (uint32_t)known(step, "tracer", UINT32_MAX);
+    reading.threads = (uint32_t)known(step, "thread_count", UINT32_MAX);
+    reading.spent_ns = known(step, "spent_ns", UINT64_MAX);
+    reading.cpu_ns = known(step, "cpu_ns", UINT64_MAX);
+    reading.executable_device = known(step, "device", UINT64_MAX);
+    reading.executable_inode = known(step, "inode", UINT64_MAX);
+    reading.quota_periods = known(step, "quota_periods", UINT64_MAX);
+    reading.quota_throttled = known(step, "quota_throttled", UINT64_MAX);
+    reading.memory_pressure_ns = known(step, "memory_pressure_ns", UINT64_MAX);
+    reading.name = known_text(step, "name");
+    reading.group = known_text(step, "group");
+    reading.lacks = (uint8_t)known(step, "lacks", UINT8_MAX);
+    return reading;
+}
+
+varta_thread_reading thread_reading_of(struct record *step)
+{
+    varta_thread_reading thread = VARTA_THREAD_READING_INIT;
+    uint32_t arguments[4];
+    thread.thread = (uint32_t)number(step, "thread", UINT32_MAX);
+    thread.state = has(step, "state") ? (uint8_t)text(step, "state")[0] : 0;
+    thread.stop_signal = (uint8_t)known(step, "stop_signal", UINT8_MAX);
+    thread.flags = (uint32_t)known(step, "flags", UINT32_MAX);
+    thread.run_ns = known(step, "run_ns", UINT64_MAX);
+    thread.wait_ns = known(step, "wait_ns", UINT64_MAX);
+    thread.slices = known(step, "slices", UINT64_MAX);
+    thread.major_faults = known(step, "major_faults", UINT64_MAX);
+    thread.wait_channel = known_text(step, "wait_channel");
+    thread.call = known_text(step, "call");
+    if (has(step, "arguments")) {
+        same_number("arguments", 4, numbers(step, "arguments", arguments, 4));
+        for (int i = 0; i < 4; i++)
+            thread.arguments[i] = arguments[i];
+    }
+    return thread;
 }
 
 uint8_t cause_of(struct record *step, int32_t *code)
@@ -196,7 +253,34 @@ static void same_end(struct record *expected, const varta_event *event)
     same_code("code", code, event->code);
 }
 
-void same_event(struct record *expected, const varta_event *event)
+/* Why a process or a task is silent: the cause in the event, and the details that go with it. */
+static void same_cause(struct record *expected, const varta_event *event,
+                       const varta_cause_info *info)
+{
+    static const char *const certainties[] = {"guess", "likely", "certain"};
+    if (info == NULL) {
+        fail("why", has(expected, "why.cause") ? text(expected, "why.cause") : "nothing", "nothing");
+        return;
+    }
+    same_word(expected, "why.cause", varta_cause_name((uint8_t)event->code));
+    same_number("cause of the event", info->cause, (uint8_t)event->code);
+    same_number("certainty", index_of(text(expected, "why.certainty"), certainties, 3),
+                event->exit_cause);
+    same_number("certainty of the event", info->certainty, event->exit_cause);
+    same_field(expected, "why.flags", event->decode_error & 0x7f);
+    same_field(expected, "why.thread", event->found);
+    same_field(expected, "why.other", event->expected);
+    same_field(expected, "why.looked_ns", info->looked_ns);
+    same_field(expected, "why.signal", info->signal);
+    same_field(expected, "why.window_ns", info->window_ns);
+    same_field(expected, "why.run_ns", info->run_ns);
+    same_field(expected, "why.wait_ns", info->wait_ns);
+    same_field(expected, "why.switches", info->switches);
+    same_field(expected, "why.major_faults", info->major_faults);
+    same_word(expected, "why.detail", info->detail);
+}
+
+void same_event(struct record *expected, const varta_event *event, const varta_cause_info *info)
 {
     static const char *const decode_errors[] = {"BadMagic",    "BadVersion", "BadCrc",
                                                 "BadStatus",   "StallOnWire", "BadPid",
@@ -226,12 +310,18 @@ void same_event(struct record *expected, const varta_event *event)
     case VARTA_EVENT_STALL:
         same_field(expected, "last_nonce", event->nonce);
         same_field(expected, "last_ns", event->last_ns);
-        same_number("deaf", flag(expected, "deaf", true, VARTA_EVENT_DEAF), event->decode_error);
+        same_number("deaf", flag(expected, "deaf", true, VARTA_EVENT_DEAF),
+                    event->decode_error & VARTA_EVENT_DEAF);
+        if (has(expected, "why.cause") || info != NULL)
+            same_cause(expected, event, info);
         if (event->task != 0) {
             same_word(expected, "promise", varta_promise_name(event->promise));
             same_field(expected, "due_ns", event->due_ns);
             same_field(expected, "checkpoint", event->checkpoint);
         }
+        break;
+    case VARTA_EVENT_CAUSE:
+        same_cause(expected, event, info);
         break;
     case VARTA_EVENT_RECOVERED:
         same_field(expected, "silent_ns", event->duration_ns);

@@ -79,11 +79,27 @@ static void run_step(struct record *step)
         code = varta_observer_set_threshold(observer, agent, number(step, "ns", UINT64_MAX));
         /* A story may name an agent that is gone. */
         code = code == -ESRCH ? 0 : code;
+    } else if (strcmp(op, "reading") == 0) {
+        varta_reading reading = reading_of(step);
+        uint32_t pid = (uint32_t)number(step, "pid", UINT32_MAX);
+        code = varta_observer_feed_reading(observer, pid, &reading);
+    } else if (strcmp(op, "thread_reading") == 0) {
+        varta_thread_reading thread = thread_reading_of(step);
+        uint32_t pid = (uint32_t)number(step, "pid", UINT32_MAX);
+        code = varta_observer_feed_thread_reading(observer, pid, &thread);
     } else if (!lane_step(op, at, step, &code)) {
         fail("op", "one of those in the README", op);
     }
     expect_success(op, code);
     nothing_else(step);
+}
+
+static void compare_event(struct record *expected, const varta_event *event)
+{
+    varta_cause_info info = VARTA_CAUSE_INFO_INIT;
+    int silent = varta_observer_cause(observer, event->agent, event->task, &info);
+    expect_success("cause", silent);
+    same_event(expected, event, silent > 0 ? &info : NULL);
 }
 
 static void expect_no_more_events(void)
@@ -111,7 +127,7 @@ void story_record(struct record *record)
         int got = varta_observer_poll(observer, &event, 0);
         expect_success("poll", got);
         if (got > 0)
-            same_event(record, &event);
+            compare_event(record, &event);
         else
             fail("events", text(record, "kind"), "nothing");
     } else if (strcmp(record->word, "counters") == 0) {

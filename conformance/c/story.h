@@ -17,7 +17,13 @@ varta_datagram datagram_of(struct record *step);
 /* How the process of a step "exit" ended. */
 uint8_t cause_of(struct record *step, int32_t *code);
 
-void same_event(struct record *expected, const varta_event *event);
+/* What can be read of the process of a step "reading", and of the thread of a step "thread_reading".
+ * Their texts are valid as long as the step. */
+varta_reading reading_of(struct record *step);
+varta_thread_reading thread_reading_of(struct record *step);
+
+/* info: why the agent or task of the event is silent, or NULL. */
+void same_event(struct record *expected, const varta_event *event, const varta_cause_info *info);
 /* Fails because of an event that the story does not expect. */
 void nothing_more(const varta_event *event);
 void same_counters(struct record *expected, const varta_observer_counters *counted);

@@ -107,6 +107,14 @@ void run_step(record *step)
         // A story may name an agent that is gone.
         if (error == std::errc::no_such_process)
             error.clear();
+    } else if (op == "reading") {
+        const varta_reading reading = reading_of(step);
+        const auto pid = static_cast<std::uint32_t>(number(step, "pid", UINT32_MAX));
+        observer.feed_reading(pid, reading, error);
+    } else if (op == "thread_reading") {
+        const varta_thread_reading thread = thread_reading_of(step);
+        const auto pid = static_cast<std::uint32_t>(number(step, "pid", UINT32_MAX));
+        observer.feed_thread_reading(pid, thread, error);
     } else if (int code = 0; lane_step(op.c_str(), number(step, "at_ns", UINT64_MAX), step, &code)) {
         error = std::error_code(-code, varta::category());
     } else {
@@ -122,6 +130,14 @@ std::optional<varta::Event> poll()
     std::optional<varta::Event> event = observer.poll(varta::milliseconds(0), error);
     expect_success("poll", error);
     return event;
+}
+
+void compare_event(record *expected, const varta::Event &event)
+{
+    std::error_code error;
+    const auto info = observer.cause(event.agent, event.task, error);
+    expect_success("cause", error);
+    same_event(expected, &event, info ? &*info : nullptr);
 }
 
 void expect_no_more_events()
@@ -151,7 +167,7 @@ extern "C" void story_record(record *record)
         run_step(record);
     } else if (word == "event") {
         if (const auto event = poll())
-            same_event(record, &*event);
+            compare_event(record, *event);
         else
             fail("events", text(record, "kind"), "nothing");
     } else if (word == "counters") {

@@ -29,6 +29,7 @@ const settings = {
   master_key_hex: (config) => ({ masterKey: config.bytes('master_key_hex', 32) }),
   lane: (config) => ({ lane: config.boolean('lane') }),
   tasks: (config) => ({ tasks: config.boolean('tasks') }),
+  causes: (config) => ({ causes: config.boolean('causes') }),
   task_slack: (config) => ({ taskSlack: slack(config, 'task_slack') }),
   program_slack: (config) => ({ programSlack: slack(config, 'program_slack') }),
 };
@@ -54,9 +55,28 @@ function observerOf(config) {
   return Observer.simulated({ ...others, slack: { tasks, programs } });
 }
 
+const whole = (step, name) => step.whole(name, 64);
+const number = (step, name) => step.number(name);
+const text = (step, name) => step.text(name);
+const boolean = (step, name) => step.boolean(name);
+
+/** What can be read of a process and of a thread. */
+const ofProcess = {
+  spent_ns: whole, cpu_ns: whole, thread_count: number, lacks: number, device: whole, inode: whole,
+  name: text, dumping: boolean, killed: boolean, tracer: number, frozen: boolean, under_oom: boolean,
+  group: text, quota_periods: whole, quota_throttled: whole, memory_pressure_ns: whole,
+};
+const ofThread = {
+  state: text, run_ns: whole, wait_ns: whole, slices: whole, flags: number, major_faults: whole,
+  stop_signal: number, wait_channel: text, call: text,
+  arguments: (step, name) => step.numbers(name),
+};
+
+const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
+
 const operations = {
   frame: {
-    fields: ['listener', 'sender', 'hex', 'truncated', 'control_truncated'],
+    fields: ['listener', 'sender', 'hex', 'truncated', 'control_truncated', 'fresh'],
     apply(observer, at, step) {
       const listener = step.text('listener');
       if (!Object.hasOwn(listeners, listener)) throw new Failure('listener', Object.keys(listeners), listener);
@@ -66,6 +86,7 @@ const operations = {
         bytes: step.bytes('hex'),
         truncated: step.has('truncated') && step.boolean('truncated'),
         controlTruncated: step.has('control_truncated') && step.boolean('control_truncated'),
+        fresh: step.has('fresh') && step.boolean('fresh'),
       });
     },
   },
@@ -94,7 +115,22 @@ const operations = {
     apply: (observer, at, step) =>
       observer.setThreshold(step.whole('agent', 64), step.whole('ns', 64)),
   },
+  reading: {
+    fields: ['pid', ...Object.keys(ofProcess)],
+    apply: (observer, at, step) => observer.setReading(step.number('pid'), readingOf(step, ofProcess)),
+  },
+  thread_reading: {
+    fields: ['pid', 'thread', ...Object.keys(ofThread)],
+    apply: (observer, at, step) =>
+      observer.addThreadReading(step.number('pid'), step.number('thread'), readingOf(step, ofThread)),
+  },
 };
+
+/** The fields that a reading has, under their names in the package. */
+function readingOf(step, fields) {
+  const given = Object.entries(fields).filter(([name]) => step.has(name));
+  return Object.fromEntries(given.map(([name, read]) => [camel(name), read(step, name)]));
+}
 
 function senderOf(observer, listener, sender) {
   if (listener !== 'uds') {
@@ -140,31 +176,53 @@ const details = {
   violation: ({ rule, count, from, to, by }) => ({ rule, count, from, to, by }),
 };
 
-/** An event in the form that stories use, with all whole numbers as bigints. */
-function plain(step, event) {
+const isObject = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
+
+/** Why it is silent: the cause in the event, and what goes with it. */
+function whyOf(observer, { why, agent, task = 0 }) {
+  if (why === undefined) return undefined;
+  const { cause, certainty, flags, thread, other } = why;
+  const info = observer.cause(agent, task);
+  return info && {
+    cause, certainty, flags, thread, other, looked_ns: info.lookedNs, signal: info.signal,
+    window_ns: info.windowNs, run_ns: info.runNs, wait_ns: info.waitNs, switches: info.switches,
+    major_faults: info.majorFaults, detail: info.detail,
+  };
+}
+
+/** A copy without fields that are not set, and with all whole numbers as bigints. */
+function exact(value) {
+  if (typeof value === 'number') return BigInt(value);
+  if (!isObject(value)) return value;
+  const kept = Object.entries(value).filter(([, field]) => field !== undefined);
+  return Object.fromEntries(kept.map(([name, field]) => [name, exact(field)]));
+}
+
+/** An event in the form that stories use. */
+function plain(step, event, observer) {
   const about = event.agent === undefined ? {} : {
     agent: event.agent, pid: event.pid, claimed_pid: event.claimedPid,
     origin: origins[Origin[event.origin]],
   };
   const all = {
     step, observer_ns: event.observerNs, kind: event.kind, ...about, task: event.task,
-    task_name: event.taskName, ...details[event.kind]?.(event),
+    task_name: event.taskName, why: whyOf(observer, event), ...details[event.kind]?.(event),
   };
-  const kept = Object.entries(all).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(kept.map(([name, value]) =>
-    [name, typeof value === 'number' ? BigInt(value) : value]));
+  return exact(all);
+}
+
+/** The same with its fields in sorted order, in objects within it as well. */
+function sorted(value) {
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).sort().map(([name, field]) => [name, sorted(field)]));
 }
 
 /** Formats an event as text, with its fields in sorted order. */
-function inOrder(event) {
-  const isObject = event !== null && typeof event === 'object' && !Array.isArray(event);
-  return show(isObject ? Object.fromEntries(Object.entries(event).sort()) : event);
-}
+const inOrder = (event) => show(sorted(event));
 
 /** Counters that are not listed must be 0. */
 function compareCounters(stats, expected) {
   expected.only(...counters.map(({ name }) => name));
-  const camel = (name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase());
   const seen = (name) => BigInt(stats[camel(name)]);
   for (const { name } of counters) {
     const wanted = expected.has(name) ? expected.whole(name, 64) : 0n;
@@ -185,7 +243,7 @@ function run(fields, take) {
   for (const [number, step] of fields.list('steps').entries()) {
     take(observer, new Fields(step));
     for (let event = observer.poll(); event; event = observer.poll()) {
-      const actual = inOrder(plain(number, event));
+      const actual = inOrder(plain(number, event, observer));
       if (actual !== expected[next]) {
         throw new Failure(`step ${number} ${show(step)}`, expected[next] ?? 'nothing', actual);
       }

@@ -6,6 +6,8 @@ It knows kernel-attested datagrams too, as far as a process uses both ways, but 
 from collections import Counter
 from dataclasses import dataclass, field
 
+from causes.watch import Silence, Watch
+
 from . import line
 from .line import NEVER, PAIRS, PROMISES, Cold, Head, Hot, Info, Invalid, Violation
 
@@ -14,6 +16,8 @@ FLOOR = 10_000_000
 # The periods of looks have one of these first digits, so that pages share wake-ups.
 PERIODS = (100, 125, 150, 200, 250, 300, 400, 500, 600, 800)
 OVER = ("closed", "failed")
+# No promise: that its process is read.
+EARLY = "early"
 
 # The counters of events about processes and about tasks; beats of processes have two.
 COUNTERS = {"stall": "stalls", "recovered": "recoveries", "exit": "exits"}
@@ -54,8 +58,11 @@ class Agent:
     status: str = "ok"
     nonce: int = 0
     sign: Sign | None = None
-    # How many tasks it has had.
+    # How many tasks it has had, and how often it has beaten.
     tasks: int = 0
+    beats: int = 0
+    # When it is read before its silence is reported.
+    early: int | None = None
 
 
 @dataclass
@@ -70,6 +77,8 @@ class Task:
     # The last checkpoint, and the label of the span that was due last.
     checkpoint: int = 0
     label: int = 0
+    # Whether its process is to be read before its silence is reported.
+    early: bool = True
 
 
 # A process, and a copy of the library in it.
@@ -123,6 +132,7 @@ class Judge:
         # The invalid writes that were counted, by pid, copy, pair and sequence.
         self.invalid: set[tuple[int, int, int, int]] = set()
         self.counters: Counter[str] = Counter()
+        self.watch = Watch(self.counters) if config.get("causes") else None
 
     # What happens.
 
@@ -154,8 +164,10 @@ class Judge:
             del self.lanes[pid, lane.copy]
         self.say(now, pid, "exit", last_status=self.agents[pid].status, **cause)
         del self.agents[pid]
+        if self.watch:
+            self.watch.exits(pid)
 
-    def datagram(self, now: int, pid: int, status: str, payload: int, nonce: int) -> None:
+    def datagram(self, now: int, pid: int, status: str, payload: int, nonce: int, fresh: bool) -> None:
         agent = self.agent(pid)
         lanes = self.lanes_of(pid)
         # The nonces between may be those of beats that are still to be read.
@@ -165,6 +177,8 @@ class Judge:
             lane.heard.append(nonce)
         self.counters.update(received=1, beats=1, missed=missed)
         self.hear(now, agent, now, status, payload, nonce, missed, 1)
+        if fresh:
+            self.learn(now, agent)
 
     def late(self, now: int, due: int) -> None:
         if now - due > self.pause_limit():
@@ -179,6 +193,8 @@ class Judge:
     def suspended(self, now: int, ns: int) -> None:
         """Nothing in a page came closer to being due; agents without one are given the time back."""
         self.asleep += ns
+        if self.watch:
+            self.watch.asleep = self.asleep
         self.say_paused(now, ns)
         for agent in self.agents.values():
             if agent.sign and self.lanes_of(agent.pid):
@@ -212,8 +228,16 @@ class Judge:
             _, _, pid, lane, pair, promise = late[0]
             # A process is judged by the newest sign in any of its pages.
             lines = [lane] if lane else self.lanes_of(pid)
-            if not any([self.read(now, line, pair) for line in lines]):
+            if any([self.read(now, line, pair) for line in lines]):
+                continue
+            if promise == EARLY:
+                self.read_early(now, pid, lane, pair)
+            else:
                 self.stall(now, pid, lane, pair, promise)
+        for silence, why in self.watch.looks_again(now) if self.watch else ():
+            tasks = [task for lane in self.lanes_of(silence.pid) for task in lane.tasks.values()]
+            task = next((task for task in tasks if task.number == silence.task), None)
+            self.say(now, silence.pid, "cause", task, why=why)
 
     # What an observer does.
 
@@ -228,6 +252,26 @@ class Judge:
             del self.agents[lane.pid]
         self.plan(now, lane)
         lane.next_look = first_after(now, lane.period)
+
+    def learn(self, now: int, agent: Agent) -> None:
+        if self.watch:
+            self.watch.learns(now, agent.pid, agent.beats)
+
+    def read_early(self, now: int, pid: int, lane: Lane | None, pair: int) -> None:
+        """When half of the time is over, so that there is something to compare with."""
+        if lane:
+            task = lane.tasks[pair]
+            task.early = False
+            if min(task.dues.values()) > now:
+                self.watch.reads_early(now, pid, task.sign.at)
+            return
+        agent = self.agents[pid]
+        later = agent.early if self.watch.allows(now) else self.watch.next_allowed(now)
+        if agent.early < later < agent.sign.at + agent.threshold:
+            agent.early = later
+            return
+        agent.early = None
+        self.watch.reads_early(now, pid, agent.sign.at)
 
     def plan(self, now: int, lane: Lane) -> None:
         """Decides when to look again: at a multiple of a period that many pages share."""
@@ -261,6 +305,8 @@ class Judge:
         lane.nonce, lane.heard = hot.last, [nonce for nonce in lane.heard if nonce > hot.last]
         self.counters["lane_beats"] += count
         self.hear(now, agent, hot.at, info.status, info.payload, hot.last, 0, count)
+        if count:
+            self.learn(now, agent)
         return True
 
     def read_task(self, now: int, lane: Lane, pair: int) -> bool:
@@ -332,6 +378,9 @@ class Judge:
             dues.setdefault("beat", hot.at + task.cold.threshold_ns)
         task.sign, task.info, task.dues = Sign(hot.at, late=task.sign.late & broken), info, dues
         self.give_back(task.sign, self.pause)
+        task.early = True
+        if self.watch and not task.sign.late:
+            self.watch.ends(pid, task.number)
         if info.which == "span":
             task.label = info.checkpoint
         else:
@@ -347,14 +396,18 @@ class Judge:
         task.cold, task.violations = cold, cold.violations
 
     def end(self, now: int, lane: Lane, pair: int, how: str) -> None:
-        self.say(now, lane.pid, "ended", lane.tasks.pop(pair), how=how)
+        task = lane.tasks.pop(pair)
+        if self.watch:
+            self.watch.ends(lane.pid, task.number)
+        self.say(now, lane.pid, "ended", task, how=how)
 
     def stall(self, now: int, pid: int, lane: Lane | None, pair: int, promise: str) -> None:
         """Reports a broken promise, unless the thread that would have kept it is gone."""
         if lane is None:
             sign = self.agents[pid].sign
             sign.late.add(promise)
-            self.say(now, pid, "stall", last_nonce=self.agents[pid].nonce, last_ns=sign.at)
+            why = self.explain(now, Silence(pid, 0, sign.at, self.agents[pid].threshold, self.told(pid)))
+            self.say(now, pid, "stall", last_nonce=self.agents[pid].nonce, last_ns=sign.at, **why)
             return
         task = lane.tasks[pair]
         found_by_thread = promise in task.info.broken
@@ -365,7 +418,19 @@ class Judge:
         task.sign.late.add(promise)
         place = task.label if promise == "span" else task.checkpoint
         fields = {"last_nonce": 0, "last_ns": task.sign.at, "promise": promise}
-        self.say(now, pid, "stall", task, **fields, due_ns=task.dues[promise], checkpoint=place)
+        time = min(task.dues.values()) - task.sign.at
+        thread = task.cold.thread if task.cold.thread and not task.cold.roams else None
+        why = self.explain(now, Silence(pid, task.number, task.sign.at, time, thread))
+        self.say(now, pid, "stall", task, **fields, due_ns=task.dues[promise], checkpoint=place, **why)
+
+    def explain(self, now: int, silence: Silence) -> dict:
+        return {"why": self.watch.explain(now, silence)} if self.watch else {}
+
+    def told(self, pid: int) -> int | None:
+        """The thread that made the last beat, which the page shows."""
+        lanes = self.lanes_of(pid)
+        newest = max(lanes, key=lambda lane: lane.at, default=None)
+        return Head.of_wire(newest.page.cold[0]).thread if newest else None
 
     def deadlines(self) -> list[tuple[int, int, int, Lane | None, int, str]]:
         """Each deadline, when its line was last heard, and whose it is, with the first to report first.
@@ -377,6 +442,8 @@ class Judge:
             if agent.sign and "beat" not in agent.sign.late:
                 due = agent.sign.at + agent.threshold + agent.sign.given_back
                 found.append((due, agent.sign.at, agent.pid, None, 0, "beat"))
+                if agent.early is not None:
+                    found.append((agent.early, agent.sign.at, agent.pid, None, 0, EARLY))
             for lane in self.lanes_of(agent.pid):
                 for pair, task in sorted(lane.tasks.items()):
                     for promise in [one for one in PROMISES[1:] if one in task.dues]:
@@ -385,6 +452,9 @@ class Judge:
                         due = task.dues[promise] + self.slack_of(agent.pid, task) + more
                         if promise not in task.sign.late:
                             found.append((due, task.sign.at, agent.pid, lane, pair, promise))
+                            if self.watch and task.early:
+                                half = due - (due - task.sign.at) // 2
+                                found.append((half, task.sign.at, agent.pid, lane, pair, EARLY))
         return sorted(found, key=lambda one: one[:2])
 
     def slack_of(self, pid: int, task: Task) -> int:
@@ -408,10 +478,14 @@ class Judge:
     ) -> None:
         if agent.sign is None or at >= agent.sign.at:
             if agent.sign and agent.sign.late:
+                if self.watch:
+                    self.watch.ends(agent.pid)
                 self.say(now, agent.pid, "recovered", silent_ns=at - agent.sign.at)
             agent.sign, agent.status = Sign(at), status
+            agent.early = at + agent.threshold // 2 if self.watch else None
             self.give_back(agent.sign, self.pause)
         agent.nonce = max(agent.nonce, nonce)
+        agent.beats += count
         if count == 0:
             return
         fields = {"status": status, "payload": payload, "nonce": nonce, "missed": missed}

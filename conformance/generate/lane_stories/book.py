@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, field, replace
 from types import ModuleType
 
 import wire
+from causes import reading
+from causes.reading import Reading
 from lane import line
 from lane.judge import Judge, Page
 from lane.line import NEVER, PROMISES, Cold, Head, Hot, Info
@@ -113,14 +115,17 @@ class Story:
         hot = Hot(self.clock(at), 0, Info(status, payload=payload).word(), process.nonce)
         self._write(at, process, 0, hot=hot, times=count)
 
-    def sends(self, at: int, process: Process, *expected: str, status: str = "ok", payload: int = 0) -> None:
-        """The process beats by a datagram."""
+    def sends(
+        self, at: int, process: Process, *expected: str, status: str = "ok", payload: int = 0, fresh: bool = False
+    ) -> None:
+        """The process beats by a datagram. A fresh one woke the observer, so that it may learn from it."""
         at += START
         process.nonce += 1
         frame = wire.encode(Beat(status, process.pid, at, process.nonce, payload))
         sender = {"pid": process.pid, "uid": UID}
-        self._step(at, "frame", listener="uds", sender=sender, hex=frame.hex())
-        self.judge.datagram(at, process.pid, status, payload, process.nonce)
+        flags = {"fresh": True} if fresh else {}
+        self._step(at, "frame", listener="uds", sender=sender, hex=frame.hex(), **flags)
+        self.judge.datagram(at, process.pid, status, payload, process.nonce, fresh)
         self._expect(*expected)
 
     def declares(
@@ -215,6 +220,15 @@ class Story:
         self._step(at, "thread_gone", pid=process.pid, thread=thread)
         self.judge.gone.add((process.pid, thread))
 
+    def reads(self, at: int, process: Process, read: Reading) -> None:
+        """From now on this can be read of the process, if anyone reads it."""
+        at += START
+        self._step(at, "reading", pid=process.pid, **reading.text(read))
+        for thread in read.threads:
+            self._step(at, "thread_reading", pid=process.pid, **reading.text(thread))
+        if self.judge.watch:
+            self.judge.watch.readings[process.pid] = read
+
     def sets_threshold(self, at: int, agent: int, ns: int) -> None:
         at += START
         self._step(at, "set_threshold", agent=agent, ns=ns)
@@ -285,7 +299,10 @@ def short(event: dict) -> str:
         "ended": lambda: event["how"],
         "violation": lambda: f"{event['rule']} x{event['count']}",
     }
-    return f"{name} {words.get(kind, lambda: kind)()}"
+    why = event.get("why")
+    thread = f" {why['thread']}" if why and why["thread"] else ""
+    reason = f" ({why['cause']}{thread})" if why else ""
+    return f"{name} {words.get(kind, lambda: kind)()}{reason}"
 
 
 def hot_text(hot: Hot, at: int) -> dict:

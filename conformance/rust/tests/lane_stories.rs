@@ -61,6 +61,48 @@ fn each_changed_field_of_an_event_fails() {
 }
 
 #[test]
+fn each_changed_part_of_a_cause_fails() {
+    let mut document = committed();
+    let mut changed = Vec::new();
+    for id in ["throttled", "the-thread-of-a-task"] {
+        let stories = document["lane_stories"].as_array().unwrap();
+        let story = stories.iter().find(|story| story["id"] == id).unwrap();
+        for (at, event) in story["events"].as_array().unwrap().iter().enumerate() {
+            for name in event["why"].as_object().into_iter().flat_map(|why| why.keys()) {
+                let mut other = story.clone();
+                other["events"][at]["why"][name] = json!("other");
+                other["id"] = json!(format!("{id} {at} {name}"));
+                changed.push(other);
+            }
+        }
+    }
+    let total = changed.len();
+    assert_eq!(total, 4 * 13);
+    document["lane_stories"] = json!(changed);
+    let ran = run_text("changed-causes.json", &document.to_string());
+    assert!(ran.out.ends_with(&format!("\n0 passed, {total} failed\n")), "{}", ran.out);
+}
+
+#[test]
+fn what_is_read_must_be_what_the_story_says() {
+    let id = "throttled";
+    for (pointer, value, message) in [
+        ("/config/causes", json!(1), "causes: expected true or false"),
+        ("/config/causes", json!(false), "expected {\"agent\":1"),
+        ("/steps/0/fresh", json!(1), "fresh: expected true or false"),
+        ("/steps/1/quota", json!(1), "fields: "),
+        ("/steps/1/quota_throttled", json!(17), "expected {\"agent\":1"),
+        ("/steps/2/pid", json!(1), "pid: expected a process that has a reading"),
+        ("/steps/2/state", json!("running"), "state: expected a letter"),
+        ("/steps/2/call", json!("dance"), "call: expected a system call, got dance"),
+        ("/steps/2/stop_signal", json!(256), "stop_signal: expected an unsigned number of 8"),
+    ] {
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        changed(id, |story| story.pointer_mut(parent).unwrap()[name] = value, message);
+    }
+}
+
+#[test]
 fn a_call_must_write_what_the_story_says() {
     let id = "the-earliest-span-counts";
     let call = |story: &Value| {

@@ -8,7 +8,7 @@ use varta_observer::{Builder, Rate, Simulated, Slack, Uids};
 use crate::failure::Failure;
 use crate::fields::Fields;
 
-const SETTINGS: [&str; 15] = [
+const SETTINGS: [&str; 16] = [
     "threshold_ns",
     "pause_after_ns",
     "capacity",
@@ -22,6 +22,7 @@ const SETTINGS: [&str; 15] = [
     "master_key_hex",
     "lane",
     "tasks",
+    "causes",
     "task_slack",
     "program_slack",
 ];
@@ -65,6 +66,9 @@ pub(super) fn observer(config: &Fields<'_>) -> Result<Simulated, Failure> {
     }
     if config.has("tasks") {
         builder = builder.tasks(config.boolean("tasks")?);
+    }
+    if config.has("causes") {
+        builder = builder.causes(config.boolean("causes")?);
     }
     builder
         .slack(slack(config)?)

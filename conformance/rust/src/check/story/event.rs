@@ -1,9 +1,9 @@
 //! Converts an event to the form that stories use.
 
 use serde_json::{Map, Value, json};
-use varta_observer::{Event, ExitCause, What};
+use varta_observer::{CauseInfo, Event, ExitCause, Simulated, What, Why};
 
-pub(super) fn to_json(step: usize, event: &Event) -> Value {
+pub(super) fn to_json(step: usize, event: &Event, observer: &Simulated) -> Value {
     let mut all = Map::new();
     let mut add = |value: Value| {
         if let Value::Object(fields) = value {
@@ -29,8 +29,31 @@ pub(super) fn to_json(step: usize, event: &Event) -> Value {
             add(json!({ "promise": promise.name() }));
         }
     }
+    if let What::Stall { why: Some(why), .. } | What::Cause { why } = event.what {
+        let number = event.task.map_or(0, |task| task.number);
+        let info = event.about.and_then(|about| observer.cause(about.agent, number));
+        add(json!({ "why": info.map(|info| cause(why, &info)) }));
+    }
     what(&event.what, add);
     Value::Object(all)
+}
+
+fn cause(why: Why, info: &CauseInfo) -> Value {
+    json!({
+        "cause": why.cause.name(),
+        "certainty": why.certainty.name(),
+        "flags": why.flags.bits(),
+        "thread": why.thread,
+        "other": why.other,
+        "looked_ns": info.looked_ns,
+        "signal": info.signal,
+        "window_ns": info.window_ns,
+        "run_ns": info.run_ns,
+        "wait_ns": info.wait_ns,
+        "switches": info.switches,
+        "major_faults": info.major_faults,
+        "detail": info.detail.to_string(),
+    })
 }
 
 fn what(what: &What, mut add: impl FnMut(Value)) {
@@ -74,6 +97,7 @@ fn what(what: &What, mut add: impl FnMut(Value)) {
         What::AuthFailure { claimed_pid, true_pid } => {
             json!({ "claimed_pid": claimed_pid, "true_pid": true_pid })
         }
+        What::Cause { .. } => json!({}),
         What::Paused { ns } => json!({ "ns": ns }),
         What::Task { threshold_ns } => json!({ "threshold_ns": threshold_ns }),
         What::Ended { how } => json!({ "how": how.name() }),

@@ -4,6 +4,7 @@
 mod config;
 mod counters;
 mod event;
+mod reading;
 mod step;
 
 use serde_json::Value;
@@ -52,7 +53,7 @@ fn compare(
     let mut due = expected.get(seen..).unwrap_or_default().iter().take_while(of_this_step);
     let mut seen = seen;
     loop {
-        let event = observer.poll().map(|event| event::to_json(number, &event));
+        let event = observer.poll().map(|event| event::to_json(number, &event, observer));
         match (event, due.next()) {
             (None, None) => return Ok(seen),
             (Some(event), Some(due)) if event == *due => seen += 1,

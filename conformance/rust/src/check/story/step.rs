@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use varta_observer::judge::{Datagram, Namespace, Sender};
 use varta_observer::{ExitCause, Simulated};
 
+use super::reading;
 use crate::failure::Failure;
 use crate::fields::Fields;
 
@@ -36,6 +37,8 @@ pub(crate) fn apply(observer: &mut Simulated, step: &Fields<'_>) -> Result<(), F
             step.only(&["at_ns", "op", "agent", "ns"])?;
             observer.set_threshold(step.number("agent")?, step.number("ns")?);
         }
+        "reading" => return reading::process(observer, step),
+        "thread_reading" => return reading::thread(observer, step),
         other => {
             return Err(Failure::new(
                 "op",
@@ -48,7 +51,16 @@ pub(crate) fn apply(observer: &mut Simulated, step: &Fields<'_>) -> Result<(), F
 }
 
 fn feed(observer: &mut Simulated, at_ns: u64, step: &Fields<'_>) -> Result<(), Failure> {
-    step.only(&["at_ns", "op", "listener", "sender", "hex", "truncated", "control_truncated"])?;
+    step.only(&[
+        "at_ns",
+        "op",
+        "listener",
+        "sender",
+        "hex",
+        "truncated",
+        "control_truncated",
+        "fresh",
+    ])?;
     let sender = step.object("sender")?;
     let (listener, sender) = match step.text("listener")? {
         "uds" => (0, local(observer, &sender)?),
@@ -61,6 +73,7 @@ fn feed(observer: &mut Simulated, at_ns: u64, step: &Fields<'_>) -> Result<(), F
     datagram.truncated = step.has("truncated") && step.boolean("truncated")?;
     datagram.control_truncated =
         step.has("control_truncated") && step.boolean("control_truncated")?;
+    observer.set_fresh(step.has("fresh") && step.boolean("fresh")?);
     observer.feed(at_ns, &datagram);
     Ok(())
 }
