@@ -1,6 +1,7 @@
 //! The events of an observer.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
 use varta::{DecodeError, Promise, Rule, Status, TaskName};
 
@@ -69,15 +70,38 @@ pub struct About {
 /// use varta::TaskName;
 /// use varta_observer::Task;
 ///
-/// let task = Task { number: 2, name: TaskName::new("ingest").unwrap() };
+/// let task = Task { number: 2, name: TaskName::new("ingest").unwrap(), done: 7 };
 /// assert_eq!(task.to_string(), "task 2 (ingest)");
+/// assert_eq!(task, Task { done: 8, ..task }, "it is the same task");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy)]
 pub struct Task {
     /// The task's number, from 1. An agent never has two tasks with the same number.
     pub number: u32,
     /// Its name, which several tasks may share.
     pub name: TaskName,
+    /// What it has done, if it reports progress, by the call that was seen last.
+    pub done: u32,
+}
+
+impl Task {
+    const fn identity(&self) -> (u32, TaskName) {
+        (self.number, self.name)
+    }
+}
+
+impl PartialEq for Task {
+    fn eq(&self, other: &Self) -> bool {
+        self.identity() == other.identity()
+    }
+}
+
+impl Eq for Task {}
+
+impl Hash for Task {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.identity().hash(state);
+    }
 }
 
 /// How the identity of an agent is known. Only [`KernelAttested`](Self::KernelAttested) is

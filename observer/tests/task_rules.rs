@@ -318,6 +318,22 @@ fn tasks_take_at_most_half_of_the_capacity() {
 }
 
 #[test]
+fn events_of_a_task_have_what_it_has_done() {
+    let mut world = lane_world(|_| {});
+    let mut process = world.process(0, 70);
+    process.declare(&world, 1, "batch", NEVER, MS);
+    process.write_progress(&world, 1, (2 * MS, NEVER), plain(), 4 << 32 | 3);
+    let mut events = world.look(2 * MS, process.page);
+    process.write_progress(&world, 1, (3 * MS, NEVER), plain(), 7);
+    process.end(&world, 1, State::Closed);
+    events.extend(world.look(4 * MS, process.page));
+    let of_tasks =
+        events.iter().filter_map(|event| Some((event.what.name(), event.task?.done)));
+    let seen = [("task", 0), ("beat", 3), ("beat", 7), ("ended", 7)];
+    assert_eq!(of_tasks.collect::<Vec<_>>(), seen);
+}
+
+#[test]
 fn tasks_are_followed_only_if_they_are_wanted() {
     let mut world = lane_world(|settings| settings.tasks = false);
     let mut process = world.process(0, 70);

@@ -105,12 +105,13 @@ fn a_late_task_is_shown_everywhere_while_its_process_counts_as_well() {
     assert_eq!(sample(&metrics, &stalls), Some(0.0), "the process has not stalled");
     assert_eq!(sample(&metrics, "varta_silences_total"), Some(0.0));
 
-    // Its counts stay when it is over; its state does not.
+    // Its counts stay when it is over, with what it did just before; its state does not.
+    task.progress(5, 0);
     task.close();
     wait_until(|| {
         let metrics = get(&address, "/metrics").body;
         sample(&metrics, &of("late", "")).is_none()
-            && sample(&metrics, &of("done_total", "")) == Some(3.0)
+            && sample(&metrics, &of("done_total", "")) == Some(5.0)
     });
     wait_until(|| !lines_of(&export, 1, "task-ended").is_empty());
     let line = |kind: &str| lines_of(&export, 1, kind).remove(0)[4..].join(" ");

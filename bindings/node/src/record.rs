@@ -167,7 +167,7 @@ fn read(words: &[u64]) -> Option<Event> {
     let about = origin.map(|origin| About { agent, pid, claimed_pid, origin });
     let task = match halves(task).0 {
         0 => None,
-        number => Some(Task { number, name: task_name(name)? }),
+        number => Some(Task { number, name: task_name(name)?, done: 0 }),
     };
     Some(Event { observer_ns, about, task, what })
 }

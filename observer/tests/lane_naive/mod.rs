@@ -150,7 +150,7 @@ impl Naive {
         let (pid, agent) = (self.truths[at].pid, self.followers[at].agent.unwrap());
         let origin = Origin::KernelAttested;
         let about = Some(About { agent, pid, claimed_pid: pid, origin });
-        let task = task.map(|(number, name)| TaskOf { number, name });
+        let task = task.map(|(number, name)| TaskOf { number, name, done: 0 });
         self.events.push(Event { observer_ns: self.now, about, task, what });
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{error, info, warn};
-use varta_observer::{Observer, Task, TaskInfo};
+use varta_observer::Observer;
 
 use super::{EventLoop, nanoseconds};
 use crate::config;
@@ -61,10 +61,6 @@ impl EventLoop {
         let mut tasks = BTreeMap::new();
         for info in infos.iter().filter(|info| info.tasks > 0) {
             let list = self.context.observer.tasks(info.agent)?;
-            for TaskInfo { number, name, done, .. } in &list {
-                let task = Task { number: *number, name: *name };
-                self.stats.tasks.note_progress(info.agent, task, *done);
-            }
             for task in list.iter().filter(|task| task.is_late()) {
                 add_cause(info.agent, task.number, &self.context.observer)?;
             }

@@ -237,11 +237,8 @@ impl EventLoop {
             if let Some(about) = event.about.filter(|_| is_sign_of_life) {
                 self.update_identity(&about)?;
             }
-            if is_beat {
-                self.note_progress(event);
-                if !has_subscribers && !exported {
-                    continue;
-                }
+            if is_beat && !has_subscribers && !exported {
+                continue;
             }
             let stats = ended.as_ref().or_else(|| self.stats.get(agent?));
             let name = stats.map_or(AgentInfo::NOBODY.name, |stats| stats.name);
@@ -291,14 +288,6 @@ impl EventLoop {
             self.update_rule(about.agent)?;
         }
         Ok(())
-    }
-
-    /// Adds what a task has done, which is in its line and not in its events.
-    fn note_progress(&mut self, event: &Event) {
-        let Some((about, task)) = event.about.zip(event.task) else { return };
-        if let Ok(Some(info)) = self.context.observer.task(about.agent, task.number) {
-            self.stats.tasks.note_progress(about.agent, task, info.done);
-        }
     }
 
     fn check_namespaces(&mut self) -> io::Result<()> {

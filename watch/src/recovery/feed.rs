@@ -212,7 +212,7 @@ impl Feed {
         info: &TaskInfo,
     ) -> Option<Subject> {
         let promise = Promise::ALL.into_iter().find(|promise| info.is_broken(*promise))?;
-        let task = Task { number: info.number, name: info.name };
+        let task = Task { number: info.number, name: info.name, done: info.done };
         let late = LateTask { task, promise };
         Some(self.of_task(about, stats, late, info.age_ns, info.age_ns.min(info.threshold_ns)))
     }

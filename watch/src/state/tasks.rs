@@ -44,6 +44,7 @@ impl TaskCounts {
     /// because Prometheus can only see an increase of a counter that existed before.
     pub(super) fn note(&mut self, event: &Event) {
         let (Some(about), Some(task)) = (&event.about, &event.task) else { return };
+        self.note_progress(about.agent, *task);
         let counts = self.of(task.name);
         match event.what {
             What::Beat { count, .. } => counts.beats += u64::from(count),
@@ -60,9 +61,9 @@ impl TaskCounts {
         }
     }
 
-    /// Adds what a current task has done since the last time. `done` is the count in its line.
-    pub(crate) fn note_progress(&mut self, agent: u64, task: Task, done: u32) {
-        let key = (agent, task.number);
+    /// Adds what a task has done since its last event.
+    fn note_progress(&mut self, agent: u64, task: Task) {
+        let (key, done) = ((agent, task.number), task.done);
         let before = match done {
             // Most tasks report no progress.
             0 => self.done.remove(&key),
@@ -108,8 +109,8 @@ fn add<T: PartialEq, const N: usize>(counts: &mut [u64; N], all: [T; N], at: T, 
 mod tests {
     use super::*;
 
-    fn task(name: &str, number: u32) -> Task {
-        Task { number, name: TaskName::new(name).unwrap() }
+    fn task(name: &str, number: u32, done: u32) -> Task {
+        Task { number, name: TaskName::new(name).unwrap(), done }
     }
 
     fn done(counts: &TaskCounts, name: Option<&str>) -> u64 {
@@ -122,10 +123,10 @@ mod tests {
         let mut counts = TaskCounts::default();
         for (number, reports) in [(1, [3, 3, 10]), (2, [5, 0, 2])] {
             for report in reports {
-                counts.note_progress(7, task("batch", number), report);
+                counts.note_progress(7, task("batch", number, report));
             }
         }
-        counts.note_progress(8, task("batch", 1), 100);
+        counts.note_progress(8, task("batch", 1, 100));
         assert_eq!(done(&counts, Some("batch")), 10 + 5 + 2 + 100);
         // A new task of a new agent may have the same numbers only after the old one ended.
         counts.forget(7);
@@ -136,7 +137,7 @@ mod tests {
     fn the_number_of_names_is_bounded_and_further_ones_are_summed() {
         let mut counts = TaskCounts::default();
         for number in 0..MOST_NAMES + 2 {
-            counts.note_progress(1, task(&number.to_string(), 1), 1);
+            counts.note_progress(1, task(&number.to_string(), 1, 1));
             counts.forget(1);
         }
         assert_eq!(counts.by_name().len(), MOST_NAMES + 1);

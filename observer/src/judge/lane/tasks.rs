@@ -3,6 +3,7 @@
 use std::fmt;
 
 use varta::TaskName;
+use varta::internal::lane::layout::done_and_left;
 
 use super::pages::NONE;
 use super::promises::Promises;
@@ -52,8 +53,12 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) const fn event(&self) -> event::Task {
-        event::Task { number: self.number, name: self.name }
+    pub(super) fn event(&self) -> event::Task {
+        event::Task {
+            number: self.number,
+            name: self.name,
+            done: done_and_left(self.progress).0,
+        }
     }
 
     /// The shortest time after which something can be due.

@@ -105,7 +105,7 @@ mod tests {
     fn line(what: What, is_of_a_task: bool) -> String {
         let about =
             About { agent: 1, pid: 50, claimed_pid: 50, origin: Origin::KernelAttested };
-        let task = Task { number: 3, name: TaskName::new("ingest").unwrap() };
+        let task = Task { number: 3, name: TaskName::new("ingest").unwrap(), done: 0 };
         let event = Event {
             observer_ns: 9,
             about: Some(about),

@@ -60,7 +60,7 @@ fn stalled(agent: u64) -> Subject {
 
 /// An agent whose task with this number is late.
 fn late(agent: u64, number: u32, promise: Promise) -> Subject {
-    let task = Task { number, name: TaskName::new("worker").unwrap() };
+    let task = Task { number, name: TaskName::new("worker").unwrap(), done: 0 };
     Subject { task: Some(LateTask { task, promise }), ..stalled(agent) }
 }
 
