@@ -93,6 +93,7 @@ impl EventLoop {
             capacity: self.context.settings.flags.admission.tracker_capacity,
             expected: self.expectations.all().to_vec(),
             rules: Arc::clone(&self.context.settings.rules),
+            agents_by_rule: self.agents_by_rule(),
         })
     }
 

@@ -33,7 +33,7 @@ use crate::lookup::Lookups;
 use crate::output::cause::Phrase;
 use crate::output::export::{self, Entry};
 use crate::platform::systemd::Notifier;
-use crate::recovery;
+use crate::recovery::{self, Known};
 use crate::server::ServerThread;
 use crate::state::causes::StallCauses;
 use crate::state::expectations::Expectations;
@@ -226,11 +226,13 @@ impl EventLoop {
         let exported = self.context.export.is_some();
         let mut entries = Vec::with_capacity(if exported { events.len() } else { 0 });
         for event in events {
+            let agent = event.about.map(|about| about.agent);
+            // An exit removes it.
+            let applied = self.stats.applied.of(agent.unwrap_or(0));
             let ended = self.stats.note(event);
             if ended.is_some() {
                 self.expectations.agents_changed();
             }
-            let agent = event.about.map(|about| about.agent);
             let is_beat = matches!(event.what, What::Beat { .. });
             // A process that never beats itself is known by its tasks.
             let is_sign_of_life = is_beat || matches!(event.what, What::Task { .. });
@@ -245,10 +247,11 @@ impl EventLoop {
             if !is_beat {
                 let why = why(event, &self.context.observer);
                 self.log.write(event, name, stats, why.as_deref());
-                if let Some(stats) = stats.filter(|stats| stats.watched) {
+                if let Some(stats) = stats.filter(|_| applied.is_watched) {
                     let Context { observer, recovery, lookups, .. } = &mut self.context;
                     let asked = self.owners.ask(event, stats.uid, observer, lookups.as_ref());
-                    recovery.forward(event, stats, observer, asked);
+                    let known = Known { stats, applied };
+                    recovery.forward(event, known, observer, asked);
                 }
                 if let (What::Ended { .. }, Some(agent)) = (&event.what, agent) {
                     self.search.unlisted.push(agent);

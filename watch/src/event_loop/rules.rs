@@ -26,31 +26,46 @@ impl Starting {
 impl EventLoop {
     /// Finds the rule of an agent, and applies it if it is another one than before.
     pub(super) fn update_rule(&mut self, agent: u64) -> io::Result<()> {
-        if self.context.settings.rules.rules.is_empty() {
-            return Ok(());
+        let before = self.stats.applied.of(agent).rule;
+        if self.find_rule(agent) && self.stats.applied.of(agent).rule != before {
+            self.apply_rule(agent)?;
         }
-        let settings = &self.context.settings;
-        let Some(stats) = self.stats.get_mut(agent) else { return Ok(()) };
-        let found = settings.rules.find(&stats.facts(&stats.name.to_string()));
-        if std::mem::replace(&mut stats.rule, found) == found {
-            return Ok(());
-        }
-        self.apply_rule(agent)
+        Ok(())
     }
 
     /// Applies the rules of a file that was read again, and the flags where no rule does.
     pub(super) fn update_all_rules(&mut self) -> io::Result<()> {
         self.starting.0.clear();
         for agent in self.stats.agent_numbers() {
-            let settings = &self.context.settings;
-            let Some(stats) = self.stats.get_mut(agent) else { continue };
-            let name = stats.name.to_string();
-            stats.rule = settings.rules.find(&stats.facts(&name));
-            if stats.threshold_ns != 0 || stats.rule.is_some() {
+            if self.find_rule(agent) {
                 self.apply_rule(agent)?;
             }
         }
         Ok(())
+    }
+
+    /// Finds the rule of an agent. Returns false if it has none, and never had one.
+    fn find_rule(&mut self, agent: u64) -> bool {
+        let rules = &self.context.settings.rules;
+        let found = match self.stats.get(agent) {
+            Some(stats) if !rules.rules.is_empty() => {
+                rules.find(&stats.facts(&stats.name.to_string()))
+            }
+            _ => None,
+        };
+        let now_ns = self.context.observer.now_ns();
+        self.stats.applied.set_rule(agent, found, now_ns).is_some()
+    }
+
+    /// How many agents each rule applies to.
+    pub(super) fn agents_by_rule(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.context.settings.rules.rules.len()];
+        for rule in self.stats.applied.rules() {
+            if let Some(count) = counts.get_mut(rule) {
+                *count += 1;
+            }
+        }
+        counts
     }
 
     /// Judges the agents whose grace has ended by their own threshold.
@@ -63,28 +78,28 @@ impl EventLoop {
 
     /// Applies the present rule of an agent, or the flags if it has none.
     fn apply_rule(&mut self, agent: u64) -> io::Result<()> {
-        let Some(stats) = self.stats.get_mut(agent) else { return Ok(()) };
+        let Some(applied) = self.stats.applied.get_mut(agent) else { return Ok(()) };
         let now_ns = self.context.observer.now_ns();
         let settings = &self.context.settings;
-        let rule = stats.rule.and_then(|number| settings.rules.get(number));
-        stats.watched = rule.is_none_or(|rule| rule.watch);
+        let rule = applied.rule.and_then(|number| settings.rules.get(number));
+        applied.is_watched = rule.is_none_or(|rule| rule.watch);
         let (mut threshold, mut slack) = match rule {
             Some(rule) => (rule.threshold.unwrap_or(settings.threshold), rule.slack),
             None => (settings.threshold, None),
         };
         let grace_end_ns = rule
             .and_then(|rule| rule.startup)
-            .map(|startup| stats.first_ns.saturating_add(nanoseconds(startup)))
+            .map(|startup| applied.first_ns.saturating_add(nanoseconds(startup)))
             .filter(|end_ns| *end_ns > now_ns);
-        if !stats.watched {
+        if !applied.is_watched {
             (threshold, slack) = (Duration::MAX, Some(Duration::MAX));
         } else if let Some(end_ns) = grace_end_ns {
             // The threshold counts from the last beat, which is later than the first.
-            threshold = threshold.max(Duration::from_nanos(end_ns - stats.first_ns));
+            threshold = threshold.max(Duration::from_nanos(end_ns - applied.first_ns));
             self.starting.0.insert((end_ns, agent));
         }
-        stats.threshold_ns = nanoseconds(threshold);
-        stats.judged_from_ns = now_ns;
+        applied.threshold_ns = Some(nanoseconds(threshold));
+        applied.since_ns = now_ns;
         self.context.observer.set_threshold(agent, threshold)?;
         self.context.observer.set_agent_slack(agent, slack)?;
         Ok(())

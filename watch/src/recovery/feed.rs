@@ -24,6 +24,7 @@ use crate::output::audit::AuditFile;
 use crate::output::log::LineLimit;
 use crate::platform::clock::Clock;
 use crate::state::Shared;
+use crate::state::applied::Applied;
 use crate::state::stats::{AgentStats, StatsTable};
 
 /// The length of the queue. Further messages are dropped and logged.
@@ -44,6 +45,13 @@ pub(crate) struct Feed {
     clock: Clock,
     /// Log lines about messages that were dropped.
     losses: LineLimit,
+}
+
+/// What is known of an agent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) stats: &'a AgentStats,
+    pub(crate) applied: Applied,
 }
 
 /// Starts the recovery thread.
@@ -69,12 +77,12 @@ pub(crate) fn start(
 }
 
 impl Feed {
-    /// Sends an event to the recovery thread. `stats` are those of its agent; `awaits_owner` if the
+    /// Sends an event to the recovery thread. `known` is about its agent; `awaits_owner` if the
     /// owner of the lock for which it waits was asked for.
     pub(crate) fn forward(
         &mut self,
         event: &Event,
-        stats: &AgentStats,
+        known: Known<'_>,
         observer: &Observer,
         awaits_owner: bool,
     ) {
@@ -87,9 +95,9 @@ impl Feed {
                     Some((task, Late { promise, .. })) => {
                         let silent_ns = at_ns.saturating_sub(last_ns);
                         let late = LateTask { task, promise };
-                        self.of_task(about, stats, late, silent_ns, silent_ns)
+                        self.of_task(about, known, late, silent_ns, silent_ns)
                     }
-                    None => self.subject(about, stats, Cause::Stall, at_ns),
+                    None => self.subject(about, known, Cause::Stall, at_ns),
                 };
                 if !may_start(by_flags, &subject) {
                     return;
@@ -101,12 +109,12 @@ impl Feed {
                 let subject = match event.task {
                     Some(task) => {
                         let info = observer.task(about.agent, task.number).ok().flatten();
-                        match info.and_then(|info| self.of_late_task(about, stats, &info)) {
+                        match info.and_then(|info| self.of_late_task(about, known, &info)) {
                             Some(subject) => subject,
                             None => return,
                         }
                     }
-                    None => self.subject(about, stats, Cause::Stall, at_ns),
+                    None => self.subject(about, known, Cause::Stall, at_ns),
                 };
                 if !may_start(by_flags, &subject) {
                     return;
@@ -116,7 +124,7 @@ impl Feed {
                 Message::Explained { at_ns, subject, pidfd }
             }
             What::Exit { cause, .. } => {
-                let subject = self.subject(about, stats, Cause::Exit(cause), at_ns);
+                let subject = self.subject(about, known, Cause::Exit(cause), at_ns);
                 Message::Exited { at_ns, subject }
             }
             What::Recovered { promise, .. } => {
@@ -129,7 +137,7 @@ impl Feed {
             },
             _ => return,
         };
-        self.send(stats.uid, message);
+        self.send(known.stats.uid, message);
     }
 
     /// Reports the owner of the lock for which an agent or one of its tasks waits. `uid` is its
@@ -152,17 +160,18 @@ impl Feed {
         let at_ns = observer.now_ns();
         let agents: Vec<_> = self.refused_stalls.try_iter().flatten().collect();
         for agent in agents {
-            let stats = table.get(agent).filter(|stats| stats.watched);
-            let Some(stats) = stats else { continue };
+            let known =
+                table.get(agent).map(|stats| Known { stats, applied: table.applied.of(agent) });
+            let Some(known) = known.filter(|known| known.applied.is_watched) else { continue };
             let Ok(Some(info)) = observer.agent(agent) else { continue };
             let AgentInfo { pid, claimed_pid, origin, .. } = info;
             let about = About { agent, pid, claimed_pid, origin };
-            let subject = match stats.stalled {
-                true => self.subject(about, stats, Cause::Stall, at_ns),
+            let subject = match known.stats.stalled {
+                true => self.subject(about, known, Cause::Stall, at_ns),
                 false => {
                     let tasks = observer.tasks(agent).unwrap_or_default();
                     let mut late =
-                        tasks.iter().filter_map(|info| self.of_late_task(about, stats, info));
+                        tasks.iter().filter_map(|info| self.of_late_task(about, known, info));
                     match late.next() {
                         Some(subject) => subject,
                         None => continue,
@@ -170,7 +179,7 @@ impl Feed {
                 }
             };
             let subject = explained(subject, observer);
-            self.send(stats.uid, stalled(subject, observer, at_ns, true));
+            self.send(known.stats.uid, stalled(subject, observer, at_ns, true));
         }
     }
 
@@ -205,23 +214,18 @@ impl Feed {
     }
 
     /// A subject whose task is late now.
-    fn of_late_task(
-        &self,
-        about: About,
-        stats: &AgentStats,
-        info: &TaskInfo,
-    ) -> Option<Subject> {
+    fn of_late_task(&self, about: About, known: Known<'_>, info: &TaskInfo) -> Option<Subject> {
         let promise = Promise::ALL.into_iter().find(|promise| info.is_broken(*promise))?;
         let task = Task { number: info.number, name: info.name, done: info.done };
         let late = LateTask { task, promise };
-        Some(self.of_task(about, stats, late, info.age_ns, info.age_ns.min(info.threshold_ns)))
+        Some(self.of_task(about, known, late, info.age_ns, info.age_ns.min(info.threshold_ns)))
     }
 
     /// A subject whose task is late. Lanes lose nothing, so its stall is never uncertain.
     fn of_task(
         &self,
         about: About,
-        stats: &AgentStats,
+        known: Known<'_>,
         late: LateTask,
         silent_ns: u64,
         threshold_ns: u64,
@@ -231,12 +235,13 @@ impl Feed {
             task: Some(late),
             silent_ns,
             threshold_ns,
-            ..self.subject(about, stats, Cause::Stall, 0)
+            ..self.subject(about, known, Cause::Stall, 0)
         }
     }
 
-    fn subject(&self, about: About, stats: &AgentStats, cause: Cause, at_ns: u64) -> Subject {
-        let choice = self.choices.as_ref().map(|(choices, _)| choices.of(stats.rule));
+    fn subject(&self, about: About, known: Known<'_>, cause: Cause, at_ns: u64) -> Subject {
+        let Known { stats, applied } = known;
+        let choice = self.choices.as_ref().map(|(choices, _)| choices.of(applied.rule));
         let Choice { command, on } = choice.unwrap_or(Choice::NOTHING);
         Subject {
             agent: about.agent,
@@ -256,10 +261,7 @@ impl Feed {
             awaits_owner: false,
             task: None,
             silent_ns: at_ns.saturating_sub(stats.last_ns),
-            threshold_ns: match stats.threshold_ns {
-                0 => self.threshold_ns,
-                own => own,
-            },
+            threshold_ns: applied.threshold_ns.unwrap_or(self.threshold_ns),
             command,
             on,
         }
@@ -341,7 +343,8 @@ mod tests {
         let mut deaf_after = |what, cause| {
             table.note(&Event { observer_ns: 0, about: Some(about), task: None, what });
             let stats = table.get(1).copied().unwrap_or(AgentStats::EMPTY);
-            feed.subject(about, &stats, cause, 0).deaf
+            let known = Known { stats: &stats, applied: table.applied.of(1) };
+            feed.subject(about, known, cause, 0).deaf
         };
         let stall =
             |deaf| What::Stall { last_nonce: 1, last_ns: 0, deaf, late: None, why: None };

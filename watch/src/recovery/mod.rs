@@ -1,6 +1,6 @@
 //! Recovery: runs a command for an agent that has stalled or crashed, or for a late task.
-//! [`policy`] decides what to run. Recovery has its own thread, so that neither a fork nor a slow disk delays the event
-//! loop.
+//! [`policy`] decides what to run. Recovery has its own thread, so that neither a fork nor a slow
+//! disk delays the event loop.
 
 mod choices;
 mod command;
@@ -15,5 +15,5 @@ mod snapshot;
 mod worker;
 
 pub(crate) use config::Plan;
-pub(crate) use feed::{Feed, start};
+pub(crate) use feed::{Feed, Known, start};
 pub(crate) use report::{Completed, Decision, Exit, LateTask, Step};

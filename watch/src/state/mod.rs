@@ -15,6 +15,7 @@
 //!
 //! A snapshot costs the event loop about 100 ns per agent.
 
+pub(crate) mod applied;
 pub(crate) mod causes;
 pub(crate) mod counters;
 pub(crate) mod exits;
@@ -90,6 +91,8 @@ pub(crate) struct Snapshot {
     /// The expected programs, in the order of the configuration file.
     pub(crate) expected: Vec<ExpectedProgram>,
     pub(crate) rules: Arc<Rules>,
+    /// How many agents each rule applies to.
+    pub(crate) agents_by_rule: Vec<usize>,
 }
 
 impl Snapshot {

@@ -7,6 +7,7 @@ use varta::Status;
 use varta_observer::{AgentInfo, Event, ExitCause, ProgramName, What};
 
 use crate::rules::Facts;
+use crate::state::applied::AppliedRules;
 use crate::state::causes::StallCauses;
 use crate::state::exits::ExitCounts;
 use crate::state::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
@@ -33,16 +34,8 @@ pub(crate) struct AgentStats {
     pub(crate) stalled: bool,
     /// When the stall was reported, the observer may have missed beats.
     pub(crate) deaf: bool,
-    /// When the first and the last beat arrived, in the observer's time.
-    pub(crate) first_ns: u64,
+    /// When the last beat arrived, in the observer's time.
     pub(crate) last_ns: u64,
-    /// The number of the rule that applies to it.
-    pub(crate) rule: Option<usize>,
-    /// False if a rule says that it has no stalls and no recovery.
-    pub(crate) watched: bool,
-    /// Its threshold, and since when. 0 stands for that of the flags.
-    pub(crate) threshold_ns: u64,
-    pub(crate) judged_from_ns: u64,
     pub(crate) beats: u64,
     /// Saturates, because it is derived from nonces that agents choose.
     pub(crate) missed: u64,
@@ -64,12 +57,7 @@ impl AgentStats {
         nonce: 0,
         stalled: false,
         deaf: false,
-        first_ns: 0,
         last_ns: 0,
-        rule: None,
-        watched: true,
-        threshold_ns: 0,
-        judged_from_ns: 0,
         beats: 0,
         missed: 0,
         stalls: 0,
@@ -119,6 +107,7 @@ const MOST_LISTED: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct StatsTable {
     agents: HashMap<u64, AgentStats, BuildHasherDefault<ByNumber>>,
+    pub(crate) applied: AppliedRules,
     /// Agents that exited recently, in order of time.
     pub(crate) departed: VecDeque<Departed>,
     /// The sum of the statistics of agents that are in neither list.
@@ -138,6 +127,7 @@ impl StatsTable {
     pub(crate) fn new(threshold_ns: u64) -> Self {
         Self {
             agents: HashMap::default(),
+            applied: AppliedRules::default(),
             departed: VecDeque::new(),
             gone: AgentStats::EMPTY,
             exits: ExitCounts::default(),
@@ -177,9 +167,6 @@ impl StatsTable {
         if stats.beats == 0 {
             (stats.pid, stats.claimed_pid) = (about.pid, about.claimed_pid);
         }
-        if stats.first_ns == 0 {
-            stats.first_ns = event.observer_ns;
-        }
         if event.task.is_some() {
             self.tasks.note(event);
             if let What::Stall { late: Some(late), .. } = event.what {
@@ -205,11 +192,9 @@ impl StatsTable {
             What::Stall { last_ns, deaf, .. } => {
                 stats.stalls += 1;
                 (stats.stalled, stats.deaf) = (true, deaf);
-                let threshold_ns = match stats.threshold_ns {
-                    0 => self.threshold_ns,
-                    own => own,
-                };
-                let due = last_ns.saturating_add(threshold_ns).max(stats.judged_from_ns);
+                let applied = self.applied.of(about.agent);
+                let threshold_ns = applied.threshold_ns.unwrap_or(self.threshold_ns);
+                let due = last_ns.saturating_add(threshold_ns).max(applied.since_ns);
                 self.detection.note(&LATENCIES, event.observer_ns.saturating_sub(due));
             }
             What::Recovered { .. } => {
@@ -220,6 +205,7 @@ impl StatsTable {
                 stats.stalls += u64::from(!stats.stalled);
                 let stats = self.agents.remove(&about.agent)?;
                 self.tasks.forget(about.agent);
+                self.applied.forget(about.agent);
                 self.exits.note(&stats.name.to_string(), cause);
                 let (agent, at_ns) = (about.agent, event.observer_ns);
                 self.departed.push_back(Departed { agent, at_ns, cause, stats });
@@ -259,6 +245,7 @@ impl StatsTable {
     pub(crate) fn remove_evicted(&mut self, agent: u64) -> Option<AgentStats> {
         let stats = self.agents.remove(&agent)?;
         self.tasks.forget(agent);
+        self.applied.forget(agent);
         self.gone.absorb(&stats);
         Some(stats)
     }

@@ -44,14 +44,11 @@ pub(crate) struct RuleRow {
 
 /// The rules in their order.
 pub(super) fn all(snapshot: &Snapshot) -> Vec<RuleRow> {
-    let row = |(number, rule): (usize, &Rule)| {
-        let agents = snapshot.stats.iter();
-        RuleRow {
-            line: rule.line,
-            matching: rule.matching.to_string(),
-            settings: rule.text.clone(),
-            agents: agents.filter(|(_, stats)| stats.rule == Some(number)).count(),
-        }
+    let row = |(number, rule): (usize, &Rule)| RuleRow {
+        line: rule.line,
+        matching: rule.matching.to_string(),
+        settings: rule.text.clone(),
+        agents: snapshot.agents_by_rule.get(number).copied().unwrap_or(0),
     };
     snapshot.rules.rules.iter().enumerate().map(row).collect()
 }
