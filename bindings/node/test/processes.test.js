@@ -64,3 +64,32 @@ test('the replacement of a killed cluster worker beats', async (t) => {
     return pids.size === 3;
   });
 });
+
+test('the tasks of children are their own, and end with them', async (t) => {
+  const at = socketPath(t);
+  const observer = Observer.bind(at, { lane: true, tasks: true, thresholdMs: 100 });
+  t.after(() => observer.close());
+  const events = [];
+  observer.on('event', (event) => events.push(event));
+  const of = (pid, kind) => events.filter((event) => event.pid === pid && event.kind === kind);
+  const start = (name) => {
+    const child = fork(path.join(__dirname, 'fixtures/tasks.js'), [at, name]);
+    t.after(() => child.kill('SIGKILL'));
+    return child;
+  };
+  const [killed, finishes, fails] = ['killed', 'finishes', 'fails'].map(start);
+  for (const [{ pid }, name] of [[killed, 'killed'], [finishes, 'finishes'], [fails, 'fails']]) {
+    const [{ task, taskName }] = await until(name, () => of(pid, 'task').length > 0 && of(pid, 'task'));
+    assert.deepEqual([task, taskName], [1, name]);
+  }
+  killed.kill('SIGKILL');
+  finishes.send(0);
+  fails.send(3);
+  await until('three exits', () => events.filter(({ kind }) => kind === 'exit').length === 3);
+  const [[died], [exited], [failed]] = [killed, finishes, fails].map(({ pid }) => of(pid, 'exit'));
+  assert.deepEqual([died.signal, exited.code, failed.code], [9, 0, 3]);
+  const ends = [killed, finishes, fails].map(({ pid }) => of(pid, 'ended').map(({ how }) => how));
+  // An exit ends the tasks of a process without further events.
+  assert.deepEqual(ends, [[], ['closed'], ['failed']]);
+  assert.ok(events.every(({ kind, task }) => kind !== 'stall' || task === undefined));
+});

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from conftest import output_of, python
 
-# Subinterpreters that share the GIL with the main one, as mod_wsgi and uWSGI create them. The
-# isolated ones of Python 3.12 refuse every module that does not declare support for them.
+# Subinterpreters that share the GIL with the main one, as mod_wsgi and uWSGI create them. In Python
+# 3.12 and newer, isolated ones have a GIL of their own.
 CREATE = """
 try:
     import _interpreters
@@ -52,6 +52,24 @@ def test_only_the_main_interpreter_can_import_it(program: str) -> None:
     assert len(refusals) == 3 and len(lines) - 3 == program.count(USE)
     for line in refusals:
         assert "main interpreter" in line and "WSGIApplicationGroup" in line
+
+
+ISOLATED = """
+try:
+    import _interpreters
+    number = _interpreters.create("isolated")
+except ImportError:
+    import _xxsubinterpreters as _interpreters
+    number = _interpreters.create(isolated=True)
+"""
+
+
+def test_an_isolated_interpreter_cannot_import_it() -> None:
+    output, errors = output_of(python(USE + ISOLATED + ATTEMPT + USE))
+    assert errors == ""
+    first, *refusals, last = output.splitlines()
+    assert (first, len(refusals), last) == ("BadMagic", 3, "BadMagic")
+    assert all("interpreter" in line and "was imported" not in line for line in refusals)
 
 
 def test_an_interpreter_without_a_lock_cannot_import_it() -> None:

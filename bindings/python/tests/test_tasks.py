@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 import pytest
-from conftest import in_child, output_of, python, wait_until
+from conftest import Watching, in_child, output_of, python, wait_until
 
 import varta
-from varta import NEVER, DropReason, Edge, Promise, Status, Task, Varta
+from varta import NEVER, DropReason, Edge, Ended, Ending, Exit, Promise, Stall, Status, Task, Varta
 from varta.asyncio import beat_forever
 
 HOUR = 3600.0
@@ -341,9 +341,17 @@ late = Late()
 """
 
 
-def test_a_program_exits_with_open_tasks(path: str) -> None:
+@pytest.mark.parametrize("observed", [False, True])
+def test_a_program_exits_with_open_tasks(path: str, observed: bool) -> None:
+    watching = Watching(path) if observed else None
     process = python(SHUTDOWN, path)
     assert (output_of(process), process.returncode) == (("", ""), 0)
+    if watching is not None:
+        assert watching.until(Exit).code == 0
+        assert not any(isinstance(event, Stall) for event in watching.events)
+        ends = {event.how for event in watching.events if isinstance(event, Ended)}
+        assert ends <= {Ending.CLOSED}
+        watching.close()
 
 
 def test_a_call_makes_no_garbage(agent: Varta, task: Task) -> None:
