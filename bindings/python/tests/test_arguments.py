@@ -136,8 +136,8 @@ def read_thread(**thread: Any) -> None:
         (lambda: simulated().set_reading(1, nme=""), TypeError, "unknown argument"),  # type: ignore[call-arg]
         (lambda: simulated().set_reading(1, cpu_ns=-1), OverflowError, "convert|unsigned"),
         (lambda: simulated().add_thread_reading(1, 1), ValueError, "1 has no reading"),
-        (lambda: read_thread(state="SS"), ValueError, "'SS' is not one letter"),
-        (lambda: read_thread(call="dance"), ValueError, "'dance' is not a known system call"),
+        (lambda: read_thread(state="SS"), ValueError, 'state: "SS" is not one letter'),
+        (lambda: read_thread(call="dance"), ValueError, 'call: "dance" is not a known system call'),
         (lambda: read_thread(arguments=(1, 2)), ValueError, "length"),
         (lambda: simulated().attach(0, 1, 7), PermissionError, "Errno 13"),
         (lambda: simulated().write(simulated().attach(0, 1), 32), ValueError, "no pair 32"),
