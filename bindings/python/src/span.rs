@@ -41,7 +41,10 @@ impl Span {
 
 impl Drop for Span {
     fn drop(&mut self) {
-        Python::attach(|py| self.end(py));
+        // Almost every block was left before.
+        if *self.id.get_mut() != 0 {
+            Python::attach(|py| self.end(py));
+        }
     }
 }
 
