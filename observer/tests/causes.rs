@@ -327,15 +327,37 @@ fn the_time_that_threads_run_tells_a_busy_process_from_one_that_lacks_the_cpu() 
     ] {
         let mut world = World::new(true);
         world.set(PID, &[thread(PID, b'R')]);
-        world.process().process.quotas.push(Quota { group: 7, periods: 10, throttled: 1 });
+        world.process().process.quotas.push(Quota {
+            group: 7,
+            periods: 10,
+            throttled: 1,
+            period_ns: 100 * MS,
+        });
         world.beat(0, PID);
         world.pass(600);
         let now = ThreadReading { run_ns: ran * MS, wait_ns: waited * MS, ..thread(PID, b'R') };
         world.set(PID, &[now]);
         let throttled = if quota { 6 } else { 1 };
-        world.process().process.quotas.push(Quota { group: 7, periods: 15, throttled });
+        world.process().process.quotas.push(Quota {
+            group: 7,
+            periods: 15,
+            throttled,
+            period_ns: 100 * MS,
+        });
         assert_eq!(whys(&world.pass(1_000)), [(1_000, "stall", cause)], "{:?}", world.info());
         assert_eq!(world.info().run_ns, ran * MS);
+    }
+}
+
+#[test]
+fn a_quota_for_a_period_longer_than_the_readings_are_apart_throttles_without_a_trace() {
+    for (period, cause) in [(1_000, Cause::Throttled), (100, Cause::Starved)] {
+        let mut world = World::new(true);
+        world.set(PID, &[thread(PID, b'R')]);
+        let quota = Quota { group: 7, periods: 0, throttled: 0, period_ns: period * MS };
+        world.process().process.quotas.push(quota);
+        world.beat(0, PID);
+        assert_eq!(whys(&world.pass(1_000)), [(1_000, "stall", cause)], "{:?}", world.info());
     }
 }
 
@@ -386,6 +408,26 @@ fn what_was_learned_counts_although_the_agent_fell_silent_soon() {
     world.process().process.executable = Some((1, 1));
     assert_eq!(whys(&world.pass(1_080)), [(1_080, "stall", Cause::Waiting)]);
     assert_eq!(world.info().why.thread, PID + 1);
+}
+
+#[test]
+fn a_runtime_that_moves_its_work_between_threads_is_busy_although_the_one_that_beat_waits() {
+    let mut world = World::new(true);
+    learn(&mut world);
+    let waiting = waits(PID + 1, b"do_epoll_wait", Call::Unknown);
+    let beater = ThreadReading { run_ns: 200_000, slices: 200, ..waiting };
+    let mut spun = |ran: u64, state| {
+        let works = ThreadReading { wait_ns: 100 * MS, slices: ran, ..thread(PID + 3, state) };
+        let works = ThreadReading { run_ns: ran * MS, ..works };
+        let other = ThreadReading { thread: PID + 4, ..works };
+        let sleeps = waits(PID + 2, b"do_epoll_wait", Call::Unknown);
+        world.set(PID, &[thread(PID, b'S'), beater, sleeps, works, other]);
+        world.process().process.executable = Some((1, 1));
+        whys(&world.pass(if ran == 90 { 800 } else { 1_200 }))
+    };
+    assert_eq!(spun(90, b'R'), []);
+    assert_eq!(spun(250, b'R'), [(1_200, "stall", Cause::Busy)]);
+    assert_eq!(world.info().why.certainty, Certainty::Guess);
 }
 
 /// A process of which nothing was learned: one thread that goes on and another one. Each has

@@ -87,7 +87,7 @@ impl Groups {
             let has =
                 |name: &[u8]| controllers.split(|byte| *byte == b',').any(|it| it == name);
             if has(b"cpu") {
-                read_quotas(self.cpu.as_ref(), path, &FIRST, process);
+                read_quotas(self.cpu.as_ref(), path, Version::First, process);
             }
             if controllers.is_empty() {
                 self.read_unified(path, asked, process);
@@ -102,7 +102,7 @@ impl Groups {
     }
 
     fn read_unified(&self, path: &str, asked: Asked, process: &mut ProcessReading) {
-        read_quotas(self.unified.as_ref(), path, &SECOND, process);
+        read_quotas(self.unified.as_ref(), path, Version::Second, process);
         if asked == Asked::Quotas {
             return;
         }
@@ -176,30 +176,44 @@ impl Mount {
     }
 }
 
-/// The file with the quota of a group, in one of the two versions.
-struct Version {
-    file: &'static str,
-    /// How the file begins if there is none.
-    none: &'static [u8],
+/// How a version sets quotas.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Version {
+    First,
+    Second,
 }
 
-const FIRST: Version = Version { file: "cpu.cfs_quota_us", none: b"-1" };
-const SECOND: Version = Version { file: "cpu.max", none: b"max" };
+impl Version {
+    /// The time for which the quota of a group holds, in nanoseconds, if it has one.
+    fn period_ns(self, mount: &Mount, group: &str, buffer: &mut [u8]) -> Option<u64> {
+        let period_us = match self {
+            Self::First => {
+                let quota = mount.read(group, "cpu.cfs_quota_us", buffer).ok()?;
+                // It is -1 if there is none.
+                number(quota)?;
+                mount.read(group, "cpu.cfs_period_us", buffer).ok().and_then(number)
+            }
+            Self::Second => {
+                let mut quota = words(mount.read(group, "cpu.max", buffer).ok()?);
+                quota.next().filter(|quota| *quota != b"max")?;
+                quota.next().and_then(number)
+            }
+        };
+        Some(period_us.unwrap_or(0).saturating_mul(1_000))
+    }
+}
 
 /// Adds the groups with a quota of CPU time, from a group upwards.
 fn read_quotas(
     mount: Option<&Mount>,
     path: &str,
-    version: &Version,
+    version: Version,
     process: &mut ProcessReading,
 ) {
     let Some(mount) = mount else { return };
     for group in mount.levels(path) {
         let mut buffer = [0; LONGEST];
-        match mount.read(group, version.file, &mut buffer) {
-            Ok(quota) if words(quota).next().is_some_and(|first| first != version.none) => {}
-            _ => continue,
-        }
+        let Some(period_ns) = version.period_ns(mount, group, &mut buffer) else { continue };
         let Ok(counters) = mount.read(group, "cpu.stat", &mut buffer) else {
             process.lacks.add(Lacks::GROUPS);
             continue;
@@ -209,6 +223,7 @@ fn read_quotas(
             group: number_of(group.as_bytes()),
             periods: count(b"nr_periods"),
             throttled: count(b"nr_throttled"),
+            period_ns,
         });
     }
 }

@@ -85,7 +85,10 @@ impl Reader {
             let with_stat = depth >= Depth::Half || thread == pid;
             if let Some((mut thread, stack)) = self.schedule(pid, thread, with_stat) {
                 if thread.thread == pid {
-                    self.identify(pid, stack, &mut sample.process);
+                    // Halfway through a silence it need not be known.
+                    if depth != Depth::Half {
+                        self.identify(pid, stack, &mut sample.process);
+                    }
                     sample.process.name = thread.name;
                     if thread.state == b'T' {
                         thread.stop_signal = self.stop_signal(pid);
@@ -105,13 +108,17 @@ impl Reader {
         lacks: &mut Lacks,
     ) -> io::Result<()> {
         let task = thread.thread;
-        let stat = read(format_args!("/proc/{pid}/task/{task}/stat"), &mut self.buffer)?;
-        let sleeps_visibly = parse::stat(stat).is_some_and(|stat| stat.sleeps_visibly);
-        // Without permission this file contains a 0, as it does for a thread that runs.
         let channel = read(format_args!("/proc/{pid}/task/{task}/wchan"), &mut self.buffer);
         match channel.map(<[u8]>::trim_ascii) {
-            Ok(b"0" | b"") if sleeps_visibly || thread.state == b'R' => {}
-            Ok(b"0" | b"") => lacks.add(Lacks::WAIT_CHANNEL),
+            // Without permission this file contains a 0, as it does for a thread that runs.
+            Ok(b"0" | b"") if thread.state == b'R' => {}
+            Ok(b"0" | b"") => {
+                let stat =
+                    read(format_args!("/proc/{pid}/task/{task}/stat"), &mut self.buffer)?;
+                if !parse::stat(stat).is_some_and(|stat| stat.sleeps_visibly) {
+                    lacks.add(Lacks::WAIT_CHANNEL);
+                }
+            }
             Ok(name) => thread.wait_channel = Text::from_bytes(name),
             Err(error) if is_denied(&error) => lacks.add(Lacks::WAIT_CHANNEL),
             Err(error) => return Err(error),

@@ -65,7 +65,7 @@ impl<'a> Evidence<'a> {
 
     /// What a thread did for each beat on average until it fell silent.
     pub(super) fn average(&self, thread: u32) -> Option<Average> {
-        self.learned.average(self.before(thread)?)
+        self.learned.average(self.before(thread)?, self.now.thread(thread)?)
     }
 
     /// How long a thread runs for a beat and in how many slices, if that is known.
@@ -371,7 +371,8 @@ fn throttling(evidence: &Evidence<'_>, thread: &ThreadReading) -> Option<(u64, u
         let times = now.throttled.saturating_sub(before.throttled);
         let periods = now.periods.saturating_sub(before.periods);
         // A long period may have begun and ended outside of the window.
-        let all_along = periods == 0 && now.throttled > 0 && thread.state == b'R';
+        let is_long = now.throttled > 0 || now.period_ns > evidence.window_ns() / 2;
+        let all_along = periods == 0 && is_long && thread.state == b'R';
         (times > 0 || all_along).then_some((times, periods))
     });
     counted.max()

@@ -69,11 +69,13 @@ impl Learned {
     }
 
     /// What a thread did for each beat on average until a reading, as far as nothing better is
-    /// known. It is too much if the thread is older than the agent.
-    pub(super) fn average(&self, thread: &ThreadReading) -> Option<Average> {
+    /// known. Of what it had done then, as much as it did between that reading and this one may
+    /// belong to the silence already. It is too much if the thread is older than the agent.
+    pub(super) fn average(&self, then: &ThreadReading, now: &ThreadReading) -> Option<Average> {
+        let until = |then: u64, now: u64| then.saturating_sub(now.saturating_sub(then));
         (self.beats >= LEAST_BEATS).then(|| Average {
-            run_ns: thread.run_ns / self.beats,
-            slices: thread.slices / self.beats,
+            run_ns: until(then.run_ns, now.run_ns) / self.beats,
+            slices: until(then.slices, now.slices) / self.beats,
             interval_ns: self.interval_ns,
         })
     }
@@ -88,16 +90,31 @@ pub(super) struct Average {
 }
 
 impl Average {
-    /// Whether a thread that ran for `run_ns` in `slices` slices has not done more than ever.
+    /// Whether a thread that ran for `run_ns` in `slices` slices has not done more than ever. Two
+    /// and a half times as much is not yet more.
     pub(super) const fn goes_on(&self, run_ns: u64, slices: u64, window_ns: u64) -> bool {
-        let beats = window_ns.div_ceil(if self.interval_ns > 0 { self.interval_ns } else { 1 });
-        // Two and a half times as much is not yet more.
-        run_ns.saturating_mul(2) <= self.run_ns.saturating_mul(beats).saturating_mul(5)
+        let beats = self.beats_in(window_ns);
+        run_ns.saturating_mul(2) <= self.run_ns.saturating_mul(beats * 5)
             && slices.saturating_mul(2) <= (self.slices + 1).saturating_mul(beats * 5)
+    }
+
+    /// Whether a thread that ran for `run_ns` did so far more than ever.
+    pub(super) const fn is_exceeded(&self, run_ns: u64, window_ns: u64) -> bool {
+        run_ns > self.run_ns.saturating_mul(self.beats_in(window_ns) * 5)
+    }
+
+    const fn beats_in(&self, window_ns: u64) -> u64 {
+        window_ns.div_ceil(if self.interval_ns > 0 { self.interval_ns } else { 1 })
     }
 }
 
 impl LearnedThread {
+    /// Whether a thread that ran for `run_ns` did so far more than before.
+    pub(super) fn runs_as_never_before(&self, run_ns: u64, window_ns: u64) -> bool {
+        let share = run_ns.saturating_mul(1_000_000) / window_ns.max(1);
+        share > u64::from(self.share).saturating_mul(5)
+    }
+
     /// Whether a thread that ran for `run_ns` in `slices` slices goes on as it did before.
     pub(super) fn goes_on(&self, run_ns: u64, slices: u64, window_ns: u64) -> bool {
         let share =

@@ -130,6 +130,12 @@ pub struct Quota {
     pub periods: u64,
     /// `nr_throttled`.
     pub throttled: u64,
+    /// The time for which the quota holds, in nanoseconds; 0 if it is not known.
+    pub period_ns: u64,
+}
+
+impl Quota {
+    const NONE: Self = Self { group: 0, periods: 0, throttled: 0, period_ns: 0 };
 }
 
 /// The groups with a quota that a process is in, its own first.
@@ -141,8 +147,7 @@ pub struct Quotas {
 
 impl Quotas {
     /// No group.
-    pub const NONE: Self =
-        Self { groups: [Quota { group: 0, periods: 0, throttled: 0 }; MOST_QUOTAS], count: 0 };
+    pub const NONE: Self = Self { groups: [Quota::NONE; MOST_QUOTAS], count: 0 };
 
     /// Adds a group, if there is room.
     pub fn push(&mut self, quota: Quota) {

@@ -58,8 +58,12 @@ impl Suspects {
             Some((thread, verdict))
         });
         match self.known {
-            Known::Told | Known::Learned => {
-                judged.min_by_key(|(_, verdict)| (100 - verdict.percent, rank(verdict.cause)))
+            Known::Told => judged.min_by_key(by_certainty),
+            Known::Learned => {
+                let best = judged.min_by_key(by_certainty)?;
+                // Some runtimes go on in other threads.
+                let spins = if best.1.cause == Cause::Idle { new_work(evidence) } else { None };
+                Some(spins.unwrap_or(best))
             }
             Known::Guessed => {
                 let guessed =
@@ -80,6 +84,27 @@ impl Suspects {
             }
         }
     }
+}
+
+fn by_certainty((_, verdict): &(&ThreadReading, Verdict)) -> (u8, u8) {
+    (100 - verdict.percent, rank(verdict.cause))
+}
+
+/// The thread that does most of what the process did not do while it beat, if that keeps it busy.
+fn new_work<'a>(evidence: &Evidence<'a>) -> Option<(&'a ThreadReading, Verdict)> {
+    let new = |thread: &'a ThreadReading| {
+        let mut verdict = evidence.judge(thread);
+        let Moved { run_ns, window_ns, .. } = verdict.moved;
+        let average = evidence.average(thread.thread)?;
+        (verdict.cause, verdict.percent) = (Cause::Busy, MOST_OF_A_GUESS);
+        let is_new =
+            ran_enough(run_ns, average.run_ns) && average.is_exceeded(run_ns, window_ns);
+        is_new.then_some((thread, verdict))
+    };
+    let threads = || evidence.now.threads().iter().filter_map(new);
+    let wanted: u64 = threads().map(|(_, verdict)| verdict.moved.demand_ns()).sum();
+    let most = threads().max_by_key(|(_, verdict)| verdict.moved.run_ns)?;
+    (wanted >= most.1.moved.window_ns / 10 * 6).then_some(most)
 }
 
 /// The most that is sure, in percent, about one of several threads if it is not known which of
@@ -165,7 +190,15 @@ pub(super) fn find_suspects(evidence: &Evidence<'_>) -> Suspects {
             .thread(now.thread)
             .is_some_and(|learned| learned.goes_on(moved.run_ns, moved.slices, moved.window_ns))
     };
-    // One that ran between any two beats and now sleeps on is the one.
+    // One that uses the CPU as never before is the one: a runtime may let the others sleep.
+    let spins = |place: &usize| {
+        let Some((now, moved)) = moved(*place) else { return false };
+        let learned = evidence.learned.thread(now.thread);
+        now.state == b'R'
+            && moved.run_ns >= moved.window_ns / 2
+            && learned.is_some_and(|it| it.runs_as_never_before(moved.run_ns, moved.window_ns))
+    };
+    // Or one that ran between any two beats and now sleeps on.
     let asleep = |place: &usize| {
         moved(*place).is_some_and(|(now, moved)| {
             moved.slices == 0 && matches!(now.state, b'S' | b'D' | b'T' | b't' | b'I')
@@ -181,7 +214,7 @@ pub(super) fn find_suspects(evidence: &Evidence<'_>) -> Suspects {
     if all.count < 2 || evidence.before.is_none() {
         return all;
     }
-    let kinds: [&dyn Fn(&usize) -> bool; 3] = [&asleep, &awake, &changed];
+    let kinds: [&dyn Fn(&usize) -> bool; 4] = [&spins, &asleep, &awake, &changed];
     let found =
         kinds.into_iter().map(|kind| Suspects::new(Known::Learned, known().filter(kind)));
     found.into_iter().find(|found| found.count > 0).unwrap_or_else(|| guess(evidence))

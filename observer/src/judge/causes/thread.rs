@@ -145,10 +145,10 @@ fn by_movement(
         return Some((Cause::Memory, 75));
     }
     let often = moved.per_second(moved.slices);
+    let had_enough = around.per_beat_ns.is_some_and(|beat| ran_enough(moved.run_ns, beat));
     if moved.wants(60) {
-        let enough = |beat: u64| ran_enough(moved.run_ns, beat);
         let busy = moved.run_ns >= moved.demand_ns() / 2
-            || around.per_beat_ns.is_some_and(enough)
+            || had_enough
             || often >= YIELDS
             || around.slices_per_beat.is_some_and(|beat| yields(moved, beat));
         return Some(if busy { (Cause::Busy, 85) } else { (Cause::Starved, 80) });
@@ -156,12 +156,19 @@ fn by_movement(
     if moved.run_ns >= moved.window_ns / 2 {
         return Some((Cause::Busy, 80));
     }
-    if moved.slices >= 3 && often >= AWAKE && (!moved.wants(40) || now.state == b'S') {
+    let turns = moved.slices >= 3 && often >= AWAKE;
+    if turns && (!moved.wants(40) || now.state == b'S') {
         return Some((Cause::Awake, 75));
     }
     if now.state == b'R' {
-        let starved = moved.wait_ns > moved.run_ns;
-        return Some((if starved { Cause::Starved } else { Cause::Awake }, 50));
+        // One that sleeps again and again has got what it wanted.
+        let starved = moved.wait_ns > moved.run_ns && !turns;
+        let cause = match starved {
+            true if had_enough => Cause::Busy,
+            true => Cause::Starved,
+            false => Cause::Awake,
+        };
+        return Some((cause, 50));
     }
     None
 }

@@ -111,7 +111,12 @@ fn process(line: &str) -> ProcessReading {
         for quota in words[10].split(',').filter(|word| *word != "-") {
             let mut numbers = quota.split(':').map(|word| word.parse().unwrap());
             let mut next = || numbers.next().unwrap();
-            read.quotas.push(Quota { group: next(), periods: next(), throttled: next() });
+            read.quotas.push(Quota {
+                group: next(),
+                periods: next(),
+                throttled: next(),
+                period_ns: 0,
+            });
         }
         read.memory_pressure_ns = number(11);
     }
