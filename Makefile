@@ -159,8 +159,15 @@ target/book-tools/bin/mkdocs: docs/book/requirements.txt
 	touch $@
 
 .PHONY: causes
-causes: ## Produce each cause of silence TIMES times, and print what was found out
-	VARTA_CAUSES_TIMES=$(TIMES) $(CARGO) test --quiet -p varta-observer --test real_causes -- --ignored --nocapture
+causes: TIMES = 4
+causes: LOAD = 3
+causes: ## Produce all causes of silence TIMES times without load and once beside LOAD loops for each CPU, and write how often they are found to docs/causes.md
+	$(CARGO) test --quiet -p varta-observer --test real_causes --no-run
+	VARTA_CAUSES_TIMES=$(TIMES) VARTA_CAUSES_OUT=$(CURDIR)/target/causes.txt $(ALL_CAUSES)
+	VARTA_CAUSES_TIMES=1 VARTA_CAUSES_LOAD=$(LOAD) VARTA_CAUSES_OUT=$(CURDIR)/target/causes-loaded.txt $(ALL_CAUSES)
+	tools/causes-table target/causes.txt target/causes-loaded.txt
+
+ALL_CAUSES = $(CARGO) test --quiet -p varta-observer --test real_causes -- --ignored --nocapture --exact all_kinds_of_silence_are_counted
 
 .PHONY: bench
 bench: ## Measure everything side by side with other libraries, and write a report

@@ -2,22 +2,29 @@
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use varta::{Status, Varta};
+use varta::{BeatOutcome, Status, Varta};
 use varta_observer::{Builder, Cause, Observer, What, Why};
 
+use crate::hangs::waits;
 use crate::kinds::{Kind, Shape};
-use crate::outside::{Hold, burn};
+use crate::outside::{Hold, burn, set_nice};
 use crate::support::{Child, Folder, PATIENCE, ms};
 
 const THRESHOLD: Duration = ms(400);
 
 /// Time between two beats.
-const EVERY: Duration = ms(12);
+pub(crate) const EVERY: Duration = ms(12);
 
 /// After this many beats, the observer has learned which thread makes them.
-const BEATS: u64 = 30;
+pub(crate) const BEATS: u64 = 30;
+
+/// The payload of the last beat.
+pub(crate) const LAST: u32 = 1;
 
 pub(crate) struct Outcome {
     pub(crate) kind: &'static Kind,
@@ -49,7 +56,11 @@ struct Trial {
     /// Dropped first: a process that is frozen cannot be killed.
     hold: Option<Hold>,
     child: Child,
+    /// Dropped last, when it holds no process any more.
+    around: Option<Hold>,
     beats: u64,
+    /// Whether it is silent for its own reason from now on.
+    is_last: bool,
     outcome: Option<Outcome>,
 }
 
@@ -73,20 +84,24 @@ pub(crate) fn run(kinds: &[&'static Kind]) -> Vec<Outcome> {
                 std::env::set_current_dir(&folder).unwrap();
                 be_agent(kind, &path);
             });
-            Trial { kind, hold: None, child, beats: 0, outcome: None }
+            let (hold, around) = (None, None);
+            Trial { kind, hold, child, around, beats: 0, is_last: false, outcome: None }
         })
         .collect();
     let started = Instant::now();
     while trials.iter().any(|trial| trial.outcome.is_none()) {
         let left = || trials.iter().filter(|trial| trial.outcome.is_none());
-        let names: Vec<_> = left().map(|trial| trial.kind.name).collect();
+        let names: Vec<_> = left().map(|trial| &trial.kind.name).collect();
         assert!(started.elapsed() < PATIENCE, "not reported as silent: {names:?}");
         let Some(event) = observer.poll_timeout(ms(20)).unwrap() else { continue };
         let Some(about) = event.about else { continue };
         let is_it = |trial: &&mut Trial| trial.child.pid() == about.pid;
         let Some(trial) = trials.iter_mut().find(is_it) else { continue };
         match event.what {
-            What::Beat { count, .. } => trial.beat(u64::from(count)),
+            What::Beat { count, payload, .. } => {
+                trial.is_last |= payload == u64::from(LAST);
+                trial.beat(u64::from(count));
+            }
             What::Stall { why: Some(why), .. } | What::Cause { why } => {
                 trial.silent(&observer, about.agent, why);
             }
@@ -102,59 +117,154 @@ pub(crate) fn run(kinds: &[&'static Kind]) -> Vec<Outcome> {
 impl Trial {
     fn beat(&mut self, count: u64) {
         self.beats += count;
-        let Some(hold) = self.kind.hold else { return };
+        let pid = self.child.pid();
+        if self.around.is_none() {
+            self.around = self.kind.around.map(|around| around(pid));
+        }
         if self.hold.is_none() && self.beats > BEATS {
-            self.hold = Some(hold(self.child.pid()));
+            self.hold = self.kind.hold.map(|hold| hold(pid));
         }
     }
 
     fn silent(&mut self, observer: &Observer, agent: u64, why: Why) {
         // A machine that is busy may delay a beat for longer than the threshold.
-        let is_early = self.kind.hold.is_some() && self.hold.is_none();
+        let is_early = self.hold.is_none() && !self.is_last;
         // The observer may not have had the time to look, and follows it up.
         if is_early || self.outcome.is_some() || why.cause == Cause::Unknown {
             return;
         }
         let pid = self.child.pid();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let info = observer.cause(agent, 0).unwrap();
+        let info = observer.cause(agent, 0).unwrap().unwrap();
         let detail = format!("{info:?} {stat}");
         self.outcome = Some(Outcome { kind: self.kind, why, detail });
     }
 }
 
 /// The agent's process.
-fn be_agent(kind: &'static Kind, path: &std::path::Path) {
+fn be_agent(kind: &'static Kind, path: &Path) {
+    set_nice(0);
     (kind.before)();
-    if kind.shape != Shape::Alone {
-        for _ in 0..3 {
-            std::thread::spawn(|| {
-                loop {
-                    burn(ms(1) / 4);
-                    std::thread::sleep(ms(3));
-                }
-            });
-        }
+    if let Some(program) = kind.program {
+        program.be_agent(path);
     }
-    let beat_and_hang = move |path: &std::path::Path| {
-        let mut agent = Varta::connect(path).unwrap();
-        let mut beats = 0;
-        while kind.hold.is_some() || beats < BEATS {
-            burn(kind.work);
-            let _ = agent.beat(Status::Ok, 0);
-            beats += 1;
-            std::thread::sleep(EVERY);
-        }
-        (kind.hang)();
+    let wait_for_work = || {
+        let (mutex, condition) = (Mutex::new(()), Condvar::new());
+        drop(condition.wait_while(mutex.lock().unwrap(), |()| true));
     };
+    let others: &[fn()] = match kind.shape {
+        Shape::Alone => &[],
+        Shape::Main | Shape::Worker => {
+            &[be_well, be_well, be_well, wait_for_work, wait_for_work]
+        }
+        Shape::BesideSpinning => &[spin, wait_for_work, wait_for_work, wait_for_work],
+        Shape::InTurn => &[wait_for_work, wait_for_work, wait_for_work],
+    };
+    for other in others {
+        thread::spawn(*other);
+    }
     match kind.shape {
-        Shape::Alone | Shape::Main => beat_and_hang(path),
+        Shape::Alone | Shape::Main | Shape::BesideSpinning => beat_and_hang(kind, path),
         Shape::Worker => {
             let path = path.to_owned();
-            std::thread::spawn(move || beat_and_hang(&path));
+            thread::spawn(move || beat_and_hang(kind, &path));
+            park();
+        }
+        Shape::InTurn => {
+            let agent = Agent::connect(path);
+            for _ in 0..4 {
+                let agent = agent.clone();
+                thread::spawn(move || beat_in_turn(kind, &agent));
+            }
+            waits::in_epoll(&mut || ());
         }
     }
+    park();
+}
+
+fn park() -> ! {
     loop {
-        std::thread::park();
+        thread::park();
+    }
+}
+
+fn spin() {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+/// Does some work again and again.
+fn be_well() {
+    loop {
+        burn(ms(1) / 4);
+        thread::sleep(ms(3));
+    }
+}
+
+fn beat_and_hang(kind: &Kind, path: &Path) {
+    let agent = Agent::connect(path);
+    while kind.hold.is_some() || !agent.has_beaten_enough() {
+        (kind.work)();
+        agent.beat();
+        thread::sleep(EVERY);
+    }
+    (kind.hang)(&mut || agent.beat_for_the_last_time());
+}
+
+/// One of several threads that work and beat when it is time, until all of them hang.
+fn beat_in_turn(kind: &Kind, agent: &Agent) {
+    while !agent.has_beaten_enough() {
+        burn(ms(1) / 5);
+        thread::sleep(ms(3));
+        agent.beat_if_due();
+    }
+    (kind.hang)(&mut || agent.beat_for_the_last_time());
+}
+
+/// The handle of an agent, for several threads.
+#[derive(Clone)]
+struct Agent(Arc<Mutex<Beats>>);
+
+struct Beats {
+    handle: Varta,
+    made: u64,
+    last_at: Instant,
+}
+
+impl Agent {
+    fn connect(path: &Path) -> Self {
+        let handle = Varta::connect(path).unwrap();
+        Self(Arc::new(Mutex::new(Beats { handle, made: 0, last_at: Instant::now() })))
+    }
+
+    fn has_beaten_enough(&self) -> bool {
+        self.0.lock().unwrap().made >= BEATS
+    }
+
+    fn beat(&self) {
+        self.0.lock().unwrap().beat();
+    }
+
+    fn beat_if_due(&self) {
+        let mut beats = self.0.lock().unwrap();
+        if beats.last_at.elapsed() >= EVERY {
+            beats.beat();
+        }
+    }
+
+    /// The observer must receive this one.
+    fn beat_for_the_last_time(&self) {
+        while self.0.lock().unwrap().handle.beat(Status::Ok, LAST) != BeatOutcome::Sent {
+            thread::sleep(ms(1));
+        }
+    }
+}
+
+impl Beats {
+    fn beat(&mut self) {
+        let _ = self.handle.beat(Status::Ok, 0);
+        self.made += 1;
+        self.last_at = Instant::now();
     }
 }

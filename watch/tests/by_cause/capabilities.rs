@@ -43,7 +43,7 @@ fn with_the_capabilities_of_the_unit_it_is_known_that_a_process_waits_for_a_lock
     assert_eq!(given, capabilities(UNIT, "CapabilityBoundingSet="));
     assert_eq!(given, capabilities(DAEMON_SET, "add: ["));
     let world = world(&given);
-    let agent = world.agent(hangs::on_a_mutex);
+    let agent = world.agent(hangs::locks::on_a_mutex);
     agent.hang();
     let started = world.wait_for_command(agent.pid());
     assert_eq!(started.stall, "lock", "{started:?}");
@@ -56,7 +56,7 @@ fn without_capabilities_it_is_only_known_that_a_process_sleeps() {
         return;
     }
     let world = world(&[]);
-    let agent = world.agent(hangs::on_a_mutex);
+    let agent = world.agent(hangs::locks::on_a_mutex);
     agent.hang();
     let started = world.wait_for_command(agent.pid());
     assert_eq!((&*started.class, &*started.stall), ("own", "asleep"), "{started:?}");

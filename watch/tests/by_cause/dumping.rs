@@ -5,13 +5,14 @@ use std::io;
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::hangs::Last;
 use crate::support::{Ended, Folder, needs_root, skipped};
 use crate::world::World;
 
 const SIZE: usize = 8 << 20;
 
 /// Crashes with a core file on the disk that [`Disk`] has mounted.
-fn crash() {
+fn crash(last: Last<'_>) {
     std::env::set_current_dir("disk").unwrap();
     let bytes = Box::leak(vec![0_u8; SIZE].into_boxed_slice());
     for page in bytes.chunks_mut(4_096) {
@@ -23,6 +24,7 @@ fn crash() {
     assert_eq!(set, 0, "{}", io::Error::last_os_error());
     // SAFETY: takes numbers.
     unsafe { libc::signal(libc::SIGSEGV, libc::SIG_DFL) };
+    last();
     // SAFETY: takes a number.
     unsafe { libc::raise(libc::SIGSEGV) };
 }

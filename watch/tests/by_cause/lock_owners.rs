@@ -4,13 +4,14 @@ use std::io;
 use std::path::Path;
 use std::thread;
 
-use crate::hangs::{self, CMutex};
+use crate::hangs::locks::CMutex;
+use crate::hangs::{self, Hang, Last};
 use crate::support::{needs_root, text_of, wait_until};
 use crate::world::World;
 
 /// Waits for a lock in memory that nobody can read any more.
-fn on_a_mutex_in_a_page_that_is_withheld() {
-    let pages = hangs::new_pages();
+fn on_a_mutex_in_a_page_that_is_withheld(last: Last<'_>) {
+    let pages = hangs::memory::new_pages();
     let mutex = CMutex(pages.cast());
     mutex.lock();
     let (address, waiting) = (pages.expose_provenance(), std::process::id());
@@ -18,11 +19,12 @@ fn on_a_mutex_in_a_page_that_is_withheld() {
         let call = format!("/proc/self/task/{waiting}/syscall");
         wait_until(|| text_of(Path::new(&call)).starts_with(&libc::SYS_futex.to_string()));
         let pages = std::ptr::with_exposed_provenance_mut(address);
-        std::mem::forget(hangs::withhold(pages));
+        std::mem::forget(hangs::memory::withhold(pages));
         // SAFETY: the pages are ours, and only the kernel uses them now.
         let dropped = unsafe { libc::madvise(pages, 4_096, libc::MADV_DONTNEED) };
         assert_eq!(dropped, 0, "{}", io::Error::last_os_error());
     });
+    last();
     mutex.lock();
 }
 
@@ -36,10 +38,10 @@ fn the_thread_that_holds_the_lock_is_named_with_what_it_does() {
     let withheld = world.agent(on_a_mutex_in_a_page_that_is_withheld);
     withheld.hang();
     world.wait_for_command(withheld.pid());
-    let hangs: [(fn(), &str); 3] = [
-        (hangs::on_a_mutex, ", which is in pause()"),
-        (hangs::on_two_mutexes, ", which waits for a lock itself"),
-        (hangs::on_its_own_mutex, " itself"),
+    let hangs: [(Hang, &str); 3] = [
+        (hangs::locks::on_a_mutex, ", which is in pause()"),
+        (hangs::locks::on_two_mutexes, ", which waits for a lock itself"),
+        (hangs::locks::on_its_own_mutex, " itself"),
     ];
     let hung = hangs.map(|(hang, does)| {
         let agent = world.agent(hang);

@@ -13,9 +13,12 @@
 mod capabilities;
 mod dumping;
 #[allow(dead_code, reason = "some hang in ways that are not tested here")]
-#[path = "../../../observer/tests/real_causes/hangs.rs"]
+#[path = "../../../observer/tests/real_causes/hangs/mod.rs"]
 mod hangs;
 mod lock_owners;
+#[allow(dead_code, reason = "as above")]
+#[path = "../../../observer/tests/real_causes/mounts.rs"]
+mod mounts;
 #[allow(dead_code, reason = "as above")]
 #[path = "../../../observer/tests/real_causes/outside.rs"]
 mod outside;
@@ -30,6 +33,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use hangs::{Hang, Last};
 use outside::Hold;
 use support::{Daemon, Ended, WATCH, kill, ms, needs_root, skipped, wait_until};
 use varta::{Status, Varta};
@@ -42,10 +46,10 @@ fn a_process_that_is_held_gets_no_command_and_a_whole_threshold_when_that_ends()
     }
     let mut holds =
         vec![("stopped", outside::stop as fn(u32) -> Hold), ("traced", outside::trace)];
-    if outside::mount_of("cgroup", "freezer").is_some() {
+    if mounts::mount_of("cgroup", "freezer").is_some() {
         holds.push(("frozen", outside::freeze_v1));
     }
-    if outside::mount_of("cgroup2", "").is_some() {
+    if mounts::mount_of("cgroup2", "").is_some() {
         holds.push(("frozen", outside::freeze_v2));
     }
     if holds.len() == 2 {
@@ -55,7 +59,7 @@ fn a_process_that_is_held_gets_no_command_and_a_whole_threshold_when_that_ends()
     let mut held: Vec<_> = holds
         .into_iter()
         .map(|(cause, hold)| {
-            let agent = world.agent(hangs::parked);
+            let agent = world.agent(hangs::waits::parked);
             let hold = hold(agent.pid());
             (cause, Some(hold), agent)
         })
@@ -86,11 +90,11 @@ fn a_process_that_cannot_end_gets_no_command_before_its_exit() {
     if !needs_root() {
         return;
     }
-    if outside::mount_of("cgroup", "freezer").is_none() {
+    if mounts::mount_of("cgroup", "freezer").is_none() {
         return skipped("a control group of the first version that can be frozen");
     }
     let world = World::new();
-    let mut agent = world.agent(hangs::parked);
+    let mut agent = world.agent(hangs::waits::parked);
     let pid = agent.pid();
     let hold = outside::freeze_v1(pid);
     world.wait_until_held(pid, ["frozen"]);
@@ -108,12 +112,13 @@ fn a_process_that_does_not_get_to_run_gets_no_command() {
     if !needs_root() {
         return;
     }
-    if outside::mount_of("cgroup", "cpu").is_none() {
+    if mounts::mount_of("cgroup", "cpu").is_none() {
         return skipped("a control group of the first version with a CPU quota");
     }
     let world = World::new();
-    let throttled = Agent::start(world.daemon.socket(), Shape::Main, ms(15), hangs::parked);
-    let starved = Agent::start(world.daemon.socket(), Shape::Main, ms(3), hangs::parked);
+    let throttled =
+        Agent::start(world.daemon.socket(), Shape::Main, ms(15), hangs::waits::parked);
+    let starved = Agent::start(world.daemon.socket(), Shape::Main, ms(3), hangs::waits::parked);
     let _quota = outside::throttle(throttled.pid());
     outside::yield_to_all(starved.pid().try_into().unwrap());
     let _hogs = outside::hog(starved.pid());
@@ -126,13 +131,13 @@ fn a_process_that_does_not_get_to_run_gets_no_command() {
 #[test]
 fn a_process_that_hangs_by_itself_gets_the_command() {
     let world = World::new();
-    let hangs: [(Shape, fn(), &str); 6] = [
-        (Shape::Main, hangs::on_a_mutex, "own"),
-        (Shape::Main, hangs::spinning, "own"),
-        (Shape::Main, hangs::parked, "own"),
-        (Shape::Main, hangs::in_receive, "own"),
-        (Shape::Main, hangs::without_its_first_thread, "changed"),
-        (Shape::Worker, hangs::without_its_thread, "changed"),
+    let hangs: [(Shape, Hang, &str); 6] = [
+        (Shape::Main, hangs::locks::on_a_mutex, "own"),
+        (Shape::Main, hangs::turns::spinning, "own"),
+        (Shape::Main, hangs::waits::parked, "own"),
+        (Shape::Main, hangs::waits::in_receive, "own"),
+        (Shape::Main, hangs::ends::without_its_first_thread, "changed"),
+        (Shape::Worker, hangs::ends::without_its_thread, "changed"),
     ];
     let hung = hangs.map(|(shape, hang, class)| {
         let agent = Agent::start(world.daemon.socket(), shape, ms(0), hang);
@@ -152,7 +157,7 @@ fn a_process_in_the_kernel_gets_the_command_after_three_thresholds() {
         return;
     }
     let world = World::new();
-    let agent = world.agent(hangs::in_a_page_fault);
+    let agent = world.agent(hangs::memory::in_a_page_fault);
     let last = agent.hang();
     let started = world.wait_for_command(agent.pid());
     assert_eq!((&*started.class, &*started.stall), ("kernel", "memory"));
@@ -160,9 +165,10 @@ fn a_process_in_the_kernel_gets_the_command_after_three_thresholds() {
 }
 
 /// Executes this program again, which then runs [`the_program_that_is_executed`].
-fn execute_another_program() {
+fn execute_another_program(last: Last<'_>) {
     let program = std::env::current_exe().unwrap();
     let arguments = ["--exact", "the_program_that_is_executed", "--nocapture"];
+    last();
     let error = Command::new(program).args(arguments).env("VARTA_EXECUTED", "1").exec();
     panic!("{error}");
 }
@@ -178,7 +184,7 @@ fn the_program_that_is_executed() {
         let _ = agent.beat(Status::Ok, 0);
         thread::sleep(ms(12));
     }
-    hangs::parked();
+    hangs::waits::parked(&mut || ());
 }
 
 #[test]
@@ -219,7 +225,7 @@ fn a_process_that_the_daemon_cannot_see_is_treated_as_without_causes() {
         command.args(["--log-format", "json", "--uids", "any", "--socket-mode", "0666"]);
         Daemon::start_as(folder, command.args(flags))
     });
-    let agent = world.agent(hangs::parked);
+    let agent = world.agent(hangs::waits::parked);
     let last = agent.hang();
     let started = world.wait_for_command(agent.pid());
     assert_eq!((&*started.class, &*started.stall), ("unknown", "unknown"));

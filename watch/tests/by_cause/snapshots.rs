@@ -44,7 +44,7 @@ fn a_run_writes_one_file_and_removes_the_oldest_of_a_hundred() {
     let world = world(&folder.join("old"));
     // The command fails, and is tried again.
     fs::write(world.folder.join("fail"), "").unwrap();
-    let agent = world.agent(hangs::on_a_mutex);
+    let agent = world.agent(hangs::locks::on_a_mutex);
     let pid = agent.pid();
     agent.hang();
     world.wait_for_command(pid);
@@ -72,7 +72,7 @@ fn a_run_writes_one_file_and_removes_the_oldest_of_a_hundred() {
     assert_eq!(text_of(&target), "kept");
 
     // There is nothing to read of a process that has ended.
-    let mut agent = world.agent(hangs::parked);
+    let mut agent = world.agent(hangs::waits::parked);
     kill(agent.pid(), libc::SIGKILL);
     agent.child.wait();
     world.wait_for_command(agent.pid());
@@ -92,7 +92,7 @@ fn a_command_starts_even_if_its_snapshot_cannot_be_written() {
     ];
     for (place, error) in cases {
         let world = world(&place);
-        let agent = world.agent(hangs::parked);
+        let agent = world.agent(hangs::waits::parked);
         agent.hang();
         world.wait_for_command(agent.pid());
         let warning = format!("--recovery-snapshot-dir {}: {error}", place.display());

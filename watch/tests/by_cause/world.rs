@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use varta::{BeatOutcome, Status, Varta};
 
+use crate::hangs::Hang;
 use crate::outside;
 use crate::support::{
     self, Child, Daemon, Folder, PATIENCE, lines_of, ms, script, text_of, uninterrupted,
@@ -60,7 +61,7 @@ impl World {
         Self { daemon, folder }
     }
 
-    pub(crate) fn agent(&self, hang: fn()) -> Agent {
+    pub(crate) fn agent(&self, hang: Hang) -> Agent {
         Agent::start(self.daemon.socket(), Shape::Main, ms(0), hang)
     }
 
@@ -154,7 +155,7 @@ impl Agent {
     /// Starts it, and waits until the daemon has heard enough of it. For each beat it uses the CPU
     /// for this long.
     #[track_caller]
-    pub(crate) fn start(path: &Path, shape: Shape, work: Duration, hang: fn()) -> Self {
+    pub(crate) fn start(path: &Path, shape: Shape, work: Duration, hang: Hang) -> Self {
         let (control, other_end) = UnixDatagram::pair().unwrap();
         other_end.set_read_timeout(Some(ms(12))).unwrap();
         control.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -206,7 +207,7 @@ impl Agent {
     }
 }
 
-fn beat_until_told(path: &Path, control: &UnixDatagram, work: Duration, hang: fn()) {
+fn beat_until_told(path: &Path, control: &UnixDatagram, work: Duration, hang: Hang) {
     let mut agent = Varta::connect(path).unwrap();
     let mut sent = 0;
     loop {
@@ -220,8 +221,9 @@ fn beat_until_told(path: &Path, control: &UnixDatagram, work: Duration, hang: fn
             break;
         }
     }
-    let before = uptime();
-    let _ = agent.beat(Status::Ok, 0);
-    control.send(&before.to_ne_bytes()).unwrap();
-    hang();
+    hang(&mut || {
+        let before = uptime();
+        let _ = agent.beat(Status::Ok, 0);
+        control.send(&before.to_ne_bytes()).unwrap();
+    });
 }
