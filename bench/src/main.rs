@@ -4,6 +4,7 @@
 mod agent;
 mod bare;
 mod c_abi;
+mod causes;
 mod cold;
 mod cost;
 mod detection;
@@ -99,6 +100,7 @@ const BENCHES: &[Bench] = &[
     Bench::new("receive-agents", Run::Both(receiving::by_agents), receiving::AGENTS_TARGETS),
     Bench::new("detect-stall", Run::Both(detection::stalls), detection::STALL_TARGETS),
     Bench::new("detect-exit", Run::Both(detection::exits), detection::EXIT_TARGETS),
+    Bench::new("causes", Run::Both(causes::all), causes::TARGETS),
     Bench::new("quiet", Run::Both(detection::quiet), &[]),
     Bench::new("scale", Run::Both(scale::all), &[]),
     Bench::new("lane-beat", Run::Times(lane::hot), lane::HOT_TARGETS),
