@@ -178,6 +178,26 @@ fn an_observer_that_does_not_want_tasks_hears_of_them_from_the_beats() {
 }
 
 #[test]
+fn a_violation_that_an_observer_did_not_live_to_see_is_reported_by_a_beat() {
+    let folder = Folder::new();
+    let observer = LaneObserver::bind(&at(&folder));
+    let (mut agent, connection, _page) = observer.attach(&at(&folder));
+    let mut task = agent.task("task", HOUR).unwrap();
+    observer.look();
+    drop(task.watch(HOUR..2 * HOUR));
+    drop((connection, observer));
+    let receiver = Receiver::of(rebound(&at(&folder)));
+    wait_until(PATIENCE, || agent.beat(Status::Ok, 1) == Sent && agent.watched().is_none());
+    wait_until(PATIENCE, || {
+        agent.beat(Status::Ok, 1) == Sent && receiver.next_frame().status == Status::Degraded
+    });
+    wait_until(PATIENCE, || agent.beat(Status::Ok, 2) == Sent);
+    let last =
+        std::iter::repeat_with(|| receiver.next_frame()).find(|frame| frame.payload == 2);
+    assert_eq!(last.unwrap().status, Status::Ok, "it is reported once");
+}
+
+#[test]
 fn an_observer_that_wants_tasks_reads_them_itself() {
     let folder = Folder::new();
     let observer = LaneObserver::bind(&at(&folder));
@@ -188,7 +208,8 @@ fn an_observer_that_wants_tasks_reads_them_itself() {
     wait_until(PATIENCE, || agent.tasks().any(|report| report.is_late()));
     assert_eq!((agent.beat(Status::Ok, 1), page.last()), (Sent, (Status::Ok, 1)));
 
-    // Once the lane has ended, the late task counts, but not the violation that it reported.
+    // Once the lane has ended, the late task counts, but not a violation that the observer saw.
+    observer.look();
     drop((connection, observer));
     let receiver = Receiver::of(rebound(&at(&folder)));
     wait_until(PATIENCE, || agent.beat(Status::Ok, 2) == Dropped(Withheld));

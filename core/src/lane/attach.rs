@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::held::{Held, Use, from_word, to_word};
-use super::layout::{Line, PAIR_BYTES, PAIRS, is_offset};
+use super::layout::{LAST_LOOK, Line, PAIR_BYTES, PAIRS, is_offset};
 use super::mark::{Mark, are_calm};
 use super::message::{Hello, Message, NAME_BYTES, PageOffer};
 use super::pairs::Pairs;
@@ -364,12 +364,27 @@ impl Tender<'_> {
         Ok(())
     }
 
+    /// A beat has to report the violations that the observer has not looked at before it ended.
+    fn take_back_violations(&self) {
+        let private = self.private;
+        let Some(looks) = private.observer.get() else { return };
+        let last_look = looks[LAST_LOOK]
+            .load(Ordering::Acquire)
+            .wrapping_add(private.clock_offset.load(Ordering::Relaxed));
+        let left_at = private.left_at.swap(0, Ordering::Relaxed);
+        if left_at > last_look {
+            let others = private.violations.load(Ordering::Relaxed).wrapping_sub(1);
+            private.reported.store(others, Ordering::Relaxed);
+        }
+    }
+
     /// Checks whether the connection still lives.
     fn check(&self, now: u64) {
         let socket = from_word(self.private.socket.load(Ordering::Relaxed));
         if socket.is_some_and(is_quiet) {
             return self.set(Stage::Attached, now.saturating_add(INTERVAL_NS));
         }
+        self.take_back_violations();
         self.private.observer.set(None);
         for place in &self.private.places {
             place.shared.set(None);

@@ -1,7 +1,6 @@
 //! The line of a task, which each of its calls writes.
 
 use std::io;
-use std::sync::atomic::Ordering;
 
 use super::TaskOptions;
 use super::promises::Promises;
@@ -88,8 +87,7 @@ impl TaskLine {
             self.cold.violations = violations.total();
             pair.add_violation(last, violations.total());
             if pair.wanted() {
-                // No beat has to report it.
-                self.pairs.reported().fetch_add(1, Ordering::Relaxed);
+                self.pairs.leave_violation_to_observer(hot.at);
             }
         }
         pair.store(&hot);

@@ -93,6 +93,8 @@ pub(crate) struct Private {
     /// How many violations there were in all tasks, and how many of them frames have reported.
     pub(crate) violations: AtomicU64,
     pub(crate) reported: AtomicU64,
+    /// When the last violation was left to the observer to report, or 0.
+    pub(crate) left_at: AtomicU64,
 
     /// Nonzero while a thread looks after the connection.
     pub(crate) tended: AtomicU64,
@@ -121,7 +123,8 @@ pub(crate) struct Private {
 impl Private {
     /// Zeroes what the tasks of this process have, where the kernel does not.
     pub(crate) fn forget(&self) {
-        let counts = [&self.claimed, &self.numbers, &self.violations, &self.reported];
+        let counts =
+            [&self.claimed, &self.numbers, &self.violations, &self.reported, &self.left_at];
         let lines = self.lines.iter().flat_map(|lines| lines.cold.iter().chain(&lines.hot));
         for word in counts.into_iter().chain(lines) {
             word.store(0, Ordering::Relaxed);
