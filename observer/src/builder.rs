@@ -17,6 +17,7 @@ use crate::io::processes::Processes;
 use crate::io::secure_state::SecureState;
 use crate::io::sockets::Sockets;
 use crate::io::{Observer, nanoseconds};
+use crate::judge::Access;
 use crate::judge::tracker::MOST;
 use crate::judge::{Exits, Judge, SealedSession, Settings, most_sessions};
 use crate::policy::{Policy, Rate, Uids};
@@ -77,6 +78,8 @@ pub struct Builder {
     lane_floor: Duration,
     slack: Slack,
     causes: bool,
+    notify: bool,
+    notify_access: Access,
     kernel_features: Option<KernelFeatures>,
 }
 
@@ -107,6 +110,8 @@ impl Builder {
             lane_floor: DEFAULT_LANE_FLOOR,
             slack: Slack::new(),
             causes: false,
+            notify: false,
+            notify_access: Access::Main,
             kernel_features: None,
         }
     }
@@ -300,6 +305,48 @@ impl Builder {
         self
     }
 
+    /// Adds a socket at which programs speak the protocol of sd_notify, in addition to the
+    /// endpoints for beats: the path is what they get as `NOTIFY_SOCKET`. A program that says
+    /// READY=1 or WATCHDOG=1 becomes an agent, and WATCHDOG=1 is a beat. Everyone to whom `mode`
+    /// gives access can send, but only the messages of admitted [users](Self::uids) count.
+    ///
+    /// ```
+    /// use std::os::unix::net::UnixDatagram;
+    /// use varta_observer::{Builder, ServiceState};
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("varta-doc-notify-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let endpoint = varta::Endpoint::Path(folder.join("varta.sock"));
+    /// let path = folder.join("notify.sock");
+    /// let mut observer = Builder::new().listen(endpoint).notify(&path, 0o666).bind()?;
+    /// UnixDatagram::unbound()?.send_to(b"READY=1\nSTATUS=at your service", &path)?;
+    /// observer.poll()?;
+    /// let service = observer.services()?[0];
+    /// assert_eq!(service.state, ServiceState::Ready);
+    /// assert_eq!(service.status.as_str(), "at your service");
+    /// # drop(observer);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn notify(mut self, path: impl Into<PathBuf>, mode: u32) -> Self {
+        self.listen_at.push(ListenAt::Notify(path.into(), mode));
+        self.notify = true;
+        self
+    }
+
+    /// As [`notify`](Self::notify), with a bound Unix datagram socket from elsewhere.
+    pub fn inherit_notify(mut self, socket: OwnedFd) -> Self {
+        self.listen_at.push(ListenAt::InheritedNotify(socket));
+        self.notify = true;
+        self
+    }
+
+    /// Whose notifications count. The default is those of main processes.
+    pub fn notify_access(mut self, access: Access) -> Self {
+        self.notify_access = access;
+        self
+    }
+
     /// Tracks processes as if this were another kernel.
     #[cfg(test)]
     pub(crate) fn kernel_features(mut self, features: KernelFeatures) -> Self {
@@ -423,6 +470,7 @@ impl Builder {
         settings.floor_ns = nanoseconds(self.lane_floor);
         settings.slack = self.slack;
         settings.causes = self.causes;
+        settings.notify = self.notify.then_some(self.notify_access);
         Judge::try_new(settings).map_err(|error| name_capacity(error.into(), self.capacity))
     }
 }

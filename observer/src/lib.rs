@@ -24,7 +24,10 @@ pub use counters::Counters;
 pub use event::{About, Ending, Event, ExitCause, Late, Origin, Task, What};
 pub use io::Observer;
 pub use io::causes::ProcessReader;
-pub use judge::{AgentInfo, Flood, TaskInfo, UidCounts};
+pub use judge::{
+    Access, AgentInfo, Flood, NotifyCounters, ServiceChange, ServiceInfo, ServiceNote,
+    ServiceState, ShortText, TaskInfo, UidCounts,
+};
 pub use names::{Label, Names};
 pub use policy::{Policy, Rate, Uids};
 pub use program_name::ProgramName;

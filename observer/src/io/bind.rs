@@ -3,13 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use varta::internal::LONGEST_SOCKET_NAME;
 use varta::secure::Key;
 use varta::{Endpoint, KeyFile, UnixSocket};
 
-use crate::io::listener::{LaneListener, Listener, UdpListener, UdsListener, path_beside};
+use crate::io::listener::{
+    LaneListener, Listener, NotifyListener, UdpListener, UdsListener, path_beside,
+};
 use crate::io::processes::Processes;
 use crate::io::sockets::Sockets;
 
@@ -20,6 +22,9 @@ pub(crate) enum ListenAt {
     Udp(SocketAddr),
     SecureUdp(SocketAddr),
     Inherited(OwnedFd),
+    /// For notifications, with this mode.
+    Notify(PathBuf, u32),
+    InheritedNotify(OwnedFd),
 }
 
 /// A key that an endpoint names.
@@ -82,6 +87,12 @@ impl SocketOptions {
             )
             | ListenAt::Udp(address)
             | ListenAt::SecureUdp(address) => (Some(UdpListener::bind(address)?.into()), None),
+            ListenAt::Notify(path, mode) => {
+                (Some(NotifyListener::bind(&path, mode)?.into()), None)
+            }
+            ListenAt::InheritedNotify(socket) => {
+                (Some(NotifyListener::inherit(socket)?.into()), None)
+            }
             ListenAt::Inherited(socket) if LaneListener::is_for_one(&socket) => {
                 (None, Some(LaneListener::inherit(socket, self.lane)?))
             }

@@ -31,7 +31,7 @@ use crate::cause::CauseInfo;
 use crate::counters::Counters;
 use crate::event::Event;
 use crate::judge::tracker::AgentInfo;
-use crate::judge::{Flood, Judge, Slot, UidCounts};
+use crate::judge::{Flood, Judge, NotifyCounters, ServiceInfo, ServiceNote, Slot, UidCounts};
 use crate::names::{Label, Names};
 use crate::sys::{Interest, Owner, Ready, Timer};
 
@@ -492,6 +492,58 @@ impl Observer {
     pub fn drain_refused(&mut self) -> io::Result<UidCounts> {
         self.owner.check()?;
         Ok(self.judge.drain_refused())
+    }
+
+    /// The programs that speak the protocol of sd_notify, in no particular order.
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn services(&self) -> io::Result<Vec<ServiceInfo>> {
+        self.owner.check()?;
+        Ok(self.judge.services().collect())
+    }
+
+    /// The service of an agent, if it is one.
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn service(&self, agent: u64) -> io::Result<Option<ServiceInfo>> {
+        self.owner.check()?;
+        Ok(self.judge.service(agent))
+    }
+
+    /// The next thing that a service has said and that was not fetched yet, for a log. There is
+    /// room for a thousand.
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn next_note(&mut self) -> io::Result<Option<ServiceNote>> {
+        self.owner.check()?;
+        Ok(self.judge.next_note())
+    }
+
+    /// Whether the exit of this agent, which was one of the last thousand, was announced by
+    /// STOPPING=1.
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn exit_was_expected(&self, agent: u64) -> io::Result<bool> {
+        self.owner.check()?;
+        Ok(self.judge.exit_was_expected(agent))
+    }
+
+    /// The counters of notifications.
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn notify_stats(&self) -> io::Result<NotifyCounters> {
+        self.owner.check()?;
+        Ok(self.judge.notify_counters())
     }
 
     /// How many datagrams the kernel queues at the Unix socket with the shortest queue, as far

@@ -4,10 +4,10 @@ use std::io;
 use std::os::fd::AsFd;
 
 use crate::io::listener::Listener;
-use crate::sys::{BATCH, Epoll, Interest, Message};
+use crate::sys::{Epoll, Interest, Message};
 
 /// A socket that failed is tried again after this time.
-const REST_NS: u64 = 1_000_000_000;
+pub(crate) const REST_NS: u64 = 1_000_000_000;
 
 /// All of an observer's sockets.
 pub(crate) struct Sockets {
@@ -51,7 +51,22 @@ pub(crate) enum Read {
     /// A batch was read at this time.
     Some(u64),
     Nothing,
-    Failed(io::Error),
+    /// A socket failed, for beats or for notifications.
+    Failed {
+        error: io::Error,
+        notify: bool,
+    },
+}
+
+/// A datagram that was read.
+pub(crate) struct Taken<'a> {
+    /// The index of its socket.
+    pub(crate) listener: u16,
+    /// Whether that socket accepts sealed frames only.
+    pub(crate) sealed: bool,
+    /// Whether it is a notification, and of a pidfd that is attached to it, the process.
+    pub(crate) notification: Option<Option<u32>>,
+    pub(crate) message: Message<'a>,
 }
 
 impl Sockets {
@@ -111,17 +126,18 @@ impl Sockets {
         self.sockets.iter().any(|socket| socket.next < socket.end)
     }
 
-    /// Takes the next datagram that was read. Returns the index of its socket, whether that
-    /// socket accepts sealed frames only, and the datagram.
-    pub(crate) fn take(&mut self) -> Option<(u16, bool, Message<'_>)> {
+    /// Takes the next datagram that was read.
+    pub(crate) fn take(&mut self) -> Option<Taken<'_>> {
         let socket = self.sockets.get_mut(self.turn)?;
         if socket.next >= socket.end {
             return None;
         }
         let at = socket.next;
         socket.next += 1;
+        let (sealed, notification) = (socket.sealed, socket.listener.notification());
         let message = socket.listener.take(at)?;
-        Some((u16::try_from(self.turn).unwrap_or(u16::MAX), socket.sealed, message))
+        let listener = u16::try_from(self.turn).unwrap_or(u16::MAX);
+        Some(Taken { listener, sealed, notification, message })
     }
 
     /// Records the number of datagrams that the kernel has dropped so far, and returns how
@@ -160,10 +176,9 @@ impl Sockets {
                     // It would be readable again at once, forever.
                     socket.rests_until = Some(now.saturating_add(REST_NS));
                     socket.ready = false;
-                    return match epoll.remove(socket.listener.as_fd()) {
-                        Ok(()) => Read::Failed(error),
-                        Err(worse) => Read::Failed(worse),
-                    };
+                    let notify = socket.listener.notification().is_some();
+                    let removed = epoll.remove(socket.listener.as_fd());
+                    return Read::Failed { error: removed.err().unwrap_or(error), notify };
                 }
             }
         }
@@ -242,7 +257,7 @@ impl SocketState {
         }
         self.read_since_mark = self.read_since_mark.saturating_add(read);
         let bound = self.listener.queue_bound();
-        if read < BATCH {
+        if read < self.listener.most() {
             self.ready = false;
             self.read_until = now;
         } else if self.read_since_mark > bound {
@@ -262,6 +277,7 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use crate::io::listener::{UdpListener, UdsListener};
+    use crate::sys::BATCH;
     use crate::testing::Folder;
 
     #[test]

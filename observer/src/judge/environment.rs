@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use varta::internal::lane::layout::Page;
 
 use super::causes::{Depth, Found, Lacks, Looked, Sample, ThreadReading};
-use super::{PageIndex, SealedSession};
+use super::{PageIndex, SealedSession, Standing};
 use crate::event::ExitCause;
 use crate::judge::tracker::{Exits, Slot};
 use crate::program_name::ProgramName;
@@ -225,6 +225,40 @@ pub trait Environment {
     /// The name of the program in this slot, if it is known.
     fn program(&self, slot: Slot) -> Option<ProgramName> {
         let _ = slot;
+        None
+    }
+
+    /// Where the sender of the current [notification](super::Judge::notify) lives. Called if it
+    /// is to become a service.
+    fn standing(&mut self, pid: u32) -> Standing {
+        let _ = pid;
+        Standing::Here
+    }
+
+    /// The parent of a process. Called for a sender of notifications that is not a service.
+    fn parent(&mut self, pid: u32) -> Option<u32> {
+        let _ = pid;
+        None
+    }
+
+    /// The pid of the only descriptor that is attached to the current notification, if that is a
+    /// pidfd.
+    fn attached_pid(&mut self) -> Option<u32> {
+        None
+    }
+
+    /// Follows the process with this pid as that of the agent in this slot from now on, if its
+    /// number is `number` (unless that is `None`), and if a sender of this user may say so: its
+    /// user has to be the same, or the sender root. Returns the number of the process and how
+    /// its end will become known.
+    fn adopt(
+        &mut self,
+        slot: Slot,
+        pid: u32,
+        number: Option<u64>,
+        sender_uid: u32,
+    ) -> Option<(Option<u64>, Exits)> {
+        let _ = (slot, pid, number, sender_uid);
         None
     }
 

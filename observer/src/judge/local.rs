@@ -64,6 +64,9 @@ impl Judge {
         let slot = match known {
             Some(slot) => {
                 self.identify(slot, sender.process, environment);
+                if self.services.is_some() {
+                    self.frames_begin(slot);
+                }
                 slot
             }
             None => match self.admit_local(&key, tag, beat.pid, sender, environment) {

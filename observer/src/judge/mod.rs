@@ -12,6 +12,7 @@ mod keyring;
 mod lane;
 mod local;
 mod network;
+mod notify;
 mod queries;
 mod queue;
 mod reconfigure;
@@ -35,6 +36,12 @@ pub use self::environment::{Datagram, Environment, Missing, Namespace, NoEnviron
 use self::keyring::Keyring;
 pub use self::lane::{Attached, Attaching, PageIndex, Refusal, TaskInfo};
 use self::lane::{Due, LaneSettings, Lanes};
+use self::notify::Services;
+pub use self::notify::{
+    Access, LONGEST_MESSAGE, Malformed, Notification, NotifyCounters, ServiceChange,
+    ServiceInfo, ServiceNote, ServiceState, ShortText, Standing, State, Watchdog,
+    parse_notification,
+};
 use self::queue::Queue;
 pub use self::sessions::SealedSession;
 use self::sessions::Sessions;
@@ -119,6 +126,8 @@ pub struct Judge {
     lanes: Lanes,
     /// What is needed to find the causes of silences, if that is wanted.
     causes: Option<Box<Causes>>,
+    /// The programs that speak the protocol of sd_notify, if they are listened to.
+    services: Option<Box<Services>>,
     /// Whether something can be learned from an agent when it beats.
     fresh: bool,
     counters: Counters,
@@ -162,6 +171,7 @@ impl Judge {
             floor_ns,
             slack,
             causes,
+            notify,
         } = settings;
         let mut tracker = Tracker::new(capacity, policy.uids.most(), threshold_ns)?;
         let slots = tracker.capacity();
@@ -169,7 +179,15 @@ impl Judge {
             tracker.look_early()?;
         }
         let lanes = Lanes::new(LaneSettings { pages, slots, tasks, floor_ns, slack: &slack })?;
-        let events = Queue::new(if pages > 0 { lane::MOST_EVENTS } else { queue::ROOM })?;
+        let events = Queue::new(match (pages, notify) {
+            (1.., _) => lane::MOST_EVENTS,
+            (0, Some(_)) => notify::MOST_EVENTS,
+            (0, None) => queue::ROOM,
+        })?;
+        let services = match notify {
+            Some(access) => Some(Box::new(Services::new(slots, access)?)),
+            None => None,
+        };
         let causes = match causes {
             true => Some(Box::new(Causes::new(slots, lanes.most_tasks())?)),
             false => None,
@@ -195,6 +213,7 @@ impl Judge {
             keyring,
             lanes,
             causes,
+            services,
             fresh: false,
             counters: Counters::default(),
             events,
@@ -286,6 +305,11 @@ impl Judge {
                 return true;
             }
         }
+        while self.services.is_some() && self.judge_watchdog(horizon, environment) {
+            if self.has_events() {
+                return true;
+            }
+        }
         while self.look_again(horizon, environment) {
             if self.has_events() {
                 return true;
@@ -345,6 +369,7 @@ impl Judge {
         let about = self.tracker.about(slot);
         let last_status = self.tracker.status(slot);
         self.counters.exits += 1;
+        self.service_exited(slot);
         self.push(Some(about), What::Exit { cause, last_status });
         self.release(slot, environment);
     }
@@ -409,7 +434,8 @@ impl Judge {
         let outcome = self.tracker.beat(slot, self.now, beat);
         self.counters.missed = self.counters.missed.saturating_add(outcome.missed);
         self.counters.not_forward += u64::from(!outcome.forward);
-        if self.causes.is_some() && (!outcome.forward || outcome.silent_ns.is_some()) {
+        let silent_ns = outcome.silent_ns.filter(|_| !self.is_late(slot));
+        if self.causes.is_some() && (!outcome.forward || silent_ns.is_some()) {
             self.is_back(slot, outcome.forward);
         }
         match limited_by {
@@ -427,7 +453,7 @@ impl Judge {
             self.heard_beside_pages(slot, beat.nonce);
         }
         let about = Some(self.tracker.about(slot));
-        if let Some(silent_ns) = outcome.silent_ns {
+        if let Some(silent_ns) = silent_ns {
             self.counters.recoveries += 1;
             let what = What::Recovered { silent_ns, promise: Promise::Beat };
             self.push(about, what);
@@ -498,6 +524,9 @@ impl Judge {
         let agent = self.tracker.about(slot).agent;
         self.release_pages(slot, environment);
         self.forget_silence(slot);
+        if let Some(services) = &mut self.services {
+            services.forget(slot);
+        }
         self.tracker.forget(slot);
         environment.released(slot, agent);
     }

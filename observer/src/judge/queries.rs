@@ -10,8 +10,13 @@ impl Judge {
     /// looks of their own ([`next_look`](Self::next_look)).
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        let deadlines =
-            [self.tracker.next_deadline(), self.lanes.next_deadline(), self.next_look_again()];
+        let services = self.services.as_ref().and_then(|services| services.next_deadline());
+        let deadlines = [
+            self.tracker.next_deadline(),
+            self.lanes.next_deadline(),
+            self.next_look_again(),
+            services,
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -56,6 +61,11 @@ impl Judge {
         let mut info = self.tracker.info(slot, now)?;
         if self.tracker.has(slot, Flags::PAGED) {
             (info.tasks, info.tasks_late) = self.lanes.tasks_of(slot);
+        }
+        if let Some(last_ping) = self.last_ping(slot) {
+            info.last_ns = info.last_ns.max(last_ping);
+            info.age_ns = now.saturating_sub(info.last_ns);
+            info.stalled |= self.is_late(slot);
         }
         Some(info)
     }

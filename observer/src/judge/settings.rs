@@ -2,6 +2,7 @@
 
 use varta::secure::Key;
 
+use super::Access;
 use crate::policy::Policy;
 use crate::slack::Slack;
 
@@ -47,6 +48,8 @@ pub struct Settings {
     pub slack: Slack,
     /// Whether the host is asked why a process is silent.
     pub causes: bool,
+    /// Whose [notifications](super::Judge::notify) count, if any.
+    pub notify: Option<Access>,
 }
 
 impl Settings {
@@ -67,6 +70,7 @@ impl Settings {
             floor_ns: 10_000_000,
             slack: Slack::new(),
             causes: false,
+            notify: None,
         }
     }
 }

@@ -43,6 +43,8 @@ impl Judge {
         }
         let about = self.tracker.about(slot);
         match self.tracker.silence(slot, self.now) {
+            // Its Stall was reported when its watchdog was late.
+            Silence::Stall { .. } if self.is_late(slot) => {}
             Silence::Stall { last_nonce, last_ns, deaf } => {
                 self.counters.stalls += 1;
                 self.counters.stalls_deaf += u64::from(deaf);

@@ -20,7 +20,7 @@ use crate::io::pause::PauseDetector;
 use crate::judge::tracker::AgentInfo;
 use crate::judge::{
     Attached, Attaching, Call, Datagram, Environment, Exits, Judge, Namespace, PageIndex,
-    Refusal, Sample, Settings, TaskInfo,
+    Refusal, Sample, ServiceInfo, Settings, TaskInfo,
 };
 use crate::policy::{Policy, Rate};
 use crate::program_name::ProgramName;
@@ -96,6 +96,21 @@ impl Simulated {
         self.set_time(at_ns);
         self.judge.hear(self.now, datagram, &mut self.environment);
         self.collect_events();
+    }
+
+    /// Passes in a notification that arrives at this time, as
+    /// [`Judge::notify`](crate::judge::Judge::notify) does. They count if
+    /// [`Builder::notify`](crate::Builder::notify) was called.
+    pub fn notify(&mut self, at_ns: u64, datagram: &Datagram<'_>) {
+        self.set_time(at_ns);
+        self.judge.notify(self.now, datagram, &mut self.environment);
+        self.collect_events();
+    }
+
+    /// The service of an agent, if it is one.
+    #[must_use]
+    pub fn service(&self, agent: u64) -> Option<ServiceInfo> {
+        self.judge.service(agent)
     }
 
     /// Advances the time: all that arrived by then has been fed, and due deadlines are

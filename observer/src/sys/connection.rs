@@ -126,7 +126,8 @@ pub(crate) fn receive_discarding(
     discarder: &Discarder,
 ) -> io::Result<Received> {
     if carries_descriptors(connection) {
-        discarder.discard(connection, Attached::default())?;
+        let mut attached = Attached::NONE;
+        discarder.discard(connection, &mut attached)?;
         return Ok(Received::Message(buffer.len() + 1));
     }
     receive(connection, buffer)

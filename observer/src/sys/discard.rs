@@ -11,14 +11,14 @@ use std::ffi::c_void;
 use std::fmt;
 use std::io;
 use std::mem;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use super::control::{self, CREDENTIALS_ROOM, Item, room_of};
+use super::control::{self, CREDENTIALS_ROOM, Item, NUMBER_ROOM, room_of};
 use super::{Owner, checked, length_of};
 
 /// How many threads may exist (and sleep) for one socket.
@@ -32,12 +32,55 @@ const SPARE: usize = 2;
 const LOOK: Duration = Duration::from_millis(1);
 
 /// The most descriptors that a datagram can carry (the kernel's `SCM_MAX_FD`).
-const RIGHTS: usize = 253;
+pub(crate) const MOST_ATTACHED: usize = 253;
 const WORDS: usize =
-    (CREDENTIALS_ROOM + room_of(RIGHTS * size_of::<RawFd>())).div_ceil(size_of::<usize>());
+    (CREDENTIALS_ROOM + NUMBER_ROOM + room_of(MOST_ATTACHED * size_of::<RawFd>()))
+        .div_ceil(size_of::<usize>());
 
-/// A sender's descriptors that arrived when the datagram was peeked at.
-pub(crate) type Attached = [Option<OwnedFd>; 2];
+/// A sender's descriptors that arrived when the datagram was peeked at. They are closed when it
+/// is dropped.
+pub(crate) struct Attached {
+    numbers: [RawFd; MOST_ATTACHED],
+    count: usize,
+}
+
+impl Attached {
+    pub(crate) const NONE: Self = Self { numbers: [-1; MOST_ATTACHED], count: 0 };
+
+    /// Adds a descriptor, for which there is always room.
+    pub(crate) fn push(&mut self, descriptor: OwnedFd) {
+        if let Some(place) = self.numbers.get_mut(self.count) {
+            *place = descriptor.into_raw_fd();
+            self.count += 1;
+        }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The descriptor, if there is exactly one.
+    pub(crate) fn only(&self) -> Option<BorrowedFd<'_>> {
+        let [number] = self.numbers.get(..self.count)? else { return None };
+        // SAFETY: it is open and owned here.
+        Some(unsafe { BorrowedFd::borrow_raw(*number) })
+    }
+
+    fn pop(&mut self) -> Option<OwnedFd> {
+        self.count = self.count.checked_sub(1)?;
+        let number = *self.numbers.get(self.count)?;
+        // SAFETY: `push` has given up this descriptor, and it is not used again.
+        Some(unsafe { OwnedFd::from_raw_fd(number) })
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        while let Some(descriptor) = self.pop() {
+            close(descriptor);
+        }
+    }
+}
 
 /// Removes datagrams from one socket without sleeping because of what senders attached.
 pub(crate) struct Discarder {
@@ -60,6 +103,7 @@ struct State {
     ended: bool,
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is only one, and it is not allocated")]
 enum Work {
     None,
     Requested(RawFd, Attached),
@@ -88,8 +132,13 @@ impl Discarder {
     ///
     /// # Errors
     ///
-    /// EBUSY if every thread sleeps, EAGAIN if no thread can be started.
-    pub(crate) fn discard(&self, socket: BorrowedFd<'_>, attached: Attached) -> io::Result<()> {
+    /// EBUSY if every thread sleeps, EAGAIN if no thread can be started. The datagram and
+    /// `attached` are then as before.
+    pub(crate) fn discard(
+        &self,
+        socket: BorrowedFd<'_>,
+        attached: &mut Attached,
+    ) -> io::Result<()> {
         let mut state = self.shared.lock();
         if state.idle == 0 {
             if state.threads >= MOST {
@@ -99,6 +148,7 @@ impl Discarder {
             state.threads += 1;
             state.idle += 1;
         }
+        let attached = mem::replace(attached, Attached::NONE);
         state.work = Work::Requested(socket.as_raw_fd(), attached);
         self.shared.requested.notify_one();
         loop {
@@ -155,7 +205,7 @@ impl Shared {
                     self.taken.notify_one();
                 }
             }
-            attached.into_iter().flatten().for_each(close);
+            drop(attached);
             if let Ok(length) = received {
                 room.close_descriptors(length);
             }

@@ -14,6 +14,7 @@ mod folder;
 mod foreign;
 mod lock;
 mod memory;
+mod notification;
 mod options;
 mod owner;
 mod page;
@@ -32,15 +33,16 @@ pub(crate) use connection::{
 };
 #[cfg(fuzzing)]
 pub(crate) use control::{Item, items as control_items};
-pub(crate) use discard::Discarder;
+pub(crate) use discard::{Attached, Discarder};
 pub(crate) use entries::{Entries, link_target};
 pub(crate) use epoll::{Epoll, Interest, Ready};
 pub(crate) use folder::{FileId, Folder};
 pub(crate) use foreign::read_if_present;
 pub(crate) use lock::{lock, unlock};
 pub(crate) use memory::zeros;
+pub(crate) use notification::NotificationBuffer;
 pub(crate) use options::{
-    count_overflows, is_bound_unix_datagram_socket, is_for_connections,
+    accept_descriptors, count_overflows, is_bound_unix_datagram_socket, is_for_connections,
     is_listening_for_connections, pass_credentials, pass_only_what_is_asked, pass_pidfds,
     receive_buffer, refuse_descriptors, set_receive_buffer,
 };

@@ -35,6 +35,14 @@ pub(crate) fn refuse_descriptors(socket: BorrowedFd<'_>) -> bool {
     NUMBERS_ARE_KNOWN && set(socket, SO_PASSRIGHTS, 0).is_ok()
 }
 
+/// Makes the kernel deliver datagrams with attached descriptors, in case an inherited socket
+/// refuses them. A kernel before Linux 6.16 always delivers them.
+pub(crate) fn accept_descriptors(socket: BorrowedFd<'_>) {
+    if NUMBERS_ARE_KNOWN {
+        let _ = set(socket, SO_PASSRIGHTS, 1);
+    }
+}
+
 /// Turns off options of an inherited socket whose data would take the room of the data that is
 /// needed here.
 pub(crate) fn pass_only_what_is_asked(socket: BorrowedFd<'_>) {

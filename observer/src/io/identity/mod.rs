@@ -8,8 +8,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 
-pub(crate) use namespace::{Namespace, namespace_of, namespace_of_pid};
-pub(crate) use proc::{group, program_name, thread_is_gone};
+pub(crate) use namespace::{Namespace, namespace_of, namespace_of_pid, pid_of_pidfd};
+pub(crate) use proc::{group, parent, program_name, thread_is_gone, user};
 pub(crate) use process_handle::{Ending, ProcessHandle};
 
 use crate::sys::{self, Batch, ExitStatus, Life};

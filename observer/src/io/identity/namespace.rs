@@ -1,7 +1,7 @@
 //! The pid namespace of a process, relative to the observer's.
 
 use std::fs;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use super::{ProcessHandle, proc};
 
@@ -34,6 +34,16 @@ pub(crate) fn namespace_of_pid(pid: u32) -> Namespace {
     let mut buffer = [0; 4_096];
     let text = proc::read(format_args!("/proc/{pid}/status"), &mut buffer);
     text.map_or(Namespace::Unknown, parse)
+}
+
+/// The pid of the process behind a descriptor from elsewhere, if that is a pidfd. This calls
+/// nothing of the descriptor that could sleep.
+pub(crate) fn pid_of_pidfd(descriptor: BorrowedFd<'_>) -> Option<u32> {
+    let mut buffer = [0; 1_024];
+    let fd = descriptor.as_raw_fd();
+    let text = proc::read(format_args!("/proc/self/fdinfo/{fd}"), &mut buffer)?;
+    let pid = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Pid:"))?;
+    std::str::from_utf8(pid).ok()?.trim().parse().ok().filter(|pid| *pid > 0)
 }
 
 /// Whether the process table in /proc is that of this process's own pid namespace. A container

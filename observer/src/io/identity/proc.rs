@@ -5,6 +5,7 @@ use std::fmt::{self, Write};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use crate::names::Group;
@@ -58,6 +59,7 @@ pub(super) fn read<'a>(path: fmt::Arguments<'_>, buffer: &'a mut [u8]) -> Option
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) is_zombie: bool,
+    pub(super) parent: u32,
     /// The start time in ticks since boot.
     pub(super) started: u64,
     /// The exit status of a zombie. For a running process, and for readers without permission,
@@ -90,17 +92,19 @@ fn parse_stat(text: &[u8]) -> Option<Stat> {
     // The program name may contain anything, even brackets and spaces.
     let after_name = text.iter().rposition(|byte| *byte == b')')? + 1;
     let text = std::str::from_utf8(text.get(after_name..)?).ok()?;
-    // Fields are counted from 1, and the first one after the name is the third.
-    const NEXT: usize = 3;
+    // Fields are counted from 1. After the name, the third and the fourth are read first.
+    const FOURTH: usize = 4;
     const STARTED: usize = 22;
     const EXIT_CODE: usize = 52;
     let mut fields = text.split_ascii_whitespace();
     let state = fields.next()?;
-    let started = fields.nth(STARTED - NEXT - 1)?.parse().ok()?;
+    let parent = fields.next()?.parse().ok()?;
+    let started = fields.nth(STARTED - FOURTH - 1)?.parse().ok()?;
     // Missing before Linux 3.5.
     let exit_code = fields.nth(EXIT_CODE - STARTED - 1).and_then(|code| code.parse().ok());
     Some(Stat {
         is_zombie: matches!(state, "Z" | "X"),
+        parent,
         started,
         exit_status: exit_code.map(ExitStatus::from_wait),
     })
@@ -119,6 +123,17 @@ pub(crate) fn group(pid: u32, buffer: &mut [u8]) -> Option<Group> {
     let text = read(format_args!("/proc/{pid}/cgroup"), buffer)?;
     // Part of the text could be about another hierarchy than the whole.
     (text.len() < room).then(|| Group::parse(text))
+}
+
+/// The parent of the process that has this pid now.
+pub(crate) fn parent(pid: u32) -> Option<u32> {
+    stat(pid).map(|stat| stat.parent)
+}
+
+/// The user of the process that has this pid now; root for one that must not be traced.
+pub(crate) fn user(pid: u32) -> Option<u32> {
+    let path = ProcPath::new(format_args!("/proc/{pid}"))?;
+    fs::metadata(path.as_path()).ok().map(|about| about.uid())
 }
 
 /// The program name of the process that has this pid now.
@@ -143,7 +158,7 @@ mod tests {
             {
                 let text = format!("12 ({name}) {state} {fields} {code}\n");
                 let exit_status = Some(status);
-                let expected = Stat { is_zombie, started: 22, exit_status };
+                let expected = Stat { is_zombie, parent: 4, started: 22, exit_status };
                 assert_eq!(parse_stat(text.as_bytes()), Some(expected), "{text}");
             }
         }
@@ -159,6 +174,8 @@ mod tests {
         let pid = std::process::id();
         let stat = stat(pid).unwrap();
         assert!(!stat.is_zombie && stat.started > 0);
+        assert_eq!(parent(pid), Some(std::os::unix::process::parent_id()));
+        assert_eq!(user(pid), Some(crate::sys::effective_uid()));
         assert!(may_trace(pid));
         let name = program_name(pid).unwrap();
         let comm = fs::read(format!("/proc/{pid}/comm")).unwrap();

@@ -1,6 +1,7 @@
 //! The sockets that an observer listens on.
 
 mod lane;
+mod notify;
 mod socket_path;
 mod udp;
 mod uds;
@@ -13,41 +14,58 @@ use std::thread;
 use std::time::Duration;
 
 pub(crate) use lane::{LaneListener, path_beside};
+pub(crate) use notify::NotifyListener;
 pub(crate) use udp::UdpListener;
 pub(crate) use uds::UdsListener;
 
-use crate::sys::{Batch, Message};
+use crate::sys::{BATCH, Message};
 
 /// The receive buffer that is requested, so that a burst fits. It is filled mostly by the
 /// kernel's own bookkeeping, some 700 bytes per datagram.
 const RECEIVE_BUFFER: usize = 1 << 20;
 
-/// A socket that beats arrive on.
+/// A socket that beats or notifications arrive on.
 #[derive(Debug)]
 pub(crate) enum Listener {
     Uds(UdsListener),
     Udp(UdpListener),
+    Notify(Box<NotifyListener>),
 }
 
 impl Listener {
-    /// Receives the datagrams that are there, at most [`BATCH`](crate::sys::BATCH), and
-    /// discards those of the last receive. An empty queue is not an error.
+    /// Receives the datagrams that are there, at most [`most`](Self::most), and discards those of
+    /// the last receive. An empty queue is not an error.
     pub(crate) fn receive(&mut self) -> io::Result<usize> {
         match self {
             Self::Uds(listener) => listener.receive(),
             Self::Udp(listener) => listener.receive(),
+            Self::Notify(listener) => listener.receive(),
         }
     }
 
     /// A datagram of the last receive, together with its pidfd.
     pub(crate) fn take(&mut self, index: usize) -> Option<Message<'_>> {
-        self.batch().take(index)
+        match self {
+            Self::Uds(listener) => listener.batch().take(index),
+            Self::Udp(listener) => listener.batch().take(index),
+            Self::Notify(listener) => listener.take(),
+        }
     }
 
-    fn batch(&mut self) -> &mut Batch {
+    /// The most datagrams that are received at a time.
+    pub(crate) const fn most(&self) -> usize {
         match self {
-            Self::Uds(listener) => listener.batch(),
-            Self::Udp(listener) => listener.batch(),
+            Self::Uds(_) | Self::Udp(_) => BATCH,
+            Self::Notify(_) => 1,
+        }
+    }
+
+    /// Whether it receives notifications, and of a pidfd that is attached to the last one, its
+    /// process.
+    pub(crate) const fn notification(&self) -> Option<Option<u32>> {
+        match self {
+            Self::Uds(_) | Self::Udp(_) => None,
+            Self::Notify(listener) => Some(listener.attached_pid()),
         }
     }
 
@@ -57,6 +75,7 @@ impl Listener {
         match self {
             Self::Uds(listener) => listener.queue_bound(),
             Self::Udp(listener) => listener.queue_bound(),
+            Self::Notify(listener) => listener.queue_bound(),
         }
     }
 
@@ -65,17 +84,19 @@ impl Listener {
         match self {
             Self::Uds(listener) => listener.set_receive_buffer(bytes),
             Self::Udp(listener) => listener.set_receive_buffer(bytes),
+            // The length of its queue is the limit.
+            Self::Notify(_) => Ok(0),
         }
     }
 
-    /// Whether the kernel names the senders.
+    /// Whether beats arrive from senders that the kernel names.
     pub(crate) fn is_local(&self) -> bool {
         matches!(self, Self::Uds(_))
     }
 
     pub(crate) fn udp_address(&self) -> Option<SocketAddr> {
         match self {
-            Self::Uds(_) => None,
+            Self::Uds(_) | Self::Notify(_) => None,
             Self::Udp(listener) => Some(listener.local_address()),
         }
     }
@@ -83,7 +104,7 @@ impl Listener {
     pub(crate) fn uds(&mut self) -> Option<&mut UdsListener> {
         match self {
             Self::Uds(listener) => Some(listener),
-            Self::Udp(_) => None,
+            Self::Udp(_) | Self::Notify(_) => None,
         }
     }
 }
@@ -91,6 +112,12 @@ impl Listener {
 impl From<UdsListener> for Listener {
     fn from(listener: UdsListener) -> Self {
         Self::Uds(listener)
+    }
+}
+
+impl From<NotifyListener> for Listener {
+    fn from(listener: NotifyListener) -> Self {
+        Self::Notify(Box::new(listener))
     }
 }
 
@@ -105,6 +132,7 @@ impl AsFd for Listener {
         match self {
             Self::Uds(listener) => listener.as_fd(),
             Self::Udp(listener) => listener.as_fd(),
+            Self::Notify(listener) => listener.as_fd(),
         }
     }
 }

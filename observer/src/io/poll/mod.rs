@@ -8,7 +8,7 @@ use crate::event::Event;
 use crate::io::clock::Clock;
 use crate::io::lane::{LOOK_INTERVAL_NS, Lanes};
 use crate::io::processes::{ExitProgress, Processes};
-use crate::io::sockets::Read;
+use crate::io::sockets::{REST_NS, Read, Taken};
 use crate::judge::{Datagram, Sender};
 
 /// While agents are tracked, the observer checks at least this often whether it is late.
@@ -108,7 +108,10 @@ impl Observer {
 
     /// Passes the next datagram that was read to the judge.
     fn process_datagram(&mut self) -> bool {
-        let Some((listener, sealed, mut message)) = self.sockets.take() else { return false };
+        let Some(Taken { listener, sealed, notification, mut message }) = self.sockets.take()
+        else {
+            return false;
+        };
         let unnamed = message.is_unnamed();
         let sender = match (message.credentials, message.source) {
             (None, Some(source)) => Sender::Network { address: source.ip(), sealed },
@@ -129,7 +132,13 @@ impl Observer {
             control_truncated: message.control_truncated || unnamed,
         };
         self.judge.set_fresh(self.fresh);
-        self.judge.hear(self.now, &datagram, &mut self.processes);
+        match notification {
+            None => self.judge.hear(self.now, &datagram, &mut self.processes),
+            Some(attached_pid) => {
+                self.processes.attach(attached_pid);
+                self.judge.notify(self.now, &datagram, &mut self.processes);
+            }
+        }
         self.processes.heard();
         if let Some(total) = message.overflow {
             let dropped = self.sockets.overflowed(listener, total);
@@ -192,8 +201,11 @@ impl Observer {
                 self.fresh = std::mem::take(&mut self.waited);
             }
             Read::Nothing => {}
-            Read::Failed(error) => {
+            Read::Failed { error, notify } => {
                 self.judge.io(self.now, error.raw_os_error().unwrap_or_default());
+                if notify {
+                    self.judge.notify_failed(self.now, self.now.saturating_add(REST_NS));
+                }
             }
         }
         if let Some(full) = self.sockets.take_full() {

@@ -2,6 +2,7 @@
 
 mod causes;
 mod lane;
+mod notify;
 
 use std::collections::VecDeque;
 use std::fs;
@@ -18,7 +19,7 @@ use crate::io::lane::{Lanes, Place};
 use crate::io::secure_state::SecureState;
 use crate::judge::{
     Depth, Environment, Exits, Lacks, Looked, Missing, Namespace, PageIndex, Sample,
-    SealedSession, Slot, ThreadReading,
+    SealedSession, Slot, Standing, ThreadReading,
 };
 use crate::memory;
 use crate::names::Names;
@@ -66,6 +67,8 @@ pub(crate) struct Processes {
     bound: usize,
     /// The process that sent the current datagram.
     sender: Option<ProcessHandle>,
+    /// The process of the pidfd that is attached to the current notification.
+    attached_pid: Option<u32>,
     lanes: Option<Box<Lanes>>,
     /// Reads silent processes, if causes are looked up.
     reader: Option<Box<Reader>>,
@@ -155,6 +158,7 @@ impl Processes {
             held: 0,
             bound,
             sender: None,
+            attached_pid: None,
             lanes: None,
             reader: None,
             looked_for: None,
@@ -351,7 +355,9 @@ impl Processes {
 
     fn handle_of(&self, gone: ExitedProcess) -> Option<&ProcessHandle> {
         let followed = self.followed.get(gone.slot.index())?;
-        followed.handle.as_ref().filter(|_| followed.agent == gone.agent)
+        // The agent may have got another process since.
+        let is_it = followed.agent == gone.agent && followed.stage != Stage::Alive;
+        followed.handle.as_ref().filter(|_| is_it)
     }
 
     fn stage_of(&self, slot: Slot) -> Option<Stage> {
@@ -520,6 +526,28 @@ impl Environment for Processes {
     fn record(&mut self, place: usize, session: &SealedSession) -> Result<(), i32> {
         let Some(file) = &self.secure_state else { return Ok(()) };
         file.record(place, session).map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
+    }
+
+    fn standing(&mut self, pid: u32) -> Standing {
+        self.standing_of(pid)
+    }
+
+    fn parent(&mut self, pid: u32) -> Option<u32> {
+        self.parent_of(pid)
+    }
+
+    fn attached_pid(&mut self) -> Option<u32> {
+        self.attached_pid
+    }
+
+    fn adopt(
+        &mut self,
+        slot: Slot,
+        pid: u32,
+        number: Option<u64>,
+        sender_uid: u32,
+    ) -> Option<(Option<u64>, Exits)> {
+        self.adopt_process(slot, pid, number, sender_uid)
     }
 
     fn released(&mut self, slot: Slot, _: u64) {

@@ -89,6 +89,14 @@ impl Judge {
         Some(info.why)
     }
 
+    /// Keeps the cause of a silence that is not looked at again.
+    pub(in crate::judge) fn keep_cause(&mut self, slot: Slot, info: CauseInfo) {
+        let last_ns = self.tracker.last_ns(slot);
+        let Some((process, causes)) = self.process(slot) else { return };
+        causes.agents.begin(slot.0, (process.agent, 0), last_ns, u64::MAX);
+        causes.agents.settle(slot.0, info);
+    }
+
     /// As [`explain`](Self::explain), for a task by its index.
     pub(in crate::judge) fn explain_task<E: Environment>(
         &mut self,
@@ -142,8 +150,8 @@ impl Judge {
 
     /// The agent in this slot, if it is silent and lives.
     fn silent_agent<E: Environment>(&self, slot: Slot, environment: &E) -> Option<Silent> {
-        let silent =
-            self.tracker.has(slot, Flags::STALLED) && !self.tracker.has(slot, Flags::DEAD);
+        let stalled = self.tracker.has(slot, Flags::STALLED) || self.is_late(slot);
+        let silent = stalled && !self.tracker.has(slot, Flags::DEAD);
         silent.then(|| self.silence_of(slot, environment))
     }
 

@@ -128,6 +128,13 @@ impl Silences {
         self.wheel.set(&mut self.silences, index, next);
     }
 
+    /// Records what is known for certain, so that it is not looked at again.
+    pub(super) fn settle(&mut self, index: u32, info: CauseInfo) {
+        if let Some(silence) = self.silences.get_mut(index as usize) {
+            silence.info = info;
+        }
+    }
+
     /// Ends a silence, if there is one.
     pub(super) fn end(&mut self, index: u32) {
         let Some(silence) = self.silences.get_mut(index as usize) else { return };

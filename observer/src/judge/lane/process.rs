@@ -97,6 +97,7 @@ impl Judge {
         }
         let Info { status, payload, .. } = call.info;
         let silent_ns = self.tracker.beats(slot, at, status, nonce, count);
+        let silent_ns = silent_ns.filter(|_| !self.is_late(slot));
         let about = Some(self.tracker.about(slot));
         if silent_ns.is_some() {
             self.is_back(slot, true);
@@ -183,6 +184,9 @@ impl Judge {
         if !self.lanes.pages.join(page, slot) {
             return false;
         }
+        if self.services.is_some() {
+            self.frames_begin(slot);
+        }
         // Datagrams that were heard since the process attached are not counted again.
         let at_attach = self.lanes.pages.at(page).heard;
         let heard = low(self.tracker.count(slot)).saturating_sub(at_attach);
@@ -207,7 +211,11 @@ impl Judge {
     pub(super) fn unlist<E: Environment>(&mut self, page: PageIndex, environment: &mut E) {
         let Some(slot) = self.lanes.pages.at(page).slot else { return };
         let tasks = self.lanes.pages.agent(slot).map_or(0, |agent| agent.tasks);
-        if tasks > 0 || !self.tracker.is_new(slot) || self.tracker.has(slot, Flags::EXITING) {
+        if tasks > 0
+            || !self.tracker.is_new(slot)
+            || self.tracker.has(slot, Flags::EXITING)
+            || self.is_service(slot)
+        {
             return;
         }
         while let Some(page) = self.lanes.pages.first_of(slot) {

@@ -20,9 +20,11 @@ pub(super) struct Full {
     /// time before each look that found it full.
     share: u64,
     looked_at: u64,
-    /// When the observer was last half deaf, for local agents and for network agents.
+    /// When the observer was last half deaf, for local agents, for network agents, and for those
+    /// that are judged by notifications.
     local: u64,
     network: u64,
+    notified: u64,
 }
 
 impl Full {
@@ -55,6 +57,11 @@ impl Tracker {
         self.full.network = now;
     }
 
+    /// Records that notifications cannot be received until a time.
+    pub(crate) fn notify_failed(&mut self, until: u64) {
+        self.full.notified = until;
+    }
+
     /// Puts off the Stall of an agent that is due until the observer has not been half deaf
     /// for one threshold, but for ten thresholds at most. Returns whether that is later than
     /// `horizon`.
@@ -84,6 +91,11 @@ impl Tracker {
     }
 
     fn deaf_at(&self, slot: Slot) -> u64 {
-        if self.hot(slot).is_network() { self.full.network } else { self.full.local }
+        match self.hot(slot) {
+            hot if hot.is_network() => self.full.network,
+            // A sender of notifications waits while a queue is full.
+            hot if hot.is_notified() => self.full.notified,
+            _ => self.full.local,
+        }
     }
 }

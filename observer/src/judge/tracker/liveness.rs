@@ -181,7 +181,7 @@ impl Tracker {
 
     /// Marks an agent as stalled. It no longer counts as waiting for its process number,
     /// because it may never beat again.
-    fn mark_stalled(&mut self, slot: Slot) {
+    pub(super) fn mark_stalled(&mut self, slot: Slot) {
         self.awaiting_number -= usize::from(is_unnumbered(self.hot(slot)));
         let (several, uid) = (self.users.several(), self.cold(slot).uid());
         let hot = self.hot_mut(slot);

@@ -5,6 +5,7 @@ mod full;
 mod index;
 mod info;
 mod liveness;
+mod notified;
 mod paged;
 mod pause;
 mod record;

@@ -113,8 +113,8 @@ pub(crate) struct Hot {
     pub(crate) missed: u32,
     pub(crate) place: WheelSlot,
     pub(crate) flags: Flags,
-    /// The listener of an agent over a network. Of a local one, whether its deadline is that of
-    /// an early look: there is no flag left.
+    /// The listener of an agent over a network. Of a local one, further flags, because there is
+    /// no other left: [`EARLY`] and [`NOTIFIED`].
     pub(crate) listener: u16,
     pub(crate) status: Status,
     pub(crate) kind: Kind,
@@ -133,8 +133,10 @@ pub(crate) struct Cold {
 
 const _: () = assert!(size_of::<Hot>() == 64 && size_of::<Cold>() == 32);
 
-/// See [`Hot::listener`].
+/// Its deadline is that of an early look.
 const EARLY: u16 = 1;
+/// It is judged by notifications, because it sends no frames.
+const NOTIFIED: u16 = 2;
 
 impl Hot {
     pub(crate) const FREE: Self = Self {
@@ -166,13 +168,25 @@ impl Hot {
 
     /// Whether its deadline is that of an early look, rather than of its Stall.
     pub(crate) const fn is_early(&self) -> bool {
-        self.listener == EARLY && !self.is_network()
+        self.listener & EARLY != 0 && !self.is_network()
     }
 
     /// Sets whether its deadline is that of an early look. Only local agents have one.
     pub(crate) const fn set_early(&mut self, early: bool) {
         if !self.is_network() {
-            self.listener = if early { EARLY } else { 0 };
+            self.listener = self.listener & !EARLY | if early { EARLY } else { 0 };
+        }
+    }
+
+    /// Whether it is judged by notifications.
+    pub(crate) const fn is_notified(&self) -> bool {
+        self.listener & NOTIFIED != 0 && !self.is_network()
+    }
+
+    /// Sets whether it is judged by notifications. Only local agents can be.
+    pub(crate) const fn set_notified(&mut self, notified: bool) {
+        if !self.is_network() {
+            self.listener = self.listener & !NOTIFIED | if notified { NOTIFIED } else { 0 };
         }
     }
 
@@ -241,6 +255,11 @@ impl Cold {
     pub(crate) fn local(process: u64, uid: u32, claimed_pid: u32) -> Self {
         let above = u128::from(uid) << 64 | u128::from(claimed_pid) << 96;
         Self { identity: above | u128::from(process), ..Self::NONE }
+    }
+
+    /// Changes the process of a local agent.
+    pub(crate) fn set_local(&mut self, process: u64, claimed_pid: u32) {
+        self.identity = Self::local(process, self.uid(), claimed_pid).identity;
     }
 
     /// For a network agent.

@@ -64,12 +64,31 @@ impl Message<'_> {
 
 /// The parsed control data of a message.
 #[derive(Default)]
-struct Arrived {
-    length: usize,
+pub(super) struct Arrived {
+    pub(super) length: usize,
     flags: libc::c_int,
     credentials: Option<Credentials>,
     pidfd: Option<io::Result<OwnedFd>>,
     overflow: Option<u32>,
+}
+
+impl Arrived {
+    pub(super) const fn is_control_truncated(&self) -> bool {
+        self.flags & libc::MSG_CTRUNC != 0
+    }
+
+    /// The message on a Unix socket, together with its pidfd.
+    pub(super) fn message<'a>(&mut self, data: &'a [u8]) -> Message<'a> {
+        Message {
+            bytes: data.get(..self.length).unwrap_or(data),
+            data_truncated: self.flags & libc::MSG_TRUNC != 0,
+            control_truncated: self.is_control_truncated(),
+            credentials: self.credentials,
+            pidfd: self.pidfd.take(),
+            source: None,
+            overflow: self.overflow,
+        }
+    }
 }
 
 /// Buffers for the messages of one receive, allocated once.
@@ -173,7 +192,7 @@ impl Batch {
         for ((header, control), arrived) in messages.take(count) {
             let length = header.msg_len as usize;
             // SAFETY: the kernel has just filled in this header and its control data.
-            *arrived = unsafe { own(&header.msg_hdr, control, length, drop) };
+            *arrived = unsafe { own(&header.msg_hdr, &control.0, length, drop) };
             header.msg_hdr.msg_controllen = self.control_room as _;
             header.msg_hdr.msg_namelen = self.name_room;
         }
@@ -189,6 +208,7 @@ impl Batch {
         discarder: &Discarder,
     ) -> io::Result<usize> {
         self.clear();
+        let mut attached = Attached::NONE;
         let messages = self.headers.iter_mut().zip(&self.controls).zip(&mut self.arrived);
         for ((header, control), arrived) in messages {
             let message = &mut header.msg_hdr;
@@ -198,27 +218,19 @@ impl Batch {
             let length = unsafe { libc::recvmsg(socket.as_raw_fd(), message, flags) };
             let peeked = usize::try_from(length).map_err(|_| io::Error::last_os_error());
             let taken = peeked.and_then(|length| {
-                let mut attached = Attached::default();
-                let mut places = attached.iter_mut();
                 // SAFETY: the kernel has just filled in this header and its control data.
-                let mut peeked = unsafe {
-                    own(message, control, length, |fd| {
-                        // Besides the credentials there is room for at most two.
-                        if let Some(place) = places.next() {
-                            *place = Some(fd);
-                        }
-                    })
-                };
+                let mut peeked =
+                    unsafe { own(message, &control.0, length, |fd| attached.push(fd)) };
                 message.msg_controllen = self.control_room as _;
-                if attached.iter().any(Option::is_some) {
+                if !attached.is_empty() {
                     peeked.flags |= libc::MSG_CTRUNC;
                 }
                 // There is room for everything that was requested, so only descriptors can
                 // truncate it.
-                if peeked.flags & libc::MSG_CTRUNC == 0 {
-                    take_off(socket)?;
+                if peeked.is_control_truncated() {
+                    discarder.discard(socket, &mut attached)?;
                 } else {
-                    discarder.discard(socket, attached)?;
+                    take_off(socket)?;
                 }
                 Ok(peeked)
             });
@@ -251,15 +263,7 @@ impl Batch {
             0 => None,
             _ => self.names.get(index).and_then(|name| address(&name.0)),
         };
-        Some(Message {
-            bytes: data.get(..arrived.length).unwrap_or(data),
-            data_truncated: arrived.flags & libc::MSG_TRUNC != 0,
-            control_truncated: arrived.flags & libc::MSG_CTRUNC != 0,
-            credentials: arrived.credentials,
-            pidfd: arrived.pidfd.take(),
-            source,
-            overflow: arrived.overflow,
-        })
+        Some(Message { source, ..arrived.message(data) })
     }
 }
 
@@ -276,16 +280,16 @@ impl fmt::Debug for Batch {
 ///
 /// The kernel must have filled in the header and the control data, in a receive whose control
 /// data is not taken twice: the descriptors in it become ours.
-unsafe fn own(
+pub(super) unsafe fn own(
     header: &libc::msghdr,
-    control: &Control,
+    control: &[u8],
     length: usize,
     mut attached: impl FnMut(OwnedFd),
 ) -> Arrived {
     let mut arrived = Arrived { length, flags: header.msg_flags, ..Arrived::default() };
     #[allow(clippy::unnecessary_cast, reason = "narrower with some C libraries")]
     let written = header.msg_controllen as usize;
-    for item in control::items(control.0.get(..written).unwrap_or_default()) {
+    for item in control::items(control.get(..written).unwrap_or_default()) {
         match item {
             Item::Credentials(credentials) => arrived.credentials = Some(credentials),
             Item::Overflow(count) => arrived.overflow = Some(count),

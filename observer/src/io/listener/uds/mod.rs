@@ -33,21 +33,7 @@ pub(crate) struct UdsListener {
 impl UdsListener {
     /// Listens at a path. At no moment do others have more access to it than the mode allows.
     pub(crate) fn bind(path: &Path, mode: u32) -> io::Result<Self> {
-        let refuse =
-            |why: &str| Err(cannot_bind(path.display(), io::ErrorKind::InvalidInput, why));
-        let length = path.as_os_str().len();
-        match path.as_os_str().as_bytes() {
-            [] => return refuse("the path is empty"),
-            bytes if bytes.contains(&0) => return refuse("the path holds a NUL byte"),
-            _ if length > LONGEST_NAME => return refuse(&too_long("path", length)),
-            _ if mode > 0o777 => {
-                return refuse(&format!(
-                    "the mode {mode:#o} is not a set of permissions; use at most 0o777"
-                ));
-            }
-            _ => {}
-        }
-        let place = SocketPath::new(path)?;
+        let place = check_path(path, mode)?;
         let mut listener = Self::unbound().map_err(|e| cannot_bind_for(path.display(), e))?;
         listener.file = Some(place.take(listener.as_fd(), mode)?);
         Ok(listener)
@@ -64,16 +50,7 @@ impl UdsListener {
     pub(crate) fn inherit(socket: OwnedFd) -> io::Result<Self> {
         let number = socket.as_raw_fd();
         let fail = |error: io::Error| cannot_listen_on(number, &error);
-        match sys::is_bound_unix_datagram_socket(socket.as_fd()) {
-            Ok(true) => {}
-            Ok(false) => {
-                return Err(fail(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "it is not a Unix datagram socket that is bound and not connected",
-                )));
-            }
-            Err(error) => return Err(fail(error)),
-        }
+        check_bound(socket.as_fd()).map_err(fail)?;
         sys::pass_only_what_is_asked(socket.as_fd());
         sys::close_on_exec(socket.as_fd()).and_then(|()| Self::on(socket, false)).map_err(fail)
     }
@@ -160,6 +137,35 @@ impl AsFd for UdsListener {
     }
 }
 
+/// The place of a socket, if one can be at this path with this mode.
+pub(super) fn check_path(path: &Path, mode: u32) -> io::Result<SocketPath<'_>> {
+    let refuse = |why: &str| Err(cannot_bind(path.display(), io::ErrorKind::InvalidInput, why));
+    let length = path.as_os_str().len();
+    match path.as_os_str().as_bytes() {
+        [] => return refuse("the path is empty"),
+        bytes if bytes.contains(&0) => return refuse("the path holds a NUL byte"),
+        _ if length > LONGEST_NAME => return refuse(&too_long("path", length)),
+        _ if mode > 0o777 => {
+            return refuse(&format!(
+                "the mode {mode:#o} is not a set of permissions; use at most 0o777"
+            ));
+        }
+        _ => {}
+    }
+    SocketPath::new(path)
+}
+
+/// Whether a socket from elsewhere can receive datagrams.
+pub(super) fn check_bound(socket: BorrowedFd<'_>) -> io::Result<()> {
+    match sys::is_bound_unix_datagram_socket(socket)? {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a Unix datagram socket that is bound and not connected",
+        )),
+    }
+}
+
 /// Binds a new socket to a name in the abstract namespace, as soon as that is free.
 pub(super) fn bind_name<T: AsFd>(
     name: &[u8],
@@ -194,7 +200,7 @@ fn too_long(what: &str, length: usize) -> String {
 }
 
 /// How many datagrams the kernel queues on a socket that is created now.
-fn queue_bound() -> usize {
+pub(super) fn queue_bound() -> usize {
     /// If that is unknown: far more than anyone sets.
     const UNKNOWN: usize = 1 << 16;
     let length = fs::read_to_string("/proc/sys/net/unix/max_dgram_qlen");
