@@ -5,7 +5,10 @@ from pathlib import Path
 from conftest import DEPLOY
 
 SYSTEMD = DEPLOY / "systemd"
-UNITS = [SYSTEMD / "varta-watch.service", SYSTEMD / "varta-watch.socket"]
+UNITS = [
+    SYSTEMD / name
+    for name in ["varta-watch.service", "varta-watch.socket", "varta-watch-notify.socket"]
+]
 
 
 def setting(unit: Path, name: str) -> str:

@@ -367,11 +367,13 @@ fn the_main_process_can_be_handed_over() {
 
 fn pidfd_of(pid: u32) -> OwnedFd {
     use std::os::fd::FromRawFd;
-    // SAFETY: takes numbers, and the new descriptor is owned by nothing else.
+    // SAFETY: takes numbers alone.
     #[allow(unsafe_code, reason = "the standard library does not have it")]
+    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    assert!(pidfd >= 0);
+    // SAFETY: just created, and owned by nothing else.
+    #[allow(unsafe_code, reason = "as above")]
     unsafe {
-        let pidfd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
-        assert!(pidfd >= 0);
         OwnedFd::from_raw_fd(pidfd.try_into().unwrap())
     }
 }

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 use varta::Endpoint;
-use varta_observer::{Builder, Observer, Rate, Slack, Uids};
+use varta_observer::{Access, Builder, Observer, Rate, Slack, Uids};
 
 use crate::config::{Keys, Settings};
 use crate::event_loop::priority;
 use crate::event_loop::signals::Signals;
 use crate::event_loop::watchdog::Watchdog;
 use crate::event_loop::{Context, EventLoop};
-use crate::flags::{self, Admission, Lane};
+use crate::flags::{self, Admission, Lane, NotifyAccess};
 use crate::lookup::Lookups;
 use crate::output::audit::{self, AuditFile};
 use crate::output::export;
@@ -57,6 +57,7 @@ fn watch(
     let notifier = Notifier::from_env()?;
     let passed_http = std::mem::take(&mut passed.http);
     descriptors::raise_limit(settings.flags.admission.tracker_capacity);
+    let notifies = passed.notify.is_some() || settings.flags.listening.notify_socket.is_some();
     let observer = observe(&mut settings, passed)?;
     if let Some(advice) = observer.advice() {
         warn!("{advice}");
@@ -107,6 +108,7 @@ fn watch(
         lookups,
         export,
         server,
+        notifies,
     };
     priority::raise(context.settings.flags.listening.nice);
     let mut event_loop = EventLoop::new(context)?;
@@ -218,6 +220,15 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
                  socket unit"
             );
         }
+    }
+    let notified = passed.notify.is_some() || listening.notify_socket.is_some();
+    builder = match (passed.notify, &listening.notify_socket) {
+        (Some(socket), _) => builder.inherit_notify(socket),
+        (None, Some(path)) => builder.notify(path, listening.notify_socket_mode),
+        (None, None) => builder,
+    };
+    if notified && listening.notify_access == NotifyAccess::All {
+        builder = builder.notify_access(Access::All);
     }
     if let Some(udp) = settings.udp {
         builder = match udp.sealed {

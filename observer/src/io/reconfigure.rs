@@ -81,6 +81,18 @@ impl Observer {
         Ok(known)
     }
 
+    /// Lets a [service](Self::service) be judged by its own time again, or by that of its
+    /// launcher, after [`set_threshold`](Self::set_threshold). Other agents keep their threshold.
+    ///
+    /// # Errors
+    ///
+    /// If this is a forked child (ECHILD).
+    pub fn reset_service_threshold(&mut self, agent: u64) -> io::Result<()> {
+        self.owner.check()?;
+        self.judge.reset_service_threshold(agent);
+        self.thresholds_changed()
+    }
+
     /// Changes the threshold of all agents that have none of their own; their silence so far
     /// counts. Unless the builder set `pause_after`, that changes too.
     ///

@@ -228,6 +228,16 @@ pub trait Environment {
         None
     }
 
+    /// The process in this slot may run another program than when it was admitted.
+    fn renew_program(&mut self, slot: Slot) {
+        let _ = slot;
+    }
+
+    /// The launcher of the process in this slot gave it this name.
+    fn launched_as(&mut self, slot: Slot, name: &str) {
+        let _ = (slot, name);
+    }
+
     /// Where the sender of the current [notification](super::Judge::notify) lives. Called if it
     /// is to become a service.
     fn standing(&mut self, pid: u32) -> Standing {

@@ -13,10 +13,20 @@ impl Judge {
     pub fn set_threshold(&mut self, agent: u64, threshold_ns: u64) -> bool {
         let slot = self.find(agent);
         if let Some(slot) = slot {
-            self.tracker.set_threshold(slot, threshold_ns);
-            self.plan_again(Some(slot));
+            if self.set_host_threshold(slot, Some(threshold_ns)) {
+                self.tracker.set_threshold(slot, threshold_ns);
+                self.plan_again(Some(slot));
+            }
         }
         slot.is_some()
+    }
+
+    /// Lets a [service](Self::service) be judged by its own time again, or by that of its
+    /// launcher. Other agents keep their threshold.
+    pub fn reset_service_threshold(&mut self, agent: u64) {
+        if let Some(slot) = self.find(agent) {
+            self.set_host_threshold(slot, None);
+        }
     }
 
     /// Changes the threshold of all agents that have none of their own, counted from the last

@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod decode;
 pub(crate) mod events;
+mod launch;
 pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod signal;

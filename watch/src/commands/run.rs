@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use signal_hook::low_level::siginfo::Cause;
 use varta::{Endpoint, LastWords, Options, Status, Varta};
 
 use super::Failure;
+use super::launch::{Launch, NOTIFY_SOCKET, name};
 
 const FORWARDED: [i32; 6] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2];
 
@@ -38,6 +39,9 @@ const NOT_EXECUTABLE: u8 = 126;
 /// the command does, with the same exit code or signal; after a failure the last beat is
 /// critical. Signals are forwarded to the command. The beats only show that the command is
 /// alive: a program that can hang should beat itself.
+///
+/// With --notify it registers at the daemon's notify socket instead and becomes the command, which
+/// reports by itself, as a service of systemd does: `varta-watch run --notify --watchdog 2s -- tor`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Time between two beats, like 500ms, 1s or 2m
@@ -46,12 +50,33 @@ pub(crate) struct Arguments {
     /// Endpoint to beat to [default: $VARTA_ENDPOINT, else /run/varta/varta.sock]
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Option<OsString>,
+    /// Let the command report by itself, by the protocol of sd_notify. Nothing beats for it
+    #[arg(long, conflicts_with_all = ["every", "endpoint"])]
+    notify: bool,
+    /// The daemon's notify socket
+    #[arg(long, value_name = "PATH", default_value = NOTIFY_SOCKET, requires = "notify")]
+    notify_socket: PathBuf,
+    /// How long the command may be silent once it is ready; it learns this from WATCHDOG_USEC.
+    /// Without it, the command is judged only if it sends WATCHDOG=1 by itself
+    #[arg(long, value_name = "TIME", value_parser = duration, requires = "notify")]
+    watchdog: Option<Duration>,
+    /// The name to show for the command, up to 63 bytes
+    #[arg(long, value_name = "NAME", value_parser = name, requires = "notify")]
+    name: Option<String>,
     /// The command and its arguments
     #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    if arguments.notify {
+        let launch = Launch {
+            socket: &arguments.notify_socket,
+            watchdog: arguments.watchdog,
+            name: arguments.name.as_deref(),
+        };
+        return Err(launch.run(&arguments.command));
+    }
     let endpoint = match &arguments.endpoint {
         Some(text) => Endpoint::from_os_str(text),
         None => Endpoint::from_env(),
@@ -83,14 +108,19 @@ fn spawn(words: &[OsString]) -> Result<Child, Failure> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(Failure::bad_arguments("no command was given"));
     };
-    Command::new(program).args(arguments).spawn().map_err(|error| {
-        let code = match error.kind() {
-            io::ErrorKind::NotFound => NOT_FOUND,
-            _ => NOT_EXECUTABLE,
-        };
-        let program = Path::new(program).display();
-        Failure::with_code(format_args!("{program}: {error}"), code)
-    })
+    Command::new(program)
+        .args(arguments)
+        .spawn()
+        .map_err(|error| cannot_run(Path::new(program), &error))
+}
+
+/// The failure of a command that cannot be executed, with the exit code of a shell.
+pub(super) fn cannot_run(program: &Path, error: &io::Error) -> Failure {
+    let code = match error.kind() {
+        io::ErrorKind::NotFound => NOT_FOUND,
+        _ => NOT_EXECUTABLE,
+    };
+    Failure::with_code(format_args!("{}: {error}", program.display()), code)
 }
 
 /// Beats and forwards signals until the command has exited.

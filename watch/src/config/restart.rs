@@ -15,7 +15,8 @@ impl Settings {
         let (new, old) = (&self.flags, &old.flags);
         let flags = changed!(new, old,
             listening: socket socket_mode uds_rcvbuf_bytes udp_port udp_bind_addr
-                secure_state_file accept_version_1 nice,
+                secure_state_file accept_version_1 notify_socket notify_socket_mode notify_access
+                nice,
             admission: uids allow_cross_namespace_agents tracker_capacity causes,
             lane: lane tasks,
             audit: recovery_audit_file recovery_audit_max_bytes recovery_audit_sync_every

@@ -66,6 +66,7 @@ impl EventLoop {
             }
             tasks.insert(info.agent, list);
         }
+        let services = self.context.observer.services()?;
         self.remove_all_evicted()?;
         let now_ns = self.context.observer.now_ns();
         self.stats.expire_departed(now_ns);
@@ -79,6 +80,11 @@ impl EventLoop {
             stats: self.stats.all(),
             tasks,
             owners: self.owners.current(&self.context.observer),
+            services: services.into_iter().map(|service| (service.agent, service)).collect(),
+            notify: match self.context.notifies {
+                true => Some(self.context.observer.notify_stats()?),
+                false => None,
+            },
             task_counts: self.stats.tasks.by_name(),
             causes,
             stall_causes: self.stats.causes,

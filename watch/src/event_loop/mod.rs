@@ -10,6 +10,8 @@ mod lock_owners;
 mod pressure;
 pub(crate) mod priority;
 mod rules;
+mod service_log;
+mod services;
 pub(crate) mod signals;
 mod task_log;
 pub(crate) mod watchdog;
@@ -26,6 +28,7 @@ use self::evictions::Search;
 use self::lock_owners::LockOwners;
 use self::pressure::Pressure;
 use self::rules::Starting;
+use self::service_log::ServiceLog;
 use crate::config::Settings;
 use crate::event_loop::busy_poll::BusyPoll;
 use crate::event_loop::signals::Signals;
@@ -60,6 +63,8 @@ pub(crate) struct Context {
     pub(crate) lookups: Option<Lookups>,
     pub(crate) export: Option<export::Feed>,
     pub(crate) server: ServerThread,
+    /// Whether there is a notify socket.
+    pub(crate) notifies: bool,
 }
 
 /// The event loop, which is the only owner of the observer.
@@ -83,6 +88,7 @@ pub(crate) struct EventLoop {
     last_turn_ns: u64,
     busy_poll: BusyPoll,
     log: EventLog,
+    service_log: ServiceLog,
     search: Search,
     owners: LockOwners,
     pressure: Pressure,
@@ -125,6 +131,7 @@ impl EventLoop {
             last_turn_ns,
             busy_poll,
             log: EventLog::default(),
+            service_log: ServiceLog::default(),
             search: Search::default(),
             owners: LockOwners::default(),
             pressure: Pressure::default(),
@@ -147,6 +154,7 @@ impl EventLoop {
             let now = self.context.observer.now_ns();
             self.log.sum_up(now);
             self.owners.sum_up(now);
+            self.service_log.sum_up(now);
             self.context.recovery.sum_up(now);
             self.end_graces(now)?;
             self.check_expectations(now);
@@ -154,7 +162,8 @@ impl EventLoop {
                 true => Duration::ZERO,
                 false => {
                     let pressure = self.pressure.due_ns(!self.stats.is_empty());
-                    let logs = [self.log.due_ns(), self.owners.due_ns()];
+                    let logs =
+                        [self.log.due_ns(), self.owners.due_ns(), self.service_log.due_ns()];
                     let rules = [self.starting.due_ns(), self.expectations.due_ns()];
                     let due = [self.context.recovery.due_ns(), pressure];
                     let due = due.into_iter().chain(logs).chain(rules).flatten();
@@ -164,6 +173,7 @@ impl EventLoop {
             };
             let received = self.context.observer.poll_many(&mut events, wait)?;
             let woken = self.context.observer.take_woken();
+            self.take_notes()?;
             self.pressure.check(&mut self.context.observer)?;
             if received == 0 && wait.is_zero() && !woken {
                 continue;
@@ -196,6 +206,7 @@ impl EventLoop {
     pub(crate) fn into_parts(mut self) -> Context {
         self.log.sum_up(u64::MAX);
         self.owners.sum_up(u64::MAX);
+        self.service_log.sum_up(u64::MAX);
         self.context
     }
 
@@ -229,7 +240,12 @@ impl EventLoop {
             let agent = event.about.map(|about| about.agent);
             // An exit removes it.
             let applied = self.stats.applied.of(agent.unwrap_or(0));
-            let ended = self.stats.note(event);
+            let expected = self.expected_exit(event);
+            let judged = expected.as_ref().unwrap_or(event);
+            let ended = self.stats.note(judged);
+            if expected.is_some() {
+                self.stats.expect_last_exit(event);
+            }
             if ended.is_some() {
                 self.expectations.agents_changed();
             }
@@ -246,12 +262,17 @@ impl EventLoop {
             let name = stats.map_or(AgentInfo::NOBODY.name, |stats| stats.name);
             if !is_beat {
                 let why = why(event, &self.context.observer);
-                self.log.write(event, name, stats, why.as_deref());
+                match (&expected, agent, stats) {
+                    (Some(_), Some(agent), Some(stats)) => {
+                        self.service_log.write_exit(event, agent, stats);
+                    }
+                    _ => self.log.write(event, name, stats, why.as_deref()),
+                }
                 if let Some(stats) = stats.filter(|_| applied.is_watched) {
                     let Context { observer, recovery, lookups, .. } = &mut self.context;
-                    let asked = self.owners.ask(event, stats.uid, observer, lookups.as_ref());
+                    let asked = self.owners.ask(judged, stats.uid, observer, lookups.as_ref());
                     let known = Known { stats, applied };
-                    recovery.forward(event, known, observer, asked);
+                    recovery.forward(judged, known, observer, asked);
                 }
                 if let (What::Ended { .. }, Some(agent)) = (&event.what, agent) {
                     self.search.unlisted.push(agent);

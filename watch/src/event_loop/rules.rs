@@ -91,6 +91,9 @@ impl EventLoop {
             .and_then(|rule| rule.startup)
             .map(|startup| applied.first_ns.saturating_add(nanoseconds(startup)))
             .filter(|end_ns| *end_ns > now_ns);
+        let is_chosen = grace_end_ns.is_some()
+            || !applied.is_watched
+            || rule.is_some_and(|rule| rule.threshold.is_some());
         if !applied.is_watched {
             (threshold, slack) = (Duration::MAX, Some(Duration::MAX));
         } else if let Some(end_ns) = grace_end_ns {
@@ -101,6 +104,10 @@ impl EventLoop {
         applied.threshold_ns = Some(nanoseconds(threshold));
         applied.since_ns = now_ns;
         self.context.observer.set_threshold(agent, threshold)?;
+        if !is_chosen {
+            // A service may have a time of its own.
+            self.context.observer.reset_service_threshold(agent)?;
+        }
         self.context.observer.set_agent_slack(agent, slack)?;
         Ok(())
     }

@@ -87,9 +87,26 @@ pub(crate) struct Listening {
     /// Also accept frames of version 1
     #[arg(long)]
     pub(crate) accept_version_1: bool,
+    /// Also listen here for programs that speak the protocol of systemd's sd_notify: they get this
+    /// path as NOTIFY_SOCKET
+    #[arg(long, value_name = "PATH")]
+    pub(crate) notify_socket: Option<PathBuf>,
+    /// File mode of the notify socket. Only the messages of users in --uids count
+    #[arg(long, value_name = "OCTAL", default_value = "0666", value_parser = mode)]
+    pub(crate) notify_socket_mode: u32,
+    /// Whose notifications count: "main" for those of main processes, "all" for those of their
+    /// descendants too
+    #[arg(long, value_name = "WHOSE", value_enum, default_value_t = NotifyAccess::Main)]
+    pub(crate) notify_access: NotifyAccess,
     /// Nice value of the receiving thread [default: inherited if set, else -20 if permitted]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(i32).range(-20..=19))]
     pub(crate) nice: Option<i32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NotifyAccess {
+    Main,
+    All,
 }
 
 /// The agents to watch.

@@ -94,11 +94,16 @@ pub(crate) fn watchdog_interval() -> Option<Duration> {
 /// The number of the first passed descriptor.
 const FIRST: i32 = 3;
 
+/// The name of the socket for notifications (FileDescriptorName= of its unit).
+const NOTIFY: &str = "notify";
+
 /// Sockets that the service manager has bound.
 #[derive(Debug, Default)]
 pub(crate) struct Passed {
     /// Sockets that receive beats.
     pub(crate) beats: Vec<OwnedFd>,
+    /// The socket with the name "notify", for notifications.
+    pub(crate) notify: Option<OwnedFd>,
     /// Listening sockets at which agents ask for shared memory.
     pub(crate) lanes: Vec<OwnedFd>,
     /// Listening sockets for HTTP.
@@ -121,7 +126,10 @@ fn sockets_passed() -> Option<i32> {
 pub(crate) fn take_sockets() -> io::Result<Passed> {
     let mut passed = Passed::default();
     let Some(count) = sockets_passed() else { return Ok(passed) };
+    let names = std::env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
     for number in 0..count {
+        let name = names.next().unwrap_or_default();
         let descriptor = FIRST.saturating_add(number);
         let invalid = |why: &dyn std::fmt::Display| {
             let why = format!("LISTEN_FDS promises {count} sockets: {why}");
@@ -133,6 +141,11 @@ pub(crate) fn take_sockets() -> io::Result<Passed> {
         let domain = sockopt::socket_domain(&socket)?;
         let listens = sockopt::socket_acceptconn(&socket)?;
         match (domain, kind) {
+            (AddressFamily::UNIX, SocketType::DGRAM) if name == NOTIFY => {
+                if passed.notify.replace(socket).is_some() {
+                    return Err(invalid(&"two of them have the name \"notify\""));
+                }
+            }
             (AddressFamily::UNIX, SocketType::DGRAM) => passed.beats.push(socket),
             (AddressFamily::UNIX, SocketType::SEQPACKET) if listens => {
                 passed.lanes.push(socket);

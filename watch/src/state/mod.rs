@@ -33,7 +33,9 @@ use std::time::{Duration, SystemTime};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use varta::TaskName;
-use varta_observer::{AgentInfo, CauseInfo, Counters, Event, ProgramName, TaskInfo};
+use varta_observer::{
+    AgentInfo, CauseInfo, Counters, Event, NotifyCounters, ProgramName, ServiceInfo, TaskInfo,
+};
 
 use crate::lookup::LockOwner;
 use crate::output::cause::CauseFields;
@@ -70,6 +72,10 @@ pub(crate) struct Snapshot {
     pub(crate) tasks: BTreeMap<u64, Vec<TaskInfo>>,
     /// See [`owner`](Self::owner).
     pub(crate) owners: BTreeMap<(u64, u32), LockOwner>,
+    /// The programs that speak the protocol of sd_notify, by the numbers of their agents.
+    pub(crate) services: BTreeMap<u64, ServiceInfo>,
+    /// None without a notify socket.
+    pub(crate) notify: Option<NotifyCounters>,
     /// The counts of tasks by name, with those of all further names under None.
     pub(crate) task_counts: BTreeMap<Option<TaskName>, OfName>,
     /// Why agents and tasks are silent, by the numbers of the agent and of the task, which is 0

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use varta::Status;
-use varta_observer::{AgentInfo, Event, ExitCause, ProgramName, What};
+use varta_observer::{About, AgentInfo, Event, ExitCause, ProgramName, What};
 
 use crate::rules::Facts;
 use crate::state::applied::AppliedRules;
@@ -85,6 +85,8 @@ pub(crate) struct Departed {
     pub(crate) agent: u64,
     pub(crate) at_ns: u64,
     pub(crate) cause: ExitCause,
+    /// Its service had announced it.
+    pub(crate) expected: bool,
     pub(crate) stats: AgentStats,
 }
 
@@ -156,6 +158,13 @@ impl StatsTable {
         self.agents.iter().map(|(agent, stats)| (*agent, *stats)).collect()
     }
 
+    /// Adds an agent that is known without an event.
+    pub(crate) fn add(&mut self, about: &About) {
+        let (pid, claimed_pid) = (about.pid, about.claimed_pid);
+        let new = AgentStats { pid, claimed_pid, ..AgentStats::EMPTY };
+        self.agents.entry(about.agent).or_insert(new);
+    }
+
     /// Adds an event. If it is an exit, returns the final statistics of its agent.
     pub(crate) fn note(&mut self, event: &Event) -> Option<AgentStats> {
         self.io_errors += u64::from(matches!(event.what, What::Io { .. }));
@@ -208,13 +217,23 @@ impl StatsTable {
                 self.applied.forget(about.agent);
                 self.exits.note(&stats.name.to_string(), cause);
                 let (agent, at_ns) = (about.agent, event.observer_ns);
-                self.departed.push_back(Departed { agent, at_ns, cause, stats });
+                let expected = false;
+                self.departed.push_back(Departed { agent, at_ns, cause, expected, stats });
                 self.expire_departed(at_ns);
                 return Some(stats);
             }
             _ => {}
         }
         None
+    }
+
+    /// Records that the exit that was added last was announced, and its actual cause: it was
+    /// added as one with code 0.
+    pub(crate) fn expect_last_exit(&mut self, actual: &Event) {
+        if let (Some(last), What::Exit { cause, .. }) = (self.departed.back_mut(), actual.what)
+        {
+            (last.expected, last.cause) = (true, cause);
+        }
     }
 
     /// Removes exited agents that have been listed for long enough.

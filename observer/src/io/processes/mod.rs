@@ -22,7 +22,7 @@ use crate::judge::{
     SealedSession, Slot, Standing, ThreadReading,
 };
 use crate::memory;
-use crate::names::Names;
+use crate::names::{Label, Names};
 use crate::program_name::ProgramName;
 use crate::sys::{Epoll, ExitStatus, Interest};
 use varta::internal::lane::layout::Page;
@@ -526,6 +526,16 @@ impl Environment for Processes {
     fn record(&mut self, place: usize, session: &SealedSession) -> Result<(), i32> {
         let Some(file) = &self.secure_state else { return Ok(()) };
         file.record(place, session).map_err(|error| error.raw_os_error().unwrap_or(libc::EIO))
+    }
+
+    fn launched_as(&mut self, slot: Slot, name: &str) {
+        if let Some(names) = self.names.get_mut(slot.index()) {
+            names.launcher = Label::new(name.as_bytes());
+        }
+    }
+
+    fn renew_program(&mut self, slot: Slot) {
+        self.renew_name(slot);
     }
 
     fn standing(&mut self, pid: u32) -> Standing {

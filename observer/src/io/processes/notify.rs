@@ -26,6 +26,19 @@ impl Processes {
         }
     }
 
+    /// Reads the name of the program again that the process in this slot runs.
+    pub(super) fn renew_name(&mut self, slot: Slot) {
+        let table = self.features.table;
+        let Some(followed) = self.followed.get_mut(slot.index()).filter(|_| table) else {
+            return;
+        };
+        if let Some(handle) = &followed.handle {
+            let name = identity::program_name(handle.pid());
+            // Checked last: while the process runs, no other one has its pid.
+            followed.name = name.filter(|_| !handle.is_gone()).or(followed.name);
+        }
+    }
+
     pub(super) fn parent_of(&self, pid: u32) -> Option<u32> {
         self.features.table.then(|| identity::parent(pid)).flatten()
     }
@@ -56,10 +69,9 @@ impl Processes {
         if !is_wanted || !may || !is_here || handle.is_gone() {
             return None;
         }
+        // The process that a program leaves behind may be in another control group.
+        self.read_names(slot, pid, Some(&handle));
         let exits = self.keep_pidfd(slot, agent, Some(handle), self.bound);
-        if let Some(followed) = self.followed.get_mut(slot.index()) {
-            followed.name = identity::program_name(pid);
-        }
         Some((process, exits))
     }
 }

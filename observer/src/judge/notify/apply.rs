@@ -23,10 +23,12 @@ impl Judge {
         self.count(|counters| &mut counters.unparsable, state.unparsable.into());
         self.tracker.touch(slot, self.now);
         if state.registers {
+            self.unlearn(slot);
+            environment.launched_as(slot, state.name.unwrap_or_default());
             return self.register(slot, state);
         }
         self.change_main(slot, state, sender_uid, environment);
-        self.change_state(slot, state);
+        self.change_state(slot, state, environment);
         self.take_texts(slot, state);
         if let Some(usec) = state.extend_usec {
             self.extend(slot, usec);
@@ -35,6 +37,9 @@ impl Judge {
             self.report_itself(slot);
         }
         if state.watchdog == Some(Watchdog::Alive) {
+            if self.service_in(slot).is_some_and(|service| service.pings == 0) {
+                self.renew_program(slot, environment);
+            }
             self.ping(slot);
         }
         if let Some(usec) = state.watchdog_usec {
@@ -55,7 +60,12 @@ impl Judge {
         self.note(slot, ServiceChange::Registered);
     }
 
-    fn change_state(&mut self, slot: Slot, state: &State<'_>) {
+    fn change_state<E: Environment>(
+        &mut self,
+        slot: Slot,
+        state: &State<'_>,
+        environment: &mut E,
+    ) {
         let Some(service) = self.service_mut(slot) else { return };
         let before = service.state;
         let next = match before {
@@ -71,12 +81,21 @@ impl Judge {
             && service.watch == Watch::Off
             && !service.declined;
         if next != before {
+            self.renew_program(slot, environment);
             self.note(slot, ServiceChange::State(next));
         }
         if next == ServiceState::Stopping {
             self.stop_watching(slot);
         } else if arms {
             self.sign_of_life(slot);
+        }
+    }
+
+    pub(super) fn renew_program<E: Environment>(&mut self, slot: Slot, environment: &mut E) {
+        environment.renew_program(slot);
+        let program = environment.program(slot);
+        if let Some((service, program)) = self.service_mut(slot).zip(program) {
+            service.program = program;
         }
     }
 

@@ -34,6 +34,7 @@ impl Judge {
         self.forget_silence(slot);
         self.tracker.change_pid(slot, pid, process, exits);
         self.count(|counters| &mut counters.main_changed, 1);
+        self.renew_program(slot, environment);
         self.note(slot, ServiceChange::MainProcess { before });
     }
 }

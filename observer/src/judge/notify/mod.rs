@@ -23,6 +23,8 @@ pub(in crate::judge) use self::table::Services;
 pub use self::text::ShortText;
 use super::local::Process;
 use super::{AgentKey, Datagram, Environment, Judge, Sender, Slot};
+use crate::event::About;
+use crate::program_name::ProgramName;
 
 /// Whose messages count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -41,8 +43,12 @@ pub enum Access {
 pub struct ServiceNote {
     /// When, in nanoseconds since the observer started.
     pub observer_ns: u64,
-    /// The number of its agent.
-    pub agent: u64,
+    /// Its agent, which may have exited since.
+    pub about: About,
+    /// The user of its process.
+    pub uid: u32,
+    /// The program that it runs, if that is known.
+    pub program: ProgramName,
     /// What it said.
     pub what: ServiceChange,
 }
@@ -227,7 +233,8 @@ impl Judge {
         let Some(slot) = admitted else { return Err(|counters| &mut counters.no_room) };
         let agent = self.tracker.about(slot).agent;
         if let Some(services) = &mut self.services {
-            services.begin(slot, Service::new(agent, self.now));
+            let program = environment.program(slot).unwrap_or_default();
+            services.begin(slot, Service::new(agent, program, self.now));
         }
         self.tracker.touch(slot, self.now);
         Ok(slot)
@@ -246,10 +253,10 @@ impl Judge {
     }
 
     fn note(&mut self, slot: Slot, what: ServiceChange) {
-        let note =
-            ServiceNote { observer_ns: self.now, agent: self.tracker.about(slot).agent, what };
+        let (about, uid) = (self.tracker.about(slot), self.tracker.uid(slot));
+        let program = self.service_in(slot).map(|service| service.program).unwrap_or_default();
         if let Some(services) = &mut self.services {
-            services.note(note);
+            services.note(ServiceNote { observer_ns: self.now, about, uid, program, what });
         }
     }
 

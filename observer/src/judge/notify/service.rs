@@ -2,6 +2,7 @@
 
 use super::text::ShortText;
 use crate::judge::deadline::{Entry, Linked, Links, WheelSlot};
+use crate::program_name::ProgramName;
 
 /// The longest status text that is kept, in bytes.
 const LONGEST_STATUS: usize = 256;
@@ -83,12 +84,15 @@ pub(super) enum Watch {
 pub(super) struct Service {
     /// The number of its agent; 0 if there is no service.
     pub(super) agent: u64,
+    pub(super) program: ProgramName,
     pub(super) state: ServiceState,
     pub(super) watch: Watch,
     /// It has set WATCHDOG_USEC to 0 or infinity.
     pub(super) declined: bool,
     /// The time that it set itself, or else the one that its launcher set.
     pub(super) own_ns: Option<u64>,
+    /// The time that the host set, which takes precedence.
+    pub(super) host_ns: Option<u64>,
     pub(super) launcher_ns: Option<u64>,
     /// Its silence is not judged before.
     pub(super) extended_until: u64,
@@ -109,10 +113,12 @@ pub(super) struct Service {
 impl Service {
     pub(super) const NONE: Self = Self {
         agent: 0,
+        program: ProgramName::UNKNOWN,
         state: ServiceState::Starting,
         watch: Watch::Off,
         declined: false,
         own_ns: None,
+        host_ns: None,
         launcher_ns: None,
         extended_until: 0,
         last_ping: 0,
@@ -128,13 +134,13 @@ impl Service {
     };
 
     /// A service that has just become known.
-    pub(super) const fn new(agent: u64, now: u64) -> Self {
-        Self { agent, last_ping: now, ..Self::NONE }
+    pub(super) const fn new(agent: u64, program: ProgramName, now: u64) -> Self {
+        Self { agent, program, last_ping: now, ..Self::NONE }
     }
 
     /// How long it may be silent; `None` for the observer's default.
     pub(super) fn threshold_ns(&self) -> Option<u64> {
-        self.own_ns.or(self.launcher_ns)
+        self.host_ns.or(self.own_ns).or(self.launcher_ns)
     }
 
     /// When its timer is due, if it has one.
@@ -149,7 +155,9 @@ impl Service {
             state: self.state,
             status: self.status,
             name: self.name,
-            watchdog_ns: judged.then(|| self.threshold_ns().unwrap_or(default_ns)),
+            watchdog_ns: judged
+                .then(|| self.threshold_ns().unwrap_or(default_ns))
+                .filter(|threshold_ns| *threshold_ns != u64::MAX),
             pings: self.pings,
             errno: self.errno,
             exit_status: self.exit_status,

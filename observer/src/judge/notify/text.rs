@@ -55,6 +55,12 @@ impl<const ROOM: usize> ShortText<ROOM> {
     }
 }
 
+impl<const ROOM: usize> Default for ShortText<ROOM> {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl<const ROOM: usize> fmt::Display for ShortText<ROOM> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_escaped(f, self.as_str())

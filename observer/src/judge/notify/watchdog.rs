@@ -89,6 +89,34 @@ impl Judge {
         }
     }
 
+    /// Sets the threshold that the host chose for an agent, if it is a service. Returns whether
+    /// it is to be set for its frames, or because it is none.
+    pub(in crate::judge) fn set_host_threshold(
+        &mut self,
+        slot: Slot,
+        host_ns: Option<u64>,
+    ) -> bool {
+        let sends_frames = self.tracker.sends_frames(slot);
+        let default_ns = self.tracker.default_threshold();
+        let Some(service) = self.service_mut(slot) else { return true };
+        service.host_ns = host_ns;
+        let (watch, late, stops) =
+            (service.watch, service.late, service.state == ServiceState::Stopping);
+        let threshold_ns = service.threshold_ns().unwrap_or(default_ns);
+        let deadline =
+            service.last_ping.saturating_add(threshold_ns).max(service.extended_until);
+        match watch {
+            Watch::Alone => self.tracker.set_threshold(slot, threshold_ns),
+            Watch::Beside if !late => {
+                if let Some(services) = &mut self.services {
+                    services.set_timer(slot, deadline);
+                }
+            }
+            Watch::Beside | Watch::Off => {}
+        }
+        sends_frames && !stops
+    }
+
     /// Puts the deadline of a service off until this time, if it is earlier.
     pub(super) fn put_off(&mut self, slot: Slot, until: u64) {
         let Some(service) = self.service_in(slot) else { return };

@@ -13,6 +13,11 @@ impl Tracker {
         hot.flags.has(Flags::PAGED) || hot.beats > 0 && !hot.is_notified()
     }
 
+    /// The user of a local agent.
+    pub(crate) fn uid(&self, slot: Slot) -> u32 {
+        self.cold(slot).uid()
+    }
+
     /// An agent that has never beaten gives a sign of life.
     pub(crate) fn touch(&mut self, slot: Slot, now: u64) {
         let hot = self.hot_mut(slot);

@@ -8,7 +8,9 @@ use ratatui::widgets::{Cell, Paragraph, Row as TableRow, Table};
 
 use super::Top;
 use crate::output::cause::CauseFields;
-use crate::server::control::protocol::{Gone, Report, Row, State, TaskRow, TaskState};
+use crate::server::control::protocol::{
+    Gone, Report, Row, ServiceRow, State, TaskRow, TaskState,
+};
 use crate::server::control::rules::ExpectedRow;
 
 /// The maximum number of lines for agents that are gone.
@@ -95,12 +97,13 @@ fn missing_line(report: &Report) -> Option<Line<'static>> {
 }
 
 /// A line of the table: an agent, or one of its tasks, which follow it. Below each is why it is
-/// silent, if that is known.
+/// silent, if that is known, and what an agent says as a service.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Entry<'a> {
     Agent(&'a Row),
     Task(&'a TaskRow),
     Cause { cause: &'a CauseFields, indent: u16 },
+    Service(&'a ServiceRow),
 }
 
 pub(super) fn lines_of(report: &Report) -> impl Iterator<Item = Entry<'_>> {
@@ -108,7 +111,9 @@ pub(super) fn lines_of(report: &Report) -> impl Iterator<Item = Entry<'_>> {
         let tasks = row.tasks.iter().flat_map(|task| {
             with_cause(Entry::Task(task), task.cause.as_ref(), AGENT_WIDTH + 4)
         });
-        with_cause(Entry::Agent(row), row.cause.as_ref(), AGENT_WIDTH + 2).chain(tasks)
+        let service = row.service.iter().map(Entry::Service);
+        let agent = with_cause(Entry::Agent(row), row.cause.as_ref(), AGENT_WIDTH + 2);
+        agent.chain(service).chain(tasks)
     })
 }
 
@@ -170,12 +175,27 @@ fn cells_of_task(task: &TaskRow) -> [Cell<'static>; 8] {
     ]
 }
 
+fn cells_of_service(service: &ServiceRow) -> [Cell<'static>; 8] {
+    let ServiceRow { state, status, pings, .. } = service;
+    [
+        Cell::from(""),
+        Cell::from(format!("  {status}")),
+        Cell::from(""),
+        Cell::from(state.clone()),
+        Cell::from(""),
+        Cell::from(pings.to_string()),
+        Cell::from(""),
+        Cell::from(""),
+    ]
+}
+
 fn table_of(lines: &[Entry<'_>]) -> Table<'static> {
     let names = ["AGENT", "PROGRAM", "PID", "STATE", "AGE", "BEATS", "MISSED", "PAYLOAD"];
     let rows = lines.iter().map(|line| match line {
         Entry::Agent(row) => TableRow::new(cells_of(row)),
         Entry::Task(task) => TableRow::new(cells_of_task(task)),
         Entry::Cause { .. } => TableRow::new([""]),
+        Entry::Service(service) => TableRow::new(cells_of_service(service)),
     });
     let widths = [
         Constraint::Length(AGENT_WIDTH - 1),

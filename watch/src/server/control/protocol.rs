@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use varta::{Promise, Status};
-use varta_observer::{ExitCause, TaskInfo};
+use varta_observer::{ExitCause, ServiceInfo, TaskInfo};
 
 use super::rules::{self, ExpectedRow, RuleRow};
 use crate::output::cause::CauseFields;
@@ -127,6 +127,40 @@ pub(crate) struct Row {
     pub(crate) cause: Option<CauseFields>,
     /// In order of their numbers.
     pub(crate) tasks: Vec<TaskRow>,
+    /// If it speaks the protocol of sd_notify.
+    #[serde(default)]
+    pub(crate) service: Option<ServiceRow>,
+}
+
+/// What a program says about itself at the notify socket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ServiceRow {
+    /// starting, ready, reloading or stopping.
+    pub(crate) state: String,
+    /// Its status text, escaped.
+    pub(crate) status: String,
+    /// The name that its launcher gave it, escaped.
+    pub(crate) name: String,
+    /// None if its silence is not judged.
+    pub(crate) watchdog_ms: Option<u64>,
+    pub(crate) pings: u64,
+    /// The error number that it reported last.
+    pub(crate) errno: u32,
+    pub(crate) exit_status: Option<u8>,
+}
+
+impl ServiceRow {
+    fn of(service: &ServiceInfo) -> Self {
+        Self {
+            state: service.state.name().to_owned(),
+            status: service.status.to_string(),
+            name: service.name.to_string(),
+            watchdog_ms: service.watchdog_ns.map(|ns| ns / 1_000_000),
+            pings: service.pings,
+            errno: service.errno,
+            exit_status: service.exit_status,
+        }
+    }
 }
 
 /// A task of a current agent.
@@ -242,6 +276,7 @@ impl Row {
             lane: info.lane,
             cause: cause_of(0),
             tasks: tasks.map(|task| TaskRow::of(task, cause_of(task.number))).collect(),
+            service: snapshot.services.get(&info.agent).map(ServiceRow::of),
         }
     }
 
@@ -259,7 +294,7 @@ pub(crate) struct Gone {
     pub(crate) ago_ms: u64,
     /// A description of the cause.
     pub(crate) cause: String,
-    /// It exited with code 0.
+    /// It exited with code 0, or had announced its exit.
     pub(crate) clean: bool,
     pub(crate) beats: u64,
 }
@@ -278,7 +313,7 @@ impl Report {
             pid: shown_pid(departed.stats.pid, departed.stats.claimed_pid),
             ago_ms: snapshot.now_ns.saturating_sub(departed.at_ns) / 1_000_000,
             cause: departed.cause.to_string(),
-            clean: departed.cause == ExitCause::Code(0),
+            clean: departed.expected || departed.cause == ExitCause::Code(0),
             beats: departed.stats.beats,
         });
         Self {
@@ -288,7 +323,9 @@ impl Report {
             capacity: snapshot.capacity,
             totals: Totals {
                 received: counters.received,
-                beats: counters.beats + counters.lane_beats,
+                beats: counters.beats
+                    + counters.lane_beats
+                    + snapshot.notify.map_or(0, |notify| notify.pings),
                 stalls: counters.stalls,
                 recoveries: counters.recoveries,
                 exits: counters.exits,

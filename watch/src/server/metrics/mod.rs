@@ -8,6 +8,7 @@ mod exposition;
 mod label_limit;
 mod lane;
 mod recovery;
+mod services;
 mod tasks;
 
 use bytes::Bytes;
@@ -63,6 +64,7 @@ impl Metrics {
         causes::write(snapshot, &mut rest);
         recovery::write(counters, &mut rest);
         expectations::write(snapshot, &mut rest);
+        services::write(snapshot, &mut rest);
         parts.push(rest.end());
         parts.into_iter().map(Bytes::from).collect()
     }

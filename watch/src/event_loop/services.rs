@@ -1,0 +1,40 @@
+//! What programs say at the notify socket, beside their events.
+
+use std::io;
+
+use varta_observer::{Event, ExitCause, What};
+
+use super::EventLoop;
+
+impl EventLoop {
+    /// Adds what services have said to the statistics and to the log. Call this before the events
+    /// of the same poll are forwarded: a service that has sent no ping is known by its notes only.
+    pub(super) fn take_notes(&mut self) -> io::Result<()> {
+        while let Some(note) = self.context.observer.next_note()? {
+            let service = self.context.observer.service(note.about.agent)?;
+            self.stats.add(&note.about);
+            if let Some(stats) = self.stats.get_mut(note.about.agent) {
+                // Another program may run in the process, or another process may be the main one.
+                (stats.pid, stats.claimed_pid) = (note.about.pid, note.about.claimed_pid);
+                (stats.name, stats.uid) = (note.program, Some(note.uid));
+                stats.unconfirmed = false;
+                self.service_log.write(&note, service.as_ref(), stats);
+                self.stats.exits.expect(note.program.to_string());
+                self.expectations.agents_changed();
+                self.update_rule(note.about.agent)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An exit that its service had announced, as if it had exited with code 0: it is no crash,
+    /// whatever the signal.
+    pub(super) fn expected_exit(&self, event: &Event) -> Option<Event> {
+        let (What::Exit { last_status, .. }, Some(about)) = (event.what, event.about) else {
+            return None;
+        };
+        let expected = self.context.observer.exit_was_expected(about.agent).unwrap_or(false);
+        let what = What::Exit { cause: ExitCause::Code(0), last_status };
+        expected.then_some(Event { what, ..*event })
+    }
+}
