@@ -483,3 +483,39 @@ fn without_a_notify_socket_nothing_is_heard() {
     judge.notify(0, &ping, &mut Host::default());
     assert_eq!((judge.followed(), judge.notify_counters()), (0, NotifyCounters::default()));
 }
+
+#[test]
+fn the_threshold_that_the_host_sets_takes_precedence() {
+    let mut world = World::new();
+    world.say(0, 50, "READY=1\nWATCHDOG_USEC=500000");
+    world.judge.set_threshold(1, 4_000 * MS);
+    assert_eq!(world.advance(3_999), [""; 0]);
+    world.say(3_999, 50, "WATCHDOG=1");
+    assert_eq!(world.advance(7_998), [""; 0]);
+    assert_eq!(world.advance(7_999), ["stall 1"]);
+    // Not watched at all.
+    world.judge.set_threshold(1, u64::MAX);
+    world.say(8_000, 50, "WATCHDOG=1");
+    assert_eq!(world.advance(90_000), [""; 0]);
+    assert_eq!(world.judge.service(1).unwrap().watchdog_ns, None);
+    // By the program's own time again, from its last ping.
+    world.say(90_000, 50, "WATCHDOG=1");
+    world.judge.reset_service_threshold(1);
+    assert_eq!(world.advance(90_499), [""; 0]);
+    assert_eq!(world.advance(90_500), ["stall 1"]);
+    // Nothing makes one judged that stops, or that sends no pings.
+    world.say(91_000, 50, "STOPPING=1");
+    world.say(91_000, 51, "READY=1");
+    for agent in [1, 2] {
+        world.judge.set_threshold(agent, MS);
+        world.judge.reset_service_threshold(agent);
+    }
+    assert_eq!(world.advance(900_000), [""; 0]);
+    // Frames and pings.
+    world.beat(900_000, 52, 1);
+    world.say(900_000, 52, "WATCHDOG=1");
+    world.judge.set_threshold(3, 6_000 * MS);
+    world.beat(903_000, 52, 2);
+    assert_eq!(world.advance(905_999), [""; 0]);
+    assert_eq!(world.advance(906_000), ["stall 3"]);
+}

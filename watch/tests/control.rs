@@ -359,9 +359,6 @@ fn top_shows_tasks_below_their_agent() {
 
 #[test]
 fn top_shows_what_a_service_says_below_its_agent() {
-    if Command::new("tmux").arg("-V").output().is_err() {
-        return skipped("tmux: apt-get install tmux");
-    }
     let folder = Folder::new();
     let notify = folder.join("notify.sock");
     let notify = notify.to_str().unwrap();
@@ -370,9 +367,7 @@ fn top_shows_what_a_service_says_below_its_agent() {
     let client = std::os::unix::net::UnixDatagram::unbound().unwrap();
     let status = "STATUS=at \x1b[2J\u{202e} work";
     client.send_to(format!("READY=1\n{status}").as_bytes(), notify).unwrap();
-    let socket = daemon.socket().display();
-    let terminal =
-        Terminal::run(&folder, &format!("{WATCH} top --every-ms 200 --socket {socket}; cat"));
+    let Some(terminal) = Terminal::with_top(&folder, &daemon) else { return };
     terminal.wait_for(std::process::id(), " ok ");
     let screen = terminal.screen();
     let below = screen.lines().find(|line| line.contains(r"  at \u{1b}"));

@@ -429,6 +429,20 @@ fn a_launched_program_has_its_own_environment_and_its_own_exit_code() {
 }
 
 #[test]
+fn the_example_names_what_happens_to_a_program() {
+    if is_missing("systemd-notify") {
+        return;
+    }
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/notify/run");
+    let ran = Command::new(example).env("VARTA_WATCH", WATCH).output().unwrap();
+    let text = String::from_utf8(ran.stdout).unwrap();
+    let expected =
+        ["stalled, ", "recovered after", "exit, killed by signal 9", "name=\"onion\""];
+    let all = expected.iter().all(|words| text.contains(words));
+    assert!(ran.status.success() && all, "{text}{}", String::from_utf8_lossy(&ran.stderr));
+}
+
+#[test]
 fn without_a_notify_socket_there_is_none_of_it() {
     let folder = Folder::new();
     let flags = ["--threshold-ms", "60000", "--prom-addr", "127.0.0.1:0"];
