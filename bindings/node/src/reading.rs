@@ -62,6 +62,7 @@ impl Reading {
             group: 1,
             periods: number(self.quota_periods.as_ref()),
             throttled: number(self.quota_throttled.as_ref()),
+            ..Quota::default()
         };
         if quota.periods != 0 {
             quotas.push(quota);

@@ -120,7 +120,7 @@ impl varta_reading {
         let mut quotas = Quotas::NONE;
         if self.quota_periods != 0 {
             let (periods, throttled) = (self.quota_periods, self.quota_throttled);
-            quotas.push(Quota { group: 1, periods, throttled });
+            quotas.push(Quota { group: 1, periods, throttled, ..Quota::default() });
         }
         // SAFETY: as the caller promised.
         let name = unsafe { args::text(self.name) }?.unwrap_or_default();

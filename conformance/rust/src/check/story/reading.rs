@@ -38,6 +38,7 @@ pub(super) fn process(observer: &mut Simulated, step: &Fields<'_>) -> Result<(),
         group: 1,
         periods: number(step, "quota_periods")?,
         throttled: number(step, "quota_throttled")?,
+        ..Quota::default()
     };
     if quota.periods != 0 {
         quotas.push(quota);
