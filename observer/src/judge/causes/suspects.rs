@@ -77,7 +77,7 @@ impl Suspects {
                             && !goes_on;
                         (*goes_on, !first, rank(verdict.cause), 100 - verdict.percent)
                     })?;
-                if threads.len() > 1 && verdict.cause != Cause::Frozen {
+                if threads.len() > 1 && rank(verdict.cause) > 0 {
                     verdict.percent = verdict.percent.min(MOST_OF_A_GUESS);
                 }
                 Some((thread, verdict))
