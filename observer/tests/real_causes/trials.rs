@@ -13,9 +13,12 @@ use varta_observer::{Builder, Cause, Observer, What, Why};
 use crate::hangs::waits;
 use crate::kinds::{Kind, Shape};
 use crate::outside::{Hold, burn, set_nice};
-use crate::support::{Child, Folder, PATIENCE, ms};
+use crate::support::{Child, Folder, ms};
 
 const THRESHOLD: Duration = ms(400);
+
+/// A machine may be busy with a lot else.
+const LONGEST_S: u32 = 180;
 
 /// Time between two beats.
 pub(crate) const EVERY: Duration = ms(12);
@@ -92,7 +95,8 @@ pub(crate) fn run(kinds: &[&'static Kind]) -> Vec<Outcome> {
     while trials.iter().any(|trial| trial.outcome.is_none()) {
         let left = || trials.iter().filter(|trial| trial.outcome.is_none());
         let names: Vec<_> = left().map(|trial| &trial.kind.name).collect();
-        assert!(started.elapsed() < PATIENCE, "not reported as silent: {names:?}");
+        let waited = started.elapsed();
+        assert!(waited.as_secs() < LONGEST_S.into(), "not reported as silent: {names:?}");
         let Some(event) = observer.poll_timeout(ms(20)).unwrap() else { continue };
         let Some(about) = event.about else { continue };
         let is_it = |trial: &&mut Trial| trial.child.pid() == about.pid;
@@ -143,6 +147,8 @@ impl Trial {
 
 /// The agent's process.
 fn be_agent(kind: &'static Kind, path: &Path) {
+    // SAFETY: sets the timer that ends this process if it is forgotten.
+    unsafe { libc::alarm(LONGEST_S) };
     set_nice(0);
     (kind.before)();
     if let Some(program) = kind.program {
