@@ -642,8 +642,8 @@
 #define VARTA_DATAGRAM_CONTROL_TRUNCATED 2
 
 /**
- * Datagram flag: the observer waited with empty queues and was woken by this datagram. Only then
- * something is learned about its sender, to find out later why it is silent.
+ * Datagram flag: the observer waited with empty queues and was woken by this datagram. Only then it
+ * learns which threads of the sender make its beats, to find out later why it is silent.
  */
 #define VARTA_DATAGRAM_FRESH 4
 

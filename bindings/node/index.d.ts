@@ -811,8 +811,8 @@ export interface Datagram {
   /** Whether its control data was truncated. Default: false. */
   controlTruncated?: boolean;
   /**
-   * Whether the observer waited with empty queues and was woken by it. Only then something is learned
-   * about the sender, to find out later why it is silent. Default: false.
+   * Whether the observer waited with empty queues and was woken by it. Only then it learns which
+   * threads of the sender make its beats, to find out later why it is silent. Default: false.
    */
   fresh?: boolean;
 }

@@ -47,7 +47,7 @@ impl Simulated {
 
     /// Passes in a datagram, either from a process (pid, uid) over a Unix socket, or from an
     /// address over a network, sealed or not.
-    /// A fresh datagram woke the observer, so that something is learned about its sender.
+    /// A fresh datagram woke the observer, so that it learns which threads make the beats.
     #[pyo3(signature = (at_ns, data, *, pid=None, uid=None, process=None, address=None,
            sealed=false, listener=0, truncated=false, control_truncated=false, fresh=false))]
     #[allow(clippy::too_many_arguments, reason = "they are keyword arguments in Python")]

@@ -20,6 +20,8 @@ EVIDENCE = (
     ("awake",), ("waiting",), ("idle",), ("asleep",),
 )
 MEANS_SOMETHING = 6
+# How sure it is which of several threads hangs, if it is not known which one beats.
+MOST_OF_A_GUESS = 60
 QUIET = ("awake", "idle", "waiting")
 
 
@@ -202,7 +204,10 @@ def choose(evidence: Evidence, suspects: list[Thread]) -> tuple[Thread, Verdict]
         first = one[0] is leader and rank(one[1]) <= MEANS_SOMETHING
         return not first, rank(one[1]), -one[1].percent
 
-    return min(judged, key=order)
+    thread, verdict = min(judged, key=order)
+    if len(evidence.now.read.threads) > 1 and verdict.cause not in EVIDENCE[0]:
+        verdict = replace(verdict, percent=min(verdict.percent, MOST_OF_A_GUESS))
+    return thread, verdict
 
 
 def by_clock(evidence: Evidence) -> Why:

@@ -12,6 +12,8 @@ AGAIN = (2, 3, 4, 8)
 THEN_EVERY = 8
 # In each period readings may take this long, and one more may begin before that is over.
 PERIOD, SPEND = 10_000_000, 2_000_000
+# Half of that is left for processes that are silent.
+LEARN = SPEND // 2
 
 
 @dataclass
@@ -66,14 +68,17 @@ class Watch:
             if sample:
                 self.before[pid] = sample
 
-    def learns(self, now: int, pid: int, beats: int) -> None:
+    def learns(self, now: int, pid: int, beats: int, fresh: bool) -> None:
+        """Of a beat. Only a fresh one shows which threads ran for it."""
         learner = self.learners.setdefault(pid, Learner())
-        if learner.wants(now, beats) and (sample := self._read(now, pid)):
+        wants_program = learner.wants_program(beats)
+        looks = fresh and learner.wants(now, beats)
+        if not (looks or wants_program) or not self.allows(now) or self.spent >= LEARN:
+            return
+        sample = self._read(now, pid)
+        learner.identify(sample, beats)
+        if looks:
             learner.look(sample, beats)
-
-    def forget(self, pid: int) -> None:
-        """Another program may have the pid from now on."""
-        self.learners.pop(pid, None)
 
     def explain(self, now: int, silence: Silence) -> dict:
         """The cause of a silence that is reported now."""
@@ -101,7 +106,7 @@ class Watch:
         """It gives a sign of life again. One that executed another program begins anew."""
         silence = self.silences.pop((pid, task), None)
         if silence and task == 0 and silence.why.cause == "exec":
-            self.learners[pid].forget()
+            del self.learners[pid]
 
     def exits(self, pid: int) -> None:
         self.silences = {key: one for key, one in self.silences.items() if key[0] != pid}

@@ -177,8 +177,7 @@ class Judge:
             lane.heard.append(nonce)
         self.counters.update(received=1, beats=1, missed=missed)
         self.hear(now, agent, now, status, payload, nonce, missed, 1)
-        if fresh:
-            self.learn(now, agent)
+        self.learn(now, agent, fresh)
 
     def late(self, now: int, due: int) -> None:
         if now - due > self.pause_limit():
@@ -253,9 +252,9 @@ class Judge:
         self.plan(now, lane)
         lane.next_look = first_after(now, lane.period)
 
-    def learn(self, now: int, agent: Agent) -> None:
+    def learn(self, now: int, agent: Agent, fresh: bool) -> None:
         if self.watch:
-            self.watch.learns(now, agent.pid, agent.beats)
+            self.watch.learns(now, agent.pid, agent.beats, fresh)
 
     def read_early(self, now: int, pid: int, lane: Lane | None, pair: int) -> None:
         """When half of the time is over, so that there is something to compare with."""
@@ -306,7 +305,7 @@ class Judge:
         self.counters["lane_beats"] += count
         self.hear(now, agent, hot.at, info.status, info.payload, hot.last, 0, count)
         if count:
-            self.learn(now, agent)
+            self.learn(now, agent, True)
         return True
 
     def read_task(self, now: int, lane: Lane, pair: int) -> bool:

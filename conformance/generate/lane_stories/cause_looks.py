@@ -20,15 +20,15 @@ def silent(s: Story, process: Process, thread: Thread, **read: object) -> None:
     s.reads(0, process, Reading((replace(thread, thread=process.pid),), **read))
 
 
-def beats_while_learned(s: Story, process: Process, threads: int = 1, **read: object) -> int:
-    """Eight fresh beats, between each two of which all threads run. Returns when the last one was."""
-    for beat in range(8):
+def beats_while_learned(s: Story, process: Process, threads: int = 1, beats: int = 8, fresh: bool = True) -> int:
+    """Eight beats, between each two of which all threads run. Returns when the last one was."""
+    for beat in range(beats):
         ran = [
             Thread(process.pid + number, run_ns=(1 + beat) * 200_000, slices=1 + beat) for number in range(threads)
         ]
-        s.reads(beat * 100 * MS, process, Reading(tuple(ran), **read))
-        s.sends(beat * 100 * MS, process, f"{process.pid} beat", fresh=True)
-    return 700 * MS
+        s.reads(beat * 100 * MS, process, Reading(tuple(ran)))
+        s.sends(beat * 100 * MS, process, f"{process.pid} beat", fresh=fresh)
+    return (beats - 1) * 100 * MS
 
 
 @story(causes=False)
@@ -42,8 +42,8 @@ def nobody_asks_for_a_cause(s: Story) -> None:
 
 
 @story(causes=True)
-def a_process_that_beats_is_not_read(s: Story) -> None:
-    """Nor is one whose beats come before half of its threshold."""
+def a_process_that_beats_is_read_for_its_program(s: Story) -> None:
+    """At its first beats, and then ever less often. It is not read for its silence, which is too short."""
     app = Process(APP)
     silent(s, app, LOCKED, spent_ns=1 * MS)
     for half_seconds in range(1, 10):
@@ -170,14 +170,34 @@ def another_program(s: Story) -> None:
 
 
 @story(causes=True)
-def nothing_is_learned_from_a_backlog(s: Story) -> None:
-    """The executable is not known, so its change is not seen."""
+def a_program_is_identified_from_any_beat(s: Story) -> None:
+    """The first beat need not be fresh for that."""
     app = Process(APP)
     s.reads(0, app, Reading((IDLE,), device=1, inode=10))
     s.sends(0, app, "4321 beat")
     s.reads(0, app, Reading((IDLE,), device=1, inode=20))
     s.polls(1 * S)
-    s.polls(2 * S, "4321 stall (idle 4321)")
+    s.polls(2 * S, "4321 stall (exec)")
+
+
+@story(causes=True)
+def threads_are_not_learned_from_a_backlog(s: Story) -> None:
+    """Which threads ran between two beats is not known, so that one of them is gone is not seen."""
+    app = Process(APP)
+    last = beats_while_learned(s, app, threads=2, fresh=False)
+    s.reads(last, app, Reading((replace(IDLE, run_ns=1_600_000, slices=8),)))
+    s.polls(last + 1 * S)
+    s.polls(last + 2 * S, "4321 stall (idle 4321)")
+
+
+@story(causes=True)
+def threads_are_known_after_four_looks(s: Story) -> None:
+    """Three intervals are enough if there is no time for more."""
+    app = Process(APP)
+    last = beats_while_learned(s, app, threads=2, beats=4)
+    s.reads(last, app, Reading((replace(IDLE, run_ns=800_000, slices=4),)))
+    s.polls(last + 1 * S)
+    s.polls(last + 2 * S, "4321 stall (thread-gone 4322)")
 
 
 @story(causes=True)

@@ -36,8 +36,8 @@ pub const VARTA_NAMESPACE_UNKNOWN: u32 = 2;
 pub const VARTA_DATAGRAM_TRUNCATED: u32 = 1;
 /// Datagram flag: the kernel's control data was incomplete.
 pub const VARTA_DATAGRAM_CONTROL_TRUNCATED: u32 = 2;
-/// Datagram flag: the observer waited with empty queues and was woken by this datagram. Only then
-/// something is learned about its sender, to find out later why it is silent.
+/// Datagram flag: the observer waited with empty queues and was woken by this datagram. Only then it
+/// learns which threads of the sender make its beats, to find out later why it is silent.
 pub const VARTA_DATAGRAM_FRESH: u32 = 4;
 
 /// Advance flag: the observer's queue is full at this time, so beats may have been refused.
