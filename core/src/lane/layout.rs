@@ -313,20 +313,26 @@ impl Info {
     #[inline]
     #[must_use]
     pub fn from_word(word: u64) -> Option<Self> {
-        let status =
-            Status::from_wire(byte(word, 0)).filter(|status| *status != Status::Stall)?;
-        let which = match byte(word, 1) & 7 {
-            0 => None,
-            which => Some(Promise::from_byte(which)?),
-        };
+        let (status, payload) = Self::status_and_payload(word)?;
         Some(Self {
             status,
-            which,
+            which: Promise::from_byte(byte(word, 1) & 7),
             idle: word >> 11 & 1 != 0,
             broken: byte(word, 1) >> 4,
             checkpoint: half(word, 16),
-            payload: high(word),
+            payload,
         })
+    }
+
+    /// All that the line of a process itself says; `None` if the word is invalid.
+    #[inline]
+    #[must_use]
+    pub fn status_and_payload(word: u64) -> Option<(Status, u32)> {
+        let status =
+            Status::from_wire(byte(word, 0)).filter(|status| *status != Status::Stall)?;
+        let which = byte(word, 1) & 7;
+        let is_valid = which == 0 || Promise::from_byte(which).is_some();
+        is_valid.then_some((status, high(word)))
     }
 }
 

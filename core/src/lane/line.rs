@@ -10,6 +10,7 @@ use std::sync::atomic::{Ordering, fence};
 
 use super::atomic::AtomicU64;
 use super::layout::{Hot, Line};
+use crate::sys;
 
 /// How often a reader tries to read a line that is being written.
 const TRIES: u32 = 64;
@@ -56,6 +57,12 @@ fn copy(line: &Line, sequence: u64) -> &[AtomicU64; 3] {
 pub(crate) fn latest(line: &Line, sequence: u64) -> (u64, u64) {
     let [at, _, info] = copy(line, sequence);
     (at.load(Ordering::Relaxed), info.load(Ordering::Relaxed))
+}
+
+/// Begins to load a line that will be read soon, without waiting for it.
+#[inline]
+pub fn prefetch(line: &Line) {
+    sys::prefetch(line);
 }
 
 /// Reads a line: its sequence, and what it holds. `None` if it was never written, or if it was

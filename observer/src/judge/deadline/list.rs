@@ -14,7 +14,12 @@ pub(crate) struct Links {
 }
 
 impl Links {
-    pub(crate) const LOOSE: Self = Self { deadline: 0, previous: NONE, next: NONE };
+    pub(crate) const LOOSE: Self = Self::due_at(0);
+
+    /// Those of an entry that is in no list.
+    pub(crate) const fn due_at(deadline: u64) -> Self {
+        Self { deadline, previous: NONE, next: NONE }
+    }
 }
 
 /// An entry of a table that can be in a list.

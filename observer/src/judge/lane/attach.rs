@@ -1,6 +1,6 @@
 //! Giving pages to processes, and taking them back.
 
-use super::pages::{MOST_PER_AGENT, Page, Stage};
+use super::pages::{Details, MOST_PER_AGENT, Stage};
 use super::process::low;
 use super::{Attached, Attaching, PageIndex, Refusal};
 use crate::event::Ending;
@@ -69,16 +69,15 @@ impl Judge {
         let is_same = |slot: &Slot| process.is_some() && self.tracker.process(*slot) == process;
         let last = known.filter(is_same).map(|slot| self.tracker.last_nonce(slot));
         let is_later = |last: &u64| is_forward(distance(nonce, *last));
-        let page = Page {
-            stage: Stage::Offered,
+        let nonce = last.filter(is_later).unwrap_or(nonce);
+        let details = Details {
             process: sender,
             claimed_pid,
-            nonce: last.filter(is_later).unwrap_or(nonce),
             heard: known.map_or(0, |slot| low(self.tracker.count(slot))),
             clock_offset,
-            ..Page::FREE
+            ..Details::NONE
         };
-        let Some(page) = self.lanes.pages.take(page) else {
+        let Some(page) = self.lanes.pages.take(nonce, details) else {
             return refuse(ENOSPC, "the observer has no more pages");
         };
         let threshold_ns = match known {
@@ -99,8 +98,8 @@ impl Judge {
         let (class, _) = self.lanes.schedule.class_for(finest_ns);
         let next_look = self.lanes.schedule.next_after(class, self.now);
         let found = self.lanes.pages.at_mut(page);
-        (found.stage, found.class, found.finest_ns) = (Stage::Mapped, class, finest_ns);
-        found.next_look = next_look;
+        (found.stage, found.class, found.next_look) = (Stage::Mapped, class, next_look);
+        self.lanes.pages.details_mut(page).finest_ns = finest_ns;
         let pages = self.lanes.pages.all_mut();
         self.lanes.schedule.add(pages, page.0, class, self.now);
     }
@@ -132,7 +131,7 @@ impl Judge {
     /// Frees a page that has no task.
     fn take_back(&mut self, page: PageIndex) {
         let found = self.lanes.pages.at(page);
-        let (stage, class, slot) = (found.stage, found.class, found.slot);
+        let (stage, class, slot) = (found.stage, found.class, found.slot());
         if stage == Stage::Mapped {
             let pages = self.lanes.pages.all_mut();
             self.lanes.schedule.remove(pages, page.0, class);
@@ -170,7 +169,7 @@ impl Judge {
         if suspended > 0 {
             let pages = self.lanes.pages.indexes();
             for page in pages {
-                let slot = self.lanes.pages.at(page).slot;
+                let slot = self.lanes.pages.at(page).slot();
                 // An agent with several pages is counted with the first.
                 let first = |slot: &Slot| self.lanes.pages.first_of(*slot) == Some(page);
                 if let Some(slot) = slot.filter(first) {

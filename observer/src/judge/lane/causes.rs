@@ -55,7 +55,7 @@ impl Judge {
     /// A task that is late.
     pub(in crate::judge) fn silent_task(&self, index: u32) -> Option<Silent> {
         let task = self.lanes.tasks.at(index);
-        let slot = self.lanes.pages.get(task.page)?.slot?;
+        let slot = self.lanes.pages.get(task.page)?.slot()?;
         let due = task.promises.first_due().map_or(task.promises.call.at, |(_, due)| due);
         let threshold_ns = due.saturating_sub(task.promises.call.at);
         let told = (!task.roams && task.thread != 0).then_some(task.thread);

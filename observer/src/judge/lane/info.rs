@@ -4,7 +4,7 @@ use varta::internal::lane::layout::done_and_left;
 use varta::{Promise, Status, TaskName};
 
 use super::PageIndex;
-use super::lines::{self, Call};
+use super::lines::{self, Call, OwnBeat};
 use crate::event::Late;
 use crate::judge::{AgentInfo, Environment, Judge, Slot};
 
@@ -81,8 +81,8 @@ impl Judge {
             let own = words.and_then(|words| lines::own(words, page.offset(), found.sequence));
             let Some((_, hot)) = own else { continue };
             let clock = self.clock_of(page);
-            if let Ok(call) = Call::read_own(&hot, clock.to_page(now), found.at) {
-                info.last_ns = info.last_ns.max(clock.to_observer(call.at).min(now));
+            if let Ok(beat) = OwnBeat::read(&hot, clock.to_page(now), found.at) {
+                info.last_ns = info.last_ns.max(clock.to_observer(beat.at).min(now));
             }
         }
         info.age_ns = now.saturating_sub(info.last_ns);

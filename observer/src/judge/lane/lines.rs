@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
+use varta::Status;
 use varta::internal::lane::layout::{self, Cold, Head, Hot, Info, Line, Page};
 use varta::internal::lane::line;
 
@@ -37,6 +38,14 @@ pub(super) fn first(page: &Page, offset: u32) -> First {
     #[allow(clippy::cast_possible_truncation, reason = "the bitmap is the lower half")]
     let live = words[Head::LIVE] as u32;
     First { valid, live: if valid { live & !1 } else { 0 } }
+}
+
+/// Begins to load the process's own line.
+#[inline]
+pub(super) fn prefetch(page: &Page, offset: u32) {
+    if let Some((_, hot)) = layout::lines(page, offset, 0) {
+        line::prefetch(hot);
+    }
 }
 
 /// The thread that made the last beat of the process; 0 if it is not known.
@@ -104,28 +113,39 @@ impl Call {
     /// Reads what the line of a task holds, if its last call is not older than the one at
     /// `before`. `now` is on the clock of the process.
     pub(super) fn read(hot: &Hot, now: u64, before: u64) -> Result<Self, NoNews> {
-        let call = Self::read_any(hot, now, before)?;
-        let farthest = call.at.saturating_add(layout::FARTHEST_NS);
-        let allowed = call.until == layout::NEVER || call.until <= farthest;
-        allowed.then_some(call).ok_or(NoNews::Invalid)
-    }
-
-    /// As [`read`](Self::read), for the line of the process itself.
-    #[inline]
-    pub(super) fn read_own(hot: &Hot, now: u64, before: u64) -> Result<Self, NoNews> {
-        let call = Self::read_any(hot, now, before)?;
-        (call.until == 0).then_some(call).ok_or(NoNews::Invalid)
-    }
-
-    #[inline]
-    fn read_any(hot: &Hot, now: u64, before: u64) -> Result<Self, NoNews> {
-        let at = hot.at.min(now);
-        if at == 0 || at < before {
-            return Err(NoNews::Old);
-        }
+        let at = time(hot, now, before)?;
         let info = Info::from_word(hot.info).ok_or(NoNews::Invalid)?;
-        Ok(Self { at, until: hot.until, info })
+        let farthest = at.saturating_add(layout::FARTHEST_NS);
+        let allowed = hot.until == layout::NEVER || hot.until <= farthest;
+        allowed.then_some(Self { at, until: hot.until, info }).ok_or(NoNews::Invalid)
     }
+}
+
+/// The last beat in the line of a process itself, after it was validated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct OwnBeat {
+    /// On the clock of the process.
+    pub(super) at: u64,
+    pub(super) status: Status,
+    pub(super) payload: u32,
+}
+
+impl OwnBeat {
+    /// As [`Call::read`].
+    #[inline]
+    pub(super) fn read(hot: &Hot, now: u64, before: u64) -> Result<Self, NoNews> {
+        let at = time(hot, now, before)?;
+        let said = Info::status_and_payload(hot.info).filter(|_| hot.until == 0);
+        let (status, payload) = said.ok_or(NoNews::Invalid)?;
+        Ok(Self { at, status, payload })
+    }
+}
+
+/// When the last call in a line was made.
+#[inline]
+fn time(hot: &Hot, now: u64, before: u64) -> Result<u64, NoNews> {
+    let at = hot.at.min(now);
+    if at == 0 || at < before { Err(NoNews::Old) } else { Ok(at) }
 }
 
 #[inline]

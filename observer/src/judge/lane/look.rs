@@ -2,10 +2,14 @@
 
 use std::iter;
 
-use super::pages::{NONE, Stage};
+use super::pages::{Change, NONE, Stage};
 use super::{PageClock, PageIndex, lines};
 use crate::judge::tracker::Flags;
 use crate::judge::{Environment, Judge, Slot};
+
+/// While a page is read, the one this far behind it is loaded: pages are in no order that a CPU
+/// finds out by itself.
+const AHEAD: u32 = 4;
 
 impl Judge {
     /// Reads the lines of a page and reports what has happened since the last look. It causes
@@ -21,6 +25,10 @@ impl Judge {
             return;
         }
         self.counters.lane_looks += 1;
+        let soon = PageIndex(page.0.saturating_add(AHEAD));
+        if let Some(words) = environment.page(soon) {
+            lines::prefetch(words, soon.offset());
+        }
         let Some(words) = environment.page(page) else { return };
         let first = lines::first(words, page.offset());
         if !first.valid {
@@ -34,18 +42,19 @@ impl Judge {
                 self.renew_process(page, sequence, &hot, environment);
             }
         }
-        if self.lanes.wants_tasks && first.live | self.lanes.pages.at(page).pairs != 0 {
+        let found = self.lanes.pages.at(page);
+        if self.lanes.wants_tasks && (first.live != 0 || found.first_task != NONE) {
             self.look_at_tasks(page, first.live, environment);
         }
         let found = self.lanes.pages.at_mut(page);
         found.looked = true;
-        let changed = std::mem::take(&mut found.changed);
-        if std::mem::take(&mut found.replan) {
+        let change = std::mem::replace(&mut found.change, Change::Nothing);
+        if change == Change::Period {
             self.plan(page);
         }
         let found = self.lanes.pages.at_mut(page);
         found.next_look = self.lanes.schedule.next_after(found.class, self.now);
-        if changed || found.due < found.next_look {
+        if change != Change::Nothing || found.links.deadline < found.next_look {
             self.set_timers(page);
         }
     }
@@ -56,9 +65,10 @@ impl Judge {
         live: u32,
         environment: &mut E,
     ) {
-        let found = self.lanes.pages.at_mut(page);
-        found.without_room &= live;
-        let (followed, mut next) = (found.pairs, found.first_task);
+        let mut next = self.lanes.pages.at(page).first_task;
+        let details = self.lanes.pages.details_mut(page);
+        details.without_room &= live;
+        let followed = details.pairs;
         let mut pairs = live | followed;
         while pairs != 0 {
             let pair = pairs.trailing_zeros();
@@ -113,15 +123,16 @@ impl Judge {
     /// Decides how often to look at this page.
     pub(super) fn plan(&mut self, page: PageIndex) {
         let found = self.lanes.pages.at(page);
-        let (slot, class, first) = (found.slot, found.class, found.first_task);
+        let (slot, class, first) = (found.slot(), found.class, found.first_task);
         let threshold = match slot {
             Some(slot) => self.tracker.threshold(slot),
             None => self.tracker.default_threshold(),
         };
         let tasks = self.lanes.tasks.of(first).map(|task| self.lanes.tasks.at(task).finest());
         let finest = iter::once(threshold).chain(tasks).min().unwrap_or(threshold);
-        if finest != found.finest_ns {
-            self.lanes.pages.at_mut(page).finest_ns = finest;
+        let details = self.lanes.pages.details_mut(page);
+        if finest != details.finest_ns {
+            details.finest_ns = finest;
             let (wanted, raised) = self.lanes.schedule.class_for(finest);
             self.counters.lane_raised += u64::from(raised);
             if wanted != class {
@@ -142,7 +153,7 @@ impl Judge {
     #[inline]
     pub(super) fn set_timers(&mut self, page: PageIndex) {
         let found = self.lanes.pages.at(page);
-        let Some(slot) = found.slot else { return };
+        let Some(slot) = found.slot() else { return };
         let next_look = found.next_look;
         let mut task = found.first_task;
         let mut first = self.tracker.set_timer(slot, next_look);
@@ -155,7 +166,7 @@ impl Judge {
             self.lanes.tasks.time(task, due, next_look);
             task = self.lanes.tasks.after(task);
         }
-        self.lanes.pages.at_mut(page).due = first;
+        self.lanes.pages.at_mut(page).links.deadline = first;
     }
 
     /// When the next promise of a task counts as broken, in the observer's time.
@@ -166,6 +177,6 @@ impl Judge {
 
     #[inline]
     pub(super) fn clock_of(&self, page: PageIndex) -> PageClock {
-        self.lanes.clocks.of_page(self.lanes.pages.at(page).clock_offset)
+        self.lanes.clocks.of_page(self.lanes.pages.details(page).clock_offset)
     }
 }

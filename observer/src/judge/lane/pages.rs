@@ -27,38 +27,56 @@ pub(super) enum Stage {
     Mapped,
 }
 
-/// The fields that every look touches are in the first cache line.
+/// Why the timers of a page may have to be set again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Change {
+    Nothing,
+    /// Something else may be due first.
+    News,
+    /// Its period may be another one too.
+    Period,
+}
+
+/// What every look touches, in one cache line. The rest is in [`Details`].
 #[derive(Debug, Clone)]
 #[repr(C, align(64))]
 pub(super) struct Page {
-    /// In its class of the schedule.
+    /// In its class of the schedule; and the time before which no line is due.
     pub(super) links: Links,
     /// The sequence of the last news in the process's own line.
     pub(super) sequence: u64,
-    /// When it is looked at next, and the time before which no line is due.
+    /// The time and the nonce of these news.
+    pub(super) at: u64,
+    pub(super) nonce: u64,
+    /// When it is looked at next.
     pub(super) next_look: u64,
-    pub(super) due: u64,
-    /// The agent that it belongs to, once there was a sign of life.
-    pub(super) slot: Option<Slot>,
-    /// The pairs of the tasks that are followed.
-    pub(super) pairs: u32,
+    /// The slot of the agent that it belongs to, once there was a sign of life, or [`NONE`].
+    slot: u32,
+    /// The first of its tasks, which are in the order of their pairs.
+    pub(super) first_task: u32,
     /// The class in the schedule, while it is mapped.
     pub(super) class: u16,
     pub(super) stage: Stage,
     /// Whether it has been looked at: what the first look finds was there before.
     pub(super) looked: bool,
-    /// Whether its timers, or its period, may have to change because of news.
-    pub(super) changed: bool,
-    pub(super) replan: bool,
-    /// The first of its tasks, which are in the order of their pairs.
-    pub(super) first_task: u32,
+    pub(super) change: Change,
+    /// Whether its details say nothing that matters to a beat: no datagrams were heard since the
+    /// last news, and the clock of the process is the observer's.
+    pub(super) is_plain: bool,
+}
+
+const _: () = assert!(size_of::<Page>() == 64);
+
+/// What few looks need to know of a page.
+#[derive(Debug, Clone)]
+pub(super) struct Details {
+    /// The pairs of the tasks that are followed.
+    pub(super) pairs: u32,
     /// The next page of its agent.
     pub(super) next_page: u32,
-    /// The time and the nonce of the last news in the process's own line.
-    pub(super) at: u64,
-    pub(super) nonce: u64,
-    /// Datagrams heard since then whose nonces are ahead of it. Before the page belongs to an
-    /// agent: those that had been heard of the process when it attached.
+    /// Datagrams heard since the last news whose nonces are ahead of it. Before the page belongs to
+    /// an agent: those that had been heard of the process when it attached.
     pub(super) heard: u32,
     /// The nonce of the last of these.
     pub(super) heard_nonce: u64,
@@ -74,21 +92,36 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) const FREE: Self = Self {
-        links: Links::LOOSE,
+        links: Links::due_at(u64::MAX),
         sequence: 0,
+        at: 0,
+        nonce: 0,
         next_look: 0,
-        due: u64::MAX,
-        slot: None,
-        pairs: 0,
+        slot: NONE,
+        first_task: NONE,
         class: 0,
         stage: Stage::Free,
         looked: false,
-        changed: false,
-        replan: false,
-        first_task: NONE,
+        change: Change::Nothing,
+        is_plain: true,
+    };
+
+    #[inline]
+    pub(super) fn slot(&self) -> Option<Slot> {
+        (self.slot != NONE).then_some(Slot(self.slot))
+    }
+
+    /// Notes that its timers may have to change because of news.
+    #[inline]
+    pub(super) fn change(&mut self, change: Change) {
+        self.change = self.change.max(change);
+    }
+}
+
+impl Details {
+    pub(super) const NONE: Self = Self {
+        pairs: 0,
         next_page: NONE,
-        at: 0,
-        nonce: 0,
         heard: 0,
         heard_nonce: 0,
         clock_offset: 0,
@@ -153,6 +186,8 @@ impl Pairs {
 #[derive(Debug)]
 pub(super) struct Pages {
     pages: Vec<Page>,
+    /// By page.
+    details: Vec<Details>,
     free: List,
     most: usize,
     /// By slot, as far as agents have had pages.
@@ -167,6 +202,7 @@ impl Pages {
         let most = most.min(NONE as usize - 1);
         Ok(Self {
             pages: memory::vector(most)?,
+            details: memory::vector(most)?,
             free: List::EMPTY,
             most,
             agents: memory::vector(if most > 0 { slots } else { 0 })?,
@@ -175,8 +211,8 @@ impl Pages {
         })
     }
 
-    /// A page for this process, if one is free.
-    pub(super) fn take(&mut self, page: Page) -> Option<PageIndex> {
+    /// A page for a process, if one is free.
+    pub(super) fn take(&mut self, nonce: u64, details: Details) -> Option<PageIndex> {
         let index = match self.free.first() {
             Some(index) => {
                 self.free.remove(&mut self.pages, index);
@@ -184,6 +220,7 @@ impl Pages {
             }
             None if self.pages.len() < self.most => {
                 self.pages.push(Page::FREE);
+                self.details.push(Details::NONE);
                 if self.tasks {
                     self.pairs.push(Pairs::NEW);
                 }
@@ -192,7 +229,10 @@ impl Pages {
             None => return None,
         };
         let index = PageIndex(index);
-        *self.at_mut(index) = page;
+        *self.at_mut(index) = Page { stage: Stage::Offered, nonce, ..Page::FREE };
+        let (heard, heard_nonce) = (details.heard, details.heard_nonce);
+        *self.details_mut(index) = details;
+        self.set_heard(index, heard, heard_nonce);
         if let Some(pairs) = self.pairs.get_mut(index.index()) {
             *pairs = Pairs::NEW;
         }
@@ -202,6 +242,7 @@ impl Pages {
     /// Frees a page that belongs to no agent and is in no class.
     pub(super) fn free(&mut self, page: PageIndex) {
         *self.at_mut(page) = Page::FREE;
+        *self.details_mut(page) = Details::NONE;
         self.free.append(&mut self.pages, page.0);
     }
 
@@ -233,22 +274,23 @@ impl Pages {
         }
         let Some(agent) = self.agents.get_mut(slot.index()) else { return false };
         let next_page = std::mem::replace(&mut agent.first_page, page.0);
-        let page = self.at_mut(page);
-        (page.slot, page.next_page) = (Some(slot), next_page);
+        self.at_mut(page).slot = slot.0;
+        self.details_mut(page).next_page = next_page;
         true
     }
 
     /// Takes a page from its agent. Returns whether that was its last one.
     pub(super) fn leave(&mut self, page: PageIndex) -> bool {
-        let Some(slot) = self.at_mut(page).slot.take() else { return false };
-        let after = std::mem::replace(&mut self.at_mut(page).next_page, NONE);
+        let Some(slot) = self.at(page).slot() else { return false };
+        self.at_mut(page).slot = NONE;
+        let after = std::mem::replace(&mut self.details_mut(page).next_page, NONE);
         let Some(agent) = self.agents.get_mut(slot.index()) else { return false };
         if agent.first_page == page.0 {
             agent.first_page = after;
             return after == NONE;
         }
         let mut at = agent.first_page;
-        while let Some(before) = self.pages.get_mut(at as usize) {
+        while let Some(before) = self.details.get_mut(at as usize) {
             if before.next_page == page.0 {
                 before.next_page = after;
                 break;
@@ -271,7 +313,7 @@ impl Pages {
 
     /// The next page of the same agent.
     pub(super) fn after(&self, page: PageIndex) -> Option<PageIndex> {
-        let next = self.pages.get(page.index())?.next_page;
+        let next = self.details.get(page.index())?.next_page;
         (next != NONE).then_some(PageIndex(next))
     }
 
@@ -279,7 +321,7 @@ impl Pages {
     pub(super) fn of(&self, slot: Slot) -> impl Iterator<Item = PageIndex> + '_ {
         let mut next = self.agents.get(slot.index()).map_or(NONE, |agent| agent.first_page);
         std::iter::from_fn(move || {
-            let page = self.pages.get(next as usize)?;
+            let page = self.details.get(next as usize)?;
             Some(PageIndex(std::mem::replace(&mut next, page.next_page)))
         })
     }
@@ -304,6 +346,26 @@ impl Pages {
     #[inline]
     pub(super) fn all(&self) -> &[Page] {
         &self.pages
+    }
+
+    /// Sets how many datagrams were heard since the last news, and the nonce of the last one.
+    pub(super) fn set_heard(&mut self, page: PageIndex, heard: u32, nonce: u64) {
+        let details = self.details_mut(page);
+        (details.heard, details.heard_nonce) = (heard, nonce);
+        let is_plain = heard == 0 && details.clock_offset == 0;
+        self.at_mut(page).is_plain = is_plain;
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "the index was checked when it was passed in")]
+    pub(super) fn details(&self, page: PageIndex) -> &Details {
+        &self.details[page.index()]
+    }
+
+    #[inline]
+    #[allow(clippy::indexing_slicing, reason = "the index was checked when it was passed in")]
+    pub(super) fn details_mut(&mut self, page: PageIndex) -> &mut Details {
+        &mut self.details[page.index()]
     }
 
     #[inline]

@@ -1,11 +1,11 @@
 //! The line of a process itself.
 
-use varta::internal::lane::layout::{Hot, Info};
+use varta::internal::lane::layout::Hot;
 use varta::{NONCE_TERMINAL, Promise};
 
 use super::PageIndex;
-use super::lines::{self, Call, NoNews};
-use super::pages::NONE;
+use super::lines::{self, NoNews, OwnBeat};
+use super::pages::{Change, NONE};
 use crate::event::What;
 use crate::judge::tracker::{Flags, distance, is_forward};
 use crate::judge::{Environment, Judge, Slot};
@@ -29,22 +29,25 @@ impl Judge {
     /// beats on as it did, and sent no datagrams. Otherwise returns false and changes nothing.
     #[inline]
     pub(super) fn renew_plainly(&mut self, page: PageIndex, sequence: u64, hot: &Hot) -> bool {
-        let clock = self.clock_of(page);
+        let clock = self.lanes.clocks.of_page(0);
         let (now, nonce) = (self.now, hot.last);
         let found = self.lanes.pages.at_mut(page);
         let beats = distance(found.nonce, nonce);
-        let (Some(slot), Ok(count)) = (found.slot, u32::try_from(beats)) else { return false };
-        if count == 0 || found.first_task != NONE || found.heard != 0 || found.changed {
+        let (Some(slot), Ok(count)) = (found.slot(), u32::try_from(beats)) else {
+            return false;
+        };
+        let has_changed = found.change != Change::Nothing;
+        if count == 0 || found.first_task != NONE || !found.is_plain || has_changed {
             return false;
         }
-        let Ok(call) = Call::read_own(hot, clock.to_page(now), found.at) else { return false };
-        let at = clock.to_observer(call.at).min(now);
-        let Info { status, payload, .. } = call.info;
+        let Ok(beat) = OwnBeat::read(hot, clock.to_page(now), found.at) else { return false };
+        let OwnBeat { status, payload, .. } = beat;
+        let at = clock.to_observer(beat.at).min(now);
         let Some(due) = self.tracker.plain_beats(slot, at, status, nonce, count) else {
             return false;
         };
-        (found.sequence, found.at, found.nonce) = (sequence, call.at, nonce);
-        found.due = due;
+        (found.sequence, found.at, found.nonce) = (sequence, beat.at, nonce);
+        found.links.deadline = due;
         self.counters.lane_beats += u64::from(count);
         let about = Some(self.tracker.about(slot));
         let payload = payload.into();
@@ -63,8 +66,8 @@ impl Judge {
     ) {
         let clock = self.clock_of(page);
         let before = self.lanes.pages.at(page).at;
-        let call = match Call::read_own(hot, clock.to_page(self.now), before) {
-            Ok(call) => call,
+        let beat = match OwnBeat::read(hot, clock.to_page(self.now), before) {
+            Ok(beat) => beat,
             Err(NoNews::Old) => return,
             Err(NoNews::Invalid) => {
                 self.counters.lane_invalid += 1;
@@ -75,9 +78,9 @@ impl Judge {
         let nonce = hot.last;
         // Without room it is read again at a later look.
         let Some(slot) = self.agent_of(page, nonce, environment) else { return };
-        let at = clock.to_observer(call.at).min(self.now);
+        let at = clock.to_observer(beat.at).min(self.now);
         let found = self.lanes.pages.at_mut(page);
-        found.changed = true;
+        found.change(Change::News);
         // A process that attaches again brings along its last line, but may have sent
         // datagrams since.
         let ahead = is_forward(distance(found.nonce, nonce)) || nonce == NONCE_TERMINAL;
@@ -85,17 +88,20 @@ impl Judge {
             return;
         }
         // Datagrams that were sent later are left for the next look.
-        let mut heard = match is_forward(distance(nonce, found.heard_nonce)) {
-            true => 0,
-            false => std::mem::take(&mut found.heard),
-        };
-        let count = count_beats(found.nonce, nonce, &mut heard);
-        found.heard += heard;
-        (found.sequence, found.at) = (sequence, call.at);
+        let details = self.lanes.pages.details(page);
+        let (heard_nonce, is_later) =
+            (details.heard_nonce, is_forward(distance(nonce, details.heard_nonce)));
+        let mut heard = if is_later { 0 } else { details.heard };
+        let count = count_beats(self.lanes.pages.at(page).nonce, nonce, &mut heard);
+        if !is_later {
+            self.lanes.pages.set_heard(page, heard, heard_nonce);
+        }
+        let found = self.lanes.pages.at_mut(page);
+        (found.sequence, found.at) = (sequence, beat.at);
         if nonce != NONCE_TERMINAL {
             found.nonce = nonce;
         }
-        let Info { status, payload, .. } = call.info;
+        let OwnBeat { status, payload, .. } = beat;
         let silent_ns = self.tracker.beats(slot, at, status, nonce, count);
         let silent_ns = silent_ns.filter(|_| !self.is_late(slot));
         let about = Some(self.tracker.about(slot));
@@ -120,7 +126,7 @@ impl Judge {
     #[inline]
     pub(super) fn join_known<E: Environment>(&mut self, page: PageIndex, environment: &mut E) {
         let found = self.lanes.pages.at(page);
-        if found.slot.is_some() {
+        if found.slot().is_some() {
             return;
         }
         let nonce = found.nonce;
@@ -139,10 +145,11 @@ impl Judge {
         environment: &mut E,
     ) -> Option<Slot> {
         let found = self.lanes.pages.at(page);
-        if found.slot.is_some() {
-            return found.slot;
+        if found.slot().is_some() {
+            return found.slot();
         }
-        let (sender, claimed_pid) = (found.process, found.claimed_pid);
+        let details = self.lanes.pages.details(page);
+        let (sender, claimed_pid) = (details.process, details.claimed_pid);
         let key = sender.key()?;
         let slot = match self.known_agent(page, nonce, environment) {
             Some(slot) => Some(slot),
@@ -164,7 +171,7 @@ impl Judge {
         nonce: u64,
         environment: &mut E,
     ) -> Option<Slot> {
-        let sender = self.lanes.pages.at(page).process;
+        let sender = self.lanes.pages.details(page).process;
         let key = sender.key()?;
         let known = self.tracker.find(&key, self.tracker.tag(&key))?;
         if !self.is_same_process(known, sender, nonce, environment) {
@@ -188,13 +195,13 @@ impl Judge {
             self.frames_begin(slot);
         }
         // Datagrams that were heard since the process attached are not counted again.
-        let at_attach = self.lanes.pages.at(page).heard;
+        let at_attach = self.lanes.pages.details(page).heard;
         let heard = low(self.tracker.count(slot)).saturating_sub(at_attach);
         let is_first = !self.tracker.has(slot, Flags::PAGED);
         let last_nonce = self.tracker.last_nonce(slot);
-        let found = self.lanes.pages.at_mut(page);
-        (found.heard, found.heard_nonce) = (if is_first { heard } else { 0 }, last_nonce);
-        (found.changed, found.replan) = (true, true);
+        let heard = if is_first { heard } else { 0 };
+        self.lanes.pages.set_heard(page, heard, last_nonce);
+        self.lanes.pages.at_mut(page).change(Change::Period);
         self.tracker.set_paged(slot, true, self.now);
         // It may be another program than before that asked for this page.
         self.unlearn(slot);
@@ -209,7 +216,7 @@ impl Judge {
     /// Stops listing the process of a page if it has never beaten and has no task any more.
     /// Its pages stay.
     pub(super) fn unlist<E: Environment>(&mut self, page: PageIndex, environment: &mut E) {
-        let Some(slot) = self.lanes.pages.at(page).slot else { return };
+        let Some(slot) = self.lanes.pages.at(page).slot() else { return };
         let tasks = self.lanes.pages.agent(slot).map_or(0, |agent| agent.tasks);
         if tasks > 0
             || !self.tracker.is_new(slot)
@@ -231,12 +238,13 @@ impl Judge {
     pub(in crate::judge) fn heard_beside_pages(&mut self, slot: Slot, nonce: u64) {
         let mut next = self.lanes.pages.first_of(slot);
         while let Some(page) = next {
-            let page = self.lanes.pages.at_mut(page);
-            if is_forward(distance(page.nonce, nonce)) && nonce != NONCE_TERMINAL {
-                page.heard = page.heard.saturating_add(1);
-                page.heard_nonce = nonce;
+            let pages = &mut self.lanes.pages;
+            let (before, details) = (pages.at(page).nonce, pages.details(page));
+            let (heard, next_page) = (details.heard.saturating_add(1), details.next_page);
+            if is_forward(distance(before, nonce)) && nonce != NONCE_TERMINAL {
+                pages.set_heard(page, heard, nonce);
             }
-            next = (page.next_page != NONE).then_some(PageIndex(page.next_page));
+            next = (next_page != NONE).then_some(PageIndex(next_page));
         }
     }
 }

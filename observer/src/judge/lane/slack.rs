@@ -50,7 +50,7 @@ impl Lanes {
     ) {
         self.slack = Table::new(slack);
         for page in self.pages.indexes() {
-            let Some(slot) = self.pages.at(page).slot else { continue };
+            let Some(slot) = self.pages.at(page).slot() else { continue };
             let Some(agent) = self.pages.agent_mut(slot) else { continue };
             agent.slack_ns = self.slack.of_program(program(slot));
             self.apply_slack(page);
@@ -72,7 +72,7 @@ impl Lanes {
 
     /// Finds the slack of each task of this page anew.
     fn apply_slack(&mut self, page: PageIndex) {
-        let Some(slot) = self.pages.at(page).slot else { return };
+        let Some(slot) = self.pages.at(page).slot() else { return };
         let Some(agent) = self.pages.agent(slot) else { return };
         let mut task = self.pages.at(page).first_task;
         while task != NONE {

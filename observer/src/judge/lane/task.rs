@@ -3,6 +3,7 @@
 use varta::internal::lane::layout::{Cold, State};
 
 use super::lines::{self, Call, NoNews, Pair};
+use super::pages::Change;
 use super::promises::Promises;
 use super::tasks::NewTask;
 use super::{PageClock, PageIndex, pages};
@@ -29,7 +30,7 @@ impl Judge {
         }
         let Some(copy) = lines::pair(words, page.offset(), pair) else { return };
         let found = self.lanes.pages.at_mut(page);
-        (found.changed, found.replan) = (true, true);
+        found.change(Change::Period);
         let Some(cold) = copy.cold else {
             self.counters.lane_invalid += 1;
             return;
@@ -97,9 +98,9 @@ impl Judge {
             false => None,
         };
         let Some(slot) = slot.filter(|_| self.has_room_for_task()) else {
-            let found = self.lanes.pages.at_mut(page);
-            self.counters.tasks_without_room += u64::from(found.without_room & bit == 0);
-            found.without_room |= bit;
+            let details = self.lanes.pages.details_mut(page);
+            self.counters.tasks_without_room += u64::from(details.without_room & bit == 0);
+            details.without_room |= bit;
             return;
         };
         let Some(agent) = self.lanes.pages.agent_mut(slot) else { return };
@@ -112,10 +113,10 @@ impl Judge {
         let new = NewTask { agent, page, pair, number, own_number, name, promises };
         let mut first = self.lanes.pages.at(page).first_task;
         let index = self.lanes.tasks.add(&mut first, new);
-        let found = self.lanes.pages.at_mut(page);
-        found.first_task = first;
-        found.pairs |= bit;
-        found.without_room &= !bit;
+        self.lanes.pages.at_mut(page).first_task = first;
+        let details = self.lanes.pages.details_mut(page);
+        details.pairs |= bit;
+        details.without_room &= !bit;
         self.tracker.reserve(self.lanes.tasks.followed());
         let last_ns = self.clock_of(page).to_observer(call.at).min(self.now);
         // What the first look finds was done before: it is not news. Later, the first write is
@@ -143,7 +144,7 @@ impl Judge {
     fn renew_task(&mut self, index: u32, copy: &Pair, cold: &Cold) {
         let task = self.lanes.tasks.at(index);
         let (page, pair, before) = (task.page, task.pair, task.promises.call.at);
-        let Some(slot) = self.lanes.pages.at(page).slot else { return };
+        let Some(slot) = self.lanes.pages.at(page).slot() else { return };
         let clock = self.clock_of(page);
         let seen = self.lanes.pages.sequence(page, pair);
         let news = copy.hot.zip(seen).filter(|((sequence, _), seen)| sequence != *seen);
@@ -217,7 +218,7 @@ impl Judge {
     /// Stops following a task and reports how it ended, if that is to be reported.
     pub(super) fn end_task(&mut self, index: u32, how: Option<Ending>) {
         let task = *self.lanes.tasks.at(index);
-        let slot = self.lanes.pages.at(task.page).slot;
+        let slot = self.lanes.pages.at(task.page).slot();
         if let Some(slot) = slot {
             if let Some(how) = how {
                 self.counters.tasks_ended += 1;
@@ -236,8 +237,8 @@ impl Judge {
         self.forget_task_silence(index);
         let mut first = self.lanes.pages.at(task.page).first_task;
         self.lanes.tasks.remove(&mut first, index);
-        let found = self.lanes.pages.at_mut(task.page);
-        (found.first_task, found.pairs) = (first, found.pairs & !(1 << task.pair));
+        self.lanes.pages.at_mut(task.page).first_task = first;
+        self.lanes.pages.details_mut(task.page).pairs &= !(1 << task.pair);
         self.tracker.reserve(self.lanes.tasks.followed());
     }
 

@@ -20,7 +20,7 @@ impl Judge {
         }
         let process = self.tracker.first_due(horizon);
         let (pages, clocks) = (&self.lanes.pages, &self.lanes.clocks);
-        let clock = |page: PageIndex| clocks.of_page(pages.at(page).clock_offset);
+        let clock = |page: PageIndex| clocks.of_page(pages.details(page).clock_offset);
         let task = self.lanes.tasks.first_due(horizon, &self.tracker, clock);
         if let Some((due, task)) = task {
             let found = self.lanes.tasks.at(task);
@@ -68,7 +68,7 @@ impl Judge {
         let due = self.deadline_of(index, clock);
         self.look_at_task(page, pair, Some(index), true, environment);
         let found = self.lanes.tasks.find(self.lanes.pages.at(page).first_task, pair);
-        let Some(slot) = self.lanes.pages.at(page).slot else { return };
+        let Some(slot) = self.lanes.pages.at(page).slot() else { return };
         // The task may have ended, and another one may have taken its pair. What is due at
         // another time than before has its turn then.
         let same = found == Some(index) && self.lanes.tasks.at(index).number == number;

@@ -242,7 +242,9 @@ impl Tracker {
         self.hot_mut(slot).flags.set(Flags::UNCONFIRMED, unconfirmed);
     }
 
-    #[inline]
+    // Out of line it is returned in memory, field by field, and copied at once in larger parts, for
+    // which the CPU must wait.
+    #[inline(always)]
     pub(crate) fn about(&self, slot: Slot) -> About {
         self.hot(slot).about(self.cold(slot))
     }

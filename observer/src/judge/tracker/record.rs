@@ -197,7 +197,7 @@ impl Hot {
         !self.flags.has(Flags::STALLED) && !self.flags.has(Flags::DEAD) && self.beats > 0
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn about(&self, cold: &Cold) -> About {
         About {
             agent: self.agent,
