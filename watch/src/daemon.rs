@@ -85,8 +85,7 @@ fn watch(
     }
     let clock = Clock::of(observer.now_ns());
     let recovery = recovery::start(plan, audit, shared.clone(), clock)?;
-    let lookups = settings.flags.admission.causes.is_on();
-    let lookups = lookups.then(|| Lookups::start(shared.clone())).transpose()?;
+    let lookups = Lookups::start(shared.clone())?;
     let format = settings.flags.export.export_format;
     let export = export_options(&settings)
         .map(|options| export::start(options, format, shared.clone()))

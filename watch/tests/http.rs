@@ -7,12 +7,14 @@
     clippy::indexing_slicing,
     reason = "clippy.toml allows these in tests, but not in their helpers"
 )]
+#![allow(unsafe_code, reason = "the name of a program")]
 
 mod support;
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -23,7 +25,7 @@ use support::http::{
     Reply, address_of, connect, connect_from, connect_from_address, get, get_with, sample,
     send, wait_for_sample,
 };
-use support::{Agent, Daemon, Folder, WATCH, crowd, ms, secret, text_of, wait_until};
+use support::{Agent, Child, Daemon, Folder, WATCH, crowd, ms, secret, text_of, wait_until};
 
 const TOKEN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 const OTHER: &str = "ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100";
@@ -80,6 +82,83 @@ fn every_path_answers() {
     assert!(posted.status == 405 && posted.head.contains("allow: get, head"), "{posted:?}");
     let head = Reply::of(&send(&address, b"HEAD /metrics HTTP/1.0\r\n\r\n").unwrap());
     assert!(head.status == 200 && head.body.is_empty(), "{head:?}");
+}
+
+/// The only agent in the answer to a request for all.
+fn only_agent(address: &str) -> serde_json::Value {
+    let agents = serde_json::from_str::<serde_json::Value>(&get(address, "/agents").body);
+    agents.unwrap()["agents"].get(0).cloned().unwrap_or_default()
+}
+
+#[test]
+fn an_agent_is_shown_by_the_name_that_it_declares() {
+    let folder = Folder::new();
+    let (mut daemon, address) = unlimited(&folder);
+    let endpoint: varta::Endpoint = daemon.socket().to_str().unwrap().parse().unwrap();
+    // It is heard before it declares a name, when it has a page.
+    let socket = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    let mut child = Child::start(|| {
+        // SAFETY: the text ends with a NUL.
+        unsafe { libc::prctl(libc::PR_SET_NAME, c"worker".as_ptr()) };
+        let mut frame = [0; varta::FRAME_BYTES];
+        varta::Frame::new(varta::Status::Ok, std::process::id(), 0, 1, 0).encode(&mut frame);
+        socket.send_to(&frame, daemon.socket()).unwrap();
+        wait_until(|| only_agent(&address)["pid"] == std::process::id());
+        let options = varta::Options::default().name("indexer\x1b[2J\"");
+        let mut agent = varta::Varta::open_with(&endpoint, options).unwrap();
+        loop {
+            let _ = agent.beat(varta::Status::Ok, 0);
+            std::thread::sleep(ms(20));
+        }
+    });
+    let label = r#"indexer\u{1b}[2J""#;
+    wait_until(|| only_agent(&address)["program"] == label);
+    assert_eq!(only_agent(&address)["comm"], "worker");
+    let escaped = label.replace('\\', r"\\").replace('"', r#"\""#);
+    let metric = format!("program=\"{escaped}\"");
+    wait_until(|| get(&address, "/metrics").body.contains(&metric));
+    support::signal(child.pid(), libc::SIGKILL);
+    child.wait();
+    daemon.wait_for_log("exit, killed by signal 9");
+    let line = daemon
+        .log()
+        .lines()
+        .find(|line| line.contains("killed by signal 9"))
+        .unwrap()
+        .to_owned();
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["program"], label);
+    daemon.end();
+}
+
+/// If its name is not found soon, an agent keeps that of its program. Then another is tried.
+#[test]
+fn an_interpreter_is_shown_by_its_script() {
+    let folder = Folder::new();
+    let (daemon, address) = unlimited(&folder);
+    let sender = concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance/senders/sender.py");
+    wait_until(|| {
+        let mut python = Child::start(|| {
+            let error = Command::new("python3").arg(sender).arg(daemon.socket()).exec();
+            panic!("cannot start Python: {error}");
+        });
+        let mut row = serde_json::Value::Null;
+        wait_until(|| {
+            row = only_agent(&address);
+            row["pid"] == python.pid()
+        });
+        for _ in 0..20 {
+            if row["program"] != "sender.py" {
+                std::thread::sleep(ms(20));
+                row = only_agent(&address);
+            }
+        }
+        assert!(row["comm"].as_str().unwrap().starts_with("python"), "{row}");
+        support::signal(python.pid(), libc::SIGKILL);
+        python.wait();
+        wait_until(|| only_agent(&address).is_null());
+        row["program"] == "sender.py"
+    });
 }
 
 #[test]

@@ -388,7 +388,14 @@ impl Observer {
 
     fn change_names(&mut self, agent: u64, change: impl FnOnce(&mut Names)) -> bool {
         let slot = self.judge.find(agent);
-        slot.and_then(|slot| self.processes.names_mut(slot, agent)).map(change).is_some()
+        slot.is_some_and(|slot| self.processes.rename(slot, agent, change))
+    }
+
+    /// The number of an agent whose [`names`](Self::names) have changed since it was first heard,
+    /// or since the last call that returned it. A program that keeps labels of its own calls it
+    /// after each poll, until it returns `None`.
+    pub fn take_renamed(&mut self) -> Option<u64> {
+        self.processes.take_renamed()
     }
 
     /// Why an agent is silent, or one of its tasks; `task` is 0 for the process. `None` if no

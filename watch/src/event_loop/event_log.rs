@@ -2,7 +2,7 @@
 
 use tracing::{Level, debug, error, info, warn};
 use varta::TaskName;
-use varta_observer::{Event, ExitCause, ProgramName, What};
+use varta_observer::{Event, ExitCause, Label, What};
 
 use super::task_log::TaskLog;
 use crate::output::cause::Phrase;
@@ -26,7 +26,7 @@ impl EventLog {
     pub(super) fn write(
         &mut self,
         event: &Event,
-        name: ProgramName,
+        name: Label,
         stats: Option<&AgentStats>,
         why: Option<&str>,
     ) {

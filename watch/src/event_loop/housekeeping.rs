@@ -25,7 +25,7 @@ impl EventLoop {
         if self.context.signals.reload() {
             self.reload();
         }
-        self.take_answers();
+        self.take_answers()?;
         self.context.recovery.recheck(&self.stats, &self.context.observer);
         while let Some(reply) = self.context.requests.next() {
             let snapshot = self.snapshot()?;
@@ -121,7 +121,7 @@ impl EventLoop {
             info!(
                 agent = info.agent,
                 pid = info.pid,
-                program = %info.name,
+                program = %info.label,
                 status = info.status.name(),
                 age_ms = info.age_ns / 1_000_000,
                 beats = info.beats,

@@ -1,6 +1,7 @@
 //! The owners of the locks for which silent processes and late tasks wait.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use tracing::{Level, warn};
 use varta_observer::{Cause, CauseInfo, Event, Observer, What};
@@ -26,9 +27,9 @@ impl LockOwners {
         event: &Event,
         uid: Option<u32>,
         observer: &Observer,
-        lookups: Option<&Lookups>,
+        lookups: &Lookups,
     ) -> bool {
-        let (Some(about), Some(lookups)) = (event.about, lookups) else { return false };
+        let Some(about) = event.about else { return false };
         let task = event.task.map_or(0, |task| task.number);
         let why = match event.what {
             What::Stall { why, .. } => why,
@@ -77,12 +78,18 @@ impl LockOwners {
 
 impl EventLoop {
     /// Takes over what the lookup thread has found out.
-    pub(super) fn take_answers(&mut self) {
-        let Some(lookups) = &self.context.lookups else { return };
+    pub(super) fn take_answers(&mut self) -> io::Result<()> {
+        let mut scripts = Vec::new();
         let observer = &self.context.observer;
         let mut has_new = false;
-        for Answer { agent, task, found } in lookups.answers() {
-            let Found::LockOwner(owner) = found;
+        for Answer { agent, task, found } in self.context.lookups.answers() {
+            let owner = match found {
+                Found::LockOwner(owner) => owner,
+                Found::ScriptName(script) => {
+                    scripts.push((agent, script));
+                    continue;
+                }
+            };
             // The answer may come late.
             let Some(info) = waits_for_lock(observer, agent, task) else { continue };
             let Some(stats) = self.stats.get(agent) else { continue };
@@ -96,6 +103,7 @@ impl EventLoop {
         if has_new {
             self.owners.forget_old(observer);
         }
+        scripts.into_iter().try_for_each(|(agent, script)| self.take_script(agent, script))
     }
 }
 

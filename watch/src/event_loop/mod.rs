@@ -10,6 +10,7 @@ mod lock_owners;
 mod pressure;
 pub(crate) mod priority;
 mod rules;
+mod scripts;
 mod service_log;
 mod services;
 pub(crate) mod signals;
@@ -21,7 +22,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use varta_observer::{About, AgentInfo, Event, Observer, Origin, What};
+use varta_observer::{About, AgentInfo, Event, Label, Names, Observer, Origin, What};
 
 use self::event_log::EventLog;
 use self::evictions::Search;
@@ -59,8 +60,7 @@ pub(crate) struct Context {
     pub(crate) signals: Signals,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) recovery: recovery::Feed,
-    /// None if causes are not looked up.
-    pub(crate) lookups: Option<Lookups>,
+    pub(crate) lookups: Lookups,
     pub(crate) export: Option<export::Feed>,
     pub(crate) server: ServerThread,
     /// Whether there is a notify socket.
@@ -180,6 +180,7 @@ impl EventLoop {
             }
             let drained = self.context.observer.now_ns();
             let events = events.get(..received).unwrap_or_default();
+            self.take_renamed()?;
             self.forward(events)?;
             self.remove_evicted(drained)?;
             if received < MAX_EVENTS {
@@ -259,7 +260,7 @@ impl EventLoop {
                 continue;
             }
             let stats = ended.as_ref().or_else(|| self.stats.get(agent?));
-            let name = stats.map_or(AgentInfo::NOBODY.name, |stats| stats.name);
+            let name = stats.map_or(Label::EMPTY, |stats| stats.name);
             if !is_beat {
                 let why = why(event, &self.context.observer);
                 match (&expected, agent, stats) {
@@ -270,7 +271,7 @@ impl EventLoop {
                 }
                 if let Some(stats) = stats.filter(|_| applied.is_watched) {
                     let Context { observer, recovery, lookups, .. } = &mut self.context;
-                    let asked = self.owners.ask(judged, stats.uid, observer, lookups.as_ref());
+                    let asked = self.owners.ask(judged, stats.uid, observer, lookups);
                     let known = Known { stats, applied };
                     recovery.forward(judged, known, observer, asked);
                 }
@@ -304,14 +305,34 @@ impl EventLoop {
             return Ok(());
         }
         if let Ok(Some(info)) = self.context.observer.agent(about.agent) {
-            (stats.name, stats.uid) = (info.name, info.uid);
+            stats.uid = info.uid;
             // Over plain UDP there is nothing to confirm.
             stats.unconfirmed = info.unconfirmed && info.origin != Origin::Network;
-            self.stats.exits.expect(info.name.to_string());
-            self.expectations.agents_changed();
-            self.update_rule(about.agent)?;
+            self.update_names(&info)?;
         }
         Ok(())
+    }
+
+    /// Takes over the names of agents that have become known since they were first heard.
+    fn take_renamed(&mut self) -> io::Result<()> {
+        while let Some(agent) = self.context.observer.take_renamed() {
+            if let Some(info) = self.context.observer.agent(agent)? {
+                self.update_names(&info)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn update_names(&mut self, info: &AgentInfo) -> io::Result<()> {
+        let names = self.context.observer.names(info.agent)?.unwrap_or_default();
+        let Some(stats) = self.stats.get_mut(info.agent) else { return Ok(()) };
+        (stats.name, stats.comm) = (info.label, info.name);
+        let Names { unit, user_unit, container, .. } = names;
+        (stats.unit, stats.user_unit, stats.container) = (unit, user_unit, container);
+        self.ask_for_script(info, &names);
+        self.stats.exits.expect(info.label.to_string());
+        self.expectations.agents_changed();
+        self.update_rule(info.agent)
     }
 
     fn check_namespaces(&mut self) -> io::Result<()> {

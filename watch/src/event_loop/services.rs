@@ -2,7 +2,7 @@
 
 use std::io;
 
-use varta_observer::{Event, ExitCause, What};
+use varta_observer::{Event, ExitCause, Label, What};
 
 use super::EventLoop;
 
@@ -12,16 +12,23 @@ impl EventLoop {
     pub(super) fn take_notes(&mut self) -> io::Result<()> {
         while let Some(note) = self.context.observer.next_note()? {
             let service = self.context.observer.service(note.about.agent)?;
+            let agent = note.about.agent;
             self.stats.add(&note.about);
-            if let Some(stats) = self.stats.get_mut(note.about.agent) {
-                // Another program may run in the process, or another process may be the main one.
-                (stats.pid, stats.claimed_pid) = (note.about.pid, note.about.claimed_pid);
-                (stats.name, stats.uid) = (note.program, Some(note.uid));
-                stats.unconfirmed = false;
-                self.service_log.write(&note, service.as_ref(), stats);
-                self.stats.exits.expect(note.program.to_string());
+            let Some(stats) = self.stats.get_mut(agent) else { continue };
+            // Another program may run in the process, or another process may be the main one.
+            (stats.pid, stats.claimed_pid) = (note.about.pid, note.about.claimed_pid);
+            (stats.name, stats.comm) = (Label::new(note.program.as_bytes()), note.program);
+            (stats.uid, stats.unconfirmed) = (Some(note.uid), false);
+            let info = self.context.observer.agent(agent)?;
+            if let Some(info) = &info {
+                self.update_names(info)?;
+            }
+            let Some(stats) = self.stats.get(agent) else { continue };
+            self.service_log.write(&note, service.as_ref(), stats);
+            if info.is_none() {
+                self.stats.exits.expect(stats.name.to_string());
                 self.expectations.agents_changed();
-                self.update_rule(note.about.agent)?;
+                self.update_rule(agent)?;
             }
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! tasks does not use up the lines for silent processes.
 
 use tracing::{Level, debug, info, warn};
-use varta_observer::{Ending, Event, ProgramName, Task, What};
+use varta_observer::{Ending, Event, Label, Task, What};
 
 use crate::output::log::LineLimit;
 use crate::state::stats::shown_pid;
@@ -22,7 +22,7 @@ impl TaskLog {
         &mut self,
         event: &Event,
         task: &Task,
-        program: ProgramName,
+        program: Label,
         uid: Option<u32>,
         why: Option<&str>,
     ) {

@@ -3,17 +3,19 @@
 //! While it waits, further questions wait too, and beyond [`WAITING`] they are dropped.
 
 mod owner;
+mod script;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread;
 
-use varta_observer::ProcessReader;
+use varta_observer::{Label, ProcessReader};
 
 #[cfg(test)]
 pub(crate) use self::owner::Does;
 pub(crate) use self::owner::LockOwner;
+pub(crate) use self::script::may_run_script;
 use crate::event_loop::priority;
 use crate::platform::process::has_ended;
 use crate::state::Shared;
@@ -21,7 +23,7 @@ use crate::state::Shared;
 /// The length of the queue.
 const WAITING: usize = 64;
 
-/// The silent process, and the task that is late; 0 for the process itself.
+/// A process, and the task of it that is late; 0 for the process itself.
 #[derive(Debug)]
 pub(crate) struct Process {
     pub(crate) agent: u64,
@@ -35,6 +37,8 @@ pub(crate) struct Process {
 pub(crate) enum Question {
     /// Which thread holds the lock for which this thread waits?
     LockOwner { thread: u32 },
+    /// Which script does this interpreter run?
+    ScriptName,
 }
 
 #[derive(Debug)]
@@ -47,6 +51,7 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Found {
     LockOwner(LockOwner),
+    ScriptName(Label),
 }
 
 /// The event loop's side.
@@ -64,6 +69,7 @@ impl Lookups {
             Question::LockOwner { thread } => {
                 owner::find(&mut reader, pid, thread).map(Found::LockOwner)
             }
+            Question::ScriptName => script::find(pid).map(Found::ScriptName),
         })
     }
 

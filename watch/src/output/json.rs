@@ -1,14 +1,14 @@
 //! Events and recovery decisions as JSON, one object per line, for the export file and `events`.
 
 use serde_json::{Map, Value, json};
-use varta_observer::{Event, ExitCause, ProgramName, What};
+use varta_observer::{Event, ExitCause, Label, What};
 
 use crate::output::cause::CauseFields;
 use crate::recovery::{Decision, Exit, LateTask, Step};
 use crate::state::expectations::ExpectedProgram;
 
 /// Writes an event as a line.
-pub(crate) fn event(event: &Event, name: ProgramName, text: &mut String) {
+pub(crate) fn event(event: &Event, name: Label, text: &mut String) {
     let mut fields = Map::new();
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("observer_ns", event.observer_ns.into());
@@ -195,7 +195,7 @@ mod tests {
         let mut text = String::new();
         let said =
             Event { observer_ns: 0, about: about_agent.then_some(about), task: None, what };
-        event(&said, ProgramName::from_bytes(b"name"), &mut text);
+        event(&said, Label::new(b"name"), &mut text);
         let fields: Map<String, Value> = serde_json::from_str(&text).unwrap();
         assert_eq!(fields["event"], what.name());
         fields.keys().cloned().collect()

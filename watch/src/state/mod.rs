@@ -34,7 +34,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use varta::TaskName;
 use varta_observer::{
-    AgentInfo, CauseInfo, Counters, Event, NotifyCounters, ProgramName, ServiceInfo, TaskInfo,
+    AgentInfo, CauseInfo, Counters, Event, Label, NotifyCounters, ServiceInfo, TaskInfo,
 };
 
 use crate::lookup::LockOwner;
@@ -175,7 +175,7 @@ pub(crate) struct Turns {
 pub(crate) enum Notification {
     Event {
         event: Event,
-        name: ProgramName,
+        name: Label,
     },
     Recovery(Decision),
     /// An expected program has become missing, or is present again.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasherDefault, Hasher};
 
 use varta::Status;
-use varta_observer::{About, AgentInfo, Event, ExitCause, ProgramName, What};
+use varta_observer::{About, AgentInfo, Event, ExitCause, Label, ProgramName, What};
 
 use crate::rules::Facts;
 use crate::state::applied::AppliedRules;
@@ -21,7 +21,15 @@ pub(crate) const fn shown_pid(pid: u32, claimed_pid: u32) -> u32 {
 /// The statistics of one agent, or the sum of those of several agents that are gone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AgentStats {
-    pub(crate) name: ProgramName,
+    /// The name to show for it.
+    pub(crate) name: Label,
+    /// What the kernel calls its program.
+    pub(crate) comm: ProgramName,
+    pub(crate) unit: Label,
+    pub(crate) user_unit: Label,
+    pub(crate) container: Label,
+    /// When its script was asked for.
+    pub(crate) script_asked_ns: Option<u64>,
     pub(crate) pid: u32,
     pub(crate) claimed_pid: u32,
     /// The user of the process, if the kernel attests it.
@@ -47,7 +55,12 @@ pub(crate) struct AgentStats {
 
 impl AgentStats {
     pub(crate) const EMPTY: Self = Self {
-        name: AgentInfo::NOBODY.name,
+        name: Label::EMPTY,
+        comm: AgentInfo::NOBODY.name,
+        unit: Label::EMPTY,
+        user_unit: Label::EMPTY,
+        container: Label::EMPTY,
+        script_asked_ns: None,
         pid: 0,
         claimed_pid: 0,
         uid: None,
@@ -66,8 +79,10 @@ impl AgentStats {
     };
 
     /// What rules can match. `program` is its name.
-    pub(crate) const fn facts<'a>(&self, program: &'a str) -> Facts<'a> {
-        Facts { program, unit: None, uid: self.uid, container: None }
+    pub(crate) fn facts<'a>(&'a self, program: &'a str) -> Facts<'a> {
+        let known = |label: &'a Label| Some(label.as_str()).filter(|name| !name.is_empty());
+        let (unit, container) = (known(&self.unit), known(&self.container));
+        Facts { program, unit, uid: self.uid, container }
     }
 
     pub(crate) fn absorb(&mut self, gone: &Self) {
@@ -251,7 +266,7 @@ impl StatsTable {
     }
 
     /// The programs of all agents, in no order.
-    pub(crate) fn names(&self) -> impl Iterator<Item = ProgramName> + '_ {
+    pub(crate) fn names(&self) -> impl Iterator<Item = Label> + '_ {
         self.agents.values().map(|stats| stats.name)
     }
 

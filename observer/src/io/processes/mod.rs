@@ -60,6 +60,8 @@ pub(crate) struct Processes {
     followed: Vec<TrackedProcess>,
     /// By slot.
     names: Vec<Names>,
+    /// Agents whose names have changed since they were admitted.
+    renamed: Vec<Slot>,
     /// Room for the text that names the control groups of a process.
     group_text: Vec<u8>,
     held: usize,
@@ -94,6 +96,8 @@ struct TrackedProcess {
     identity: Option<Identity>,
     name: Option<ProgramName>,
     stage: Stage,
+    /// Whether it is in `renamed`.
+    renamed: bool,
     /// When it was last verified that the pid still belongs to it.
     verified_at: u64,
     /// The latest of its connections.
@@ -154,6 +158,7 @@ impl Processes {
             epoll: Epoll::new()?,
             followed: memory::vector(capacity)?,
             names: memory::vector(capacity)?,
+            renamed: memory::vector(capacity)?,
             group_text,
             held: 0,
             bound,
@@ -198,10 +203,50 @@ impl Processes {
         self.names.get(slot.index()).copied()
     }
 
-    pub(crate) fn names_mut(&mut self, slot: Slot, agent: u64) -> Option<&mut Names> {
-        let followed = self.followed.get(slot.index())?;
-        let is_it = followed.slot.is_some() && followed.agent == agent;
-        self.names.get_mut(slot.index()).filter(|_| is_it)
+    /// Changes the names of an agent. Returns false if it is not in this slot.
+    pub(crate) fn rename(
+        &mut self,
+        slot: Slot,
+        agent: u64,
+        change: impl FnOnce(&mut Names),
+    ) -> bool {
+        let followed = self.followed.get(slot.index());
+        if followed.is_none_or(|found| found.slot.is_none() || found.agent != agent) {
+            return false;
+        }
+        if let Some(names) = self.names.get_mut(slot.index()) {
+            let before = *names;
+            change(names);
+            if *names != before {
+                self.note_renamed(slot);
+            }
+        }
+        true
+    }
+
+    fn note_renamed(&mut self, slot: Slot) {
+        if self.renamed.len() == self.renamed.capacity() {
+            // Each agent is in it once; the other entries are of agents that are gone.
+            let followed = &self.followed;
+            self.renamed
+                .retain(|slot| followed.get(slot.index()).is_some_and(|found| found.renamed));
+        }
+        if let Some(followed) = self.followed.get_mut(slot.index()).filter(|it| !it.renamed) {
+            followed.renamed = true;
+            self.renamed.push(slot);
+        }
+    }
+
+    /// An agent whose names have changed.
+    pub(crate) fn take_renamed(&mut self) -> Option<u64> {
+        while let Some(slot) = self.renamed.pop() {
+            let followed = self.followed.get_mut(slot.index());
+            if let Some(followed) = followed.filter(|found| found.renamed) {
+                followed.renamed = false;
+                return Some(followed.agent);
+            }
+        }
+        None
     }
 
     /// Reads the names of a process: that of its program, and those of its control group. The
@@ -519,6 +564,7 @@ impl Environment for Processes {
         let sender = self.sender.take().or_else(|| self.looked_for());
         if let Some(sender) = &sender {
             self.read_names(slot, sender.pid(), Some(sender));
+            self.note_renamed(slot);
         }
         self.keep_pidfd(slot, agent, sender, self.bound)
     }
@@ -580,9 +626,10 @@ impl Environment for Processes {
     fn joined(&mut self, slot: Slot, page: PageIndex) {
         let joined = self.lanes.as_mut().and_then(|lanes| lanes.joined(page, slot));
         let place = joined.map(|(place, _)| place);
-        // Another copy of the library in the process does not rename it.
-        if let (Some((_, name)), Some(names)) = (joined, self.names.get_mut(slot.index())) {
-            names.declared = names.declared.or(name);
+        let agent = self.followed.get(slot.index()).map(|followed| followed.agent);
+        if let (Some((_, name)), Some(agent)) = (joined, agent) {
+            // Another copy of the library in the process does not rename it.
+            self.rename(slot, agent, |names| names.declared = names.declared.or(name));
         }
         if let Some(followed) = self.followed.get_mut(slot.index()) {
             followed.connection = place;

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tracing::error;
-use varta_observer::{Event, ProgramName};
+use varta_observer::{Event, Label};
 
 pub(crate) use file::Options;
 
@@ -36,7 +36,7 @@ const NOT_SYNCED: &str = "cannot sync the export file";
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Entry {
     pub(crate) event: Event,
-    pub(crate) name: ProgramName,
+    pub(crate) name: Label,
     /// The agent's last nonce.
     pub(crate) nonce: u64,
     /// For an exit: whether the agent was stalled before.

@@ -98,7 +98,7 @@ pub(super) fn eviction(at_ns: u64, pid: u32, text: &mut String) {
 #[cfg(test)]
 mod tests {
     use varta::{Promise, Rule, Status, TaskName};
-    use varta_observer::{About, Ending, Late, Origin, ProgramName, Why};
+    use varta_observer::{About, Ending, Label, Late, Origin, Why};
 
     use super::*;
 
@@ -112,7 +112,7 @@ mod tests {
             task: is_of_a_task.then_some(task),
             what,
         };
-        let name = ProgramName::default();
+        let name = Label::default();
         let mut text = String::new();
         entry(&Entry { event, name, nonce: 0, stalled: false }, &mut text);
         text

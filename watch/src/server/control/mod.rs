@@ -182,7 +182,7 @@ fn lines(batch: &Batch, as_json: bool, text: &mut String) {
             Notification::Expected { at_ns, program } if as_json => {
                 json::expected(*at_ns, program, text);
             }
-            Notification::Event { event, name } if name.as_bytes().is_empty() => {
+            Notification::Event { event, name } if name.is_empty() => {
                 text.push_str(&format!("{event}\n"));
             }
             Notification::Event { event, name } => {

@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use varta::{Promise, Status};
-use varta_observer::{ExitCause, ServiceInfo, TaskInfo};
+use varta_observer::{ExitCause, Label, ServiceInfo, TaskInfo};
 
 use super::rules::{self, ExpectedRow, RuleRow};
 use crate::output::cause::CauseFields;
@@ -127,6 +127,13 @@ pub(crate) struct Row {
     pub(crate) cause: Option<CauseFields>,
     /// In order of their numbers.
     pub(crate) tasks: Vec<TaskRow>,
+    /// What the kernel calls its program.
+    pub(crate) comm: String,
+    /// The units of the service managers of the system and of its user, and its container, as far
+    /// as they are known.
+    pub(crate) unit: Option<String>,
+    pub(crate) user_unit: Option<String>,
+    pub(crate) container: Option<String>,
     /// If it speaks the protocol of sd_notify.
     #[serde(default)]
     pub(crate) service: Option<ServiceRow>,
@@ -255,6 +262,7 @@ impl Row {
         let Agent { info, stats } = agent;
         let cause_of = |task| snapshot.cause_fields(info.agent, task);
         let tasks = snapshot.tasks_of(info.agent).iter();
+        let known = |label: Label| (!label.is_empty()).then(|| label.to_string());
         Self {
             agent: info.agent,
             program: stats.name.to_string(),
@@ -274,6 +282,10 @@ impl Row {
             recoveries: stats.recoveries,
             unconfirmed: info.unconfirmed,
             lane: info.lane,
+            comm: stats.comm.to_string(),
+            unit: known(stats.unit),
+            user_unit: known(stats.user_unit),
+            container: known(stats.container),
             cause: cause_of(0),
             tasks: tasks.map(|task| TaskRow::of(task, cause_of(task.number))).collect(),
             service: snapshot.services.get(&info.agent).map(ServiceRow::of),
