@@ -249,7 +249,7 @@ impl Feed {
             claimed_pid: about.claimed_pid,
             origin: about.origin,
             uid: stats.uid,
-            program: stats.comm,
+            program: stats.name,
             unconfirmed: stats.unconfirmed,
             // An exit is known without beats.
             deaf: stats.deaf && cause == Cause::Stall,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use varta::{Promise, Status};
-use varta_observer::{CauseClass, CauseFlags, CauseInfo, ExitCause, Origin, ProgramName, Task};
+use varta_observer::{CauseClass, CauseFlags, CauseInfo, ExitCause, Label, Origin, Task};
 
 use crate::flags::Triggers;
 use crate::lookup::LockOwner;
@@ -222,7 +222,7 @@ pub(crate) struct Subject {
     pub(crate) origin: Origin,
     /// The user of the process, if the kernel attests it.
     pub(crate) uid: Option<u32>,
-    pub(crate) program: ProgramName,
+    pub(crate) program: Label,
     pub(crate) unconfirmed: bool,
     /// The observer may have missed beats.
     pub(crate) deaf: bool,

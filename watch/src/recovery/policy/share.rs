@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use varta_observer::ProgramName;
+use varta_observer::Label;
 
 use crate::recovery::report::Subject;
 
@@ -11,7 +11,7 @@ use crate::recovery::report::Subject;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Share {
     pub(super) uid: Option<u32>,
-    pub(super) program: ProgramName,
+    pub(super) program: Label,
 }
 
 impl Share {
@@ -32,7 +32,7 @@ pub(super) struct Starts {
 
 #[derive(Debug, Default)]
 struct Uid {
-    programs: BTreeMap<ProgramName, BTreeSet<Start>>,
+    programs: BTreeMap<Label, BTreeSet<Start>>,
     len: usize,
 }
 
@@ -83,7 +83,7 @@ impl Starts {
         let uids = self.uids.iter().filter(|(uid, _)| admits(**uid));
         let (uid, group) =
             uids.min_by_key(|(uid, group)| (turns.of_uid(**uid), group.oldest()))?;
-        let oldest = |program: ProgramName, starts: &BTreeSet<Start>| {
+        let oldest = |program: Label, starts: &BTreeSet<Start>| {
             (turns.of(Share { uid: *uid, program }), starts.first().copied())
         };
         let programs = group.programs.iter();

@@ -1,7 +1,7 @@
 //! Tests of the recovery policy, in simulated time.
 
 use varta::{Promise, Status, TaskName};
-use varta_observer::{CauseFlags, CauseInfo, ExitCause, Origin, ProgramName, Task};
+use varta_observer::{CauseFlags, CauseInfo, ExitCause, Label, Origin, Task};
 
 use super::causes::OWNER_WAIT_NS;
 use super::*;
@@ -37,7 +37,7 @@ fn subject(agent: u64, cause: Cause) -> Subject {
         claimed_pid: pid,
         origin: Origin::KernelAttested,
         uid: Some(0),
-        program: ProgramName::default(),
+        program: Label::default(),
         unconfirmed: false,
         deaf: false,
         status: Status::Ok,
@@ -66,7 +66,7 @@ fn late(agent: u64, number: u32, promise: Promise) -> Subject {
 
 /// A subject of another user.
 fn of_uid(uid: u32, program: &str, subject: Subject) -> Subject {
-    let program = ProgramName::from_bytes(program.as_bytes());
+    let program = Label::new(program.as_bytes());
     Subject { uid: Some(uid), program, ..subject }
 }
 
