@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use varta::{Status, Varta};
+use varta::{BeatOutcome, Status, Varta};
 use varta_observer::{Builder, Cause, Observer, What};
 
 use crate::measure::{Group, Plan, Row};
@@ -155,7 +155,9 @@ fn crowd(stage: &Stage) -> io::Result<Vec<Figure>> {
 }
 
 fn be_one_of_many(agent: &mut Varta, ready: &AtomicU64, quiet: &AtomicU64) {
-    let _ = agent.beat(Status::Ok, 7);
+    while agent.beat(Status::Ok, 7) != BeatOutcome::Sent {
+        thread::sleep(Duration::from_millis(1));
+    }
     ready.fetch_add(1, Ordering::Relaxed);
     while quiet.load(Ordering::Relaxed) == 0 {
         thread::sleep(SELDOM);
