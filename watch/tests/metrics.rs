@@ -87,7 +87,10 @@ fn open_metrics_has_the_same_families() {
 #[test]
 fn the_docs_list_every_family_and_no_other() {
     let folder = Folder::new();
-    let (_daemon, address) = daemon(&folder, &["--threshold-ms", "2000", "--causes", "on"]);
+    let notify = folder.join("notify.sock");
+    let flags = ["--threshold-ms", "2000", "--causes", "on", "--notify-socket"];
+    let flags = [&flags[..], &[notify.to_str().unwrap()]].concat();
+    let (_daemon, address) = daemon(&folder, &flags);
     let shown: BTreeSet<_> = families(&get(&address, "/metrics").body).into_keys().collect();
     let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/watch-metrics.md");
     let docs = text_of(&docs);

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
-use support::http::{address_of, get, sample};
+use support::http::{address_of, get, wait_for_sample};
 use support::{
     Agent, Daemon, Folder, PATIENCE, WATCH, needs_root, script, signal, skipped, text_of,
     wait_until,
@@ -286,10 +286,14 @@ fn a_program_that_announced_its_exit_is_not_recovered_and_one_that_hangs_is() {
     crashing.signal(libc::SIGKILL);
     wait_until(|| text_of(&ran).contains(&crashing.pid().to_string()));
     assert!(!text_of(&ran).contains(&stopping.pid().to_string()));
-    let metrics = get(&watch.address, "/metrics").body;
-    assert_eq!(sample(&metrics, "varta_notify_triggers_total"), Some(1.0));
-    assert_eq!(sample(&metrics, "varta_notify_expected_exits_total"), Some(1.0));
-    assert_eq!(sample(&metrics, "varta_exits_total{cause=\"signalled\"}"), Some(1.0));
+    for name in [
+        "varta_notify_triggers_total",
+        "varta_notify_expected_exits_total",
+        "varta_exits_total{cause=\"signalled\"}",
+        "varta_exits_total{cause=\"clean\"}",
+    ] {
+        wait_for_sample(&watch.address, name, |count| count == 1.0);
+    }
 }
 
 #[test]
