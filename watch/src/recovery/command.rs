@@ -42,6 +42,8 @@ pub(super) fn words(plan: &Plan, subject: &Subject) -> Option<Vec<String>> {
     let values = [
         ("{pid}", subject.shown_pid().to_string()),
         ("{program}", subject.program.to_string()),
+        ("{unit}", subject.unit.to_string()),
+        ("{container}", subject.container.to_string()),
         ("{task}", subject.task.map_or(String::new(), |late| late.task.name.to_string())),
     ];
     let filled_in = arguments.iter().map(|word| filled_in(word, &values));

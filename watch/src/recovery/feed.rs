@@ -250,6 +250,8 @@ impl Feed {
             origin: about.origin,
             uid: stats.uid,
             program: stats.name,
+            unit: stats.unit,
+            container: stats.container,
             unconfirmed: stats.unconfirmed,
             // An exit is known without beats.
             deaf: stats.deaf && cause == Cause::Stall,

@@ -223,6 +223,9 @@ pub(crate) struct Subject {
     /// The user of the process, if the kernel attests it.
     pub(crate) uid: Option<u32>,
     pub(crate) program: Label,
+    /// The unit of the system's service manager and the container it belongs to, if known.
+    pub(crate) unit: Label,
+    pub(crate) container: Label,
     pub(crate) unconfirmed: bool,
     /// The observer may have missed beats.
     pub(crate) deaf: bool,

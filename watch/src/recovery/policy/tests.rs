@@ -38,6 +38,8 @@ fn subject(agent: u64, cause: Cause) -> Subject {
         origin: Origin::KernelAttested,
         uid: Some(0),
         program: Label::default(),
+        unit: Label::EMPTY,
+        container: Label::EMPTY,
         unconfirmed: false,
         deaf: false,
         status: Status::Ok,
