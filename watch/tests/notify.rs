@@ -150,7 +150,7 @@ fn tor_is_watched_from_ready_to_a_kill() {
     );
     let pid = tor.pid();
     let row = watch.wait_for_state(pid, "ready");
-    assert_eq!(row["program"], "tor");
+    assert_eq!((&row["program"], &row["comm"]), (&"onion".into(), &"tor".into()));
     assert_eq!(
         (&row["service"]["name"], &row["service"]["watchdog_ms"]),
         (&"onion".into(), &2_000.into())
@@ -199,7 +199,7 @@ fn redis_reports_its_status_and_its_end() {
     assert!(row["service"]["watchdog_ms"].is_null() && row["state"] == "ok", "{row}");
     redis.signal(libc::SIGTERM);
     watch.daemon.wait_for_log("as the service announced");
-    assert_eq!(watch.agents()["gone"][0]["clean"], true);
+    wait_until(|| watch.agents()["gone"][0]["clean"] == true);
 }
 
 #[test]
