@@ -94,7 +94,7 @@ test('no argument crashes an export of the native half', async (t) => {
     const native = require(require.resolve('varta').replace('index.js', 'native.js'));
     const { Observer, Span, Task, Varta } = require('varta');
     const external = {
-      agent: () => native.agentOpen('/nonexistent/varta.sock', true, 0, true, false),
+      agent: () => native.agentOpen('/nonexistent/varta.sock', true, 0, true, '', false),
       task: () => native.taskDeclare(
         external.agent(), 'task', { thresholdMs: 1000, edges: [], vital: false, roams: false },
       ),
