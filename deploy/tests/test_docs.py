@@ -39,7 +39,8 @@ def test_named_panels_exist() -> None:
 
 
 def test_named_flags_exist() -> None:
-    helps = run(WATCH, "--help").stdout + run(WATCH, "audit", "verify", "--help").stdout
+    commands = ([], ["run"], ["rules"], ["audit", "verify"])
+    helps = "".join(run(WATCH, *command, "--help").stdout for command in commands)
     known = set(re.findall(r"--[a-z0-9-]+", helps))
     inline = " ".join(re.findall(r"`(--[a-z][^`]*)`", TEXT))
     named = set(re.findall(r"--[a-z0-9-]+", inline))

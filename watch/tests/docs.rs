@@ -1,4 +1,5 @@
-//! The flags, the files and the script in docs/watch.md and docs/rules.md must be correct.
+//! The flags, the files and the script in docs/watch.md must be correct, and the files in
+//! docs/rules.md and docs/operating.md.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -11,6 +12,7 @@ use support::{Folder, WATCH, script};
 
 const DOCS: &str = include_str!("../../docs/watch.md");
 const RULES: &str = include_str!("../../docs/rules.md");
+const OPERATING: &str = include_str!("../../docs/operating.md");
 
 /// The first code block of this language.
 fn block(page: &'static str, language: &str) -> &'static str {
@@ -42,10 +44,11 @@ fn every_flag_in_the_docs_exists() {
 fn the_example_files_are_valid() {
     let folder = Folder::new();
     let file = folder.join("varta.toml");
-    for page in [DOCS, RULES] {
+    for page in [DOCS, RULES, OPERATING] {
         fs::write(&file, block(page, "toml")).unwrap();
         let mut check = Command::new(WATCH);
-        let checked = check.arg("--check-config").arg("--config").arg(&file).output().unwrap();
+        check.args(["--socket", "/tmp/never.sock", "--threshold-ms", "2000", "--check-config"]);
+        let checked = check.arg("--config").arg(&file).output().unwrap();
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     }
 }
