@@ -18,7 +18,9 @@ use varta_observer::{Builder, Cause, CauseFlags, CauseInfo, Observer, Uids, What
 
 use crate::hangs::{end_with_parent, files, forever, memory};
 use crate::needs::Need;
-use crate::support::{Child, Folder, PATIENCE, become_user, in_child, ms, needs_root, skipped};
+use crate::support::{
+    Child, Folder, PATIENCE, become_user, in_child, kernel_lacks, ms, needs_root,
+};
 
 /// A poll that takes longer than this was blocked: nothing would ever end it.
 const LONGEST_POLL: Duration = Duration::from_secs(20);
@@ -240,7 +242,7 @@ fn a_process_that_hides_is_silent_for_unknown_reasons() {
 
 fn lacks(need: Need) -> bool {
     need.missing().is_some_and(|missing| {
-        skipped(&missing);
+        kernel_lacks(&missing);
         true
     })
 }

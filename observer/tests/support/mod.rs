@@ -38,7 +38,7 @@ pub(crate) use child::{Child, Ended, in_child};
 pub(crate) use folder::Folder;
 pub(crate) use lingering::LingeringSocket;
 pub(crate) use rights::{send_as, send_with_descriptors};
-pub(crate) use root::{become_user, fork_as, needs_root, skipped};
+pub(crate) use root::{become_user, fork_as, kernel_lacks, needs_root, skipped};
 pub(crate) use seccomp::forget_socket_option;
 pub(crate) use sender::{Sender, stop};
 pub(crate) use shared::shared_numbers;

@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::hangs::Last;
-use crate::support::{Ended, Folder, needs_root, skipped};
+use crate::support::{Ended, Folder, kernel_lacks, needs_root};
 use crate::world::World;
 
 const SIZE: usize = 8 << 20;
@@ -91,7 +91,12 @@ fn nothing_cuts_a_core_file_short() {
     }
     let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
     if pattern.starts_with(['|', '/', '@']) {
-        return skipped("core files in the current folder, as by kernel.core_pattern=core");
+        return kernel_lacks(
+            "core files in the current folder, as by kernel.core_pattern=core",
+        );
+    }
+    if !Path::new("/dev/loop-control").exists() {
+        return kernel_lacks("loop devices");
     }
     let world = World::new();
     let disk = Disk::mount(&world.folder);

@@ -35,7 +35,7 @@ use std::thread;
 
 use hangs::{Hang, Last};
 use outside::Hold;
-use support::{Daemon, Ended, WATCH, kill, ms, needs_root, skipped, wait_until};
+use support::{Daemon, Ended, WATCH, kernel_lacks, kill, ms, needs_root, wait_until};
 use varta::{Status, Varta};
 use world::{Agent, Shape, THRESHOLD_S, World, uptime};
 
@@ -53,7 +53,7 @@ fn a_process_that_is_held_gets_no_command_and_a_whole_threshold_when_that_ends()
         holds.push(("frozen", outside::freeze_v2));
     }
     if holds.len() == 2 {
-        skipped("a control group that can be frozen");
+        kernel_lacks("a control group that can be frozen");
     }
     let world = World::new();
     let mut held: Vec<_> = holds
@@ -91,7 +91,7 @@ fn a_process_that_cannot_end_gets_no_command_before_its_exit() {
         return;
     }
     if mounts::mount_of("cgroup", "freezer").is_none() {
-        return skipped("a control group of the first version that can be frozen");
+        return kernel_lacks("a control group of the first version that can be frozen");
     }
     let world = World::new();
     let mut agent = world.agent(hangs::waits::parked);
@@ -113,7 +113,7 @@ fn a_process_that_does_not_get_to_run_gets_no_command() {
         return;
     }
     if mounts::mount_of("cgroup", "cpu").is_none() {
-        return skipped("a control group of the first version with a CPU quota");
+        return kernel_lacks("a control group of the first version with a CPU quota");
     }
     let world = World::new();
     let throttled =

@@ -48,7 +48,7 @@ pub(crate) use folder::Folder;
 pub(crate) use lingering::LingeringSocket;
 pub(crate) use peer::varta_watch_0_2;
 pub(crate) use rights::send_with_descriptors;
-pub(crate) use root::{become_user, fork_as, needs_root, skipped};
+pub(crate) use root::{become_user, fork_as, kernel_lacks, needs_root, skipped};
 pub(crate) use seccomp::forget_socket_option;
 pub(crate) use system::{
     in_new_network_namespace, in_new_pid_namespace, in_own_namespaces, kill,
