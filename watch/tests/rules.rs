@@ -17,7 +17,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use support::http::{address_of, get, wait_for_sample};
-use support::{Agent, Daemon, Folder, WATCH, script, wait_until};
+use support::{Agent, Daemon, Folder, WATCH, ms, script, wait_until};
+use varta::{Status, Varta};
 
 /// Runs a command of varta-watch, and returns its exit code and output.
 fn run(arguments: &[&str]) -> (i32, String) {
@@ -270,6 +271,29 @@ fn a_rule_has_its_own_recovery_command_and_decides_what_starts_it() {
     own.kill();
     wait_until(|| ran().contains(&format!("new {}\n", own.pid())));
     assert_eq!(ran().lines().count(), 3, "{}", ran());
+    daemon.end();
+}
+
+#[test]
+fn the_slack_of_a_rule_applies_to_the_tasks_of_its_agents() {
+    let folder = Folder::new();
+    let rule = "threshold-ms = 3600000\n[[rule]]\nmatch = { program = \"rules-*\" }\n";
+    let mut daemon = start(&folder, &format!("{rule}slack-ms = 3600000\n"));
+    let mut agent = Varta::open(daemon.socket()).unwrap();
+    let _ = agent.beat(Status::Ok, 1);
+    let _task = agent.task("job", ms(50)).unwrap();
+    let address = address_of(&daemon);
+    let task = || {
+        let report = serde_json::from_str(&get(&address, "/agents").body);
+        report.map_or(Value::Null, |report: Value| report["agents"][0]["tasks"][0].clone())
+    };
+    wait_until(|| {
+        let task = task();
+        assert_ne!(task["state"], "late");
+        task["age_ms"].as_u64().is_some_and(|age| age > 500)
+    });
+    reload(&daemon, &folder, rule);
+    wait_until(|| task()["state"] == "late");
     daemon.end();
 }
 
