@@ -1,0 +1,34 @@
+//! The history of varta-watch: what happened to each agent, in files that one daemon writes and
+//! many programs read.
+//!
+//! A [`Record`] is one thing that happened: a stall, an exit, a silence, a minute of beats. Its
+//! body is a struct with named members, which are also the members of its JSON object.
+//!
+//! ```
+//! use varta_history::{Kind, Record, Recovered};
+//!
+//! let back = Recovered { agent: 17, silent_ns: 2_500_000_000, ..Recovered::default() };
+//! let record = Record::from(back);
+//! assert_eq!(record.kind(), Kind::Recovered);
+//!
+//! let mut body = Vec::new();
+//! record.encode(&mut body);
+//! assert_eq!(Record::decode(Kind::Recovered, &body), Some(record));
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod histogram;
+mod record;
+mod run;
+mod wire;
+
+pub use clock::{ClockPair, Rfc3339};
+pub use histogram::Histogram;
+pub use record::{
+    Agent, Beat, Beats, CauseFound, CauseMembers, Clock, Ended, Eviction, Exit, Expected,
+    Floor, Gap, Kind, Late, Lost, Minute, Part, Paused, Record, Recovered, Recovery, Stall,
+    Started, Stopped, Task, Text, Threshold, Violation,
+};
+pub use run::{InvalidRun, Run};
