@@ -264,6 +264,28 @@ pub struct Late {
     pub checkpoint: u16,
 }
 
+/// A time when the observer ran later than it was due, by more than 50 ms, or after a suspend.
+/// See [`Observer::take_lateness`](crate::Observer::take_lateness).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lateness {
+    /// When it ran.
+    pub observer_ns: u64,
+    /// How much later it ran than it was due.
+    pub late_ns: u64,
+    /// How long before it had run last. From then on, nothing could be received.
+    pub away_ns: u64,
+    /// How much of that time the system was suspended.
+    pub suspended_ns: u64,
+    /// By how much it extended the deadlines of the agents: 0 if that was too short for a
+    /// [pause](What::Paused).
+    pub forgiven_ns: u64,
+}
+
+impl Lateness {
+    pub(crate) const NONE: Self =
+        Self { observer_ns: 0, late_ns: 0, away_ns: 0, suspended_ns: 0, forgiven_ns: 0 };
+}
+
 /// How a task ended. The numbers are the same in every language.
 ///
 /// ```

@@ -21,7 +21,7 @@ mod testing;
 pub use builder::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD};
 pub use cause::{Cause, CauseClass, CauseFlags, CauseInfo, Certainty, Why};
 pub use counters::Counters;
-pub use event::{About, Ending, Event, ExitCause, Late, Origin, Task, What};
+pub use event::{About, Ending, Event, ExitCause, Late, Lateness, Origin, Task, What};
 pub use io::Observer;
 pub use io::causes::ProcessReader;
 pub use judge::{

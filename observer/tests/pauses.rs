@@ -291,6 +291,24 @@ fn a_host_that_misses_the_next_deadline_is_paused() {
     assert!(matches!(first.what, What::Paused { .. }), "{first}");
 }
 
+#[test]
+fn a_host_learns_how_late_it_was_even_if_that_is_too_short_for_a_pause() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = Observer::bind(&path, PATIENCE, 0o600).unwrap();
+    let agent = TestAgent::at(&path);
+    agent.beat(1);
+    poll_until(&mut observer, is("beat"));
+    while observer.take_lateness().is_some() {}
+    std::thread::sleep(ms(60));
+    let before = observer.now_ns();
+    assert!(poll_all(&mut observer).is_empty());
+    let lateness = observer.take_lateness().unwrap();
+    assert!(lateness.late_ns >= ms(60).as_nanos() as u64, "{lateness:?}");
+    assert!(lateness.away_ns >= lateness.late_ns && lateness.observer_ns >= before);
+    assert_eq!((lateness.suspended_ns, lateness.forgiven_ns), (0, 0));
+}
+
 const LONG: Duration = Duration::from_secs(1_000);
 const TIME_NAMESPACES: &str = "a kernel with time namespaces (CONFIG_TIME_NS)";
 

@@ -29,7 +29,7 @@ use self::processes::Processes;
 use self::sockets::Sockets;
 use crate::cause::CauseInfo;
 use crate::counters::Counters;
-use crate::event::Event;
+use crate::event::{Event, Lateness};
 use crate::judge::tracker::AgentInfo;
 use crate::judge::{Flood, Judge, NotifyCounters, ServiceInfo, ServiceNote, Slot, UidCounts};
 use crate::names::{Label, Names};
@@ -361,6 +361,21 @@ impl Observer {
         let Some(slot) = self.judge.find(agent) else { return Ok(None) };
         let info = self.judge.agent_with(slot, self.clock.now(), &self.processes);
         Ok(info.map(|info| self.named(slot, info)))
+    }
+
+    /// Takes the first time, of those not taken yet, when the observer ran late by more than
+    /// 50 ms or after a suspend, whether or not that was reported as a
+    /// [pause](crate::What::Paused). The latest 64 are kept.
+    ///
+    /// ```
+    /// # let mut observer = varta_observer::Builder::new().udp(([127, 0, 0, 1], 0).into()).bind()?;
+    /// while let Some(lateness) = observer.take_lateness() {
+    ///     eprintln!("late by {} ms", lateness.late_ns / 1_000_000);
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn take_lateness(&mut self) -> Option<Lateness> {
+        self.pause_detector.take_lateness()
     }
 
     /// All names of an agent that are known; `None` if it is not tracked.

@@ -1,5 +1,7 @@
 //! Detects that the observer itself was late: stopped, starved or suspended.
 
+use crate::event::Lateness;
+
 /// Tracks when the observer was due and when it ran.
 #[derive(Debug)]
 pub(crate) struct PauseDetector {
@@ -13,6 +15,36 @@ pub(crate) struct PauseDetector {
     asleep: u64,
     /// When the observer last ran (a look).
     looked: u64,
+    latest: LatestLateness,
+}
+
+/// The latest times when the observer was late and that were not taken yet.
+#[derive(Debug)]
+struct LatestLateness {
+    ring: [Lateness; MOST_KEPT],
+    next: usize,
+    count: usize,
+}
+
+/// How many times are kept. More can pass in one poll only while nothing else happens.
+const MOST_KEPT: usize = 64;
+
+impl LatestLateness {
+    const NONE: Self = Self { ring: [Lateness::NONE; MOST_KEPT], next: 0, count: 0 };
+
+    fn add(&mut self, lateness: Lateness) {
+        if let Some(place) = self.ring.get_mut(self.next) {
+            *place = lateness;
+        }
+        self.next = (self.next + 1) % MOST_KEPT;
+        self.count = (self.count + 1).min(MOST_KEPT);
+    }
+
+    fn take_first(&mut self) -> Option<Lateness> {
+        self.count = self.count.checked_sub(1)?;
+        let first = (self.next + MOST_KEPT - 1 - self.count) % MOST_KEPT;
+        self.ring.get(first).copied()
+    }
 }
 
 /// The two clocks diverge only during suspend, but they are not read at the same instant.
@@ -23,7 +55,9 @@ const LEAST_PAUSE_NS: u64 = 50_000_000;
 
 impl PauseDetector {
     pub(crate) fn new(configured: Option<u64>, shortest_threshold: u64, asleep: u64) -> Self {
-        let mut made = Self { configured, pause_after: 0, due: None, asleep, looked: 0 };
+        let latest = LatestLateness::NONE;
+        let mut made =
+            Self { configured, pause_after: 0, due: None, asleep, looked: 0, latest };
         made.set_shortest_threshold(shortest_threshold);
         made
     }
@@ -55,7 +89,22 @@ impl PauseDetector {
         let stopped = if late > self.pause_after { away } else { 0 };
         let suspended = if suspended > SUSPENDED_NS { suspended } else { 0 };
         // If it was due during the suspend, it is late by only part of it.
-        Some(stopped.max(suspended)).filter(|pause| *pause != 0)
+        let pause = stopped.max(suspended);
+        if late > LEAST_PAUSE_NS || pause != 0 {
+            self.latest.add(Lateness {
+                observer_ns: now,
+                late_ns: late,
+                away_ns: away,
+                suspended_ns: suspended,
+                forgiven_ns: pause,
+            });
+        }
+        Some(pause).filter(|pause| *pause != 0)
+    }
+
+    /// Takes the first lateness of more than 50 ms, or pause, that was not taken yet.
+    pub(crate) fn take_lateness(&mut self) -> Option<Lateness> {
+        self.latest.take_first()
     }
 
     /// The time spent suspended, at the last look.
@@ -120,6 +169,44 @@ mod tests {
         assert_eq!(pause_detector.look(400 * MS, || 0), Some(400 * MS));
         pause_detector.expect(Some(100 * MS));
         assert_eq!(pause_detector.look(401 * MS, || 0), None);
+    }
+
+    #[test]
+    fn each_lateness_of_more_than_50_ms_is_kept_whether_or_not_it_was_a_pause() {
+        let mut pause_detector = after(200 * MS);
+        let mut at = 0;
+        for late in [50, 51, 200, 201] {
+            at += 1_000 * MS;
+            pause_detector.has_looked(at - 10 * MS);
+            pause_detector.expect(Some(at));
+            pause_detector.look(at + late * MS, || 0);
+        }
+        pause_detector.look(at + 900 * MS, || 30 * MS);
+        let lateness = |observer, late, away, suspended, forgiven| Lateness {
+            observer_ns: observer * MS,
+            late_ns: late * MS,
+            away_ns: away * MS,
+            suspended_ns: suspended * MS,
+            forgiven_ns: forgiven * MS,
+        };
+        let taken: Vec<_> = std::iter::from_fn(|| pause_detector.take_lateness()).collect();
+        let expected = [
+            lateness(2_051, 51, 61, 0, 0),
+            lateness(3_200, 200, 210, 0, 0),
+            lateness(4_201, 201, 211, 0, 211),
+            lateness(4_900, 0, 699, 30, 30),
+        ];
+        assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn of_more_times_than_are_kept_the_latest_remain() {
+        let mut latest = LatestLateness::NONE;
+        for observer_ns in 0..100 {
+            latest.add(Lateness { observer_ns, ..Lateness::NONE });
+        }
+        let taken: Vec<_> = std::iter::from_fn(|| latest.take_first()).collect();
+        assert!(taken.iter().map(|lateness| lateness.observer_ns).eq(36..100));
     }
 
     #[test]

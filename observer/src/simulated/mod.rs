@@ -13,7 +13,7 @@ use varta::secure::Key;
 use self::environment::{Reading, SimulatedEnvironment};
 use crate::cause::CauseInfo;
 use crate::counters::Counters;
-use crate::event::{Event, ExitCause};
+use crate::event::{Event, ExitCause, Lateness};
 use crate::io::causes::call_named;
 use crate::io::nanoseconds;
 use crate::io::pause::PauseDetector;
@@ -300,6 +300,11 @@ impl Simulated {
         // The last look was before the suspend.
         self.pause_detector.has_looked(at_ns.saturating_sub(ns));
         self.look(at_ns);
+    }
+
+    /// As [`Observer::take_lateness`](crate::Observer::take_lateness).
+    pub fn take_lateness(&mut self) -> Option<Lateness> {
+        self.pause_detector.take_lateness()
     }
 
     /// As [`Observer::set_threshold`](crate::Observer::set_threshold), in nanoseconds.
