@@ -1,6 +1,7 @@
 //! Removes the statistics of agents that the observer evicted to make room for others. There
-//! is no event for that, so the loop searches for them, once a second and with a bounded
-//! number of agents per iteration.
+//! is no event for that, so the loop searches for them with a bounded number of agents per
+//! iteration: once a second, and at once when there are many more statistics than the observer
+//! can have agents.
 
 use std::io;
 
@@ -26,7 +27,7 @@ impl EventLoop {
     /// Continues the search, or begins one if agents were evicted since the last.
     pub(super) fn remove_evicted(&mut self, now_ns: u64) -> io::Result<()> {
         if self.search.left.is_empty() {
-            if now_ns < self.search.next_ns {
+            if now_ns < self.search.next_ns && !self.has_many_more_than_the_observer() {
                 return Ok(());
             }
             self.search.next_ns = now_ns.saturating_add(EVERY_NS);
@@ -37,6 +38,13 @@ impl EventLoop {
         }
         let from = self.search.left.len().saturating_sub(PER_ITERATION);
         self.check_agents(from)
+    }
+
+    /// Whether more than a fifth of the statistics must be of evicted agents. An iteration adds
+    /// fewer than a search checks, so there are never many more than that.
+    fn has_many_more_than_the_observer(&self) -> bool {
+        let capacity = self.context.settings.flags.admission.tracker_capacity;
+        self.stats.len() > capacity.saturating_add(capacity / 4)
     }
 
     /// Finishes the search, before a snapshot of all statistics is taken.

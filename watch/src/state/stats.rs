@@ -261,6 +261,10 @@ impl StatsTable {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.agents.len()
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.agents.is_empty()
     }
