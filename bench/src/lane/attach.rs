@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::io::{self, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +19,10 @@ use crate::sys;
 
 const ATTACH: &str = "lane, attach";
 const OPEN: &str = "open, until the page is mapped";
+/// What any process needs to get an answer from another that sleeps on another CPU.
+const BARE: &str = "bare: connect, ask, get an answer";
+/// Bytes of a question, and of an answer.
+const MESSAGE: usize = 128;
 
 /// Processes that attach one after the other, and that have a page at the same time.
 const ALONE: u64 = 300;
@@ -26,48 +32,86 @@ const STEP: u64 = 200;
 /// The limits are in units of this many bytes.
 const KB: f64 = 1_024.0;
 
-pub(crate) const TARGETS: &[Target] = &[Target::median_ns(ATTACH, OPEN, 150e3)];
+pub(crate) const TARGETS: &[Target] =
+    &[Target::median_ns(ATTACH, OPEN, 150e3), Target::median(ATTACH, OPEN, BARE, 2.0)];
 
 pub(crate) fn all(_: Plan, stage: &Stage) -> io::Result<Findings> {
-    let times = alone(stage)?;
+    let rows = alone(stage)?;
     let figures = together(stage)?;
-    Ok((vec![Group { name: ATTACH, rows: vec![times] }], figures))
+    Ok((vec![Group { name: ATTACH, rows }], figures))
 }
 
-/// One process after the other asks an observer that sleeps on another CPU.
-fn alone(stage: &Stage) -> io::Result<Row> {
+/// One process after the other asks an observer that sleeps on another CPU, and one asks a bare
+/// process there.
+fn alone(stage: &Stage) -> io::Result<Vec<Row>> {
     let path = stage.path("attach.sock")?;
+    let bare_path = stage.path("bare.sock")?;
     let _observer = super::Apart::start(&path, stage.receiver_cpu)?;
+    let _answerer = answerer(&bare_path, stage.receiver_cpu)?;
     // In a process of its own: those below inherit nothing of an agent.
     Child::fork(|| drop(super::attached(&path)))?.reap();
-    let [took, got_page] = processes::shared_numbers(2)? else {
+    let [got_page, took] = processes::shared_numbers(2)? else {
         return Err(io::ErrorKind::OutOfMemory.into());
     };
-    let mut samples = Vec::new();
+    let (mut opens, mut bare) = (Vec::new(), Vec::new());
     for _ in 0..ALONE {
-        took.store(0, Ordering::Relaxed);
-        Child::fork(|| {
+        opens.push(time_in_a_child(took, || {
             // The first handle of a process makes what all of them share.
             drop(Varta::open(format!("{}?lane=off", path.display())));
             let begun = Instant::now();
-            let Ok(agent) = Varta::open(&path) else { return };
-            let ns = begun.elapsed().as_nanos();
+            let agent = Varta::open(&path).ok()?;
+            let time = begun.elapsed();
             // One that did not get the page while it waited counts with all that time.
-            took.store(u64::try_from(ns).unwrap_or(u64::MAX), Ordering::Relaxed);
-            if agent.watched().is_some() {
-                got_page.fetch_add(1, Ordering::Relaxed);
-            }
-        })?
-        .reap();
-        match took.load(Ordering::Relaxed) {
-            0 => return Err(io::Error::other("a process could not open its agent")),
-            ns => samples.push(ns as f64),
-        }
+            got_page.fetch_add(u64::from(agent.watched().is_some()), Ordering::Relaxed);
+            Some(time)
+        })?);
+        bare.push(time_in_a_child(took, || {
+            let begun = Instant::now();
+            let mut socket = UnixStream::connect(&bare_path).ok()?;
+            socket.write_all(&[1; MESSAGE]).ok()?;
+            socket.read_exact(&mut [0; MESSAGE]).ok()?;
+            Some(begun.elapsed())
+        })?);
     }
     if got_page.load(Ordering::Relaxed) == 0 {
         return Err(io::Error::other("no process got a page"));
     }
-    Ok(Row::of_samples(OPEN, samples))
+    Ok(vec![Row::of_rounds(OPEN, opens), Row::of_rounds(BARE, bare)])
+}
+
+/// Runs this in a new process, and returns the time that it measured, in nanoseconds.
+fn time_in_a_child(
+    took: &AtomicU64,
+    run: impl FnOnce() -> Option<Duration>,
+) -> io::Result<f64> {
+    took.store(0, Ordering::Relaxed);
+    Child::fork(|| {
+        if let Some(time) = run() {
+            took.store(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    })?
+    .reap();
+    match took.load(Ordering::Relaxed) {
+        0 => Err(io::Error::other("a process got no answer")),
+        ns => Ok(ns as f64),
+    }
+}
+
+/// A process on this CPU that answers each question. It ends when this is dropped.
+fn answerer(path: &Path, cpu: usize) -> io::Result<Child> {
+    let listener = UnixListener::bind(path)?;
+    Child::fork(|| {
+        let answer = || -> io::Result<()> {
+            sys::stay_on(cpu)?;
+            loop {
+                let (mut socket, _) = listener.accept()?;
+                let mut message = [0; MESSAGE];
+                socket.read_exact(&mut message)?;
+                socket.write_all(&message)?;
+            }
+        };
+        let _ = answer();
+    })
 }
 
 /// The memory that grows when many processes that were running already get their pages, one after
