@@ -113,6 +113,13 @@ impl Simulated {
         self.judge.service(agent)
     }
 
+    /// The time to [`advance`](Self::advance) to next, if nothing else happens before: a
+    /// deadline, or earlier.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.judge.next_deadline().into_iter().chain(self.judge.next_look()).min()
+    }
+
     /// Advances the time: all that arrived by then has been fed, and due deadlines are
     /// handled.
     pub fn advance(&mut self, at_ns: u64) {
@@ -283,6 +290,27 @@ impl Simulated {
     pub fn late(&mut self, at_ns: u64, due_ns: u64) {
         self.pause_detector.has_looked(due_ns);
         self.pause_detector.expect(Some(due_ns));
+        self.look(at_ns);
+    }
+
+    /// Simulates that the observer was away, from the three numbers by which it knows: it runs
+    /// at `at_ns`, this long after it was due and that long after it last ran, and within that
+    /// time the system was suspended for `suspended_ns`. Whether that is a pause depends on the
+    /// shortest threshold.
+    ///
+    /// ```
+    /// use varta_observer::{Observer, What};
+    ///
+    /// let mut observer = Observer::simulated();
+    /// observer.away(2_000_000_000, 900_000_000, 950_000_000, 0);
+    /// assert_eq!(observer.poll(), None, "it is less than half of the threshold of 2 s");
+    /// observer.away(5_000_000_000, 1_200_000_000, 1_250_000_000, 0);
+    /// assert_eq!(observer.poll().unwrap().what, What::Paused { ns: 1_250_000_000 });
+    /// ```
+    pub fn away(&mut self, at_ns: u64, late_ns: u64, away_ns: u64, suspended_ns: u64) {
+        self.asleep = self.asleep.saturating_add(suspended_ns);
+        self.pause_detector.has_looked(at_ns.saturating_sub(away_ns));
+        self.pause_detector.expect(Some(at_ns.saturating_sub(late_ns)));
         self.look(at_ns);
     }
 
