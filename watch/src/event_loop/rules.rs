@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::time::Duration;
 
 use super::{EventLoop, nanoseconds};
+use crate::rules::Effect;
 
 /// The agents whose first silence is not judged yet, by the time when it will be.
 #[derive(Debug, Default)]
@@ -81,26 +81,12 @@ impl EventLoop {
         let Some(applied) = self.stats.applied.get_mut(agent) else { return Ok(()) };
         let now_ns = self.context.observer.now_ns();
         let settings = &self.context.settings;
-        let rule = applied.rule.and_then(|number| settings.rules.get(number));
-        applied.is_watched = rule.is_none_or(|rule| rule.watch);
-        let (mut threshold, mut slack) = match rule {
-            Some(rule) => (rule.threshold.unwrap_or(settings.threshold), rule.slack),
-            None => (settings.threshold, None),
-        };
-        let grace_end_ns = rule
-            .and_then(|rule| rule.startup)
-            .map(|startup| applied.first_ns.saturating_add(nanoseconds(startup)))
-            .filter(|end_ns| *end_ns > now_ns);
-        let is_chosen = grace_end_ns.is_some()
-            || !applied.is_watched
-            || rule.is_some_and(|rule| rule.threshold.is_some());
-        if !applied.is_watched {
-            (threshold, slack) = (Duration::MAX, Some(Duration::MAX));
-        } else if let Some(end_ns) = grace_end_ns {
-            // The threshold counts from the last beat, which is later than the first.
-            threshold = threshold.max(Duration::from_nanos(end_ns - applied.first_ns));
+        let Effect { is_watched, threshold, slack, grace_end_ns, is_chosen } =
+            settings.rules.effect(applied.rule, settings.threshold, applied.first_ns, now_ns);
+        if let Some(end_ns) = grace_end_ns {
             self.starting.0.insert((end_ns, agent));
         }
+        applied.is_watched = is_watched;
         applied.threshold_ns = Some(nanoseconds(threshold));
         applied.since_ns = now_ns;
         self.context.observer.set_threshold(agent, threshold)?;

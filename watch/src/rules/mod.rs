@@ -1,6 +1,7 @@
 //! Rules: what applies to the agents of one service instead of the flags, and which programs are
 //! expected to run.
 
+mod effect;
 mod glob;
 mod read;
 mod users;
@@ -9,6 +10,7 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
+pub(crate) use effect::Effect;
 pub(crate) use glob::Glob;
 pub(crate) use read::{add, is_table};
 use users::Users;
