@@ -19,16 +19,25 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod error;
+mod folder;
 mod histogram;
+mod reader;
 mod record;
 mod run;
+mod segment;
 mod wire;
+mod writer;
 
 pub use clock::{ClockPair, Rfc3339};
+pub use error::Error;
 pub use histogram::Histogram;
+pub use reader::{Agents, Cursor, Entry, InvalidCursor, Item, Known, Reader};
 pub use record::{
     Agent, Beat, Beats, CauseFound, CauseMembers, Clock, Ended, Eviction, Exit, Expected,
     Floor, Gap, Kind, Late, Lost, Minute, Part, Paused, Record, Recovered, Recovery, Stall,
     Started, Stopped, Task, Text, Threshold, Violation,
 };
 pub use run::{InvalidRun, Run};
+pub use segment::Header;
+pub use writer::{Counts, Limits, Origin, Repair, Writer};

@@ -2,7 +2,7 @@
 
 mod agent;
 mod daemon;
-mod field;
+pub(crate) mod field;
 mod traffic;
 mod verdict;
 
@@ -10,7 +10,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use self::field::Body;
+pub(crate) use self::field::{Body, body};
 
 pub use agent::{Agent, Ended, Eviction, Floor, Task, Threshold, Violation};
 pub use daemon::{Clock, Late, Lost, Paused, Started, Stopped};
