@@ -27,6 +27,7 @@ mod record;
 mod run;
 mod segment;
 mod wire;
+mod words;
 mod writer;
 
 pub use clock::{ClockPair, Rfc3339};
@@ -40,4 +41,5 @@ pub use record::{
 };
 pub use run::{InvalidRun, Run};
 pub use segment::Header;
+pub use words::Words;
 pub use writer::{Counts, Limits, Origin, Repair, Writer};

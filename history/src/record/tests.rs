@@ -27,7 +27,7 @@ fn intervals() -> Histogram {
 }
 
 /// A record of each kind, with all its members.
-fn samples() -> Vec<Record> {
+pub(crate) fn samples() -> Vec<Record> {
     let at = 93_784_000_123_456;
     let beat = |back, nonce| Beat {
         observer_ns: at - back,
