@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod decode;
 pub(crate) mod events;
 mod launch;
+pub(crate) mod period;
 pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod signal;

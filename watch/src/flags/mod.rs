@@ -11,7 +11,7 @@ use clap::{Args, ValueEnum};
 
 pub(crate) use ignored::Ignored;
 pub(crate) use triggers::{Trigger, Triggers};
-pub(crate) use values::{Slack, Uids, control_socket_of};
+pub(crate) use values::{Slack, Uids, control_socket_of, time};
 use values::{assignment, at_least_one, host_name, mode, slack, uids};
 
 #[derive(Debug, Args)]

@@ -36,6 +36,25 @@ pub(super) fn slack(text: &str) -> Result<Slack, String> {
     }
 }
 
+/// A time with its unit.
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits).unwrap_or_default();
+    let ms: Option<u64> = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(86_400_000),
+        _ => None,
+    };
+    let ms =
+        ms.zip(number.parse().ok()).and_then(|(ms, number): (u64, u64)| ms.checked_mul(number));
+    ms.filter(|ms| *ms > 0).map(Duration::from_millis).ok_or_else(|| {
+        "give a number and a unit, which is ms, s, m, h or d, like 1500ms or 30d".to_owned()
+    })
+}
+
 pub(super) fn mode(text: &str) -> Result<u32, String> {
     let digits = text.strip_prefix("0o").unwrap_or(text);
     match u32::from_str_radix(digits, 8) {
