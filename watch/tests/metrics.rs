@@ -24,6 +24,7 @@ use varta::{BeatOutcome, Status, Varta};
 const HTTP: [&str; 4] = ["--prom-addr", "127.0.0.1:0", "--prom-rate-limit-burst", "0"];
 const UDP: [&str; 5] =
     ["--udp-port", "0", "--i-accept-plaintext-udp", "--udp-bind-addr", "127.0.0.1"];
+const FLEET: &str = "/metrics?collect[]=daemon&collect[]=programs";
 const TOKEN: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
 fn daemon(folder: &Folder, flags: &[&str]) -> (Daemon, String) {
@@ -54,15 +55,18 @@ fn promtool_accepts_the_metrics() {
     let _other = Agent::at(daemon.socket());
     agent.kill();
     wait_for_sample(&address, "varta_exits_total{cause=\"signalled\"}", |count| count == 1.0);
-    let mut promtool = Command::new("promtool");
-    promtool.args(["check", "metrics"]).stdin(Stdio::piped());
-    let mut promtool = promtool.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let metrics = get(&address, "/metrics").body;
-    promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
-    let ended = promtool.wait_with_output().unwrap();
-    let output = [ended.stdout, ended.stderr].concat();
-    let text = String::from_utf8_lossy(&output);
-    assert!(ended.status.success() && text.is_empty(), "{text}");
+    for path in ["/metrics", FLEET] {
+        let mut promtool = Command::new("promtool");
+        promtool.args(["check", "metrics"]).stdin(Stdio::piped());
+        let promtool = promtool.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut promtool = promtool.spawn().unwrap();
+        let metrics = get(&address, path).body;
+        promtool.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+        let ended = promtool.wait_with_output().unwrap();
+        let output = [ended.stdout, ended.stderr].concat();
+        let text = String::from_utf8_lossy(&output);
+        assert!(ended.status.success() && text.is_empty(), "{path}: {text}");
+    }
 }
 
 #[test]
@@ -70,18 +74,21 @@ fn open_metrics_has_the_same_families() {
     let folder = Folder::new();
     let (daemon, address) = daemon(&folder, &["--threshold-ms", "2000"]);
     let _agent = Agent::at(daemon.socket());
-    let text = get(&address, "/metrics");
-    assert!(text.head.contains("content-type: text/plain; version=0.0.4"), "{}", text.head);
-    let open = get_with(&address, "/metrics", "Accept: application/openmetrics-text\r\n");
-    assert!(open.head.contains("application/openmetrics-text; version=1.0.0"), "{}", open.head);
-    assert!(open.body.ends_with("\n# EOF\n"));
-    assert_eq!(open.body.matches("# EOF").count(), 1);
-    let (text, open) = (families(&text.body), families(&open.body));
-    for (name, kind) in &text {
-        let name = name.strip_suffix("_total").unwrap_or(name);
-        assert_eq!(open.get(name), Some(kind), "{name}");
+    for path in ["/metrics", FLEET] {
+        let text = get(&address, path);
+        assert!(text.head.contains("content-type: text/plain; version=0.0.4"), "{}", text.head);
+        let open = get_with(&address, path, "Accept: application/openmetrics-text\r\n");
+        let kind = "application/openmetrics-text; version=1.0.0";
+        assert!(open.head.contains(kind), "{}", open.head);
+        assert!(open.body.ends_with("\n# EOF\n"));
+        assert_eq!(open.body.matches("# EOF").count(), 1);
+        let (text, open) = (families(&text.body), families(&open.body));
+        for (name, kind) in &text {
+            let name = name.strip_suffix("_total").unwrap_or(name);
+            assert_eq!(open.get(name), Some(kind), "{name}");
+        }
+        assert_eq!(text.len(), open.len());
     }
-    assert_eq!(text.len(), open.len());
 }
 
 #[test]

@@ -91,6 +91,7 @@ impl EventLoop {
             departed: self.stats.departed.iter().copied().collect(),
             gone: self.stats.gone,
             exits: self.stats.exits.clone(),
+            programs: self.stats.programs.clone(),
             detection: self.stats.detection,
             io_errors: self.stats.io_errors,
             counters: self.context.observer.stats()?,
@@ -183,6 +184,7 @@ impl EventLoop {
         self.context.settings = settings;
         let now_ns = self.context.observer.now_ns();
         self.expectations.replace(&self.context.settings.rules.expected, now_ns);
+        self.stats.programs.expect(&self.context.settings.rules.expected);
         if let Err(error) = self.update_all_rules() {
             error!(%error, "some of the new rules could not be applied");
         }

@@ -121,6 +121,7 @@ impl EventLoop {
         let has_causes = context.settings.flags.admission.causes.is_on();
         stats.causes = has_causes.then(StallCauses::default);
         let expectations = Expectations::new(&context.settings.rules.expected, now_ns);
+        stats.programs.expect(&context.settings.rules.expected);
         let namespace_refused = 0;
         let busy_poll = BusyPoll::default();
         let last_turn_ns = now_ns;
@@ -325,8 +326,9 @@ impl EventLoop {
 
     fn update_names(&mut self, info: &AgentInfo) -> io::Result<()> {
         let names = self.context.observer.names(info.agent)?.unwrap_or_default();
+        self.stats.set_name(info.agent, info.label);
         let Some(stats) = self.stats.get_mut(info.agent) else { return Ok(()) };
-        (stats.name, stats.comm) = (info.label, info.name);
+        stats.comm = info.name;
         let Names { unit, user_unit, container, .. } = names;
         (stats.unit, stats.user_unit, stats.container) = (unit, user_unit, container);
         self.ask_for_script(info, &names);

@@ -17,11 +17,12 @@ impl EventLoop {
             let Some(stats) = self.stats.get_mut(agent) else { continue };
             // Another program may run in the process, or another process may be the main one.
             (stats.pid, stats.claimed_pid) = (note.about.pid, note.about.claimed_pid);
-            (stats.name, stats.comm) = (Label::new(note.program.as_bytes()), note.program);
+            stats.comm = note.program;
             (stats.uid, stats.unconfirmed) = (Some(note.uid), false);
             let info = self.context.observer.agent(agent)?;
-            if let Some(info) = &info {
-                self.update_names(info)?;
+            match &info {
+                Some(info) => self.update_names(info)?,
+                None => self.stats.set_name(agent, Label::new(note.program.as_bytes())),
             }
             let Some(stats) = self.stats.get(agent) else { continue };
             self.service_log.write(&note, service.as_ref(), stats);

@@ -8,34 +8,31 @@ use varta_observer::ExitCause;
 /// The maximum number of programs with counts of their own.
 const MOST_PROGRAMS: usize = 256;
 
-/// Exits by cause.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Exits {
-    /// With code 0.
-    clean: u64,
-    /// With another code.
-    failed: u64,
-    signalled: u64,
-    unknown: u64,
+/// The kinds of exits: with code 0, with another code, by a signal, or for an unknown cause.
+pub(crate) const EXIT_KINDS: [&str; 4] = ["clean", "failed", "signalled", "unknown"];
+
+/// The kind of an exit, as an index of [`EXIT_KINDS`].
+pub(crate) const fn exit_kind(cause: ExitCause) -> usize {
+    match cause {
+        ExitCause::Code(0) => 0,
+        ExitCause::Code(_) => 1,
+        ExitCause::Signal(_) => 2,
+        ExitCause::Unknown => 3,
+    }
 }
+
+/// Exits by kind.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Exits([u64; EXIT_KINDS.len()]);
 
 impl Exits {
     fn note(&mut self, cause: ExitCause) {
-        *match cause {
-            ExitCause::Code(0) => &mut self.clean,
-            ExitCause::Code(_) => &mut self.failed,
-            ExitCause::Signal(_) => &mut self.signalled,
-            ExitCause::Unknown => &mut self.unknown,
-        } += 1;
+        self.0.iter_mut().skip(exit_kind(cause)).take(1).for_each(|count| *count += 1);
     }
 
-    pub(crate) const fn by_cause(&self) -> [(&'static str, u64); 4] {
-        [
-            ("clean", self.clean),
-            ("failed", self.failed),
-            ("signalled", self.signalled),
-            ("unknown", self.unknown),
-        ]
+    pub(crate) fn by_cause(&self) -> [(&'static str, u64); EXIT_KINDS.len()] {
+        let mut counts = self.0.iter();
+        EXIT_KINDS.map(|kind| (kind, counts.next().copied().unwrap_or_default()))
     }
 }
 
@@ -88,6 +85,6 @@ mod tests {
         assert_eq!(listed.len(), MOST_PROGRAMS + 1);
         assert_eq!(listed["7"].by_cause().map(|(_, count)| count), [0, 0, 1, 0]);
         assert_eq!(listed[""].by_cause().map(|(_, count)| count), [0, 0, 2, 1]);
-        assert_eq!(counts.all.signalled, MOST_PROGRAMS as u64 + 2);
+        assert_eq!(counts.all.by_cause()[2], ("signalled", MOST_PROGRAMS as u64 + 2));
     }
 }

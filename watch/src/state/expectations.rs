@@ -115,6 +115,12 @@ impl ExpectedProgram {
         if self.missing { "missing" } else { "present" }
     }
 
+    /// How many agents it lacks, once it has lacked some for longer than is allowed.
+    pub(crate) const fn missing_agents(&self) -> u64 {
+        let lacks = self.count.saturating_sub(self.there);
+        if self.missing { lacks as u64 } else { 0 }
+    }
+
     fn judge(&mut self, now_ns: u64) -> Option<Self> {
         if self.there >= self.count {
             self.fewer_since_ns = None;

@@ -28,6 +28,18 @@ pub(crate) const INTERVALS: [u64; 12] = [
     30_000_000_000,
 ];
 
+/// The bounds by which the scrape of a fleet shows these times. Each is one of [`INTERVALS`].
+pub(crate) const FLEET_INTERVALS: [u64; 8] = [
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_000_000_000,
+    5_000_000_000,
+    10_000_000_000,
+];
+
 /// Counts by bound. A value is counted at the first bound that it does not exceed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Histogram<const N: usize> {
@@ -64,6 +76,31 @@ impl<const N: usize> Histogram<N> {
         }
         self.above += other.above;
         self.sum_ns = self.sum_ns.saturating_add(other.sum_ns);
+    }
+
+    /// Removes values that were added before.
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        for (count, less) in self.counts.iter_mut().zip(other.counts) {
+            *count = count.saturating_sub(less);
+        }
+        self.above = self.above.saturating_sub(other.above);
+        self.sum_ns = self.sum_ns.saturating_sub(other.sum_ns);
+    }
+
+    /// The same values counted by other bounds. Each has to be a bound of this histogram, and
+    /// the values above the last one are counted above all.
+    pub(crate) fn with_bounds<const M: usize>(
+        &self,
+        bounds: &[u64; N],
+        wanted: &[u64; M],
+    ) -> Histogram<M> {
+        let mut coarse =
+            Histogram::<M> { above: self.above, sum_ns: self.sum_ns, ..Histogram::EMPTY };
+        for (count, bound) in self.counts.iter().zip(bounds) {
+            let at = wanted.iter().position(|wanted| bound <= wanted);
+            *at.and_then(|at| coarse.counts.get_mut(at)).unwrap_or(&mut coarse.above) += count;
+        }
+        coarse
     }
 
     /// The number of values that do not exceed each bound, smallest bound first.
@@ -104,5 +141,19 @@ mod tests {
         let mut twice = times;
         twice.add(&times);
         assert_eq!((twice.count(), twice.sum_ns()), (10, 4_004_000_004));
+        twice.subtract(&times);
+        assert_eq!(twice, times);
+    }
+
+    #[test]
+    fn fewer_bounds_show_the_same_values() {
+        let mut times = Intervals::EMPTY;
+        for ns in [1, 50_000_000, 100_000_000, 10_000_000_001, 40_000_000_000] {
+            times.note(&INTERVALS, ns);
+        }
+        let coarse = times.with_bounds(&INTERVALS, &FLEET_INTERVALS);
+        assert_eq!(coarse.cumulative().collect::<Vec<_>>(), [2, 3, 3, 3, 3, 3, 3, 3]);
+        assert_eq!((coarse.count(), coarse.sum_ns()), (times.count(), times.sum_ns()));
+        assert!(FLEET_INTERVALS.iter().all(|bound| INTERVALS.contains(bound)));
     }
 }

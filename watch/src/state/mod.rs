@@ -21,6 +21,7 @@ pub(crate) mod counters;
 pub(crate) mod exits;
 pub(crate) mod expectations;
 pub(crate) mod histogram;
+pub(crate) mod programs;
 pub(crate) mod stats;
 pub(crate) mod tasks;
 
@@ -46,6 +47,7 @@ use crate::state::counters::SharedCounters;
 use crate::state::exits::ExitCounts;
 use crate::state::expectations::ExpectedProgram;
 use crate::state::histogram::Latencies;
+use crate::state::programs::Programs;
 use crate::state::stats::{AgentStats, Departed};
 use crate::state::tasks::OfName;
 
@@ -88,6 +90,7 @@ pub(crate) struct Snapshot {
     /// The sum of the statistics of agents that are in neither list.
     pub(crate) gone: AgentStats,
     pub(crate) exits: ExitCounts,
+    pub(crate) programs: Programs,
     pub(crate) detection: Latencies,
     pub(crate) io_errors: u64,
     pub(crate) counters: Counters,

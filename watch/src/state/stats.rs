@@ -11,6 +11,7 @@ use crate::state::applied::AppliedRules;
 use crate::state::causes::StallCauses;
 use crate::state::exits::ExitCounts;
 use crate::state::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
+use crate::state::programs::{ProgramNumber, Programs};
 use crate::state::tasks::TaskCounts;
 
 /// The pid to display for an agent: in the daemon's namespace, else the one it claims.
@@ -21,8 +22,9 @@ pub(crate) const fn shown_pid(pid: u32, claimed_pid: u32) -> u32 {
 /// The statistics of one agent, or the sum of those of several agents that are gone.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AgentStats {
-    /// The name to show for it.
+    /// The name to show for it, and the program that it is counted for. None until it is named.
     pub(crate) name: Label,
+    pub(crate) program: Option<ProgramNumber>,
     /// What the kernel calls its program.
     pub(crate) comm: ProgramName,
     pub(crate) unit: Label,
@@ -56,6 +58,7 @@ pub(crate) struct AgentStats {
 impl AgentStats {
     pub(crate) const EMPTY: Self = Self {
         name: Label::EMPTY,
+        program: None,
         comm: AgentInfo::NOBODY.name,
         unit: Label::EMPTY,
         user_unit: Label::EMPTY,
@@ -119,8 +122,8 @@ const MOST_LISTED: usize = 1_024;
 ///   has to be called before the list of exited agents is read, because no event may come.
 /// - Output: the statistics by agent; the agents that exited recently; and the sum of all that
 ///   are in neither list, so that totals never decrease.
-/// - Order of calls: `note` first; then [`get_mut`](Self::get_mut) to add the name and uid,
-///   which only the observer knows.
+/// - Order of calls: `note` first; then [`set_name`](Self::set_name) and
+///   [`get_mut`](Self::get_mut) to add the name and uid, which only the observer knows.
 #[derive(Debug)]
 pub(crate) struct StatsTable {
     agents: HashMap<u64, AgentStats, BuildHasherDefault<ByNumber>>,
@@ -130,6 +133,7 @@ pub(crate) struct StatsTable {
     /// The sum of the statistics of agents that are in neither list.
     pub(crate) gone: AgentStats,
     pub(crate) exits: ExitCounts,
+    pub(crate) programs: Programs,
     pub(crate) tasks: TaskCounts,
     /// The causes of stalls, if they are looked up.
     pub(crate) causes: Option<StallCauses>,
@@ -148,6 +152,7 @@ impl StatsTable {
             departed: VecDeque::new(),
             gone: AgentStats::EMPTY,
             exits: ExitCounts::default(),
+            programs: Programs::default(),
             tasks: TaskCounts::default(),
             causes: None,
             detection: Latencies::EMPTY,
@@ -171,6 +176,19 @@ impl StatsTable {
     /// The statistics of all agents, in no order.
     pub(crate) fn all(&self) -> Vec<(u64, AgentStats)> {
         self.agents.iter().map(|(agent, stats)| (*agent, *stats)).collect()
+    }
+
+    /// Sets the name of an agent, and the program that it is counted for.
+    pub(crate) fn set_name(&mut self, agent: u64, name: Label) {
+        let Some(stats) = self.agents.get_mut(&agent) else { return };
+        if stats.name == name && stats.program.is_some() {
+            return;
+        }
+        let program = self.programs.number(name);
+        if stats.program.is_some() {
+            self.programs.rename(stats, program);
+        }
+        (stats.name, stats.program) = (name, Some(program));
     }
 
     /// Adds an agent that is known without an event.
@@ -213,8 +231,9 @@ impl StatsTable {
                 stats.beats += count;
                 stats.missed = stats.missed.saturating_add(missed);
             }
-            What::Stall { last_ns, deaf, .. } => {
+            What::Stall { last_ns, deaf, why, .. } => {
                 stats.stalls += 1;
+                self.programs.note_stall(about.agent, stats, why.map(|why| why.cause));
                 (stats.stalled, stats.deaf) = (true, deaf);
                 let applied = self.applied.of(about.agent);
                 let threshold_ns = applied.threshold_ns.unwrap_or(self.threshold_ns);
@@ -231,6 +250,7 @@ impl StatsTable {
                 self.tasks.forget(about.agent);
                 self.applied.forget(about.agent);
                 self.exits.note(&stats.name.to_string(), cause);
+                self.programs.note_exit(about.agent, &stats, cause);
                 let (agent, at_ns) = (about.agent, event.observer_ns);
                 let expected = false;
                 self.departed.push_back(Departed { agent, at_ns, cause, expected, stats });
@@ -285,6 +305,7 @@ impl StatsTable {
         self.tasks.forget(agent);
         self.applied.forget(agent);
         self.gone.absorb(&stats);
+        self.programs.note_eviction(&stats);
         Some(stats)
     }
 }

@@ -35,8 +35,7 @@ impl Agent {
     pub(crate) fn named(path: &Path, name: &CStr) -> Self {
         let agent = Self::start(path, |run| {
             Child::start(|| {
-                // SAFETY: `name` ends with a NUL.
-                assert_eq!(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, 0);
+                rename(name);
                 run();
             })
         });
@@ -118,6 +117,11 @@ impl Agent {
     }
 }
 
+fn rename(name: &CStr) {
+    // SAFETY: `name` ends with a NUL.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NAME, name.as_ptr()) }, 0);
+}
+
 fn beat(path: &Path, control: &UnixDatagram) {
     let mut agent = Varta::connect(path).unwrap();
     let (mut payload, mut sent) = (0, 0);
@@ -160,8 +164,7 @@ pub(crate) fn beat_once(path: &Path) -> Child {
     let child = Child::start(|| {
         let _agent = send_beats(path, 1);
         other_end.send(&[0]).unwrap();
-        // SAFETY: waits for a signal.
-        unsafe { libc::pause() };
+        pause();
     });
     control.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(
@@ -170,6 +173,20 @@ pub(crate) fn beat_once(path: &Path) -> Child {
         "the agent has not beaten"
     );
     child
+}
+
+/// A child with this program name that does the same, perhaps later.
+pub(crate) fn start_named(path: &Path, name: &CStr) -> Child {
+    Child::start(|| {
+        rename(name);
+        let _agent = send_beats(path, 1);
+        pause();
+    })
+}
+
+fn pause() {
+    // SAFETY: waits for a signal.
+    unsafe { libc::pause() };
 }
 
 fn send_beats(path: &Path, count: u32) -> Varta {

@@ -82,10 +82,10 @@ pub(crate) fn get_with(address: &str, path: &str, head: &str) -> Reply {
     Reply::of(&send(address, request.as_bytes()).unwrap())
 }
 
-/// The value of the sample with exactly this name and these labels.
+/// The value of the sample with exactly this name and these labels. An exemplar may follow it.
 pub(crate) fn sample(metrics: &str, name: &str) -> Option<f64> {
     let found = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    found.map(|value| value.parse().unwrap())
+    found.map(|value| value.split(' ').next().unwrap().parse().unwrap())
 }
 
 /// Scrapes until a sample has a wanted value.

@@ -39,7 +39,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-pub(crate) use agent::{Agent, beat_once, crash_as};
+pub(crate) use agent::{Agent, beat_once, crash_as, start_named};
 pub(crate) use browser::Browser;
 pub(crate) use child::{Child, Ended};
 pub(crate) use crowd::{crowd, udp_address_of};

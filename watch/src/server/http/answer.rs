@@ -1,6 +1,7 @@
 //! The responses to HTTP requests.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ use super::places::Place;
 use super::rendering::Rendering;
 use crate::config::Token;
 use crate::server::control::protocol::Report;
-use crate::server::metrics::{Format, Metrics};
+use crate::server::metrics::{Collect, Format, Metrics};
 use crate::state::counters;
 use crate::state::{Shared, Snapshot};
 
@@ -49,9 +50,23 @@ pub(crate) struct Answers {
     scrape_budget: Duration,
     /// The pending snapshot.
     pending: RefCell<Option<watch::Receiver<Pending>>>,
-    text: RefCell<Rendering>,
-    open_metrics: RefCell<Rendering>,
-    agents: RefCell<Rendering>,
+    renderings: RefCell<HashMap<Kind, Rendering>>,
+}
+
+/// What a body shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Metrics(Format, Collect),
+    Agents,
+}
+
+impl Kind {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Metrics(format, _) => format.content_type(),
+            Self::Agents => "application/json",
+        }
+    }
 }
 
 /// None while the snapshot is pending, and `Some(None)` if the event loop did not reply.
@@ -74,9 +89,7 @@ impl Answers {
             names,
             scrape_budget,
             pending: RefCell::default(),
-            text: RefCell::default(),
-            open_metrics: RefCell::default(),
-            agents: RefCell::default(),
+            renderings: RefCell::default(),
         }
     }
 
@@ -193,13 +206,13 @@ impl Answers {
         let accept = request.headers().get(header::ACCEPT);
         let accept = accept.and_then(|accept| accept.to_str().ok()).unwrap_or_default();
         let format = Format::accepted(accept);
-        let rendering = match format {
-            Format::Prometheus => &self.text,
-            Format::OpenMetrics => &self.open_metrics,
+        let collect = match Collect::from_query(request.uri().query()) {
+            Ok(collect) => collect,
+            Err(error) => return text(StatusCode::BAD_REQUEST, &error),
         };
-        let kind = format.content_type();
-        let answer = self.respond(rendering, kind, |snapshot| {
-            Ok(self.metrics.borrow_mut().write(snapshot, self.shared.counters(), format))
+        let answer = self.respond(Kind::Metrics(format, collect), |snapshot| {
+            let counters = self.shared.counters();
+            Ok(self.metrics.borrow_mut().write(snapshot, counters, format, collect))
         });
         let answer = answer.await;
         if answer.status() != StatusCode::OK {
@@ -214,7 +227,7 @@ impl Answers {
     }
 
     async fn agents(&self) -> Answer {
-        let answer = self.respond(&self.agents, "application/json", |snapshot| {
+        let answer = self.respond(Kind::Agents, |snapshot| {
             let json = serde_json::to_vec(&Report::of(snapshot))?;
             Ok(vec![Bytes::from(json)])
         });
@@ -224,26 +237,28 @@ impl Answers {
     /// Responds with a body that another request is still sending, or with a new one.
     async fn respond(
         &self,
-        rendering: &RefCell<Rendering>,
-        kind: &'static str,
+        kind: Kind,
         write: impl FnOnce(&Snapshot) -> serde_json::Result<Vec<Bytes>>,
     ) -> Answer {
         let repeated = &self.counters().repeated;
-        if let Some(shared) = rendering.borrow().shared() {
+        let content_type = kind.content_type();
+        let shared = self.renderings.borrow().get(&kind).and_then(Rendering::shared);
+        if let Some(shared) = shared {
             repeated.one();
-            return answer(StatusCode::OK, kind, shared);
+            return answer(StatusCode::OK, content_type, shared);
         }
         let Some(snapshot) = self.snapshot().await else { return busy() };
-        let mut rendering = rendering.borrow_mut();
+        let mut renderings = self.renderings.borrow_mut();
+        let rendering = renderings.entry(kind).or_default();
         // Another request may have written it while this one waited.
         if let Some(written) = rendering.shared().or_else(|| rendering.of(&snapshot)) {
             repeated.one();
-            return answer(StatusCode::OK, kind, written);
+            return answer(StatusCode::OK, content_type, written);
         }
         match write(&snapshot) {
             Ok(written) => {
                 let body = rendering.keep(Arc::downgrade(&snapshot), written);
-                answer(StatusCode::OK, kind, body)
+                answer(StatusCode::OK, content_type, body)
             }
             Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         }

@@ -13,10 +13,6 @@ pub(super) fn write(snapshot: &Snapshot, to: &mut Exposition) {
                 expectation allows.";
     let mut missing = to.gauge("varta_missing_agents", help);
     for one in &snapshot.expected {
-        let count = match one.missing {
-            true => one.count.saturating_sub(one.there),
-            false => 0,
-        };
-        missing.put(&label("program", &one.program), count.into());
+        missing.put(&label("program", &one.program), one.missing_agents());
     }
 }

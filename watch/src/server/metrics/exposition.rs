@@ -4,8 +4,10 @@
 //! strings, and the event loop already has the values that a registry would store.
 
 use std::fmt::{self, Display, Write};
+use std::time::UNIX_EPOCH;
 
 use crate::state::histogram::Histogram;
+use crate::state::programs::Example;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Format {
@@ -40,16 +42,25 @@ impl Format {
 pub(super) struct Exposition {
     format: Format,
     text: String,
+    /// The only families to write, by their names without `_total`. None writes all.
+    wanted: Option<&'static [&'static str]>,
+    /// The text of a family that is not wanted.
+    left_out: String,
 }
 
 impl Exposition {
     pub(super) const fn new(format: Format) -> Self {
-        Self { format, text: String::new() }
+        Self { format, text: String::new(), wanted: None, left_out: String::new() }
     }
 
     /// With space for this many bytes.
     pub(super) fn with_capacity(format: Format, bytes: usize) -> Self {
-        Self { format, text: String::with_capacity(bytes) }
+        Self { text: String::with_capacity(bytes), ..Self::new(format) }
+    }
+
+    /// Writes only the families with these names, from here on; without names, all.
+    pub(super) const fn only(&mut self, wanted: Option<&'static [&'static str]>) {
+        self.wanted = wanted;
     }
 
     pub(super) fn into_text(self) -> String {
@@ -68,13 +79,14 @@ impl Exposition {
     pub(super) fn counter(&mut self, name: &str, help: &str) -> Family<'_> {
         let samples = format!("{name}_total");
         let shown = if self.format == Format::Prometheus { &samples } else { name };
-        self.head(shown, "counter", help);
-        Family { text: &mut self.text, name: Name::new(samples) }
+        let has_examples = self.format == Format::OpenMetrics;
+        let text = self.head(name, shown, "counter", help);
+        Family { text, name: Name::new(samples), has_examples }
     }
 
     pub(super) fn gauge(&mut self, name: &str, help: &str) -> Family<'_> {
-        self.head(name, "gauge", help);
-        Family { text: &mut self.text, name: Name::new(name.to_owned()) }
+        let text = self.head(name, name, "gauge", help);
+        Family { text, name: Name::new(name.to_owned()), has_examples: false }
     }
 
     /// Begins a histogram of durations in seconds.
@@ -84,11 +96,11 @@ impl Exposition {
         help: &str,
         bounds: [u64; N],
     ) -> Buckets<'_, N> {
-        self.head(name, "histogram", help);
+        let with_point = self.format == Format::OpenMetrics;
         let bounds = bounds.map(|bound| {
             let mut label = "le=\"".to_owned();
             push_seconds(&mut label, bound);
-            if self.format == Format::OpenMetrics && bound % 1_000_000_000 == 0 {
+            if with_point && bound % 1_000_000_000 == 0 {
                 label.push_str(".0");
             }
             label.push_str("\"} ");
@@ -96,13 +108,23 @@ impl Exposition {
         });
         let [bucket, sum, count] =
             ["bucket", "sum", "count"].map(|what| Name::new(format!("{name}_{what}")));
-        Buckets { text: &mut self.text, bucket, bounds, sum, count }
+        let text = self.head(name, name, "histogram", help);
+        Buckets { text, bucket, bounds, sum, count }
     }
 
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
+    /// Begins a family, and returns where it has to be written.
+    fn head(&mut self, name: &str, shown: &str, kind: &str, help: &str) -> &mut String {
+        let text = match self.wanted.is_none_or(|wanted| wanted.contains(&name)) {
+            true => &mut self.text,
+            false => {
+                self.left_out.clear();
+                &mut self.left_out
+            }
+        };
         // Writing to a string does not fail.
-        let _ = writeln!(self.text, "# HELP {name} {help}");
-        let _ = writeln!(self.text, "# TYPE {name} {kind}");
+        let _ = writeln!(text, "# HELP {shown} {help}");
+        let _ = writeln!(text, "# TYPE {shown} {kind}");
+        text
     }
 }
 
@@ -138,12 +160,29 @@ impl Name {
 pub(super) struct Family<'a> {
     text: &'a mut String,
     name: Name,
+    /// Whether its format has exemplars.
+    has_examples: bool,
 }
 
 impl Family<'_> {
     pub(super) fn put(&mut self, labels: &str, value: u64) {
         self.name.push(labels, self.text);
         push_number(self.text, value);
+    }
+
+    /// Like [`put`](Self::put), with the agent that was counted last as an exemplar.
+    pub(super) fn put_with_example(
+        &mut self,
+        labels: &str,
+        value: u64,
+        example: Option<&Example>,
+    ) {
+        self.put(labels, value);
+        if let Some(example) = example.filter(|_| self.has_examples) {
+            // It belongs to the same line.
+            self.text.truncate(self.text.len() - 1);
+            push_example(self.text, example);
+        }
     }
 
     pub(super) fn put_seconds(&mut self, labels: &str, ns: u64) {
@@ -225,6 +264,21 @@ impl Write for Escaped<'_> {
     }
 }
 
+fn push_example(text: &mut String, example: &Example) {
+    let Example { agent, pid, cause, at } = *example;
+    let mut labels = String::with_capacity(64);
+    push_numbered(&mut labels, "agent", agent);
+    labels.push(',');
+    push_numbered(&mut labels, "pid", pid.into());
+    if let Some(cause) = cause {
+        labels.push(',');
+        push_label(&mut labels, "cause", cause);
+    }
+    let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+    // Writing to a string does not fail.
+    let _ = writeln!(text, " # {{{labels}}} 1 {}.{:03}", at.as_secs(), at.subsec_millis());
+}
+
 fn push_number(text: &mut String, number: u64) {
     match u8::try_from(number) {
         // Most numbers are small.
@@ -270,6 +324,38 @@ mod tests {
             text(Format::OpenMetrics),
             "# HELP a_b What it is.\n# TYPE a_b counter\na_b_total 7\n# EOF\n"
         );
+    }
+
+    #[test]
+    fn only_open_metrics_has_exemplars() {
+        let at = UNIX_EPOCH + std::time::Duration::from_millis(1_700_000_000_007);
+        let example =
+            Example { agent: 7, pid: 77, cause: Some(varta_observer::Cause::Lock), at };
+        let text = |format| {
+            let mut exposition = Exposition::new(format);
+            let mut family = exposition.counter("a", "A.");
+            family.put_with_example("x=\"1\"", 5, Some(&example));
+            family.put_with_example("x=\"2\"", 0, None);
+            exposition.into_text()
+        };
+        let open = text(Format::OpenMetrics);
+        let exemplar =
+            "a_total{x=\"1\"} 5 # {agent=\"7\",pid=\"77\",cause=\"lock\"} 1 1700000000.007";
+        assert!(open.contains(&format!("{exemplar}\na_total{{x=\"2\"}} 0\n")), "{open}");
+        let plain = text(Format::Prometheus);
+        assert!(plain.ends_with("a_total{x=\"1\"} 5\na_total{x=\"2\"} 0\n"), "{plain}");
+    }
+
+    #[test]
+    fn only_the_wanted_families_are_written() {
+        let mut exposition = Exposition::new(Format::Prometheus);
+        exposition.only(Some(&["a", "c"]));
+        for name in ["a", "b", "c"] {
+            exposition.counter(name, "Count.").put("", 1);
+        }
+        let text = exposition.into_text();
+        assert!(text.contains("\na_total 1\n") && text.ends_with("\nc_total 1\n"), "{text}");
+        assert!(!text.contains('b'), "{text}");
     }
 
     #[test]

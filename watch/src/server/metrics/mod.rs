@@ -5,8 +5,10 @@ mod causes;
 mod daemon;
 mod expectations;
 mod exposition;
+mod fleet;
 mod label_limit;
 mod lane;
+mod programs;
 mod recovery;
 mod services;
 mod tasks;
@@ -17,6 +19,7 @@ use crate::state::Snapshot;
 use crate::state::counters::SharedCounters;
 
 pub(crate) use exposition::Format;
+pub(crate) use fleet::Collect;
 
 use agents::Listed;
 use exposition::Exposition;
@@ -49,23 +52,49 @@ impl Metrics {
         Self { constants, listed: Listed::default() }
     }
 
-    /// Writes all families, in consecutive parts.
+    /// Writes the wanted families, in consecutive parts.
     pub(crate) fn write(
         &mut self,
         snapshot: &Snapshot,
         counters: &SharedCounters,
         format: Format,
+        collect: Collect,
     ) -> Vec<Bytes> {
-        let mut parts = agents::write(snapshot, &mut self.listed, format);
-        let mut rest = Exposition::new(format);
-        daemon::write(snapshot, counters, self.constants, &mut rest);
-        lane::write(snapshot, &mut rest);
-        tasks::write(snapshot, &mut rest);
-        causes::write(snapshot, &mut rest);
-        recovery::write(counters, &mut rest);
-        expectations::write(snapshot, &mut rest);
-        services::write(snapshot, &mut rest);
-        parts.push(rest.end());
+        let mut to = Exposition::new(format);
+        let mut parts = Vec::new();
+        match collect {
+            Collect::All => {
+                parts = agents::write(snapshot, &mut self.listed, format);
+                self.write_daemon(snapshot, counters, &mut to);
+            }
+            Collect::Some { daemon, programs } => {
+                if daemon {
+                    to.only(Some(&fleet::DAEMON));
+                    fleet::write_version(&mut to);
+                    self.write_daemon(snapshot, counters, &mut to);
+                    to.only(None);
+                }
+                if programs {
+                    programs::write(snapshot, &mut to);
+                }
+            }
+        }
+        parts.push(to.end());
         parts.into_iter().map(Bytes::from).collect()
+    }
+
+    fn write_daemon(
+        &self,
+        snapshot: &Snapshot,
+        counters: &SharedCounters,
+        to: &mut Exposition,
+    ) {
+        daemon::write(snapshot, counters, self.constants, to);
+        lane::write(snapshot, to);
+        tasks::write(snapshot, to);
+        causes::write(snapshot, to);
+        recovery::write(counters, to);
+        expectations::write(snapshot, to);
+        services::write(snapshot, to);
     }
 }
