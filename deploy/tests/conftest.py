@@ -132,5 +132,5 @@ class Daemon:
             host, port = self.address.split(":")
             return self.socket.exists() and probe.connect_ex((host, int(port))) == 0
 
-    def metrics(self) -> str:
-        return fetch(f"http://{self.address}/metrics")
+    def metrics(self, path: str = "/metrics") -> str:
+        return fetch(f"http://{self.address}{path}")

@@ -46,40 +46,63 @@ class Scrape:
         return cls(labels)
 
 
-def rules(path: Path) -> list[dict]:
-    return [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
+def rules(name: str) -> list[dict]:
+    groups = yaml.safe_load((DEPLOY / "prometheus" / name).read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
 
 
-def alerts() -> list[dict]:
-    return rules(DEPLOY / "prometheus" / "alerts.yml")
+@dataclass(frozen=True)
+class Monitoring:
+    """Alerts, recorded expressions and a dashboard, for one kind of scrape."""
+
+    alerts_file: str
+    recording_file: str
+    dashboard_file: str
+    # The page that explains the alerts.
+    page: str
+    # The scrape.
+    path: str
+
+    def alerts(self) -> list[dict]:
+        return rules(self.alerts_file)
+
+    def recorded(self) -> list[dict]:
+        return rules(self.recording_file)
+
+    def dashboard(self) -> dict:
+        return json.loads((DEPLOY / "grafana" / self.dashboard_file).read_text())
+
+    def queries(self) -> Iterator[tuple[str, str]]:
+        """Each query of the dashboard, with its panel."""
+        for panel in self.dashboard()["panels"]:
+            for target in panel.get("targets", []):
+                yield f"panel {panel['title']}", target["expr"]
+
+    def expressions(self) -> Iterator[tuple[str, str]]:
+        """Each expression, with the place where it is used."""
+        for rule in self.alerts():
+            yield f"alert {rule['alert']}", rule["expr"]
+        for rule in self.recorded():
+            yield f"record {rule['record']}", rule["expr"]
+        yield from self.queries()
+        for variable in self.dashboard()["templating"]["list"]:
+            if variable["type"] == "query":
+                yield f"variable {variable['name']}", variable["query"]["query"]
 
 
-def recorded() -> list[dict]:
-    return rules(DEPLOY / "prometheus" / "recording.yml")
-
-
-def dashboard() -> dict:
-    return json.loads((DEPLOY / "grafana" / "dashboard.json").read_text())
-
-
-def expressions() -> Iterator[tuple[str, str]]:
-    """Each expression, with the place where it is used."""
-    for rule in alerts():
-        yield f"alert {rule['alert']}", rule["expr"]
-    for rule in recorded():
-        yield f"record {rule['record']}", rule["expr"]
-    board = dashboard()
-    for panel in board["panels"]:
-        for target in panel.get("targets", []):
-            yield f"panel {panel['title']}", target["expr"]
-    for variable in board["templating"]["list"]:
-        if variable["type"] == "query":
-            yield f"variable {variable['name']}", variable["query"]["query"]
+HOST = Monitoring(
+    "alerts.yml", "recording.yml", "dashboard.json", "docs/operating.md", "/metrics"
+)
+FLEET = Monitoring(
+    "fleet.yml", "fleet-recording.yml", "fleet.json", "docs/fleet.md",
+    "/metrics?collect[]=daemon&collect[]=programs",
+)  # fmt: skip
+BOTH = [HOST, FLEET]
 
 
 def faults(expression: str, scrape: Scrape) -> Iterator[str]:
     """The names in an expression that the scrape does not have."""
-    known_records = {rule["record"] for rule in recorded()}
+    known_records = {rule["record"] for one in BOTH for rule in one.recorded()}
     for name in set(RECORDED.findall(expression)) - known_records:
         yield f"no rule records {name}"
     names = set(NAME.findall(expression))

@@ -1,38 +1,64 @@
-"""Everything that docs/operating.md names must exist."""
+"""Everything that docs/operating.md and docs/fleet.md name must exist."""
 
 import os
 import re
 from pathlib import Path
 
-from conftest import ROOT, WATCH, run
-from metrics import alerts, dashboard
+import pytest
+import yaml
+from conftest import DEPLOY, ROOT, WATCH, run, tool
+from metrics import BOTH, FLEET, HOST, Monitoring
 
-PAGE = ROOT / "docs" / "operating.md"
-TEXT = PAGE.read_text()
+TEXT = (ROOT / HOST.page).read_text()
+FLEET_TEXT = (ROOT / FLEET.page).read_text()
 LINK = re.compile(r"\]\(([^)]+)\)")
 
+each_page = pytest.mark.parametrize("monitoring", BOTH, ids=lambda it: it.page)
 
-def anchors() -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
     return {heading.lower().replace(" ", "-") for heading in headings}
 
 
-def test_exactly_the_alerts_are_explained() -> None:
-    linked = {alert["annotations"]["runbook"] for alert in alerts()}
-    assert linked == {f"docs/operating.md#{alert['alert'].lower()}" for alert in alerts()}
-    explained = {name for name in anchors() if name.startswith("varta")}
-    assert explained == {alert["alert"].lower() for alert in alerts()}
+@each_page
+def test_exactly_the_alerts_are_explained(monitoring: Monitoring) -> None:
+    alerts, page = monitoring.alerts(), monitoring.page
+    linked = {alert["annotations"]["runbook"] for alert in alerts}
+    assert linked == {f"{page}#{alert['alert'].lower()}" for alert in alerts}
+    text = (ROOT / page).read_text()
+    explained = {name for name in anchors(text) if name.startswith("varta")}
+    assert explained == {alert["alert"].lower() for alert in alerts}
 
 
-def test_link_targets_exist() -> None:
-    for link in LINK.findall(TEXT):
+@each_page
+def test_link_targets_exist(monitoring: Monitoring) -> None:
+    page = ROOT / monitoring.page
+    for link in LINK.findall(page.read_text()):
         path, _, anchor = link.partition("#")
-        assert not path or (PAGE.parent / path).exists(), link
-        assert path or anchor in anchors(), link
+        assert not path or (page.parent / path).exists(), link
+        assert path or anchor in anchors(page.read_text()), link
+
+
+def test_the_scrape_in_the_docs_of_a_fleet_is_the_shipped_one() -> None:
+    [block] = re.findall(r"```yaml\n(.*?)```", FLEET_TEXT, re.DOTALL)
+    shipped = yaml.safe_load((DEPLOY / "prometheus" / "fleet-prometheus.yml").read_text())
+    [scrape] = shipped["scrape_configs"]
+    assert yaml.safe_load(block).items() <= scrape.items()
+
+
+def test_the_commands_in_the_docs_of_a_fleet_have_these_flags() -> None:
+    [block] = re.findall(r"```sh\n(.*?)```", FLEET_TEXT, re.DOTALL)
+    programs = [line.split() for line in block.splitlines()]
+    assert [program for program, *_ in programs] == ["victoria-metrics", "vmagent", "vmalert"]
+    for program, *flags in programs:
+        helped = run(tool(program), "-help")
+        known = re.findall(r"^  (-\S+)", helped.stdout + helped.stderr, re.MULTILINE)
+        assert {flag.partition("=")[0] for flag in flags} <= set(known), program
 
 
 def test_named_panels_exist() -> None:
-    titles = {panel["title"] for panel in dashboard()["panels"]}
+    titles = {panel["title"] for panel in HOST.dashboard()["panels"]}
     named = [" ".join(it.split()) for it in re.findall(r"[Pp]anel\s+\*([^*]+)\*", TEXT)]
     assert named
     assert set(named) <= titles

@@ -4,19 +4,27 @@ import json
 import re
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import DEPLOY, Daemon, Processes, run, secret, tool, wait_until
-from metrics import Scrape, alerts, dashboard, expressions, faults
+from conftest import DEPLOY, ROOT, Daemon, Processes, run, secret, tool, wait_until
+from metrics import BOTH, FLEET, HOST, Monitoring, Scrape, faults
 
 # Values for the variables of the dashboard, which promtool does not know.
 VARIABLES = {"$instance": ".*", "$program": ".*"}
 
 
-@pytest.fixture
-def eventful(processes: Processes, tmp_path: Path) -> str:
-    """A scrape of a daemon that has seen a beat, a stall, an exit and a recovery."""
+@pytest.fixture(scope="module")
+def eventful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon that has seen a beat, a stall, an exit and a recovery."""
+    tmp_path = tmp_path_factory.mktemp("eventful")
+    processes = Processes(tmp_path)
+    with processes.stack:
+        yield start_eventful(processes, tmp_path)
+
+
+def start_eventful(processes: Processes, tmp_path: Path) -> Daemon:
     config = tmp_path / "varta.toml"
     config.write_text('[[expect]]\nprogram = "nobody"\n')
     daemon = Daemon(
@@ -43,13 +51,31 @@ def eventful(processes: Processes, tmp_path: Path) -> str:
     wait_until("an exit", lambda: shows(r'^varta_exits_total\{cause="signalled"\} 1$'))
     done = r'^varta_recovery_outcomes_total\{outcome="reaped_zero"\} [1-9]'
     wait_until("a recovery command", lambda: shows(done))
-    return daemon.metrics()
+    return daemon
 
 
-def test_every_metric_in_use_exists(eventful: str) -> None:
-    scrape = Scrape.of(eventful)
-    found = [f"{at}: {fault}" for at, used in expressions() for fault in faults(used, scrape)]
-    assert found == []
+def test_every_metric_in_use_exists(eventful: Daemon) -> None:
+    for monitoring in BOTH:
+        scrape = Scrape.of(eventful.metrics(monitoring.path))
+        used = monitoring.expressions()
+        assert [f"{at}: {fault}" for at, it in used for fault in faults(it, scrape)] == []
+
+
+def test_the_docs_of_a_fleet_list_the_alerts_that_need_series_of_agents(eventful: Daemon) -> None:
+    scrape = Scrape.of(eventful.metrics(FLEET.path))
+    recorded = {rule["record"]: rule["expr"] for rule in HOST.recorded()}
+
+    def lacks(expression: str) -> bool:
+        """Whether each of the alternatives needs something that the scrape does not have."""
+        return all(
+            any(faults(part, scrape)) or any(lacks(recorded[it]) for it in recorded if it in part)
+            for part in re.split(r"\bor\b", expression)
+        )
+
+    unusable = {alert["alert"] for alert in HOST.alerts() if lacks(alert["expr"])}
+    text = " ".join((ROOT / FLEET.page).read_text().split())
+    [listed] = re.findall(r"have nothing to fire for: ([^.]*)\.", text)
+    assert set(re.findall(r"Varta\w+", listed)) == unusable
 
 
 def test_missing_metrics_and_labels_are_found() -> None:
@@ -68,36 +94,39 @@ def test_missing_metrics_and_labels_are_found() -> None:
     assert list(faults(grouped, scrape)) == ["no metric in it has a label kind"]
 
 
-def test_promtool_accepts_a_scrape(eventful: str) -> None:
-    checked = run(tool("promtool"), "check", "metrics", input=eventful)
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+def test_promtool_accepts_a_scrape(eventful: Daemon) -> None:
+    for monitoring in BOTH:
+        scraped = eventful.metrics(monitoring.path)
+        checked = run(tool("promtool"), "check", "metrics", input=scraped)
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
 def test_rules_are_valid(tmp_path: Path) -> None:
     prometheus = DEPLOY / "prometheus"
     shutil.copytree(prometheus, tmp_path, dirs_exist_ok=True)
-    config = (prometheus / "prometheus.yml").read_text()
-    assert "/etc/prometheus/varta-token" in config
-    config = config.replace("/etc/prometheus/varta-token", str(secret(tmp_path)))
-    (tmp_path / "prometheus.yml").write_text(config)
-    checked = run(tool("promtool"), "check", "config", tmp_path / "prometheus.yml")
-    assert checked.returncode == 0, checked.stderr
-    tested = run(tool("promtool"), "test", "rules", prometheus / "tests" / "alerts.yml")
+    for name in ("prometheus.yml", "fleet-prometheus.yml"):
+        config = (prometheus / name).read_text()
+        assert "/etc/prometheus/varta-token" in config
+        config = config.replace("/etc/prometheus/varta-token", str(secret(tmp_path)))
+        (tmp_path / name).write_text(config)
+        checked = run(tool("promtool"), "check", "config", tmp_path / name)
+        assert checked.returncode == 0, checked.stderr
+    tested = run(tool("promtool"), "test", "rules", *(prometheus / "tests").glob("*.yml"))
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
-def test_the_rules_tests_cover_each_alert() -> None:
-    tests = (DEPLOY / "prometheus" / "tests" / "alerts.yml").read_text()
-    for alert in alerts():
+@pytest.mark.parametrize("monitoring", BOTH, ids=lambda it: it.alerts_file)
+def test_the_rules_tests_cover_each_alert(monitoring: Monitoring) -> None:
+    folder = DEPLOY / "prometheus" / "tests"
+    tests = "".join(path.read_text() for path in folder.glob("*.yml"))
+    for alert in monitoring.alerts():
         fired = f'alertname="{alert["alert"]}"'
         assert fired in tests, f"{alert['alert']} has no test in which it fires"
 
 
-def test_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
+def test_queries_of_the_dashboards_are_valid(tmp_path: Path) -> None:
     """promtool checks them as recording rules."""
-    queries = [
-        target["expr"] for panel in dashboard()["panels"] for target in panel.get("targets", [])
-    ]
+    queries = [query for monitoring in BOTH for _, query in monitoring.queries()]
     assert queries
     for variable, value in VARIABLES.items():
         queries = [query.replace(variable, value) for query in queries]
@@ -108,9 +137,10 @@ def test_queries_of_the_dashboard_are_valid(tmp_path: Path) -> None:
     assert checked.returncode == 0, checked.stderr
 
 
-def test_panels_of_the_dashboard_do_not_overlap() -> None:
+@pytest.mark.parametrize("monitoring", BOTH, ids=lambda it: it.dashboard_file)
+def test_panels_of_a_dashboard_do_not_overlap(monitoring: Monitoring) -> None:
     used: dict[tuple[int, int], str] = {}
-    panels = dashboard()["panels"]
+    panels = monitoring.dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     for panel in panels:
         at = panel["gridPos"]
