@@ -115,6 +115,10 @@ soak: ## Run the daemon under floods, crashes, kills and reloads for MINUTES
 deploy: programs ## Systemd units, manifests, alerting rules and dashboard, with the real tools
 	deploy/tests/run
 
+.PHONY: fleet
+fleet: programs ## Ten hosts in network namespaces, some of them lost, and how fast Prometheus and VictoriaMetrics name them
+	VARTA_FLEET_HOSTS=10 VARTA_FLEET_AGENTS=3 VARTA_FLEET_STALLS=20 deploy/tests/run test_fleet.py
+
 .PHONY: fuzz-short
 fuzz-short:
 	fuzz/run 5

@@ -1,82 +1,31 @@
 """From the end of a process to a webhook, through real Prometheus and Alertmanager, with the shipped
 configuration."""
 
-import http.server
-import json
 import signal
-import threading
-import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from alerting import Webhook, alertmanager
 from conftest import (
     DEPLOY,
     Daemon,
     Processes,
-    fetch,
     free_port,
     run,
     secret,
     tool,
     wait_until,
 )
-
-
-class Webhook:
-    """Records each alert that it receives: its name, its status and its labels."""
-
-    def __init__(self) -> None:
-        self.received: list[tuple[str, str, dict]] = []
-        received = self.received
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = int(self.headers["Content-Length"])
-                for alert in json.loads(self.rfile.read(length))["alerts"]:
-                    labels = alert["labels"]
-                    received.append((labels["alertname"], alert["status"], labels))
-                self.send_response(200)
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/"
-
-    def labels(self, name: str, status: str) -> dict | None:
-        """The labels of the first such alert."""
-        return next((it[2] for it in self.received if it[:2] == (name, status)), None)
+from engines import query
 
 
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
     webhook = Webhook()
     yield webhook
-    webhook.server.shutdown()
-    webhook.server.server_close()
-
-
-def alertmanager(processes: Processes, folder: Path, webhook: Webhook) -> str:
-    """Starts it with the shipped configuration, this webhook and short intervals."""
-    config = yaml.safe_load((DEPLOY / "alertmanager" / "alertmanager.yml").read_text())
-    config["receivers"][0]["webhook_configs"][0]["url"] = webhook.url
-    config["route"]["group_interval"] = "1s"
-    written = folder / "alertmanager.yml"
-    written.write_text(yaml.safe_dump(config))
-    address = f"127.0.0.1:{free_port()}"
-    processes.start(
-        tool("prometheus-alertmanager"), f"--config.file={written}",
-        f"--storage.path={folder / 'alerts'}", f"--web.listen-address={address}",
-        "--cluster.listen-address=",
-    )  # fmt: skip
-    return address
+    webhook.close()
 
 
 def prometheus(processes: Processes, folder: Path, watched: str, alertmanager: str) -> str:
@@ -97,15 +46,6 @@ def prometheus(processes: Processes, folder: Path, watched: str, alertmanager: s
         f"--storage.tsdb.path={folder / 'series'}", f"--web.listen-address={address}",
     )  # fmt: skip
     return address
-
-
-def query(address: str, expression: str) -> list[dict]:
-    try:
-        url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
-        return json.loads(fetch(url))["data"]["result"]
-    except OSError:
-        # It has not started yet.
-        return []
 
 
 def test_a_crash_and_a_stall_reach_the_webhook(
@@ -132,7 +72,7 @@ def test_a_crash_and_a_stall_reach_the_webhook(
     wait_until("the recovery", lambda: webhook.labels("VartaAgentSilent", "resolved"))
 
     # No other alert fired.
-    assert {name for name, _, _ in webhook.received} == {"VartaAgentCrashed", "VartaAgentSilent"}
+    assert {it.name for it in webhook.received} == {"VartaAgentCrashed", "VartaAgentSilent"}
 
 
 def test_alertmanager_accepts_its_configuration() -> None:
