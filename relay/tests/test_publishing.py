@@ -1,0 +1,146 @@
+"""What is published, in which order, and what becomes of it when a part fails."""
+
+import random
+import time
+from pathlib import Path
+
+import pytest
+from conftest import HISTORY, SERVERS, Fleet, id_of, stored, wait_until
+
+
+@pytest.mark.parametrize("server", SERVERS, ids=lambda path: path.parent.name)
+def test_each_transition_is_published_once_and_in_order(fleet: Fleet, server: Path) -> None:
+    fleet.server(program=server)
+    fleet.write(500)
+    fleet.relay()
+    recorded = fleet.transitions()
+    published = stored(fleet, "varta.event.>", len(recorded))
+    assert [it.members for it in published] == recorded
+    assert [it.id for it in published] == [id_of(it) for it in recorded]
+    for it in published:
+        program = it.members.get("program", "").replace(".", "%2E") or "_"
+        assert it.subject == f"varta.event.web1.{program}.{it.members['event']}"
+
+
+def test_the_states_are_those_after_the_last_transition_of_each_agent(fleet: Fleet) -> None:
+    fleet.server()
+    # The first 20 agents have exited, 20 are stalled.
+    fleet.write(1 + 100 + 40)
+    relay = fleet.relay()
+    states = {it.members["agent"]: it for it in stored(fleet, "varta.state.>", 40)}
+    fleet.wait_for_metric("waiting_messages", lambda waiting: waiting == 0)
+    states = {it.members["agent"]: it for it in stored(fleet, "varta.state.>", 40)}
+    assert [states[agent].members["state"] for agent in range(1, 41)] == ["exited"] * 20 + ["stalled"] * 20
+    run = fleet.recorded()[0]["run"]
+    assert states[40].subject == f"varta.state.web1.program%2E1.{run}-40"
+    # The relay still knows what it has left when it is started again after the next run began.
+    relay.terminate()
+    assert relay.wait() == 0
+    fleet.write(21)
+    fleet.relay()
+    states = stored(fleet, "varta.state.>", 60)
+    fleet.wait_for_metric("waiting_messages", lambda waiting: waiting == 0)
+    states = stored(fleet, "varta.state.>", 60)
+    found = {(it.members["run"] == run, it.members["agent"]): it.members["state"] for it in states}
+    assert {found[True, agent] for agent in range(21, 41)} == {"gone"}
+    assert {found[True, agent] for agent in range(1, 21)} == {"exited"}
+    assert {found[False, agent] for agent in range(1, 21)} == {"running"}
+
+
+def test_without_a_stream_the_relay_says_what_to_do_and_goes_on_once_there_is_one(
+    fleet: Fleet,
+) -> None:
+    fleet.server()
+    fleet.write(50)
+    relay = fleet.relay(create_stream=False)
+    wait_until("a warning", lambda: "start varta-relay with --create-stream" in fleet.log())
+    assert relay.poll() is None
+    fleet.create_stream("EVENTS", ["varta.event.>"])
+    fleet.create_stream("STATES", ["varta.state.>"])
+    recorded = fleet.transitions()
+    published = stored(fleet, "varta.event.>", len(recorded))
+    assert [it.members for it in published] == recorded
+    assert fleet.metric("refused_total") >= 1
+    assert "created" not in fleet.log()
+
+
+def test_a_full_stream_is_waited_for_without_losing_the_order(fleet: Fleet) -> None:
+    fleet.server()
+    fleet.create_stream("STATES", ["varta.state.>"])
+    fleet.create_stream("EVENTS", ["varta.event.>"], max_msgs=30, discard="new")
+    fleet.write(100)
+    fleet.relay(create_stream=False)
+    wait_until("a warning", lambda: "maximum messages exceeded" in fleet.log())
+    recorded = fleet.transitions()
+    fleet.update_stream("EVENTS", ["varta.event.>"], max_msgs=10_000, discard="new")
+    published = stored(fleet, "varta.event.>", len(recorded))
+    assert [it.members for it in published] == recorded
+
+
+def test_records_that_were_removed_before_they_were_published_are_reported_as_lost(
+    fleet: Fleet,
+) -> None:
+    fleet.server()
+    fleet.write(50)
+    relay = fleet.relay()
+    before = stored(fleet, "varta.event.>", len(fleet.transitions()))
+    fleet.wait_for_metric("waiting_messages", lambda waiting: waiting == 0)
+    relay.terminate()
+    assert relay.wait() == 0
+    # The second run is removed before the relay is there again.
+    for _ in range(2):
+        fleet.write(50)
+    segments = sorted(fleet.history.glob("*.*"))
+    segments[-2].unlink()
+    fleet.relay()
+    published = stored(fleet, "varta.event.>", len(before) + 41)
+    lost, *after = published[len(before) :]
+    assert lost.members["event"] == "lost" and lost.subject == "varta.event.web1._.lost"
+    assert [it.members for it in after] == fleet.transitions()[-len(after) :]
+    assert fleet.metric("overtaken_total") == 1
+
+
+def test_a_relay_without_a_server_shows_how_far_behind_it_is(fleet: Fleet) -> None:
+    fleet.write(50)
+    relay = fleet.relay()
+    fleet.wait_for_metric("behind_seconds", lambda behind: behind > 1)
+    assert fleet.metric("connected") == 0
+    assert fleet.log().count("cannot connect") == 1, "each reason is logged once"
+    fleet.server()
+    fleet.wait_for_metric("behind_seconds", lambda behind: behind == 0)
+    fleet.wait_for_metric("published_total", lambda published: published > 50)
+    assert relay.poll() is None
+
+
+def test_each_transition_arrives_in_order_although_everything_is_killed(
+    fleet: Fleet, pytestconfig: pytest.Config
+) -> None:
+    """The daemon is replaced by a program that writes the history with the same code."""
+    kills = pytestconfig.getoption("--kills")
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    starts = {
+        "server": fleet.server,
+        "relay": fleet.relay,
+        "daemon": lambda: fleet.start(HISTORY, "write", fleet.history, "web1", 2_000),
+    }
+    running = {name: start() for name, start in starts.items()}
+    fleet.wait_for_metric("published_total", lambda published: published > 0)
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.05, 0.5))
+        for name in chance.sample(sorted(starts), chance.choice([1, 1, 2])):
+            running[name].kill()
+            running[name].wait()
+            running[name] = starts[name]()
+    running["daemon"].kill()
+    running["daemon"].wait()
+    recorded = fleet.transitions()
+    ids = [id_of(it) for it in recorded]
+    assert len({it["run"] for it in recorded}) > 1 or kills < 10
+    published = [it.id for it in stored(fleet, "varta.event.>", len(ids))]
+    wait_until("the last one", lambda: stored(fleet, "varta.event.>", 1)[-1].id == ids[-1])
+    published = [it.id for it in stored(fleet, "varta.event.>", len(ids))]
+    # A message may be stored again if the server has forgotten it, but then with the same id.
+    assert list(dict.fromkeys(published)) == ids
+    print(f"{len(ids)} transitions, {len(published) - len(ids)} duplicates")
