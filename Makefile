@@ -33,7 +33,7 @@ demo: ## Show what varta does, in half a minute
 .PHONY: test
 test: programs bindings/node/node_modules $(PYTHON) ## Check everything
 	CARGO_MAKEFLAGS= $(MAKE) --no-print-directory --jobs=3 --output-sync=target unit c-abi python lint node \
-	    soak-short c msrv matrix fuzz-short vectors watch compat deploy docs crates
+	    soak-short c msrv matrix fuzz-short vectors watch relay compat deploy docs crates
 
 .PHONY: programs
 programs: # Install the system packages that tests need
@@ -102,6 +102,15 @@ node: bindings/node/node_modules ## The Node package, packed and installed
 .PHONY: watch
 watch: ## The daemon as a replacement for varta-watch 0.2
 	watch/compare/run
+
+.PHONY: relay
+relay: programs ## The relay with real NATS servers
+	relay/tests/run
+
+.PHONY: relay-kills
+relay-kills: KILLS = 100
+relay-kills: ## Kill the relay, the server and the daemon KILLS times under load
+	relay/tests/run -k killed -s --kills $(KILLS)
 
 .PHONY: soak-short
 soak-short:

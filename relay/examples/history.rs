@@ -42,12 +42,14 @@ fn record(at: u64) -> Record {
     let after = at.saturating_sub(2);
     let (round, step) = (after / (AGENTS * 5), after % (AGENTS * 5) / AGENTS);
     let agent = round * AGENTS + after % AGENTS + 1;
+    let pid = 1_000 + u32::try_from(agent % 30_000).unwrap_or_default();
     let program = format!("program.{}", agent % 3).into();
     match (at, step) {
         (1, _) => Started { version: "test".into(), ..Started::default() }.into(),
         (_, 0) => Agent {
             agent,
-            pid: 1_000 + u32::try_from(agent % 30_000).unwrap_or_default(),
+            pid,
+            claimed_pid: pid,
             program,
             origin: "kernel-attested".into(),
             threshold_ns: 1_000_000_000,

@@ -1,6 +1,7 @@
 //! What is recorded and not published yet.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,6 +18,10 @@ use crate::metrics::Metrics;
 
 /// How many items of the history are read at a time.
 const AT_A_TIME: usize = 4096;
+
+/// After this many transitions the states that they lead to are published too. In between, only the
+/// last state of each agent counts.
+const TRANSITIONS_BEFORE_STATES: usize = 256;
 
 /// How long the file of the cursor may be older than the last confirmation.
 const SAVE_AFTER: Duration = Duration::from_millis(100);
@@ -35,6 +40,10 @@ pub(crate) struct Backlog {
     unreadable: Option<String>,
     /// The states of the agents after the last record that was read.
     fleet: Fleet,
+    /// The states after the records that were read last, which are still to be added.
+    states: LastStates,
+    /// How many transitions were added since states were.
+    transitions: usize,
     /// The messages that were read and are not confirmed.
     waiting: VecDeque<Waiting>,
     /// How many of them are sent.
@@ -54,6 +63,28 @@ struct Waiting {
     recorded_ns: u64,
     /// The position after its record, if this is the last message of one.
     cursor: Option<Cursor>,
+}
+
+/// The last message for each subject, in the order in which they came.
+#[derive(Debug, Default)]
+struct LastStates {
+    messages: Vec<Option<Message>>,
+    places: HashMap<String, usize>,
+    /// When the last of them was recorded.
+    recorded_ns: u64,
+}
+
+impl LastStates {
+    fn push(&mut self, message: Message, recorded_ns: u64) {
+        let place = self.messages.len();
+        if let Some(earlier) = self.places.insert(message.subject.clone(), place)
+            && let Some(earlier) = self.messages.get_mut(earlier)
+        {
+            *earlier = None;
+        }
+        self.messages.push(Some(message));
+        self.recorded_ns = recorded_ns;
+    }
 }
 
 /// What to send next.
@@ -83,6 +114,8 @@ impl Backlog {
             read_to: published.cursor,
             unreadable: None,
             fleet: published.fleet.clone(),
+            states: LastStates::default(),
+            transitions: 0,
             waiting: VecDeque::new(),
             sent: 0,
             published,
@@ -153,15 +186,20 @@ impl Backlog {
             },
         };
         for _ in 0..AT_A_TIME {
-            let messages = match reader.next()? {
-                Some(item) => self.messages_of(item),
-                None => {
-                    self.reader = Some(reader);
-                    return Ok(false);
-                }
+            let Some(item) = reader.next()? else {
+                self.reader = Some(reader);
+                self.add_states();
+                return Ok(false);
             };
+            let waiting = self.waiting.len();
+            self.read_item(item);
             self.read_to = reader.cursor();
-            if self.add(messages) {
+            if self.transitions >= TRANSITIONS_BEFORE_STATES {
+                self.add_states();
+            } else if self.states.messages.is_empty() {
+                self.is_published_to_here();
+            }
+            if self.waiting.len() > waiting {
                 break;
             }
         }
@@ -169,12 +207,12 @@ impl Backlog {
         Ok(true)
     }
 
-    /// The messages about an item, with the time at which it was recorded.
-    fn messages_of(&mut self, item: Item<'_>) -> (Vec<Message>, u64) {
+    /// Adds what has to be published about an item.
+    fn read_item(&mut self, item: Item<'_>) {
         match item {
             Item::Record(entry) => {
                 self.metrics.records.one();
-                return (self.messages_of_record(&entry), entry.wall_ns);
+                self.read_record(&entry);
             }
             Item::Overtaken { read, now, host } => {
                 warn!(
@@ -184,7 +222,7 @@ impl Backlog {
                 self.fleet.records_were_lost();
                 let now_ns = wall_ns();
                 let time = Rfc3339(now_ns).to_string();
-                return (vec![message::lost(&host, &time, read, now)], now_ns);
+                self.add_transition(message::lost(&host, &time, read, now), now_ns);
             }
             Item::Damaged { path, offset, bytes } => {
                 let path = path.display();
@@ -201,41 +239,52 @@ impl Backlog {
                 self.fleet.records_were_lost();
             }
         }
-        (Vec::new(), 0)
     }
 
-    fn messages_of_record(&mut self, entry: &Entry<'_>) -> Vec<Message> {
-        let (host, run) = (&entry.header.host, entry.header.run);
-        let time = Rfc3339(entry.wall_ns).to_string();
-        let mut messages = Vec::new();
-        let Some(record) = entry.record() else { return messages };
-        if !entry.again && message::is_transition(record.kind()) {
-            messages.extend(entry.members().map(message::transition));
+    fn read_record(&mut self, entry: &Entry<'_>) {
+        let Some(record) = entry.record() else { return };
+        if !entry.again
+            && message::is_transition(record.kind())
+            && let Some(members) = entry.members()
+        {
+            self.add_transition(message::transition(members), entry.wall_ns);
         }
         let origin = Origin {
-            time,
+            time: Rfc3339(entry.wall_ns).to_string(),
             wall_ns: entry.wall_ns,
-            host: host.clone(),
-            run: run.to_string(),
+            host: entry.header.host.clone(),
+            run: entry.header.run.to_string(),
             seq: entry.seq,
             again: entry.again,
         };
-        messages.extend(self.fleet.note(&origin, &record));
-        messages
+        for message in self.fleet.note(&origin, &record) {
+            self.states.push(message, entry.wall_ns);
+        }
     }
 
-    /// Adds messages. Returns whether there were any.
-    fn add(&mut self, (messages, recorded_ns): (Vec<Message>, u64)) -> bool {
-        let any = !messages.is_empty();
-        for message in messages {
+    fn add_transition(&mut self, message: Message, recorded_ns: u64) {
+        self.transitions += 1;
+        self.waiting.push_back(Waiting { message, recorded_ns, cursor: None });
+    }
+
+    /// Adds the states after all records that were read.
+    fn add_states(&mut self) {
+        let LastStates { messages, recorded_ns, .. } = mem::take(&mut self.states);
+        for message in messages.into_iter().flatten() {
             self.waiting.push_back(Waiting { message, recorded_ns, cursor: None });
         }
+        self.transitions = 0;
+        self.is_published_to_here();
+    }
+
+    /// Once what was added is published, so is all that was read.
+    fn is_published_to_here(&mut self) {
         match (self.waiting.back_mut(), self.read_to) {
             (_, None) => {}
             (Some(last), cursor) => last.cursor = cursor,
+            (None, Some(cursor)) if self.published.cursor == Some(cursor) => {}
             (None, Some(cursor)) => self.move_cursor(cursor, SAVE_SKIPPED_AFTER),
         }
-        any
     }
 
     fn move_cursor(&mut self, cursor: Cursor, save_after: Duration) {

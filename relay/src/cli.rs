@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use hyper::Uri;
 use toml::Spanned;
@@ -116,9 +117,8 @@ impl From<clap::Error> for Refusal {
 impl Flags {
     /// Checks what the flags refer to.
     pub(crate) fn check(&self) -> Result<(), String> {
-        let name = file_name(&self.cursor_file);
-        let folder = self.cursor_file.parent().filter(|folder| folder.is_dir());
-        if name.is_none() || folder.is_none() {
+        let file = std::path::absolute(&self.cursor_file).map_err(|error| error.to_string())?;
+        if file.file_name().is_none() || !file.parent().is_some_and(Path::is_dir) {
             let file = self.cursor_file.display();
             return Err(format!("--cursor-file {file}: its folder does not exist; create it"));
         }
@@ -138,14 +138,10 @@ impl Flags {
     }
 }
 
-fn file_name(path: &Path) -> Option<&str> {
-    path.file_name()?.to_str()
-}
-
 fn agents_url(text: &str) -> Result<Uri, String> {
     let url: Uri = text.parse().map_err(|error| format!("{error}"))?;
     if url.scheme_str() != Some("http") || url.host().is_none() {
-        return Err("give a URL like http://127.0.0.1:9099".to_owned());
+        return Err("give a URL like http://127.0.0.1:9464".to_owned());
     }
     if !matches!(url.path(), "" | "/" | "/agents") || url.query().is_some() {
         return Err("give the address only; the path is always /agents".to_owned());
@@ -172,11 +168,14 @@ pub(crate) fn parse(arguments: &[OsString]) -> Result<Cli, Refusal> {
     let keys = arguments_of(&text).map_err(invalid)?;
     // Each key by itself first, so that a mistake in the file is reported as one of the file.
     for key in &keys {
-        parse_only(&["varta-relay".into(), key.clone()]).map_err(|error| {
-            let text = error.to_string();
-            let why = text.split("\n\n").next().unwrap_or(&text).trim_end();
-            invalid(why.trim_start_matches("error: ").replace('\n', " "))
-        })?;
+        match parse_only(&["varta-relay".into(), key.clone()]) {
+            Err(error) if error.kind() != ErrorKind::MissingRequiredArgument => {
+                let text = error.to_string();
+                let why = text.split("\n\n").next().unwrap_or(&text).trim_end();
+                return Err(invalid(why.trim_start_matches("error: ").replace('\n', " ")));
+            }
+            _ => {}
+        }
     }
     let (name, rest) = arguments.split_at(arguments.len().min(1));
     let all: Vec<_> = name.iter().chain(&keys).chain(rest).cloned().collect();
@@ -275,8 +274,8 @@ mod tests {
 
     #[test]
     fn the_address_of_the_daemon_is_checked() {
-        assert!(agents_url("http://127.0.0.1:9099").is_ok());
-        for url in ["https://127.0.0.1:9099", "127.0.0.1", "http://h/metrics", "http://"] {
+        assert!(agents_url("http://127.0.0.1:9464").is_ok());
+        for url in ["https://127.0.0.1:9464", "127.0.0.1", "http://h/metrics", "http://"] {
             assert!(agents_url(url).is_err(), "{url}");
         }
     }
