@@ -371,3 +371,6 @@ impl Backlog {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -242,3 +242,6 @@ fn publish(state: &AgentState, change: Change) -> Message {
         change: Some(change),
     }
 }
+
+#[cfg(test)]
+mod tests;
