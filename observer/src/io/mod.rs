@@ -107,6 +107,8 @@ pub struct Observer {
     ready: Ready,
     /// When all descriptors were last checked, including the last one.
     checked_at: u64,
+    /// How many pages may be looked at until the clock is read again.
+    looks_left: u32,
     /// Whether the kernel sends a pidfd with each datagram.
     passing_pidfds: bool,
     /// The time of the last read of the sockets.
@@ -153,6 +155,7 @@ impl Observer {
             capacity,
             ready: Ready::new(),
             checked_at: 0,
+            looks_left: 0,
             passing_pidfds: false,
             now: 0,
             timer,
