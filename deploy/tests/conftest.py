@@ -34,8 +34,9 @@ def tool(name: str) -> str:
 
 def run(*command: object, **options: Any) -> subprocess.CompletedProcess[str]:
     """Runs a program to its end and captures its output."""
+    options = {"timeout": DEADLINE} | options
     return subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, timeout=DEADLINE, **options
+        [str(word) for word in command], capture_output=True, text=True, **options
     )
 
 
@@ -114,9 +115,7 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
 class Daemon:
     """A running daemon."""
 
-    def __init__(
-        self, processes: Processes, folder: Path, *flags: object, **options: Any
-    ) -> None:
+    def __init__(self, processes: Processes, folder: Path, *flags: object, **options: Any) -> None:
         self.socket = folder / "varta.sock"
         self.address = f"127.0.0.1:{free_port()}"
         self.process = processes.start(

@@ -1,14 +1,16 @@
-"""The image and the manifests. There is no container engine here, so the image is not built; the tests
+"""The image and the plain manifests. There is no container engine here, so the image is not built; the tests
 check that the files are valid and that what they name exists."""
 
+import os
 import re
 import shlex
 import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
-from conftest import DEPLOY, ROOT, WATCH, run, tool
+from conftest import DEPLOY, ROOT, WATCH, Daemon, Processes, run, tool, wait_until
 
 DOCKERFILE = DEPLOY / "docker" / "Dockerfile"
 MANIFESTS = [DEPLOY / "kubernetes" / name for name in ("varta-watch.yaml", "agent.yaml")]
@@ -64,7 +66,7 @@ def test_foreign_images_are_named_by_digest() -> None:
     for manifest in MANIFESTS:
         images += re.findall(r"^ +(?:- )?image: (\S+)", manifest.read_text(), flags=re.M)
     assert len(images) == 5
-    foreign = [image for image in images if image.split(":")[0] not in ("varta-watch", "agent")]
+    foreign = [image for image in images if image.split(":")[0] != "varta-watch"]
     for image in foreign:
         assert re.fullmatch(r"[\w./-]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
 
@@ -119,6 +121,20 @@ def test_pods_mount_the_folder_of_the_daemons_socket() -> None:
     assert agents["hostPath"]["path"] in {
         it["hostPath"]["path"] for it in daemons if "hostPath" in it
     }
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may create a pid namespace")
+def test_the_pod_of_the_example_is_heard(processes: Processes, tmp_path: Path) -> None:
+    """It runs what the manifest says as pid 1 of a namespace, with the package that the tests have installed."""
+    [agent] = yaml.safe_load(MANIFESTS[1].read_text())["spec"]["containers"]
+    daemon = Daemon(processes, tmp_path, "--allow-cross-namespace-agents")
+    env = {it["name"]: it["value"] for it in agent["env"]} | {"VARTA_ENDPOINT": str(daemon.socket)}
+    processes.start(
+        tool("unshare"), "--fork", "--pid", "--mount-proc", "--kill-child",
+        *agent["command"], *agent["args"],
+        env=os.environ | env | {"PATH": f"{BIN}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    wait_until("the agent", lambda: 'varta_agent_info{program="python"' in daemon.metrics())
 
 
 def test_prometheus_accepts_the_configuration_for_kubernetes(tmp_path: Path) -> None:
