@@ -412,6 +412,9 @@ fn a_launched_program_has_its_own_environment_and_its_own_exit_code() {
     let print = "echo $NOTIFY_SOCKET ${WATCHDOG_USEC-none} ${WATCHDOG_PID-none}";
     assert_eq!(run(&[], print), (Some(0), format!("{socket} none none\n")));
     assert_eq!(run(&[], "kill -9 $$").0, None, "it is the process");
+    // Each has been followed from its start, although it ends at once.
+    watch.daemon.wait_for_lines("exit, ", 3);
+    watch.daemon.wait_for_log("exit code 7");
     let launch = |socket: &Path, words: &[&str]| {
         let mut command = Command::new(WATCH);
         command.args(["run", "--notify", "--notify-socket"]).arg(socket).arg("--");
@@ -428,6 +431,23 @@ fn a_launched_program_has_its_own_environment_and_its_own_exit_code() {
             Command::new(WATCH).arg("run").args(flags).args(["--", "true"]).output().unwrap();
         assert_eq!(bad.status.code(), Some(2), "{flags:?}");
     }
+}
+
+#[test]
+fn a_program_starts_although_the_daemon_does_not_read() {
+    let folder = Folder::new();
+    let socket = folder.join("notify.sock");
+    let deaf = UnixDatagram::bind(&socket).unwrap();
+    let mut command = Command::new(WATCH);
+    command
+        .args(["run", "--notify", "--notify-socket"])
+        .arg(&socket)
+        .args(["--", "echo", "ran"]);
+    let ran = command.output().unwrap();
+    assert_eq!((ran.status.code(), &ran.stdout[..]), (Some(0), &b"ran\n"[..]));
+    let warning = String::from_utf8(ran.stderr).unwrap();
+    assert!(warning.contains("not read it within 5s"), "{warning}");
+    drop(deaf);
 }
 
 #[test]

@@ -1,14 +1,19 @@
 //! `run --notify`: registers at the notify socket, and becomes the command.
 
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IoSlice, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::Failure;
 use super::run::cannot_run;
@@ -19,8 +24,8 @@ pub(super) const NOTIFY_SOCKET: &str = "/run/varta/notify.sock";
 /// The longest name, in bytes.
 const LONGEST_NAME: usize = 63;
 
-/// How long to wait for a daemon whose queue is full.
-const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+/// How long to wait for a daemon that does not read.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A command that reports by itself.
 pub(super) struct Launch<'a> {
@@ -57,23 +62,32 @@ impl Launch<'_> {
         cannot_run(Path::new(program), &command.exec())
     }
 
+    /// Registers, and waits until the daemon follows this process: the exit of a command that ends
+    /// at once would be missed otherwise.
     fn register(&self, path: &Path) -> io::Result<()> {
+        let end = Instant::now() + PATIENCE;
         let socket = UnixDatagram::unbound()?;
         socket.connect(path)?;
         socket.set_nonblocking(true)?;
         let message = self.message();
-        loop {
-            match socket.send(message.as_bytes()) {
-                Ok(_) => return Ok(()),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    let mut writable = [PollFd::new(&socket, PollFlags::OUT)];
-                    if poll(&mut writable, Some(&PATIENCE))? == 0 {
-                        return Err(error);
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+        send(&socket, end, || socket.send(message.as_bytes()).map(drop))?;
+        // The daemon closes its copy of the descriptor when it has applied all that was sent before.
+        let (applied, held) = pipe_with(PipeFlags::CLOEXEC)?;
+        send(&socket, end, || {
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = SendAncillaryBuffer::new(&mut space);
+            let descriptors = [held.as_fd()];
+            control.push(SendAncillaryMessage::ScmRights(&descriptors));
+            let text = [IoSlice::new(b"BARRIER=1")];
+            sendmsg(&socket, &text, &mut control, SendFlags::NOSIGNAL)?;
+            Ok(())
+        })?;
+        drop(held);
+        if !wait(&applied, PollFlags::IN, end)? {
+            let message = format!("the daemon has not read it within {PATIENCE:?}");
+            return Err(io::Error::new(ErrorKind::TimedOut, message));
         }
+        Ok(())
     }
 
     fn message(&self) -> String {
@@ -88,13 +102,43 @@ impl Launch<'_> {
     }
 }
 
+/// Sends, and waits as long as the daemon's queue is full.
+fn send(
+    socket: &UnixDatagram,
+    end: Instant,
+    mut send: impl FnMut() -> io::Result<()>,
+) -> io::Result<()> {
+    loop {
+        match send() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                if !wait(socket, PollFlags::OUT, end)? {
+                    return Err(error);
+                }
+            }
+            done => return done,
+        }
+    }
+}
+
+/// Whether one of these conditions, or a hang-up, came before the end.
+fn wait(descriptor: impl AsFd, conditions: PollFlags, end: Instant) -> io::Result<bool> {
+    loop {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        match poll(&mut [PollFd::new(&descriptor, conditions)], Some(&left)) {
+            Err(Errno::INTR) => {}
+            ready => return Ok(ready? > 0),
+        }
+    }
+}
+
 /// Reports on stderr that nothing watches the command.
 fn warn_unregistered(socket: &Path, error: &io::Error) {
     // If stderr is closed, the command still has to run.
     let _ = writeln!(
         io::stderr(),
-        "varta-watch: the command is not watched until it reports by itself: cannot register at \
-         {}: {error}",
+        "varta-watch: the command may not be watched until it reports by itself: cannot register \
+         at {}: {error}",
         socket.display()
     );
 }
