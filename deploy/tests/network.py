@@ -110,8 +110,3 @@ class Host:
 
     def kill_daemon(self) -> None:
         self.daemon.kill()
-
-    def cpu_seconds(self) -> float:
-        """The CPU time of its daemon."""
-        fields = Path(f"/proc/{self.daemon.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
