@@ -10,6 +10,7 @@ LANGUAGES = {
     "node": "Node",
     "watch": "The daemon",
     "scenarios": "The daemon with default settings and healthy agents",
+    "relay": "The relay with a NATS server on the same machine",
 }
 
 
