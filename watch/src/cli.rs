@@ -38,6 +38,7 @@ pub(crate) enum Command {
     Events(commands::events::Arguments),
     Check(commands::check::Arguments),
     Rules(commands::rules::Arguments),
+    Replay(commands::replay::Arguments),
     Why(commands::why::Arguments),
     Run(commands::run::Arguments),
     Signal(commands::signal::Arguments),

@@ -6,6 +6,7 @@ pub(crate) mod decode;
 pub(crate) mod events;
 mod launch;
 pub(crate) mod period;
+pub(crate) mod replay;
 pub(crate) mod rules;
 pub(crate) mod run;
 pub(crate) mod signal;

@@ -2,7 +2,6 @@
 //! command-line argument, so that one parser and one set of rules apply to both.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -39,18 +38,28 @@ struct Key {
 
 impl ConfigFile {
     pub(super) fn read(path: &Path) -> Result<Self, Refusal> {
-        let invalid = |why: &dyn fmt::Display| {
-            Refusal::Invalid(format!("--config {}: {why}", path.display()))
-        };
+        let (file, metadata) = Self::open("--config ", path)?;
+        if let Some(key) = file.key_with_command() {
+            check_writers(&metadata, key).map_err(|why| {
+                Refusal::Invalid(format!("--config {}: {why}", path.display()))
+            })?;
+        }
+        Ok(file)
+    }
+
+    /// Reads a file by which no command will be run, so that anyone may be able to write it.
+    pub(super) fn read_unchecked(path: &Path) -> Result<Self, Refusal> {
+        Self::open("", path).map(|(file, _)| file)
+    }
+
+    /// `flag` is how the file was named.
+    fn open(flag: &str, path: &Path) -> Result<(Self, Metadata), Refusal> {
         let mut text = String::new();
         let metadata = File::open(path)
             .and_then(|mut file| file.read_to_string(&mut text).and_then(|_| file.metadata()))
-            .map_err(|error| invalid(&error))?;
+            .map_err(|error| Refusal::Invalid(format!("{flag}{}: {error}", path.display())))?;
         let file = Self::parse(path, &text).map_err(Refusal::Invalid)?;
-        if let Some(key) = file.key_with_command() {
-            check_writers(&metadata, key).map_err(|why| invalid(&why))?;
-        }
-        Ok(file)
+        Ok((file, metadata))
     }
 
     fn parse(path: &Path, text: &str) -> Result<Self, String> {

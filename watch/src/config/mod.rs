@@ -9,10 +9,12 @@ mod settings;
 use std::ffi::OsString;
 use std::fmt;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Error as Usage;
 
 use crate::cli::{self, Cli};
+use crate::rules::Rules;
 use file::ConfigFile;
 
 pub(crate) use file::is_flag;
@@ -76,6 +78,19 @@ pub(crate) fn resolve(cli: Cli, arguments: &[OsString]) -> Result<Settings, Refu
             None => Refusal::Invalid(format!("--{flag}: {why}")),
         }
     })
+}
+
+/// The rules of a configuration file, and its threshold of agents without one, if it sets that.
+/// Nothing else in it is checked against other files.
+pub(crate) fn rules_of(path: &Path) -> Result<(Rules, Option<Duration>), Refusal> {
+    let file = ConfigFile::read_unchecked(path)?;
+    let flags = merged(&file, &[OsString::from("varta-watch")])?.flags;
+    let mut rules = file.rules;
+    rules.read_users().map_err(|error| {
+        let path = path.display();
+        Refusal::Invalid(format!("{path}: a rule needs /etc/passwd: {error}"))
+    })?;
+    Ok((rules, flags.listening.threshold_ms.map(Duration::from_millis)))
 }
 
 /// Puts the arguments of the file before those of the command line, which take precedence.
