@@ -48,10 +48,12 @@
  * 6. Panics. No Rust panic reaches the caller. A bug in the library that would panic a Rust
  *    program returns VARTA_EPANIC, and every later call on the handle returns it too.
  *
- * The library has no callbacks, starts no threads and logs nothing. The only environment variable
- * it reads is VARTA_ENDPOINT, when an endpoint is NULL. Its only global state is the crash handler
- * and the nonce counters. The shared library stays loaded after dlclose. It runs on Linux, with
- * any C library.
+ * The library has no callbacks, starts no threads and logs nothing. The only environment variables
+ * it reads are VARTA_ENDPOINT, when an endpoint is NULL; VARTA_NAME and VARTA_NOTIFY; and, if that
+ * is 1 or VARTA_AGENT_NOTIFY is set, NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID. It reads them as
+ * secure_getenv does. Its only global state is the crash handler, the nonce counters and the
+ * service manager that is notified. The shared library stays loaded after dlclose. It runs on
+ * Linux, with any C library.
  *
  * SPDX-License-Identifier: MIT OR Apache-2.0
  */
@@ -76,6 +78,12 @@
  * as with ?lane=off in the endpoint.
  */
 #define VARTA_AGENT_NO_LANE 2
+
+/**
+ * Agent flag: notify the service manager in $NOTIFY_SOCKET, as if $VARTA_NOTIFY were 1. See
+ * varta_ready.
+ */
+#define VARTA_AGENT_NOTIFY 4
 
 /**
  * The length of a frame of any version.
@@ -151,6 +159,12 @@
  * varta_beat: dropped, because a vital task of this process is late.
  */
 #define VARTA_DROPPED_WITHHELD 5
+
+/**
+ * varta_ready, varta_stopping, varta_status: not sent, because notifications are off or there is
+ * no service manager.
+ */
+#define VARTA_DROPPED_NOT_CONFIGURED 6
 
 /**
  * Event: a beat was accepted. Sets status, payload, nonce, missed.
@@ -2274,6 +2288,55 @@ int varta_install_crash_handler(const char *endpoint, uint32_t flags);
  * Threads: any, at any time. Since 0.3.0.
  */
 const char *varta_strerror(int code);
+
+/**
+ * Tells the service manager that has started this process, such as systemd, that the process has
+ * started and works. A unit of Type=notify waits for this. Call it once, when the start-up is
+ * done.
+ *
+ * Notifications are off unless the option VARTA_AGENT_NOTIFY is set or $VARTA_NOTIFY is 1. The
+ * service manager is the one in $NOTIFY_SOCKET. If $WATCHDOG_USEC is set too, a beat with
+ * VARTA_STATUS_OK also sends a keep-alive (WATCHDOG=1) when half of that time has passed. This
+ * call never blocks.
+ *
+ * agent: from varta_connect.
+ *
+ * Returns 0 (VARTA_SENT) if the kernel accepted the message. A positive number means that it was
+ * not sent:
+ *     VARTA_DROPPED_NOT_CONFIGURED      notifications are off, or there is no service manager
+ *     VARTA_DROPPED_KERNEL_QUEUE_FULL   its queue is full; call again later
+ *     VARTA_DROPPED_NO_OBSERVER         its socket is not there
+ * A negative number is an error:
+ *     -EINVAL        agent is NULL
+ *     -EBUSY         another call is using this agent; nothing was sent
+ *     VARTA_EPANIC   the library has a bug; the agent can only be closed
+ *     or another error from socket(2) or sendto(2)
+ * Threads: one call at a time per agent. Since 0.3.0.
+ */
+int varta_ready(varta_agent *agent);
+
+/**
+ * Tells the service manager that this process is shutting down, so that its exit is expected.
+ * After that, beats send no more keep-alives.
+ *
+ * agent: from varta_connect.
+ *
+ * Returns what varta_ready returns.
+ * Threads: one call at a time per agent. Since 0.3.0.
+ */
+int varta_stopping(varta_agent *agent);
+
+/**
+ * Tells the service manager in words what this process does, for example for systemctl status.
+ *
+ * agent: from varta_connect.
+ * text: UTF-8. It is cut to 256 bytes, and each control character in it becomes a space. An empty
+ *     string clears the text.
+ *
+ * Returns what varta_ready returns; -EINVAL also if text is NULL or not UTF-8.
+ * Threads: one call at a time per agent. Since 0.3.0.
+ */
+int varta_status(varta_agent *agent, const char *text);
 
 /**
  * Makes an observer that listens at an endpoint.

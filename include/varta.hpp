@@ -261,6 +261,11 @@ public:
     {
         return {varta_last_words(get(), payload)};
     }
+    // Tells the service manager that the process has started, that it is shutting down, or in words
+    // what it does.
+    Outcome ready() noexcept { return {varta_ready(get())}; }
+    Outcome stopping() noexcept { return {varta_stopping(get())}; }
+    Outcome status(const char *text) noexcept { return {varta_status(get(), text)}; }
     [[nodiscard]] Task task(const char *name, nanoseconds threshold, TaskOptions options = {},
                             Errors errors = {}) const
     {

@@ -34,13 +34,15 @@ export const DropReason: {
   readonly PeerGone: 3;
   readonly StorageFull: 4;
   readonly Withheld: 5;
+  readonly NotConfigured: 6;
   readonly 1: 'KernelQueueFull';
   readonly 2: 'NoObserver';
   readonly 3: 'PeerGone';
   readonly 4: 'StorageFull';
   readonly 5: 'Withheld';
+  readonly 6: 'NotConfigured';
 };
-export type DropReason = 1 | 2 | 3 | 4 | 5;
+export type DropReason = 1 | 2 | 3 | 4 | 5 | 6;
 
 /** How an agent's identity is known. Only `KernelAttested` is reliable enough to act on. */
 export const Origin: {

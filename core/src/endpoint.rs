@@ -2,7 +2,6 @@
 //! command line.
 
 use std::borrow::Cow;
-use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -103,11 +102,7 @@ impl Endpoint {
     ///
     /// The variable does not contain a valid endpoint.
     pub fn from_env() -> Result<Self, EndpointError> {
-        let text = match sys::has_raised_rights() {
-            true => None,
-            false => env::var_os(ENDPOINT_VARIABLE),
-        };
-        match text.filter(|text| !text.is_empty()) {
+        match sys::trusted_variable(ENDPOINT_VARIABLE).filter(|text| !text.is_empty()) {
             Some(text) => Self::from_os_str(&text).map_err(|mut error| {
                 error.problem = format!("{} (from ${ENDPOINT_VARIABLE})", error.problem).into();
                 error
@@ -473,7 +468,7 @@ fn not_numeric(host: &str) -> Problem {
 
 /// The path without symlinks and dots, as far as it exists. Two spellings of one socket must
 /// share a counter even before the socket exists.
-fn resolve(path: &Path) -> PathBuf {
+pub(crate) fn resolve(path: &Path) -> PathBuf {
     const LINKS_FOLLOWED: usize = 40;
     let mut path = path.to_owned();
     for _ in 0..LINKS_FOLLOWED {

@@ -43,6 +43,8 @@ mod last_words;
 #[cfg(all(unix, not(bare)))]
 mod nonce;
 #[cfg(all(unix, not(bare)))]
+mod notify;
+#[cfg(all(unix, not(bare)))]
 mod outcome;
 #[cfg(all(unix, not(bare), feature = "panic-handler"))]
 mod panic;

@@ -63,16 +63,20 @@ pub enum DropReason {
     /// A vital task of this process is late, so its observer must not hear from the process. See
     /// [`TaskOptions::vital`](crate::TaskOptions::vital).
     Withheld = 5,
+    /// Never of a beat: no service manager can be notified, because
+    /// [notifications are off](crate::Options::notify) or `$NOTIFY_SOCKET` is not set.
+    NotConfigured = 6,
 }
 
 impl DropReason {
     /// All reasons, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::KernelQueueFull,
         Self::NoObserver,
         Self::PeerGone,
         Self::StorageFull,
         Self::Withheld,
+        Self::NotConfigured,
     ];
 }
 
@@ -84,6 +88,7 @@ impl fmt::Display for DropReason {
             Self::PeerGone => "peer gone",
             Self::StorageFull => "storage full",
             Self::Withheld => "withheld",
+            Self::NotConfigured => "not configured",
         })
     }
 }
@@ -319,8 +324,9 @@ mod tests {
             DropReason::KernelQueueFull
             | DropReason::NoObserver
             | DropReason::PeerGone
-            | DropReason::StorageFull => false,
-            DropReason::Withheld => true,
+            | DropReason::StorageFull
+            | DropReason::Withheld => false,
+            DropReason::NotConfigured => true,
         };
         assert!(DropReason::ALL.last().is_some_and(|reason| last(*reason)));
     }

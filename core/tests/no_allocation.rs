@@ -315,6 +315,43 @@ fn the_calls_of_a_task_allocate_nothing() {
     });
 }
 
+/// Those that are sent, that find a full queue or no socket, and the report of late ones.
+#[cfg(target_os = "linux")]
+#[test]
+fn keep_alives_and_notifications_allocate_nothing() {
+    in_child(|| {
+        let folder = Folder::new();
+        let path = folder.join("manager");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        for (name, value) in [
+            ("VARTA_NOTIFY", "1"),
+            ("NOTIFY_SOCKET", path.to_str().unwrap()),
+            ("WATCHDOG_USEC", "1"),
+        ] {
+            // SAFETY: this child has one thread.
+            unsafe { std::env::set_var(name, value) };
+        }
+        let mut agent = Varta::with_transport(Returning(|| Ok(32))).unwrap();
+        let take = || assert!(manager.recv(&mut [0; 512]).unwrap() > 0);
+        assert_nothing_allocated(|| {
+            let mut sent = 0;
+            for _ in 0..1_000 {
+                assert_eq!(agent.beat(Status::Ok, 1), Sent);
+                sent += u32::from(agent.ready() == Sent);
+                sent += u32::from(agent.status("x\n\u{20ac}") == Sent);
+                (0..3).for_each(|_| take());
+                std::thread::sleep(Duration::from_micros(1));
+            }
+            assert_eq!(sent, 2_000);
+        });
+        assert_beats(|| agent.beat(Status::Ok, 1), |outcome| outcome == Sent);
+        assert_eq!(agent.status(""), Dropped(KernelQueueFull));
+        std::fs::remove_file(&path).unwrap();
+        assert_beats(|| agent.beat(Status::Ok, 1), |outcome| outcome == Sent);
+        assert_eq!(assert_nothing_allocated(|| agent.stopping()), Dropped(NoObserver));
+    });
+}
+
 #[test]
 fn the_first_beat_of_a_child_allocates_nothing() {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();

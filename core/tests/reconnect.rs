@@ -34,7 +34,7 @@ use peers::{
 use support::observer::LaneObserver;
 use support::{Folder, PATIENCE, Receiver, in_child, needs_root, uninterrupted, wait_until};
 use varta::BeatOutcome::{Dropped, Failed, Sent};
-use varta::DropReason::{KernelQueueFull, NoObserver, PeerGone};
+use varta::DropReason::{KernelQueueFull, NoObserver, NotConfigured, PeerGone};
 use varta::secure::Key;
 use varta::{
     AnyTransport, BeatError, BeatOutcome, BeatTransport, DEFAULT_ENDPOINT, ENDPOINT_VARIABLE,
@@ -594,6 +594,12 @@ fn a_program_with_raised_rights_ignores_the_environment() {
         let observer = LaneObserver::bind(&folder.join("varta.sock"));
         let _agent = Varta::open(folder.join("varta.sock")).unwrap();
         assert_eq!(observer.connection().hello.name, [0; 64]);
+        // Nor whom it notifies.
+        assert!(std::env::var_os("NOTIFY_SOCKET").is_some());
+        let options = Options::default().notify(true);
+        let endpoint = Endpoint::Path(folder.join("varta.sock"));
+        let agent = Varta::open_with(&endpoint, options).unwrap();
+        assert_eq!(agent.ready(), Dropped(NotConfigured));
         return;
     }
     if !needs_root() {
@@ -608,6 +614,7 @@ fn a_program_with_raised_rights_ignores_the_environment() {
         it.uid(NOBODY)
             .env(ENDPOINT_VARIABLE, "/tmp/stranger.sock")
             .env("VARTA_NAME", "stranger")
+            .env("NOTIFY_SOCKET", "/tmp/stranger.sock")
             .current_dir("/")
     });
 }

@@ -28,6 +28,9 @@ pub const VARTA_AGENT_NO_FOLLOW: u32 = 1;
 /// Agent flag: do not use shared memory, even if the observer offers it; all beats go as datagrams,
 /// as with ?lane=off in the endpoint.
 pub const VARTA_AGENT_NO_LANE: u32 = 2;
+/// Agent flag: notify the service manager in $NOTIFY_SOCKET, as if $VARTA_NOTIFY were 1. See
+/// varta_ready.
+pub const VARTA_AGENT_NOTIFY: u32 = 4;
 
 /// Agent options. Initialise with VARTA_AGENT_OPTIONS_INIT; zero in any field means the default.
 #[repr(C)]
@@ -134,7 +137,8 @@ pub unsafe extern "C" fn varta_connect(
         let ret = args::not_null(ret)?;
         // SAFETY: the caller gave options or NULL.
         let options = unsafe { sized::read(opt) }?;
-        const KNOWN_FLAGS: u32 = VARTA_AGENT_NO_FOLLOW | VARTA_AGENT_NO_LANE;
+        const KNOWN_FLAGS: u32 =
+            VARTA_AGENT_NO_FOLLOW | VARTA_AGENT_NO_LANE | VARTA_AGENT_NOTIFY;
         if options.flags & !KNOWN_FLAGS != 0 || options.reserved != 0 {
             return Err(Failure::INVALID);
         }
@@ -146,6 +150,7 @@ pub unsafe extern "C" fn varta_connect(
             let how = Options::default()
                 .follow(options.flags & VARTA_AGENT_NO_FOLLOW == 0)
                 .lane(options.flags & VARTA_AGENT_NO_LANE == 0)
+                .notify(options.flags & VARTA_AGENT_NOTIFY != 0)
                 .reconnect_after(options.reconnect_after)
                 .name(name);
             Ok((Varta::open_with(&endpoint, how)?, ()))

@@ -28,6 +28,9 @@ pub const VARTA_DROPPED_PEER_GONE: c_int = 3;
 pub const VARTA_DROPPED_STORAGE_FULL: c_int = 4;
 /// varta_beat: dropped, because a vital task of this process is late.
 pub const VARTA_DROPPED_WITHHELD: c_int = 5;
+/// varta_ready, varta_stopping, varta_status: not sent, because notifications are off or there is
+/// no service manager.
+pub const VARTA_DROPPED_NOT_CONFIGURED: c_int = 6;
 
 /// Event: a beat was accepted. Sets status, payload, nonce, missed.
 pub const VARTA_EVENT_BEAT: u8 = 1;
@@ -136,6 +139,7 @@ const _: () = {
     assert!(VARTA_DROPPED_PEER_GONE == DropReason::PeerGone as c_int);
     assert!(VARTA_DROPPED_STORAGE_FULL == DropReason::StorageFull as c_int);
     assert!(VARTA_DROPPED_WITHHELD == DropReason::Withheld as c_int);
+    assert!(VARTA_DROPPED_NOT_CONFIGURED == DropReason::NotConfigured as c_int);
     assert!(VARTA_ORIGIN_KERNEL_ATTESTED == Origin::KernelAttested as u8);
     assert!(VARTA_ORIGIN_SECURE_NETWORK == Origin::SecureNetwork as u8);
     assert!(VARTA_ORIGIN_NETWORK == Origin::Network as u8);
@@ -178,6 +182,7 @@ pub extern "C" fn varta_outcome_name(outcome: c_int) -> Text {
         VARTA_DROPPED_PEER_GONE => c"peer gone",
         VARTA_DROPPED_STORAGE_FULL => c"storage full",
         VARTA_DROPPED_WITHHELD => c"withheld",
+        VARTA_DROPPED_NOT_CONFIGURED => c"not configured",
         _ => UNKNOWN,
     })
 }

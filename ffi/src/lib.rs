@@ -19,6 +19,7 @@ mod event;
 mod faults;
 mod guard;
 mod handle;
+mod notify;
 mod observer;
 mod sealing;
 mod simulated;

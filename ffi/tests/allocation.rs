@@ -5,6 +5,7 @@ use std::cell::Cell;
 
 use super::support::{Agent, Folder, Observer, Task, attached, init, patient, text};
 use crate::agent::{varta_agent_counters, varta_agent_stats, varta_last_words};
+use crate::notify::{varta_ready, varta_status};
 use crate::observer::options::{VARTA_OBSERVER_LANE, VARTA_OBSERVER_TASKS};
 use crate::task::counters::{varta_task_counters, varta_task_counts};
 use crate::task::info::{varta_agent_tasks, varta_task_info};
@@ -60,6 +61,8 @@ fn allocates_nothing(agent: &Agent, task: &Task) {
         assert_eq!(unsafe { varta_agent_tasks(agent.0, &raw mut info, 1) }.number(), 1);
         assert!(agent.beat(0, number) >= 0);
         assert!(unsafe { varta_last_words(agent.0, 0) }.number() >= 0);
+        assert!(unsafe { varta_ready(agent.0) }.number() > 0);
+        assert!(unsafe { varta_status(agent.0, c"text".as_ptr()) }.number() > 0);
     }
     assert_eq!(CALLS.get(), before);
 }

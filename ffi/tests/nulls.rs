@@ -9,6 +9,7 @@ use crate::agent::*;
 use crate::codec::*;
 use crate::crash::varta_install_crash_handler;
 use crate::guard::{Code, Wide};
+use crate::notify::*;
 use crate::observer::agents::*;
 use crate::observer::causes::varta_observer_cause;
 use crate::observer::counters::*;
@@ -74,6 +75,10 @@ fn null_is_invalid_where_a_pointer_is_required() {
         varta_agent_stats(null_mut(), &mut init());
         varta_agent_stats(agent, null_mut());
         varta_last_words(null_mut(), 0);
+        varta_ready(null_mut());
+        varta_stopping(null_mut());
+        varta_status(null_mut(), name);
+        varta_status(agent, null());
         varta_agent_tasks(null_mut(), null_mut(), 0);
         varta_agent_tasks(agent, null_mut(), 1);
         varta_task_open(null_mut(), agent, name, u64::MAX, null());

@@ -5,6 +5,7 @@ use crate::agent::{varta_agent_stats, varta_beat, varta_reconnect};
 use crate::errors::VARTA_EPANIC;
 use crate::guard;
 use crate::handle::Handle;
+use crate::notify::{varta_ready, varta_status, varta_stopping};
 use crate::observer::polling::{varta_observer_fd, varta_observer_poll};
 use crate::observer::{self, AnyObserver};
 
@@ -21,6 +22,9 @@ fn a_panic_returns_a_code_and_so_does_every_later_call() {
     assert_eq!(agent.beat(0, 0), VARTA_EPANIC);
     assert_eq!(unsafe { varta_reconnect(agent.0) }.number(), VARTA_EPANIC);
     assert_eq!(unsafe { varta_agent_stats(agent.0, &mut init()) }.number(), VARTA_EPANIC);
+    assert_eq!(unsafe { varta_ready(agent.0) }.number(), VARTA_EPANIC);
+    assert_eq!(unsafe { varta_stopping(agent.0) }.number(), VARTA_EPANIC);
+    assert_eq!(unsafe { varta_status(agent.0, c"text".as_ptr()) }.number(), VARTA_EPANIC);
     assert_eq!(unsafe { varta_beat(agent.0, 9, 0) }.number(), -libc::EINVAL);
 
     let code = guard::answer(|| unsafe {

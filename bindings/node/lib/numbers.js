@@ -13,7 +13,7 @@ const Status = table({ Ok: 0, Degraded: 1, Critical: 2, Stall: 3 });
 
 /** Why a beat was dropped. */
 const DropReason = table({
-  KernelQueueFull: 1, NoObserver: 2, PeerGone: 3, StorageFull: 4, Withheld: 5,
+  KernelQueueFull: 1, NoObserver: 2, PeerGone: 3, StorageFull: 4, Withheld: 5, NotConfigured: 6,
 });
 
 /** How an agent's identity is known. */

@@ -12,7 +12,7 @@ class BeatError extends Error {
 
   constructor(errno) {
     check.integer('errno', errno, -4095, 0);
-    super(`the beat was not sent: ${errno === 0 ? 'unknown error' : nameOf(errno)}`);
+    super(`nothing was sent: ${errno === 0 ? 'unknown error' : nameOf(errno)}`);
     this.name = 'BeatError';
     this.errno = errno;
     this.code = errno === 0 ? 'UNKNOWN' : nameOf(errno);
@@ -22,6 +22,7 @@ class BeatError extends Error {
 
 const reasons = {
   1: 'kernel queue full', 2: 'no observer', 3: 'peer gone', 4: 'storage full', 5: 'withheld',
+  6: 'not configured',
 };
 
 class BeatOutcome {

@@ -15,7 +15,8 @@ use varta::internal::lane::line;
 use varta::internal::{ERRNO_OF_KIND, LONGEST_SOCKET_NAME};
 use varta::secure::{MASTER_BYTES, SHARED_BYTES};
 use varta::{
-    DecodeError, DropReason, NEVER, Promise, Rule, Status, TaskCounts, TaskName, Varta,
+    AnyTransport, BeatOutcome, DecodeError, DropReason, NEVER, Promise, Rule, Status,
+    TaskCounts, TaskName, Varta,
 };
 use varta_observer::judge::{Attaching, MOST_AGENTS};
 use varta_observer::{
@@ -42,6 +43,7 @@ fn tables() -> Map<String, Value> {
     let tables = json!({
         "statuses": numbered((0..).map_while(Status::from_wire).map(|it| (it as u8, it.name()))),
         "drop_reasons": numbered(DropReason::ALL.into_iter().map(|it| (it as u8, it.to_string()))),
+        "notifications": notifications(),
         "origins": numbered(origins().map(|it| (it as u8, it.name()))),
         "exit_causes": numbered(exit_causes().map(|it| (it.kind(), variant(&it).to_lowercase()))),
         "decode_errors": numbered(decode_errors().map(|it| (it.code(), it.name()))),
@@ -86,6 +88,14 @@ fn tables() -> Map<String, Value> {
 
 fn numbered<N: Into<String>>(all: impl Iterator<Item = (u8, N)>) -> Value {
     all.map(|(code, name)| json!({ "code": code, "name": name.into() })).collect()
+}
+
+/// The methods by which an agent notifies the service manager.
+fn notifications() -> [&'static str; 3] {
+    type Agent = Varta<AnyTransport>;
+    let _: [fn(&Agent) -> BeatOutcome; 2] = [Agent::ready, Agent::stopping];
+    let _: fn(&Agent, &str) -> BeatOutcome = Agent::status;
+    ["ready", "stopping", "status"]
 }
 
 fn origins() -> impl Iterator<Item = Origin> {

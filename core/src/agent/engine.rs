@@ -13,10 +13,11 @@ use crate::lane::beat::Way;
 use crate::lane::handle::Handle;
 use crate::lane::pairs::Pairs;
 use crate::nonce::Nonces;
+use crate::notify::Notify;
 use crate::outcome::{BeatError, BeatOutcome, DropReason, classify_send_error, is_absence};
 use crate::status::Status;
 use crate::sys::{Wiping, monotonic_ns};
-use crate::task::{Registry, fold};
+use crate::task::{Registry, fold, is_vital_task_late};
 use crate::transport::BeatTransport;
 
 /// The minimum time between two attempts to reconnect to an absent observer.
@@ -72,6 +73,7 @@ pub(super) struct Engine<T> {
     lane: Option<Handle>,
     /// The tasks of a process that has no lane.
     tasks: Registry,
+    notify: Notify,
     fork_guard: &'static ForkGuard,
     /// The process that the session, the clock and the count of drops belong to.
     process: Process,
@@ -120,12 +122,19 @@ impl<T: BeatTransport> Engine<T> {
         self.lane = lane;
     }
 
+    /// Notifies the service manager, whatever `$VARTA_NOTIFY` says.
+    pub(super) fn turn_notifications_on(&mut self) -> io::Result<()> {
+        self.notify = Notify::of(self.transport.endpoint(), true)?;
+        Ok(())
+    }
+
     fn with_link(transport: T, link: Link) -> io::Result<Self> {
         let fork_guard = ForkGuard::of_process()?;
         let now = monotonic_ns();
         Ok(Self {
             lane: None,
             tasks: Registry::of(transport.endpoint()),
+            notify: Notify::of(transport.endpoint(), false)?,
             fork_guard,
             process: fork_guard.process().ok_or(io::ErrorKind::WouldBlock)?,
             nonces: Nonces::of(transport.endpoint())?,
@@ -150,6 +159,9 @@ impl<T: BeatTransport> Engine<T> {
             return BeatOutcome::Failed(BeatError::of_kind(io::ErrorKind::InvalidInput));
         }
         let now = monotonic_ns();
+        if self.notify.is_due(now) {
+            self.keep_alive(now, status);
+        }
         if let (Some(lane), Some(payload)) = (&self.lane, V::for_line(payload)) {
             if self.fork_guard.is_still(self.process) && lane.beat_alone(now, status, payload) {
                 self.drops = 0;
@@ -208,6 +220,18 @@ impl<T: BeatTransport> Engine<T> {
             folded.sent();
         }
         outcome
+    }
+
+    /// Tells the service manager that the process works, if this beat does. As an observer that
+    /// does not read the tasks, it must not hear from a process with a vital task that is late.
+    #[cold]
+    fn keep_alive(&self, now: u64, status: Status) {
+        let works = status == Status::Ok && !is_vital_task_late(self.pairs(), now);
+        self.notify.keep_alive(now, works);
+    }
+
+    pub(super) fn notify(&self) -> Notify {
+        self.notify
     }
 
     /// Sends the last words of the process. If the connection is lost, it reconnects first.
@@ -387,7 +411,7 @@ impl<T: BeatTransport> Engine<T> {
             }
             DropReason::KernelQueueFull | DropReason::StorageFull => self.mark_connected(),
             // Nothing was sent, so nothing is known.
-            DropReason::Withheld => {}
+            DropReason::Withheld | DropReason::NotConfigured => {}
         }
     }
 
@@ -405,6 +429,7 @@ impl<T: BeatTransport> Engine<T> {
             .field("clock_regressions", &self.clock_regressions())
             .field("fork_recoveries", &self.fork_recoveries)
             .field("fork_detection", &fork_detection)
+            .field("keep_alives", &self.notify)
             .field("beats_go_by", &if self.watched().is_some() { "lane" } else { "datagram" })
             .finish_non_exhaustive()
     }

@@ -323,6 +323,42 @@ impl<T: BeatTransport> Varta<T> {
         self.0.last_words(payload)
     }
 
+    /// Tells the service manager that this process has started and works, which a unit of
+    /// `Type=notify` waits for. Call it once, when the start-up is done.
+    ///
+    /// Nothing is sent and the outcome is `Dropped(NotConfigured)` unless notifications are turned
+    /// on, by [`Options::notify`] or `$VARTA_NOTIFY=1`, and `$NOTIFY_SOCKET` names a service
+    /// manager. This never blocks: if the service manager's queue is full, the outcome is
+    /// `Dropped(KernelQueueFull)`, and if its socket is not there, it is `Dropped(NoObserver)`.
+    ///
+    /// ```
+    /// use varta::{BeatOutcome, DropReason, Varta};
+    ///
+    /// # let observer = std::net::UdpSocket::bind("127.0.0.1:0")?;
+    /// let agent = Varta::connect_udp(observer.local_addr()?)?;
+    /// # if std::env::var_os("VARTA_NOTIFY").is_none() {
+    /// assert_eq!(agent.ready(), BeatOutcome::Dropped(DropReason::NotConfigured));
+    /// # }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn ready(&self) -> BeatOutcome {
+        self.0.notify().ready()
+    }
+
+    /// Tells the service manager that this process is shutting down, so that its exit is
+    /// expected. After that, beats send no more keep-alives. The outcome is as for
+    /// [`ready`](Self::ready).
+    pub fn stopping(&self) -> BeatOutcome {
+        self.0.notify().stopping()
+    }
+
+    /// Tells the service manager in words what this process does, for example for
+    /// `systemctl status`. The text is cut to 256 bytes, and each control character in it becomes a
+    /// space. An empty text clears it. The outcome is as for [`ready`](Self::ready).
+    pub fn status(&self, text: &str) -> BeatOutcome {
+        self.0.notify().status(text)
+    }
+
     /// Makes a new session to the same endpoint. The nonce and the clock continue; in a
     /// forked child they start again.
     ///

@@ -1,6 +1,5 @@
 //! Agents for endpoint strings.
 
-use std::env;
 use std::io;
 
 use super::engine::Engine;
@@ -30,13 +29,20 @@ pub struct Options {
     follow: bool,
     reconnect_after: u32,
     lane: bool,
+    notify: bool,
     /// All zeros: the one in the environment.
     name: [u8; NAME_BYTES],
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { follow: true, reconnect_after: 0, lane: true, name: [0; NAME_BYTES] }
+        Self {
+            follow: true,
+            reconnect_after: 0,
+            lane: true,
+            notify: false,
+            name: [0; NAME_BYTES],
+        }
     }
 }
 
@@ -62,6 +68,23 @@ impl Options {
         Self { lane, ..self }
     }
 
+    /// Whether the agent also notifies the service manager that has started this process, such as
+    /// systemd, which `$NOTIFY_SOCKET` names. If `$WATCHDOG_USEC` is set too, a beat with
+    /// [`Status::Ok`](crate::Status::Ok) sends a keep-alive when half of that time has passed.
+    /// The default is whether `$VARTA_NOTIFY` is 1.
+    ///
+    /// ```no_run
+    /// use varta::{Endpoint, Options, Varta};
+    ///
+    /// let agent = Varta::open_with(&Endpoint::from_env()?, Options::default().notify(true))?;
+    /// let _ = agent.ready();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn notify(self, notify: bool) -> Self {
+        Self { notify, ..self }
+    }
+
     /// The name of the service, which an observer that offers shared memory shows instead of that
     /// of the program. It is cut to 63 bytes. The default, and an empty name, is
     /// `$VARTA_NAME`. The first agent that a process opens for an endpoint decides.
@@ -83,6 +106,15 @@ pub(super) fn engine(
     endpoint: &Endpoint,
     options: Options,
 ) -> io::Result<Engine<AnyTransport>> {
+    let mut engine = connected(endpoint, options)?;
+    if options.notify {
+        engine.turn_notifications_on()?;
+    }
+    engine.set_reconnect_after(options.reconnect_after);
+    Ok(engine)
+}
+
+fn connected(endpoint: &Endpoint, options: Options) -> io::Result<Engine<AnyTransport>> {
     let mut transport = AnyTransport::unconnected(endpoint)?;
     let mut lane = match options.lane {
         true => lane(endpoint, &transport, options.name)?.and_then(|pairs| {
@@ -95,9 +127,7 @@ pub(super) fn engine(
         let is_watched = |lane: &mut Handle| lane.watched(monotonic_ns()).is_some();
         if let Some(lane) = lane.take_if(is_watched) {
             // The socket for datagrams is opened when one must be sent.
-            let mut engine = Engine::on_lane(transport, lane)?;
-            engine.set_reconnect_after(options.reconnect_after);
-            return Ok(engine);
+            return Engine::on_lane(transport, lane);
         }
     }
     let mut engine = match transport.connect_local(endpoint) {
@@ -108,7 +138,6 @@ pub(super) fn engine(
         }
         Err(error) => Err(error),
     }?;
-    engine.set_reconnect_after(options.reconnect_after);
     engine.set_lane(lane);
     Ok(engine)
 }
@@ -137,10 +166,7 @@ fn lane(
 /// The name of the service in `$VARTA_NAME`. As the endpoint, it is not taken from the environment
 /// by a program that has more rights than its user.
 fn service_name() -> [u8; NAME_BYTES] {
-    let name = match sys::has_raised_rights() {
-        true => None,
-        false => env::var(NAME_VARIABLE).ok(),
-    };
+    let name = sys::trusted_variable(NAME_VARIABLE).and_then(|name| name.into_string().ok());
     padded(&name.unwrap_or_default())
 }
 

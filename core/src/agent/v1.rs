@@ -128,6 +128,21 @@ impl<T: BeatTransport> Varta<T> {
         self.0.beat::<V1>(status, payload)
     }
 
+    /// As [`varta::Varta::ready`](crate::Varta::ready).
+    pub fn ready(&self) -> BeatOutcome {
+        self.0.notify().ready()
+    }
+
+    /// As [`varta::Varta::stopping`](crate::Varta::stopping).
+    pub fn stopping(&self) -> BeatOutcome {
+        self.0.notify().stopping()
+    }
+
+    /// As [`varta::Varta::status`](crate::Varta::status).
+    pub fn status(&self, text: &str) -> BeatOutcome {
+        self.0.notify().status(text)
+    }
+
     /// As [`varta::Varta::reconnect`](crate::Varta::reconnect).
     ///
     /// # Errors

@@ -13,6 +13,8 @@ pub(crate) mod thread;
 #[cfg(feature = "secure-udp")]
 mod wiped;
 
+use std::env;
+use std::ffi::OsString;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -120,9 +122,15 @@ pub(crate) fn send(socket: BorrowedFd<'_>, datagram: &[u8]) -> io::Result<usize>
 
 /// Whether this program has more rights than the user who started it and chose its
 /// environment. This is the condition that `secure_getenv` checks.
-pub(crate) fn has_raised_rights() -> bool {
+fn has_raised_rights() -> bool {
     // SAFETY: reads a value that the kernel passed to this program when it started.
     unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+}
+
+/// A variable of the environment. A program that has more rights than the user who started it
+/// has none.
+pub(crate) fn trusted_variable(name: &str) -> Option<OsString> {
+    if has_raised_rights() { None } else { env::var_os(name) }
 }
 
 /// A number that no other socket has as long as this one is open.

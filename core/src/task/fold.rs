@@ -38,15 +38,24 @@ fn fold_tasks(pairs: &'static Pairs, now: u64, status: Status) -> Option<Folded>
     if reports.is_some() {
         folded.status = status.max(Status::Degraded);
     }
-    for (cold, hot) in (1..PAIRS).filter_map(|pair| pairs.read(pair)) {
-        if broken(now, &cold, &hot) != 0 {
-            if cold.vital {
-                return None;
-            }
-            folded.status = Status::Critical;
+    for is_vital in late(pairs, now) {
+        if is_vital {
+            return None;
         }
+        folded.status = Status::Critical;
     }
     Some(folded)
+}
+
+/// Whether each task that is late is vital.
+fn late(pairs: &Pairs, now: u64) -> impl Iterator<Item = bool> + '_ {
+    let tasks = (1..PAIRS).filter_map(|pair| pairs.read(pair));
+    tasks.filter(move |(cold, hot)| broken(now, cold, hot) != 0).map(|(cold, _)| cold.vital)
+}
+
+/// Whether a vital task is late, also where an observer reads the tasks.
+pub(crate) fn is_vital_task_late(pairs: Option<&Pairs>, now: u64) -> bool {
+    pairs.is_some_and(|pairs| pairs.live() != 0 && late(pairs, now).any(|is_vital| is_vital))
 }
 
 /// The number of all violations, if beats have reported fewer.

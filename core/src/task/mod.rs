@@ -12,7 +12,7 @@ mod span_id;
 mod verdict;
 mod words;
 
-pub(crate) use fold::{fold, is_due as is_fold_due};
+pub(crate) use fold::{fold, is_due as is_fold_due, is_vital_task_late};
 pub use handle::{Task, TaskCounts};
 pub use name::TaskName;
 pub use options::{Edge, NEVER, SpanLimits, TaskOptions};

@@ -11,7 +11,7 @@ use varta::{FRAME_BYTES, Frame};
 use super::{Child, PATIENCE, uninterrupted};
 
 /// Longer than any datagram of this protocol.
-const ROOM: usize = 128;
+const ROOM: usize = 512;
 
 /// A bound socket, Unix or UDP.
 pub(crate) struct Receiver {

@@ -89,6 +89,7 @@ class Tables(unittest.TestCase):
             for struct, field in fields()
         ]
         lines += [f'_Static_assert({flag} != 0, "tables.json");' for flag in FLAGS.values()]
+        lines += [f'_Static_assert(sizeof(&varta_{name}) != 0, "tables.json");' for name in TABLES["notifications"]]
         # Nothing but the counters follows size and reserved.
         size = f"sizeof(varta_observer_counters) == 8 + 8 * {len(TABLES['counters'])}"
         lines.append(f'_Static_assert({size}, "tables.json");')
@@ -110,4 +111,5 @@ class Tables(unittest.TestCase):
             # An enumerator without a case is a warning, and so an error.
             cases = " ".join(f"case varta::{enum}::{name}:" for name in names)
             lines.append(f"inline int of(varta::{enum} it) {{ switch (it) {{ {cases} return 1; }} return 0; }}")
+        lines += [f"static_assert(sizeof(&varta::Agent::{name}) != 0);" for name in TABLES["notifications"]]
         self.compile("c++", "c++17", "\n".join(lines) + "\n")

@@ -39,6 +39,7 @@ class DropReason(str, Enum):
     PEER_GONE = "peer gone"
     STORAGE_FULL = "storage full"
     WITHHELD = "withheld"
+    NOT_CONFIGURED = "not configured"
 
 
 class _Frozen:

@@ -5,8 +5,11 @@
 #include <cstdlib>
 #include <exception>
 #include <new>
+#include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/un.h>
 #include <sys/wait.h>
+#include <unistd.h>
 #include <utility>
 
 #include <varta_codec.hpp>
@@ -287,6 +290,34 @@ void calls_of_a_task_allocate_nothing()
     CHECK(allocations == before);
 }
 
+void an_agent_notifies_the_service_manager()
+{
+    const std::string path = in_folder("manager");
+    setenv("NOTIFY_SOCKET", path.c_str(), 1);
+    varta::AgentOptions options;
+    CHECK(varta::Agent::connect(in_folder("nobody"), options).ready().code
+          == VARTA_DROPPED_NOT_CONFIGURED);
+    options.flags = VARTA_AGENT_NOTIFY;
+    auto agent = varta::Agent::connect(in_folder("nobody"), options);
+    CHECK(agent.ready().code == VARTA_DROPPED_NO_OBSERVER);
+    const int manager = socket(AF_UNIX, SOCK_DGRAM, 0);
+    sockaddr_un address = {};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, sizeof address.sun_path - 1);
+    CHECK(bind(manager, reinterpret_cast<sockaddr *>(&address), sizeof address) == 0);
+    const auto received = [&] {
+        char room[512];
+        const ssize_t length = recv(manager, room, sizeof room, MSG_DONTWAIT);
+        return std::string(room, length < 0 ? 0 : static_cast<std::size_t>(length));
+    };
+    CHECK(agent.ready().sent() && received() == "READY=1");
+    CHECK(agent.status("two\nlines").sent() && received() == "STATUS=two lines");
+    CHECK(agent.status(nullptr).error() == std::errc::invalid_argument);
+    CHECK(agent.stopping().sent() && received() == "STOPPING=1");
+    close(manager);
+    unsetenv("NOTIFY_SOCKET");
+}
+
 // std::terminate aborts, and is reported as an abort.
 void terminate_is_reported()
 {
@@ -316,5 +347,6 @@ int main()
     a_task_is_watched_until_it_is_destroyed();
     a_task_fails_if_an_exception_destroys_it();
     calls_of_a_task_allocate_nothing();
+    an_agent_notifies_the_service_manager();
     terminate_is_reported();
 }

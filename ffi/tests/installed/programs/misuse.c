@@ -130,6 +130,11 @@ static void wrong_tasks_are_refused(void)
     info.size = 2;
     RETURNS(varta_agent_tasks(agent, &info, 1), -EINVAL);
     RETURNS(varta_last_words(NULL, 0), -EINVAL);
+    RETURNS(varta_ready(NULL), -EINVAL);
+    RETURNS(varta_stopping(NULL), -EINVAL);
+    RETURNS(varta_status(NULL, "text"), -EINVAL);
+    RETURNS(varta_status(agent, NULL), -EINVAL);
+    RETURNS(varta_status(agent, "\xff"), -EINVAL);
     varta_task_fail(NULL);
     varta_task_close(NULL);
     varta_task_fail(task);
