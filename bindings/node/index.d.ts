@@ -130,9 +130,26 @@ export interface ConnectOptions {
    * instead of the name of the program. Default: `$VARTA_NAME`.
    */
   name?: string;
+  /**
+   * Whether the agent also notifies the service manager in `$NOTIFY_SOCKET`. Its beats send
+   * keep-alives if `$WATCHDOG_USEC` is set. Default: whether `$VARTA_NOTIFY` is 1.
+   */
+  notify?: boolean;
 }
 
 interface Agent {
+  /**
+   * Tells the service manager that the process has started and works. Without one, the outcome is
+   * dropped, with the reason `NotConfigured`.
+   */
+  ready(): BeatOutcome;
+  /** Tells it that the process is shutting down. Beats send no more keep-alives. */
+  stopping(): BeatOutcome;
+  /**
+   * Tells it in words what the process does. The text is cut to 256 bytes, and each control
+   * character in it becomes a space.
+   */
+  status(text: string): BeatOutcome;
   /** Starts a new session to the same endpoint. */
   reconnect(): void;
   /** Reconnects automatically after this many drops in a row; 0 turns this off. */

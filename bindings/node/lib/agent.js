@@ -18,12 +18,13 @@ function defaultEndpoint() {
 }
 
 function openOptions(options) {
-  const { follow = true, reconnectAfter = 0, lane = true, name = '' } =
+  const { follow = true, reconnectAfter = 0, lane = true, name = '', notify = false } =
     check.options('options', options);
   check.boolean('options.follow', follow);
   check.u32('options.reconnectAfter', reconnectAfter);
   check.boolean('options.lane', lane);
-  return [follow, reconnectAfter, lane, check.text('options.name', name)];
+  check.boolean('options.notify', notify);
+  return [follow, reconnectAfter, lane, check.text('options.name', name), notify];
 }
 
 /** What the agents of both versions have in common. */
@@ -40,6 +41,19 @@ class Agent {
   /** Only for the methods of the two versions. */
   static handleOf(agent) {
     return agent.#agent;
+  }
+
+  ready() {
+    return outcomeOf(attempt('send', () => native.agentReady(this.#agent)));
+  }
+
+  stopping() {
+    return outcomeOf(attempt('send', () => native.agentStopping(this.#agent)));
+  }
+
+  status(text) {
+    if (typeof text !== 'string') throw check.wrongType('text', 'a string', text);
+    return outcomeOf(attempt('send', () => native.agentStatus(this.#agent, text)));
   }
 
   reconnect() {

@@ -21,6 +21,9 @@ trait Agent: Send {
     fn set_reconnect_after(&mut self, drops: u32);
     fn clock_regressions(&self) -> u64;
     fn fork_recoveries(&self) -> u64;
+    fn ready(&self) -> BeatOutcome;
+    fn stopping(&self) -> BeatOutcome;
+    fn status(&self, text: &str) -> BeatOutcome;
 
     /// Version 1 has neither a lane nor tasks.
     fn watched(&self) -> Option<Duration> {
@@ -51,6 +54,15 @@ macro_rules! agent {
             }
             fn fork_recoveries(&self) -> u64 {
                 self.fork_recoveries()
+            }
+            fn ready(&self) -> BeatOutcome {
+                self.ready()
+            }
+            fn stopping(&self) -> BeatOutcome {
+                self.stopping()
+            }
+            fn status(&self, text: &str) -> BeatOutcome {
+                self.status(text)
             }
             $($of_version)*
         }
@@ -108,6 +120,7 @@ exported! {
         reconnect_after: u32,
         lane: bool,
         name: String,
+        notify: bool,
         version1: bool,
     ) -> Result<External<Handle>> {
         let endpoint = parse(&endpoint)?;
@@ -115,7 +128,8 @@ exported! {
             .follow(follow)
             .reconnect_after(reconnect_after)
             .lane(lane)
-            .name(&name);
+            .name(&name)
+            .notify(notify);
         if version1 {
             v1::Varta::open_with(&endpoint, options).map(Handle::new)
         } else {
@@ -191,6 +205,27 @@ exported! {
     ) -> Result<i32> {
         let status = status_of(status)?;
         agent.with(|agent| number(agent.beat(status, payload.get_u64().1)))
+    }
+}
+
+exported! {
+    /// Tells the service manager that the process works.
+    fn agent_ready(agent: &mut External<Handle>) -> Result<i32> {
+        agent.with(|agent| number(agent.ready()))
+    }
+}
+
+exported! {
+    /// Tells the service manager that the process is shutting down.
+    fn agent_stopping(agent: &mut External<Handle>) -> Result<i32> {
+        agent.with(|agent| number(agent.stopping()))
+    }
+}
+
+exported! {
+    /// Tells the service manager in words what the process does.
+    fn agent_status(agent: &mut External<Handle>, text: String) -> Result<i32> {
+        agent.with(|agent| number(agent.status(&text)))
     }
 }
 

@@ -27,6 +27,8 @@ const wrongTypes = {
   ],
   options: [() => Varta.connect('/x', null), () => bind(5), () => agent.task('task')],
   'options.lane': [() => Varta.connect('/x', { lane: 1 }), () => bind({ lane: 'on' })],
+  'options.notify': [() => Varta.connect('/x', { notify: 1 })],
+  text: [() => agent.status(), () => agent.status(5), () => old.status(null)],
   'options.tasks': [() => bind({ tasks: 1 })],
   'options.laneFloorMs': [() => bind({ laneFloorMs: '10' })],
   'options.slack': [() => bind({ slack: 5 })],

@@ -143,6 +143,11 @@ test('numbers, names and fields are those of conformance/tables.json', () => {
   for (const { code, name } of tables.drop_reasons) {
     assert.equal(String(varta.BeatOutcome.dropped(code)), `dropped: ${name}`);
   }
+  for (const name of tables.notifications) {
+    for (const kind of [varta.Varta, varta.v1.Varta]) {
+      assert.equal(typeof kind.prototype[name], 'function', name);
+    }
+  }
   const names = (table) => table.map(({ name }) => name);
   const { CAUSES, KINDS, Room } = require(path.join(installed, 'lib/events.js'));
   const { kinds } = tables;

@@ -24,7 +24,7 @@ test('properties of Object.prototype are not options', async (t) => {
       thresholdMs: wrong, thresholdNs: wrong, pauseAfterNs: wrong, receiveBuffer: wrong, rate: wrong,
       ratePerAgent: wrong, masterKey: wrong, backlog: wrong, signal,
       // Options of an agent, of beatForever, of last words and of a simulated observer.
-      follow: false, reconnectAfter: wrong, everyMs: wrong, onOutcome: wrong, signals: wrong,
+      follow: false, reconnectAfter: wrong, notify: wrong, everyMs: wrong, onOutcome: wrong, signals: wrong,
       address: wrong, process: wrong, listener: wrong, truncated: wrong, controlTruncated: wrong,
       sealed: wrong, code: wrong,
       // Of the lane, and of tasks.
@@ -94,7 +94,7 @@ test('no argument crashes an export of the native half', async (t) => {
     const native = require(require.resolve('varta').replace('index.js', 'native.js'));
     const { Observer, Span, Task, Varta } = require('varta');
     const external = {
-      agent: () => native.agentOpen('/nonexistent/varta.sock', true, 0, true, '', false),
+      agent: () => native.agentOpen('/nonexistent/varta.sock', true, 0, true, '', false, false),
       task: () => native.taskDeclare(
         external.agent(), 'task', { thresholdMs: 1000, edges: [], vital: false, roams: false },
       ),

@@ -30,6 +30,9 @@ trait AnyAgent: Debug + Send {
     fn clock_regressions(&self) -> u64;
     fn fork_recoveries(&self) -> u64;
     fn watched(&self) -> Option<Duration>;
+    fn ready(&self) -> BeatOutcome;
+    fn stopping(&self) -> BeatOutcome;
+    fn status(&self, text: &str) -> BeatOutcome;
     fn task(&self, name: &str, options: TaskOptions) -> io::Result<varta::Task>;
     fn tasks(&self) -> Vec<TaskReport>;
 }
@@ -59,6 +62,18 @@ impl<T: BeatTransport> AnyAgent for Varta<T> {
         self.watched()
     }
 
+    fn ready(&self) -> BeatOutcome {
+        self.ready()
+    }
+
+    fn stopping(&self) -> BeatOutcome {
+        self.stopping()
+    }
+
+    fn status(&self, text: &str) -> BeatOutcome {
+        self.status(text)
+    }
+
     fn task(&self, name: &str, options: TaskOptions) -> io::Result<varta::Task> {
         self.task_with(name, options)
     }
@@ -83,6 +98,15 @@ impl Agent {
     fn wrap<T: BeatTransport>(py: Python<'_>, agent: io::Result<Varta<T>>) -> PyResult<Self> {
         let agent: Box<dyn AnyAgent> = Box::new(agent.raise()?);
         Ok(Self { inner: Held::new(Some(agent)), values: Values::get(py)? })
+    }
+
+    fn notify(
+        &self,
+        py: Python<'_>,
+        send: impl FnOnce(&dyn AnyAgent) -> BeatOutcome,
+    ) -> PyResult<Py<PyAny>> {
+        let outcome = self.inner.borrow(py).as_deref().map(send);
+        self.values.outcome(py, outcome)
     }
 
     fn count(&self, py: Python<'_>, get: fn(&dyn AnyAgent) -> u64) -> u64 {
@@ -124,9 +148,15 @@ impl Agent {
     /// On a Unix socket, beats go through memory that is shared with the observer if it offers
     /// that, unless `lane` is False. Such an observer shows `name` instead of the name of the
     /// program; the default is $VARTA_NAME.
+    ///
+    /// With `notify`, or with $VARTA_NOTIFY=1, the agent also notifies the service manager in
+    /// $NOTIFY_SOCKET: its beats send keep-alives if $WATCHDOG_USEC is set.
     #[classmethod]
-    #[pyo3(signature = (endpoint=None, *, follow=None, reconnect_after=None, lane=None, name=None),
-           text_signature = "($cls, endpoint=None, *, follow=True, reconnect_after=0, lane=True, name=None)")]
+    #[allow(clippy::too_many_arguments, reason = "keyword arguments")]
+    #[pyo3(signature = (endpoint=None, *, follow=None, reconnect_after=None, lane=None, name=None,
+                        notify=None),
+           text_signature = "($cls, endpoint=None, *, follow=True, reconnect_after=0, lane=True, \
+name=None, notify=False)")]
     fn open(
         cls: &Bound<'_, PyType>,
         endpoint: Option<Any<'_, '_>>,
@@ -134,6 +164,7 @@ impl Agent {
         reconnect_after: Option<Any<'_, '_>>,
         lane: Option<Any<'_, '_>>,
         name: Option<Any<'_, '_>>,
+        notify: Option<Any<'_, '_>>,
     ) -> Self {
         let mut options = Options::default();
         if let Some(follow) = follow {
@@ -149,6 +180,9 @@ impl Agent {
             let name: String =
                 name.extract().map_err(|_| convert::wrong_type(name, "name", "a str"))?;
             options = options.name(&name);
+        }
+        if let Some(notify) = notify {
+            options = options.notify(convert::flag(notify, "notify")?);
         }
         let endpoint = match endpoint {
             Some(text) => Endpoint::from_os_str(convert::path(text, "endpoint")?.as_os_str()),
@@ -239,6 +273,24 @@ cycle=None, finest=None, vital=False, roams=False, spans=8)")]
     fn tasks<'py>(&self, py: Python<'py>) -> Bound<'py, PyList> {
         let tasks = self.inner.borrow(py).as_deref().map_or_else(Vec::new, |agent| agent.tasks());
         task::reports(py, self.values, tasks.into_iter())
+    }
+
+    /// Tells the service manager that the process has started and works.
+    fn ready(&self, py: Python<'_>) -> Py<PyAny> {
+        self.notify(py, |agent| agent.ready())
+    }
+
+    /// Tells the service manager that the process is shutting down. Beats send no more keep-alives.
+    fn stopping(&self, py: Python<'_>) -> Py<PyAny> {
+        self.notify(py, |agent| agent.stopping())
+    }
+
+    /// Tells the service manager in words what the process does. The text is cut to 256 bytes, and
+    /// each control character in it becomes a space.
+    fn status(&self, py: Python<'_>, text: Any<'_, '_>) -> Py<PyAny> {
+        let text: String =
+            text.extract().map_err(|_| convert::wrong_type(text, "text", "a str"))?;
+        self.notify(py, |agent| agent.status(&text))
     }
 
     /// How many seconds ago the observer looked at the beats of this process, if they go through

@@ -101,4 +101,4 @@ def test_the_commands_of_the_quick_start_run(path: str) -> None:
 
 
 def test_every_page_has_the_expected_number_of_blocks() -> None:
-    assert [len(blocks(page)) for page in PAGES] == [12, 2, 2]
+    assert [len(blocks(page)) for page in PAGES] == [13, 2, 2]

@@ -50,6 +50,13 @@ def test_drop_reasons() -> None:
     assert [reason.name.lower().replace("_", " ") for reason in DropReason] == names("drop_reasons")
 
 
+def test_notifications() -> None:
+    with Varta.open("@varta-nobody") as agent:
+        for name in TABLES["notifications"]:
+            arguments = ["text"] if name == "status" else []
+            assert getattr(agent, name)(*arguments).reason is DropReason.NOT_CONFIGURED
+
+
 @pytest.mark.parametrize(
     ("enum", "table"), [(Promise, "promises"), (Rule, "rules"), (Ending, "endings")]
 )
