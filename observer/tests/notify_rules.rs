@@ -364,6 +364,37 @@ fn a_launched_program_is_judged_from_ready_on() {
 }
 
 #[test]
+fn a_launched_program_that_sends_frames_and_no_pings_is_judged_by_its_frames() {
+    let launch = "X_VARTA_RUN=1\nX_VARTA_WATCHDOG_USEC=500000";
+    for frames_first in [true, false] {
+        let mut world = World::new();
+        world.say(0, 50, launch);
+        if frames_first {
+            world.beat(5, 50, 1);
+        }
+        world.say(10, 50, "READY=1");
+        for (nonce, at) in [(2, 100), (3, 1_500), (4, 3_000)] {
+            assert_eq!(world.advance(at), [""; 0]);
+            assert_eq!(world.beat(at, 50, nonce), ["beat 1"]);
+        }
+        assert_eq!(world.advance(4_999), [""; 0]);
+        assert_eq!(world.advance(5_000), ["stall 1"]);
+        assert_eq!(world.beat(5_100, 50, 5), ["recovered 1", "beat 1"]);
+        // With the first ping it has a second deadline.
+        assert_eq!(world.say(5_200, 50, "WATCHDOG=1"), [""; 0]);
+        assert_eq!(world.advance(5_700), ["stall 1"]);
+    }
+    // Its first frame comes late.
+    let mut world = World::new();
+    world.say(0, 50, launch);
+    world.say(0, 50, "READY=1");
+    assert_eq!(world.advance(500), ["stall 1"]);
+    assert_eq!(world.beat(600, 50, 1), ["recovered 1", "beat 1"]);
+    assert_eq!(world.advance(2_599), [""; 0]);
+    assert_eq!(world.advance(2_600), ["stall 1"]);
+}
+
+#[test]
 fn frames_and_pings_of_a_process_are_one_agent_with_two_deadlines() {
     // Whichever comes first.
     for ping_first in [true, false] {

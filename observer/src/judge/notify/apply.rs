@@ -54,6 +54,7 @@ impl Judge {
         let Some(service) = self.service_mut(slot) else { return };
         service.state = ServiceState::Starting;
         (service.declined, service.own_ns, service.extended_until) = (false, None, 0);
+        service.by_launcher = false;
         service.launcher_ns = state.launcher_usec.and_then(nanoseconds);
         service.name = ShortText::new(state.name.unwrap_or_default());
         (service.status, service.last_ping) = (ShortText::EMPTY, now);
@@ -66,6 +67,7 @@ impl Judge {
         state: &State<'_>,
         environment: &mut E,
     ) {
+        let sends_frames = self.tracker.sends_frames(slot);
         let Some(service) = self.service_mut(slot) else { return };
         let before = service.state;
         let next = match before {
@@ -79,7 +81,9 @@ impl Judge {
         let arms = next == ServiceState::Ready
             && service.launcher_ns.is_some()
             && service.watch == Watch::Off
-            && !service.declined;
+            && !service.declined
+            && !sends_frames;
+        service.by_launcher |= arms;
         if next != before {
             self.renew_program(slot, environment);
             self.note(slot, ServiceChange::State(next));
@@ -134,7 +138,7 @@ impl Judge {
         service.own_ns = nanoseconds(usec);
         let declines = service.own_ns.is_none();
         let was_judged = service.watch != Watch::Off;
-        service.declined = declines;
+        (service.declined, service.by_launcher) = (declines, false);
         if !declines {
             return self.sign_of_life(slot);
         }

@@ -102,6 +102,8 @@ pub(super) struct Service {
     /// not change.
     pub(super) late: bool,
     pub(super) pardoned: bool,
+    /// It is judged because its launcher wants that: it has sent no WATCHDOG itself.
+    pub(super) by_launcher: bool,
     pub(super) status: ShortText<LONGEST_STATUS>,
     pub(super) name: ShortText<LONGEST_NAME>,
     pub(super) errno: u32,
@@ -125,6 +127,7 @@ impl Service {
         pings: 0,
         late: false,
         pardoned: false,
+        by_launcher: false,
         status: ShortText::EMPTY,
         name: ShortText::EMPTY,
         errno: 0,

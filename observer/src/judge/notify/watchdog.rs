@@ -14,6 +14,7 @@ impl Judge {
     pub(super) fn ping(&mut self, slot: Slot) {
         let Some(service) = self.service_mut(slot) else { return };
         service.pings += 1;
+        service.by_launcher = false;
         let judged = service.state != ServiceState::Stopping && !service.declined;
         self.count(|counters| &mut counters.pings, 1);
         if judged {
@@ -144,6 +145,7 @@ impl Judge {
         if was_stalled || service.state == ServiceState::Stopping {
             return;
         }
+        service.by_launcher = false;
         if service.watch == Watch::Off {
             service.watch = if sends_frames { Watch::Beside } else { Watch::Alone };
         }
@@ -208,6 +210,7 @@ impl Judge {
         let threshold_ns = service.threshold_ns().unwrap_or(self.tracker.default_threshold());
         let deadline =
             service.last_ping.saturating_add(threshold_ns).max(service.extended_until);
+        let by_launcher = service.by_launcher;
         let late = self.tracker.has(slot, Flags::STALLED);
         self.tracker.frames_begin(slot);
         if let Some(services) = &mut self.services {
@@ -217,6 +220,10 @@ impl Judge {
             if let Some(service) = services.get_mut(slot) {
                 (service.watch, service.late) = (Watch::Beside, late);
             }
+        }
+        // Its frames are what it is judged by, as long as it sends no WATCHDOG.
+        if by_launcher {
+            self.stop_watching(slot);
         }
     }
 
