@@ -364,6 +364,60 @@ fn frames_and_notifications_of_a_process_are_one_agent() {
     drop(agent);
 }
 
+/// The observer of its agent is elsewhere, or the daemon itself.
+#[test]
+fn a_program_with_an_agent_keeps_its_service_manager_content() {
+    const THIS: &str = "a_program_with_an_agent_keeps_its_service_manager_content";
+    if let Some(endpoint) = std::env::var_os("VARTA_TEST_ENDPOINT") {
+        return beat_until_told_to_stop(endpoint.as_ref());
+    }
+    let watch = Watch::start(&[]);
+    let start = |socket: &Path, endpoint: &Path| {
+        let this = std::env::current_exe().unwrap();
+        let mut command = Command::new(WATCH);
+        command.args(["run", "--notify", "--watchdog", "500ms", "--notify-socket"]).arg(socket);
+        command.arg("--").arg(this).args(["--exact", THIS, "--nocapture"]);
+        command.env("VARTA_TEST_ENDPOINT", endpoint).env("VARTA_NOTIFY", "1");
+        watch.start_program(&mut command)
+    };
+    let state = |pid| watch.agent(pid).unwrap()["state"].as_str().unwrap().to_owned();
+    let pings = |pid| watch.agent(pid).unwrap()["service"]["pings"].as_u64().unwrap();
+    let elsewhere = watch.folder.join("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let nobody = elsewhere.join("nobody.sock");
+    let mut program = start(&watch.socket, &nobody);
+    let pid = program.pid();
+    watch.wait_for_state(pid, "ready");
+    wait_until(|| pings(pid) >= 3);
+    assert_eq!(watch.agent(pid).unwrap()["service"]["status"], "beating");
+    program.signal(libc::SIGSTOP);
+    wait_until(|| state(pid) == "stalled");
+    program.signal(libc::SIGCONT);
+    wait_until(|| state(pid) == "ok");
+    File::create(nobody.with_extension("stop")).unwrap();
+    program.0.wait().unwrap();
+    watch.daemon.wait_for_log("as the service announced");
+
+    // The daemon hears its beats: it needs no keep-alives.
+    let program = start(&watch.socket, watch.daemon.socket());
+    let pid = program.pid();
+    watch.wait_for_state(pid, "ready");
+    wait_until(|| watch.agent(pid).unwrap()["beats"].as_u64().unwrap() >= 30);
+    assert_eq!((pings(pid), state(pid).as_str()), (0, "ok"));
+}
+
+/// Until there is a file beside the endpoint.
+fn beat_until_told_to_stop(endpoint: &Path) {
+    let mut agent = varta::Varta::open(endpoint).unwrap();
+    assert_eq!(agent.ready(), varta::BeatOutcome::Sent);
+    assert_eq!(agent.status("beating"), varta::BeatOutcome::Sent);
+    while !endpoint.with_extension("stop").exists() {
+        let _ = agent.beat(varta::Status::Ok, 0);
+        std::thread::sleep(support::ms(50));
+    }
+    assert_eq!(agent.stopping(), varta::BeatOutcome::Sent);
+}
+
 #[test]
 fn a_client_that_connected_once_is_heard_after_a_restart_with_an_inherited_socket() {
     let folder = Folder::new();
