@@ -8,19 +8,22 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 use varta::Endpoint;
+use varta_history::{Limits, Run};
 use varta_observer::{Access, Builder, Observer, Rate, Slack, Uids};
 
 use crate::config::{Keys, Settings};
 use crate::event_loop::priority;
 use crate::event_loop::signals::Signals;
 use crate::event_loop::watchdog::Watchdog;
-use crate::event_loop::{Context, EventLoop};
+use crate::event_loop::{Context, EventLoop, nanoseconds};
 use crate::flags::{self, Admission, Lane, NotifyAccess};
 use crate::lookup::Lookups;
 use crate::output::audit::{self, AuditFile};
-use crate::output::export;
+use crate::output::batches::{self, HistoryFiles};
+use crate::output::export::{self, Export};
 use crate::output::log;
-use crate::platform::clock::Clock;
+use crate::output::stamp::Source;
+use crate::platform::clock::{Clock, wall_ns};
 use crate::platform::descriptors;
 use crate::platform::systemd::{Notifier, Passed};
 use crate::recovery::{self, Plan};
@@ -84,13 +87,16 @@ fn watch(
         );
     }
     let clock = Clock::of(observer.now_ns());
-    let recovery = recovery::start(plan, audit, shared.clone(), clock)?;
+    let source = Arc::new(source(&settings, clock));
+    let history = history(&settings, &source, clock)?;
+    let has_history = history.is_some();
+    let recovery = recovery::start(plan, audit, shared.clone(), clock, has_history)?;
     let lookups = Lookups::start(shared.clone())?;
     let format = settings.flags.export.export_format;
-    let export = export_options(&settings)
-        .map(|options| export::start(options, format, shared.clone()))
-        .transpose()?;
-    let server = server::start(&settings, passed_http, shared.clone())?;
+    let export =
+        export_options(&settings).map(|options| Export::open(options, format)).transpose()?;
+    let batches = batches::start(export, history, Arc::clone(&source), shared.clone())?;
+    let server = server::start(&settings, passed_http, shared.clone(), source)?;
     let notifier = Arc::new(notifier);
     let watchdog = Watchdog::start(&settings, Arc::clone(&notifier), shared.clone(), clock)?;
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");
@@ -105,24 +111,25 @@ fn watch(
         notifier,
         recovery,
         lookups,
-        export,
+        batches,
+        has_history,
         server,
         notifies,
     };
     priority::raise(context.settings.flags.listening.nice);
     let mut event_loop = EventLoop::new(context)?;
     let result = event_loop.run();
-    let context = event_loop.into_parts();
+    let (context, recorder) = event_loop.into_parts();
     context.notifier.stopping();
     info!("shutting down");
     // From here on, agents notice at once that there is no observer.
     drop(context.observer);
     context.server.end();
-    context
-        .recovery
-        .end(Duration::from_millis(context.settings.flags.supervision.shutdown_grace_ms));
-    if let Some(export) = context.export {
-        export.end();
+    let grace = Duration::from_millis(context.settings.flags.supervision.shutdown_grace_ms);
+    let decisions = context.recovery.end(grace);
+    if let Some(batches) = context.batches {
+        recorder.end(clock.now(), &decisions, result.as_ref().err(), &batches);
+        batches.end();
     }
     watchdog.end(result.is_ok());
     result
@@ -145,6 +152,38 @@ fn warn_of_exposure(settings: &Settings, address: SocketAddr) {
         ),
         _ => {}
     }
+}
+
+/// The name of this host and this run, for each line.
+fn source(settings: &Settings, clock: Clock) -> Source {
+    const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+    let host =
+        settings.flags.history.host.clone().unwrap_or_else(|| {
+            rustix::system::uname().nodename().to_string_lossy().into_owned()
+        });
+    let boot_id = std::fs::read_to_string(BOOT_ID);
+    let run = boot_id.as_ref().ok().and_then(|id| Run::new(id, clock.start_ns()).ok());
+    let run = run.unwrap_or_else(|| {
+        warn!("{BOOT_ID} cannot be read; the runs of this daemon are told apart by time alone");
+        Run { boot_id: [0; 16], start_us: wall_ns() / 1_000 }
+    });
+    Source { host, run }
+}
+
+fn history(
+    settings: &Settings,
+    source: &Source,
+    clock: Clock,
+) -> io::Result<Option<HistoryFiles>> {
+    let Some(folder) = settings.history_folder() else { return Ok(None) };
+    let flags = &settings.flags.history;
+    let limits = Limits {
+        max_bytes: flags.history_max_bytes,
+        max_age_ns: nanoseconds(flags.history_max_age),
+    };
+    let Source { host, run } = source.clone();
+    let origin = varta_history::Origin { host, run, boot_ns: clock.start_ns() };
+    HistoryFiles::open(folder, limits, origin, clock)
 }
 
 fn export_options(settings: &Settings) -> Option<export::Options> {

@@ -48,6 +48,9 @@ fn tables() -> Map<String, Value> {
         "exit_causes": numbered(exit_causes().map(|it| (it.kind(), variant(&it).to_lowercase()))),
         "decode_errors": numbered(decode_errors().map(|it| (it.code(), it.name()))),
         "event_fields": ["observer_ns"],
+        // Of the daemon's lines of JSON only, as its own tests check.
+        "line_fields": ["time", "host", "run", "seq"],
+        "about_line_fields": ["threshold_ns"],
         "about_fields": fields(&about()),
         "about_task_fields": ["task", "task_name"],
         "promises": numbered(Promise::ALL.map(|it| (it as u8, it.name())).into_iter()),

@@ -22,6 +22,7 @@ impl Settings {
             audit: recovery_audit_file recovery_audit_max_bytes recovery_audit_sync_every
                 audit_fsync_budget_ms audit_sync_interval_ms audit_rotation_budget_ms,
             export: export_file export_format export_file_max_bytes export_file_sync_every,
+            history: history history_dir history_max_bytes history_max_age host,
             http: prom_addr prom_rate_limit_per_sec prom_rate_limit_burst http_host control_socket,
             supervision: heartbeat_file self_watchdog_secs hw_watchdog shutdown_after_secs,
             logging: log_level log_format,

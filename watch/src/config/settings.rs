@@ -10,6 +10,7 @@ use varta::secure::Key;
 use super::Problem;
 use super::secrets::{Token, keys_of, text_of};
 use crate::flags::{Flags, control_socket_of};
+use crate::output::batches::Folder;
 use crate::output::files;
 use crate::platform::systemd;
 use crate::rules::Rules;
@@ -168,6 +169,9 @@ impl Settings {
                 read(flag, path, files::check)?;
             }
         }
+        if let Some(folder) = &self.flags.history.history_dir {
+            read("history-dir", folder, files::check_folder)?;
+        }
         Ok(())
     }
 
@@ -188,12 +192,26 @@ impl Settings {
         })
     }
 
+    /// The folder of the history, if there is one.
+    pub(crate) fn history_folder(&self) -> Option<Folder> {
+        if !self.flags.history.history.is_on() {
+            return None;
+        }
+        let given = self.flags.history.history_dir.clone();
+        let default = || Some(PathBuf::from(HISTORY)).filter(|path| path.is_dir());
+        let is_default = given.is_none();
+        given.or_else(default).map(|path| Folder { path, is_default })
+    }
+
     /// The control socket, for `top`, `events` and `check`.
     pub(crate) fn control_socket(&self) -> Option<PathBuf> {
         let given = self.flags.http.control_socket.clone();
         given.or_else(|| self.flags.listening.socket.as_deref().map(control_socket_of))
     }
 }
+
+/// The default folder of the history, which the systemd unit creates.
+const HISTORY: &str = "/var/lib/varta/history";
 
 const NO_COMMAND: &str = "needs a command to capture from: --recovery-exec";
 

@@ -59,9 +59,12 @@ impl EventLoop {
     /// when all events have been forwarded, because an exit may follow the end of a task.
     pub(super) fn remove_unlisted(&mut self) -> io::Result<()> {
         for agent in self.search.unlisted.drain(..) {
-            if self.context.observer.agent(agent)?.is_none() {
-                self.stats.remove_evicted(agent);
+            if self.context.observer.agent(agent)?.is_none()
+                && let Some(stats) = self.stats.remove_evicted(agent)
+            {
                 self.expectations.agents_changed();
+                let now_ns = self.context.observer.now_ns();
+                self.recorder.evicted(now_ns, agent, stats.claimed_pid);
             }
         }
         Ok(())
@@ -69,16 +72,19 @@ impl EventLoop {
 
     fn check_agents(&mut self, from: usize) -> io::Result<()> {
         let mut pids = Vec::new();
+        let now_ns = self.context.observer.now_ns();
         for agent in self.search.left.drain(from..) {
             if self.context.observer.agent(agent)?.is_none()
                 && let Some(stats) = self.stats.remove_evicted(agent)
             {
                 self.expectations.agents_changed();
-                pids.push(stats.claimed_pid);
+                let seq = self.recorder.evicted(now_ns, agent, stats.claimed_pid);
+                let stamp = self.recorder.stamp(now_ns, seq, Some(stats.threshold_ns));
+                pids.push((stats.claimed_pid, stamp));
             }
         }
-        if let Some(export) = self.context.export.as_ref().filter(|_| !pids.is_empty()) {
-            export.evicted(self.context.observer.now_ns(), pids);
+        if let Some(batches) = &self.context.batches {
+            batches.evicted(now_ns, pids);
         }
         Ok(())
     }

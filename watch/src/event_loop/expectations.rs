@@ -3,7 +3,7 @@
 use tracing::{info, warn};
 
 use super::EventLoop;
-use crate::state::Notification;
+use crate::state::{Notification, Subject};
 
 impl EventLoop {
     /// Counts the agents of the expected programs again, if that is due.
@@ -24,12 +24,20 @@ impl EventLoop {
             return;
         }
         let at_ns = self.context.observer.now_ns();
-        if let Some(export) = &self.context.export {
-            export.expected(at_ns, changes.clone());
+        let stamped = changes.into_iter().map(|change| {
+            let seq = self.recorder.expected(at_ns, &change);
+            let stamp = self.recorder.stamp(at_ns, seq, None);
+            (change, stamp)
+        });
+        let stamped: Vec<_> = stamped.collect();
+        if let Some(batches) = &self.context.batches {
+            batches.expected(at_ns, stamped.clone());
         }
         if self.context.shared.has_subscribers() {
-            let changes = changes.into_iter();
-            let batch = changes.map(|program| Notification::Expected { at_ns, program });
+            let batch = stamped.into_iter().map(|(program, stamp)| Notification {
+                about: Subject::Expected { at_ns, program },
+                stamp,
+            });
             self.context.shared.publish(batch.collect());
         }
     }

@@ -26,6 +26,7 @@ impl EventLoop {
             self.reload();
         }
         self.take_answers()?;
+        self.take_decisions();
         self.context.recovery.recheck(&self.stats, &self.context.observer);
         while let Some(reply) = self.context.requests.next() {
             let snapshot = self.snapshot()?;
@@ -187,6 +188,9 @@ impl EventLoop {
         self.stats.programs.expect(&self.context.settings.rules.expected);
         if let Err(error) = self.update_all_rules() {
             error!(%error, "some of the new rules could not be applied");
+        }
+        if let Err(error) = self.note_all_thresholds() {
+            error!(%error, "the new thresholds could not be recorded");
         }
         info!("reloaded");
     }

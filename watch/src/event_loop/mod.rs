@@ -5,6 +5,7 @@ mod busy_poll;
 mod event_log;
 mod evictions;
 mod expectations;
+mod history;
 mod housekeeping;
 mod lock_owners;
 mod pressure;
@@ -26,6 +27,8 @@ use varta_observer::{About, AgentInfo, Event, Label, Names, Observer, Origin, Wh
 
 use self::event_log::EventLog;
 use self::evictions::Search;
+pub(crate) use self::history::Recorder;
+use self::history::threshold_of;
 use self::lock_owners::LockOwners;
 use self::pressure::Pressure;
 use self::rules::Starting;
@@ -34,8 +37,9 @@ use crate::config::Settings;
 use crate::event_loop::busy_poll::BusyPoll;
 use crate::event_loop::signals::Signals;
 use crate::lookup::Lookups;
+use crate::output::batches;
 use crate::output::cause::Phrase;
-use crate::output::export::{self, Entry};
+use crate::output::export::Entry;
 use crate::platform::systemd::Notifier;
 use crate::recovery::{self, Known};
 use crate::server::ServerThread;
@@ -43,7 +47,7 @@ use crate::state::causes::StallCauses;
 use crate::state::expectations::Expectations;
 use crate::state::histogram::{LATENCIES, Latencies};
 use crate::state::stats::StatsTable;
-use crate::state::{Notification, Shared, Snapshot, SnapshotRequests, Turns};
+use crate::state::{Notification, Shared, Snapshot, SnapshotRequests, Subject, Turns};
 
 /// Maximum number of events per iteration, so that signals and requests are not starved.
 const MAX_EVENTS: usize = 256;
@@ -61,7 +65,9 @@ pub(crate) struct Context {
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) recovery: recovery::Feed,
     pub(crate) lookups: Lookups,
-    pub(crate) export: Option<export::Feed>,
+    /// The thread that writes the export file and the history, if there is one of them.
+    pub(crate) batches: Option<batches::Feed>,
+    pub(crate) has_history: bool,
     pub(crate) server: ServerThread,
     /// Whether there is a notify socket.
     pub(crate) notifies: bool,
@@ -94,6 +100,9 @@ pub(crate) struct EventLoop {
     pressure: Pressure,
     starting: Starting,
     expectations: Expectations,
+    recorder: Recorder,
+    /// While events are forwarded: when the present one was.
+    recorded_ns: Option<u64>,
     /// The latest snapshot, and when it was taken.
     latest: Option<(Instant, Arc<Snapshot>)>,
     end_at: Option<Instant>,
@@ -122,6 +131,7 @@ impl EventLoop {
         stats.causes = has_causes.then(StallCauses::default);
         let expectations = Expectations::new(&context.settings.rules.expected, now_ns);
         stats.programs.expect(&context.settings.rules.expected);
+        let recorder = Recorder::new(&context.observer, &context.settings, context.has_history);
         let namespace_refused = 0;
         let busy_poll = BusyPoll::default();
         let last_turn_ns = now_ns;
@@ -138,6 +148,8 @@ impl EventLoop {
             pressure: Pressure::default(),
             starting: Starting::default(),
             expectations,
+            recorder,
+            recorded_ns: None,
             latest: None,
             end_at,
             namespace_refused,
@@ -166,7 +178,8 @@ impl EventLoop {
                     let logs =
                         [self.log.due_ns(), self.owners.due_ns(), self.service_log.due_ns()];
                     let rules = [self.starting.due_ns(), self.expectations.due_ns()];
-                    let due = [self.context.recovery.due_ns(), pressure];
+                    let due =
+                        [self.context.recovery.due_ns(), pressure, self.recorder.due_ns()];
                     let due = due.into_iter().chain(logs).chain(rules).flatten();
                     let due = due.map(|at| Duration::from_nanos(at.saturating_sub(now)));
                     left.into_iter().chain(due).min().unwrap_or(Duration::MAX)
@@ -180,6 +193,7 @@ impl EventLoop {
                 continue;
             }
             let drained = self.context.observer.now_ns();
+            self.recorder.keep_time(drained, &mut self.context.observer)?;
             let events = events.get(..received).unwrap_or_default();
             self.take_renamed()?;
             self.forward(events)?;
@@ -193,6 +207,7 @@ impl EventLoop {
                 self.run_housekeeping()?;
                 ended = self.context.observer.now_ns();
             }
+            self.write_records();
             self.check_namespaces()?;
             // The wait ended with the poll that found the first event.
             let began = events.first().map_or(drained, |first| first.observer_ns);
@@ -205,11 +220,12 @@ impl EventLoop {
     }
 
     /// Returns what is needed for an orderly shutdown.
-    pub(crate) fn into_parts(mut self) -> Context {
+    pub(crate) fn into_parts(mut self) -> (Context, Recorder) {
+        self.recorder.end_silences(self.context.observer.now_ns());
         self.log.sum_up(u64::MAX);
         self.owners.sum_up(u64::MAX);
         self.service_log.sum_up(u64::MAX);
-        self.context
+        (self.context, self.recorder)
     }
 
     /// Records one iteration: when it began, and when each of its phases ended.
@@ -236,9 +252,11 @@ impl EventLoop {
         let has_subscribers = self.context.shared.has_subscribers();
         let mut notifications =
             Vec::with_capacity(if has_subscribers { events.len() } else { 0 });
-        let exported = self.context.export.is_some();
+        let exported = self.context.batches.as_ref().is_some_and(batches::Feed::has_export);
         let mut entries = Vec::with_capacity(if exported { events.len() } else { 0 });
         for event in events {
+            self.recorder.record_late(event.observer_ns);
+            self.recorded_ns = Some(event.observer_ns);
             let agent = event.about.map(|about| about.agent);
             // An exit removes it.
             let applied = self.stats.applied.of(agent.unwrap_or(0));
@@ -257,12 +275,22 @@ impl EventLoop {
             if let Some(about) = event.about.filter(|_| is_sign_of_life) {
                 self.update_identity(&about)?;
             }
+            if is_beat
+                && event.task.is_none()
+                && !self.recorder.beat(event, &self.context.observer)
+            {
+                let stats = agent.and_then(|agent| self.stats.get(agent));
+                self.recorder.first_beat(event, stats, &self.context.observer);
+            }
             if is_beat && !has_subscribers && !exported {
                 continue;
             }
             let stats = ended.as_ref().or_else(|| self.stats.get(agent?));
             let name = stats.map_or(Label::EMPTY, |stats| stats.name);
+            let mut seq = self.recorder.seq();
             if !is_beat {
+                let observer = &self.context.observer;
+                seq = self.recorder.event(event, stats, expected.is_some(), observer);
                 let why = why(event, &self.context.observer);
                 match (&expected, agent, stats) {
                     (Some(_), Some(agent), Some(stats)) => {
@@ -280,17 +308,24 @@ impl EventLoop {
                     self.search.unlisted.push(agent);
                 }
             }
+            if !has_subscribers && !exported {
+                continue;
+            }
+            let threshold_ns = threshold_of(event, stats, &self.context.observer);
+            let stamp = self.recorder.stamp(event.observer_ns, seq, threshold_ns);
             if has_subscribers {
-                notifications.push(Notification::Event { event: *event, name });
+                let about = Subject::Event { event: *event, name };
+                notifications.push(Notification { about, stamp });
             }
             if exported {
                 let (nonce, stalled) =
                     stats.map_or((0, false), |stats| (stats.nonce, stats.stalled));
-                entries.push(Entry { event: *event, name, nonce, stalled });
+                entries.push(Entry { event: *event, name, nonce, stalled, stamp });
             }
         }
-        if let Some(export) = &self.context.export {
-            export.push(entries);
+        self.recorded_ns = None;
+        if let Some(batches) = &self.context.batches {
+            batches.entries(entries);
         }
         if has_subscribers {
             self.context.shared.publish(notifications.into());
@@ -307,6 +342,7 @@ impl EventLoop {
         }
         if let Ok(Some(info)) = self.context.observer.agent(about.agent) {
             stats.uid = info.uid;
+            stats.threshold_ns = info.threshold_ns;
             // Over plain UDP there is nothing to confirm.
             stats.unconfirmed = info.unconfirmed && info.origin != Origin::Network;
             self.update_names(&info)?;
@@ -334,6 +370,10 @@ impl EventLoop {
         self.ask_for_script(info, &names);
         self.stats.exits.expect(info.label.to_string());
         self.expectations.agents_changed();
+        let at_ns = self.recorded_ns.unwrap_or_else(|| self.context.observer.now_ns());
+        if let Some(stats) = self.stats.get(info.agent) {
+            self.recorder.identify(at_ns, info, stats);
+        }
         self.update_rule(info.agent)
     }
 

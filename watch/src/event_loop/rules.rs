@@ -86,6 +86,12 @@ impl EventLoop {
         if let Some(end_ns) = grace_end_ns {
             self.starting.0.insert((end_ns, agent));
         }
+        let by = match grace_end_ns {
+            _ if !is_watched => "unwatched",
+            Some(_) => "grace",
+            None if is_chosen => "rule",
+            None => "flag",
+        };
         applied.is_watched = is_watched;
         applied.threshold_ns = Some(nanoseconds(threshold));
         applied.since_ns = now_ns;
@@ -95,6 +101,6 @@ impl EventLoop {
             self.context.observer.reset_service_threshold(agent)?;
         }
         self.context.observer.set_agent_slack(agent, slack)?;
-        Ok(())
+        self.note_threshold(agent, by)
     }
 }

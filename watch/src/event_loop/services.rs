@@ -26,6 +26,8 @@ impl EventLoop {
             }
             let Some(stats) = self.stats.get(agent) else { continue };
             self.service_log.write(&note, service.as_ref(), stats);
+            self.note_threshold(agent, "service")?;
+            let Some(stats) = self.stats.get(agent) else { continue };
             if info.is_none() {
                 self.stats.exits.expect(stats.name.to_string());
                 self.expectations.agents_changed();

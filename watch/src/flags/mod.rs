@@ -6,6 +6,7 @@ mod values;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -34,6 +35,8 @@ pub(crate) struct Flags {
     pub(crate) audit: Audit,
     #[command(flatten)]
     pub(crate) export: Export,
+    #[command(flatten)]
+    pub(crate) history: History,
     #[command(flatten)]
     pub(crate) http: Http,
     #[command(flatten)]
@@ -288,6 +291,27 @@ pub(crate) struct Export {
     /// Sync to disk after this many lines; 0 leaves it to the kernel
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) export_file_sync_every: u32,
+}
+
+/// The record of what happened.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "History")]
+pub(crate) struct History {
+    /// Store what happened, for `history` and `replay`, if there is a folder for it
+    #[arg(long, value_name = "SWITCH", value_enum, default_value_t = Switch::On)]
+    pub(crate) history: Switch,
+    /// Folder of the history [default: /var/lib/varta/history if that folder exists]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) history_dir: Option<PathBuf>,
+    /// Remove the oldest part of the history when it is larger than this
+    #[arg(long, value_name = "BYTES", default_value_t = 268_435_456, value_parser = clap::value_parser!(u64).range(1_048_576..))]
+    pub(crate) history_max_bytes: u64,
+    /// Remove what is older than this, like 30d or 12h
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = time)]
+    pub(crate) history_max_age: Duration,
+    /// Name of this host in the history and in lines of JSON [default: its hostname]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) host: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use varta_history::CauseMembers;
 use varta_observer::{Cause, CauseFlags, CauseInfo, Certainty, Why};
 
 use crate::lookup::LockOwner;
@@ -63,6 +64,24 @@ impl CauseFields {
     /// The cause in words, or else its name.
     pub(crate) fn text(&self) -> &str {
         self.details.as_ref().map_or(&self.cause, |details| &details.cause_text)
+    }
+}
+
+/// As they are stored in the history.
+impl From<CauseFields> for CauseMembers {
+    fn from(fields: CauseFields) -> Self {
+        let details =
+            fields.details.map(|details| (details.cause_detail, details.cause_text)).unzip();
+        Self {
+            cause: fields.cause.into(),
+            cause_class: fields.cause_class.into(),
+            certainty: fields.certainty.into(),
+            cause_flags: fields.cause_flags,
+            thread: fields.thread,
+            other: fields.other,
+            cause_detail: details.0.map(Into::into),
+            cause_text: details.1.map(Into::into),
+        }
     }
 }
 

@@ -1,15 +1,37 @@
 //! Events and recovery decisions as JSON, one object per line, for the export file and `events`.
 
 use serde_json::{Map, Value, json};
+use varta_history::{Record, Recovery, Rfc3339};
 use varta_observer::{Event, ExitCause, Label, What};
 
 use crate::output::cause::CauseFields;
-use crate::recovery::{Decision, Exit, LateTask, Step};
+use crate::output::stamp::{Source, Stamp};
+use crate::recovery::Decision;
 use crate::state::expectations::ExpectedProgram;
 
-/// Writes an event as a line.
-pub(crate) fn event(event: &Event, name: Label, text: &mut String) {
+/// The members of every line.
+fn begin(stamp: &Stamp, source: &Source) -> Map<String, Value> {
     let mut fields = Map::new();
+    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+    put("time", Rfc3339(stamp.wall_ns).to_string().into());
+    put("host", source.host.as_str().into());
+    put("run", source.run.to_string().into());
+    put("seq", stamp.seq.into());
+    if let Some(threshold_ns) = stamp.threshold_ns {
+        put("threshold_ns", threshold_ns.into());
+    }
+    fields
+}
+
+/// Writes an event as a line.
+pub(crate) fn event(
+    event: &Event,
+    name: Label,
+    stamp: &Stamp,
+    source: &Source,
+    text: &mut String,
+) {
+    let mut fields = begin(stamp, source);
     let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     put("observer_ns", event.observer_ns.into());
     put("event", event.what.name().into());
@@ -96,80 +118,62 @@ fn put_cause(cause: &CauseFields, fields: &mut Map<String, Value>) {
 }
 
 /// Writes the eviction of an agent as a line.
-pub(crate) fn eviction(at_ns: u64, pid: u32, text: &mut String) {
-    let fields = [
+pub(crate) fn eviction(
+    at_ns: u64,
+    pid: u32,
+    stamp: &Stamp,
+    source: &Source,
+    text: &mut String,
+) {
+    let mut fields = begin(stamp, source);
+    let more = [
         ("observer_ns", Value::from(at_ns)),
         ("event", "eviction".into()),
         ("claimed_pid", pid.into()),
     ];
-    line(fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(), text);
+    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    line(fields, text);
+}
+
+/// Writes that lines or batches were lost, as a line. `stamp` is that of a line beside it.
+pub(crate) fn lost(
+    what: &str,
+    count: u64,
+    stamp: Option<&Stamp>,
+    source: &Source,
+    text: &mut String,
+) {
+    let mut fields = stamp.map_or(Map::new(), |stamp| begin(stamp, source));
+    let more = [("event", Value::from("lost")), (what, count.into())];
+    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    line(fields, text);
 }
 
 /// Writes that an expected program is missing, or present again, as a line.
-pub(crate) fn expected(at_ns: u64, one: &ExpectedProgram, text: &mut String) {
-    let fields = [
+pub(crate) fn expected(
+    at_ns: u64,
+    one: &ExpectedProgram,
+    stamp: &Stamp,
+    source: &Source,
+    text: &mut String,
+) {
+    let mut fields = begin(stamp, source);
+    let more = [
         ("observer_ns", Value::from(at_ns)),
         ("event", one.event().into()),
         ("program", one.program.as_str().into()),
         ("count", one.count.into()),
         ("there", one.there.into()),
     ];
-    line(fields.map(|(name, value)| (name.to_owned(), value)).into_iter().collect(), text);
+    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    line(fields, text);
 }
 
 /// Writes a recovery decision as a line.
-pub(crate) fn decision(decision: &Decision, text: &mut String) {
-    let mut fields = Map::new();
-    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
-    put("observer_ns", decision.at_ns.into());
-    put("event", "recovery".into());
-    put("agent", decision.agent.into());
-    put("pid", decision.pid.into());
-    if let Some(LateTask { task, promise }) = &decision.task {
-        put("task", task.number.into());
-        put("task_name", task.name.to_string().into());
-        put("promise", promise.name().into());
-    }
-    put("step", decision.what.name().into());
-    match &decision.what {
-        Step::Spawned { child_pid, attempt } => {
-            put("child_pid", (*child_pid).into());
-            put("attempt", (*attempt).into());
-        }
-        Step::WouldSpawn { command } => {
-            put("command", command.as_str().into());
-        }
-        Step::SpawnFailed { attempt, why } => {
-            put("attempt", (*attempt).into());
-            put("error", why.as_str().into());
-        }
-        Step::Completed(completed) => {
-            put("child_pid", completed.child_pid.into());
-            put("duration_ns", completed.duration_ns.into());
-            put("timed_out", completed.timed_out.into());
-            match completed.exit {
-                Exit::Code(code) => put("code", code.into()),
-                Exit::Signal(signal) => put("signal", signal.into()),
-                Exit::Unknown => None,
-            };
-        }
-        Step::Refused(reason) => {
-            put("reason", reason.name().into());
-        }
-        Step::Debounced { wait_ns } => {
-            put("wait_ns", (*wait_ns).into());
-        }
-        Step::OverBudget => {}
-        Step::GaveUp { tries } => {
-            put("tries", (*tries).into());
-        }
-        Step::Ended(ending) => {
-            put("ending", ending.name().into());
-        }
-    }
-    if let Some(cause) = &decision.cause {
-        put_cause(cause, &mut fields);
-    }
+pub(crate) fn decision(decision: &Decision, stamp: &Stamp, source: &Source, text: &mut String) {
+    let mut fields = begin(stamp, source);
+    fields.insert("observer_ns".to_owned(), decision.at_ns.into());
+    fields.extend(Record::from(Recovery::from(decision)).members());
     line(fields, text);
 }
 
@@ -183,9 +187,18 @@ mod tests {
     use std::collections::BTreeSet;
 
     use varta::{DecodeError, Promise, Rule, Status};
+    use varta_history::Run;
     use varta_observer::{About, CauseInfo, Ending, Late, Origin, Why};
 
     use super::*;
+    use crate::recovery::Step;
+
+    const STAMP: Stamp =
+        Stamp { wall_ns: 1_709_210_096_000_000_789, seq: 17, threshold_ns: None };
+
+    fn source() -> Source {
+        Source { host: "db-1".to_owned(), run: Run { boot_id: [0x12; 16], start_us: 52 } }
+    }
 
     const LATE: Late = Late { promise: Promise::Beat, due_ns: 0, checkpoint: 0 };
 
@@ -195,7 +208,9 @@ mod tests {
         let mut text = String::new();
         let said =
             Event { observer_ns: 0, about: about_agent.then_some(about), task: None, what };
-        event(&said, Label::new(b"name"), &mut text);
+        let threshold_ns = about_agent.then_some(5);
+        let stamp = Stamp { threshold_ns, ..STAMP };
+        event(&said, Label::new(b"name"), &stamp, &source(), &mut text);
         let fields: Map<String, Value> = serde_json::from_str(&text).unwrap();
         assert_eq!(fields["event"], what.name());
         fields.keys().cloned().collect()
@@ -210,13 +225,35 @@ mod tests {
         let cause = Some(CauseFields::with_details(&CauseInfo::UNKNOWN, None));
         let what = Step::OverBudget;
         let mut text = String::new();
-        decision(&Decision { at_ns: 0, agent: 1, pid: 2, task: None, cause, what }, &mut text);
+        let decided = Decision { at_ns: 0, agent: 1, pid: 2, task: None, cause, what };
+        decision(&decided, &STAMP, &source(), &mut text);
         let fields: Map<String, Value> = serde_json::from_str(&text).unwrap();
         let of_event = keys(What::Cause { why: Why::UNKNOWN }, false);
         let more = ["cause_detail", "cause_text"].map(str::to_owned);
         for name in of_event.into_iter().chain(more) {
             assert!(fields.contains_key(&name), "{name} is not in {text}");
         }
+    }
+
+    #[test]
+    fn a_line_says_when_where_and_in_which_run_it_was() {
+        let mut text = String::new();
+        eviction(9, 4, &STAMP, &source(), &mut text);
+        lost("lines", 3, Some(&Stamp { threshold_ns: Some(7), ..STAMP }), &source(), &mut text);
+        let run = format!("{}-52", "12".repeat(16));
+        let lines: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let same = json!({
+            "time": "2024-02-29T12:34:56.000000789Z", "host": "db-1", "run": run, "seq": 17,
+        });
+        let with = |more: Value| {
+            let mut all = same.as_object().unwrap().clone();
+            all.extend(more.as_object().unwrap().clone());
+            Value::Object(all)
+        };
+        let evicted = json!({ "event": "eviction", "observer_ns": 9, "claimed_pid": 4 });
+        let lost = json!({ "event": "lost", "lines": 3, "threshold_ns": 7 });
+        assert_eq!(lines, [with(evicted), with(lost)]);
     }
 
     #[test]
@@ -252,9 +289,11 @@ mod tests {
             let kind = kind.iter().find(|kind| kind["name"] == name).unwrap();
             let about_agent = kind["about_agent"] == true;
             let mut expected: BTreeSet<_> = names(&tables["event_fields"]).collect();
+            expected.extend(names(&tables["line_fields"]));
             expected.insert("event".to_owned());
             if about_agent {
                 expected.extend(names(&tables["about_fields"]));
+                expected.extend(names(&tables["about_line_fields"]));
                 expected.insert("program".to_owned());
             }
             for field in kind["fields"].as_array().unwrap() {

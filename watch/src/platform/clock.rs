@@ -17,10 +17,24 @@ impl Clock {
     pub(crate) fn now(self) -> u64 {
         boottime_ns().saturating_sub(self.start_ns)
     }
+
+    /// When the observer started, on the clock that starts at boot.
+    pub(crate) const fn start_ns(self) -> u64 {
+        self.start_ns
+    }
+}
+
+/// The wall clock: nanoseconds since 1970.
+pub(crate) fn wall_ns() -> u64 {
+    nanoseconds_of(ClockId::Realtime)
 }
 
 fn boottime_ns() -> u64 {
-    let now = clock_gettime(ClockId::Boottime);
+    nanoseconds_of(ClockId::Boottime)
+}
+
+fn nanoseconds_of(clock: ClockId) -> u64 {
+    let now = clock_gettime(clock);
     let (seconds, rest) = (now.tv_sec.unsigned_abs(), now.tv_nsec.unsigned_abs());
     seconds.saturating_mul(1_000_000_000).saturating_add(rest)
 }

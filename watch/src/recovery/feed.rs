@@ -15,7 +15,8 @@ use varta_observer::{About, AgentInfo, Event, Late, Observer, Task, TaskInfo, Wh
 use super::choices::{Choice, Choices};
 use super::config::Plan;
 use super::inbox::{Inbox, Message};
-use super::report::{Cause, LateTask, Subject};
+use super::records::Records;
+use super::report::{Cause, Decision, LateTask, Subject};
 use super::worker::Worker;
 use crate::config::Command;
 use crate::flags::{Trigger, Triggers};
@@ -37,6 +38,7 @@ pub(crate) struct Feed {
     wake_fd: Arc<OwnedFd>,
     /// Agents to check again.
     refused_stalls: Receiver<Vec<u64>>,
+    decisions: Receiver<Decision>,
     worker: JoinHandle<()>,
     /// What each agent's command is, and what starts it by the flags. None if there is no command.
     choices: Option<(Choices, Triggers)>,
@@ -54,12 +56,14 @@ pub(crate) struct Known<'a> {
     pub(crate) applied: Applied,
 }
 
-/// Starts the recovery thread.
+/// Starts the recovery thread. With a history, it reports its decisions even if nobody else wants
+/// them.
 pub(crate) fn start(
     plan: Option<Plan>,
     audit: Option<AuditFile>,
     shared: Shared,
     clock: Clock,
+    has_history: bool,
 ) -> io::Result<Feed> {
     let (messages, waiting) = sync_channel(WAITING);
     let wake_fd = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
@@ -68,12 +72,24 @@ pub(crate) fn start(
         Inbox { messages: waiting, wake_fd: Arc::clone(&wake_fd), refused_stalls: recheck };
     let choices = plan.as_ref().map(Plan::choices);
     let threshold_ns = plan.as_ref().map_or(0, |plan| plan.threshold_ns);
-    let worker = Worker::new(inbox, plan, audit, shared, clock)?;
+    let (decided, decisions) = sync_channel(WAITING);
+    let records = Records::new(audit, shared.clone(), clock, decided, has_history);
+    let worker = Worker::new(inbox, plan, records, shared, clock)?;
     let worker = thread::Builder::new().name("recovery".to_owned()).spawn(move || {
         worker.run().unwrap_or_else(|error| error!("the recovery thread failed: {error}"))
     })?;
     let losses = LineLimit::default();
-    Ok(Feed { messages, wake_fd, refused_stalls, worker, choices, threshold_ns, clock, losses })
+    Ok(Feed {
+        messages,
+        wake_fd,
+        refused_stalls,
+        decisions,
+        worker,
+        choices,
+        threshold_ns,
+        clock,
+        losses,
+    })
 }
 
 impl Feed {
@@ -194,13 +210,19 @@ impl Feed {
         self.send(None, Message::Plan(plan.map(Box::new)));
     }
 
-    /// Ends the thread within this time.
-    pub(crate) fn end(mut self, grace: Duration) {
+    /// The decisions since the last call.
+    pub(crate) fn decisions(&self) -> impl Iterator<Item = Decision> + '_ {
+        self.decisions.try_iter()
+    }
+
+    /// Ends the thread within this time. Returns its last decisions.
+    pub(crate) fn end(mut self, grace: Duration) -> Vec<Decision> {
         self.send(None, Message::End { by: Instant::now() + grace });
         self.sum_up(u64::MAX);
         if self.worker.join().is_err() {
             error!("the recovery thread has panicked");
         }
+        self.decisions.try_iter().collect()
     }
 
     /// When the next summary of omitted log lines is due, if any were omitted.
@@ -317,6 +339,7 @@ mod tests {
             messages,
             wake_fd: Arc::new(eventfd(0, EventfdFlags::CLOEXEC).unwrap()),
             refused_stalls: channel().1,
+            decisions: channel().1,
             worker: thread::spawn(|| {}),
             choices: None,
             threshold_ns: 0,

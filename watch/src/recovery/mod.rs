@@ -9,6 +9,7 @@ mod feed;
 mod holds;
 mod inbox;
 mod policy;
+mod record;
 mod records;
 mod report;
 mod snapshot;

@@ -1,6 +1,8 @@
-//! Records recovery's decisions: in the counters, the log, the audit log, and for subscribers.
+//! Records recovery's decisions: in the counters, the log, the audit log, and for the event loop,
+//! which passes them to subscribers and to the history.
 
 use std::io;
+use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use tracing::{Level, error, info, warn};
@@ -11,12 +13,15 @@ use crate::output::audit::AuditFile;
 use crate::output::cause::CauseFields;
 use crate::output::log::LineLimit;
 use crate::platform::clock::Clock;
-use crate::state::{Notification, Shared};
+use crate::state::Shared;
 
 pub(super) struct Records {
     audit: Option<AuditFile>,
     shared: Shared,
     clock: Clock,
+    /// To the event loop, which numbers them for the history and for subscribers.
+    decisions: SyncSender<Decision>,
+    has_history: bool,
     /// The commands, by their numbers.
     commands: Vec<Command>,
     /// Limits for log lines whose number the budget does not bound.
@@ -26,11 +31,19 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn new(audit: Option<AuditFile>, shared: Shared, clock: Clock) -> Self {
+    pub(super) fn new(
+        audit: Option<AuditFile>,
+        shared: Shared,
+        clock: Clock,
+        decisions: SyncSender<Decision>,
+        has_history: bool,
+    ) -> Self {
         Self {
             audit,
             shared,
             clock,
+            decisions,
+            has_history,
             commands: Vec::new(),
             refusals: LineLimit::default(),
             steps: LineLimit::default(),
@@ -59,8 +72,13 @@ impl Records {
         {
             error!(%error, "audit line lost");
         }
-        if self.shared.has_subscribers() {
-            self.shared.publish([Notification::Recovery(decision)].into());
+        if !self.has_history && !self.shared.has_subscribers() {
+            return;
+        }
+        match self.decisions.try_send(decision) {
+            Ok(()) => self.shared.wake(),
+            // The event loop is stuck, or has ended.
+            Err(_) => self.shared.counters().history.lost.one(),
         }
     }
 

@@ -20,7 +20,6 @@ use super::policy::{Order, Policy};
 use super::records::Records;
 use super::report::{Cause, Completed, Reason, Step, Subject};
 use super::snapshot::Snapshots;
-use crate::output::audit::AuditFile;
 use crate::platform::clock::Clock;
 use crate::platform::process::has_ended;
 use crate::state::Shared;
@@ -52,7 +51,7 @@ impl Worker {
     pub(super) fn new(
         inbox: Inbox,
         plan: Option<Plan>,
-        audit: Option<AuditFile>,
+        records: Records,
         shared: Shared,
         clock: Clock,
     ) -> io::Result<Self> {
@@ -62,7 +61,7 @@ impl Worker {
             inbox,
             plan: None,
             policy: None,
-            records: Records::new(audit, shared.clone(), clock),
+            records,
             clock,
             epoll,
             running: HashMap::new(),

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use self::control::ControlSocket;
 use self::http::Answers;
 use crate::config::{Settings, Token};
 use crate::event_loop::priority;
+use crate::output::stamp::Source;
 use crate::server::metrics::{Constants, Metrics};
 use crate::state::Shared;
 
@@ -37,6 +39,7 @@ pub(crate) fn start(
     settings: &Settings,
     passed: Vec<OwnedFd>,
     shared: Shared,
+    source: Arc<Source>,
 ) -> io::Result<ServerThread> {
     let mut listeners = Vec::new();
     for socket in passed {
@@ -67,7 +70,7 @@ pub(crate) fn start(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name("server".to_owned()).spawn(move || {
         priority::lower();
-        let serving = serve(listeners, control, answers, shared, tokens);
+        let serving = serve(listeners, control, answers, shared, source, tokens);
         if let Err(error) = LocalSet::new().block_on(&runtime, serving) {
             error!(%error, "the HTTP and control thread failed");
         }
@@ -92,6 +95,7 @@ async fn serve(
     control: Option<ControlSocket>,
     answers: Answers,
     shared: Shared,
+    source: Arc<Source>,
     mut tokens: watch::Receiver<Option<Token>>,
 ) -> io::Result<()> {
     let answers = Rc::new(answers);
@@ -100,7 +104,7 @@ async fn serve(
         spawn_local(http::serve(listener, Rc::clone(&answers)));
     }
     if let Some(socket) = control {
-        spawn_local(control::serve(socket.listen()?, socket, shared));
+        spawn_local(control::serve(socket.listen()?, socket, shared, source));
     }
     // Until the event loop drops the sender.
     while tokens.changed().await.is_ok() {}

@@ -23,6 +23,20 @@ impl Count {
     }
 }
 
+/// A number that another thread sets from time to time.
+#[derive(Debug, Default)]
+pub(crate) struct Gauge(AtomicU64);
+
+impl Gauge {
+    pub(crate) fn set(&self, number: u64) {
+        self.0.store(number, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Durations measured by threads other than the event loop.
 #[derive(Debug)]
 pub(crate) struct Times(Mutex<Latencies>);
@@ -51,6 +65,7 @@ pub(crate) struct SharedCounters {
     pub(crate) recovery: Recovery,
     pub(crate) audit: Audit,
     pub(crate) export: Export,
+    pub(crate) history: History,
     pub(crate) http: Http,
     /// Lines that could not be written or did not fit into the queue.
     pub(crate) log_lost: Count,
@@ -97,6 +112,16 @@ pub(crate) struct Export {
     pub(crate) lines: Count,
     /// Lines that could not be written or did not fit into the queue.
     pub(crate) lost: Count,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) records: Count,
+    /// Records that could not be written or did not fit into the queue.
+    pub(crate) lost: Count,
+    /// The size of all segments, and their number.
+    pub(crate) bytes: Gauge,
+    pub(crate) segments: Gauge,
 }
 
 #[derive(Debug, Default)]

@@ -16,11 +16,13 @@
 //! A snapshot costs the event loop about 100 ns per agent.
 
 pub(crate) mod applied;
+pub(crate) mod by_number;
 pub(crate) mod causes;
 pub(crate) mod counters;
 pub(crate) mod exits;
 pub(crate) mod expectations;
 pub(crate) mod histogram;
+pub(crate) mod history;
 pub(crate) mod programs;
 pub(crate) mod stats;
 pub(crate) mod tasks;
@@ -40,6 +42,7 @@ use varta_observer::{
 
 use crate::lookup::LockOwner;
 use crate::output::cause::CauseFields;
+use crate::output::stamp::Stamp;
 use crate::recovery::Decision;
 use crate::rules::Rules;
 use crate::state::causes::StallCauses;
@@ -175,7 +178,14 @@ pub(crate) struct Turns {
 
 /// An item for subscribers.
 #[derive(Debug, Clone)]
-pub(crate) enum Notification {
+pub(crate) struct Notification {
+    pub(crate) about: Subject,
+    pub(crate) stamp: Stamp,
+}
+
+/// What an item for subscribers is about.
+#[derive(Debug, Clone)]
+pub(crate) enum Subject {
     Event {
         event: Event,
         name: Label,

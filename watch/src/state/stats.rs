@@ -1,13 +1,13 @@
 //! Statistics of each agent, collected from its events.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::VecDeque;
 
 use varta::Status;
 use varta_observer::{About, AgentInfo, Event, ExitCause, Label, ProgramName, What};
 
 use crate::rules::Facts;
 use crate::state::applied::AppliedRules;
+use crate::state::by_number::ByNumber;
 use crate::state::causes::StallCauses;
 use crate::state::exits::ExitCounts;
 use crate::state::histogram::{INTERVALS, Intervals, LATENCIES, Latencies};
@@ -44,6 +44,8 @@ pub(crate) struct AgentStats {
     pub(crate) stalled: bool,
     /// When the stall was reported, the observer may have missed beats.
     pub(crate) deaf: bool,
+    /// How long it may be silent.
+    pub(crate) threshold_ns: u64,
     /// When the last beat arrived, in the observer's time.
     pub(crate) last_ns: u64,
     pub(crate) beats: u64,
@@ -73,6 +75,7 @@ impl AgentStats {
         nonce: 0,
         stalled: false,
         deaf: false,
+        threshold_ns: 0,
         last_ns: 0,
         beats: 0,
         missed: 0,
@@ -126,7 +129,7 @@ const MOST_LISTED: usize = 1_024;
 ///   [`get_mut`](Self::get_mut) to add the name and uid, which only the observer knows.
 #[derive(Debug)]
 pub(crate) struct StatsTable {
-    agents: HashMap<u64, AgentStats, BuildHasherDefault<ByNumber>>,
+    agents: ByNumber<AgentStats>,
     pub(crate) applied: AppliedRules,
     /// Agents that exited recently, in order of time.
     pub(crate) departed: VecDeque<Departed>,
@@ -147,7 +150,7 @@ pub(crate) struct StatsTable {
 impl StatsTable {
     pub(crate) fn new(threshold_ns: u64) -> Self {
         Self {
-            agents: HashMap::default(),
+            agents: ByNumber::default(),
             applied: AppliedRules::default(),
             departed: VecDeque::new(),
             gone: AgentStats::EMPTY,
@@ -307,27 +310,5 @@ impl StatsTable {
         self.gone.absorb(&stats);
         self.programs.note_eviction(&stats);
         Some(stats)
-    }
-}
-
-/// A hash for agents' numbers. They are consecutive, so they are spread evenly without
-/// hashing, and iterating over agents in order accesses memory in order.
-#[derive(Debug, Default)]
-struct ByNumber(u64);
-
-impl Hasher for ByNumber {
-    fn finish(&self) -> u64 {
-        // The table uses the low bits for the slot, and the high bits to compare entries.
-        self.0 ^ self.0.rotate_right(7)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(self.0.rotate_left(8) ^ u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
     }
 }

@@ -1,11 +1,9 @@
-//! The export file, with a line for each event. A separate thread formats and writes the lines.
+//! The export file, with a line for each event.
 
 mod file;
 mod tsv;
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use tracing::error;
@@ -13,19 +11,12 @@ use varta_observer::{Event, Label};
 
 pub(crate) use file::Options;
 
-use crate::event_loop::priority;
 use crate::flags::ExportFormat;
 use crate::output::json;
-use crate::state::Shared;
+use crate::output::stamp::{Source, Stamp};
+use crate::state::counters;
 use crate::state::expectations::ExpectedProgram;
 use file::ExportFile;
-
-/// The length of the queue, in batches. The lines of further batches are lost and counted.
-const WAITING: usize = 4096;
-
-/// The pause after each write. Events of this time are written together, and do not wake the
-/// writer.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// The minimum time between two log lines about a failing disk.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -41,144 +32,72 @@ pub(crate) struct Entry {
     pub(crate) nonce: u64,
     /// For an exit: whether the agent was stalled before.
     pub(crate) stalled: bool,
+    pub(crate) stamp: Stamp,
 }
 
-enum Message {
-    Entries(Vec<Entry>),
-    /// Agents that the observer evicted.
-    Evicted {
-        at_ns: u64,
-        pids: Vec<u32>,
-    },
-    /// Expected programs that have become missing, or present again.
-    Expected {
-        at_ns: u64,
-        changes: Vec<ExpectedProgram>,
-    },
-    End,
-}
-
-/// The event loop's side.
+/// The file, and the lines that are written next.
 #[derive(Debug)]
-pub(crate) struct Feed {
-    messages: SyncSender<Message>,
-    writer: JoinHandle<()>,
-    shared: Shared,
-}
-
-/// Starts the writer.
-pub(crate) fn start(
-    options: Options,
-    format: ExportFormat,
-    shared: Shared,
-) -> io::Result<Feed> {
-    let file = ExportFile::open(options)?;
-    let (messages, waiting) = sync_channel(WAITING);
-    let writer = Writer { file, format, shared: shared.clone(), logged_at: None };
-    let writer = thread::Builder::new().name("export".to_owned()).spawn(move || {
-        priority::lower();
-        writer.run(&waiting);
-    })?;
-    Ok(Feed { messages, writer, shared })
-}
-
-impl Feed {
-    pub(crate) fn push(&self, entries: Vec<Entry>) {
-        let lines = entries.len();
-        if self.messages.try_send(Message::Entries(entries)).is_err() {
-            self.shared.counters().export.lost.add(lines as u64);
-        }
-    }
-
-    pub(crate) fn evicted(&self, at_ns: u64, pids: Vec<u32>) {
-        let lines = pids.len();
-        if self.messages.try_send(Message::Evicted { at_ns, pids }).is_err() {
-            self.shared.counters().export.lost.add(lines as u64);
-        }
-    }
-
-    pub(crate) fn expected(&self, at_ns: u64, changes: Vec<ExpectedProgram>) {
-        let lines = changes.len();
-        if self.messages.try_send(Message::Expected { at_ns, changes }).is_err() {
-            self.shared.counters().export.lost.add(lines as u64);
-        }
-    }
-
-    /// Writes and syncs the rest, and ends the thread.
-    pub(crate) fn end(self) {
-        // Waits for room in the queue. Fails only if the writer has ended already.
-        let _ = self.messages.send(Message::End);
-        if self.writer.join().is_err() {
-            error!("the export thread has panicked");
-        }
-    }
-}
-
-struct Writer {
+pub(crate) struct Export {
     file: ExportFile,
     format: ExportFormat,
-    shared: Shared,
+    text: String,
+    lines: u64,
     logged_at: Option<Instant>,
 }
 
-impl Writer {
-    fn run(mut self, waiting: &Receiver<Message>) {
-        let mut ending = false;
-        while !ending {
-            let Ok(first) = waiting.recv() else { break };
-            let (mut text, mut lines) = (String::new(), 0);
-            for message in std::iter::once(first).chain(waiting.try_iter()) {
-                match message {
-                    Message::Entries(entries) => {
-                        for entry in &entries {
-                            lines += self.write_entry(entry, &mut text);
-                        }
-                    }
-                    Message::Evicted { at_ns, pids } => {
-                        lines += pids.len() as u64;
-                        for pid in pids {
-                            match self.format {
-                                ExportFormat::Tsv => tsv::eviction(at_ns, pid, &mut text),
-                                ExportFormat::Json => json::eviction(at_ns, pid, &mut text),
-                            }
-                        }
-                    }
-                    Message::Expected { at_ns, changes } => {
-                        // The columns of TSV are those of an agent.
-                        if matches!(self.format, ExportFormat::Json) {
-                            lines += changes.len() as u64;
-                            changes
-                                .iter()
-                                .for_each(|one| json::expected(at_ns, one, &mut text));
-                        }
-                    }
-                    Message::End => ending = true,
-                }
-            }
-            self.write(&text, lines);
-            if !ending {
-                thread::sleep(PAUSE);
-            }
-        }
-        if let Err(error) = self.file.sync() {
-            self.log_failure(&error, NOT_SYNCED);
-        }
+impl Export {
+    pub(crate) fn open(options: Options, format: ExportFormat) -> io::Result<Self> {
+        let file = ExportFile::open(options)?;
+        Ok(Self { file, format, text: String::new(), lines: 0, logged_at: None })
     }
 
-    /// Returns the number of lines written.
-    fn write_entry(&self, entry: &Entry, text: &mut String) -> u64 {
-        match self.format {
-            ExportFormat::Tsv => tsv::entry(entry, text),
+    pub(crate) fn add(&mut self, entry: &Entry, source: &Source) {
+        let Entry { event, name, stamp, .. } = entry;
+        self.lines += match self.format {
+            ExportFormat::Tsv => tsv::entry(entry, &mut self.text),
             ExportFormat::Json => {
-                json::event(&entry.event, entry.name, text);
+                json::event(event, *name, stamp, source, &mut self.text);
                 1
             }
+        };
+    }
+
+    /// Adds the eviction of an agent that claims this pid.
+    pub(crate) fn add_eviction(&mut self, at_ns: u64, pid: u32, at: &Stamp, source: &Source) {
+        self.lines += 1;
+        match self.format {
+            ExportFormat::Tsv => tsv::eviction(at_ns, pid, &mut self.text),
+            ExportFormat::Json => json::eviction(at_ns, pid, at, source, &mut self.text),
         }
     }
 
-    fn write(&mut self, text: &str, lines: u64) {
-        let counters = &self.shared.counters().export;
-        match self.file.write(text, lines) {
+    pub(crate) fn add_expected(
+        &mut self,
+        at_ns: u64,
+        one: &ExpectedProgram,
+        at: &Stamp,
+        source: &Source,
+    ) {
+        // The columns of TSV are those of an agent.
+        if self.format == ExportFormat::Json {
+            self.lines += 1;
+            json::expected(at_ns, one, at, source, &mut self.text);
+        }
+    }
+
+    /// Adds that lines were lost.
+    pub(crate) fn add_lost(&mut self, lines: u64, at: &Stamp, source: &Source) {
+        if self.format == ExportFormat::Json {
+            self.lines += 1;
+            json::lost("lines", lines, Some(at), source, &mut self.text);
+        }
+    }
+
+    /// Writes what was added.
+    pub(crate) fn write(&mut self, counters: &counters::Export) {
+        let lines = std::mem::take(&mut self.lines);
+        let text = std::mem::take(&mut self.text);
+        match self.file.write(&text, lines) {
             Ok(()) => counters.lines.add(lines),
             Err(error) => {
                 counters.lost.add(lines);
@@ -186,6 +105,12 @@ impl Writer {
             }
         }
         if let Err(error) = self.file.sync_if_due() {
+            self.log_failure(&error, NOT_SYNCED);
+        }
+    }
+
+    pub(crate) fn sync(&mut self) {
+        if let Err(error) = self.file.sync() {
             self.log_failure(&error, NOT_SYNCED);
         }
     }

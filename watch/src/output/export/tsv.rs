@@ -101,6 +101,7 @@ mod tests {
     use varta_observer::{About, Ending, Label, Late, Origin, Why};
 
     use super::*;
+    use crate::output::stamp::Stamp;
 
     fn line(what: What, is_of_a_task: bool) -> String {
         let about =
@@ -114,7 +115,8 @@ mod tests {
         };
         let name = Label::default();
         let mut text = String::new();
-        entry(&Entry { event, name, nonce: 0, stalled: false }, &mut text);
+        let stamp = Stamp { wall_ns: 0, seq: 0, threshold_ns: None };
+        entry(&Entry { event, name, nonce: 0, stalled: false, stamp }, &mut text);
         text
     }
 

@@ -21,7 +21,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, error};
 
 use crate::output::json;
-use crate::state::{Batch, Notification, Shared, Snapshot};
+use crate::output::stamp::{Source, Stamp};
+use crate::state::{Batch, Notification, Shared, Snapshot, Subject};
 use places::{Place, Places};
 use protocol::{Refused, Report, Request};
 use rules::Explanation;
@@ -48,6 +49,7 @@ pub(crate) async fn serve(
     listener: UnixListener,
     _socket: ControlSocket,
     shared: Shared,
+    source: Arc<Source>,
 ) -> Infallible {
     let places = Rc::new(Places::default());
     let shared = Rc::new(shared);
@@ -62,10 +64,10 @@ pub(crate) async fn serve(
         };
         // A new connection is dropped only if all others are busy.
         let Some(place) = places.take() else { continue };
-        let shared = Rc::clone(&shared);
+        let (shared, source) = (Rc::clone(&shared), Arc::clone(&source));
         spawn_local(async move {
             let result = tokio::select! {
-                result = handle_requests(stream, &shared, &place) => result,
+                result = handle_requests(stream, &shared, &source, &place) => result,
                 () = place.ended() => Ok(()),
             };
             if let Err(error) = result {
@@ -77,7 +79,12 @@ pub(crate) async fn serve(
     }
 }
 
-async fn handle_requests(stream: UnixStream, shared: &Shared, place: &Place) -> io::Result<()> {
+async fn handle_requests(
+    stream: UnixStream,
+    shared: &Shared,
+    source: &Source,
+    place: &Place,
+) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     let mut line = String::new();
@@ -100,7 +107,7 @@ async fn handle_requests(stream: UnixStream, shared: &Shared, place: &Place) -> 
             },
             Ok(Request::Events { json }) => {
                 return tokio::select! {
-                    result = send_events(&mut write, shared, json) => result,
+                    result = send_events(&mut write, shared, json.then_some(source)) => result,
                     () = client_closed(read) => Ok(()),
                 };
             }
@@ -149,51 +156,59 @@ async fn client_closed(mut read: BufReader<OwnedReadHalf>) {
 }
 
 /// Sends all notifications. The event loop does not wait for slow clients: they lose batches,
-/// and are sent the number of lost ones.
+/// and are sent the number of lost ones. They get JSON if there is a source.
 async fn send_events(
     write: &mut OwnedWriteHalf,
     shared: &Shared,
-    json: bool,
+    source: Option<&Source>,
 ) -> io::Result<()> {
     let mut notifications = shared.subscribe();
+    let mut last = None;
     loop {
         let mut text = String::new();
         match notifications.recv().await {
-            Ok(batch) => lines(&batch, json, &mut text),
-            Err(RecvError::Lagged(batches)) if json => {
-                text.push_str(&format!("{{\"event\":\"lost\",\"batches\":{batches}}}\n"));
+            Ok(batch) => {
+                lines(&batch, source, &mut text);
+                last = batch.last().map(|last| Stamp { threshold_ns: None, ..last.stamp });
             }
-            Err(RecvError::Lagged(batches)) => {
-                text.push_str(&format!(
+            Err(RecvError::Lagged(batches)) => match source {
+                Some(source) => {
+                    json::lost("batches", batches, last.as_ref(), source, &mut text);
+                }
+                None => text.push_str(&format!(
                     "{batches} batches of events were lost: the reader is too slow\n"
-                ));
-            }
+                )),
+            },
             Err(RecvError::Closed) => return Ok(()),
         }
         send(write, text.as_bytes()).await?;
     }
 }
 
-fn lines(batch: &Batch, as_json: bool, text: &mut String) {
-    for notification in batch.iter() {
-        match notification {
-            Notification::Event { event, name } if as_json => json::event(event, *name, text),
-            Notification::Recovery(decision) if as_json => json::decision(decision, text),
-            Notification::Expected { at_ns, program } if as_json => {
-                json::expected(*at_ns, program, text);
+fn lines(batch: &Batch, source: Option<&Source>, text: &mut String) {
+    for Notification { about, stamp } in batch.iter() {
+        match (about, source) {
+            (Subject::Event { event, name }, Some(source)) => {
+                json::event(event, *name, stamp, source, text);
             }
-            Notification::Event { event, name } if name.is_empty() => {
+            (Subject::Recovery(decision), Some(source)) => {
+                json::decision(decision, stamp, source, text);
+            }
+            (Subject::Expected { at_ns, program }, Some(source)) => {
+                json::expected(*at_ns, program, stamp, source, text);
+            }
+            (Subject::Event { event, name }, None) if name.is_empty() => {
                 text.push_str(&format!("{event}\n"));
             }
-            Notification::Event { event, name } => {
-                text.push_str(&format!("{event} [{name}]\n"))
+            (Subject::Event { event, name }, None) => {
+                text.push_str(&format!("{event} [{name}]\n"));
             }
-            Notification::Recovery(decision) => {
+            (Subject::Recovery(decision), None) => {
                 let (agent, pid, what) = (decision.agent, decision.pid, &decision.what);
                 let at = seconds(decision.at_ns);
                 text.push_str(&format!("{at}: agent {agent} (pid {pid}): recovery: {what}\n"));
             }
-            Notification::Expected { at_ns, program } => {
+            (Subject::Expected { at_ns, program }, None) => {
                 text.push_str(&format!("{}: program {program}\n", seconds(*at_ns)));
             }
         }

@@ -198,6 +198,14 @@ fn write_loop(snapshot: &Snapshot, counters: &SharedCounters, to: &mut Expositio
     to.counter("varta_export_lines", help).put("", counters.export.lines.get());
     let help = "Lines missing from the export file.";
     to.counter("varta_export_lost", help).put("", counters.export.lost.get());
+    let help = "Records written to the history.";
+    to.counter("varta_history_records", help).put("", counters.history.records.get());
+    let help = "Records missing from the history.";
+    to.counter("varta_history_lost", help).put("", counters.history.lost.get());
+    let help = "Size of the history.";
+    to.gauge("varta_history_bytes", help).put("", counters.history.bytes.get());
+    let help = "Files of the history.";
+    to.gauge("varta_history_segments", help).put("", counters.history.segments.get());
     let help = "Log lines that could not be written or did not fit into the queue.";
     to.counter("varta_log_lost", help).put("", counters.log_lost.get());
     let help = "Failed writes of the heartbeat file.";

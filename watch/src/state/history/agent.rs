@@ -1,0 +1,83 @@
+//! What the collector remembers of an agent.
+
+use varta_history::{Agent as AgentRecord, CauseMembers, Text};
+use varta_observer::{Label, Origin};
+
+use super::floor::Floor;
+use super::minutes::ProgramNumber;
+use super::ring::Ring;
+
+/// What identifies an agent, as far as it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) agent: u64,
+    pub(crate) pid: u32,
+    pub(crate) claimed_pid: u32,
+    pub(crate) uid: Option<u32>,
+    pub(crate) origin: Origin,
+    pub(crate) program: Label,
+    pub(crate) unit: Label,
+    pub(crate) user_unit: Label,
+    pub(crate) container: Label,
+    /// Whether it beats through shared memory.
+    pub(crate) lane: bool,
+}
+
+/// An agent. The members that each beat needs come first.
+#[derive(Debug)]
+#[repr(C)]
+pub(super) struct Agent {
+    /// When its last beat was received.
+    pub(super) last_ns: Option<u64>,
+    pub(super) floor: Floor,
+    pub(super) program: ProgramNumber,
+    /// When it recovered, or its silence was recorded otherwise. The beat of the same time does
+    /// not end another silence.
+    pub(super) recorded_ns: Option<u64>,
+    pub(super) stalled: bool,
+    pub(super) ring: Ring,
+    pub(super) identity: Identity,
+    pub(super) first_ns: Option<u64>,
+    /// The cause of its last silence.
+    pub(super) why: Option<CauseMembers>,
+}
+
+impl Agent {
+    pub(super) fn new(identity: Identity, floor: Floor, program: ProgramNumber) -> Self {
+        Self {
+            last_ns: None,
+            floor,
+            program,
+            recorded_ns: None,
+            stalled: false,
+            ring: Ring::EMPTY,
+            identity,
+            first_ns: None,
+            why: None,
+        }
+    }
+
+    /// What is known about it now.
+    pub(super) fn record(&self) -> AgentRecord {
+        let identity = &self.identity;
+        let text = |label: &Label| Text::from(label.to_string());
+        AgentRecord {
+            agent: identity.agent,
+            pid: identity.pid,
+            claimed_pid: identity.claimed_pid,
+            uid: identity.uid,
+            program: text(&identity.program),
+            unit: text(&identity.unit),
+            user_unit: text(&identity.user_unit),
+            container: text(&identity.container),
+            origin: identity.origin.name().into(),
+            threshold_ns: self.floor.threshold_ns(),
+            floor_ns: self.floor.ns(),
+            first_ns: self.first_ns,
+            last_ns: self.last_ns,
+            stalled: self.stalled,
+            lane: identity.lane,
+            exits: None,
+        }
+    }
+}
