@@ -134,6 +134,7 @@ impl Words<'_> {
                 let number = |name| self.number(name).unwrap_or_default();
                 write!(f, "{} beats in a minute, {} missed", number("beats"), number("missed"))
             }
+            "beat" => self.beat(f),
             "beats" => {
                 let beats = self.0.get("beats").and_then(Value::as_array);
                 write!(f, "its last {} beats", beats.map_or(0, Vec::len))
@@ -162,6 +163,23 @@ impl Words<'_> {
             }
         }
         self.cause(f, ", cause ")
+    }
+
+    fn beat(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |name| self.number(name).unwrap_or_default();
+        write!(f, "beat, {}, payload {}, ", self.text("status"), number("payload"))?;
+        match number("nonce") {
+            varta::NONCE_TERMINAL => f.write_str("last words")?,
+            nonce => write!(f, "nonce {nonce}")?,
+        }
+        match number("missed") {
+            0 => {}
+            missed => write!(f, ", {missed} missed")?,
+        }
+        match number("count") {
+            0 | 1 => Ok(()),
+            count => write!(f, ", {count} beats"),
+        }
     }
 
     fn cause(&self, f: &mut fmt::Formatter<'_>, before: &str) -> fmt::Result {
@@ -293,6 +311,10 @@ mod tests {
             "agent 3 (pid 5, claims pid 7, network): stall, last heard at 0.500 s with nonce 17, \
              while the queue was full, cause lock (guess) [nginx]"
         );
+        let beat = json!({"event": "beat", "status": "ok", "payload": 7, "nonce": u64::MAX, "missed": 2,
+            "count": 3});
+        let expected = "agent 3 (pid 5, claims pid 7, network): beat, ok, payload 7, last words, 2 missed, 3 beats";
+        assert_eq!(with(beat), expected);
         let exit = json!({"event": "exit", "signal": 9, "last_status": "ok"});
         let expected =
             "agent 3 (pid 5, claims pid 7, network): exit, killed by signal 9, last status ok";
