@@ -37,6 +37,7 @@ pub(crate) enum Command {
     Top(commands::top::Arguments),
     Events(commands::events::Arguments),
     Check(commands::check::Arguments),
+    History(commands::history::Arguments),
     Rules(commands::rules::Arguments),
     Replay(commands::replay::Arguments),
     Why(commands::why::Arguments),

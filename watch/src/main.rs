@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Some(Command::Top(arguments)) => commands::top::run(&arguments),
         Some(Command::Events(arguments)) => commands::events::run(&arguments),
         Some(Command::Check(arguments)) => commands::check::run(&arguments),
+        Some(Command::History(arguments)) => commands::history::run(&arguments),
         Some(Command::Replay(arguments)) => commands::replay::run(&arguments),
         Some(Command::Rules(arguments)) => commands::rules::run(&arguments),
         Some(Command::Why(arguments)) => commands::why::run(&arguments),

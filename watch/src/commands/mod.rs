@@ -4,6 +4,7 @@ pub(crate) mod audit;
 pub(crate) mod check;
 pub(crate) mod decode;
 pub(crate) mod events;
+pub(crate) mod history;
 mod launch;
 pub(crate) mod period;
 pub(crate) mod replay;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use clap::Args;
 use jiff::civil::{Date, DateTime, Time};
@@ -41,6 +42,16 @@ pub(crate) struct When(ZonedDateTime);
 pub(crate) struct Covered(Vec<(u64, u64)>);
 
 impl Period {
+    /// The minute before and after a moment.
+    pub(crate) fn around(moment: &When, folder: &Path) -> Self {
+        let minute = Duration::from_secs(60);
+        Self {
+            since: moment.0.checked_sub(minute).ok().map(When),
+            until: moment.0.checked_add(minute).ok().map(When),
+            history_dir: folder.to_owned(),
+        }
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         &self.history_dir
     }
