@@ -1,6 +1,7 @@
 """What is published, in which order, and what becomes of it when a part fails."""
 
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -125,13 +126,21 @@ def test_each_transition_arrives_in_order_although_everything_is_killed(
         "relay": fleet.relay,
         "daemon": lambda: fleet.start(HISTORY, "write", fleet.history, "web1", 500),
     }
+    # Much is under way whenever something is killed.
+    fleet.write(5_000)
     running = {name: start() for name, start in starts.items()}
     fleet.wait_for_metric("published_total", lambda published: published > 0)
     for _ in range(kills):
         time.sleep(chance.uniform(0.05, 0.5))
-        for name in chance.sample(sorted(starts), chance.choice([1, 1, 2])):
+        victims = chance.sample(sorted(starts), chance.choice([1, 2, 3]))
+        if "server" in victims:
+            # What is sent from now on is lost.
+            running["server"].send_signal(signal.SIGSTOP)
+            time.sleep(chance.uniform(0, 0.5))
+        for name in victims:
             running[name].kill()
             running[name].wait()
+        for name in victims:
             running[name] = starts[name]()
     running["daemon"].kill()
     running["daemon"].wait()
