@@ -21,7 +21,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 RELAY = BUILT / "varta-relay"
 WATCH = BUILT / "varta-watch"
+BEAT = BUILT / "examples" / "beat"
 HISTORY = BUILT / "examples" / "history"
+
+# The records that are not published.
+MEASUREMENTS = {"beats", "clock", "floor", "gap", "late", "minute", "threshold"}
 DEADLINE = 120.0
 
 # The tests that do not need a certain version run with the first of these.
@@ -126,7 +130,7 @@ class Fleet:
 
     def transitions(self) -> list[dict[str, Any]]:
         """What was recorded and has to be published."""
-        return [one for one in self.recorded() if one["event"] not in ("gap", "clock")]
+        return [one for one in self.recorded() if one["event"] not in MEASUREMENTS]
 
     def metric(self, name: str) -> float:
         url = f"http://127.0.0.1:{self.metrics}/metrics"

@@ -8,10 +8,9 @@ import time
 from typing import Any
 
 import nats
-from conftest import DEADLINE, RELAY, WATCH, Fleet, free_port, is_open, wait_until
+from conftest import BEAT, DEADLINE, RELAY, WATCH, Fleet, free_port, is_open, wait_until
 
 TOKEN = "0123456789abcdef" * 4
-BEAT = WATCH.parent / "examples" / "beat"
 
 
 def ask(fleet: Fleet, subject: str, request: bytes = b"") -> dict[str, Any]:
