@@ -1,7 +1,7 @@
 //! Waits for new records in the history.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
@@ -15,17 +15,21 @@ const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// Reports writes in the folder of the history.
 #[derive(Debug)]
 pub(crate) struct NewRecords {
+    folder: PathBuf,
     writes: Option<Receiver>,
 }
 
 impl NewRecords {
-    /// Begins to watch a folder. If that fails, it is only looked at from time to time.
+    /// Begins to watch a folder, which need not exist yet.
     pub(crate) fn in_folder(folder: &Path) -> Self {
-        Self { writes: watch(folder).ok() }
+        Self { folder: folder.to_owned(), writes: watch(folder).ok() }
     }
 
     /// Returns when there may be new records.
     pub(crate) async fn wait(&mut self) {
+        if self.writes.is_none() {
+            self.writes = watch(&self.folder).ok();
+        }
         tokio::select! {
             () = sleep(AT_LEAST_EVERY) => {}
             () = written(self.writes.as_ref()) => {}

@@ -148,6 +148,9 @@ impl Backlog {
     /// Reads on until there is something to publish. Returns false at the end of the history.
     pub(crate) fn read(&mut self) -> bool {
         let result = self.read_some();
+        if !matches!(result, Ok(true)) {
+            self.add_states();
+        }
         self.note_waiting();
         match result {
             Ok(more) => {
@@ -158,7 +161,6 @@ impl Backlog {
             }
             Err(why) => {
                 self.metrics.history_errors.one();
-                let why = why.to_string();
                 if self.unreadable.as_ref() != Some(&why) {
                     error!("cannot read the history: {why}");
                     self.unreadable = Some(why);
@@ -177,22 +179,22 @@ fn wall_ns() -> u64 {
 }
 
 impl Backlog {
-    fn read_some(&mut self) -> Result<bool, varta_history::Error> {
+    fn read_some(&mut self) -> Result<bool, String> {
+        let shown = |error: varta_history::Error| error.to_string();
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
             None => match self.read_to {
-                Some(cursor) => Reader::resume(&self.folder, cursor)?,
-                None => Reader::open(&self.folder)?,
+                Some(cursor) => Reader::resume(&self.folder, cursor).map_err(shown)?,
+                None => Reader::open(&self.folder).map_err(shown)?,
             },
         };
         for _ in 0..AT_A_TIME {
-            let Some(item) = reader.next()? else {
+            let Some(item) = reader.next().map_err(shown)? else {
                 self.reader = Some(reader);
-                self.add_states();
                 return Ok(false);
             };
             let waiting = self.waiting.len();
-            self.read_item(item);
+            self.read_item(item)?;
             self.read_to = reader.cursor();
             if self.transitions >= TRANSITIONS_BEFORE_STATES {
                 self.add_states();
@@ -207,8 +209,9 @@ impl Backlog {
         Ok(true)
     }
 
-    /// Adds what has to be published about an item.
-    fn read_item(&mut self, item: Item<'_>) {
+    /// Adds what has to be published about an item. What a newer version has written is not left
+    /// out: it waits until this program is newer too.
+    fn read_item(&mut self, item: Item<'_>) -> Result<(), String> {
         match item {
             Item::Record(entry) => {
                 self.metrics.records.one();
@@ -232,13 +235,12 @@ impl Backlog {
             }
             Item::Newer { path, version } => {
                 let path = path.display();
-                error!(
+                return Err(format!(
                     "{path}: format {version} is newer than this varta-relay; install the new one"
-                );
-                self.metrics.history_errors.one();
-                self.fleet.records_were_lost();
+                ));
             }
         }
+        Ok(())
     }
 
     fn read_record(&mut self, entry: &Entry<'_>) {

@@ -121,3 +121,25 @@ fn a_damaged_cursor_file_is_an_error_that_names_it() {
         assert!(why.contains("cursor") && why.contains("without it, all"), "{why}");
     }
 }
+
+#[test]
+fn a_history_of_a_newer_version_waits_for_a_newer_relay() {
+    let folder = Folder::new("newer");
+    folder.write(1, &[heard(1)]);
+    folder.write(2, &[heard(2)]);
+    let mut segments: Vec<_> = fs::read_dir(folder.0.join("history")).unwrap().collect();
+    segments.sort_by_key(|it| it.as_ref().unwrap().file_name());
+    let last = segments.pop().unwrap().unwrap().path();
+    let bytes = fs::read(&last).unwrap();
+    // The version follows the magic of 16 bytes.
+    let mut newer = bytes.clone();
+    newer[16] = 99;
+    fs::write(&last, newer).unwrap();
+    let mut backlog = folder.backlog().unwrap();
+    assert_eq!(send(&mut backlog).len(), 2, "of the first run");
+    let why = backlog.unreadable.clone().unwrap();
+    assert!(why.contains("install the new one"), "{why}");
+    fs::write(&last, bytes).unwrap();
+    assert_eq!(send(&mut backlog).len(), 3, "of the second run");
+    assert_eq!(backlog.unreadable, None);
+}
