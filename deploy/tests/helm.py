@@ -24,7 +24,7 @@ LABEL = re.compile(r"([A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?)?")
 
 def helm(*arguments: object, **options: Any):
     """Runs Helm. Without Go it cannot be built and the test is skipped; in CI that is a failure."""
-    done = run(ROOT / "tools" / "helm", *arguments, **options)
+    done = run(ROOT / "tools" / "helm", *arguments, **{"timeout": 300} | options)
     if done.returncode == NO_GO:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(done.stderr.strip())
     return done

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from conftest import DEPLOY, ROOT, TOKEN, WATCH, run
 from helm import CHART, built, check, helm, of_kind, rendered, template
-from metrics import alerts, recorded
+from metrics import FLEET, HOST
 
 EVERYTHING = """
 image: {registry: registry.example:5000, tag: 0.3.1, digest: "sha256:%s", pullPolicy: Always}
@@ -175,27 +175,32 @@ def test_each_value_reaches_the_manifests(tmp_path: Path) -> None:
         }
 
 
-def test_rules_and_dashboard_are_those_of_deploy(tmp_path: Path) -> None:
+def rules(manifests: list[dict]) -> list[dict]:
+    groups = of_kind(manifests, "PrometheusRule")["spec"]["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def test_rules_and_dashboards_are_those_of_deploy(tmp_path: Path) -> None:
     on = {"prometheusRule": {"enabled": True}, "dashboard": {"enabled": True}}
-    manifests = rendered(tmp_path, on)
-    rules = [
-        rule
-        for group in of_kind(manifests, "PrometheusRule")["spec"]["groups"]
-        for rule in group["rules"]
-    ]
-    assert rules == recorded() + alerts()
-    board = of_kind(manifests, "ConfigMap", "varta-varta-watch-dashboard")
-    assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert board["data"]["varta-watch.json"] == (DEPLOY / "grafana" / "dashboard.json").read_text()
-    manifests = rendered(tmp_path, EVERYTHING)
-    changed = [
-        rule
-        for group in of_kind(manifests, "PrometheusRule")["spec"]["groups"]
-        for rule in group["rules"]
-    ]
-    left = [it for it in alerts() if it["alert"] != "VartaAgentFlaps"]
-    assert changed[len(recorded()) :] == [
-        it | {"labels": it["labels"] | {"team": "sre"}} for it in left
+    fleet = {"prometheus": {"fleet": True, "podMonitor": {"enabled": True}}}
+    host = HOST.recorded() + HOST.alerts()
+    for values, expected, shown in [
+        (on, host, {"varta-watch.json": "dashboard.json"}),
+        (on | fleet, host + FLEET.recorded() + FLEET.alerts(), {"varta-fleet.json": "fleet.json"}),
+    ]:
+        manifests = rendered(tmp_path, values)
+        assert rules(manifests) == expected
+        board = of_kind(manifests, "ConfigMap", "varta-varta-watch-dashboard")
+        assert board["metadata"]["labels"]["grafana_dashboard"] == "1"
+        files = {name: (DEPLOY / "grafana" / file).read_text() for name, file in shown.items()}
+        assert board["data"] == files
+    [endpoint] = of_kind(manifests, "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert endpoint["params"] == {"collect[]": ["daemon", "programs"]}
+
+    changed = rules(rendered(tmp_path, EVERYTHING))
+    left = [it for it in host if it.get("alert") != "VartaAgentFlaps"]
+    assert changed == [
+        it | ({"labels": it["labels"] | {"team": "sre"}} if "alert" in it else {}) for it in left
     ]
 
 
@@ -288,7 +293,7 @@ def test_a_package_has_the_files_and_not_the_links(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     [archive] = tmp_path.glob("*.tgz")
     with tarfile.open(archive) as packed:
-        for path in ("prometheus/alerts.yml", "prometheus/recording.yml", "grafana/dashboard.json"):
+        for path in ("prometheus/alerts.yml", "prometheus/fleet.yml", "grafana/dashboard.json"):
             member = packed.getmember(f"varta-watch/files/{Path(path).name}")
             assert member.isfile()
             assert packed.extractfile(member).read() == (DEPLOY / path).read_bytes()

@@ -73,6 +73,10 @@ prom-token-file = "/etc/varta-secret/token"
 {{- $monitor := index . 1 -}}
 - port: {{ index . 2 }}
   path: /metrics
+  {{- if $root.Values.prometheus.fleet }}
+  params:
+    collect[]: [daemon, programs]
+  {{- end }}
   authorization:
     type: Bearer
     credentials: {name: {{ include "varta-watch.secretName" $root }}, key: {{ $root.Values.token.key }}}
