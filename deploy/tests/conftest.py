@@ -17,6 +17,7 @@ DEPLOY = Path(__file__).resolve().parent.parent
 ROOT = DEPLOY.parent
 BUILT = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
 WATCH = BUILT / "varta-watch"
+RELAY = BUILT / "varta-relay"
 BEAT = BUILT / "examples" / "beat"
 DEADLINE = 60.0
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import DEPLOY, ROOT, WATCH, Daemon, Processes, run, tool, wait_until
+from conftest import DEPLOY, RELAY, ROOT, WATCH, Daemon, Processes, run, tool, wait_until
 
 DOCKERFILE = DEPLOY / "docker" / "Dockerfile"
 MANIFESTS = [DEPLOY / "kubernetes" / name for name in ("varta-watch.yaml", "agent.yaml")]
@@ -40,22 +40,24 @@ def test_hadolint_accepts_the_dockerfile() -> None:
 def test_the_image_is_built_from_files_that_exist() -> None:
     commands = {words[0]: words for words in instructions()}
     built = commands["RUN"]
-    package = ROOT / built[built.index("--path") + 1] / "Cargo.toml"
-    name = tomllib.loads(package.read_text())["package"]["name"]
-    root = built[built.index("--root") + 1]
+    [root] = {after for word, after in zip(built, built[1:]) if word == "--root"}
+    packages = [after for word, after in zip(built, built[1:]) if word == "--path"]
+    names = [
+        tomllib.loads((ROOT / it / "Cargo.toml").read_text())["package"]["name"] for it in packages
+    ]
     copied = [words for words in instructions() if words[:2] == ["COPY", "--from=build"]]
-    assert copied[0][2] == f"{root}/bin/{name}"
-    assert commands["ENTRYPOINT"][1:] == [f"[{copied[0][3]}]"]
-    assert copied[0][3] == f"/usr/bin/{WATCH.name}"
+    assert copied[0][2:] == [*(f"{root}/bin/{name}" for name in names), "/usr/bin/"]
+    assert names == [WATCH.name, RELAY.name]
+    assert commands["ENTRYPOINT"][1:] == [f"[/usr/bin/{WATCH.name}]"]
     assert (ROOT / "Cargo.lock").exists(), "--locked"
 
 
 def test_the_rust_of_the_image_is_not_older_than_the_minimum() -> None:
     [image] = [words[1] for words in instructions() if words[0] == "FROM" and "rust" in words[1]]
-    workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]
+    relay = tomllib.loads((ROOT / "relay" / "Cargo.toml").read_text())
     numbers = [
         tuple(map(int, version.split(".")[:2]))
-        for version in (image.removeprefix("rust:").split("-")[0], workspace["package"]["rust-version"])
+        for version in (image.removeprefix("rust:").split("-")[0], relay["package"]["rust-version"])
     ]
     assert numbers[0] >= numbers[1]
 

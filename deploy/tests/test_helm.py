@@ -8,9 +8,10 @@ import tomllib
 from pathlib import Path
 
 import jsonschema
+import metrics
 import pytest
 import yaml
-from conftest import DEPLOY, ROOT, TOKEN, WATCH, run
+from conftest import DEPLOY, RELAY, ROOT, TOKEN, WATCH, run
 from helm import CHART, built, check, helm, of_kind, rendered, template
 from metrics import FLEET, HOST
 
@@ -30,9 +31,16 @@ config: |
   recovery-exec = "/bin/restart {unit} 'a b'"
   [[expect]]
   program = "indexer"
-state: {enabled: true}
+state: {hostPath: /srv/varta}
 token: {key: scrape, value: "%s"}
 queue: {length: 8192}
+relay:
+  enabled: true
+  config: |
+    server = ["tls://nats.example:4222"]
+    user = "varta"
+    password-file = "/etc/varta-relay-secret/password"
+  existingSecret: nats
 extraArgs: [--log-level, debug]
 env: {TZ: UTC, NUMBER: 1}
 service: {type: NodePort, clusterIP: "", port: 9999, annotations: {a: b}, labels: {c: d}}
@@ -66,6 +74,7 @@ extraManifests:
 NOTHING = """
 queue: {length: 0}
 notify: {enabled: false}
+state: {enabled: false}
 service: {enabled: false}
 serviceAccount: {create: false}
 token: {existingSecret: mine}
@@ -135,16 +144,47 @@ def test_the_daemon_accepts_the_configuration_that_the_chart_writes(
     assert checked.returncode == 0, checked.stderr
 
 
+def test_varta_relay_accepts_the_configuration_that_the_chart_writes(tmp_path: Path) -> None:
+    manifests = rendered(tmp_path, EVERYTHING)
+    pod, watch = daemon(manifests)
+    [relay] = [it for it in pod["containers"] if it["name"] == "varta-relay"]
+    data = of_kind(manifests, "ConfigMap", "varta-varta-watch")["data"]
+    text = data["varta-relay.toml"]
+    settings = tomllib.loads(text)
+    mounts = {mount["mountPath"] for mount in relay["volumeMounts"]}
+    files = [settings[key] for key in ("cursor-file", "agents-token-file", "password-file")]
+    assert {str(Path(path).parent) for path in [*files, relay["args"][1]]} <= mounts
+    assert settings["history-dir"] in mounts & {it["mountPath"] for it in watch["volumeMounts"]}
+    address = tomllib.loads(data["varta-watch.toml"])["prom-addr"]
+    assert settings["agents-url"].split(":")[-1] == address.split(":")[-1]
+    assert relay["ports"][0]["containerPort"] == int(settings["metrics-addr"].split(":")[1])
+    # Both use the same name for the host.
+    assert {"--host=$(NODE_NAME)"} == {it for it in relay["args"] + watch["args"] if "host" in it}
+    for path in files[1:]:
+        file = tmp_path / Path(path).name
+        file.touch(mode=0o600)
+        file.write_text(TOKEN)
+        text = text.replace(path, str(file))
+    text = text.replace(files[0], str(tmp_path / "cursor.json"))
+    config = tmp_path / "varta-relay.toml"
+    config.write_text(text.replace(settings["history-dir"], str(tmp_path)))
+    checked = run(RELAY, "--config", config, *relay["args"][2:], "--check-config")
+    assert checked.returncode == 0, checked.stderr
+
+
 def test_each_value_reaches_the_manifests(tmp_path: Path) -> None:
     manifests = rendered(tmp_path, EVERYTHING)
     values = yaml.safe_load(EVERYTHING)
     pod, container = daemon(manifests)
     assert container["image"] == f"registry.example:5000/varta-watch:0.3.1@sha256:{'a' * 64}"
-    assert [it["name"] for it in pod["containers"]] == ["varta-watch", "beside"]
+    assert [it["name"] for it in pod["containers"]] == ["varta-watch", "varta-relay", "beside"]
     assert [it["name"] for it in pod["initContainers"]] == ["queue", "first"]
     assert pod["initContainers"][0]["command"][-1] == "net.unix.max_dgram_qlen=8192"
-    assert container["args"][2:] == values["extraArgs"]
-    assert container["env"] == [{"name": "NUMBER", "value": "1"}, {"name": "TZ", "value": "UTC"}]
+    assert container["args"][-2:] == values["extraArgs"]
+    assert container["env"][1:] == [
+        {"name": "NUMBER", "value": "1"},
+        {"name": "TZ", "value": "UTC"},
+    ]
     assert {it["mountPath"] for it in container["volumeMounts"]} >= {"/more", "/var/lib/varta"}
     assert pod["securityContext"] == values["securityContext"]
     assert pod["affinity"] == values["affinity"]
@@ -163,7 +203,8 @@ def test_each_value_reaches_the_manifests(tmp_path: Path) -> None:
         assert spec["namespaceSelector"] == {"matchNames": ["monitoring"]}
         labels = of_kind(manifests, "DaemonSet")["spec"]["template"]["metadata"]["labels"]
         assert spec["selector"]["matchLabels"].items() <= labels.items()
-        [endpoint] = spec[endpoints]
+        endpoint, relay = spec[endpoints]
+        assert relay["relabelings"][0]["replacement"] == "varta-relay"
         # The alerts depend on the job and the instance.
         assert endpoint["relabelings"][:2] == [
             {"targetLabel": "job", "replacement": "varta-watch"},
@@ -198,7 +239,8 @@ def test_rules_and_dashboards_are_those_of_deploy(tmp_path: Path) -> None:
     assert endpoint["params"] == {"collect[]": ["daemon", "programs"]}
 
     changed = rules(rendered(tmp_path, EVERYTHING))
-    left = [it for it in host if it.get("alert") != "VartaAgentFlaps"]
+    relay = metrics.rules("relay.yml")
+    left = [it for it in host + relay if it.get("alert") != "VartaAgentFlaps"]
     assert changed == [
         it | ({"labels": it["labels"] | {"team": "sre"}} if "alert" in it else {}) for it in left
     ]
@@ -236,6 +278,8 @@ def test_long_names_and_odd_texts_stay_valid(tmp_path: Path) -> None:
 REFUSED = {
     "config: |\n  threshold-ms = 1\n  socket = '/x'": "config must not contain `socket`",
     "config: |\n  'prom-addr'= '[::]:1'": "config must not contain `'prom-addr'`",
+    "state: {enabled: false}\nrelay: {enabled: true}": "relay.enabled needs state.enabled",
+    "relay: {enabled: true, config: 'host=\"x\"'}": "relay.config must not contain `host`",
     "config: 1": "/config",
     "configs: x": "configs",
     "socketDir: run": "/socketDir",

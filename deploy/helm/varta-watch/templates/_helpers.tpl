@@ -67,10 +67,26 @@ prom-token-file = "/etc/varta-secret/token"
 {{ .Values.config }}
 {{- end -}}
 
+{{/* The file of varta-relay. */}}
+{{- define "varta-watch.relayConfig" -}}
+{{- $taken := "(?m)^[ \\t]*[\"']?(host|history-dir|cursor-file|agents-url|agents-token-file|metrics-addr)[\"']?[ \\t]*=" -}}
+{{- with regexFind $taken .Values.relay.config -}}
+{{- fail (printf "relay.config must not contain `%s`: the chart sets that key itself" (trim . | trimSuffix "=" | trim)) -}}
+{{- end -}}
+{{- if not .Values.state.enabled -}}
+{{- fail "relay.enabled needs state.enabled: it reads the history that the daemon keeps in that folder" -}}
+{{- end -}}
+history-dir = "/var/lib/varta/history"
+cursor-file = "/var/lib/varta-relay/cursor.json"
+agents-url = "http://127.0.0.1:{{ .Values.service.port }}"
+agents-token-file = "/etc/varta-secret/token"
+metrics-addr = "0.0.0.0:{{ .Values.relay.port }}"
+{{ .Values.relay.config }}
+{{- end -}}
+
 {{/* What a scrape of one pod needs, for both kinds of monitor: a list of the root, the kind's values and the port. */}}
 {{- define "varta-watch.endpoint" -}}
 {{- $root := index . 0 -}}
-{{- $monitor := index . 1 -}}
 - port: {{ index . 2 }}
   path: /metrics
   {{- if $root.Values.prometheus.fleet }}
@@ -80,6 +96,19 @@ prom-token-file = "/etc/varta-secret/token"
   authorization:
     type: Bearer
     credentials: {name: {{ include "varta-watch.secretName" $root }}, key: {{ $root.Values.token.key }}}
+  {{- include "varta-watch.scrape" (list (index . 1) "varta-watch") }}
+{{- end -}}
+
+{{/* The same for varta-relay, whose metrics need no token: a list of the kind's values and the port. */}}
+{{- define "varta-watch.relayEndpoint" -}}
+- port: {{ index . 1 }}
+  path: /metrics
+  {{- include "varta-watch.scrape" (list (index . 0) "varta-relay") }}
+{{- end -}}
+
+{{/* What both have in common: a list of the kind's values and the job. */}}
+{{- define "varta-watch.scrape" -}}
+{{- $monitor := index . 0 -}}
   {{- with $monitor.interval }}
   interval: {{ . }}
   {{- end }}
@@ -88,7 +117,7 @@ prom-token-file = "/etc/varta-secret/token"
   {{- end }}
   relabelings:
     # The alerts and the dashboard refer to this job, and name the node rather than an address.
-    - {targetLabel: job, replacement: varta-watch}
+    - {targetLabel: job, replacement: {{ index . 1 }}}
     - {sourceLabels: [__meta_kubernetes_pod_node_name], targetLabel: instance}
     {{- with $monitor.relabelings }}
     {{- toYaml . | nindent 4 }}
