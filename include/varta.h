@@ -1399,6 +1399,10 @@ typedef struct varta_observer_counters {
      * The time that all readings took, in nanoseconds.
      */
     uint64_t cause_ns;
+    /**
+     * Threads that were lost because a reading of a process did not return. There are four.
+     */
+    uint64_t cause_stuck;
 } varta_observer_counters;
 
 /**

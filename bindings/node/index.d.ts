@@ -661,10 +661,11 @@ export interface Stats {
   readonly taskStalls: number;
   readonly taskRecoveries: number;
   readonly violations: number;
-  /* Of readings of silent processes, and how many nanoseconds they took. */
+  /* Of readings of silent processes, how many nanoseconds they took, and of threads that were lost by them. */
   readonly causeLooks: number;
   readonly causeRefused: number;
   readonly causeNs: number;
+  readonly causeStuck: number;
 }
 
 export interface ObserverStats extends Stats {

@@ -427,6 +427,7 @@ void same_counters(struct record *expected, const varta_observer_counters *c)
         {"cause_looks", c->cause_looks},
         {"cause_refused", c->cause_refused},
         {"cause_ns", c->cause_ns},
+        {"cause_stuck", c->cause_stuck},
     };
     uint64_t settled = 0;
     bool received = false;

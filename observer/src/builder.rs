@@ -10,7 +10,6 @@ use varta::Endpoint;
 use varta::secure::Key;
 
 use crate::io::bind::{ListenAt, NamedKey, SocketOptions, invalid, second_master_key};
-use crate::io::causes::Reader;
 use crate::io::identity::{self, KernelFeatures};
 use crate::io::lane::{Lanes, Limits, NOT_INHERITED};
 use crate::io::processes::Processes;
@@ -299,7 +298,12 @@ impl Builder {
 
     /// Whether to find out why a process is silent. The default is false. A Stall then has a
     /// [cause](crate::What::Stall::why), and a [Cause](crate::What::Cause) follows when it
-    /// changes. To see everything, the observer needs the permission to trace its agents.
+    /// changes. No Stall is reported of a process that executes another program, until that gives
+    /// a sign of life. To see everything, the observer needs the permission to trace its agents.
+    ///
+    /// Processes are read in a thread that the observer starts for the first reading. A process
+    /// can keep its reader waiting for ever: its cause is then unknown, and another thread reads,
+    /// up to four. No poll waits for a reading for longer than 20 ms.
     pub fn causes(mut self, wanted: bool) -> Self {
         self.causes = wanted;
         self
@@ -392,7 +396,7 @@ impl Builder {
             processes.add_lanes(Lanes::new(limits)?);
         }
         if self.causes {
-            processes.add_reader(Reader::new());
+            processes.add_readers()?;
         }
         let mut sockets = Sockets::new();
         let (mut inherits_datagrams, mut inherits_connections) = (false, false);

@@ -161,6 +161,8 @@ pub struct Counters {
     pub cause_refused: u64,
     /// The time that all readings took, in nanoseconds.
     pub cause_ns: u64,
+    /// Threads that were lost because a reading of a process did not return. There are four.
+    pub cause_stuck: u64,
 }
 }
 

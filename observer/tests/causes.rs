@@ -29,6 +29,8 @@ struct Host {
     /// How long a reading takes.
     cost_ns: u64,
     ended: bool,
+    /// What comes of readings, if not what is read.
+    found: Option<Found>,
 }
 
 impl Environment for Host {
@@ -46,6 +48,7 @@ impl Environment for Host {
         }
         sample.clear();
         let found = match self.processes.get(&pid) {
+            _ if self.found.is_some() => self.found.unwrap(),
             _ if self.ended && depth == Depth::Whole => Found::Ended,
             Some(process) => {
                 sample.process = process.process;
@@ -542,6 +545,28 @@ fn an_agent_whose_interval_is_long_is_not_read_at_every_beat() {
     }
     let (_, _, last) = slower.host.reads.last().unwrap();
     assert_eq!(*last, Depth::Clock);
+}
+
+#[test]
+fn a_reading_that_is_late_is_made_up_for_and_one_that_does_not_return_is_reported() {
+    let mut world = World::new(true);
+    world.set(PID, &[waits(PID, b"futex_do_wait", futex(0x80, 2))]);
+    world.beat(0, PID);
+    world.host.found = Some(Found::Late);
+    assert_eq!(whys(&world.pass(1_000)), [(1_000, "stall", Cause::Unknown)]);
+    assert_eq!(world.info().looked_ns, 0);
+    // It is asked again ten milliseconds later.
+    let asked = world.host.reads.len();
+    assert_eq!(whys(&world.pass(1_100)), []);
+    assert!((8..=12).contains(&(world.host.reads.len() - asked)), "{:?}", world.host.reads);
+    world.host.found = None;
+    assert_eq!(whys(&world.pass(1_110)), [(1_109, "cause", Cause::Lock)]);
+
+    world.host.found = Some(Found::Stuck(77));
+    assert_eq!(whys(&world.pass(3_000)), [(1_609, "cause", Cause::Unknown)]);
+    assert_eq!(world.info().detail.to_string(), "a reading of process 77 does not return");
+    world.host.found = None;
+    assert_eq!(whys(&world.pass(8_000)), [(4_000, "cause", Cause::Lock)]);
 }
 
 #[test]

@@ -126,6 +126,8 @@ pub struct varta_observer_counters {
     pub cause_refused: u64,
     /// The time that all readings took, in nanoseconds.
     pub cause_ns: u64,
+    /// Threads that were lost because a reading of a process did not return. There are four.
+    pub cause_stuck: u64,
 }
 
 // cbindgen expands no macros, so the struct above is written out. That it has every counter and no

@@ -50,7 +50,8 @@ const WAKER: u64 = TIMER - 1;
 /// - **Input.** The observer reads the sockets that its [`Builder`](crate::Builder) bound or
 ///   [`listen`](Self::listen) added, and watches the processes of local agents. It does so
 ///   only inside the poll methods. Nothing runs in the background, except threads that close
-///   the descriptors that senders attach to datagrams (before Linux 6.16).
+///   the descriptors that senders attach to datagrams (before Linux 6.16), and at most four that
+///   read silent processes, if [causes](crate::Builder::causes) are looked up.
 /// - **Time.** Times are in nanoseconds since the observer started, on a clock that includes
 ///   suspend ([`now_ns`](Self::now_ns)). The observer expects to be polled again when it asked
 ///   for it: at [`next_deadline`](Self::next_deadline), when its descriptor is readable, or at
@@ -463,7 +464,8 @@ impl Observer {
     /// If this is a forked child (ECHILD).
     pub fn stats(&self) -> io::Result<Counters> {
         self.owner.check()?;
-        Ok(*self.judge.counters())
+        let cause_stuck = self.processes.lost_readers();
+        Ok(Counters { cause_stuck, ..*self.judge.counters() })
     }
 
     /// How many agents were evicted since the last call.

@@ -7,7 +7,7 @@
 //! there is none, `recvmsg` itself sleeps when it returns. So the thread that reads beats does
 //! neither.
 
-use std::ffi::c_void;
+use std::ffi::CStr;
 use std::fmt;
 use std::io;
 use std::mem;
@@ -15,10 +15,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use super::control::{self, CREDENTIALS_ROOM, Item, NUMBER_ROOM, room_of};
+use super::thread::{Run, start_thread};
 use super::{Owner, checked, length_of};
 
 /// How many threads may exist (and sleep) for one socket.
@@ -188,12 +188,20 @@ impl fmt::Debug for Discarder {
     }
 }
 
+impl Run for Shared {
+    const NAME: &'static CStr = c"varta-discard";
+
+    fn run(&self) {
+        self.answer_requests();
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn run(&self) {
+    fn answer_requests(&self) {
         let room = Arc::new(Room([const { AtomicUsize::new(0) }; WORDS]));
         while let Some((socket, attached)) = self.next_request(&room) {
             let received = room.receive(socket);
@@ -303,42 +311,6 @@ fn close(descriptor: OwnedFd) {
         );
     }
     drop(descriptor);
-}
-
-/// Starts a thread with the C library, because the standard library allocates. The thread gets
-/// no signals of the host: a new thread inherits the signal mask of the one that starts it.
-fn start_thread(shared: &Arc<Shared>) -> io::Result<()> {
-    extern "C" fn run(shared: *mut c_void) -> *mut c_void {
-        // SAFETY: `start_thread` has given this reference away.
-        let shared = unsafe { Arc::from_raw(shared.cast_const().cast::<Shared>()) };
-        // A thread-local value keeps the library that holds this code from being unloaded.
-        let _ = thread::current();
-        shared.run();
-        ptr::null_mut()
-    }
-
-    // SAFETY: sets of signals are plain memory, filled in by the calls below.
-    let [mut all, mut before]: [libc::sigset_t; 2] = unsafe { mem::zeroed() };
-    // SAFETY: plain memory too.
-    let mut thread: libc::pthread_t = unsafe { mem::zeroed() };
-    let shared = Arc::into_raw(Arc::clone(shared));
-    let given = shared.cast_mut().cast();
-    // SAFETY: writes the set.
-    unsafe { libc::sigfillset(&raw mut all) };
-    // SAFETY: reads one set and writes the other.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, &raw mut before) };
-    // SAFETY: writes `thread`; `run` takes over the reference.
-    let failed = unsafe { libc::pthread_create(&raw mut thread, ptr::null(), run, given) };
-    // SAFETY: reads the set that was written above.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, ptr::null_mut()) };
-    if failed != 0 {
-        // SAFETY: no thread has taken it over.
-        drop(unsafe { Arc::from_raw(shared) });
-        return Err(io::Error::from_raw_os_error(failed));
-    }
-    // SAFETY: it was made just now, and nobody else joins or detaches it.
-    unsafe { libc::pthread_detach(thread) };
-    Ok(())
 }
 
 /// Removes the next datagram from a socket. It must not carry descriptors.

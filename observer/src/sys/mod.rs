@@ -21,6 +21,7 @@ mod page;
 mod pidfd;
 mod process;
 mod socket;
+mod thread;
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -55,6 +56,7 @@ pub(crate) use socket::{
     bind_udp, bind_unix, close_on_exec, connect_unix, connection_socket, never_block, set_mode,
     shut_down_reading, unix_socket,
 };
+pub(crate) use thread::{Run, start_thread};
 
 /// The result of a call that returns -1 if it failed.
 fn checked(answer: libc::c_int) -> io::Result<libc::c_int> {

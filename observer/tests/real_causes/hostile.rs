@@ -200,6 +200,65 @@ fn beats_when_executed_from_a_file_system_that_hangs_then() {
     forever();
 }
 
+/// The stall is reported in time, without a cause, and those of others are explained.
+#[test]
+fn a_process_that_keeps_its_readers_waiting_blocks_no_poll() {
+    if !needs_root() || lacks(Need::Fuse) {
+        return;
+    }
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = observer(&path);
+    let (mut start, go) = std::io::pipe().unwrap();
+    let mut go = Some(go);
+    let hostile = Child::start(|| {
+        std::env::set_current_dir(folder.path()).unwrap();
+        beat(&path);
+        files::in_an_exec_that_hangs(Command::new("sleep").arg("1000"));
+    });
+    let other = Child::start(|| {
+        beat(&path);
+        start.read_exact(&mut [0]).unwrap();
+        beat(&path);
+        forever();
+    });
+    let started = Instant::now();
+    let detail = format!("a reading of process {} does not return", hostile.pid());
+    let is_known = |observer: &Observer, agent| {
+        let info = observer.cause(agent, 0).unwrap();
+        info.is_some_and(|info| info.detail.to_string() == detail)
+    };
+    let (mut stalled, mut explained) = (None, false);
+    while !explained || !stalled.is_some_and(|agent| is_known(&observer, agent)) {
+        assert!(started.elapsed() < PATIENCE, "{:?}", observer.stats());
+        let polled = Instant::now();
+        let event = observer.poll_timeout(ms(20)).unwrap();
+        assert!(polled.elapsed() < LONGEST_POLL, "the poll was blocked");
+        // Now the thread is lost that reads it.
+        if observer.stats().unwrap().cause_stuck == 1
+            && let Some(mut go) = go.take()
+        {
+            go.write_all(b"!").unwrap();
+        }
+        let Some((what, about)) = event.and_then(|event| Some((event.what, event.about?)))
+        else {
+            continue;
+        };
+        match what {
+            What::Stall { why: Some(why), .. } | What::Cause { why } => {
+                if about.pid == hostile.pid() {
+                    assert_eq!(why.cause, Cause::Unknown, "{why:?}");
+                    stalled = Some(about.agent);
+                } else {
+                    explained |= go.is_none() && why.cause == Cause::Idle;
+                }
+            }
+            _ => {}
+        }
+    }
+    drop((observer, hostile, other));
+}
+
 #[test]
 fn a_process_that_hides_is_silent_for_unknown_reasons() {
     if !needs_root() {

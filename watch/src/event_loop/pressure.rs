@@ -1,5 +1,5 @@
-//! Logs overload once instead of for every datagram: full socket queues, and new agents that
-//! are refused for lack of room.
+//! Logs overload once instead of for every datagram: full socket queues, new agents that are
+//! refused for lack of room, and readings of processes that do not return.
 
 use std::io;
 
@@ -21,6 +21,8 @@ pub(super) struct Pressure {
     next_ns: u64,
     flood: Flooding,
     refused_again_at_ns: u64,
+    stuck: u64,
+    stuck_again_at_ns: u64,
 }
 
 /// A time in which the observer may have missed beats.
@@ -60,6 +62,15 @@ impl Pressure {
                     listed(&refused)
                 );
             }
+        }
+        let stuck = observer.stats()?.cause_stuck;
+        if stuck > self.stuck && now_ns >= self.stuck_again_at_ns {
+            (self.stuck, self.stuck_again_at_ns) = (stuck, now_ns.saturating_add(QUIET_NS));
+            warn!(
+                "the kernel does not answer a reader of a silent process ({stuck} so far), so its \
+                 cause stays unknown; the detail of its cause names it. Once four readings at a \
+                 time do not return, there are no causes: see `varta-watch why`"
+            );
         }
         Ok(())
     }

@@ -64,7 +64,7 @@ pub(crate) struct Lookups {
 impl Lookups {
     /// Starts the thread. Nobody waits for its end: it may be stuck.
     pub(crate) fn start(shared: Shared) -> io::Result<Self> {
-        let mut reader = ProcessReader::new();
+        let mut reader = ProcessReader::try_new()?;
         Self::start_with(shared, move |pid, question| match question {
             Question::LockOwner { thread } => {
                 owner::find(&mut reader, pid, thread).map(Found::LockOwner)

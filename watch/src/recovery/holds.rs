@@ -1,15 +1,21 @@
 //! What holds a process at this moment, looked up right before a command is started for it.
 
+use std::io;
+
 use varta_observer::judge::{Sample, diagnose};
 use varta_observer::{Cause, CauseClass, ProcessReader};
 
-/// Reads processes.
-#[derive(Debug, Default)]
+/// Reads processes, without waiting for long if the kernel does not answer.
+#[derive(Debug)]
 pub(super) struct Holds {
     reader: ProcessReader,
 }
 
 impl Holds {
+    pub(super) fn try_new() -> io::Result<Self> {
+        Ok(Self { reader: ProcessReader::try_new()? })
+    }
+
     /// What holds the process from outside, if the kernel reports that. What needs two readings,
     /// such as starvation, is not found.
     pub(super) fn held_by(&mut self, pid: u32) -> Option<Cause> {
@@ -32,7 +38,7 @@ mod tests {
 
     /// Waits until something holds a child, or nothing does.
     fn wait_for(child: &Child, expected: Option<Cause>) {
-        let (mut holds, started) = (Holds::default(), Instant::now());
+        let (mut holds, started) = (Holds::try_new().unwrap(), Instant::now());
         while holds.held_by(child.id()) != expected {
             assert!(started.elapsed() < Duration::from_secs(60), "{expected:?}");
         }
@@ -49,6 +55,6 @@ mod tests {
         wait_for(&child, None);
         child.kill().unwrap();
         child.wait().unwrap();
-        assert_eq!(Holds::default().held_by(child.id()), None, "it has ended");
+        assert_eq!(Holds::try_new().unwrap().held_by(child.id()), None, "it has ended");
     }
 }

@@ -6,7 +6,9 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, open, openat, unlinkat};
 use tracing::{Level, info, warn};
@@ -25,9 +27,17 @@ const MOST_BYTES: u64 = 16_384;
 /// What the names of the files begin with. The time follows, so that they are in its order.
 const PREFIX: &str = "varta-stall-";
 
+/// Reading a process takes no longer than this, unless the kernel does not answer.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// At most this many threads that read are lost.
+const MOST_LOST: usize = 4;
+
 #[derive(Debug, Default)]
 pub(super) struct Snapshots {
     losses: LineLimit,
+    /// Threads whose readings have not returned in time.
+    lost: Vec<JoinHandle<()>>,
 }
 
 impl Snapshots {
@@ -40,7 +50,8 @@ impl Snapshots {
         now_ns: u64,
     ) {
         let (agent, pid) = (subject.agent, subject.pid);
-        match write(folder, subject, pidfd) {
+        let text = self.describe_in_time(subject);
+        match text.and_then(|text| write(folder, pid, &text, pidfd)) {
             Ok(None) => {}
             Ok(Some(file)) => {
                 info!(agent, pid, file = %file.display(), "wrote what the process does")
@@ -56,6 +67,30 @@ impl Snapshots {
         }
     }
 
+    /// Describes a process in a thread of its own, which is lost if a reading does not return.
+    fn describe_in_time(&mut self, subject: &Subject) -> io::Result<String> {
+        self.lost.retain(|thread| !thread.is_finished());
+        if self.lost.len() >= MOST_LOST {
+            return Err(io::Error::other("readings of other processes do not return"));
+        }
+        let silent_ms = subject.silent_ns / 1_000_000;
+        let why = subject.phrase().unwrap_or_default();
+        let pid = subject.pid;
+        let head =
+            format!("{} (pid {pid}), silent for {silent_ms} ms: {why}\n", subject.program);
+        let suspect = subject.why.map_or(0, |info| info.why.thread);
+        let (done, text) = channel();
+        let describe = move || {
+            // Nobody may wait for it any more.
+            let _ = done.send(describe(head, pid, suspect));
+        };
+        let thread = thread::Builder::new().name("snapshot".to_owned()).spawn(describe)?;
+        text.recv_timeout(LONGEST).map_err(|_| {
+            self.lost.push(thread);
+            io::Error::new(io::ErrorKind::TimedOut, "the kernel does not answer a reader of it")
+        })
+    }
+
     /// When the next summary of omitted log lines is due, if any were omitted.
     pub(super) fn due_ns(&self) -> Option<u64> {
         self.losses.due_ns()
@@ -67,20 +102,20 @@ impl Snapshots {
     }
 }
 
-/// Writes what can be read about a process to a new file in a folder. Returns its path, or None if
+/// Writes what was read about a process to a new file in a folder. Returns its path, or None if
 /// the process has ended.
 fn write(
     folder: &Path,
-    subject: &Subject,
+    pid: u32,
+    text: &str,
     pidfd: BorrowedFd<'_>,
 ) -> io::Result<Option<PathBuf>> {
-    let text = describe(subject);
     if has_ended(&pidfd) {
         // Another process may have its pid.
         return Ok(None);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let name = format!("{PREFIX}{:013}-{}", now.as_millis(), subject.pid);
+    let name = format!("{PREFIX}{:013}-{}", now.as_millis(), pid);
     // The folder itself must not be a symbolic link either.
     let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = open(folder, flags, Mode::empty())?;
@@ -115,16 +150,11 @@ fn make_room(directory: &OwnedFd) -> io::Result<()> {
     Ok(())
 }
 
-fn describe(subject: &Subject) -> String {
-    let pid = subject.pid;
-    let silent_ms = subject.silent_ns / 1_000_000;
-    let why = subject.phrase().unwrap_or_default();
-    let mut text =
-        format!("{} (pid {pid}), silent for {silent_ms} ms: {why}\n", subject.program);
+fn describe(head: String, pid: u32, suspect: u32) -> String {
+    let mut text = head;
     for name in ["status", "limits", "cgroup"] {
         section(&mut text, &format!("/proc/{pid}/{name}"));
     }
-    let suspect = subject.why.map_or(0, |info| info.why.thread);
     let others = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten();
     let others = others.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let threads = std::iter::once(suspect).filter(|thread| *thread != 0);

@@ -66,7 +66,7 @@ impl Worker {
             epoll,
             running: HashMap::new(),
             shared,
-            holds: Holds::default(),
+            holds: Holds::try_new()?,
             snapshots: Snapshots::default(),
             end: None,
         };

@@ -1,13 +1,14 @@
 //! The thread that holds the lock for which a process hangs.
 
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::thread;
 
 use crate::hangs::locks::CMutex;
 use crate::hangs::{self, Hang, Last};
-use crate::support::{needs_root, text_of, wait_until};
-use crate::world::World;
+use crate::support::{Daemon, needs_root, text_of, wait_until};
+use crate::world::{Started, World};
 
 /// Waits for a lock in memory that nobody can read any more.
 fn on_a_mutex_in_a_page_that_is_withheld(last: Last<'_>) {
@@ -33,7 +34,12 @@ fn the_thread_that_holds_the_lock_is_named_with_what_it_does() {
     if !needs_root() {
         return;
     }
-    let mut world = World::new();
+    let mut world = World::with(|folder, flags| {
+        let tries = ["--recovery-tries", "20", "--recovery-backoff-ms", "50"];
+        Daemon::start(folder, &[flags, &tries].concat())
+    });
+    // The command fails, and is tried again.
+    fs::write(world.folder.join("fail"), "").unwrap();
     // This one comes first, so that the others show that it delays nobody.
     let withheld = world.agent(on_a_mutex_in_a_page_that_is_withheld);
     withheld.hang();
@@ -51,6 +57,9 @@ fn the_thread_that_holds_the_lock_is_named_with_what_it_does() {
     for (agent, does) in hung {
         let is_it = |line: &str| line.contains(" held by thread ") && line.contains(does);
         world.wait_for_line(agent.pid(), is_it);
+        // If it was not known in time for the first command, then for another one.
+        let is_told = |started: &Started| started.detail.contains(does);
+        wait_until(|| world.started(agent.pid()).iter().any(is_told));
     }
     let log = world.daemon.log();
     let pid = format!("\"pid\":{},", withheld.pid());

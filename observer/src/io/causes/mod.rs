@@ -1,23 +1,29 @@
 //! Reads what the kernel reports about a process, to find out why it is silent.
 //!
-//! Nothing here waits for the process: only files that the kernel answers by itself are read.
-//! These are not `cmdline`, `environ` and `maps`, for which a process can keep a reader
-//! waiting; and the executable is identified without asking its file system.
+//! Only files are read that the kernel answers by itself. These are not `cmdline`, `environ` and
+//! `maps`, for which a process can keep a reader waiting with its memory; and the executable is
+//! identified without asking its file system. One case is left: while a process executes a
+//! program, the kernel closes files for it, and the close of a file on FUSE takes as long as its
+//! server likes. Until then nobody else can read its `stat`, `wchan`, `syscall` or `exe`. So
+//! everything is read in [threads](Readers) that may be lost.
 
 mod calls;
 mod groups;
 mod parse;
 mod reader;
+mod readers;
 mod text;
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
+use std::sync::Arc;
 
 pub(crate) use self::calls::call_named;
 use self::groups::{Asked, Groups};
 use self::parse::Syscall;
 pub use self::reader::ProcessReader;
+pub(crate) use self::readers::{NotYet, Readers};
 use self::text::{ShortPath, number, read, words};
 use super::clock::Clock;
 use crate::judge::{
@@ -31,10 +37,14 @@ const LONGEST: usize = 16_384;
 /// The memory pressure is that of the whole system, so one reading serves many processes.
 const PRESSURE_NS: u64 = 2_000_000;
 
+/// In what a process waits is read together with the process, for this many of the threads that
+/// are wanted.
+const READ_AT_ONCE: usize = 4;
+
 /// Reads processes. It allocates nothing after it is created.
 #[derive(Debug)]
-pub(crate) struct Reader {
-    groups: Groups,
+struct Reader {
+    groups: Arc<Groups>,
     buffer: Box<[u8]>,
     entries: Entries,
     listed: Listed,
@@ -43,9 +53,9 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new() -> Self {
+    fn new(groups: &Arc<Groups>) -> Self {
         Self {
-            groups: Groups::find(),
+            groups: Arc::clone(groups),
             buffer: vec![0; LONGEST].into_boxed_slice(),
             entries: Entries::new(),
             listed: Listed::default(),
@@ -55,17 +65,14 @@ impl Reader {
 
     /// Reads a process, and `wanted` of its threads before others. An error if it is not in the
     /// process table, or not visible there; what needs no table was read even so.
-    pub(crate) fn read(
+    fn read(
         &mut self,
         pid: u32,
         depth: Depth,
         wanted: &[u32],
         sample: &mut Sample,
     ) -> io::Result<()> {
-        sample.clear();
-        sample.process.read_at = sys::monotonic_ns();
-        sample.process.asleep_ns = Clock::asleep();
-        sample.process.clock_ns = sys::process_cpu_ns(pid);
+        read_clocks(pid, sample);
         if depth == Depth::Clock {
             return Ok(());
         }
@@ -97,11 +104,28 @@ impl Reader {
                 sample.push(thread);
             }
         }
+        if depth == Depth::Whole {
+            self.read_waits(pid, wanted, sample);
+        }
         Ok(())
     }
 
+    /// Reads in what those threads wait that are most likely to be asked about.
+    fn read_waits(&mut self, pid: u32, wanted: &[u32], sample: &mut Sample) {
+        let mut lacks = Lacks::default();
+        let is_alone = sample.threads().len() == 1;
+        let wanted = wanted.get(..wanted.len().min(READ_AT_ONCE)).unwrap_or_default();
+        for thread in sample.threads_mut() {
+            if is_alone || wanted.contains(&thread.thread) {
+                // One that has ended since is kept as it was.
+                let _ = self.read_wait(pid, thread, &mut lacks);
+            }
+        }
+        sample.process.lacks.add(lacks);
+    }
+
     /// Reads in what a thread waits. An error if it has ended.
-    pub(crate) fn read_wait(
+    fn read_wait(
         &mut self,
         pid: u32,
         thread: &mut ThreadReading,
@@ -136,18 +160,31 @@ impl Reader {
     /// The thread that the process has stored as the owner of a glibc mutex at this address. A
     /// page that is not in memory is not asked for, because a process can keep a reader of it
     /// waiting.
-    #[allow(clippy::unused_self, reason = "only a reader reads processes")]
-    pub(crate) fn lock_owner(&self, pid: u32, address: u64) -> Option<u32> {
+    fn lock_owner(&mut self, pid: u32, address: u64) -> Option<u32> {
         let pagemap = ShortPath::new(format_args!("/proc/{pid}/pagemap")).ok()?;
         let pagemap = File::open(pagemap.as_path()).ok()?;
         let [word, _, owner] = sys::read_if_present(pid, &pagemap, address)?;
         // A lock with priority inheritance has its owner in the word.
         const OWNER: u32 = 0x3fff_ffff;
         let owner = if word & OWNER > 2 { word & OWNER } else { owner };
-        // What is no mutex of glibc has something else there, and a process in another pid
-        // namespace has other numbers.
-        let owner_path = ShortPath::new(format_args!("/proc/{pid}/task/{owner}")).ok()?;
-        fs::metadata(owner_path.as_path()).is_ok().then_some(owner)
+        // What is no mutex of glibc has something else there.
+        self.thread_numbered(pid, owner)
+    }
+
+    /// The thread of a process that has this number in the pid namespace of the process.
+    fn thread_numbered(&mut self, pid: u32, number: u32) -> Option<u32> {
+        let status = read(format_args!("/proc/{pid}/status"), &mut self.buffer).ok()?;
+        if parse::pids(status).count() <= 1 {
+            let path = ShortPath::new(format_args!("/proc/{pid}/task/{number}")).ok()?;
+            return fs::metadata(path.as_path()).is_ok().then_some(number);
+        }
+        self.list(pid, &[]).ok()?;
+        let Listed { threads, count } = self.listed;
+        threads.into_iter().take(count).find(|thread| {
+            let path = format_args!("/proc/{pid}/task/{thread}/status");
+            let status = read(path, &mut self.buffer).unwrap_or_default();
+            parse::pids(status).last() == Some(number)
+        })
     }
 
     fn read_process(
@@ -256,8 +293,16 @@ impl Reader {
     }
 }
 
+/// Reads what needs no process table, and never waits.
+fn read_clocks(pid: u32, sample: &mut Sample) {
+    sample.clear();
+    sample.process.read_at = sys::monotonic_ns();
+    sample.process.asleep_ns = Clock::asleep();
+    sample.process.clock_ns = sys::process_cpu_ns(pid);
+}
+
 /// The threads to read, each once.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Listed {
     threads: [u32; MOST_THREADS],
     count: usize,

@@ -103,6 +103,14 @@ pub(super) fn status(text: &[u8]) -> Status {
     status
 }
 
+/// The numbers of a process or thread in a `status` file, from the observer's pid namespace to its
+/// own. A kernel without pid namespaces lists none.
+pub(super) fn pids(text: &[u8]) -> impl Iterator<Item = u32> {
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let line = lines.find_map(|line| line.strip_prefix(b"NSpid:")).unwrap_or_default();
+    words(line).filter_map(|word| number(word)?.try_into().ok())
+}
+
 fn hexadecimal(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
@@ -169,6 +177,13 @@ mod tests {
         let expected = Status { threads: 3, tracer: 7, is_dumping: false, is_killed: true };
         assert_eq!(status(text), expected);
         assert_eq!(status(b""), Status::default());
+    }
+
+    #[test]
+    fn the_numbers_in_nested_namespaces_are_those_of_one_line() {
+        let text = b"Name:\tNSpid:\nPid:\t7\nNStgid:\t9\nNSpid:\t7\t3\t1\nNSpgid:\t5\n";
+        assert!(pids(text).eq([7, 3, 1]));
+        assert_eq!(pids(b"Pid:\t7\n").count(), 0);
     }
 
     #[test]

@@ -8,17 +8,23 @@ use std::process::{Command, Stdio};
 use std::thread;
 
 use super::*;
-use crate::testing::{Child, Idle, allocations_of, exit, kill, pause, wait_until};
+use crate::testing::{
+    Child, Idle, allocations_of, exit, in_child, is_root, kill, pause, wait_until,
+};
+
+fn reader() -> Reader {
+    Reader::new(&Arc::new(Groups::find()))
+}
 
 fn whole(pid: u32) -> Sample {
     let mut sample = Sample::try_new().unwrap();
-    Reader::new().read(pid, Depth::Whole, &[], &mut sample).unwrap();
+    reader().read(pid, Depth::Whole, &[], &mut sample).unwrap();
     sample
 }
 
 fn first(pid: u32) -> ThreadReading {
     let mut thread = *whole(pid).thread(pid).unwrap();
-    Reader::new().read_wait(pid, &mut thread, &mut Lacks::default()).unwrap();
+    reader().read_wait(pid, &mut thread, &mut Lacks::default()).unwrap();
     thread
 }
 
@@ -61,7 +67,7 @@ fn a_process_that_has_ended_is_an_error() {
     wait_until(|| first_state(pid) != Some(b'S'));
     child.wait();
     let mut sample = Sample::try_new().unwrap();
-    let mut reader = Reader::new();
+    let mut reader = reader();
     for depth in [Depth::Schedule, Depth::Half, Depth::Whole] {
         assert!(reader.read(pid, depth, &[], &mut sample).is_err());
         assert!(sample.threads().is_empty());
@@ -73,7 +79,7 @@ fn a_process_that_has_ended_is_an_error() {
 
 fn first_state(pid: u32) -> Option<u8> {
     let mut sample = Sample::try_new().unwrap();
-    Reader::new().read(pid, Depth::Half, &[], &mut sample).ok()?;
+    reader().read(pid, Depth::Half, &[], &mut sample).ok()?;
     Some(sample.thread(pid)?.state)
 }
 
@@ -98,7 +104,7 @@ fn of_many_threads_the_wanted_ones_are_read_first() {
     assert_eq!(all.len(), MANY);
     let wanted = [all[MANY - 1], 1, all[MANY - 2]];
     let mut sample = Sample::try_new().unwrap();
-    let mut reader = Reader::new();
+    let mut reader = reader();
     for depth in [Depth::Schedule, Depth::Half, Depth::Whole] {
         reader.read(pid, depth, &wanted, &mut sample).unwrap();
         assert!(sample.thread(pid).is_some());
@@ -146,7 +152,7 @@ fn only_an_exec_changes_the_executable() {
 #[test]
 fn reading_allocates_nothing() {
     let idle = Idle::start();
-    let mut reader = Reader::new();
+    let mut reader = reader();
     let mut sample = Sample::try_new().unwrap();
     let allocations = allocations_of(|| {
         for depth in [Depth::Clock, Depth::Schedule, Depth::Half, Depth::Whole] {
@@ -159,29 +165,41 @@ fn reading_allocates_nothing() {
     assert_eq!(allocations, 0);
 }
 
-#[test]
-fn the_owner_of_a_mutex_is_the_thread_that_holds_it() {
+/// Reads the owner of a mutex that the first thread of a new process holds.
+fn check_owner_of_a_mutex() {
     let (report, reported) = UnixDatagram::pair().unwrap();
     let child = Child::start(|| {
         let mut mutex = libc::PTHREAD_MUTEX_INITIALIZER;
         // SAFETY: it was initialized, and stays until this process is killed.
         unsafe { libc::pthread_mutex_lock(&raw mut mutex) };
-        // SAFETY: takes nothing and cannot fail.
-        let thread = unsafe { libc::gettid() }.unsigned_abs();
-        let address = (&raw mut mutex).addr() as u64;
-        report.send(&[address, thread.into()].map(u64::to_ne_bytes).concat()).unwrap();
+        report.send(&((&raw mut mutex).addr() as u64).to_ne_bytes()).unwrap();
         pause();
         exit(0);
     });
-    let mut bytes = [0; 16];
+    let mut bytes = [0; 8];
     reported.recv(&mut bytes).unwrap();
-    let [address, thread] =
-        [0, 8].map(|at| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap()));
-    let reader = Reader::new();
-    assert_eq!(reader.lock_owner(child.pid(), address).map(u64::from), Some(thread));
+    let address = u64::from_ne_bytes(bytes);
+    let mut reader = reader();
+    assert_eq!(reader.lock_owner(child.pid(), address), Some(child.pid()));
     // What lies beside it is no mutex.
     assert_eq!(reader.lock_owner(child.pid(), address + 4_096 * 1_000), None);
     assert_eq!(reader.lock_owner(child.pid(), 16), None);
+}
+
+#[test]
+fn the_owner_of_a_mutex_is_the_thread_that_holds_it() {
+    check_owner_of_a_mutex();
+}
+
+#[test]
+fn the_owner_of_a_mutex_in_another_pid_namespace_has_the_number_that_we_see() {
+    if is_root() {
+        in_child(|| {
+            // SAFETY: takes a number; the next child is the first process of a new namespace.
+            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWPID) }, 0);
+            check_owner_of_a_mutex();
+        });
+    }
 }
 
 #[test]

@@ -59,7 +59,6 @@ pub(super) fn read<'a>(path: fmt::Arguments<'_>, buffer: &'a mut [u8]) -> Option
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) is_zombie: bool,
-    pub(super) parent: u32,
     /// The start time in ticks since boot.
     pub(super) started: u64,
     /// The exit status of a zombie. For a running process, and for readers without permission,
@@ -67,6 +66,8 @@ pub(super) struct Stat {
     pub(super) exit_status: Option<ExitStatus>,
 }
 
+/// Only for a process that has exited, or on kernels whose processes have no numbers: a process
+/// that executes a program can keep a reader of this file waiting.
 pub(super) fn stat(pid: u32) -> Option<Stat> {
     let mut buffer = [0; 1_024];
     parse_stat(read(format_args!("/proc/{pid}/stat"), &mut buffer)?)
@@ -75,9 +76,7 @@ pub(super) fn stat(pid: u32) -> Option<Stat> {
 /// Whether a running process has no such thread any more. The first thread of a process stays
 /// in the table after it has ended.
 pub(crate) fn thread_is_gone(pid: u32, thread: u32) -> bool {
-    let mut buffer = [0; 1_024];
-    let text = read(format_args!("/proc/{pid}/task/{thread}/stat"), &mut buffer);
-    if let Some(found) = text.and_then(parse_stat) {
+    if let Some(found) = status(format_args!("/proc/{pid}/task/{thread}/status")) {
         return found.is_zombie;
     }
     // What cannot be read may still be there.
@@ -85,26 +84,49 @@ pub(crate) fn thread_is_gone(pid: u32, thread: u32) -> bool {
         fs::metadata(path.as_path()).is_err_and(|error| error.kind() == ErrorKind::NotFound)
     };
     ProcPath::new(format_args!("/proc/{pid}/task/{thread}")).is_some_and(is_missing)
-        && stat(pid).is_some()
+        && status(format_args!("/proc/{pid}/status")).is_some()
+}
+
+/// The fields of a `status` file that are needed here. No process can keep its reader waiting.
+#[derive(Debug, PartialEq, Eq)]
+struct Status {
+    is_zombie: bool,
+    parent: u32,
+}
+
+fn status(path: fmt::Arguments<'_>) -> Option<Status> {
+    // They are near its beginning.
+    let mut buffer = [0; 512];
+    parse_status(read(path, &mut buffer)?)
+}
+
+fn parse_status(text: &[u8]) -> Option<Status> {
+    // The kernel escapes line breaks in the name, so no line can be forged.
+    let field = |name: &[u8]| {
+        let line =
+            text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(name))?;
+        Some(std::str::from_utf8(line).ok()?.trim_ascii())
+    };
+    let state = field(b"State:")?;
+    let parent = field(b"PPid:")?.parse().ok()?;
+    Some(Status { is_zombie: state.starts_with(['Z', 'X']), parent })
 }
 
 fn parse_stat(text: &[u8]) -> Option<Stat> {
     // The program name may contain anything, even brackets and spaces.
     let after_name = text.iter().rposition(|byte| *byte == b')')? + 1;
     let text = std::str::from_utf8(text.get(after_name..)?).ok()?;
-    // Fields are counted from 1. After the name, the third and the fourth are read first.
-    const FOURTH: usize = 4;
+    // Fields are counted from 1. After the name, the third is read first.
+    const THIRD: usize = 3;
     const STARTED: usize = 22;
     const EXIT_CODE: usize = 52;
     let mut fields = text.split_ascii_whitespace();
     let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
-    let started = fields.nth(STARTED - FOURTH - 1)?.parse().ok()?;
+    let started = fields.nth(STARTED - THIRD - 1)?.parse().ok()?;
     // Missing before Linux 3.5.
     let exit_code = fields.nth(EXIT_CODE - STARTED - 1).and_then(|code| code.parse().ok());
     Some(Stat {
         is_zombie: matches!(state, "Z" | "X"),
-        parent,
         started,
         exit_status: exit_code.map(ExitStatus::from_wait),
     })
@@ -127,7 +149,7 @@ pub(crate) fn group(pid: u32, buffer: &mut [u8]) -> Option<Group> {
 
 /// The parent of the process that has this pid now.
 pub(crate) fn parent(pid: u32) -> Option<u32> {
-    stat(pid).map(|stat| stat.parent)
+    status(format_args!("/proc/{pid}/status")).map(|status| status.parent)
 }
 
 /// The user of the process that has this pid now; root for one that must not be traced.
@@ -158,7 +180,7 @@ mod tests {
             {
                 let text = format!("12 ({name}) {state} {fields} {code}\n");
                 let exit_status = Some(status);
-                let expected = Stat { is_zombie, parent: 4, started: 22, exit_status };
+                let expected = Stat { is_zombie, started: 22, exit_status };
                 assert_eq!(parse_stat(text.as_bytes()), Some(expected), "{text}");
             }
         }
@@ -166,6 +188,21 @@ mod tests {
         assert_eq!(parse_stat(before_exit_codes.as_bytes()).unwrap().exit_status, None);
         for text in ["", "12", "12 (a)", "12 (a) S", "12 (a) S 4 5"] {
             assert_eq!(parse_stat(text.as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_state_and_the_parent_are_parsed_from_the_status_file() {
+        for (state, is_zombie) in
+            [("S (sleeping)", false), ("Z (zombie)", true), ("X (dead)", true)]
+        {
+            let name = r"State:\nState:\tZ";
+            let text = format!("Name:\t{name}\nState:\t{state}\nPid:\t9\nPPid:\t7\n");
+            let expected = Status { is_zombie, parent: 7 };
+            assert_eq!(parse_status(text.as_bytes()), Some(expected), "{text}");
+        }
+        for text in ["", "State:\tS\n", "PPid:\t7\n", "State:\tS\nPPid:\tx\n"] {
+            assert_eq!(parse_status(text.as_bytes()), None, "{text:?}");
         }
     }
 

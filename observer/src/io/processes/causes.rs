@@ -1,17 +1,28 @@
 //! Reading the processes of agents, to find out why they are silent.
 
 use std::io::{self, ErrorKind};
+use std::time::Duration;
 
 use super::Processes;
-use crate::io::causes::Reader;
+use crate::io::causes::{NotYet, Readers};
 use crate::io::identity::{self, Presence, ProcessHandle};
 use crate::judge::{Depth, Found, Lacks, Looked, Sample, Slot, ThreadReading};
 use crate::sys;
 
+/// In each period, an observer waits at most this long for readings.
+const LONGEST_WAIT: Duration = Duration::from_millis(20);
+const WAIT_PERIOD: Duration = Duration::from_millis(100);
+
 impl Processes {
     /// From now on, silent processes are read.
-    pub(crate) fn add_reader(&mut self, reader: Reader) {
-        self.reader = Some(Box::new(reader));
+    pub(crate) fn add_readers(&mut self) -> io::Result<()> {
+        self.readers = Some(Box::new(Readers::new(LONGEST_WAIT, WAIT_PERIOD)?));
+        Ok(())
+    }
+
+    /// How many threads that read processes were lost.
+    pub(crate) fn lost_readers(&self) -> u64 {
+        self.readers.as_ref().map_or(0, |readers| readers.lost())
     }
 
     pub(super) fn read_process_now(
@@ -24,11 +35,14 @@ impl Processes {
     ) -> Looked {
         timed(|| {
             let has_table = self.features.table && pid != 0;
-            let Some(reader) = self.reader.as_mut().filter(|_| has_table) else {
+            let Some(readers) = self.readers.as_mut().filter(|_| has_table) else {
                 sample.clear();
                 return Found::Hidden;
             };
-            let read = reader.read(pid, depth, wanted, sample);
+            let read = match readers.read(pid, depth, wanted, sample) {
+                Ok(read) => read,
+                Err(not) => return not.into(),
+            };
             if depth < Depth::Half && read.is_ok() {
                 return Found::Read;
             }
@@ -50,11 +64,12 @@ impl Processes {
         lacks: &mut Lacks,
     ) -> Looked {
         timed(|| {
-            let Some(reader) = &mut self.reader else { return Found::Hidden };
-            match reader.read_wait(pid, thread, lacks) {
-                Ok(()) => Found::Read,
-                Err(error) if means_no_thread(&error) => Found::Ended,
-                Err(_) => Found::Hidden,
+            let Some(readers) = &mut self.readers else { return Found::Hidden };
+            match readers.read_wait(pid, thread, lacks) {
+                Ok(Ok(())) => Found::Read,
+                Ok(Err(error)) if means_no_thread(&error) => Found::Ended,
+                Ok(Err(_)) => Found::Hidden,
+                Err(not) => not.into(),
             }
         })
     }
@@ -72,6 +87,15 @@ impl Processes {
             Presence::There => Some(true),
             Presence::Gone | Presence::Replaced => Some(false),
             Presence::CannotTell => None,
+        }
+    }
+}
+
+impl From<NotYet> for Found {
+    fn from(not: NotYet) -> Self {
+        match not {
+            NotYet::Late => Self::Late,
+            NotYet::Stuck(pid) => Self::Stuck(pid),
         }
     }
 }

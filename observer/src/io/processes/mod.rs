@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::event::ExitCause;
-use crate::io::causes::Reader;
+use crate::io::causes::Readers;
 use crate::io::clock::Clock;
 use crate::io::identity::{
     self, Descriptors, Ending, Identity, KernelFeatures, Presence, ProcessHandle,
@@ -73,7 +73,7 @@ pub(crate) struct Processes {
     attached_pid: Option<u32>,
     lanes: Option<Box<Lanes>>,
     /// Reads silent processes, if causes are looked up.
-    reader: Option<Box<Reader>>,
+    readers: Option<Box<Readers>>,
     /// The connection of the page that is being looked at.
     looked_for: Option<Place>,
     /// Processes that have exited, whose last beats may still be queued.
@@ -165,7 +165,7 @@ impl Processes {
             sender: None,
             attached_pid: None,
             lanes: None,
-            reader: None,
+            readers: None,
             looked_for: None,
             gone: memory::queue(bound + ENDING)?,
             unreaped: memory::queue(bound + ENDING)?,

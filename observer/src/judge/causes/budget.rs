@@ -37,6 +37,11 @@ impl Budget {
         self.spent_ns = self.spent_ns.saturating_add(spent_ns);
     }
 
+    /// Leaves no time for another reading in this period.
+    pub(super) const fn use_up(&mut self) {
+        self.spend(READING_NS);
+    }
+
     /// When there is time for a reading that is due then.
     pub(super) fn next(&self, due: u64) -> u64 {
         if self.spent_ns < READING_NS { due } else { due.max(self.began + PERIOD_NS) }

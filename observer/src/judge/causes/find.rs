@@ -1,5 +1,7 @@
 //! Asking the host for readings, and reporting what they show.
 
+use std::fmt::Write;
+
 use super::Causes;
 use super::classify::{First, look_at_all, look_at_suspects};
 use super::reading::{Depth, Found, Lacks};
@@ -38,6 +40,13 @@ struct Process {
     slot: Slot,
     agent: u64,
     pid: u32,
+}
+
+/// Why a process could not be read.
+enum NotRead {
+    Late,
+    /// A reading of this process does not return.
+    Stuck(u32),
 }
 
 impl Judge {
@@ -176,13 +185,15 @@ impl Judge {
         let now = self.now;
         let Some((process, _)) = self.process(silent.slot) else { return };
         let before = silence.info;
-        let mut info = self.find_out(process, silent, environment);
+        let info = self.find_out(process, silent, environment);
         if info.looked_ns == 0 {
             // What was known is still the best that is known.
-            info = before;
+            return causes_of(self, |causes| causes.silences(table).retry(index, now));
         }
         causes_of(self, |causes| causes.silences(table).renew(index, now, info));
-        if info.why.cause != before.why.cause {
+        // It may become known why the cause is unknown.
+        let is_unknown = info.why.cause == Cause::Unknown;
+        if info.why.cause != before.why.cause || is_unknown && info.detail != before.detail {
             let about = Some(self.tracker.about(silent.slot));
             let task = (table == Table::Tasks).then(|| self.task_event(index));
             let what = What::Cause { why: info.why };
@@ -206,19 +217,32 @@ impl Judge {
         }
         let was_read = self.read_whole(process, silent.told, environment);
         let Some(causes) = self.causes.as_deref_mut() else { return CauseInfo::UNKNOWN };
-        let mut info = match was_read {
+        let found = match was_read {
             Found::Ended => {
                 let mut info = CauseInfo::UNKNOWN;
                 (info.why.cause, info.why.certainty) = (Cause::Dying, Certainty::Certain);
-                info
+                Ok(info)
             }
             Found::Read | Found::Hidden => causes.classify(process, silent, environment),
+            Found::Late => Err(NotRead::Late),
+            Found::Stuck(pid) => Err(NotRead::Stuck(pid)),
+        };
+        let mut info = match found {
+            Ok(info) => {
+                let (slot, agent) = (process.slot.index(), process.agent);
+                causes.befores.keep(slot, agent, now, &causes.now);
+                info
+            }
+            Err(NotRead::Late) => {
+                causes.budget.use_up();
+                return CauseInfo::UNKNOWN;
+            }
+            Err(NotRead::Stuck(pid)) => stuck(pid),
         };
         if was_read == Found::Hidden {
             info.why.flags |= CauseFlags::NO_PERMISSION;
         }
         info.looked_ns = now.max(1);
-        causes.befores.keep(process.slot.index(), process.agent, now, &causes.now);
         info
     }
 
@@ -268,8 +292,11 @@ impl Judge {
         let Process { slot, pid, .. } = process;
         let looked = environment.read_process(slot, pid, depth, wanted, &mut causes.now);
         causes.budget.spend(looked.spent_ns);
+        if looked.found == Found::Late {
+            causes.budget.use_up();
+        }
         self.counters.cause_ns = self.counters.cause_ns.saturating_add(looked.spent_ns);
-        looked.found != Found::Ended
+        matches!(looked.found, Found::Read | Found::Hidden)
     }
 
     /// The process in this slot, if causes are looked up and it is one of this system.
@@ -329,6 +356,17 @@ fn causes_of(judge: &mut Judge, change: impl FnOnce(&mut Causes)) {
     }
 }
 
+/// What is known of a process that cannot be read.
+fn stuck(pid: u32) -> CauseInfo {
+    let mut info = CauseInfo::UNKNOWN;
+    // Writing to a text does not fail.
+    let _ = match pid {
+        0 => info.detail.write_str("no thread can be started to read it"),
+        pid => write!(info.detail, "a reading of process {pid} does not return"),
+    };
+    info
+}
+
 impl Causes {
     const fn silences(&mut self, table: Table) -> &mut Silences {
         match table {
@@ -343,17 +381,17 @@ impl Causes {
         process: Process,
         silent: Silent,
         environment: &mut E,
-    ) -> CauseInfo {
+    ) -> Result<CauseInfo, NotRead> {
         let Process { slot, agent, pid } = process;
         let since = silent.last_ns;
         let has_before = self.befores.restore(slot.index(), agent, since, &mut self.before);
         let learned = self.learned(slot, agent, silent.beats, since);
         let before = has_before.then_some(&self.before);
         let suspects = match look_at_all(before, &self.now, &learned, silent.told) {
-            First::Cause(info) => return info,
+            First::Cause(info) => return Ok(info),
             First::Suspects(suspects) => suspects,
         };
-        self.read_suspects(process, &suspects, environment);
+        self.read_suspects(process, &suspects, environment)?;
         let before = has_before.then_some(&self.before);
         let mut info = look_at_suspects(before, &self.now, &learned, silent.told, &suspects);
         if info.why.cause == Cause::Lock {
@@ -363,7 +401,7 @@ impl Causes {
                 self.add_owner(&mut info, process, owner, environment);
             }
         }
-        info
+        Ok(info)
     }
 
     fn read_suspects<E: Environment>(
@@ -371,10 +409,8 @@ impl Causes {
         process: Process,
         suspects: &Suspects,
         environment: &mut E,
-    ) {
-        for place in suspects.places() {
-            self.read_wait(process, place, environment);
-        }
+    ) -> Result<(), NotRead> {
+        suspects.places().try_for_each(|place| self.read_wait(process, place, environment))
     }
 
     fn read_wait<E: Environment>(
@@ -382,12 +418,18 @@ impl Causes {
         process: Process,
         place: usize,
         environment: &mut E,
-    ) {
+    ) -> Result<(), NotRead> {
         let mut lacks = Lacks::default();
-        let Some(thread) = self.now.threads_mut().get_mut(place) else { return };
+        let thread = self.now.threads_mut().get_mut(place);
+        let Some(thread) = thread.filter(|thread| !thread.knows_wait()) else { return Ok(()) };
         let looked = environment.read_thread(process.slot, process.pid, thread, &mut lacks);
         self.budget.spend(looked.spent_ns);
         self.now.process.lacks.add(lacks);
+        match looked.found {
+            Found::Late => Err(NotRead::Late),
+            Found::Stuck(pid) => Err(NotRead::Stuck(pid)),
+            Found::Read | Found::Ended | Found::Hidden => Ok(()),
+        }
     }
 
     /// Adds the thread that holds the lock, and what it waits for.
@@ -402,7 +444,8 @@ impl Causes {
         info.why.flags |= CauseFlags::OWNER;
         let place = self.now.threads().iter().position(|thread| thread.thread == owner);
         let Some(place) = place else { return };
-        self.read_wait(process, place, environment);
+        // Without that, it is only not known whether it waits for a lock itself.
+        let _ = self.read_wait(process, place, environment);
         let Some(owner) = self.now.threads().get(place) else { return };
         if lock_address(owner).is_some() {
             info.why.flags |= CauseFlags::CYCLE;

@@ -39,6 +39,11 @@ pub enum Found {
     /// Nothing can be read: it is in a pid namespace that the host does not see, or there is no
     /// process table.
     Hidden,
+    /// The answer takes longer than the host waits. It may be there when it is asked again.
+    Late,
+    /// The host reads nothing for now, because a reading of this process does not return; 0 if it
+    /// cannot read for another reason.
+    Stuck(u32),
 }
 
 /// A reading: what came of it and how long it took.
@@ -46,7 +51,7 @@ pub enum Found {
 pub struct Looked {
     /// What came of it.
     pub found: Found,
-    /// How many nanoseconds it took.
+    /// How many nanoseconds it took the host, waiting included.
     pub spent_ns: u64,
 }
 
@@ -250,7 +255,7 @@ impl Sample {
         &self.threads
     }
 
-    pub(super) fn threads_mut(&mut self) -> &mut [ThreadReading] {
+    pub(crate) fn threads_mut(&mut self) -> &mut [ThreadReading] {
         &mut self.threads
     }
 
@@ -283,6 +288,11 @@ impl ProcessReading {
 }
 
 impl ThreadReading {
+    /// Whether it was read in what it waits.
+    pub(crate) fn knows_wait(&self) -> bool {
+        self.call != Call::Unknown || !self.wait_channel.is_empty()
+    }
+
     /// Nothing was read.
     pub const NOTHING: Self = Self {
         thread: 0,

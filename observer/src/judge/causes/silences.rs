@@ -128,6 +128,11 @@ impl Silences {
         self.wheel.set(&mut self.silences, index, next);
     }
 
+    /// Looks again as soon as there is time.
+    pub(super) fn retry(&mut self, index: u32, now: u64) {
+        self.wheel.set(&mut self.silences, index, now);
+    }
+
     /// Records what is known for certain, so that it is not looked at again.
     pub(super) fn settle(&mut self, index: u32, info: CauseInfo) {
         if let Some(silence) = self.silences.get_mut(index as usize) {

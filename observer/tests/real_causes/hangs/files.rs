@@ -4,11 +4,12 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::ptr;
 
-use super::{Last, forever};
+use super::{Last, end_with_parent, forever};
 
 /// Mounts of this process are its own from now on.
 pub(crate) fn own_mounts() {
@@ -60,6 +61,15 @@ pub(crate) fn program_that_hangs() -> (PathBuf, io::PipeWriter) {
     (folder.join("program"), hang)
 }
 
+/// Executes a program while the close of a file that the program does not inherit is not answered.
+/// Until this process is being killed, everybody waits who reads what it waits in, even `ps`.
+pub(crate) fn in_an_exec_that_hangs(program: &mut Command) -> ! {
+    let (path, mut hang) = program_that_hangs();
+    let _file = File::open(path).unwrap();
+    hang.write_all(b"!").unwrap();
+    panic!("{}", program.exec());
+}
+
 fn mount_served_by(serve: impl FnOnce(File)) -> PathBuf {
     own_mounts();
     let folder = folder("fuse");
@@ -79,6 +89,7 @@ fn mount_served_by(serve: impl FnOnce(File)) -> PathBuf {
     assert_eq!(mounted, 0, "{}", io::Error::last_os_error());
     // SAFETY: the child uses nothing that another thread could have locked.
     if unsafe { libc::fork() } == 0 {
+        end_with_parent();
         // SAFETY: sets a timer, in case nothing is interrupted.
         unsafe { libc::alarm(120) };
         serve(device);

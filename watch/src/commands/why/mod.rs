@@ -57,7 +57,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let found = pids.len();
     let mut subjects = Vec::new();
-    let mut reader = ProcessReader::new();
+    let mut reader =
+        ProcessReader::try_new().map_err(|error| Failure::new(error.to_string()))?;
     for pid in pids.into_iter().take(MOST) {
         match Subject::first_reading(pid, &mut reader) {
             Ok(subject) => subjects.push(subject),
@@ -115,6 +116,15 @@ fn describe(pid: u32, error: &io::Error) -> String {
     match error.raw_os_error() {
         _ if error.kind() == io::ErrorKind::NotFound => {
             format!("pid {pid}: no such process, or it is not visible to this user")
+        }
+        _ if error.kind() == io::ErrorKind::TimedOut => {
+            let name = processes::name_of(pid).unwrap_or_default();
+            format!(
+                "{name} (pid {pid}) cannot be read: the kernel does not answer. This happens while \
+                 a process executes a program, and a file system such as FUSE or NFS does not \
+                 answer when the kernel closes a file for it. Look at the servers of its file \
+                 systems, not at the process: `ps` and whatever else reads it waits too."
+            )
         }
         Some(libc::ESRCH) => format!("pid {pid}: no such process"),
         Some(libc::EINVAL | libc::ENOENT) => format!("pid {pid}: not a process"),

@@ -31,7 +31,12 @@ struct Line {
 }
 
 impl Report {
-    pub(super) fn new(pid: u32, before: &Sample, now: &Sample, reader: &ProcessReader) -> Self {
+    pub(super) fn new(
+        pid: u32,
+        before: &Sample,
+        now: &Sample,
+        reader: &mut ProcessReader,
+    ) -> Self {
         let mut cause = diagnose(Some(before), now, None);
         let waiting = now.thread(cause.why.thread).or_else(|| now.thread(pid));
         if cause.why.cause == Cause::Lock && cause.why.other == 0 {

@@ -19,4 +19,7 @@ pub(super) fn write(snapshot: &Snapshot, to: &mut Exposition) {
     let help =
         "Time that all readings have taken, including those of agents that beat in time.";
     to.counter("varta_cause_seconds", help).put_seconds("", counters.cause_ns);
+    let help = "Threads that were lost because a reading of a process did not return. There are \
+                four; a thread reads again when its reading returns.";
+    to.counter("varta_cause_stuck", help).put("", counters.cause_stuck);
 }
