@@ -54,7 +54,8 @@ pub enum Cause {
     Asleep = 36,
     /// It said so itself.
     SelfReported = 37,
-    /// It executes another program since it beat.
+    /// It executes another program since it beat. A Stall has this cause only if its end cannot be
+    /// seen; otherwise it is not judged before that program beats.
     Exec = 40,
     /// Its first thread has ended, others have not.
     LeaderExited = 41,

@@ -510,17 +510,18 @@ fn the_program_of_an_agent_is_known_from_its_first_beat_even_if_that_is_not_fres
             world.beat(10 * at, PID);
         }
         world.process().process.executable = Some((1, 2));
-        let at = 1_000 + 10 * beats;
-        assert_eq!(whys(&world.pass(at)), [(at, "stall", Cause::Exec)]);
+        assert_eq!(whys(&world.pass(10_000 + 10 * beats)), []);
+        assert_eq!(world.info().why.cause, Cause::Exec);
     }
 }
 
 #[test]
-fn another_program_in_the_same_process_is_seen_until_it_beats() {
+fn another_program_in_the_same_process_is_not_judged_until_it_beats() {
     let mut world = World::new(true);
     learn(&mut world);
     world.process().process.executable = Some((1, 2));
-    assert_eq!(whys(&world.pass(1_200)), [(1_200, "stall", Cause::Exec)]);
+    assert_eq!(whys(&world.pass(1_200)), []);
+    assert_eq!(world.info().why.cause, Cause::Exec);
     // The program that it executes now beats and is learned.
     world.judge.set_fresh(true);
     world.beat(1_300, PID);

@@ -48,6 +48,8 @@ class Sign:
     was_given_back: bool = False
     # The promises that were reported as broken.
     late: set[str] = field(default_factory=set)
+    # The process executes another program since, so that nothing was reported.
+    executed: bool = False
 
 
 @dataclass
@@ -406,6 +408,10 @@ class Judge:
             sign = self.agents[pid].sign
             sign.late.add(promise)
             why = self.explain(now, Silence(pid, 0, sign.at, self.agents[pid].threshold, self.told(pid)))
+            if why and why["why"]["cause"] == "exec":
+                sign.executed = True
+                self.watch.ends(pid)
+                return
             self.say(now, pid, "stall", last_nonce=self.agents[pid].nonce, last_ns=sign.at, **why)
             return
         task = lane.tasks[pair]
@@ -479,7 +485,8 @@ class Judge:
             if agent.sign and agent.sign.late:
                 if self.watch:
                     self.watch.ends(agent.pid)
-                self.say(now, agent.pid, "recovered", silent_ns=at - agent.sign.at)
+                if not agent.sign.executed:
+                    self.say(now, agent.pid, "recovered", silent_ns=at - agent.sign.at)
             agent.sign, agent.status = Sign(at), status
             agent.early = at + agent.threshold // 2 if self.watch else None
             self.give_back(agent.sign, self.pause)

@@ -157,16 +157,31 @@ def a_suspend_in_a_silence(s: Story) -> None:
 
 @story(causes=True)
 def another_program(s: Story) -> None:
-    """What it executed when it beat is learned from a fresh beat. One that comes back is learned anew."""
+    """What it executed when it beat is learned from a fresh beat. Another program is judged once it has beaten."""
     app = Process(APP)
     s.reads(0, app, Reading((IDLE,), device=1, inode=10, name="app"))
     s.sends(0, app, "4321 beat", fresh=True)
     s.reads(0, app, Reading((IDLE,), device=1, inode=20, name="other"))
     s.polls(1 * S)
-    s.polls(2 * S, "4321 stall (exec)")
-    s.sends(3 * S, app, "4321 recovered", "4321 beat", fresh=True)
-    s.polls(4 * S)
-    s.polls(5 * S, "4321 stall (idle 4321)")
+    s.polls(2 * S)
+    s.reads(3 * S, app, Reading((STOPPED,), device=1, inode=20, name="other"))
+    s.polls(60 * S)
+    s.reads(60 * S, app, Reading((IDLE,), device=1, inode=20, name="other"))
+    s.sends(61 * S, app, "4321 beat", fresh=True)
+    s.polls(62 * S)
+    s.polls(63 * S, "4321 stall (idle 4321)")
+
+
+@story(causes=True)
+def another_program_that_ends(s: Story) -> None:
+    """A process that executes another program is followed for its exit."""
+    app = Process(APP)
+    s.reads(0, app, Reading((IDLE,), device=1, inode=10))
+    s.sends(0, app, "4321 beat")
+    s.reads(0, app, Reading((IDLE,), device=1, inode=20))
+    s.polls(1 * S)
+    s.polls(9 * S)
+    s.exits(10 * S, app, "4321 exit")
 
 
 @story(causes=True)
@@ -177,7 +192,7 @@ def a_program_is_identified_from_any_beat(s: Story) -> None:
     s.sends(0, app, "4321 beat")
     s.reads(0, app, Reading((IDLE,), device=1, inode=20))
     s.polls(1 * S)
-    s.polls(2 * S, "4321 stall (exec)")
+    s.polls(60 * S)
 
 
 @story(causes=True)
@@ -262,7 +277,9 @@ def another_program_behind_a_page(s: Story) -> None:
     s.rings(0, app, "4321 beat")
     s.reads(0, app, Reading((IDLE,), device=1, inode=20, name="other"))
     s.polls(1 * S)
-    s.polls(2 * S, "4321 stall (exec)")
+    s.polls(60 * S)
+    s.beats(61 * S, app)
+    s.rings(61 * S, app, "4321 beat")
 
 
 @story(causes=True)

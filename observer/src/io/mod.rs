@@ -419,7 +419,9 @@ impl Observer {
 
     /// Why an agent is silent, or one of its tasks; `task` is 0 for the process. `None` if no
     /// Stall was reported, or it has recovered since, or
-    /// [causes](crate::Builder::causes) are not looked up.
+    /// [causes](crate::Builder::causes) are not looked up. No Stall is reported of a process that
+    /// executes another program, until that gives a sign of life; its cause is
+    /// [`Exec`](crate::Cause::Exec).
     ///
     /// # Errors
     ///

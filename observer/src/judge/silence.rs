@@ -2,6 +2,7 @@
 
 use super::tracker::{Flags, Silence};
 use super::{Environment, Judge, Slot};
+use crate::cause::Cause;
 use crate::event::{ExitCause, What};
 
 impl Judge {
@@ -41,14 +42,24 @@ impl Judge {
         if self.tracker.defer(slot, horizon) {
             return;
         }
+        if self.tracker.has_executed(slot) {
+            return self.tracker.wait_on(slot, self.now);
+        }
+        // Its Stall was reported already, when its watchdog was late.
+        let was_late = self.is_late(slot);
+        let is_new = !was_late && !self.tracker.has(slot, Flags::STALLED);
+        let why = if is_new { self.explain(slot, environment) } else { None };
+        // Its end must be seen, or it would be tracked for ever.
+        let is_followed = !self.tracker.has(slot, Flags::UNSEEN);
+        if is_followed && why.is_some_and(|why| why.cause == Cause::Exec) {
+            return self.await_new_program(slot);
+        }
         let about = self.tracker.about(slot);
         match self.tracker.silence(slot, self.now) {
-            // Its Stall was reported when its watchdog was late.
-            Silence::Stall { .. } if self.is_late(slot) => {}
+            Silence::Stall { .. } if was_late => {}
             Silence::Stall { last_nonce, last_ns, deaf } => {
                 self.counters.stalls += 1;
                 self.counters.stalls_deaf += u64::from(deaf);
-                let why = self.explain(slot, environment);
                 let what = What::Stall { last_nonce, last_ns, deaf, late: None, why };
                 self.push(Some(about), what);
             }

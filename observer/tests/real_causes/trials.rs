@@ -61,6 +61,8 @@ struct Trial {
     child: Child,
     /// Dropped last, when it holds no process any more.
     around: Option<Hold>,
+    /// Its number, once it has beaten.
+    agent: u64,
     beats: u64,
     /// Whether it is silent for its own reason from now on.
     is_last: bool,
@@ -88,7 +90,16 @@ pub(crate) fn run(kinds: &[&'static Kind]) -> Vec<Outcome> {
                 be_agent(kind, &path);
             });
             let (hold, around) = (None, None);
-            Trial { kind, hold, child, around, beats: 0, is_last: false, outcome: None }
+            Trial {
+                kind,
+                hold,
+                child,
+                around,
+                agent: 0,
+                beats: 0,
+                is_last: false,
+                outcome: None,
+            }
         })
         .collect();
     let started = Instant::now();
@@ -97,13 +108,21 @@ pub(crate) fn run(kinds: &[&'static Kind]) -> Vec<Outcome> {
         let names: Vec<_> = left().map(|trial| &trial.kind.name).collect();
         let waited = started.elapsed();
         assert!(waited.as_secs() < LONGEST_S.into(), "not reported as silent: {names:?}");
-        let Some(event) = observer.poll_timeout(ms(20)).unwrap() else { continue };
+        let event = observer.poll_timeout(ms(20)).unwrap();
+        for trial in trials.iter_mut().filter(|trial| trial.executes()) {
+            // No stall is reported of it.
+            if let Some(info) = observer.cause(trial.agent, 0).unwrap() {
+                trial.silent(&observer, trial.agent, info.why);
+            }
+        }
+        let Some(event) = event else { continue };
         let Some(about) = event.about else { continue };
         let is_it = |trial: &&mut Trial| trial.child.pid() == about.pid;
         let Some(trial) = trials.iter_mut().find(is_it) else { continue };
         match event.what {
             What::Beat { count, payload, .. } => {
                 trial.is_last |= payload == u64::from(LAST);
+                trial.agent = about.agent;
                 trial.beat(u64::from(count));
             }
             What::Stall { why: Some(why), .. } | What::Cause { why } => {
@@ -128,6 +147,10 @@ impl Trial {
         if self.hold.is_none() && self.beats > BEATS {
             self.hold = self.kind.hold.map(|hold| hold(pid));
         }
+    }
+
+    fn executes(&self) -> bool {
+        self.kind.causes == [Cause::Exec]
     }
 
     fn silent(&mut self, observer: &Observer, agent: u64, why: Why) {

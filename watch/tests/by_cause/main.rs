@@ -36,7 +36,7 @@ use std::thread;
 use hangs::{Hang, Last};
 use outside::Hold;
 use support::{Daemon, Ended, WATCH, kernel_lacks, kill, ms, needs_root, wait_until};
-use varta::{Status, Varta};
+use varta::{BeatOutcome, Status, Varta};
 use world::{Agent, Shape, THRESHOLD_S, World, uptime};
 
 #[test]
@@ -180,8 +180,12 @@ fn the_program_that_is_executed() {
     }
     wait_until(|| Path::new("beat").exists());
     let mut agent = Varta::connect("varta.sock").unwrap();
+    let mut sent = 0;
     while !Path::new("hang").exists() {
-        let _ = agent.beat(Status::Ok, 0);
+        sent += u32::from(agent.beat(Status::Ok, 0) == BeatOutcome::Sent);
+        if sent == 10 {
+            fs::write("beaten", "").unwrap();
+        }
         thread::sleep(ms(12));
     }
     hangs::waits::parked(&mut || ());
@@ -195,7 +199,12 @@ fn a_program_that_was_executed_gets_no_command_before_it_has_beaten() {
     let second = world.agent(execute_another_program);
     for agent in [&first, &second] {
         agent.hang();
-        world.wait_for_line(agent.pid(), |line| line.contains("cause exec ("));
+    }
+    let third = world.agent(hangs::waits::parked);
+    third.hang();
+    world.wait_for_command(third.pid());
+    for agent in [&first, &second] {
+        assert!(world.started(agent.pid()).is_empty());
     }
     // It is still watched for its exit.
     kill(first.pid(), libc::SIGKILL);
@@ -204,10 +213,39 @@ fn a_program_that_was_executed_gets_no_command_before_it_has_beaten() {
     assert!(world.started(second.pid()).is_empty());
 
     create("beat");
-    world.daemon.wait_for_log("recovered after");
+    wait_until(|| world.folder.join("beaten").exists());
     create("hang");
     let started = world.wait_for_command(second.pid());
     assert_eq!((&*started.cause, &*started.class), ("stall", "own"));
+}
+
+fn keep_readers_waiting(last: Last<'_>) {
+    last();
+    hangs::files::in_an_exec_that_hangs(Command::new("sleep").arg("1000"));
+}
+
+#[test]
+fn a_process_that_keeps_its_readers_waiting_delays_nobody() {
+    if !needs_root() {
+        return;
+    }
+    if !Path::new("/dev/fuse").exists() {
+        return kernel_lacks("FUSE");
+    }
+    let world = World::new();
+    let other = world.agent(hangs::waits::parked);
+    let hostile = world.agent(keep_readers_waiting);
+    hostile.hang();
+    world.wait_for_line(hostile.pid(), |line| line.contains("does not return"));
+    let why = Command::new(WATCH).args(["why", &hostile.pid().to_string()]).output().unwrap();
+    let told = String::from_utf8(why.stderr).unwrap();
+    assert!(told.contains("cannot be read: the kernel does not answer"), "{told}");
+    other.hang();
+    assert_eq!(world.wait_for_command(other.pid()).class, "own");
+    let started = world.wait_for_command(hostile.pid());
+    assert_eq!((&*started.class, &*started.stall), ("unknown", "unknown"));
+    world.daemon.wait_for_log("the kernel does not answer a reader of a silent process");
+    drop(hostile);
 }
 
 #[test]

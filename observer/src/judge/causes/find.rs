@@ -106,6 +106,17 @@ impl Judge {
         causes.agents.settle(slot.0, info);
     }
 
+    /// The agent executes another program, which is not judged before it gives a sign of life.
+    pub(in crate::judge) fn await_new_program(&mut self, slot: Slot) {
+        let info = self.causes.as_deref().and_then(|causes| causes.agents.get(slot.0));
+        if let Some(info) = info.map(|silence| silence.info) {
+            self.keep_cause(slot, info);
+        }
+        self.unlearn(slot);
+        self.tracker.executed(slot);
+        self.tracker.wait_on(slot, self.now);
+    }
+
     /// As [`explain`](Self::explain), for a task by its index.
     pub(in crate::judge) fn explain_task<E: Environment>(
         &mut self,
@@ -337,13 +348,17 @@ impl Judge {
     }
 
     /// Why an agent is silent, or one of its tasks; the process is task 0. `None` if no Stall
-    /// was reported, or it has recovered since, or causes are not looked up.
+    /// was reported, or it has recovered since, or causes are not looked up. The cause of an
+    /// agent that is not judged is [`Exec`](Cause::Exec).
     #[must_use]
     pub fn cause(&self, agent: u64, task: u32) -> Option<CauseInfo> {
         let causes = self.causes.as_deref()?;
         let slot = self.find(agent)?;
         let silence = match task {
-            0 => causes.agents.get(slot.0)?,
+            0 if self.is_stalled(slot) || self.tracker.has_executed(slot) => {
+                causes.agents.get(slot.0)?
+            }
+            0 => return None,
             number => causes.tasks.get(self.task_index(slot, number)?)?,
         };
         (silence.agent == agent && silence.task == task).then_some(silence.info)

@@ -233,7 +233,7 @@ impl Judge {
         self.services.is_some() && self.service_in(slot).is_some_and(|service| service.late)
     }
 
-    fn is_stalled(&self, slot: Slot) -> bool {
+    pub(in crate::judge) fn is_stalled(&self, slot: Slot) -> bool {
         self.tracker.has(slot, Flags::STALLED) || self.is_late(slot)
     }
 

@@ -18,6 +18,8 @@ pub(super) struct Early {
     /// How many such looks in a row came for nothing.
     for_nothing: u8,
     when: When,
+    /// It has executed another program since its last beat, so its silence is not judged.
+    executed: bool,
 }
 
 /// Part of the threshold after which an agent is looked at.
@@ -45,7 +47,7 @@ impl Tracker {
         if !self.looks_early {
             return;
         }
-        let early = |when| Early { beats: 0, for_nothing: 0, when };
+        let early = |when| Early { beats: 0, for_nothing: 0, when, executed: false };
         while self.early.len() <= slot.index() {
             // It stays within the allocated capacity.
             self.early.push(early(When::Never));
@@ -103,6 +105,34 @@ impl Tracker {
             early.when = When::Half;
         }
         if early.when == When::ClockOnly { Depth::Clock } else { Depth::Half }
+    }
+
+    /// An agent has executed another program, which may not beat: its silence is not judged
+    /// before it does.
+    pub(crate) fn executed(&mut self, slot: Slot) {
+        if let Some(early) = self.early.get_mut(slot.index()) {
+            early.executed = true;
+        }
+        self.stalled_after_early(slot);
+    }
+
+    /// Whether an agent has executed another program since its last sign of life.
+    pub(crate) fn has_executed(&self, slot: Slot) -> bool {
+        self.early.get(slot.index()).is_some_and(|early| early.executed)
+    }
+
+    /// An agent gives a sign of life.
+    #[inline]
+    pub(super) fn is_heard(&mut self, slot: Slot) {
+        if let Some(early) = self.early.get_mut(slot.index()) {
+            early.executed = false;
+        }
+    }
+
+    /// An agent is due again after another threshold.
+    pub(crate) fn wait_on(&mut self, slot: Slot, now: u64) {
+        let deadline = now.saturating_add(self.threshold(slot));
+        self.wheel.set(&mut self.hot, slot.0, deadline);
     }
 
     /// The look came for something: the agent is stalled.

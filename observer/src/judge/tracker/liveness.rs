@@ -98,6 +98,7 @@ impl Tracker {
         if hot.flags.has(Flags::STALLED) {
             self.mark_recovered(slot);
         }
+        self.is_heard(slot);
         let (silence, early) = self.first_stage(slot, self.threshold(slot));
         let hot = self.hot_mut(slot);
         let terminal = beat.nonce == NONCE_TERMINAL;

@@ -43,6 +43,7 @@ impl Tracker {
         let threshold = own_ns.unwrap_or(self.default_threshold());
         self.cold_mut(slot).threshold_ns = threshold;
         self.shortest_ns = self.shortest_ns.min(threshold);
+        self.is_heard(slot);
         let (silence, early) = self.first_stage(slot, threshold);
         let hot = self.hot_mut(slot);
         let silent_ns = stalled.then(|| now.saturating_sub(hot.last_ns));
@@ -80,6 +81,7 @@ impl Tracker {
             self.mark_recovered(slot);
         }
         self.leave_lists(slot);
+        self.is_heard(slot);
         self.cold_mut(slot).threshold_ns = u64::MAX;
         let hot = self.hot_mut(slot);
         hot.flags.set(Flags::PER_SILENCE, false);
@@ -101,6 +103,7 @@ impl Tracker {
             self.mark_recovered(slot);
         }
         self.leave_lists(slot);
+        self.is_heard(slot);
         let hot = self.hot_mut(slot);
         hot.set_notified(false);
         hot.set_early(false);

@@ -83,6 +83,7 @@ impl Tracker {
         if silent_ns.is_some() {
             self.mark_recovered(slot);
         }
+        self.is_heard(slot);
         let hot = self.hot_mut(slot);
         hot.flags.set(Flags::TERMINAL, nonce == NONCE_TERMINAL);
         hot.flags.set(Flags::PER_SILENCE, false);
