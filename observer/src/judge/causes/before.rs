@@ -9,6 +9,7 @@ const MOST: usize = 4096;
 /// An earlier reading of an agent.
 #[derive(Debug, Clone)]
 struct Before {
+    slot: usize,
     agent: u64,
     /// When it was made, in the observer's time.
     made_at: u64,
@@ -40,40 +41,68 @@ const NO_THREAD: Thread = Thread {
     state: 0,
 };
 
-/// The earlier readings of agents. Agents whose slots are far apart share a place: then the
-/// later reading counts.
+/// The earlier readings of agents. They take places in the order in which they are made, so that
+/// none touches the memory of many; when all are taken, the oldest place is taken again.
 #[derive(Debug)]
 pub(super) struct Befores {
     places: Vec<Before>,
     most: usize,
+    /// By slot, the place that it took last.
+    of_slots: Vec<u16>,
+    oldest: usize,
 }
 
 impl Befores {
     pub(super) fn new(slots: usize) -> Result<Self, OutOfMemory> {
         let most = slots.clamp(1, MOST);
-        Ok(Self { places: memory::vector(most)?, most })
+        let (places, of_slots) = (memory::vector(most)?, memory::vector(slots)?);
+        Ok(Self { places, most, of_slots, oldest: 0 })
     }
 
-    /// When the agent in this slot was read, if that is known.
-    pub(super) fn made_at(&self, slot: usize, agent: u64) -> Option<u64> {
-        let before = self.places.get(slot % self.most)?;
-        (before.agent == agent).then_some(before.made_at)
+    fn place_of(&self, slot: usize) -> Option<usize> {
+        let place = usize::from(*self.of_slots.get(slot)?);
+        self.places.get(place).filter(|before| before.slot == slot).map(|_| place)
     }
 
-    pub(super) fn keep(&mut self, slot: usize, agent: u64, made_at: u64, sample: &Sample) {
-        let place = slot % self.most;
-        while self.places.len() <= place {
-            // It stays within the allocated capacity.
+    /// The place of a slot, or else one that it takes.
+    fn take_place(&mut self, slot: usize) -> usize {
+        if let Some(place) = self.place_of(slot) {
+            return place;
+        }
+        let place = if self.places.len() < self.most {
             self.places.push(Before {
+                slot,
                 agent: 0,
                 made_at: 0,
                 process: ProcessReading::NOTHING,
                 threads: [NO_THREAD; MOST_THREADS],
                 count: 0,
             });
+            self.places.len() - 1
+        } else {
+            self.oldest = (self.oldest + 1) % self.most;
+            self.oldest
+        };
+        while self.of_slots.len() <= slot {
+            // It stays within the allocated capacity.
+            self.of_slots.push(0);
         }
+        if let Some(of_slot) = self.of_slots.get_mut(slot) {
+            *of_slot = u16::try_from(place).unwrap_or(0);
+        }
+        place
+    }
+
+    /// When the agent in this slot was read, if that is known.
+    pub(super) fn made_at(&self, slot: usize, agent: u64) -> Option<u64> {
+        let before = self.places.get(self.place_of(slot)?)?;
+        (before.agent == agent).then_some(before.made_at)
+    }
+
+    pub(super) fn keep(&mut self, slot: usize, agent: u64, made_at: u64, sample: &Sample) {
+        let place = self.take_place(slot);
         let Some(before) = self.places.get_mut(place) else { return };
-        (before.agent, before.made_at) = (agent, made_at);
+        (before.slot, before.agent, before.made_at) = (slot, agent, made_at);
         before.process = sample.process;
         before.count = 0;
         for (place, read) in before.threads.iter_mut().zip(sample.threads()) {
@@ -100,7 +129,7 @@ impl Befores {
         since: u64,
         sample: &mut Sample,
     ) -> bool {
-        let before = self.places.get(slot % self.most);
+        let before = self.place_of(slot).and_then(|place| self.places.get(place));
         let Some(before) =
             before.filter(|before| before.agent == agent && before.made_at >= since)
         else {
@@ -122,5 +151,30 @@ impl Befores {
             });
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_readings_are_kept_whatever_their_slots() {
+        let mut befores = Befores::new(100_000).unwrap();
+        let mut sample = Sample::try_new().unwrap();
+        let slots = (0..100_000).rev().step_by(7);
+        for slot in slots.clone() {
+            befores.keep(slot, 1, 1, &sample);
+            befores.keep(slot, 2, slot as u64, &sample);
+        }
+        assert_eq!(befores.places.len(), MOST);
+        let kept = |slot: &usize| befores.made_at(*slot, 2) == Some(*slot as u64);
+        let last = slots.clone().skip(slots.len() - MOST);
+        assert_eq!(last.filter(kept).count(), MOST);
+        assert_eq!(slots.filter(kept).count(), MOST, "the others are forgotten");
+        assert_eq!(befores.made_at(4, 1), None);
+        assert!(
+            befores.restore(4, 2, 0, &mut sample) && !befores.restore(5, 2, 0, &mut sample)
+        );
     }
 }
