@@ -21,31 +21,33 @@ while True:
     print(json.dumps(receiver.recv(4096).decode()), flush=True)
 `, at);
   await receiver.printed('bound\n');
+  receiver.out = '';
   const known = { NOTIFY_SOCKET: at, WATCHDOG_USEC: '3600000000' };
   return async (code, env = {}) => {
-    const before = receiver.out.length;
-    const program = script(t, code, { env: { ...known, ...env } });
+    // The last message of the program shows that all have arrived.
+    const program = script(t, `
+      const { Varta } = require('varta');
+      const cluster = require('node:cluster');
+      process.on('exit', () => {
+        if (cluster.isPrimary) Varta.connect('@varta-nobody', { notify: true }).status('end');
+      });
+      ${code}
+    `, { env: { ...known, ...env }, args: ['for a worker'] });
     assert.deepEqual(await program.exited(), { code: 0, signal: null }, program.err);
-    // Messages arrive in the order in which they were sent.
-    const end = script(t, `
-      const agent = require('varta').Varta.connect('@varta-nobody', { notify: true });
-      agent.status('end');
-    `, { env: known });
-    await end.exited();
     await receiver.printed('"STATUS=end"\n');
-    const lines = receiver.out.slice(before).trimEnd().split('\n').map((line) => JSON.parse(line));
+    const lines = receiver.out.trimEnd().split('\n').map((line) => JSON.parse(line));
     receiver.out = '';
     assert.equal(lines.pop(), 'STATUS=end');
     return lines;
   };
 }
 
-const all = (options, text = '3 of 4') => `
-  const agent = require('varta').Varta.connect('@varta-nobody', ${options});
+const all = (options) => `
+  const agent = Varta.connect('@varta-nobody', ${options});
   agent.beat('critical');
   for (let i = 0; i < 3; i += 1) agent.beat();
   if (!agent.ready().isSent && process.env.VARTA_NOTIFY === '1') process.exitCode = 1;
-  agent.status(${JSON.stringify(text)});
+  agent.status('3 of 4');
   agent.stopping();
 `;
 
@@ -60,19 +62,20 @@ test('an agent notifies if the option or the environment says so', async (t) => 
 
 test('a status is one line of at most 256 bytes', async (t) => {
   const run = await manager(t);
-  for (const [text, cut] of [
+  const texts = [
     ['a\nREADY=1\r\0b', 'a READY=1  b'], ['', ''], ['x'.repeat(400), 'x'.repeat(256)],
     [`${'x'.repeat(255)}€`, 'x'.repeat(255)], ['\ud800', '\ufffd'],
-  ]) {
-    assert.equal((await run(all('{ notify: true }', text)))[2], `STATUS=${cut}`);
-  }
+  ];
+  const sent = await run(`
+    const agent = Varta.connect('@varta-nobody', { notify: true });
+    for (const [text] of ${JSON.stringify(texts)}) agent.status(text);
+  `);
+  assert.deepEqual(sent, texts.map(([, cut]) => `STATUS=${cut}`));
 });
 
 test('only the primary of a cluster sends keep-alives', async (t) => {
   const run = await manager(t);
   const sent = await run(`
-    const cluster = require('node:cluster');
-    const { Varta } = require('varta');
     const name = cluster.isPrimary ? 'primary' : 'worker';
     // A service manager sets it before it executes the program.
     if (cluster.isPrimary) process.env.WATCHDOG_PID = String(process.pid);
