@@ -119,6 +119,8 @@ soak-short:
 .PHONY: soak
 soak: ## Run the daemon under floods, crashes, kills and reloads for MINUTES
 	watch/soak/run --minutes $(MINUTES)
+	$(CARGO) test --quiet -p varta-history --test files -- --ignored \
+	    --exact kills::two_hundred_killed_writers_lose_nothing_that_they_have_written
 
 .PHONY: deploy
 deploy: programs ## Systemd units, manifests, alerting rules and dashboard, with the real tools
