@@ -11,6 +11,7 @@ LANGUAGES = {
     "watch": "The daemon",
     "scenarios": "The daemon with default settings and healthy agents",
     "relay": "The relay with a NATS server on the same machine",
+    "fleet": "Many hosts, scraped by Prometheus and VictoriaMetrics",
 }
 
 
