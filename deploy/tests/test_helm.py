@@ -270,7 +270,7 @@ def test_long_names_and_odd_texts_stay_valid(tmp_path: Path) -> None:
     assert config_of(manifests, name).endswith(odd)
     pod = of_kind(manifests, "DaemonSet")["spec"]["template"]
     assert pod["metadata"]["annotations"]["a"] == '"\n: {{ x }}'
-    assert pod["spec"]["containers"][0]["env"] == [{"name": "A", "value": '"\n$(B)'}]
+    assert pod["spec"]["containers"][0]["env"][1:] == [{"name": "A", "value": '"\n$(B)'}]
     full = rendered(tmp_path, {"fullnameOverride": "f" * 62 + "-" + "f" * 40})
     assert {it["metadata"]["name"] for it in full} == {"f" * 62}
 
