@@ -1,12 +1,13 @@
 """Everything that docs/operating.md and docs/fleet.md name must exist."""
 
+import json
 import os
 import re
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import DEPLOY, ROOT, WATCH, run, tool
+from conftest import DEPLOY, ROOT, WATCH, Daemon, Processes, fetch, run, tool, wait_until
 from metrics import BOTH, FLEET, HOST, Monitoring
 
 TEXT = (ROOT / HOST.page).read_text()
@@ -87,3 +88,34 @@ def test_the_install_commands_put_files_where_the_units_expect_them(tmp_path: Pa
     for folder in ["usr/lib/sysusers.d", "usr/lib/sysctl.d", "etc/varta"]:
         [file] = (tmp_path / folder).iterdir()
         assert file.read_text().splitlines()[0] == f"# /{folder}/{file.name}"
+
+
+def test_the_commands_for_programs_that_cannot_be_changed_work(
+    processes: Processes, tmp_path: Path
+) -> None:
+    """systemd-notify is called as the page does; the shell that calls it becomes the agent."""
+    tool("systemd-notify")
+    socket = tmp_path / "notify.sock"
+    daemon = Daemon(processes, tmp_path, "--notify-socket", socket)
+    [command] = re.findall(r"^    (NOTIFY_SOCKET=.* systemd-notify .*)$", TEXT, re.MULTILINE)
+    command = command.replace("/run/varta/notify.sock", str(socket))
+    shell = processes.start("sh", "-e", "-c", f"{command}\nsleep 1000 & wait")
+
+    def reported() -> dict | None:
+        agents = json.loads(fetch(f"http://{daemon.address}/agents"))["agents"]
+        return next((it for it in agents if it["pid"] == shell.pid), None)
+
+    service = wait_until("the shell to be an agent", reported)["service"]
+    assert (service["state"], service["status"]) == ("ready", "at work")
+    [start] = re.findall(r"^    ExecStart=(\S+ run .*)$", TEXT, re.MULTILINE)
+    words = start.replace("/usr/bin/varta-watch", str(WATCH)).split()
+    flags = words[: words.index("--")]
+    name = flags[flags.index("--name") + 1]
+    program = processes.start(*flags, "--notify-socket", socket, "--", "sleep", "1000")
+    launched = f'varta_agent_info{{program="{name}"'
+    wait_until("the launched program", lambda: launched in daemon.metrics())
+    explain = re.findall(r"`varta-watch (rules [^`]*)`", TEXT)[0].split()
+    explain = [str(program.pid) if word == "PID" else word for word in explain]
+    explained = run(WATCH, *explain, "--socket", daemon.socket)
+    assert explained.returncode == 0, explained.stderr
+    assert name in explained.stdout
