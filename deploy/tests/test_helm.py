@@ -343,6 +343,23 @@ def test_a_package_has_the_files_and_not_the_links(tmp_path: Path) -> None:
             assert packed.extractfile(member).read() == (DEPLOY / path).read_bytes()
 
 
+def test_the_notes_say_how_pods_reach_the_daemon_and_what_is_missing() -> None:
+    built()
+    flags = ("--namespace", "varta", "--dry-run=client", "--set")
+    values = "hostPID=false,prometheus.podMonitor.enabled=true,prometheus.podMonitor.namespace=prom"
+    done = helm("install", "varta", CHART, *flags, values)
+    assert done.returncode == 0, done.stderr
+    notes = done.stdout.split("NOTES:")[1]
+    for words in [
+        "VARTA_ENDPOINT=/run/varta/varta.sock",
+        "exec -it daemonset/varta-varta-watch -- ",
+        "Copy that Secret to namespace prom",
+        "WARNING: without hostPID",
+        '{{index .data "token" | base64decode}}',
+    ]:
+        assert words in notes
+
+
 def test_the_versions_are_those_of_the_workspace() -> None:
     version = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
