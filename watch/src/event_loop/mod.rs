@@ -171,6 +171,8 @@ impl EventLoop {
             self.context.recovery.sum_up(now);
             self.end_graces(now)?;
             self.check_expectations(now);
+            // Those of the last iteration too: nothing may happen for long.
+            self.write_records();
             let wait = match self.busy_poll.should_poll(now) {
                 true => Duration::ZERO,
                 false => {
@@ -207,7 +209,6 @@ impl EventLoop {
                 self.run_housekeeping()?;
                 ended = self.context.observer.now_ns();
             }
-            self.write_records();
             self.check_namespaces()?;
             // The wait ended with the poll that found the first event.
             let began = events.first().map_or(drained, |first| first.observer_ns);
