@@ -399,7 +399,8 @@ fn a_program_with_an_agent_keeps_its_service_manager_content() {
     watch.daemon.wait_for_log("as the service announced");
 
     // The daemon hears its beats: it needs no keep-alives.
-    let program = start(&watch.socket, watch.daemon.socket());
+    let endpoint = format!("{}?lane=off", watch.daemon.socket().display());
+    let program = start(&watch.socket, Path::new(&endpoint));
     let pid = program.pid();
     watch.wait_for_state(pid, "ready");
     wait_until(|| watch.agent(pid).unwrap()["beats"].as_u64().unwrap() >= 30);
