@@ -123,6 +123,8 @@ pub struct Observer {
     requested_deadline: Cell<Option<Option<u64>>>,
     /// Whether a descriptor of the host was ready.
     woken: bool,
+    /// Whether a poll also ends for notes.
+    ends_for_notes: bool,
     /// Whether the next read is the first after a wait that began with empty queues.
     waited: bool,
     /// Whether the datagrams were read by such a read: each was sent after the last look at its
@@ -164,6 +166,7 @@ impl Observer {
             embedded: Cell::new(false),
             requested_deadline: Cell::new(None),
             woken: false,
+            ends_for_notes: false,
             waited: false,
             fresh: false,
             owner: Owner::here(),
@@ -541,6 +544,13 @@ impl Observer {
     pub fn service(&self, agent: u64) -> io::Result<Option<ServiceInfo>> {
         self.owner.check()?;
         Ok(self.judge.service(agent))
+    }
+
+    /// Lets a poll end, without an event, as soon as there is something for
+    /// [`next_note`](Self::next_note). A host that asks for this must fetch all notes after each
+    /// poll: until then polls do not wait.
+    pub fn end_polls_for_notes(&mut self) {
+        self.ends_for_notes = true;
     }
 
     /// The next thing that a service has said and that was not fetched yet, for a log. There is

@@ -85,7 +85,7 @@ impl Observer {
                 continue;
             }
             let until = *until.get_or_insert_with(|| now.saturating_add(nanoseconds(timeout)));
-            if self.is_caught_up(until) {
+            if self.is_caught_up(until) || self.ends_for_notes && self.judge.has_notes() {
                 return Ok(false);
             }
             self.wait(now, until)?;

@@ -283,6 +283,12 @@ impl Judge {
         self.services.as_ref().is_some_and(|services| services.expected_exit(agent))
     }
 
+    /// Whether there are notes that have not been fetched yet.
+    #[must_use]
+    pub fn has_notes(&self) -> bool {
+        self.services.as_ref().is_some_and(|services| services.has_notes())
+    }
+
     /// The next note that has not been fetched yet. There is room for a thousand.
     pub fn next_note(&mut self) -> Option<ServiceNote> {
         self.services.as_mut()?.next_note()

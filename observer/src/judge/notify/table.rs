@@ -106,6 +106,10 @@ impl Services {
         }
     }
 
+    pub(super) fn has_notes(&self) -> bool {
+        !self.notes.is_empty()
+    }
+
     pub(super) fn next_note(&mut self) -> Option<ServiceNote> {
         self.notes.pop_front()
     }
