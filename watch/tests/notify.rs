@@ -489,6 +489,40 @@ fn a_launched_program_has_its_own_environment_and_its_own_exit_code() {
 }
 
 #[test]
+fn what_a_service_says_is_in_the_export_file_and_in_events() {
+    let file = Folder::new();
+    let file = file.join("events.json");
+    let flags = ["--export-file", file.to_str().unwrap(), "--export-format", "json"];
+    let watch = Watch::start(&flags);
+    let mut events = Command::new(WATCH);
+    events.arg("events").arg("--socket").arg(watch.daemon.socket());
+    let _events = watch.start_program(&mut events);
+    let output = watch.folder.join("output");
+    let client = watch.client();
+    client.send(b"READY=1").unwrap();
+    // A subscription has no answer, and only some texts a second are shown.
+    wait_until(|| {
+        client.send(b"STATUS=other").unwrap();
+        client.send(b"STATUS=\x1b \"half\"").unwrap();
+        text_of(&output).contains("\"half\" [notify-")
+    });
+    client.send(b"ERRNO=5").unwrap();
+    client.send(b"STOPPING=1").unwrap();
+    wait_until(|| text_of(&output).contains("service: stopping"));
+    let lines = || text_of(&file);
+    wait_until(|| lines().contains("\"stopping\""));
+    let lines: Vec<Value> =
+        lines().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let about: Vec<_> = lines.iter().filter(|line| line["event"] == "service").collect();
+    let has = |member: &str, value: Value| about.iter().any(|line| line[member] == value);
+    assert!(has("state", "ready".into()) && has("errno", 5.into()), "{about:?}");
+    assert!(about.iter().all(|line| line["pid"] == std::process::id()), "{about:?}");
+    let statuses: Vec<_> = about.iter().filter_map(|line| line["status"].as_str()).collect();
+    assert!(statuses.iter().any(|status| status.ends_with("\"half\"")), "{statuses:?}");
+    assert!(!statuses.iter().any(|status| status.contains('\u{1b}')), "{statuses:?}");
+}
+
+#[test]
 fn a_program_starts_although_the_daemon_does_not_read() {
     let folder = Folder::new();
     let socket = folder.join("notify.sock");

@@ -113,6 +113,7 @@ impl EventLoop {
     pub(crate) fn new(mut context: Context) -> io::Result<Self> {
         context.observer.wake_by(context.signals.as_fd())?;
         context.observer.wake_by(context.requests.wake_fd())?;
+        context.observer.end_polls_for_notes();
         let now_ns = context.observer.now_ns();
         let turns = Turns {
             last: SystemTime::now(),

@@ -15,20 +15,21 @@ pub(super) struct ServiceLog {
 }
 
 impl ServiceLog {
-    /// Logs what a service said. `stats` are those of its agent.
+    /// Logs what a service said. `stats` are those of its agent. Returns false if it says too much:
+    /// then it appears nowhere else either.
     pub(super) fn write(
         &mut self,
         note: &ServiceNote,
         service: Option<&ServiceInfo>,
         stats: &AgentStats,
-    ) {
+    ) -> bool {
         // A status can change as often as a program likes, and must not hide other lines.
         let limit = match note.what {
             ServiceChange::Status => &mut self.texts,
             _ => &mut self.changes,
         };
         if !limit.admits(note.observer_ns, stats.uid) {
-            return;
+            return false;
         }
         let (agent, pid, program) = (note.about.agent, stats.pid, stats.name);
         let (name, status) = service.map(|it| (it.name, it.status)).unwrap_or_default();
@@ -53,6 +54,7 @@ impl ServiceLog {
             }
             _ => {}
         }
+        true
     }
 
     /// Logs an exit that the service had announced.

@@ -5,11 +5,15 @@ use std::io;
 use varta_observer::{Event, ExitCause, Label, What};
 
 use super::EventLoop;
+use crate::output::stamp::Stamp;
+use crate::state::services::ServiceReport;
+use crate::state::{Notification, Subject};
 
 impl EventLoop {
-    /// Adds what services have said to the statistics and to the log. Call this before the events
+    /// Adds what services have said to the statistics, the log and the lines. Call this before the events
     /// of the same poll are forwarded: a service that has sent no ping is known by its notes only.
     pub(super) fn take_notes(&mut self) -> io::Result<()> {
+        let mut reports = Vec::new();
         while let Some(note) = self.context.observer.next_note()? {
             let service = self.context.observer.service(note.about.agent)?;
             let agent = note.about.agent;
@@ -25,7 +29,13 @@ impl EventLoop {
                 None => self.stats.set_name(agent, Label::new(note.program.as_bytes())),
             }
             let Some(stats) = self.stats.get(agent) else { continue };
-            self.service_log.write(&note, service.as_ref(), stats);
+            let program = stats.name;
+            if self.service_log.write(&note, service.as_ref(), stats) {
+                let at_ns = note.observer_ns;
+                // The history has no record of it.
+                let stamp = self.recorder.stamp(at_ns, self.recorder.seq(), None);
+                reports.push((ServiceReport::new(note, service.as_ref(), program), stamp));
+            }
             self.note_threshold(agent, "service")?;
             let Some(stats) = self.stats.get(agent) else { continue };
             if info.is_none() {
@@ -34,7 +44,23 @@ impl EventLoop {
                 self.update_rule(agent)?;
             }
         }
+        self.forward_reports(reports);
         Ok(())
+    }
+
+    fn forward_reports(&self, reports: Vec<(ServiceReport, Stamp)>) {
+        if reports.is_empty() {
+            return;
+        }
+        if self.context.shared.has_subscribers() {
+            let batch = reports.iter().cloned();
+            let batch = batch
+                .map(|(report, stamp)| Notification { about: Subject::Service(report), stamp });
+            self.context.shared.publish(batch.collect());
+        }
+        if let Some(batches) = &self.context.batches {
+            batches.services(reports);
+        }
     }
 
     /// An exit that its service had announced, as if it had exited with code 0: it is no crash,

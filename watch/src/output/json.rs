@@ -2,12 +2,13 @@
 
 use serde_json::{Map, Value, json};
 use varta_history::{Record, Recovery, Rfc3339};
-use varta_observer::{Event, ExitCause, Label, What};
+use varta_observer::{About, Event, ExitCause, Label, ServiceChange, What};
 
 use crate::output::cause::CauseFields;
 use crate::output::stamp::{Source, Stamp};
 use crate::recovery::Decision;
 use crate::state::expectations::ExpectedProgram;
+use crate::state::services::ServiceReport;
 
 /// The members of every line.
 fn begin(stamp: &Stamp, source: &Source) -> Map<String, Value> {
@@ -36,12 +37,9 @@ pub(crate) fn event(
     put("observer_ns", event.observer_ns.into());
     put("event", event.what.name().into());
     if let Some(about) = &event.about {
-        put("agent", about.agent.into());
-        put("pid", about.pid.into());
-        put("claimed_pid", about.claimed_pid.into());
-        put("origin", about.origin.name().into());
-        put("program", name.to_string().into());
+        put_about(about, name, &mut fields);
     }
+    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
     if let Some(task) = &event.task {
         put("task", task.number.into());
         put("task_name", task.name.to_string().into());
@@ -111,6 +109,17 @@ pub(crate) fn event(
     line(fields, text);
 }
 
+fn put_about(about: &About, program: Label, fields: &mut Map<String, Value>) {
+    let members = [
+        ("agent", about.agent.into()),
+        ("pid", about.pid.into()),
+        ("claimed_pid", about.claimed_pid.into()),
+        ("origin", about.origin.name().into()),
+        ("program", program.to_string().into()),
+    ];
+    fields.extend(members.map(|(name, value): (_, Value)| (name.to_owned(), value)));
+}
+
 fn put_cause(cause: &CauseFields, fields: &mut Map<String, Value>) {
     if let Value::Object(cause) = json!(cause) {
         fields.extend(cause);
@@ -166,6 +175,29 @@ pub(crate) fn expected(
         ("there", one.there.into()),
     ];
     fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    line(fields, text);
+}
+
+/// Writes what a service has said as a line.
+pub(crate) fn service(
+    report: &ServiceReport,
+    stamp: &Stamp,
+    source: &Source,
+    text: &mut String,
+) {
+    let mut fields = begin(stamp, source);
+    put_about(&report.note.about, report.program, &mut fields);
+    let mut put = |name: &str, value: Value| fields.insert(name.to_owned(), value);
+    put("observer_ns", report.note.observer_ns.into());
+    put("event", "service".into());
+    put("change", report.change().into());
+    match report.note.what {
+        ServiceChange::State(state) => put("state", state.name().into()),
+        ServiceChange::Status => put("status", report.status.as_str().into()),
+        ServiceChange::Errno(errno) => put("errno", errno.into()),
+        ServiceChange::MainProcess { before } => put("before", before.into()),
+        _ => None,
+    };
     line(fields, text);
 }
 

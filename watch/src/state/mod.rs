@@ -24,6 +24,7 @@ pub(crate) mod expectations;
 pub(crate) mod histogram;
 pub(crate) mod history;
 pub(crate) mod programs;
+pub(crate) mod services;
 pub(crate) mod stats;
 pub(crate) mod tasks;
 
@@ -51,6 +52,7 @@ use crate::state::exits::ExitCounts;
 use crate::state::expectations::ExpectedProgram;
 use crate::state::histogram::Latencies;
 use crate::state::programs::Programs;
+use crate::state::services::ServiceReport;
 use crate::state::stats::{AgentStats, Departed};
 use crate::state::tasks::OfName;
 
@@ -196,6 +198,7 @@ pub(crate) enum Subject {
         at_ns: u64,
         program: ExpectedProgram,
     },
+    Service(ServiceReport),
 }
 
 pub(crate) type Batch = Arc<[Notification]>;

@@ -21,6 +21,7 @@ use crate::output::stamp::{Source, Stamp};
 use crate::state::Shared;
 use crate::state::expectations::ExpectedProgram;
 use crate::state::history::Stored;
+use crate::state::services::ServiceReport;
 
 /// The length of the queue, in batches. What is in further batches is lost and counted.
 const WAITING: usize = 4096;
@@ -41,6 +42,7 @@ enum Message {
         at_ns: u64,
         changes: Vec<(ExpectedProgram, Stamp)>,
     },
+    Services(Vec<(ServiceReport, Stamp)>),
     /// Lines that were lost before this message.
     LinesLost(u64, Stamp),
     Records(Vec<Stored>),
@@ -98,6 +100,11 @@ impl Feed {
     pub(crate) fn expected(&self, at_ns: u64, changes: Vec<(ExpectedProgram, Stamp)>) {
         let stamp = changes.first().map(|(_, stamp)| *stamp);
         self.export(changes.len(), stamp, Message::Expected { at_ns, changes });
+    }
+
+    pub(crate) fn services(&self, reports: Vec<(ServiceReport, Stamp)>) {
+        let stamp = reports.first().map(|(_, stamp)| *stamp);
+        self.export(reports.len(), stamp, Message::Services(reports));
     }
 
     /// Sends lines for the export file, of which the first has this stamp.
@@ -199,6 +206,9 @@ impl Writer {
             Message::Expected { at_ns, changes } => {
                 let changes = changes.iter();
                 changes.for_each(|(one, at)| export.add_expected(at_ns, one, at, source));
+            }
+            Message::Services(reports) => {
+                reports.iter().for_each(|(report, at)| export.add_service(report, at, source));
             }
             Message::LinesLost(lines, stamp) => export.add_lost(lines, &stamp, source),
             Message::Records(_) => {}

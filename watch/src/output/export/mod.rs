@@ -16,6 +16,7 @@ use crate::output::json;
 use crate::output::stamp::{Source, Stamp};
 use crate::state::counters;
 use crate::state::expectations::ExpectedProgram;
+use crate::state::services::ServiceReport;
 use file::ExportFile;
 
 /// The minimum time between two log lines about a failing disk.
@@ -82,6 +83,14 @@ impl Export {
         if self.format == ExportFormat::Json {
             self.lines += 1;
             json::expected(at_ns, one, at, source, &mut self.text);
+        }
+    }
+
+    pub(crate) fn add_service(&mut self, report: &ServiceReport, at: &Stamp, source: &Source) {
+        // TSV has the columns of varta-watch 0.2, which knew no services.
+        if self.format == ExportFormat::Json {
+            self.lines += 1;
+            json::service(report, at, source, &mut self.text);
         }
     }
 

@@ -197,6 +197,9 @@ fn lines(batch: &Batch, source: Option<&Source>, text: &mut String) {
             (Subject::Expected { at_ns, program }, Some(source)) => {
                 json::expected(*at_ns, program, stamp, source, text);
             }
+            (Subject::Service(report), Some(source)) => {
+                json::service(report, stamp, source, text);
+            }
             (Subject::Event { event, name }, None) if name.is_empty() => {
                 text.push_str(&format!("{event}\n"));
             }
@@ -210,6 +213,10 @@ fn lines(batch: &Batch, source: Option<&Source>, text: &mut String) {
             }
             (Subject::Expected { at_ns, program }, None) => {
                 text.push_str(&format!("{}: program {program}\n", seconds(*at_ns)));
+            }
+            (Subject::Service(report), None) => {
+                let at = seconds(report.note.observer_ns);
+                text.push_str(&format!("{at}: {report}\n"));
             }
         }
     }
