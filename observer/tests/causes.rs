@@ -31,6 +31,8 @@ struct Host {
     ended: bool,
     /// What comes of readings, if not what is read.
     found: Option<Found>,
+    /// Of which thread it is read late in what it waits.
+    late: u32,
 }
 
 impl Environment for Host {
@@ -76,6 +78,9 @@ impl Environment for Host {
         thread: &mut ThreadReading,
         lacks: &mut Lacks,
     ) -> Looked {
+        if thread.thread == self.late {
+            return Looked { found: Found::Late, spent_ns: 0 };
+        }
         let process = &self.processes[&pid];
         let found = process.thread(thread.thread).unwrap();
         (thread.wait_channel, thread.call) = (found.wait_channel, found.call);
@@ -555,7 +560,7 @@ fn a_reading_that_is_late_is_made_up_for_and_one_that_does_not_return_is_reporte
     world.beat(0, PID);
     world.host.found = Some(Found::Late);
     assert_eq!(whys(&world.pass(1_000)), [(1_000, "stall", Cause::Unknown)]);
-    assert_eq!(world.info().looked_ns, 0);
+    assert_eq!((world.info().looked_ns, world.judge.counters().cause_looks), (0, 0));
     // It is asked again ten milliseconds later.
     let asked = world.host.reads.len();
     assert_eq!(whys(&world.pass(1_100)), []);
@@ -568,6 +573,27 @@ fn a_reading_that_is_late_is_made_up_for_and_one_that_does_not_return_is_reporte
     assert_eq!(world.info().detail.to_string(), "a reading of process 77 does not return");
     world.host.found = None;
     assert_eq!(whys(&world.pass(8_000)), [(4_000, "cause", Cause::Lock)]);
+}
+
+#[test]
+fn if_one_thread_is_read_late_the_others_explain_the_silence() {
+    let mut world = World::new(true);
+    let idle = waits(PID, b"unix_stream_read_generic", Call::Unknown);
+    world.set(PID, &[idle, waits(PID + 1, b"futex_do_wait", futex(0x80, 2))]);
+    world.beat(0, PID);
+    world.host.late = PID + 1;
+    assert_eq!(whys(&world.pass(1_999)), [(1_000, "stall", Cause::Idle)]);
+    world.host.late = 0;
+    assert_eq!(whys(&world.pass(2_000)), [(2_000, "cause", Cause::Lock)]);
+    // If there is no other, it is asked again.
+    let mut alone = World::new(true);
+    alone.set(PID, &[idle]);
+    alone.beat(0, PID);
+    alone.host.late = PID;
+    assert_eq!(whys(&alone.pass(1_100)), [(1_000, "stall", Cause::Unknown)]);
+    alone.host.late = 0;
+    assert_eq!(whys(&alone.pass(1_120)).len(), 1);
+    assert_eq!(alone.info().why.cause, Cause::Idle);
 }
 
 #[test]

@@ -37,9 +37,9 @@ const LONGEST: usize = 16_384;
 /// The memory pressure is that of the whole system, so one reading serves many processes.
 const PRESSURE_NS: u64 = 2_000_000;
 
-/// In what a process waits is read together with the process, for this many of the threads that
-/// are wanted.
-const READ_AT_ONCE: usize = 4;
+/// In what a process waits is read together with the process for its first thread, and for this
+/// many of the threads that are wanted, or of all if none is.
+const READ_AT_ONCE: usize = 8;
 
 /// Reads processes. It allocates nothing after it is created.
 #[derive(Debug)]
@@ -113,10 +113,10 @@ impl Reader {
     /// Reads in what those threads wait that are most likely to be asked about.
     fn read_waits(&mut self, pid: u32, wanted: &[u32], sample: &mut Sample) {
         let mut lacks = Lacks::default();
-        let is_alone = sample.threads().len() == 1;
+        let any = wanted.is_empty();
         let wanted = wanted.get(..wanted.len().min(READ_AT_ONCE)).unwrap_or_default();
-        for thread in sample.threads_mut() {
-            if is_alone || wanted.contains(&thread.thread) {
+        for (place, thread) in sample.threads_mut().iter_mut().enumerate() {
+            if place == 0 || any && place < READ_AT_ONCE || wanted.contains(&thread.thread) {
                 // One that has ended since is kept as it was.
                 let _ = self.read_wait(pid, thread, &mut lacks);
             }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::Causes;
 use super::classify::{First, look_at_all, look_at_suspects};
-use super::reading::{Depth, Found, Lacks};
+use super::reading::{Depth, Found, Lacks, ThreadReading};
 use super::silences::{Silence, Silences};
 use super::suspects::Suspects;
 use super::thread::lock_address;
@@ -270,7 +270,8 @@ impl Judge {
         let Process { slot, pid, .. } = process;
         let looked = environment.read_process(slot, pid, Depth::Whole, wanted, &mut causes.now);
         causes.budget.spend(looked.spent_ns);
-        self.counters.cause_looks += 1;
+        let was_read = !matches!(looked.found, Found::Late | Found::Stuck(_));
+        self.counters.cause_looks += u64::from(was_read);
         self.counters.cause_ns = self.counters.cause_ns.saturating_add(looked.spent_ns);
         looked.found
     }
@@ -406,7 +407,7 @@ impl Causes {
             First::Cause(info) => return Ok(info),
             First::Suspects(suspects) => suspects,
         };
-        self.read_suspects(process, &suspects, environment)?;
+        let suspects = self.read_suspects(process, &suspects, environment)?;
         let before = has_before.then_some(&self.before);
         let mut info = look_at_suspects(before, &self.now, &learned, silent.told, &suspects);
         if info.why.cause == Cause::Lock {
@@ -419,13 +420,28 @@ impl Causes {
         Ok(info)
     }
 
+    /// Reads in what the suspects wait, and returns those of which that is known if the readings
+    /// of others are late.
     fn read_suspects<E: Environment>(
         &mut self,
         process: Process,
         suspects: &Suspects,
         environment: &mut E,
-    ) -> Result<(), NotRead> {
-        suspects.places().try_for_each(|place| self.read_wait(process, place, environment))
+    ) -> Result<Suspects, NotRead> {
+        let read =
+            suspects.places().try_for_each(|place| self.read_wait(process, place, environment));
+        match read {
+            Ok(()) => Ok(*suspects),
+            // On a machine that is busy all the time, it would be late again.
+            Err(NotRead::Late) => {
+                let threads = self.now.threads();
+                let is_known =
+                    |place: usize| threads.get(place).is_some_and(ThreadReading::knows_wait);
+                let known = suspects.only(is_known);
+                if known.is_empty() { Err(NotRead::Late) } else { Ok(known) }
+            }
+            Err(stuck) => Err(stuck),
+        }
     }
 
     fn read_wait<E: Environment>(

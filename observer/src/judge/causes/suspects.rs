@@ -37,6 +37,15 @@ impl Suspects {
         suspects
     }
 
+    /// Leaves only those at some places.
+    pub(super) fn only(&self, is_left: impl Fn(usize) -> bool) -> Self {
+        Self::new(self.known, self.places().filter(|place| is_left(*place)))
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
     /// Their places in the sample.
     pub(super) fn places(&self) -> impl Iterator<Item = usize> + use<> {
         self.places.into_iter().take(self.count.into()).map(usize::from)
