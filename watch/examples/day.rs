@@ -1,8 +1,8 @@
 //! A history as a day would leave it: `day FOLDER LOAD HOURS AGENTS`.
 //!
 //! The daemon's own collector and the writer make it, in simulated time. LOAD is `gaps`: each agent
-//! beats ten times a second, with a threshold of 2 s, and is silent for 1.6 s once a minute; or
-//! `slow`: each beats once a second. One agent in a hundred hangs for 10 s each hour. At the end it
+//! beats ten times a second, with a threshold of 2 s, and is silent for 1.6 s every 61 seconds: more
+//! often would raise its floor; or `slow`: each beats once a second. One agent in a hundred hangs for 10 s each hour. At the end it
 //! prints the size of the history in bytes and the number of records.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
@@ -199,7 +199,7 @@ impl Beating {
         if self.number.is_multiple_of(100) && is_first_in(HOUR) {
             return 10 * SECOND + jitter;
         }
-        if self.load == Load::Gaps && is_first_in(MINUTE) {
+        if self.load == Load::Gaps && is_first_in(MINUTE + SECOND) {
             return 1_600 * MS + jitter;
         }
         usual + jitter
