@@ -29,6 +29,9 @@ pub(crate) struct Outcome {
     pub(crate) doubts: BTreeMap<Doubt, u64>,
 }
 
+/// The length of a time of RFC 3339 up to its milliseconds.
+const MILLISECONDS: usize = "2026-11-29T03:12:00.000".len();
+
 /// How many silences of each sort are listed.
 const MOST_LISTED: usize = 20;
 
@@ -48,8 +51,10 @@ impl Outcome {
     /// The lines to print.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
+        self.write_runs(&mut text);
         self.write_table(&mut text);
-        self.write_list("These stalls would go", Case::goes, &mut text);
+        let goes = |case: &Case| case.goes() && !case.is_death();
+        self.write_list("These stalls would go", goes, &mut text);
         self.write_list("These stalls would come", Case::comes, &mut text);
         let found = |case: &Case| case.is_death() && !case.goes();
         self.write_list("These deaths would be found", found, &mut text);
@@ -76,6 +81,14 @@ impl Outcome {
         if let Some(more) = listed.len().checked_sub(MOST_LISTED).filter(|more| *more > 0) {
             let _ = writeln!(text, "  and {more} more, which --json lists");
         }
+    }
+
+    fn write_runs(&self, text: &mut String) {
+        let count = self.runs.len();
+        let (Some(first), Some(last)) = (self.runs.first(), self.runs.last()) else { return };
+        let runs = if count == 1 { "run" } else { "runs" };
+        let (from, to) = (first.time(first.run.begin_ns), last.time(last.run.end_ns));
+        let _ = writeln!(text, "{count} {runs} of the daemon, from {from} to {to}\n");
     }
 
     fn write_table(&self, text: &mut String) {
@@ -126,7 +139,13 @@ impl Outcome {
         let doubts = self.doubts.iter().map(|(doubt, count)| {
             json!({ "why": doubt.name(), "count": count, "text": doubt.describe(*count) })
         });
+        let runs = self.runs.iter().map(|replayed| {
+            let (begin_ns, end_ns) = (replayed.run.begin_ns, replayed.run.end_ns);
+            let (from, to) = (replayed.exact_time(begin_ns), replayed.exact_time(end_ns));
+            json!({ "run": replayed.name, "from": from, "to": to })
+        });
         json!({
+            "runs": runs.collect::<Value>(),
             "programs": programs.collect::<Value>(),
             "sum": counts_json(&self.sum()),
             "go": cases(Case::goes),
@@ -143,8 +162,15 @@ impl Replayed {
         self.run.agents.get(place)
     }
 
+    /// The wall clock at a time, to the millisecond.
     fn time(&self, at_ns: u64) -> String {
-        Rfc3339(self.run.wall_ns(at_ns)).to_string()
+        let exact = Rfc3339(self.run.wall_ns(at_ns)).to_string();
+        let digits = exact.get(..MILLISECONDS).unwrap_or(&exact);
+        format!("{digits}Z")
+    }
+
+    fn exact_time(&self, at_ns: u64) -> Value {
+        Rfc3339(self.run.wall_ns(at_ns)).to_string().into()
     }
 
     /// One line about a silence.
@@ -169,9 +195,9 @@ impl Replayed {
         }
         let _ = match (case.recorded_ns, case.replayed_ns) {
             (Some(before), Some(now)) => {
-                write!(text, "; found after {}, before {}", after(now), after(before))
+                write!(text, "; found after {} instead of {}", after(now), after(before))
             }
-            (Some(at_ns), None) => write!(text, "; it was found after {}", after(at_ns)),
+            (Some(at_ns), None) => write!(text, "; was found after {}", after(at_ns)),
             (None, Some(at_ns)) => write!(text, "; found after {}", after(at_ns)),
             (None, None) => Ok(()),
         };
@@ -193,7 +219,7 @@ impl Replayed {
         let mut members = self.about(case.agent);
         let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
         let silence = case.silence;
-        put("time", self.time(silence.from_ns).into());
+        put("time", self.exact_time(silence.from_ns));
         put("from_ns", silence.from_ns.into());
         put("silent_ns", silence.length_ns().into());
         put("end", silence.end.name().into());
@@ -207,7 +233,7 @@ impl Replayed {
     fn event_json(&self, verdict: &Verdict) -> Value {
         let mut members = self.about(verdict.agent);
         let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
-        put("time", self.time(verdict.at_ns).into());
+        put("time", self.exact_time(verdict.at_ns));
         put("observer_ns", verdict.at_ns.into());
         match verdict.found {
             Found::Stall { last_ns } => {
