@@ -137,13 +137,32 @@ fn the_page_shows_2000_agents_without_errors() {
     assert_eq!(browser.complaints(), [] as [String; 0]);
 }
 
+/// Makes the agents of all further reports a day old.
+const DAYS: &str = r"
+    const answerOf = fetch;
+    window.fetch = async (...request) => {
+      const report = await (await answerOf(...request)).json();
+      for (const agent of [...report.agents, ...report.gone]) {
+        const day = [...'o'.repeat(48)];
+        if (agent.stalls) day.fill('s', 46);
+        if (agent.program === 'indexer') day[20] = 's';
+        if (agent.program === 'ledger') day.fill('.', 0, 17);
+        if (!agent.state) day.fill('g', 47);
+        agent.day = day.join('');
+      }
+      return new Response(JSON.stringify(report));
+    };
+    0";
+
 /// Takes the screenshot for the docs: `VARTA_PICTURE=docs/watch-page.png` replaces it.
 #[test]
 fn the_page_can_show_the_scene_in_the_docs() {
     let Some(program) = program() else { return };
     let folder = Folder::new();
+    let history = folder.join("history");
     let flags = ["--threshold-ms", "1500", "--prom-addr", "127.0.0.1:0", "--causes", "on"];
-    let daemon = Daemon::start(&folder, &flags);
+    let more = ["--history-dir", history.to_str().unwrap()];
+    let daemon = Daemon::start(&folder, &[&flags[..], &more].concat());
     let mut browser = Browser::start(program, false);
     browser.open(&format!("http://{}/", address_of(&daemon)));
     browser.wait_for("document.getElementById('link').textContent === 'live'");
@@ -167,6 +186,11 @@ fn the_page_can_show_the_scene_in_the_docs() {
     browser.wait_for("document.title === '(1 stalled) varta'");
     browser.wait_for("document.querySelectorAll('#agents tr:not(.why)').length === 6");
     browser.wait_for("document.querySelector('tr.why').innerText.includes('SIGSTOP')");
+    // The history of the agents is as young as they are. For the picture they are a day old.
+    browser.value(DAYS);
+    browser.wait_for("document.querySelectorAll('#agents .day [role=img]').length === 7");
+    let day = "document.querySelector('#agents .day [role=img]').getAttribute('aria-label')";
+    assert_eq!(browser.value(day), "last day: ok 22.5 h, silent 1.5 h");
     let picture = browser.picture();
     assert!(picture.starts_with(b"\x89PNG"));
     if let Some(path) = std::env::var_os("VARTA_PICTURE") {

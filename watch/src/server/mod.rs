@@ -3,6 +3,7 @@
 
 pub(crate) mod control;
 pub(crate) mod http;
+mod last_day;
 pub(crate) mod metrics;
 
 use std::io::{self, Write};
@@ -19,6 +20,7 @@ use tracing::{error, info};
 
 use self::control::ControlSocket;
 use self::http::Answers;
+use self::last_day::LastDay;
 use crate::config::{Settings, Token};
 use crate::event_loop::priority;
 use crate::output::stamp::Source;
@@ -66,11 +68,13 @@ pub(crate) fn start(
     }
     let control = settings.control_socket().map(|path| control::bind(&path)).transpose()?;
     let (token, tokens) = watch::channel(settings.token.clone());
-    let answers = answers(settings, &shared, tokens.clone());
+    let folder = settings.history_folder().map(|folder| folder.path);
+    let last_day = Arc::new(LastDay::new(folder, source.run));
+    let answers = answers(settings, &shared, tokens.clone(), Arc::clone(&last_day));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name("server".to_owned()).spawn(move || {
         priority::lower();
-        let serving = serve(listeners, control, answers, shared, source, tokens);
+        let serving = serve(listeners, control, answers, (shared, source, last_day), tokens);
         if let Err(error) = LocalSet::new().block_on(&runtime, serving) {
             error!(%error, "the HTTP and control thread failed");
         }
@@ -82,20 +86,27 @@ fn answers(
     settings: &Settings,
     shared: &Shared,
     token: watch::Receiver<Option<Token>>,
+    last_day: Arc<LastDay>,
 ) -> Answers {
     let flags = &settings.flags.http;
     let metrics = Metrics::new(Constants::new(settings.flags.listening.uds_rcvbuf_bytes));
     let rates = (flags.prom_rate_limit_per_sec, flags.prom_rate_limit_burst);
     let budget = Duration::from_millis(flags.scrape_budget_ms);
-    Answers::new(shared.clone(), metrics, rates, token, flags.http_host.clone(), budget)
+    Answers::new(
+        (shared.clone(), last_day),
+        metrics,
+        rates,
+        token,
+        flags.http_host.clone(),
+        budget,
+    )
 }
 
 async fn serve(
     listeners: Vec<TcpListener>,
     control: Option<ControlSocket>,
     answers: Answers,
-    shared: Shared,
-    source: Arc<Source>,
+    (shared, source, last_day): (Shared, Arc<Source>, Arc<LastDay>),
     mut tokens: watch::Receiver<Option<Token>>,
 ) -> io::Result<()> {
     let answers = Rc::new(answers);
@@ -104,7 +115,7 @@ async fn serve(
         spawn_local(http::serve(listener, Rc::clone(&answers)));
     }
     if let Some(socket) = control {
-        spawn_local(control::serve(socket.listen()?, socket, shared, source));
+        spawn_local(control::serve(socket.listen()?, socket, shared, source, last_day));
     }
     // Until the event loop drops the sender.
     while tokens.changed().await.is_ok() {}

@@ -19,6 +19,9 @@ const MOST_GONE: u16 = 6;
 /// The width of the first column, with the space after it.
 const AGENT_WIDTH: u16 = 8;
 
+/// The width of a day, with a character for each hour.
+const DAY_WIDTH: u16 = 24;
+
 /// The colour of a state, which is printed as a word too.
 const fn colour(state: State) -> Color {
     match state {
@@ -190,14 +193,22 @@ fn cells_of_service(service: &ServiceRow) -> [Cell<'static>; 8] {
 }
 
 fn table_of(lines: &[Entry<'_>]) -> Table<'static> {
-    let names = ["AGENT", "PROGRAM", "PID", "STATE", "AGE", "BEATS", "MISSED", "PAYLOAD"];
+    let day = |line: &Entry<'_>| match line {
+        Entry::Agent(row) => row.day.as_deref().map(day_line),
+        _ => None,
+    };
+    let mut names =
+        vec!["AGENT", "PROGRAM", "PID", "STATE", "AGE", "BEATS", "MISSED", "PAYLOAD"];
+    let has_days = lines.iter().any(|line| day(line).is_some());
     let rows = lines.iter().map(|line| match line {
-        Entry::Agent(row) => TableRow::new(cells_of(row)),
+        Entry::Agent(row) => {
+            TableRow::new(cells_of(row).into_iter().chain(day(line).map(Cell::from)))
+        }
         Entry::Task(task) => TableRow::new(cells_of_task(task)),
         Entry::Cause { .. } => TableRow::new([""]),
         Entry::Service(service) => TableRow::new(cells_of_service(service)),
     });
-    let widths = [
+    let mut widths = vec![
         Constraint::Length(AGENT_WIDTH - 1),
         Constraint::Min(16),
         Constraint::Length(8),
@@ -207,14 +218,39 @@ fn table_of(lines: &[Entry<'_>]) -> Table<'static> {
         Constraint::Length(8),
         Constraint::Min(8),
     ];
+    if has_days {
+        names.push("LAST DAY");
+        widths.push(Constraint::Length(DAY_WIDTH));
+    }
     Table::new(rows, widths).header(TableRow::new(names).style(header()))
 }
 
+/// The last day of an agent, with one character for each hour. The letters are as in the report.
+fn day_line(day: &str) -> Line<'static> {
+    let hours = day.as_bytes().chunks(2).map(|hour| {
+        let is = |letter: u8| hour.contains(&letter);
+        let (text, colour) = match () {
+            () if is(b's') => ("█", colour(State::Stalled)),
+            () if is(b'g') => ("·", Color::DarkGray),
+            () if is(b'o') => ("▁", colour(State::Ok)),
+            () => (" ", Color::Reset),
+        };
+        Span::styled(text, Style::new().fg(colour))
+    });
+    hours.collect()
+}
+
 fn gone_line(gone: &Gone) -> Line<'static> {
-    let Gone { agent, program, pid, ago_ms, cause, .. } = gone;
+    let Gone { agent, program, pid, ago_ms, cause, day, .. } = gone;
     let style = if gone.clean { Style::new() } else { Style::new().fg(Color::Red) };
     let ago = time(*ago_ms);
-    Line::styled(format!("{agent:<7} {program:<16} {pid:<8} {ago} ago, {cause}"), style)
+    let text = format!("{agent:<7} {program:<16} {pid:<8} {ago} ago, {cause}");
+    let mut line = Line::styled(text, style);
+    if let Some(day) = day {
+        line.push_span("  ");
+        line.spans.extend(day_line(day).spans);
+    }
+    line
 }
 
 fn keys_of(top: &Top<'_>) -> Line<'static> {
@@ -238,6 +274,13 @@ fn time(ms: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_hour_of_a_day_shows_the_worst_that_happened() {
+        let text: String =
+            day_line("....oooossogsggg").iter().map(|it| it.content.as_ref()).collect();
+        assert_eq!(text, "  ▁▁█·█·");
+    }
 
     #[test]
     fn times_are_formatted_in_few_characters() {

@@ -22,6 +22,7 @@ use tracing::{debug, error};
 
 use crate::output::json;
 use crate::output::stamp::{Source, Stamp};
+use crate::server::last_day::LastDay;
 use crate::state::{Batch, Notification, Shared, Snapshot, Subject};
 use places::{Place, Places};
 use protocol::{Refused, Report, Request};
@@ -50,6 +51,7 @@ pub(crate) async fn serve(
     _socket: ControlSocket,
     shared: Shared,
     source: Arc<Source>,
+    last_day: Arc<LastDay>,
 ) -> Infallible {
     let places = Rc::new(Places::default());
     let shared = Rc::new(shared);
@@ -65,9 +67,10 @@ pub(crate) async fn serve(
         // A new connection is dropped only if all others are busy.
         let Some(place) = places.take() else { continue };
         let (shared, source) = (Rc::clone(&shared), Arc::clone(&source));
+        let last_day = Arc::clone(&last_day);
         spawn_local(async move {
             let result = tokio::select! {
-                result = handle_requests(stream, &shared, &source, &place) => result,
+                result = handle_requests(stream, &shared, (&source, &last_day), &place) => result,
                 () = place.ended() => Ok(()),
             };
             if let Err(error) = result {
@@ -82,7 +85,7 @@ pub(crate) async fn serve(
 async fn handle_requests(
     stream: UnixStream,
     shared: &Shared,
-    source: &Source,
+    (source, last_day): (&Source, &LastDay),
     place: &Place,
 ) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
@@ -95,7 +98,9 @@ async fn handle_requests(
         place.busy();
         match serde_json::from_str(&line) {
             Ok(Request::Agents) => match snapshot(shared).await {
-                Some(snapshot) => send_json(&mut write, &Report::of(&snapshot)).await?,
+                Some(snapshot) => {
+                    send_json(&mut write, &Report::of(&snapshot, &last_day.strips())).await?;
+                }
                 None => refuse(&mut write, STUCK_LOOP).await?,
             },
             Ok(Request::Rules { pid }) => match snapshot(shared).await {

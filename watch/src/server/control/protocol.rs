@@ -8,6 +8,7 @@ use varta_observer::{ExitCause, Label, ServiceInfo, TaskInfo};
 
 use super::rules::{self, ExpectedRow, RuleRow};
 use crate::output::cause::CauseFields;
+use crate::server::last_day::Strips;
 use crate::state::stats::shown_pid;
 use crate::state::{Agent, Snapshot};
 
@@ -137,6 +138,9 @@ pub(crate) struct Row {
     /// If it speaks the protocol of sd_notify.
     #[serde(default)]
     pub(crate) service: Option<ServiceRow>,
+    /// A letter for each half hour of the last day, if there is a history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) day: Option<String>,
 }
 
 /// What a program says about itself at the notify socket.
@@ -258,7 +262,7 @@ impl TaskRow {
 }
 
 impl Row {
-    fn of(agent: Agent<'_>, snapshot: &Snapshot) -> Self {
+    fn of(agent: Agent<'_>, snapshot: &Snapshot, days: &Strips) -> Self {
         let Agent { info, stats } = agent;
         let cause_of = |task| snapshot.cause_fields(info.agent, task);
         let tasks = snapshot.tasks_of(info.agent).iter();
@@ -289,6 +293,7 @@ impl Row {
             cause: cause_of(0),
             tasks: tasks.map(|task| TaskRow::of(task, cause_of(task.number))).collect(),
             service: snapshot.services.get(&info.agent).map(ServiceRow::of),
+            day: days.get(&info.agent).cloned(),
         }
     }
 
@@ -309,10 +314,13 @@ pub(crate) struct Gone {
     /// It exited with code 0, or had announced its exit.
     pub(crate) clean: bool,
     pub(crate) beats: u64,
+    /// As that of an agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) day: Option<String>,
 }
 
 impl Report {
-    pub(crate) fn of(snapshot: &Snapshot) -> Self {
+    pub(crate) fn of(snapshot: &Snapshot, days: &Strips) -> Self {
         let since = snapshot.at.duration_since(UNIX_EPOCH).unwrap_or_default();
         let ms = |duration: std::time::Duration| {
             u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
@@ -327,6 +335,7 @@ impl Report {
             cause: departed.cause.to_string(),
             clean: departed.expected || departed.cause == ExitCause::Code(0),
             beats: departed.stats.beats,
+            day: days.get(&departed.agent).cloned(),
         });
         Self {
             at_ms: ms(since),
@@ -343,7 +352,7 @@ impl Report {
                 exits: counters.exits,
                 missed: counters.missed,
             },
-            agents: agents.map(|it| Row::of(it, snapshot)).collect(),
+            agents: agents.map(|it| Row::of(it, snapshot, days)).collect(),
             gone: gone.collect(),
             rules: rules::all(snapshot),
             expected: snapshot.expected.iter().map(ExpectedRow::of).collect(),

@@ -22,6 +22,7 @@ use super::places::Place;
 use super::rendering::Rendering;
 use crate::config::Token;
 use crate::server::control::protocol::Report;
+use crate::server::last_day::LastDay;
 use crate::server::metrics::{Collect, Format, Metrics};
 use crate::state::counters;
 use crate::state::{Shared, Snapshot};
@@ -42,6 +43,7 @@ type Answer = Response<Parts>;
 #[derive(Debug)]
 pub(crate) struct Answers {
     shared: Shared,
+    last_day: Arc<LastDay>,
     metrics: RefCell<Metrics>,
     limits: RefCell<Limits>,
     token: watch::Receiver<Option<Token>>,
@@ -74,7 +76,7 @@ type Pending = Option<Option<Arc<Snapshot>>>;
 
 impl Answers {
     pub(crate) fn new(
-        shared: Shared,
+        (shared, last_day): (Shared, Arc<LastDay>),
         metrics: Metrics,
         (per_second, burst): (u32, u32),
         token: watch::Receiver<Option<Token>>,
@@ -83,6 +85,7 @@ impl Answers {
     ) -> Self {
         Self {
             shared,
+            last_day,
             metrics: RefCell::new(metrics),
             limits: RefCell::new(Limits::new(per_second, burst)),
             token,
@@ -228,7 +231,7 @@ impl Answers {
 
     async fn agents(&self) -> Answer {
         let answer = self.respond(Kind::Agents, |snapshot| {
-            let json = serde_json::to_vec(&Report::of(snapshot))?;
+            let json = serde_json::to_vec(&Report::of(snapshot, &self.last_day.strips()))?;
             Ok(vec![Bytes::from(json)])
         });
         answer.await
