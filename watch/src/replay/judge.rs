@@ -138,7 +138,7 @@ impl Replay {
     fn new(run: &Run, default_ns: u64) -> io::Result<Self> {
         let mut observer = Builder::new()
             .uids(Uids::Any)
-            .capacity(run.agents.len().max(1))
+            .capacity(capacity_for(run.agents.len()))
             .threshold(Duration::from_nanos(default_ns));
         if let Some(ns) = run.pause_after_ns {
             observer = observer.pause_after(Duration::from_nanos(ns));
@@ -237,6 +237,12 @@ impl Replay {
             self.verdicts.push(Verdict { at_ns: observer_ns, agent: index, found });
         }
     }
+}
+
+/// A capacity of which one user, to whom all agents belong there, may have this many places: an
+/// eighth is kept for others.
+const fn capacity_for(agents: usize) -> usize {
+    agents.saturating_add(agents / 4).saturating_add(8)
 }
 
 /// In the simulation no two agents share a pid. 1 is the first process of a system.

@@ -355,6 +355,17 @@ fn a_replay_of_what_a_daemon_stores_equals_a_daemon_with_half_and_twice_the_thre
     }
 }
 
+#[test]
+fn a_replay_has_room_for_all_agents_of_a_run() {
+    let mut run = Run { defaults: vec![(0, SECOND)], end_ns: 9 * SECOND, ..Run::default() };
+    run.agents = (0..1_000).map(|number| an_agent(number, 0, SECOND / 2)).collect();
+    for agent in &mut run.agents {
+        let (from_ns, to_ns, end) = (SECOND, 4 * SECOND, End::Beat);
+        agent.silences.push(Silence { from_ns, to_ns, end });
+    }
+    assert_eq!(replay(&run, &one(2 * SECOND)).len(), 2_000, "a Stall and a recovery of each");
+}
+
 /// Of what happens to several agents at one time the order does not matter.
 fn sorted(mut verdicts: Vec<(u64, u32, Found)>) -> Vec<(u64, u32, Found)> {
     verdicts.sort_by_key(|(at_ns, pid, found)| (*at_ns, *pid, format!("{found:?}")));
