@@ -333,7 +333,8 @@ fn a_replay_decides_as_an_observer_with_its_threshold_does() {
 
 #[test]
 fn a_replay_of_what_a_daemon_stores_equals_a_daemon_with_half_and_twice_the_threshold() {
-    for (seed, pace) in (0..12).map(|seed| (seed, [Pace::Busy, Pace::Calm][seed as usize % 2]))
+    for (seed, pace) in
+        (0..12).map(|seed| (seed, if seed % 2 == 0 { Pace::Busy } else { Pace::Calm }))
     {
         let script = Script::random(seed, pace);
         let stored = script.stored(2 * SECOND);

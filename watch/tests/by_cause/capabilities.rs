@@ -9,14 +9,25 @@ use crate::world::World;
 const UNIT: &str = include_str!("../../../deploy/systemd/varta-watch.service");
 const DAEMON_SET: &str = include_str!("../../../deploy/kubernetes/varta-watch.yaml");
 
-/// The words of a line, as `setpriv` takes them.
-fn capabilities(text: &str, before: &str) -> Vec<String> {
-    let line = text.lines().find_map(|line| line.trim().strip_prefix(before)).unwrap();
-    let words = line.split([' ', ',', ']']).filter(|word| !word.is_empty());
+/// The names of capabilities, as `setpriv` takes them.
+fn names<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut names: Vec<_> =
         words.map(|word| word.trim_start_matches("CAP_").to_lowercase()).collect();
     names.sort();
     names
+}
+
+/// The capabilities in a line of the unit.
+fn of_unit(before: &str) -> Vec<String> {
+    let line = UNIT.lines().find_map(|line| line.strip_prefix(before)).unwrap();
+    names(line.split_whitespace())
+}
+
+/// The capabilities that the DaemonSet adds.
+fn of_daemon_set() -> Vec<String> {
+    let lines = DAEMON_SET.lines().map(str::trim).skip_while(|line| *line != "capabilities:");
+    let added = lines.skip_while(|line| *line != "add:").skip(1);
+    names(added.map_while(|line| line.strip_prefix("- ")))
 }
 
 /// A daemon of another user than this process, with these capabilities alone.
@@ -39,9 +50,9 @@ fn with_the_capabilities_of_the_unit_it_is_known_that_a_process_waits_for_a_lock
     if !needs_root() {
         return;
     }
-    let given = capabilities(UNIT, "AmbientCapabilities=");
-    assert_eq!(given, capabilities(UNIT, "CapabilityBoundingSet="));
-    assert_eq!(given, capabilities(DAEMON_SET, "add: ["));
+    let given = of_unit("AmbientCapabilities=");
+    assert_eq!(given, of_unit("CapabilityBoundingSet="));
+    assert_eq!(given, of_daemon_set());
     let world = world(&given);
     let agent = world.agent(hangs::locks::on_a_mutex);
     agent.hang();
