@@ -343,3 +343,43 @@ fn an_expected_program_is_missing_until_it_has_all_its_agents() {
     daemon.wait_for_lines("\"present\"", 2);
     daemon.end();
 }
+
+/// If its name is not found soon, an agent has that of its program. Then another is tried.
+#[test]
+fn a_rule_about_an_interpreter_does_not_apply_to_a_script_whose_name_is_found() {
+    let folder = Folder::new();
+    let history = folder.join("history");
+    let rules = "[[rule]]\nmatch = { program = \"sender.py\" }\nthreshold-ms = 60000\n\
+                 [[rule]]\nmatch = { program = \"python*\" }\nthreshold-ms = 50000\n";
+    let file = file_with(&folder, &format!("threshold-ms = 50\n{rules}"));
+    let flags =
+        ["--config", file.to_str().unwrap(), "--history-dir", history.to_str().unwrap()];
+    let mut daemon = Daemon::start(&folder, &flags);
+    let sender = concat!(env!("CARGO_MANIFEST_DIR"), "/../conformance/senders/sender.py");
+    let records = || {
+        let folder = history.to_str().unwrap();
+        let json = ["history", "--history-dir", folder, "--kind", "threshold", "--json"];
+        let (_, text) = run(&json);
+        let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.collect::<Vec<Value>>()
+    };
+    wait_until(|| {
+        let mut python =
+            Command::new("python3").arg(sender).arg(daemon.socket()).spawn().unwrap();
+        let thresholds = || {
+            let pid = python.id();
+            let of_agent = |record: &Value| record["pid"] == pid;
+            let records = records().into_iter().filter(of_agent);
+            records.filter_map(|record| record["threshold_ns"].as_u64()).collect::<Vec<_>>()
+        };
+        let is_ruled = |ns: &u64| [60_000_000_000, 50_000_000_000].contains(ns);
+        wait_until(|| thresholds().iter().any(is_ruled));
+        let found = thresholds();
+        python.kill().unwrap();
+        python.wait().unwrap();
+        let was_named = found.contains(&60_000_000_000);
+        assert!(!was_named || !found.contains(&50_000_000_000), "{found:?}");
+        was_named
+    });
+    daemon.end();
+}

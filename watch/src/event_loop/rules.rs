@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use super::scripts::PATIENCE;
 use super::{EventLoop, nanoseconds};
 use crate::rules::Effect;
 
-/// The agents whose first silence is not judged yet, by the time when it will be.
+/// The agents whose first silence is not judged yet, or that have no name yet, by the time when
+/// that ends.
 #[derive(Debug, Default)]
 pub(super) struct Starting(BTreeSet<(u64, u64)>);
 
@@ -26,9 +28,30 @@ impl Starting {
 impl EventLoop {
     /// Finds the rule of an agent, and applies it if it is another one than before.
     pub(super) fn update_rule(&mut self, agent: u64) -> io::Result<()> {
+        if self.stats.get(agent).is_some_and(|stats| stats.awaits_script) {
+            return self.await_script(agent);
+        }
         let before = self.stats.applied.of(agent).rule;
         if self.find_rule(agent) && self.stats.applied.of(agent).rule != before {
             self.apply_rule(agent)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the name of an agent's script, because a rule may be about that. Meanwhile the agent
+    /// is not judged.
+    fn await_script(&mut self, agent: u64) -> io::Result<()> {
+        if self.context.settings.rules.rules.is_empty() {
+            return Ok(());
+        }
+        let now_ns = self.context.observer.now_ns();
+        let asked_ns = self.stats.get(agent).and_then(|stats| stats.script_asked_ns);
+        let end_ns = asked_ns.unwrap_or(now_ns).saturating_add(nanoseconds(PATIENCE));
+        self.starting.0.insert((end_ns, agent));
+        if self.context.settings.threshold < PATIENCE {
+            self.stats.applied.enter(agent, now_ns);
+            self.context.observer.set_threshold(agent, PATIENCE)?;
+            self.note_threshold(agent, "grace")?;
         }
         Ok(())
     }
@@ -37,11 +60,20 @@ impl EventLoop {
     pub(super) fn update_all_rules(&mut self) -> io::Result<()> {
         self.starting.0.clear();
         for agent in self.stats.agent_numbers() {
-            if self.find_rule(agent) {
-                self.apply_rule(agent)?;
-            }
+            self.judge_by_rules(agent)?;
         }
         Ok(())
+    }
+
+    /// Applies the rule of an agent, whether or not it still waits for the name of a script.
+    fn judge_by_rules(&mut self, agent: u64) -> io::Result<()> {
+        if let Some(stats) = self.stats.get_mut(agent) {
+            stats.awaits_script = false;
+        }
+        match self.find_rule(agent) {
+            true => self.apply_rule(agent),
+            false => Ok(()),
+        }
     }
 
     /// Finds the rule of an agent. Returns false if it has none, and never had one.
@@ -68,10 +100,11 @@ impl EventLoop {
         counts
     }
 
-    /// Judges the agents whose grace has ended by their own threshold.
+    /// Judges the agents whose grace has ended by their own threshold, and those that have not got
+    /// the name of a script by the name of their program.
     pub(super) fn end_graces(&mut self, now_ns: u64) -> io::Result<()> {
         while let Some(agent) = self.starting.take_due(now_ns) {
-            self.apply_rule(agent)?;
+            self.judge_by_rules(agent)?;
         }
         Ok(())
     }

@@ -1,15 +1,16 @@
 //! The scripts of agents whose program is an interpreter.
 
 use std::io;
+use std::time::Duration;
 
 use varta_observer::{AgentInfo, Label, Names};
 
-use super::EventLoop;
+use super::{EventLoop, nanoseconds};
 use crate::lookup::{Process, Question, may_run_script};
 
 /// After this time an agent keeps the name of its program, so that what is shown does not change
-/// long after it began.
-const PATIENCE_NS: u64 = 100_000_000;
+/// long after it began. Until then it is not judged by rules.
+pub(super) const PATIENCE: Duration = Duration::from_millis(100);
 
 impl EventLoop {
     /// Asks which script an agent runs, once, if its program is an interpreter and it has no
@@ -17,6 +18,7 @@ impl EventLoop {
     pub(super) fn ask_for_script(&mut self, info: &AgentInfo, names: &Names) {
         let Some(stats) = self.stats.get_mut(info.agent) else { return };
         let is_named = !names.label(b"").is_empty();
+        stats.awaits_script &= !is_named;
         if stats.script_asked_ns.is_some() || is_named || !may_run_script(info.name.as_bytes())
         {
             return;
@@ -27,6 +29,7 @@ impl EventLoop {
         };
         let process = Process { agent: info.agent, task: 0, pid: info.pid, pidfd };
         stats.script_asked_ns = Some(self.context.observer.now_ns());
+        stats.awaits_script = true;
         // If the queue is full, it keeps the name of its program.
         self.context.lookups.ask(process, Question::ScriptName);
     }
@@ -35,7 +38,9 @@ impl EventLoop {
     pub(super) fn take_script(&mut self, agent: u64, script: Label) -> io::Result<()> {
         let now_ns = self.context.observer.now_ns();
         let asked_ns = self.stats.get(agent).and_then(|stats| stats.script_asked_ns);
-        if asked_ns.is_some_and(|asked_ns| now_ns.saturating_sub(asked_ns) <= PATIENCE_NS) {
+        if asked_ns
+            .is_some_and(|asked_ns| now_ns.saturating_sub(asked_ns) <= nanoseconds(PATIENCE))
+        {
             self.context.observer.set_script(agent, script);
             self.take_renamed()?;
         }

@@ -22,7 +22,7 @@ impl Applied {
         Self { rule: None, is_watched: true, threshold_ns: None, since_ns: 0, first_ns: 0 };
 }
 
-/// The agents that have a rule, or had one.
+/// The agents that have a rule, had one, or may get one.
 #[derive(Debug, Default)]
 pub(crate) struct AppliedRules(HashMap<u64, Applied>);
 
@@ -41,10 +41,15 @@ impl AppliedRules {
         if rule.is_none() && !self.0.contains_key(&agent) {
             return None;
         }
-        let new = Applied { first_ns: now_ns, ..Applied::FLAGS };
-        let applied = self.0.entry(agent).or_insert(new);
+        let applied = self.enter(agent, now_ns);
         applied.rule = rule;
         Some(applied)
+    }
+
+    /// Enters an agent without a rule.
+    pub(crate) fn enter(&mut self, agent: u64, now_ns: u64) -> &mut Applied {
+        let new = Applied { first_ns: now_ns, ..Applied::FLAGS };
+        self.0.entry(agent).or_insert(new)
     }
 
     pub(crate) fn get_mut(&mut self, agent: u64) -> Option<&mut Applied> {

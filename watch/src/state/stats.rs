@@ -32,6 +32,8 @@ pub(crate) struct AgentStats {
     pub(crate) container: Label,
     /// When its script was asked for.
     pub(crate) script_asked_ns: Option<u64>,
+    /// Whether it may still get the name of its script. Until then no rule applies to it.
+    pub(crate) awaits_script: bool,
     pub(crate) pid: u32,
     pub(crate) claimed_pid: u32,
     /// The user of the process, if the kernel attests it.
@@ -66,6 +68,7 @@ impl AgentStats {
         user_unit: Label::EMPTY,
         container: Label::EMPTY,
         script_asked_ns: None,
+        awaits_script: false,
         pid: 0,
         claimed_pid: 0,
         uid: None,
