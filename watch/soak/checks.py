@@ -16,8 +16,8 @@ SPARE_MEMORY = 16 << 20
 class Level:
     """Memory and descriptors of a daemon, for a later comparison."""
 
-    def __init__(self, daemon: Daemon):
-        self._daemon = daemon
+    def __init__(self, daemon: Daemon, spare_memory: int):
+        self._daemon, self._spare = daemon, spare_memory
         self.memory, self.descriptors = daemon.memory(), daemon.descriptors()
 
     def check(self) -> str:
@@ -31,7 +31,7 @@ class Level:
         memory = self._daemon.memory()
         grown = (memory - self.memory) / 2**20
         text = f"memory went from {self.memory / 2**20:.1f} to {memory / 2**20:.1f} MiB"
-        check(memory <= self.memory + SPARE_MEMORY, text)
+        check(memory <= self.memory + self._spare, text)
         return f"{grown:+.1f} MiB"
 
 

@@ -35,6 +35,7 @@ class Scenario:
     datagrams_are_exact = True
     """Whether `sent` and the healthy agents account for every datagram."""
     least_rounds = 1
+    spare_memory = checks.SPARE_MEMORY
 
     def __init__(self, programs: Programs, folder: Path):
         self.programs, self.folder = programs, folder
@@ -110,7 +111,7 @@ class Scenario:
         """Measures after one request of each kind, so that all buffers are allocated."""
         for path in ("/metrics", "/agents", "/", "/healthz"):
             self.daemon.get(path)
-        return checks.Level(self.daemon)
+        return checks.Level(self.daemon, self.spare_memory)
 
     def discard(self) -> None:
         """Ends what still runs after a failure."""
