@@ -181,8 +181,9 @@ impl Reader {
         self.list(pid, &[]).ok()?;
         let Listed { threads, count } = self.listed;
         threads.into_iter().take(count).find(|thread| {
-            let path = format_args!("/proc/{pid}/task/{thread}/status");
-            let status = read(path, &mut self.buffer).unwrap_or_default();
+            let status =
+                read(format_args!("/proc/{pid}/task/{thread}/status"), &mut self.buffer);
+            let status = status.unwrap_or_default();
             parse::pids(status).last() == Some(number)
         })
     }
