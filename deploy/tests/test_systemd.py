@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from conftest import WATCH, Daemon, Processes, free_port, run, shipped_config, tool, wait_until
+from conftest import ROOT, WATCH, Daemon, Processes, free_port, run, shipped_config, tool, wait_until
 from units import SYSTEMD, UNITS, setting
 
 INSTALLED = "/usr/bin/varta-watch"
@@ -27,6 +27,16 @@ def units(tmp_path: Path) -> list[Path]:
 
 def test_systemd_accepts_the_units(units: list[Path]) -> None:
     checked = run(tool("systemd-analyze"), "verify", "--man=no", *units)
+    about_ours = [line for line in checked.stderr.splitlines() if "varta" in line]
+    assert (checked.returncode, about_ours) == (0, [])
+
+
+def test_systemd_accepts_the_settings_for_an_agent(tmp_path: Path) -> None:
+    page = (ROOT / "docs/notify.md").read_text()
+    [settings] = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    unit = tmp_path / "varta-agent.service"
+    unit.write_text(f"{settings}ExecStart=/bin/true\n")
+    checked = run(tool("systemd-analyze"), "verify", "--man=no", unit)
     about_ours = [line for line in checked.stderr.splitlines() if "varta" in line]
     assert (checked.returncode, about_ours) == (0, [])
 
