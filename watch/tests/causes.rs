@@ -11,15 +11,15 @@
 
 mod support;
 
-use std::os::unix::process::CommandExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use support::http::{address_of, get, sample, wait_for_sample};
 use support::{
-    Browser, Child, Daemon, Folder, Terminal, WATCH, lines_of, ms, signal, skipped, text_of,
-    wait_until,
+    Browser, Child, Daemon, Folder, Terminal, WATCH, kernel_lacks, lines_of, ms, needs_root,
+    signal, skipped, text_of, wait_until,
 };
 use varta::{Status, Varta};
 
@@ -176,16 +176,28 @@ fn a_stopped_process_is_shown_as_stopped_everywhere() {
     assert_eq!(browser.complaints(), [] as [String; 0]);
 }
 
-/// A process that beats for a while, and then executes this file.
-fn executes(daemon: &Daemon, file: &Path) -> Child {
-    Child::start(|| {
-        let mut agent = Varta::connect(daemon.socket()).unwrap();
-        for _ in 0..50 {
-            let _ = agent.beat(Status::Ok, 1);
-            std::thread::sleep(ms(20));
-        }
-        panic!("{}", Command::new(file).arg0("sleep").arg("1000").exec());
-    })
+/// A frozen control group of the first version. Dropping it lets its process go on.
+struct Frozen {
+    group: PathBuf,
+    pid: u32,
+}
+
+impl Frozen {
+    fn new(freezer: &Path, name: &str, pid: u32) -> Self {
+        let group = freezer.join(name);
+        fs::create_dir(&group).unwrap();
+        fs::write(group.join("cgroup.procs"), pid.to_string()).unwrap();
+        fs::write(group.join("freezer.state"), "FROZEN").unwrap();
+        Self { group, pid }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        let _ = fs::write(self.group.join("freezer.state"), "THAWED");
+        let above = self.group.with_file_name("cgroup.procs");
+        let _ = (fs::write(above, self.pid.to_string()), fs::remove_dir(&self.group));
+    }
 }
 
 fn changes_how_text_is_shown(character: char) -> bool {
@@ -194,26 +206,34 @@ fn changes_how_text_is_shown(character: char) -> bool {
 
 #[test]
 fn hostile_names_in_a_cause_are_shown_escaped() {
+    let freezer = Path::new("/sys/fs/cgroup/freezer");
+    if !needs_root() {
+        return;
+    }
+    if !freezer.join("cgroup.procs").exists() {
+        return kernel_lacks("a control group of the first version that can be frozen");
+    }
     let folder = Folder::new();
-    let (daemon, address, audit) = daemon(&folder, &["--recovery-on", "hung,exec"]);
-    let file = folder.join("\u{1b}]0;P\u{7}\u{202e}\"<b>");
-    std::os::unix::fs::symlink("/bin/sleep", &file).unwrap();
-    let escaped = r#"\u{1b}]0;P\u{7}\u{202e}"<b>"#;
-    let text = format!("executing another program since its last beat ({escaped})");
+    let (daemon, address, audit) = daemon(&folder, &["--recovery-on", "hung,frozen"]);
     let browser = page(&address);
     let terminal = Terminal::with_top(&folder, &daemon);
-    // Which program an agent executes is learned from its beats, if the daemon reads them in time.
-    let agent = std::iter::repeat_with(|| executes(&daemon, &file)).take(20).find(|agent| {
-        let row = wait_for_row(&address, |row| {
-            row["pid"] == agent.pid() && row["state"] == "stalled"
-        });
-        row["cause"] == "exec"
+    let agent = Child::start(|| {
+        let mut agent = Varta::connect(daemon.socket()).unwrap();
+        loop {
+            let _ = agent.beat(Status::Ok, 1);
+            std::thread::sleep(ms(20));
+        }
     });
-    let agent = agent.expect("the cause is never exec");
+    wait_for_row(&address, |row| row["pid"] == agent.pid());
+    let name = format!("\u{1b}]0;P\u{7}\u{202e}\"<b>{}", agent.pid());
+    let escaped = format!(r#"cgroup /\u{{1b}}]0;P\u{{7}}\u{{202e}}"<b>{}"#, agent.pid());
+    let text = format!("frozen with its control group ({escaped})");
+    let _frozen = Frozen::new(freezer, &name, agent.pid());
+    wait_for_row(&address, |row| row["cause"] == "frozen");
     let row = row(&address);
     assert_eq!(
         (&row["cause_detail"], &row["cause_text"]),
-        (&escaped.into(), &text.clone().into())
+        (&escaped.as_str().into(), &text.clone().into())
     );
     let (pid, why) = (agent.pid().to_string(), format!("why={text}"));
     wait_until(|| {

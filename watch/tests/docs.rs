@@ -26,8 +26,14 @@ fn every_flag_in_the_docs_exists() {
         let output = Command::new(WATCH).args(arguments).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
-    let known =
-        help(&["--help"]) + &help(&["run", "--help"]) + &help(&["audit", "verify", "--help"]);
+    let known = [
+        &["--help"][..],
+        &["run", "--help"],
+        &["events", "--help"],
+        &["audit", "verify", "--help"],
+    ]
+    .map(help)
+    .concat();
     let removed = ["--inject-wedge-ms"];
     let words = DOCS.split(|char: char| !char.is_ascii_alphanumeric() && char != '-');
     let flags: Vec<_> = words
