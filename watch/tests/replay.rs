@@ -190,8 +190,25 @@ fn start_agent(sockets: &[&Path], pauses: &'static [u64]) -> Child {
     })
 }
 
+/// Whether a daemon noticed that it was held for a while.
+fn was_held(folder: &Folder) -> bool {
+    let history = folder.join("history");
+    let asked =
+        ["history", "--history-dir", history.to_str().unwrap(), "--kind", "late,paused"];
+    !Command::new(WATCH).args(asked).output().unwrap().stdout.is_empty()
+}
+
+/// Daemons that the machine holds judge differently from each other, so another pair is tried then.
 #[test]
 fn a_replay_of_a_daemon_equals_a_daemon_with_its_threshold() {
+    assert!(
+        (0..20).any(|_| is_equal_to_a_daemon_that_was_not_held()),
+        "the machine is never quiet"
+    );
+}
+
+/// Returns false if a daemon was held.
+fn is_equal_to_a_daemon_that_was_not_held() -> bool {
     let folders = [Folder::new(), Folder::new()];
     let start = |folder: &Folder, threshold: &str| {
         let (history, export) = (folder.join("history"), folder.join("export"));
@@ -213,10 +230,13 @@ fn a_replay_of_a_daemon_equals_a_daemon_with_its_threshold() {
         day = report["gone"][0]["day"].clone();
         day.is_string()
     });
-    let day = day.as_str().unwrap();
-    assert!(day.len() == 48 && day.starts_with("....") && day.contains('s'), "{day}");
     drop(agent);
     daemons.iter_mut().for_each(Daemon::end);
+    if folders.iter().any(was_held) {
+        return false;
+    }
+    let day = day.as_str().unwrap();
+    assert!(day.len() == 48 && day.starts_with("....") && day.contains('s'), "{day}");
 
     let events = |folder: &Folder| -> Vec<(String, u64)> {
         let lines = fs::read_to_string(folder.join("export")).unwrap();
@@ -248,4 +268,5 @@ fn a_replay_of_a_daemon_equals_a_daemon_with_its_threshold() {
         assert!(furthest < 60 * MS, "{furthest}: {replayed:?} {live:?}");
     }
     assert_eq!(names(&again(&folders[0], "1200ms")), names(&events(&folders[1])));
+    true
 }
