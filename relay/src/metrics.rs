@@ -98,7 +98,7 @@ impl Metrics {
             }),
             (
                 "behind_seconds",
-                "Age of the oldest transition that no stream has confirmed yet; 0 if there is none.",
+                "Age of the oldest transition that no stream has confirmed yet; 0 if all are confirmed.",
                 format!("{:.3}", behind.as_secs_f64()),
             ),
         ];

@@ -97,7 +97,7 @@ impl Notify {
     }
 }
 
-/// Shows how often keep-alives are due, or why there are none.
+/// Shows how often keep-alives are due, or why the agent sends no keep-alives.
 impl fmt::Debug for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(manager) = self.manager else { return f.write_str("off") };
