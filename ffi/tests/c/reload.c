@@ -76,7 +76,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 100; i++)
         if (!use(argv[1]))
             return 1;
-    /* malloc's own overhead varies, but by less than the smallest block leaked in every round. */
+    /* What malloc itself keeps may vary, but by less than the smallest block leaked in every round. */
     long more = ((long)mallinfo2().uordblks - bytes) / 100;
     if (entries("/proc/self/fd") != fds || mappings() != maps || more >= 16) {
         fprintf(stderr, "left behind: %d descriptors, %d mappings, %ld bytes a round\n",
