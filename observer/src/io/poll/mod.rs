@@ -1,5 +1,7 @@
 //! The event loop: reads datagrams, notices exits and silence, and decides what to wait for.
 
+mod calls;
+
 use std::io;
 use std::time::Duration;
 
@@ -18,22 +20,6 @@ const TICK_NS: u64 = LOOK_INTERVAL_NS;
 const UNDER_LOAD_NS: u64 = 1_000_000;
 
 impl Observer {
-    /// Ends a poll: records when the host is expected back. `found` is whether the poll
-    /// returned an event.
-    pub(super) fn end_poll(&mut self, found: bool, timeout: Duration) -> io::Result<()> {
-        self.requested_deadline.set(None);
-        if self.embedded.get() {
-            self.arm()?;
-            self.pause_detector.expect(self.timer_at.get());
-        } else {
-            // A host that got an event is expected back at once. One that got none and did not
-            // wait comes back when it likes.
-            let at_once = found || !timeout.is_zero();
-            self.pause_detector.expect(at_once.then_some(self.now));
-        }
-        Ok(())
-    }
-
     /// Writes the next event that is available without waiting to `place`, and returns whether
     /// there was one. If it keeps reading datagrams that cause no event, it stops after those
     /// that had arrived by `until`, which it sets on first use.
@@ -312,34 +298,13 @@ impl Observer {
     }
 
     /// When to check whether the observer is late.
-    fn tick(&self, now: u64) -> Option<u64> {
+    pub(super) fn tick(&self, now: u64) -> Option<u64> {
         let has_pages = self.processes.lanes().is_some_and(Lanes::has_pages);
         (self.judge.followed() > 0 || has_pages).then(|| now.saturating_add(TICK_NS))
     }
 
     fn is_idle(&self) -> bool {
         !self.sockets.is_ready() && self.due_besides_lane().is_none_or(|due| due > self.now)
-    }
-
-    /// Sets the timer so that the descriptor becomes readable when there is something to
-    /// report.
-    pub(super) fn arm(&self) -> io::Result<()> {
-        let now = self.clock.now();
-        let retry_at = self.sockets.next_retry();
-        let due = [self.due(), retry_at, self.tick(now)].into_iter().flatten().min();
-        let armed = self.timer_at.get();
-        // A timer that wakes the host too early costs less than setting it for each beat.
-        let good_enough = armed.is_some_and(|at| at > now && due.is_some_and(|due| at <= due));
-        if good_enough || armed == due {
-            return Ok(());
-        }
-        match due {
-            // A timer set to 0 would be off.
-            Some(due) => self.timer.arm(self.clock.since_boot(due).max(1))?,
-            None => self.timer.disarm()?,
-        }
-        self.timer_at.set(due);
-        Ok(())
     }
 }
 
