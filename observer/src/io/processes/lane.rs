@@ -2,7 +2,8 @@
 
 use std::io;
 
-use super::{Descriptors, ENDING, ProcessHandle, Processes, Stage, number};
+use super::{ENDING, Processes, Stage, number};
+use crate::io::identity::{Descriptors, ProcessHandle};
 use crate::io::lane::{Lanes, Peer, Place, Step};
 use crate::io::listener::LaneListener;
 use crate::judge::{PageIndex, Slot};

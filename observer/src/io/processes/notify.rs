@@ -1,7 +1,7 @@
 //! The processes that send notifications.
 
-use super::{Descriptors, ProcessHandle, Processes, number};
-use crate::io::identity::{self, Namespace};
+use super::{Processes, number};
+use crate::io::identity::{self, Descriptors, Namespace, ProcessHandle};
 use crate::judge::{Exits, Slot, Standing};
 
 impl Processes {
@@ -23,19 +23,6 @@ impl Processes {
             Namespace::Same | Namespace::Unknown => Standing::Here,
             Namespace::Within { innermost } => Standing::Within(innermost),
             Namespace::Outside => Standing::Outside,
-        }
-    }
-
-    /// Reads the name of the program again that the process in this slot runs.
-    pub(super) fn renew_name(&mut self, slot: Slot) {
-        let table = self.features.table;
-        let Some(followed) = self.followed.get_mut(slot.index()).filter(|_| table) else {
-            return;
-        };
-        if let Some(handle) = &followed.handle {
-            let name = identity::program_name(handle.pid());
-            // Checked last: while the process runs, no other one has its pid.
-            followed.name = name.filter(|_| !handle.is_gone()).or(followed.name);
         }
     }
 

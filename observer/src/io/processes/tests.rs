@@ -2,7 +2,8 @@
 
 use varta::{Frame, Status};
 
-use super::{LOOK_NS, Processes};
+use super::Processes;
+use super::environment::LOOK_NS;
 use crate::io::identity::KernelFeatures;
 use crate::judge::{Datagram, Judge, Sender, Settings};
 use crate::policy::Policy;
