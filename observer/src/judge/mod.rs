@@ -5,17 +5,21 @@
 //! it is created. The observer is a shell around it; a test, a simulation or a benchmark can
 //! be one too.
 
+mod beats;
 pub(crate) mod causes;
 pub(crate) mod deadline;
+mod decode;
 mod environment;
 mod keyring;
 mod lane;
 mod local;
 mod network;
 mod notify;
+mod observations;
 mod queries;
 mod queue;
 mod reconfigure;
+mod room;
 mod sessions;
 mod settings;
 mod silence;
@@ -23,9 +27,6 @@ pub(crate) mod tracker;
 mod uids;
 
 use std::alloc::{Layout, handle_alloc_error};
-
-use varta::internal::local as local_frame;
-use varta::{DecodeError, Frame, Promise, v1};
 
 use self::causes::Causes;
 pub use self::causes::{
@@ -50,11 +51,11 @@ pub use self::settings::Settings;
 pub use self::tracker::AgentInfo;
 #[doc(hidden)]
 pub use self::tracker::MOST as MOST_AGENTS;
-use self::tracker::{Beat, Flags, Key as AgentKey, Kind, Room, Tracker};
 pub use self::tracker::{Exits, Slot};
+use self::tracker::{Key as AgentKey, Kind, Tracker};
 pub use self::uids::{Flood, UidCounts};
 use crate::counters::Counters;
-use crate::event::{About, Event, ExitCause, What};
+use crate::event::{About, Event, What};
 pub use crate::memory::OutOfMemory;
 use crate::policy::{Limit, Policy};
 
@@ -318,96 +319,6 @@ impl Judge {
         false
     }
 
-    /// Reports the end of a look at a Unix socket: its queue has been emptied, or as many
-    /// datagrams as it holds have been read. `full` is whether the queue was at its length.
-    ///
-    /// While a queue is full the kernel refuses beats, so beats sent before a look that found
-    /// it full may be lost. If that is true of a sixteenth of recent time or more, the
-    /// observer is half deaf. A Stall that is due is then put off until one threshold after
-    /// the last such look, but for ten thresholds at most. If there was such a look when the
-    /// Stall was due or later, it is marked as `deaf`.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, judge::{Judge, Settings}};
-    ///
-    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(1000)));
-    /// judge.looked(5_000_000, true);
-    /// assert_eq!(judge.counters().full_looks, 1);
-    /// ```
-    pub fn looked(&mut self, now: u64, full: bool) {
-        self.now = self.now.max(now);
-        self.full = full;
-        if full {
-            self.counters.full_looks += 1;
-            self.flood.full_looks += 1;
-        }
-        self.flood.half_deaf |= self.tracker.looked(self.now, full);
-    }
-
-    /// Reports that the process in this slot has ended and that all it sent has been passed to
-    /// [`hear`](Self::hear), but that it is not yet known how it ended. From now on the agent
-    /// cannot stall, and a beat with its pid comes from another process.
-    pub fn exiting(&mut self, slot: Slot) {
-        if self.tracker.is_followed(slot) {
-            self.tracker.exiting(slot);
-        }
-    }
-
-    /// Emits the Exit of the agent in this slot and stops tracking it. Does nothing if the
-    /// slot is free.
-    pub fn exited<E: Environment>(
-        &mut self,
-        now: u64,
-        slot: Slot,
-        cause: ExitCause,
-        environment: &mut E,
-    ) {
-        self.now = self.now.max(now);
-        if !self.tracker.is_followed(slot) {
-            return;
-        }
-        let about = self.tracker.about(slot);
-        let last_status = self.tracker.status(slot);
-        self.counters.exits += 1;
-        self.service_exited(slot);
-        self.push(Some(about), What::Exit { cause, last_status });
-        self.release(slot, environment);
-    }
-
-    /// Reports that the observer was away for `amount` until `ended_at`. The deadline of every
-    /// agent that was silent during the whole pause is extended by that time, once per
-    /// silence.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, What, judge::{Judge, Settings}};
-    ///
-    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(1000)));
-    /// judge.pause(12_000_000_000, 10_000_000_000);
-    /// assert_eq!(judge.next_event().unwrap().what, What::Paused { ns: 10_000_000_000 });
-    /// ```
-    pub fn pause(&mut self, ended_at: u64, amount: u64) {
-        self.now = self.now.max(ended_at);
-        let suspended = self.lanes.take_suspended();
-        self.tracker.pause(ended_at, amount, suspended);
-        self.counters.pauses += 1;
-        self.emit(What::Paused { ns: amount });
-    }
-
-    /// Reports that a socket failed.
-    ///
-    /// ```
-    /// use varta_observer::{Policy, What, judge::{Judge, Settings}};
-    ///
-    /// let mut judge = Judge::new(Settings::new(Policy::same_uid(1000)));
-    /// judge.io(0, 105);
-    /// assert_eq!(judge.next_event().unwrap().what, What::Io { errno: 105 });
-    /// ```
-    pub fn io(&mut self, now: u64, errno: i32) {
-        self.now = self.now.max(now);
-        self.counters.io_errors += 1;
-        self.emit(What::Io { errno });
-    }
-
     /// The next event that has not been fetched yet.
     #[inline]
     pub fn next_event(&mut self) -> Option<Event> {
@@ -427,142 +338,6 @@ impl Judge {
         !self.events.is_empty()
     }
 
-    /// Accepts a beat of a tracked agent.
-    #[inline]
-    fn accept(&mut self, slot: Slot, beat: &Beat) {
-        let limited_by = self.charge_rate_limits(slot);
-        let outcome = self.tracker.beat(slot, self.now, beat);
-        self.counters.missed = self.counters.missed.saturating_add(outcome.missed);
-        self.counters.not_forward += u64::from(!outcome.forward);
-        let silent_ns = outcome.silent_ns.filter(|_| !self.is_late(slot));
-        if self.causes.is_some() && (!outcome.forward || silent_ns.is_some()) {
-            self.is_back(slot, outcome.forward);
-        }
-        match limited_by {
-            None => {}
-            Some(RateLimit::PerAgent) => {
-                self.counters.rate_limited_agent += 1;
-                return;
-            }
-            Some(RateLimit::Global) => {
-                self.counters.rate_limited_global += 1;
-                return;
-            }
-        }
-        if self.tracker.has(slot, Flags::PAGED) {
-            self.heard_beside_pages(slot, beat.nonce);
-        }
-        let about = Some(self.tracker.about(slot));
-        if let Some(silent_ns) = silent_ns {
-            self.counters.recoveries += 1;
-            let what = What::Recovered { silent_ns, promise: Promise::Beat };
-            self.push(about, what);
-        }
-        self.counters.beats += 1;
-        let Beat { status, payload, nonce, .. } = *beat;
-        let what = What::Beat { status, payload, nonce, missed: outcome.missed, count: 1 };
-        self.push(about, what);
-    }
-
-    /// Charges this beat to the rate limits, and returns the one that keeps it from becoming
-    /// an event. A recovery is always reported, and so is the first beat of an agent.
-    #[inline]
-    fn charge_rate_limits(&mut self, slot: Slot) -> Option<RateLimit> {
-        if self.per_agent.is_none() && self.global.is_none() {
-            return None;
-        }
-        let now = self.now;
-        let rate_state = *self.tracker.rate_state(slot);
-        let exempt = self.tracker.has(slot, Flags::STALLED) || self.tracker.is_new(slot);
-        let take = |limit: Option<Limit>, rate_state| match limit {
-            None => Some(rate_state),
-            Some(limit) if exempt => Some(limit.force(rate_state, now)),
-            Some(limit) => limit.take(rate_state, now),
-        };
-        let Some(own) = take(self.per_agent, rate_state) else {
-            return Some(RateLimit::PerAgent);
-        };
-        let Some(all) = take(self.global, self.rate_state) else {
-            return Some(RateLimit::Global);
-        };
-        *self.tracker.rate_state(slot) = own;
-        self.rate_state = all;
-        None
-    }
-
-    /// Makes room for a new agent of this user (over a network: `None`), or counts that there
-    /// is none.
-    fn make_room<E: Environment>(&mut self, uid: Option<u32>, environment: &mut E) -> bool {
-        let found = self.find_room(uid, environment);
-        if !found {
-            self.count_without_room(uid);
-        }
-        found
-    }
-
-    fn find_room<E: Environment>(&mut self, uid: Option<u32>, environment: &mut E) -> bool {
-        match self.tracker.room(uid) {
-            Room::Free => true,
-            Room::Instead(evicted) => {
-                self.counters.evictions += 1;
-                self.release(evicted, environment);
-                true
-            }
-            Room::None => false,
-        }
-    }
-
-    /// Counts a datagram of a new agent for which there is no room.
-    fn count_without_room(&mut self, uid: Option<u32>) {
-        self.counters.capacity_exceeded += 1;
-        if let Some(uid) = uid {
-            self.refused.add(uid);
-        }
-    }
-
-    fn release<E: Environment>(&mut self, slot: Slot, environment: &mut E) {
-        let agent = self.tracker.about(slot).agent;
-        self.release_pages(slot, environment);
-        self.forget_silence(slot);
-        if let Some(services) = &mut self.services {
-            services.forget(slot);
-        }
-        self.tracker.forget(slot);
-        environment.released(slot, agent);
-    }
-
-    /// Decodes 32 bytes from a sender that the kernel names. If they are not a valid frame,
-    /// counts and reports that. Pid 1 is valid here; the caller checks whether it is the
-    /// sender's.
-    #[inline]
-    fn decode_local(&mut self, wire: &[u8; 32]) -> Option<Beat> {
-        let decoded = match self.is_version1(wire) {
-            true => local_frame::decode_v1(wire).map(Beat::from),
-            false => local_frame::decode(wire).map(Beat::from),
-        };
-        decoded.map_err(|error| self.refuse_frame(error)).ok()
-    }
-
-    /// As [`decode_local`](Self::decode_local), from a sender on a network.
-    #[inline]
-    fn decode_network(&mut self, wire: &[u8; 32]) -> Option<Beat> {
-        let decoded = match self.is_version1(wire) {
-            true => v1::Frame::decode(wire).map(Beat::from),
-            false => Frame::decode(wire).map(Beat::from),
-        };
-        decoded.map_err(|error| self.refuse_frame(error)).ok()
-    }
-
-    #[inline]
-    fn is_version1(&self, wire: &[u8; 32]) -> bool {
-        wire[2] == v1::VERSION && self.policy.version1
-    }
-
-    fn refuse_frame(&mut self, error: DecodeError) {
-        self.counters.decode_error(&error);
-        self.emit(What::Decode(error));
-    }
-
     fn emit(&mut self, what: What) {
         self.push(None, what);
     }
@@ -572,11 +347,4 @@ impl Judge {
     fn push(&mut self, about: Option<About>, what: What) {
         self.events.push(Event { observer_ns: self.now, about, task: None, what });
     }
-}
-
-/// The rate limit that keeps a beat from becoming an event.
-#[derive(Debug, Clone, Copy)]
-enum RateLimit {
-    PerAgent,
-    Global,
 }

@@ -1,7 +1,7 @@
-//! The queries of a judge, and its less common inputs.
+//! The queries of a judge.
 
 use super::tracker::Flags;
-use super::{AgentInfo, AgentKey, Exits, Flood, Judge, SealedSession, Slot, UidCounts};
+use super::{AgentInfo, AgentKey, Flood, Judge, SealedSession, Slot, UidCounts};
 use crate::counters::Counters;
 
 impl Judge {
@@ -24,22 +24,6 @@ impl Judge {
     #[must_use]
     pub const fn shortest_threshold(&self) -> u64 {
         self.tracker.shortest_threshold()
-    }
-
-    /// Changes how the end of a local agent will become known, for example because its pidfd
-    /// was given up.
-    pub fn set_exits(&mut self, slot: Slot, exits: Exits) {
-        if self.tracker.is_followed(slot) {
-            self.tracker.set_exits(slot, exits);
-        }
-    }
-
-    /// Sets the number of a local agent's process, if the host did not learn it from a
-    /// datagram. The agent stays unconfirmed until a datagram carries the same number.
-    pub fn set_process(&mut self, slot: Slot, process: u64) {
-        if self.tracker.is_followed(slot) {
-            self.tracker.set_process(slot, process, false);
-        }
     }
 
     /// The slot of an agent.
@@ -99,16 +83,6 @@ impl Judge {
     /// next one does not refuse beats that were never received.
     pub fn sessions_ahead(&self) -> impl Iterator<Item = (usize, SealedSession)> + '_ {
         self.sessions.ahead()
-    }
-
-    /// Reports datagrams that the kernel dropped at a network socket. Beats may be among them,
-    /// so Stalls of network agents are put off, as after a [look](Self::looked) that found a
-    /// queue full.
-    pub fn kernel_dropped(&mut self, datagrams: u64) {
-        self.counters.kernel_drops += datagrams;
-        if datagrams > 0 {
-            self.tracker.dropped(self.now);
-        }
     }
 
     /// What has filled the queues since the last call, and who sent it.

@@ -5,8 +5,8 @@ use super::process::low;
 use super::{Attached, Attaching, PageIndex, Refusal};
 use crate::event::Ending;
 use crate::judge::local::Process;
-use crate::judge::tracker::{distance, is_forward};
-use crate::judge::{Environment, Judge, Namespace, Room, Slot};
+use crate::judge::tracker::{Room, distance, is_forward};
+use crate::judge::{Environment, Judge, Namespace, Slot};
 
 /// The numbers of errors are the same on all systems that the observer runs on.
 const EACCES: i32 = 13;
