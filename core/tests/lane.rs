@@ -300,12 +300,8 @@ fn the_bell_rings_when_the_status_changes_or_a_beat_is_late() {
 
     let path = folder.join("strict");
     let observer = LaneObserver::bind(&path);
-    let mut agent = Varta::open(&path).unwrap();
-    let connection = observer.connection();
     let offer = PageOffer { threshold_ns: 1_000, ..good_offer() };
-    let _page = observer.give_page_as(&connection, offer);
-    observer.beat_until_attached(&mut agent);
-    connection.expect_mapped();
+    let (mut agent, connection, _page) = observer.attach_as(&path, offer);
     std::thread::sleep(Duration::from_micros(2));
     assert_eq!(agent.beat(Status::Ok, 0), Sent);
     assert_eq!(connection.next(), Some(Message::Bell { pair: 0 }));

@@ -148,10 +148,8 @@ fn an_observer_that_does_not_want_tasks_hears_of_them_from_the_beats() {
     let folder = Folder::new();
     let path = at(&folder);
     let observer = LaneObserver::bind(&path);
-    let mut agent = Varta::open(&path).unwrap();
-    let connection = observer.connection();
-    let page = observer.give_page_as(&connection, PageOffer { flags: 0, ..good_offer() });
-    observer.beat_until_attached(&mut agent);
+    let offer = PageOffer { flags: 0, ..good_offer() };
+    let (mut agent, _connection, page) = observer.attach_as(&path, offer);
     let mut task = agent.task("task", MS).unwrap();
     let vital = TaskOptions::new(MS).vital(true);
     let mut vital = agent.task_with("vital", vital).unwrap();

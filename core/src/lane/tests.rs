@@ -16,7 +16,7 @@ use super::held::to_word;
 use super::layout::{Cold, Head, Hot, Info, NEVER, State, lines, offset};
 use super::line;
 use super::message::{NAME_BYTES, PageOffer};
-use super::model::{explore, is_killed_after};
+use super::model::{Thread, explore, is_killed_after};
 use super::pairs::{Pair, Pairs};
 use crate::endpoint::UnixSocket;
 use crate::nonce::Nonces;
@@ -191,6 +191,17 @@ impl<const N: usize> Beating<N> {
         this
     }
 
+    /// As [`explore`], for threads that beat and attach.
+    fn explore(
+        preemptions: usize,
+        pairs: &'static Pairs,
+        is_attached: bool,
+        threads: impl for<'w> Fn(&'w Self) -> Vec<Thread<'w>>,
+    ) -> usize {
+        let world = || Self::new(pairs, is_attached);
+        explore(preemptions, world, |it| it.world.shared(), threads, Self::check)
+    }
+
     fn beat(&self, handle: usize, at: u64) {
         let mut handle = self.handles[handle].lock().unwrap();
         self.world.beat(handle.as_mut().unwrap(), at);
@@ -212,47 +223,29 @@ impl<const N: usize> Beating<N> {
 fn a_beat_that_is_said_to_be_in_the_page_is_there_whoever_attaches_meanwhile() {
     let pairs = pairs();
     for is_attached in [true, false] {
-        let runs = explore(
-            1,
-            || Beating::<2>::new(pairs, is_attached),
-            |it| it.world.shared(),
-            |it| {
-                vec![
-                    Box::new(|| it.beat(0, 2)),
-                    Box::new(|| it.beat(1, 3)),
-                    Box::new(|| it.world.attach(1)),
-                ]
-            },
-            Beating::check,
-        );
+        let runs = Beating::<2>::explore(1, pairs, is_attached, |it| {
+            vec![
+                Box::new(|| it.beat(0, 2)),
+                Box::new(|| it.beat(1, 3)),
+                Box::new(|| it.world.attach(1)),
+            ]
+        });
         assert!(runs > 200, "{runs} runs");
         // One handle, which writes alone until the attach.
-        let runs = explore(
-            2,
-            || Beating::<1>::new(pairs, is_attached),
-            |it| it.world.shared(),
-            |it| {
-                vec![
-                    Box::new(|| [2, 3].into_iter().for_each(|at| it.beat(0, at))),
-                    Box::new(|| it.world.attach(1)),
-                ]
-            },
-            Beating::check,
-        );
+        let runs = Beating::<1>::explore(2, pairs, is_attached, |it| {
+            vec![
+                Box::new(|| [2, 3].into_iter().for_each(|at| it.beat(0, at))),
+                Box::new(|| it.world.attach(1)),
+            ]
+        });
         assert!(runs > 200, "{runs} runs");
-        let runs = explore(
-            1,
-            || Beating::<1>::new(pairs, is_attached),
-            |it| it.world.shared(),
-            |it| {
-                vec![
-                    Box::new(|| it.beat(0, 2)),
-                    Box::new(|| it.world.attach(1)),
-                    Box::new(|| it.world.watch(1, 0)),
-                ]
-            },
-            Beating::check,
-        );
+        let runs = Beating::<1>::explore(1, pairs, is_attached, |it| {
+            vec![
+                Box::new(|| it.beat(0, 2)),
+                Box::new(|| it.world.attach(1)),
+                Box::new(|| it.world.watch(1, 0)),
+            ]
+        });
         assert!(runs > 100, "{runs} runs");
     }
 }
@@ -264,28 +257,18 @@ fn a_beat_that_is_said_to_be_in_the_page_is_there_whoever_opens_another_handle_m
         let mut new = Handle::new(pairs).unwrap();
         it.world.beat(&mut new, at);
     };
-    let runs = explore(
-        2,
-        || Beating::<1>::new(pairs, true),
-        |it| it.world.shared(),
-        |it| vec![Box::new(|| it.beat(0, 2)), Box::new(move || open_and_beat(it, 3))],
-        Beating::check,
-    );
+    let runs = Beating::<1>::explore(2, pairs, true, |it| {
+        vec![Box::new(|| it.beat(0, 2)), Box::new(move || open_and_beat(it, 3))]
+    });
     assert!(runs > 500, "{runs} runs");
     // Both come and go, and a beat of the one that stays may be the first alone.
-    let runs = explore(
-        1,
-        || Beating::<1>::new(pairs, true),
-        |it| it.world.shared(),
-        |it| {
-            vec![
-                Box::new(|| [2, 5].into_iter().for_each(|at| it.beat(0, at))),
-                Box::new(move || open_and_beat(it, 3)),
-                Box::new(move || open_and_beat(it, 4)),
-            ]
-        },
-        Beating::check,
-    );
+    let runs = Beating::<1>::explore(1, pairs, true, |it| {
+        vec![
+            Box::new(|| [2, 5].into_iter().for_each(|at| it.beat(0, at))),
+            Box::new(move || open_and_beat(it, 3)),
+            Box::new(move || open_and_beat(it, 4)),
+        ]
+    });
     assert!(runs > 500, "{runs} runs");
 }
 

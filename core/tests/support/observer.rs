@@ -127,9 +127,19 @@ impl LaneObserver {
     /// Opens an agent and attaches it.
     #[track_caller]
     pub(crate) fn attach(&self, path: &Path) -> (Agent, Connection, SharedPage) {
+        self.attach_as(path, good_offer())
+    }
+
+    /// As `attach`, with another message.
+    #[track_caller]
+    pub(crate) fn attach_as(
+        &self,
+        path: &Path,
+        offer: PageOffer,
+    ) -> (Agent, Connection, SharedPage) {
         let mut agent = Varta::open(path).unwrap();
         let connection = self.connection();
-        let page = self.give_page(&connection, 0);
+        let page = self.give_page_as(&connection, offer);
         self.beat_until_attached(&mut agent);
         connection.expect_mapped();
         (agent, connection, page)
