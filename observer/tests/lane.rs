@@ -11,7 +11,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::ptr::null;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use support::lane::{Answer, LaneAgent, LaneSocket, hello, map, monotonic_ns};
@@ -36,6 +36,17 @@ fn beats_of(events: &[Event]) -> u32 {
         _ => 0,
     };
     events.iter().map(count).sum()
+}
+
+/// Starts a child of this process, which outlives it and holds what it has inherited.
+fn leave_child(pid: &AtomicU64) {
+    let child = Child::start(stop_here);
+    pid.store(child.pid().into(), Ordering::SeqCst);
+    std::mem::forget(child);
+}
+
+fn kill_child(pid: &AtomicU64) {
+    kill(pid.load(Ordering::SeqCst).try_into().unwrap(), libc::SIGKILL);
 }
 
 fn seals_of(file: &impl AsRawFd) -> i32 {
@@ -170,9 +181,7 @@ fn each_exit_has_its_cause_even_if_a_child_holds_the_connection() {
         let mut agent = Child::start(|| {
             let mut agent = LaneAgent::attach(&path);
             if with_child {
-                let child = Child::start(stop_here);
-                child_pid.store(child.pid().into(), Ordering::SeqCst);
-                std::mem::forget(child);
+                leave_child(child_pid);
             }
             agent.beat();
             ready.store(1, Ordering::SeqCst);
@@ -205,7 +214,7 @@ fn each_exit_has_its_cause_even_if_a_child_holds_the_connection() {
         assert!(matches!(exit.what, What::Exit { cause, .. } if cause == expected), "{exit}");
         assert_eq!(count(&events, "exit"), 1);
         if with_child {
-            kill(child_pid.load(Ordering::SeqCst).try_into().unwrap(), libc::SIGKILL);
+            kill_child(child_pid);
         }
     }
     assert!(observer.snapshot().unwrap().is_empty());
@@ -223,9 +232,7 @@ fn the_last_beats_come_before_the_exit_even_if_a_child_holds_the_connection() {
         let mut agent = LaneAgent::attach(&path);
         agent.beat();
         agent.socket.bell(0).unwrap();
-        let child = Child::start(stop_here);
-        child_pid.store(child.pid().into(), Ordering::SeqCst);
-        std::mem::forget(child);
+        leave_child(child_pid);
         wait_until(|| end.load(Ordering::SeqCst) == 1);
         agent.beat();
         agent.beat();
@@ -237,7 +244,7 @@ fn the_last_beats_come_before_the_exit_even_if_a_child_holds_the_connection() {
     end.store(1, Ordering::SeqCst);
     let events = poll_until(&mut observer, is("exit"));
     agent.wait();
-    kill(child_pid.load(Ordering::SeqCst).try_into().unwrap(), libc::SIGKILL);
+    kill_child(child_pid);
     let beats = events.iter().filter_map(|event| match event.what {
         What::Beat { count, .. } => Some(count),
         _ => None,
@@ -270,9 +277,7 @@ fn an_exit_without_a_held_descriptor_is_reported() {
         let mut agent = Child::start(|| {
             let mut agent = LaneAgent::attach(&path);
             if with_child {
-                let child = Child::start(stop_here);
-                child_pid.store(child.pid().into(), Ordering::SeqCst);
-                std::mem::forget(child);
+                leave_child(child_pid);
             }
             agent.beat();
             ready.store(1, Ordering::SeqCst);
@@ -288,7 +293,7 @@ fn an_exit_without_a_held_descriptor_is_reported() {
         let events = poll_until(&mut observer, is("exit"));
         assert_eq!(count(&events, "stall"), 0, "{}", text_of(&events));
         if with_child {
-            kill(child_pid.load(Ordering::SeqCst).try_into().unwrap(), libc::SIGKILL);
+            kill_child(child_pid);
         }
     }
 }

@@ -25,6 +25,22 @@ fn listening(path: &Path) -> Builder {
     Builder::new().listen(path.to_str().unwrap().parse().unwrap())
 }
 
+/// Runs a test in namespaces of its own, with a path for a socket.
+fn in_namespaces(test: impl FnOnce(&Path) + Send) {
+    if !needs_root() {
+        return;
+    }
+    let folder = Folder::new();
+    in_own_namespaces(|| test(&folder.join("varta.sock")));
+}
+
+/// Ends a process, and starts another one with its pid.
+fn replaced(old: &mut TestAgent, path: &Path) -> TestAgent {
+    old.exit(3);
+    old.reap();
+    TestAgent::forked_by(path, || fork_as(old.pid()))
+}
+
 /// An agent with a second beat, which carries a pidfd.
 fn followed(observer: &mut Observer, path: &Path) -> TestAgent {
     let agent = TestAgent::at(path);
@@ -59,19 +75,14 @@ fn assert_two_lives(events: &[Event], pid: u32, last_nonce: u64) {
 
 #[test]
 fn the_exit_is_reported_before_the_new_process() {
-    if !needs_root() {
-        return;
-    }
-    let folder = Folder::new();
-    in_own_namespaces(|| {
-        let path = folder.join("varta.sock");
-        let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
-        let mut old = followed(&mut observer, &path);
+    in_namespaces(|path| {
+        let mut observer = listening(path).threshold(NEVER).bind().unwrap();
+        let mut old = followed(&mut observer, path);
         old.beat(1_000_002);
         old.exit(3);
         old.reap();
         let mut events = poll_until(&mut observer, is("exit"));
-        let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
+        let new = TestAgent::forked_by(path, || fork_as(old.pid()));
         new.beat(1);
         events.extend(poll_until(&mut observer, is("beat")));
         assert_two_lives(&events, old.pid(), 1_000_002);
@@ -81,19 +92,14 @@ fn the_exit_is_reported_before_the_new_process() {
 
 #[test]
 fn two_processes_with_one_pid_in_one_batch_are_two_agents() {
-    if !needs_root() {
-        return;
-    }
-    let folder = Folder::new();
-    in_own_namespaces(|| {
+    in_namespaces(|path| {
         for queued in [1, 5] {
-            let path = folder.join(&format!("{queued}.sock"));
-            let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
-            let mut old = followed(&mut observer, &path);
+            let mut observer = listening(path).threshold(NEVER).bind().unwrap();
+            let mut old = followed(&mut observer, path);
             assert!(poll_all(&mut observer).is_empty());
             old.beat_and_end(queued, End::Exit, 3);
             old.reap();
-            let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
+            let new = TestAgent::forked_by(path, || fork_as(old.pid()));
             for nonce in 1..=queued {
                 new.beat(nonce.into());
             }
@@ -113,18 +119,11 @@ fn two_processes_with_one_pid_in_one_batch_are_two_agents() {
 
 #[test]
 fn a_new_process_does_not_inherit_a_stall() {
-    if !needs_root() {
-        return;
-    }
-    let folder = Folder::new();
-    in_own_namespaces(|| {
-        let path = folder.join("varta.sock");
-        let mut observer = listening(&path).threshold(ms(300)).bind().unwrap();
-        let mut old = followed(&mut observer, &path);
+    in_namespaces(|path| {
+        let mut observer = listening(path).threshold(ms(300)).bind().unwrap();
+        let mut old = followed(&mut observer, path);
         poll_until(&mut observer, is("stall"));
-        old.exit(3);
-        old.reap();
-        let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
+        let new = replaced(&mut old, path);
         new.beat(1);
         let events = poll_until(&mut observer, is("beat"));
         assert_eq!(names(&events), ["exit", "beat"]);
@@ -135,19 +134,14 @@ fn a_new_process_does_not_inherit_a_stall() {
 /// The observer holds no descriptor of either. The nonce of the first beat shows the change.
 #[test]
 fn without_a_descriptor_a_restarted_nonce_is_a_new_agent() {
-    if !needs_root() {
-        return;
-    }
-    let folder = Folder::new();
-    in_own_namespaces(|| {
-        let path = folder.join("varta.sock");
-        let mut observer = listening(&path).threshold(NEVER).descriptors(0).bind().unwrap();
-        let mut old = followed(&mut observer, &path);
+    in_namespaces(|path| {
+        let mut observer = listening(path).threshold(NEVER).descriptors(0).bind().unwrap();
+        let mut old = followed(&mut observer, path);
         let number = agent_info(&observer, old.pid()).unwrap().agent;
         old.exit(3);
         old.reap();
         assert!(observer.pidfd(number).unwrap().is_none());
-        let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
+        let new = TestAgent::forked_by(path, || fork_as(old.pid()));
         assert!(
             observer.pidfd(number).unwrap().is_none(),
             "the pid belongs to another process"
@@ -171,18 +165,11 @@ fn without_a_descriptor_a_restarted_nonce_is_a_new_agent() {
 /// A process that continues the nonce of the old one is found a little later.
 #[test]
 fn without_a_descriptor_a_continued_nonce_is_found_to_be_a_new_agent() {
-    if !needs_root() {
-        return;
-    }
-    let folder = Folder::new();
-    in_own_namespaces(|| {
-        let path = folder.join("varta.sock");
-        let mut observer = listening(&path).threshold(NEVER).descriptors(0).bind().unwrap();
-        let mut old = followed(&mut observer, &path);
+    in_namespaces(|path| {
+        let mut observer = listening(path).threshold(NEVER).descriptors(0).bind().unwrap();
+        let mut old = followed(&mut observer, path);
         let number = agent_info(&observer, old.pid()).unwrap().agent;
-        old.exit(3);
-        old.reap();
-        let new = TestAgent::forked_by(&path, || fork_as(old.pid()));
+        let new = replaced(&mut old, path);
         let mut nonce = 2_000_000;
         let mut events = Vec::new();
         wait_until(|| {
@@ -203,19 +190,14 @@ fn without_a_descriptor_a_continued_nonce_is_found_to_be_a_new_agent() {
 /// have exited.
 #[test]
 fn each_process_that_reuses_a_pid_is_an_agent() {
-    if !needs_root() {
-        return;
-    }
-    let folder = Folder::new();
-    in_own_namespaces(|| {
-        let path = folder.join("varta.sock");
-        let mut observer = listening(&path).threshold(NEVER).bind().unwrap();
+    in_namespaces(|path| {
+        let mut observer = listening(path).threshold(NEVER).bind().unwrap();
         let mut pid = None;
         let mut events = Vec::new();
         for life in 1..=20_u8 {
             let mut agent = match pid {
-                None => TestAgent::at(&path),
-                Some(pid) => TestAgent::forked_by(&path, || fork_as(pid)),
+                None => TestAgent::at(path),
+                Some(pid) => TestAgent::forked_by(path, || fork_as(pid)),
             };
             pid = Some(agent.pid());
             agent.beat_and_end(1 + life % 3, End::Exit, life);

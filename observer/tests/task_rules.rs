@@ -342,8 +342,8 @@ fn tasks_are_followed_only_if_they_are_wanted() {
     assert!(!world.try_attach(0, &attaching(71)).unwrap().tasks);
 }
 
-#[test]
-fn slack_puts_off_what_is_reported_as_broken() {
+/// A process with two tasks, each of which has slack.
+fn with_slack() -> (World, Process) {
     let ms = Duration::from_millis;
     let slack = Slack::new().program("worker", ms(30)).task("batch", ms(50));
     let mut world = lane_world(|settings| settings.slack = slack);
@@ -351,6 +351,12 @@ fn slack_puts_off_what_is_reported_as_broken() {
     process.declare(&world, 1, "batch", 10 * MS, MS);
     process.declare(&world, 2, "other", 10 * MS, MS);
     world.look(MS, process.page);
+    (world, process)
+}
+
+#[test]
+fn slack_puts_off_what_is_reported_as_broken() {
+    let (mut world, process) = with_slack();
     let events = world.live_until(100 * MS);
     assert_eq!(
         short(&events),
@@ -369,13 +375,7 @@ fn slack_puts_off_what_is_reported_as_broken() {
 
 #[test]
 fn the_slack_of_one_agent_replaces_that_of_its_program() {
-    let ms = Duration::from_millis;
-    let slack = Slack::new().program("worker", ms(30)).task("batch", ms(50));
-    let mut world = lane_world(|settings| settings.slack = slack);
-    let mut process = world.process(0, 70);
-    process.declare(&world, 1, "batch", 10 * MS, MS);
-    process.declare(&world, 2, "other", 10 * MS, MS);
-    world.look(MS, process.page);
+    let (mut world, mut process) = with_slack();
     assert!(world.judge.set_agent_slack(1, Some(0)));
     assert!(!world.judge.set_agent_slack(2, Some(0)));
     let events = world.live_until(100 * MS);
