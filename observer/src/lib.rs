@@ -5,6 +5,7 @@
 mod builder;
 mod cause;
 mod counters;
+mod escape;
 mod event;
 mod io;
 pub mod judge;

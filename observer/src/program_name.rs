@@ -1,8 +1,8 @@
 //! The name of a program.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
-use varta::internal::write_escaped;
+use crate::escape::write_escaped_bytes;
 
 /// The name of a program as the process table has it: at most 15 bytes, any but zero.
 ///
@@ -41,13 +41,7 @@ impl ProgramName {
 
 impl fmt::Display for ProgramName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.as_bytes().utf8_chunks() {
-            write_escaped(f, chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
-        Ok(())
+        write_escaped_bytes(f, self.as_bytes())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use varta::internal::write_escaped;
+use crate::escape::write_escaped_bytes;
 
 const LONGEST: usize = 63;
 
@@ -108,13 +108,7 @@ struct Cleaned<'a>(&'a [u8]);
 
 impl fmt::Display for Cleaned<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            write_escaped(f, chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
-        Ok(())
+        write_escaped_bytes(f, self.0)
     }
 }
 

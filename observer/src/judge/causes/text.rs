@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use varta::internal::write_escaped;
+use crate::escape::write_escaped_bytes;
 
 /// A text of at most `N` bytes, as the kernel or a process wrote it. Formatting escapes control
 /// characters.
@@ -84,13 +84,7 @@ impl<const N: usize> Write for Text<N> {
 
 impl<const N: usize> fmt::Display for Text<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.as_bytes().utf8_chunks() {
-            write_escaped(f, chunk.valid())?;
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
-        Ok(())
+        write_escaped_bytes(f, self.as_bytes())
     }
 }
 
