@@ -63,8 +63,8 @@ pub enum DropReason {
     /// A vital task of this process is late, so its observer must not hear from the process. See
     /// [`TaskOptions::vital`](crate::TaskOptions::vital).
     Withheld = 5,
-    /// Never of a beat: no service manager can be notified, because
-    /// [notifications are off](crate::Options::notify) or `$NOTIFY_SOCKET` is not set.
+    /// The outcome of a notification, never of a beat: there is no service manager to notify,
+    /// because [notifications are off](crate::Options::notify) or `$NOTIFY_SOCKET` is not set.
     NotConfigured = 6,
 }
 

@@ -352,7 +352,7 @@ impl<T: BeatTransport> Varta<T> {
         self.0.notify().stopping()
     }
 
-    /// Tells the service manager in words what this process does, for example for
+    /// Gives the service manager a text about what this process is doing, for example for
     /// `systemctl status`. The text is cut to 256 bytes, and each control character in it becomes a
     /// space. An empty text clears it. The outcome is as for [`ready`](Self::ready).
     pub fn status(&self, text: &str) -> BeatOutcome {

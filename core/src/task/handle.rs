@@ -18,9 +18,9 @@ use crate::status::Status;
 /// job. It is declared by [`Varta::task`](crate::Varta::task).
 ///
 /// Each call promises by when the next sign of life is due. The observer reports the task when
-/// that time has passed. A call neither blocks nor allocates, and never fails because nobody
-/// watches. It makes a system call only to let the observer look at once, for example at a new
-/// status, and ten times a second to check whether the observer is there.
+/// that time has passed. A call neither blocks nor allocates, and it does not fail when no
+/// observer is there. It makes a system call only to let the observer look at once, for example
+/// at a new status, and ten times a second to check whether the observer is there.
 ///
 /// ```
 /// use std::time::Duration;
@@ -124,8 +124,8 @@ impl Task {
         }
     }
 
-    /// Nothing is due until the next call, which ends this. Call it before waiting for work. The
-    /// time of open spans, steps and progress stands still meanwhile.
+    /// Makes the task idle: nothing is due until its next call, which ends this. Call it before
+    /// waiting for work. Meanwhile, the time of open spans, steps and progress stands still.
     #[inline]
     pub fn idle(&mut self) {
         self.idle_at_most(NEVER);
@@ -147,8 +147,8 @@ impl Task {
         let _ = self.line.call(|promises, now| promises.idle(now, at_most));
     }
 
-    /// Watches a block: it ends, when the returned value is dropped, before a time has passed,
-    /// and not before another. Blocks may be nested.
+    /// Watches a block, which ends when the returned value is dropped. It must end before its
+    /// longest time has passed, and not before its shortest, if it has one. Blocks may be nested.
     ///
     /// ```
     /// use std::time::Duration;
@@ -207,8 +207,8 @@ impl Task {
         self.line.call(|promises, now| promises.close(now, id)).unwrap_or(false)
     }
 
-    /// The task is at this checkpoint, a number from 1 that the application chooses; 0 is outside
-    /// of all, where a task begins.
+    /// Records that the task has reached this checkpoint, a number from 1 that the application
+    /// chooses; 0 means outside of all checkpoints, where every task begins.
     ///
     /// ```
     /// use std::time::Duration;
@@ -234,8 +234,8 @@ impl Task {
         let _ = self.line.call(|promises, now| promises.reach(now, checkpoint));
     }
 
-    /// So much is done, and so much is waiting. While something is left, what is done must change
-    /// as often as [`TaskOptions::progress`] requires.
+    /// Reports how much is done and how much is left. While something is left, the amount done must
+    /// change as often as [`TaskOptions::progress`] requires.
     ///
     /// ```
     /// use std::time::Duration;
@@ -255,14 +255,14 @@ impl Task {
         let _ = self.line.call(|promises, now| promises.progress(now, done, left));
     }
 
-    /// The task is over, as planned. Dropping it does the same, unless a panic is unwinding the
+    /// Ends the task as planned. Dropping it does the same, unless a panic is unwinding the
     /// thread.
     pub fn close(mut self) {
         self.line.end(State::Closed);
     }
 
-    /// The task has failed and is over. This is for code that catches the error of a task which
-    /// it runs; a panic that drops the task needs no call.
+    /// Ends the task as failed. This is for code that catches the error of a task that it runs; a
+    /// panic that drops the task needs no call.
     ///
     /// ```
     /// use std::time::Duration;
@@ -293,7 +293,7 @@ impl Task {
         self.line.cold.number
     }
 
-    /// What was wrong so far.
+    /// What has gone wrong so far.
     #[must_use]
     pub fn counts(&self) -> TaskCounts {
         let violations = self.line.promises.violations();
