@@ -263,11 +263,11 @@ impl Builder {
     }
 
     /// Whether processes may beat through memory that they share with the observer. The default
-    /// is false. An event then can stand for [several beats](crate::What::Beat::count).
+    /// is false. An event can then represent [several beats](crate::What::Beat::count).
     ///
     /// Beside each Unix socket there is then a second one that hands out the memory, at the same
     /// path with `.lane` at its end, or with the same abstract name. Its file has the same mode.
-    /// If that path is too long, [`Observer::advice`] says so, and agents send datagrams, as do
+    /// If that path is too long, [`Observer::advice`] reports it, and agents send datagrams, as do
     /// those for which there is no descriptor or mapping left: at most a quarter of the limit of
     /// descriptors, and three quarters of `vm.max_map_count`, are used for shared memory.
     pub fn lane(mut self, offered: bool) -> Self {
@@ -290,7 +290,7 @@ impl Builder {
         self
     }
 
-    /// How late tasks may be before that is reported. The default is no slack.
+    /// How late tasks may be before they are reported. The default is no slack.
     pub fn slack(mut self, slack: Slack) -> Self {
         self.slack = slack;
         self
@@ -310,9 +310,9 @@ impl Builder {
     }
 
     /// Adds a socket at which programs speak the protocol of sd_notify, in addition to the
-    /// endpoints for beats: the path is what they get as `NOTIFY_SOCKET`. A program that says
-    /// READY=1 or WATCHDOG=1 becomes an agent, and WATCHDOG=1 is a beat. Everyone to whom `mode`
-    /// gives access can send, but only the messages of admitted [users](Self::uids) count.
+    /// endpoints for beats: the path is what they get as `NOTIFY_SOCKET`. A program that sends
+    /// READY=1 or WATCHDOG=1 becomes an agent, and WATCHDOG=1 is a beat. Any process to which
+    /// `mode` gives access can send, but only the messages of admitted [users](Self::uids) count.
     ///
     /// ```
     /// use std::os::unix::net::UnixDatagram;
@@ -345,7 +345,7 @@ impl Builder {
         self
     }
 
-    /// Whose notifications count. The default is those of main processes.
+    /// The processes whose notifications count. The default is main processes only.
     pub fn notify_access(mut self, access: Access) -> Self {
         self.notify_access = access;
         self

@@ -52,7 +52,7 @@ pub enum Cause {
     Idle = 35,
     /// It sleeps, and the observer has no permission to see on what.
     Asleep = 36,
-    /// It said so itself.
+    /// It reported itself that it does not work, with `WATCHDOG=trigger`.
     SelfReported = 37,
     /// It executes another program since it beat. A Stall has this cause only if its end cannot be
     /// seen; otherwise it is not judged before that program beats.
@@ -151,8 +151,8 @@ impl fmt::Display for Cause {
 pub enum CauseClass {
     /// The cause is not known.
     Unknown = 0,
-    /// Something outside holds the process. It does no harm to wait, and to kill it helps
-    /// nobody.
+    /// Something outside holds the process. Waiting does no harm, and killing it does
+    /// not help.
     Outside = 1,
     /// The kernel is at work for it.
     Kernel = 2,
@@ -190,7 +190,7 @@ impl fmt::Display for CauseClass {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Certainty {
-    /// It may well be another one.
+    /// A guess: it may well be another one.
     Guess = 0,
     /// What was read is typical for it.
     Likely = 1,
@@ -238,7 +238,7 @@ impl CauseFlags {
     pub const MANY_THREADS: Self = Self(1 << 2);
     /// The observer has no permission to see everything.
     pub const NO_PERMISSION: Self = Self(1 << 3);
-    /// The time between the two readings was too short to tell much.
+    /// The time between the two readings was too short for a sure answer.
     pub const SHORT_WINDOW: Self = Self(1 << 4);
     /// [`other`](Why::other) is the thread that holds the lock.
     pub const OWNER: Self = Self(1 << 5);
@@ -332,7 +332,7 @@ impl fmt::Display for Why {
 pub struct CauseInfo {
     /// The cause.
     pub why: Why,
-    /// When it was looked at last, in the observer's time; 0 if never.
+    /// When the process was last read, in the observer's time; 0 if never.
     pub looked_ns: u64,
     /// The signal that stopped the process; 0 if none, or it is not known.
     pub signal: u8,

@@ -21,7 +21,7 @@ macro_rules! counters {
         }
 
         /// Calls a macro with the names of all counters in two brackets: those that a datagram
-        /// ends in, and the others. No promise to programs.
+        /// ends in, and the others. Not part of the stable API.
         #[doc(hidden)]
         #[macro_export]
         macro_rules! for_each_counter {
@@ -128,13 +128,13 @@ pub struct Counters {
     pub lane_refused: u64,
     /// Connections of processes that were ended because of a message of a wrong size or kind.
     pub lane_bad_messages: u64,
-    /// Times that a process was not heard for a moment because it asked for too many looks.
+    /// Times that a process was ignored for a moment because it asked for too many looks.
     pub lane_muted: u64,
     /// Looks at pages.
     pub lane_looks: u64,
     /// Beats of processes that were found in pages.
     pub lane_beats: u64,
-    /// Lines in which a look found something that no process may write. It is not news.
+    /// Lines in which a look found something that no process may write. They are ignored.
     pub lane_invalid: u64,
     /// Times that the period of looks at a page had to be longer than half of the shortest time
     /// on it.

@@ -19,7 +19,7 @@ impl Observer {
         Ok(slot.map(|slot| self.processes.names(slot).unwrap_or_default()))
     }
 
-    /// Sets the name that whoever launched the process of an agent gave it. Returns false if
+    /// Sets the name that the launcher of an agent's process gave it. Returns false if
     /// there is no such local agent.
     pub fn set_launcher_name(&mut self, agent: u64, name: Label) -> bool {
         self.change_names(agent, |names| names.launcher = name)

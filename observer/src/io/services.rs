@@ -33,8 +33,8 @@ impl Observer {
         self.ends_for_notes = true;
     }
 
-    /// The next thing that a service has said and that was not fetched yet, for a log. There is
-    /// room for a thousand.
+    /// The next note about what a service has reported, for a log. There is room for a thousand
+    /// that have not been fetched.
     ///
     /// # Errors
     ///

@@ -202,7 +202,7 @@ pub trait Environment {
         Looked { found: Found::Hidden, spent_ns: 0 }
     }
 
-    /// Reads in what a thread waits: its [`wait_channel`](ThreadReading::wait_channel) and
+    /// Reads what a thread is waiting in: its [`wait_channel`](ThreadReading::wait_channel) and
     /// [`call`](ThreadReading::call), and adds to `lacks` what it has no permission for.
     fn read_thread(
         &mut self,
@@ -238,8 +238,8 @@ pub trait Environment {
         let _ = (slot, name);
     }
 
-    /// Where the sender of the current [notification](super::Judge::notify) lives. Called if it
-    /// is to become a service.
+    /// In which namespace the sender of the current [notification](super::Judge::notify) is, and
+    /// whether it has ended. Called if it is to become a service.
     fn standing(&mut self, pid: u32) -> Standing {
         let _ = pid;
         Standing::Here
@@ -258,8 +258,8 @@ pub trait Environment {
     }
 
     /// Follows the process with this pid as that of the agent in this slot from now on, if its
-    /// number is `number` (unless that is `None`), and if a sender of this user may say so: its
-    /// user has to be the same, or the sender root. Returns the number of the process and how
+    /// number is `number` (unless that is `None`), and if a sender of this user may decide that:
+    /// its user has to be the same, or the sender root. Returns the number of the process and how
     /// its end will become known.
     fn adopt(
         &mut self,

@@ -23,7 +23,7 @@ pub struct Settings {
     pub capacity: usize,
     /// After how many nanoseconds of silence an agent is stalled.
     pub threshold_ns: u64,
-    /// Whose beats count.
+    /// Which beats count.
     pub policy: Policy,
     /// Keys that several agents share.
     pub shared_keys: Vec<Key>,
@@ -48,7 +48,7 @@ pub struct Settings {
     pub slack: Slack,
     /// Whether the host is asked why a process is silent.
     pub causes: bool,
-    /// Whose [notifications](super::Judge::notify) count, if any.
+    /// The processes whose [notifications](super::Judge::notify) count, if any.
     pub notify: Option<Access>,
 }
 

@@ -10,12 +10,12 @@ pub use label::Label;
 ///
 /// A process chooses some of these names itself, so they prove nothing about it: it declares
 /// one, it can be started as another script, and users name the units of their own service
-/// manager. Only `unit` and `container` are the choice of others, unless the process is root.
+/// manager. Only `unit` and `container` are chosen by others, unless the process is root.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
     /// The name that the agent declared: its option `name`, or `$VARTA_NAME`.
     pub declared: Label,
-    /// The name that whoever launched it gave it.
+    /// The name that its launcher gave it.
     pub launcher: Label,
     /// The first 12 digits of the id of its container.
     pub container: Label,

@@ -55,7 +55,7 @@ pub struct State<'a> {
     pub unparsable: u32,
 }
 
-/// What WATCHDOG says.
+/// The value of WATCHDOG.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Watchdog {
     /// The program works.
@@ -69,7 +69,7 @@ pub enum Watchdog {
 pub enum Notification<'a> {
     /// The sender waits until everything it sent before has been processed.
     Barrier,
-    /// What the sender says about itself.
+    /// What the sender reports about itself.
     State(State<'a>),
 }
 

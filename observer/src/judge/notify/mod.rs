@@ -26,18 +26,18 @@ use super::{AgentKey, Datagram, Environment, Judge, Sender, Slot};
 use crate::event::About;
 use crate::program_name::ProgramName;
 
-/// Whose messages count.
+/// The processes whose messages count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Access {
-    /// Those of main processes: each process that says READY=1 or WATCHDOG=1, unless it descends
+    /// Main processes only: each process that sends READY=1 or WATCHDOG=1, unless it descends
     /// from one that did. So a child that pings does not hide that its parent hangs.
     #[default]
     Main,
-    /// Those of their descendants too, which count as those of the main process.
+    /// Their descendants too, whose messages count as those of the main process.
     All,
 }
 
-/// Something that a service has said, for a log.
+/// Something that a service has reported, for a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServiceNote {
@@ -49,19 +49,19 @@ pub struct ServiceNote {
     pub uid: u32,
     /// The program that it runs, if that is known.
     pub program: ProgramName,
-    /// What it said.
+    /// What it reported.
     pub what: ServiceChange,
 }
 
-/// What a service has said.
+/// What a service has reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServiceChange {
     /// A launcher registered it.
     Registered,
-    /// Its state is another one.
+    /// Its state has changed.
     State(ServiceState),
-    /// Its status text is another one.
+    /// Its status text has changed.
     Status,
     /// It reported an error number.
     Errno(u32),

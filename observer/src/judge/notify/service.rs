@@ -10,7 +10,7 @@ const LONGEST_STATUS: usize = 256;
 /// The longest name that a launcher can give.
 const LONGEST_NAME: usize = 63;
 
-/// What a program does, by its own account.
+/// What a program is doing, as it reports itself.
 ///
 /// ```
 /// use varta_observer::ServiceState;
@@ -20,13 +20,13 @@ const LONGEST_NAME: usize = 63;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum ServiceState {
-    /// It has not said that it is ready.
+    /// It has not reported that it is ready.
     Starting = 1,
-    /// It works.
+    /// It is working.
     Ready = 2,
-    /// It reads its configuration again.
+    /// It is reading its configuration again.
     Reloading = 3,
-    /// It shuts down. This is final.
+    /// It is shutting down. This is final.
     Stopping = 4,
 }
 
@@ -52,13 +52,13 @@ impl ServiceState {
 pub struct ServiceInfo {
     /// The number of its agent.
     pub agent: u64,
-    /// What it does, by its own account.
+    /// What it is doing, as it reports itself.
     pub state: ServiceState,
     /// Its last status text.
     pub status: ShortText<LONGEST_STATUS>,
     /// The name that its launcher gave it; empty if none did.
     pub name: ShortText<LONGEST_NAME>,
-    /// How long it may send no WATCHDOG=1; `None` if its silence is not judged.
+    /// How long it may go without sending WATCHDOG=1; `None` if its silence is not judged.
     pub watchdog_ns: Option<u64>,
     /// How often it sent WATCHDOG=1.
     pub pings: u64,
