@@ -122,3 +122,73 @@ fn the_page_of_a_process_tells_which_thread_beat_last() {
     let info = world.judge.cause(1, 0).unwrap();
     assert_eq!((info.why.cause, info.why.thread), (Cause::Io, PID + 1));
 }
+
+/// What can be read of the process says that it executes this program.
+fn executes(world: &mut World, program: u64) {
+    world.environment.readings.get_mut(&PID).unwrap().process.executable = Some((1, program));
+}
+
+#[test]
+fn a_task_ends_when_its_process_executes_another_program() {
+    for thresholds in [[100, 50], [50, 100], [100, 1_000]] {
+        let [of_task, of_process] = thresholds.map(|threshold| threshold * MS);
+        let mut world = lane_world(|settings| {
+            (settings.causes, settings.threshold_ns) = (true, of_process);
+        });
+        set_states(&mut world, 0, *b"SS");
+        executes(&mut world, 1);
+        let mut process = world.process(0, PID);
+        // It moves from thread to thread, so that the end of one does not end it.
+        let roaming = Cold { thread: PID + 1, roams: true, ..cold("ingest", of_task) };
+        process.declare_as(&world, 1, &roaming, MS);
+        process.beat(&world, MS);
+        world.look(MS, process.page);
+        executes(&mut world, 2);
+        let events = world.live_until(900 * MS);
+        let ended = 1 + thresholds.iter().min().unwrap();
+        assert_eq!(short(&events), [format!("{}: ended 1/1 thread-gone", ended * MS)]);
+        assert_eq!(world.judge.cause(1, 1), None);
+        assert_eq!(world.judge.counters().task_stalls, 0);
+        assert_eq!(world.judge.agent(world.slot(1), 0).unwrap().tasks, 0);
+        world.live_until(2_000 * MS);
+        assert_eq!(world.judge.cause(1, 0).unwrap().why.cause, Cause::Exec);
+    }
+}
+
+#[test]
+fn a_late_task_ends_when_its_process_executes_another_program() {
+    let mut world =
+        lane_world(|settings| (settings.causes, settings.threshold_ns) = (true, 10_000 * MS));
+    set_states(&mut world, 0, *b"SS");
+    executes(&mut world, 1);
+    let mut process = world.process(0, PID);
+    let roaming = Cold { thread: PID + 1, roams: true, ..cold("ingest", THRESHOLD) };
+    process.declare_as(&world, 1, &roaming, MS);
+    process.beat(&world, MS);
+    world.look(MS, process.page);
+    assert_eq!(short(&world.live_until(110 * MS)), ["101000000: stall 1/1 beat due 101000000"]);
+    executes(&mut world, 2);
+    let events = world.live_until(900 * MS);
+    assert!(short(&events)[0].ends_with("ended 1/1 thread-gone"), "{events:?}");
+    assert_eq!(world.judge.agent(world.slot(1), 0).unwrap().tasks_late, 0);
+}
+
+#[test]
+fn the_tasks_of_a_program_that_was_executed_are_judged_before_it_beats() {
+    let mut world =
+        lane_world(|settings| (settings.causes, settings.threshold_ns) = (true, 10_000 * MS));
+    set_states(&mut world, 0, *b"DS");
+    executes(&mut world, 1);
+    let mut old = world.process(0, PID);
+    old.beat(&world, MS);
+    world.look(MS, old.page);
+    world.detach(2 * MS, &old);
+    executes(&mut world, 2);
+    let mut new = world.process(3 * MS, PID);
+    let roaming = Cold { thread: PID, roams: true, ..cold("ingest", THRESHOLD) };
+    new.declare_as(&world, 1, &roaming, 4 * MS);
+    world.look(4 * MS, new.page);
+    let stall = world.live_until(110 * MS);
+    assert_eq!(short(&stall), ["104000000: stall 1/1 beat due 104000000"]);
+    assert_eq!(world.judge.cause(1, 1).unwrap().why.cause, Cause::Io);
+}

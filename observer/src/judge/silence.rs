@@ -52,7 +52,7 @@ impl Judge {
         // Its end must be seen, or it would be tracked for ever.
         let is_followed = !self.tracker.has(slot, Flags::UNSEEN);
         if is_followed && why.is_some_and(|why| why.cause == Cause::Exec) {
-            return self.await_new_program(slot);
+            return self.await_new_program(slot, environment);
         }
         let about = self.tracker.about(slot);
         match self.tracker.silence(slot, self.now) {

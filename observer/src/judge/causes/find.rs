@@ -25,6 +25,8 @@ pub(in crate::judge) struct Silent {
     pub(in crate::judge) beats: u64,
     /// The thread that made the last call, if it is known.
     pub(in crate::judge) told: Option<u32>,
+    /// Whether it may be the task of another program than the one that beat last.
+    pub(in crate::judge) may_be_another: bool,
 }
 
 /// The silences of agents, or those of tasks.
@@ -107,7 +109,12 @@ impl Judge {
     }
 
     /// The agent executes another program, which is not judged before it gives a sign of life.
-    pub(in crate::judge) fn await_new_program(&mut self, slot: Slot) {
+    pub(in crate::judge) fn await_new_program<E: Environment>(
+        &mut self,
+        slot: Slot,
+        environment: &mut E,
+    ) {
+        self.end_tasks_before_exec(slot, environment);
         let info = self.causes.as_deref().and_then(|causes| causes.agents.get(slot.0));
         if let Some(info) = info.map(|silence| silence.info) {
             self.keep_cause(slot, info);
@@ -182,6 +189,7 @@ impl Judge {
             threshold_ns: self.tracker.threshold(slot),
             beats: self.tracker.count(slot),
             told: self.told_by(slot, environment),
+            may_be_another: false,
         }
     }
 
@@ -200,6 +208,9 @@ impl Judge {
         if info.looked_ns == 0 {
             // What was known is still the best that is known.
             return causes_of(self, |causes| causes.silences(table).retry(index, now));
+        }
+        if table == Table::Tasks && info.why.cause == Cause::Exec {
+            return self.end_tasks_before_exec(silent.slot, environment);
         }
         causes_of(self, |causes| causes.silences(table).renew(index, now, info));
         // It may become known why the cause is unknown.
@@ -401,7 +412,10 @@ impl Causes {
         let Process { slot, agent, pid } = process;
         let since = silent.last_ns;
         let has_before = self.befores.restore(slot.index(), agent, since, &mut self.before);
-        let learned = self.learned(slot, agent, silent.beats, since);
+        let mut learned = self.learned(slot, agent, silent.beats, since);
+        if silent.may_be_another {
+            learned.executable = None;
+        }
         let before = has_before.then_some(&self.before);
         let suspects = match look_at_all(before, &self.now, &learned, silent.told) {
             First::Cause(info) => return Ok(info),

@@ -99,7 +99,8 @@ impl Judge {
         let next_look = self.lanes.schedule.next_after(class, self.now);
         let found = self.lanes.pages.at_mut(page);
         (found.stage, found.class, found.next_look) = (Stage::Mapped, class, next_look);
-        self.lanes.pages.details_mut(page).finest_ns = finest_ns;
+        let details = self.lanes.pages.details_mut(page);
+        (details.finest_ns, details.mapped_ns) = (finest_ns, self.now);
         let pages = self.lanes.pages.all_mut();
         self.lanes.schedule.add(pages, page.0, class, self.now);
     }

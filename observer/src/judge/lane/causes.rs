@@ -2,8 +2,9 @@
 
 use super::PageIndex;
 use super::lines;
+use super::pages::MOST_PER_AGENT;
 use crate::cause::Why;
-use crate::event;
+use crate::event::{self, Ending};
 use crate::judge::causes::{Depth, Silent};
 use crate::judge::{Environment, Judge, Slot};
 
@@ -61,8 +62,36 @@ impl Judge {
         let told = (!task.roams && task.thread != 0).then_some(task.thread);
         let told = told.filter(|_| self.numbers_threads_as_we_do(slot));
         let last_ns = task.last_ns;
-        let silent = Silent { slot, last_ns, threshold_ns, beats: 0, told };
+        let may_be_another = !self.was_mapped_before_last_beat(task.page, slot);
+        let silent = Silent { slot, last_ns, threshold_ns, beats: 0, told, may_be_another };
         task.promises.is_late().then_some(silent)
+    }
+
+    /// Whether the program that beat last was the one that mapped this page.
+    fn was_mapped_before_last_beat(&self, page: PageIndex, slot: Slot) -> bool {
+        self.lanes.pages.details(page).mapped_ns <= self.tracker.last_ns(slot)
+    }
+
+    /// The process has executed another program, which has ended all threads of the one that
+    /// beat, and its tasks with them. A program that executes and maps a page of its own keeps
+    /// its tasks.
+    pub(in crate::judge) fn end_tasks_before_exec<E: Environment>(
+        &mut self,
+        slot: Slot,
+        environment: &mut E,
+    ) {
+        let mut pages = [None; MOST_PER_AGENT];
+        for (place, page) in pages.iter_mut().zip(self.lanes.pages.of(slot)) {
+            *place = Some(page);
+        }
+        for page in pages.into_iter().flatten() {
+            if self.was_mapped_before_last_beat(page, slot) {
+                self.end_tasks(page, Some(Ending::ThreadGone));
+                self.unlist(page, environment);
+                self.plan(page);
+                self.set_timers(page);
+            }
+        }
     }
 
     /// The thread that made the last beat of a process, if its page shows it.

@@ -88,6 +88,8 @@ pub(super) struct Details {
     pub(super) without_room: u32,
     pub(super) claimed_pid: u32,
     pub(super) process: Process,
+    /// When the process mapped it.
+    pub(super) mapped_ns: u64,
 }
 
 impl Page {
@@ -129,6 +131,7 @@ impl Details {
         without_room: 0,
         claimed_pid: 0,
         process: Process { pid: 0, uid: 0, process: None },
+        mapped_ns: 0,
     };
 }
 

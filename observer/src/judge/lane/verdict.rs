@@ -1,6 +1,7 @@
 //! Verdicts on lines. Each line is read again first.
 
 use super::PageIndex;
+use crate::cause::Cause;
 use crate::event::{Ending, Late, What};
 use crate::judge::tracker::{Flags, Slot};
 use crate::judge::{Environment, Judge};
@@ -108,13 +109,16 @@ impl Judge {
         if can_be_gone && environment.thread_gone(slot, pid, thread) {
             return self.end_task(index, Some(Ending::ThreadGone));
         }
-        self.counters.task_stalls += 1;
         let late = Some(Late {
             promise: broken.promise,
             due_ns: clock.to_observer(broken.due),
             checkpoint: broken.checkpoint,
         });
         let why = self.explain_promise(slot, index, environment);
+        if why.is_some_and(|why| why.cause == Cause::Exec) {
+            return self.end_tasks_before_exec(slot, environment);
+        }
+        self.counters.task_stalls += 1;
         let what = What::Stall { last_nonce: 0, last_ns, deaf: false, late, why };
         self.push_task(slot, index, what);
     }
