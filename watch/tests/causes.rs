@@ -12,6 +12,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -176,6 +177,81 @@ fn a_stopped_process_is_shown_as_stopped_everywhere() {
     assert_eq!(browser.complaints(), [] as [String; 0]);
 }
 
+/// Waits until a file appears, and then beats.
+#[test]
+#[ignore = "only an agent executes it"]
+fn beats_when_executed_by_an_agent() {
+    let path = |name| PathBuf::from(std::env::var_os(name).unwrap());
+    while !path("BEAT").exists() {
+        std::thread::sleep(ms(5));
+    }
+    let mut agent = Varta::connect(path("SOCKET")).unwrap();
+    loop {
+        let _ = agent.beat(Status::Ok, 1);
+        std::thread::sleep(ms(20));
+    }
+}
+
+/// Beats for a while, and then executes this program again.
+fn beat_and_execute(socket: &Path, go_on: &Path) {
+    let mut agent = Varta::connect(socket).unwrap();
+    for _ in 0..20 {
+        let _ = agent.beat(Status::Ok, 1);
+        std::thread::sleep(ms(20));
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--ignored", "--exact", "beats_when_executed_by_an_agent"]);
+    panic!("{}", command.env("SOCKET", socket).env("BEAT", go_on).exec());
+}
+
+#[test]
+fn a_process_that_executes_another_program_is_shown_as_changed_until_it_beats() {
+    let folder = Folder::new();
+    let (daemon, address, _) = daemon(&folder, &[]);
+    let mut browser = page(&address);
+    let terminal = Terminal::with_top(&folder, &daemon);
+    let go_on = folder.join("go-on");
+    let agent = Child::start(|| beat_and_execute(daemon.socket(), &go_on));
+    let pid = agent.pid().to_string();
+    let row = wait_for_row(&address, |row| row["state"] == "changed");
+    assert_eq!((&row["cause"], &row["cause_class"]), (&"exec".into(), &"changed".into()));
+    let text = row["cause_text"].as_str().unwrap();
+    assert!(text.starts_with("executing another program since its last beat ("), "{text}");
+    assert!(text.ends_with("); its silence is not judged before it beats"), "{text}");
+    let mut command = Command::new(WATCH);
+    let check = command.args(["check", "--pid", &pid, "--socket"]).arg(daemon.socket());
+    let checked = check.output().unwrap();
+    assert_eq!(checked.status.code(), Some(0));
+    let line = String::from_utf8(checked.stdout).unwrap();
+    assert!(line.contains(": changed, ") && line.contains(text), "{line}");
+    let metrics = get(&address, "/metrics").body;
+    assert_eq!(sample(&metrics, "varta_agents_changed"), Some(1.0));
+    assert!(!metrics.contains("varta_agent_stall_cause{"), "it is not stalled");
+    daemon.signal(libc::SIGUSR1);
+    daemon.wait_for_log("\"why\":\"executing another program since its last beat");
+    if let Some(terminal) = terminal {
+        wait_until(|| {
+            terminal.screen().contains("   executing another program since its last")
+        });
+        assert!(terminal.screen().contains("1 changed"), "{}", terminal.screen());
+    }
+    if let Some(browser) = &mut browser {
+        browser.wait_for(&format!("{CAUSES}.length === 1"));
+        let tile = "document.querySelector('.states [data-state=changed]')";
+        browser.wait_for(&format!("!{tile}.hidden && {tile}.firstChild.textContent === '1'"));
+    }
+
+    fs::write(&go_on, "").unwrap();
+    let row = wait_for_row(&address, |row| row["state"] == "ok");
+    assert_eq!((row.get("cause"), &row["stalls"]), (None, &0.into()));
+    wait_for_sample(&address, "varta_agents_changed", |count| count == 0.0);
+    let Some(mut browser) = browser else { return };
+    browser.wait_for("document.querySelector('.states [data-state=changed]').hidden");
+    let events = browser.value("document.getElementById('events').innerText").to_string();
+    assert!(events.contains("beats again") && !events.contains("stalled"), "{events}");
+    assert_eq!(browser.complaints(), [] as [String; 0]);
+}
+
 /// A frozen control group of the first version. Dropping it lets its process go on.
 struct Frozen {
     group: PathBuf,
@@ -273,7 +349,12 @@ fn with_causes_off_nothing_is_shown_and_its_audit_log_is_continued_with_causes()
     let row = wait_for_row(&address, |row| row["tasks"][0]["state"] == "late");
     assert!(!row.to_string().contains("\"cause"), "{row}");
     let metrics = get(&address, "/metrics").body;
-    for family in ["varta_stall_causes", "varta_cause_", "varta_agent_stall_cause"] {
+    for family in [
+        "varta_stall_causes",
+        "varta_cause_",
+        "varta_agent_stall_cause",
+        "varta_agents_changed",
+    ] {
         assert!(!metrics.contains(family), "{family}");
     }
     wait_until(|| !lines_of(&audit, 3, "spawn").is_empty());

@@ -19,7 +19,8 @@ const DOWN: u8 = 2;
 ///
 /// The exit code is 0 if the agent beats and is ok, 1 if it beats but reports degraded or
 /// critical or has a late task, and 2 if it is stalled or gone, if there is no such agent, or
-/// if no daemon answers. If several agents match, the worst one decides. Without --pid or
+/// if no daemon answers. It is 0 too for a process that executes another program since its last
+/// beat, which is not judged. If several agents match, the worst one decides. Without --pid or
 /// --name all agents are checked, and an expected program that is missing counts as gone.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -71,7 +72,7 @@ impl Arguments {
         }
         let code = match worst {
             _ if !missing.is_empty() => DOWN,
-            State::Ok => 0,
+            State::Ok | State::Changed => 0,
             State::Degraded | State::Critical => UNWELL,
             State::Stalled => DOWN,
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{error, info, warn};
-use varta_observer::Observer;
+use varta_observer::{AgentInfo, Observer};
 
 use super::{EventLoop, nanoseconds};
 use crate::config;
@@ -56,7 +56,11 @@ impl EventLoop {
             causes.extend(cause.map(|cause| ((agent, task), cause)));
             io::Result::Ok(())
         };
-        for info in infos.iter().filter(|info| info.stalled) {
+        // One that is silent for longer than it may be, but not stalled, may have executed another
+        // program.
+        let may_have_cause =
+            |info: &&AgentInfo| info.stalled || info.age_ns >= info.threshold_ns;
+        for info in infos.iter().filter(may_have_cause) {
             add_cause(info.agent, 0, &self.context.observer)?;
         }
         let mut tasks = BTreeMap::new();

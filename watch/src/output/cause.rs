@@ -61,6 +61,13 @@ impl CauseFields {
         Self { details: Some(details), ..Self::of(&why) }
     }
 
+    /// Adds to the cause in words what follows from it.
+    pub(crate) fn add(&mut self, words: &str) {
+        if let Some(details) = &mut self.details {
+            details.cause_text.push_str(words);
+        }
+    }
+
     /// The cause in words, or else its name.
     pub(crate) fn text(&self) -> &str {
         self.details.as_ref().map_or(&self.cause, |details| &details.cause_text)

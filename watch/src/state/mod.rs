@@ -86,7 +86,8 @@ pub(crate) struct Snapshot {
     /// The counts of tasks by name, with those of all further names under None.
     pub(crate) task_counts: BTreeMap<Option<TaskName>, OfName>,
     /// Why agents and tasks are silent, by the numbers of the agent and of the task, which is 0
-    /// for the process. Empty with `--causes off`.
+    /// for the process; that of agents that have [changed](Self::has_changed) too. Empty with
+    /// `--causes off`.
     pub(crate) causes: BTreeMap<(u64, u32), CauseInfo>,
     /// None with `--causes off`.
     pub(crate) stall_causes: Option<StallCauses>,
@@ -130,6 +131,12 @@ impl Snapshot {
     pub(crate) fn cause_fields(&self, agent: u64, task: u32) -> Option<CauseFields> {
         let info = self.cause(agent, task)?;
         Some(CauseFields::with_details(info, self.owner(agent, task)))
+    }
+
+    /// Whether an agent executes another program since its last beat, so that its silence is not
+    /// judged before it beats.
+    pub(crate) fn has_changed(&self, info: &AgentInfo) -> bool {
+        !info.stalled && self.cause(info.agent, 0).is_some()
     }
 
     /// The tasks of an agent.

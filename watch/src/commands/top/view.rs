@@ -26,6 +26,7 @@ const DAY_WIDTH: u16 = 24;
 const fn colour(state: State) -> Color {
     match state {
         State::Ok => Color::Green,
+        State::Changed => Color::Cyan,
         State::Degraded => Color::Yellow,
         State::Critical => Color::Magenta,
         State::Stalled => Color::Red,
@@ -73,8 +74,11 @@ fn header() -> Style {
 fn summary_of(report: &Report) -> Paragraph<'static> {
     let of = |state| report.agents.iter().filter(|row| row.state == state).count();
     let mut states = vec![Span::raw(format!("{} agents: ", report.agents.len()))];
-    for state in [State::Ok, State::Degraded, State::Critical, State::Stalled] {
+    for state in State::ALL {
         let count = of(state);
+        if count == 0 && state == State::Changed {
+            continue;
+        }
         let style =
             if count == 0 { Style::new() } else { Style::new().fg(colour(state)).bold() };
         states.push(Span::styled(format!("{count} {}  ", state.name()), style));
@@ -133,6 +137,7 @@ fn cause_line(cause: &CauseFields) -> Line<'static> {
         "outside" => Color::Yellow,
         "kernel" => Color::Magenta,
         "unknown" => Color::DarkGray,
+        "changed" if cause.cause == "exec" => colour(State::Changed),
         _ => Color::Red,
     };
     Line::styled(cause.text().to_owned(), Style::new().fg(colour))

@@ -4,7 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use varta::{Promise, Status};
-use varta_observer::{ExitCause, Label, ServiceInfo, TaskInfo};
+use varta_observer::{AgentInfo, ExitCause, Label, ServiceInfo, TaskInfo};
 
 use super::rules::{self, ExpectedRow, RuleRow};
 use crate::output::cause::CauseFields;
@@ -63,23 +63,29 @@ pub(crate) struct Totals {
     pub(crate) missed: u64,
 }
 
-/// The state of an agent: stalled, critical if one of its tasks is late, or else the status
-/// that it reports.
+/// The state of an agent: stalled, critical if one of its tasks is late, changed if it executes
+/// another program since its last beat, or else the status that it reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     Ok,
+    Changed,
     Degraded,
     Critical,
     Stalled,
 }
 
 impl State {
-    fn of(agent: Agent<'_>) -> Self {
-        match agent.info.status {
-            _ if agent.info.stalled => Self::Stalled,
+    /// The best first.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Ok, Self::Changed, Self::Degraded, Self::Critical, Self::Stalled];
+
+    fn of(info: &AgentInfo, snapshot: &Snapshot) -> Self {
+        match info.status {
+            _ if info.stalled => Self::Stalled,
             // As in the beats of an agent without a lane, which reads its own tasks.
-            _ if agent.info.tasks_late > 0 => Self::Critical,
+            _ if info.tasks_late > 0 => Self::Critical,
+            _ if snapshot.has_changed(info) => Self::Changed,
             Status::Ok => Self::Ok,
             Status::Degraded => Self::Degraded,
             Status::Critical => Self::Critical,
@@ -91,6 +97,7 @@ impl State {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
+            Self::Changed => "changed",
             Self::Degraded => "degraded",
             Self::Critical => "critical",
             Self::Stalled => "stalled",
@@ -123,7 +130,7 @@ pub(crate) struct Row {
     pub(crate) unconfirmed: bool,
     /// It beats through shared memory.
     pub(crate) lane: bool,
-    /// Why it is stalled, if that was looked up.
+    /// Why it is stalled, if that was looked up, or what it executes if it has changed.
     #[serde(flatten)]
     pub(crate) cause: Option<CauseFields>,
     /// In order of their numbers.
@@ -265,6 +272,10 @@ impl Row {
     fn of(agent: Agent<'_>, snapshot: &Snapshot, days: &Strips) -> Self {
         let Agent { info, stats } = agent;
         let cause_of = |task| snapshot.cause_fields(info.agent, task);
+        let mut cause = cause_of(0);
+        if let Some(cause) = cause.as_mut().filter(|_| snapshot.has_changed(info)) {
+            cause.add("; its silence is not judged before it beats");
+        }
         let tasks = snapshot.tasks_of(info.agent).iter();
         let known = |label: Label| (!label.is_empty()).then(|| label.to_string());
         Self {
@@ -275,7 +286,7 @@ impl Row {
             origin: info.origin.name().to_owned(),
             uid: info.uid,
             address: info.address.map(|address| address.to_string()),
-            state: State::of(agent),
+            state: State::of(info, snapshot),
             status: info.status.name().to_owned(),
             payload: stats.payload,
             age_ms: info.age_ns / 1_000_000,
@@ -290,7 +301,7 @@ impl Row {
             unit: known(stats.unit),
             user_unit: known(stats.user_unit),
             container: known(stats.container),
-            cause: cause_of(0),
+            cause,
             tasks: tasks.map(|task| TaskRow::of(task, cause_of(task.number))).collect(),
             service: snapshot.services.get(&info.agent).map(ServiceRow::of),
             day: days.get(&info.agent).cloned(),

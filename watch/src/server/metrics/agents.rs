@@ -210,6 +210,9 @@ fn write_causes(snapshot: &Snapshot, rows: &[Row<'_>], format: Format) -> String
     let mut causes = text.gauge("varta_agent_stall_cause", help);
     let mut labels = String::new();
     for row in rows {
+        if !row.current.is_some_and(|info| info.stalled) {
+            continue;
+        }
         let Some(info) = snapshot.cause(row.agent, 0) else { continue };
         labels.clear();
         push_label(&mut labels, "program", row.stats.name);

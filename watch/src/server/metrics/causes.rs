@@ -11,6 +11,10 @@ pub(super) fn write(snapshot: &Snapshot, to: &mut Exposition) {
     for (cause, count) in causes.by_cause() {
         stalls.put(&label("cause", cause), count);
     }
+    let help = "Agents that execute another program since their last beat, so that their silence \
+                is not judged before they beat.";
+    let changed = snapshot.infos.iter().filter(|info| snapshot.has_changed(info)).count();
+    to.gauge("varta_agents_changed", help).put("", changed.try_into().unwrap_or(u64::MAX));
     let counters = &snapshot.counters;
     let help = "Silent agents and tasks that were read to find the cause.";
     to.counter("varta_cause_looks", help).put("", counters.cause_looks);
