@@ -174,13 +174,21 @@ target/book-tools/bin/mkdocs: docs/book/requirements.txt
 	touch $@
 
 .PHONY: causes
-causes: TIMES = 4
-causes: LOAD = 3
-causes: ## Produce all causes of silence TIMES times without load and once beside LOAD loops for each CPU, and write how often they are found to docs/causes.md
-	$(CARGO) test --quiet -p varta-observer --test real_causes --no-run
-	VARTA_CAUSES_TIMES=$(TIMES) VARTA_CAUSES_OUT=$(CURDIR)/target/causes.txt $(ALL_CAUSES)
-	VARTA_CAUSES_TIMES=1 VARTA_CAUSES_LOAD=$(LOAD) VARTA_CAUSES_OUT=$(CURDIR)/target/causes-loaded.txt $(ALL_CAUSES)
+causes: ## Produce all causes of silence with and without load, and write how often they are found to docs/causes.md
+	tools/programs causes
+	$(MAKE) --no-print-directory causes-quiet
+	$(MAKE) --no-print-directory causes-loaded
 	tools/causes-table target/causes.txt target/causes-loaded.txt
+
+.PHONY: causes-quiet
+causes-quiet: TIMES = 2
+causes-quiet: # The first part of it: TIMES times without load
+	VARTA_CAUSES_TIMES=$(TIMES) VARTA_CAUSES_OUT=$(CURDIR)/target/causes.txt $(ALL_CAUSES)
+
+.PHONY: causes-loaded
+causes-loaded: LOAD = 3
+causes-loaded: # The second part: once, beside LOAD loops for each CPU
+	VARTA_CAUSES_TIMES=1 VARTA_CAUSES_LOAD=$(LOAD) VARTA_CAUSES_OUT=$(CURDIR)/target/causes-loaded.txt $(ALL_CAUSES)
 
 ALL_CAUSES = $(CARGO) test --quiet -p varta-observer --test real_causes -- --ignored --nocapture --exact all_kinds_of_silence_are_counted
 

@@ -143,6 +143,8 @@ fn held(name: &str, cause: &'static [Cause], hold: fn(u32) -> Hold) -> Kind {
 fn program(name: &str, cause: &'static [Cause], program: Program) -> Kind {
     let needs: &[Need] = match program {
         Program::Go(_) => &[Need::Go],
+        Program::Java(_) => &[Need::Java],
+        Program::Node(_) => &[Need::Node],
         Program::Python(..) | Program::PythonThread(..) => &[Need::Python],
     };
     Kind { program: Some(program), ..kind(name, cause, |_| ()) }.needs(needs).dear()
@@ -382,7 +384,7 @@ fn of_the_kernel() -> Vec<Kind> {
 
 /// Other languages, whose runtimes hide in what a program waits.
 fn others() -> Vec<Kind> {
-    use Program::{Go, Python, PythonThread};
+    use Program::{Go, Java, Node, Python, PythonThread};
     let locked = "lock = threading.Lock(); lock.acquire()";
     let keeps = "threading.Thread(target=lambda: sum(range(10**12)), daemon=True).start()";
     vec![
@@ -423,5 +425,16 @@ fn others() -> Vec<Kind> {
         program("Go, on a mutex", &[Idle, Waiting], Go("mutex")),
         program("Go, on a channel", &[Idle, Waiting], Go("channel")),
         program("Go, spinning", &[Busy], Go("spin")).loud(),
+        program("Java, on a monitor", &[Waiting], Java("monitor")),
+        program("Java, on two monitors", &[Waiting], Java("deadlock")),
+        program("Java, on a queue", &[Waiting], Java("queue")),
+        program("Java, on the end of a thread", &[Waiting], Java("join")),
+        program("Java, in accept", &[Idle], Java("accept")),
+        program("Java, spinning", &[Busy], Java("spin")).loud(),
+        program("Node, in its event loop", &[Idle], Node("idle")),
+        program("Node, on a child", &[Idle, Child], Node("child")),
+        program("Node, in Atomics.wait", &[Waiting], Node("atomics")),
+        program("Node, spinning", &[Busy], Node("spin")).loud(),
+        program("Node, in a regular expression", &[Busy], Node("pattern")).loud(),
     ]
 }

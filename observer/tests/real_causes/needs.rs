@@ -24,6 +24,8 @@ pub(crate) enum Need {
     Gdb,
     Python,
     Go,
+    Java,
+    Node,
 }
 
 impl Need {
@@ -67,6 +69,8 @@ impl Need {
             Self::Gdb => (has("gdb"), "gdb".to_owned()),
             Self::Python => (programs::python().is_some(), "python3".to_owned()),
             Self::Go => (programs::go().is_some(), "go".to_owned()),
+            Self::Java => (programs::java().is_some(), "a JDK".to_owned()),
+            Self::Node => (has("node"), "node".to_owned()),
         };
         (!is_there).then_some(what)
     }
