@@ -90,13 +90,16 @@ fn watch(
     let source = Arc::new(source(&settings, clock));
     let history = history(&settings, &source, clock)?;
     let has_history = history.is_some();
+    let history_folder = history.as_ref().map(|history| history.folder().to_owned());
+    let is_unavailable = !has_history && settings.history_folder().is_some();
+    shared.counters().history.unavailable.set(is_unavailable.into());
     let recovery = recovery::start(plan, audit, shared.clone(), clock, has_history)?;
     let lookups = Lookups::start(shared.clone())?;
     let format = settings.flags.export.export_format;
     let export =
         export_options(&settings).map(|options| Export::open(options, format)).transpose()?;
     let batches = batches::start(export, history, Arc::clone(&source), shared.clone())?;
-    let server = server::start(&settings, passed_http, shared.clone(), source)?;
+    let server = server::start(&settings, passed_http, shared.clone(), source, history_folder)?;
     let notifier = Arc::new(notifier);
     let watchdog = Watchdog::start(&settings, Arc::clone(&notifier), shared.clone(), clock)?;
     info!(version = env!("CARGO_PKG_VERSION"), pid = std::process::id(), "watching");

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Map, Value};
+use support::http::{address_of, get};
 use support::{
     Agent, Daemon, Folder, WATCH, in_own_namespaces, needs_root, script, text_of, wait_until,
 };
@@ -243,11 +244,29 @@ fn a_folder_that_cannot_be_used_is_refused_with_its_name() {
     }
     let (text, code) = refusal(&folder, &["--history-max-age", "30"]);
     assert!(text.contains("--history-max-age") && code == Some(2), "{text}");
+}
 
-    fs::remove_file(&history).unwrap();
-    let mut daemon = Daemon::start(&folder, &history_flags(name, &["--threshold-ms", "9000"]));
-    let (text, code) = refusal(&folder, &flags);
-    assert!(text.contains("another daemon already writes the history in"), "{text}");
-    assert_eq!(code, Some(1));
-    daemon.end();
+#[test]
+fn a_daemon_runs_without_a_history_while_another_one_writes_to_its_folder() {
+    let folders = [Folder::new(), Folder::new()];
+    let history = folders[0].join("history");
+    let name = history.to_str().unwrap();
+    let flags =
+        ["--threshold-ms", "60000", "--history-dir", name, "--prom-addr", "127.0.0.1:0"];
+    let unavailable = |daemon: &Daemon| {
+        let metrics = get(&address_of(daemon), "/metrics").body;
+        metrics.contains("\nvarta_history_unavailable 1\n")
+    };
+    let mut first = Daemon::start(&folders[0], &flags);
+    let (text, code) = refusal(&folders[1], &["--history-dir", name, "--check-config"]);
+    assert_eq!(code, Some(0), "{text}");
+    let mut second = Daemon::start(&folders[1], &flags);
+    let line =
+        format!("there is no history: another daemon already writes the history in {name}");
+    assert_eq!((second.count_logged(&line), first.count_logged(&line)), (1, 0));
+    assert!(unavailable(&second) && !unavailable(&first));
+    for daemon in [&mut second, &mut first] {
+        daemon.end();
+    }
+    assert_eq!(kinds(&read(&history)), ["started", "stopped"]);
 }

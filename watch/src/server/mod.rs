@@ -9,6 +9,7 @@ pub(crate) mod metrics;
 use std::io::{self, Write};
 use std::net::TcpListener;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -36,12 +37,14 @@ pub(crate) struct ServerThread {
     thread: JoinHandle<()>,
 }
 
-/// Binds the HTTP and control sockets, and starts the thread.
+/// Binds the HTTP and control sockets, and starts the thread. `history` is the folder of the
+/// history, if this daemon writes one.
 pub(crate) fn start(
     settings: &Settings,
     passed: Vec<OwnedFd>,
     shared: Shared,
     source: Arc<Source>,
+    history: Option<PathBuf>,
 ) -> io::Result<ServerThread> {
     let mut listeners = Vec::new();
     for socket in passed {
@@ -68,8 +71,7 @@ pub(crate) fn start(
     }
     let control = settings.control_socket().map(|path| control::bind(&path)).transpose()?;
     let (token, tokens) = watch::channel(settings.token.clone());
-    let folder = settings.history_folder().map(|folder| folder.path);
-    let last_day = Arc::new(LastDay::new(folder, source.run));
+    let last_day = Arc::new(LastDay::new(history, source.run));
     let answers = answers(settings, &shared, tokens.clone(), Arc::clone(&last_day));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let thread = thread::Builder::new().name("server".to_owned()).spawn(move || {

@@ -122,6 +122,8 @@ pub(crate) struct History {
     /// The size of all segments, and their number.
     pub(crate) bytes: Gauge,
     pub(crate) segments: Gauge,
+    /// 1 if there should be a history, but its folder cannot be used.
+    pub(crate) unavailable: Gauge,
 }
 
 #[derive(Debug, Default)]

@@ -1,7 +1,7 @@
 //! The history's files.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
@@ -39,8 +39,8 @@ pub(crate) struct HistoryFiles {
 }
 
 impl HistoryFiles {
-    /// Opens the folder, and begins a segment. Returns None after a warning if the folder cannot
-    /// be used and nobody asked for it.
+    /// Opens the folder, and begins a segment. Returns None after a warning if another daemon
+    /// writes there, or if the folder cannot be used and nobody asked for it.
     pub(crate) fn open(
         folder: Folder,
         limits: Limits,
@@ -49,7 +49,7 @@ impl HistoryFiles {
     ) -> io::Result<Option<Self>> {
         let writer = match Writer::open(&folder.path, limits, origin, now(clock)) {
             Ok(writer) => writer,
-            Err(error) if folder.is_default => {
+            Err(error) if folder.is_default || is_in_use(&error) => {
                 warn!("there is no history: {error}");
                 return Ok(None);
             }
@@ -64,6 +64,11 @@ impl HistoryFiles {
         let state = State::default();
         let told = varta_history::Counts::default();
         Ok(Some(Self { writer, folder, clock, state, logged_at: None, told }))
+    }
+
+    /// The folder in which the history is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder.path
     }
 
     /// The time until something has to be synced, if there is something to sync.
@@ -109,6 +114,10 @@ impl HistoryFiles {
             error!(folder = %self.folder.path.display(), "records of the history lost: {error}");
         }
     }
+}
+
+fn is_in_use(error: &varta_history::Error) -> bool {
+    matches!(error, varta_history::Error::InUse { .. })
 }
 
 fn now(clock: Clock) -> ClockPair {

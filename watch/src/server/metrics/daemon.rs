@@ -206,6 +206,8 @@ fn write_loop(snapshot: &Snapshot, counters: &SharedCounters, to: &mut Expositio
     to.gauge("varta_history_bytes", help).put("", counters.history.bytes.get());
     let help = "Files of the history.";
     to.gauge("varta_history_segments", help).put("", counters.history.segments.get());
+    let help = "1 if no history is written because its folder cannot be used.";
+    to.gauge("varta_history_unavailable", help).put("", counters.history.unavailable.get());
     let help = "Log lines that could not be written or did not fit into the queue.";
     to.counter("varta_log_lost", help).put("", counters.log_lost.get());
     let help = "Failed writes of the heartbeat file.";
