@@ -55,9 +55,12 @@ enum Action {
     Exit(usize, Exit),
     /// The silence of the agent is no longer judged.
     Forget(usize),
-    /// The observer stops running.
-    Away,
+    /// The observer does not run, and has not read what arrived meanwhile, until then.
+    Away(u64),
 }
+
+/// An observer that runs again has read within this time what arrived meanwhile.
+const READ_NS: u64 = 1_000_000;
 
 /// No silence is that long.
 const NEVER: u64 = u64::MAX;
@@ -82,9 +85,17 @@ pub(crate) fn judge(
 
 fn actions(run: &Run, steps: &[Vec<Step>]) -> Vec<(u64, Order, Action)> {
     let mut actions = Vec::new();
+    let silences = run.agents.iter().flat_map(|agent| &agent.silences);
+    let mut ends: Vec<u64> = silences.map(|silence| silence.to_ns).collect();
+    ends.sort_unstable();
     for absence in &run.absences {
         let Absence { at_ns, away_ns, .. } = *absence;
-        actions.push((at_ns.saturating_sub(away_ns), Order::Away, Action::Away));
+        // It judges silences once it has read what ended some of them.
+        let next = ends.partition_point(|end_ns| *end_ns <= at_ns.saturating_add(READ_NS));
+        let read_ns = next.checked_sub(1).and_then(|last| ends.get(last).copied());
+        let read_ns = read_ns.map_or(at_ns, |read_ns| read_ns.max(at_ns));
+        let since_ns = at_ns.saturating_sub(away_ns);
+        actions.push((since_ns, Order::Away, Action::Away(read_ns)));
         actions.push((at_ns, Order::Back, Action::Back(*absence)));
     }
     for (index, (agent, steps)) in run.agents.iter().zip(steps).enumerate() {
@@ -110,14 +121,16 @@ fn actions(run: &Run, steps: &[Vec<Step>]) -> Vec<(u64, Order, Action)> {
                 End::Exit | End::Run => {}
             }
         }
+        let unjudged = agent.unjudged.iter();
+        actions.extend(unjudged.map(|since| (*since, Order::Away, Action::Forget(index))));
     }
     actions
 }
 
 struct Replay {
     observer: Simulated,
-    /// Whether the observer does not run at the moment.
-    is_away: bool,
+    /// Until when the observer judges nothing.
+    away_until_ns: u64,
     /// The time of the last action.
     told_ns: u64,
     agents: Vec<Judged>,
@@ -145,12 +158,12 @@ impl Replay {
         }
         let observer = observer.simulate()?;
         let agents = vec![Judged::default(); run.agents.len()];
-        Ok(Self { observer, is_away: false, told_ns: 0, agents, verdicts: Vec::new() })
+        Ok(Self { observer, away_until_ns: 0, told_ns: 0, agents, verdicts: Vec::new() })
     }
 
     /// Decides all that is due before a time, once it is told all that happened before that.
     fn judge_before(&mut self, at_ns: u64) {
-        if self.is_away || at_ns <= self.told_ns {
+        if at_ns <= self.told_ns.max(self.away_until_ns) {
             return;
         }
         while let Some(due) = self.observer.next_deadline().filter(|due| *due < at_ns) {
@@ -162,9 +175,8 @@ impl Replay {
     fn act(&mut self, at_ns: u64, action: Action) {
         self.told_ns = at_ns;
         match action {
-            Action::Away => self.is_away = true,
+            Action::Away(until_ns) => self.away_until_ns = self.away_until_ns.max(until_ns),
             Action::Back(Absence { late_ns, away_ns, suspended_ns, .. }) => {
-                self.is_away = false;
                 self.observer.away(at_ns, late_ns, away_ns, suspended_ns);
             }
             Action::First(index, threshold_ns) => {

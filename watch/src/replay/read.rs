@@ -70,6 +70,7 @@ impl Reading {
                     Some("eviction") => End::Eviction,
                     Some(_) => End::Run,
                 };
+                self.note_unjudged(gap.agent, from_ns.saturating_add(gap.forgiven_ns), at_ns);
                 self.end_silence(gap.agent, from_ns, at_ns, end);
             }
             Record::Recovered(recovered) if recovered.task.is_none() => {
@@ -212,6 +213,22 @@ impl Reading {
             agent.doubts.push(Doubt::Services);
         }
         agent.thresholds.push((at_ns, Recorded { ns, source }));
+    }
+
+    /// Notes since when a silence should have been a Stall, if it should, but was none. It counts
+    /// from `from_ns` on.
+    fn note_unjudged(&mut self, number: u64, from_ns: u64, to_ns: u64) {
+        if self.stalled.contains_key(&number) {
+            return;
+        }
+        let default = self.run.defaults.last().copied();
+        let Some(agent) = self.agent_mut(number) else { return };
+        let own = agent.thresholds.last().map(|(at_ns, it)| (*at_ns, it.ns));
+        let Some((since_ns, threshold_ns)) = own.or(default) else { return };
+        let due_ns = from_ns.saturating_add(threshold_ns).max(since_ns);
+        if due_ns <= to_ns {
+            agent.unjudged.push(due_ns);
+        }
     }
 
     /// Adds a silence of an agent, unless it is known already.

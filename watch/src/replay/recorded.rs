@@ -92,6 +92,9 @@ pub(crate) struct Agent {
     pub(crate) commands: Vec<u64>,
     /// In the order of time.
     pub(crate) silences: Vec<Silence>,
+    /// When silences reached their threshold that were no Stall, because the observer was late and
+    /// found what ended them first. Until then it did not judge them.
+    pub(crate) unjudged: Vec<u64>,
     pub(crate) exit: Option<Exit>,
 }
 
