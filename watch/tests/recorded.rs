@@ -270,3 +270,64 @@ fn a_daemon_runs_without_a_history_while_another_one_writes_to_its_folder() {
     }
     assert_eq!(kinds(&read(&history)), ["started", "stopped"]);
 }
+
+#[test]
+fn the_last_day_of_an_agent_goes_on_before_a_restart_of_the_daemon() {
+    let folder = Folder::new();
+    let history = folder.join("history");
+    let name = history.to_str().unwrap();
+    let more = ["--threshold-ms", "2000", "--prom-addr", "127.0.0.1:0"];
+    let flags = history_flags(name, &more);
+    let mut daemon = Daemon::start(&folder, &flags);
+    let socket = daemon.socket().to_owned();
+    let agent = |name| Agent::named(&socket, name);
+    let (stalled, calm, ended) = (agent(c"web"), agent(c"web"), agent(c"batch"));
+    let pids = [&stalled, &calm, &ended].map(Agent::pid);
+    let has = |kind, count| {
+        let records = read(&history);
+        let of_these = records.iter().filter(|read| {
+            let pid = read.members.get("pid").and_then(Value::as_u64);
+            read.record.kind() == kind
+                && pid.is_some_and(|pid| pids.map(u64::from).contains(&pid))
+        });
+        of_these.count() >= count
+    };
+    stalled.stop();
+    ended.stop();
+    wait_until(|| has(Kind::Stall, 2));
+    stalled.resume();
+    wait_until(|| has(Kind::Recovered, 1));
+    daemon.end();
+    drop(ended);
+
+    let before = read(&history).len();
+    let mut daemon = Daemon::start(&folder, &flags);
+    let (replaced, new) = (agent(c"batch"), agent(c"new"));
+    let all = [&stalled, &calm, &replaced, &new].map(|agent| u64::from(agent.pid()));
+    wait_until(|| {
+        let heard = read(&history).split_off(before);
+        let heard = heard.iter().filter(|read| read.record.kind() == Kind::Agent);
+        let heard: Vec<_> = heard.map(|read| read.members["pid"].as_u64().unwrap()).collect();
+        all.iter().all(|pid| heard.contains(pid))
+    });
+    let mut days = Vec::new();
+    wait_until(|| {
+        let report = get(&address_of(&daemon), "/agents").body;
+        let report: Value = serde_json::from_str(&report).unwrap();
+        let rows = report["agents"].as_array().unwrap();
+        let row = |pid: &u64| rows.iter().find(|row| row["pid"] == *pid).unwrap();
+        let day = |pid| row(pid)["day"].as_str().map(str::to_owned);
+        days = all.iter().filter_map(day).collect();
+        days.len() == all.len()
+    });
+    daemon.end();
+    // A machine that is held for long makes agents stall that nobody stopped.
+    let records = read(&history);
+    let stalls = records.iter().filter(|read| read.record.kind() == Kind::Stall);
+    let stalls: Vec<_> = stalls.map(|read| read.members["pid"].as_u64().unwrap()).collect();
+    let expected = [true, stalls.contains(&all[1]), true, stalls.contains(&all[3])];
+    for (day, is_stalled) in days.iter().zip(expected) {
+        assert!(day.len() == 48 && day.starts_with("...."), "{day}");
+        assert_eq!(day.contains('s'), is_stalled, "{days:?}");
+    }
+}

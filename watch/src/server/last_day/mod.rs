@@ -1,5 +1,6 @@
 //! The last day of each agent, from the files of the history, for those who look at the agents.
 
+mod days;
 mod strip;
 
 use std::collections::HashMap;
@@ -11,7 +12,8 @@ use tokio::task::spawn_blocking;
 use tracing::warn;
 use varta_history::{Item, Kind, Reader, Run};
 
-use self::strip::Days;
+use self::days::Days;
+use crate::platform::process::started_ns;
 
 /// The strip of each agent, by its number.
 pub(crate) type Strips = HashMap<u64, String>;
@@ -34,7 +36,7 @@ struct Latest {
     asked_at: Option<Instant>,
 }
 
-/// Follows the history of one run.
+/// Follows the history, for the agents of one run.
 #[derive(Debug)]
 struct Follower {
     folder: PathBuf,
@@ -78,7 +80,8 @@ impl Follower {
             warn!(%error, "the last day of the agents cannot be read from the history");
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.days.strips(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+        let now_ns = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        self.days.strips(now_ns, self.run, started_ns)
     }
 
     fn read(&mut self) -> Result<(), varta_history::Error> {
@@ -88,14 +91,12 @@ impl Follower {
         };
         while let Some(item) = reader.next()? {
             let Item::Record(entry) = item else { continue };
+            self.days.pass(entry.header, entry.wall_ns);
             let is_wanted = matches!(
                 entry.kind(),
                 Some(Kind::Agent | Kind::Stall | Kind::Recovered | Kind::Exit | Kind::Eviction)
             );
-            if entry.header.run != self.run || !is_wanted {
-                continue;
-            }
-            if let Some(record) = entry.record() {
+            if is_wanted && let Some(record) = entry.record() {
                 self.days.add(entry.wall_ns, entry.observer_ns, &record);
             }
         }

@@ -1,71 +1,63 @@
-//! What happened to each agent within a day, in one letter for each half hour.
-
-use std::collections::HashMap;
+//! What happened to an agent within a day, in one letter for each half hour.
 
 use varta_history::Record;
 
 const PART_NS: u64 = 30 * 60 * 1_000_000_000;
-const PARTS: u64 = 48;
+const PARTS: usize = 48;
 
-/// The days of the agents. All times are those of the wall clock, in nanoseconds since 1970.
+/// One agent in one run of the daemon. The times are those of the wall clock, in nanoseconds since
+/// 1970.
 #[derive(Debug, Default)]
-pub(super) struct Days(HashMap<u64, Day>);
-
-#[derive(Debug)]
-struct Day {
+pub(super) struct Day {
+    pub(super) pid: u32,
+    pub(super) program: String,
     first_ns: u64,
+    /// When it was first heard, on the boot clock.
+    pub(super) heard_ns: u64,
     /// The silences that were stalls. The last one may not have ended.
     silences: Vec<(u64, Option<u64>)>,
     gone_ns: Option<u64>,
 }
 
-impl Days {
-    /// Adds a record, with its time by the wall clock and that of the observer.
+/// The last day, in half hours.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Period {
+    start_ns: u64,
+}
+
+/// A letter for each half hour: `s` for stalled, `o` for ok, `g` for gone and `.` for not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Strip([u8; PARTS]);
+
+impl Day {
+    /// An agent that appears then, by the wall clock and by the boot clock.
+    pub(super) fn new(wall_ns: u64, heard_ns: u64) -> Self {
+        Self { first_ns: wall_ns, heard_ns, ..Self::default() }
+    }
+
+    /// Adds a record about it, with its time by the wall clock and that of the observer.
     pub(super) fn add(&mut self, wall_ns: u64, observer_ns: u64, record: &Record) {
-        if let Record::Agent(agent) = record {
-            let day = self.0.entry(agent.agent).or_insert(Day {
-                first_ns: wall_ns,
-                silences: Vec::new(),
-                gone_ns: None,
-            });
-            // The stall itself may be in a file that is gone.
-            if agent.stalled {
-                day.silent_since(wall_ns);
-            }
-            return;
-        }
-        let Some(day) = record.agent().and_then(|agent| self.0.get_mut(&agent)) else { return };
         match record {
+            Record::Agent(agent) => {
+                (self.pid, self.program) = (agent.pid, agent.program.to_string());
+                // The stall itself may be in a file that is gone.
+                if agent.stalled {
+                    self.silent_since(wall_ns);
+                }
+            }
             Record::Stall(stall) if stall.task.is_none() => {
                 let silent_ns = observer_ns.saturating_sub(stall.last_ns);
-                day.silent_since(wall_ns.saturating_sub(silent_ns));
+                self.silent_since(wall_ns.saturating_sub(silent_ns));
             }
-            Record::Recovered(recovered) if recovered.task.is_none() => day.end(wall_ns),
+            Record::Recovered(recovered) if recovered.task.is_none() => self.end(wall_ns),
             Record::Exit(_) | Record::Eviction(_) => {
-                day.end(wall_ns);
-                day.gone_ns = Some(wall_ns);
+                self.end(wall_ns);
+                self.gone_ns = Some(wall_ns);
             }
             _ => {}
         }
     }
 
-    /// The strips of all agents that were there within the last day. What is older is forgotten.
-    pub(super) fn strips(&mut self, now_ns: u64) -> HashMap<u64, String> {
-        let end_ns = now_ns.div_ceil(PART_NS).saturating_mul(PART_NS);
-        let start_ns = end_ns.saturating_sub(PARTS * PART_NS);
-        self.0.retain(|_, day| {
-            day.silences.retain(|(_, to_ns)| to_ns.is_none_or(|to_ns| to_ns >= start_ns));
-            day.gone_ns.is_none_or(|gone_ns| gone_ns >= start_ns)
-        });
-        let strip = |day: &Day| {
-            let parts = (0..PARTS).map(|part| start_ns + part * PART_NS);
-            parts.map(|from_ns| day.letter(from_ns, from_ns + PART_NS)).collect()
-        };
-        self.0.iter().map(|(agent, day)| (*agent, strip(day))).collect()
-    }
-}
-
-impl Day {
     fn silent_since(&mut self, from_ns: u64) {
         if self.silences.last().is_none_or(|(_, to_ns)| to_ns.is_some()) {
             self.silences.push((from_ns, None));
@@ -78,23 +70,93 @@ impl Day {
         }
     }
 
-    /// The worst that it was in a part of the day, which is about the last thing that happened.
-    fn letter(&self, from_ns: u64, to_ns: u64) -> char {
-        let is_silent = |(since_ns, until_ns): &(u64, Option<u64>)| {
-            *since_ns < to_ns && until_ns.is_none_or(|until_ns| until_ns > from_ns)
-        };
-        match () {
-            () if self.first_ns >= to_ns => '.',
-            () if self.silences.iter().any(is_silent) => 's',
-            () if self.gone_ns.is_some_and(|gone_ns| gone_ns < to_ns) => 'g',
-            () => 'o',
+    pub(super) const fn is_gone(&self) -> bool {
+        self.gone_ns.is_some()
+    }
+
+    /// Forgets what was before the period. Returns whether it was there in it.
+    pub(super) fn forget_before(&mut self, period: Period) -> bool {
+        self.silences.retain(|(_, to_ns)| to_ns.is_none_or(|to_ns| to_ns >= period.start_ns));
+        self.gone_ns.is_none_or(|gone_ns| gone_ns >= period.start_ns)
+    }
+
+    /// The worst that it was in each half hour, which is about the last thing that happened.
+    /// Nothing is known of it from `end_ns` on.
+    pub(super) fn strip(&self, period: Period, end_ns: u64) -> Strip {
+        Strip(period.parts().map(|(from_ns, to_ns)| {
+            let is_silent = |(since_ns, until_ns): &(u64, Option<u64>)| {
+                *since_ns < to_ns && until_ns.is_none_or(|until_ns| until_ns > from_ns)
+            };
+            match () {
+                () if self.first_ns >= to_ns || end_ns <= from_ns => b'.',
+                () if self.silences.iter().any(is_silent) => b's',
+                () if self.gone_ns.is_some_and(|gone_ns| gone_ns < to_ns) => b'g',
+                () => b'o',
+            }
+        }))
+    }
+
+    /// Adds what is known of the time before it appeared.
+    pub(super) fn strip_after(&self, before: Strip, period: Period) -> Strip {
+        let mut strip = self.strip(period, u64::MAX);
+        for ((letter, before), (from_ns, _)) in
+            strip.0.iter_mut().zip(before.0).zip(period.parts())
+        {
+            if from_ns < self.first_ns {
+                *letter = worse(*letter, before);
+            }
+        }
+        strip
+    }
+}
+
+impl Period {
+    /// The last day, up to the half hour of this time.
+    pub(super) const fn until(now_ns: u64) -> Self {
+        let end_ns = now_ns.div_ceil(PART_NS).saturating_mul(PART_NS);
+        Self { start_ns: end_ns.saturating_sub(PARTS as u64 * PART_NS) }
+    }
+
+    /// Whether it began before this time.
+    pub(super) const fn is_before(self, at_ns: u64) -> bool {
+        self.start_ns <= at_ns
+    }
+
+    /// When each half hour begins and ends.
+    fn parts(self) -> [(u64, u64); PARTS] {
+        let mut from_ns = self.start_ns;
+        [(); PARTS].map(|()| {
+            let part = (from_ns, from_ns.saturating_add(PART_NS));
+            from_ns = part.1;
+            part
+        })
+    }
+}
+
+impl Strip {
+    pub(super) const EMPTY: Self = Self([b'.'; PARTS]);
+
+    /// Combines two strips: of each half hour the worse letter remains.
+    pub(super) fn combine(&mut self, other: Self) {
+        for (letter, other) in self.0.iter_mut().zip(other.0) {
+            *letter = worse(*letter, other);
         }
     }
+
+    pub(super) fn text(self) -> String {
+        self.0.into_iter().map(char::from).collect()
+    }
+}
+
+/// Of several processes, some of which are gone, those count that are there.
+fn worse(one: u8, other: u8) -> u8 {
+    let rank = |letter: &u8| b".gos".iter().position(|it| it == letter);
+    std::cmp::max_by_key(one, other, rank)
 }
 
 #[cfg(test)]
 mod tests {
-    use varta_history::{Agent, Exit, Recovered, Stall};
+    use varta_history::{Exit, Recovered, Stall};
 
     use super::*;
 
@@ -103,21 +165,35 @@ mod tests {
 
     #[test]
     fn a_strip_has_a_letter_for_each_half_hour_of_the_last_day() {
-        let mut days = Days::default();
-        let mut add = |wall_ns, record| days.add(wall_ns, 2_000, &record);
-        add(NOON - 30 * HOUR, Agent { agent: 1, ..Agent::default() }.into());
-        add(NOON - 3 * HOUR, Agent { agent: 2, ..Agent::default() }.into());
-        add(NOON - 9 * HOUR, Stall { agent: 1, last_ns: 1_000, ..Stall::default() }.into());
+        let mut first = Day::new(NOON - 30 * HOUR, 0);
+        let mut second = Day::new(NOON - 3 * HOUR, 0);
+        let stall = |last_ns| Stall { last_ns, ..Stall::default() };
+        first.add(NOON - 9 * HOUR, 2_000, &stall(1_000).into());
+        first.add(NOON - 8 * HOUR, 2_000, &Recovered::default().into());
+        first.add(NOON - HOUR, 2_000, &stall(2_000).into());
         // A task that is late is no silence of its agent.
-        add(NOON - 2 * HOUR, Stall { agent: 2, task: Some(1), ..Stall::default() }.into());
-        add(NOON - 8 * HOUR, Recovered { agent: 1, ..Recovered::default() }.into());
-        add(NOON - HOUR, Stall { agent: 1, last_ns: 2_000, ..Stall::default() }.into());
-        add(NOON - HOUR / 2, Exit { agent: 2, ..Exit::default() }.into());
-        let strips = days.strips(NOON);
+        second.add(NOON - 2 * HOUR, 2_000, &Stall { task: Some(1), ..stall(0) }.into());
+        second.add(NOON - HOUR / 2, 2_000, &Exit::default().into());
+        let strip = |day: &Day, end_ns| day.strip(Period::until(NOON), end_ns).text();
         let expected = ["o".repeat(29), "s".repeat(3), "o".repeat(14), "ss".into()].concat();
-        assert_eq!(strips[&1], expected);
-        assert_eq!(strips[&2], [".".repeat(42), "o".repeat(5), "g".into()].concat());
-        let later = days.strips(NOON + 24 * HOUR);
-        assert_eq!((later.len(), later[&1].as_str()), (1, "s".repeat(48).as_str()));
+        assert_eq!(strip(&first, u64::MAX), expected);
+        let expected = [".".repeat(42), "o".repeat(5), "g".into()].concat();
+        assert_eq!(strip(&second, u64::MAX), expected);
+        assert_eq!(strip(&second, NOON - 2 * HOUR), [&".".repeat(42), "oo....", ""].concat());
+        let later = Period::until(NOON + 24 * HOUR);
+        assert!(first.forget_before(later) && !second.forget_before(later));
+        assert_eq!(first.strip(later, u64::MAX).text(), "s".repeat(48));
+    }
+
+    #[test]
+    fn of_two_letters_the_worse_one_remains() {
+        for (one, other, worse) in
+            [("o", "s", "s"), ("g", "o", "o"), (".", "g", "g"), ("s", ".", "s")]
+        {
+            let strip = |letter: &str| Strip([letter.as_bytes()[0]; PARTS]);
+            let mut combined = strip(one);
+            combined.combine(strip(other));
+            assert_eq!(combined, strip(worse));
+        }
     }
 }
