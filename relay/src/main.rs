@@ -3,6 +3,7 @@
 
 mod ask;
 mod backlog;
+mod batch;
 mod cli;
 mod connection;
 mod cursor_file;
@@ -11,6 +12,7 @@ mod message;
 mod metrics;
 mod new_records;
 mod relay;
+mod sender;
 mod session;
 mod streams;
 mod subject;

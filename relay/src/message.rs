@@ -19,6 +19,13 @@ pub(crate) struct Message {
     pub(crate) change: Option<Change>,
 }
 
+impl Message {
+    /// Whether it is a state, and no transition. One stream stores all of one kind.
+    pub(crate) const fn is_state(&self) -> bool {
+        self.id.is_none()
+    }
+}
+
 /// Whether records of this kind are published: those that report a change, but no measurements.
 pub(crate) const fn is_transition(kind: Kind) -> bool {
     match kind {

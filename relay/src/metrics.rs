@@ -115,7 +115,7 @@ impl Metrics {
             ("published", "Messages that a stream has confirmed.", &self.published),
             (
                 "duplicates",
-                "Confirmed messages that the stream had stored before.",
+                "Confirmed messages that the stream had stored before, except those in batches.",
                 &self.duplicates,
             ),
             (

@@ -15,6 +15,8 @@ const STATE_AGE: Duration = DAY.saturating_mul(3);
 /// Creates the streams of the transitions and of the states, unless streams store them already.
 pub(crate) async fn create(context: &Context) -> Result<(), String> {
     let base = Config {
+        // A server may refuse what it does not know.
+        allow_batch_publish: context.client().is_server_compatible(2, 14, 0),
         discard: DiscardPolicy::Old,
         // Messages that are sent again after this time are stored again.
         duplicate_window: Duration::from_secs(120),

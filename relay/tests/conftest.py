@@ -7,9 +7,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +66,7 @@ class Fleet:
     """A folder with processes that end with the test."""
 
     def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.history = folder / "history"
         self.port = free_port()
@@ -104,18 +107,22 @@ class Fleet:
         return self.start(RELAY, *self.flags(), *create, *metrics, *flags)
 
     def create_stream(self, name: str, subjects: list[str], **config: Any) -> None:
-        self.configure("add_stream", name=name, subjects=subjects, **config)
+        self.configure("CREATE", name=name, subjects=subjects, **config)
 
     def update_stream(self, name: str, subjects: list[str], **config: Any) -> None:
-        self.configure("update_stream", name=name, subjects=subjects, **config)
+        self.configure("UPDATE", name=name, subjects=subjects, **config)
 
-    def configure(self, method: str, **config: Any) -> None:
-        async def call() -> None:
-            client = await nats.connect(self.url)
-            await getattr(client.jetstream(), method)(**config)
+    def configure(self, what: str, **config: Any) -> None:
+        # The client does not know all members that the server does.
+        async def call() -> dict[str, Any]:
+            client = await nats.connect(self.url, connect_timeout=60)
+            subject = f"$JS.API.STREAM.{what}.{config['name']}"
+            answer = await client.request(subject, json.dumps(config).encode(), timeout=DEADLINE)
             await client.close()
+            return json.loads(answer.data)
 
-        asyncio.run(call())
+        answer = asyncio.run(call())
+        assert "error" not in answer, answer
 
     def write(self, count: int, per_second: int = 1_000_000, host: str = "web1") -> None:
         """Records this many transitions, as one run of a daemon does."""
@@ -152,6 +159,45 @@ class Fleet:
             process.wait()
 
 
+class Proxy:
+    """Passes connections on to a port, counts the clients that log in, and can end all connections."""
+
+    def __init__(self, port: int) -> None:
+        self.target = port
+        self.logins = 0
+        self.sockets: list[socket.socket] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self) -> None:
+        while True:
+            client, _ = self.listener.accept()
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target))
+            except OSError:
+                client.close()
+                continue
+            self.sockets += [client, server]
+            for pair in [(client, server), (server, client)]:
+                threading.Thread(target=self.copy, args=pair, daemon=True).start()
+
+    def copy(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                # It is the first thing that a client sends.
+                self.logins += data.startswith(b"CONNECT {")
+                sink.sendall(data)
+        for it in [source, sink]:
+            with suppress(OSError):
+                it.shutdown(socket.SHUT_RDWR)
+
+    def end_all(self) -> None:
+        for it in self.sockets:
+            with suppress(OSError):
+                it.shutdown(socket.SHUT_RDWR)
+
+
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     fleet = Fleet(tmp_path)
@@ -172,10 +218,10 @@ class Stored:
 
 async def messages(url: str, subject: str, wanted: int, **options: Any) -> list[Stored]:
     """Everything that the stream of a subject holds, once that are `wanted` messages or more."""
-    client = await nats.connect(url, **options)
+    client = await nats.connect(url, connect_timeout=60, **options)
     try:
         end = time.monotonic() + DEADLINE
-        context = client.jetstream()
+        context = client.jetstream(timeout=DEADLINE)
         while True:
             try:
                 stream = await context.find_stream_name_by_subject(subject)

@@ -79,6 +79,41 @@ def test_a_full_stream_is_waited_for_without_losing_the_order(fleet: Fleet) -> N
     assert [it.members for it in published] == recorded
 
 
+def test_nothing_is_stored_after_a_message_that_is_refused_in_the_middle(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    fleet.server()
+    limits = {"allow_batched": True, "discard": "new", "discard_new_per_subject": True}
+    subjects = ["varta.event.>"]
+    # The limit is reached within the first transitions of 20 agents, of three programs. Those
+    # of other kinds come later, and there would be room for them.
+    fleet.create_stream("EVENTS", subjects, **limits, max_msgs_per_subject=5)
+    fleet.create_stream("STATES", ["varta.state.>"])
+    other = Fleet(tmp_path / "other")
+    other.port = fleet.port
+    hosts = {"web1": fleet, "web2": other}
+    recorded = {}
+    try:
+        for host, it in hosts.items():
+            it.write(1_000, host=host)
+            it.relay(create_stream=False)
+            recorded[host] = it.transitions()
+        for it in hosts.values():
+            wait_until("a warning", lambda: "maximum messages per subject exceeded" in it.log())
+            assert it.metric("refused_total") > 0
+        first = [it.id for it in stored(fleet, "varta.event.>", 1)]
+        for host in hosts:
+            ids = [id_of(it) for it in recorded[host][:16]]
+            assert [it for it in first if it.startswith(host)] == ids
+        fleet.update_stream("EVENTS", subjects, **limits, max_msgs_per_subject=1_000)
+        published = stored(fleet, "varta.event.>", sum(map(len, recorded.values())))
+        for host in hosts:
+            members = [it.members for it in published if it.members["host"] == host]
+            assert members == recorded[host]
+    finally:
+        other.kill_all()
+
+
 def test_records_that_were_removed_before_they_were_published_are_reported_as_lost(
     fleet: Fleet,
 ) -> None:

@@ -90,7 +90,8 @@ impl LastStates {
 /// What to send next.
 #[derive(Debug)]
 pub(crate) enum Next<'a> {
-    Message(&'a Message),
+    /// Transitions or states, but not both.
+    Messages(Vec<&'a Message>),
     /// More of the history has to be read.
     NotYet,
     /// Everything is sent.
@@ -131,18 +132,42 @@ impl Backlog {
         self.sent = 0;
     }
 
-    /// The next message, which counts as sent.
-    pub(crate) fn next_to_send(&mut self) -> Next<'_> {
-        if self.sent == self.waiting.len() && !self.read() && self.sent == self.waiting.len() {
-            return Next::Nothing;
-        }
-        match self.waiting.get(self.sent) {
-            Some(waiting) => {
-                self.sent += 1;
-                Next::Message(&waiting.message)
+    /// The next messages, at most this many. They count as sent.
+    pub(crate) fn next_to_send(&mut self, most: usize) -> Next<'_> {
+        let (mut count, mut more) = (0, true);
+        while count < most {
+            match (self.waiting.get(self.sent), self.waiting.get(self.sent + count)) {
+                (Some(first), Some(next)) => {
+                    if first.message.is_state() != next.message.is_state() {
+                        break;
+                    }
+                    count += 1;
+                }
+                _ if !more => break,
+                _ => {
+                    let waiting = self.waiting.len();
+                    more = self.read();
+                    if more && self.waiting.len() == waiting {
+                        break;
+                    }
+                }
             }
-            None => Next::NotYet,
         }
+        let from = self.sent;
+        self.sent += count;
+        match (count, more) {
+            (0, true) => Next::NotYet,
+            (0, false) => Next::Nothing,
+            _ => {
+                let messages = self.waiting.range(from..self.sent);
+                Next::Messages(messages.map(|waiting| &waiting.message).collect())
+            }
+        }
+    }
+
+    /// Whether all messages that were read are sent.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent == self.waiting.len()
     }
 
     /// Reads on until there is something to publish. Returns false at the end of the history.

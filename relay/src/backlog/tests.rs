@@ -50,10 +50,14 @@ fn heard(agent: u64) -> Record {
 fn send(backlog: &mut Backlog) -> Vec<String> {
     let mut subjects = Vec::new();
     loop {
-        match backlog.next_to_send() {
-            Next::Message(message) => {
-                let parts: Vec<_> = message.subject.splitn(4, '.').collect();
-                subjects.push(format!("{} {}", parts[1], parts[3]));
+        match backlog.next_to_send(3) {
+            Next::Messages(messages) => {
+                assert!(matches!(messages.len(), 1..=3));
+                assert!(messages.iter().all(|it| it.is_state() == messages[0].is_state()));
+                subjects.extend(messages.iter().map(|message| {
+                    let parts: Vec<_> = message.subject.splitn(4, '.').collect();
+                    format!("{} {}", parts[1], parts[3])
+                }));
             }
             Next::NotYet => {}
             Next::Nothing => return subjects,
