@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import RELAY, SERVERS, Fleet, wait_until
+from conftest import RELAY, SERVERS, Fleet, Proxy, id_of, stored, wait_until
 from secrets_of_nats import Authority, NKey, operator_and_credentials
 
 
@@ -50,6 +50,28 @@ def test_a_password_that_is_replaced_counts_for_the_next_connection(fleet: Fleet
     password.write_text("new")
     fleet.write(30)
     fleet.wait_for_metric("published_total", lambda published: published >= 60)
+
+
+def test_only_the_relay_itself_connects_again(fleet: Fleet) -> None:
+    # If its client did, it could send what it had queued before earlier messages that were lost.
+    server = fleet.server()
+    proxy = Proxy(fleet.port)
+    fleet.write(2_000)
+    fleet.relay("--server", f"nats://127.0.0.1:{proxy.port}")
+    for connections in range(1, 4):
+        fleet.wait_for_metric("connections_total", lambda opened: opened >= connections)
+        proxy.end_all()
+    fleet.wait_for_metric("connections_total", lambda opened: opened >= 4)
+    attempts = fleet.metric("connections_total") + fleet.metric("connect_failures_total")
+    assert proxy.logins <= attempts
+    server.kill()
+    server.wait()
+    fleet.write(2_000)
+    fleet.server()
+    ids = [id_of(it) for it in fleet.transitions()]
+    published = [it.id for it in stored(fleet, "varta.event.>", len(ids))]
+    assert list(dict.fromkeys(published)) == ids
+    fleet.wait_for_metric("connections_total", lambda opened: opened >= 5)
 
 
 def test_a_relay_uses_tls_with_a_certificate_of_its_own(fleet: Fleet) -> None:
