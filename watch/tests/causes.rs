@@ -339,6 +339,53 @@ fn hostile_names_in_a_cause_are_shown_escaped() {
     assert_eq!(browser.complaints(), [] as [String; 0]);
 }
 
+/// The files of the process of an agent that a daemon opens or asks for while the agent falls
+/// silent and beats again.
+fn files_read(causes: &str) -> Vec<String> {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder, &["--threshold-ms", "300", "--causes", causes]);
+    let agent = Child::start(|| {
+        let mut agent = Varta::connect(daemon.socket()).unwrap();
+        loop {
+            let _ = agent.beat(Status::Ok, 1);
+            std::thread::sleep(ms(20));
+        }
+    });
+    let pid = agent.pid();
+    let has = |state: &str| command(&daemon, &["check"]).contains(state);
+    wait_until(|| has("1 of 1 agents are ok"));
+    let calls = folder.join("calls");
+    let mut tracer = Command::new("strace");
+    tracer.args(["-f", "-q", "-e", "trace=%file", "-o"]).arg(&calls);
+    tracer.args(["-p", &daemon.pid().to_string()]);
+    let mut tracer = tracer.spawn().unwrap();
+    let tasks = PathBuf::from(format!("/proc/{}/task", daemon.pid()));
+    let is_traced = |task: fs::DirEntry| {
+        let status = fs::read_to_string(task.path().join("status")).unwrap_or_default();
+        status.contains(&format!("TracerPid:\t{}\n", tracer.id()))
+    };
+    wait_until(|| fs::read_dir(&tasks).unwrap().map(Result::unwrap).all(is_traced));
+    signal(pid, libc::SIGSTOP);
+    wait_until(|| has("stalled"));
+    signal(pid, libc::SIGCONT);
+    wait_until(|| has("1 of 1 agents are ok"));
+    signal(tracer.id(), libc::SIGINT);
+    tracer.wait().unwrap();
+    let of_agent = format!("\"/proc/{pid}");
+    let calls = text_of(&calls);
+    let calls = calls.lines().filter(|line| line.contains(&of_agent));
+    calls.map(str::to_owned).collect()
+}
+
+#[test]
+fn with_causes_off_no_file_of_an_agent_that_is_known_is_read() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        return skipped("strace: apt-get install strace");
+    }
+    assert_eq!(files_read("off"), [""; 0]);
+    assert_ne!(files_read("on"), [""; 0]);
+}
+
 #[test]
 fn with_causes_off_nothing_is_shown_and_its_audit_log_is_continued_with_causes() {
     let folder = Folder::new();
