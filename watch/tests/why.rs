@@ -91,7 +91,7 @@ fn the_owner_of_a_lock_is_named_and_equal_threads_are_in_one_line() {
     let owner = u32::from_ne_bytes(owner);
     let text = wait_for(child.pid(), " and 4 more ");
     assert!(text.contains(&format!(" is hung on a lock held by thread {owner}")), "{text}");
-    let waiting = format!("): waits for a lock that thread {owner} holds, in futex");
+    let waiting = format!(": each waits for a lock that thread {owner} holds, in futex");
     assert_eq!(text.matches(&waiting).count(), 1, "{text}");
     let holding = format!("Thread {owner} (");
     let line = text.lines().find(|line| line.contains(&holding)).unwrap();
@@ -109,6 +109,49 @@ fn the_child_that_a_process_waits_for_is_named() {
     let child: u32 = child.split(' ').next().unwrap().parse().unwrap();
     signal(child, libc::SIGKILL);
     parent.wait().unwrap();
+}
+
+/// A process with this name whose first thread waits for the end of another one.
+fn named(name: &str, work: fn()) -> Child {
+    let child = Child::start(|| {
+        let worker = thread::spawn(work);
+        fs::write("/proc/self/comm", name).unwrap();
+        worker.join().unwrap();
+    });
+    let comm = format!("/proc/{}/comm", child.pid());
+    wait_until(|| text_of(Path::new(&comm)).trim_end() == name);
+    child
+}
+
+#[test]
+fn the_thread_for_which_the_first_one_waits_is_described_and_what_its_runtime_knows() {
+    let waits = || loop {
+        thread::park();
+    };
+    let java = named("java", waits);
+    let text = wait_for(java.pid(), "waits for thread ");
+    let (_, worker) = text.split_once("waits for thread ").unwrap();
+    let worker = worker.split(' ').next().unwrap();
+    let first = text.lines().next().unwrap();
+    assert!(first.contains(&format!("; that is thread {worker}.")), "{text}");
+    assert!(first.ends_with(&format!("`jstack {}` shows it.", java.pid())), "{text}");
+    let sleeps = named("python3", || thread::sleep(PATIENCE * 100));
+    let text = wait_for(sleeps.pid(), "waits for thread ");
+    assert!(text.contains(&format!("`py-spy dump --pid {}`", sleeps.pid())), "{text}");
+}
+
+#[test]
+fn a_process_that_sleeps_although_it_has_a_child_may_wait_for_it() {
+    let parent = Child::start(|| {
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        fs::write("/proc/self/comm", "waits-for-child").unwrap();
+        let (socket, _other) = UnixDatagram::pair().unwrap();
+        let _ = (socket.recv(&mut [0]), child.wait());
+    });
+    let text = wait_for(parent.pid(), "It has a child, ");
+    let (_, child) = text.split_once("It has a child, ").unwrap();
+    assert!(child.contains(" (sleep), for which it may wait."), "{text}");
+    signal(child.split(' ').next().unwrap().parse().unwrap(), libc::SIGKILL);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `why`: what a process does, in words.
 
+mod advice;
 mod processes;
 mod words;
 

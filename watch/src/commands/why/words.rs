@@ -1,15 +1,19 @@
 //! The report: a paragraph about the process, and a line for each kind of thread.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use varta_observer::judge::{Call, Lacks, Sample, Text, ThreadReading, diagnose};
-use varta_observer::{Cause, CauseClass, CauseFlags, CauseInfo, ProcessReader};
+use varta_observer::{Cause, CauseClass, CauseFlags, CauseInfo, Certainty, ProcessReader};
 
+use super::advice::Advice;
 use super::processes;
 use crate::output::cause::{Ms, Phrase, per_second};
 
 /// At most this many threads are listed by their numbers in one line.
 const LISTED: usize = 6;
+
+/// The same, if each has a name of its own.
+const LISTED_BY_NAME: usize = 24;
 
 /// What is known about a process, in words.
 pub(super) struct Report {
@@ -23,10 +27,9 @@ pub(super) struct Report {
     lacks: Lacks,
 }
 
-/// Threads that do the same.
+/// Threads that do the same, with their names.
 struct Line {
-    threads: Vec<u32>,
-    name: String,
+    threads: Vec<(u32, String)>,
     does: String,
 }
 
@@ -38,6 +41,11 @@ impl Report {
         reader: &mut ProcessReader,
     ) -> Self {
         let mut cause = diagnose(Some(before), now, None);
+        if cause.why.certainty == Certainty::Guess && is_quiet(cause.why.cause) {
+            // Any other thread may wait for work.
+            cause = diagnose(Some(before), now, Some(first_at_work(pid, now)));
+            cause.why.certainty = Certainty::Guess;
+        }
         let waiting = now.thread(cause.why.thread).or_else(|| now.thread(pid));
         if cause.why.cause == Cause::Lock && cause.why.other == 0 {
             let owner = waiting.and_then(|waiting| reader.lock_owner(pid, waiting));
@@ -73,11 +81,10 @@ impl Report {
     }
 
     fn add(&mut self, thread: &ThreadReading, does: String) {
-        let name = thread.name.to_string();
-        let same = |line: &&mut Line| line.does == does && line.name == name;
-        match self.lines.iter_mut().find(same) {
-            Some(line) => line.threads.push(thread.thread),
-            None => self.lines.push(Line { threads: vec![thread.thread], name, does }),
+        let thread = (thread.thread, thread.name.to_string());
+        match self.lines.iter_mut().find(|line| line.does == does) {
+            Some(line) => line.threads.push(thread),
+            None => self.lines.push(Line { threads: vec![thread], does }),
         }
     }
 
@@ -103,7 +110,7 @@ impl fmt::Display for Report {
         if let Some(tracer) = &self.tracer {
             write!(f, " It is traced by {tracer}.")?;
         }
-        write!(f, " {}", advice(&self.cause, self.pid))?;
+        write!(f, " {}", Advice { cause: &self.cause, pid: self.pid, name: &self.name })?;
         if why.flags.has(CauseFlags::NO_PERMISSION) || self.lacks != Lacks::default() {
             f.write_str(
                 " Not everything could be read: run this as root, or as the user of the process.",
@@ -125,20 +132,28 @@ impl fmt::Display for Report {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let count = self.threads.len();
+        let Some((_, first)) = self.threads.first() else { return Ok(()) };
+        let have_one_name = self.threads.iter().all(|(_, name)| name == first);
+        let most = if have_one_name { LISTED } else { LISTED_BY_NAME };
         f.write_str(if count == 1 { "Thread " } else { "Threads " })?;
-        for (index, thread) in self.threads.iter().take(LISTED).enumerate() {
+        for (index, (thread, name)) in self.threads.iter().take(most).enumerate() {
             let before = match index {
                 0 => "",
                 _ if index + 1 == count => " and ",
                 _ => ", ",
             };
             write!(f, "{before}{thread}")?;
+            if !have_one_name {
+                write!(f, " ({name})")?;
+            }
         }
-        if count > LISTED {
-            write!(f, " and {} more", count - LISTED)?;
+        if count > most {
+            write!(f, " and {} more", count - most)?;
         }
-        // Each of several threads does it.
-        write!(f, " ({}): {}.", self.name, self.does)
+        if have_one_name {
+            write!(f, " ({first})")?;
+        }
+        write!(f, ": {}{}.", if count == 1 { "" } else { "each " }, self.does)
     }
 }
 
@@ -220,6 +235,18 @@ impl Activity<'_> {
     }
 }
 
+/// Whether a thread with this cause may just have nothing to do.
+const fn is_quiet(cause: Cause) -> bool {
+    matches!(cause, Cause::Idle | Cause::Waiting | Cause::Asleep)
+}
+
+/// The first thread of a process, or the one for whose end that waits, as in Java.
+fn first_at_work(pid: u32, now: &Sample) -> u32 {
+    let joined = now.thread(pid).and_then(joined);
+    let joined = joined.and_then(|thread| thread.try_into().ok());
+    joined.filter(|thread| now.thread(*thread).is_some()).unwrap_or(pid)
+}
+
 /// The thread for whose end `pthread_join` waits: it waits, without a timeout, for a word of
 /// the kernel that contains the number of that thread.
 fn joined(thread: &ThreadReading) -> Option<u64> {
@@ -268,62 +295,4 @@ fn uses_descriptor(name: &str) -> bool {
             | "fstat"
             | "sync_file_range"
     )
-}
-
-/// What an operator should know or do.
-fn advice(info: &CauseInfo, pid: u32) -> String {
-    let mut text = String::new();
-    let _ = match info.why.cause {
-        Cause::Stopped => write!(
-            text,
-            "It does nothing until it is continued, as by `kill -CONT {pid}`. SIGTERM has no \
-             effect before that."
-        ),
-        Cause::Traced => text.write_str(
-            "It does nothing until the debugger continues it or ends. SIGTERM has no effect \
-             before that.",
-        ),
-        Cause::Frozen => text.write_str(
-            "It does nothing until its group is thawed; in a group of the first version, not \
-             even SIGKILL has an effect before that.",
-        ),
-        Cause::Dumping => {
-            text.write_str("Wait: whoever kills it now cuts the core file short.")
-        }
-        Cause::Dying => text.write_str(
-            "Wait for its end. If it does not come, the kernel waits for something on its \
-             behalf.",
-        ),
-        Cause::Throttled => text.write_str(
-            "It does not hang: raise the quota of its group, or give it less to do.",
-        ),
-        Cause::Starved => text.write_str(
-            "It does not hang: other processes use the CPU. To restart it makes that worse.",
-        ),
-        Cause::Io => text.write_str(
-            "Look at the disk, the network file system or the FUSE server. Signals may have no \
-             effect until that answers.",
-        ),
-        Cause::Memory => text.write_str(
-            "The system or its group is short of memory, or its pages are slow to read.",
-        ),
-        Cause::Busy => text.write_str("It computes, or is in an endless loop."),
-        Cause::Lock => text.write_str("Look at the thread that holds the lock."),
-        Cause::Waiting => text.write_str(
-            "That is normal for a worker without work. It may also be a wakeup that was lost, \
-             or a lock that cannot be told from one.",
-        ),
-        Cause::Child => text.write_str("Look at the child."),
-        Cause::Awake => text.write_str("It polls, or tries the same thing again and again."),
-        Cause::Idle => text.write_str(
-            "That is normal for a process that has nothing to do. It may also wait for a peer \
-             that never answers.",
-        ),
-        Cause::LeaderExited => text.write_str("Its other threads continue."),
-        _ => Ok(()),
-    };
-    if text.is_empty() {
-        text.push_str("Nothing else stands out.");
-    }
-    text
 }
