@@ -117,7 +117,11 @@ fn put_about(about: &About, program: Label, fields: &mut Map<String, Value>) {
         ("origin", about.origin.name().into()),
         ("program", program.to_string().into()),
     ];
-    fields.extend(members.map(|(name, value): (_, Value)| (name.to_owned(), value)));
+    put_all(members, fields);
+}
+
+fn put_all<const N: usize>(members: [(&str, Value); N], fields: &mut Map<String, Value>) {
+    fields.extend(members.map(|(name, value)| (name.to_owned(), value)));
 }
 
 fn put_cause(cause: &CauseFields, fields: &mut Map<String, Value>) {
@@ -140,7 +144,7 @@ pub(crate) fn eviction(
         ("event", "eviction".into()),
         ("claimed_pid", pid.into()),
     ];
-    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    put_all(more, &mut fields);
     line(fields, text);
 }
 
@@ -154,7 +158,7 @@ pub(crate) fn lost(
 ) {
     let mut fields = stamp.map_or(Map::new(), |stamp| begin(stamp, source));
     let more = [("event", Value::from("lost")), (what, count.into())];
-    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    put_all(more, &mut fields);
     line(fields, text);
 }
 
@@ -174,7 +178,7 @@ pub(crate) fn expected(
         ("count", one.count.into()),
         ("there", one.there.into()),
     ];
-    fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
+    put_all(more, &mut fields);
     line(fields, text);
 }
 
