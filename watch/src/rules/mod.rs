@@ -48,6 +48,23 @@ pub(crate) struct Rule {
     pub(crate) text: String,
 }
 
+impl Rule {
+    /// A rule that changes nothing for the agents that match.
+    pub(crate) const fn new(line: usize, matching: Match) -> Self {
+        Self {
+            line,
+            matching,
+            threshold: None,
+            startup: None,
+            command: None,
+            on: None,
+            watch: true,
+            slack: None,
+            text: String::new(),
+        }
+    }
+}
+
 /// Patterns that must all match. At least one is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Match {
@@ -57,7 +74,7 @@ pub(crate) struct Match {
     pub(crate) container: Option<Glob>,
 }
 
-/// A program of which at least so many agents should be there.
+/// A program of which at least this many agents should be there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) line: usize,
@@ -161,28 +178,20 @@ mod tests {
         Facts { program, unit, uid, container: None }
     }
 
-    fn rule(matching: Match) -> Rule {
-        Rule {
-            line: 1,
-            matching,
-            threshold: None,
-            startup: None,
-            command: None,
-            on: None,
-            watch: true,
-            slack: None,
-            text: String::new(),
-        }
-    }
-
     #[test]
     fn the_first_rule_whose_patterns_all_match_applies() {
         let glob = |text| Some(Glob::new(text));
         let rules = Rules {
             rules: vec![
-                rule(Match { program: glob("web*"), unit: glob("*"), ..Match::default() }),
-                rule(Match { program: glob("web*"), user: glob("www"), ..Match::default() }),
-                rule(Match { user: glob("33"), ..Match::default() }),
+                Rule::new(
+                    1,
+                    Match { program: glob("web*"), unit: glob("*"), ..Match::default() },
+                ),
+                Rule::new(
+                    1,
+                    Match { program: glob("web*"), user: glob("www"), ..Match::default() },
+                ),
+                Rule::new(1, Match { user: glob("33"), ..Match::default() }),
             ],
             expected: vec![],
             users: Users::parse("root:x:0:0::/:/bin/sh\nwww:x:33:33::/:/bin/sh\n"),

@@ -77,17 +77,7 @@ struct Table<'a> {
 
 impl Table<'_> {
     fn rule(&self) -> Result<Rule, Invalid> {
-        let mut rule = Rule {
-            line: self.line,
-            matching: Match::default(),
-            threshold: None,
-            startup: None,
-            command: None,
-            on: None,
-            watch: true,
-            slack: None,
-            text: String::new(),
-        };
+        let mut rule = Rule::new(self.line, Match::default());
         for (key, value) in self.entries {
             let value = value.get_ref();
             let invalid = |why: String| Invalid::new(key, why);
