@@ -10,7 +10,7 @@ use crate::flags::Flags;
 
 /// Watches processes that send heartbeats and reports stalls, exits and recoveries
 ///
-/// To start: `varta-watch --socket /run/varta.sock --threshold-ms 2000`. Every flag can also
+/// For example: `varta-watch --socket /run/varta.sock --threshold-ms 2000`. Every flag can also
 /// be a key of a TOML file (--config), without its dashes; the command line takes
 /// precedence. SIGHUP reloads the file, keys and token, SIGUSR1 writes the state to the log,
 /// and SIGTERM stops the daemon.

@@ -21,13 +21,13 @@ const MISSED: u8 = 1;
 /// The history cannot be judged by these thresholds.
 const FAILED: u8 = 2;
 
-/// Judge what was recorded again, by other thresholds
+/// Judge a recorded period again with other thresholds
 ///
-/// Reports which stalls would go, which would come, and how much later each death would be
-/// found: a stall after which the agent did not beat again before its process ended, a recovery
-/// command was started or the run ended.
+/// Reports which stalls would disappear, which would be added, and how much later each death
+/// would be detected. A death is a stall after which the agent did not beat again before its
+/// process ended, a recovery command was started or the run ended.
 ///
-/// The exit code is 1 if a death would have no stall before it, and 2 if the history cannot be
+/// The exit code is 1 if a death would no longer be preceded by a stall, and 2 if the history cannot be
 /// read or was not recorded precisely enough for such a threshold.
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("chosen").args(["threshold", "rules"]).multiple(true).required(true))]

@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Endpoint to beat to [default: $VARTA_ENDPOINT, else /run/varta/varta.sock]
     #[arg(long, value_name = "ENDPOINT")]
     endpoint: Option<OsString>,
-    /// Let the command report by itself, by the protocol of sd_notify. Nothing beats for it
+    /// Let the command report by itself, with the protocol of sd_notify; nothing beats for it
     #[arg(long, conflicts_with_all = ["every", "endpoint"])]
     notify: bool,
     /// The daemon's notify socket

@@ -8,7 +8,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 use super::Failure;
 use crate::platform::passed_fds;
 
-/// Send a signal to the process that a recovery is for
+/// Send a signal to the process that is being recovered
 ///
 /// For recovery scripts. The process is taken from VARTA_PIDFD, so the signal cannot reach
 /// another process that reused the pid. If the recovery is for a process that has exited,

@@ -242,8 +242,8 @@ pub(crate) struct Recovery {
     /// Count at most this many bytes of stdout and of stderr
     #[arg(long, value_name = "BYTES", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(..=1_048_576))]
     pub(crate) recovery_capture_bytes: u32,
-    /// Before the command starts for a process that hangs by itself, write what its threads do to a
-    /// new file in this folder, which keeps the latest 100
+    /// Before the command starts for a process that hangs by itself, write what its threads are
+    /// doing to a new file in this folder, which keeps the latest 100
     #[arg(long, value_name = "DIR")]
     pub(crate) recovery_snapshot_dir: Option<PathBuf>,
     /// Log recovery commands instead of running them

@@ -22,9 +22,9 @@ use crate::platform::process::has_ended;
 /// At most this many processes with a name are described.
 const MOST: usize = 16;
 
-/// Report what a process does, and why it may be silent
+/// Report what a process is doing, and why it may be silent
 ///
-/// Works for every process, not only for agents, and needs no daemon. It reads twice what the
+/// Works for any process, not only for agents, and needs no daemon. It reads twice what the
 /// kernel reports about the process, and does not stop or disturb it. To see everything, run it
 /// as root or as the user of the process.
 #[derive(Debug, Args)]
