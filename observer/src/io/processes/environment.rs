@@ -101,13 +101,16 @@ impl Environment for Processes {
     }
 
     fn identified(&mut self, slot: Slot, _: u64) -> Exits {
-        let Some(agent) = self.followed.get(slot.index()).map(|followed| followed.agent) else {
-            return Exits::Unseen;
-        };
+        let Some(followed) = self.followed.get(slot.index()) else { return Exits::Unseen };
+        let (agent, known) = (followed.agent, followed.identity);
         let sender = self.sender.take().or_else(|| self.looked_for());
         if let Some(sender) = &sender {
-            self.read_names(slot, sender.pid(), Some(sender));
-            self.note_renamed(slot);
+            // The names of the same process are known, and it may have ended.
+            let same = known.and_then(|known| known.same_process(sender.identity()));
+            if same != Some(true) {
+                self.read_names(slot, sender.pid(), Some(sender));
+                self.note_renamed(slot);
+            }
         }
         self.keep_pidfd(slot, agent, sender, self.bound)
     }
