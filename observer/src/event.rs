@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 use varta::{DecodeError, Promise, Rule, Status, TaskName};
 
 use crate::cause::Why;
+use crate::names::Label;
 
 /// An event: something that happened to one agent or to the observer itself.
 ///
@@ -42,6 +43,32 @@ impl Event {
     /// A placeholder to initialize a buffer for a poll.
     pub const NOTHING: Self =
         Self { observer_ns: 0, about: None, task: None, what: What::Paused { ns: 0 } };
+
+    /// The text of this event with the name of its agent, which
+    /// [`Observer::label`](crate::Observer::label) returns. The event itself has no room for it: it
+    /// would make every beat dearer.
+    ///
+    /// ```
+    /// use varta_observer::{About, Event, Label, Origin, What};
+    ///
+    /// let about = About { agent: 3, pid: 4321, claimed_pid: 4321, origin: Origin::KernelAttested };
+    /// let what = What::Recovered { silent_ns: 2_000_000_000, promise: varta::Promise::Beat };
+    /// let event = Event { observer_ns: 0, about: Some(about), task: None, what };
+    /// assert_eq!(
+    ///     event.named(Label::new(b"indexer")).to_string(),
+    ///     "0.000 s: agent 3 (indexer, pid 4321): recovered after 2.000 s of silence"
+    /// );
+    /// assert_eq!(event.named(Label::EMPTY).to_string(), event.to_string());
+    /// ```
+    pub const fn named(&self, label: Label) -> impl fmt::Display + '_ {
+        Named { event: self, label }
+    }
+}
+
+/// An event and the name of its agent.
+struct Named<'a> {
+    event: &'a Event,
+    label: Label,
 }
 
 /// The agent that an event is about.
@@ -410,20 +437,37 @@ impl fmt::Display for ExitCause {
 
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", Seconds(self.observer_ns))?;
-        if let Some(about) = &self.about {
-            write!(f, "{about}: ")?;
+        self.named(Label::EMPTY).fmt(f)
+    }
+}
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let event = self.event;
+        write!(f, "{}: ", Seconds(event.observer_ns))?;
+        if let Some(about) = &event.about {
+            about.write(self.label, f)?;
+            f.write_str(": ")?;
         }
-        if let Some(task) = &self.task {
+        if let Some(task) = &event.task {
             write!(f, "{task}: ")?;
         }
-        self.what.fmt(f)
+        event.what.fmt(f)
     }
 }
 
 impl fmt::Display for About {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(Label::EMPTY, f)
+    }
+}
+
+impl About {
+    fn write(&self, label: Label, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "agent {} (", self.agent)?;
+        if !label.is_empty() {
+            write!(f, "{label}, ")?;
+        }
         match self.pid {
             0 => write!(f, "claims pid {}", self.claimed_pid)?,
             pid if pid == self.claimed_pid => write!(f, "pid {pid}")?,
@@ -611,5 +655,10 @@ mod tests {
         assert_eq!(about.to_string(), "agent 1 (pid 50, claims pid 7)");
         let sealed = About { pid: 0, origin: Origin::SecureNetwork, ..about };
         assert_eq!(sealed.to_string(), "agent 1 (claims pid 7, secure-network)");
+        let event = Event { about: Some(sealed), ..Event::NOTHING };
+        let text =
+            "0.000 s: agent 1 (index \"a\", claims pid 7, secure-network): observer paused";
+        let named = event.named(Label::new(b"index \"a\"")).to_string();
+        assert!(named.starts_with(text), "{named}");
     }
 }

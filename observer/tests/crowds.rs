@@ -11,10 +11,11 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use support::{
-    Child, Folder, assert_accounted, count, ms, poll_all, shared_numbers, text_of, wait_until,
+    Child, Folder, assert_accounted, count, is, ms, poll_all, shared_numbers, text_of,
+    wait_until,
 };
 use varta::{BeatOutcome, Status, Varta};
-use varta_observer::Builder;
+use varta_observer::{Builder, Event, Observer};
 
 /// Has `agents` processes beat ten times a second for over two seconds, each `apart` after the
 /// one before. Returns how many beats the kernel accepted and refused, and the longest time
@@ -54,6 +55,7 @@ fn crowd(agents: u32, apart: Duration) -> (u64, u64, Duration) {
     }
     events.extend(poll_all(&mut observer));
     drop(crowd);
+    assert_exits_are_named(&mut observer, agents);
     let [sent, refused, longest] = [sent, refused, longest].map(|number| number.load(SeqCst));
     let longest = Duration::from_nanos(longest);
     assert_eq!(count(&events, "beat") as u64, sent, "each accepted beat is reported");
@@ -65,6 +67,21 @@ fn crowd(agents: u32, apart: Duration) -> (u64, u64, Duration) {
         assert_eq!(observer.stats().unwrap().stalls, 0, "{}", text_of(&events));
     }
     (sent, refused, longest)
+}
+
+/// All of them end at once: each exit can be named after the poll that returned it.
+fn assert_exits_are_named(observer: &mut Observer, agents: u32) {
+    let mut events = [Event::NOTHING; 512];
+    let mut exits = 0;
+    wait_until(|| {
+        let count = observer.poll_many(&mut events, ms(10)).unwrap();
+        for event in events.iter().take(count) {
+            let label = event.about.map(|about| observer.label(about.agent));
+            assert!(label.is_none_or(|label| !label.is_empty()), "{event}");
+            exits += u32::from(is("exit")(event));
+        }
+        exits == agents
+    });
 }
 
 /// The default settings must suffice for 300 agents at 10 Hz.

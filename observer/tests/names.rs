@@ -20,12 +20,12 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use support::lane::{Answer, LaneAgent, LaneSocket, hello};
 use support::{
-    Child, Folder, NEVER, TestAgent, agent_info, frame, is, needs_root, poll_all, poll_until,
-    shared_numbers, skipped, wait_until,
+    Child, Folder, NEVER, TestAgent, agent_info, frame, is, kill, ms, needs_root, poll_all,
+    poll_until, shared_numbers, skipped, wait_until,
 };
 use varta::internal::lane::message::{Hello, Message, NAME_BYTES};
 use varta::{Endpoint, Options, Status, Varta};
-use varta_observer::{Builder, Label, Names, Observer};
+use varta_observer::{Builder, Event, Label, Names, Observer};
 
 fn bind(path: &Path) -> Observer {
     let listening = Builder::new().listen(path.to_str().unwrap().parse().unwrap());
@@ -104,6 +104,86 @@ fn a_declared_name_is_cleaned_and_taken_once() {
         assert_eq!(label, "a\\u{1b}[2J\\u{a}\u{fffd}\\u{202e}\"b");
         assert_eq!(names.declared.as_str(), label);
     }
+}
+
+/// The label of an event's agent.
+fn label_of(observer: &Observer, event: &Event) -> String {
+    event.about.map_or_else(String::new, |about| observer.label(about.agent).to_string())
+}
+
+#[test]
+fn every_event_of_a_process_has_its_name_also_its_exit() {
+    for lane in [true, false] {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let endpoint: Endpoint = path.to_str().unwrap().parse().unwrap();
+        let listening = Builder::new().listen(endpoint.clone()).threshold(ms(100));
+        let mut observer = listening.lane(lane).bind().unwrap();
+        let child = Child::start(|| {
+            set_program_name(c"worker");
+            let options = Options::default().name("indexer");
+            let mut agent = Varta::open_with(&endpoint, options).unwrap();
+            wait_until(|| {
+                let _ = agent.beat(Status::Ok, 0);
+                agent.watched().is_some() == lane
+            });
+            // The others may have gone as datagrams, before the name.
+            let _ = agent.beat(Status::Ok, 0);
+            wait_until(|| false);
+        });
+        let mut names = Vec::new();
+        for kind in ["beat", "stall", "exit"] {
+            if kind == "exit" {
+                kill(child.pid(), libc::SIGKILL);
+            }
+            wait_until(|| {
+                let event = observer.poll().unwrap().filter(is(kind));
+                let name = event.map(|event| label_of(&observer, &event));
+                // It may beat before it declares its name, which is the name from then on.
+                let name = name.filter(|name| !lane || name == "indexer");
+                names.extend(name.clone());
+                name.is_some()
+            });
+            let listed =
+                agent_info(&observer, child.pid()).map(|agent| agent.label.to_string());
+            assert_eq!(listed.as_ref(), names.last().filter(|_| kind != "exit"));
+        }
+        // Without shared memory it cannot declare one, and has that of its program or service.
+        assert!(!names[0].is_empty() && (names[0] == "indexer") == lane);
+        assert!(names.iter().all(|name| *name == names[0]), "{names:?}");
+    }
+}
+
+#[test]
+fn the_events_of_one_batch_are_named_though_their_processes_have_ended() {
+    let folder = Folder::new();
+    let path = folder.join("varta.sock");
+    let mut observer = bind(&path);
+    let mut agents: Vec<_> =
+        (0..4).map(|_| TestAgent::after(&path, || set_program_name(c"short-lived"))).collect();
+    for agent in &agents {
+        agent.beat(1);
+        // It is read while the process is there.
+        poll_until(&mut observer, is("beat"));
+    }
+    for agent in &mut agents {
+        agent.beat(2);
+        agent.exit(3);
+        agent.reap();
+    }
+    let mut events = [Event::NOTHING; 64];
+    let mut found = 0;
+    wait_until(|| {
+        found += observer.poll_many(&mut events[found..], ms(10)).unwrap();
+        events[..found].iter().filter(|event| is("exit")(event)).count() == agents.len()
+    });
+    assert_eq!(observer.snapshot().unwrap(), []);
+    for event in &events[..found] {
+        let label = label_of(&observer, event);
+        assert!(event.about.is_none() || !label.is_empty(), "{event}");
+    }
+    assert_eq!(observer.label(0), Label::EMPTY);
+    assert_eq!(observer.label(1_000), Label::EMPTY);
 }
 
 /// It is read when the agent is first heard, and never again.

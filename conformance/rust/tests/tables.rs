@@ -52,6 +52,8 @@ fn tables() -> Map<String, Value> {
         "line_fields": ["time", "host", "run", "seq"],
         "about_line_fields": ["threshold_ns"],
         "about_fields": fields(&about()),
+        // Of the events of Python and Node, and of stories. In Rust, C and C++ the observer returns it.
+        "about_name_fields": ["label"],
         "about_task_fields": ["task", "task_name"],
         "promises": numbered(Promise::ALL.map(|it| (it as u8, it.name())).into_iter()),
         "rules": numbered(Rule::ALL.map(|it| (it as u8, it.name())).into_iter()),

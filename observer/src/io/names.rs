@@ -8,6 +8,38 @@ use crate::judge::tracker::AgentInfo;
 use crate::names::{Label, Names};
 
 impl Observer {
+    /// The name to show for an agent: the best of its [names](Names), or that of its program. It is
+    /// known for every tracked agent, and for every agent that an event of the last poll is about,
+    /// even if the agent has exited since. Empty for other agents, and if no name is known, as over
+    /// a network.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use varta::{Status, Varta};
+    /// use varta_observer::Observer;
+    ///
+    /// # let folder = std::env::temp_dir().join(format!("varta-doc-label-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&folder)?;
+    /// # let path = folder.join("varta.sock");
+    /// let mut observer = Observer::bind(&path, Duration::from_secs(2), 0o600)?;
+    /// let _ = Varta::connect(&path)?.beat(Status::Ok, 7);
+    /// while let Some(event) = observer.poll()? {
+    ///     let label = observer.label(event.about.map_or(0, |about| about.agent));
+    ///     println!("{}", event.named(label));
+    ///     # assert!(!label.is_empty());
+    /// }
+    /// # drop(observer);
+    /// # std::fs::remove_dir_all(&folder)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn label(&self, agent: u64) -> Label {
+        match self.judge.find(agent) {
+            Some(slot) => self.processes.label(slot),
+            None => self.processes.label_of_departed(agent).unwrap_or_default(),
+        }
+    }
+
     /// All names of an agent that are known; `None` if it is not tracked.
     ///
     /// # Errors
@@ -45,7 +77,6 @@ impl Observer {
 
     pub(super) fn named(&self, slot: Slot, info: AgentInfo) -> AgentInfo {
         let name = self.processes.name(slot).unwrap_or_default();
-        let label = self.processes.names(slot).unwrap_or_default().label(name.as_bytes());
-        AgentInfo { name, label, ..info }
+        AgentInfo { name, label: self.processes.label(slot), ..info }
     }
 }

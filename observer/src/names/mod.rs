@@ -1,9 +1,11 @@
 //! The names of an agent, and which of them is shown.
 
 mod cgroup;
+mod departed;
 mod label;
 
 pub(crate) use cgroup::Group;
+pub(crate) use departed::Departed;
 pub use label::Label;
 
 /// All that is known about the name of an agent. Each is empty if it is not known.

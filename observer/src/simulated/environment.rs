@@ -8,6 +8,7 @@ use crate::judge::{
     Call, Depth, Environment, Exits, Found, Lacks, Looked, Namespace, PageIndex,
     ProcessReading, Sample, Slot, Text, ThreadReading,
 };
+use crate::names::{Label, Names};
 use crate::program_name::ProgramName;
 
 /// What is known about the simulated processes.
@@ -23,6 +24,10 @@ pub(super) struct SimulatedEnvironment {
     pub(super) gone_threads: HashSet<(u32, u32)>,
     /// Names of programs by pid.
     pub(super) programs: HashMap<u32, ProgramName>,
+    /// Names that processes declare, by pid.
+    pub(super) declared: HashMap<u32, Label>,
+    /// The labels of agents that are no longer followed, for events that wait for a poll.
+    departed: HashMap<u64, Label>,
     /// The pids of agents by slot.
     pub(super) pids: HashMap<Slot, u32>,
     /// What can be read of processes, by pid.
@@ -41,11 +46,23 @@ impl SimulatedEnvironment {
             pages: Vec::new(),
             gone_threads: HashSet::new(),
             programs: HashMap::new(),
+            declared: HashMap::new(),
+            departed: HashMap::new(),
             pids: HashMap::new(),
             readings: HashMap::new(),
             now: 0,
             asleep: 0,
         }
+    }
+
+    pub(super) fn label(&self, slot: Slot) -> Label {
+        let declared = self.pids.get(&slot).and_then(|pid| self.declared.get(pid)).copied();
+        let names = Names { declared: declared.unwrap_or_default(), ..Names::default() };
+        names.label(self.program(slot).unwrap_or_default().as_bytes())
+    }
+
+    pub(super) fn label_of_departed(&self, agent: u64) -> Option<Label> {
+        self.departed.get(&agent).copied()
     }
 }
 
@@ -65,6 +82,14 @@ impl Environment for SimulatedEnvironment {
 
     fn identified(&mut self, _: Slot, _: u64) -> Exits {
         self.exits
+    }
+
+    fn released(&mut self, slot: Slot, agent: u64) {
+        let label = self.label(slot);
+        if !label.is_empty() {
+            self.departed.insert(agent, label);
+        }
+        self.pids.remove(&slot);
     }
 
     fn page(&self, page: PageIndex) -> Option<&Page> {

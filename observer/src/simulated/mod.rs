@@ -20,8 +20,9 @@ use crate::io::pause::PauseDetector;
 use crate::judge::tracker::AgentInfo;
 use crate::judge::{
     Attached, Attaching, Call, Datagram, Environment, Exits, Judge, Namespace, PageIndex,
-    Refusal, Sample, ServiceInfo, Settings, TaskInfo,
+    Refusal, Sample, ServiceInfo, Settings, Slot, TaskInfo,
 };
+use crate::names::Label;
 use crate::policy::{Policy, Rate};
 use crate::program_name::ProgramName;
 use crate::slack::Slack;
@@ -238,6 +239,41 @@ impl Simulated {
     /// Sets the name of the program that the process with this pid runs, before it is heard.
     pub fn set_program(&mut self, pid: u32, name: &str) {
         self.environment.programs.insert(pid, ProgramName::from_bytes(name.as_bytes()));
+    }
+
+    /// Sets the name that the process with this pid declares. It is the
+    /// [`label`](Self::label) of its agent from now on; without it, that is the name of its program.
+    ///
+    /// ```
+    /// use varta::{Frame, Status};
+    /// use varta_observer::judge::{Datagram, Sender};
+    /// use varta_observer::{ExitCause, Label, Observer};
+    ///
+    /// let mut observer = Observer::simulated();
+    /// observer.set_name(4321, Label::new(b"indexer"));
+    /// let mut beat = [0; 32];
+    /// Frame::new(Status::Ok, 4321, 0, 1, 0).encode(&mut beat);
+    /// let sender = Sender::Kernel { pid: 4321, uid: 0, process: None };
+    /// observer.feed(0, &Datagram::new(0, sender, &beat));
+    /// observer.exit(1_000_000_000, 4321, ExitCause::Code(1));
+    /// let last = std::iter::from_fn(|| observer.poll()).last().unwrap();
+    /// assert_eq!(
+    ///     last.named(observer.label(1)).to_string(),
+    ///     "1.000 s: agent 1 (indexer, pid 4321): exit, exit code 1, last status ok"
+    /// );
+    /// ```
+    pub fn set_name(&mut self, pid: u32, name: Label) {
+        self.environment.declared.insert(pid, name);
+    }
+
+    /// The name to show for an agent, as [`Observer::label`](crate::Observer::label). It stays
+    /// known after the agent has exited.
+    #[must_use]
+    pub fn label(&self, agent: u64) -> Label {
+        match self.judge.find(agent) {
+            Some(slot) => self.environment.label(slot),
+            None => self.environment.label_of_departed(agent).unwrap_or_default(),
+        }
     }
 
     /// As [`Observer::set_slack`](crate::Observer::set_slack).
@@ -478,13 +514,21 @@ impl Simulated {
     /// All tracked agents.
     #[must_use]
     pub fn snapshot(&self) -> Vec<AgentInfo> {
-        self.judge.agents_with(self.now, &self.environment).map(|(_, info)| info).collect()
+        let agents = self.judge.agents_with(self.now, &self.environment);
+        agents.map(|(slot, info)| self.named(slot, info)).collect()
     }
 
     /// A tracked agent by its number, if there is one.
     #[must_use]
     pub fn agent(&self, agent: u64) -> Option<AgentInfo> {
-        self.judge.agent_with(self.judge.find(agent)?, self.now, &self.environment)
+        let slot = self.judge.find(agent)?;
+        let info = self.judge.agent_with(slot, self.now, &self.environment)?;
+        Some(self.named(slot, info))
+    }
+
+    fn named(&self, slot: Slot, info: AgentInfo) -> AgentInfo {
+        let name = self.environment.program(slot).unwrap_or_default();
+        AgentInfo { name, label: self.environment.label(slot), ..info }
     }
 
     /// All counters.

@@ -58,6 +58,7 @@ impl Observer {
         timeout: Duration,
     ) -> io::Result<bool> {
         self.owner.check()?;
+        self.processes.begin_batch();
         let polled = self.next_event(place, timeout);
         self.end_poll(matches!(polled, Ok(true)), timeout)?;
         polled
@@ -83,8 +84,24 @@ impl Observer {
         if !self.poll_into(first, timeout)? {
             return Ok(0);
         }
-        let (mut filled, mut until) = (1, Some(self.now));
-        for place in rest {
+        Ok(1 + self.poll_more(rest)?)
+    }
+
+    /// Fills a slice with events that follow those of the last poll, without waiting, and
+    /// returns how many there are. They belong to that poll: the [`label`](Self::label) of each
+    /// agent in it stays known.
+    ///
+    /// # Errors
+    ///
+    /// See [`poll_timeout`](Self::poll_timeout).
+    #[doc(hidden)]
+    pub fn poll_more(&mut self, events: &mut [Event]) -> io::Result<usize> {
+        self.owner.check()?;
+        let (mut filled, mut until) = (0, Some(self.now));
+        for place in events {
+            if self.processes.batch_is_full() {
+                break;
+            }
             // What fails now fails again in the next poll, where no events are lost by the
             // error.
             let Ok(true) = self.event_without_waiting(place, Duration::ZERO, &mut until) else {
@@ -92,7 +109,7 @@ impl Observer {
             };
             filled += 1;
         }
-        self.end_poll(true, timeout)?;
+        self.end_poll(true, Duration::ZERO)?;
         Ok(filled)
     }
 

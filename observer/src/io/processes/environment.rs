@@ -121,9 +121,7 @@ impl Environment for Processes {
     }
 
     fn launched_as(&mut self, slot: Slot, name: &str) {
-        if let Some(names) = self.names.get_mut(slot.index()) {
-            names.launcher = Label::new(name.as_bytes());
-        }
+        self.change_names(slot, |names| names.launcher = Label::new(name.as_bytes()));
     }
 
     fn renew_program(&mut self, slot: Slot) {
@@ -152,7 +150,8 @@ impl Environment for Processes {
         self.adopt_process(slot, pid, number, sender_uid)
     }
 
-    fn released(&mut self, slot: Slot, _: u64) {
+    fn released(&mut self, slot: Slot, agent: u64) {
+        self.departed.add(agent, self.label(slot));
         self.release_pidfd(slot);
         if let Some(followed) = self.followed.get_mut(slot.index()) {
             let before = std::mem::take(followed);
@@ -172,10 +171,9 @@ impl Environment for Processes {
     fn joined(&mut self, slot: Slot, page: PageIndex) {
         let joined = self.lanes.as_mut().and_then(|lanes| lanes.joined(page, slot));
         let place = joined.map(|(place, _)| place);
-        let agent = self.followed.get(slot.index()).map(|followed| followed.agent);
-        if let (Some((_, name)), Some(agent)) = (joined, agent) {
+        if let Some((_, name)) = joined {
             // Another copy of the library in the process does not rename it.
-            self.rename(slot, agent, |names| names.declared = names.declared.or(name));
+            self.change_names(slot, |names| names.declared = names.declared.or(name));
         }
         if let Some(followed) = self.followed.get_mut(slot.index()) {
             followed.connection = place;

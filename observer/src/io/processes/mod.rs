@@ -24,7 +24,7 @@ use crate::io::lane::{Lanes, Place};
 use crate::io::secure_state::SecureState;
 use crate::judge::{SealedSession, Slot};
 use crate::memory;
-use crate::names::Names;
+use crate::names::{Departed, Names};
 use crate::program_name::ProgramName;
 use crate::sys::Epoll;
 
@@ -48,6 +48,7 @@ pub(crate) struct Processes {
     names: Vec<Names>,
     /// Agents whose names have changed since they were admitted.
     renamed: Vec<Slot>,
+    departed: Departed,
     /// Room for the text that names the control groups of a process.
     group_text: Vec<u8>,
     held: usize,
@@ -118,6 +119,7 @@ impl Processes {
             followed: memory::vector(capacity)?,
             names: memory::vector(capacity)?,
             renamed: memory::vector(capacity)?,
+            departed: Departed::new()?,
             group_text,
             held: 0,
             bound,

@@ -3,7 +3,7 @@
 use super::Processes;
 use crate::io::identity::{self, ProcessHandle};
 use crate::judge::Slot;
-use crate::names::Names;
+use crate::names::{Label, Names};
 use crate::program_name::ProgramName;
 
 impl Processes {
@@ -14,6 +14,27 @@ impl Processes {
     /// The names of the agent in this slot, other than that of its program.
     pub(crate) fn names(&self, slot: Slot) -> Option<Names> {
         self.names.get(slot.index()).copied()
+    }
+
+    /// The name to show for the agent in this slot.
+    pub(crate) fn label(&self, slot: Slot) -> Label {
+        let program = self.name(slot).unwrap_or_default();
+        self.names(slot).unwrap_or_default().label(program.as_bytes())
+    }
+
+    /// The label of an agent that is no longer followed, if it left a short time ago.
+    pub(crate) fn label_of_departed(&self, agent: u64) -> Option<Label> {
+        self.departed.find(agent)
+    }
+
+    /// From now on, agents that leave are remembered for the events of one batch.
+    pub(crate) const fn begin_batch(&mut self) {
+        self.departed.begin_batch();
+    }
+
+    /// Whether no more agents may leave in this batch.
+    pub(crate) const fn batch_is_full(&self) -> bool {
+        self.departed.is_full()
     }
 
     /// Changes the names of an agent. Returns false if it is not in this slot.
@@ -27,14 +48,17 @@ impl Processes {
         if followed.is_none_or(|found| found.slot.is_none() || found.agent != agent) {
             return false;
         }
-        if let Some(names) = self.names.get_mut(slot.index()) {
-            let before = *names;
-            change(names);
-            if *names != before {
-                self.note_renamed(slot);
-            }
-        }
+        self.change_names(slot, change);
         true
+    }
+
+    pub(super) fn change_names(&mut self, slot: Slot, change: impl FnOnce(&mut Names)) {
+        let Some(names) = self.names.get_mut(slot.index()) else { return };
+        let before = *names;
+        change(names);
+        if *names != before {
+            self.note_renamed(slot);
+        }
     }
 
     pub(super) fn note_renamed(&mut self, slot: Slot) {
@@ -92,7 +116,10 @@ impl Processes {
         if let Some(handle) = &followed.handle {
             let name = identity::program_name(handle.pid());
             // Checked last: while the process runs, no other one has its pid.
-            followed.name = name.filter(|_| !handle.is_gone()).or(followed.name);
+            let name = name.filter(|_| !handle.is_gone()).or(followed.name);
+            if std::mem::replace(&mut followed.name, name) != name {
+                self.note_renamed(slot);
+            }
         }
     }
 }

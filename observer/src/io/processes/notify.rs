@@ -58,6 +58,7 @@ impl Processes {
         }
         // The process that a program leaves behind may be in another control group.
         self.read_names(slot, pid, Some(&handle));
+        self.note_renamed(slot);
         let exits = self.keep_pidfd(slot, agent, Some(handle), self.bound);
         Some((process, exits))
     }
