@@ -2418,6 +2418,27 @@ int varta_observer_set_threshold(varta_observer *obs, uint64_t agent, uint64_t t
 void varta_observer_close(varta_observer *obs);
 
 /**
+ * Returns the name to show for an agent, as in varta_agent_info: it is safe to print. An event
+ * has no room for it.
+ *
+ * obs: from varta_observer_bind or varta_observer_simulate.
+ * agent: the agent's number, as in events.
+ * ret: receives the name, NUL-terminated and truncated to fit; 64 bytes are always enough.
+ * cap: the size of ret in bytes; 0 is -EINVAL.
+ *
+ * Returns the length of the whole name without the NUL. 0: no name is known, as over a network, and
+ * ret is an empty string. The name is known for all agents that the observer follows, and for all
+ * that the events of the last call of varta_observer_poll or varta_observer_poll_many name, even if
+ * they have exited since. Or returns
+ *     -EINVAL        a pointer is NULL, or cap is 0
+ *     -EBUSY         another call is using this observer
+ *     -ECHILD        the observer belongs to the parent of this process
+ *     VARTA_EPANIC   the library has a bug; the observer can only be closed
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_label(varta_observer *obs, uint64_t agent, char *ret, size_t cap);
+
+/**
  * Lists the agents that the observer follows.
  *
  * obs: from varta_observer_bind or varta_observer_simulate.
@@ -2894,6 +2915,19 @@ int varta_observer_feed_line(varta_observer *obs,
  * Threads: one call at a time per observer. Since 0.3.0.
  */
 int varta_observer_feed_program(varta_observer *obs, uint32_t pid, const char *name);
+
+/**
+ * Tells a simulated observer which name a process declares. It is the label of its agent from now
+ * on; without it, that is the name of its program.
+ *
+ * obs: from varta_observer_simulate.
+ * pid: the process.
+ * name: the name, of which 63 bytes are kept, cleaned so that it is safe to print.
+ *
+ * Returns 0; -EINVAL if name is NULL or not UTF-8; or an error of varta_observer_feed.
+ * Threads: one call at a time per observer. Since 0.3.0.
+ */
+int varta_observer_feed_name(varta_observer *obs, uint32_t pid, const char *name);
 
 /**
  * Tells a simulated observer that a thread of a process has ended. A task of that thread which

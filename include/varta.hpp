@@ -374,6 +374,14 @@ public:
             return errors.take(varta_observer_agents(get(), ret, cap), "agents");
         });
     }
+    // The name to show for an agent that is followed, or that an event of the last poll is about;
+    // empty if none is known.
+    [[nodiscard]] std::string label(std::uint64_t agent, Errors errors = {}) const
+    {
+        char name[sizeof(varta_agent_info::label)] = "";
+        errors.take(varta_observer_label(get(), agent, name, sizeof name), "label");
+        return name;
+    }
     [[nodiscard]] std::vector<varta_task_info> tasks(std::uint64_t agent, Errors errors = {}) const
     {
         return list<varta_task_info>([&](varta_task_info *ret, std::size_t cap) {
@@ -443,6 +451,10 @@ public:
     void feed_program(std::uint32_t pid, const char *name, Errors errors = {})
     {
         errors.take(varta_observer_feed_program(get(), pid, name), "feed_program");
+    }
+    void feed_name(std::uint32_t pid, const char *name, Errors errors = {})
+    {
+        errors.take(varta_observer_feed_name(get(), pid, name), "feed_name");
     }
     void feed_thread_gone(std::uint32_t pid, std::uint32_t thread, Errors errors = {})
     {

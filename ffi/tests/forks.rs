@@ -153,6 +153,7 @@ fn a_child_cannot_use_its_parents_observer() {
                 varta_observer_listen(obs, c"@elsewhere".as_ptr()),
                 varta_observer_set_threshold(obs, 1, 1),
                 crate::observer::agents::varta_observer_agents(obs, ptr::null_mut(), 0),
+                crate::observer::agents::varta_observer_label(obs, 1, [0; 64].as_mut_ptr(), 64),
                 crate::observer::counters::varta_observer_stats(obs, &mut init()),
                 crate::observer::slack::varta_observer_set_slack(obs, ptr::null(), 0),
                 crate::observer::tasks::varta_observer_tasks(obs, 1, ptr::null_mut(), 0),

@@ -12,6 +12,7 @@ mod errnos;
 mod exports;
 mod forks;
 mod invented;
+mod names;
 mod notify;
 mod nulls;
 mod numbers;

@@ -113,6 +113,8 @@ fn null_is_invalid_where_a_pointer_is_required() {
         varta_observer_tasks(obs, 1, null_mut(), 1);
         varta_observer_cause(null_mut(), 1, 0, null_mut());
         varta_observer_cause(obs, 1, 0, null_mut());
+        varta_observer_label(null_mut(), 1, bytes.cast(), 64);
+        varta_observer_label(obs, 1, null_mut(), 64);
         varta_observer_wake(null_mut());
         varta_observer_simulate(null_mut(), null());
         varta_observer_feed(null_mut(), 0, &init());
@@ -129,6 +131,8 @@ fn null_is_invalid_where_a_pointer_is_required() {
         varta_observer_feed_thread_gone(null_mut(), 2, 3);
         varta_observer_feed_program(null_mut(), 2, name);
         varta_observer_feed_program(obs, 2, null());
+        varta_observer_feed_name(null_mut(), 2, name);
+        varta_observer_feed_name(obs, 2, null());
         varta_observer_feed_reading(null_mut(), 2, &init());
         varta_observer_feed_reading(obs, 2, null());
         varta_observer_feed_thread_reading(null_mut(), 2, &init());

@@ -6,6 +6,7 @@ use std::fmt::{self, Write};
 use ::varta_observer::AgentInfo;
 
 use super::{AnyObserver, varta_observer, with};
+use crate::args::{self, Message};
 use crate::errors::Failure;
 use crate::guard::{self, Code};
 use crate::sized::{OutputArray, Sized};
@@ -145,6 +146,57 @@ impl Write for TextBuffer<'_> {
         self.append(text.as_bytes());
         Ok(())
     }
+}
+
+/// Returns the name to show for an agent, as in varta_agent_info: it is safe to print. An event
+/// has no room for it.
+///
+/// obs: from varta_observer_bind or varta_observer_simulate.
+/// agent: the agent's number, as in events.
+/// ret: receives the name, NUL-terminated and truncated to fit; 64 bytes are always enough.
+/// cap: the size of ret in bytes; 0 is -EINVAL.
+///
+/// Returns the length of the whole name without the NUL. 0: no name is known, as over a network, and
+/// ret is an empty string. The name is known for all agents that the observer follows, and for all
+/// that the events of the last call of varta_observer_poll or varta_observer_poll_many name, even if
+/// they have exited since. Or returns
+///     -EINVAL        a pointer is NULL, or cap is 0
+///     -EBUSY         another call is using this observer
+///     -ECHILD        the observer belongs to the parent of this process
+///     VARTA_EPANIC   the library has a bug; the observer can only be closed
+/// Threads: one call at a time per observer. Since 0.3.0.
+///
+/// # Safety
+///
+/// The pointers are valid as documented above.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn varta_observer_label(
+    obs: *mut varta_observer,
+    agent: u64,
+    ret: *mut c_char,
+    cap: usize,
+) -> Code {
+    guard::answer(|| {
+        let message = Message { to: args::not_null(ret)?, size: cap };
+        if cap == 0 {
+            return Err(Failure::INVALID);
+        }
+        let find = |observer: &mut AnyObserver| {
+            let label = match observer {
+                AnyObserver::Bound(observer) => {
+                    // stats fails in a forked child.
+                    observer.stats()?;
+                    observer.label(agent)
+                }
+                AnyObserver::Simulated(observer) => observer.label(agent),
+            };
+            // SAFETY: the caller's buffer has `cap` bytes.
+            unsafe { message.write(label.as_str()) };
+            c_int::try_from(label.as_str().len()).map_err(|_| Failure::errno(libc::EOVERFLOW))
+        };
+        // SAFETY: the caller gave an open handle or NULL.
+        unsafe { with(obs, find) }
+    })
 }
 
 /// Lists the agents that the observer follows.

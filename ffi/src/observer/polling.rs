@@ -168,7 +168,7 @@ fn fill(
         let wanted = output.left.min(AT_ONCE);
         let Some(events) = events.get_mut(..wanted) else { break };
         // An error here will recur in the next call, which then has no events to lose.
-        let Ok(count) = observer.poll_many(events, Duration::ZERO) else { break };
+        let Ok(count) = observer.poll_more(events) else { break };
         events.iter().take(count).for_each(|event| output.push(event));
         if count < wanted {
             break;

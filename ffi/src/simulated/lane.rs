@@ -3,8 +3,8 @@
 use std::ffi::c_char;
 use std::sync::atomic::Ordering;
 
-use ::varta_observer::Simulated;
 use ::varta_observer::judge::{Attaching, PageIndex};
+use ::varta_observer::{Label, Simulated};
 use varta::internal::lane::layout::{self, Line};
 
 use crate::args;
@@ -306,6 +306,37 @@ pub unsafe extern "C" fn varta_observer_feed_program(
         let name = unsafe { args::text(name) }?.ok_or(Failure::INVALID)?;
         let set = |observer: &mut AnyObserver| {
             observer.simulated()?.set_program(pid, name);
+            Ok(0)
+        };
+        // SAFETY: the caller gave an open handle or NULL.
+        unsafe { observer::with(obs, set) }
+    })
+}
+
+/// Tells a simulated observer which name a process declares. It is the label of its agent from now
+/// on; without it, that is the name of its program.
+///
+/// obs: from varta_observer_simulate.
+/// pid: the process.
+/// name: the name, of which 63 bytes are kept, cleaned so that it is safe to print.
+///
+/// Returns 0; -EINVAL if name is NULL or not UTF-8; or an error of varta_observer_feed.
+/// Threads: one call at a time per observer. Since 0.3.0.
+///
+/// # Safety
+///
+/// The pointers are valid as documented above.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn varta_observer_feed_name(
+    obs: *mut varta_observer,
+    pid: u32,
+    name: *const c_char,
+) -> Code {
+    guard::answer(|| {
+        // SAFETY: the caller gave a string or NULL.
+        let name = unsafe { args::text(name) }?.ok_or(Failure::INVALID)?;
+        let set = |observer: &mut AnyObserver| {
+            observer.simulated()?.set_name(pid, Label::new(name.as_bytes()));
             Ok(0)
         };
         // SAFETY: the caller gave an open handle or NULL.
