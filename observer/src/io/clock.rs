@@ -16,7 +16,9 @@ impl Clock {
 
     pub(crate) fn now(self) -> u64 {
         #[cfg(test)]
-        looks::tell();
+        if let Some(simulated) = looks::tell() {
+            return simulated;
+        }
         sys::boottime_ns().saturating_sub(self.start)
     }
 
@@ -36,15 +38,26 @@ impl Clock {
     }
 }
 
-/// Lets a test have something happen at each look at the clock, which is before each read.
+/// Lets a test have something happen at each look at the clock, which is before each read, or
+/// choose what the clock shows.
 #[cfg(test)]
 pub(crate) mod looks {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     type Happening = Box<dyn FnMut()>;
 
     thread_local! {
         static AT_EACH: RefCell<Option<Happening>> = const { RefCell::new(None) };
+        static SIMULATED: Cell<Option<(u64, u64)>> = const { Cell::new(None) };
+    }
+
+    /// On this thread, while something runs, the clock shows `first` at the next look and `step`
+    /// more at each further one.
+    pub(crate) fn simulate<T>(first: u64, step: u64, run: impl FnOnce() -> T) -> T {
+        SIMULATED.set(Some((first, step)));
+        let result = run();
+        SIMULATED.set(None);
+        result
     }
 
     /// On this thread, while something runs.
@@ -54,10 +67,14 @@ pub(crate) mod looks {
         AT_EACH.take();
     }
 
-    pub(super) fn tell() {
+    /// Returns the simulated time, if there is one.
+    pub(super) fn tell() -> Option<u64> {
         if let Some(mut happening) = AT_EACH.take() {
             happening();
             AT_EACH.set(Some(happening));
         }
+        let (now, step) = SIMULATED.get()?;
+        SIMULATED.set(Some((now + step, step)));
+        Some(now)
     }
 }

@@ -8,7 +8,7 @@ use crate::io::Observer;
 use crate::judge::{Attaching, PageIndex, Refusal};
 use crate::names::Label;
 
-/// So many pages are looked at before a silence that has become due meanwhile is reported. A look
+/// This many pages are looked at before a silence that has become due meanwhile is reported. A look
 /// takes about a microsecond when the page was written on another CPU.
 const LOOKS: u32 = 32;
 
@@ -156,5 +156,78 @@ impl Observer {
             self.processes.heard();
         }
         self.processes.close_connection(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::net::UnixDatagram;
+    use std::path::Path;
+    use std::time::Duration;
+
+    use varta::{Frame, Status};
+
+    use super::LOOKS;
+    use crate::builder::Builder;
+    use crate::event::Event;
+    use crate::io::Observer;
+    use crate::io::clock::looks;
+    use crate::judge::Attaching;
+    use crate::sys;
+    use crate::testing::Folder;
+
+    const MS: u64 = 1_000_000;
+    const SECOND: u64 = 1_000 * MS;
+    /// All pages are looked at once in half of it.
+    const THRESHOLD: u64 = 7_200 * SECOND;
+    /// Few enough for a low limit of open files.
+    const PAGES: u32 = 5 * LOOKS;
+
+    fn observer_with_pages(path: &Path, uid: u32) -> Observer {
+        let builder = Builder::new().listen(path.to_str().unwrap().parse().unwrap());
+        let threshold = Duration::from_nanos(THRESHOLD);
+        // Between two polls the clock jumps, which must not look like a pause.
+        let builder = builder.threshold(threshold).pause_after(2 * threshold);
+        let mut observer = builder.lane(true).bind().unwrap();
+        for pid in (1 << 30..).take(PAGES as usize) {
+            let (process, claimed_pid) = (None, pid);
+            let attaching =
+                Attaching { pid, uid, process, claimed_pid, nonce: 0, clock_offset: 0 };
+            let page =
+                observer.judge.attach(0, &attaching, &mut observer.processes).unwrap().page;
+            let lanes = observer.processes.lanes_mut().unwrap();
+            lanes.pages.map(page.index(), sys::page_file().unwrap().as_fd()).unwrap();
+            observer.judge.mapped(0, page);
+        }
+        observer
+    }
+
+    /// The clock advances whenever it is read, and at no other time.
+    #[test]
+    fn a_silence_that_becomes_due_in_a_long_sweep_is_reported_before_the_sweep_ends() {
+        let folder = Folder::new();
+        let path = folder.join("varta.sock");
+        let uid = fs::metadata(folder.path()).unwrap().uid();
+        let mut observer = observer_with_pages(&path, uid);
+        let socket = UnixDatagram::unbound().unwrap();
+        socket.connect(&path).unwrap();
+        let mut frame = [0; 32];
+        Frame::new(Status::Ok, std::process::id(), 0, 1, 0).encode(&mut frame);
+        socket.send(&frame).unwrap();
+        let poll = |observer: &mut Observer, now| -> Option<Event> {
+            looks::simulate(now, MS, || observer.poll_timeout(Duration::ZERO).unwrap())
+        };
+        let beat = poll(&mut observer, 600 * SECOND).unwrap();
+        assert_eq!(beat.what.name(), "beat");
+        let due = beat.observer_ns + THRESHOLD;
+        let event = poll(&mut observer, due - 3 * MS).unwrap();
+        assert_eq!(event.what.name(), "stall");
+        let looks = observer.stats().unwrap().lane_looks;
+        assert!(looks > 0 && looks < PAGES.into(), "{looks} looks");
+        assert_eq!(poll(&mut observer, due + SECOND), None);
+        assert_eq!(observer.stats().unwrap().lane_looks, PAGES.into());
     }
 }
