@@ -8,11 +8,9 @@ use super::{Lanes, PATIENCE_NS, PER_PROCESS};
 use crate::io::identity::Descriptors;
 use crate::sys::{self, Epoll, Interest};
 
-/// The most connections of one socket that are accepted before anything else is done.
-const ACCEPTS: usize = 16;
-
 impl Lanes {
-    /// Accepts some of the connections that wait on a listening socket.
+    /// Accepts the next connection that waits on a listening socket. It is served before another
+    /// one is accepted, because its process waits for an answer.
     pub(super) fn accept(
         &mut self,
         index: usize,
@@ -20,27 +18,25 @@ impl Lanes {
         descriptors: Descriptors,
         epoll: &Epoll,
     ) -> io::Result<()> {
-        for _ in 0..ACCEPTS {
-            if self.turn.is_spent() {
-                self.listening.pause(index, epoll);
-                return Ok(());
-            }
-            let begun = sys::thread_cpu_ns();
-            match self.listening.accept(index) {
-                Ok(None) => return Ok(()),
-                Ok(Some((socket, made_after))) => {
-                    if self.greet(socket, made_after, now, descriptors, epoll).is_none() {
-                        self.turn.waste(cpu_ns_since(begun));
-                    }
+        if self.turn.is_spent() {
+            self.listening.pause(index, epoll);
+            return Ok(());
+        }
+        let begun = sys::thread_cpu_ns();
+        match self.listening.accept(index) {
+            Ok(None) => {}
+            Ok(Some((socket, made_after))) => {
+                if self.greet(socket, made_after, now, descriptors, epoll).is_none() {
+                    self.turn.waste(cpu_ns_since(begun));
                 }
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EMFILE | libc::ENFILE) if self.turn_away(index, begun) => {}
-                    _ => {
-                        self.listening.rest(index, now, epoll);
-                        return Err(error);
-                    }
-                },
             }
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EMFILE | libc::ENFILE) if self.turn_away(index, begun) => {}
+                _ => {
+                    self.listening.rest(index, now, epoll);
+                    return Err(error);
+                }
+            },
         }
         Ok(())
     }

@@ -10,6 +10,10 @@ use crate::sys::{self, Epoll, Interest};
 /// A socket that failed is tried again after this time.
 const REST_NS: u64 = 1_000_000_000;
 
+/// The most connections of one socket that are accepted until the kernel is asked again which
+/// descriptors are ready.
+const ACCEPTS: u32 = 16;
+
 pub(super) struct Listening {
     sockets: Vec<Socket>,
     /// A descriptor that is given up to accept a connection, and to refuse it, when there is no
@@ -19,8 +23,8 @@ pub(super) struct Listening {
 
 struct Socket {
     listener: LaneListener,
-    /// Whether connections may wait.
-    ready: bool,
+    /// How many more connections may be accepted at once; 0 if none waits.
+    ready: u32,
     /// A time at which none of the connections that may wait did.
     made_after: u64,
     /// Whether more of them may wait than were accepted.
@@ -41,7 +45,7 @@ impl Listening {
         epoll.add(listener.as_fd(), token(self.sockets.len()), Interest::Readable)?;
         self.sockets.push(Socket {
             listener,
-            ready: false,
+            ready: 0,
             made_after: 0,
             pending: false,
             paused: false,
@@ -57,21 +61,20 @@ impl Listening {
     /// Records that connections wait. At `before`, none did.
     pub(super) fn set_ready(&mut self, index: u32, before: u64) {
         let Some(socket) = self.sockets.get_mut(index as usize) else { return };
-        socket.ready = !socket.paused && socket.rests_until.is_none();
+        let is_open = !socket.paused && socket.rests_until.is_none();
+        socket.ready = if is_open { ACCEPTS } else { 0 };
         if !std::mem::replace(&mut socket.pending, true) {
             socket.made_after = before;
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
-        self.sockets.iter().any(|socket| socket.ready)
+        self.sockets.iter().any(|socket| socket.ready > 0)
     }
 
-    /// A socket on which connections wait. It counts as ready again when the kernel says so.
-    pub(super) fn next_ready(&mut self) -> Option<usize> {
-        let index = self.sockets.iter().position(|socket| socket.ready)?;
-        self.sockets.get_mut(index)?.ready = false;
-        Some(index)
+    /// A socket on which connections may wait.
+    pub(super) fn next_ready(&self) -> Option<usize> {
+        self.sockets.iter().position(|socket| socket.ready > 0)
     }
 
     /// The next connection, and a time at which it did not wait yet.
@@ -79,6 +82,7 @@ impl Listening {
         let Some(socket) = self.sockets.get_mut(index) else { return Ok(None) };
         let accepted = sys::accept(socket.listener.as_fd())?;
         socket.pending = accepted.is_some();
+        socket.ready = if socket.pending { socket.ready.saturating_sub(1) } else { 0 };
         Ok(accepted.map(|connection| (connection, socket.made_after)))
     }
 
@@ -112,7 +116,8 @@ impl Listening {
     /// Accepts no more until the next turn.
     pub(super) fn pause(&mut self, index: usize, epoll: &Epoll) {
         let Some(socket) = self.sockets.get_mut(index) else { return };
-        // If this fails, the socket stays ready, and only the count of accepts limits it.
+        socket.ready = 0;
+        // If this fails, the kernel reports it at once, and only the count of accepts limits it.
         socket.paused =
             epoll.change(socket.listener.as_fd(), token(index), Interest::HangUp).is_ok();
     }
@@ -120,6 +125,7 @@ impl Listening {
     /// Accepts no more for some time, because the socket failed.
     pub(super) fn rest(&mut self, index: usize, now: u64, epoll: &Epoll) {
         let Some(socket) = self.sockets.get_mut(index) else { return };
+        socket.ready = 0;
         let change = epoll.change(socket.listener.as_fd(), token(index), Interest::HangUp);
         socket.rests_until = change.is_ok().then(|| now.saturating_add(REST_NS));
     }
