@@ -479,3 +479,44 @@ fn a_query_lists_tasks_with_their_last_calls() {
     assert_eq!((task.due.unwrap().promise, task.beats), (Span, 1));
     assert_eq!(world.judge.task(1, 2, 0, &world.environment), None);
 }
+
+/// A process that declares 31 tasks of a millisecond in each millisecond, none at the same time as
+/// another.
+#[test]
+fn promises_that_change_all_the_time_cause_few_wakeups_and_delay_no_other_process() {
+    let (mut world, _silent) = with_task();
+    let mut hostile = world.process(0, 71);
+    let (mut wakeups, mut events) = (0, Vec::new());
+    for ms in 2..1_000 {
+        for pair in 1..32 {
+            let at = ms * MS + u64::from(pair) * MS / 32;
+            hostile.declare(&world, pair, "hostile", MS, at);
+        }
+        loop {
+            let due = [world.judge.next_look(), world.judge.next_deadline()];
+            let due = due.into_iter().flatten().min();
+            let Some(due) = due.filter(|due| *due < (ms + 2) * MS) else { break };
+            events.extend(world.advance(due));
+            wakeups += 1;
+        }
+    }
+    assert!(wakeups < 1_000, "{wakeups} wakeups");
+    let of_hostile = |event: &&Event| event.about.is_some_and(|about| about.pid == 71);
+    let stalls = |event: &&Event| event.what.name() == "stall";
+    assert!(events.iter().filter(of_hostile).filter(stalls).count() > 0);
+    events.retain(|event| !of_hostile(&event));
+    assert_eq!(short(&events), ["101000000: stall 1/1 beat due 101000000"]);
+}
+
+#[test]
+fn a_process_that_rings_too_often_has_to_wait_for_the_next_scheduled_look() {
+    let (mut world, process) = with_task();
+    let mut other = world.process(0, 71);
+    other.declare(&world, 1, "other", NEVER, MS);
+    world.look(MS, other.page);
+    let bells = (MS..1_000 * MS).step_by(100_000);
+    let looks = bells.filter(|at| world.judge.rung(*at, process.page)).count();
+    assert!((100..400).contains(&looks), "{looks}");
+    assert!(world.judge.rung(1_000 * MS, other.page));
+    assert!(world.judge.rung(2_000 * MS, process.page), "it has stopped");
+}

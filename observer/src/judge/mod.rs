@@ -35,6 +35,7 @@ pub use self::causes::{
 };
 pub use self::environment::{Datagram, Environment, Missing, Namespace, NoEnvironment, Sender};
 use self::keyring::Keyring;
+pub(crate) use self::lane::WAKE_NS;
 pub use self::lane::{Attached, Attaching, PageIndex, Refusal, TaskInfo};
 use self::lane::{Due, LaneSettings, Lanes};
 use self::notify::Services;

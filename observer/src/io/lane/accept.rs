@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::connections::{Peer, Stage};
 use super::{Lanes, PATIENCE_NS, PER_PROCESS};
 use crate::io::identity::Descriptors;
+use crate::judge::WAKE_NS;
 use crate::sys::{self, Epoll, Interest};
 
 impl Lanes {
@@ -26,8 +27,9 @@ impl Lanes {
         match self.listening.accept(index) {
             Ok(None) => {}
             Ok(Some((socket, made_after))) => {
+                let woke = self.listening.take_woke(index);
                 if self.greet(socket, made_after, now, descriptors, epoll).is_none() {
-                    self.turn.waste(cpu_ns_since(begun));
+                    self.turn.waste(cpu_ns_since(begun) + if woke { WAKE_NS } else { 0 });
                 }
             }
             Err(error) => match error.raw_os_error() {

@@ -25,6 +25,8 @@ struct Socket {
     listener: LaneListener,
     /// How many more connections may be accepted at once; 0 if none waits.
     ready: u32,
+    /// Whether the observer woke up for the next connection.
+    woke: bool,
     /// A time at which none of the connections that may wait did.
     made_after: u64,
     /// Whether more of them may wait than were accepted.
@@ -46,6 +48,7 @@ impl Listening {
         self.sockets.push(Socket {
             listener,
             ready: 0,
+            woke: false,
             made_after: 0,
             pending: false,
             paused: false,
@@ -63,6 +66,7 @@ impl Listening {
         let Some(socket) = self.sockets.get_mut(index as usize) else { return };
         let is_open = !socket.paused && socket.rests_until.is_none();
         socket.ready = if is_open { ACCEPTS } else { 0 };
+        socket.woke = true;
         if !std::mem::replace(&mut socket.pending, true) {
             socket.made_after = before;
         }
@@ -75,6 +79,11 @@ impl Listening {
     /// A socket on which connections may wait.
     pub(super) fn next_ready(&self) -> Option<usize> {
         self.sockets.iter().position(|socket| socket.ready > 0)
+    }
+
+    /// Whether the connection that was just accepted is one for which the observer woke up.
+    pub(super) fn take_woke(&mut self, index: usize) -> bool {
+        self.sockets.get_mut(index).is_some_and(|socket| std::mem::take(&mut socket.woke))
     }
 
     /// The next connection, and a time at which it did not wait yet.

@@ -20,10 +20,12 @@ pub(in crate::io) enum Step {
     Hello(Place, Hello),
     /// The agent has mapped its page.
     Mapped(PageIndex),
-    /// The agent rang, or its process has exited.
+    /// The process has exited.
     Look(PageIndex),
-    /// The agent rang too often in this turn.
-    Muted(PageIndex),
+    /// The agent rang.
+    Rang(Place, PageIndex),
+    /// The agent rang too often in this turn; and whether its process has exited.
+    Muted(PageIndex, bool),
     /// The agent sends no more.
     Ended(Place),
     /// A message is not one that is allowed now.
@@ -89,6 +91,7 @@ impl Lanes {
         // One byte more than any message, so that a longer one can be recognized.
         let mut buffer = [0; MESSAGE_BYTES + 1];
         let mut rang = false;
+        let most_bells = self.most_bells(place);
         loop {
             let Some(found) = self.connections.get_mut(place) else { return Step::Done };
             if found.hung_up {
@@ -98,7 +101,7 @@ impl Lanes {
                 (found.turn, found.bells) = (self.turn.number, 0);
             }
             let is_over = found.stage == Stage::Ended;
-            let is_loud = found.bells >= BELLS;
+            let is_loud = found.bells >= most_bells;
             let (Some(socket), stage) = (found.socket(), found.stage) else {
                 return Step::Done;
             };
@@ -110,7 +113,11 @@ impl Lanes {
                 Ok(Received::Message(length)) => length,
                 Ok(Received::Nothing) if is_loud && !is_over => {
                     self.mute(place, epoll);
-                    return self.page_of(place).map_or(Step::Done, Step::Muted);
+                    return match self.look_if(place, true) {
+                        Step::Look(page) => Step::Muted(page, true),
+                        Step::Rang(_, page) => Step::Muted(page, false),
+                        step => step,
+                    };
                 }
                 Ok(Received::Nothing) => return self.look_if(place, rang),
                 Ok(Received::End) | Err(_) => return Step::Ended(place),
@@ -139,16 +146,23 @@ impl Lanes {
         }
     }
 
+    /// How often a connection may ring in a turn: those of one process share what it may.
+    fn most_bells(&self, place: Place) -> u32 {
+        let peers = self.peer(place).map_or(0, |peer| self.connections.of(peer).count());
+        BELLS / u32::try_from(peers).unwrap_or(BELLS).max(1)
+    }
+
     fn look_if(&mut self, place: Place, rang: bool) -> Step {
         let Some(found) = self.connections.get_mut(place) else { return Step::Done };
-        match (std::mem::take(&mut found.to_look) || rang, found.page) {
-            (true, Some(page)) => Step::Look(page),
+        match (found.page, std::mem::take(&mut found.to_look)) {
+            (Some(page), true) => Step::Look(page),
+            (Some(page), false) if rang => Step::Rang(place, page),
             _ => Step::Done,
         }
     }
 
     /// Reads no more from a connection in this turn. The kernel still reports its end.
-    fn mute(&mut self, place: Place, epoll: &Epoll) {
+    pub(in crate::io) fn mute(&mut self, place: Place, epoll: &Epoll) {
         let token = self.token(place);
         if let Some(socket) = self.socket(place) {
             // If this fails, it is read again at once, and muted again.

@@ -28,9 +28,12 @@ impl Observer {
                 self.look(page);
             }
             Step::Look(page) => self.look(page),
-            Step::Muted(page) => {
+            Step::Rang(place, page) => self.answer_bell(place, page),
+            Step::Muted(page, has_exited) => {
                 self.judge.muted();
-                self.look(page);
+                if self.judge.rung(now, page) || has_exited {
+                    self.look(page);
+                }
             }
             Step::Ended(place) => self.connection_ended(place),
             Step::Malformed(place) => {
@@ -80,6 +83,15 @@ impl Observer {
         }
         self.looks_left = LOOKS;
         false
+    }
+
+    /// Looks at a page whose process has rung, unless that has rung too often.
+    fn answer_bell(&mut self, place: Place, page: PageIndex) {
+        if self.judge.rung(self.now, page) {
+            return self.look(page);
+        }
+        self.judge.muted();
+        self.processes.mute(place);
     }
 
     fn look(&mut self, page: PageIndex) {

@@ -1,13 +1,13 @@
 //! The time in which each agent, and each listening socket, may cause a limited amount of work.
 
-/// How long a turn lasts.
-const TURN_NS: u64 = 5_000_000;
+/// How long a turn lasts. The end of each may wake the observer.
+const TURN_NS: u64 = 20_000_000;
 
-/// How often one agent may ring in a turn.
+/// How often one process may ring in a turn.
 pub(super) const BELLS: u32 = 20;
 
 /// How many connections may come to nothing in a turn.
-const WASTED: u32 = 16;
+const WASTED: u32 = 64;
 
 /// How much CPU time they may take: 1 % of a CPU. What a process has sent over a connection is
 /// freed when that is closed, so one can take longer than a turn may, and later turns pay for it.

@@ -90,6 +90,13 @@ impl Processes {
         pidfd.map(|pidfd| ProcessHandle::received(self.features, pidfd, pid))
     }
 
+    /// Reads no more from a connection in this turn.
+    pub(crate) fn mute(&mut self, place: Place) {
+        if let Some(lanes) = &mut self.lanes {
+            lanes.mute(place, &self.epoll);
+        }
+    }
+
     /// Closes a connection, whose page the judge has forgotten.
     pub(crate) fn close_connection(&mut self, place: Place) {
         if let Some(lanes) = &mut self.lanes {

@@ -17,7 +17,8 @@ impl Judge {
     /// [`expire`](Self::expire) afterwards.
     ///
     /// Call it once after [`mapped`](Self::mapped), for each page that
-    /// [`due_page`](Self::due_page) returns, and when a process asks for it.
+    /// [`due_page`](Self::due_page) returns, and when a process asks for it, if
+    /// [`rung`](Self::rung) allows that.
     pub fn look<E: Environment>(&mut self, now: u64, page: PageIndex, environment: &mut E) {
         self.now = self.now.max(now);
         let Some(found) = self.lanes.pages.get(page) else { return };
@@ -159,11 +160,12 @@ impl Judge {
         let mut first = self.tracker.set_timer(slot, next_look);
         let exiting = self.tracker.has(slot, Flags::EXITING);
         let clock = self.clock_of(page);
+        let not_before = self.has_credit_at(slot);
         while task != NONE {
             let due = if exiting { None } else { self.deadline_of(task, clock) };
             let due = due.map(|due| self.early(task, due));
             first = first.min(due.unwrap_or(u64::MAX));
-            self.lanes.tasks.time(task, due, next_look);
+            self.lanes.tasks.time(task, due.map(|due| due.max(not_before)), next_look);
             task = self.lanes.tasks.after(task);
         }
         self.lanes.pages.at_mut(page).links.deadline = first;

@@ -4,6 +4,7 @@
 //! reads the lines when they are due for a look, and again before any verdict on them.
 
 mod attach;
+mod budget;
 mod causes;
 mod info;
 mod lines;
@@ -19,6 +20,7 @@ mod verdict;
 
 use varta::internal::lane::layout;
 
+pub(crate) use self::budget::WAKE_NS;
 pub use self::info::TaskInfo;
 use self::pages::Pages;
 use self::schedule::Schedule;

@@ -160,6 +160,8 @@ pub(super) struct PagedAgent {
     pub(super) slack_ns: u64,
     /// How late its tasks may be, if that was set for it alone.
     pub(super) own_slack_ns: Option<u64>,
+    /// When the work that was done for it will have been a small share of the time.
+    pub(super) paid_at: u64,
 }
 
 impl PagedAgent {
@@ -170,6 +172,7 @@ impl PagedAgent {
         tasks_late: 0,
         slack_ns: 0,
         own_slack_ns: None,
+        paid_at: 0,
     };
 }
 

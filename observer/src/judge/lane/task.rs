@@ -2,6 +2,7 @@
 
 use varta::internal::lane::layout::{Cold, State};
 
+use super::budget::Work;
 use super::lines::{self, Call, NoNews, Pair};
 use super::pages::Change;
 use super::promises::Promises;
@@ -31,6 +32,9 @@ impl Judge {
         let Some(copy) = lines::pair(words, page.offset(), pair) else { return };
         let found = self.lanes.pages.at_mut(page);
         found.change(Change::Period);
+        if let Some(slot) = found.slot() {
+            self.charge(slot, Work::Pair);
+        }
         let Some(cold) = copy.cold else {
             self.counters.lane_invalid += 1;
             return;

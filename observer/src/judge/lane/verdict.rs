@@ -1,6 +1,7 @@
 //! Verdicts on lines. Each line is read again first.
 
 use super::PageIndex;
+use super::budget::Work;
 use crate::cause::Cause;
 use crate::event::{Ending, Late, What};
 use crate::judge::tracker::{Flags, Slot};
@@ -67,6 +68,9 @@ impl Judge {
         let number = self.lanes.tasks.at(index).number;
         let clock = self.clock_of(page);
         let due = self.deadline_of(index, clock);
+        if let Some(slot) = self.lanes.pages.at(page).slot() {
+            self.charge(slot, Work::Wake);
+        }
         self.look_at_task(page, pair, Some(index), true, environment);
         let found = self.lanes.tasks.find(self.lanes.pages.at(page).first_task, pair);
         let Some(slot) = self.lanes.pages.at(page).slot() else { return };
