@@ -9,13 +9,13 @@ use std::time::Duration;
 use varta::Endpoint;
 use varta::secure::Key;
 
+use crate::io::Observer;
 use crate::io::bind::{ListenAt, NamedKey, SocketOptions, invalid, second_master_key};
 use crate::io::identity::{self, KernelFeatures};
 use crate::io::lane::{Lanes, Limits, NOT_INHERITED};
 use crate::io::processes::Processes;
 use crate::io::secure_state::SecureState;
 use crate::io::sockets::Sockets;
-use crate::io::{Observer, nanoseconds};
 use crate::judge::Access;
 use crate::judge::tracker::MOST;
 use crate::judge::{Exits, Judge, SealedSession, Settings, most_sessions};
@@ -23,6 +23,7 @@ use crate::policy::{Policy, Rate, Uids};
 use crate::simulated::Simulated;
 use crate::slack::Slack;
 use crate::sys;
+use crate::time::nanoseconds;
 
 /// The default threshold: how long an agent may be silent.
 pub const DEFAULT_THRESHOLD: Duration = Duration::from_secs(2);

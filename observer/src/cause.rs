@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::judge::causes::Text;
+use crate::text::Text;
 
 /// Why a process or a task is silent. The numbers and names are the same in every language.
 ///

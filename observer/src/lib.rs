@@ -18,6 +18,8 @@ mod slack;
 mod sys;
 #[cfg(test)]
 mod testing;
+mod text;
+mod time;
 
 pub use builder::{Builder, DEFAULT_CAPACITY, DEFAULT_THRESHOLD};
 pub use cause::{Cause, CauseClass, CauseFlags, CauseInfo, Certainty, Why};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::io::nanoseconds;
+use crate::time::nanoseconds;
 
 /// How late a task may be before its broken promises are reported: the one number by which an
 /// operator corrects what programs promise. It is 0 unless it is set for a task's name or for

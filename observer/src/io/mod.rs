@@ -32,6 +32,7 @@ use self::processes::Processes;
 use self::sockets::Sockets;
 use crate::judge::Judge;
 use crate::sys::{Interest, Owner, Ready, Timer};
+use crate::time::nanoseconds;
 
 /// The timer's token; sockets have small ones, pidfds large ones.
 const TIMER: u64 = u32::MAX as u64;
@@ -191,10 +192,6 @@ impl fmt::Debug for Observer {
             .field("followed", &self.judge.followed())
             .finish_non_exhaustive()
     }
-}
-
-pub(crate) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::time::Duration;
 use varta::Endpoint;
 use varta::secure::Key;
 
-use super::{Observer, nanoseconds};
+use super::Observer;
 use crate::io::bind::{ListenAt, NamedKey, invalid, second_master_key};
 use crate::policy::Rate;
 use crate::slack::Slack;
+use crate::time::nanoseconds;
 
 impl Observer {
     /// Adds an endpoint to listen at, with the same settings as if it had been passed to the

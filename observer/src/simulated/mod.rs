@@ -15,7 +15,6 @@ use crate::cause::CauseInfo;
 use crate::counters::Counters;
 use crate::event::{Event, ExitCause, Lateness};
 use crate::io::causes::call_named;
-use crate::io::nanoseconds;
 use crate::io::pause::PauseDetector;
 use crate::judge::tracker::AgentInfo;
 use crate::judge::{
@@ -26,6 +25,7 @@ use crate::names::Label;
 use crate::policy::{Policy, Rate};
 use crate::program_name::ProgramName;
 use crate::slack::Slack;
+use crate::time::nanoseconds;
 
 /// An observer for tests: the caller supplies the datagrams, the exits and the time. It makes
 /// the same decisions as an [`Observer`](crate::Observer). Time never goes back.

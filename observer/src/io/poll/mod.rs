@@ -5,13 +5,14 @@ mod calls;
 use std::io;
 use std::time::Duration;
 
-use super::{Observer, TIMER, WAKER, nanoseconds};
+use super::{Observer, TIMER, WAKER};
 use crate::event::Event;
 use crate::io::clock::Clock;
 use crate::io::lane::{LOOK_INTERVAL_NS, Lanes};
 use crate::io::processes::{ExitProgress, Processes};
 use crate::io::sockets::{REST_NS, Read, Taken};
 use crate::judge::{Datagram, Sender};
+use crate::time::nanoseconds;
 
 /// While agents are tracked, the observer checks at least this often whether it is late.
 const TICK_NS: u64 = LOOK_INTERVAL_NS;

@@ -16,7 +16,6 @@ mod suspects;
 mod tables;
 #[cfg(test)]
 mod tests;
-mod text;
 mod thread;
 
 use std::fmt;
@@ -31,8 +30,8 @@ pub use self::reading::{
     Quotas, Sample, ThreadReading,
 };
 use self::silences::Silences;
-pub use self::text::Text;
 use crate::memory::{self, OutOfMemory};
+pub use crate::text::Text;
 
 /// What a judge remembers to explain silences.
 pub(super) struct Causes {
