@@ -34,7 +34,7 @@ struct Misuse {
     seen: fn(&Counters) -> u64,
 }
 
-const ALL: [Misuse; 7] = [
+const ALL: [Misuse; 9] = [
     Misuse { name: "rings", run: ring, seen: |counters| counters.lane_muted },
     Misuse {
         name: "fills its page with garbage and rings",
@@ -47,9 +47,19 @@ const ALL: [Misuse; 7] = [
         seen: |counters| counters.tasks_ended,
     },
     Misuse {
+        name: "declares and ends 31 tasks and rings every millisecond",
+        run: declare_slowly,
+        seen: |counters| counters.tasks_ended,
+    },
+    Misuse {
         name: "breaks the promises of 31 tasks",
         run: break_promises,
         seen: |counters| counters.task_stalls,
+    },
+    Misuse {
+        name: "renews the promises of 31 tasks just in time",
+        run: renew_promises,
+        seen: |counters| counters.task_beats,
     },
     Misuse { name: "connects", run: connect, seen: |_| 1 },
     Misuse { name: "attaches", run: attach, seen: |counters| counters.lane_attached },
@@ -154,12 +164,13 @@ fn task(number: u32, within: u64) -> (Words, Hot) {
     (cold.to_words(), Hot { at, until: at + within, info: info.to_word(), last: 0 })
 }
 
+fn store(words: Words, line: &[AtomicU64; 8]) {
+    line.iter().zip(words).for_each(|(word, value)| word.store(value, Ordering::Release));
+}
+
 /// Writes tasks into all pairs of a page, again and again.
 fn write_tasks(agent: &LaneAgent, within: u64, mut each_time: impl FnMut()) {
     let place = |pair| lines(agent.page, agent.offer.offset, pair).unwrap();
-    let store = |words: Words, line: &[AtomicU64; 8]| {
-        line.iter().zip(words).for_each(|(word, value)| word.store(value, Ordering::Release));
-    };
     store(Head { layout: 1, live: u32::MAX, thread: 0 }.to_words(), place(0).0);
     let mut number = 0;
     loop {
@@ -180,13 +191,38 @@ fn declare(path: &Path) {
     write_tasks(&agent, 1_000_000_000, || drop(agent.socket.bell(0)));
 }
 
-fn break_promises(path: &Path) {
+fn declare_slowly(path: &Path) {
     let agent = LaneAgent::attach(path);
-    let mut due = 0;
-    write_tasks(&agent, 1_000_000, || {
-        due += 1;
+    write_tasks(&agent, 1_000_000_000, || {
+        let _ = agent.socket.bell(0);
         std::thread::sleep(Duration::from_millis(1));
     });
+}
+
+fn break_promises(path: &Path) {
+    let agent = LaneAgent::attach(path);
+    write_tasks(&agent, 1_000_000, || std::thread::sleep(Duration::from_millis(1)));
+}
+
+/// Each of the tasks is due after a millisecond, and none at the same time as another.
+fn renew_promises(path: &Path) {
+    let agent = LaneAgent::attach(path);
+    let place = |pair| lines(agent.page, agent.offer.offset, pair).unwrap();
+    let mut is_declared = false;
+    loop {
+        for pair in 1..PAIRS {
+            let (words, hot) = task(pair, 1_000_000);
+            let (cold, line) = place(pair);
+            let _ = line::write(line, line::sequence(line), &hot);
+            if !is_declared {
+                store(words, cold);
+            }
+            std::thread::sleep(Duration::from_micros(1));
+        }
+        if !std::mem::replace(&mut is_declared, true) {
+            store(Head { layout: 1, live: u32::MAX, thread: 0 }.to_words(), place(0).0);
+        }
+    }
 }
 
 fn connect(path: &Path) {
