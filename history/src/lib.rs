@@ -36,8 +36,8 @@ pub use histogram::Histogram;
 pub use reader::{Agents, Cursor, Entry, InvalidCursor, Item, Known, Reader};
 pub use record::{
     Agent, Beat, Beats, CauseFound, CauseMembers, Clock, Ended, Eviction, Exit, Expected,
-    Floor, Gap, Kind, Late, Lost, Minute, Part, Paused, Record, Recovered, Recovery, Stall,
-    Started, Stopped, Task, Text, Threshold, Violation,
+    Floor, Gap, Kind, Late, Lost, Minute, Part, Paused, Record, Recovered, Recovery, Service,
+    Stall, Started, Stopped, Task, Text, Threshold, Violation,
 };
 pub use run::{InvalidRun, Run};
 pub use segment::Header;

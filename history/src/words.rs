@@ -94,6 +94,10 @@ impl Words<'_> {
                 let (program, event) = (self.text("program"), self.text("event"));
                 write!(f, "program {program} {event}: {there} of {count} agents")
             }
+            "service" => {
+                f.write_str("service: ")?;
+                self.service(f)
+            }
             "agent" => write!(f, "followed, threshold {}", self.seconds("threshold_ns")),
             "eviction" => f.write_str("not followed any more"),
             "started" => write!(f, "varta-watch {} started", self.text("version")),
@@ -252,6 +256,21 @@ impl Words<'_> {
     }
 }
 
+impl Words<'_> {
+    fn service(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |name| self.number(name).unwrap_or_default();
+        match self.text("change") {
+            "registered" => f.write_str("registered by a launcher"),
+            "state" => f.write_str(self.text("state")),
+            "status" => write!(f, "status: {}", self.text("status")),
+            "errno" => write!(f, "reports error {}", number("errno")),
+            "watchdog-off" => f.write_str("does not want to be judged any more"),
+            "main-process" => write!(f, "has another main process than {}", number("before")),
+            _ => f.write_str("has changed"),
+        }
+    }
+}
+
 impl fmt::Display for Words<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.about(f)?;
@@ -321,6 +340,8 @@ mod tests {
         assert_eq!(with(exit), expected);
         let missing = json!({"event": "missing", "program": "db", "there": 1, "count": 2});
         assert_eq!(words(missing), "program db missing: 1 of 2 agents");
+        let ready = json!({"event": "service", "change": "state", "state": "ready"});
+        assert_eq!(with(ready), "agent 3 (pid 5, claims pid 7, network): service: ready");
         assert_eq!(
             words(json!({"event": "lost", "first": 3, "last": 9})),
             "records 3 to 9 were lost"

@@ -44,7 +44,8 @@ pub(crate) const fn is_transition(kind: Kind) -> bool {
         | Kind::Exit
         | Kind::Recovery
         | Kind::Missing
-        | Kind::Present => true,
+        | Kind::Present
+        | Kind::Service => true,
         Kind::Clock
         | Kind::Late
         | Kind::Threshold

@@ -489,11 +489,14 @@ fn a_launched_program_has_its_own_environment_and_its_own_exit_code() {
 }
 
 #[test]
-fn what_a_service_says_is_in_the_export_file_and_in_events() {
+fn what_a_service_says_is_in_the_export_file_in_events_and_in_the_history() {
     let file = Folder::new();
     let file = file.join("events.json");
-    let flags = ["--export-file", file.to_str().unwrap(), "--export-format", "json"];
-    let watch = Watch::start(&flags);
+    let history = Folder::new();
+    let history = history.join("history");
+    let history = history.to_str().unwrap();
+    let export = ["--export-file", file.to_str().unwrap(), "--export-format", "json"];
+    let watch = Watch::start(&[&export[..], &["--history-dir", history]].concat());
     let mut events = Command::new(WATCH);
     events.arg("events").arg("--socket").arg(watch.daemon.socket());
     let _events = watch.start_program(&mut events);
@@ -520,6 +523,30 @@ fn what_a_service_says_is_in_the_export_file_and_in_events() {
     let statuses: Vec<_> = about.iter().filter_map(|line| line["status"].as_str()).collect();
     assert!(statuses.iter().any(|status| status.ends_with("\"half\"")), "{statuses:?}");
     assert!(!statuses.iter().any(|status| status.contains('\u{1b}')), "{statuses:?}");
+
+    let recorded = || {
+        let mut command = Command::new(WATCH);
+        command.args(["history", "--json", "--kind", "service", "--history-dir", history]);
+        let output = command.output().unwrap().stdout;
+        let lines = String::from_utf8(output).unwrap();
+        let lines = lines.lines().map(|line| serde_json::from_str(line).unwrap());
+        lines.collect::<Vec<Value>>()
+    };
+    wait_until(|| recorded().iter().any(|line| line["state"] == "stopping"));
+    // Texts may change all the time, and are not recorded.
+    let lasting: Vec<_> = about.iter().filter(|line| line["change"] != "status").collect();
+    let same = ["seq", "time", "agent", "pid", "change", "state", "errno"];
+    let recorded = recorded();
+    assert_eq!(recorded.len(), lasting.len(), "{recorded:?}");
+    for (recorded, line) in recorded.iter().zip(lasting) {
+        assert!(
+            same.iter().all(|member| recorded[member] == line[member]),
+            "{recorded} {line}"
+        );
+    }
+    assert!(
+        recorded.iter().all(|line| line["program"].as_str().unwrap().starts_with("notify-"))
+    );
 }
 
 #[test]

@@ -123,3 +123,26 @@ body! {
         7 by: u64,
     }
 }
+
+body! {
+    /// A service reported something at the notify socket, other than a status text. It may not be
+    /// followed yet, so that its pid and name are here too.
+    Service {
+        /// The agent.
+        1 agent: u64,
+        /// Its process id; 0 if it has none on this host.
+        2 pid: u32,
+        /// The process id in its frames.
+        3 claimed_pid: u32,
+        /// The name that is shown for it.
+        4 program: Text,
+        /// What is new, such as `state`.
+        5 change: Text,
+        /// Its state, such as `ready`.
+        6 state: Option<Text>,
+        /// The error number that it reported.
+        7 errno: Option<u32>,
+        /// The former pid of its main process.
+        8 before: Option<u32>,
+    }
+}

@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 pub(crate) use self::field::{Body, body};
 
-pub use agent::{Agent, Ended, Eviction, Floor, Task, Threshold, Violation};
+pub use agent::{Agent, Ended, Eviction, Floor, Service, Task, Threshold, Violation};
 pub use daemon::{Clock, Late, Lost, Paused, Started, Stopped};
 pub use field::{Part, Text};
 pub use traffic::{Beat, Beats, Gap, Minute};
@@ -133,6 +133,8 @@ kinds! {
     22 "minute" Minute(Minute),
     /// The last beats of an agent that stalled or ended.
     23 "beats" Beats(Beats),
+    /// A service reported its state at the notify socket. Its status texts are not recorded.
+    24 "service" Service(Service),
 }
 
 /// A body that belongs to one kind only.
@@ -150,7 +152,7 @@ from_bodies! {
     Started(Started) Stopped(Stopped) Clock(Clock) Late(Late) Paused(Paused) Lost(Lost)
     Agent(Agent) Threshold(Threshold) Floor(Floor) Eviction(Eviction) Task(Task) Ended(Ended)
     Violation(Violation) Stall(Stall) Cause(CauseFound) Recovered(Recovered) Exit(Exit)
-    Recovery(Recovery) Gap(Gap) Minute(Minute) Beats(Beats)
+    Recovery(Recovery) Gap(Gap) Minute(Minute) Beats(Beats) Service(Service)
 }
 
 impl Kind {
@@ -221,6 +223,7 @@ impl Record {
             Self::Recovery(body) => body.agent,
             Self::Gap(body) => body.agent,
             Self::Beats(body) => body.agent,
+            Self::Service(body) => body.agent,
             Self::Started(_)
             | Self::Stopped(_)
             | Self::Clock(_)

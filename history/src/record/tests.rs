@@ -161,6 +161,17 @@ pub(crate) fn samples() -> Vec<Record> {
         Minute { program: "ingestd".into(), beats: 600, missed: 1, intervals: intervals() }
             .into(),
         Beats { agent: 17, beats: vec![beat(200, 4), beat(100, 5)] }.into(),
+        Service {
+            agent: 18,
+            pid: 4_322,
+            claimed_pid: 4_322,
+            program: "tor".into(),
+            change: "state".into(),
+            state: Some("ready".into()),
+            errno: Some(5),
+            before: Some(4_321),
+        }
+        .into(),
     ]
 }
 

@@ -14,6 +14,7 @@ use crate::platform::clock::wall_ns;
 use crate::recovery::Decision;
 use crate::state::expectations::ExpectedProgram;
 use crate::state::history::{Collector, Identity, More, Unheard, kind_of};
+use crate::state::services::ServiceReport;
 use crate::state::stats::AgentStats;
 use crate::state::{Notification, Subject};
 
@@ -177,6 +178,17 @@ impl Recorder {
     /// Records a decision of recovery. Returns the number of the record.
     pub(super) fn decision(&mut self, decision: &Decision) -> u64 {
         self.number(|collector| collector.push(decision.at_ns, Recovery::from(decision)))
+    }
+
+    /// Records what a service has said, unless it is a status text. Returns the number of the
+    /// record, or of the one before.
+    pub(super) fn service(&mut self, report: &ServiceReport) -> u64 {
+        match report.record() {
+            None => self.seq(),
+            Some(record) => {
+                self.number(|collector| collector.push(report.note.observer_ns, record))
+            }
+        }
     }
 
     /// Records the silences of agents at the end of the observer.

@@ -32,9 +32,10 @@ impl EventLoop {
             let program = stats.name;
             if self.service_log.write(&note, service.as_ref(), stats) {
                 let at_ns = note.observer_ns;
-                // The history has no record of it.
-                let stamp = self.recorder.stamp(at_ns, self.recorder.seq(), None);
-                reports.push((ServiceReport::new(note, service.as_ref(), program), stamp));
+                let report = ServiceReport::new(note, service.as_ref(), program);
+                let seq = self.recorder.service(&report);
+                let stamp = self.recorder.stamp(at_ns, seq, None);
+                reports.push((report, stamp));
             }
             self.note_threshold(agent, "service")?;
             let Some(stats) = self.stats.get(agent) else { continue };

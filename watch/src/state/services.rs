@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use varta_history::Service;
 use varta_observer::{Label, ServiceChange, ServiceInfo, ServiceNote};
 
 /// What a service has said.
@@ -25,6 +26,27 @@ impl ServiceReport {
             _ => String::new(),
         };
         Self { note, program, status }
+    }
+
+    /// The record about it. A status text has none: it may change as often as a program likes.
+    pub(crate) fn record(&self) -> Option<Service> {
+        let (about, what) = (&self.note.about, self.note.what);
+        let mut record = Service {
+            agent: about.agent,
+            pid: about.pid,
+            claimed_pid: about.claimed_pid,
+            program: self.program.to_string().into(),
+            change: self.change()?.into(),
+            ..Service::default()
+        };
+        match what {
+            ServiceChange::Status => return None,
+            ServiceChange::State(state) => record.state = Some(state.name().into()),
+            ServiceChange::Errno(errno) => record.errno = Some(errno),
+            ServiceChange::MainProcess { before } => record.before = Some(before),
+            _ => {}
+        }
+        Some(record)
     }
 
     /// The name of the change in JSON. None for one that this version does not know.

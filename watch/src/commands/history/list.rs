@@ -15,7 +15,7 @@ use crate::commands::Failure;
 use crate::commands::period::Period;
 
 /// What is listed unless other kinds are wanted.
-const USUAL: [Kind; 15] = [
+const USUAL: [Kind; 16] = [
     Kind::Started,
     Kind::Stopped,
     Kind::Paused,
@@ -30,11 +30,12 @@ const USUAL: [Kind; 15] = [
     Kind::Recovery,
     Kind::Missing,
     Kind::Present,
+    Kind::Service,
     Kind::Eviction,
 ];
 
 /// The columns of --csv: members of the JSON objects, then the line in words.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 19] = [
     "time",
     "observer_ns",
     "host",
@@ -52,6 +53,8 @@ const COLUMNS: [&str; 17] = [
     "code",
     "signal",
     "step",
+    "change",
+    "state",
 ];
 
 #[derive(Debug, Args)]

@@ -76,6 +76,7 @@ fn is_of_program(entry: &Entry<'_>, record: &Record, program: Option<&str>) -> b
     let Some(wanted) = program else { return true };
     match record {
         Record::Missing(body) | Record::Present(body) => body.program == wanted,
+        Record::Service(body) => body.program == wanted,
         Record::Minute(body) => body.program == wanted,
         _ => {
             let known = record.agent().and_then(|agent| entry.agents.get(agent));
