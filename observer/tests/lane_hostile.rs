@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use support::lane::{Answer, LaneAgent, LaneSocket, checked, hello, map, monotonic_ns};
 use support::{
@@ -204,19 +204,26 @@ fn an_agent_that_rings_without_pause_is_muted() {
     assert!(counters.lane_looks < 10_000, "{counters:?}");
 }
 
+/// Asks for a page, and reports it as mapped if it comes within this time.
+fn attached_within(time: Duration, path: &Path) -> Option<LaneSocket> {
+    let socket = LaneSocket::connect(path).ok()?;
+    let _ = socket.hello();
+    let start = Instant::now();
+    while start.elapsed() < time {
+        if let Some(Answer::Page(..)) = socket.answer() {
+            let _ = socket.say(&Message::Mapped);
+            return Some(socket);
+        }
+    }
+    None
+}
+
 /// The end of a muted connection is noticed at once, and once.
 #[test]
 fn an_agent_that_rings_too_often_and_ends_is_not_looked_at_again_and_again() {
     let counters = withstands(|path| {
-        let Ok(socket) = LaneSocket::connect(path) else { return };
-        let _ = socket.hello();
-        let start = Instant::now();
-        while start.elapsed() < ms(200) {
-            if let Some(Answer::Page(..)) = socket.answer() {
-                let _ = socket.say(&Message::Mapped);
-                while socket.bell(0).is_ok() {}
-                return;
-            }
+        if let Some(socket) = attached_within(ms(200), path) {
+            while socket.bell(0).is_ok() {}
         }
     });
     assert!(counters.lane_looks < 2_000, "{counters:?}");
@@ -230,17 +237,7 @@ fn connecting_without_pause_keeps_nobody_from_attaching() {
 
 #[test]
 fn attaching_without_pause_is_limited() {
-    let counters = withstands(|path| {
-        let Ok(socket) = LaneSocket::connect(path) else { return };
-        let _ = socket.hello();
-        let start = Instant::now();
-        while start.elapsed() < ms(100) {
-            if let Some(Answer::Page(..)) = socket.answer() {
-                let _ = socket.say(&Message::Mapped);
-                return;
-            }
-        }
-    });
+    let counters = withstands(|path| drop(attached_within(ms(100), path)));
     assert!(counters.lane_attached < 200, "{counters:?}");
 }
 
@@ -380,7 +377,7 @@ fn killed_agents_are_reported_and_leave_nothing_behind() {
         let mut random = monotonic_ns();
         for _ in 0..60 {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            let delay = std::time::Duration::from_micros(random >> 32 & 0xfff);
+            let delay = Duration::from_micros(random >> 32 & 0xfff);
             let [beats] = shared_numbers();
             let mut agent = Child::start(|| {
                 let mut agent = LaneAgent::attach(&path);

@@ -90,6 +90,9 @@ fn observe_to_the_end(
 }
 
 fn first_process_is_judged(place: Place, lane: bool) {
+    if !needs_root() {
+        return;
+    }
     let folder = Folder::new();
     let path = folder.join("varta.sock");
     let [step] = shared_numbers();
@@ -135,44 +138,32 @@ fn first_process_is_judged(place: Place, lane: bool) {
 
 #[test]
 fn the_first_process_of_the_observers_own_namespace_is_judged() {
-    if needs_root() {
-        first_process_is_judged(Place::Same, false);
-    }
+    first_process_is_judged(Place::Same, false);
 }
 
 #[test]
 fn the_first_process_of_the_observers_own_namespace_is_judged_by_its_page() {
-    if needs_root() {
-        first_process_is_judged(Place::Same, true);
-    }
+    first_process_is_judged(Place::Same, true);
 }
 
 #[test]
 fn the_first_process_of_a_namespace_below_is_judged() {
-    if needs_root() {
-        first_process_is_judged(Place::Above, false);
-    }
+    first_process_is_judged(Place::Above, false);
 }
 
 #[test]
 fn the_first_process_of_a_namespace_below_is_judged_by_its_page() {
-    if needs_root() {
-        first_process_is_judged(Place::Above, true);
-    }
+    first_process_is_judged(Place::Above, true);
 }
 
 #[test]
 fn the_first_process_of_a_namespace_beside_is_judged() {
-    if needs_root() {
-        first_process_is_judged(Place::Beside, false);
-    }
+    first_process_is_judged(Place::Beside, false);
 }
 
 #[test]
 fn the_first_process_of_a_namespace_beside_is_judged_by_its_page() {
-    if needs_root() {
-        first_process_is_judged(Place::Beside, true);
-    }
+    first_process_is_judged(Place::Beside, true);
 }
 
 /// The answer to a process that asks for a page as pid 1.
