@@ -9,22 +9,22 @@ use std::time::Duration;
 use tracing::{info, warn};
 use varta::Endpoint;
 use varta_history::{Limits, Run};
-use varta_observer::{Access, Builder, Observer, Rate, Slack, Uids};
+use varta_observer::{Access, Builder, Observer, Uids};
 
 use crate::config::{Keys, Settings};
-use crate::event_loop::priority;
 use crate::event_loop::signals::Signals;
 use crate::event_loop::watchdog::Watchdog;
-use crate::event_loop::{Context, EventLoop, nanoseconds};
-use crate::flags::{self, Admission, Lane, NotifyAccess};
+use crate::event_loop::{Context, EventLoop};
+use crate::flags::{self, NotifyAccess};
 use crate::lookup::Lookups;
 use crate::output::audit::{self, AuditFile};
 use crate::output::batches::{self, HistoryFiles};
 use crate::output::export::{self, Export};
 use crate::output::log;
 use crate::output::stamp::Source;
-use crate::platform::clock::{Clock, wall_ns};
+use crate::platform::clock::{Clock, nanoseconds, wall_ns};
 use crate::platform::descriptors;
+use crate::platform::priority;
 use crate::platform::systemd::{Notifier, Passed};
 use crate::recovery::{self, Plan};
 use crate::server;
@@ -224,7 +224,7 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
         .lane(lane.lane.is_on())
         .causes(settings.flags.admission.causes.is_on())
         .tasks(lane.tasks.is_on())
-        .slack(slack(lane));
+        .slack(lane.slack());
     builder = match &admission.uids {
         flags::Uids::Same => builder,
         flags::Uids::Any => builder.uids(Uids::Any),
@@ -234,7 +234,7 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
         let bytes = usize::try_from(listening.uds_rcvbuf_bytes).unwrap_or(usize::MAX);
         builder = builder.receive_buffer(bytes);
     }
-    let (per_agent, all) = rates(admission);
+    let (per_agent, all) = admission.rates();
     if let Some(rate) = per_agent {
         builder = builder.rate_per_agent(rate);
     }
@@ -288,24 +288,4 @@ fn observe(settings: &mut Settings, passed: Passed) -> io::Result<Observer> {
         builder = builder.secure_state_file(path);
     }
     builder.bind()
-}
-
-/// The slack of tasks, by their names and by the names of their programs.
-pub(crate) fn slack(lane: &Lane) -> Slack {
-    let programs = lane.program_slack.iter();
-    let slack = programs.fold(Slack::new(), |slack, it| slack.program(&it.name, it.time));
-    lane.task_slack.iter().fold(slack, |slack, it| slack.task(&it.name, it.time))
-}
-
-/// The rate limits for beats: of one agent, and of all agents.
-pub(crate) fn rates(admission: &Admission) -> (Option<Rate>, Option<Rate>) {
-    let per_second = admission.max_beat_rate;
-    // An agent that beats at exactly this rate is not always on time.
-    let per_agent = Rate { per_second, burst: (per_second / 10).max(1) };
-    let all =
-        Rate { per_second: admission.global_beat_rate, burst: admission.global_beat_burst };
-    (
-        (per_second > 0).then_some(per_agent),
-        (all.per_second > 0 && all.burst > 0).then_some(all),
-    )
 }

@@ -10,7 +10,6 @@ use varta_observer::{AgentInfo, Observer};
 
 use super::{EventLoop, nanoseconds};
 use crate::config;
-use crate::daemon;
 use crate::output::cause::CauseFields;
 use crate::recovery::Plan;
 use crate::state::{Agent, FRESH, Snapshot, Turns};
@@ -172,13 +171,13 @@ impl EventLoop {
 
     fn apply(&mut self, mut settings: config::Settings) {
         let config::Keys { shared, master } = std::mem::take(&mut settings.keys);
-        let (per_agent, all) = daemon::rates(&settings.flags.admission);
+        let (per_agent, all) = settings.flags.admission.rates();
         let observer = &mut self.context.observer;
         let changed = observer
             .set_default_threshold(settings.threshold)
             .and_then(|()| observer.set_keys(shared, master))
             .and_then(|()| observer.set_rates(per_agent, all))
-            .and_then(|()| observer.set_slack(&daemon::slack(&settings.flags.lane)));
+            .and_then(|()| observer.set_slack(&settings.flags.lane.slack()));
         if let Err(error) = changed {
             error!(%error, "some of the new settings could not be applied");
         }

@@ -9,7 +9,6 @@ mod history;
 mod housekeeping;
 mod lock_owners;
 mod pressure;
-pub(crate) mod priority;
 mod rules;
 mod scripts;
 mod service_log;
@@ -40,6 +39,7 @@ use crate::lookup::Lookups;
 use crate::output::batches;
 use crate::output::cause::Phrase;
 use crate::output::export::Entry;
+use crate::platform::clock::nanoseconds;
 use crate::platform::systemd::Notifier;
 use crate::recovery::{self, Known};
 use crate::server::ServerThread;
@@ -401,8 +401,4 @@ fn why(event: &Event, observer: &Observer) -> Option<String> {
     let task = event.task.map_or(0, |task| task.number);
     let info = observer.cause(event.about?.agent, task).ok()??;
     Some(Phrase::new(&info, None).to_string())
-}
-
-pub(crate) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

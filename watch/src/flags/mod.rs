@@ -1,6 +1,7 @@
 //! The daemon's flags. Each one is also a key of the configuration file.
 
 mod ignored;
+mod observer;
 mod triggers;
 mod values;
 

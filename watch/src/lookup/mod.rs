@@ -16,7 +16,7 @@ use varta_observer::{Label, ProcessReader};
 pub(crate) use self::owner::Does;
 pub(crate) use self::owner::LockOwner;
 pub(crate) use self::script::may_run_script;
-use crate::event_loop::priority;
+use crate::platform::priority;
 use crate::platform::process::has_ended;
 use crate::state::Shared;
 

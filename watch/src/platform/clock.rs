@@ -1,4 +1,6 @@
-//! The observer's time, for threads that have no observer.
+//! The observer's time, for threads that have no observer, and the wall clock.
+
+use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -27,6 +29,11 @@ impl Clock {
 /// The wall clock: nanoseconds since 1970.
 pub(crate) fn wall_ns() -> u64 {
     nanoseconds_of(ClockId::Realtime)
+}
+
+/// A duration in nanoseconds, as long as they can be counted.
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn boottime_ns() -> u64 {

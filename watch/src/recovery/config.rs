@@ -10,6 +10,7 @@ use super::policy::Rules;
 use super::report::Subject;
 use crate::config::{Command, Settings};
 use crate::flags::Triggers;
+use crate::platform::clock::nanoseconds;
 
 /// How long a command for an exited process may wait for the budget: an hour.
 const EXIT_WAIT_NS: u64 = 3_600_000_000_000;
@@ -66,7 +67,7 @@ impl Plan {
             capture: flags.recovery_capture_stdio.then_some(flags.recovery_capture_bytes),
             dry_run: flags.dry_run,
             snapshot_dir: flags.recovery_snapshot_dir.clone(),
-            threshold_ns: crate::event_loop::nanoseconds(settings.threshold),
+            threshold_ns: nanoseconds(settings.threshold),
             rules,
         })
     }

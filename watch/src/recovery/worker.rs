@@ -20,7 +20,7 @@ use super::policy::{Order, Policy};
 use super::records::Records;
 use super::report::{Cause, Completed, Reason, Step, Subject};
 use super::snapshot::Snapshots;
-use crate::platform::clock::Clock;
+use crate::platform::clock::{Clock, nanoseconds};
 use crate::platform::process::has_ended;
 use crate::state::Shared;
 
@@ -316,7 +316,7 @@ impl Worker {
             child_pid: running.pid(),
             exit,
             timed_out: running.timed_out,
-            duration_ns: crate::event_loop::nanoseconds(running.age()),
+            duration_ns: nanoseconds(running.age()),
             output: running.output(),
         };
         let subject = running.subject;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::recorded::{Agent, Run, Source};
-use crate::event_loop::nanoseconds;
+use crate::platform::clock::nanoseconds;
 use crate::rules::{Facts, Rules};
 
 /// What is chosen instead of the thresholds of the run.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Rules;
-use crate::event_loop::nanoseconds;
+use crate::platform::clock::nanoseconds;
 
 /// What applies to an agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

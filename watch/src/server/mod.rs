@@ -23,8 +23,8 @@ use self::control::ControlSocket;
 use self::http::Answers;
 use self::last_day::LastDay;
 use crate::config::{Settings, Token};
-use crate::event_loop::priority;
 use crate::output::stamp::Source;
+use crate::platform::priority;
 use crate::server::metrics::{Constants, Metrics};
 use crate::state::Shared;
 

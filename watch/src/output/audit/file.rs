@@ -13,9 +13,9 @@ use super::chain::{HEADER, Link};
 use super::record;
 use super::tail::{Last, Tail};
 use crate::config::Command;
-use crate::event_loop::nanoseconds;
 use crate::output::files;
 use crate::output::rotation::{self, Rotation};
+use crate::platform::clock::nanoseconds;
 use crate::recovery::Decision;
 use crate::state::counters::Audit as SharedCounters;
 

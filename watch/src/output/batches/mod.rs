@@ -15,9 +15,9 @@ use tracing::error;
 
 pub(crate) use history::{Folder, HistoryFiles};
 
-use crate::event_loop::priority;
 use crate::output::export::{Entry, Export};
 use crate::output::stamp::{Source, Stamp};
+use crate::platform::priority;
 use crate::state::Shared;
 use crate::state::expectations::ExpectedProgram;
 use crate::state::history::Stored;

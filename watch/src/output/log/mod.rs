@@ -16,8 +16,8 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-use crate::event_loop::priority;
 use crate::flags::{LogFormat, LogLevel, Logging};
+use crate::platform::priority;
 use crate::state::Shared;
 use crate::state::counters::Count;
 
