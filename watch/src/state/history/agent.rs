@@ -23,43 +23,47 @@ pub(crate) struct Identity {
     pub(crate) lane: bool,
 }
 
-/// An agent. The members that each beat needs come first.
+/// An agent. A beat reads and changes only what is in here, and writes to the ring.
 #[derive(Debug)]
-#[repr(C)]
 pub(super) struct Agent {
     /// When its last beat was received.
     pub(super) last_ns: Option<u64>,
     pub(super) floor: Floor,
+    pub(super) ring: Ring,
     pub(super) program: ProgramNumber,
+    pub(super) rest: Box<Rest>,
+}
+
+/// What beats in time do not need.
+#[derive(Debug)]
+pub(super) struct Rest {
+    pub(super) identity: Identity,
+    pub(super) first_ns: Option<u64>,
     /// When it recovered, or its silence was recorded otherwise. The beat of the same time does
     /// not end another silence.
     pub(super) recorded_ns: Option<u64>,
     pub(super) stalled: bool,
-    pub(super) ring: Ring,
-    pub(super) identity: Identity,
-    pub(super) first_ns: Option<u64>,
     /// The cause of its last silence.
     pub(super) why: Option<CauseMembers>,
 }
 
 impl Agent {
     pub(super) fn new(identity: Identity, floor: Floor, program: ProgramNumber) -> Self {
-        Self {
-            last_ns: None,
-            floor,
-            program,
-            recorded_ns: None,
-            stalled: false,
-            ring: Ring::EMPTY,
-            identity,
-            first_ns: None,
-            why: None,
-        }
+        let rest =
+            Rest { identity, first_ns: None, recorded_ns: None, stalled: false, why: None };
+        let ring = Ring::default();
+        Self { last_ns: None, floor, ring, program, rest: Box::new(rest) }
+    }
+
+    /// Notes a beat. Returns how long there was none before it.
+    #[inline]
+    pub(super) fn beat(&mut self, at_ns: u64) -> Option<u64> {
+        self.last_ns.replace(at_ns).map(|last_ns| at_ns.saturating_sub(last_ns))
     }
 
     /// What is known about it now.
     pub(super) fn record(&self) -> AgentRecord {
-        let identity = &self.identity;
+        let Rest { identity, first_ns, stalled, .. } = self.rest.as_ref();
         let text = |label: &Label| Text::from(label.to_string());
         AgentRecord {
             agent: identity.agent,
@@ -73,9 +77,9 @@ impl Agent {
             origin: identity.origin.name().into(),
             threshold_ns: self.floor.threshold_ns(),
             floor_ns: self.floor.ns(),
-            first_ns: self.first_ns,
+            first_ns: *first_ns,
             last_ns: self.last_ns,
-            stalled: self.stalled,
+            stalled: *stalled,
             lane: identity.lane,
             exits: None,
         }

@@ -6,8 +6,18 @@ use varta_history::{
 };
 use varta_observer::{Event, ExitCause, What};
 
-use super::More;
 use super::agent::Agent;
+
+/// What an event does not contain.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct More {
+    /// The cause of a silence.
+    pub(crate) why: Option<CauseMembers>,
+    /// The threshold of the agent or task.
+    pub(crate) threshold_ns: u64,
+    /// An exit had been announced.
+    pub(crate) expected: bool,
+}
 
 /// The kind of record that an event becomes, if it becomes one.
 pub(crate) const fn kind_of(what: &What) -> Option<Kind> {
@@ -53,7 +63,7 @@ pub(super) fn record_of(event: &Event, more: More, known: Option<&Agent>) -> Opt
                 ExitCause::Signal(signal) => (None, Some(signal)),
                 ExitCause::Unknown => (None, None),
             };
-            let why: Option<CauseMembers> = known.and_then(|known| known.why.clone());
+            let why: Option<CauseMembers> = known.and_then(|known| known.rest.why.clone());
             Record::Exit(Exit {
                 agent,
                 code,
@@ -61,7 +71,7 @@ pub(super) fn record_of(event: &Event, more: More, known: Option<&Agent>) -> Opt
                 last_status: last_status.name().into(),
                 expected: more.expected,
                 last_ns: known.and_then(|known| known.last_ns).unwrap_or_default(),
-                stalled: known.is_some_and(|known| known.stalled),
+                stalled: known.is_some_and(|known| known.rest.stalled),
                 why: Part(why),
             })
         }

@@ -1,20 +1,24 @@
 //! Collects what the history stores.
 
 mod agent;
+mod beats;
 mod bodies;
 mod floor;
 mod minutes;
 mod pauses;
 mod ring;
+mod silences;
+mod unheard;
 
 use varta_history::{
-    CauseMembers, Clock, ClockPair, Eviction, Floor as FloorRecord, Gap, Late, Record, Started,
-    Stopped, Text, Threshold,
+    Clock, ClockPair, Eviction, Floor as FloorRecord, Late, Record, Started, Stopped, Text,
+    Threshold,
 };
 use varta_observer::{Event, Lateness, What};
 
 pub(crate) use self::agent::Identity;
-pub(crate) use self::bodies::kind_of;
+pub(crate) use self::bodies::{More, kind_of};
+pub(crate) use self::unheard::Unheard;
 
 use self::agent::Agent;
 use self::bodies::record_of;
@@ -35,26 +39,6 @@ pub(crate) struct Stored {
     pub(crate) record: Record,
 }
 
-/// What an event does not contain.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct More {
-    /// The cause of a silence.
-    pub(crate) why: Option<CauseMembers>,
-    /// The threshold of the agent or task.
-    pub(crate) threshold_ns: u64,
-    /// An exit had been announced.
-    pub(crate) expected: bool,
-}
-
-/// What was not heard since the observer started.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Unheard {
-    pub(crate) full_looks: u64,
-    pub(crate) rate_limited: u64,
-    pub(crate) refused: u64,
-    pub(crate) kernel_drops: u64,
-}
-
 /// Turns what the observer reports into the records of the history.
 ///
 /// - Input: an agent by [`identify`](Self::identify) before its first event, and whenever
@@ -69,7 +53,11 @@ pub(crate) struct Unheard {
 pub(crate) struct Collector {
     records: Vec<Stored>,
     seq: u64,
-    agents: ByNumber<Box<Agent>>,
+    agents: ByNumber<Agent>,
+    /// Beats that are not in the rings yet, with their agents. A ring is in memory that nothing
+    /// else uses. To fetch it for each beat would cost more than all else here. It is cheap to
+    /// write beats in a row, and then to add many of them to their rings at once.
+    recent: Vec<(u64, Heard)>,
     minutes: Minutes,
     minute_end_ns: u64,
     pauses: Pauses,
@@ -85,6 +73,7 @@ impl Collector {
             records: Vec::new(),
             seq: 0,
             agents: ByNumber::default(),
+            recent: Vec::with_capacity(beats::MOST_RECENT),
             minutes: Minutes::default(),
             minute_end_ns: now_ns.saturating_add(MINUTE_NS),
             pauses: Pauses::default(),
@@ -132,23 +121,23 @@ impl Collector {
     ) {
         let number = identity.agent;
         match self.agents.get_mut(&number) {
-            Some(agent) if agent.identity == *identity => return,
+            Some(agent) if agent.rest.identity == *identity => return,
             Some(agent) => {
-                if agent.identity.program != identity.program {
+                if agent.rest.identity.program != identity.program {
                     self.minutes.leave(agent.program);
                     agent.program = self.minutes.join(identity.program);
                 }
-                if agent.identity.lane != identity.lane {
+                if agent.rest.identity.lane != identity.lane {
                     let threshold_ns = agent.floor.threshold_ns();
                     agent.floor = Floor::new(threshold_ns, identity.lane, now_ns);
                 }
-                agent.identity = *identity;
+                agent.rest.identity = *identity;
             }
             None => {
                 let floor = Floor::new(threshold_ns, identity.lane, now_ns);
                 let program = self.minutes.join(identity.program);
-                let mut agent = Box::new(Agent::new(*identity, floor, program));
-                agent.first_ns = is_first_beat.then_some(now_ns);
+                let mut agent = Agent::new(*identity, floor, program);
+                agent.rest.first_ns = is_first_beat.then_some(now_ns);
                 self.agents.insert(number, agent);
             }
         }
@@ -158,76 +147,6 @@ impl Collector {
     fn record_agent(&mut self, now_ns: u64, number: u64) {
         if let Some(record) = self.agents.get(&number).map(|agent| agent.record()) {
             self.push(now_ns, record);
-        }
-    }
-
-    /// Adds a beat of an agent. `is_lane` is asked only if a silence is over: whether the agent
-    /// beats through shared memory, of which the collector learns only by being told.
-    /// Returns false if the agent is not known yet.
-    #[inline]
-    pub(crate) fn beat(&mut self, event: &Event, is_lane: impl FnOnce() -> bool) -> bool {
-        let (Some(about), What::Beat { status, payload, nonce, missed, count }) =
-            (&event.about, event.what)
-        else {
-            return true;
-        };
-        let Some(agent) = self.agents.get_mut(&about.agent) else { return false };
-        let at_ns = event.observer_ns;
-        let since_ns = agent.last_ns.map(|last_ns| at_ns.saturating_sub(last_ns));
-        self.minutes.note(agent.program, since_ns, count, missed);
-        let missed = u16::try_from(missed).unwrap_or(u16::MAX);
-        agent.ring.add(Heard { observer_ns: at_ns, payload, nonce, count, missed, status });
-        agent.last_ns = Some(at_ns);
-        match since_ns {
-            None => self.first_beat(at_ns, about.agent),
-            Some(since_ns) if since_ns > agent.floor.ns() => {
-                self.end_silence(at_ns, about.agent, since_ns, is_lane());
-            }
-            Some(_) => {}
-        }
-        true
-    }
-
-    #[cold]
-    fn first_beat(&mut self, at_ns: u64, number: u64) {
-        if let Some(agent) = self.agents.get_mut(&number)
-            && agent.first_ns.is_none()
-        {
-            agent.first_ns = Some(at_ns);
-            self.record_agent(at_ns, number);
-        }
-    }
-
-    /// A beat has ended a silence that was longer than the floor.
-    #[cold]
-    fn end_silence(&mut self, at_ns: u64, number: u64, silent_ns: u64, is_lane: bool) {
-        let Some(agent) = self.agents.get_mut(&number) else { return };
-        if agent.recorded_ns == Some(at_ns) {
-            return;
-        }
-        if is_lane {
-            // It is heard when it is looked at, not when it beats.
-            let identity = Identity { lane: true, ..agent.identity };
-            return self.identify(at_ns, &identity, 0, false);
-        }
-        self.gap(at_ns, number, silent_ns, None);
-    }
-
-    /// Records a silence.
-    fn gap(&mut self, at_ns: u64, number: u64, silent_ns: u64, end: Option<&'static str>) {
-        let since_ns = at_ns.saturating_sub(silent_ns);
-        let forgiven_ns = self.pauses.forgiven_since(since_ns).min(silent_ns);
-        let is_last = end.is_some();
-        let end = end.map(Text::from);
-        self.push(at_ns, Gap { agent: number, silent_ns, forgiven_ns, end });
-        if is_last {
-            return;
-        }
-        if let Some(agent) = self.agents.get_mut(&number)
-            && agent.floor.note_gap(at_ns)
-        {
-            let floor_ns = agent.floor.ns();
-            self.push(at_ns, FloorRecord { agent: number, floor_ns });
         }
     }
 
@@ -241,20 +160,20 @@ impl Collector {
             What::Recovered { silent_ns, .. } if is_own => {
                 self.gap(at_ns, number, silent_ns, None);
                 if let Some(agent) = self.agents.get_mut(&number) {
-                    (agent.stalled, agent.recorded_ns) = (false, Some(at_ns));
+                    (agent.rest.stalled, agent.rest.recorded_ns) = (false, Some(at_ns));
                 }
             }
             What::Exit { .. } => self.last_silence(at_ns, number, "exit"),
             What::Paused { ns } => self.pauses.add(at_ns, ns),
             What::Stall { .. } | What::Cause { .. } if is_own => {
                 if let Some(agent) = self.agents.get_mut(&number) {
-                    agent.stalled |= matches!(event.what, What::Stall { .. });
-                    agent.why.clone_from(&more.why);
+                    agent.rest.stalled |= matches!(event.what, What::Stall { .. });
+                    agent.rest.why.clone_from(&more.why);
                 }
             }
             _ => {}
         }
-        let known = self.agents.get(&number).map(AsRef::as_ref);
+        let known = self.agents.get(&number);
         let Some(record) = record_of(event, more, known) else { return self.seq };
         let seq = self.push(at_ns, record);
         match event.what {
@@ -266,24 +185,6 @@ impl Collector {
             _ => {}
         }
         seq
-    }
-
-    fn record_beats(&mut self, at_ns: u64, number: u64) {
-        let Some(agent) = self.agents.get_mut(&number) else { return };
-        let beats = agent.ring.take();
-        if !beats.is_empty() {
-            self.push(at_ns, varta_history::Beats { agent: number, beats });
-        }
-    }
-
-    /// Records the silence of an agent that ends without a beat.
-    fn last_silence(&mut self, at_ns: u64, number: u64, end: &'static str) {
-        let Some(agent) = self.agents.get(&number) else { return };
-        let Some(last_ns) = agent.last_ns else { return };
-        let silent_ns = at_ns.saturating_sub(last_ns);
-        if agent.stalled || silent_ns > agent.floor.ns() {
-            self.gap(at_ns, number, silent_ns, Some(end));
-        }
     }
 
     fn forget(&mut self, number: u64) {
@@ -314,7 +215,7 @@ impl Collector {
         if agent.floor.threshold_ns() == threshold_ns {
             return;
         }
-        agent.floor = Floor::new(threshold_ns, agent.identity.lane, now_ns);
+        agent.floor = Floor::new(threshold_ns, agent.rest.identity.lane, now_ns);
         let floor_ns = agent.floor.ns();
         self.push(now_ns, Threshold { agent: number, task: None, threshold_ns, by: by.into() });
         self.push(now_ns, FloorRecord { agent: number, floor_ns });
@@ -348,17 +249,7 @@ impl Collector {
         self.minute_end_ns = now_ns.saturating_add(MINUTE_NS);
         self.record_minute(now_ns);
         let before = std::mem::replace(&mut self.unheard, unheard);
-        let more = |now: u64, before| Some(now.saturating_sub(before)).filter(|more| *more > 0);
-        self.push(
-            now_ns,
-            Clock {
-                wall_ns: pair.wall_ns,
-                full_looks: more(unheard.full_looks, before.full_looks),
-                rate_limited: more(unheard.rate_limited, before.rate_limited),
-                refused: more(unheard.refused, before.refused),
-                kernel_drops: more(unheard.kernel_drops, before.kernel_drops),
-            },
-        );
+        self.push(now_ns, unheard.since(&before, pair.wall_ns));
         let agents = self.agents.iter_mut();
         let lowered = agents.filter_map(|(number, agent)| {
             let lowered = agent.floor.pass(now_ns);
@@ -372,16 +263,6 @@ impl Collector {
     fn record_minute(&mut self, now_ns: u64) {
         for minute in self.minutes.end() {
             self.push(now_ns, minute);
-        }
-    }
-
-    /// Records the silences that have not ended when the observer does.
-    pub(crate) fn end_silences(&mut self, now_ns: u64) {
-        self.record_minute(now_ns);
-        let mut numbers: Vec<_> = self.agents.keys().copied().collect();
-        numbers.sort_unstable();
-        for number in numbers {
-            self.last_silence(now_ns, number, "stop");
         }
     }
 

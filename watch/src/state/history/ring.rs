@@ -4,7 +4,7 @@ use varta::Status;
 use varta_history::Beat;
 
 /// How many beats are kept.
-const ROOM: usize = 64;
+const ROOM: u8 = 64;
 
 /// One beat, or several through shared memory.
 #[derive(Debug, Clone, Copy)]
@@ -24,30 +24,39 @@ const NOTHING: Heard =
 /// The last 64 beats of an agent.
 #[derive(Debug)]
 pub(super) struct Ring {
-    /// The latest is before `total`, modulo the length.
-    beats: [Heard; ROOM],
-    total: usize,
-    /// How many of all beats were taken, or were lost to later ones.
-    taken: usize,
+    beats: Box<Beats>,
+    /// The place of the next one.
+    next: u8,
+    /// How many of the last ones were not taken yet.
+    untaken: u8,
+}
+
+/// Aligned so that no beat is in two cache lines.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Beats([Heard; ROOM as usize]);
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self { beats: Box::new(Beats([NOTHING; ROOM as usize])), next: 0, untaken: 0 }
+    }
 }
 
 impl Ring {
-    pub(super) const EMPTY: Self = Self { beats: [NOTHING; ROOM], total: 0, taken: 0 };
-
     #[inline]
     pub(super) fn add(&mut self, heard: Heard) {
-        if let Some(place) = self.beats.get_mut(self.total % ROOM) {
+        if let Some(place) = self.beats.0.get_mut(usize::from(self.next)) {
             *place = heard;
         }
-        self.total = self.total.wrapping_add(1);
+        self.next = (self.next + 1) % ROOM;
+        self.untaken = (self.untaken + 1).min(ROOM);
     }
 
     /// Takes the beats that were not taken before, the oldest first.
     pub(super) fn take(&mut self) -> Vec<Beat> {
-        let untaken = self.total.wrapping_sub(self.taken).min(ROOM);
-        self.taken = self.total;
-        let numbers = (1..=untaken).rev().map(|back| self.total.wrapping_sub(back) % ROOM);
-        numbers.filter_map(|at| self.beats.get(at).map(Heard::record)).collect()
+        let untaken = std::mem::take(&mut self.untaken);
+        let places = (1..=untaken).rev().map(|back| (self.next + ROOM - back) % ROOM);
+        places.filter_map(|at| self.beats.0.get(usize::from(at)).map(Heard::record)).collect()
     }
 }
 
@@ -70,7 +79,7 @@ mod tests {
 
     #[test]
     fn each_of_the_last_64_beats_is_taken_once() {
-        let mut ring = Ring::EMPTY;
+        let mut ring = Ring::default();
         let mut nonces = 1..;
         let mut taken_after = |more| {
             for nonce in nonces.by_ref().take(more) {

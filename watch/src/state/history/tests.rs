@@ -1,5 +1,5 @@
 use varta::{Frame, Status};
-use varta_history::Kind;
+use varta_history::{Gap, Kind};
 use varta_observer::judge::{Datagram, Sender};
 use varta_observer::{ExitCause, Label, Observer, Simulated};
 
@@ -160,6 +160,24 @@ fn a_stall_has_the_beats_before_it_and_its_recovery_the_silence() {
     let Record::Beats(beats) = &records[2].record else { panic!("{records:?}") };
     assert_eq!(beats.beats.len(), 1, "the others were written before");
     assert!(!world.collector.knows(1));
+}
+
+#[test]
+fn each_agent_has_its_last_beats_however_many_others_send() {
+    let mut world = World::new();
+    world.beat(0, 9);
+    world.beat_on(9, 0, MS, 3 * MS);
+    world.beat_on(8, 3 * MS, MS / 4, 1_503 * MS);
+    world.beat(1_504 * MS, 9);
+    world.kinds();
+    world.advance(10 * SECOND);
+    let beats = world.records(Kind::Beats).into_iter().map(|(_, record)| {
+        let Record::Beats(beats) = record else { panic!("{record:?}") };
+        let times: Vec<_> = beats.beats.iter().map(|beat| beat.observer_ns / MS).collect();
+        (beats.agent, times)
+    });
+    let last: Vec<_> = (0..64).rev().map(|back| (1_503 * MS - back * MS / 4) / MS).collect();
+    assert_eq!(beats.collect::<Vec<_>>(), [(2, last), (1, vec![0, 1, 2, 3, 1_504])]);
 }
 
 #[test]
