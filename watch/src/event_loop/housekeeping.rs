@@ -12,7 +12,7 @@ use super::{EventLoop, nanoseconds};
 use crate::config;
 use crate::output::cause::CauseFields;
 use crate::recovery::Plan;
-use crate::state::{Agent, FRESH, Snapshot, Turns};
+use crate::state::{Agent, FRESH, Notification, Snapshot, Subject, Turns};
 
 impl EventLoop {
     pub(super) fn run_housekeeping(&mut self) -> io::Result<()> {
@@ -33,6 +33,26 @@ impl EventLoop {
             let _ = reply.send(snapshot);
         }
         Ok(())
+    }
+
+    /// Takes over what recovery has decided.
+    fn take_decisions(&mut self) {
+        let mut batch = Vec::new();
+        for decision in self.context.recovery.decisions() {
+            let seq = self.recorder.decision(&decision);
+            let threshold_ns = match &decision.task {
+                Some(late) => {
+                    let task = self.context.observer.task(decision.agent, late.task.number);
+                    task.ok().flatten().map(|task| task.threshold_ns)
+                }
+                None => self.stats.get(decision.agent).map(|stats| stats.threshold_ns),
+            };
+            let stamp = self.recorder.stamp(decision.at_ns, seq, threshold_ns);
+            batch.push(Notification { about: Subject::Recovery(decision), stamp });
+        }
+        if !batch.is_empty() && self.context.shared.has_subscribers() {
+            self.context.shared.publish(batch.into());
+        }
     }
 
     /// Returns the latest snapshot if it is fresh, else a new one.

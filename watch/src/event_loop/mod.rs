@@ -15,6 +15,7 @@ mod service_log;
 mod services;
 pub(crate) mod signals;
 mod task_log;
+mod thresholds;
 pub(crate) mod watchdog;
 
 use std::ffi::OsString;
@@ -173,7 +174,7 @@ impl EventLoop {
             self.end_graces(now)?;
             self.check_expectations(now);
             // Those of the last iteration too: nothing may happen for long.
-            self.write_records();
+            self.recorder.write(self.context.batches.as_ref());
             let wait = match self.busy_poll.should_poll(now) {
                 true => Duration::ZERO,
                 false => {
@@ -277,12 +278,8 @@ impl EventLoop {
             if let Some(about) = event.about.filter(|_| is_sign_of_life) {
                 self.update_identity(&about)?;
             }
-            if is_beat
-                && event.task.is_none()
-                && !self.recorder.beat(event, &self.context.observer)
-            {
-                let stats = agent.and_then(|agent| self.stats.get(agent));
-                self.recorder.first_beat(event, stats, &self.context.observer);
+            if is_beat && event.task.is_none() {
+                self.recorder.beat(event, &self.stats, &self.context.observer);
             }
             if is_beat && !has_subscribers && !exported {
                 continue;
@@ -326,7 +323,7 @@ impl EventLoop {
             }
         }
         self.recorded_ns = None;
-        if let Some(batches) = &self.context.batches {
+        if let Some(batches) = self.context.batches.as_ref().filter(|_| exported) {
             batches.entries(entries);
         }
         if has_subscribers {
