@@ -98,7 +98,7 @@ fn write(folder: &Path, load: Load, hours: u64, agents: u64) -> Result<(u64, u64
             writer.flush(pair(now_ns), || known.values().cloned().collect())?;
         }
     }
-    collector.end_silences(now_ns);
+    collector.end_silences(pair(now_ns), Unheard::default());
     collector.stop(now_ns, None);
     for stored in collector.take() {
         writer.push(stored.seq, stored.at_ns, &stored.record);

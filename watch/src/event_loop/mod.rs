@@ -224,7 +224,7 @@ impl EventLoop {
 
     /// Returns what is needed for an orderly shutdown.
     pub(crate) fn into_parts(mut self) -> (Context, Recorder) {
-        self.recorder.end_silences(self.context.observer.now_ns());
+        self.recorder.end_silences(&self.context.observer);
         self.log.sum_up(u64::MAX);
         self.owners.sum_up(u64::MAX);
         self.service_log.sum_up(u64::MAX);

@@ -88,13 +88,15 @@ fn actions(run: &Run, steps: &[Vec<Step>]) -> Vec<(u64, Order, Action)> {
     let silences = run.agents.iter().flat_map(|agent| &agent.silences);
     let mut ends: Vec<u64> = silences.map(|silence| silence.to_ns).collect();
     ends.sort_unstable();
+    let mut read_before_ns = 0;
     for absence in &run.absences {
         let Absence { at_ns, away_ns, .. } = *absence;
         // It judges silences once it has read what ended some of them.
         let next = ends.partition_point(|end_ns| *end_ns <= at_ns.saturating_add(READ_NS));
         let read_ns = next.checked_sub(1).and_then(|last| ends.get(last).copied());
         let read_ns = read_ns.map_or(at_ns, |read_ns| read_ns.max(at_ns));
-        let since_ns = at_ns.saturating_sub(away_ns);
+        let since_ns = at_ns.saturating_sub(away_ns).max(read_before_ns).min(at_ns);
+        read_before_ns = read_ns;
         actions.push((since_ns, Order::Away, Action::Away(read_ns)));
         actions.push((at_ns, Order::Back, Action::Back(*absence)));
     }
@@ -163,9 +165,12 @@ impl Replay {
 
     /// Decides all that is due before a time, once it is told all that happened before that.
     fn judge_before(&mut self, at_ns: u64) {
-        if at_ns <= self.told_ns.max(self.away_until_ns) {
-            return;
+        if at_ns > self.told_ns.max(self.away_until_ns) {
+            self.judge_all_before(at_ns);
         }
+    }
+
+    fn judge_all_before(&mut self, at_ns: u64) {
         while let Some(due) = self.observer.next_deadline().filter(|due| *due < at_ns) {
             self.observer.advance(due);
             self.take_verdicts();
@@ -175,7 +180,11 @@ impl Replay {
     fn act(&mut self, at_ns: u64, action: Action) {
         self.told_ns = at_ns;
         match action {
-            Action::Away(until_ns) => self.away_until_ns = self.away_until_ns.max(until_ns),
+            Action::Away(until_ns) => {
+                // It has judged what was due when it ran last.
+                self.judge_all_before(at_ns.saturating_add(1));
+                self.away_until_ns = until_ns;
+            }
             Action::Back(Absence { late_ns, away_ns, suspended_ns, .. }) => {
                 self.observer.away(at_ns, late_ns, away_ns, suspended_ns);
             }

@@ -76,7 +76,10 @@ impl Script {
         let mut inputs = Vec::new();
         let mut time = SECOND;
         while time < end_ns {
-            time += 5 * SECOND + random.below(20 * SECOND);
+            // Sometimes it is away again at once.
+            if !random.one_in(4) {
+                time += 5 * SECOND + random.below(20 * SECOND);
+            }
             let away_ns = 51 * MS + random.below(longest_ns);
             let late_ns = 51 * MS + random.below(away_ns - 51 * MS + 1);
             let suspended_ns = if random.one_in(3) { random.below(away_ns + 1) } else { 0 };
@@ -202,7 +205,8 @@ impl Script {
                 }
             }
         });
-        collector.end_silences(self.end_ns);
+        let pair = ClockPair { observer_ns: self.end_ns, wall_ns: self.end_ns };
+        collector.end_silences(pair, history::Unheard::default());
         collector.stop(self.end_ns, None);
         let mut reading = Reading::default();
         for Stored { at_ns, record, .. } in collector.take() {
@@ -478,4 +482,20 @@ fn a_threshold_below_what_was_recorded_is_refused() {
     assert_eq!(least(SECOND - 1, ALWAYS), Err((0, SECOND, 50 * SECOND)));
     assert_eq!(least(SECOND - 1, (0, 50 * SECOND)), Ok(()), "it was recorded so later");
     assert_eq!(least(1, (0, 50 * SECOND)), Err((0, SECOND / 2, 0)));
+}
+
+/// What was due when it ran is judged before the next delay begins, and is not forgiven by it.
+#[test]
+fn a_delay_right_after_another_one_does_not_forgive_what_was_due_before() {
+    let absence = |since, until| {
+        let (late_ns, at_ns) = ((until - since) * MS, until * MS);
+        (at_ns, Input::Away(Absence { at_ns, late_ns, away_ns: late_ns, suspended_ns: 0 }))
+    };
+    let beat = |at| (at * MS, Input::Beat(0));
+    let inputs = vec![beat(0), absence(1_900, 2_200), absence(2_200, 3_700), beat(3_800)];
+    let away = vec![(1_900 * MS, 2_200 * MS), (2_200 * MS, 3_700 * MS)];
+    let script = Script { inputs, away, end_ns: 4 * SECOND };
+    let stored = script.stored(2 * SECOND);
+    assert_eq!(compare(&script, &stored, 2 * SECOND), 2);
+    assert_eq!(replayed(&stored, 2 * SECOND)[0].0, 2_200 * MS);
 }

@@ -183,9 +183,14 @@ impl Recorder {
     }
 
     /// Records the silences of agents at the end of the observer.
-    pub(super) fn end_silences(&mut self, now_ns: u64) {
+    pub(super) fn end_silences(&mut self, observer: &Observer) {
         self.record_late(u64::MAX);
-        self.record(|collector| collector.end_silences(now_ns));
+        let pair = self.clock.read(observer);
+        self.record(|collector| {
+            // The counters can only fail in a forked child.
+            let unheard = unheard(observer).unwrap_or_default();
+            collector.end_silences(pair, unheard);
+        });
     }
 
     /// Hands the records so far to the thread that writes them.

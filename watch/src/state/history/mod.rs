@@ -247,9 +247,7 @@ impl Collector {
     pub(crate) fn end_minute(&mut self, pair: ClockPair, unheard: Unheard) {
         let now_ns = pair.observer_ns;
         self.minute_end_ns = now_ns.saturating_add(MINUTE_NS);
-        self.record_minute(now_ns);
-        let before = std::mem::replace(&mut self.unheard, unheard);
-        self.push(now_ns, unheard.since(&before, pair.wall_ns));
+        self.record_minute(pair, unheard);
         let agents = self.agents.iter_mut();
         let lowered = agents.filter_map(|(number, agent)| {
             let lowered = agent.floor.pass(now_ns);
@@ -260,10 +258,14 @@ impl Collector {
         }
     }
 
-    fn record_minute(&mut self, now_ns: u64) {
+    /// Records what was heard since the minute began, and what was not.
+    fn record_minute(&mut self, pair: ClockPair, unheard: Unheard) {
+        let now_ns = pair.observer_ns;
         for minute in self.minutes.end() {
             self.push(now_ns, minute);
         }
+        let before = std::mem::replace(&mut self.unheard, unheard);
+        self.push(now_ns, unheard.since(&before, pair.wall_ns));
     }
 
     /// Records that the daemon ends, and why it failed, if it did.

@@ -1,8 +1,8 @@
 //! The silences of agents.
 
-use varta_history::{Floor as FloorRecord, Gap, Text};
+use varta_history::{ClockPair, Floor as FloorRecord, Gap, Text};
 
-use super::{Collector, Identity};
+use super::{Collector, Identity, Unheard};
 
 impl Collector {
     /// A beat has ended a silence that was longer than the floor.
@@ -60,9 +60,10 @@ impl Collector {
         }
     }
 
-    /// Records the silences that have not ended when the observer does.
-    pub(crate) fn end_silences(&mut self, now_ns: u64) {
-        self.record_minute(now_ns);
+    /// Records the last minute, and the silences that have not ended when the observer does.
+    pub(crate) fn end_silences(&mut self, pair: ClockPair, unheard: Unheard) {
+        let now_ns = pair.observer_ns;
+        self.record_minute(pair, unheard);
         let mut numbers: Vec<_> = self.agents.keys().copied().collect();
         numbers.sort_unstable();
         for number in numbers {

@@ -187,10 +187,12 @@ fn the_end_of_the_daemon_ends_the_silences_that_are_longer_than_their_floor() {
     world.beat(3 * SECOND, 8);
     world.advance(3_100 * MS);
     world.kinds();
-    world.collector.end_silences(3_200 * MS);
+    let pair = ClockPair { observer_ns: 3_200 * MS, wall_ns: 0 };
+    world.collector.end_silences(pair, Unheard { refused: 2, ..Unheard::default() });
     world.collector.stop(3_200 * MS, None);
     let records: Vec<_> = world.collector.take().into_iter().map(|it| it.record).collect();
-    let expected = [gap(3_200 * MS, 0, Some("stop")), Stopped::default().into()];
+    let clock = Clock { refused: Some(2), ..Clock::default() };
+    let expected = [clock.into(), gap(3_200 * MS, 0, Some("stop")), Stopped::default().into()];
     assert_eq!(records[1..], expected);
     assert_eq!(records[0].kind(), Kind::Minute);
 }
