@@ -1,16 +1,22 @@
 //! Threads that read processes, and that may be lost: a process can keep its reader waiting for ever.
 
-use std::ffi::CStr;
+mod desk;
+mod patience;
+mod worker;
+
 use std::fmt;
 use std::io;
 use std::mem;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use self::desk::{Desk, Question};
+use self::patience::Patience;
+use self::worker::{Stage, Worker};
 use super::groups::Groups;
-use super::{Reader, read_clocks};
+use super::read_clocks;
 use crate::judge::{Depth, Lacks, Sample, ThreadReading};
-use crate::sys::{self, Owner, Run, start_thread};
+use crate::sys::{self, Owner};
 
 /// At most this many threads. If one is lost, the next one takes its place, until all are.
 const MOST: usize = 4;
@@ -19,15 +25,8 @@ const MOST: usize = 4;
 /// it answers.
 const LOST_NS: u64 = 500_000_000;
 
-/// If nobody looked for longer than this, this process may have been stopped with all its threads.
-const LOOK_NS: u64 = 20_000_000;
-
 /// An answer that came late is used for this long.
 const FRESH_NS: u64 = 100_000_000;
-
-/// At most this many threads of a process can be asked for: all that are learned, and one that was
-/// told.
-const MOST_WANTED: usize = 17;
 
 /// Reads processes in threads of its own, of which the first starts with the first reading. After
 /// it was created it allocates nothing.
@@ -46,86 +45,6 @@ pub(crate) enum NotYet {
     Late,
     /// A reading of the process with this pid does not return, or no thread can be started.
     Stuck(u32),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Question {
-    Process {
-        pid: u32,
-        depth: Depth,
-        wanted: [u32; MOST_WANTED],
-    },
-    Thread {
-        pid: u32,
-        thread: u32,
-    },
-    /// In what a thread waits whose state is known.
-    Wait {
-        pid: u32,
-        thread: u32,
-        state: u8,
-    },
-    LockOwner {
-        pid: u32,
-        address: u64,
-    },
-}
-
-impl Question {
-    const fn pid(&self) -> u32 {
-        match self {
-            Self::Process { pid, .. }
-            | Self::Thread { pid, .. }
-            | Self::Wait { pid, .. }
-            | Self::LockOwner { pid, .. } => *pid,
-        }
-    }
-
-    /// Whether an answer may be used that came when nobody waited for it any more. A process that
-    /// beats may have beaten since.
-    fn may_be_late(&self) -> bool {
-        !matches!(self, Self::Process { depth, .. } if *depth < Depth::Half)
-    }
-}
-
-/// A thread, and what it shares with the one that asks.
-struct Worker {
-    /// Answers a question, which may take for ever.
-    answer: fn(&mut Desk, &Question),
-    state: Mutex<State>,
-    asked: Condvar,
-    answered: Condvar,
-}
-
-struct State {
-    stage: Stage,
-    /// What it works with. While it reads, the thread has it.
-    desk: Option<Box<Desk>>,
-    question: Question,
-    /// When the question was asked or answered, or when an answer was last looked for.
-    seen_at: u64,
-    /// For how long an answer was looked for.
-    awaited_ns: u64,
-    has_thread: bool,
-    is_lost: bool,
-    ended: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Idle,
-    Asked,
-    Reading,
-    Answered,
-}
-
-struct Desk {
-    reader: Reader,
-    sample: Sample,
-    thread: ThreadReading,
-    lacks: Lacks,
-    owner: Option<u32>,
-    result: io::Result<()>,
 }
 
 impl Readers {
@@ -170,11 +89,7 @@ impl Readers {
         if depth == Depth::Clock {
             return Ok(Ok(()));
         }
-        let mut all = [0; MOST_WANTED];
-        for (place, thread) in all.iter_mut().zip(wanted) {
-            *place = *thread;
-        }
-        self.ask(Question::Process { pid, depth, wanted: all }, |desk| {
+        self.ask(Question::process(pid, depth, wanted), |desk| {
             mem::swap(sample, &mut desk.sample);
             mem::replace(&mut desk.result, Ok(()))
         })
@@ -218,33 +133,10 @@ impl Readers {
     ) -> Result<T, NotYet> {
         let now = sys::monotonic_ns();
         let worker = self.worker(&question, now)?;
-        let mut state = worker.lock();
-        if state.stage == Stage::Idle {
-            if !state.has_thread {
-                start_thread(&worker).map_err(|_| NotYet::Stuck(0))?;
-                state.has_thread = true;
-            }
-            (state.question, state.stage) = (question, Stage::Asked);
-            (state.seen_at, state.awaited_ns) = (now, 0);
-            worker.asked.notify_one();
+        if worker.lock().stage == Stage::Idle {
+            worker.ask(question, now).map_err(|_| NotYet::Stuck(0))?;
         }
-        let (mut left, mut looked_at) = (self.patience.left(now), now);
-        while state.stage != Stage::Answered && left > Duration::ZERO {
-            let look = left.min(Duration::from_nanos(LOOK_NS));
-            let waited = worker.answered.wait_timeout(state, look);
-            state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            let now = sys::monotonic_ns();
-            state.look(now);
-            let waited = now.saturating_sub(looked_at).min(LOOK_NS);
-            looked_at = now;
-            self.patience.spend(Duration::from_nanos(waited));
-            left = left.saturating_sub(Duration::from_nanos(waited));
-        }
-        if state.stage != Stage::Answered {
-            return Err(NotYet::Late);
-        }
-        state.stage = Stage::Idle;
-        state.desk.as_deref_mut().map(take).ok_or(NotYet::Late)
+        worker.wait(now, &mut self.patience, take).ok_or(NotYet::Late)
     }
 
     /// The thread that has answered this question, or one that can be asked it.
@@ -297,13 +189,12 @@ impl Readers {
 }
 
 impl Drop for Readers {
-    /// Threads that are lost end when they come back; nobody waits for them.
+    /// Threads that are lost end when they come back.
     fn drop(&mut self) {
         // In a forked child a lock may be held by a thread that does not exist there.
         if self.owner.is_here() {
             for worker in &self.workers {
-                worker.lock().ended = true;
-                worker.asked.notify_one();
+                worker.end();
             }
         }
     }
@@ -312,131 +203,6 @@ impl Drop for Readers {
 impl fmt::Debug for Readers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readers").field("lost", &self.lost).finish_non_exhaustive()
-    }
-}
-
-impl Worker {
-    fn new(answer: fn(&mut Desk, &Question), groups: &Arc<Groups>) -> io::Result<Self> {
-        let desk = Desk {
-            reader: Reader::new(groups),
-            sample: Sample::try_new()?,
-            thread: ThreadReading::NOTHING,
-            lacks: Lacks::default(),
-            owner: None,
-            result: Ok(()),
-        };
-        let state = State {
-            stage: Stage::Idle,
-            desk: Some(Box::new(desk)),
-            question: Question::Thread { pid: 0, thread: 0 },
-            seen_at: 0,
-            awaited_ns: 0,
-            has_thread: false,
-            is_lost: false,
-            ended: false,
-        };
-        let (asked, answered) = (Condvar::new(), Condvar::new());
-        Ok(Self { answer, state: Mutex::new(state), asked, answered })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Counts the time since an answer was last looked for, if there is none yet.
-    fn look(&mut self, now: u64) {
-        if self.stage != Stage::Answered {
-            let waited = now.saturating_sub(self.seen_at).min(LOOK_NS);
-            self.awaited_ns = self.awaited_ns.saturating_add(waited);
-            self.seen_at = now;
-        }
-    }
-}
-
-impl Run for Worker {
-    const NAME: &'static CStr = c"varta-reader";
-
-    /// Answers questions until there can be no more.
-    fn run(&self) {
-        let mut state = self.lock();
-        while !state.ended {
-            let desk = match state.stage {
-                Stage::Asked => state.desk.take(),
-                _ => None,
-            };
-            let Some(mut desk) = desk else {
-                state = self.asked.wait(state).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let question = state.question;
-            state.stage = Stage::Reading;
-            drop(state);
-            (self.answer)(&mut desk, &question);
-            state = self.lock();
-            state.desk = Some(desk);
-            (state.stage, state.seen_at) = (Stage::Answered, sys::monotonic_ns());
-            self.answered.notify_one();
-        }
-    }
-}
-
-impl Desk {
-    fn answer(&mut self, question: &Question) {
-        match *question {
-            Question::Process { pid, depth, wanted } => {
-                let count =
-                    wanted.iter().position(|thread| *thread == 0).unwrap_or(MOST_WANTED);
-                let wanted = wanted.get(..count).unwrap_or_default();
-                self.result = self.reader.read(pid, depth, wanted, &mut self.sample);
-            }
-            Question::Thread { pid, thread } => {
-                self.result = match self.reader.schedule(pid, thread, true) {
-                    Some((reading, _)) => self.read_wait(pid, reading),
-                    None => Err(io::ErrorKind::NotFound.into()),
-                };
-            }
-            Question::Wait { pid, thread, state } => {
-                let reading = ThreadReading { thread, state, ..ThreadReading::NOTHING };
-                self.result = self.read_wait(pid, reading);
-            }
-            Question::LockOwner { pid, address } => {
-                self.owner = self.reader.lock_owner(pid, address);
-            }
-        }
-    }
-
-    fn read_wait(&mut self, pid: u32, reading: ThreadReading) -> io::Result<()> {
-        (self.thread, self.lacks) = (reading, Lacks::default());
-        self.reader.read_wait(pid, &mut self.thread, &mut self.lacks)
-    }
-}
-
-/// How long may be waited for answers.
-#[derive(Debug)]
-struct Patience {
-    wait: Duration,
-    period_ns: u64,
-    began: u64,
-    spent: Duration,
-}
-
-impl Patience {
-    fn new(wait: Duration, period: Duration) -> Self {
-        let period_ns = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
-        Self { wait, period_ns, began: 0, spent: Duration::ZERO }
-    }
-
-    fn left(&mut self, now: u64) -> Duration {
-        if now >= self.began.saturating_add(self.period_ns) {
-            (self.began, self.spent) = (now, Duration::ZERO);
-        }
-        self.wait.saturating_sub(self.spent)
-    }
-
-    fn spend(&mut self, spent: Duration) {
-        self.spent = self.spent.saturating_add(spent);
     }
 }
 
