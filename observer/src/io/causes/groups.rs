@@ -33,9 +33,8 @@ struct Mount {
 /// What is asked of the groups of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
-    /// Only the quotas.
     Quotas,
-    All,
+    QuotasAndFreezing,
 }
 
 impl Groups {
@@ -77,26 +76,28 @@ impl Groups {
         let Ok(lines) = read(format_args!("/proc/{pid}/cgroup"), paths) else {
             return process.lacks.add(Lacks::GROUPS);
         };
-        for line in lines.split(|byte| *byte == b'\n') {
-            let mut parts = line.splitn(3, |byte| *byte == b':').skip(1);
-            let (Some(controllers), Some(path)) = (parts.next(), parts.next()) else {
-                continue;
-            };
-            // A path that is not UTF-8 is not read.
-            let Ok(path) = std::str::from_utf8(path) else { continue };
-            let has =
-                |name: &[u8]| controllers.split(|byte| *byte == b',').any(|it| it == name);
-            if has(b"cpu") {
+        for Group { controllers, path } in groups(lines) {
+            if has(controllers, b"cpu") {
                 read_quotas(self.cpu.as_ref(), path, Version::First, process);
             }
             if controllers.is_empty() {
                 self.read_unified(path, asked, process);
             }
-            if asked == Asked::All && has(b"freezer") {
+            if asked == Asked::QuotasAndFreezing && has(controllers, b"freezer") {
                 self.read_freezer(path, process);
             }
-            if asked == Asked::All && has(b"memory") {
-                self.read_memory(path, process);
+        }
+    }
+
+    /// Reads whether the group of a process waits for memory that is not there. A thread that
+    /// waits for that is in the state D; without one, this need not be read.
+    pub(super) fn read_memory(&self, pid: u32, paths: &mut [u8], process: &mut ProcessReading) {
+        let Some(mount) = &self.memory else { return };
+        // If this fails, that has been recorded before.
+        let lines = read(format_args!("/proc/{pid}/cgroup"), paths).unwrap_or_default();
+        for Group { controllers, path } in groups(lines) {
+            if has(controllers, b"memory") && path != "/" {
+                read_out_of_memory(mount, path, process);
             }
         }
     }
@@ -140,21 +141,40 @@ impl Groups {
             Err(_) => process.lacks.add(Lacks::GROUPS),
         }
     }
+}
 
-    fn read_memory(&self, path: &str, process: &mut ProcessReading) {
-        let Some(mount) = self.memory.as_ref().filter(|_| path != "/") else { return };
-        let mut buffer = [0; LONGEST];
-        match mount.read(path, "memory.oom_control", &mut buffer) {
-            Ok(control) if keyed(control, b"under_oom") == Some(1) => {
-                process.under_oom = true;
-                if !process.frozen {
-                    process.group = Text::from_bytes(path.as_bytes());
-                }
+fn read_out_of_memory(mount: &Mount, path: &str, process: &mut ProcessReading) {
+    let mut buffer = [0; LONGEST];
+    match mount.read(path, "memory.oom_control", &mut buffer) {
+        Ok(control) if keyed(control, b"under_oom") == Some(1) => {
+            process.under_oom = true;
+            if !process.frozen {
+                process.group = Text::from_bytes(path.as_bytes());
             }
-            Ok(_) => {}
-            Err(_) => process.lacks.add(Lacks::GROUPS),
         }
+        Ok(_) => {}
+        Err(_) => process.lacks.add(Lacks::GROUPS),
     }
+}
+
+/// A line of `/proc/PID/cgroup`.
+struct Group<'a> {
+    /// Their names, separated by commas; empty for a group of the second version.
+    controllers: &'a [u8],
+    path: &'a str,
+}
+
+/// The groups of a process, except those whose path is not UTF-8.
+fn groups(lines: &[u8]) -> impl Iterator<Item = Group<'_>> {
+    lines.split(|byte| *byte == b'\n').filter_map(|line| {
+        let mut parts = line.splitn(3, |byte| *byte == b':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?);
+        Some(Group { controllers, path: std::str::from_utf8(path).ok()? })
+    })
+}
+
+fn has(controllers: &[u8], name: &[u8]) -> bool {
+    controllers.split(|byte| *byte == b',').any(|it| it == name)
 }
 
 impl Mount {

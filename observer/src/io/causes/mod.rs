@@ -10,6 +10,7 @@
 mod calls;
 mod groups;
 mod parse;
+mod pressure;
 mod reader;
 mod readers;
 mod text;
@@ -21,10 +22,11 @@ use std::sync::Arc;
 
 pub(crate) use self::calls::call_named;
 use self::groups::{Asked, Groups};
-use self::parse::Syscall;
+use self::parse::{Stat, Syscall};
+use self::pressure::Pressure;
 pub use self::reader::ProcessReader;
 pub(crate) use self::readers::{NotYet, Readers};
-use self::text::{ShortPath, number, read, words};
+use self::text::{ShortPath, number, read};
 use super::clock::Clock;
 use crate::judge::{
     Call, Depth, Lacks, MOST_THREADS, ProcessReading, Sample, Text, ThreadReading,
@@ -33,9 +35,6 @@ use crate::sys::{self, Entries};
 
 /// Room for the longest file: `status` lists the groups of a user.
 const LONGEST: usize = 16_384;
-
-/// The memory pressure is that of the whole system, so one reading serves many processes.
-const PRESSURE_NS: u64 = 2_000_000;
 
 /// In what a process waits is read together with the process for its first thread, and for this
 /// many of the threads that are wanted, or of all if none is.
@@ -48,8 +47,7 @@ struct Reader {
     buffer: Box<[u8]>,
     entries: Entries,
     listed: Listed,
-    /// When the memory pressure was read, and what it was.
-    pressure: (u64, Option<u64>),
+    pressure: Pressure,
 }
 
 impl Reader {
@@ -59,7 +57,7 @@ impl Reader {
             buffer: vec![0; LONGEST].into_boxed_slice(),
             entries: Entries::new(),
             listed: Listed::default(),
-            pressure: (0, None),
+            pressure: Pressure::default(),
         }
     }
 
@@ -81,33 +79,44 @@ impl Reader {
         if depth >= Depth::Half {
             self.read_process(pid, depth, &mut sample.process)?;
         }
-        match depth {
-            Depth::Program => self.listed.only(pid),
-            _ => self.list(pid, wanted)?,
+        self.listed.only(pid);
+        let leader = self.read_leader(pid, depth, sample);
+        if depth != Depth::Program && leader.is_none_or(|leader| leader.threads != 1) {
+            self.list(pid, wanted)?;
         }
         let total = &mut sample.process.threads;
         *total = (*total).max(self.listed.count.try_into().unwrap_or(u32::MAX));
-        for index in 0..self.listed.count {
+        for index in 1..self.listed.count {
             let Some(thread) = self.listed.threads.get(index).copied() else { break };
-            let with_stat = depth >= Depth::Half || thread == pid;
-            if let Some((mut thread, stack)) = self.schedule(pid, thread, with_stat) {
-                if thread.thread == pid {
-                    // Halfway through a silence it need not be known.
-                    if depth != Depth::Half {
-                        self.identify(pid, stack, &mut sample.process);
-                    }
-                    sample.process.name = thread.name;
-                    if thread.state == b'T' {
-                        thread.stop_signal = self.stop_signal(pid);
-                    }
-                }
+            let read = self.schedule(pid, thread, depth >= Depth::Half);
+            if let Some((thread, _)) = read {
                 sample.push(thread);
             }
+        }
+        let is_blocked = |thread: &ThreadReading| thread.state == b'D';
+        if depth == Depth::Whole && sample.threads().iter().any(is_blocked) {
+            self.groups.read_memory(pid, &mut self.buffer, &mut sample.process);
         }
         if depth == Depth::Whole {
             self.read_waits(pid, wanted, sample);
         }
         Ok(())
+    }
+
+    /// Reads the first thread, and what its files tell about the process.
+    fn read_leader(&mut self, pid: u32, depth: Depth, sample: &mut Sample) -> Option<Stat> {
+        let (mut leader, stat) = self.schedule(pid, pid, true)?;
+        let stat = stat?;
+        // Halfway through a silence it need not be known.
+        if depth != Depth::Half {
+            self.identify(pid, stat.stack, &mut sample.process);
+        }
+        sample.process.name = leader.name;
+        if leader.state == b'T' {
+            leader.stop_signal = self.stop_signal(pid);
+        }
+        sample.push(leader);
+        Some(stat)
     }
 
     /// Reads in what those threads wait that are most likely to be asked about.
@@ -194,8 +203,9 @@ impl Reader {
         depth: Depth,
         process: &mut ProcessReading,
     ) -> io::Result<()> {
-        process.memory_pressure_ns = self.memory_pressure(process.read_at);
-        let asked = if depth == Depth::Whole { Asked::All } else { Asked::Quotas };
+        process.memory_pressure_ns = self.pressure.read(process.read_at, &mut self.buffer);
+        let asked =
+            if depth == Depth::Whole { Asked::QuotasAndFreezing } else { Asked::Quotas };
         self.groups.read(pid, asked, &mut self.buffer, process);
         if depth == Depth::Whole {
             let status =
@@ -235,9 +245,9 @@ impl Reader {
         pid: u32,
         thread: u32,
         with_stat: bool,
-    ) -> Option<(ThreadReading, u64)> {
+    ) -> Option<(ThreadReading, Option<Stat>)> {
         let mut reading = ThreadReading { thread, ..ThreadReading::NOTHING };
-        let mut stack = 0;
+        let mut found = None;
         if with_stat {
             let stat = read(format_args!("/proc/{pid}/task/{thread}/stat"), &mut self.buffer);
             let stat = parse::stat(stat.ok()?)?;
@@ -247,7 +257,7 @@ impl Reader {
             reading.major_faults = stat.major_faults;
             reading.user_ticks = stat.user_ticks;
             reading.system_ticks = stat.system_ticks;
-            stack = stat.stack;
+            found = Some(stat);
         }
         let schedule =
             read(format_args!("/proc/{pid}/task/{thread}/schedstat"), &mut self.buffer);
@@ -256,7 +266,7 @@ impl Reader {
         reading.run_ns = schedule.run_ns;
         reading.wait_ns = schedule.wait_ns;
         reading.slices = schedule.slices;
-        Some((reading, stack))
+        Some((reading, found))
     }
 
     /// The signal that stopped a process; 0 if it is not known. Only the file of the whole process
@@ -282,15 +292,6 @@ impl Reader {
             // It is ending.
             Err(_) => {}
         }
-    }
-
-    fn memory_pressure(&mut self, now: u64) -> Option<u64> {
-        let (read_at, _) = self.pressure;
-        if read_at == 0 || now.saturating_sub(read_at) > PRESSURE_NS {
-            let text = read(format_args!("/proc/pressure/memory"), &mut self.buffer);
-            self.pressure = (now, text.ok().and_then(pressure));
-        }
-        self.pressure.1
     }
 }
 
@@ -336,13 +337,6 @@ impl Listed {
     fn is_full(&self) -> bool {
         self.count == MOST_THREADS
     }
-}
-
-/// How long any process has waited for memory: `some avg10=0.00 ... total=123`, in microseconds.
-fn pressure(text: &[u8]) -> Option<u64> {
-    let line = text.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"some"))?;
-    let total = words(line).find_map(|word| word.strip_prefix(b"total="))?;
-    number(total)?.checked_mul(1_000)
 }
 
 fn call(text: &[u8]) -> Call {

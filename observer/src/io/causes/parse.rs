@@ -12,6 +12,8 @@ pub(super) struct Stat {
     pub(super) major_faults: u64,
     pub(super) user_ticks: u64,
     pub(super) system_ticks: u64,
+    /// How many threads the process has; 0 if it has ended.
+    pub(super) threads: u64,
     /// Where its stack begins, which each exec changes; 0 without permission.
     pub(super) stack: u64,
     /// It sleeps, and this process may see on what.
@@ -33,6 +35,7 @@ pub(super) fn stat(text: &[u8]) -> Option<Stat> {
         major_faults: fields.number(12)?,
         user_ticks: fields.number(14)?,
         system_ticks: fields.number(15)?,
+        threads: fields.number(20)?,
         stack: fields.number(28)?,
         sleeps_visibly: fields.number(35)? == 1,
         signal: fields.number(52).and_then(|code| u8::try_from(code & 0x7f).ok()).unwrap_or(0),
@@ -159,7 +162,7 @@ mod tests {
             let found = stat(&stat_of(name, "D")).unwrap();
             assert_eq!(found.name.as_bytes(), name.as_bytes());
             assert_eq!((found.state, found.flags, found.major_faults), (b'D', 9, 12));
-            assert_eq!((found.user_ticks, found.system_ticks), (14, 15));
+            assert_eq!((found.user_ticks, found.system_ticks, found.threads), (14, 15, 20));
             assert_eq!((found.stack, found.sleeps_visibly, found.signal), (28, false, 52));
         }
         let whole = stat_of("cat", "D");

@@ -116,6 +116,16 @@ fn of_many_threads_the_wanted_ones_are_read_first() {
 }
 
 #[test]
+fn a_wanted_thread_that_has_ended_is_not_counted() {
+    let idle = Idle::start();
+    let mut sample = Sample::try_new().unwrap();
+    for depth in [Depth::Schedule, Depth::Half, Depth::Whole] {
+        reader().read(idle.pid(), depth, &[1], &mut sample).unwrap();
+        assert_eq!((sample.process.threads, sample.threads().len()), (1, 1), "{depth:?}");
+    }
+}
+
+#[test]
 fn a_process_cannot_forge_its_state_by_its_name() {
     let (done, ready) = UnixDatagram::pair().unwrap();
     let child = Child::start(|| {
@@ -200,11 +210,4 @@ fn the_owner_of_a_mutex_in_another_pid_namespace_has_the_number_that_we_see() {
             check_owner_of_a_mutex();
         });
     }
-}
-
-#[test]
-fn the_pressure_on_memory_is_in_nanoseconds() {
-    let text = b"some avg10=0.00 avg60=0.00 avg300=0.00 total=3422597\nfull avg10=0 total=9\n";
-    assert_eq!(pressure(text), Some(3_422_597_000));
-    assert_eq!(pressure(b"full avg10=0.00 total=1\n"), None);
 }

@@ -89,7 +89,7 @@ pub struct ProcessReading {
     /// Whether its control group or one above it is frozen, or being frozen.
     pub frozen: bool,
     /// Whether its control group of the first version waits for memory that is not there
-    /// (`under_oom`).
+    /// (`under_oom`). A process that waits for it has a thread in the state D.
     pub under_oom: bool,
     /// The path of the group that is frozen or under OOM.
     pub group: Text<48>,
