@@ -350,6 +350,11 @@ export interface About {
   /** The pid in its frames. */
   readonly claimedPid: number;
   readonly origin: Origin;
+  /**
+   * The name to show: the first that is known of the one that the agent declared, its container,
+   * its service, and its program. It is safe to print. Empty if none is known, as over a network.
+   */
+  readonly label: string;
 }
 
 /** The task of an agent that an event is about. */
@@ -557,11 +562,6 @@ export interface AgentInfo extends About {
   /** How many of its tasks are followed, and how many of those are late. */
   readonly tasks: number;
   readonly tasksLate: number;
-  /**
-   * The name to show: the first that is known of the one that the agent declared, its container,
-   * its service, and its program. It is safe to print. Empty if none is known.
-   */
-  readonly label: string;
 }
 
 /** What a task must do next. */
@@ -941,6 +941,8 @@ export interface Simulated {
   threadGone(pid: number, thread: number): void;
   /** Sets the name of the program of a process, before it is heard. */
   setProgram(pid: number, name: string): void;
+  /** Sets the name that a process declares: the `label` of its agent from now on. */
+  setName(pid: number, name: string): void;
   /** Sets what can be read of a process from now on, without its threads, if causes are looked up. */
   setReading(pid: number, reading?: Reading): void;
   /** Adds a thread to that. Add the first one, whose id is the pid, before others. */

@@ -1,13 +1,13 @@
 'use strict';
-// Reads the events that the native half writes (src/record.rs) to a shared array: fourteen
-// little-endian 64-bit words each.
+// Reads the events that the native half writes (src/record.rs) to a shared array: 23 little-endian
+// 64-bit words each.
 
 const { attempt, nameOf } = require('./errors');
 const { DecodeError } = require('./frame');
 const native = require('./native');
 const { CERTAINTIES, ENDINGS, PROMISES, RULES, numberOfWhy, whyOf } = require('./numbers');
 
-const WORDS = 14;
+const WORDS = 23;
 
 /** The word with the number of the task, and the byte where its name begins. */
 const TASK = 8;
@@ -15,6 +15,10 @@ const NAME = (TASK + 1) * 8;
 
 /** The words with the cause of a silence. */
 const CAUSE = 12;
+
+/** The word with the length of the agent's name and 1, and the byte where the name begins. */
+const LABEL = 14;
+const LABEL_TEXT = (LABEL + 1) * 8;
 
 /** In the order of their codes, from 1. */
 const KINDS = Object.freeze([
@@ -50,12 +54,20 @@ class ObserverEvent {
       name.copy(Buffer.from(event.buffer), NAME);
     }
     if (this.why !== undefined) event.set(whyWords(this.why), CAUSE);
+    if (this.label !== undefined) {
+      const label = Buffer.from(this.label);
+      event[LABEL] = BigInt(label.length + 1);
+      label.copy(Buffer.from(event.buffer), LABEL_TEXT);
+    }
     return attempt('toString', () => native.eventText(event));
   }
 }
 
 /** The array to which the native half writes a number of events. */
 class Room {
+  // The name of each agent that had an event. It comes with the first one, and when it changes.
+  #labels = new Map();
+
   constructor(events) {
     this.words = new BigUint64Array(events * WORDS);
     this.halves = new Uint32Array(this.words.buffer);
@@ -76,6 +88,8 @@ class Room {
       event.pid = halves[half + 6];
       event.claimedPid = halves[half + 7];
       event.origin = origin;
+      event.label = this.#label(event.agent, at);
+      if (kind === 'exit') this.#labels.delete(event.agent);
     }
     const task = halves[(at + TASK) * 2];
     if (task !== 0) {
@@ -85,6 +99,18 @@ class Room {
     }
     readers[kind]?.(event, this, at);
     return event;
+  }
+
+  #label(agent, at) {
+    const half = (at + LABEL) * 2;
+    const length = this.halves[half];
+    if (length !== 0) {
+      const start = at * 8 + LABEL_TEXT;
+      // So many agents have come and gone that the native half begins anew.
+      if (this.halves[half + 1] !== 0) this.#labels.clear();
+      this.#labels.set(agent, this.bytes.toString('utf8', start, start + length - 1));
+    }
+    return this.#labels.get(agent) ?? '';
   }
 }
 

@@ -21,7 +21,7 @@ const BATCH = 256;
 /** How many are emitted in one turn of the event loop, which has other work too. */
 const TURN = 1024;
 
-/** How many beats may wait for a busy loop, 128 bytes each, plus the same again for verdicts. */
+/** How many beats may wait for a busy loop, 136 bytes each, plus the same again for verdicts. */
 const BACKLOG = 65_536;
 
 const eventNames = new Set(['event', ...KINDS]);

@@ -251,6 +251,12 @@ class Simulated {
     attempt('setProgram', () => native.simulatedSetProgram(this.#observer, pid, name));
   }
 
+  setName(pid, name) {
+    check.u32('pid', pid);
+    check.text('name', name);
+    attempt('setName', () => native.simulatedSetName(this.#observer, pid, name));
+  }
+
   setReading(pid, reading = {}) {
     check.u32('pid', pid);
     const read = readingOf(reading, OF_PROCESS);

@@ -1,43 +1,86 @@
-//! Events in the form that `lib/events.js` reads: fourteen 64-bit words each, in a shared array, so
+//! Events in the form that `lib/events.js` reads: 23 64-bit words each, in a shared array, so
 //! that a batch of them needs only one call. `lib/events.js` passes the words of an event back to
 //! have it formatted.
+
+use std::iter;
 
 use napi::bindgen_prelude::BigUint64ArraySlice;
 use varta::{DecodeError, Promise, Rule, Status, TaskName};
 use varta_observer::{
-    About, Cause, CauseFlags, Certainty, Ending, Event, ExitCause, Late, Origin, Task, What,
-    Why,
+    About, Cause, CauseFlags, Certainty, Ending, Event, ExitCause, Label, Late, Origin, Task,
+    What, Why,
 };
 
 use crate::failure::named;
 use crate::sys::words;
 
 /// The number of words per event.
-pub(crate) const WORDS: usize = 14;
+pub(crate) const WORDS: usize = 23;
+
+/// The name of an event's agent. JavaScript gets it once and keeps it until the agent's exit, so that
+/// beats need no strings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Name {
+    pub(crate) label: Label,
+    /// Whether JavaScript is to forget all other names.
+    pub(crate) alone: bool,
+}
 
 /// Writes events until there are no more or the array is full, and returns their number.
-pub(crate) fn write(events: impl Iterator<Item = Event>, room: &mut [u64]) -> u32 {
+pub(crate) fn write(
+    events: impl Iterator<Item = (Event, Option<Name>)>,
+    room: &mut [u64],
+) -> u32 {
     let mut written = 0;
     // The array is the first iterator, so that no event is taken without a place for it.
-    for (words, event) in room.chunks_exact_mut(WORDS).zip(events) {
-        words.copy_from_slice(&record(&event));
+    for (words, (event, name)) in room.chunks_exact_mut(WORDS).zip(events) {
+        words.copy_from_slice(&record(&event, name));
         written += 1;
     }
     written
 }
 
 /// The time, the kind and origin, the agent, its pids, four words that depend on the kind, and the
-/// number of the task with the length of its name, the name, and two words about the cause.
-fn record(event: &Event) -> [u64; WORDS] {
+/// number of the task with the length of its name, the name, two words about the cause, and the
+/// agent's name, if it is new: a word with its length and 1, and eight with the name.
+fn record(event: &Event, name: Option<Name>) -> [u64; WORDS] {
     let (agent, pids, origin) = event.about.map_or((0, 0, 0), |about| {
         (about.agent, pair(about.pid, about.claimed_pid), about.origin as u8)
     });
     let (a, b, c, d) = details(&event.what);
     let what = pair(event.what.code().into(), origin.into());
-    let [task, name @ ..] = event.task.map_or([0; 4], |task| of_task(&task));
-    let [e, f, g] = name;
+    let [task, e, f, g] = event.task.map_or([0; 4], |task| of_task(&task));
     let [i, j] = of_why(&event.what);
-    [event.observer_ns, what, agent, pids, a, b, c, d, task, e, f, g, i, j]
+    let mut words = [0; WORDS];
+    let (of_event, of_name) = words.split_at_mut(WORDS - NAME);
+    let before = [event.observer_ns, what, agent, pids, a, b, c, d, task, e, f, g, i, j];
+    of_event.copy_from_slice(&before);
+    if let Some(name) = name {
+        write_name(name, of_name);
+    }
+    words
+}
+
+/// The words about an agent's name, the last ones.
+const NAME: usize = 9;
+
+fn write_name(name: Name, words: &mut [u64]) {
+    let text = name.label.as_str().as_bytes();
+    let length = u32::try_from(text.len()).unwrap_or(0) + 1;
+    let parts = text.chunks(8).map(|part| {
+        let mut eight = [0; 8];
+        part.iter().zip(&mut eight).for_each(|(from, to)| *to = *from);
+        u64::from_le_bytes(eight)
+    });
+    let all = iter::once(pair(length, name.alone.into())).chain(parts);
+    words.iter_mut().zip(all).for_each(|(word, value)| *word = value);
+}
+
+fn read_name(words: &[u64]) -> Option<Label> {
+    let (length, text) = words.split_first()?;
+    let Some(length) = halves(*length).0.checked_sub(1) else { return Some(Label::EMPTY) };
+    let bytes: Vec<_> = text.iter().flat_map(|word| word.to_le_bytes()).collect();
+    Some(Label::new(bytes.get(..usize::try_from(length).ok()?)?))
 }
 
 /// Why a process is silent: 1, the cause, its certainty and flags, the thread, and the other one.
@@ -113,14 +156,15 @@ exported! {
     /// Formats an event that this module wrote.
     fn event_text(mut event: BigUint64ArraySlice<'_>) -> Result<String> {
         match read(words(&mut event)) {
-            Some(event) => Ok(event.to_string()),
+            Some((event, label)) => Ok(event.named(label).to_string()),
             None => Err(named("22", "these words are not an event")),
         }
     }
 }
 
 /// Reads what [`record`] wrote.
-fn read(words: &[u64]) -> Option<Event> {
+fn read(words: &[u64]) -> Option<(Event, Label)> {
+    let (words, of_name) = words.split_at_checked(WORDS - NAME)?;
     let &[observer_ns, kind, agent, pids, a, b, c, d, task, ref name @ .., i, j] = words else {
         return None;
     };
@@ -169,7 +213,7 @@ fn read(words: &[u64]) -> Option<Event> {
         0 => None,
         number => Some(Task { number, name: task_name(name)?, done: 0 }),
     };
-    Some(Event { observer_ns, about, task, what })
+    Some((Event { observer_ns, about, task, what }, read_name(of_name)?))
 }
 
 fn task_name(words: &[u64]) -> Option<TaskName> {

@@ -8,12 +8,12 @@ use napi::bindgen_prelude::{BigInt, BigUint64ArraySlice, Buffer, External};
 use napi_derive::napi;
 use varta::internal::lane::layout::{Words, lines};
 use varta_observer::judge::{Attaching, Datagram, Namespace, PageIndex, Sender};
-use varta_observer::{ExitCause, Simulated};
+use varta_observer::{ExitCause, Label, Simulated};
 
 use crate::failure::{from_io, named};
 use crate::observer::{Settings, SlackEntry, slack};
 use crate::reading::{Reading, ReadingOfThread};
-use crate::record;
+use crate::record::{self, Name};
 use crate::snapshot::{Agent, Cause, Stats, Task};
 use crate::sys::words;
 
@@ -356,6 +356,18 @@ exported! {
 }
 
 exported! {
+    /// Sets the name that a process declares.
+    fn simulated_set_name(
+        observer: &mut External<Handle>,
+        pid: u32,
+        name: String,
+    ) -> Result<()> {
+        observer.observer.set_name(pid, Label::new(name.as_bytes()));
+        Ok(())
+    }
+}
+
+exported! {
     /// Sets how late tasks may be.
     fn simulated_set_slack(
         observer: &mut External<Handle>,
@@ -392,7 +404,12 @@ exported! {
     ) -> Result<u32> {
         let room = words(&mut room);
         let at_most = room.len() / record::WORDS;
-        Ok(record::write(std::iter::from_fn(|| observer.observer.poll()).take(at_most), room))
+        let next = || {
+            let event = observer.observer.poll()?;
+            let label = event.about.map(|about| observer.observer.label(about.agent));
+            Some((event, label.map(|label| Name { label, alone: true })))
+        };
+        Ok(record::write(std::iter::from_fn(next).take(at_most), room))
     }
 }
 

@@ -38,6 +38,7 @@ const wrongTypes = {
   name: [
     () => agent.task(5, { thresholdMs: 5 }), () => agent.task(undefined, { thresholdMs: 5 }),
     () => simulated.setProgram(5, 5),
+    () => simulated.setName(5, 5),
   ],
   'options.startupMs': [() => declare({ startupMs: '5' })],
   'options.progressMs': [() => declare({ progressMs: 5n })],

@@ -27,7 +27,8 @@ function run(t, code, kind, at) {
 }
 
 const normalize = (text) => text.replace(/^\d+\.\d{3} s/gm, 'T').replace(/\d+\.\d{3} s/g, 'T')
-  .replace(/pid \d+/g, 'pid P');
+  // The name is that of the program, or of the service or container in which the test runs.
+  .replace(/\([^()]+, pid \d+/g, '(N, pid P');
 
 test('each code block of docs/node.md runs', async (t) => {
   const all = blocks('docs/node.md', 'cjs', 'mjs');

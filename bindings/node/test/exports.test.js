@@ -193,7 +193,8 @@ test('numbers, names and fields are those of conformance/tables.json', () => {
         task === 0n ? 0n : 1n << 32n, 0n, task, 0x74n,
       ]);
       room.words[12] = fields.some(({ story }) => story.includes('why')) ? 1n : 0n;
-      const common = [...tables.event_fields, ...aboutAgent ? tables.about_fields : []];
+      const about = [...tables.about_fields, ...tables.about_name_fields];
+      const common = [...tables.event_fields, ...aboutAgent ? about : []];
       if (task !== 0n) common.push(...tables.about_task_fields);
       let own = fields.flatMap(({ story }) => story);
       const late = ['promise', 'due_ns', 'checkpoint'];

@@ -66,8 +66,8 @@ test('an agent stalls, recovers and exits with a code', async (t) => {
     { ...beat, observerNs: 0n },
     {
       kind: 'beat', observerNs: 0n, agent: 1, pid: agent.pid, claimedPid: agent.pid,
-      origin: Origin.KernelAttested, status: Status.Ok, payload: 5n, nonce: 1n, missed: 0n,
-      count: 1,
+      origin: Origin.KernelAttested, label: info.label, status: Status.Ok, payload: 5n, nonce: 1n,
+      missed: 0n, count: 1,
     },
   );
   assert.equal(stall.lastNonce, 1n);
@@ -75,7 +75,7 @@ test('an agent stalls, recovers and exits with a code', async (t) => {
   assert.ok(stall.observerNs - stall.lastNs >= 300_000_000n);
   const exit = events.at(-1);
   assert.deepEqual([exit.cause, exit.code, exit.lastStatus], ['code', 7, Status.Ok]);
-  assert.match(String(exit), /agent 1 \(pid \d+\): exit, exit code 7, last status ok$/);
+  assert.match(String(exit), /agent 1 \(.+, pid \d+\): exit, exit code 7, last status ok$/);
   const { beats, stalls, recoveries, exits } = observer.stats();
   assert.ok(beats === 2 && stalls >= 1 && recoveries >= 1 && exits === 1);
 });

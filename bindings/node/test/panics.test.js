@@ -139,6 +139,7 @@ const calls = {
   simulated_write_line: "simulated.writeLine(1, 0, 'hot', new BigUint64Array(8))",
   simulated_thread_gone: 'simulated.threadGone(2, 3)',
   simulated_set_program: "simulated.setProgram(2, 'x')",
+  simulated_set_name: "simulated.setName(2, 'x')",
   simulated_set_reading: 'simulated.setReading(2)',
   simulated_add_thread_reading: 'simulated.addThreadReading(2, 2)',
   simulated_tasks: 'simulated.tasks(1)',

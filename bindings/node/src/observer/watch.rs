@@ -157,14 +157,14 @@ impl Shared {
             let Some(open) = observer.as_mut() else { return Ok(()) };
             let count = open.poll_many(&mut events, Duration::ZERO)?;
             let descriptor = open.as_raw_fd();
-            drop(observer);
             if count == 0 {
+                drop(observer);
                 wait(Some(descriptor), &self.waker)?;
                 continue;
             }
-            let mut backlog = lock(&self.backlog);
-            events.iter().take(count).for_each(|event| backlog.push(*event));
-            drop(backlog);
+            let found = events.get(..count).unwrap_or_default();
+            lock(&self.backlog).extend(found, open)?;
+            drop(observer);
             self.bell.ring();
         }
         Ok(())
