@@ -77,6 +77,9 @@ class Processes:
         if op == "program":
             only(step, "at_ns", "op", "pid", "name")
             observer.set_program(number(step, "pid", 32), field(step, "name", str))
+        elif op == "name":
+            only(step, "at_ns", "op", "pid", "name")
+            observer.set_name(number(step, "pid", 32), field(step, "name", str))
         elif op == "thread_gone":
             only(step, "at_ns", "op", "pid", "thread")
             observer.thread_gone(number(step, "pid", 32), number(step, "thread", 32))

@@ -133,6 +133,8 @@ def plain(event: Event) -> Vector:
             "claimed_pid": event.claimed_pid,
             "origin": Origin(event.origin).name.lower().replace("_", "-"),
         }
+        if event.label:
+            fields["label"] = event.label
         if event.task is not None:
             fields |= {"task": event.task, "task_name": event.task_name}
     for name in type(event).__match_args__:  # type: ignore[attr-defined]

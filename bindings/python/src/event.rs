@@ -2,8 +2,8 @@
 
 use pyo3::PyClass;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
-use varta_observer::{About, ExitCause, Task, What};
+use pyo3::types::{PyString, PyTuple};
+use varta_observer::{About, ExitCause, Label, Task, What};
 
 use crate::causes;
 use crate::guard::methods;
@@ -40,8 +40,12 @@ impl Event {
         Ok(self.inner.what.name())
     }
 
-    fn __str__(&self) -> String {
-        Ok(self.inner.to_string())
+    fn __str__(slf: &Bound<'_, Self>) -> String {
+        let label = match slf.cast::<AgentEvent>() {
+            Ok(event) => Label::new(event.get().label.to_cow(slf.py())?.as_bytes()),
+            Err(_) => Label::EMPTY,
+        };
+        Ok(slf.get().inner.named(label).to_string())
     }
 
     fn __repr__(slf: &Bound<'_, Self>) -> String {
@@ -50,12 +54,15 @@ impl Event {
         let mut text = format!("{}(", class.name()?);
         let names = names.cast::<PyTuple>()?;
         for name in names {
-            let value = slf.getattr(name.cast::<pyo3::types::PyString>()?)?;
+            let value = slf.getattr(name.cast::<PyString>()?)?;
             text += &format!("{name}={}, ", value.repr()?);
         }
         let shown = names.contains("task")?;
         if let Some(task) = slf.get().inner.task.filter(|_| !shown) {
             text += &format!("task={}, task_name={:?}, ", task.number, task.name);
+        }
+        if let Ok(event) = slf.cast::<AgentEvent>() {
+            text += &format!("label={}, ", event.get().label.bind(slf.py()).repr()?);
         }
         text += &format!("observer_ns={})", slf.get().inner.observer_ns);
         Ok(text)
@@ -68,6 +75,7 @@ impl Event {
 pub(crate) struct AgentEvent {
     about: About,
     task: Option<Task>,
+    label: Py<PyString>,
 }
 
 methods! {
@@ -94,6 +102,12 @@ impl AgentEvent {
     #[getter]
     fn origin(slf: &Bound<'_, Self>) -> Py<PyAny> {
         values::origin(slf.py(), slf.get().about.origin)
+    }
+
+    /// The name to show for the agent, as in `agents()`; "" if none is known, as over a network.
+    #[getter]
+    fn label(slf: &Bound<'_, Self>) -> Py<PyString> {
+        Ok(slf.get().label.clone_ref(slf.py()))
     }
 
     /// The number of the task that it is about, which no other task of the agent has had. None
@@ -271,8 +285,12 @@ kind! {
     }
 }
 
-/// Creates the Python object for an event.
-pub(crate) fn to_python(py: Python<'_>, event: varta_observer::Event) -> PyResult<Py<PyAny>> {
+/// Creates the Python object for an event, and for the name of its agent if it names one.
+pub(crate) fn to_python(
+    py: Python<'_>,
+    event: varta_observer::Event,
+    label: Option<Py<PyString>>,
+) -> PyResult<Py<PyAny>> {
     let values = Values::get(py)?;
     let base = PyClassInitializer::from(Event { inner: event });
     match (event.what, event.about) {
@@ -285,7 +303,8 @@ pub(crate) fn to_python(py: Python<'_>, event: varta_observer::Event) -> PyResul
         (What::Io { errno }, _) => finish(py, base.add_subclass(Io { errno })),
         (What::Paused { ns }, _) => finish(py, base.add_subclass(Paused { ns })),
         (what, Some(about)) => {
-            let base = base.add_subclass(AgentEvent { about, task: event.task });
+            let label = label.unwrap_or_else(|| PyString::new(py, "").unbind());
+            let base = base.add_subclass(AgentEvent { about, task: event.task, label });
             of_agent(py, values, base, what)
         }
         // A kind that this module does not know keeps its name, time and text.

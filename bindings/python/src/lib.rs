@@ -8,6 +8,7 @@ mod convert;
 mod errors;
 mod event;
 mod guard;
+mod labels;
 mod last_words;
 mod observer;
 mod reading;

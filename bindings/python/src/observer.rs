@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use varta::Promise;
-use varta_observer::{AgentInfo, Builder, Counters, TaskInfo};
+use varta_observer::{AgentInfo, Builder, Counters, Event, TaskInfo};
 
 use crate::causes;
 use crate::convert::{self, Any};
 use crate::errors::Raise;
 use crate::guard::methods;
+use crate::labels::Labels;
 use crate::values::{self, Values, tasks};
 use crate::wait::{Deadline, Wait, WaitPoint};
 use crate::{event, settings};
@@ -33,6 +34,7 @@ struct OpenObserver {
     observer: varta_observer::Observer,
     /// Created at the first wait.
     wait_point: Option<Arc<WaitPoint>>,
+    labels: Labels,
 }
 
 impl Observer {
@@ -53,8 +55,8 @@ impl Observer {
 
     /// Returns the next event without waiting.
     fn poll_now(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let event = self.with(|open| open.observer.poll_timeout(Duration::ZERO))?;
-        event.map(|event| event::to_python(py, event)).transpose()
+        let found = self.with(|open| open.next(py))?;
+        found.map(|(event, label)| event::to_python(py, event, label)).transpose()
     }
 
     fn next(&self, py: Python<'_>, deadline: Deadline) -> PyResult<Option<Py<PyAny>>> {
@@ -83,6 +85,18 @@ impl Observer {
 }
 
 impl OpenObserver {
+    /// The next event, if there is one, and the name of its agent.
+    fn next(
+        &mut self,
+        py: Python<'_>,
+    ) -> std::io::Result<Option<(Event, Option<Py<PyString>>)>> {
+        let Some(event) = self.observer.poll_timeout(Duration::ZERO)? else {
+            return Ok(None);
+        };
+        let label = self.labels.of(py, &event, &mut self.observer)?;
+        Ok(Some((event, label)))
+    }
+
     fn wait_point(&mut self) -> std::io::Result<Arc<WaitPoint>> {
         // Called every time, because `as_fd` sets the timer behind the descriptor.
         let descriptor = self.observer.as_fd();
@@ -110,7 +124,8 @@ impl Observer {
             builder = settings::apply(builder, settings)?;
         }
         let observer = builder.bind().raise()?;
-        Ok(Self { inner: Mutex::new(Some(OpenObserver { observer, wait_point: None })) })
+        let open = OpenObserver { observer, wait_point: None, labels: Labels::default() };
+        Ok(Self { inner: Mutex::new(Some(open)) })
     }
 
     /// Returns the next event, or None if there is none within the timeout in seconds. Without a

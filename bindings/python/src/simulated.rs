@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 use varta::internal::lane::layout::Words;
 use varta_observer::judge::{Attaching, Datagram, Namespace, Sender};
-use varta_observer::{Builder, ExitCause, Uids};
+use varta_observer::{Builder, ExitCause, Label, Uids};
 
 use crate::causes;
 use crate::convert::{self, Any};
@@ -30,6 +30,16 @@ pub(crate) struct Simulated {
 impl Simulated {
     fn lock(&self) -> MutexGuard<'_, varta_observer::Simulated> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let mut observer = self.lock();
+        let Some(event) = observer.poll() else { return Ok(None) };
+        let label = event.about.map(|about| observer.label(about.agent));
+        // What follows may run Python code, which may use it.
+        drop(observer);
+        let label = label.map(|label| PyString::new(py, label.as_str()).unbind());
+        event::to_python(py, event, label).map(Some)
     }
 }
 
@@ -184,6 +194,12 @@ impl Simulated {
         Ok(())
     }
 
+    /// Sets the name that a process declares: the label of its agent from now on.
+    fn set_name(&self, pid: u32, name: &str) -> () {
+        self.lock().set_name(pid, Label::new(name.as_bytes()));
+        Ok(())
+    }
+
     /// A process asks for a page of shared memory. Raises OSError if it may not have one.
     #[pyo3(signature = (at_ns, pid, uid=0, *, process=None, nonce=0))]
     fn attach(
@@ -290,8 +306,7 @@ impl Simulated {
 
     /// Returns the next pending event, or None.
     fn poll(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let event = self.lock().poll();
-        event.map(|event| event::to_python(py, event)).transpose()
+        self.next(py)
     }
 
     fn __iter__(slf: PyRef<'_, Self>) -> Py<Self> {
@@ -299,8 +314,7 @@ impl Simulated {
     }
 
     fn __next__(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        let event = self.lock().poll();
-        event.map(|event| event::to_python(py, event)).transpose()
+        self.next(py)
     }
 
     /// Returns the tracked agents, each as a dict.

@@ -73,7 +73,8 @@ FIELDS = {"from": "from_"}
 
 def test_event_classes() -> None:
     assert attributes(Event) == {"kind", *TABLES["event_fields"]}
-    assert attributes(AgentEvent) == {*TABLES["about_fields"], *TABLES["about_task_fields"]}
+    about = [*TABLES["about_fields"], *TABLES["about_name_fields"], *TABLES["about_task_fields"]]
+    assert attributes(AgentEvent) == set(about)
     for kind in TABLES["kinds"]:
         name = CLASSES.get(kind["name"], kind["name"].title().replace("-", ""))
         cls = getattr(varta, name)
