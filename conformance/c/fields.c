@@ -91,13 +91,19 @@ static const char *value(struct record *record, const char *name, bool is_text)
     return "";
 }
 
+/* A digit after "%", which is of upper case. */
+static int quoted_digit(char c)
+{
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : digit(c);
+}
+
 /* Decodes "%20" and the like in place. */
 static void unquote(char *from)
 {
     char *to = from;
     for (; *from != '\0'; from++)
-        if (*from == '%' && digit(from[1]) >= 0 && digit(from[2]) >= 0) {
-            *to++ = (char)(digit(from[1]) << 4 | digit(from[2]));
+        if (*from == '%' && quoted_digit(from[1]) >= 0 && quoted_digit(from[2]) >= 0) {
+            *to++ = (char)(quoted_digit(from[1]) << 4 | quoted_digit(from[2]));
             from += 2;
         } else {
             *to++ = *from;

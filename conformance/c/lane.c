@@ -262,6 +262,11 @@ bool lane_step(const char *op, uint64_t at_ns, struct record *step, int *code)
         *code = pages.program(pid, text(step, "name"));
         return true;
     }
+    if (strcmp(op, "name") == 0) {
+        uint32_t pid = (uint32_t)number(step, "pid", UINT32_MAX);
+        *code = pages.name(pid, text(step, "name"));
+        return true;
+    }
     static const char *const ops[] = {"attach", "mapped", "bell", "detach", "write", "call", "close"};
     size_t which = 0;
     while (which < 7 && strcmp(op, ops[which]) != 0)

@@ -18,6 +18,7 @@ struct pages {
     int (*line)(uint32_t page, uint32_t pair, const uint64_t *cold, const uint64_t *hot);
     int (*thread_gone)(uint32_t pid, uint32_t thread);
     int (*program)(uint32_t pid, const char *name);
+    int (*name)(uint32_t pid, const char *name);
 };
 
 /* Defined by both the C and the C++ runner. */

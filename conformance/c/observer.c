@@ -280,7 +280,8 @@ static void same_cause(struct record *expected, const varta_event *event,
     same_word(expected, "why.detail", info->detail);
 }
 
-void same_event(struct record *expected, const varta_event *event, const varta_cause_info *info)
+void same_event(struct record *expected, const varta_event *event, const char *label,
+                const varta_cause_info *info)
 {
     static const char *const decode_errors[] = {"BadMagic",    "BadVersion", "BadCrc",
                                                 "BadStatus",   "StallOnWire", "BadPid",
@@ -293,6 +294,7 @@ void same_event(struct record *expected, const varta_event *event, const varta_c
         same_field(expected, "pid", event->pid);
         same_field(expected, "claimed_pid", event->claimed_pid);
         same_word(expected, "origin", varta_origin_name(event->origin));
+        same_text("label", has(expected, "label") ? text(expected, "label") : "", label);
     }
     if (event->task != 0) {
         same_field(expected, "task", event->task);

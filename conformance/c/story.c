@@ -44,7 +44,12 @@ static int program(uint32_t pid, const char *name)
     return varta_observer_feed_program(observer, pid, name);
 }
 
-const struct pages pages = {attach, mapped, bell, detach, line, thread_gone, program};
+static int name(uint32_t pid, const char *declared)
+{
+    return varta_observer_feed_name(observer, pid, declared);
+}
+
+const struct pages pages = {attach, mapped, bell, detach, line, thread_gone, program, name};
 
 static void expect_success(const char *what, int code)
 {
@@ -99,7 +104,9 @@ static void compare_event(struct record *expected, const varta_event *event)
     varta_cause_info info = VARTA_CAUSE_INFO_INIT;
     int silent = varta_observer_cause(observer, event->agent, event->task, &info);
     expect_success("cause", silent);
-    same_event(expected, event, silent > 0 ? &info : NULL);
+    char label[64];
+    expect_success("label", varta_observer_label(observer, event->agent, label, sizeof label));
+    same_event(expected, event, label, silent > 0 ? &info : NULL);
 }
 
 static void expect_no_more_events(void)

@@ -22,8 +22,9 @@ uint8_t cause_of(struct record *step, int32_t *code);
 varta_reading reading_of(struct record *step);
 varta_thread_reading thread_reading_of(struct record *step);
 
-/* info: why the agent or task of the event is silent, or NULL. */
-void same_event(struct record *expected, const varta_event *event, const varta_cause_info *info);
+/* label: the name of the agent. info: why it or its task is silent, or NULL. */
+void same_event(struct record *expected, const varta_event *event, const char *label,
+                const varta_cause_info *info);
 /* Fails because of an event that the story does not expect. */
 void nothing_more(const varta_event *event);
 void same_counters(struct record *expected, const varta_observer_counters *counted);

@@ -74,6 +74,11 @@ int program(std::uint32_t pid, const char *name)
     return code_of([=](auto &error) { observer.feed_program(pid, name, error); });
 }
 
+int name(std::uint32_t pid, const char *declared)
+{
+    return code_of([=](auto &error) { observer.feed_name(pid, declared, error); });
+}
+
 // A chrono duration is signed, so it cannot hold every time that JSON can; no story needs more.
 nanoseconds span(record *record, const char *name)
 {
@@ -137,7 +142,9 @@ void compare_event(record *expected, const varta::Event &event)
     std::error_code error;
     const auto info = observer.cause(event.agent, event.task, error);
     expect_success("cause", error);
-    same_event(expected, &event, info ? &*info : nullptr);
+    const std::string label = observer.label(event.agent, error);
+    expect_success("label", error);
+    same_event(expected, &event, label.c_str(), info ? &*info : nullptr);
 }
 
 void expect_no_more_events()
@@ -149,7 +156,7 @@ void expect_no_more_events()
 }  // namespace
 
 extern "C" const struct pages pages = {
-    attach, mapped, bell, detach, line, thread_gone, program,
+    attach, mapped, bell, detach, line, thread_gone, program, name,
 };
 
 extern "C" void story_record(record *record)

@@ -129,6 +129,9 @@ function laneStory(fields) {
     } else if (op === 'program') {
       step.only('at_ns', 'op', 'pid', 'name');
       observer.setProgram(step.number('pid'), step.text('name'));
+    } else if (op === 'name') {
+      step.only('at_ns', 'op', 'pid', 'name');
+      observer.setName(step.number('pid'), step.text('name'));
     } else if (Object.hasOwn(operations, op)) {
       const pid = step.number('pid');
       const key = `${pid} ${step.has('copy') ? step.number('copy') : 0}`;

@@ -202,7 +202,7 @@ function exact(value) {
 function plain(step, event, observer) {
   const about = event.agent === undefined ? {} : {
     agent: event.agent, pid: event.pid, claimed_pid: event.claimedPid,
-    origin: origins[Origin[event.origin]],
+    origin: origins[Origin[event.origin]], label: event.label || undefined,
   };
   const all = {
     step, observer_ns: event.observerNs, kind: event.kind, ...about, task: event.task,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from causes.watch import Silence, Watch
 
 from . import line
+from .label import label_of
 from .line import NEVER, PAIRS, PROMISES, Cold, Head, Hot, Info, Invalid, Violation
 
 # A page is not looked at more often.
@@ -119,8 +120,9 @@ class Judge:
         self.capacity = config.get("capacity", 4096)
         self.slack = config.get("task_slack", {})
         self.program_slack = {name[:15]: ns for name, ns in config.get("program_slack", {}).items()}
-        # The programs of processes that have a name.
+        # The programs of processes that have a name, and the names that processes declare.
         self.programs: dict[int, str] = {}
+        self.names: dict[int, str] = {}
         self.agents: dict[int, Agent] = {}
         # By pid and copy of the library.
         self.lanes: dict[Key, Lane] = {}
@@ -543,6 +545,8 @@ class Judge:
     def say(self, now: int, pid: int, kind: str, task: Task | None = None, **fields: object) -> None:
         agent = self.agents[pid]
         about = {"agent": agent.number, "pid": pid, "claimed_pid": pid, "origin": "kernel-attested"}
+        if label := label_of(self.names.get(pid) or self.programs.get(pid, "")[:15]):
+            about["label"] = label
         counter = (TASK_COUNTERS if task else COUNTERS).get(kind)
         if counter:
             self.counters[counter] += fields.get("count", 1)

@@ -214,6 +214,12 @@ class Story:
         self._step(at, "program", pid=process.pid, name=program)
         self.judge.programs[process.pid] = program
 
+    def declares_name(self, at: int, process: Process, name: str) -> None:
+        """The name by which its events and its agent are known from now on."""
+        at += START
+        self._step(at, "name", pid=process.pid, name=name)
+        self.judge.names[process.pid] = name
+
     def loses_thread(self, at: int, process: Process, thread: int) -> None:
         """From now on the process has no thread with this id."""
         at += START
@@ -291,7 +297,7 @@ class Story:
 def short(event: dict) -> str:
     """An event in a few words."""
     kind = event["kind"]
-    name = event.get("task_name", event.get("pid", "observer"))
+    name = next((event[part] for part in ("task_name", "label", "pid") if part in event), "observer")
     words = {
         "beat": lambda: f"beat x{event['count']}" if "count" in event else "beat",
         "stall": lambda: " ".join(["stall", *([event["promise"]] if "promise" in event else [])]),

@@ -34,7 +34,7 @@ def slack_for_a_program(s: Story) -> None:
     s.beats(0, app)
     for name in ("any", "exact", "slow"):
         s.declares(0, app, name)
-    s.rings(0, app, "4321 beat", "any task", "exact task", "slow task")
+    s.rings(0, app, "a-program-with- beat", "any task", "exact task", "slow task")
     s.declares(0, stranger, "any")
     s.rings(0, stranger, "any task")
     s.polls(1 * S - 1)
@@ -43,7 +43,7 @@ def slack_for_a_program(s: Story) -> None:
     s.polls(1_300 * MS, "any stall beat")
     s.polls(1_600 * MS - 1)
     s.polls(1_600 * MS, "slow stall beat")
-    s.polls(2 * S, "4321 stall")
+    s.polls(2 * S, "a-program-with- stall")
 
 
 @story(task_slack={"slow": 300 * MS})

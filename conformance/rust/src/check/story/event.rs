@@ -22,6 +22,10 @@ pub(super) fn to_json(step: usize, event: &Event, observer: &Simulated) -> Value
             "claimed_pid": about.claimed_pid,
             "origin": about.origin.name(),
         }));
+        let label = observer.label(about.agent);
+        if !label.is_empty() {
+            add(json!({ "label": label.as_str() }));
+        }
     }
     if let Some(task) = event.task {
         add(json!({ "task": task.number, "task_name": task.name.as_str() }));

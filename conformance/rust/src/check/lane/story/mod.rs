@@ -7,8 +7,8 @@ mod process;
 
 use std::collections::HashMap;
 
-use varta_observer::Simulated;
 use varta_observer::judge::Attaching;
+use varta_observer::{Label, Simulated};
 
 use crate::check::story;
 use crate::failure::{Failure, same};
@@ -67,6 +67,12 @@ impl Processes {
             "program" => {
                 step.only(&["at_ns", "op", "pid", "name"])?;
                 observer.set_program(step.number("pid")?, step.text("name")?);
+                Ok(())
+            }
+            "name" => {
+                step.only(&["at_ns", "op", "pid", "name"])?;
+                let name = Label::new(step.text("name")?.as_bytes());
+                observer.set_name(step.number("pid")?, name);
                 Ok(())
             }
             "suspend" => {
