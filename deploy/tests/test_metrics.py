@@ -35,7 +35,6 @@ def start_eventful(processes: Processes, tmp_path: Path) -> Daemon:
         "--recovery-audit-file", tmp_path / "audit",
         "--export-file", tmp_path / "events",
         "--heartbeat-file", tmp_path / "heartbeat",
-        "--history-dir", tmp_path / "history",
     )  # fmt: skip
     recovering, silent, killed = (processes.beat(daemon.socket) for _ in range(3))
 
