@@ -4,8 +4,8 @@ use super::tracker::Room;
 use super::{Environment, Judge, Slot};
 
 impl Judge {
-    /// Makes room for a new agent of this user (over a network: `None`), or counts that there
-    /// is none.
+    /// Makes room for a new agent of this user (over a network: `None`), or counts that it could
+    /// not.
     pub(super) fn make_room<E: Environment>(
         &mut self,
         uid: Option<u32>,

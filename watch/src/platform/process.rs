@@ -14,7 +14,7 @@ pub(crate) fn has_ended(pidfd: &impl AsFd) -> bool {
 }
 
 /// When the process with this pid was started, in nanoseconds of the boot clock, rounded down to
-/// what the kernel tells. `None` if there is none that can be seen.
+/// what the kernel tells. `None` if no such process can be seen.
 pub(crate) fn started_ns(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The name of the program may contain anything.

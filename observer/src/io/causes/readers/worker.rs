@@ -67,8 +67,8 @@ impl Worker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks a thread that is idle, and starts it if there is none yet. An error if it cannot be
-    /// started.
+    /// Asks a thread that is idle, and starts the thread if it does not run yet. Fails if that is
+    /// not possible.
     pub(super) fn ask(self: &Arc<Self>, question: Question, now: u64) -> io::Result<()> {
         let mut state = self.lock();
         if !state.has_thread {
@@ -118,7 +118,7 @@ impl Worker {
 }
 
 impl State {
-    /// Counts the time since an answer was last looked for, if there is none yet.
+    /// Counts the time since an answer was last looked for, if it has not come yet.
     pub(super) fn look(&mut self, now: u64) {
         if self.stage != Stage::Answered {
             let waited = now.saturating_sub(self.seen_at).min(LOOK_NS);
