@@ -1,11 +1,13 @@
 //! What the collector remembers of an agent.
 
+use std::collections::VecDeque;
+
 use varta_history::{Agent as AgentRecord, CauseMembers, Text};
 use varta_observer::{Label, Origin};
 
 use super::floor::Floor;
+use super::last_beats::{Heard, Trail};
 use super::minutes::ProgramNumber;
-use super::ring::Ring;
 
 /// What identifies an agent, as far as it is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +25,13 @@ pub(crate) struct Identity {
     pub(crate) lane: bool,
 }
 
-/// An agent. A beat reads and changes only what is in here, and writes to the ring.
+/// An agent. A beat reads and changes only what is in here, and adds itself to the list of all.
 #[derive(Debug)]
 pub(super) struct Agent {
     /// When its last beat was received.
     pub(super) last_ns: Option<u64>,
     pub(super) floor: Floor,
-    pub(super) ring: Ring,
+    pub(super) trail: Trail,
     pub(super) program: ProgramNumber,
     pub(super) rest: Box<Rest>,
 }
@@ -45,14 +47,22 @@ pub(super) struct Rest {
     pub(super) stalled: bool,
     /// The cause of its last silence.
     pub(super) why: Option<CauseMembers>,
+    /// Those of its last beats that are not in the list of all any more.
+    pub(super) kept: VecDeque<Heard>,
 }
 
 impl Agent {
     pub(super) fn new(identity: Identity, floor: Floor, program: ProgramNumber) -> Self {
-        let rest =
-            Rest { identity, first_ns: None, recorded_ns: None, stalled: false, why: None };
-        let ring = Ring::default();
-        Self { last_ns: None, floor, ring, program, rest: Box::new(rest) }
+        let rest = Rest {
+            identity,
+            first_ns: None,
+            recorded_ns: None,
+            stalled: false,
+            why: None,
+            kept: VecDeque::new(),
+        };
+        let trail = Trail::default();
+        Self { last_ns: None, floor, trail, program, rest: Box::new(rest) }
     }
 
     /// Notes a beat. Returns how long there was none before it.

@@ -4,10 +4,7 @@ use varta_history::Beats;
 use varta_observer::{Event, What};
 
 use super::Collector;
-use super::ring::Heard;
-
-/// How many beats are kept together before each is added to the ring of its agent.
-pub(super) const MOST_RECENT: usize = 4096;
+use super::last_beats::{Heard, MOST};
 
 impl Collector {
     /// Adds a beat of an agent. `is_lane` is asked only if a silence is over: whether the agent
@@ -27,9 +24,8 @@ impl Collector {
         self.minutes.note(agent.program, since_ns, count, missed);
         let missed = u16::try_from(missed).unwrap_or(u16::MAX);
         let heard = Heard { observer_ns: at_ns, payload, nonce, count, missed, status };
-        self.recent.push((about.agent, heard));
-        if self.recent.len() == MOST_RECENT {
-            self.fill_rings();
+        if self.last_beats.add(about.agent, &mut agent.trail, heard) {
+            self.make_room();
         }
         match since_ns {
             None => self.first_beat(at_ns, about.agent),
@@ -52,21 +48,26 @@ impl Collector {
         }
     }
 
-    /// Adds the recent beats to the rings of their agents.
+    /// Makes room for further beats, and keeps those of the old ones that are still needed.
     #[cold]
-    fn fill_rings(&mut self) {
-        for (number, heard) in self.recent.drain(..) {
-            if let Some(agent) = self.agents.get_mut(&number) {
-                agent.ring.add(heard);
+    fn make_room(&mut self) {
+        let agents = &mut self.agents;
+        self.last_beats.make_room(agents.len(), |place| {
+            let agent = agents.get_mut(&place.agent);
+            if let Some(agent) = agent.filter(|agent| agent.trail.needs(place)) {
+                let kept = &mut agent.rest.kept;
+                if kept.len() == usize::from(MOST) {
+                    kept.pop_front();
+                }
+                kept.push_back(place.heard);
             }
-        }
+        });
     }
 
     /// Records the last beats of an agent that are not in a record yet.
     pub(super) fn record_beats(&mut self, at_ns: u64, number: u64) {
-        self.fill_rings();
         let Some(agent) = self.agents.get_mut(&number) else { return };
-        let beats = agent.ring.take();
+        let beats = self.last_beats.take(&mut agent.trail, &mut agent.rest.kept);
         if !beats.is_empty() {
             self.push(at_ns, Beats { agent: number, beats });
         }

@@ -4,9 +4,9 @@ mod agent;
 mod beats;
 mod bodies;
 mod floor;
+mod last_beats;
 mod minutes;
 mod pauses;
-mod ring;
 mod silences;
 mod unheard;
 
@@ -23,9 +23,9 @@ pub(crate) use self::unheard::Unheard;
 use self::agent::Agent;
 use self::bodies::record_of;
 use self::floor::Floor;
+use self::last_beats::LastBeats;
 use self::minutes::Minutes;
 use self::pauses::Pauses;
-use self::ring::Heard;
 use super::by_number::ByNumber;
 
 const MINUTE_NS: u64 = 60_000_000_000;
@@ -48,16 +48,14 @@ pub(crate) struct Stored {
 /// - Output: the records, in the order of their numbers, from [`take`](Self::take). Beats are not
 ///   stored, but their silences, a histogram for each minute, and the last 64 before a stall or exit.
 ///
-/// It has no clock, file or thread, and allocates nothing for a beat that ends no silence.
+/// It has no clock, file or thread. For a beat that ends no silence it allocates nothing, once it
+/// has room for the last beats of all agents.
 #[derive(Debug)]
 pub(crate) struct Collector {
     records: Vec<Stored>,
     seq: u64,
     agents: ByNumber<Agent>,
-    /// Beats that are not in the rings yet, with their agents. A ring is in memory that nothing
-    /// else uses. To fetch it for each beat would cost more than all else here. It is cheap to
-    /// write beats in a row, and then to add many of them to their rings at once.
-    recent: Vec<(u64, Heard)>,
+    last_beats: LastBeats,
     minutes: Minutes,
     minute_end_ns: u64,
     pauses: Pauses,
@@ -73,7 +71,7 @@ impl Collector {
             records: Vec::new(),
             seq: 0,
             agents: ByNumber::default(),
-            recent: Vec::with_capacity(beats::MOST_RECENT),
+            last_beats: LastBeats::default(),
             minutes: Minutes::default(),
             minute_end_ns: now_ns.saturating_add(MINUTE_NS),
             pauses: Pauses::default(),

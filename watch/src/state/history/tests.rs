@@ -266,3 +266,34 @@ fn of_an_agent_with_shared_memory_only_silences_that_stalled_are_recorded() {
     world.collector.beat(&beat(5 * SECOND), || true);
     assert_eq!(world.kinds(), [""; 0]);
 }
+
+/// Of two agents, one beats 20 times as often as the other. Both have their last 64 beats, and
+/// each of them once.
+#[test]
+fn an_agent_that_beats_seldom_keeps_its_last_beats_too() {
+    let mut world = World::new();
+    let mut heard = vec![Vec::new(); 2];
+    let mut recorded = vec![Vec::new(); 2];
+    for beat in 1..=40_000 {
+        let at_ns = beat * MS;
+        let is_rare = beat % 20 == 0;
+        world.beat(at_ns, if is_rare { 8 } else { 9 });
+        heard[usize::from(is_rare)].push(at_ns);
+        // The first to speak is agent 1.
+        if beat % 7_001 == 0 || beat == 40_000 {
+            for (at, beats) in recorded.iter_mut().enumerate() {
+                world.collector.record_beats(at_ns, at as u64 + 1);
+                let last = heard[at].iter().rev().take(64).rev().copied().collect::<Vec<_>>();
+                beats.push(last);
+            }
+        }
+    }
+    let mut records = world.records(Kind::Beats).into_iter();
+    for time in 0..recorded[0].len() {
+        for beats in &recorded {
+            let Some((_, Record::Beats(record))) = records.next() else { panic!("no record") };
+            let times: Vec<_> = record.beats.iter().map(|beat| beat.observer_ns).collect();
+            assert_eq!(times, beats[time]);
+        }
+    }
+}
