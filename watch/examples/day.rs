@@ -177,7 +177,8 @@ impl Beating {
             let nonce = self.nonce;
             let what =
                 What::Beat { status: Status::Ok, payload: 0, nonce, missed: 0, count: 1 };
-            collector.beat(&self.event(at_ns, what), || false);
+            let since_ns = (nonce > 1).then(|| at_ns - self.last_ns);
+            collector.beat(&self.event(at_ns, what), since_ns, || false);
             self.last_ns = at_ns;
             self.next_ns = at_ns + self.interval(at_ns);
         }

@@ -14,6 +14,7 @@ use super::recorded::{Absence, Agent, End, Exit, Identity, Run, Silence};
 use super::thresholds::{Choice, TooShort, plan};
 
 use crate::state::history::{self, Collector, More, Stored};
+use crate::state::stats::StatsTable;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -187,11 +188,13 @@ impl Script {
     fn stored(&self, threshold_ns: u64) -> Run {
         let started = Started { threshold_ns, ..Started::default() };
         let mut collector = Collector::new(started, ClockPair::default());
+        let mut stats = StatsTable::new(threshold_ns);
         self.run(threshold_ns, |observer| {
             while let Some(lateness) = observer.take_lateness() {
                 collector.late(lateness);
             }
             while let Some(event) = observer.poll() {
+                stats.note(&event);
                 let is_beat = matches!(event.what, What::Beat { .. });
                 if let Some(about) = event.about.filter(|it| !collector.knows(it.agent)) {
                     let identity = identity(&about);
@@ -199,7 +202,7 @@ impl Script {
                     collector.identify(at_ns, &identity, threshold_ns, is_beat);
                 }
                 if is_beat {
-                    collector.beat(&event, || false);
+                    collector.beat(&event, stats.since_ns, || false);
                 } else {
                     collector.event(&event, More::default());
                 }

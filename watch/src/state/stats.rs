@@ -133,6 +133,9 @@ const MOST_LISTED: usize = 1_024;
 #[derive(Debug)]
 pub(crate) struct StatsTable {
     agents: ByNumber<AgentStats>,
+    /// If the last event was a beat, and not the first one of its agent: the time since the one
+    /// before it.
+    pub(crate) since_ns: Option<u64>,
     pub(crate) applied: AppliedRules,
     /// Agents that exited recently, in order of time.
     pub(crate) departed: VecDeque<Departed>,
@@ -154,6 +157,7 @@ impl StatsTable {
     pub(crate) fn new(threshold_ns: u64) -> Self {
         Self {
             agents: ByNumber::default(),
+            since_ns: None,
             applied: AppliedRules::default(),
             departed: VecDeque::new(),
             gone: AgentStats::EMPTY,
@@ -207,6 +211,7 @@ impl StatsTable {
     /// Adds an event. If it is an exit, returns the final statistics of its agent.
     pub(crate) fn note(&mut self, event: &Event) -> Option<AgentStats> {
         self.io_errors += u64::from(matches!(event.what, What::Io { .. }));
+        self.since_ns = None;
         if let Some(causes) = &mut self.causes {
             causes.note(event);
         }
@@ -229,6 +234,7 @@ impl StatsTable {
                 if stats.beats > 0 {
                     let time = event.observer_ns.saturating_sub(stats.last_ns);
                     stats.intervals.note_many(&INTERVALS, time, count);
+                    self.since_ns = Some(time);
                 }
                 stats.status = status;
                 stats.payload = payload;

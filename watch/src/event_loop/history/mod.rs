@@ -109,7 +109,7 @@ impl Recorder {
     #[inline]
     pub(super) fn beat(&mut self, event: &Event, stats: &StatsTable, observer: &Observer) {
         let Some(collector) = &mut self.collector else { return };
-        if !collector.beat(event, || is_lane(event, observer)) {
+        if !collector.beat(event, stats.since_ns, || is_lane(event, observer)) {
             first_beat(collector, event, stats, observer);
         }
     }
@@ -230,7 +230,7 @@ fn first_beat(
     let Some(about) = &event.about else { return };
     let (stats, info) = (stats.get(about.agent), info_of(event, observer));
     meet(collector, event.observer_ns, about, stats, info.as_ref());
-    collector.beat(event, || info.is_some_and(|info| info.lane));
+    collector.beat(event, None, || info.is_some_and(|info| info.lane));
 }
 
 /// Tells the collector what is known of an agent.

@@ -25,12 +25,11 @@ pub(crate) struct Identity {
     pub(crate) lane: bool,
 }
 
-/// An agent. A beat reads and changes only what is in here, and adds itself to the list of all.
+/// An agent. A beat in time needs only what is in here.
 #[derive(Debug)]
 pub(super) struct Agent {
     /// When its last beat was received.
     pub(super) last_ns: Option<u64>,
-    pub(super) floor: Floor,
     pub(super) trail: Trail,
     pub(super) program: ProgramNumber,
     pub(super) rest: Box<Rest>,
@@ -40,6 +39,7 @@ pub(super) struct Agent {
 #[derive(Debug)]
 pub(super) struct Rest {
     pub(super) identity: Identity,
+    pub(super) floor: Floor,
     pub(super) first_ns: Option<u64>,
     /// When it recovered, or its silence was recorded otherwise. The beat of the same time does
     /// not end another silence.
@@ -55,6 +55,7 @@ impl Agent {
     pub(super) fn new(identity: Identity, floor: Floor, program: ProgramNumber) -> Self {
         let rest = Rest {
             identity,
+            floor,
             first_ns: None,
             recorded_ns: None,
             stalled: false,
@@ -62,18 +63,12 @@ impl Agent {
             kept: VecDeque::new(),
         };
         let trail = Trail::default();
-        Self { last_ns: None, floor, trail, program, rest: Box::new(rest) }
-    }
-
-    /// Notes a beat. Returns how long there was none before it.
-    #[inline]
-    pub(super) fn beat(&mut self, at_ns: u64) -> Option<u64> {
-        self.last_ns.replace(at_ns).map(|last_ns| at_ns.saturating_sub(last_ns))
+        Self { last_ns: None, trail, program, rest: Box::new(rest) }
     }
 
     /// What is known about it now.
     pub(super) fn record(&self) -> AgentRecord {
-        let Rest { identity, first_ns, stalled, .. } = self.rest.as_ref();
+        let Rest { identity, floor, first_ns, stalled, .. } = self.rest.as_ref();
         let text = |label: &Label| Text::from(label.to_string());
         AgentRecord {
             agent: identity.agent,
@@ -85,8 +80,8 @@ impl Agent {
             user_unit: text(&identity.user_unit),
             container: text(&identity.container),
             origin: identity.origin.name().into(),
-            threshold_ns: self.floor.threshold_ns(),
-            floor_ns: self.floor.ns(),
+            threshold_ns: floor.threshold_ns(),
+            floor_ns: floor.ns(),
             first_ns: *first_ns,
             last_ns: self.last_ns,
             stalled: *stalled,

@@ -38,15 +38,27 @@ pub(super) struct Trail {
     untaken: u8,
 }
 
-/// A beat in the list.
+/// Whose beat one in the list is.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Whose {
     pub(super) agent: u64,
-    pub(super) heard: Heard,
     /// Which beat of its agent it is. Wraps.
     beat: u32,
     /// How many places before this one the beat before it is.
     back: u32,
+}
+
+/// A part of the list. The beats themselves are apart, because most are never read.
+#[derive(Debug)]
+struct Chunk {
+    whose: Vec<Whose>,
+    heard: Vec<Heard>,
+}
+
+impl Chunk {
+    fn new() -> Self {
+        Self { whose: Vec::with_capacity(CHUNK), heard: Vec::with_capacity(CHUNK) }
+    }
 }
 
 /// The beats of all agents in one list, in the order in which they came.
@@ -58,7 +70,7 @@ pub(super) struct Place {
 #[derive(Debug)]
 pub(super) struct LastBeats {
     /// All but the last one are full.
-    chunks: VecDeque<Vec<Place>>,
+    chunks: VecDeque<Chunk>,
     /// The position of the oldest beat, and of the next one.
     first: u64,
     next: u64,
@@ -66,7 +78,7 @@ pub(super) struct LastBeats {
 
 impl Default for LastBeats {
     fn default() -> Self {
-        Self { chunks: VecDeque::from([Vec::with_capacity(CHUNK)]), first: 0, next: 0 }
+        Self { chunks: VecDeque::from([Chunk::new()]), first: 0, next: 0 }
     }
 }
 
@@ -81,13 +93,14 @@ impl LastBeats {
         trail.untaken = (trail.untaken + 1).min(MOST);
         self.next += 1;
         self.chunks.back_mut().is_none_or(|chunk| {
-            chunk.push(Place { agent, heard, beat: trail.beats, back });
-            chunk.len() == CHUNK
+            chunk.whose.push(Whose { agent, beat: trail.beats, back });
+            chunk.heard.push(heard);
+            chunk.heard.len() == CHUNK
         })
     }
 
     /// Makes room for more beats. Passes those to `give_up` whose places are used again.
-    pub(super) fn make_room(&mut self, agents: usize, mut give_up: impl FnMut(&Place)) {
+    pub(super) fn make_room(&mut self, agents: usize, mut give_up: impl FnMut(&Whose, &Heard)) {
         let most = (agents * PLACES_EACH).div_ceil(CHUNK) + 1;
         let mut free = None;
         // Many agents may have left at once. One more than is needed is given up at a time.
@@ -97,27 +110,34 @@ impl LastBeats {
             }
             let Some(mut oldest) = self.chunks.pop_front() else { break };
             self.first += CHUNK as u64;
-            oldest.drain(..).for_each(|place| give_up(&place));
+            oldest
+                .whose
+                .drain(..)
+                .zip(&oldest.heard)
+                .for_each(|(whose, it)| give_up(&whose, it));
+            oldest.heard.clear();
             free = Some(oldest);
         }
-        self.chunks.push_back(free.unwrap_or_else(|| Vec::with_capacity(CHUNK)));
+        self.chunks.push_back(free.unwrap_or_else(Chunk::new));
     }
 
-    fn place(&self, position: u64) -> Option<&Place> {
+    fn get(&self, position: u64) -> Option<(&Whose, &Heard)> {
         let index = usize::try_from(position.checked_sub(self.first)?).ok()?;
-        self.chunks.get(index / CHUNK)?.get(index % CHUNK)
+        let chunk = self.chunks.get(index / CHUNK)?;
+        Some((chunk.whose.get(index % CHUNK)?, chunk.heard.get(index % CHUNK)?))
     }
 
     /// Takes the beats of an agent that were not taken before, the oldest first. `kept` are those
     /// that the list has given up.
     pub(super) fn take(&self, trail: &mut Trail, kept: &mut VecDeque<Heard>) -> Vec<Beat> {
         let untaken = usize::from(std::mem::take(&mut trail.untaken));
-        let newest = self.place(trail.last).map(|place| (trail.last, place));
-        let listed = std::iter::successors(newest, |(position, place)| {
-            let before = position.checked_sub(place.back.into())?;
-            Some((before, self.place(before)?))
+        let mut position = Some(trail.last);
+        let listed = std::iter::from_fn(|| {
+            let at = position?;
+            let (whose, heard) = self.get(at)?;
+            position = at.checked_sub(whose.back.into());
+            Some(heard)
         });
-        let listed = listed.map(|(_, place)| &place.heard);
         let mut beats: Vec<_> =
             listed.chain(kept.iter().rev()).take(untaken).map(Heard::record).collect();
         kept.clear();
@@ -128,8 +148,8 @@ impl LastBeats {
 
 impl Trail {
     /// Whether this beat is one of the last 64, and was not taken yet.
-    pub(super) fn needs(&self, place: &Place) -> bool {
-        self.beats.wrapping_sub(place.beat) < self.untaken.into()
+    pub(super) fn needs(&self, whose: &Whose) -> bool {
+        self.beats.wrapping_sub(whose.beat) < self.untaken.into()
     }
 }
 

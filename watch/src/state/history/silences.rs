@@ -43,9 +43,9 @@ impl Collector {
             return;
         }
         if let Some(agent) = self.agents.get_mut(&number)
-            && agent.floor.note_gap(at_ns)
+            && agent.rest.floor.note_gap(at_ns)
         {
-            let floor_ns = agent.floor.ns();
+            let floor_ns = agent.rest.floor.ns();
             self.push(at_ns, FloorRecord { agent: number, floor_ns });
         }
     }
@@ -55,7 +55,7 @@ impl Collector {
         let Some(agent) = self.agents.get(&number) else { return };
         let Some(last_ns) = agent.last_ns else { return };
         let silent_ns = at_ns.saturating_sub(last_ns);
-        if agent.rest.stalled || silent_ns > agent.floor.ns() {
+        if agent.rest.stalled || silent_ns > agent.rest.floor.ns() {
             self.gap(at_ns, number, silent_ns, Some(end));
         }
     }
@@ -63,6 +63,7 @@ impl Collector {
     /// Records the last minute, and the silences that have not ended when the observer does.
     pub(crate) fn end_silences(&mut self, pair: ClockPair, unheard: Unheard) {
         let now_ns = pair.observer_ns;
+        self.add_waiting();
         self.record_minute(pair, unheard);
         let mut numbers: Vec<_> = self.agents.keys().copied().collect();
         numbers.sort_unstable();

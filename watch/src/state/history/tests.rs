@@ -4,6 +4,7 @@ use varta_observer::judge::{Datagram, Sender};
 use varta_observer::{ExitCause, Label, Observer, Simulated};
 
 use super::*;
+use crate::state::stats::StatsTable;
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MS;
@@ -12,6 +13,7 @@ const SECOND: u64 = 1_000 * MS;
 /// reports.
 struct World {
     observer: Simulated,
+    stats: StatsTable,
     collector: Collector,
     nonce: u64,
 }
@@ -21,7 +23,8 @@ impl World {
         let pair = ClockPair { observer_ns: 0, wall_ns: 1_700_000_000 * SECOND };
         let mut collector = Collector::new(Started::default(), pair);
         collector.take();
-        Self { observer: Observer::simulated(), collector, nonce: 0 }
+        let stats = StatsTable::new(2 * SECOND);
+        Self { observer: Observer::simulated(), stats, collector, nonce: 0 }
     }
 
     fn beat(&mut self, at_ns: u64, pid: u32) {
@@ -47,6 +50,7 @@ impl World {
 
     fn collect(&mut self) {
         while let Some(event) = self.observer.poll() {
+            self.stats.note(&event);
             let is_beat = matches!(event.what, What::Beat { .. });
             if let Some(about) = event.about.filter(|about| !self.collector.knows(about.agent))
             {
@@ -65,7 +69,7 @@ impl World {
                 self.collector.identify(event.observer_ns, &identity, 2 * SECOND, is_beat);
             }
             if is_beat {
-                self.collector.beat(&event, || false);
+                self.collector.beat(&event, self.stats.since_ns, || false);
             } else {
                 self.collector.event(&event, More::default());
             }
@@ -259,11 +263,11 @@ fn of_an_agent_with_shared_memory_only_silences_that_stalled_are_recorded() {
         task: None,
         what: What::Beat { status: Status::Ok, payload: 0, nonce: 5, missed: 0, count: 9 },
     };
-    world.collector.beat(&beat(SECOND), || true);
+    world.collector.beat(&beat(SECOND), Some(SECOND), || true);
     let records = world.records(Kind::Agent);
     let [(_, Record::Agent(agent))] = &records[..] else { panic!("{records:?}") };
     assert_eq!((agent.lane, agent.floor_ns), (true, 2 * SECOND));
-    world.collector.beat(&beat(5 * SECOND), || true);
+    world.collector.beat(&beat(5 * SECOND), Some(4 * SECOND), || true);
     assert_eq!(world.kinds(), [""; 0]);
 }
 
@@ -282,6 +286,7 @@ fn an_agent_that_beats_seldom_keeps_its_last_beats_too() {
         // The first to speak is agent 1.
         if beat % 7_001 == 0 || beat == 40_000 {
             for (at, beats) in recorded.iter_mut().enumerate() {
+                world.collector.add_waiting();
                 world.collector.record_beats(at_ns, at as u64 + 1);
                 let last = heard[at].iter().rev().take(64).rev().copied().collect::<Vec<_>>();
                 beats.push(last);
