@@ -5,7 +5,7 @@ use super::exposition::{Exposition, label};
 
 /// The families of the daemon that a fleet needs: those that an alert uses, and few others. They
 /// have less than a hundred series.
-pub(super) const DAEMON: [&str; 28] = [
+pub(super) const DAEMON: [&str; 29] = [
     "varta_watch_build_info",
     "varta_watch_uptime_seconds",
     "varta_watch_last_poll_loop_timestamp_seconds",
@@ -31,6 +31,7 @@ pub(super) const DAEMON: [&str; 28] = [
     "varta_recovery_audit_dropped",
     "varta_export_lost",
     "varta_history_lost",
+    "varta_history_unavailable",
     "varta_log_lost",
     "varta_heartbeat_failed",
     "varta_prom_auth_failures",
