@@ -186,6 +186,7 @@ fn beats_when_executed_by_an_agent() {
         std::thread::sleep(ms(5));
     }
     let mut agent = Varta::connect(path("SOCKET")).unwrap();
+    agent.set_reconnect_after(1);
     loop {
         let _ = agent.beat(Status::Ok, 1);
         std::thread::sleep(ms(20));
@@ -218,8 +219,8 @@ fn a_process_that_executes_another_program_is_shown_as_changed_until_it_beats() 
     let text = row["cause_text"].as_str().unwrap();
     assert!(text.starts_with("executing another program since its last beat ("), "{text}");
     assert!(text.ends_with("); its silence is not judged before it beats"), "{text}");
-    let mut command = Command::new(WATCH);
-    let check = command.args(["check", "--pid", &pid, "--socket"]).arg(daemon.socket());
+    let mut check = Command::new(WATCH);
+    let check = check.args(["check", "--pid", &pid, "--socket"]).arg(daemon.socket());
     let checked = check.output().unwrap();
     assert_eq!(checked.status.code(), Some(0));
     let line = String::from_utf8(checked.stdout).unwrap();
@@ -227,6 +228,11 @@ fn a_process_that_executes_another_program_is_shown_as_changed_until_it_beats() 
     let metrics = get(&address, "/metrics").body;
     assert_eq!(sample(&metrics, "varta_agents_changed"), Some(1.0));
     assert!(!metrics.contains("varta_agent_stall_cause{"), "it is not stalled");
+    let why = command(&daemon, &["why", &pid, "--over", "20ms"]);
+    let (_, age) = why.split_once(" It executes another program since its last beat ").unwrap();
+    let (age, rest) = age.split_once(" s ago, ").unwrap();
+    assert!(age.parse::<f64>().unwrap() >= 0.5, "{why}");
+    assert!(rest.starts_with("and is not watched for silence before that program"), "{why}");
     daemon.signal(libc::SIGUSR1);
     daemon.wait_for_log("\"why\":\"executing another program since its last beat");
     if let Some(terminal) = terminal {
@@ -245,11 +251,39 @@ fn a_process_that_executes_another_program_is_shown_as_changed_until_it_beats() 
     let row = wait_for_row(&address, |row| row["state"] == "ok");
     assert_eq!((row.get("cause"), &row["stalls"]), (None, &0.into()));
     wait_for_sample(&address, "varta_agents_changed", |count| count == 0.0);
+    let why = command(&daemon, &["why", &pid, "--over", "20ms"]);
+    assert!(why.contains(&format!("(pid {pid}) is ")) && !why.contains("executes"), "{why}");
     let Some(mut browser) = browser else { return };
     browser.wait_for("document.querySelector('.states [data-state=changed]').hidden");
     let events = browser.value("document.getElementById('events').innerText").to_string();
     assert!(events.contains("beats again") && !events.contains("stalled"), "{events}");
     assert_eq!(browser.complaints(), [] as [String; 0]);
+}
+
+#[test]
+fn the_last_day_of_an_agent_that_executes_another_program_is_not_ok() {
+    let folder = Folder::new();
+    let history = folder.join("history");
+    let flags = ["--history-dir", history.to_str().unwrap()];
+    let (mut first, address, _) = daemon(&folder, &flags);
+    let go_on = folder.join("go-on");
+    let agent = Child::start(|| beat_and_execute(first.socket(), &go_on));
+    wait_for_sample(&address, "varta_agents_changed", |count| count == 1.0);
+    let row = wait_for_row(&address, |row| row["day"].is_string());
+    // A machine that is held may make it stall before that.
+    let expected = |row: &Value| if row["stalls"] == 0 { 'n' } else { 's' };
+    assert!(row["day"].as_str().unwrap().ends_with(expected(&row)), "{row}");
+
+    // The longest delay of the daemon is forgiven.
+    wait_for_row(&address, |row| row["age_ms"].as_u64().is_some_and(|age| age > 4_000));
+    fs::write(&go_on, "").unwrap();
+    let expected = expected(&wait_for_row(&address, |row| row["state"] == "ok"));
+    first.end();
+    let (second, address, _) = daemon(&folder, &flags);
+    wait_for_sample(&address, "varta_watch_pids_tracked", |count| count == 1.0);
+    let row = wait_for_row(&address, |row| row["day"].is_string());
+    assert!(row["day"].as_str().unwrap().contains(expected), "{row}");
+    drop((agent, second));
 }
 
 /// A frozen control group of the first version. Dropping it lets its process go on.

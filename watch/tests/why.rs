@@ -184,12 +184,17 @@ fn all_processes_with_a_name_are_described() {
 }
 
 #[test]
-fn a_pid_without_a_process_is_an_error() {
+fn a_pid_without_a_process_is_an_error_and_so_is_a_named_socket_without_a_daemon() {
     let mut child = Child::start(|| ());
     child.wait();
     let output = why(&[&child.pid().to_string()]);
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     assert_eq!(error, format!("varta-watch: pid {}: no such process\n", child.pid()));
+    let named = why(&["1", "--socket", "/no/such.sock"]);
+    assert_eq!(named.status.code(), Some(1));
+    assert!(String::from_utf8(named.stdout).unwrap().contains(" (pid 1) is "));
+    let error = String::from_utf8(named.stderr).unwrap();
+    assert!(error.ends_with("/no/such.sock.control: no daemon is listening on this socket\n"));
     assert_eq!(why(&["1", "--over", "1ms"]).status.code(), Some(2));
 }

@@ -236,6 +236,7 @@ fn day_line(day: &str) -> Line<'static> {
         let is = |letter: u8| hour.contains(&letter);
         let (text, colour) = match () {
             () if is(b's') => ("█", colour(State::Stalled)),
+            () if is(b'n') => ("▒", colour(State::Changed)),
             () if is(b'g') => ("·", Color::DarkGray),
             () if is(b'o') => ("▁", colour(State::Ok)),
             () => (" ", Color::Reset),
@@ -283,8 +284,8 @@ mod tests {
     #[test]
     fn each_hour_of_a_day_shows_the_worst_that_happened() {
         let text: String =
-            day_line("....oooossogsggg").iter().map(|it| it.content.as_ref()).collect();
-        assert_eq!(text, "  ▁▁█·█·");
+            day_line("....oooossogsgggnonn").iter().map(|it| it.content.as_ref()).collect();
+        assert_eq!(text, "  ▁▁█·█·▒▒");
     }
 
     #[test]

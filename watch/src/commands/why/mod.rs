@@ -1,6 +1,7 @@
 //! `why`: what a process does, in words.
 
 mod advice;
+mod daemon;
 mod processes;
 mod words;
 
@@ -15,9 +16,12 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use varta_observer::ProcessReader;
 use varta_observer::judge::Sample;
 
+use self::daemon::Request;
 use self::words::Report;
 use super::{Failure, print};
 use crate::platform::process::has_ended;
+use crate::server::control::client::Target;
+use crate::server::control::protocol::Row;
 
 /// At most this many processes with a name are described.
 const MOST: usize = 16;
@@ -26,7 +30,9 @@ const MOST: usize = 16;
 ///
 /// Works for any process, not only for agents, and needs no daemon. It reads twice what the
 /// kernel reports about the process, and does not stop or disturb it. To see everything, run it
-/// as root or as the user of the process.
+/// as root or as the user of the process. If a daemon runs and this user may ask it, the report
+/// includes whether the process executes another program since its last beat, so that its
+/// silence is not judged.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The process
@@ -38,6 +44,8 @@ pub(crate) struct Arguments {
     /// Time between the two readings
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = over)]
     over: Duration,
+    #[command(flatten)]
+    target: Target,
 }
 
 fn over(text: &str) -> Result<Duration, String> {
@@ -56,6 +64,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let name = arguments.name.as_deref().unwrap_or_default();
         return Err(Failure::new(format!("no process has the name {name:?}")));
     }
+    let request = Request::send(&arguments.target).map_err(Failure::new)?;
     let found = pids.len();
     let mut subjects = Vec::new();
     let mut reader =
@@ -69,11 +78,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
     }
     thread::sleep(arguments.over);
+    let changed = request.changed();
+    let agents = changed.as_deref().unwrap_or_default();
     for (index, subject) in subjects.iter().enumerate() {
         if index > 0 {
             print("");
         }
-        match subject.report(&mut reader) {
+        let agent = agents.iter().find(|row| row.pid == subject.pid);
+        match subject.report(&mut reader, agent) {
             Ok(report) => print(report),
             Err(error) => print(describe(subject.pid, &error)),
         };
@@ -81,6 +93,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if found > MOST {
         print(format!("\n{} more processes have this name; give the pid of one", found - MOST));
     }
+    changed.map_err(|error| {
+        let unknown =
+            "it is not known whether a process executes another program since its last beat";
+        Failure::new(format!("{unknown}: {error}"))
+    })?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -102,14 +119,17 @@ impl Subject {
         Ok(Self { pid, pidfd, before })
     }
 
-    fn report(&self, reader: &mut ProcessReader) -> io::Result<String> {
+    /// `changed` is its agent if it executes another program since its last beat.
+    fn report(&self, reader: &mut ProcessReader, changed: Option<&Row>) -> io::Result<String> {
         let mut now = Sample::try_new()?;
         let read = reader.read(self.pid, &mut now);
         if has_ended(&self.pidfd) {
             return Err(io::ErrorKind::NotFound.into());
         }
         read?;
-        Ok(Report::new(self.pid, &self.before, &now, reader).to_string())
+        let mut report = Report::new(self.pid, &self.before, &now, reader);
+        report.unjudged_ms = changed.map(|row| row.age_ms);
+        Ok(report.to_string())
     }
 }
 

@@ -25,6 +25,8 @@ pub(super) struct Report {
     lines: Vec<Line>,
     tracer: Option<String>,
     lacks: Lacks,
+    /// The time since its last beat, if it executes another program since then.
+    pub(super) unjudged_ms: Option<u64>,
 }
 
 /// Threads that do the same, with their names.
@@ -65,6 +67,7 @@ impl Report {
                 format!("process {tracer} {name}").trim_end().to_owned()
             }),
             lacks: now.process.lacks,
+            unjudged_ms: None,
         };
         if report.is_held() {
             return report;
@@ -111,6 +114,15 @@ impl fmt::Display for Report {
             write!(f, " It is traced by {tracer}.")?;
         }
         write!(f, " {}", Advice { cause: &self.cause, pid: self.pid, name: &self.name })?;
+        if let Some(ms) = self.unjudged_ms {
+            write!(
+                f,
+                " It executes another program since its last beat {}.{:03} s ago, and is not \
+                 watched for silence before that program beats.",
+                ms / 1_000,
+                ms % 1_000
+            )?;
+        }
         if why.flags.has(CauseFlags::NO_PERMISSION) || self.lacks != Lacks::default() {
             f.write_str(
                 " Not everything could be read: run this as root, or as the user of the process.",

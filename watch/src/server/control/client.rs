@@ -17,7 +17,7 @@ use crate::flags::control_socket_of;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Selects the daemon to connect to.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Target {
     /// Socket that agents beat to [default: $VARTA_ENDPOINT, else /run/varta/varta.sock]
     #[arg(long, value_name = "PATH")]
@@ -45,6 +45,11 @@ impl Target {
             )),
             Err(error) => Err(io::Error::new(io::ErrorKind::InvalidInput, error.to_string())),
         }
+    }
+
+    /// Whether an argument selects it.
+    pub(crate) const fn is_named(&self) -> bool {
+        self.socket.is_some() || self.control_socket.is_some()
     }
 
     pub(crate) fn connect(&self) -> io::Result<Connection> {

@@ -8,7 +8,8 @@ use varta_observer::{AgentInfo, ExitCause, Label, ServiceInfo, TaskInfo};
 
 use super::rules::{self, ExpectedRow, RuleRow};
 use crate::output::cause::CauseFields;
-use crate::server::last_day::Strips;
+use crate::platform::clock::nanoseconds;
+use crate::server::last_day::{Strips, mark_not_judged};
 use crate::state::stats::shown_pid;
 use crate::state::{Agent, Snapshot};
 
@@ -276,6 +277,14 @@ impl Row {
         if let Some(cause) = cause.as_mut().filter(|_| snapshot.has_changed(info)) {
             cause.add("; its silence is not judged before it beats");
         }
+        let mut day = days.get(&info.agent).cloned();
+        if let Some(day) = day.as_mut().filter(|_| snapshot.has_changed(info)) {
+            // The history shows it only when its silence has ended.
+            let now_ns =
+                nanoseconds(snapshot.at.duration_since(UNIX_EPOCH).unwrap_or_default());
+            let unjudged_ns = info.age_ns.saturating_sub(info.threshold_ns);
+            *day = mark_not_judged(day, now_ns.saturating_sub(unjudged_ns), now_ns);
+        }
         let tasks = snapshot.tasks_of(info.agent).iter();
         let known = |label: Label| (!label.is_empty()).then(|| label.to_string());
         Self {
@@ -304,7 +313,7 @@ impl Row {
             cause,
             tasks: tasks.map(|task| TaskRow::of(task, cause_of(task.number))).collect(),
             service: snapshot.services.get(&info.agent).map(ServiceRow::of),
-            day: days.get(&info.agent).cloned(),
+            day,
         }
     }
 

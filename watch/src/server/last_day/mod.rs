@@ -13,6 +13,7 @@ use tracing::warn;
 use varta_history::{Item, Kind, Reader, Run};
 
 use self::days::Days;
+pub(crate) use self::strip::mark_not_judged;
 use crate::platform::process::started_ns;
 
 /// The strip of each agent, by its number.
@@ -94,7 +95,15 @@ impl Follower {
             self.days.pass(entry.header, entry.wall_ns);
             let is_wanted = matches!(
                 entry.kind(),
-                Some(Kind::Agent | Kind::Stall | Kind::Recovered | Kind::Exit | Kind::Eviction)
+                Some(
+                    Kind::Agent
+                        | Kind::Threshold
+                        | Kind::Stall
+                        | Kind::Recovered
+                        | Kind::Gap
+                        | Kind::Exit
+                        | Kind::Eviction
+                )
             );
             if is_wanted && let Some(record) = entry.record() {
                 self.days.add(entry.wall_ns, entry.observer_ns, &record);

@@ -1,6 +1,6 @@
 //! What happened to an agent within a day, in one letter for each half hour.
 
-use varta_history::Record;
+use varta_history::{Gap, Record};
 
 const PART_NS: u64 = 30 * 60 * 1_000_000_000;
 const PARTS: usize = 48;
@@ -14,8 +14,11 @@ pub(super) struct Day {
     first_ns: u64,
     /// When it was first heard, on the boot clock.
     pub(super) heard_ns: u64,
+    threshold_ns: u64,
     /// The silences that were stalls. The last one may not have ended.
     silences: Vec<(u64, Option<u64>)>,
+    /// When it was silent for longer than its threshold without a stall.
+    unjudged: Vec<(u64, u64)>,
     gone_ns: Option<u64>,
 }
 
@@ -25,7 +28,8 @@ pub(super) struct Period {
     start_ns: u64,
 }
 
-/// A letter for each half hour: `s` for stalled, `o` for ok, `g` for gone and `.` for not there.
+/// A letter for each half hour: `s` for stalled, `n` for not judged, `o` for ok, `g` for gone and
+/// `.` for not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Strip([u8; PARTS]);
 
@@ -40,11 +44,16 @@ impl Day {
         match record {
             Record::Agent(agent) => {
                 (self.pid, self.program) = (agent.pid, agent.program.to_string());
+                self.threshold_ns = agent.threshold_ns;
                 // The stall itself may be in a file that is gone.
                 if agent.stalled {
                     self.silent_since(wall_ns);
                 }
             }
+            Record::Threshold(threshold) if threshold.task.is_none() => {
+                self.threshold_ns = threshold.threshold_ns;
+            }
+            Record::Gap(gap) => self.silence_ended(wall_ns, gap),
             Record::Stall(stall) if stall.task.is_none() => {
                 let silent_ns = observer_ns.saturating_sub(stall.last_ns);
                 self.silent_since(wall_ns.saturating_sub(silent_ns));
@@ -64,6 +73,17 @@ impl Day {
         }
     }
 
+    /// A silence has ended. One of two thresholds that was no stall was not judged: the process
+    /// executed another program. An observer that is late reports a stall before that.
+    fn silence_ended(&mut self, at_ns: u64, gap: &Gap) {
+        let is_stalled = self.silences.last().is_some_and(|(_, to_ns)| to_ns.is_none());
+        let silent_ns = gap.silent_ns.saturating_sub(gap.forgiven_ns);
+        if !is_stalled && silent_ns >= self.threshold_ns.saturating_mul(2) {
+            let unjudged_ns = silent_ns.saturating_sub(self.threshold_ns);
+            self.unjudged.push((at_ns.saturating_sub(unjudged_ns), at_ns));
+        }
+    }
+
     fn end(&mut self, at_ns: u64) {
         if let Some((_, to_ns @ None)) = self.silences.last_mut() {
             *to_ns = Some(at_ns);
@@ -77,6 +97,7 @@ impl Day {
     /// Forgets what was before the period. Returns whether it was there in it.
     pub(super) fn forget_before(&mut self, period: Period) -> bool {
         self.silences.retain(|(_, to_ns)| to_ns.is_none_or(|to_ns| to_ns >= period.start_ns));
+        self.unjudged.retain(|(_, to_ns)| *to_ns >= period.start_ns);
         self.gone_ns.is_none_or(|gone_ns| gone_ns >= period.start_ns)
     }
 
@@ -90,6 +111,13 @@ impl Day {
             match () {
                 () if self.first_ns >= to_ns || end_ns <= from_ns => b'.',
                 () if self.silences.iter().any(is_silent) => b's',
+                () if self
+                    .unjudged
+                    .iter()
+                    .any(|(since_ns, until_ns)| *since_ns < to_ns && *until_ns > from_ns) =>
+                {
+                    b'n'
+                }
                 () if self.gone_ns.is_some_and(|gone_ns| gone_ns < to_ns) => b'g',
                 () => b'o',
             }
@@ -148,15 +176,25 @@ impl Strip {
     }
 }
 
+/// Marks what was ok since `from_ns` as not judged, in a strip that ends with the half hour of
+/// `now_ns`.
+pub(crate) fn mark_not_judged(strip: &str, from_ns: u64, now_ns: u64) -> String {
+    let place_of = |at_ns: u64| usize::try_from(at_ns.div_ceil(PART_NS)).unwrap_or(usize::MAX);
+    let count = place_of(now_ns).saturating_sub(place_of(from_ns)).saturating_add(1);
+    let judged = strip.len().saturating_sub(count);
+    let mark = |(place, letter)| if place >= judged && letter == 'o' { 'n' } else { letter };
+    strip.chars().enumerate().map(mark).collect()
+}
+
 /// Of several processes, some of which are gone, those count that are there.
 fn worse(one: u8, other: u8) -> u8 {
-    let rank = |letter: &u8| b".gos".iter().position(|it| it == letter);
+    let rank = |letter: &u8| b".gons".iter().position(|it| it == letter);
     std::cmp::max_by_key(one, other, rank)
 }
 
 #[cfg(test)]
 mod tests {
-    use varta_history::{Exit, Recovered, Stall};
+    use varta_history::{Agent, Exit, Recovered, Stall, Threshold};
 
     use super::*;
 
@@ -186,10 +224,46 @@ mod tests {
     }
 
     #[test]
-    fn of_two_letters_the_worse_one_remains() {
-        for (one, other, worse) in
-            [("o", "s", "s"), ("g", "o", "o"), (".", "g", "g"), ("s", ".", "s")]
+    fn a_long_silence_without_a_stall_was_not_judged() {
+        let gap = |silent_ns, forgiven_ns| Gap { silent_ns, forgiven_ns, ..Gap::default() };
+        let strip = |threshold_ns, is_stalled, gap: Gap| {
+            let mut day = Day::new(NOON - 30 * HOUR, 0);
+            let stalled = is_stalled;
+            day.add(NOON - 29 * HOUR, 0, &Agent { stalled, ..Agent::default() }.into());
+            let threshold = Threshold { threshold_ns, ..Threshold::default() };
+            day.add(NOON - 29 * HOUR, 0, &threshold.into());
+            day.add(NOON - HOUR, 0, &gap.into());
+            day.strip(Period::until(NOON), u64::MAX).text()
+        };
+        let unjudged = ["o".repeat(43), "n".repeat(3), "oo".into()].concat();
+        assert_eq!(strip(HOUR / 2, false, gap(2 * HOUR, 0)), unjudged);
+        // It was reported as a stall, or judged by a longer threshold, or the observer was away.
+        assert_eq!(strip(HOUR / 2, true, gap(2 * HOUR, 0)), "s".repeat(48));
+        for (threshold_ns, gap) in
+            [(2 * HOUR, gap(2 * HOUR, 0)), (HOUR / 2, gap(2 * HOUR, 2 * HOUR))]
         {
+            assert_eq!(strip(threshold_ns, false, gap), "o".repeat(48));
+        }
+    }
+
+    #[test]
+    fn what_was_ok_is_marked_as_not_judged_from_a_time_on() {
+        let strip = |from_ns| mark_not_judged("..ooso", from_ns, NOON);
+        assert_eq!(strip(NOON), "..oosn");
+        assert_eq!(strip(NOON - 1), "..oosn");
+        assert_eq!(strip(NOON - HOUR - 1), "..onsn");
+        assert_eq!(strip(0), "..nnsn");
+    }
+
+    #[test]
+    fn of_two_letters_the_worse_one_remains() {
+        for (one, other, worse) in [
+            ("o", "s", "s"),
+            ("g", "o", "o"),
+            (".", "g", "g"),
+            ("s", ".", "s"),
+            ("n", "o", "n"),
+        ] {
             let strip = |letter: &str| Strip([letter.as_bytes()[0]; PARTS]);
             let mut combined = strip(one);
             combined.combine(strip(other));
