@@ -123,6 +123,27 @@ fn the_page_of_a_process_tells_which_thread_beat_last() {
     assert_eq!((info.why.cause, info.why.thread), (Cause::Io, PID + 1));
 }
 
+#[test]
+fn a_process_that_beats_in_its_page_is_learned_and_read_at_half_of_its_threshold() {
+    let mut world = lane_world(|settings| settings.causes = true);
+    let mut process = world.process(0, PID);
+    set_states(&mut world, 0, *b"SS");
+    for at in (10..=100).step_by(10) {
+        process.beat(&world, at * MS);
+        world.look(at * MS, process.page);
+    }
+    let learned = reads(&world).iter().filter(|read| read.starts_with("read Schedule")).count();
+    assert!(learned >= 7, "{:?}", reads(&world));
+    world.environment.calls.clear();
+    world.live_until(149 * MS);
+    assert_eq!(reads(&world), [""; 0]);
+    world.live_until(152 * MS);
+    assert_eq!(reads(&world), ["read Half of 70, threads []"]);
+    let stall = world.live_until(202 * MS);
+    assert_eq!(short(&stall), ["200000000: stall 1 last 100000000"]);
+    assert_eq!(reads(&world).len(), 2);
+}
+
 /// What can be read of the process says that it executes this program.
 fn executes(world: &mut World, program: u64) {
     world.environment.readings.get_mut(&PID).unwrap().process.executable = Some((1, program));

@@ -39,7 +39,7 @@ impl Judge {
         let own = lines::own(words, page.offset(), found.sequence);
         self.join_known(page, environment);
         if let Some((sequence, hot)) = own {
-            if !self.renew_plainly(page, sequence, &hot) {
+            if !self.renew_plainly(page, sequence, &hot, environment) {
                 self.renew_process(page, sequence, &hot, environment);
             }
         }

@@ -28,7 +28,13 @@ impl Judge {
     /// As [`renew_process`](Self::renew_process) in the usual case: a known agent without tasks
     /// beats on as it did, and sent no datagrams. Otherwise returns false and changes nothing.
     #[inline]
-    pub(super) fn renew_plainly(&mut self, page: PageIndex, sequence: u64, hot: &Hot) -> bool {
+    pub(super) fn renew_plainly<E: Environment>(
+        &mut self,
+        page: PageIndex,
+        sequence: u64,
+        hot: &Hot,
+        environment: &mut E,
+    ) -> bool {
         let clock = self.lanes.clocks.of_page(0);
         let (now, nonce) = (self.now, hot.last);
         let found = self.lanes.pages.at_mut(page);
@@ -52,6 +58,9 @@ impl Judge {
         let about = Some(self.tracker.about(slot));
         let payload = payload.into();
         self.push(about, What::Beat { status, payload, nonce, missed: 0, count });
+        if self.causes.is_some() {
+            self.learn(slot, true, environment);
+        }
         true
     }
 

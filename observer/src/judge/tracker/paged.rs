@@ -22,7 +22,7 @@ impl Tracker {
     }
 
     /// As [`beats`](Self::beats) for an agent that beats on as it did, and has no timer. Returns
-    /// when it is due, or `None` if this is not such an agent; then nothing is changed.
+    /// when something is to be done about it, or `None` if this is not such an agent; then nothing is changed.
     #[inline]
     pub(crate) fn plain_beats(
         &mut self,
@@ -32,7 +32,7 @@ impl Tracker {
         nonce: u64,
         count: u32,
     ) -> Option<u64> {
-        let threshold = self.threshold(slot);
+        let (silence, early) = self.first_stage(slot, self.threshold(slot));
         let hot = self.hot_mut(slot);
         let is_plain = hot.beats > 0
             && hot.flags.has(Flags::COUNTED)
@@ -48,7 +48,8 @@ impl Tracker {
         hot.last_nonce = nonce;
         hot.last_ns = at;
         hot.status = status;
-        let deadline = at.saturating_add(threshold);
+        hot.set_early(early);
+        let deadline = at.saturating_add(silence);
         hot.links.deadline = deadline;
         Some(deadline)
     }
