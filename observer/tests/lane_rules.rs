@@ -268,6 +268,19 @@ fn several_pages_of_one_process_are_one_agent() {
     assert_eq!(world.judge.next_look(), None);
 }
 
+/// A host may prepare it while no process asks.
+#[test]
+fn the_next_process_gets_the_page_that_was_announced() {
+    let mut world = lane_world(|settings| settings.pages = 2);
+    let process = world.process(0, 70);
+    let next = world.judge.next_page().unwrap();
+    world.detach(MS, &process);
+    assert_eq!(world.judge.next_page(), Some(next), "although the other page is free again");
+    assert_eq!(world.process(2 * MS, 71).page, next);
+    assert_eq!(world.process(3 * MS, 72).page, process.page);
+    assert_eq!(world.judge.next_page(), None);
+}
+
 #[test]
 fn a_full_queue_of_datagrams_puts_off_no_stall_of_a_process_with_a_page() {
     let mut world = lane_world(|_| {});

@@ -144,7 +144,7 @@ impl Observer {
         let pause_after = pause_after.map(nanoseconds);
         let pause_detector =
             PauseDetector::new(pause_after, judge.shortest_threshold(), Clock::asleep());
-        Ok(Self {
+        let mut observer = Self {
             judge,
             sockets,
             processes,
@@ -166,7 +166,9 @@ impl Observer {
             waited: false,
             fresh: false,
             owner: Owner::here(),
-        })
+        };
+        observer.prepare_page();
+        Ok(observer)
     }
 
     /// Nanoseconds since the observer started, on the clock of its events.

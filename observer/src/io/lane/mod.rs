@@ -94,6 +94,8 @@ pub(crate) struct Lanes {
     listening: Listening,
     connections: Connections,
     pages: Pages,
+    /// The page that the next process gets, mapped here, and its file.
+    prepared: Option<(PageIndex, OwnedFd)>,
     common: CommonPage,
     attempts: Attempts,
     turn: Turn,
@@ -119,6 +121,7 @@ impl Lanes {
             ready: memory::queue(connections.most())?,
             connections,
             pages: Pages::reserve(limits.pages)?,
+            prepared: None,
             limits,
             common,
             attempts: Attempts::new(),

@@ -1,14 +1,14 @@
 //! Giving pages to processes, and refusing.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use varta::internal::lane::layout::PAIRS;
 use varta::internal::lane::message::{Message, PageOffer, Refused, TASKS_WANTED};
 
 use super::connections::{Place, Stage};
 use super::{Lanes, PATIENCE_NS};
-use crate::judge::{Attached, Refusal};
+use crate::judge::{Attached, PageIndex, Refusal};
 use crate::sys;
 
 pub(super) const NO_DESCRIPTOR: &str =
@@ -45,11 +45,10 @@ impl Lanes {
             clock_offset,
             flags: if attached.tasks { TASKS_WANTED } else { 0 },
         });
-        let file = sys::page_file().map_err(|error| refusal(&error))?;
-        if let Err(error) = self.pages.map(page.index(), file.as_fd()) {
-            self.pages.unmap(page.index());
-            return Err(refusal(&error));
-        }
+        let file = match self.prepared.take_if(|(prepared, _)| *prepared == page) {
+            Some((_, file)) => file,
+            None => self.make(page).map_err(|error| refusal(&error))?,
+        };
         self.connections.set_page(place, page);
         self.connections.enter(place, Stage::Offered);
         self.postpone(place, now.saturating_add(PATIENCE_NS));
@@ -59,6 +58,24 @@ impl Lanes {
             let _ = sys::send(socket, bytes, [file.as_fd(), self.common.as_fd()]);
         }
         Ok(())
+    }
+
+    /// Makes the page that the next process gets, if there is one. If this fails, the page is made
+    /// when it is needed, and then an error counts.
+    pub(super) fn prepare(&mut self, page: Option<PageIndex>) {
+        if let Some(page) = page.filter(|_| self.prepared.is_none()) {
+            self.prepared = self.make(page).ok().map(|file| (page, file));
+        }
+    }
+
+    /// Makes a page and maps it here.
+    fn make(&mut self, page: PageIndex) -> io::Result<OwnedFd> {
+        let file = sys::page_file()?;
+        let mapped = self.pages.map(page.index(), file.as_fd());
+        if mapped.is_err() {
+            self.pages.unmap(page.index());
+        }
+        mapped.map(|()| file)
     }
 
     pub(super) fn refuse(&self, place: Place, errno: i32, reason: &str) {

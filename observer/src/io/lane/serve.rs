@@ -119,18 +119,29 @@ impl Observer {
             clock_offset,
         };
         let attached = self.judge.attach(now, &attaching, &mut self.processes);
-        self.processes.heard();
         let Some(lanes) = self.processes.lanes_mut() else { return };
         lanes.set_name(place, Label::new(&hello.name));
         let refused = match &attached {
             Ok(attached) => lanes.offer(place, attached, clock_offset, now).err(),
             Err(refusal) => Some(*refusal),
         };
-        let Some(Refusal { errno, reason }) = refused else { return };
+        let Some(Refusal { errno, reason }) = refused else {
+            self.prepare_page();
+            return self.processes.heard();
+        };
         lanes.refuse(place, errno, reason);
+        self.processes.heard();
         self.processes.close_connection(place);
         if let Ok(attached) = attached {
             self.judge.detached(now, attached.page, &mut self.processes);
+        }
+    }
+
+    /// Makes the page that the next process gets, while the one that has just got its page maps that:
+    /// no process waits for it then.
+    pub(in crate::io) fn prepare_page(&mut self) {
+        if let Some(lanes) = self.processes.lanes_mut() {
+            lanes.prepare(self.judge.next_page());
         }
     }
 
@@ -168,6 +179,8 @@ impl Observer {
             self.processes.heard();
         }
         self.processes.close_connection(place);
+        // If all pages were in use, this one is the next.
+        self.prepare_page();
     }
 }
 

@@ -34,6 +34,12 @@ impl Judge {
         attached
     }
 
+    /// The page that the next process to [attach](Self::attach) will get, for a host that prepares
+    /// it; `None` if all are in use.
+    pub fn next_page(&mut self) -> Option<PageIndex> {
+        self.lanes.pages.next()
+    }
+
     fn try_attach<E: Environment>(
         &mut self,
         attaching: &Attaching,

@@ -195,6 +195,8 @@ pub(super) struct Pages {
     /// By page.
     details: Vec<Details>,
     free: List,
+    /// The page that the next process gets, if that has been decided.
+    next: Option<u32>,
     most: usize,
     /// By slot, as far as agents have had pages.
     agents: Vec<PagedAgent>,
@@ -210,6 +212,7 @@ impl Pages {
             pages: memory::vector(most)?,
             details: memory::vector(most)?,
             free: List::EMPTY,
+            next: None,
             most,
             agents: memory::vector(if most > 0 { slots } else { 0 })?,
             pairs: memory::vector(if tasks { most } else { 0 })?,
@@ -217,24 +220,34 @@ impl Pages {
         })
     }
 
+    /// The page that the next process gets, if one is free.
+    pub(super) fn next(&mut self) -> Option<PageIndex> {
+        if self.next.is_none() {
+            self.next = self.take_free();
+        }
+        self.next.map(PageIndex)
+    }
+
+    fn take_free(&mut self) -> Option<u32> {
+        if let Some(index) = self.free.first() {
+            self.free.remove(&mut self.pages, index);
+            return Some(index);
+        }
+        if self.pages.len() >= self.most {
+            return None;
+        }
+        self.pages.push(Page::FREE);
+        self.details.push(Details::NONE);
+        if self.tasks {
+            self.pairs.push(Pairs::NEW);
+        }
+        u32::try_from(self.pages.len() - 1).ok()
+    }
+
     /// A page for a process, if one is free.
     pub(super) fn take(&mut self, nonce: u64, details: Details) -> Option<PageIndex> {
-        let index = match self.free.first() {
-            Some(index) => {
-                self.free.remove(&mut self.pages, index);
-                index
-            }
-            None if self.pages.len() < self.most => {
-                self.pages.push(Page::FREE);
-                self.details.push(Details::NONE);
-                if self.tasks {
-                    self.pairs.push(Pairs::NEW);
-                }
-                u32::try_from(self.pages.len() - 1).ok()?
-            }
-            None => return None,
-        };
-        let index = PageIndex(index);
+        let index = self.next()?;
+        self.next = None;
         *self.at_mut(index) = Page { stage: Stage::Offered, nonce, ..Page::FREE };
         let (heard, heard_nonce) = (details.heard, details.heard_nonce);
         *self.details_mut(index) = details;
