@@ -33,7 +33,7 @@ const STEP: u64 = 200;
 const KB: f64 = 1_024.0;
 
 pub(crate) const TARGETS: &[Target] =
-    &[Target::median_ns(ATTACH, OPEN, 150e3), Target::median(ATTACH, OPEN, BARE, 2.0)];
+    &[Target::median_ns(ATTACH, OPEN, 150e3), Target::median(ATTACH, OPEN, BARE, 1.6)];
 
 pub(crate) fn all(_: Plan, stage: &Stage) -> io::Result<Findings> {
     let rows = alone(stage)?;

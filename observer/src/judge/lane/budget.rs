@@ -1,5 +1,9 @@
 //! How much is done for one agent besides the scheduled looks at its pages, so that one that keeps
 //! asking for looks, or keeps breaking and renewing promises, does not keep the observer busy.
+//!
+//! The times are estimates, and a machine that is slower than the one they are from spends more.
+//! They are not measured, because what a wake-up takes depends on what else ran on the CPU before,
+//! and one wake-up may serve several agents: an agent would pay for what others do.
 
 use super::PageIndex;
 use super::pages::PagedAgent;
