@@ -1,8 +1,9 @@
 //! Sealed frames and their keys.
 
-use varta::secure::{
-    Cipher, Iv, Key, MASTER_BYTES, SHARED_BYTES, derive_agent_key, derive_iv_prefix,
-};
+use std::ffi::c_int;
+
+use varta::FRAME_BYTES;
+use varta::secure::{AuthError, Cipher, Iv, Key, derive_agent_key, derive_iv_prefix};
 
 use crate::args;
 use crate::errors::Failure;
@@ -95,6 +96,33 @@ pub unsafe extern "C" fn varta_frame_seal_as(
     })
 }
 
+/// Opens a datagram of N bytes.
+///
+/// # Safety
+///
+/// Each pointer is NULL, or `ret` points to 32 writable bytes, `key` to 32 bytes and `wire` to
+/// `length` bytes.
+unsafe fn open<const N: usize>(
+    ret: *mut u8,
+    key: *const u8,
+    wire: *const u8,
+    length: usize,
+    open: impl FnOnce(&Cipher, &[u8; N]) -> Result<[u8; FRAME_BYTES], AuthError>,
+) -> Result<c_int, Failure> {
+    let ret = args::not_null(ret)?;
+    // SAFETY: as the caller promised.
+    let key = unsafe { self::key(key) }?;
+    if !wire.is_null() && length != N {
+        return Err(NOT_OPENED);
+    }
+    // SAFETY: as the caller promised; it has N bytes.
+    let wire = unsafe { args::bytes(wire) }?;
+    let frame = open(&Cipher::new(&key), &wire).map_err(|_| NOT_OPENED)?;
+    // SAFETY: as the caller promised.
+    unsafe { args::write(ret.cast(), frame) };
+    Ok(0)
+}
+
 /// Opens a frame that varta_frame_seal sealed.
 ///
 /// ret: receives the 32 bytes of the frame.
@@ -118,18 +146,8 @@ pub unsafe extern "C" fn varta_frame_open(
     length: usize,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::not_null(ret)?;
-        // SAFETY: the caller gave 32 bytes or NULL.
-        let key = unsafe { self::key(key) }?;
-        if !wire.is_null() && length != SHARED_BYTES {
-            return Err(NOT_OPENED);
-        }
-        // SAFETY: the caller gave `length` bytes, or NULL.
-        let wire = unsafe { args::bytes(wire) }?;
-        let frame = Cipher::new(&key).open(&wire).map_err(|_| NOT_OPENED)?;
-        // SAFETY: the caller's buffer has this many bytes.
-        unsafe { args::write(ret.cast(), frame) };
-        Ok(0)
+        // SAFETY: the caller gave 32 bytes for the frame, 32 and `length` bytes, or NULL.
+        unsafe { open(ret, key, wire, length, Cipher::open) }
     })
 }
 
@@ -159,18 +177,8 @@ pub unsafe extern "C" fn varta_frame_open_from(
     length: usize,
 ) -> Code {
     guard::answer(|| {
-        let ret = args::not_null(ret)?;
-        // SAFETY: the caller gave 32 bytes or NULL.
-        let key = unsafe { self::key(key) }?;
-        if !wire.is_null() && length != MASTER_BYTES {
-            return Err(NOT_OPENED);
-        }
-        // SAFETY: the caller gave `length` bytes, or NULL.
-        let wire = unsafe { args::bytes(wire) }?;
-        let frame = Cipher::new(&key).open_from(&wire).map_err(|_| NOT_OPENED)?;
-        // SAFETY: the caller's buffer has this many bytes.
-        unsafe { args::write(ret.cast(), frame) };
-        Ok(0)
+        // SAFETY: the caller gave 32 bytes for the frame, 32 and `length` bytes, or NULL.
+        unsafe { open(ret, key, wire, length, Cipher::open_from) }
     })
 }
 

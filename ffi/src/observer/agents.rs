@@ -5,8 +5,7 @@ use std::fmt::{self, Write};
 
 use ::varta_observer::AgentInfo;
 
-use super::{AnyObserver, varta_observer, with};
-use crate::args::{self, Message};
+use super::{Answer, AnyObserver, varta_observer, with, with_text};
 use crate::errors::Failure;
 use crate::guard::{self, Code};
 use crate::sized::{OutputArray, Sized};
@@ -177,11 +176,7 @@ pub unsafe extern "C" fn varta_observer_label(
     cap: usize,
 ) -> Code {
     guard::answer(|| {
-        let message = Message { to: args::not_null(ret)?, size: cap };
-        if cap == 0 {
-            return Err(Failure::INVALID);
-        }
-        let find = |observer: &mut AnyObserver| {
+        let find = |observer: &mut AnyObserver, answer: &Answer<'_>| {
             let label = match observer {
                 AnyObserver::Bound(observer) => {
                     // stats fails in a forked child.
@@ -190,12 +185,10 @@ pub unsafe extern "C" fn varta_observer_label(
                 }
                 AnyObserver::Simulated(observer) => observer.label(agent),
             };
-            // SAFETY: the caller's buffer has `cap` bytes.
-            unsafe { message.write(label.as_str()) };
-            c_int::try_from(label.as_str().len()).map_err(|_| Failure::errno(libc::EOVERFLOW))
+            Ok(answer(label.as_str()))
         };
-        // SAFETY: the caller gave an open handle or NULL.
-        unsafe { with(obs, find) }
+        // SAFETY: the caller gave an open handle or NULL, and a buffer of `cap` bytes or NULL.
+        unsafe { with_text(obs, ret, cap, find) }
     })
 }
 

@@ -75,6 +75,33 @@ pub(crate) unsafe fn with(
     unsafe { ObserverHandle::with(obs.cast(), body) }
 }
 
+/// Writes a text, truncated to fit and NUL-terminated, and returns the length of the whole text.
+pub(crate) type Answer<'a> = dyn Fn(&str) -> c_int + 'a;
+
+/// Runs `body` with the observer, and with what writes its text to `ret`, of `cap` bytes.
+///
+/// # Safety
+///
+/// The handle is open, or NULL. `ret` is NULL or points to `cap` writable bytes.
+pub(crate) unsafe fn with_text(
+    obs: *mut varta_observer,
+    ret: *mut c_char,
+    cap: usize,
+    body: impl FnOnce(&mut AnyObserver, &Answer<'_>) -> Result<c_int, Failure>,
+) -> Result<c_int, Failure> {
+    let message = Message { to: args::not_null(ret)?, size: cap };
+    if cap == 0 {
+        return Err(Failure::INVALID);
+    }
+    let answer = |text: &str| {
+        // SAFETY: as the caller promised.
+        unsafe { message.write(text) };
+        c_int::try_from(text.len()).unwrap_or(c_int::MAX)
+    };
+    // SAFETY: as the caller promised.
+    unsafe { with(obs, |observer| body(observer, &answer)) }
+}
+
 /// Makes an observer with `make` from the options, and writes its handle to `ret`.
 ///
 /// # Safety

@@ -7,8 +7,8 @@ use std::time::Duration;
 use ::varta_observer::{Event, Observer};
 
 use super::waking::Waker;
-use super::{AnyObserver, ObserverHandle, varta_observer, with};
-use crate::args::{self, Message};
+use super::{Answer, AnyObserver, ObserverHandle, varta_observer, with, with_text};
+use crate::args;
 use crate::errors::Failure;
 use crate::event::varta_event;
 use crate::guard::{self, Code};
@@ -257,19 +257,12 @@ pub unsafe extern "C" fn varta_observer_advice(
     cap: usize,
 ) -> Code {
     guard::answer(|| {
-        let message = Message { to: args::not_null(ret)?, size: cap };
-        if cap == 0 {
-            return Err(Failure::INVALID);
-        }
-        let ask = |observer: &mut AnyObserver| {
+        let ask = |observer: &mut AnyObserver, answer: &Answer<'_>| {
             let observer = observer.bound()?;
             observer.stats()?;
-            let advice = observer.advice().unwrap_or_default();
-            // SAFETY: the caller's buffer has `cap` bytes.
-            unsafe { message.write(&advice) };
-            Ok(c_int::try_from(advice.len()).unwrap_or(c_int::MAX))
+            Ok(answer(&observer.advice().unwrap_or_default()))
         };
-        // SAFETY: the caller gave an open handle or NULL.
-        unsafe { with(obs, ask) }
+        // SAFETY: the caller gave an open handle or NULL, and a buffer of `cap` bytes or NULL.
+        unsafe { with_text(obs, ret, cap, ask) }
     })
 }

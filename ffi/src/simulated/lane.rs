@@ -1,6 +1,6 @@
 //! Processes that share memory with a simulated observer.
 
-use std::ffi::c_char;
+use std::ffi::{c_char, c_int};
 use std::sync::atomic::Ordering;
 
 use ::varta_observer::judge::{Attaching, PageIndex};
@@ -282,6 +282,26 @@ fn store(line: &Line, words: &[u64]) {
     }
 }
 
+/// Passes a name to a simulated observer.
+///
+/// # Safety
+///
+/// The handle is open, or NULL. `name` is a string that ends in NUL, or NULL.
+unsafe fn set_name(
+    obs: *mut varta_observer,
+    name: *const c_char,
+    set: impl FnOnce(&mut Simulated, &str),
+) -> Result<c_int, Failure> {
+    // SAFETY: as the caller promised.
+    let name = unsafe { args::text(name) }?.ok_or(Failure::INVALID)?;
+    let set = |observer: &mut AnyObserver| {
+        set(observer.simulated()?, name);
+        Ok(0)
+    };
+    // SAFETY: as the caller promised.
+    unsafe { observer::with(obs, set) }
+}
+
 /// Tells a simulated observer which program a process runs, before it hears of the process. It is
 /// the name in varta_agent_info and the one for slack.
 ///
@@ -302,14 +322,9 @@ pub unsafe extern "C" fn varta_observer_feed_program(
     name: *const c_char,
 ) -> Code {
     guard::answer(|| {
-        // SAFETY: the caller gave a string or NULL.
-        let name = unsafe { args::text(name) }?.ok_or(Failure::INVALID)?;
-        let set = |observer: &mut AnyObserver| {
-            observer.simulated()?.set_program(pid, name);
-            Ok(0)
-        };
-        // SAFETY: the caller gave an open handle or NULL.
-        unsafe { observer::with(obs, set) }
+        let set = |observer: &mut Simulated, name: &str| observer.set_program(pid, name);
+        // SAFETY: the caller gave an open handle or NULL, and a string or NULL.
+        unsafe { set_name(obs, name, set) }
     })
 }
 
@@ -333,14 +348,11 @@ pub unsafe extern "C" fn varta_observer_feed_name(
     name: *const c_char,
 ) -> Code {
     guard::answer(|| {
-        // SAFETY: the caller gave a string or NULL.
-        let name = unsafe { args::text(name) }?.ok_or(Failure::INVALID)?;
-        let set = |observer: &mut AnyObserver| {
-            observer.simulated()?.set_name(pid, Label::new(name.as_bytes()));
-            Ok(0)
+        let set = |observer: &mut Simulated, name: &str| {
+            observer.set_name(pid, Label::new(name.as_bytes()));
         };
-        // SAFETY: the caller gave an open handle or NULL.
-        unsafe { observer::with(obs, set) }
+        // SAFETY: the caller gave an open handle or NULL, and a string or NULL.
+        unsafe { set_name(obs, name, set) }
     })
 }
 
