@@ -88,11 +88,17 @@ fn actions(run: &Run, steps: &[Vec<Step>]) -> Vec<(u64, Order, Action)> {
     let silences = run.agents.iter().flat_map(|agent| &agent.silences);
     let mut ends: Vec<u64> = silences.map(|silence| silence.to_ns).collect();
     ends.sort_unstable();
+    let mut stalls: Vec<u64> =
+        run.agents.iter().flat_map(|agent| &agent.stalls).copied().collect();
+    stalls.sort_unstable();
     let mut read_before_ns = 0;
     for absence in &run.absences {
         let Absence { at_ns, away_ns, .. } = *absence;
-        // It judges silences once it has read what ended some of them.
-        let next = ends.partition_point(|end_ns| *end_ns <= at_ns.saturating_add(READ_NS));
+        // It judges silences once it has read what ended some of them. A Stall shows that it had.
+        let stall_ns = stalls.get(stalls.partition_point(|stall_ns| *stall_ns < at_ns));
+        let until_ns = at_ns.saturating_add(READ_NS);
+        let until_ns = stall_ns.map_or(until_ns, |stall_ns| until_ns.min(*stall_ns));
+        let next = ends.partition_point(|end_ns| *end_ns <= until_ns);
         let read_ns = next.checked_sub(1).and_then(|last| ends.get(last).copied());
         let read_ns = read_ns.map_or(at_ns, |read_ns| read_ns.max(at_ns));
         let since_ns = at_ns.saturating_sub(away_ns).max(read_before_ns).min(at_ns);
@@ -124,7 +130,7 @@ fn actions(run: &Run, steps: &[Vec<Step>]) -> Vec<(u64, Order, Action)> {
             }
         }
         let unjudged = agent.unjudged.iter();
-        actions.extend(unjudged.map(|since| (*since, Order::Away, Action::Forget(index))));
+        actions.extend(unjudged.map(|since| (*since, Order::Exit, Action::Forget(index))));
     }
     actions
 }

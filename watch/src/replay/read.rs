@@ -18,8 +18,17 @@ pub(crate) struct Reading {
     places: HashMap<u64, usize>,
     /// The last beat of the agents that are stalled.
     stalled: HashMap<u64, u64>,
+    pauses: Vec<Pause>,
     has_begun: bool,
     has_ended: bool,
+}
+
+/// A time in which the observer was away, and by which it extended deadlines.
+#[derive(Debug)]
+struct Pause {
+    since_ns: u64,
+    until_ns: u64,
+    forgiven_ns: u64,
 }
 
 impl Reading {
@@ -36,12 +45,7 @@ impl Reading {
             Record::Started(started) => self.begin(at_ns, again, started),
             Record::Stopped(_) => self.has_ended = true,
             Record::Clock(clock) => self.add_unheard(clock),
-            Record::Late(late) => self.run.absences.push(Absence {
-                at_ns,
-                late_ns: late.late_ns,
-                away_ns: late.away_ns,
-                suspended_ns: late.suspended_ns,
-            }),
+            Record::Late(late) => self.add_late(at_ns, late),
             Record::Lost(lost) => {
                 let count = lost.last.saturating_sub(lost.first).saturating_add(1);
                 self.doubt(Doubt::Lost, count);
@@ -70,7 +74,7 @@ impl Reading {
                     Some("eviction") => End::Eviction,
                     Some(_) => End::Run,
                 };
-                self.note_unjudged(gap.agent, from_ns.saturating_add(gap.forgiven_ns), at_ns);
+                self.note_unjudged(gap.agent, from_ns, at_ns);
                 self.end_silence(gap.agent, from_ns, at_ns, end);
             }
             Record::Recovered(recovered) if recovered.task.is_none() => {
@@ -135,6 +139,23 @@ impl Reading {
         if expected != Some(clock.wall_ns) {
             self.run.clocks.push(clock);
         }
+    }
+
+    fn add_late(&mut self, at_ns: u64, late: &history::Late) {
+        let history::Late { late_ns, away_ns, suspended_ns, forgiven_ns } = *late;
+        self.run.absences.push(Absence { at_ns, late_ns, away_ns, suspended_ns });
+        if forgiven_ns > 0 {
+            let since_ns = at_ns.saturating_sub(away_ns);
+            self.pauses.push(Pause { since_ns, until_ns: at_ns, forgiven_ns });
+        }
+    }
+
+    /// By how much the deadline of a silence was extended that began and was due then: not by a
+    /// pause that began later.
+    fn forgiven_ns(&self, from_ns: u64, due_ns: u64) -> u64 {
+        let within = self.pauses.iter().rev().take_while(|pause| pause.until_ns > from_ns);
+        let before = within.filter(|pause| pause.since_ns < due_ns);
+        before.map(|pause| pause.forgiven_ns).max().unwrap_or(0)
     }
 
     fn add_unheard(&mut self, clock: &history::Clock) {
@@ -215,8 +236,8 @@ impl Reading {
         agent.thresholds.push((at_ns, Recorded { ns, source }));
     }
 
-    /// Notes since when a silence should have been a Stall, if it should, but was none. It counts
-    /// from `from_ns` on.
+    /// Notes since when a silence should have been a Stall, if it should, but was none: the observer
+    /// was late, or was held when it ran and before it judged.
     fn note_unjudged(&mut self, number: u64, from_ns: u64, to_ns: u64) {
         if self.stalled.contains_key(&number) {
             return;
@@ -225,8 +246,11 @@ impl Reading {
         let Some(agent) = self.agent_mut(number) else { return };
         let own = agent.thresholds.last().map(|(at_ns, it)| (*at_ns, it.ns));
         let Some((since_ns, threshold_ns)) = own.or(default) else { return };
-        let due_ns = from_ns.saturating_add(threshold_ns).max(since_ns);
-        if due_ns <= to_ns {
+        let due_ns = from_ns.saturating_add(threshold_ns);
+        let due_ns = due_ns.saturating_add(self.forgiven_ns(from_ns, due_ns)).max(since_ns);
+        if due_ns <= to_ns
+            && let Some(agent) = self.agent_mut(number)
+        {
             agent.unjudged.push(due_ns);
         }
     }

@@ -1,5 +1,7 @@
 //! A replay equals the run that it replaces.
 
+mod held;
+
 use std::time::Duration;
 
 use varta::{Frame, Status};
@@ -186,40 +188,9 @@ impl Script {
 
     /// What a daemon with this threshold stores of it, read again.
     fn stored(&self, threshold_ns: u64) -> Run {
-        let started = Started { threshold_ns, ..Started::default() };
-        let mut collector = Collector::new(started, ClockPair::default());
-        let mut stats = StatsTable::new(threshold_ns);
-        self.run(threshold_ns, |observer| {
-            while let Some(lateness) = observer.take_lateness() {
-                collector.late(lateness);
-            }
-            while let Some(event) = observer.poll() {
-                stats.note(&event);
-                let is_beat = matches!(event.what, What::Beat { .. });
-                if let Some(about) = event.about.filter(|it| !collector.knows(it.agent)) {
-                    let identity = identity(&about);
-                    let at_ns = event.observer_ns;
-                    collector.identify(at_ns, &identity, threshold_ns, is_beat);
-                }
-                if is_beat {
-                    collector.beat(&event, stats.since_ns, || false);
-                } else {
-                    collector.event(&event, More::default());
-                }
-            }
-        });
-        let pair = ClockPair { observer_ns: self.end_ns, wall_ns: self.end_ns };
-        collector.end_silences(pair, history::Unheard::default());
-        collector.stop(self.end_ns, None);
-        let mut reading = Reading::default();
-        for Stored { at_ns, record, .. } in collector.take() {
-            // What is stored can be read again.
-            let mut body = Vec::new();
-            record.encode(&mut body);
-            let record = Record::decode(record.kind(), &body).unwrap();
-            reading.add(ClockPair { observer_ns: at_ns, wall_ns: at_ns }, false, &record);
-        }
-        reading.end()
+        let mut history = History::new(threshold_ns);
+        self.run(threshold_ns, |observer| history.take(observer));
+        history.read(self.end_ns)
     }
 
     /// What is recorded of it with this floor.
@@ -257,6 +228,59 @@ impl Script {
             agent.silences.push(silence);
         }
         run
+    }
+}
+
+/// What a daemon with this threshold stores of what its observer reports.
+struct History {
+    threshold_ns: u64,
+    collector: Collector,
+    stats: StatsTable,
+    events: Vec<Event>,
+}
+
+impl History {
+    fn new(threshold_ns: u64) -> Self {
+        let started = Started { threshold_ns, ..Started::default() };
+        let collector = Collector::new(started, ClockPair::default());
+        let stats = StatsTable::new(threshold_ns);
+        Self { threshold_ns, collector, stats, events: Vec::new() }
+    }
+
+    fn take(&mut self, observer: &mut Simulated) {
+        let collector = &mut self.collector;
+        while let Some(lateness) = observer.take_lateness() {
+            collector.late(lateness);
+        }
+        while let Some(event) = observer.poll() {
+            self.stats.note(&event);
+            let is_beat = matches!(event.what, What::Beat { .. });
+            if let Some(about) = event.about.filter(|it| !collector.knows(it.agent)) {
+                let identity = identity(&about);
+                collector.identify(event.observer_ns, &identity, self.threshold_ns, is_beat);
+            }
+            if is_beat {
+                collector.beat(&event, self.stats.since_ns, || false);
+            } else {
+                collector.event(&event, More::default());
+            }
+            self.events.push(event);
+        }
+    }
+
+    /// What is stored, read again.
+    fn read(&mut self, end_ns: u64) -> Run {
+        let pair = ClockPair { observer_ns: end_ns, wall_ns: end_ns };
+        self.collector.end_silences(pair, history::Unheard::default());
+        self.collector.stop(end_ns, None);
+        let mut reading = Reading::default();
+        for Stored { at_ns, record, .. } in self.collector.take() {
+            let mut body = Vec::new();
+            record.encode(&mut body);
+            let record = Record::decode(record.kind(), &body).unwrap();
+            reading.add(ClockPair { observer_ns: at_ns, wall_ns: at_ns }, false, &record);
+        }
+        reading.end()
     }
 }
 
