@@ -340,7 +340,8 @@ fn a_thousand_agents_that_fall_silent_at_once_are_read_little_by_little_and_no_b
     let own = std::process::id();
     while known < CROWD {
         let all = beaten.len();
-        assert!(started.elapsed() < PATIENCE, "{known} of {silent} of {all} are explained");
+        // On a busy machine it takes many tries until the first beats of all are heard.
+        assert!(started.elapsed() < 4 * PATIENCE, "{known} of {silent} of {all} are explained");
         if next <= Instant::now() {
             sent += u64::from(steady.beat(Status::Ok, 0) == BeatOutcome::Sent);
             next += ms(50);
@@ -367,7 +368,7 @@ fn a_thousand_agents_that_fall_silent_at_once_are_read_little_by_little_and_no_b
         }
     }
     while heard < sent {
-        assert!(started.elapsed() < PATIENCE, "{heard} of {sent} beats");
+        assert!(started.elapsed() < 5 * PATIENCE, "{heard} of {sent} beats");
         match observer.poll_timeout(ms(5)).unwrap() {
             Some(event) if event.about.is_some_and(|about| about.pid == own) => {
                 if let What::Beat { count, .. } = event.what {
