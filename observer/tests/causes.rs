@@ -318,22 +318,6 @@ fn readings_that_take_too_long_leave_the_others_for_later() {
 }
 
 #[test]
-fn a_slow_reading_of_one_agent_leaves_time_for_the_cause_of_another() {
-    let mut world = World::new(true);
-    world.set(PID, &[thread(PID, b'T')]);
-    world.beat(0, PID);
-    world.pass(496);
-    world.set(PID + 1, &[thread(PID + 1, b'S')]);
-    world.beat(496, PID + 1);
-    world.pass(995);
-    // The second agent is due for its first reading right before the first one stalls.
-    world.host.cost_ns = 5 * MS;
-    assert_eq!(whys(&world.pass(1_001)), [(1_000, "stall", Cause::Stopped)]);
-    assert!(world.host.reads.contains(&(996, PID + 1, Depth::Half)), "{:?}", world.host.reads);
-    assert_eq!(world.judge.counters().cause_refused, 0);
-}
-
-#[test]
 fn a_process_that_cannot_be_seen_is_silent_for_unknown_reasons() {
     let mut world = World::new(true);
     world.beat(0, PID);

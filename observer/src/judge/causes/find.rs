@@ -3,7 +3,6 @@
 use std::fmt::Write;
 
 use super::Causes;
-use super::budget::READING_NS;
 use super::classify::{First, look_at_all, look_at_suspects};
 use super::reading::{Depth, Found, Lacks, ThreadReading};
 use super::silences::{Silence, Silences};
@@ -53,11 +52,11 @@ enum NotRead {
 }
 
 impl Judge {
-    /// When there is time for an early reading, if there is none now.
+    /// When there is time for a reading, if there is none now.
     pub(in crate::judge) fn next_reading(&mut self) -> Option<u64> {
         let now = self.now;
         let budget = &mut self.causes.as_deref_mut()?.budget;
-        (!budget.allows_early(now)).then(|| budget.next_period())
+        (!budget.allows(now)).then(|| budget.next(now))
     }
 
     /// An agent has been silent for a while: reads it, so that there is something to compare
@@ -307,7 +306,7 @@ impl Judge {
     ) -> bool {
         let now = self.now;
         let Some(causes) = self.causes.as_deref_mut() else { return false };
-        if !causes.budget.allows_early(now) {
+        if !causes.budget.allows(now) {
             self.counters.cause_refused += 1;
             return false;
         }
@@ -315,9 +314,10 @@ impl Judge {
         let wanted = wanted.get(..count).unwrap_or_default();
         let Process { slot, pid, .. } = process;
         let looked = environment.read_process(slot, pid, depth, wanted, &mut causes.now);
-        // If this one is late, others would be too.
-        let least_ns = if looked.found == Found::Late { READING_NS } else { 0 };
-        causes.budget.spend_before(looked.spent_ns.max(least_ns));
+        causes.budget.spend(looked.spent_ns);
+        if looked.found == Found::Late {
+            causes.budget.use_up();
+        }
         self.counters.cause_ns = self.counters.cause_ns.saturating_add(looked.spent_ns);
         matches!(looked.found, Found::Read | Found::Hidden)
     }

@@ -53,10 +53,10 @@ impl Question {
         }
     }
 
-    /// Whether this is asked again if its answer is late, so that the answer is used then. Of a
-    /// process that may have beaten since, it is not.
-    pub(super) fn is_repeated(&self) -> bool {
-        !matches!(self, Self::Process { depth, .. } if *depth < Depth::Whole)
+    /// Whether an answer may be used that came when nobody waited for it any more. A process that
+    /// beats may have beaten since.
+    pub(super) fn may_be_late(&self) -> bool {
+        !matches!(self, Self::Process { depth, .. } if *depth < Depth::Half)
     }
 }
 

@@ -18,7 +18,7 @@ use super::read_clocks;
 use crate::judge::{Depth, Lacks, Sample, ThreadReading};
 use crate::sys::{self, Owner};
 
-/// At most this many threads. While one does not answer, the next one reads other processes.
+/// At most this many threads. If one is lost, the next one takes its place, until all are.
 const MOST: usize = 4;
 
 /// A thread is lost if it has not answered for this long while this process itself went on, until
@@ -136,8 +136,7 @@ impl Readers {
         if worker.lock().stage == Stage::Idle {
             worker.ask(question, now).map_err(|_| NotYet::Stuck(0))?;
         }
-        let patience = &mut self.patience;
-        worker.wait(now, patience, question.is_repeated(), take).ok_or(NotYet::Late)
+        worker.wait(now, &mut self.patience, take).ok_or(NotYet::Late)
     }
 
     /// The thread that has answered this question, or one that can be asked it.
@@ -146,13 +145,12 @@ impl Readers {
             return Err(NotYet::Stuck(0));
         }
         let (mut idle, mut unclaimed, mut stuck) = (None, None, None);
-        let mut is_one_busy = false;
         for worker in &self.workers {
             let mut state = worker.lock();
             if state.stage == Stage::Answered {
                 state.is_lost = false;
                 let age = now.saturating_sub(state.seen_at);
-                if age <= FRESH_NS && state.question.is_repeated() {
+                if age <= FRESH_NS && state.question.may_be_late() {
                     if state.question == *question {
                         return Ok(Arc::clone(worker));
                     }
@@ -161,26 +159,18 @@ impl Readers {
                 }
                 state.stage = Stage::Idle;
             }
-            if state.stage == Stage::Asked && !state.question.is_repeated() {
-                // Nobody waits for this answer any more, and the thread has not begun.
-                state.stage = Stage::Idle;
-            }
             if state.stage == Stage::Idle {
                 idle = idle.or(Some(worker));
                 continue;
             }
             state.look(now);
-            let pid = state.question.pid();
             if state.awaited_ns < LOST_NS {
-                if pid == question.pid() {
-                    return Err(NotYet::Late);
-                }
-                is_one_busy = true;
-                continue;
+                return Err(NotYet::Late);
             }
             if !mem::replace(&mut state.is_lost, true) {
                 self.lost += 1;
             }
+            let pid = state.question.pid();
             if stuck.is_none() || pid == question.pid() {
                 stuck = Some(pid);
             }
@@ -189,17 +179,12 @@ impl Readers {
             // Another reading of that process would not return either.
             return Err(NotYet::Stuck(pid));
         }
-        if let Some(worker) = idle {
-            return Ok(Arc::clone(worker));
+        if idle.is_none() {
+            if let Some(worker) = unclaimed {
+                worker.lock().stage = Stage::Idle;
+            }
         }
-        let Some(worker) = unclaimed else {
-            return Err(match is_one_busy {
-                true => NotYet::Late,
-                false => NotYet::Stuck(stuck.unwrap_or(0)),
-            });
-        };
-        worker.lock().stage = Stage::Idle;
-        Ok(Arc::clone(worker))
+        idle.or(unclaimed).map(Arc::clone).ok_or(NotYet::Stuck(stuck.unwrap_or(0)))
     }
 }
 

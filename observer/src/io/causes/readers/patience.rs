@@ -2,10 +2,6 @@
 
 use std::time::Duration;
 
-/// The answers to questions that are not repeated may take this part of the time. The rest is left
-/// for others.
-const PART: u32 = 4;
-
 /// In each period, only this long is waited.
 #[derive(Debug)]
 pub(super) struct Patience {
@@ -21,12 +17,11 @@ impl Patience {
         Self { wait, period_ns, began: 0, spent: Duration::ZERO }
     }
 
-    pub(super) fn left(&mut self, now: u64, is_repeated: bool) -> Duration {
+    pub(super) fn left(&mut self, now: u64) -> Duration {
         if now >= self.began.saturating_add(self.period_ns) {
             (self.began, self.spent) = (now, Duration::ZERO);
         }
-        let most = if is_repeated { self.wait } else { self.wait / PART };
-        most.saturating_sub(self.spent)
+        self.wait.saturating_sub(self.spent)
     }
 
     pub(super) fn spend(&mut self, spent: Duration) {

@@ -11,17 +11,9 @@ const SHORT: Duration = Duration::from_millis(5);
 const HUNG: u32 = 5_000_000;
 
 static OPEN: AtomicBool = AtomicBool::new(false);
-static SLOW: AtomicBool = AtomicBool::new(false);
 
 fn wait_for_the_hung(desk: &mut Desk, question: &Question) {
     while question.pid() >= HUNG && !OPEN.load(Ordering::Relaxed) {
-        thread::sleep(Duration::from_millis(1));
-    }
-    desk.answer(question);
-}
-
-fn wait_for_the_slow(desk: &mut Desk, question: &Question) {
-    while question.pid() >= HUNG && !SLOW.load(Ordering::Relaxed) {
         thread::sleep(Duration::from_millis(1));
     }
     desk.answer(question);
@@ -78,51 +70,6 @@ fn a_reading_that_does_not_return_is_not_waited_for_and_costs_one_thread() {
     wait_until(|| read(&mut readers, idle.pid()).is_ok());
     wait_until(|| read(&mut readers, HUNG).is_ok());
     assert_eq!(readers.lost(), 4);
-}
-
-/// The thread that was asked about an agent that beats does not get the CPU. That must not keep the
-/// cause of a silence waiting.
-#[test]
-fn a_question_that_nobody_waits_for_any_more_makes_room_for_another() {
-    let mut readers = Readers::new(PATIENCE, Duration::ZERO).unwrap();
-    let own = std::process::id();
-    let worker = Arc::clone(&readers.workers[0]);
-    let leave = |depth| {
-        let mut state = worker.lock();
-        // As if its thread had not begun yet.
-        (state.question, state.stage) = (Question::process(own, depth, &[]), Stage::Asked);
-        (state.seen_at, state.awaited_ns) = (sys::monotonic_ns(), 0);
-    };
-    for depth in [Depth::Schedule, Depth::Half] {
-        leave(depth);
-        assert!(read(&mut readers, own).is_ok());
-        assert_eq!(worker.lock().stage, Stage::Idle);
-    }
-}
-
-#[test]
-fn while_one_process_is_read_slowly_others_are_read_by_the_next_thread() {
-    let mut readers = Readers::with(wait_for_the_slow, Duration::ZERO, Duration::ZERO).unwrap();
-    let mut sample = Sample::try_new().unwrap();
-    for (asked, pid) in [HUNG, HUNG + 1, HUNG, HUNG + 2].into_iter().enumerate() {
-        let late = readers.read(pid, Depth::Whole, &[], &mut sample);
-        assert_eq!(late.err(), Some(NotYet::Late), "{asked}");
-    }
-    let pids = readers.workers.each_ref().map(|worker| worker.lock().question.pid());
-    assert_eq!(pids, [HUNG, HUNG + 1, HUNG + 2, 0], "once each");
-    SLOW.store(true, Ordering::Relaxed);
-    wait_until(|| readers.read(std::process::id(), Depth::Whole, &[], &mut sample).is_ok());
-}
-
-#[test]
-fn questions_that_are_not_repeated_leave_most_of_the_time_to_others() {
-    let (wait, period) = (Duration::from_millis(20), Duration::from_millis(100));
-    let mut patience = Patience::new(wait, period);
-    assert_eq!(patience.left(0, false), wait / 4);
-    patience.spend(wait / 4);
-    assert_eq!(patience.left(1, false), Duration::ZERO);
-    assert_eq!(patience.left(1, true), wait * 3 / 4);
-    assert_eq!(patience.left(100_000_000, false), wait / 4);
 }
 
 #[test]

@@ -88,11 +88,10 @@ impl Worker {
         &self,
         now: u64,
         patience: &mut Patience,
-        is_repeated: bool,
         take: impl FnOnce(&mut Desk) -> T,
     ) -> Option<T> {
         let mut state = self.lock();
-        let (mut left, mut looked_at) = (patience.left(now, is_repeated), now);
+        let (mut left, mut looked_at) = (patience.left(now), now);
         while state.stage != Stage::Answered && left > Duration::ZERO {
             let look = left.min(Duration::from_nanos(LOOK_NS));
             let waited = self.answered.wait_timeout(state, look);
