@@ -412,9 +412,7 @@ fn killed_agents_are_reported_and_leave_nothing_behind() {
             kill(agent.pid(), libc::SIGKILL);
             agent.wait();
             let pid = agent.pid();
-            let is_exit = |event: &Event| {
-                is_about(event, pid) && event.what.name() == "exit"
-            };
+            let is_exit = |event: &Event| is_about(event, pid) && event.what.name() == "exit";
             let beaten = beats.load(Ordering::SeqCst) > 0;
             wait_until(|| {
                 events.extend(poll_for(&mut observer, ms(5)));
