@@ -22,8 +22,8 @@ pub(super) struct Promises {
     /// The checkpoint where the task was seen last, and the label of the span that was due.
     checkpoint: u16,
     label: u16,
-    /// By how much a pause extends what is due, once per silence.
-    pub(super) pardon: Option<u64>,
+    /// By how much a pause extends what is due, once per silence; 0 if none has.
+    pub(super) pardon_ns: u64,
 }
 
 /// A promise that is broken.
@@ -46,7 +46,7 @@ impl Promises {
             stalled: 0,
             checkpoint: 0,
             label: 0,
-            pardon: None,
+            pardon_ns: 0,
         };
         promises.renew(call, threshold_ns).for_each(drop);
         promises
@@ -64,7 +64,7 @@ impl Promises {
         self.broken = call.info.broken & !Promise::Beat.bit();
         self.stalled &= self.broken;
         self.call = call;
-        self.pardon = None;
+        self.pardon_ns = 0;
         for promise in Promise::ALL {
             let due = self.due_after(promise, call, threshold_ns, before.due(promise));
             if let Some(place) = self.dues.get_mut(promise as usize - 1) {
@@ -152,8 +152,8 @@ impl Promises {
     /// When a promise counts as broken. A pause gives no time to a call that was made.
     fn limit(&self, promise: Promise, slack_ns: u64) -> u64 {
         let found = self.broken & promise.bit() != 0;
-        let pardon = if found { 0 } else { self.pardon.unwrap_or(0) };
-        self.due(promise).saturating_add(slack_ns).saturating_add(pardon)
+        let pardon_ns = if found { 0 } else { self.pardon_ns };
+        self.due(promise).saturating_add(slack_ns).saturating_add(pardon_ns)
     }
 
     fn due(&self, promise: Promise) -> u64 {
@@ -240,7 +240,7 @@ mod tests {
     fn a_pause_extends_what_is_due_but_not_what_the_task_itself_found_broken() {
         let mut promises =
             Promises::new(call(100, 300, Promise::Progress, &[Promise::Span]), 2_000);
-        promises.pardon = Some(1_000);
+        promises.pardon_ns = 1_000;
         assert_eq!(promises.next(0), Some(100));
         assert_eq!(broken(&mut promises, 1_299), [(Promise::Span, 100)]);
         assert_eq!(broken(&mut promises, 1_300), [(Promise::Progress, 300)]);

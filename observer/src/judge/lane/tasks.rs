@@ -252,12 +252,13 @@ impl Tasks {
         clock: impl Fn(PageIndex) -> PageClock,
     ) -> Option<(u64, u32)> {
         let extend = |task: &mut Task| {
-            if task.early || task.promises.pardon.is_some() {
+            if task.early || task.promises.pardon_ns > 0 {
                 return None;
             }
             let clock = clock(task.page);
             let last_ns = clock.to_observer(task.promises.call.at);
-            task.promises.pardon = Some(tracker.pause_within_line(last_ns)?);
+            task.promises.pardon_ns =
+                tracker.pause_within_line(last_ns).filter(|pardon_ns| *pardon_ns > 0)?;
             task.promises.next(task.slack_ns).map(|at| clock.to_observer(at))
         };
         let index = self.wheel.first_due(&mut self.tasks, horizon, extend)?;
