@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from machine import check, die_with_parent, wait_until
+from machine import Failed, check, die_with_parent, wait_until
 
 
 class Daemon:
@@ -24,6 +24,19 @@ class Daemon:
         self._most_descriptors = most_descriptors
         self._process: subprocess.Popen | None = None
         self.http = ""
+
+    def start_after_kill(self) -> None:
+        """Starts the daemon as a supervisor does. A command that the killed one was starting holds
+        copies of its sockets until it is executed, which on a busy machine takes longer than
+        the daemon waits."""
+        for _ in range(20):
+            try:
+                return self.start()
+            except Failed as error:
+                check("already listening" in str(error), str(error))
+                self._process.wait()
+                self._process.stdout.close()
+        self.start()
 
     def start(self) -> None:
         """Starts the daemon, and returns once it is watching."""

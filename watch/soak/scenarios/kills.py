@@ -39,7 +39,7 @@ class Kills(Scenario):
         if self.checks_first:
             checks.whole_lines(self.export, ended=False)
             checks.audit_verifies(self.programs.watch, self.audit)
-        self.daemon.start()
+        self.daemon.start_after_kill()
         self.sent_by([load])
         self.daemon.wait_until_tracked(self.healthy.pids)
         self.level = self.measure()
